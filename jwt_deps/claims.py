@@ -1,0 +1,101 @@
+"""What did the token say? Verified claims that nobody can change and no log can show."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["ClaimMapping", "Claims"]
+
+
+class ClaimMapping(Mapping[str, Any]):
+    """A read-only mapping of claim names to JSON values.
+
+    Arrays and objects are copied whenever they are read, so one request cannot change what
+    another one sees. `repr()` shows names and no values.
+    """
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Mapping[str, Any], /) -> None:
+        self._members = {name: _copy(value) for name, value in members.items()}
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        return _copy(self._members[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} with {', '.join(sorted(self._members)) or 'nothing'}>"
+
+    def at(self, path: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        """The value of a claim, or of a member of one by a dotted path; `None` when absent.
+
+        A claim whose own name has dots in it (`https://api.example.com/user`) comes first.
+        """
+        if path in self._members:
+            return self[path]
+        value: Any = self._members
+        for name in path.split("."):
+            if not isinstance(value, dict) or name not in value:
+                return None
+            value = value[name]
+        return _copy(value)
+
+
+class Claims(ClaimMapping):
+    """The claims of a verified token; the registered ones (RFC 7519 §4.1) are attributes too.
+
+    `Claims({"sub": "alice"})` builds one for a test.
+    """
+
+    __slots__ = ()
+
+    @property
+    def iss(self) -> str | None:
+        """Issuer."""
+        return self._members.get("iss")
+
+    @property
+    def sub(self) -> str | None:
+        """Subject."""
+        return self._members.get("sub")
+
+    @property
+    def aud(self) -> str | list[str] | None:
+        """Audience."""
+        audience: str | list[str] | None = _copy(self._members.get("aud"))
+        return audience
+
+    @property
+    def exp(self) -> float | None:
+        """Expiry, in seconds since the epoch."""
+        return self._members.get("exp")
+
+    @property
+    def nbf(self) -> float | None:
+        """Beginning of validity, in seconds since the epoch."""
+        return self._members.get("nbf")
+
+    @property
+    def iat(self) -> float | None:
+        """Time of issue, in seconds since the epoch."""
+        return self._members.get("iat")
+
+    @property
+    def jti(self) -> str | None:
+        """Identifier of the token."""
+        return self._members.get("jti")
+
+
+def _copy(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    if isinstance(value, dict):
+        return {name: _copy(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value

@@ -1,0 +1,171 @@
+"""What can go wrong with a token? One typed error per answer, and no HTTP in any of them.
+
+    JWTDepsError
+    ├── ConfigurationError            for the person who deploys; never becomes a response
+    └── AuthError                     .reason, .code, .description
+        ├── MissingTokenError         no credentials at all: a bare challenge
+        ├── InvalidRequestError       invalid_request: two credentials where one belongs
+        ├── CrossSiteRequestError     a cookie that another site made the browser send
+        ├── InsufficientScopeError    insufficient_scope: .scopes
+        └── InvalidTokenError         invalid_token
+            ├── MalformedTokenError   not a JWS that this package reads
+            ├── UnknownKeyError       no configured key is meant for this token
+            ├── SignatureError        the key is known, the signature is not its
+            ├── ExpiredTokenError
+            └── ClaimError            .claim: the name, never the value
+
+Messages are fixed sentences. They hold names from the configuration and names of claims,
+never a value and never text from a token, so every one of them is safe to show and to log.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+__all__ = [
+    "AuthError",
+    "ClaimError",
+    "ConfigurationError",
+    "CrossSiteRequestError",
+    "ExpiredTokenError",
+    "InsufficientScopeError",
+    "InvalidRequestError",
+    "InvalidTokenError",
+    "JWTDepsError",
+    "MalformedTokenError",
+    "MissingTokenError",
+    "Reason",
+    "SignatureError",
+    "UnknownKeyError",
+]
+
+
+class Reason(StrEnum):
+    """Why a request was refused: the closed list that logs, errors and tests share."""
+
+    MISSING = "missing"
+    REPEATED_CREDENTIALS = "repeated_credentials"
+    EMPTY_CREDENTIALS = "empty_credentials"
+    CROSS_SITE = "cross_site"
+    TOO_LARGE = "too_large"
+    NOT_COMPACT = "not_compact"
+    ENCRYPTED = "encrypted"
+    ENCODING = "encoding"
+    HEADER = "header"
+    ALGORITHM = "algorithm"
+    TYPE = "type"
+    CRITICAL = "critical"
+    KEY_ID = "key_id"
+    UNKNOWN_KEY = "unknown_key"
+    SIGNATURE = "signature"
+    PAYLOAD = "payload"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    CLAIM_MISSING = "claim_missing"
+    CLAIM_INVALID = "claim_invalid"
+    CLAIM_FOREIGN = "claim_foreign"
+    CONFIRMATION = "confirmation"
+    SCOPE = "scope"
+
+
+class JWTDepsError(Exception):
+    """Everything that this package raises on purpose."""
+
+
+class ConfigurationError(JWTDepsError):
+    """The configuration cannot work; the message says what to set."""
+
+
+class AuthError(JWTDepsError):
+    """A request that is refused.
+
+    Attributes:
+        reason: which rule refused it.
+        code: the error code of RFC 6750 §3.1, `None` where the RFC wants a bare challenge.
+        description: a sentence for the challenge's `error_description`.
+        kid: the token's key id, for logs; `None` until the header has been read.
+    """
+
+    code: str | None = None
+
+    def __init__(self, reason: Reason, description: str, detail: str | None = None) -> None:
+        super().__init__(detail or f"Invalid token: {description}")
+        self.reason = reason
+        self.description = description
+        self.kid: str | None = None
+
+
+class MissingTokenError(AuthError):
+    """The request carries no bearer credentials (RFC 6750 §3: no error code then)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.MISSING, "The request carries no access token", detail)
+
+
+class InvalidRequestError(AuthError):
+    """The request carries credentials, but not one credential (RFC 6750 §3.1)."""
+
+    code = "invalid_request"
+
+
+class CrossSiteRequestError(AuthError):
+    """A token in a cookie, on a request that another site caused."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.CROSS_SITE, "the cookie came with a cross-site request")
+
+
+class InsufficientScopeError(AuthError):
+    """The token is good and does not reach this far (RFC 6750 §3.1).
+
+    Attributes:
+        scopes: every scope that the operation needs, in the order declared.
+    """
+
+    code = "insufficient_scope"
+
+    def __init__(self, scopes: Iterable[str]) -> None:
+        super().__init__(Reason.SCOPE, "the access token lacks a scope that this needs")
+        self.scopes = tuple(scopes)
+
+
+class InvalidTokenError(AuthError):
+    """The token is expired, forged, foreign or not a token (RFC 6750 §3.1)."""
+
+    code = "invalid_token"
+
+
+class MalformedTokenError(InvalidTokenError):
+    """The text is not a JWS in compact serialization that this package reads."""
+
+
+class UnknownKeyError(InvalidTokenError):
+    """No configured key is meant for this token's `kid` and `alg`."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.UNKNOWN_KEY, "no key is configured for it")
+
+
+class SignatureError(InvalidTokenError):
+    """The signature does not belong to the key that it was checked with."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.SIGNATURE, "signature verification failed")
+
+
+class ExpiredTokenError(InvalidTokenError):
+    """The token was good until its `exp` (RFC 7519 §4.1.4)."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.EXPIRED, "The access token expired", "Token has expired")
+
+
+class ClaimError(InvalidTokenError):
+    """A claim is missing, malformed or not meant for this service.
+
+    Attributes:
+        claim: the claim's name.
+    """
+
+    def __init__(self, reason: Reason, claim: str, description: str) -> None:
+        super().__init__(reason, description)
+        self.claim = claim

@@ -1,0 +1,184 @@
+"""Which key checks this token? Every key with exactly one algorithm, chosen by `kid` and `alg`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigurationError, UnknownKeyError
+from .key_material import is_pem, jwk_public_key, jwk_serves, pem_public_key, require_strong_secret
+from .signatures import ALGORITHMS, HMAC_ALGORITHMS, SignatureKey, algorithms_of, signature_key
+
+__all__ = ["KeySet", "VerificationKey"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationKey:
+    """One key for one algorithm (RFC 8725 §3.1), ready to check signatures."""
+
+    algorithm: str
+    kid: str | None = None
+    key: SignatureKey = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """All keys of one configuration, indexed, so that choosing one costs the same for any number.
+
+    `static` keys have no `kid` and serve every token whose `alg` fits them. Keys of a JWK Set
+    serve the tokens that name them, or, for a token that names none, the one that fits.
+    """
+
+    algorithms: frozenset[str]
+    static: Mapping[str, tuple[VerificationKey, ...]] = field(repr=False)
+    named: Mapping[tuple[str, str], VerificationKey] = field(repr=False)
+    kids: frozenset[str] = field(repr=False)
+    in_set: Mapping[str, tuple[VerificationKey, ...]] = field(repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        algorithms: Sequence[str],
+        static: Sequence[str] = (),
+        jwks: Mapping[str, Any] | None = None,
+    ) -> "KeySet":
+        """Build the set from texts.
+
+        Args:
+            algorithms: the allow-list, RFC 7518 names.
+            static: shared secrets and public keys in PEM.
+            jwks: a JWK Set (RFC 7517 §5).
+
+        Raises:
+            ConfigurationError: for anything that could never work, or only by weakening a check.
+        """
+        allowed = _allowed(algorithms)
+        if jwks is not None and not allowed.isdisjoint(HMAC_ALGORITHMS):
+            # An HS* token is signed with whatever the verifier holds, and a JWK Set holds
+            # nothing secret (RFC 8725 §2.1).
+            raise ConfigurationError(
+                "HS* algorithms and a JWK Set exclude each other: set JWT_ALGORITHM (algorithm) "
+                "to the issuer's signature algorithm, for example RS256."
+            )
+        fixed = [key for text in static for key in _static_keys(text, algorithms)]
+        listed = _jwks_keys(jwks, algorithms) if jwks is not None else []
+        if not fixed and not listed:
+            raise ConfigurationError(
+                "There is no key to check a token with: set JWT_SECRET_KEY (secret_key), "
+                "JWT_VERIFICATION_KEYS (verification_keys) or JWT_JWKS_FILE (jwks_file)."
+            )
+        unserved = sorted(allowed - {key.algorithm for key in (*fixed, *listed)})
+        if unserved:
+            raise ConfigurationError(
+                f"No configured key fits {', '.join(unserved)}: remove it from JWT_ALGORITHM "
+                "(algorithm) or add a key for it."
+            )
+        return cls(
+            algorithms=allowed,
+            static=_by_algorithm(fixed),
+            named=_by_name(listed),
+            kids=frozenset(key.kid for key in listed if key.kid is not None),
+            in_set=_by_algorithm(listed),
+        )
+
+    def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
+        """Choose the keys that may check a token, which is one, or the static ones that fit.
+
+        Raises:
+            UnknownKeyError: no key is meant for such a token. A `kid` that names a key of the
+                JWK Set is final: if that key does not fit `algorithm`, no other is tried.
+        """
+        if kid in self.kids:
+            named = self.named.get((kid, algorithm)) if kid is not None else None
+            if named is None:
+                raise UnknownKeyError
+            return (named,)
+        candidates = self.static.get(algorithm, ())
+        if kid is None:
+            unnamed = self.in_set.get(algorithm, ())
+            if len(unnamed) == 1:  # more than one would mean trying them all
+                candidates = (*unnamed, *candidates)
+        if not candidates:
+            raise UnknownKeyError
+        return candidates
+
+
+def _allowed(algorithms: Sequence[str]) -> frozenset[str]:
+    unknown = sorted(set(algorithms) - ALGORITHMS)
+    if unknown or not algorithms:
+        raise ConfigurationError(
+            f"JWT_ALGORITHM (algorithm) names {', '.join(unknown) or 'nothing'}; it takes one or "
+            f"several of {', '.join(sorted(ALGORITHMS))}."
+        )
+    return frozenset(algorithms)
+
+
+def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
+    """One text serves the allowed algorithms that fit it, and has to serve one."""
+    if is_pem(text):
+        public = pem_public_key(text)
+        fitting = [name for name in algorithms if name in algorithms_of(public)]
+        keys = [
+            VerificationKey(algorithm=name, key=signature_key(public, name)) for name in fitting
+        ]
+        kind = "a public key"
+    else:
+        secret = text.encode()
+        fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
+        for name in fitting:
+            require_strong_secret(secret, name)
+        keys = [
+            VerificationKey(algorithm=name, key=signature_key(secret, name)) for name in fitting
+        ]
+        kind = "a shared secret"
+    if not keys:
+        raise ConfigurationError(
+            f"A configured key is {kind} and fits none of {', '.join(algorithms)}: set "
+            "JWT_ALGORITHM (algorithm) to what the issuer signs with."
+        )
+    return keys
+
+
+def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[VerificationKey]:
+    entries = jwks.get("keys")
+    if not isinstance(entries, list):
+        raise ConfigurationError('The JWK Set has no "keys" array (RFC 7517 §5.1).')
+    found: list[VerificationKey] = []
+    for jwk in entries:
+        if not isinstance(jwk, dict) or not jwk_serves(jwk):
+            continue
+        kid = jwk.get("kid")
+        if kid is not None and not isinstance(kid, str):
+            raise ConfigurationError("A key of the JWK Set has a kid that is not a string.")
+        public = jwk_public_key(jwk)
+        found.extend(
+            VerificationKey(algorithm=name, kid=kid, key=signature_key(public, name))
+            for name in algorithms
+            if name in algorithms_of(public) and jwk.get("alg", name) == name
+        )
+    if not found:
+        raise ConfigurationError(
+            f"No key of the JWK Set checks signatures with {', '.join(algorithms)}: set "
+            "JWT_ALGORITHM (algorithm) to what the issuer signs with."
+        )
+    return found
+
+
+def _by_algorithm(keys: Iterable[VerificationKey]) -> dict[str, tuple[VerificationKey, ...]]:
+    index: dict[str, tuple[VerificationKey, ...]] = {}
+    for key in keys:
+        index[key.algorithm] = (*index.get(key.algorithm, ()), key)
+    return index
+
+
+def _by_name(keys: Iterable[VerificationKey]) -> dict[tuple[str, str], VerificationKey]:
+    index: dict[tuple[str, str], VerificationKey] = {}
+    for key in keys:
+        if key.kid is None:
+            continue
+        if (key.kid, key.algorithm) in index:
+            raise ConfigurationError(
+                "Two keys of the JWK Set share one kid and one algorithm: which of them is meant "
+                "cannot be told, give each its own kid."
+            )
+        index[key.kid, key.algorithm] = key
+    return index

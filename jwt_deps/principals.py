@@ -1,0 +1,70 @@
+"""Who is calling, and with what? The settings' claim names applied to verified claims."""
+
+from typing import Any
+
+from .claims import ClaimMapping, Claims
+from .errors import ClaimError, Reason
+from .settings import JWTSettings
+
+__all__ = ["dependencies_of", "scopes_of", "session_id_of", "session_state_of", "user_id_of"]
+
+
+def user_id_of(claims: Claims, settings: JWTSettings) -> str:
+    """The user's id.
+
+    Raises:
+        ClaimError: the claim is absent, empty, or neither a string nor an integer.
+    """
+    name = settings.user_id_claim
+    user_id = _identifier(claims, name)
+    if user_id is None:
+        raise ClaimError(Reason.CLAIM_MISSING, name, "it names no user")
+    return user_id
+
+
+def session_id_of(claims: Claims, settings: JWTSettings) -> str | None:
+    """The session's id; `None` when the token names none.
+
+    Raises:
+        ClaimError: the claim is neither a string nor an integer.
+    """
+    return _identifier(claims, settings.session_id_claim)
+
+
+def scopes_of(claims: Claims, settings: JWTSettings) -> frozenset[str]:
+    """The scopes granted (RFC 8693 §4.2, RFC 9068 §2.2.3), from a string or a list.
+
+    A claim of any other shape grants nothing.
+    """
+    value = claims.at(settings.scopes_claim or "scope")
+    if isinstance(value, str):
+        return frozenset(value.split())
+    if isinstance(value, list) and all(isinstance(scope, str) for scope in value):
+        return frozenset(value)
+    return frozenset()
+
+
+def dependencies_of(claims: Claims, settings: JWTSettings) -> ClaimMapping:
+    """The claims that `dependencies_claims` names, as far as the token has them."""
+    return _selection(claims, settings.dependencies_claims)
+
+
+def session_state_of(claims: Claims, settings: JWTSettings) -> ClaimMapping:
+    """The claims that `session_state_claims` names, as far as the token has them."""
+    return _selection(claims, settings.session_state_claims)
+
+
+def _identifier(claims: Claims, name: str) -> str | None:
+    value: Any = claims.at(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not an identifier")
+    return value
+
+
+def _selection(claims: Claims, names: list[str]) -> ClaimMapping:
+    values = {name: claims.at(name) for name in names}
+    return ClaimMapping({name: value for name, value in values.items() if value is not None})

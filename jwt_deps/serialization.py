@@ -1,0 +1,118 @@
+"""What do these characters say, to the letter? Base64url and JSON with one reading each.
+
+Two texts that decode alike are two names for one token, and two parsers that disagree
+are an attack (RFC 8725 §2.4 and its successor's rules on base64url and JSON), so whatever
+has a second reading is refused: padding, foreign characters, spare bits, duplicate member
+names, numbers that are none.
+"""
+
+import binascii
+import json
+import math
+from typing import Any, Never
+
+__all__ = ["MAX_DEPTH", "decode_base64url", "encode_base64url", "parse_object"]
+
+#: Deepest nesting of arrays and objects that is read. Claims of real issuers stay below 10;
+#: Python's own limit is a RecursionError, which a stranger must not be able to cause.
+MAX_DEPTH = 32
+
+_STANDARD_ALPHABET = bytes.maketrans(b"-_+/=", b"+/***")
+
+# The last character carries 2 or 4 bits that belong to nobody. They must be zero
+# (RFC 4648 §3.5), else four or sixteen spellings name one byte string.
+_LAST_CHARACTER = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+
+
+def decode_base64url(text: bytes) -> bytes:
+    """Decode base64url without padding (RFC 7515 §2), refusing every second spelling.
+
+    Raises:
+        ValueError: for any other character, length or trailing bit.
+    """
+    remainder = len(text) % 4
+    if remainder not in _LAST_CHARACTER:
+        raise ValueError("no base64url text has this length")
+    allowed = _LAST_CHARACTER[remainder]
+    if allowed is not None and text[-1] not in allowed:
+        raise ValueError("the spare bits of the last character are not zero")
+    padding = b"=" * (-len(text) % 4)
+    return binascii.a2b_base64(text.translate(_STANDARD_ALPHABET) + padding, strict_mode=True)
+
+
+def encode_base64url(data: bytes) -> str:
+    """Encode as base64url without padding (RFC 7515 §2)."""
+    encoded = binascii.b2a_base64(data, newline=False).rstrip(b"=")
+    return encoded.translate(bytes.maketrans(b"+/", b"-_")).decode("ascii")
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Read a JSON object that has exactly one reading.
+
+    Raises:
+        ValueError: not UTF-8, not JSON, not an object, nested deeper than `MAX_DEPTH`, a
+            member name twice, a number that is not finite, half of a surrogate pair.
+    """
+    text = data.decode("utf-8")
+    _refuse_deep_nesting(text)
+    value = _decoder.decode(text)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one error for one question
+    if "\\u" in text:  # only an escape can smuggle half a surrogate pair past UTF-8
+        _refuse_lone_surrogates(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member name stands twice")
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
+
+
+def _no_constant(_: str) -> Never:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+)
+
+
+def _refuse_deep_nesting(text: str) -> None:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return
+    depth, quoted, escaped = 0, False, False
+    for character in text:
+        if escaped:
+            escaped = False
+        elif quoted:
+            escaped = character == "\\"
+            quoted = character != '"'
+        elif character == '"':
+            quoted = True
+        elif character in "{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError("nested too deeply")
+        elif character in "}]":
+            depth -= 1
+
+
+def _refuse_lone_surrogates(value: object) -> None:
+    if isinstance(value, str):
+        value.encode("utf-8")  # UnicodeEncodeError is a ValueError
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _refuse_lone_surrogates(name)
+            _refuse_lone_surrogates(member)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_lone_surrogates(item)

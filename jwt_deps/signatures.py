@@ -1,0 +1,122 @@
+"""Can this key check that signature? The only module that imports python-jose.
+
+python-jose checks signatures through `Key` objects; it is used for nothing else, because
+its parser and its claim checks are looser than the RFCs (see `docs/security.md`). What it
+lacks, RSASSA-PSS and Ed25519, is added through its own extension point, `jwk.register_key`,
+on the same `cryptography` primitives.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from jose import jwk
+
+# Named here so that an installation without the cryptography backend fails at import:
+# python-jose would fall back to `ecdsa`, which is not constant-time (CVE-2024-23342).
+from jose.backends.cryptography_backend import (
+    CryptographyECKey,
+    CryptographyHMACKey,
+    CryptographyRSAKey,
+)
+
+__all__ = [
+    "ALGORITHMS",
+    "HMAC_ALGORITHMS",
+    "PublicKey",
+    "SignatureKey",
+    "algorithms_of",
+    "signature_key",
+]
+
+PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
+class SignatureKey(Protocol):
+    """A python-jose `Key`, as far as this package needs one."""
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        """Whether `sig` is this key's signature of `msg`."""
+        ...
+
+
+#: Bytes of the hash, which is also the shortest secret (RFC 7518 §3.2).
+HMAC_ALGORITHMS = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+_HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
+    "PS256": hashes.SHA256,
+    "PS384": hashes.SHA384,
+    "PS512": hashes.SHA512,
+}
+_RSA_ALGORITHMS = ("RS256", "RS384", "RS512", *_HASHES)
+# Each ECDSA algorithm means one curve (RFC 7518 §3.4), `secp256r1` under its X9.62 name.
+_CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+# RFC 8037 named it EdDSA, RFC 9864 gave the curve its own name; issuers use both.
+_ED25519_ALGORITHMS = ("EdDSA", "Ed25519")
+
+#: Every algorithm that can be configured. `none` is not among them and cannot be added.
+ALGORITHMS = frozenset(
+    {*HMAC_ALGORITHMS, *_RSA_ALGORITHMS, *_CURVE_ALGORITHMS.values(), *_ED25519_ALGORITHMS}
+)
+
+
+class _PSSKey(jwk.Key):
+    """RSASSA-PSS with MGF1 and a salt as long as the hash (RFC 7518 §3.5)."""
+
+    def __init__(self, key: rsa.RSAPublicKey, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        digest = _HASHES[algorithm]()
+        self._key = key
+        self._digest = digest
+        self._padding = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH)
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        try:
+            self._key.verify(sig, msg, self._padding, self._digest)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class _Ed25519Key(jwk.Key):
+    """Ed25519 (RFC 8037 §3.1)."""
+
+    def __init__(self, key: ed25519.Ed25519PublicKey, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        self._key = key
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        try:
+            self._key.verify(sig, msg)
+        except InvalidSignature:
+            return False
+        return True
+
+
+_KEY_CLASSES: dict[str, type[Any]] = {
+    **dict.fromkeys(HMAC_ALGORITHMS, CryptographyHMACKey),
+    **dict.fromkeys(("RS256", "RS384", "RS512"), CryptographyRSAKey),
+    **dict.fromkeys(_CURVE_ALGORITHMS.values(), CryptographyECKey),
+    **dict.fromkeys(_HASHES, _PSSKey),
+    **dict.fromkeys(_ED25519_ALGORITHMS, _Ed25519Key),
+}
+for _algorithm, _key_class in _KEY_CLASSES.items():
+    jwk.register_key(_algorithm, _key_class)
+
+
+def algorithms_of(key: PublicKey) -> tuple[str, ...]:
+    """Name the algorithms that a public key can check; none for a curve that JWS does not know."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return _RSA_ALGORITHMS
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        algorithm = _CURVE_ALGORITHMS.get(key.curve.name)
+        return (algorithm,) if algorithm else ()
+    return _ED25519_ALGORITHMS
+
+
+def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
+    """Build the python-jose `Key` for one key and one algorithm (RFC 8725 §3.1)."""
+    key: SignatureKey = jwk.construct(material, algorithm)
+    return key

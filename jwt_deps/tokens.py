@@ -1,0 +1,159 @@
+"""Where is the token, and may it be used from there? Headers in, one encoded token out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .errors import CrossSiteRequestError, InvalidRequestError, MissingTokenError, Reason
+from .settings import JWTSettings, TokenSource
+
+__all__ = ["SUBPROTOCOL", "RequestHead", "find_token"]
+
+#: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
+#: WebSocket API lets a page put a credential.
+SUBPROTOCOL = "bearer"
+
+# Methods that change nothing (RFC 9110 §9.2.1); every other one is one that a foreign page
+# must not be able to send with the user's cookie.
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What the look-up needs to know of a request.
+
+    Attributes:
+        headers: names in lower case and values, as ASGI has them.
+        method: the HTTP method; `None` for a WebSocket handshake.
+        subprotocols: what a WebSocket handshake offers, in order.
+    """
+
+    headers: Iterable[tuple[bytes, bytes]] = field(repr=False)
+    method: str | None = None
+    subprotocols: Sequence[str] = field(default=(), repr=False)
+
+    def values(self, name: str) -> list[str]:
+        """All values of one header, in order."""
+        wanted = name.lower().encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.headers if key == wanted]
+
+
+def find_token(head: RequestHead, settings: JWTSettings) -> str:
+    """Find the encoded token (RFC 6750 §2.1), without looking at what it says.
+
+    The header wins; the cookie is read only when the header is absent, so that a request can
+    never be re-labelled by a cookie that somebody else planted. Query and body are never read.
+
+    Raises:
+        MissingTokenError: no bearer credentials where the settings say to look.
+        InvalidRequestError: more than one credential, or a scheme with nothing behind it.
+        CrossSiteRequestError: the token is in a cookie and another site caused the request.
+    """
+    source = settings.token_source
+    if source is not TokenSource.COOKIE:
+        token, present = _from_headers(head, settings.token_header_key)
+        if token is not None:
+            return token
+        if source is TokenSource.BOTH and present:
+            raise MissingTokenError(_missing(settings))
+    if source is not TokenSource.HEADER:
+        token = _from_cookie(head, settings.cookie_name)
+        if token is not None:
+            _refuse_cross_site(head)
+            return token
+    raise MissingTokenError(_missing(settings))
+
+
+def _missing(settings: JWTSettings) -> str:
+    # The words of the AgentOS middleware, which its clients may look for.
+    header, cookie = settings.token_header_key, settings.cookie_name
+    match settings.token_source:
+        case TokenSource.HEADER:
+            return f"{header} header missing"
+        case TokenSource.COOKIE:
+            return f"JWT cookie '{cookie}' missing"
+        case TokenSource.BOTH:
+            return f"JWT token missing from both {header} header and '{cookie}' cookie"
+
+
+def _from_headers(head: RequestHead, name: str) -> tuple[str | None, bool]:
+    """The token of the header or of the subprotocol pair, and whether the header was there."""
+    values = head.values(name)
+    if len(values) > 1:
+        raise _repeated("more than one header carries credentials")
+    token = _bearer(values[0]) if values else None
+    offered = _from_subprotocols(head.subprotocols)
+    if offered is not None:
+        if token is not None:
+            raise _repeated("both a header and the subprotocols carry a token")
+        token = offered
+    return token, bool(values)
+
+
+def _bearer(value: str) -> str | None:
+    scheme, _, token = value.strip(" \t").partition(" ")
+    if scheme.lower() != "bearer":
+        return None  # another scheme's credentials are not ours to judge
+    token = token.strip(" ")
+    if not token:
+        raise _empty()
+    if "," in token:
+        raise _repeated("one header carries several credentials")
+    return token
+
+
+def _from_subprotocols(offered: Sequence[str]) -> str | None:
+    if SUBPROTOCOL not in offered:
+        return None
+    if offered.count(SUBPROTOCOL) > 1:
+        raise _repeated("the subprotocols carry several tokens")
+    position = offered.index(SUBPROTOCOL) + 1
+    if position == len(offered):
+        raise _empty()
+    return offered[position]
+
+
+def _from_cookie(head: RequestHead, name: str) -> str | None:
+    found = []
+    for header in head.values("cookie"):
+        for pair in header.split(";"):
+            key, _, value = pair.partition("=")
+            if key.strip() == name:
+                found.append(value.strip())
+    if len(found) > 1:
+        # A sibling subdomain can plant a second cookie of the same name.
+        raise _repeated("more than one cookie carries a token")
+    return found[0] if found and found[0] else None
+
+
+def _refuse_cross_site(head: RequestHead) -> None:
+    """Let a cookie speak only where the browser says that the user's own page is asking."""
+    if head.method in _SAFE_METHODS:
+        return
+    sites = head.values("sec-fetch-site")
+    if sites:
+        # `none` is the user's own doing: a bookmark, the address bar. An unknown word is refused.
+        if any(site not in {"same-origin", "same-site", "none"} for site in sites):
+            raise CrossSiteRequestError
+        return
+    origins = head.values("origin")
+    if origins and not (len(origins) == 1 and _is_origin_of(origins[0], head.values("host"))):
+        raise CrossSiteRequestError
+    # Neither header: not a browser, hence nobody whose cookies a page could borrow.
+
+
+def _is_origin_of(origin: str, hosts: list[str]) -> bool:
+    scheme, separator, authority = origin.lower().partition("://")
+    port = _DEFAULT_PORTS.get(scheme)
+    if not separator or port is None or len(hosts) != 1:  # "null" among others
+        return False
+    # TLS may end before this process, so the scheme tells nothing but the default port.
+    return authority.removesuffix(f":{port}") == hosts[0].lower().removesuffix(f":{port}")
+
+
+def _repeated(description: str) -> InvalidRequestError:
+    return InvalidRequestError(Reason.REPEATED_CREDENTIALS, description)
+
+
+def _empty() -> InvalidRequestError:
+    return InvalidRequestError(Reason.EMPTY_CREDENTIALS, "Bearer stands without a token")

@@ -1,0 +1,232 @@
+"""Is this token genuine, current and meant for us? Text in, verified claims out.
+
+The order is part of the contract, each step with a reason of its own: size, form, header, key,
+signature, payload, times, audience. Nothing that a token says is used before its signature
+has been checked, except `alg` and `kid` to choose the key.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import (
+    ClaimError,
+    ExpiredTokenError,
+    InvalidTokenError,
+    MalformedTokenError,
+    Reason,
+    SignatureError,
+)
+from .keys import KeySet
+from .serialization import decode_base64url, parse_object
+from .settings import JWTSettings
+
+__all__ = ["ParsedToken", "check_signature", "parse", "unverified_expiry", "verify"]
+
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_ENCRYPTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
+
+# RFC 7515 §4.1.9: a name without a slash stands for `application/<name>`; RFC 9068 §2.1 has
+# `at+jwt`. Whatever else calls itself something (`dpop+jwt`, `logout+jwt`) is not an access token.
+_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+_MAX_KID = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedToken:
+    """A JWS in compact serialization (RFC 7515 §7.1), taken apart and not yet believed."""
+
+    algorithm: str
+    kid: str | None
+    signing_input: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+def verify(
+    token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
+) -> dict[str, Any]:
+    """Return the claims of a token that passes every check of the settings.
+
+    Args:
+        token: the encoded token.
+        settings: what is accepted.
+        clock: seconds since the epoch.
+
+    Raises:
+        InvalidTokenError: one of its subclasses, whatever the text was.
+    """
+    if len(token) > settings.max_token_size:
+        raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
+    parsed = parse(token, settings.keys)
+    try:
+        check_signature(parsed, settings.keys)
+        claims = _payload(parsed)
+        _check_times(claims, settings, clock())
+        _check_subject(claims)
+        _check_issuer(claims, settings.issuers)
+        _check_audience(claims, settings.audiences)
+        _refuse_confirmation(claims)
+    except InvalidTokenError as error:
+        error.kid = parsed.kid
+        raise
+    return claims
+
+
+def parse(token: str, keys: KeySet) -> ParsedToken:
+    """Take a token apart, as far as that needs no key.
+
+    Raises:
+        MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
+    """
+    match = _COMPACT.fullmatch(token)
+    if match is None:
+        if _ENCRYPTED.fullmatch(token):
+            raise _malformed(Reason.ENCRYPTED, "encrypted tokens are not supported")
+        raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
+    header_segment, payload_segment, signature_segment = token.encode("ascii").split(b".")
+    try:
+        header = decode_base64url(header_segment)
+        payload = decode_base64url(payload_segment)
+        signature = decode_base64url(signature_segment)
+    except ValueError as error:
+        raise _malformed(Reason.ENCODING, "it is not base64url as RFC 7515 has it") from error
+    algorithm, kid = _header(header, keys)
+    return ParsedToken(
+        algorithm=algorithm,
+        kid=kid,
+        signing_input=header_segment + b"." + payload_segment,
+        payload=payload,
+        signature=signature,
+    )
+
+
+def check_signature(parsed: ParsedToken, keys: KeySet) -> None:
+    """Check the signature with the key that the token names, or with those that fit it.
+
+    Raises:
+        UnknownKeyError: no key is meant for this token.
+        SignatureError: the signature is not theirs.
+    """
+    for candidate in keys.choose(parsed.algorithm, parsed.kid):
+        if candidate.key.verify(parsed.signing_input, parsed.signature):
+            return
+    raise SignatureError
+
+
+def unverified_expiry(token: str) -> float | None:
+    """Read `exp` of a token that this service was handed by its own issuer, without a check.
+
+    Raises:
+        MalformedTokenError: not a JWS with a readable payload and a numeric `exp`.
+    """
+    match = _COMPACT.fullmatch(token)
+    if match is None:
+        raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
+    try:
+        claims = parse_object(decode_base64url(match[2].encode("ascii")))
+    except ValueError as error:
+        raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object") from error
+    return _numeric_date(claims, "exp")
+
+
+def _header(data: bytes, keys: KeySet) -> tuple[str, str | None]:
+    try:
+        header = parse_object(data)
+    except ValueError as error:
+        raise _malformed(Reason.HEADER, "its header is not a JSON object") from error
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in keys.algorithms:
+        raise _malformed(Reason.ALGORITHM, "its algorithm is not accepted")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise _malformed(Reason.TYPE, "its type is not that of an access token")
+    if "crit" in header:
+        # RFC 7515 §4.1.11: an extension that is not understood must not be passed over,
+        # and none is understood.
+        raise _malformed(Reason.CRITICAL, "it needs an extension that is not understood")
+    if "kid" not in header:
+        return algorithm, None
+    kid = header["kid"]
+    if not isinstance(kid, str) or len(kid) > _MAX_KID:
+        raise _malformed(Reason.KEY_ID, "its key id is not a short string")
+    return algorithm, kid
+
+
+def _payload(parsed: ParsedToken) -> dict[str, Any]:
+    try:
+        return parse_object(parsed.payload)
+    except ValueError as error:
+        raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object") from error
+
+
+def _check_times(claims: dict[str, Any], settings: JWTSettings, now: float) -> None:
+    expires = _numeric_date(claims, "exp")
+    if expires is None:
+        if settings.require_exp:
+            raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry")
+    elif now - settings.leeway >= expires:  # RFC 7519 §4.1.4: "on or after"
+        raise ExpiredTokenError
+    for name in ("nbf", "iat"):
+        begins = _numeric_date(claims, name)
+        if begins is not None and begins > now + settings.leeway:
+            raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet")
+
+
+def _numeric_date(claims: dict[str, Any], name: str) -> float | None:
+    if name not in claims:
+        return None
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):  # a bool is an int to Python
+        raise _claim_type(name, "a number")
+    try:
+        return float(value)  # finite: the parser lets neither infinity nor NaN through
+    except OverflowError as error:
+        raise _claim_type(name, "a number") from error
+
+
+def _check_subject(claims: dict[str, Any]) -> None:
+    if not isinstance(claims.get("sub", ""), str):
+        raise _claim_type("sub", "a string")
+
+
+def _check_issuer(claims: dict[str, Any], accepted: tuple[str, ...]) -> None:
+    if not accepted:
+        return
+    if "iss" not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer")
+    issuer = claims["iss"]
+    if not isinstance(issuer, str):
+        raise _claim_type("iss", "a string")
+    if issuer not in accepted:
+        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted")
+
+
+def _check_audience(claims: dict[str, Any], accepted: tuple[str, ...]) -> None:
+    if not accepted:
+        return
+    if "aud" not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, "aud", "it names no audience")
+    audience = claims["aud"]
+    audiences = [audience] if isinstance(audience, str) else audience
+    if not isinstance(audiences, list) or not all(isinstance(name, str) for name in audiences):
+        raise _claim_type("aud", "a string or a list of strings")
+    if not any(name in accepted for name in audiences):
+        raise ClaimError(Reason.CLAIM_FOREIGN, "aud", "it is meant for another service")
+
+
+def _refuse_confirmation(claims: dict[str, Any]) -> None:
+    # RFC 7800: the token is bound to a key that its holder has to prove. Taking it without
+    # that proof would turn it into the bearer token that its issuer meant to prevent.
+    if "cnf" in claims:
+        raise ClaimError(Reason.CONFIRMATION, "cnf", "it is bound to a key that was not proved")
+
+
+def _malformed(reason: Reason, description: str) -> MalformedTokenError:
+    return MalformedTokenError(reason, description)
+
+
+def _claim_type(name: str, expected: str) -> ClaimError:
+    return ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not {expected}")
