@@ -1,0 +1,77 @@
+"""FastAPI dependencies for JWT access tokens: composable callables instead of a middleware."""
+
+from .applications import extend_fastapi
+from .claims import Claims
+from .cookies import clear_token_cookie, set_token_cookie
+from .credentials import get_claims, get_token
+from .dependencies import (
+    claims_as,
+    current_session_id,
+    current_user_id,
+    get_dependencies,
+    get_scopes,
+    get_session_state,
+    optional,
+    require_any_scope,
+    require_scopes,
+)
+from .errors import (
+    AuthError,
+    ClaimError,
+    ConfigurationError,
+    CrossSiteRequestError,
+    ExpiredTokenError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    InvalidTokenError,
+    JWTDepsError,
+    MalformedTokenError,
+    MissingTokenError,
+    Reason,
+    SignatureError,
+    UnknownKeyError,
+)
+from .identities import CurrentUser, SessionState
+from .router import jwt_guard, protected_router, public
+from .settings import JWTSettings, TokenSource, get_settings
+
+__all__ = [
+    "AuthError",
+    "ClaimError",
+    "Claims",
+    "ConfigurationError",
+    "CrossSiteRequestError",
+    "CurrentUser",
+    "ExpiredTokenError",
+    "InsufficientScopeError",
+    "InvalidRequestError",
+    "InvalidTokenError",
+    "JWTDepsError",
+    "JWTSettings",
+    "MalformedTokenError",
+    "MissingTokenError",
+    "Reason",
+    "SessionState",
+    "SignatureError",
+    "TokenSource",
+    "UnknownKeyError",
+    "claims_as",
+    "clear_token_cookie",
+    "current_session_id",
+    "current_user_id",
+    "get_claims",
+    "get_dependencies",
+    "get_scopes",
+    "get_session_state",
+    "get_settings",
+    "get_token",
+    "jwt_guard",
+    "optional",
+    "protected_router",
+    "public",
+    "require_any_scope",
+    "require_scopes",
+    "set_token_cookie",
+]
+
+extend_fastapi()

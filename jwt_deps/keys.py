@@ -80,6 +80,11 @@ class KeySet:
             in_set=_by_algorithm(listed),
         )
 
+    @classmethod
+    def empty(cls) -> "KeySet":
+        """A set that accepts no algorithm and knows no key."""
+        return cls(algorithms=frozenset(), static={}, named={}, kids=frozenset(), in_set={})
+
     def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
         """Choose the keys that may check a token, which is one, or the static ones that fit.
 

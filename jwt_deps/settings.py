@@ -23,6 +23,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from .errors import ConfigurationError
 from .keys import KeySet
+from .paths import PathPatterns
 from .serialization import parse_object
 
 __all__ = ["JWTSettings", "TokenSource", "get_settings"]
@@ -148,6 +149,7 @@ class JWTSettings(_Validate):
     """Longest token that is looked at, in bytes, checked before anything is decoded."""
 
     _keys: KeySet = PrivateAttr()
+    _excluded: PathPatterns = PrivateAttr()
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -177,6 +179,7 @@ class JWTSettings(_Validate):
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         self._keys = self._key_set()
+        self._excluded = PathPatterns(self.excluded_route_paths)
         if not self.validate:
             logger.warning(
                 "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
@@ -199,6 +202,11 @@ class JWTSettings(_Validate):
     def keys(self) -> KeySet:
         """The keys, built once with the settings."""
         return self._keys
+
+    @property
+    def excluded(self) -> PathPatterns:
+        """`excluded_route_paths`, compiled once with the settings."""
+        return self._excluded
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -227,6 +235,13 @@ def get_settings() -> JWTSettings:
         ConfigurationError: the environment holds no configuration that can work.
     """
     return JWTSettings()
+
+
+class KeylessSettings(JWTSettings):
+    """Settings of an application that replaced `get_claims`, and so checks no token here."""
+
+    def _key_set(self) -> KeySet:
+        return KeySet.empty()
 
 
 def _tuple(value: str | list[str] | None) -> tuple[str, ...]:

@@ -1,0 +1,147 @@
+"""When does an application meet its guards? Before it answers for the first time.
+
+A guard is a dependency, and a dependency hears of an application only when a request has already
+been routed to it. That is too late for a mount that no dependency runs for, for an exclusion
+that excludes nothing, and for the OpenAPI schema. FastAPI has no hook for it, so two public
+methods of `FastAPI` are extended here, once, and call what they replace: `build_middleware_stack`,
+which runs when an application first serves, and `openapi`. An application without a dependency
+of this package is left exactly as it is.
+"""
+
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .credentials import get_claims
+from .errors import ConfigurationError
+from .guards import GuardedApp, JWTGuard, close_gaps, is_excluded
+from .openapi import describe
+from .paths import PathPatterns
+from .routes import Match, guards_among, included_routers, match_of_route
+from .settings import JWTSettings, get_settings
+
+__all__ = ["check_exclusions", "extend_fastapi"]
+
+# The schema that has been corrected, so that a cached one is not corrected again.
+_described: weakref.WeakKeyDictionary[FastAPI, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+
+def extend_fastapi() -> None:
+    """Let every `FastAPI` meet its guards before it serves and before it describes itself."""
+    build, openapi = FastAPI.build_middleware_stack, FastAPI.openapi
+
+    @wraps(build)
+    def build_middleware_stack(self: FastAPI) -> ASGIApp:
+        return _Guarded(self, build(self)) if _is_guarded(self) else build(self)
+
+    @wraps(openapi)
+    def corrected_openapi(self: FastAPI) -> dict[str, Any]:
+        schema = openapi(self)
+        if _described.get(self) is not schema:
+            describe(self, schema)
+            _described[self] = schema
+        return schema
+
+    FastAPI.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
+    FastAPI.openapi = corrected_openapi  # type: ignore[method-assign]
+
+
+class _Guarded:
+    """The outermost layer of a guarded application: nothing is served before it was checked."""
+
+    def __init__(self, application: FastAPI, app: ASGIApp) -> None:
+        close_gaps(application)
+        self.app = app
+        self._application = application
+        self._checked = False
+        lifespan = application.router.lifespan_context
+
+        @asynccontextmanager
+        async def checked_lifespan(served: FastAPI) -> AsyncIterator[Any]:
+            # Inside the lifespan, so that the server reports a failed start-up and exits.
+            async with lifespan(served) as state:
+                self._check()  # after it: routes may be added while the application starts
+                yield state
+
+        application.router.lifespan_context = checked_lifespan
+
+    def _check(self) -> None:
+        check_exclusions(self._application)
+        self._checked = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._checked and scope["type"] != "lifespan":
+            self._check()
+        await self.app(scope, receive, send)
+
+
+def check_exclusions(app: FastAPI) -> None:
+    """Refuse exclusions that exclude nothing: somebody believes a route to be public.
+
+    Raises:
+        ConfigurationError: it names them; or there is no configuration at all.
+    """
+    matches = [match for match in _matches(app) if match is not None]
+    templates = [path for match in matches for path in match.paths]
+    for guard in _guards(app):
+        mine = [match for match in matches if not match.guards or guard in match.guards]
+        _refuse_unmatched(guard.patterns, [path for match in mine for path in match.paths])
+        for endpoint in guard.endpoints:
+            if not any(match.endpoint == endpoint for match in mine):
+                raise ConfigurationError(
+                    f"exclude names the endpoint {getattr(endpoint, '__name__', endpoint)!r}, "
+                    "and no guarded route has it."
+                )
+        settings = _settings(app, guard)
+        if settings is not None:
+            _refuse_unmatched(settings.excluded, templates)
+
+
+def _refuse_unmatched(patterns: PathPatterns, templates: list[str]) -> None:
+    unmatched = patterns.unmatched(templates)
+    if unmatched:
+        raise ConfigurationError(
+            f"The exclusion {', '.join(map(repr, unmatched))} matches no route: write the whole "
+            "template with its prefixes, '/api/items/{item_id}', or a pattern, '/api/*'. A "
+            "mount is one route."
+        )
+
+
+def _settings(app: FastAPI, guard: JWTGuard) -> JWTSettings | None:
+    if guard.settings is not None:
+        return guard.settings
+    if not {get_settings, get_claims}.isdisjoint(app.dependency_overrides):
+        return None  # a test's own configuration, which only a request can ask for
+    return get_settings()
+
+
+def _is_guarded(app: FastAPI) -> bool:
+    return next(_guards(app), None) is not None
+
+
+def _guards(app: FastAPI) -> Iterator[JWTGuard]:
+    seen: list[Any] = []
+    found = [
+        *(guards_among(router.dependencies) for router in included_routers(app)),
+        *(match.guards for match in _matches(app)),
+    ]
+    for guard in (guard for guards in found for guard in guards):
+        if isinstance(guard, JWTGuard) and not any(guard is known for known in seen):
+            seen.append(guard)
+            yield guard
+
+
+def _matches(app: FastAPI) -> Iterator[Match]:
+    for route in iter_route_contexts(app.routes):
+        if getattr(route, "dependant", None) is not None:
+            yield match_of_route(route)
+        elif route.path is not None:
+            endpoint = getattr(route, "app", None)
+            endpoint = endpoint.route.endpoint if isinstance(endpoint, GuardedApp) else endpoint
+            yield Match((route.path, f"{route.path}/{{path:path}}"), endpoint, ())

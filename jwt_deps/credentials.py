@@ -1,0 +1,293 @@
+"""Who is calling this route, and is it proven? Found once per request, whoever asks how often."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+from fastapi import WebSocket
+from fastapi.openapi.models import HTTPBearer
+from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+from starlette.types import Scope
+
+from . import overrides
+from .claims import Claims
+from .errors import AuthError, ClaimError, InsufficientScopeError, MissingTokenError
+from .principals import dependencies_of, scopes_of, session_id_of, session_state_of, user_id_of
+from .responses import refusal
+from .routes import RouteGuard, dependants, match_of
+from .settings import JWTSettings, KeylessSettings, TokenSource, get_settings
+from .tokens import SUBPROTOCOL, RequestHead, find_token
+from .verification import verify
+
+__all__ = [
+    "Caller",
+    "TokenDependency",
+    "caller_of",
+    "get_claims",
+    "get_token",
+    "require",
+    "settings_for",
+    "settings_of",
+    "token_of",
+    "under",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What this package remembers of one request, in the ASGI scope and nowhere else."""
+
+    guard: RouteGuard | None = None
+    # Each kept beside its settings: their id is theirs only for as long as they live.
+    callers: dict[int, "tuple[JWTSettings, Caller | AuthError]"] = field(default_factory=dict)
+    replaced: dict[Callable[..., Any], Any] = field(default_factory=dict)
+
+
+def _notes(scope: Scope) -> _Notes:
+    notes: _Notes | None = scope.get("jwt_deps")
+    if notes is None:
+        notes = scope["jwt_deps"] = _Notes()
+    return notes
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What is known of the caller under one configuration.
+
+    Attributes:
+        claims: the verified claims; none for an anonymous caller.
+        settings: the configuration that they were verified under.
+        error: why the caller is anonymous, which only `validate=False` lets anyone be.
+    """
+
+    claims: Claims
+    settings: JWTSettings
+    error: AuthError | None = None
+
+    def known(self) -> "Caller":
+        """This caller, or the error that made it anonymous."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+
+class TokenDependency(SecurityBase, Generic[T]):
+    """A dependency that answers from the request's token.
+
+    Every one takes the connection and the scopes that `Security(...)` asks for, and nothing
+    else, because any other parameter would be input from the client. Being a `SecurityBase`, it
+    puts the lock on the operations that use it.
+    """
+
+    #: Scopes that it needs by itself, for OpenAPI and for the challenge.
+    scopes: tuple[str, ...] = ()
+
+    def __init__(self, answer: Callable[[HTTPConnection], Awaitable[T]]) -> None:
+        self._answer = answer
+        self.model = HTTPBearer(bearerFormat="JWT")
+        self.scheme_name = "JWT"
+        self.__doc__ = answer.__doc__
+        self.__name__ = getattr(answer, "__name__", type(self).__name__)
+
+    def __repr__(self) -> str:
+        return f"<dependency {self.__name__}>"
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
+        try:
+            if security_scopes.scopes:
+                await require(connection, security_scopes.scopes)
+            return await self._answer(connection)
+        except AuthError as error:
+            raise refusal(error, connection) from error
+
+
+@TokenDependency
+async def get_token(connection: HTTPConnection) -> str:
+    """The encoded token, found where the settings say to look and not yet verified."""
+    return await token_of(connection, await settings_for(connection))
+
+
+@TokenDependency
+async def get_claims(connection: HTTPConnection) -> Claims:
+    """The claims of the verified token.
+
+    With `validate=False`, a caller who proves nothing has none.
+    """
+    return (await caller_of(connection)).claims
+
+
+def under(scope: Scope, guard: RouteGuard) -> None:
+    """Note that everything below this point is under a guard, in applications mounted there too."""
+    _notes(scope).guard = guard
+
+
+async def settings_for(connection: HTTPConnection) -> JWTSettings:
+    """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
+    guards = match_of(connection.scope).guards
+    guard = guards[-1] if guards else _notes(connection.scope).guard
+    return await settings_of(guard, connection)
+
+
+async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> JWTSettings:
+    """The settings of a guard, those of `get_settings` for one without its own.
+
+    Raises:
+        ConfigurationError: the environment holds no configuration that can work.
+    """
+    if guard is not None and guard.settings is not None:
+        return guard.settings
+    if overrides.is_overridden(connection, get_settings):
+        return cast("JWTSettings", await _once(connection, get_settings))
+    if overrides.is_overridden(connection, get_claims):
+        # Nothing is verified here then, and a test need not configure keys that nobody uses.
+        return KeylessSettings()
+    return get_settings()
+
+
+async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = None) -> Caller:
+    """Find out who is calling, once per request and configuration.
+
+    What was found goes to `request.state` under the names that the AgentOS middleware uses.
+
+    Raises:
+        AuthError: nobody who proved anything, unless `validate=False` lets them be anonymous.
+    """
+    if settings is None:
+        settings = await settings_for(connection)
+    callers = _notes(connection.scope).callers
+    known = callers.get(id(settings))
+    if known is None:
+        known = callers[id(settings)] = (settings, await _authenticate(connection, settings))
+    found = known[1]
+    if isinstance(found, AuthError):
+        raise found
+    return found
+
+
+async def require(
+    connection: HTTPConnection,
+    needed: Sequence[str],
+    *,
+    any_of: bool = False,
+    settings: JWTSettings | None = None,
+) -> Caller:
+    """Refuse a caller who lacks scopes: all of them, or with `any_of` the last one too.
+
+    Raises:
+        InsufficientScopeError: it names every scope that the route needs, not only the first
+            one missing, so that a client can ask for all of them at once.
+    """
+    caller = (await caller_of(connection, settings)).known()
+    granted = scopes_of(caller.claims, caller.settings)
+    if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
+        raise InsufficientScopeError(dict.fromkeys((*needed, *_scopes_of_route(connection.scope))))
+    return caller
+
+
+def _scopes_of_route(scope: Scope) -> list[str]:
+    root = match_of(scope).dependant
+    if root is None:
+        return []
+    return [
+        name
+        for node in dependants(root)
+        for name in (*(node.own_oauth_scopes or ()), *getattr(node.call, "scopes", ()))
+    ]
+
+
+async def _authenticate(connection: HTTPConnection, settings: JWTSettings) -> Caller | AuthError:
+    state = connection.scope.setdefault("state", {})
+    try:
+        token, claims = await _prove(connection, settings)
+    except AuthError as error:
+        if settings.validate:
+            return error
+        state["authenticated"] = False
+        return Caller(Claims({}), settings, error)
+    state.update(_state(claims, settings))
+    if token is not None:
+        state["token"] = token
+    return Caller(claims, settings)
+
+
+async def _prove(
+    connection: HTTPConnection, settings: JWTSettings
+) -> tuple[str | None, Claims]:
+    if overrides.is_overridden(connection, get_claims):
+        claims: Mapping[str, Any] = await _once(connection, get_claims)
+        return None, claims if isinstance(claims, Claims) else Claims(claims)
+    token = await token_of(connection, settings)
+    return token, Claims(verify(token, settings))
+
+
+async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:  # noqa: ANN401
+    replaced = _notes(connection.scope).replaced
+    if dependency not in replaced:
+        replaced[dependency] = await overrides.call(connection, dependency)
+    return replaced[dependency]
+
+
+async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
+    """The encoded token, from `get_token`'s replacement or from where the settings say to look.
+
+    Raises:
+        AuthError: there is none, or not exactly one, or it came from another site.
+    """
+    scope = connection.scope
+    if overrides.is_overridden(connection, get_token):
+        replaced: str | None = await _once(connection, get_token)
+        if replaced is None:
+            raise MissingTokenError("Invalid token: none was given")
+        return replaced
+    subprotocols = scope.get("subprotocols") or ()
+    head = RequestHead(scope["headers"], scope.get("method"), subprotocols)
+    token = find_token(head, settings)
+    if (
+        isinstance(connection, WebSocket)
+        and settings.token_source is not TokenSource.COOKIE
+        and SUBPROTOCOL in subprotocols
+    ):
+        _answer_subprotocol(connection)
+    return token
+
+
+def _answer_subprotocol(websocket: WebSocket) -> None:
+    """Let a plain `await websocket.accept()` choose `bearer`.
+
+    A browser that offered subprotocols drops the connection unless one of them is chosen.
+    """
+    accept = websocket.accept
+
+    async def accept_bearer(subprotocol: str | None = None, headers: Any = None) -> None:  # noqa: ANN401
+        await accept(subprotocol or SUBPROTOCOL, headers)
+
+    websocket.accept = accept_bearer  # type: ignore[method-assign]
+
+
+def _state(claims: Claims, settings: JWTSettings) -> dict[str, Any]:
+    """What the AgentOS middleware puts on `request.state`, each only when there is something."""
+    state: dict[str, Any] = {"claims": claims, "authenticated": True}
+    for name, value in (
+        ("user_id", _or_nothing(user_id_of, claims, settings)),
+        ("session_id", _or_nothing(session_id_of, claims, settings)),
+        ("scopes", settings.scopes_claim and sorted(scopes_of(claims, settings))),
+        ("dependencies", dict(dependencies_of(claims, settings))),
+        ("session_state", dict(session_state_of(claims, settings))),
+    ):
+        if value:
+            state[name] = value
+    return state
+
+
+def _or_nothing(
+    read: Callable[[Claims, JWTSettings], str | None], claims: Claims, settings: JWTSettings
+) -> str | None:
+    # A token that names no user is still a good token; whoever asks for the user is refused.
+    try:
+        return read(claims, settings)
+    except ClaimError:
+        return None

@@ -1,0 +1,190 @@
+"""What can a route ask of its token? The callables to put into `Depends()`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar, cast, overload
+
+from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
+from pydantic import BaseModel, ValidationError
+
+from . import overrides
+from .credentials import (
+    TokenDependency,
+    caller_of,
+    get_claims,
+    require,
+    settings_for,
+    token_of,
+)
+from .errors import AuthError, ClaimError, ConfigurationError, MissingTokenError, Reason
+from .identities import DependencyClass
+from .principals import dependencies_of, scopes_of, session_id_of, session_state_of, user_id_of
+from .responses import is_scope, refusal
+
+__all__ = [
+    "claims_as",
+    "current_session_id",
+    "current_user_id",
+    "get_dependencies",
+    "get_scopes",
+    "get_session_state",
+    "optional",
+    "require_any_scope",
+    "require_scopes",
+]
+
+T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@TokenDependency
+async def current_user_id(connection: HTTPConnection) -> str:
+    """The id of the user that the token names; 401 if it names none."""
+    caller = (await caller_of(connection)).known()
+    return user_id_of(caller.claims, caller.settings)
+
+
+@TokenDependency
+async def current_session_id(connection: HTTPConnection) -> str | None:
+    """The id of the session that the token names, if any."""
+    caller = await caller_of(connection)
+    return session_id_of(caller.claims, caller.settings)
+
+
+@TokenDependency
+async def get_scopes(connection: HTTPConnection) -> frozenset[str]:
+    """The scopes that the token grants."""
+    caller = await caller_of(connection)
+    return scopes_of(caller.claims, caller.settings)
+
+
+@TokenDependency
+async def get_dependencies(connection: HTTPConnection) -> Mapping[str, Any]:
+    """The claims that `dependencies_claims` names, read-only."""
+    caller = await caller_of(connection)
+    return dependencies_of(caller.claims, caller.settings)
+
+
+@TokenDependency
+async def get_session_state(connection: HTTPConnection) -> Mapping[str, Any]:
+    """The claims that `session_state_claims` names, read-only."""
+    caller = await caller_of(connection)
+    return session_state_of(caller.claims, caller.settings)
+
+
+@cache
+def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
+    @TokenDependency
+    async def claims_as_model(connection: HTTPConnection) -> BaseModel:
+        """The verified claims as the model has them."""
+        claims = (await caller_of(connection)).claims
+        try:
+            return model.model_validate(dict(claims))
+        except ValidationError as error:
+            location = error.errors(include_url=False, include_context=False)[0]["loc"]
+            claim = str(location[0]) if location else model.__name__
+            # `from None`: pydantic's error holds the claims' values.
+            raise ClaimError(
+                Reason.CLAIM_INVALID, claim, "its claims are not those that this service needs"
+            ) from None
+
+    return claims_as_model
+
+
+def claims_as(model: type[ModelT]) -> TokenDependency[ModelT]:
+    """Make the dependency that validates the verified claims into a pydantic model.
+
+    The same model gives the same callable, so that FastAPI runs it once per request and tests
+    can override it. Claims that do not fit are 401 `invalid_token`.
+    """
+    return cast("TokenDependency[ModelT]", _claims_as(model))
+
+
+@overload
+def optional(dependency: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T | None]]: ...
+@overload
+def optional(dependency: Callable[..., T]) -> Callable[..., Awaitable[T | None]]: ...
+def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Make the same dependency, answering `None` when the request carries no credential.
+
+    A credential that is present and bad is still refused. It takes the dependencies of this
+    package and any of the caller's own; the same one gives the same callable.
+    """
+    return _optional(dependency)
+
+
+@cache
+def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    async def optional_dependency(
+        connection: HTTPConnection, security_scopes: SecurityScopes
+    ) -> Any:  # noqa: ANN401 - whatever the dependency answers
+        try:
+            if not await _has_credential(connection, dependency):
+                return None
+        except AuthError as error:
+            raise refusal(error, connection) from error
+        if isinstance(dependency, TokenDependency | DependencyClass) and not (
+            overrides.is_overridden(connection, dependency)
+        ):
+            return await dependency(connection, security_scopes)
+        return await overrides.call(connection, dependency, security_scopes.scopes)
+
+    return optional_dependency
+
+
+async def _has_credential(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:
+    if any(overrides.is_overridden(connection, it) for it in (dependency, get_claims)):
+        return True  # the replacement speaks for the caller, whatever the request carries
+    settings = await settings_for(connection)
+    try:
+        await token_of(connection, settings)
+    except MissingTokenError:
+        return False
+    except AuthError:
+        if settings.validate:
+            raise
+    return settings.validate or (await caller_of(connection, settings)).error is None
+
+
+class _RequireScopes(TokenDependency[None]):
+    def __init__(self, scopes: tuple[str, ...], *, any_of: bool) -> None:
+        wrong = [scope for scope in scopes if not is_scope(scope)]
+        if wrong or not scopes:
+            raise ConfigurationError(
+                "require_scopes and require_any_scope take one or more scopes, each without "
+                "spaces, quotes or backslashes (RFC 6749 §3.3), each as an argument of its own."
+            )
+
+        async def scopes_required(connection: HTTPConnection) -> None:
+            """Nothing: the caller has the scopes, or is refused with 403."""
+            await require(connection, scopes, any_of=any_of)
+
+        super().__init__(scopes_required)
+        self.scopes = scopes
+
+
+_required = cache(_RequireScopes)
+
+
+def require_scopes(*scopes: str) -> TokenDependency[None]:
+    """Make the dependency that refuses a token which lacks one of the scopes.
+
+    403 `insufficient_scope`, naming every scope that the route needs (RFC 6750 §3.1). The same
+    scopes give the same callable.
+
+    Raises:
+        ConfigurationError: no scope, or a text that cannot be one.
+    """
+    return _required(scopes, any_of=False)
+
+
+def require_any_scope(*scopes: str) -> TokenDependency[None]:
+    """Make the dependency that refuses a token which has none of the scopes.
+
+    The same scopes give the same callable.
+
+    Raises:
+        ConfigurationError: no scope, or a text that cannot be one.
+    """
+    return _required(scopes, any_of=True)

@@ -1,0 +1,194 @@
+"""Who may pass this route? The guard, as a dependency and around what takes no dependencies."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.requests import HTTPConnection
+from fastapi.routing import APIRoute, APIRouter, APIWebSocketRoute
+from fastapi.security import SecurityScopes
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .credentials import TokenDependency, caller_of, require, settings_of, under
+from .errors import AuthError, ConfigurationError
+from .responses import refusal
+from .routes import (
+    Match,
+    PlainRoute,
+    RouteGuard,
+    guards_among,
+    included_routers,
+    match_of,
+    match_of_plain_route,
+)
+from .settings import JWTSettings
+from .tokens import SUBPROTOCOL
+
+__all__ = ["JWTGuard", "close_gaps", "is_excluded"]
+
+
+class JWTGuard(RouteGuard, TokenDependency[None]):
+    """A dependency that lets a request pass with a token that verifies, or to a public route.
+
+    Of several guards over a route only the innermost decides.
+    """
+
+    def __init__(
+        self, settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
+    ) -> None:
+        RouteGuard.__init__(self, settings, exclude)
+        TokenDependency.__init__(self, self._pass)
+        self.__name__ = "jwt_guard"
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
+        """Refuse the request, or let it pass."""
+        match = match_of(connection.scope)
+        if match.guards and match.guards[-1] is not self:
+            return
+        await self.admit(connection, match, security_scopes.scopes)
+
+    async def admit(
+        self, connection: HTTPConnection, match: Match, scopes: list[str] | None = None
+    ) -> None:
+        """Decide about a request to a route that this guard is the innermost over.
+
+        Raises:
+            HTTPException: the request is refused; or `WebSocketException` where a server cannot
+                deny a handshake.
+        """
+        if self.leaves_out(match):
+            return
+        settings = await settings_of(self, connection)
+        if is_excluded(match, settings):
+            return
+        try:
+            if scopes:
+                await require(connection, scopes, settings=settings)
+            else:
+                await caller_of(connection, settings)
+        except AuthError as error:
+            raise refusal(error, connection) from error
+
+    async def _pass(self, connection: HTTPConnection) -> None:
+        """Never asked: a guard decides by the route, in `__call__`."""
+
+
+def is_excluded(match: Match, settings: JWTSettings) -> bool:
+    """Whether the settings' `excluded_route_paths` mean this route."""
+    return any(map(settings.excluded.match, match.paths))
+
+
+class GuardedApp:
+    """An ASGI application behind whatever guard stands over its route; none, and it is itself.
+
+    For the routes that FastAPI runs no dependencies for: Starlette's own routes, mounts, hosts.
+    A mount is one route: its guard stands at its door.
+    """
+
+    def __init__(self, app: ASGIApp, route: PlainRoute) -> None:
+        self.app = app
+        self.route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in or raise the refusal, which the application's handlers answer."""
+        match = match_of_plain_route(scope, self.route)
+        guard = match.guards[-1] if match.guards else None
+        if isinstance(guard, JWTGuard):
+            under(scope, guard)
+            if not _guards_itself(self.app):
+                connection: HTTPConnection = (
+                    WebSocket(scope, receive, send)
+                    if scope["type"] == "websocket"
+                    else Request(scope, receive)
+                )
+                await guard.admit(connection, match)
+                if SUBPROTOCOL in scope.get("subprotocols", ()):
+                    send = _choosing_bearer(send)
+        await self.app(scope, receive, send)
+
+
+def _guards_itself(app: ASGIApp) -> bool:
+    # An application with a guard of its own over everything: its guard is the innermost.
+    return isinstance(app, FastAPI) and bool(guards_among(app.router.dependencies))
+
+
+def _choosing_bearer(send: Send) -> Send:
+    async def choose(message: Message) -> None:
+        if message["type"] == "websocket.accept" and not message.get("subprotocol"):
+            message = {**message, "subprotocol": SUBPROTOCOL}
+        await send(message)
+
+    return choose
+
+
+class _WatchedRoutes(list[BaseRoute]):
+    """The routes of a router; one that is added later is guarded like those before it."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        super().__init__(routes)
+        for route in self:
+            _close(route)
+
+    def append(self, route: BaseRoute, /) -> None:
+        _close(route)
+        super().append(route)
+
+    def insert(self, index: Any, route: BaseRoute, /) -> None:  # noqa: ANN401 - as list has it
+        _close(route)
+        super().insert(index, route)
+
+    def extend(self, routes: Iterable[BaseRoute], /) -> None:
+        for route in routes:
+            self.append(route)
+
+    def __iadd__(self, routes: Iterable[BaseRoute], /) -> "_WatchedRoutes":  # type: ignore[override, misc]
+        self.extend(routes)
+        return self
+
+    def __setitem__(self, index: Any, value: Any, /) -> None:  # noqa: ANN401 - as list has it
+        if isinstance(index, slice):
+            value = list(value)
+            for route in value:
+                _close(route)
+        else:
+            _close(value)
+        super().__setitem__(index, value)
+
+
+def close_gaps(router: APIRouter | FastAPI) -> None:
+    """Put guards around the plain routes of a router and of all that it includes, now and later.
+
+    Raises:
+        ConfigurationError: a route of a kind that cannot be guarded.
+    """
+    for current in included_routers(router):
+        if not isinstance(current.routes, _WatchedRoutes):
+            current.routes = _WatchedRoutes(current.routes)
+            # FastAPI may have built what it serves from the routes as they were before.
+            current._mark_routes_changed()  # noqa: SLF001
+
+
+def _close(route: BaseRoute) -> None:
+    inner = getattr(route, "original_router", None)
+    if isinstance(inner, APIRouter):
+        close_gaps(inner)
+    elif isinstance(route, APIRoute | APIWebSocketRoute):
+        return  # FastAPI runs the guard as a dependency
+    elif isinstance(route, Mount | Host):
+        if not isinstance(route.app, GuardedApp):
+            path = getattr(route, "path", None)
+            below = isinstance(route, Mount)
+            if isinstance(route.app, FastAPI) and _guards_itself(route.app):
+                close_gaps(route.app)
+            route.app = GuardedApp(route.app, PlainRoute(route.app, path, below=below))
+    elif isinstance(route, Route | WebSocketRoute):
+        if not isinstance(route.app, GuardedApp):
+            guarded = GuardedApp(route.app, PlainRoute(route.endpoint, route.path, below=False))
+            # FastAPI builds what it serves from the endpoint, Starlette from the app.
+            route.app = route.endpoint = guarded
+    else:
+        raise ConfigurationError(
+            f"A route of the class {type(route).__name__} cannot be guarded: mount what it "
+            "serves as an ASGI application instead, or keep it out of guarded routers."
+        )

@@ -1,0 +1,119 @@
+"""What does OpenAPI say of tokens? A lock and its refusals where a token is needed, nowhere else."""
+
+from collections.abc import Iterator
+from inspect import iscoroutinefunction, signature, unwrap
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from .credentials import TokenDependency
+from .errors import ConfigurationError
+from .guards import JWTGuard, is_excluded
+from .responses import DOCUMENTED_REFUSALS
+from .routes import dependants, match_of_route
+from .settings import JWTSettings, TokenSource, get_settings
+
+__all__ = ["describe"]
+
+_NATIVE = "JWT"  # the name under which FastAPI itself lists the dependencies of this package
+
+
+def describe(app: FastAPI, schema: dict[str, Any]) -> None:
+    """Correct a freshly made schema: FastAPI cannot know which routes a guard leaves out."""
+    used: dict[str, Any] = {}
+    for route in iter_route_contexts(app.routes):
+        if not isinstance(route.original_route, APIRoute) or not route.include_in_schema:
+            continue
+        needed, schemes, scopes = _needs(app, route)
+        item = schema.get("paths", {}).get(route.path_format, {})
+        for method in route.methods or ():
+            operation = item.get(method.lower())
+            if operation is None:
+                continue
+            others = [one for one in operation.pop("security", ()) if _NATIVE not in one]
+            if needed:
+                used.update(schemes)
+                others += [{name: scopes} for name in schemes]
+                for status, refusal in DOCUMENTED_REFUSALS.items():
+                    operation["responses"].setdefault(status, refusal)
+            if others:
+                operation["security"] = others
+    _replace_schemes(schema, used)
+
+
+def _replace_schemes(schema: dict[str, Any], used: dict[str, Any]) -> None:
+    components = schema.setdefault("components", {})
+    schemes = components.setdefault("securitySchemes", {})
+    schemes.pop(_NATIVE, None)
+    schemes.update(used)
+    if not schemes:
+        del components["securitySchemes"]
+    if not components:
+        del schema["components"]
+
+
+def _needs(app: FastAPI, route: Any) -> tuple[bool, dict[str, Any], list[str]]:  # noqa: ANN401
+    match = match_of_route(route)
+    guard = match.guards[-1] if match.guards else None
+    settings = _settings(app, guard.settings if guard is not None else None)
+    open_ = guard is None or guard.leaves_out(match)
+    if settings is not None and is_excluded(match, settings):
+        open_ = True
+    nodes = [
+        (node, call)
+        for node, call in _token_dependencies(route.dependant)
+        if not (isinstance(call, JWTGuard) and (open_ or call is not guard))
+    ]
+    scopes = [
+        name
+        for node, call in nodes
+        for name in (
+            *(node.parent_oauth_scopes or ()),
+            *(node.own_oauth_scopes or ()),
+            *call.scopes,
+        )
+    ]
+    return bool(nodes), _schemes(settings), list(dict.fromkeys(scopes))
+
+
+def _token_dependencies(root: Any) -> Iterator[tuple[Any, TokenDependency[Any]]]:  # noqa: ANN401
+    for node in dependants(root):
+        call = unwrap(node.call)
+        if isinstance(call, TokenDependency):
+            yield node, call
+
+
+def _settings(app: FastAPI, settings: JWTSettings | None) -> JWTSettings | None:
+    if settings is not None:
+        return settings
+    override = app.dependency_overrides.get(get_settings)
+    if override is not None:
+        plain = not signature(override).parameters and not iscoroutinefunction(override)
+        return override() if plain else None  # what needs a request cannot be asked here
+    try:
+        return get_settings()
+    except ConfigurationError:
+        # A schema can be printed where there are no secrets, in a build of the docs for one.
+        # Every request still raises this error.
+        return None
+
+
+def _schemes(settings: JWTSettings | None) -> dict[str, Any]:
+    source = settings.token_source if settings is not None else TokenSource.HEADER
+    schemes: dict[str, Any] = {}
+    if source is not TokenSource.COOKIE:
+        header = settings.token_header_key if settings is not None else "Authorization"
+        if header.lower() == "authorization":
+            schemes[_NATIVE] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        else:
+            schemes[f"{_NATIVE}-header-{header}"] = {
+                "type": "apiKey",
+                "in": "header",
+                "name": header,
+                "description": "`Bearer <token>`, the word included",
+            }
+    if settings is not None and source is not TokenSource.HEADER:
+        cookie = settings.cookie_name
+        schemes[f"{_NATIVE}-cookie-{cookie}"] = {"type": "apiKey", "in": "cookie", "name": cookie}
+    return schemes

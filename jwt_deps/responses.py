@@ -1,0 +1,104 @@
+"""Which answer does a refusal get? The only module that knows status codes and challenges."""
+
+import logging
+import re
+from typing import Any
+
+from fastapi import HTTPException, WebSocketException
+from fastapi.requests import HTTPConnection
+
+from .errors import (
+    AuthError,
+    CrossSiteRequestError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    MissingTokenError,
+)
+
+__all__ = ["DOCUMENTED_REFUSALS", "is_scope", "refusal"]
+
+logger = logging.getLogger("jwt_deps")
+
+# RFC 6750 §3: scope-token, and the characters that error_description may have.
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+
+_POLICY_VIOLATION = 1008
+_MAX_LOGGED_KID = 64
+
+_BODY = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {"detail": {"type": "string", "title": "Detail"}},
+            "required": ["detail"],
+        }
+    }
+}
+_CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "The challenge of RFC 6750 §3",
+        "schema": {"type": "string"},
+    }
+}
+
+#: What OpenAPI says of the refusals of a guarded operation.
+DOCUMENTED_REFUSALS: dict[str, dict[str, Any]] = {
+    "401": {
+        "description": "No access token, or one that is not accepted",
+        "headers": _CHALLENGE,
+        "content": _BODY,
+    },
+    "403": {
+        "description": "The access token lacks a scope, or its cookie came from another site",
+        "headers": _CHALLENGE,
+        "content": _BODY,
+    },
+}
+
+
+def refusal(error: AuthError, connection: HTTPConnection) -> HTTPException | WebSocketException:
+    """Turn an error into the exception that FastAPI answers with.
+
+    Raise it `from error`: an exception handler of the application then finds the typed error in
+    `__cause__`. A WebSocket handshake is denied with the same status and challenge where the
+    server can (the ASGI extension `websocket.http.response`), and closed with 1008 elsewhere.
+    """
+    kid = error.kid[:_MAX_LOGGED_KID] if error.kid is not None else None
+    logger.info("request refused: reason=%s kid=%r", error.reason, kid)
+    scope = connection.scope
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
+        "extensions", {}
+    ):
+        return WebSocketException(_POLICY_VIOLATION, str(error))
+    headers = {"Cache-Control": "no-store"}
+    challenge = _challenge(error)
+    if challenge is not None:
+        headers["WWW-Authenticate"] = challenge
+    return HTTPException(_status(error), str(error), headers)
+
+
+def is_scope(text: str) -> bool:
+    """Whether the text can be a scope (RFC 6749 §3.3)."""
+    return _SCOPE.fullmatch(text) is not None
+
+
+def _status(error: AuthError) -> int:
+    if isinstance(error, InvalidRequestError):
+        return 400
+    if isinstance(error, InsufficientScopeError | CrossSiteRequestError):
+        return 403
+    return 401
+
+
+def _challenge(error: AuthError) -> str | None:
+    if isinstance(error, MissingTokenError):
+        return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without one
+    if error.code is None:
+        return None
+    description = _UNQUOTABLE.sub("", error.description)
+    challenge = f'Bearer error="{error.code}", error_description="{description}"'
+    if isinstance(error, InsufficientScopeError):
+        scopes = " ".join(scope for scope in error.scopes if is_scope(scope))
+        challenge += f', scope="{scopes}"'
+    return challenge
