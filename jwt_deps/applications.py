@@ -9,7 +9,7 @@ of this package is left exactly as it is.
 """
 
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import get_claims
 from .errors import ConfigurationError
-from .guards import GuardedApp, JWTGuard, close_gaps, is_excluded
+from .guards import GuardedApp, JWTGuard, close_gaps
 from .openapi import describe
 from .paths import PathPatterns
 from .routes import Match, guards_among, included_routers, match_of_route
@@ -87,7 +87,7 @@ def check_exclusions(app: FastAPI) -> None:
     Raises:
         ConfigurationError: it names them; or there is no configuration at all.
     """
-    matches = [match for match in _matches(app) if match is not None]
+    matches = list(_matches(app))
     templates = [path for match in matches for path in match.paths]
     for guard in _guards(app):
         mine = [match for match in matches if not match.guards or guard in match.guards]

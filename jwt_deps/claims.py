@@ -18,7 +18,7 @@ class ClaimMapping(Mapping[str, Any]):
     def __init__(self, members: Mapping[str, Any], /) -> None:
         self._members = {name: _copy(value) for name, value in members.items()}
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    def __getitem__(self, name: str) -> Any:
         return _copy(self._members[name])
 
     def __iter__(self) -> Iterator[str]:
@@ -33,7 +33,7 @@ class ClaimMapping(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {', '.join(sorted(self._members)) or 'nothing'}>"
 
-    def at(self, path: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    def at(self, path: str) -> Any:
         """The value of a claim, or of a member of one by a dotted path; `None` when absent.
 
         A claim whose own name has dots in it (`https://api.example.com/user`) comes first.
@@ -93,7 +93,7 @@ class Claims(ClaimMapping):
         return self._members.get("jti")
 
 
-def _copy(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copy(member) for name, member in value.items()}
     if isinstance(value, list):

@@ -13,7 +13,7 @@ __all__ = ["clear_token_cookie", "set_token_cookie"]
 SameSite = Literal["strict", "lax", "none"]
 
 
-def set_token_cookie(
+def set_token_cookie(  # noqa: PLR0913 - the attributes of a cookie
     response: Response,
     token: str,
     settings: JWTSettings | None = None,
@@ -52,7 +52,7 @@ def set_token_cookie(
     )
 
 
-def clear_token_cookie(
+def clear_token_cookie(  # noqa: PLR0913 - the attributes of a cookie
     response: Response,
     settings: JWTSettings | None = None,
     *,

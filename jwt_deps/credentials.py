@@ -97,6 +97,12 @@ class TokenDependency(SecurityBase, Generic[T]):
         return f"<dependency {self.__name__}>"
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
+        """Answer, or refuse the request.
+
+        Raises:
+            HTTPException: the refusal; or `WebSocketException` where a server cannot deny a
+                handshake. The typed error is its `__cause__`.
+        """
         try:
             if security_scopes.scopes:
                 await require(connection, security_scopes.scopes)
@@ -214,9 +220,7 @@ async def _authenticate(connection: HTTPConnection, settings: JWTSettings) -> Ca
     return Caller(claims, settings)
 
 
-async def _prove(
-    connection: HTTPConnection, settings: JWTSettings
-) -> tuple[str | None, Claims]:
+async def _prove(connection: HTTPConnection, settings: JWTSettings) -> tuple[str | None, Claims]:
     if overrides.is_overridden(connection, get_claims):
         claims: Mapping[str, Any] = await _once(connection, get_claims)
         return None, claims if isinstance(claims, Claims) else Claims(claims)
@@ -224,7 +228,7 @@ async def _prove(
     return token, Claims(verify(token, settings))
 
 
-async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:  # noqa: ANN401
+async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
     replaced = _notes(connection.scope).replaced
     if dependency not in replaced:
         replaced[dependency] = await overrides.call(connection, dependency)
@@ -262,7 +266,7 @@ def _answer_subprotocol(websocket: WebSocket) -> None:
     """
     accept = websocket.accept
 
-    async def accept_bearer(subprotocol: str | None = None, headers: Any = None) -> None:  # noqa: ANN401
+    async def accept_bearer(subprotocol: str | None = None, headers: Any = None) -> None:
         await accept(subprotocol or SUBPROTOCOL, headers)
 
     websocket.accept = accept_bearer  # type: ignore[method-assign]
@@ -270,17 +274,18 @@ def _answer_subprotocol(websocket: WebSocket) -> None:
 
 def _state(claims: Claims, settings: JWTSettings) -> dict[str, Any]:
     """What the AgentOS middleware puts on `request.state`, each only when there is something."""
-    state: dict[str, Any] = {"claims": claims, "authenticated": True}
-    for name, value in (
-        ("user_id", _or_nothing(user_id_of, claims, settings)),
-        ("session_id", _or_nothing(session_id_of, claims, settings)),
-        ("scopes", settings.scopes_claim and sorted(scopes_of(claims, settings))),
-        ("dependencies", dict(dependencies_of(claims, settings))),
-        ("session_state", dict(session_state_of(claims, settings))),
-    ):
-        if value:
-            state[name] = value
-    return state
+    found = {
+        "user_id": _or_nothing(user_id_of, claims, settings),
+        "session_id": _or_nothing(session_id_of, claims, settings),
+        "scopes": sorted(scopes_of(claims, settings)) if settings.scopes_claim else None,
+        "dependencies": dict(dependencies_of(claims, settings)),
+        "session_state": dict(session_state_of(claims, settings)),
+    }
+    return {
+        "claims": claims,
+        "authenticated": True,
+        **{name: value for name, value in found.items() if value},
+    }
 
 
 def _or_nothing(

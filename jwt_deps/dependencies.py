@@ -118,7 +118,7 @@ def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
 def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     async def optional_dependency(
         connection: HTTPConnection, security_scopes: SecurityScopes
-    ) -> Any:  # noqa: ANN401 - whatever the dependency answers
+    ) -> Any:
         try:
             if not await _has_credential(connection, dependency):
                 return None

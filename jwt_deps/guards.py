@@ -1,7 +1,7 @@
 """Who may pass this route? The guard, as a dependency and around what takes no dependencies."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.requests import HTTPConnection
@@ -134,7 +134,7 @@ class _WatchedRoutes(list[BaseRoute]):
         _close(route)
         super().append(route)
 
-    def insert(self, index: Any, route: BaseRoute, /) -> None:  # noqa: ANN401 - as list has it
+    def insert(self, index: Any, route: BaseRoute, /) -> None:
         _close(route)
         super().insert(index, route)
 
@@ -142,11 +142,11 @@ class _WatchedRoutes(list[BaseRoute]):
         for route in routes:
             self.append(route)
 
-    def __iadd__(self, routes: Iterable[BaseRoute], /) -> "_WatchedRoutes":  # type: ignore[override, misc]
+    def __iadd__(self, routes: Iterable[BaseRoute], /) -> Self:  # type: ignore[override, misc]
         self.extend(routes)
         return self
 
-    def __setitem__(self, index: Any, value: Any, /) -> None:  # noqa: ANN401 - as list has it
+    def __setitem__(self, index: Any, value: Any, /) -> None:
         if isinstance(index, slice):
             value = list(value)
             for route in value:

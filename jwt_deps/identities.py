@@ -8,7 +8,7 @@ being one: a metaclass whose call is `async`, and a `__wrapped__` that is a depe
 
 from abc import ABCMeta
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn
 
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
@@ -26,9 +26,9 @@ class DependencyClass(ABCMeta):
 
     __wrapped__: TokenDependency[Any]
 
-    async def __call__(  # type: ignore[override]  # noqa: D102
+    async def __call__(  # noqa: D102
         cls, connection: HTTPConnection, security_scopes: SecurityScopes
-    ) -> Any:  # noqa: ANN401 - the class at hand
+    ) -> Any:
         return await cls.__wrapped__(connection, security_scopes)
 
     def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
@@ -42,7 +42,7 @@ class DependencyClass(ABCMeta):
             f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__})."
         )
 
-    def _build(cls, *values: Any) -> Any:  # noqa: ANN401 - the class at hand
+    def _build(cls, *values: Any) -> Any:
         return super().__call__(*values)
 
 
@@ -59,7 +59,7 @@ class CurrentUser(metaclass=DependencyClass):
         claims: all verified claims.
     """
 
-    __wrapped__: ClassVar[TokenDependency[Self]]  # type: ignore[misc]
+    __wrapped__: ClassVar[TokenDependency[Any]]
 
     id: str
     session_id: str | None
@@ -78,7 +78,7 @@ class SessionState(ClaimMapping, metaclass=DependencyClass):
 
     __slots__ = ()
 
-    __wrapped__: ClassVar[TokenDependency[Self]]  # type: ignore[misc]
+    __wrapped__: ClassVar[TokenDependency[Any]]
 
 
 @TokenDependency

@@ -1,6 +1,6 @@
 """What key is this text? PEM, shared secret and JWK become key objects, or a sentence why not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -16,7 +16,11 @@ __all__ = ["is_pem", "jwk_public_key", "jwk_serves", "pem_public_key", "require_
 #: RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used".
 MIN_RSA_BITS = 2048
 
-_CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}
+_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1,
+    "P-384": ec.SECP384R1,
+    "P-521": ec.SECP521R1,
+}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -26,7 +30,7 @@ def is_pem(text: str) -> bool:
 
 
 def pem_public_key(text: str) -> PublicKey:
-    """Load a public key from PEM; a literal `\\n`, as environments have it, is a line break.
+    r"""Load a public key from PEM; a literal `\n`, as environments have it, is a line break.
 
     Raises:
         ConfigurationError: a private key, a certificate, a weak or unusable key.

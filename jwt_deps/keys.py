@@ -92,8 +92,8 @@ class KeySet:
             UnknownKeyError: no key is meant for such a token. A `kid` that names a key of the
                 JWK Set is final: if that key does not fit `algorithm`, no other is tried.
         """
-        if kid in self.kids:
-            named = self.named.get((kid, algorithm)) if kid is not None else None
+        if kid is not None and kid in self.kids:
+            named = self.named.get((kid, algorithm))
             if named is None:
                 raise UnknownKeyError
             return (named,)

@@ -1,4 +1,4 @@
-"""What does OpenAPI say of tokens? A lock and its refusals where a token is needed, nowhere else."""
+"""What does OpenAPI say of tokens? A lock where one is needed, and nowhere else."""
 
 from collections.abc import Iterator
 from inspect import iscoroutinefunction, signature, unwrap
@@ -53,7 +53,7 @@ def _replace_schemes(schema: dict[str, Any], used: dict[str, Any]) -> None:
         del schema["components"]
 
 
-def _needs(app: FastAPI, route: Any) -> tuple[bool, dict[str, Any], list[str]]:  # noqa: ANN401
+def _needs(app: FastAPI, route: Any) -> tuple[bool, dict[str, Any], list[str]]:
     match = match_of_route(route)
     guard = match.guards[-1] if match.guards else None
     settings = _settings(app, guard.settings if guard is not None else None)
@@ -77,7 +77,7 @@ def _needs(app: FastAPI, route: Any) -> tuple[bool, dict[str, Any], list[str]]: 
     return bool(nodes), _schemes(settings), list(dict.fromkeys(scopes))
 
 
-def _token_dependencies(root: Any) -> Iterator[tuple[Any, TokenDependency[Any]]]:  # noqa: ANN401
+def _token_dependencies(root: Any) -> Iterator[tuple[Any, TokenDependency[Any]]]:
     for node in dependants(root):
         call = unwrap(node.call)
         if isinstance(call, TokenDependency):

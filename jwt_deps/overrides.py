@@ -30,7 +30,7 @@ def is_overridden(connection: HTTPConnection, dependency: Callable[..., Any]) ->
 
 async def call(
     connection: HTTPConnection, dependency: Callable[..., Any], scopes: Sequence[str] = ()
-) -> Any:  # noqa: ANN401 - whatever the dependency returns
+) -> Any:
     """Call a dependency as FastAPI would: overrides, its own dependencies, sync or async.
 
     Raises:
@@ -58,7 +58,7 @@ async def call(
 
 
 def _asking_for(dependency: Callable[..., Any], scopes: Sequence[str]) -> Callable[..., None]:
-    def endpoint(**_: Any) -> None:  # noqa: ANN401 - never called, only read
+    def endpoint(**_: Any) -> None:
         """Stand where a path operation function stands."""
 
     wanted = Annotated[Any, Security(dependency, scopes=scopes)]

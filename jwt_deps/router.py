@@ -19,7 +19,7 @@ def protected_router(
     *routers: APIRouter,
     settings: JWTSettings | None = None,
     exclude: Iterable[str | Callable[..., Any]] = (),
-    **apirouter_options: Any,  # noqa: ANN401 - as APIRouter has them
+    **apirouter_options: Any,
 ) -> APIRouter:
     """Make a router whose routes need a token, unless they are excluded.
 

@@ -1,10 +1,10 @@
-"""Which route did a request match, and which guards stand over it? The only reader of FastAPI's
-own books.
+"""Which route did a request match, and which guards stand over it?
 
-FastAPI tells a dependency nothing about the route that it runs for, so the answer is read from
-the ASGI scope: `scope["route"]` is public, `scope["fastapi"]` is not, and is believed only where
-it agrees with the former. Where nothing can be read, no guard is found over a route, and every
-guard that runs there decides for itself: unknown means refused.
+The only module that reads FastAPI's own books. FastAPI tells a dependency nothing about the
+route that it runs for, so the answer is read from the ASGI scope: `scope["route"]` is public,
+`scope["fastapi"]` is not, and is believed only where it agrees with the former. Where nothing
+can be read, no guard is found over a route, and every guard that runs there decides for itself:
+unknown means refused.
 """
 
 import weakref
@@ -80,12 +80,12 @@ class RouteGuard:
         return known
 
 
-def mark_public(endpoint: Any) -> None:  # noqa: ANN401 - any callable
+def mark_public(endpoint: Any) -> None:
     """Write on an endpoint that it needs no token."""
     setattr(endpoint, _PUBLIC, True)
 
 
-def is_marked_public(endpoint: Any) -> bool:  # noqa: ANN401 - any callable
+def is_marked_public(endpoint: Any) -> bool:
     """Whether an endpoint itself is marked; a class does not inherit the mark."""
     return getattr(endpoint, "__dict__", {}).get(_PUBLIC) is True
 
@@ -100,7 +100,7 @@ def match_of(scope: Scope) -> Match:
     return _remembered_match(owner)
 
 
-def match_of_plain_route(scope: Scope, route: Any) -> Match:  # noqa: ANN401 - BaseRoute has no path
+def match_of_plain_route(scope: Scope, route: Any) -> Match:
     """The match of a route that FastAPI runs no dependencies for: Starlette's own, mounts, hosts.
 
     The guards are those of everything that it was included through, read where it is served.
@@ -110,9 +110,7 @@ def match_of_plain_route(scope: Scope, route: Any) -> Match:  # noqa: ANN401 - B
     context = getattr(inclusion, "include_context", None)
     if context is None or context.dependency_overrides_provider is not app:
         # Not included, or the note is of the application that this one is mounted in.
-        dependencies: Sequence[Depends] = getattr(
-            getattr(app, "router", None), "dependencies", ()
-        )
+        dependencies: Sequence[Depends] = getattr(getattr(app, "router", None), "dependencies", ())
         path = getattr(route, "path", None)
         own_page = getattr(route.endpoint, "__module__", None) == _APP_DOCUMENTATION
     else:
@@ -126,10 +124,11 @@ def match_of_plain_route(scope: Scope, route: Any) -> Match:  # noqa: ANN401 - B
 
 def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
     """The guards in a list of dependencies, in its order."""
-    return tuple(d.dependency for d in dependencies if isinstance(d.dependency, RouteGuard))
+    calls: Iterable[object] = (depends.dependency for depends in dependencies)
+    return tuple(call for call in calls if isinstance(call, RouteGuard))
 
 
-def dependants(root: Any) -> Iterator[Any]:  # noqa: ANN401 - FastAPI's Dependant
+def dependants(root: Any) -> Iterator[Any]:
     """All nodes of a dependency tree below its root, in the order in which FastAPI runs them."""
     for node in root.dependencies:
         yield node
@@ -152,7 +151,7 @@ def included_routers(router: APIRouter | FastAPI) -> Iterator[APIRouter]:
                 waiting.append(inner)
 
 
-def _owner(scope: Scope) -> Any | None:  # noqa: ANN401 - a route or FastAPI's note about one
+def _owner(scope: Scope) -> Any | None:
     route = scope.get("route")
     context = scope.get("fastapi", {}).get("effective_route_context")
     if context is not None:
@@ -170,7 +169,7 @@ def _owner(scope: Scope) -> Any | None:  # noqa: ANN401 - a route or FastAPI's n
 _matches: dict[int, tuple[weakref.ref[Any], Match]] = {}
 
 
-def _remembered_match(owner: Any) -> Match:  # noqa: ANN401
+def _remembered_match(owner: Any) -> Match:
     key = id(owner)
     known = _matches.get(key)
     if known is not None:
@@ -180,7 +179,7 @@ def _remembered_match(owner: Any) -> Match:  # noqa: ANN401
     return match
 
 
-def match_of_route(owner: Any) -> Match:  # noqa: ANN401 - a route or FastAPI's note about one
+def match_of_route(owner: Any) -> Match:
     """The match of a route that FastAPI runs dependencies for."""
     paths = {getattr(owner, name, "") for name in ("path", "path_format")} - {""}
     calls = [node.call for node in dependants(owner.dependant)]

@@ -86,7 +86,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", 'Field name "validate"', UserWarning)
 
     class _Validate(BaseSettings):
-        validate: bool = True  # type: ignore[assignment]  # pyright: ignore
+        validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
         """`False` refuses nobody and believes nothing unverified: a token that verifies is
         injected, any other request goes on anonymous."""
 
@@ -116,7 +116,7 @@ class JWTSettings(_Validate):
     """The algorithms that are accepted, RFC 7518 names; `none` can never be."""
     token_source: TokenSource = TokenSource.HEADER
     """`header`, `cookie` or `both`: the header first, the cookie only when it is absent."""
-    token_header_key: str = "Authorization"
+    token_header_key: str = "Authorization"  # noqa: S105 - a name
     """The header, in `Bearer <token>` form whatever its name."""
     cookie_name: str = "access_token"
     """The cookie that holds the token."""

@@ -7,12 +7,13 @@ on the same `cryptography` primitives.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from jose import jwk
+from jose.backends.base import Key
 
 # Named here so that an installation without the cryptography backend fails at import:
 # python-jose would fall back to `ecdsa`, which is not constant-time (CVE-2024-23342).
@@ -62,7 +63,7 @@ ALGORITHMS = frozenset(
 )
 
 
-class _PSSKey(jwk.Key):
+class _PSSKey(Key):
     """RSASSA-PSS with MGF1 and a salt as long as the hash (RFC 7518 §3.5)."""
 
     def __init__(self, key: rsa.RSAPublicKey, algorithm: str) -> None:
@@ -80,7 +81,7 @@ class _PSSKey(jwk.Key):
         return True
 
 
-class _Ed25519Key(jwk.Key):
+class _Ed25519Key(Key):
     """Ed25519 (RFC 8037 §3.1)."""
 
     def __init__(self, key: ed25519.Ed25519PublicKey, algorithm: str) -> None:
@@ -118,5 +119,6 @@ def algorithms_of(key: PublicKey) -> tuple[str, ...]:
 
 def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
     """Build the python-jose `Key` for one key and one algorithm (RFC 8725 §3.1)."""
-    key: SignatureKey = jwk.construct(material, algorithm)
+    # python-jose takes objects of `cryptography` as they are; its stubs do not say so.
+    key: SignatureKey = jwk.construct(cast("bytes", material), algorithm)
     return key
