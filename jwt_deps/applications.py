@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,7 +23,7 @@ from .errors import ConfigurationError
 from .guards import GuardedApp, JWTGuard, close_gaps
 from .openapi import describe
 from .paths import PathPatterns
-from .routes import Match, guards_among, included_routers, match_of_route
+from .routes import Match, guards_among, match_of_route, routers_of
 from .settings import JWTSettings, get_settings
 
 __all__ = ["check_exclusions", "extend_fastapi"]
@@ -56,7 +56,7 @@ class _Guarded:
     """The outermost layer of a guarded application: nothing is served before it was checked."""
 
     def __init__(self, application: FastAPI, app: ASGIApp) -> None:
-        close_gaps(application)
+        close_gaps(application.router)
         self.app = app
         self._application = application
         self._checked = False
@@ -126,22 +126,40 @@ def _is_guarded(app: FastAPI) -> bool:
 
 
 def _guards(app: FastAPI) -> Iterator[JWTGuard]:
-    seen: list[Any] = []
-    found = [
-        *(guards_among(router.dependencies) for router in included_routers(app)),
-        *(match.guards for match in _matches(app)),
-    ]
-    for guard in (guard for guards in found for guard in guards):
+    seen: list[JWTGuard] = []
+    over_routers = (
+        guards_among(router.dependencies)
+        for root in _roots(app.router)
+        for router in routers_of(root)
+    )
+    over_routes = (match.guards for match in _matches(app))
+    for guard in (guard for guards in (*over_routers, *over_routes) for guard in guards):
         if isinstance(guard, JWTGuard) and not any(guard is known for known in seen):
             seen.append(guard)
             yield guard
 
 
+def _roots(router: APIRouter) -> Iterator[APIRouter]:
+    """The router that serves, and those mounted in it as if they were applications.
+
+    A `FastAPI` mounted in another one is not among them: it meets its guards by itself.
+    """
+    yield router
+    for route in iter_route_contexts(router.routes):
+        app = _unwrapped(getattr(route, "app", None))
+        if isinstance(app, APIRouter):
+            yield from _roots(app)
+
+
 def _matches(app: FastAPI) -> Iterator[Match]:
-    for route in iter_route_contexts(app.routes):
-        if getattr(route, "dependant", None) is not None:
-            yield match_of_route(route)
-        elif route.path is not None:
-            endpoint = getattr(route, "app", None)
-            endpoint = endpoint.route.endpoint if isinstance(endpoint, GuardedApp) else endpoint
-            yield Match((route.path, f"{route.path}/{{path:path}}"), endpoint, ())
+    for root in _roots(app.router):
+        for route in iter_route_contexts(root.routes):
+            if getattr(route, "dependant", None) is not None:
+                yield match_of_route(route)
+            elif route.path is not None:
+                endpoint = _unwrapped(getattr(route, "app", None), endpoint=route.endpoint)
+                yield Match((route.path, f"{route.path}/{{path:path}}"), endpoint, ())
+
+
+def _unwrapped(app: Any, endpoint: Any = None) -> Any:
+    return app.route.endpoint if isinstance(app, GuardedApp) else endpoint or app

@@ -16,7 +16,7 @@ from .claims import Claims
 from .errors import AuthError, ClaimError, InsufficientScopeError, MissingTokenError
 from .principals import dependencies_of, scopes_of, session_id_of, session_state_of, user_id_of
 from .responses import refusal
-from .routes import RouteGuard, dependants, match_of
+from .routes import UNKNOWN, RouteGuard, dependants, guards_of_app, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource, get_settings
 from .tokens import SUBPROTOCOL, RequestHead, find_token
 from .verification import verify
@@ -133,9 +133,12 @@ def under(scope: Scope, guard: RouteGuard) -> None:
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
     """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
-    guards = match_of(connection.scope).guards
-    guard = guards[-1] if guards else _notes(connection.scope).guard
-    return await settings_of(guard, connection)
+    scope = connection.scope
+    match = match_of(scope)
+    outside = _notes(scope).guard
+    over_all = guards_of_app(scope) if match is UNKNOWN else ()
+    guards = match.guards or over_all or ((outside,) if outside is not None else ())
+    return await settings_of(guards[-1] if guards else None, connection)
 
 
 async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> JWTSettings:

@@ -14,13 +14,13 @@ from .credentials import TokenDependency, caller_of, require, settings_of, under
 from .errors import AuthError, ConfigurationError
 from .responses import refusal
 from .routes import (
+    UNKNOWN,
     Match,
     PlainRoute,
     RouteGuard,
     guards_among,
-    included_routers,
     match_of,
-    match_of_plain_route,
+    routers_of,
 )
 from .settings import JWTSettings
 from .tokens import SUBPROTOCOL
@@ -44,7 +44,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
         """Refuse the request, or let it pass."""
         match = match_of(connection.scope)
-        if match.guards and match.guards[-1] is not self:
+        if self not in match.guards:
+            match = UNKNOWN  # FastAPI's books speak of another route: nobody else will decide
+        elif match.guards[-1] is not self:
             return
         await self.admit(connection, match, security_scopes.scopes)
 
@@ -92,7 +94,7 @@ class GuardedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in or raise the refusal, which the application's handlers answer."""
-        match = match_of_plain_route(scope, self.route)
+        match = self.route.match(scope)
         guard = match.guards[-1] if match.guards else None
         if isinstance(guard, JWTGuard):
             under(scope, guard)
@@ -110,7 +112,8 @@ class GuardedApp:
 
 def _guards_itself(app: ASGIApp) -> bool:
     # An application with a guard of its own over everything: its guard is the innermost.
-    return isinstance(app, FastAPI) and bool(guards_among(app.router.dependencies))
+    router = app.router if isinstance(app, FastAPI) else app
+    return isinstance(router, APIRouter) and bool(guards_among(router.dependencies))
 
 
 def _choosing_bearer(send: Send) -> Send:
@@ -125,17 +128,18 @@ def _choosing_bearer(send: Send) -> Send:
 class _WatchedRoutes(list[BaseRoute]):
     """The routes of a router; one that is added later is guarded like those before it."""
 
-    def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        super().__init__(routes)
+    def __init__(self, home: APIRouter) -> None:
+        super().__init__(home.routes)
+        self._home = home
         for route in self:
-            _close(route)
+            _close(route, home)
 
     def append(self, route: BaseRoute, /) -> None:
-        _close(route)
+        _close(route, self._home)
         super().append(route)
 
     def insert(self, index: Any, route: BaseRoute, /) -> None:
-        _close(route)
+        _close(route, self._home)
         super().insert(index, route)
 
     def extend(self, routes: Iterable[BaseRoute], /) -> None:
@@ -150,26 +154,26 @@ class _WatchedRoutes(list[BaseRoute]):
         if isinstance(index, slice):
             value = list(value)
             for route in value:
-                _close(route)
+                _close(route, self._home)
         else:
-            _close(value)
+            _close(value, self._home)
         super().__setitem__(index, value)
 
 
-def close_gaps(router: APIRouter | FastAPI) -> None:
+def close_gaps(router: APIRouter) -> None:
     """Put guards around the plain routes of a router and of all that it includes, now and later.
 
     Raises:
         ConfigurationError: a route of a kind that cannot be guarded.
     """
-    for current in included_routers(router):
+    for current in routers_of(router):
         if not isinstance(current.routes, _WatchedRoutes):
-            current.routes = _WatchedRoutes(current.routes)
+            current.routes = _WatchedRoutes(current)
             # FastAPI may have built what it serves from the routes as they were before.
             current._mark_routes_changed()  # noqa: SLF001
 
 
-def _close(route: BaseRoute) -> None:
+def _close(route: BaseRoute, home: APIRouter) -> None:
     inner = getattr(route, "original_router", None)
     if isinstance(inner, APIRouter):
         close_gaps(inner)
@@ -177,14 +181,12 @@ def _close(route: BaseRoute) -> None:
         return  # FastAPI runs the guard as a dependency
     elif isinstance(route, Mount | Host):
         if not isinstance(route.app, GuardedApp):
-            path = getattr(route, "path", None)
-            below = isinstance(route, Mount)
-            if isinstance(route.app, FastAPI) and _guards_itself(route.app):
-                close_gaps(route.app)
-            route.app = GuardedApp(route.app, PlainRoute(route.app, path, below=below))
+            path = route.path if isinstance(route, Mount) else None
+            route.app = GuardedApp(route.app, PlainRoute(route.app, path, home, below=True))
     elif isinstance(route, Route | WebSocketRoute):
         if not isinstance(route.app, GuardedApp):
-            guarded = GuardedApp(route.app, PlainRoute(route.endpoint, route.path, below=False))
+            plain = PlainRoute(route.endpoint, route.path, home, below=False)
+            guarded = GuardedApp(route.app, plain)
             # FastAPI builds what it serves from the endpoint, Starlette from the app.
             route.app = route.endpoint = guarded
     else:

@@ -11,7 +11,19 @@ from .errors import ConfigurationError
 from .serialization import decode_base64url
 from .signatures import HMAC_ALGORITHMS, PublicKey, algorithms_of
 
-__all__ = ["is_pem", "jwk_public_key", "jwk_serves", "pem_public_key", "require_strong_secret"]
+__all__ = [
+    "JWK_SET",
+    "STATIC_KEYS",
+    "is_pem",
+    "jwk_public_key",
+    "jwk_serves",
+    "pem_public_key",
+    "require_strong_secret",
+]
+
+#: Where a static key and a JWK Set come from: every sentence about one says where to look.
+STATIC_KEYS = "JWT_SECRET_KEY (secret_key) or JWT_VERIFICATION_KEYS (verification_keys)"
+JWK_SET = "JWT_JWKS_FILE (jwks_file)"
 
 #: RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used".
 MIN_RSA_BITS = 2048
@@ -38,20 +50,21 @@ def pem_public_key(text: str) -> PublicKey:
     pem = text.replace("\\n", "\n").strip().encode()
     if b"PRIVATE KEY" in pem:
         raise ConfigurationError(
-            "A private key is configured where a public key belongs: give the public half, "
-            "`openssl pkey -in private.pem -pubout`, and keep the private one with the issuer."
+            f"A private key is configured in {STATIC_KEYS} where a public key belongs: give the "
+            "public half, `openssl pkey -in private.pem -pubout`, and keep the private one with "
+            "the issuer."
         )
     if b"CERTIFICATE" in pem:
         raise ConfigurationError(
-            "A certificate is configured where a public key belongs: take the key out of it "
-            "with `openssl x509 -in certificate.pem -pubkey -noout`."
+            f"A certificate is configured in {STATIC_KEYS} where a public key belongs: take the "
+            "key out of it with `openssl x509 -in certificate.pem -pubkey -noout`."
         )
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
         # `from None`: the parser's own message may quote the key.
-        raise ConfigurationError("A configured key is not a public key in PEM.") from None
-    return _usable(key, "A configured key")
+        raise ConfigurationError(f"A key in {STATIC_KEYS} is not a public key in PEM.") from None
+    return _usable(key, f"A key in {STATIC_KEYS}")
 
 
 def require_strong_secret(secret: bytes, algorithm: str) -> None:
@@ -59,8 +72,8 @@ def require_strong_secret(secret: bytes, algorithm: str) -> None:
     needed = HMAC_ALGORITHMS[algorithm]
     if len(secret) < needed:
         raise ConfigurationError(
-            f"The shared secret has {len(secret)} bytes and {algorithm} needs at least {needed} "
-            "(RFC 7518 §3.2): set a random one, `openssl rand -base64 48`."
+            f"A shared secret in {STATIC_KEYS} has {len(secret)} bytes and {algorithm} needs at "
+            f"least {needed} (RFC 7518 §3.2): set a random one, `openssl rand -base64 48`."
         )
 
 
@@ -75,13 +88,13 @@ def jwk_serves(jwk: Mapping[str, Any]) -> bool:
     operations = jwk.get("key_ops")
     if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return False
-    match jwk.get("kty"):
-        case "RSA" | "oct":
+    match jwk:
+        case {"kty": "RSA" | "oct"}:
             return True
-        case "EC":
-            return jwk.get("crv") in _CURVES
-        case "OKP":
-            return jwk.get("crv") == "Ed25519"
+        case {"kty": "EC", "crv": str(curve)}:
+            return curve in _CURVES
+        case {"kty": "OKP", "crv": "Ed25519"}:
+            return True
         case _:
             return False
 
@@ -92,7 +105,7 @@ def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
     Raises:
         ConfigurationError: secret members, malformed coordinates, a weak key.
     """
-    name = "A key of the JWK Set"
+    name = f"A key in {JWK_SET}"
     if jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk):
         raise ConfigurationError(
             f"{name} is secret: a JWK Set holds public keys only, and a shared secret belongs "

@@ -8,11 +8,11 @@ unknown means refused.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from fastapi.params import Depends
 from starlette.types import Scope
 
@@ -20,15 +20,18 @@ from .paths import PathPatterns
 from .settings import JWTSettings
 
 __all__ = [
+    "UNKNOWN",
     "Match",
+    "PlainRoute",
     "RouteGuard",
     "dependants",
     "guards_among",
-    "included_routers",
+    "guards_of_app",
     "is_marked_public",
     "mark_public",
     "match_of",
-    "match_of_plain_route",
+    "match_of_route",
+    "routers_of",
 ]
 
 _PUBLIC = "__jwt_deps_public__"
@@ -90,36 +93,59 @@ def is_marked_public(endpoint: Any) -> bool:
     return getattr(endpoint, "__dict__", {}).get(_PUBLIC) is True
 
 
+#: What is known of a route that cannot be identified: nothing, so that nothing leaves it out.
+UNKNOWN = Match((), None, ())
+
+
 def match_of(scope: Scope) -> Match:
     """The route whose dependencies are being run."""
     owner = _owner(scope)
-    if owner is None:
-        # frontend() on the application itself: the application's own dependencies are all.
-        router = getattr(scope.get("app"), "router", None)
-        return Match((), None, guards_among(getattr(router, "dependencies", ())))
-    return _remembered_match(owner)
+    return UNKNOWN if owner is None else _remembered_match(owner)
 
 
-def match_of_plain_route(scope: Scope, route: Any) -> Match:
-    """The match of a route that FastAPI runs no dependencies for: Starlette's own, mounts, hosts.
+def guards_of_app(scope: Scope) -> tuple[RouteGuard, ...]:
+    """The guards over the whole of the application that is serving."""
+    return guards_among(getattr(getattr(scope.get("app"), "router", None), "dependencies", ()))
 
-    The guards are those of everything that it was included through, read where it is served.
+
+@dataclass(frozen=True, slots=True)
+class PlainRoute:
+    """A route that FastAPI runs no dependencies for: Starlette's own, a mount, a host.
+
+    Attributes:
+        endpoint: the callable behind it, before it was wrapped.
+        path: its own path, without the prefixes of inclusions; `None` for a host.
+        home: the router that it was added to.
+        below: whether everything below its path is its own, too.
     """
-    app = scope.get("app")
-    inclusion = scope.get("fastapi", {}).get("included_router")
-    context = getattr(inclusion, "include_context", None)
-    if context is None or context.dependency_overrides_provider is not app:
-        # Not included, or the note is of the application that this one is mounted in.
-        dependencies: Sequence[Depends] = getattr(getattr(app, "router", None), "dependencies", ())
-        path = getattr(route, "path", None)
-        own_page = getattr(route.endpoint, "__module__", None) == _APP_DOCUMENTATION
-    else:
-        dependencies = [*context.dependencies, *inclusion.original_router.dependencies]
-        served = scope["fastapi"].get("effective_route_context")
-        path = getattr(getattr(served, "starlette_route", None), "path", None)
-        own_page = False
-    paths = () if path is None else (path, f"{path}/{{path:path}}") if route.below else (path,)
-    return Match(paths, route.endpoint, guards_among(dependencies), own_page)
+
+    endpoint: Any = field(repr=False)
+    path: str | None
+    home: APIRouter = field(repr=False)
+    below: bool
+
+    def match(self, scope: Scope) -> Match:
+        """The route as it is being served: its guards are those of all that it came through."""
+        notes = scope.get("fastapi", {})
+        inclusion = notes.get("included_router")
+        path, dependencies = self.path, self.home.dependencies
+        if getattr(inclusion, "original_router", None) is self.home:
+            served = getattr(notes.get("effective_route_context"), "starlette_route", None)
+            path = getattr(served, "path", path)
+            dependencies = [*inclusion.include_context.dependencies, *dependencies]
+        own_page = (
+            getattr(self.endpoint, "__module__", None) == _APP_DOCUMENTATION
+            and getattr(scope.get("app"), "router", None) is self.home
+        )
+        return Match(
+            _templates(path, self.below), self.endpoint, guards_among(dependencies), own_page
+        )
+
+
+def _templates(path: str | None, below: bool) -> tuple[str, ...]:  # noqa: FBT001
+    if path is None:
+        return ()
+    return (path, f"{path}/{{path:path}}") if below else (path,)
 
 
 def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
@@ -135,10 +161,10 @@ def dependants(root: Any) -> Iterator[Any]:
         yield from dependants(node)
 
 
-def included_routers(router: APIRouter | FastAPI) -> Iterator[APIRouter]:
-    """The router itself and all that it includes, at any depth, each once."""
+def routers_of(router: APIRouter) -> Iterator[APIRouter]:
+    """The router and all that it includes, at any depth, each once."""
     seen: list[APIRouter] = []
-    waiting = [router.router if isinstance(router, FastAPI) else router]
+    waiting = [router]
     while waiting:
         current = waiting.pop()
         if any(current is known for known in seen):
@@ -147,7 +173,7 @@ def included_routers(router: APIRouter | FastAPI) -> Iterator[APIRouter]:
         yield current
         for route in current.routes:
             inner = getattr(route, "original_router", None)
-            if inner is not None:
+            if isinstance(inner, APIRouter):
                 waiting.append(inner)
 
 
@@ -186,12 +212,3 @@ def match_of_route(owner: Any) -> Match:
     guards = tuple(call for call in calls if isinstance(call, RouteGuard))
     endpoint = getattr(owner, "endpoint", None)
     return Match(tuple(sorted(paths)), endpoint, guards, dependant=owner.dependant)
-
-
-@dataclass(frozen=True, slots=True)
-class PlainRoute:
-    """What has to be remembered of a plain route once its endpoint has been wrapped."""
-
-    endpoint: Any = field(repr=False)
-    path: str | None
-    below: bool
