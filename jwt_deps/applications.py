@@ -23,7 +23,7 @@ from .errors import ConfigurationError
 from .guards import GuardedApp, JWTGuard, close_gaps
 from .openapi import describe
 from .paths import PathPatterns
-from .routes import Match, guards_among, match_of_route, routers_of
+from .routes import Match, dependencies_of_routers, guards_among, match_of_route
 from .settings import JWTSettings, get_settings
 
 __all__ = ["check_exclusions", "extend_fastapi"]
@@ -127,11 +127,7 @@ def _is_guarded(app: FastAPI) -> bool:
 
 def _guards(app: FastAPI) -> Iterator[JWTGuard]:
     seen: list[JWTGuard] = []
-    over_routers = (
-        guards_among(router.dependencies)
-        for root in _roots(app.router)
-        for router in routers_of(root)
-    )
+    over_routers = (guards_among(dependencies_of_routers(root)) for root in _roots(app.router))
     over_routes = (match.guards for match in _matches(app))
     for guard in (guard for guards in (*over_routers, *over_routes) for guard in guards):
         if isinstance(guard, JWTGuard) and not any(guard is known for known in seen):

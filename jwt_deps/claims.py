@@ -1,7 +1,11 @@
 """What did the token say? Verified claims that nobody can change and no log can show."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar, NoReturn
+
+from pydantic_core import SchemaSerializer, core_schema
+
+from .errors import ConfigurationError
 
 __all__ = ["ClaimMapping", "Claims"]
 
@@ -14,6 +18,23 @@ class ClaimMapping(Mapping[str, Any]):
     """
 
     __slots__ = ("_members",)
+
+    #: How FastAPI writes one that an endpoint returns.
+    __pydantic_serializer__: ClassVar = SchemaSerializer(
+        core_schema.any_schema(serialization=core_schema.plain_serializer_function_ser_schema(dict))
+    )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+        """Refuse to be a parameter or a body: what a token says must never come from the client.
+
+        Raises:
+            ConfigurationError: always, when the route is registered.
+        """
+        raise ConfigurationError(
+            f"{cls.__name__} comes from a verified token, never from the request: take it with "
+            f"Depends(), and annotate an endpoint that returns it with dict[str, Any]."
+        )
 
     def __init__(self, members: Mapping[str, Any], /) -> None:
         self._members = {name: _copy(value) for name, value in members.items()}

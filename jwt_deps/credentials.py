@@ -201,11 +201,12 @@ def _scopes_of_route(scope: Scope) -> list[str]:
     root = match_of(scope).dependant
     if root is None:
         return []
-    return [
-        name
-        for node in dependants(root)
-        for name in (*(node.own_oauth_scopes or ()), *getattr(node.call, "scopes", ()))
-    ]
+    names: list[str] = []
+    for node in dependants(root):
+        names.extend(node.own_oauth_scopes or ())
+        if isinstance(node.call, TokenDependency):
+            names.extend(node.call.scopes)
+    return names
 
 
 async def _authenticate(connection: HTTPConnection, settings: JWTSettings) -> Caller | AuthError:

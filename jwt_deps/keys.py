@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ConfigurationError, UnknownKeyError
-from .key_material import is_pem, jwk_public_key, jwk_serves, pem_public_key, require_strong_secret
+from .key_material import (
+    JWK_SET,
+    STATIC_KEYS,
+    is_pem,
+    jwk_public_key,
+    jwk_serves,
+    pem_public_key,
+    require_strong_secret,
+)
 from .signatures import ALGORITHMS, HMAC_ALGORITHMS, SignatureKey, algorithms_of, signature_key
 
 __all__ = ["KeySet", "VerificationKey"]
@@ -51,6 +59,7 @@ class KeySet:
         Raises:
             ConfigurationError: for anything that could never work, or only by weakening a check.
         """
+        algorithms = tuple(dict.fromkeys(algorithms))  # named twice is one key all the same
         allowed = _allowed(algorithms)
         if jwks is not None and not allowed.isdisjoint(HMAC_ALGORITHMS):
             # An HS* token is signed with whatever the verifier holds, and a JWK Set holds
@@ -108,17 +117,26 @@ class KeySet:
 
 
 def _allowed(algorithms: Sequence[str]) -> frozenset[str]:
-    unknown = sorted(set(algorithms) - ALGORITHMS)
-    if unknown or not algorithms:
+    allowed = frozenset(algorithms)
+    if not allowed or not allowed <= ALGORITHMS:
+        # The name is not quoted: a secret set in the wrong variable would be shown.
         raise ConfigurationError(
-            f"JWT_ALGORITHM (algorithm) names {', '.join(unknown) or 'nothing'}; it takes one or "
-            f"several of {', '.join(sorted(ALGORITHMS))}."
+            f"JWT_ALGORITHM (algorithm) names {'what is not supported' if allowed else 'nothing'}; "
+            f"it takes one or several of {', '.join(sorted(ALGORITHMS))}."
         )
-    return frozenset(algorithms)
+    return allowed
 
 
 def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
     """One text serves the allowed algorithms that fit it, and has to serve one."""
+    try:
+        secret = text.encode()
+    except UnicodeEncodeError:
+        # `from None`: the codec's error holds the text.
+        raise ConfigurationError(
+            f"A key in {STATIC_KEYS} is not UTF-8 text: set one that is, for example of "
+            "`openssl rand -base64 48`."
+        ) from None
     if is_pem(text):
         public = pem_public_key(text)
         fitting = [name for name in algorithms if name in algorithms_of(public)]
@@ -127,17 +145,22 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
         ]
         kind = "a public key"
     else:
-        secret = text.encode()
         fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
         for name in fitting:
             require_strong_secret(secret, name)
-        keys = [
-            VerificationKey(algorithm=name, key=signature_key(secret, name)) for name in fitting
-        ]
+        try:
+            keys = [
+                VerificationKey(algorithm=name, key=signature_key(secret, name)) for name in fitting
+            ]
+        except ValueError:
+            raise ConfigurationError(
+                f"A key in {STATIC_KEYS} is a public key in OpenSSH form: give it in PEM, "
+                "`ssh-keygen -e -m PKCS8 -f key.pub`."
+            ) from None
         kind = "a shared secret"
     if not keys:
         raise ConfigurationError(
-            f"A configured key is {kind} and fits none of {', '.join(algorithms)}: set "
+            f"A key in {STATIC_KEYS} is {kind} and fits none of {', '.join(algorithms)}: set "
             "JWT_ALGORITHM (algorithm) to what the issuer signs with."
         )
     return keys
@@ -146,14 +169,14 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
 def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[VerificationKey]:
     entries = jwks.get("keys")
     if not isinstance(entries, list):
-        raise ConfigurationError('The JWK Set has no "keys" array (RFC 7517 §5.1).')
+        raise ConfigurationError(f'The JWK Set in {JWK_SET} has no "keys" array (RFC 7517 §5.1).')
     found: list[VerificationKey] = []
     for jwk in entries:
         if not isinstance(jwk, dict) or not jwk_serves(jwk):
             continue
         kid = jwk.get("kid")
         if kid is not None and not isinstance(kid, str):
-            raise ConfigurationError("A key of the JWK Set has a kid that is not a string.")
+            raise ConfigurationError(f"A key in {JWK_SET} has a kid that is not a string.")
         public = jwk_public_key(jwk)
         found.extend(
             VerificationKey(algorithm=name, kid=kid, key=signature_key(public, name))
@@ -162,7 +185,7 @@ def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[Verif
         )
     if not found:
         raise ConfigurationError(
-            f"No key of the JWK Set checks signatures with {', '.join(algorithms)}: set "
+            f"No key in {JWK_SET} checks signatures with {', '.join(algorithms)}: set "
             "JWT_ALGORITHM (algorithm) to what the issuer signs with."
         )
     return found
@@ -182,7 +205,7 @@ def _by_name(keys: Iterable[VerificationKey]) -> dict[tuple[str, str], Verificat
             continue
         if (key.kid, key.algorithm) in index:
             raise ConfigurationError(
-                "Two keys of the JWK Set share one kid and one algorithm: which of them is meant "
+                f"Two keys in {JWK_SET} share one kid and one algorithm: which of them is meant "
                 "cannot be told, give each its own kid."
             )
         index[key.kid, key.algorithm] = key

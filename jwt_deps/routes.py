@@ -25,6 +25,7 @@ __all__ = [
     "PlainRoute",
     "RouteGuard",
     "dependants",
+    "dependencies_of_routers",
     "guards_among",
     "guards_of_app",
     "is_marked_public",
@@ -159,6 +160,14 @@ def dependants(root: Any) -> Iterator[Any]:
     for node in root.dependencies:
         yield node
         yield from dependants(node)
+
+
+def dependencies_of_routers(router: APIRouter) -> Iterator[Depends]:
+    """What stands over whole routers: theirs, and what they are included with."""
+    for current in routers_of(router):
+        yield from current.dependencies
+        for route in current.routes:
+            yield from getattr(getattr(route, "include_context", None), "dependencies", ())
 
 
 def routers_of(router: APIRouter) -> Iterator[APIRouter]:

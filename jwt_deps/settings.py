@@ -46,7 +46,7 @@ def _json_list(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             # `from None`: the parser's error holds the text, which may be a secret.
             raise ValueError("begins like a JSON array and is none") from None
     return value
@@ -196,7 +196,9 @@ class JWTSettings(_Validate):
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002
         """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
-        return type(self)(**{**dict(self), **(update or {})})
+        # Not `dict(self)`, which would take the property `keys` for a mapping's method.
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**values, **(update or {})})
 
     @property
     def keys(self) -> KeySet:

@@ -22,6 +22,7 @@ from jose.backends.cryptography_backend import (
     CryptographyHMACKey,
     CryptographyRSAKey,
 )
+from jose.exceptions import JWKError
 
 __all__ = [
     "ALGORITHMS",
@@ -118,7 +119,14 @@ def algorithms_of(key: PublicKey) -> tuple[str, ...]:
 
 
 def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
-    """Build the python-jose `Key` for one key and one algorithm (RFC 8725 §3.1)."""
-    # python-jose takes objects of `cryptography` as they are; its stubs do not say so.
-    key: SignatureKey = jwk.construct(cast("bytes", material), algorithm)
+    """Build the python-jose `Key` for one key and one algorithm (RFC 8725 §3.1).
+
+    Raises:
+        ValueError: python-jose recognises the shared secret as somebody's public key.
+    """
+    try:
+        # python-jose takes objects of `cryptography` as they are; its stubs do not say so.
+        key: SignatureKey = jwk.construct(cast("bytes", material), algorithm)
+    except JWKError as error:
+        raise ValueError("a public key is no shared secret") from error
     return key

@@ -1,0 +1,88 @@
+"""What does `jwt-deps demo` do? It serves the demo, or plays the scenario against it once."""
+
+import errno
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from .api import demo_app
+from .player import play
+from .scenario import SCENARIO
+from .screen import show_outcomes, show_welcome
+from .server import address_of, is_loopback, listen, running, serve
+from .tokens import demo_tokens, make_secret
+
+__all__ = ["demo"]
+
+
+def _loopback(host: str) -> str:
+    if not is_loopback(host):
+        raise typer.BadParameter(
+            "the demo prints tokens that open it, so it listens on loopback addresses only: "
+            "127.0.0.1, ::1 or localhost."
+        )
+    return host
+
+
+def demo(
+    *,
+    host: Annotated[
+        str, typer.Option(callback=_loopback, help="Loopback address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")
+    ] = 8000,
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once",
+            help="Play the scenario over HTTP against the demo on a free port, print request, "
+            "expected and got, and end: exit code 1 if any of them differs.",
+        ),
+    ] = False,
+) -> None:
+    r"""Serve a small example API, with ready tokens to try it with.
+
+    The secret is made up on the spot. Ctrl-C ends it.
+
+    \b
+    Examples:
+      jwt-deps demo                 serve on http://127.0.0.1:8000
+      jwt-deps demo --port 0        serve on any free port
+      jwt-deps demo --once          prove that every answer is as expected
+    """
+    if once:
+        _play()
+    else:
+        _serve(host, port)
+
+
+def _play() -> None:
+    secret = make_secret()
+    with running(demo_app(secret)) as url:
+        outcomes = play(SCENARIO, url, demo_tokens(secret))
+    show_outcomes(outcomes)
+    if not all(outcome.ok for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _serve(host: str, port: int) -> None:
+    secret = make_secret()
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        typer.echo(f"Error: {_sentence(host, port, error)}", err=True)
+        raise typer.Exit(1) from None
+    with listener, suppress(KeyboardInterrupt):  # Ctrl-C is how a demo ends
+        show_welcome(address_of(listener), demo_tokens(secret))
+        serve(demo_app(secret), listener)
+
+
+def _sentence(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} of {host} is in use. Choose another one with --port, or --port 0 for "
+            "any that is free."
+        )
+    return f"Port {port} of {host} cannot be opened: {error.strerror}."

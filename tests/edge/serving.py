@@ -1,0 +1,32 @@
+"""What do the tests of the edge share? Two configurations, tokens for them, small applications."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
+
+from jwt_deps import JWTSettings
+from tests.minting import OTHER_SECRET, SECRET, claims, mint
+
+#: The configuration of most tests, and a second one that shares no key with it.
+SETTINGS = JWTSettings(secret_key=SECRET)
+OTHER = JWTSettings(secret_key=OTHER_SECRET)
+
+
+def token(secret: str = SECRET, **members: Any) -> str:
+    """A token that is good now."""
+    return mint(claims(now=time.time(), **members), secret)
+
+
+def bearer(secret: str = SECRET, **members: Any) -> dict[str, str]:
+    """The header that carries one."""
+    return {"Authorization": f"Bearer {token(secret, **members)}"}
+
+
+def client_of(*routers: APIRouter, **options: Any) -> TestClient:
+    """A client of an application that includes the routers."""
+    app = FastAPI(**options)
+    for router in routers:
+        app.include_router(router)
+    return TestClient(app)

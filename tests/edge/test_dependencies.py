@@ -1,0 +1,417 @@
+"""Does each dependency hand out what the token says, and refuse what it cannot vouch for?"""
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+
+from jwt_deps import (
+    Claims,
+    ConfigurationError,
+    CurrentUser,
+    JWTSettings,
+    SessionState,
+    claims_as,
+    current_session_id,
+    current_user_id,
+    get_claims,
+    get_dependencies,
+    get_scopes,
+    get_session_state,
+    get_token,
+    optional,
+    protected_router,
+    require_any_scope,
+    require_scopes,
+)
+from tests.edge.serving import SETTINGS, bearer, client_of, token
+from tests.minting import SECRET
+
+RICH = JWTSettings(
+    secret_key=SECRET,
+    scopes_claim="permissions",
+    user_id_claim="account.id",
+    session_id_claim="sid",
+    dependencies_claims=["tenant", "account.plan"],
+    session_state_claims=["locale"],
+)
+
+
+def asking(dependency: Any, settings: JWTSettings = SETTINGS) -> TestClient:
+    router = APIRouter()
+
+    @router.get("/")
+    async def ask(answer: Annotated[Any, Depends(dependency)]) -> Any:
+        return {"answer": sorted(answer) if isinstance(answer, frozenset) else answer}
+
+    return client_of(protected_router(router, settings=settings, prefix="/ask"))
+
+
+@pytest.mark.parametrize(
+    ("dependency", "members", "expected"),
+    [
+        pytest.param(current_user_id, {}, "alice", id="user-id"),
+        pytest.param(current_session_id, {"session_id": "s1"}, "s1", id="session-id"),
+        pytest.param(current_session_id, {"session_id": 7}, "7", id="session-id-integer"),
+        pytest.param(current_session_id, {}, None, id="session-id-absent"),
+        pytest.param(get_scopes, {"scope": "b a"}, ["a", "b"], id="scopes-registered-claim"),
+        pytest.param(get_scopes, {}, [], id="scopes-absent"),
+        pytest.param(get_dependencies, {"tenant": "t"}, {}, id="dependencies-none-configured"),
+        pytest.param(get_session_state, {"locale": "de"}, {}, id="state-none-configured"),
+    ],
+)
+def test_dependencies_with_default_claims(
+    dependency: Any, members: dict[str, Any], expected: Any
+) -> None:
+    """Without configuration, the registered claims are what counts."""
+    answer = asking(dependency).get("/ask/", headers=bearer(**members))
+
+    assert expected == answer.json()["answer"]
+
+
+@pytest.mark.parametrize(
+    ("dependency", "members", "expected"),
+    [
+        pytest.param(current_user_id, {"account": {"id": "ann"}}, "ann", id="nested-user-id"),
+        pytest.param(current_user_id, {"account": {"id": 42}}, "42", id="integer-user-id"),
+        pytest.param(current_session_id, {"sid": "s2"}, "s2", id="session-id"),
+        pytest.param(get_scopes, {"permissions": ["x", "y"]}, ["x", "y"], id="scopes-list"),
+        pytest.param(get_scopes, {"permissions": "y x"}, ["x", "y"], id="scopes-string"),
+        pytest.param(get_scopes, {"permissions": {"x": 1}}, [], id="scopes-of-no-shape"),
+        pytest.param(
+            get_dependencies,
+            {"tenant": "t", "account": {"plan": "pro"}, "more": 1},
+            {"tenant": "t", "account.plan": "pro"},
+            id="dependencies",
+        ),
+        pytest.param(get_session_state, {"locale": ["de"]}, {"locale": ["de"]}, id="state"),
+    ],
+)
+def test_dependencies_with_configured_claims(
+    dependency: Any, members: dict[str, Any], expected: Any
+) -> None:
+    """The settings name the claims, and a dotted path reaches into nested ones."""
+    answer = asking(dependency, RICH).get("/ask/", headers=bearer(**members))
+
+    assert expected == answer.json()["answer"]
+
+
+@pytest.mark.parametrize("user_id", [None, "", True, 1.5, ["a"], {"id": "a"}])
+@pytest.mark.parametrize("dependency", [current_user_id, CurrentUser])
+def test_a_token_that_names_no_user_is_refused_where_the_user_is_asked_for(
+    dependency: Any, user_id: object
+) -> None:
+    """Only a non-empty string or an integer identifies a user; anything else is 401."""
+    answer = asking(dependency, RICH).get("/ask/", headers=bearer(account={"id": user_id}))
+
+    assert 401 == answer.status_code
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert answer.json()["detail"].startswith("Invalid token")
+
+
+def test_a_token_that_names_no_user_passes_the_guard() -> None:
+    """A service account's token is good for routes that ask for no user."""
+    answer = asking(get_claims, RICH).get("/ask/", headers=bearer())
+
+    assert 200 == answer.status_code
+
+
+def test_a_session_id_of_no_shape_is_refused() -> None:
+    """A session id is text or a number, never a structure."""
+    answer = asking(current_session_id).get("/ask/", headers=bearer(session_id={"a": 1}))
+
+    assert 401 == answer.status_code
+
+
+def test_get_token_hands_out_the_encoded_token() -> None:
+    """The token comes out as it came in."""
+    encoded = token()
+
+    answer = asking(get_token).get("/ask/", headers={"Authorization": f"Bearer {encoded}"})
+
+    assert encoded == answer.json()["answer"]
+
+
+def test_get_claims_hands_out_all_verified_claims() -> None:
+    """`Claims` is a mapping of everything that the token says."""
+    answer = asking(get_claims).get("/ask/", headers=bearer(roles=["a"]))
+
+    assert {"sub", "iat", "exp", "roles"} == set(answer.json()["answer"])
+
+
+def test_claims_that_leave_are_never_shared() -> None:
+    """What one dependency does to a value, the endpoint does not see."""
+    router = APIRouter()
+
+    async def vandal(claims: Annotated[Claims, Depends(get_claims)]) -> None:
+        claims["roles"].append("admin")
+        dict(claims)["roles"].append("admin")
+
+    @router.get("/", dependencies=[Depends(vandal)])
+    async def read(claims: Annotated[Claims, Depends(get_claims)]) -> Any:
+        return claims["roles"]
+
+    client = client_of(protected_router(router, settings=SETTINGS, prefix="/r"))
+
+    assert ["user"] == client.get("/r/", headers=bearer(roles=["user"])).json()
+
+
+def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guard, class, functions, factories and scopes share one verification."""
+    from jwt_deps import credentials
+
+    calls: list[str] = []
+    real = credentials.verify
+    monkeypatch.setattr(credentials, "verify", lambda *args: calls.append("verify") or real(*args))
+    router = APIRouter()
+
+    @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])
+    async def read(
+        user: Annotated[CurrentUser, Depends()],
+        user_id: Annotated[str, Security(current_user_id, scopes=["a"])],
+        claims: Annotated[Claims, Security(get_claims, scopes=["b"])],
+        state: Annotated[SessionState, Depends()],
+    ) -> None: ...
+
+    client = client_of(protected_router(router, settings=SETTINGS, prefix="/r"))
+
+    answer = client.get("/r/", headers=bearer(scope="a b"))
+
+    assert (200, ["verify"]) == (answer.status_code, calls)
+
+
+class Profile(BaseModel):
+    sub: str
+    tier: int
+
+
+def test_claims_as_validates_the_claims_into_a_model() -> None:
+    """The caller's own model is what the endpoint gets."""
+    answer = asking(claims_as(Profile)).get("/ask/", headers=bearer(tier="3"))
+
+    assert {"sub": "alice", "tier": 3} == answer.json()["answer"]
+
+
+def test_claims_that_do_not_fit_the_model_are_an_invalid_token() -> None:
+    """401, with a fixed sentence that holds neither the value nor pydantic's words."""
+    answer = asking(claims_as(Profile)).get("/ask/", headers=bearer(tier="confidential"))
+
+    assert 401 == answer.status_code
+    assert {"detail": "Invalid token: its claims are not those that this service needs"} == (
+        answer.json()
+    )
+
+
+class Whole(BaseModel):
+    @classmethod
+    def model_validate(cls, *_: Any, **__: Any) -> Any:
+        return _Impossible.model_validate({})
+
+
+class _Impossible(BaseModel):
+    missing: str
+
+
+def test_the_same_model_gives_the_same_callable() -> None:
+    """FastAPI runs it once per request, and a test can override it."""
+    assert claims_as(Profile) is claims_as(Profile)
+
+
+@pytest.mark.parametrize("factory", [require_scopes, require_any_scope])
+def test_the_same_scopes_give_the_same_callable(factory: Any) -> None:
+    """Factories are memoised."""
+    assert factory("a", "b") is factory("a", "b")
+
+
+@pytest.mark.parametrize("factory", [require_scopes, require_any_scope])
+@pytest.mark.parametrize("scopes", [(), ("a b",), ('"',), ("",), ("é",)])
+def test_what_cannot_be_a_scope_is_a_configuration_error(
+    factory: Any, scopes: tuple[str, ...]
+) -> None:
+    """A scope that no token can grant would lock everybody out, or worse, nobody."""
+    with pytest.raises(ConfigurationError, match="each as an argument of its own"):
+        factory(*scopes)
+
+
+@pytest.mark.parametrize(
+    ("dependency", "granted", "status"),
+    [
+        pytest.param(require_scopes("a", "b"), "a b c", 200, id="all-of"),
+        pytest.param(require_scopes("a", "b"), "a", 403, id="all-of-lacking-one"),
+        pytest.param(require_scopes("a"), "A", 403, id="case-counts"),
+        pytest.param(require_scopes("a"), "aa", 403, id="no-prefixes"),
+        pytest.param(require_any_scope("a", "b"), "b", 200, id="any-of"),
+        pytest.param(require_any_scope("a", "b"), "c", 403, id="any-of-lacking-all"),
+        pytest.param(require_any_scope("a", "b"), None, 403, id="no-scopes-at-all"),
+    ],
+)
+def test_scopes_are_enforced(dependency: Any, granted: str | None, status: int) -> None:
+    """Without the scope there is no way in."""
+    answer = asking(dependency).get("/ask/", headers=bearer(scope=granted))
+
+    assert status == answer.status_code
+
+
+def test_insufficient_scope_names_every_scope_of_the_route() -> None:
+    """A client can ask its authorization server for all of them at once."""
+    router = APIRouter(dependencies=[Depends(require_scopes("read"))])
+
+    async def own(user: Annotated[str, Depends(current_user_id)]) -> str:
+        return user
+
+    @router.get("/", dependencies=[Depends(require_any_scope("x", "y"))])
+    async def read(user: Annotated[str, Security(own, scopes=["write"])]) -> None: ...
+
+    client = client_of(protected_router(router, settings=SETTINGS, prefix="/r"))
+
+    answer = client.get("/r/", headers=bearer(scope="x"))
+
+    assert 403 == answer.status_code
+    assert 'scope="read x y write"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    "dependency",
+    [
+        get_token,
+        get_claims,
+        current_user_id,
+        current_session_id,
+        get_scopes,
+        get_dependencies,
+        get_session_state,
+        CurrentUser,
+        SessionState,
+        claims_as(Profile),
+        require_scopes("a"),
+        optional(current_user_id),
+    ],
+)
+def test_scopes_of_security_are_enforced_on_every_dependency(dependency: Any) -> None:
+    """`Security(..., scopes=[...])` is FastAPI's own spelling, and ignoring it would be a hole."""
+    app = FastAPI()
+
+    @app.get("/", dependencies=[Security(dependency, scopes=["admin"])])
+    async def read() -> None: ...
+
+    app.include_router(protected_router(settings=SETTINGS))
+    router = protected_router(settings=SETTINGS)
+    router.add_api_route("/in", read, dependencies=[Security(dependency, scopes=["admin"])])
+    app.include_router(router)
+
+    answer = TestClient(app).get("/in", headers=bearer(scope="a", tier=1))
+
+    assert 403 == answer.status_code
+    assert "admin" in answer.headers["www-authenticate"]
+
+
+def test_scopes_of_security_above_a_dependency_of_the_callers_own_are_enforced() -> None:
+    """Scopes flow down to whatever dependency of this package the caller's own stands on."""
+
+    async def own(user: Annotated[CurrentUser, Depends()]) -> str:
+        return user.id
+
+    client = asking(Security(own, scopes=["admin"]).dependency)
+    router = APIRouter()
+
+    @router.get("/")
+    async def read(user: Annotated[str, Security(own, scopes=["admin"])]) -> str:
+        return user
+
+    client = client_of(protected_router(router, settings=SETTINGS, prefix="/r"))
+
+    assert 403 == client.get("/r/", headers=bearer()).status_code
+    assert "alice" == client.get("/r/", headers=bearer(scope="admin")).json()
+
+
+async def own_user(user: Annotated[CurrentUser, Depends()]) -> str:
+    return f"own {user.id}"
+
+
+def own_sync_user(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+    return f"sync {user_id}"
+
+
+@pytest.mark.parametrize(
+    ("dependency", "expected"),
+    [
+        pytest.param(current_user_id, "alice", id="function"),
+        pytest.param(own_user, "own alice", id="callers-own"),
+        pytest.param(own_sync_user, "sync alice", id="callers-own-sync"),
+    ],
+)
+def test_optional_answers_like_the_dependency_when_there_is_a_credential(
+    dependency: Any, expected: str
+) -> None:
+    """It is the same dependency, then."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def read(user: Annotated[Any, Depends(optional(dependency))]) -> Any:
+        return user
+
+    router = protected_router(settings=SETTINGS, exclude=[read])
+    router.add_api_route("/r", read)
+    app.include_router(router)
+
+    client = TestClient(app)
+
+    assert expected == client.get("/r", headers=bearer()).json()
+    assert client.get("/r").json() is None
+    assert client.get("/r", headers={"Authorization": "Basic abc"}).json() is None
+    assert 401 == client.get("/r", headers={"Authorization": "Bearer bad"}).status_code
+    assert 400 == client.get("/r", headers={"Authorization": "Bearer"}).status_code
+
+
+def test_optional_takes_the_classes_too() -> None:
+    """`optional(CurrentUser)` is an anonymous visitor or a user."""
+    router = protected_router(settings=SETTINGS, exclude="/r")
+
+    @router.get("/r")
+    async def read(user: Annotated[CurrentUser | None, Depends(optional(CurrentUser))]) -> Any:
+        return user.id if user else None
+
+    client = client_of(router)
+
+    assert ("alice", None) == (client.get("/r", headers=bearer()).json(), client.get("/r").json())
+
+
+def test_optional_is_memoised() -> None:
+    """The same dependency gives the same callable."""
+    assert optional(current_user_id) is optional(current_user_id)
+
+
+def test_dependencies_read_the_environment_where_no_guard_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A route outside every protected router goes by `get_settings`."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    app = FastAPI()
+
+    @app.get("/me")
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    assert "alice" == TestClient(app).get("/me", headers=bearer()).json()
+
+
+@pytest.mark.parametrize(
+    "secret", [pytest.param(get_claims, id="claims"), pytest.param(CurrentUser, id="user")]
+)
+def test_what_is_handed_out_shows_no_value_in_its_repr(secret: Any) -> None:
+    """A log line or a telemetry processor that prints a parameter prints no claim."""
+    seen: list[str] = []
+    router = APIRouter()
+
+    @router.get("/")
+    async def read(value: Annotated[Any, Depends(secret)]) -> None:
+        seen.append(repr(value))
+
+    client_of(protected_router(router, settings=SETTINGS, prefix="/r")).get(
+        "/r/", headers=bearer(sub="alice@example.com")
+    )
+
+    assert len(seen) == 1
+    assert "alice" not in seen[0]

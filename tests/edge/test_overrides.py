@@ -1,0 +1,240 @@
+"""Does overriding a dependency in a test change everything that stands on it?"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.testclient import TestClient
+from starlette.requests import Request as PlainRequest
+from starlette.responses import PlainTextResponse
+
+from jwt_deps import (
+    Claims,
+    CurrentUser,
+    JWTSettings,
+    SessionState,
+    current_user_id,
+    get_claims,
+    get_session_state,
+    get_settings,
+    get_token,
+    jwt_guard,
+    optional,
+    protected_router,
+    require_scopes,
+)
+from tests.edge.serving import OTHER, SETTINGS, bearer, token
+from tests.minting import OTHER_SECRET, SECRET
+
+
+async def plain(request: PlainRequest) -> PlainTextResponse:
+    return PlainTextResponse(request.state.user_id)
+
+
+def application(settings: JWTSettings | None = None) -> FastAPI:
+    app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
+    router = protected_router(settings=settings, prefix="/r")
+
+    @router.get("/me")
+    async def me(
+        user: Annotated[CurrentUser, Depends()],
+        user_id: Annotated[str, Depends(current_user_id)],
+        maybe: Annotated[str | None, Depends(optional(current_user_id))],
+        state: Annotated[SessionState, Depends()],
+        same: Annotated[Any, Depends(get_session_state)],
+        request: Request,
+    ) -> Any:
+        names = {user.id, user_id, maybe, request.state.user_id}
+        return {"names": sorted(map(str, names)), "state": [dict(state), dict(same)]}
+
+    @router.get("/admin", dependencies=[Depends(require_scopes("admin"))])
+    async def admin() -> str:
+        return "admin"
+
+    app.include_router(router)
+    app.add_route("/plain", plain)
+    return app
+
+
+def as_lambda() -> Any:
+    return lambda: Claims({"sub": "zoe", "scope": "admin"})
+
+
+def as_dict() -> Any:
+    return lambda: {"sub": "zoe", "scope": "admin"}
+
+
+def as_async_function() -> Any:
+    async def claims() -> Claims:
+        return Claims({"sub": "zoe", "scope": "admin"})
+
+    return claims
+
+
+def with_a_request() -> Any:
+    async def claims(request: Request) -> Claims:
+        return Claims({"sub": request.headers["x-user"], "scope": "admin"})
+
+    return claims
+
+
+def with_dependencies_and_client_input() -> Any:
+    async def name(who: Annotated[str, Query()]) -> str:
+        return who
+
+    async def claims(who: Annotated[str, Depends(name)]) -> Claims:
+        return Claims({"sub": who, "scope": "admin"})
+
+    return claims
+
+
+def as_generator() -> Any:
+    def claims() -> Iterator[Claims]:
+        yield Claims({"sub": "zoe", "scope": "admin"})
+
+    return claims
+
+
+def as_async_generator() -> Any:
+    async def claims() -> AsyncIterator[Claims]:
+        yield Claims({"sub": "zoe", "scope": "admin"})
+
+    return claims
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        as_lambda,
+        as_async_function,
+        with_a_request,
+        with_dependencies_and_client_input,
+        as_generator,
+        as_async_generator,
+    ],
+)
+@pytest.mark.parametrize("settings", [None, SETTINGS], ids=["environment", "own-settings"])
+def test_overriding_get_claims_changes_everything_downstream(
+    make: Callable[[], Any], settings: JWTSettings | None
+) -> None:
+    """Guards, classes, optional ones, scopes and plain routes; no token, no key, no variable."""
+    app = application(settings)
+    app.dependency_overrides[get_claims] = make()
+
+    with TestClient(app, headers={"x-user": "zoe"}) as client:
+        me = client.get("/r/me?who=zoe")
+        admin = client.get("/r/admin?who=zoe")
+        raw = client.get("/plain?who=zoe")
+
+    assert (200, ["zoe"]) == (me.status_code, me.json()["names"])
+    assert (200, 200, "zoe") == (admin.status_code, raw.status_code, raw.text)
+
+
+def test_a_plain_mapping_will_do_for_the_guard() -> None:
+    """A test that returns a dict where `Claims` belong means the same."""
+    app = application(SETTINGS)
+    app.dependency_overrides[get_claims] = as_dict()
+
+    assert "zoe" == TestClient(app).get("/plain").text
+
+
+def test_an_override_that_asks_for_client_input_gets_a_validation_error_without_it() -> None:
+    """As every other dependency of FastAPI would."""
+    app = application(SETTINGS)
+    app.dependency_overrides[get_claims] = with_dependencies_and_client_input()
+
+    assert 422 == TestClient(app).get("/r/me").status_code
+
+
+def test_overriding_get_claims_reads_claim_names_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the keys are not needed then."""
+    monkeypatch.setenv("JWT_USER_ID_CLAIM", "uid")
+    monkeypatch.setenv("JWT_SESSION_STATE_CLAIMS", "plan")
+    app = application()
+    app.dependency_overrides[get_claims] = lambda: Claims({"uid": 7, "plan": "pro"})
+
+    answer = TestClient(app).get("/r/me").json()
+
+    assert {"names": ["7"], "state": [{"plan": "pro"}, {"plan": "pro"}]} == answer
+
+
+def test_overriding_get_settings_changes_the_guards_too() -> None:
+    """Other keys, other claim names, everywhere that `get_settings` is what counts."""
+    app = application()
+    app.dependency_overrides[get_settings] = lambda: OTHER
+
+    with TestClient(app) as client:
+        assert 401 == client.get("/r/me", headers=bearer(SECRET)).status_code
+        assert 200 == client.get("/r/me", headers=bearer(OTHER_SECRET)).status_code
+        assert 200 == client.get("/plain", headers=bearer(OTHER_SECRET)).status_code
+
+
+def test_settings_can_depend_on_the_request() -> None:
+    """One application, a configuration per tenant."""
+
+    async def of_tenant(request: Request) -> JWTSettings:
+        return {"a": SETTINGS, "b": OTHER}[request.headers["x-tenant"]]
+
+    app = application()
+    app.dependency_overrides[get_settings] = of_tenant
+    client = TestClient(app)
+
+    statuses = [
+        client.get("/r/me", headers={"x-tenant": tenant, **bearer(secret)}).status_code
+        for tenant in "ab"
+        for secret in (SECRET, OTHER_SECRET)
+    ]
+
+    assert [200, 401, 401, 200] == statuses
+
+
+def test_a_routers_own_settings_are_not_touched_by_it() -> None:
+    """`get_settings` is what counts elsewhere."""
+    app = application(SETTINGS)
+    app.dependency_overrides[get_settings] = lambda: OTHER
+
+    assert 200 == TestClient(app).get("/r/me", headers=bearer(SECRET)).status_code
+
+
+def test_overriding_get_token_takes_the_token_from_elsewhere() -> None:
+    """It is verified all the same."""
+
+    async def from_query(t: Annotated[str | None, Query()] = None) -> str | None:
+        return t
+
+    app = application(SETTINGS)
+    app.dependency_overrides[get_token] = from_query
+    client = TestClient(app)
+
+    assert 200 == client.get("/r/me", params={"t": token()}).status_code
+    assert 401 == client.get("/r/me", params={"t": token(OTHER_SECRET)}).status_code
+    assert 401 == client.get("/r/me").status_code
+
+
+def test_overriding_one_dependency_leaves_the_guard_standing() -> None:
+    """`current_user_id` replaced for an endpoint does not replace the proof."""
+    app = application(SETTINGS)
+    app.dependency_overrides[current_user_id] = lambda: "zoe"
+    client = TestClient(app)
+
+    assert 401 == client.get("/r/me").status_code
+    assert ["alice", "zoe"] == client.get("/r/me", headers=bearer()).json()["names"]
+
+
+def test_an_override_is_called_once_per_request_by_the_guards() -> None:
+    """However many guards and dependencies ask."""
+    calls: list[str] = []
+
+    async def claims() -> Claims:
+        calls.append("claims")
+        return Claims({"sub": "zoe"})
+
+    app = application(SETTINGS)
+    app.dependency_overrides[get_claims] = claims
+
+    TestClient(app).get("/r/me")
+
+    assert ["claims"] == calls

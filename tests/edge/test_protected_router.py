@@ -1,0 +1,424 @@
+"""Does a protected router protect what it contains, except what it was told to leave out?"""
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.testclient import TestClient
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protected_router, public
+from tests.edge.serving import OTHER, SETTINGS, bearer, client_of
+from tests.minting import OTHER_SECRET, SECRET
+
+
+def items() -> APIRouter:
+    router = APIRouter(prefix="/items")
+
+    @router.get("/")
+    async def listing() -> str:
+        return "list"
+
+    @router.get("/{item_id}")
+    async def one(item_id: str) -> str:
+        return item_id
+
+    @router.get("/{item_id}/health")
+    async def health(item_id: str) -> str:
+        return item_id
+
+    return router
+
+
+async def greet() -> str:
+    return "hello"
+
+
+@pytest.mark.parametrize("path", ["/api/items/", "/api/items/1", "/api/items/1/health"])
+def test_routes_of_the_routers_given_need_a_token(path: str) -> None:
+    """Every route of every router given is guarded."""
+    client = client_of(protected_router(items(), prefix="/api", settings=SETTINGS))
+
+    assert (401, 200) == (
+        client.get(path).status_code,
+        client.get(path, headers=bearer()).status_code,
+    )
+
+
+def test_without_routers_it_is_one_to_decorate() -> None:
+    """It is an `APIRouter` like any other."""
+    router = protected_router(settings=SETTINGS)
+    router.get("/hello")(greet)
+
+    client = client_of(router)
+
+    assert (401, 200) == (
+        client.get("/hello").status_code,
+        client.get("/hello", headers=bearer()).status_code,
+    )
+
+
+def test_options_of_apirouter_are_passed_on() -> None:
+    """Prefix, tags, dependencies and the rest mean what they mean to FastAPI."""
+    seen: list[str] = []
+
+    async def note() -> None:
+        seen.append("note")
+
+    router = protected_router(
+        items(), settings=SETTINGS, prefix="/v1", tags=["things"], dependencies=[Depends(note)]
+    )
+    app = FastAPI()
+    app.include_router(router)
+
+    TestClient(app).get("/v1/items/")
+    TestClient(app).get("/v1/items/", headers=bearer())
+
+    assert ["note"] == seen  # after the guard: never for a request that it refused
+    assert ["things"] == app.openapi()["paths"]["/v1/items/"]["get"]["tags"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [FastAPI(), SETTINGS, "items"], ids=["application", "settings", "text"]
+)
+def test_what_is_not_a_router_is_refused(wrong: Any) -> None:
+    """The sentence says what to give instead."""
+    with pytest.raises(ConfigurationError, match="takes APIRouter objects"):
+        protected_router(wrong)
+
+
+def test_public_works_above_and_below_the_route_decorator() -> None:
+    """The mark is on the endpoint, wherever it stands."""
+    router = protected_router(settings=SETTINGS)
+
+    @public
+    @router.get("/above")
+    async def above() -> str:
+        return "above"
+
+    @router.get("/below")
+    @public
+    async def below() -> str:
+        return "below"
+
+    client = client_of(router)
+
+    assert [200, 200] == [client.get("/above").status_code, client.get("/below").status_code]
+
+
+def test_public_refuses_what_it_cannot_mark() -> None:
+    """A bound method carries no mark of its own, and says so."""
+
+    class Pages:
+        async def read(self) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="list it in exclude"):
+        public(Pages().read)
+
+
+def test_a_class_does_not_inherit_the_mark() -> None:
+    """A public base class does not make its subclasses public."""
+
+    @public
+    class Open(HTTPEndpoint):
+        async def get(self, _: Request) -> PlainTextResponse:
+            return PlainTextResponse("open")
+
+    class Closed(Open): ...
+
+    router = protected_router(settings=SETTINGS)
+    router.add_route("/open", Open)  # type: ignore[arg-type]
+    router.add_route("/closed", Closed)  # type: ignore[arg-type]
+
+    client = client_of(router)
+
+    assert (200, 401) == (client.get("/open").status_code, client.get("/closed").status_code)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "opened"),
+    [
+        pytest.param("/api/items/", {"/api/items/"}, id="exact"),
+        pytest.param("/api/items/{item_id}", {"/api/items/1"}, id="template"),
+        pytest.param("/api/items/*/health", {"/api/items/1/health"}, id="star-inside"),
+        pytest.param(
+            "/api/*", {"/api/items/", "/api/items/1", "/api/items/1/health"}, id="star-at-the-end"
+        ),
+        pytest.param("*/health", {"/api/items/1/health"}, id="star-at-the-start"),
+    ],
+)
+@pytest.mark.parametrize("where", ["exclude", "settings"])
+def test_patterns_are_matched_against_whole_templates(
+    pattern: str, opened: set[str], where: str
+) -> None:
+    """Prefixes included, `*` as in `fnmatch`, in `exclude` as in `excluded_route_paths`."""
+    if where == "exclude":
+        router = protected_router(items(), prefix="/api", settings=SETTINGS, exclude=[pattern])
+    else:
+        settings = JWTSettings(secret_key=SECRET, excluded_route_paths=[pattern])
+        router = protected_router(items(), prefix="/api", settings=settings)
+    client = client_of(router)
+
+    paths = {"/api/items/", "/api/items/1", "/api/items/1/health"}
+
+    assert opened == {path for path in paths if client.get(path).status_code == 200}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//api/public",
+        "/api//public",
+        "/api/public/../secret",
+        "/api/public/%2e%2e/secret",
+        "/api/public%2f..%2fsecret",
+        "/api/./secret",
+        "/API/SECRET",
+        "/api/secret/",
+        "/api/secret;/public",
+        "/api/secret%00/public",
+        "/api/secret?/api/public",
+        "/api/secret#/api/public",
+    ],
+)
+def test_no_spelling_of_a_path_opens_anything(path: str) -> None:
+    """The route that matched decides, never the text of the request."""
+    router = protected_router(settings=SETTINGS, prefix="/api", exclude=["/api/public"])
+    router.get("/public")(greet)
+
+    @router.get("/secret")
+    async def secret() -> str:
+        return "the secret"
+
+    answer = client_of(router).get(path)
+
+    assert "the secret" not in answer.text
+    assert answer.status_code in {401, 404}
+
+
+def test_an_endpoint_can_be_excluded_itself() -> None:
+    """`exclude` takes the function as well as a pattern."""
+    router = protected_router(settings=SETTINGS, exclude=[greet])
+    router.get("/hello")(greet)
+
+    assert 200 == client_of(router).get("/hello").status_code
+
+
+@pytest.mark.parametrize(
+    ("exclude", "name"),
+    [
+        pytest.param(["/api/itmes/*"], "'/api/itmes/\\*'", id="misspelt"),
+        pytest.param(["/items/"], "'/items/'", id="without-prefix"),
+        pytest.param(["/api/items/1"], "'/api/items/1'", id="path-instead-of-template"),
+        pytest.param([greet], "'greet'", id="endpoint-that-is-not-here"),
+        pytest.param("/api/nowhere", "'/api/nowhere'", id="a-single-text"),
+    ],
+)
+def test_an_exclusion_that_matches_nothing_stops_the_start(exclude: Any, name: str) -> None:
+    """Somebody believes a route to be public; with a lifespan the server does not start."""
+    app = FastAPI()
+    app.include_router(protected_router(items(), prefix="/api", settings=SETTINGS, exclude=exclude))
+
+    with pytest.raises(ConfigurationError, match=name), TestClient(app):
+        pytest.fail("it started")
+
+
+def test_an_exclusion_that_matches_nothing_stops_the_first_request_without_a_lifespan() -> None:
+    """And every one after it: nothing is served until the exclusion is right."""
+    app = FastAPI()
+    app.include_router(protected_router(items(), settings=SETTINGS, exclude=["/nowhere"]))
+    client = TestClient(app)
+
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="'/nowhere'"):
+            client.get("/items/", headers=bearer())
+
+
+def test_a_pattern_of_the_settings_may_belong_to_another_router() -> None:
+    """One environment serves several routers; each of its patterns has to match somewhere."""
+    settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/a/hello"])
+    routers = [protected_router(settings=settings, prefix=prefix) for prefix in ("/a", "/b")]
+    for router in routers:
+        router.get("/hello")(greet)
+
+    with TestClient(client_of(*routers).app) as client:
+        assert (200, 401) == (
+            client.get("/a/hello").status_code,
+            client.get("/b/hello").status_code,
+        )
+
+
+def test_exclusions_are_checked_after_the_lifespan_has_added_its_routes() -> None:
+    """A route that the application adds while it starts can be excluded."""
+    from collections.abc import AsyncIterator
+    from contextlib import asynccontextmanager
+
+    router = protected_router(settings=SETTINGS, exclude=["/late"])
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, str]]:
+        router.get("/late")(greet)
+        yield {"kept": "yes"}
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(router)
+
+    @app.get("/state")
+    async def state(request: Request) -> str:
+        return str(request.state.kept)
+
+    with TestClient(app) as client:
+        assert (200, "yes") == (client.get("/late").status_code, client.get("/state").json())
+
+
+def test_without_a_configuration_the_application_does_not_start() -> None:
+    """The sentence says which variable to set."""
+    app = FastAPI()
+    app.include_router(protected_router(items()))
+
+    with pytest.raises(ConfigurationError, match="set JWT_SECRET_KEY"), TestClient(app):
+        pytest.fail("it started")
+
+
+def test_the_innermost_settings_decide_about_a_nested_router() -> None:
+    """A route is checked once, under the settings nearest to it."""
+    inner = protected_router(settings=OTHER, prefix="/inner")
+    inner.get("/hello")(greet)
+    outer = protected_router(inner, settings=SETTINGS, prefix="/outer")
+
+    client = client_of(outer)
+
+    assert 200 == client.get("/outer/inner/hello", headers=bearer(OTHER_SECRET)).status_code
+    assert 401 == client.get("/outer/inner/hello", headers=bearer()).status_code
+
+
+@pytest.mark.parametrize(
+    ("inner_exclude", "outer_exclude", "status"),
+    [
+        pytest.param(["/o/i/hello"], [], 200, id="the-innermost-says-so"),
+        pytest.param([], ["/o/i/hello"], 401, id="only-an-outer-one-says-so"),
+    ],
+)
+def test_a_nested_route_is_public_only_if_the_innermost_router_says_so(
+    inner_exclude: list[str], outer_exclude: list[str], status: int
+) -> None:
+    """An outer exclusion opens nothing that an inner router protects."""
+    inner = protected_router(settings=SETTINGS, prefix="/i", exclude=inner_exclude)
+    inner.get("/hello")(greet)
+    outer = protected_router(inner, settings=SETTINGS, prefix="/o", exclude=outer_exclude)
+
+    assert status == client_of(outer).get("/o/i/hello").status_code
+
+
+def test_a_guard_on_the_application_gives_way_to_a_router_of_its_own_settings() -> None:
+    """`jwt_guard` and `protected_router` are the same guard."""
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    router = protected_router(settings=OTHER, prefix="/other")
+    router.get("/hello")(greet)
+    app.include_router(router)
+    app.get("/hello")(greet)
+    client = TestClient(app)
+
+    mine, others = bearer(), bearer(OTHER_SECRET)
+
+    assert [200, 401] == [client.get("/hello", headers=h).status_code for h in (mine, others)]
+    assert [401, 200] == [client.get("/other/hello", headers=h).status_code for h in (mine, others)]
+
+
+def test_a_router_included_twice_is_protected_where_it_is_protected() -> None:
+    """FastAPI keeps the inclusions apart, and so does the guard."""
+    router = items()
+    app = FastAPI()
+    app.include_router(protected_router(router, settings=SETTINGS), prefix="/closed")
+    app.include_router(router, prefix="/open")
+    client = TestClient(app)
+
+    assert (401, 200) == (
+        client.get("/closed/items/").status_code,
+        client.get("/open/items/").status_code,
+    )
+
+
+def test_a_guard_in_a_dependency_of_the_callers_own_counts() -> None:
+    """Wherever in the tree it stands, it is over the route."""
+
+    async def house_rules(_: Annotated[None, Depends(jwt_guard(SETTINGS))]) -> None: ...
+
+    router = APIRouter(dependencies=[Depends(house_rules)])
+    router.get("/hello")(greet)
+
+    client = client_of(router)
+
+    assert (401, 200) == (
+        client.get("/hello").status_code,
+        client.get("/hello", headers=bearer()).status_code,
+    )
+
+
+def test_scopes_given_to_a_guard_are_enforced_on_all_but_public_routes() -> None:
+    """`Security(jwt_guard(), scopes=[...])` asks for them everywhere below."""
+    from fastapi import Security
+
+    app = FastAPI(dependencies=[Security(jwt_guard(SETTINGS), scopes=["api"])])
+    app.get("/hello")(greet)
+
+    @app.get("/open")
+    @public
+    async def opened() -> None: ...
+
+    client = TestClient(app)
+
+    assert 403 == client.get("/hello", headers=bearer()).status_code
+    assert 200 == client.get("/hello", headers=bearer(scope="api")).status_code
+    assert 200 == client.get("/open").status_code
+
+
+async def whose(request: Request) -> Any:
+    return getattr(request.state, "user_id", None)
+
+
+def test_every_dependency_resolves_under_the_routers_settings() -> None:
+    """The caller's own dependency, run before the guard, sees the innermost settings too."""
+    from jwt_deps import Claims, get_claims
+
+    seen: list[str | None] = []
+
+    async def audit(claims: Annotated[Claims, Depends(get_claims)]) -> None:
+        seen.append(claims.sub)
+
+    app = FastAPI(dependencies=[Depends(audit)])
+    router = protected_router(settings=OTHER)
+    router.get("/whose")(whose)
+    app.include_router(router)
+
+    answer = TestClient(app).get("/whose", headers=bearer(OTHER_SECRET, sub="bob"))
+
+    assert (["bob"], "bob") == (seen, answer.json())
+
+
+def test_dependencies_on_a_public_route_go_by_the_routers_settings() -> None:
+    """A public route of a protected router is still part of it."""
+    from jwt_deps import current_user_id, optional
+
+    router = protected_router(settings=OTHER)
+
+    @router.get("/who")
+    @public
+    async def who(user: Annotated[str | None, Depends(optional(current_user_id))]) -> Any:
+        return user
+
+    client = client_of(router)
+
+    assert "alice" == client.get("/who", headers=bearer(OTHER_SECRET)).json()
+    assert 401 == client.get("/who", headers=bearer()).status_code
+    assert client.get("/who").json() is None
+
+
+def test_nothing_is_put_on_the_state_of_a_public_route() -> None:
+    """No token is looked at where none is needed."""
+    router = protected_router(settings=SETTINGS, exclude=[whose])
+    router.get("/whose")(whose)
+
+    assert client_of(router).get("/whose", headers=bearer()).json() is None

@@ -1,0 +1,277 @@
+"""Is every refusal answered by the book: status, challenge, words, and nothing of the token?"""
+
+import logging
+import time
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from fastapi.testclient import TestClient
+
+from jwt_deps import (
+    AuthError,
+    ExpiredTokenError,
+    JWTSettings,
+    TokenSource,
+    current_user_id,
+    protected_router,
+    require_scopes,
+)
+from tests.edge.serving import bearer, client_of, token
+from tests.minting import OTHER_SECRET, SECRET, claims, mint
+
+
+def serving(**options: Any) -> TestClient:
+    router = protected_router(
+        settings=JWTSettings(secret_key=SECRET, issuer="idp", audience="api", **options)
+    )
+
+    @router.api_route("/me", methods=["GET", "POST"])
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    @router.get("/admin", dependencies=[Depends(require_scopes("admin", "write"))])
+    async def admin() -> None: ...
+
+    return client_of(router)
+
+
+def good(**members: Any) -> str:
+    return token(**{"iss": "idp", "aud": "api", **members})
+
+
+INVALID = 'Bearer error="invalid_token", error_description="{}"'
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "detail", "challenge"),
+    [
+        pytest.param({}, 401, "Authorization header missing", 'Bearer realm="api"', id="absent"),
+        pytest.param(
+            {"Authorization": "Basic YTpi"},
+            401,
+            "Authorization header missing",
+            'Bearer realm="api"',
+            id="other-scheme",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer"},
+            400,
+            "Invalid token: Bearer stands without a token",
+            'Bearer error="invalid_request", error_description="Bearer stands without a token"',
+            id="empty",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer a, Bearer b"},
+            400,
+            "Invalid token: one header carries several credentials",
+            'Bearer error="invalid_request", '
+            'error_description="one header carries several credentials"',
+            id="list",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer nonsense"},
+            401,
+            "Invalid token: it is not a JWS in compact serialization",
+            INVALID.format("it is not a JWS in compact serialization"),
+            id="malformed",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer " + good(exp=1)},
+            401,
+            "Token has expired",
+            INVALID.format("The access token expired"),
+            id="expired",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer " + mint(claims(now=time.time()), OTHER_SECRET)},
+            401,
+            "Invalid token: signature verification failed",
+            INVALID.format("signature verification failed"),
+            id="forged",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer " + good(aud="evil☃")},
+            401,
+            "Invalid token: it is meant for another service",
+            INVALID.format("it is meant for another service"),
+            id="foreign-audience",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer " + good(iss="evil")},
+            401,
+            "Invalid token: its issuer is not accepted",
+            INVALID.format("its issuer is not accepted"),
+            id="foreign-issuer",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer " + good(sub="")},
+            401,
+            "Invalid token: it names no user",
+            INVALID.format("it names no user"),
+            id="no-user",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer " + "x" * 20000},
+            401,
+            "Invalid token: it is longer than this service reads",
+            INVALID.format("it is longer than this service reads"),
+            id="too-large",
+        ),
+    ],
+)
+def test_refusals_are_exact(
+    headers: dict[str, str], status: int, detail: str, challenge: str
+) -> None:
+    """Status, body and challenge are those of RFC 6750 §3, in fixed words."""
+    answer = serving().get("/me", headers=headers)
+
+    assert (status, {"detail": detail}, challenge) == (
+        answer.status_code,
+        answer.json(),
+        answer.headers["www-authenticate"],
+    )
+    assert "no-store" == answer.headers["cache-control"]
+
+
+def test_two_authorization_headers_are_an_invalid_request() -> None:
+    """400: which of them another component believed cannot be known."""
+    headers = [("Authorization", f"Bearer {good()}"), ("Authorization", f"Bearer {good()}")]
+
+    answer = serving().get("/me", headers=headers)
+
+    assert 400 == answer.status_code
+    assert (
+        'Bearer error="invalid_request", '
+        'error_description="more than one header carries credentials"'
+    ) == answer.headers["www-authenticate"]
+    assert {"detail": "Invalid token: more than one header carries credentials"} == answer.json()
+
+
+def test_missing_scope_is_forbidden_with_all_scopes_needed() -> None:
+    """403 `insufficient_scope`, and the scopes that would do."""
+    answer = serving().get("/admin", headers={"Authorization": f"Bearer {good(scope='admin')}"})
+
+    assert 403 == answer.status_code
+    assert (
+        'Bearer error="insufficient_scope", '
+        'error_description="the access token lacks a scope that this needs", '
+        'scope="admin write"'
+    ) == answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("source", "detail"),
+    [
+        pytest.param(TokenSource.HEADER, "X-Token header missing", id="header"),
+        pytest.param(TokenSource.COOKIE, "JWT cookie 'jar' missing", id="cookie"),
+        pytest.param(
+            TokenSource.BOTH,
+            "JWT token missing from both X-Token header and 'jar' cookie",
+            id="both",
+        ),
+    ],
+)
+def test_a_missing_token_is_named_in_the_words_of_the_middleware(
+    source: TokenSource, detail: str
+) -> None:
+    """Clients of the AgentOS middleware keep working."""
+    client = serving(token_source=source, token_header_key="X-Token", cookie_name="jar")
+
+    assert {"detail": detail} == client.get("/me").json()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({"Sec-Fetch-Site": "cross-site"}, 403, id="cross-site"),
+        pytest.param({"Origin": "https://evil.example"}, 403, id="foreign-origin"),
+        pytest.param({"Sec-Fetch-Site": "same-origin"}, 200, id="same-origin"),
+        pytest.param({"Origin": "http://testserver"}, 200, id="own-origin"),
+        pytest.param({}, 200, id="no-browser"),
+    ],
+)
+def test_a_cookie_on_a_request_that_can_change_state_has_to_come_from_the_own_site(
+    headers: dict[str, str], status: int
+) -> None:
+    """A page of another site cannot borrow the user's cookie."""
+    client = serving(token_source="cookie")
+    client.cookies.set("access_token", good())
+
+    answer = client.post("/me", headers=headers)
+
+    assert status == answer.status_code
+    if status == 403:
+        assert {"detail": "Invalid token: the cookie came with a cross-site request"} == (
+            answer.json()
+        )
+        assert "www-authenticate" not in answer.headers
+
+
+def test_a_cookie_on_a_request_that_changes_nothing_may_come_from_anywhere() -> None:
+    """A link from another site to a page still opens it."""
+    client = serving(token_source="cookie")
+    client.cookies.set("access_token", good())
+
+    assert 200 == client.get("/me", headers={"Sec-Fetch-Site": "cross-site"}).status_code
+
+
+def test_the_typed_error_is_within_reach_of_an_exception_handler() -> None:
+    """An application can send its own body: the cause of the exception is the typed error."""
+    app = FastAPI()
+    router = protected_router(settings=JWTSettings(secret_key=SECRET))
+
+    @router.get("/me")
+    async def me() -> None: ...
+
+    app.include_router(router)
+
+    @app.exception_handler(HTTPException)
+    async def problem(_: Request, error: HTTPException) -> JSONResponse:
+        cause = error.__cause__
+        reason = cause.reason if isinstance(cause, AuthError) else None
+        kind = type(cause).__name__
+        return JSONResponse({"reason": reason, "kind": kind}, error.status_code, error.headers)
+
+    answer = TestClient(app).get("/me", headers=bearer(exp=1))
+
+    assert {"reason": "expired", "kind": ExpiredTokenError.__name__} == answer.json()
+    assert "invalid_token" in answer.headers["www-authenticate"]
+
+
+def test_the_log_has_the_reason_and_the_kid_and_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Reason code and `kid`, escaped; never the token, never a claim."""
+    forged = mint(
+        claims(now=time.time(), sub="alice@example.com"),
+        OTHER_SECRET,
+        header={"kid": "k1\nlevel=ERROR " + "x" * 100},
+    )
+
+    with caplog.at_level(logging.INFO, "jwt_deps"):
+        serving().get("/me", headers={"Authorization": f"Bearer {forged}"})
+
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.startswith("request refused: reason=signature kid='k1\\nlevel=ERROR x")
+    assert "\n" not in message
+    assert len(message) < 120
+    assert forged not in message
+    assert "alice" not in message
+
+
+def test_no_header_injection_through_a_scope_that_fastapi_did_not_check() -> None:
+    """`Security` takes any text as a scope; the challenge takes only what a scope can be."""
+    from fastapi import Security
+
+    router = protected_router(settings=JWTSettings(secret_key=SECRET))
+
+    @router.get("/r", dependencies=[Security(current_user_id, scopes=['a"\r\nX: y', "good", "☃"])])
+    async def read() -> None: ...
+
+    answer = client_of(router).get("/r", headers=bearer())
+
+    assert 403 == answer.status_code
+    assert answer.headers["www-authenticate"].endswith('scope="good"')
