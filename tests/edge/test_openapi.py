@@ -1,0 +1,312 @@
+"""Does OpenAPI tell the truth: a lock where a token is needed, and nowhere else?"""
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi.security import HTTPBasic
+
+from jwt_deps import (
+    Claims,
+    CurrentUser,
+    JWTSettings,
+    SessionState,
+    current_user_id,
+    get_claims,
+    get_settings,
+    jwt_guard,
+    optional,
+    protected_router,
+    public,
+    require_any_scope,
+    require_scopes,
+)
+from tests.edge.serving import SETTINGS
+from tests.minting import SECRET
+
+BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+async def nothing() -> None: ...
+
+
+def operations(app: FastAPI) -> dict[str, dict[str, Any]]:
+    return {path: item["get"] for path, item in app.openapi().get("paths", {}).items()}
+
+
+def locks(app: FastAPI) -> dict[str, Any]:
+    return {path: operation.get("security") for path, operation in operations(app).items()}
+
+
+def schemes(app: FastAPI) -> Any:
+    return app.openapi().get("components", {}).get("securitySchemes")
+
+
+def test_guarded_routes_have_a_lock_and_public_ones_have_none() -> None:
+    """Without a lifespan and before any request."""
+    router = protected_router(settings=SETTINGS, prefix="/r", exclude=["/r/pattern", nothing])
+    router.get("/closed")(lambda: None)
+    router.get("/pattern")(lambda: None)
+    router.get("/endpoint")(nothing)
+    router.get("/marked")(public(lambda: None))
+    app = FastAPI()
+    app.include_router(router)
+    app.get("/outside")(lambda: None)
+
+    assert {
+        "/r/closed": [{"JWT": []}],
+        "/r/pattern": None,
+        "/r/endpoint": None,
+        "/r/marked": None,
+        "/outside": None,
+    } == locks(app)
+    assert {"JWT": BEARER} == schemes(app)
+
+
+def test_refusals_are_documented_where_there_is_a_lock() -> None:
+    """401 and 403 with their challenge and body; what a route says of them itself stays."""
+    router = protected_router(settings=SETTINGS)
+    router.get("/closed", responses={403: {"description": "not you"}})(nothing)
+    router.get("/open")(public(lambda: None))
+    app = FastAPI()
+    app.include_router(router)
+
+    found = operations(app)
+
+    assert ["200", "401", "403"] == sorted(found["/closed"]["responses"])
+    assert "WWW-Authenticate" in found["/closed"]["responses"]["401"]["headers"]
+    assert "not you" == found["/closed"]["responses"]["403"]["description"]
+    assert ["200"] == list(found["/open"]["responses"])
+
+
+def test_dependencies_bring_their_lock_without_a_guard() -> None:
+    """A route that asks for the user needs a token, wherever it stands."""
+    app = FastAPI()
+
+    @app.get("/function")
+    async def function(user_id: Annotated[str, Depends(current_user_id)]) -> None: ...
+
+    @app.get("/class")
+    async def class_(user: Annotated[CurrentUser, Depends()]) -> None: ...
+
+    @app.get("/state")
+    async def state(state: Annotated[SessionState, Depends(SessionState)]) -> None: ...
+
+    @app.get("/optional")
+    async def maybe(user: Annotated[Any, Depends(optional(current_user_id))]) -> None: ...
+
+    assert {
+        "/function": [{"JWT": []}],
+        "/class": [{"JWT": []}],
+        "/state": [{"JWT": []}],
+        "/optional": None,
+    } == locks(app)
+    assert ["200", "401", "403"] == sorted(operations(app)["/class"]["responses"])
+
+
+def test_a_public_route_that_asks_for_the_user_has_a_lock() -> None:
+    """The guard lets everyone pass, the dependency does not, and the lock says so."""
+    router = protected_router(settings=SETTINGS)
+
+    @router.get("/me")
+    @public
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> None: ...
+
+    app = FastAPI()
+    app.include_router(router)
+
+    assert {"/me": [{"JWT": []}]} == locks(app)
+
+
+def test_scopes_are_shown_however_they_are_asked_for() -> None:
+    """`Security`, `require_scopes`, `require_any_scope`, and the caller's own above them."""
+
+    async def own(claims: Annotated[Claims, Security(get_claims, scopes=["c"])]) -> None: ...
+
+    router = protected_router(settings=SETTINGS)
+    router.get("/required", dependencies=[Depends(require_scopes("a", "b"))])(nothing)
+    router.get("/any", dependencies=[Depends(require_any_scope("a", "b"))])(nothing)
+    router.get("/security", dependencies=[Security(current_user_id, scopes=["a"])])(nothing)
+    router.get("/own", dependencies=[Security(own, scopes=["d"])])(nothing)
+    app = FastAPI()
+    app.include_router(router)
+
+    assert {
+        "/required": [{"JWT": ["a", "b"]}],
+        "/any": [{"JWT": ["a", "b"]}],
+        "/security": [{"JWT": ["a"]}],
+        "/own": [{"JWT": ["d", "c"]}],
+    } == locks(app)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param({}, {"JWT": BEARER}, id="header"),
+        pytest.param(
+            {"token_source": "cookie", "cookie_name": "jar"},
+            {"JWT-cookie-jar": {"type": "apiKey", "in": "cookie", "name": "jar"}},
+            id="cookie",
+        ),
+        pytest.param(
+            {"token_source": "both"},
+            {
+                "JWT": BEARER,
+                "JWT-cookie-access_token": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "access_token",
+                },
+            },
+            id="both",
+        ),
+        pytest.param(
+            {"token_header_key": "X-Token"},
+            {
+                "JWT-header-X-Token": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Token",
+                    "description": "`Bearer <token>`, the word included",
+                }
+            },
+            id="other-header",
+        ),
+    ],
+)
+@pytest.mark.parametrize("where", ["guard", "override"])
+def test_the_scheme_is_what_the_settings_read(
+    options: dict[str, Any], expected: dict[str, Any], where: str
+) -> None:
+    """Authorize asks for what the service will look at."""
+    settings = JWTSettings(secret_key=SECRET, **options)
+    app = FastAPI()
+    router = protected_router(settings=settings if where == "guard" else None)
+    router.get("/r")(nothing)
+    app.include_router(router)
+    if where == "override":
+        app.dependency_overrides[get_settings] = lambda: settings
+
+    assert expected == schemes(app)
+    assert {"/r": [{name: []} for name in expected]} == locks(app)
+
+
+def test_settings_that_need_a_request_leave_the_default_scheme() -> None:
+    """A schema is made without one."""
+
+    async def of_tenant(_: Request) -> JWTSettings:
+        return JWTSettings(secret_key=SECRET, token_source="cookie")
+
+    app = FastAPI()
+    app.get("/r", dependencies=[Depends(get_claims)])(nothing)
+    app.dependency_overrides[get_settings] = of_tenant
+
+    assert {"JWT": BEARER} == schemes(app)
+
+
+def test_patterns_of_the_environment_are_known_to_the_schema(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`JWT_EXCLUDED_ROUTE_PATHS` takes the lock away too."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    monkeypatch.setenv("JWT_EXCLUDED_ROUTE_PATHS", "/open,/health")
+    app = FastAPI(dependencies=[Depends(jwt_guard())])
+    for path in ("/open", "/health", "/closed"):
+        app.get(path)(nothing)
+
+    assert {"/open": None, "/health": None, "/closed": [{"JWT": []}]} == locks(app)
+
+
+def test_a_schema_needs_no_configuration() -> None:
+    """It can be printed in a build that has no secrets."""
+    app = FastAPI(dependencies=[Depends(jwt_guard())])
+    app.get("/closed")(nothing)
+
+    assert {"/closed": [{"JWT": []}]} == locks(app)
+
+
+def test_other_schemes_of_the_application_stay() -> None:
+    """Only what this package knows of is touched."""
+    app = FastAPI()
+    basic = HTTPBasic()
+    app.get("/basic", dependencies=[Depends(basic)])(nothing)
+    router = protected_router(settings=SETTINGS, prefix="/r", exclude=["/r/open"])
+    router.get("/both", dependencies=[Depends(basic)])(nothing)
+    router.get("/open", dependencies=[Depends(basic)])(nothing)
+    app.include_router(router)
+
+    assert {
+        "/basic": [{"HTTPBasic": []}],
+        "/r/both": [{"HTTPBasic": []}, {"JWT": []}],
+        "/r/open": [{"HTTPBasic": []}],
+    } == locks(app)
+    assert {"HTTPBasic", "JWT"} == set(schemes(app))
+
+
+def test_an_application_that_needs_no_token_has_no_scheme() -> None:
+    """Not even when all of its guarded routes are public."""
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.get("/open")(public(lambda: None))
+
+    assert "components" not in app.openapi()
+
+
+def test_components_of_the_application_stay() -> None:
+    """Models and schemes live in one place."""
+    from pydantic import BaseModel
+
+    class Thing(BaseModel):
+        name: str
+
+    app = FastAPI()
+
+    @app.get("/open")
+    async def read() -> Thing:
+        return Thing(name="x")
+
+    assert ["schemas"] == list(app.openapi()["components"])
+
+
+def test_the_schema_is_made_once_and_again_for_new_routes() -> None:
+    """As FastAPI does it."""
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.get("/a")(nothing)
+    first = app.openapi()
+
+    assert first is app.openapi()
+
+    app.get("/b")(nothing)
+
+    assert {"/a": [{"JWT": []}], "/b": [{"JWT": []}]} == locks(app)
+
+
+def test_routes_outside_the_schema_stay_outside() -> None:
+    """Hidden routes and plain ones are guarded, not described."""
+    router = APIRouter()
+    router.get("/hidden", include_in_schema=False)(nothing)
+    router.websocket("/ws")(nothing)
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.include_router(router)
+
+    assert {} == locks(app)
+
+
+def test_each_router_shows_its_own_scheme() -> None:
+    """Two configurations in one application are two schemes."""
+    app = FastAPI()
+    for prefix, options in (("/a", {}), ("/b", {"token_source": "cookie"})):
+        router = protected_router(
+            settings=JWTSettings(secret_key=SECRET, **options), prefix=prefix
+        )
+        router.get("/r")(nothing)
+        app.include_router(router)
+
+    assert {"/a/r": [{"JWT": []}], "/b/r": [{"JWT-cookie-access_token": []}]} == locks(app)
+
+
+def test_webhooks_are_not_guarded_routes() -> None:
+    """They are calls that others answer."""
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.webhooks.post("ping")(nothing)
+
+    assert "security" not in app.openapi()["webhooks"]["ping"]["post"]

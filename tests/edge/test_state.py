@@ -1,0 +1,133 @@
+"""Does `request.state` carry what the AgentOS middleware put there?"""
+
+import time
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.testclient import TestClient
+
+from jwt_deps import Claims, JWTSettings, protected_router
+from tests.edge.serving import bearer
+from tests.minting import SECRET, claims, mint
+
+SETTINGS = JWTSettings(
+    secret_key=SECRET,
+    scopes_claim="scope",
+    dependencies_claims=["tenant"],
+    session_state_claims=["plan"],
+)
+
+
+def application(settings: JWTSettings = SETTINGS) -> tuple[TestClient, dict[str, Any]]:
+    seen: dict[str, Any] = {}
+    router = protected_router(settings=settings)
+
+    @router.get("/")
+    async def read(request: Request) -> None:
+        seen.update(request.state._state)
+
+    @router.websocket("/ws")
+    async def ws(websocket: WebSocket) -> None:
+        seen.update(websocket.state._state)
+        await websocket.accept()
+
+    app = FastAPI()
+    app.include_router(router, prefix="/r")
+    return TestClient(app), seen
+
+
+def test_everything_that_the_token_says_is_there() -> None:
+    """Under the middleware's names and in its types."""
+    client, seen = application()
+    members = {"session_id": "s", "scope": "b a", "tenant": {"id": 1}, "plan": ["pro"]}
+    encoded = mint(claims(now=time.time(), **members))
+
+    client.get("/r/", headers={"Authorization": f"Bearer {encoded}"})
+
+    assert isinstance(seen["claims"], Claims)
+    del seen["claims"]
+    assert {
+        "authenticated": True,
+        "token": encoded,
+        "user_id": "alice",
+        "session_id": "s",
+        "scopes": ["a", "b"],
+        "dependencies": {"tenant": {"id": 1}},
+        "session_state": {"plan": ["pro"]},
+    } == seen
+    assert dict is type(seen["dependencies"]) is type(seen["session_state"])
+
+
+def test_each_is_there_only_when_there_is_something() -> None:
+    """`getattr(request.state, name, None)` tells whether the token said it."""
+    client, seen = application()
+
+    client.get("/r/", headers=bearer(sub=""))
+
+    assert {"authenticated", "claims", "token"} == set(seen)
+
+
+def test_without_a_scopes_claim_no_scopes_are_injected() -> None:
+    """The registered claim serves scope checks only."""
+    client, seen = application(JWTSettings(secret_key=SECRET))
+
+    client.get("/r/", headers=bearer(scope="a"))
+
+    assert "scopes" not in seen
+
+
+@pytest.mark.parametrize("value", [{"id": "x"}, 1.5, True, ["x"]])
+def test_a_value_of_no_shape_is_not_there(value: object) -> None:
+    """An identifier that is none is nobody's."""
+    client, seen = application()
+
+    answer = client.get("/r/", headers=bearer(session_id=value))
+
+    assert 200 == answer.status_code
+    assert "session_id" not in seen
+
+
+def test_a_websocket_has_it_too() -> None:
+    """`websocket.state` is the same."""
+    client, seen = application()
+
+    with client.websocket_connect("/r/ws", headers=bearer()):
+        assert ("alice", True) == (seen["user_id"], seen["authenticated"])
+
+
+def test_nothing_is_there_after_a_refusal() -> None:
+    """Handlers that run after it find no identity."""
+    client, seen = application()
+    states: list[dict[str, Any]] = []
+    app: Any = client.app
+
+    @app.exception_handler(401)
+    async def handler(request: Request, _: Exception) -> Any:
+        from fastapi.responses import JSONResponse
+
+        states.append(dict(request.state._state))
+        return JSONResponse({}, 401)
+
+    client.get("/r/", headers={"Authorization": "Bearer bad"})
+
+    assert ({}, [{}]) == (seen, states)
+
+
+def test_states_of_two_requests_share_nothing() -> None:
+    """A handler that changes its session state changes its own."""
+    router = protected_router(settings=SETTINGS)
+
+    @router.get("/r")
+    async def read(request: Request) -> Any:
+        request.state.session_state["plan"].append("changed")
+        return request.state.session_state["plan"], request.state.claims["plan"]
+
+    app = FastAPI()
+    app.include_router(router)
+    client = TestClient(app)
+    headers = bearer(plan=["pro"])
+
+    answers = [client.get("/r", headers=headers).json() for _ in range(2)]
+
+    assert [[["pro", "changed"], ["pro"]]] * 2 == answers

@@ -1,0 +1,112 @@
+"""Does `validate=False` refuse nobody and believe nothing?"""
+
+import logging
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, Request
+from fastapi.testclient import TestClient
+
+from jwt_deps import (
+    Claims,
+    CurrentUser,
+    JWTSettings,
+    SessionState,
+    current_session_id,
+    current_user_id,
+    get_claims,
+    get_dependencies,
+    get_scopes,
+    optional,
+    protected_router,
+    require_scopes,
+)
+from tests.edge.serving import bearer
+from tests.minting import OTHER_SECRET, SECRET
+
+SETTINGS = JWTSettings(secret_key=SECRET, validate=False, token_source="both")
+NOTHING_PROVED = [
+    pytest.param({}, id="nothing"),
+    pytest.param({"Authorization": "Bearer bad"}, id="malformed"),
+    pytest.param(bearer(OTHER_SECRET), id="forged"),
+    pytest.param(bearer(exp=1), id="expired"),
+    pytest.param({"Authorization": "Bearer"}, id="half-a-credential"),
+    pytest.param({"Authorization": "Bearer a, Bearer b"}, id="two-credentials"),
+    pytest.param(
+        {"Cookie": "access_token=a.b.c", "Sec-Fetch-Site": "cross-site"}, id="cross-site"
+    ),
+]
+
+
+def client() -> TestClient:
+    router = protected_router(settings=SETTINGS)
+
+    @router.post("/open")
+    async def read(
+        request: Request,
+        claims: Annotated[Claims, Depends(get_claims)],
+        session_id: Annotated[str | None, Depends(current_session_id)],
+        scopes: Annotated[Any, Depends(get_scopes)],
+        dependencies: Annotated[Any, Depends(get_dependencies)],
+        state: Annotated[SessionState, Depends()],
+        maybe: Annotated[CurrentUser | None, Depends(optional(CurrentUser))],
+    ) -> Any:
+        return {
+            "authenticated": request.state.authenticated,
+            "user_id": getattr(request.state, "user_id", None),
+            "empty": [len(claims), session_id, len(scopes), len(dependencies), len(state)],
+            "maybe": maybe.id if maybe else None,
+        }
+
+    @router.post("/me")
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    @router.post("/admin", dependencies=[Depends(require_scopes("admin"))])
+    async def admin() -> None: ...
+
+    app = FastAPI()
+    app.include_router(router)
+    return TestClient(app)
+
+
+@pytest.mark.parametrize("headers", NOTHING_PROVED)
+def test_a_request_that_proves_nothing_goes_on_as_anonymous(headers: dict[str, str]) -> None:
+    """`authenticated` is false, and there are no claims of any kind."""
+    answer = client().post("/open", headers=headers)
+
+    assert 200 == answer.status_code
+    assert {
+        "authenticated": False,
+        "user_id": None,
+        "empty": [0, None, 0, 0, 0],
+        "maybe": None,
+    } == answer.json()
+
+
+def test_a_token_that_verifies_is_believed() -> None:
+    """It is injected as ever."""
+    answer = client().post("/open", headers=bearer())
+
+    assert (True, "alice", "alice") == (
+        answer.json()["authenticated"],
+        answer.json()["user_id"],
+        answer.json()["maybe"],
+    )
+
+
+@pytest.mark.parametrize("path", ["/me", "/admin"])
+@pytest.mark.parametrize("headers", NOTHING_PROVED)
+def test_nobody_is_invented_for_a_route_that_asks_for_somebody(
+    path: str, headers: dict[str, str]
+) -> None:
+    """Where an endpoint asks for a user or a scope, anonymous is an answer that it cannot have."""
+    assert client().post(path, headers=headers).status_code in {400, 401, 403}
+
+
+def test_there_is_a_warning_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody runs like this unawares."""
+    with caplog.at_level(logging.WARNING, "jwt_deps"):
+        JWTSettings(secret_key=SECRET, validate=False)
+
+    assert ["WARNING"] == [record.levelname for record in caplog.records]
