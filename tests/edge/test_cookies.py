@@ -7,6 +7,7 @@ import pytest
 from fastapi import Response
 
 from jwt_deps import (
+    InvalidTokenError,
     JWTSettings,
     MalformedTokenError,
     clear_token_cookie,
@@ -84,8 +85,6 @@ def test_tokens_without_a_future(claims: dict[str, int], max_age: str) -> None:
 @pytest.mark.parametrize("text", ["", "nonsense", "a.b.c", "e30.W10.x", "e30.eyJleHAiOiJ4In0.x"])
 def test_what_is_no_token_is_not_set(text: str) -> None:
     """`MalformedTokenError`, or a `ClaimError` for an `exp` that is no number."""
-    from jwt_deps import InvalidTokenError
-
     with pytest.raises(InvalidTokenError):
         set_token_cookie(Response(), text, SETTINGS)
     with pytest.raises(MalformedTokenError):

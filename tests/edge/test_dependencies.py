@@ -14,6 +14,7 @@ from jwt_deps import (
     JWTSettings,
     SessionState,
     claims_as,
+    credentials,
     current_session_id,
     current_user_id,
     get_claims,
@@ -26,6 +27,7 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
+from jwt_deps.verification import verify
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 
@@ -160,11 +162,13 @@ def test_claims_that_leave_are_never_shared() -> None:
 
 def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard, class, functions, factories and scopes share one verification."""
-    from jwt_deps import credentials
-
     calls: list[str] = []
-    real = credentials.verify
-    monkeypatch.setattr(credentials, "verify", lambda *args: calls.append("verify") or real(*args))
+
+    def counting(token: str, settings: JWTSettings) -> Any:
+        calls.append("verify")
+        return verify(token, settings)
+
+    monkeypatch.setattr(credentials, "verify", counting)
     router = APIRouter()
 
     @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])

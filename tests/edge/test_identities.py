@@ -5,10 +5,19 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI
+from fastapi.dependencies import utils
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
 
-from jwt_deps import Claims, ConfigurationError, CurrentUser, JWTSettings, SessionState
+from jwt_deps import (
+    Claims,
+    ConfigurationError,
+    CurrentUser,
+    JWTSettings,
+    SessionState,
+    current_user_id,
+    protected_router,
+)
 from jwt_deps.credentials import TokenDependency
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
@@ -17,20 +26,18 @@ SETTINGS = JWTSettings(secret_key=SECRET, session_state_claims=["plan"])
 
 
 def asking(user: Any, state: Any) -> TestClient:
-    from jwt_deps import protected_router
-
     router = protected_router(settings=SETTINGS)
 
     @router.get("/r")
-    async def read(user: user, state: state) -> Any:  # type: ignore[valid-type]
+    async def read(user: user, state: state) -> Any:
         return [
             isinstance(user, CurrentUser),
             isinstance(state, SessionState),
-            user.id,  # type: ignore[attr-defined]
-            user.session_id,  # type: ignore[attr-defined]
-            sorted(user.scopes),  # type: ignore[attr-defined]
-            user.claims["sub"],  # type: ignore[attr-defined]
-            dict(state),  # type: ignore[call-overload]
+            user.id,
+            user.session_id,
+            sorted(user.scopes),
+            user.claims["sub"],
+            dict(state),
         ]
 
     return client_of(router)
@@ -54,16 +61,13 @@ def asking(user: Any, state: Any) -> TestClient:
 )
 def test_both_spellings_give_instances(user: Any, state: Any) -> None:
     """`Annotated[CurrentUser, Depends()]` and `Depends(CurrentUser)` are the same."""
-    answer = asking(user, state).get(
-        "/r", headers=bearer(session_id="s", scope="b a", plan="pro")
-    )
+    answer = asking(user, state).get("/r", headers=bearer(session_id="s", scope="b a", plan="pro"))
 
     assert [True, True, "alice", "s", ["a", "b"], "alice", {"plan": "pro"}] == answer.json()
 
 
 def test_neither_costs_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """They run on the event loop: a hop would cost more than the verification."""
-    from fastapi.dependencies import utils
 
     def no_threads(*_: Any) -> None:
         pytest.fail("a dependency was run in a thread")
@@ -101,13 +105,11 @@ def test_no_model_can_have_one_as_a_field(annotation: Any) -> None:
 def test_calling_the_class_is_asking_for_the_dependency() -> None:
     """There is no constructor that somebody could call with an id of their choice."""
     with pytest.raises(TypeError):
-        CurrentUser("mallory")  # type: ignore[call-arg, unused-coroutine, arg-type]
+        CurrentUser("mallory")  # type: ignore[call-arg]
 
 
 def test_a_user_cannot_be_changed() -> None:
     """What was verified stays what it was."""
-    from jwt_deps import protected_router
-
     router = protected_router(settings=SETTINGS)
     refused: list[str] = []
 
@@ -128,8 +130,6 @@ def test_a_user_cannot_be_changed() -> None:
 
 def test_dependencies_have_names_and_docs() -> None:
     """A debugger and a documentation tool can tell them apart."""
-    from jwt_deps import current_user_id
-
     assert "<dependency current_user_id>" == repr(current_user_id)
     assert "user" in (current_user_id.__doc__ or "")
     assert isinstance(CurrentUser.__wrapped__, TokenDependency)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
@@ -13,7 +13,14 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRou
 from starlette.testclient import WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
-from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protected_router, public
+from jwt_deps import (
+    ConfigurationError,
+    JWTSettings,
+    current_user_id,
+    jwt_guard,
+    protected_router,
+    public,
+)
 from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
 
@@ -313,10 +320,6 @@ class Marked:
 
 def test_dependencies_in_a_mounted_application_go_by_the_settings_at_its_door() -> None:
     """The mounted application knows nothing of the guard, and its dependencies do."""
-    from typing import Annotated
-
-    from jwt_deps import current_user_id
-
     inner = FastAPI()
 
     @inner.get("/me")
@@ -337,7 +340,7 @@ def test_dependencies_in_a_mounted_application_go_by_the_settings_at_its_door() 
 def test_a_mounted_application_with_a_guard_of_its_own_decides_for_itself(kind: str) -> None:
     """The innermost guard is the one inside, and it leaves nothing open."""
     if kind == "application":
-        inner: Any = FastAPI(dependencies=[Depends(jwt_guard(OTHER))])
+        inner: FastAPI | APIRouter = FastAPI(dependencies=[Depends(jwt_guard(OTHER))])
     else:
         inner = protected_router(settings=OTHER)
     inner.get("/x")(read)
@@ -375,10 +378,6 @@ def test_a_frontend_of_a_mounted_router_is_guarded_by_its_own_guard(tmp_path: Pa
 
 def test_the_frontend_of_an_application_goes_by_the_applications_settings(tmp_path: Path) -> None:
     """The caller's own dependencies of it, too."""
-    from typing import Annotated
-
-    from jwt_deps import current_user_id
-
     seen: list[str] = []
 
     async def note(user_id: Annotated[str, Depends(current_user_id)]) -> None:

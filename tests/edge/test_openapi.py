@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.security import HTTPBasic
+from pydantic import BaseModel
 
 from jwt_deps import (
     Claims,
@@ -253,7 +254,6 @@ def test_an_application_that_needs_no_token_has_no_scheme() -> None:
 
 def test_components_of_the_application_stay() -> None:
     """Models and schemes live in one place."""
-    from pydantic import BaseModel
 
     class Thing(BaseModel):
         name: str
@@ -295,9 +295,7 @@ def test_each_router_shows_its_own_scheme() -> None:
     """Two configurations in one application are two schemes."""
     app = FastAPI()
     for prefix, options in (("/a", {}), ("/b", {"token_source": "cookie"})):
-        router = protected_router(
-            settings=JWTSettings(secret_key=SECRET, **options), prefix=prefix
-        )
+        router = protected_router(settings=JWTSettings(secret_key=SECRET, **options), prefix=prefix)
         router.get("/r")(nothing)
         app.include_router(router)
 

@@ -1,15 +1,27 @@
 """Does a protected router protect what it contains, except what it was told to leave out?"""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.testclient import TestClient
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protected_router, public
+from jwt_deps import (
+    Claims,
+    ConfigurationError,
+    JWTSettings,
+    current_user_id,
+    get_claims,
+    jwt_guard,
+    optional,
+    protected_router,
+    public,
+)
 from tests.edge.serving import OTHER, SETTINGS, bearer, client_of
 from tests.minting import OTHER_SECRET, SECRET
 
@@ -252,9 +264,6 @@ def test_a_pattern_of_the_settings_may_belong_to_another_router() -> None:
 
 def test_exclusions_are_checked_after_the_lifespan_has_added_its_routes() -> None:
     """A route that the application adds while it starts can be excluded."""
-    from collections.abc import AsyncIterator
-    from contextlib import asynccontextmanager
-
     router = protected_router(settings=SETTINGS, exclude=["/late"])
 
     @asynccontextmanager
@@ -359,8 +368,6 @@ def test_a_guard_in_a_dependency_of_the_callers_own_counts() -> None:
 
 def test_scopes_given_to_a_guard_are_enforced_on_all_but_public_routes() -> None:
     """`Security(jwt_guard(), scopes=[...])` asks for them everywhere below."""
-    from fastapi import Security
-
     app = FastAPI(dependencies=[Security(jwt_guard(SETTINGS), scopes=["api"])])
     app.get("/hello")(greet)
 
@@ -381,8 +388,6 @@ async def whose(request: Request) -> Any:
 
 def test_every_dependency_resolves_under_the_routers_settings() -> None:
     """The caller's own dependency, run before the guard, sees the innermost settings too."""
-    from jwt_deps import Claims, get_claims
-
     seen: list[str | None] = []
 
     async def audit(claims: Annotated[Claims, Depends(get_claims)]) -> None:
@@ -400,8 +405,6 @@ def test_every_dependency_resolves_under_the_routers_settings() -> None:
 
 def test_dependencies_on_a_public_route_go_by_the_routers_settings() -> None:
     """A public route of a protected router is still part of it."""
-    from jwt_deps import current_user_id, optional
-
     router = protected_router(settings=OTHER)
 
     @router.get("/who")

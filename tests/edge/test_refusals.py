@@ -5,7 +5,7 @@ import time
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
@@ -264,8 +264,6 @@ def test_the_log_has_the_reason_and_the_kid_and_nothing_else(
 
 def test_no_header_injection_through_a_scope_that_fastapi_did_not_check() -> None:
     """`Security` takes any text as a scope; the challenge takes only what a scope can be."""
-    from fastapi import Security
-
     router = protected_router(settings=JWTSettings(secret_key=SECRET))
 
     @router.get("/r", dependencies=[Security(current_user_id, scopes=['a"\r\nX: y', "good", "☃"])])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, WebSocket
+from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
 from jwt_deps import Claims, JWTSettings, protected_router
@@ -100,12 +101,11 @@ def test_nothing_is_there_after_a_refusal() -> None:
     """Handlers that run after it find no identity."""
     client, seen = application()
     states: list[dict[str, Any]] = []
-    app: Any = client.app
+    app = client.app
+    assert isinstance(app, FastAPI)
 
     @app.exception_handler(401)
     async def handler(request: Request, _: Exception) -> Any:
-        from fastapi.responses import JSONResponse
-
         states.append(dict(request.state._state))
         return JSONResponse({}, 401)
 

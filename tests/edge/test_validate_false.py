@@ -32,9 +32,7 @@ NOTHING_PROVED = [
     pytest.param(bearer(exp=1), id="expired"),
     pytest.param({"Authorization": "Bearer"}, id="half-a-credential"),
     pytest.param({"Authorization": "Bearer a, Bearer b"}, id="two-credentials"),
-    pytest.param(
-        {"Cookie": "access_token=a.b.c", "Sec-Fetch-Site": "cross-site"}, id="cross-site"
-    ),
+    pytest.param({"Cookie": "access_token=a.b.c", "Sec-Fetch-Site": "cross-site"}, id="cross-site"),
 ]
 
 

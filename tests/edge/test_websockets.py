@@ -1,6 +1,5 @@
 """Is a WebSocket handshake held to the same rules, with what browsers can send?"""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -60,8 +59,8 @@ def application(settings: JWTSettings = SETTINGS) -> FastAPI:
 
 
 @pytest.fixture
-def client() -> Iterator[TestClient]:
-    yield TestClient(application())
+def client() -> TestClient:
+    return TestClient(application())
 
 
 @pytest.mark.parametrize("path", ["/ws", "/plain"])
@@ -89,7 +88,8 @@ def test_the_pair_may_stand_among_other_subprotocols(client: TestClient) -> None
 def test_a_public_endpoint_may_look_at_the_pair(client: TestClient) -> None:
     """`optional` finds it, and finds nothing without it."""
     with client.websocket_connect("/open", subprotocols=["bearer", token()]) as websocket:
-        assert ("alice", "bearer") == (websocket.receive_json(), websocket.accepted_subprotocol)
+        assert "alice" == websocket.receive_json()
+        assert "bearer" == str(websocket.accepted_subprotocol)
     with client.websocket_connect("/open") as websocket:
         assert websocket.receive_json() is None
 

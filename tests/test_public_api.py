@@ -1,0 +1,92 @@
+"""Is the public API exactly what the contract names, documented and typed?"""
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jwt_deps
+
+#: `DESIGN.md` §2, and the tree of errors.
+CONTRACT = {
+    "JWTSettings",
+    "TokenSource",
+    "get_settings",
+    "get_token",
+    "get_claims",
+    "Claims",
+    "claims_as",
+    "current_user_id",
+    "current_session_id",
+    "get_scopes",
+    "get_dependencies",
+    "get_session_state",
+    "CurrentUser",
+    "SessionState",
+    "optional",
+    "require_scopes",
+    "require_any_scope",
+    "protected_router",
+    "jwt_guard",
+    "public",
+    "set_token_cookie",
+    "clear_token_cookie",
+    "JWTDepsError",
+    "ConfigurationError",
+    "AuthError",
+    "MissingTokenError",
+    "InvalidRequestError",
+    "CrossSiteRequestError",
+    "InsufficientScopeError",
+    "InvalidTokenError",
+    "MalformedTokenError",
+    "UnknownKeyError",
+    "SignatureError",
+    "ExpiredTokenError",
+    "ClaimError",
+    "Reason",
+}
+MODULES = [
+    importlib.import_module(f"jwt_deps.{module.name}")
+    for module in pkgutil.iter_modules(jwt_deps.__path__)
+]
+
+
+def test_the_package_exports_the_contract_and_nothing_else() -> None:
+    """Names are promises."""
+    assert CONTRACT == set(jwt_deps.__all__)
+    assert sorted(jwt_deps.__all__) == jwt_deps.__all__
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT))
+def test_every_public_object_has_a_docstring(name: str) -> None:
+    """One sentence of purpose at least, of its own."""
+    found: Any = getattr(jwt_deps, name)
+
+    assert inspect.getdoc(found)
+    assert found.__doc__ != type(found).__doc__
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_module_opens_with_the_question_it_answers(module: Any) -> None:
+    """A reader knows from the first line whether to stay."""
+    first = (module.__doc__ or "").splitlines()[0]
+
+    assert "?" in first
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_all_names_exist(module: Any) -> None:
+    """`__all__` of every module is sorted and true."""
+    names = getattr(module, "__all__", [])
+
+    assert all(hasattr(module, name) for name in names)
+    assert len(set(names)) == len(names)
+
+
+def test_the_package_is_marked_as_typed() -> None:
+    """PEP 561."""
+    assert (Path(jwt_deps.__file__).parent / "py.typed").exists()

@@ -1,0 +1,86 @@
+"""What do type checkers make of the public API? Checked by mypy and pyright, never run."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, assert_type
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
+from pydantic import BaseModel
+
+from jwt_deps import (
+    Claims,
+    CurrentUser,
+    JWTSettings,
+    SessionState,
+    claims_as,
+    current_session_id,
+    current_user_id,
+    get_claims,
+    get_dependencies,
+    get_scopes,
+    get_settings,
+    get_token,
+    optional,
+    protected_router,
+    public,
+    require_scopes,
+    set_token_cookie,
+)
+
+
+class Profile(BaseModel):
+    sub: str
+
+
+async def calls(connection: HTTPConnection, scopes: SecurityScopes) -> None:
+    """Each dependency answers with what it says."""
+    assert_type(await get_token(connection, scopes), str)
+    assert_type(await get_claims(connection, scopes), Claims)
+    assert_type(await current_user_id(connection, scopes), str)
+    assert_type(await current_session_id(connection, scopes), str | None)
+    assert_type(await get_scopes(connection, scopes), frozenset[str])
+    assert_type(await get_dependencies(connection, scopes), Mapping[str, Any])
+    assert_type(await claims_as(Profile)(connection, scopes), Profile)
+    assert_type(await require_scopes("a")(connection, scopes), None)
+    assert_type(get_settings(), JWTSettings)
+
+
+async def own_async(user: Annotated[CurrentUser, Depends()]) -> int:
+    return len(user.id)
+
+
+def own_sync(user_id: Annotated[str, Depends(current_user_id)]) -> bytes:
+    return user_id.encode()
+
+
+def factories() -> None:
+    """`optional` adds `None` to whatever the dependency answers."""
+    assert_type(optional(current_user_id), Callable[..., Awaitable[str | None]])
+    assert_type(optional(own_async), Callable[..., Awaitable[int | None]])
+    assert_type(optional(own_sync), Callable[..., Awaitable[bytes | None]])
+    assert_type(protected_router(APIRouter(), prefix="/x"), APIRouter)
+
+
+@public
+async def health() -> str:
+    """A marked endpoint keeps its type."""
+    return "ok"
+
+
+async def endpoint(
+    user: Annotated[CurrentUser, Depends()],
+    state: Annotated[SessionState, Depends()],
+    profile: Annotated[Profile, Depends(claims_as(Profile))],
+    response: Response,
+) -> None:
+    """Annotations read as the values that they are."""
+    assert_type(user.id, str)
+    assert_type(user.session_id, str | None)
+    assert_type(user.scopes, frozenset[str])
+    assert_type(user.claims, Claims)
+    assert_type(user.claims.exp, float | None)
+    assert_type(state["plan"], Any)
+    assert_type(profile.sub, str)
+    assert_type(await health(), str)
+    set_token_cookie(response, "token", samesite="lax")
