@@ -15,7 +15,6 @@ from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import get_claims
@@ -23,7 +22,13 @@ from .errors import ConfigurationError
 from .guards import GuardedApp, JWTGuard, close_gaps
 from .openapi import describe
 from .paths import PathPatterns
-from .routes import Match, dependencies_of_routers, guards_among, match_of_route
+from .routes import (
+    Match,
+    dependencies_of_routers,
+    guards_among,
+    match_of_route,
+    served_routes,
+)
 from .settings import JWTSettings, get_settings
 
 __all__ = ["check_exclusions", "extend_fastapi"]
@@ -141,21 +146,22 @@ def _roots(router: APIRouter) -> Iterator[APIRouter]:
     A `FastAPI` mounted in another one is not among them: it meets its guards by itself.
     """
     yield router
-    for route in iter_route_contexts(router.routes):
-        app = _unwrapped(getattr(route, "app", None))
+    for route in served_routes(router):
+        app = _endpoint(route)
         if isinstance(app, APIRouter):
             yield from _roots(app)
 
 
 def _matches(app: FastAPI) -> Iterator[Match]:
     for root in _roots(app.router):
-        for route in iter_route_contexts(root.routes):
+        for route in served_routes(root):
             if getattr(route, "dependant", None) is not None:
                 yield match_of_route(route)
-            elif route.path is not None:
-                endpoint = _unwrapped(getattr(route, "app", None), endpoint=route.endpoint)
-                yield Match((route.path, f"{route.path}/{{path:path}}"), endpoint, ())
+            elif (path := getattr(route, "path", None)) is not None:
+                yield Match((path, f"{path}/{{path:path}}"), _endpoint(route), ())
 
 
-def _unwrapped(app: Any, endpoint: Any = None) -> Any:
-    return app.route.endpoint if isinstance(app, GuardedApp) else endpoint or app
+def _endpoint(route: Any) -> Any:
+    """The callable behind a plain route, before it was wrapped."""
+    app = getattr(route, "app", None)
+    return app.route.endpoint if isinstance(app, GuardedApp) else app

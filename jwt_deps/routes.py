@@ -14,6 +14,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.params import Depends
+from fastapi.routing import iter_route_contexts
 from starlette.types import Scope
 
 from .paths import PathPatterns
@@ -33,6 +34,7 @@ __all__ = [
     "match_of",
     "match_of_route",
     "routers_of",
+    "served_routes",
 ]
 
 _PUBLIC = "__jwt_deps_public__"
@@ -160,6 +162,13 @@ def dependants(root: Any) -> Iterator[Any]:
     for node in root.dependencies:
         yield node
         yield from dependants(node)
+
+
+def served_routes(router: APIRouter) -> Iterator[Any]:
+    """All routes below a router as they are served, prefixes included."""
+    for route in iter_route_contexts(router.routes):
+        # Up to FastAPI 0.142 the public walker stops short of Starlette's own routes.
+        yield getattr(route, "starlette_route", None) or route
 
 
 def dependencies_of_routers(router: APIRouter) -> Iterator[Depends]:

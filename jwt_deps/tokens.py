@@ -32,6 +32,12 @@ class RequestHead:
     method: str | None = None
     subprotocols: Sequence[str] = field(default=(), repr=False)
 
+    def __post_init__(self) -> None:
+        # They are read several times, and ASGI promises no more than an iterable: one that ran
+        # dry after the cookie would hide where the request came from.
+        if not isinstance(self.headers, list | tuple):
+            object.__setattr__(self, "headers", tuple(self.headers))
+
     def values(self, name: str) -> list[str]:
         """All values of one header, in order."""
         wanted = name.lower().encode("latin-1")

@@ -120,7 +120,8 @@ def unverified_expiry(token: str) -> float | None:
     """Read `exp` of a token that this service was handed by its own issuer, without a check.
 
     Raises:
-        MalformedTokenError: not a JWS with a readable payload and a numeric `exp`.
+        MalformedTokenError: not a JWS with a readable payload.
+        ClaimError: its `exp` is not a number.
     """
     match = _COMPACT.fullmatch(token)
     if match is None:
