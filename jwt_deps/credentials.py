@@ -13,11 +13,12 @@ from starlette.types import Scope
 
 from . import overrides
 from .claims import Claims
-from .errors import AuthError, ClaimError, InsufficientScopeError, MissingTokenError
-from .principals import dependencies_of, scopes_of, session_id_of, session_state_of, user_id_of
+from .errors import AuthError, InsufficientScopeError, MissingTokenError
+from .principals import scopes_of, state_of
 from .responses import refusal
 from .routes import UNKNOWN, RouteGuard, dependants, guards_of_app, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource, get_settings
+from .subprotocols import answer_with_bearer
 from .tokens import SUBPROTOCOL, RequestHead, find_token
 from .verification import verify
 
@@ -218,7 +219,7 @@ async def _authenticate(connection: HTTPConnection, settings: JWTSettings) -> Ca
             return error
         state["authenticated"] = False
         return Caller(Claims({}), settings, error)
-    state.update(_state(claims, settings))
+    state.update(state_of(claims, settings))
     if token is not None:
         state["token"] = token
     return Caller(claims, settings)
@@ -259,44 +260,5 @@ async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
         and settings.token_source is not TokenSource.COOKIE
         and SUBPROTOCOL in subprotocols
     ):
-        _answer_subprotocol(connection)
+        answer_with_bearer(connection)
     return token
-
-
-def _answer_subprotocol(websocket: WebSocket) -> None:
-    """Let a plain `await websocket.accept()` choose `bearer`.
-
-    A browser that offered subprotocols drops the connection unless one of them is chosen.
-    """
-    accept = websocket.accept
-
-    async def accept_bearer(subprotocol: str | None = None, headers: Any = None) -> None:
-        await accept(subprotocol or SUBPROTOCOL, headers)
-
-    websocket.accept = accept_bearer  # type: ignore[method-assign]
-
-
-def _state(claims: Claims, settings: JWTSettings) -> dict[str, Any]:
-    """What the AgentOS middleware puts on `request.state`, each only when there is something."""
-    found = {
-        "user_id": _or_nothing(user_id_of, claims, settings),
-        "session_id": _or_nothing(session_id_of, claims, settings),
-        "scopes": sorted(scopes_of(claims, settings)) if settings.scopes_claim else None,
-        "dependencies": dict(dependencies_of(claims, settings)),
-        "session_state": dict(session_state_of(claims, settings)),
-    }
-    return {
-        "claims": claims,
-        "authenticated": True,
-        **{name: value for name, value in found.items() if value},
-    }
-
-
-def _or_nothing(
-    read: Callable[[Claims, JWTSettings], str | None], claims: Claims, settings: JWTSettings
-) -> str | None:
-    # A token that names no user is still a good token; whoever asks for the user is refused.
-    try:
-        return read(claims, settings)
-    except ClaimError:
-        return None

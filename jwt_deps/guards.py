@@ -8,7 +8,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute, APIRouter, APIWebSocketRoute
 from fastapi.security import SecurityScopes
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import TokenDependency, caller_of, require, settings_of, under
 from .errors import AuthError, ConfigurationError
@@ -23,6 +23,7 @@ from .routes import (
     routers_of,
 )
 from .settings import JWTSettings
+from .subprotocols import choosing_bearer
 from .tokens import SUBPROTOCOL
 
 __all__ = ["JWTGuard", "close_gaps", "is_excluded"]
@@ -106,7 +107,7 @@ class GuardedApp:
                 )
                 await guard.admit(connection, match)
                 if SUBPROTOCOL in scope.get("subprotocols", ()):
-                    send = _choosing_bearer(send)
+                    send = choosing_bearer(send)
         await self.app(scope, receive, send)
 
 
@@ -114,15 +115,6 @@ def _guards_itself(app: ASGIApp) -> bool:
     # An application with a guard of its own over everything: its guard is the innermost.
     router = app.router if isinstance(app, FastAPI) else app
     return isinstance(router, APIRouter) and bool(guards_among(router.dependencies))
-
-
-def _choosing_bearer(send: Send) -> Send:
-    async def choose(message: Message) -> None:
-        if message["type"] == "websocket.accept" and not message.get("subprotocol"):
-            message = {**message, "subprotocol": SUBPROTOCOL}
-        await send(message)
-
-    return choose
 
 
 class _WatchedRoutes(list[BaseRoute]):

@@ -1,12 +1,20 @@
 """Who is calling, and with what? The settings' claim names applied to verified claims."""
 
+from collections.abc import Callable
 from typing import Any
 
 from .claims import ClaimMapping, Claims
 from .errors import ClaimError, Reason
 from .settings import JWTSettings
 
-__all__ = ["dependencies_of", "scopes_of", "session_id_of", "session_state_of", "user_id_of"]
+__all__ = [
+    "dependencies_of",
+    "scopes_of",
+    "session_id_of",
+    "session_state_of",
+    "state_of",
+    "user_id_of",
+]
 
 
 def user_id_of(claims: Claims, settings: JWTSettings) -> str:
@@ -52,6 +60,32 @@ def dependencies_of(claims: Claims, settings: JWTSettings) -> ClaimMapping:
 def session_state_of(claims: Claims, settings: JWTSettings) -> ClaimMapping:
     """The claims that `session_state_claims` names, as far as the token has them."""
     return _selection(claims, settings.session_state_claims)
+
+
+def state_of(claims: Claims, settings: JWTSettings) -> dict[str, Any]:
+    """What the AgentOS middleware puts on `request.state`, each only when there is something."""
+    found = {
+        "user_id": _or_nothing(user_id_of, claims, settings),
+        "session_id": _or_nothing(session_id_of, claims, settings),
+        "scopes": sorted(scopes_of(claims, settings)) if settings.scopes_claim else None,
+        "dependencies": dict(dependencies_of(claims, settings)),
+        "session_state": dict(session_state_of(claims, settings)),
+    }
+    return {
+        "claims": claims,
+        "authenticated": True,
+        **{name: value for name, value in found.items() if value},
+    }
+
+
+def _or_nothing(
+    read: Callable[[Claims, JWTSettings], str | None], claims: Claims, settings: JWTSettings
+) -> str | None:
+    # A token that names no user is still a good token; whoever asks for the user is refused.
+    try:
+        return read(claims, settings)
+    except ClaimError:
+        return None
 
 
 def _identifier(claims: Claims, name: str) -> str | None:

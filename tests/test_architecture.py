@@ -28,6 +28,7 @@ EDGE = [
     "responses",
     "routes",
     "overrides",
+    "subprotocols",
     "credentials",
     "identities",
     "dependencies",

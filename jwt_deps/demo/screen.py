@@ -77,7 +77,7 @@ def show_welcome(url: str, tokens: Mapping[str, str]) -> None:
 
 def _show(says: str, copied: str, console: Console) -> None:
     # Flush left, never wrapped and never marked up, so that a triple click copies it whole.
-    console.print(Text(says, style="cyan"))
+    console.print(Text(says, style="cyan"), soft_wrap=True)
     console.print(Text(f"{copied}\n"), soft_wrap=True)
 
 

@@ -1,0 +1,35 @@
+"""How is the subprotocol pair `bearer, <token>` answered? By choosing `bearer`.
+
+A browser that offered subprotocols drops the connection unless one of them is chosen, and the
+endpoint should not have to know: its own choice wins, a plain `accept()` means `bearer`.
+"""
+
+from typing import Any
+
+from fastapi import WebSocket
+from starlette.types import Message, Send
+
+from .tokens import SUBPROTOCOL
+
+__all__ = ["answer_with_bearer", "choosing_bearer"]
+
+
+def answer_with_bearer(websocket: WebSocket) -> None:
+    """Let `await websocket.accept()` choose `bearer`; FastAPI gives the endpoint this object."""
+    accept = websocket.accept
+
+    async def accept_bearer(subprotocol: str | None = None, headers: Any = None) -> None:
+        await accept(subprotocol or SUBPROTOCOL, headers)
+
+    websocket.accept = accept_bearer  # type: ignore[method-assign]
+
+
+def choosing_bearer(send: Send) -> Send:
+    """The same for an ASGI application that makes a WebSocket of its own."""
+
+    async def choose(message: Message) -> None:
+        if message["type"] == "websocket.accept" and not message.get("subprotocol"):
+            message = {**message, "subprotocol": SUBPROTOCOL}
+        await send(message)
+
+    return choose
