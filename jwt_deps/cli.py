@@ -10,10 +10,11 @@ try:
 
     from .demo.command import demo
 except ModuleNotFoundError as error:
-    if error.name not in _EXTRA:
+    missing = (error.name or "").partition(".")[0]
+    if missing not in _EXTRA:
         raise
     raise SystemExit(
-        f'The command line needs {error.name}, which an extra brings: pip install "jwt-deps[cli]"'
+        f'The command line needs {missing}, which an extra brings: pip install "jwt-deps[cli]"'
     ) from None
 
 __all__ = ["main"]

@@ -105,13 +105,21 @@ def _request(step: Step) -> Text:
 
 
 def _brief(answer: Answer) -> Text:
-    """The status, the error code of the challenge, and the sentence or the JSON."""
+    """The status, the error code of the challenge, and the sentence, the JSON or the cookie."""
     challenge = answer.headers.get("www-authenticate", "")
     code = _ERROR_CODE.search(challenge)
-    body = answer.body
-    said = body["detail"] if isinstance(body, dict) and "detail" in body else _json(body)
-    parts = (str(answer.status), code and code[1], said if body is not None else None)
+    parts = (str(answer.status), code and code[1], _said(answer))
     return Text(" ".join(part for part in parts if part))
+
+
+def _said(answer: Answer) -> str | None:
+    match answer.body:
+        case None:
+            return answer.headers.get("set-cookie")
+        case {"detail": str(sentence)}:
+            return sentence
+        case body:
+            return _json(body)
 
 
 def _whole(answer: Answer) -> str:

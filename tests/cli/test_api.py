@@ -1,0 +1,123 @@
+"""The demo's API, apart from what the scenario shows of it."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from jwt_deps.demo.api import demo_app
+from jwt_deps.demo.tokens import demo_tokens, make_secret, mint
+from tests.minting import SECRET
+from tests.minting import mint as independent_mint
+
+PUBLIC = {"/health", "/logout"}
+
+
+def operations() -> dict[tuple[str, str], dict[str, Any]]:
+    """Every operation of the schema, by method and path."""
+    paths = demo_app(make_secret()).openapi()["paths"]
+    return {
+        (method, path): operation
+        for path, item in paths.items()
+        for method, operation in item.items()
+    }
+
+
+def test_locks() -> None:
+    """OpenAPI shows a lock on every guarded route and on no public one."""
+    locked = {path for (_, path), operation in operations().items() if operation.get("security")}
+    paths = {path for _, path in operations()}
+
+    assert locked == {"/me", "/notes", "/admin/notes", "/login"}
+    assert paths - locked == PUBLIC
+
+
+def test_authorize() -> None:
+    """*Authorize* offers the bearer token, which is what the description says to paste."""
+    schema = demo_app(make_secret()).openapi()
+
+    assert schema["components"]["securitySchemes"]["JWT"] == {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+    }
+    assert "**JWT (http, Bearer)**" in schema["info"]["description"]
+
+
+def test_every_operation_is_explained() -> None:
+    """Each has a tag that is described, and a sentence."""
+    schema = demo_app(make_secret()).openapi()
+    described = {tag["name"] for tag in schema["tags"]}
+
+    assert {tag for operation in operations().values() for tag in operation["tags"]} == described
+    assert all(operation["description"].endswith(".") for operation in operations().values())
+
+
+def test_docs() -> None:
+    """The front page leads to the documentation, which needs no token."""
+    with TestClient(demo_app(make_secret())) as client:
+        page = client.get("/")
+
+    assert page.status_code == 200
+    assert page.url.path == "/docs"
+    assert "swagger-ui" in page.text
+
+
+def test_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that is set up for another application does not change the demo."""
+    for name, value in (
+        ("JWT_ISSUER", "https://issuer.example"),
+        ("JWT_ALGORITHM", "RS256"),
+        ("JWT_COOKIE_NAME", "other"),
+        ("JWT_VALIDATE", "false"),
+    ):
+        monkeypatch.setenv(name, value)
+    secret = make_secret()
+
+    with TestClient(demo_app(secret)) as client:
+        client.headers["Authorization"] = f"Bearer {demo_tokens(secret)['user']}"
+        me = client.get("/me")
+        nobody = client.get("/me", headers={"Authorization": "Bearer nonsense"})
+
+    assert me.json() == {"id": "alice", "session_id": "alice-1", "scopes": ["notes"]}
+    assert nobody.status_code == 401
+
+
+def test_notes_belong_to_their_user() -> None:
+    """Each user reads their own notes, an admin all of them; a note can be too long."""
+    secret = make_secret()
+    tokens = demo_tokens(secret)
+    alice = {"Authorization": f"Bearer {tokens['user']}"}
+    grace = {"Authorization": f"Bearer {tokens['admin']}"}
+
+    with TestClient(demo_app(secret)) as client:
+        written = client.post("/notes", json={"text": "Buy milk"}, headers=alice)
+        too_long = client.post("/notes", json={"text": "x" * 201}, headers=alice)
+        of_grace = client.get("/notes", headers=grace)
+        of_all = client.get("/admin/notes", headers=grace)
+
+    assert written.status_code == 201
+    assert too_long.status_code == 422
+    assert of_grace.json() == []
+    assert of_all.json() == {"alice": [{"text": "Buy milk"}]}
+
+
+def test_apps_share_nothing() -> None:
+    """Two demos in one process have their own secrets and their own notes."""
+    secret, other = make_secret(), make_secret()
+    headers = {"Authorization": f"Bearer {demo_tokens(secret)['user']}"}
+
+    with TestClient(demo_app(secret)) as client, TestClient(demo_app(other)) as stranger:
+        client.post("/notes", json={"text": "Buy milk"}, headers=headers)
+        here = client.get("/notes", headers=headers)
+        there = stranger.get("/notes", headers=headers)
+
+    assert here.json() == [{"text": "Buy milk"}]
+    assert there.status_code == 401
+
+
+def test_mint() -> None:
+    """The demo's tokens are what an independent implementation makes of the same claims."""
+    claims = {"sub": "alice", "exp": 1_700_000_000}
+
+    assert mint(SECRET, claims) == independent_mint(claims, SECRET)

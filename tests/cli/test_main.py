@@ -1,0 +1,105 @@
+"""The command `jwt-deps` itself."""
+
+import importlib
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
+
+import pytest
+from typer.testing import CliRunner
+
+import jwt_deps
+from jwt_deps.cli import main
+
+from .processes import run
+
+
+def test_entry_point() -> None:
+    """The console script is this application."""
+    (script,) = entry_points(group="console_scripts", name="jwt-deps")
+
+    assert script.load() is main
+
+
+def test_help() -> None:
+    """The help lists the commands and shows examples."""
+    result = CliRunner().invoke(main, ["--help"])
+
+    assert result.exit_code == 0
+    assert "JWT access tokens for FastAPI." in result.output
+    assert "jwt-deps demo --once" in result.output
+
+
+def test_help_without_arguments() -> None:
+    """Somebody who types the name alone is told what there is."""
+    result = CliRunner().invoke(main)
+
+    assert "Usage: jwt-deps" in result.output
+    assert "demo" in result.output
+
+
+def test_demo_is_a_sub_command() -> None:
+    """The only command keeps its name, so that there can be others later."""
+    result = CliRunner().invoke(main, ["--once"])
+
+    assert result.exit_code == 2
+
+
+def test_version() -> None:
+    """`--version` tells the version of the distribution."""
+    result = CliRunner().invoke(main, ["--version"])
+
+    assert result.exit_code == 0
+    assert result.output == f"jwt-deps {version('jwt-deps')}\n"
+
+
+def test_real_process() -> None:
+    """The installed script runs, and says what it can do."""
+    result = run("demo", "--help")
+
+    assert result.returncode == 0
+    assert "jwt-deps demo --port 0 " in result.stdout
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the extra is not installed, a sentence says how to install it."""
+    _forget(monkeypatch)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module("jwt_deps.cli")
+
+    assert end.value.code == (
+        'The command line needs httpx2, which an extra brings: pip install "jwt-deps[cli]"'
+    )
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich", "uvicorn", "httpx2", "websockets"])
+def test_real_process_without_the_extra(missing: str) -> None:
+    """Whatever is missing of it, there is that sentence, no traceback, and exit code 1."""
+    program = f"import sys; sys.modules[{missing!r}] = None; from jwt_deps.cli import main; main()"
+    result = subprocess.run(  # noqa: S603 - its own program
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        f'The command line needs {missing}, which an extra brings: pip install "jwt-deps[cli]"\n'
+    )
+
+
+def test_without_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No extra is blamed for a module that none of them brings."""
+    _forget(monkeypatch)
+    monkeypatch.setitem(sys.modules, "jwt_deps.demo.api", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r"jwt_deps\.demo\.api"):
+        importlib.import_module("jwt_deps.cli")
+
+
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command line be imported afresh, and put everything back after the test."""
+    for name in list(sys.modules):
+        if name == "jwt_deps.cli" or name.startswith("jwt_deps.demo"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(jwt_deps, "demo", None)

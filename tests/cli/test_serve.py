@@ -1,0 +1,268 @@
+"""`jwt-deps demo`: it serves, it says how to use it, and what it says is true."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from jwt_deps.cli import main
+from jwt_deps.demo.server import address_of, is_loopback, listen
+
+from .processes import PATIENCE, environment, run, serving
+
+
+def printed_examples(text: str) -> list[tuple[int, str]]:
+    """The curl lines, each with the status that the line above it promises."""
+    found = re.findall(r"^(\d{3}), .*\n(curl .*)$", text, re.MULTILINE)
+    return [(int(status), line) for status, line in found]
+
+
+def status_by_curl(line: str) -> int:
+    """Paste the line into a shell."""
+    if shutil.which("curl") is None:
+        pytest.skip("this machine has no curl")
+    done = subprocess.run(  # noqa: S602 - as a person pastes it
+        line,
+        shell=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=PATIENCE,
+        check=True,
+    )
+    return int(done.stdout.split()[1])
+
+
+def status_by_httpx(line: str) -> int:
+    """Do what curl would do with the line."""
+    assert line.startswith("curl -i ")
+    *words, url = shlex.split(line)[2:]
+    options = list(zip(words[::2], words[1::2], strict=True))
+    assert {option for option, _ in options} <= {"-H", "-b", "-d"}
+    headers = [value.split(": ", 1) for option, value in options if option == "-H"]
+    headers += [["Cookie", value] for option, value in options if option == "-b"]
+    data = "".join(value for option, value in options if option == "-d")
+    method = "POST" if data else "GET"
+    sent = [(name, value) for name, value in headers]
+    answer = httpx2.request(method, url, headers=sent, content=data, trust_env=False)
+    return answer.status_code
+
+
+def free_port() -> int:
+    """A port that nobody uses right now."""
+    with listen("127.0.0.1", 0) as listener:
+        return int(listener.getsockname()[1])
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has the loopback address of IPv6."""
+    try:
+        listen("::1", 0).close()
+    except OSError:
+        return False
+    return True
+
+
+def invoke_until_ctrl_c(port: int) -> tuple[int, str]:
+    """Run the command in this process, and press Ctrl-C once it has refused a request."""
+    ended = Event()
+
+    def press() -> None:
+        while not ended.wait(0.05):
+            try:
+                httpx2.get(f"http://127.0.0.1:{port}/me", trust_env=False)
+            except httpx2.TransportError:
+                continue
+            os.kill(os.getpid(), signal.SIGINT)
+            return
+
+    thread = Thread(target=press)
+    thread.start()
+    try:
+        result = CliRunner().invoke(main, ["demo", "--port", str(port)])
+    finally:
+        ended.set()
+        thread.join()
+    return result.exit_code, result.output
+
+
+def test_serve() -> None:
+    """It says what can be done, serves, logs why it refused, and ends well with Ctrl-C."""
+    port = free_port()
+
+    exit_code, output = invoke_until_ctrl_c(port)
+
+    assert exit_code == 0
+    assert f"\nhttp://127.0.0.1:{port}/docs\n" in output
+    assert "request refused: reason=missing" in output
+    assert [status for status, _ in printed_examples(output)] == [
+        *(200, 401, 200, 401, 403, 200),
+        *(200, 403, 201),
+    ]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({}, id="piped"),
+        pytest.param({"FORCE_COLOR": "1", "COLUMNS": "40"}, id="narrow-terminal"),
+    ],
+)
+@pytest.mark.parametrize(
+    "status_of",
+    [pytest.param(status_by_httpx, id="httpx"), pytest.param(status_by_curl, id="curl")],
+)
+def test_curl_lines(status_of: Callable[[str], int], variables: dict[str, str]) -> None:
+    """Each line that is printed can be pasted as it is, and gets what the text says."""
+    with serving("--port", "0", **variables) as demo:
+        examples = printed_examples("\n".join(demo.welcome))
+        statuses = [status_of(line) for _, line in examples]
+
+    assert len(statuses) == 9
+    assert statuses == [status for status, _ in examples]
+
+
+def test_tokens() -> None:
+    """The three tokens are good for what the line above each of them says."""
+    with serving("--port", "0") as demo:
+        url = demo.line_after("open").removesuffix("/docs")
+        statuses = {
+            name: [
+                status_by_httpx(
+                    f'curl -i -H "Authorization: Bearer {demo.line_after(name)}" {url}{path}'
+                )
+                for path in ("/me", "/admin/notes")
+            ]
+            for name in ("user alice", "admin grace", "alice again, expired")
+        }
+
+    assert statuses == {
+        "user alice": [200, 403],
+        "admin grace": [200, 200],
+        "alice again, expired": [401, 401],
+    }
+
+
+def test_docs_and_log() -> None:
+    """The page is where it says, with locks; the log has reasons and never a token."""
+    with serving("--port", "0") as demo:
+        docs = demo.line_after("open")
+        url = docs.removesuffix("/docs")
+        page = httpx2.get(docs, trust_env=False)
+        schema = httpx2.get(f"{url}/openapi.json", trust_env=False).json()
+        for _, line in printed_examples("\n".join(demo.welcome)):
+            status_by_httpx(line)
+        with pytest.raises(InvalidStatus), connect(f"{url.replace('http', 'ws')}/ws"):
+            pass
+        exit_code = demo.interrupt()
+
+    assert exit_code == 0
+    assert "swagger-ui" in page.text
+    locked = {
+        path
+        for path, item in schema["paths"].items()
+        if any("security" in operation for operation in item.values())
+    }
+    assert locked == {"/me", "/notes", "/admin/notes", "/login"}
+    assert "reason=expired" in demo.log
+    assert "reason=scope" in demo.log
+    assert "reason=cross_site" in demo.log
+    assert "ERROR" not in demo.log
+    assert "eyJ" not in demo.output + demo.log
+
+
+def test_ctrl_c_with_an_open_websocket() -> None:
+    """Somebody who is still connected does not keep the demo alive."""
+    with serving("--port", "0") as demo:
+        url = demo.line_after("open").removesuffix("/docs").replace("http", "ws")
+        headers = {"Authorization": f"Bearer {demo.line_after('user alice')}"}
+        with connect(f"{url}/ws", additional_headers=headers) as websocket:
+            greeting = websocket.recv(PATIENCE)
+            started = time.monotonic()
+            exit_code = demo.interrupt()
+
+    assert greeting == "Hello, alice"
+    assert exit_code == 0
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "localhost.example.com", ""])  # noqa: S104 - refused
+def test_only_loopback(host: str) -> None:
+    """A demo that prints its tokens does not listen where others can reach it."""
+    result = CliRunner().invoke(main, ["demo", "--host", host])
+
+    assert result.exit_code == 2
+    assert "listens on loopback addresses" in " ".join(re.sub("[│\n]", " ", result.output).split())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback(host: str) -> None:
+    """Every spelling of this machine alone is one."""
+    assert is_loopback(host)
+
+
+def test_real_process_refuses_other_addresses() -> None:
+    """The refusal is a sentence in the terminal, not a traceback."""
+    result = run("demo", "--host", "0.0.0.0")  # noqa: S104 - refused
+
+    assert result.returncode == 2
+    assert "loopback" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_address() -> None:
+    """An address of IPv4 is written as it is."""
+    with listen("localhost", 0) as listener:
+        port = listener.getsockname()[1]
+
+        assert address_of(listener) == f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+def test_ipv6_address() -> None:
+    """An address of IPv6 is written in brackets."""
+    with listen("::1", 0) as listener:
+        port = listener.getsockname()[1]
+
+        assert address_of(listener) == f"http://[::1]:{port}"
+
+
+def test_port_in_use() -> None:
+    """A port that is taken gives a sentence that says what to do."""
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        in_process = CliRunner().invoke(main, ["demo", "--port", str(port)])
+        in_its_own = run("demo", "--port", str(port))
+
+    sentence = (
+        f"Error: Port {port} of 127.0.0.1 is in use. Choose another one with --port, or "
+        "--port 0 for any that is free.\n"
+    )
+    assert (in_process.exit_code, in_process.output) == (1, sentence)
+    assert (in_its_own.returncode, in_its_own.stdout, in_its_own.stderr) == (1, "", sentence)
+
+
+def test_port_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other reason is said too."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+
+    result = CliRunner().invoke(main, ["demo", "--port", "80"])
+
+    assert result.exit_code == 1
+    assert result.output == "Error: Port 80 of 127.0.0.1 cannot be opened: Permission denied.\n"
