@@ -27,7 +27,9 @@ from .routes import (
     dependencies_of_routers,
     guards_among,
     match_of_route,
+    mounted_routers,
     served_routes,
+    templates,
 )
 from .settings import JWTSettings, get_settings
 
@@ -141,27 +143,18 @@ def _guards(app: FastAPI) -> Iterator[JWTGuard]:
 
 
 def _roots(router: APIRouter) -> Iterator[APIRouter]:
-    """The router that serves, and those mounted in it as if they were applications.
-
-    A `FastAPI` mounted in another one is not among them: it meets its guards by itself.
-    """
+    """The router that serves, and those mounted in it as if they were applications."""
     yield router
-    for route in served_routes(router):
-        app = _endpoint(route)
-        if isinstance(app, APIRouter):
-            yield from _roots(app)
+    for mounted in mounted_routers(added for added, _ in served_routes(router)):
+        yield from _roots(mounted)
 
 
 def _matches(app: FastAPI) -> Iterator[Match]:
     for root in _roots(app.router):
-        for route in served_routes(root):
-            if getattr(route, "dependant", None) is not None:
-                yield match_of_route(route)
-            elif (path := getattr(route, "path", None)) is not None:
-                yield Match((path, f"{path}/{{path:path}}"), _endpoint(route), ())
-
-
-def _endpoint(route: Any) -> Any:
-    """The callable behind a plain route, before it was wrapped."""
-    app = getattr(route, "app", None)
-    return app.route.endpoint if isinstance(app, GuardedApp) else app
+        for added, served in served_routes(root):
+            if getattr(served, "dependant", None) is not None:
+                yield match_of_route(served)
+            else:
+                app = getattr(added, "app", None)
+                endpoint = app.plain.endpoint if isinstance(app, GuardedApp) else app
+                yield Match(templates(added, getattr(served, "path", None)), endpoint, ())

@@ -20,6 +20,7 @@ from .routes import (
     RouteGuard,
     guards_among,
     match_of,
+    mounted_routers,
     routers_of,
 )
 from .settings import JWTSettings
@@ -89,17 +90,17 @@ class GuardedApp:
     A mount is one route: its guard stands at its door.
     """
 
-    def __init__(self, app: ASGIApp, route: PlainRoute) -> None:
-        self.app = app
-        self.route = route
+    def __init__(self, app: ASGIApp, plain: PlainRoute) -> None:
+        self.unwrapped = app
+        self.plain = plain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in or raise the refusal, which the application's handlers answer."""
-        match = self.route.match(scope)
+        match = self.plain.match(scope)
         guard = match.guards[-1] if match.guards else None
         if isinstance(guard, JWTGuard):
             under(scope, guard)
-            if not _guards_itself(self.app):
+            if not _guards_itself(self.unwrapped):
                 connection: HTTPConnection = (
                     WebSocket(scope, receive, send)
                     if scope["type"] == "websocket"
@@ -108,7 +109,7 @@ class GuardedApp:
                 await guard.admit(connection, match)
                 if SUBPROTOCOL in scope.get("subprotocols", ()):
                     send = choosing_bearer(send)
-        await self.app(scope, receive, send)
+        await self.unwrapped(scope, receive, send)
 
 
 def _guards_itself(app: ASGIApp) -> bool:
@@ -171,18 +172,28 @@ def _close(route: BaseRoute, home: APIRouter) -> None:
         close_gaps(inner)
     elif isinstance(route, APIRoute | APIWebSocketRoute):
         return  # FastAPI runs the guard as a dependency
-    elif isinstance(route, Mount | Host):
-        if not isinstance(route.app, GuardedApp):
-            path = route.path if isinstance(route, Mount) else None
-            route.app = GuardedApp(route.app, PlainRoute(route.app, path, home, below=True))
-    elif isinstance(route, Route | WebSocketRoute):
-        if not isinstance(route.app, GuardedApp):
-            plain = PlainRoute(route.endpoint, route.path, home, below=False)
-            guarded = GuardedApp(route.app, plain)
-            # FastAPI builds what it serves from the endpoint, Starlette from the app.
-            route.app = route.endpoint = guarded
+    elif isinstance(route, Mount | Host | Route | WebSocketRoute):
+        _wrap(route, home)
     else:
         raise ConfigurationError(
             f"A route of the class {type(route).__name__} cannot be guarded: mount what it "
             "serves as an ASGI application instead, or keep it out of guarded routers."
         )
+
+
+def _wrap(route: Mount | Host | Route | WebSocketRoute, home: APIRouter) -> None:
+    app = route.app
+    if isinstance(app, GuardedApp):
+        if app.plain.route is route:
+            app.plain.homes.append(home)
+            return
+        app = app.unwrapped  # the endpoint of another route, which is somewhere else
+    for inner in mounted_routers([route]):
+        close_gaps(inner)
+    endpoint = getattr(route, "endpoint", app)
+    if isinstance(endpoint, GuardedApp):
+        endpoint = endpoint.plain.endpoint
+    route.app = GuardedApp(app, PlainRoute(route, endpoint, [home]))
+    if isinstance(route, Route | WebSocketRoute):
+        # Starlette serves the app, FastAPI builds what it serves from the endpoint.
+        route.endpoint = route.app

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.params import Depends
 from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute, Host, Mount
 from starlette.types import Scope
 
 from .paths import PathPatterns
@@ -33,8 +34,10 @@ __all__ = [
     "mark_public",
     "match_of",
     "match_of_route",
+    "mounted_routers",
     "routers_of",
     "served_routes",
+    "templates",
 ]
 
 _PUBLIC = "__jwt_deps_public__"
@@ -111,44 +114,51 @@ def guards_of_app(scope: Scope) -> tuple[RouteGuard, ...]:
     return guards_among(getattr(getattr(scope.get("app"), "router", None), "dependencies", ()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlainRoute:
     """A route that FastAPI runs no dependencies for: Starlette's own, a mount, a host.
 
     Attributes:
+        route: the route itself.
         endpoint: the callable behind it, before it was wrapped.
-        path: its own path, without the prefixes of inclusions; `None` for a host.
-        home: the router that it was added to.
-        below: whether everything below its path is its own, too.
+        homes: the routers that it was added to, which is one unless somebody shares it.
     """
 
+    route: BaseRoute = field(repr=False)
     endpoint: Any = field(repr=False)
-    path: str | None
-    home: APIRouter = field(repr=False)
-    below: bool
+    homes: list[APIRouter] = field(repr=False)
 
     def match(self, scope: Scope) -> Match:
         """The route as it is being served: its guards are those of all that it came through."""
         notes = scope.get("fastapi", {})
         inclusion = notes.get("included_router")
-        path, dependencies = self.path, self.home.dependencies
-        if getattr(inclusion, "original_router", None) is self.home:
+        own: Any = getattr(scope.get("app"), "router", None)
+        path = getattr(self.route, "path", None)
+        if _is_among(getattr(inclusion, "original_router", None), self.homes):
             served = getattr(notes.get("effective_route_context"), "starlette_route", None)
             path = getattr(served, "path", path)
-            dependencies = [*inclusion.include_context.dependencies, *dependencies]
-        own_page = (
-            getattr(self.endpoint, "__module__", None) == _APP_DOCUMENTATION
-            and getattr(scope.get("app"), "router", None) is self.home
+            router = inclusion.original_router
+            dependencies = [*inclusion.include_context.dependencies, *router.dependencies]
+        elif _is_among(own, self.homes):
+            dependencies = own.dependencies
+        else:  # in a router that is mounted as it is; all of them, if it cannot be told which
+            dependencies = [one for home in self.homes for one in home.dependencies]
+        own_page = getattr(self.endpoint, "__module__", None) == _APP_DOCUMENTATION and _is_among(
+            own, self.homes
         )
-        return Match(
-            _templates(path, self.below), self.endpoint, guards_among(dependencies), own_page
-        )
+        paths = templates(self.route, path)
+        return Match(paths, self.endpoint, guards_among(dependencies), own_page)
 
 
-def _templates(path: str | None, below: bool) -> tuple[str, ...]:  # noqa: FBT001
+def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:
+    """The templates that patterns can mean a plain route by; none for a host."""
     if path is None:
         return ()
-    return (path, f"{path}/{{path:path}}") if below else (path,)
+    return (path, f"{path}/{{path:path}}") if isinstance(route, Mount) else (path,)
+
+
+def _is_among(router: APIRouter | None, homes: list[APIRouter]) -> bool:
+    return any(router is home for home in homes)  # routers compare by value
 
 
 def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
@@ -164,11 +174,26 @@ def dependants(root: Any) -> Iterator[Any]:
         yield from dependants(node)
 
 
-def served_routes(router: APIRouter) -> Iterator[Any]:
-    """All routes below a router as they are served, prefixes included."""
+def served_routes(router: APIRouter) -> Iterator[tuple[BaseRoute, Any]]:
+    """All routes below a router: each as it was added, and as it is served, prefixes included."""
     for route in iter_route_contexts(router.routes):
         # Up to FastAPI 0.142 the public walker stops short of Starlette's own routes.
-        yield getattr(route, "starlette_route", None) or route
+        yield route.original_route, getattr(route, "starlette_route", None) or route
+
+
+def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
+    """The routers that are mounted among routes as if they were applications.
+
+    A `FastAPI` mounted in another one is not among them: it meets its guards by itself.
+    """
+    for route in routes:
+        if not isinstance(route, Mount | Host):
+            continue
+        app = getattr(route.app, "unwrapped", route.app)
+        if isinstance(app, APIRouter):
+            yield app
+        elif not isinstance(app, FastAPI):
+            yield from mounted_routers(getattr(app, "routes", ()))
 
 
 def dependencies_of_routers(router: APIRouter) -> Iterator[Depends]:
@@ -180,7 +205,7 @@ def dependencies_of_routers(router: APIRouter) -> Iterator[Depends]:
 
 
 def routers_of(router: APIRouter) -> Iterator[APIRouter]:
-    """The router and all that it includes, at any depth, each once."""
+    """The router and all that it includes or has mounted, at any depth, each once."""
     seen: list[APIRouter] = []
     waiting = [router]
     while waiting:
@@ -189,6 +214,7 @@ def routers_of(router: APIRouter) -> Iterator[APIRouter]:
             continue
         seen.append(current)
         yield current
+        waiting.extend(mounted_routers(current.routes))
         for route in current.routes:
             inner = getattr(route, "original_router", None)
             if isinstance(inner, APIRouter):

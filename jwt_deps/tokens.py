@@ -73,13 +73,11 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
 def _missing(settings: JWTSettings) -> str:
     # The words of the AgentOS middleware, which its clients may look for.
     header, cookie = settings.token_header_key, settings.cookie_name
-    match settings.token_source:
-        case TokenSource.HEADER:
-            return f"{header} header missing"
-        case TokenSource.COOKIE:
-            return f"JWT cookie '{cookie}' missing"
-        case TokenSource.BOTH:
-            return f"JWT token missing from both {header} header and '{cookie}' cookie"
+    if settings.token_source is TokenSource.HEADER:
+        return f"{header} header missing"
+    if settings.token_source is TokenSource.COOKIE:
+        return f"JWT cookie '{cookie}' missing"
+    return f"JWT token missing from both {header} header and '{cookie}' cookie"
 
 
 def _from_headers(head: RequestHead, name: str) -> tuple[str | None, bool]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket, params
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -439,3 +439,73 @@ def test_a_plain_route_is_told_its_settings_exclusions() -> None:
     app.add_route("/x", plain)
 
     assert 200 == TestClient(app).get("/x").status_code
+
+
+@pytest.mark.parametrize(
+    ("route", "path"),
+    [
+        pytest.param(Route("/x", plain), "/x", id="route"),
+        pytest.param(Mount("/m", PlainTextResponse("inside")), "/m/x", id="mount"),
+    ],
+)
+def test_a_route_that_two_routers_share_is_wrapped_once(route: BaseRoute, path: str) -> None:
+    """And guarded by whichever it is served through."""
+    app = FastAPI()
+    for prefix, settings in (("/a", SETTINGS), ("/b", OTHER)):
+        router = APIRouter()
+        router.routes.append(route)
+        app.include_router(protected_router(router, settings=settings), prefix=prefix)
+    client = TestClient(app)
+
+    for prefix, secret, other in (("/a", SECRET, OTHER_SECRET), ("/b", OTHER_SECRET, SECRET)):
+        assert [401, 401, 200] == [
+            client.get(prefix + path, headers=headers).status_code
+            for headers in ({}, bearer(other), bearer(secret))
+        ]
+
+
+def test_scopes_are_asked_of_a_frontend_too(tmp_path: Path) -> None:
+    """Its route is unknown, and the guard's own scopes hold all the same."""
+    app = FastAPI(dependencies=[Security(jwt_guard(SETTINGS), scopes=["files"])])
+    (tmp_path / "index.html").write_text("inside")
+    app.frontend("/x", directory=tmp_path)
+    client = TestClient(app)
+
+    assert [403, 200] == [
+        client.get("/x/", headers=bearer(scope=scope)).status_code for scope in ("", "files")
+    ]
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("outer", [[], [Depends(jwt_guard(SETTINGS))]], ids=["open", "guarded"])
+def test_a_router_with_a_guard_of_its_own_is_closed_where_it_is_mounted(
+    outer: list[params.Depends], depth: int
+) -> None:
+    """Its plain routes too, also below a mount of Starlette's."""
+    inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
+    inner.add_route("/plain", plain)
+    inner.get("/x")(read)
+    mount = Mount("/inner", inner)
+    app = FastAPI(dependencies=outer)
+    app.router.routes.append(Mount("/deep", routes=[mount]) if depth else mount)
+    client = TestClient(app)
+
+    for path in ("/deep/inner/plain", "/deep/inner/x") if depth else ("/inner/plain", "/inner/x"):
+        assert [401, 401] == [
+            client.get(path, headers=headers).status_code for headers in ({}, bearer())
+        ]
+        if not (depth and outer):
+            assert 200 == client.get(path, headers=bearer(OTHER_SECRET)).status_code
+
+
+def test_the_endpoint_of_a_wrapped_route_can_serve_elsewhere() -> None:
+    """Its exclusions stay where they were."""
+    first = Route("/open", plain)
+    router = protected_router(settings=SETTINGS, exclude=["/open"])
+    router.routes.append(first)
+    router.routes.append(Route("/closed", first.endpoint))
+    app = FastAPI()
+    app.include_router(router)
+    client = TestClient(app)
+
+    assert (200, 401) == (client.get("/open").status_code, client.get("/closed").status_code)

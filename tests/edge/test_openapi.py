@@ -22,6 +22,7 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
+from jwt_deps.openapi import describe
 from tests.edge.serving import SETTINGS
 from tests.minting import SECRET
 
@@ -300,6 +301,17 @@ def test_each_router_shows_its_own_scheme() -> None:
         app.include_router(router)
 
     assert {"/a/r": [{"JWT": []}], "/b/r": [{"JWT-cookie-access_token": []}]} == locks(app)
+
+
+def test_operations_that_the_application_took_out_stay_out() -> None:
+    """A schema may be less than the routes."""
+    app = FastAPI()
+    app.get("/r", dependencies=[Depends(jwt_guard(SETTINGS))])(nothing)
+    schema: dict[str, Any] = {"paths": {"/r": {}}}
+
+    describe(app, schema)
+
+    assert {"/r": {}} == schema["paths"]
 
 
 def test_webhooks_are_not_guarded_routes() -> None:

@@ -52,7 +52,11 @@ def application(settings: JWTSettings = SETTINGS) -> FastAPI:
     async def plain(websocket: WebSocket) -> None:
         await websocket.accept()
 
+    async def plain_chosen(websocket: WebSocket) -> None:
+        await websocket.accept("chat")
+
     router.add_websocket_route("/plain", plain)
+    router.add_websocket_route("/plain-chosen", plain_chosen)
     app = FastAPI()
     app.include_router(router)
     return app
@@ -77,11 +81,12 @@ def test_the_header_carries_a_token(client: TestClient) -> None:
         assert websocket.accepted_subprotocol is None
 
 
-def test_the_pair_may_stand_among_other_subprotocols(client: TestClient) -> None:
+@pytest.mark.parametrize("path", ["/chosen", "/plain-chosen"])
+def test_the_pair_may_stand_among_other_subprotocols(client: TestClient, path: str) -> None:
     """The endpoint's own choice wins."""
     offered = ["chat", "bearer", token()]
 
-    with client.websocket_connect("/chosen", subprotocols=offered) as websocket:
+    with client.websocket_connect(path, subprotocols=offered) as websocket:
         assert "chat" == websocket.accepted_subprotocol
 
 
