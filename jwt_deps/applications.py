@@ -155,6 +155,6 @@ def _matches(app: FastAPI) -> Iterator[Match]:
             if getattr(served, "dependant", None) is not None:
                 yield match_of_route(served)
             else:
-                app = getattr(added, "app", None)
-                endpoint = app.plain.endpoint if isinstance(app, GuardedApp) else app
+                door = getattr(added, "app", None)
+                endpoint = door.plain.endpoint if isinstance(door, GuardedApp) else door
                 yield Match(templates(added, getattr(served, "path", None)), endpoint, ())
