@@ -18,7 +18,6 @@ from .credentials import (
     token_of,
 )
 from .errors import AuthError, ClaimError, ConfigurationError, MissingTokenError, Reason
-from .identities import DependencyClass
 from .principals import dependencies_of, scopes_of, session_id_of, session_state_of, user_id_of
 from .responses import is_scope, refusal
 
@@ -124,7 +123,7 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
                 return None
         except AuthError as error:
             raise refusal(error, connection) from error
-        if isinstance(dependency, TokenDependency | DependencyClass) and not (
+        if isinstance(dependency, TokenDependency) and not (
             overrides.is_overridden(connection, dependency)
         ):
             return await dependency(connection, security_scopes)

@@ -1,53 +1,86 @@
 """How can a class be a dependency without a thread hop, and never be built from a request?
 
-FastAPI runs `Depends(SomeClass)` in a thread, because a constructor is not a coroutine function.
-It looks through `__wrapped__`, though, as `functools.wraps` sets it, and asks what is called for
-being one: a metaclass whose call is `async`, and a `__wrapped__` that is a dependency, make
-`Depends(CurrentUser)` and `Annotated[CurrentUser, Depends()]` the same as any function.
+FastAPI runs `Depends(SomeClass)` in a thread, because a constructor is no coroutine function. So
+what is called `CurrentUser` at run time is a dependency like all others, and stands for its class
+where a class is expected: in annotations, for `isinstance`, as a base. Type checkers see the class.
 """
 
-from abc import ABCMeta
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn, TypeVar, Union, cast
 
 from fastapi.requests import HTTPConnection
-from fastapi.security import SecurityScopes
 
 from .claims import ClaimMapping, Claims
-from .credentials import TokenDependency, caller_of
+from .credentials import Caller, TokenDependency, caller_of
 from .errors import ConfigurationError
 from .principals import scopes_of, session_id_of, session_state_of, user_id_of
 
-__all__ = ["CurrentUser", "DependencyClass", "SessionState"]
+__all__ = ["CurrentUser", "SessionState"]
+
+T = TypeVar("T")
 
 
-class DependencyClass(ABCMeta):
-    """The metaclass of classes that FastAPI may be given as dependencies."""
+class _ClassDependency(TokenDependency[Any]):
+    def __init__(self, cls: type[Any], build: Callable[[type[Any], Caller], Any]) -> None:
+        async def answer(connection: HTTPConnection) -> object:
+            return build(cls, await caller_of(connection))
 
-    __wrapped__: TokenDependency[Any]
+        super().__init__(answer)
+        self._class = cls
+        self.__name__, self.__qualname__, self.__doc__ = cls.__name__, cls.__qualname__, cls.__doc__
 
-    async def __call__(  # noqa: D102
-        cls, connection: HTTPConnection, security_scopes: SecurityScopes
-    ) -> Any:
-        return await cls.__wrapped__(connection, security_scopes)
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, self._class)
 
-    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+    def __mro_entries__(self, _: tuple[object, ...]) -> tuple[type[Any]]:
+        return (self._class,)
+
+    def __or__(self, other: Any) -> Any:
+        return Union[self._class, other]  # noqa: UP007 - made, not annotated
+
+    def __ror__(self, other: Any) -> Any:
+        return Union[other, self._class]  # noqa: UP007 - made, not annotated
+
+    def __get_pydantic_core_schema__(self, *_: object) -> NoReturn:
         """Refuse to be a parameter or a body: an identity must never come from the client.
 
         Raises:
             ConfigurationError: always, when the route is registered.
         """
-        raise ConfigurationError(
-            f"{cls.__name__} is a dependency, not input: write "
-            f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__})."
-        )
-
-    def _build(cls, *values: Any) -> Any:
-        return super().__call__(*values)
+        raise _no_input(self.__name__)
 
 
+def _dependency(build: Callable[[Any, Caller], Any]) -> Callable[[type[T]], type[T]]:
+    def decorate(cls: type[T]) -> type[T]:
+        return cast("type[T]", _ClassDependency(cls, build))
+
+    return decorate
+
+
+def _no_input(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name} is a dependency, not input: write Annotated[{name}, Depends()] or Depends({name})."
+    )
+
+
+def _build_user(cls: type[Any], caller: Caller) -> object:
+    claims, settings = caller.known().claims, caller.settings
+    return cls(
+        user_id_of(claims, settings),
+        session_id_of(claims, settings),
+        scopes_of(claims, settings),
+        claims,
+    )
+
+
+def _build_state(cls: type[Any], caller: Caller) -> object:
+    return cls(session_state_of(caller.claims, caller.settings))
+
+
+@_dependency(_build_user)
 @dataclass(frozen=True, slots=True, repr=False)
-class CurrentUser(metaclass=DependencyClass):
+class CurrentUser:
     """The user that the verified token names: `user: Annotated[CurrentUser, Depends()]`.
 
     A token that names no user is refused with 401.
@@ -59,8 +92,6 @@ class CurrentUser(metaclass=DependencyClass):
         claims: all verified claims.
     """
 
-    __wrapped__: ClassVar[TokenDependency[Any]]
-
     id: str
     session_id: str | None
     scopes: frozenset[str]
@@ -69,41 +100,17 @@ class CurrentUser(metaclass=DependencyClass):
     def __repr__(self) -> str:
         return "<CurrentUser>"
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+        """Refuse to be a parameter or a body, in a union too."""
+        raise _no_input("CurrentUser")
 
-class SessionState(ClaimMapping, metaclass=DependencyClass):
+
+@_dependency(_build_state)
+class SessionState(ClaimMapping):
     """The session state in the verified token: `state: Annotated[SessionState, Depends()]`.
 
     A read-only mapping of the claims that `session_state_claims` names.
     """
 
     __slots__ = ()
-
-    __wrapped__: ClassVar[TokenDependency[Any]]
-
-
-@TokenDependency
-async def _current_user(connection: HTTPConnection) -> CurrentUser:
-    """The user that the verified token names."""
-    caller = (await caller_of(connection)).known()
-    claims, settings = caller.claims, caller.settings
-    user: CurrentUser = CurrentUser._build(  # noqa: SLF001 - the way past the metaclass's call
-        user_id_of(claims, settings),
-        session_id_of(claims, settings),
-        scopes_of(claims, settings),
-        claims,
-    )
-    return user
-
-
-@TokenDependency
-async def _session_state(connection: HTTPConnection) -> SessionState:
-    """The session state in the verified token."""
-    caller = await caller_of(connection)
-    state: SessionState = SessionState._build(  # noqa: SLF001 - the way past the metaclass's call
-        session_state_of(caller.claims, caller.settings)
-    )
-    return state
-
-
-CurrentUser.__wrapped__ = _current_user
-SessionState.__wrapped__ = _session_state

@@ -1,7 +1,7 @@
 """What does OpenAPI say of tokens? A lock where one is needed, and nowhere else."""
 
 from collections.abc import Iterator
-from inspect import iscoroutinefunction, signature, unwrap
+from inspect import iscoroutinefunction, signature
 from typing import Any
 
 from fastapi import FastAPI
@@ -79,9 +79,8 @@ def _needs(app: FastAPI, route: Any) -> tuple[bool, dict[str, Any], list[str]]:
 
 def _token_dependencies(root: Any) -> Iterator[tuple[Any, TokenDependency[Any]]]:
     for node in dependants(root):
-        call = unwrap(node.call)
-        if isinstance(call, TokenDependency):
-            yield node, call
+        if isinstance(node.call, TokenDependency):
+            yield node, node.call
 
 
 def _settings(app: FastAPI, settings: JWTSettings | None) -> JWTSettings | None:

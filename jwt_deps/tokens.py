@@ -112,9 +112,10 @@ def _from_subprotocols(offered: Sequence[str]) -> str | None:
     if offered.count(SUBPROTOCOL) > 1:
         raise _repeated("the subprotocols carry several tokens")
     position = offered.index(SUBPROTOCOL) + 1
-    if position == len(offered):
+    token = offered[position] if position < len(offered) else ""
+    if not token:
         raise _empty()
-    return offered[position]
+    return token
 
 
 def _from_cookie(head: RequestHead, name: str) -> str | None:

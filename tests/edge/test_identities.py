@@ -1,7 +1,7 @@
 """Are the two classes dependencies like any other, and never input?"""
 
 import threading
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pytest
 from fastapi import Depends, FastAPI
@@ -132,4 +132,21 @@ def test_dependencies_have_names_and_docs() -> None:
     """A debugger and a documentation tool can tell them apart."""
     assert "<dependency current_user_id>" == repr(current_user_id)
     assert "user" in (current_user_id.__doc__ or "")
-    assert isinstance(CurrentUser.__wrapped__, TokenDependency)
+    assert isinstance(CurrentUser, TokenDependency)
+    assert "CurrentUser" == CurrentUser.__name__
+
+
+def test_it_stands_for_its_class_where_a_class_is_expected() -> None:
+    """In unions, either way round, and as a base."""
+
+    class Employee(CurrentUser):
+        @property
+        def initial(self) -> str:
+            return self.id[0]
+
+    someone = Employee("alice", None, frozenset(), Claims({}))
+
+    assert "a" == someone.initial
+    assert isinstance(someone, CurrentUser)
+    assert not isinstance("alice", CurrentUser)
+    assert get_args(CurrentUser | None) == tuple(reversed(get_args(None | CurrentUser)))
