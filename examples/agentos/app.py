@@ -1,0 +1,31 @@
+"""How is a real AgentOS served behind a protected router? Like this, with no middleware at all."""
+
+from agno.os import AgentOS
+from agno.os.settings import AgnoAPISettings
+from fastapi import Depends, FastAPI
+
+from examples.agentos.environment import settings_from_environment
+from examples.agentos.identity import agentos_caller
+from examples.agentos.offline import offline_agent
+from jwt_deps import protected_router
+
+settings = settings_from_environment()
+
+agent_os = AgentOS(
+    id="offline",
+    agents=[offline_agent()],
+    # The application below has pages of documentation of its own, and a guard of its own.
+    settings=AgnoAPISettings(docs_enabled=False, authorization_enabled=True, os_security_key=None),
+    telemetry=False,
+)
+
+app = FastAPI(title="AgentOS behind a protected router")
+app.include_router(
+    protected_router(
+        agent_os.get_app().router,
+        settings=settings,
+        exclude=["/", "/health", "/info"],
+        dependencies=[Depends(agentos_caller)],
+    )
+)
+app.state.user_isolation_enabled = True  # so that /info tells it to clients

@@ -1,0 +1,32 @@
+"""How is an AgentOS guarded that brings its routes into my application? By its dependencies."""
+
+from agno.os import AgentOS
+from agno.os.settings import AgnoAPISettings
+from fastapi import Depends, FastAPI
+
+from examples.agentos.environment import settings_from_environment
+from examples.agentos.identity import agentos_caller
+from examples.agentos.offline import offline_agent
+from jwt_deps import jwt_guard
+
+settings = settings_from_environment()
+
+base_app = FastAPI(
+    title="AgentOS on a guarded application",
+    dependencies=[
+        Depends(jwt_guard(settings, exclude=["/", "/health", "/info"])),
+        Depends(agentos_caller),
+    ],
+)
+
+agent_os = AgentOS(
+    id="offline",
+    agents=[offline_agent()],
+    base_app=base_app,
+    # The application above has a guard of its own.
+    settings=AgnoAPISettings(authorization_enabled=True, os_security_key=None),
+    telemetry=False,
+)
+
+app = agent_os.get_app()
+app.state.user_isolation_enabled = True  # so that /info tells it to clients

@@ -1,0 +1,1 @@
+"""Does a real AgentOS know its users by their tokens? Both examples, asked over HTTP."""

@@ -1,0 +1,44 @@
+"""What do the examples say of themselves? `python -m tests.agentos.facts`, in JSON.
+
+Asked of the applications, because OpenAPI does not show all routes; and in a process of its own,
+because importing agno is nothing that a test should wait for.
+"""
+
+import asyncio
+import importlib
+import json
+import sys
+from typing import Any
+
+from fastapi.requests import HTTPConnection
+from fastapi.routing import iter_route_contexts
+
+
+def application(module: str) -> dict[str, Any]:
+    """Return the routes, each a path and its methods, and the names of the middleware."""
+    app = importlib.import_module(module).app
+    return {
+        "routes": [
+            (route.path, sorted(route.methods or ["WEBSOCKET"]))
+            for route in iter_route_contexts(app.routes)
+        ],
+        "middleware": [entry.cls.__name__ for entry in app.user_middleware],
+    }
+
+
+def nobody() -> dict[str, Any]:
+    """Return what `agentos_caller` puts on the state of a request without any."""
+    from examples.agentos.identity import agentos_caller  # noqa: PLC0415 - agno, see above
+
+    state: dict[str, Any] = {}
+    asyncio.run(agentos_caller(HTTPConnection({"type": "http", "state": state})))
+    return state
+
+
+if __name__ == "__main__":
+    found = {
+        "app": application("examples.agentos.app"),
+        "base_app": application("examples.agentos.base_app"),
+        "nobody": nobody(),
+    }
+    sys.stdout.write("\n" + json.dumps(found))

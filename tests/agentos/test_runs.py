@@ -1,0 +1,125 @@
+"""Does what the token says reach the run, and nothing that the client says instead?"""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from .clients import AgentOSClient, good, name, seen_by_the_tool
+
+FORGED = {
+    "user_id": "evil",
+    "session_id": "evil",
+    "dependencies": json.dumps({"tenant": "evil", "isolation": "none"}),
+    "session_state": json.dumps({"theme": "evil", "admin": True}),
+}
+
+
+def test_claims_reach_the_run(agents: AgentOSClient) -> None:
+    """All four arrive, and a tool of the agent reads them."""
+    session = name("session")
+    headers = good(
+        sub="alice", session_id=session, tenant="acme", plan={"seats": 3}, theme="dark", other=1
+    )
+
+    response = agents.run(headers)
+
+    body = response.json()
+    assert (response.status_code, body["status"]) == (200, "COMPLETED")
+    assert (body["user_id"], body["session_id"]) == ("alice", session)
+    assert body["session_state"] == {"theme": "dark"}
+    assert seen_by_the_tool(body["tools"][0]) == {
+        "user_id": "alice",
+        "session_id": session,
+        "dependencies": {"tenant": "acme", "plan": {"seats": 3}},
+        "session_state": {"theme": "dark"},
+    }
+    assert body["content"].startswith("The tool says: ")
+
+
+def test_claims_reach_a_streamed_run(agents: AgentOSClient) -> None:
+    """A stream of events is the same run."""
+    session = name("session")
+
+    events = agents.events(good(session_id=session, tenant="acme", theme="dark"), **FORGED)
+
+    names = [event["event"] for event in events]
+    assert (names[0], names[-1]) == ("RunStarted", "RunCompleted")
+    assert {event["session_id"] for event in events} == {session}
+    assert events[-1]["session_state"] == {"theme": "dark"}
+    [tool] = [event["tool"] for event in events if event["event"] == "ToolCallCompleted"]
+    assert seen_by_the_tool(tool) == {
+        "user_id": "alice",
+        "session_id": session,
+        "dependencies": {"tenant": "acme"},
+        "session_state": {"theme": "dark"},
+    }
+
+
+@pytest.mark.parametrize("fields", [*([field] for field in FORGED), list(FORGED)], ids="+".join)
+def test_form_fields_do_not_win_over_claims(agents: AgentOSClient, fields: list[str]) -> None:
+    """What the token says cannot be said otherwise by a form field."""
+    session = name("session")
+    headers = good(sub="alice", session_id=session, tenant="acme", theme="dark")
+
+    seen = agents.answer(headers, **{field: FORGED[field] for field in fields})
+
+    assert seen == {
+        "user_id": "alice",
+        "session_id": session,
+        "dependencies": {"tenant": "acme"},
+        "session_state": {"theme": "dark"},
+    }
+
+
+def test_form_fields_do_not_stand_in_for_absent_claims(agents: AgentOSClient) -> None:
+    """What the token does not say, nobody says."""
+    seen = agents.answer(good(session_id=name("session")), **FORGED)
+
+    assert (seen["user_id"], seen["dependencies"], seen["session_state"]) == ("alice", {}, {})
+
+
+def test_form_fields_do_not_complete_claims(agents: AgentOSClient) -> None:
+    """One dependency in the token does not let the client add another."""
+    seen = agents.answer(good(session_id=name("session"), plan="free"), **FORGED)
+
+    assert seen["dependencies"] == {"plan": "free"}
+
+
+def test_session_is_the_clients_choice_when_the_token_names_none(agents: AgentOSClient) -> None:
+    """As in every AgentOS; whose session it is, the token says."""
+    user, session = name("user"), name("session")
+
+    seen = agents.answer(good(sub=user), session_id=session)
+
+    assert (seen["user_id"], seen["session_id"]) == (user, session)
+    assert agents.sessions(good(sub=user)) == [session]
+
+
+@pytest.mark.parametrize("where", ["claim", "form"])
+def test_run_does_not_enter_the_session_of_another_user(agents: AgentOSClient, where: str) -> None:
+    """Nobody writes into the history of somebody else."""
+    session = name("session")
+    owner = good(sub=name("owner"))
+    agents.answer(owner, session_id=session)
+
+    if where == "claim":
+        response = agents.run(good(sub=name("intruder"), session_id=session))
+    else:
+        response = agents.run(good(sub=name("intruder")), session_id=session)
+
+    assert (response.status_code, response.json()) == (404, {"detail": "Session not found"})
+    assert len(agents.session(owner, f"{session}/runs").json()) == 1
+
+
+def test_users_at_the_same_time_stay_apart(agents: AgentOSClient) -> None:
+    """Of forty runs at once, each has its own user, session and dependencies."""
+    callers = [(name("user"), name("session"), name("tenant")) for _ in range(40)]
+
+    def run(caller: tuple[str, str, str]) -> tuple[str, str, str]:
+        user, session, tenant = caller
+        seen = agents.answer(good(sub=user, session_id=session, tenant=tenant))
+        return seen["user_id"], seen["session_id"], seen["dependencies"]["tenant"]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(run, callers)) == callers
