@@ -4,8 +4,8 @@ A guard is a dependency, and a dependency hears of an application only when a re
 been routed to it. That is too late for a mount that no dependency runs for, for an exclusion
 that excludes nothing, and for the OpenAPI schema. FastAPI has no hook for it, so two public
 methods of `FastAPI` are extended here, once, and call what they replace: `build_middleware_stack`,
-which runs when an application first serves, and `openapi`. An application without a dependency
-of this package is left exactly as it is.
+which runs when an application first serves, and `openapi`. The routes of an application without
+a guard are left exactly as they are.
 """
 
 import weakref
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import get_claims
 from .errors import ConfigurationError
-from .guards import GuardedApp, JWTGuard, close_gaps
+from .guards import GuardedApp, JWTGuard, close_gaps, is_closed
 from .openapi import describe
 from .paths import PathPatterns
 from .routes import (
@@ -45,7 +45,7 @@ def extend_fastapi() -> None:
 
     @wraps(build)
     def build_middleware_stack(self: FastAPI) -> ASGIApp:
-        return _Guarded(self, build(self)) if _is_guarded(self) else build(self)
+        return _Watch(self, build(self))
 
     @wraps(openapi)
     def corrected_openapi(self: FastAPI) -> dict[str, Any]:
@@ -59,33 +59,46 @@ def extend_fastapi() -> None:
     FastAPI.openapi = corrected_openapi  # type: ignore[method-assign]
 
 
-class _Guarded:
-    """The outermost layer of a guarded application: nothing is served before it was checked."""
+class _Watch:
+    """The outermost layer of an application: whatever a guard stands over is closed before use.
+
+    It costs an application without a guard the comparison of two numbers per request.
+    """
 
     def __init__(self, application: FastAPI, app: ASGIApp) -> None:
-        close_gaps(application.router)
         self.app = app
         self._application = application
+        self._version: int | None = None  # of the routes that were looked at
+        self._guarded = False
         self._checked = False
         lifespan = application.router.lifespan_context
 
         @asynccontextmanager
-        async def checked_lifespan(served: FastAPI) -> AsyncIterator[Any]:
+        async def watched_lifespan(served: FastAPI) -> AsyncIterator[Any]:
             # Inside the lifespan, so that the server reports a failed start-up and exits.
             async with lifespan(served) as state:
-                self._check()  # after it: routes may be added while the application starts
+                self._look()  # after it: routes may be added while the application starts
                 yield state
 
-        application.router.lifespan_context = checked_lifespan
-
-    def _check(self) -> None:
-        check_exclusions(self._application)
-        self._checked = True
+        application.router.lifespan_context = watched_lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._checked and scope["type"] != "lifespan":
-            self._check()
+        if scope["type"] != "lifespan":
+            self._look()
         await self.app(scope, receive, send)
+
+    def _look(self) -> None:
+        router = self._application.router
+        version = router._routes_version  # noqa: SLF001 - the count that FastAPI itself goes by
+        if version == self._version and (is_closed(router) or not self._guarded):
+            return
+        self._guarded = self._guarded or next(_guards(self._application), None) is not None
+        if self._guarded:
+            close_gaps(router)
+            if not self._checked:
+                check_exclusions(self._application)
+                self._checked = True
+        self._version = router._routes_version  # noqa: SLF001
 
 
 def check_exclusions(app: FastAPI) -> None:
@@ -126,10 +139,6 @@ def _settings(app: FastAPI, guard: JWTGuard) -> JWTSettings | None:
     if not {get_settings, get_claims}.isdisjoint(app.dependency_overrides):
         return None  # a test's own configuration, which only a request can ask for
     return get_settings()
-
-
-def _is_guarded(app: FastAPI) -> bool:
-    return next(_guards(app), None) is not None
 
 
 def _guards(app: FastAPI) -> Iterator[JWTGuard]:

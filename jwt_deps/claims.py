@@ -1,6 +1,7 @@
 """What did the token say? Verified claims that nobody can change and no log can show."""
 
 from collections.abc import Iterator, Mapping
+from inspect import Parameter, Signature
 from typing import Any, ClassVar, NoReturn
 
 from pydantic_core import SchemaSerializer, core_schema
@@ -33,7 +34,8 @@ class ClaimMapping(Mapping[str, Any]):
         """
         raise ConfigurationError(
             f"{cls.__name__} comes from a verified token, never from the request: take it with "
-            f"Depends(), and annotate an endpoint that returns it with dict[str, Any]."
+            "Depends(get_claims) or its like, and annotate an endpoint that returns it with "
+            "dict[str, Any]."
         )
 
     def __init__(self, members: Mapping[str, Any], /) -> None:
@@ -67,6 +69,13 @@ class ClaimMapping(Mapping[str, Any]):
                 return None
             value = value[name]
         return _copy(value)
+
+
+# `Depends(Claims)`, for `Depends(get_claims)`, would read them from the request: with this
+# signature FastAPI meets the refusal above when the route is registered.
+ClaimMapping.__signature__ = Signature(  # type: ignore[attr-defined]
+    [Parameter("members", Parameter.POSITIONAL_ONLY, annotation=ClaimMapping)]
+)
 
 
 class Claims(ClaimMapping):

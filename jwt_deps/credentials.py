@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import is_not
 from typing import Any, Generic, TypeVar, cast
 
 from fastapi import WebSocket
@@ -14,12 +15,12 @@ from starlette.types import Scope
 from . import overrides
 from .claims import Claims
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
-from .principals import scopes_of, state_of
+from .principals import STATE_NAMES, scopes_of, state_of
 from .responses import refusal
 from .routes import UNKNOWN, RouteGuard, dependants, guards_of_app, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource, get_settings
 from .subprotocols import answer_with_bearer
-from .tokens import SUBPROTOCOL, RequestHead, find_token
+from .tokens import RequestHead, find_token
 from .verification import verify
 
 __all__ = [
@@ -40,8 +41,13 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Notes:
-    """What this package remembers of one request, in the ASGI scope and nowhere else."""
+    """What this package remembers of one request, in the ASGI scope and nowhere else.
 
+    A copy of the scope that asks something else, as a batch endpoint makes them, is another
+    request: what the notes were taken of is kept beside them.
+    """
+
+    request: tuple[Any, Any, Any]
     guard: RouteGuard | None = None
     # Each kept beside its settings: their id is theirs only for as long as they live.
     callers: dict[int, "tuple[JWTSettings, Caller | AuthError]"] = field(default_factory=dict)
@@ -50,8 +56,11 @@ class _Notes:
 
 def _notes(scope: Scope) -> _Notes:
     notes: _Notes | None = scope.get("jwt_deps")
-    if notes is None:
-        notes = scope["jwt_deps"] = _Notes()
+    # Dependencies are overridden per application, and one may be mounted in another.
+    overriding = scope.get("app") if getattr(scope.get("app"), "dependency_overrides", 0) else None
+    request = (scope["headers"], scope.get("method"), overriding)
+    if notes is None or any(map(is_not, notes.request, request)):
+        notes = scope["jwt_deps"] = _Notes(request, notes.guard if notes is not None else None)
     return notes
 
 
@@ -212,6 +221,8 @@ def _scopes_of_route(scope: Scope) -> list[str]:
 
 async def _authenticate(connection: HTTPConnection, settings: JWTSettings) -> Caller | AuthError:
     state = connection.scope.setdefault("state", {})
+    for name in STATE_NAMES:  # an outer guard's, or those of the request that this one copies
+        state.pop(name, None)
     try:
         token, claims = await _prove(connection, settings)
     except AuthError as error:
@@ -255,10 +266,6 @@ async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
     subprotocols = scope.get("subprotocols") or ()
     head = RequestHead(scope["headers"], scope.get("method"), subprotocols)
     token = find_token(head, settings)
-    if (
-        isinstance(connection, WebSocket)
-        and settings.token_source is not TokenSource.COOKIE
-        and SUBPROTOCOL in subprotocols
-    ):
+    if isinstance(connection, WebSocket) and settings.token_source is not TokenSource.COOKIE:
         answer_with_bearer(connection)
     return token

@@ -82,11 +82,11 @@ def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
             return model.model_validate(dict(claims))
         except ValidationError as error:
             location = error.errors(include_url=False, include_context=False)[0]["loc"]
-            claim = str(location[0]) if location else model.__name__
-            # `from None`: pydantic's error holds the claims' values.
-            raise ClaimError(
-                Reason.CLAIM_INVALID, claim, "its claims are not those that this service needs"
-            ) from None
+        # Raised out here, because pydantic's error holds the claims' values.
+        claim = str(location[0]) if location else model.__name__
+        raise ClaimError(
+            Reason.CLAIM_INVALID, claim, "its claims are not those that this service needs"
+        )
 
     return claims_as_model
 
@@ -119,7 +119,8 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         connection: HTTPConnection, security_scopes: SecurityScopes
     ) -> Any:
         try:
-            if not await _has_credential(connection, dependency):
+            # Scopes asked for are asked of everybody: nobody has none of them.
+            if not (security_scopes.scopes or await _has_credential(connection, dependency)):
                 return None
         except AuthError as error:
             raise refusal(error, connection) from error

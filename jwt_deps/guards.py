@@ -20,14 +20,14 @@ from .routes import (
     RouteGuard,
     guards_among,
     match_of,
+    match_of_route,
     mounted_routers,
     routers_of,
 )
 from .settings import JWTSettings
 from .subprotocols import choosing_bearer
-from .tokens import SUBPROTOCOL
 
-__all__ = ["JWTGuard", "close_gaps", "is_excluded"]
+__all__ = ["GuardedApp", "JWTGuard", "close_gaps", "is_closed", "is_excluded"]
 
 
 class JWTGuard(RouteGuard, TokenDependency[None]):
@@ -48,7 +48,10 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         match = match_of(connection.scope)
         if self not in match.guards:
             match = UNKNOWN  # FastAPI's books speak of another route: nobody else will decide
-        elif match.guards[-1] is not self:
+        elif (innermost := match.guards[-1]) is not self:
+            # It decides, and scopes asked for out here hold for whomever it lets in.
+            if security_scopes.scopes and isinstance(innermost, JWTGuard):
+                await innermost.admit(connection, match, security_scopes.scopes)
             return
         await self.admit(connection, match, security_scopes.scopes)
 
@@ -83,6 +86,9 @@ def is_excluded(match: Match, settings: JWTSettings) -> bool:
     return any(map(settings.excluded.match, match.paths))
 
 
+_STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
+
+
 class GuardedApp:
     """An ASGI application behind whatever guard stands over its route; none, and it is itself.
 
@@ -106,10 +112,22 @@ class GuardedApp:
                     if scope["type"] == "websocket"
                     else Request(scope, receive)
                 )
-                await guard.admit(connection, match)
-                if SUBPROTOCOL in scope.get("subprotocols", ()):
-                    send = choosing_bearer(send)
+                await _admit(guard, connection, match)
+                send = choosing_bearer(scope, send)
         await self.unwrapped(scope, receive, send)
+
+
+async def _admit(guard: JWTGuard, connection: HTTPConnection, match: Match) -> None:
+    """Ask what FastAPI would have asked: the guard, and this package's dependencies beside it."""
+    await guard.admit(connection, match)
+    for depends in match.dependencies:
+        scopes = list(getattr(depends, "scopes", None) or ())
+        call = depends.dependency
+        if isinstance(call, RouteGuard):
+            if scopes:
+                await guard.admit(connection, match, scopes)
+        elif isinstance(call, TokenDependency):
+            await call(connection, SecurityScopes(scopes))
 
 
 def _guards_itself(app: ASGIApp) -> bool:
@@ -118,21 +136,26 @@ def _guards_itself(app: ASGIApp) -> bool:
     return isinstance(router, APIRouter) and bool(guards_among(router.dependencies))
 
 
+def is_closed(router: APIRouter) -> bool:
+    """Whether the routes of a router are watched; a list put in their place is not."""
+    return isinstance(router.routes, _WatchedRoutes) and router.routes.home is router
+
+
 class _WatchedRoutes(list[BaseRoute]):
     """The routes of a router; one that is added later is guarded like those before it."""
 
     def __init__(self, home: APIRouter) -> None:
         super().__init__(home.routes)
-        self._home = home
+        self.home = home
         for route in self:
             _close(route, home)
 
     def append(self, route: BaseRoute, /) -> None:
-        _close(route, self._home)
+        _close(route, self.home)
         super().append(route)
 
     def insert(self, index: Any, route: BaseRoute, /) -> None:
-        _close(route, self._home)
+        _close(route, self.home)
         super().insert(index, route)
 
     def extend(self, routes: Iterable[BaseRoute], /) -> None:
@@ -147,9 +170,9 @@ class _WatchedRoutes(list[BaseRoute]):
         if isinstance(index, slice):
             value = list(value)
             for route in value:
-                _close(route, self._home)
+                _close(route, self.home)
         else:
-            _close(value, self._home)
+            _close(value, self.home)
         super().__setitem__(index, value)
 
 
@@ -160,7 +183,8 @@ def close_gaps(router: APIRouter) -> None:
         ConfigurationError: a route of a kind that cannot be guarded.
     """
     for current in routers_of(router):
-        if not isinstance(current.routes, _WatchedRoutes):
+        _refuse_default(current)
+        if not is_closed(current):
             current.routes = _WatchedRoutes(current)
             # FastAPI may have built what it serves from the routes as they were before.
             current._mark_routes_changed()  # noqa: SLF001
@@ -171,13 +195,36 @@ def _close(route: BaseRoute, home: APIRouter) -> None:
     if isinstance(inner, APIRouter):
         close_gaps(inner)
     elif isinstance(route, APIRoute | APIWebSocketRoute):
-        return  # FastAPI runs the guard as a dependency
-    elif isinstance(route, Mount | Host | Route | WebSocketRoute):
+        _refuse_bypass(route, home)
+    elif (
+        isinstance(route, Mount | Host | Route | WebSocketRoute)
+        and type(route).handle in _STARLETTES_OWN
+    ):
         _wrap(route, home)
     else:
         raise ConfigurationError(
             f"A route of the class {type(route).__name__} cannot be guarded: mount what it "
             "serves as an ASGI application instead, or keep it out of guarded routers."
+        )
+
+
+def _refuse_bypass(route: APIRoute | APIWebSocketRoute, home: APIRouter) -> None:
+    # FastAPI gives a route its router's dependencies in `add_api_route`, once; a route that comes
+    # as an object, or before the dependency, has none of them.
+    own = match_of_route(route).guards
+    if any(guard not in own for guard in guards_among(home.dependencies)):
+        raise ConfigurationError(
+            f"The route {route.path!r} is in a guarded router and not guarded, because it was "
+            "added as an object or before the guard: add it with the router's decorators or "
+            "add_api_route, or put it into a router of its own and include that."
+        )
+
+
+def _refuse_default(router: APIRouter) -> None:
+    if router.default != router.not_found and guards_among(router.dependencies):
+        raise ConfigurationError(
+            "A guarded router has a default application, which no guard stands over: mount it "
+            "as the last route instead."
         )
 
 

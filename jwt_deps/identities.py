@@ -2,7 +2,7 @@
 
 FastAPI runs `Depends(SomeClass)` in a thread, because a constructor is no coroutine function. So
 what is called `CurrentUser` at run time is a dependency like all others, and stands for its class
-where a class is expected: in annotations, for `isinstance`, as a base. Type checkers see the class.
+where a class is expected: in annotations, for `isinstance`. Type checkers see the class.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,11 @@ class _ClassDependency(TokenDependency[Any]):
     def __instancecheck__(self, instance: object) -> bool:
         return isinstance(instance, self._class)
 
-    def __mro_entries__(self, _: tuple[object, ...]) -> tuple[type[Any]]:
-        return (self._class,)
+    def __mro_entries__(self, _: tuple[object, ...]) -> NoReturn:
+        # A subclass would be an ordinary class to FastAPI, with its fields read from the request.
+        raise ConfigurationError(
+            f"{self.__name__} cannot be a base class: write a dependency of your own on top of it."
+        )
 
     def __or__(self, other: Any) -> Any:
         return Union[self._class, other]  # noqa: UP007 - made, not annotated

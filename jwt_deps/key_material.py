@@ -1,11 +1,14 @@
 """What key is this text? PEM, shared secret and JWK become key objects, or a sentence why not."""
 
+import json
+from base64 import b64decode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from .errors import ConfigurationError
 from .serialization import decode_base64url
@@ -15,6 +18,7 @@ __all__ = [
     "JWK_SET",
     "STATIC_KEYS",
     "is_pem",
+    "is_public",
     "jwk_public_key",
     "jwk_serves",
     "pem_public_key",
@@ -65,6 +69,21 @@ def pem_public_key(text: str) -> PublicKey:
         # `from None`: the parser's own message may quote the key.
         raise ConfigurationError(f"A key in {STATIC_KEYS} is not a public key in PEM.") from None
     return _usable(key, f"A key in {STATIC_KEYS}")
+
+
+def is_public(text: str) -> bool:
+    """Whether a text that is not PEM is somebody's public key all the same.
+
+    A JWK, a JWK Set, or base64 of a public key, as some consoles show it: as a shared secret,
+    whoever reads it could sign (RFC 8725 §2.1).
+    """
+    with suppress(ValueError):
+        document = json.loads(text)
+        return isinstance(document, dict) and not {"kty", "keys"}.isdisjoint(document)
+    with suppress(ValueError, UnsupportedAlgorithm):
+        load_der_public_key(b64decode("".join(text.split()), validate=True))
+        return True
+    return False
 
 
 def require_strong_secret(secret: bytes, algorithm: str) -> None:

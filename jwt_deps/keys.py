@@ -9,6 +9,7 @@ from .key_material import (
     JWK_SET,
     STATIC_KEYS,
     is_pem,
+    is_public,
     jwk_public_key,
     jwk_serves,
     pem_public_key,
@@ -144,6 +145,11 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
             VerificationKey(algorithm=name, key=signature_key(public, name)) for name in fitting
         ]
         kind = "a public key"
+    elif is_public(text):
+        raise ConfigurationError(
+            f"A key in {STATIC_KEYS} is a public key and not in PEM: give it in PEM, with its "
+            "-----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file)."
+        )
     else:
         fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
         for name in fitting:

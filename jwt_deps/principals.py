@@ -8,6 +8,7 @@ from .errors import ClaimError, Reason
 from .settings import JWTSettings
 
 __all__ = [
+    "STATE_NAMES",
     "dependencies_of",
     "scopes_of",
     "session_id_of",
@@ -15,6 +16,19 @@ __all__ = [
     "state_of",
     "user_id_of",
 ]
+
+
+#: What this package puts on `request.state`.
+STATE_NAMES = (
+    "claims",
+    "token",
+    "authenticated",
+    "user_id",
+    "session_id",
+    "scopes",
+    "dependencies",
+    "session_state",
+)
 
 
 def user_id_of(claims: Claims, settings: JWTSettings) -> str:
@@ -46,7 +60,8 @@ def scopes_of(claims: Claims, settings: JWTSettings) -> frozenset[str]:
     """
     value = claims.at(settings.scopes_claim or "scope")
     if isinstance(value, str):
-        return frozenset(value.split())
+        # RFC 6749 §3.3: separated by spaces, and by nothing else that Unicode calls white space.
+        return frozenset(value.split(" ")) - {""}
     if isinstance(value, list) and all(isinstance(scope, str) for scope in value):
         return frozenset(value)
     return frozenset()
@@ -90,13 +105,13 @@ def _or_nothing(
 
 def _identifier(claims: Claims, name: str) -> str | None:
     value: Any = claims.at(name)
-    if value is None or value == "":
+    if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
         raise ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not an identifier")
-    return value
+    return value if value.strip() else None
 
 
 def _selection(claims: Claims, names: list[str]) -> ClaimMapping:

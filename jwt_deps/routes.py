@@ -10,9 +10,12 @@ unknown means refused.
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from inspect import isfunction
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.utils import get_dependant
 from fastapi.params import Depends
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, Host, Mount
@@ -54,6 +57,7 @@ class Match:
         guards: the guards over it, outermost first.
         documentation: whether it is a page that FastAPI itself adds, `/docs` for instance.
         dependant: FastAPI's tree of its dependencies, if it runs any.
+        dependencies: what stands over a route that FastAPI runs none for.
     """
 
     paths: tuple[str, ...]
@@ -61,6 +65,7 @@ class Match:
     guards: "tuple[RouteGuard, ...]"
     documentation: bool = False
     dependant: Any = field(default=None, repr=False)
+    dependencies: tuple[Depends, ...] = ()
 
 
 class RouteGuard:
@@ -132,22 +137,32 @@ class PlainRoute:
         """The route as it is being served: its guards are those of all that it came through."""
         notes = scope.get("fastapi", {})
         inclusion = notes.get("included_router")
-        own: Any = getattr(scope.get("app"), "router", None)
+        context = getattr(inclusion, "include_context", None)
+        app = scope.get("app")
+        own: Any = getattr(app, "router", None)
         path = getattr(self.route, "path", None)
-        if _is_among(getattr(inclusion, "original_router", None), self.homes):
+        over: list[Depends] = []
+        if context is not None and (
+            _is_among(inclusion.original_router, self.homes)
+            or context.dependency_overrides_provider is app
+        ):
             served = getattr(notes.get("effective_route_context"), "starlette_route", None)
             path = getattr(served, "path", path)
-            router = inclusion.original_router
-            dependencies = [*inclusion.include_context.dependencies, *router.dependencies]
+            over = [*context.dependencies, *inclusion.original_router.dependencies]
         elif _is_among(own, self.homes):
-            dependencies = own.dependencies
-        else:  # in a router that is mounted as it is; all of them, if it cannot be told which
-            dependencies = [one for home in self.homes for one in home.dependencies]
-        own_page = getattr(self.endpoint, "__module__", None) == _APP_DOCUMENTATION and _is_among(
-            own, self.homes
-        )
+            over = own.dependencies
+        if not _is_among(own, self.homes):
+            # What is true of every router that it may have come through, in case it is shared.
+            over = [*over, *(one for home in self.homes for one in home.dependencies)]
+        own_page = isfunction(self.endpoint) and self.endpoint.__module__ == _APP_DOCUMENTATION
         paths = templates(self.route, path)
-        return Match(paths, self.endpoint, guards_among(dependencies), own_page)
+        return Match(
+            paths,
+            self.endpoint,
+            guards_among(over),
+            documentation=own_page and _is_among(own, self.homes),
+            dependencies=tuple(over),
+        )
 
 
 def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:
@@ -162,8 +177,24 @@ def _is_among(router: APIRouter | None, homes: list[APIRouter]) -> bool:
 
 
 def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
-    """The guards in a list of dependencies, in its order."""
-    calls: Iterable[object] = (depends.dependency for depends in dependencies)
+    """The guards in a list of dependencies and below them, in the order of a run."""
+    return tuple(
+        guard
+        for depends in dependencies
+        if depends.dependency is not None
+        for guard in _guards_of_callable(depends.dependency)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _guards_of_callable(call: Callable[..., Any]) -> tuple[RouteGuard, ...]:
+    if isinstance(call, RouteGuard):
+        return (call,)
+    return _guards_below(get_dependant(path="", call=call))
+
+
+def _guards_below(root: Any) -> tuple[RouteGuard, ...]:
+    calls = (node.call for node in dependants(root))
     return tuple(call for call in calls if isinstance(call, RouteGuard))
 
 
@@ -252,7 +283,13 @@ def _remembered_match(owner: Any) -> Match:
 def match_of_route(owner: Any) -> Match:
     """The match of a route that FastAPI runs dependencies for."""
     paths = {getattr(owner, name, "") for name in ("path", "path_format")} - {""}
-    calls = [node.call for node in dependants(owner.dependant)]
-    guards = tuple(call for call in calls if isinstance(call, RouteGuard))
+    # What stands over the route, before its endpoint's own parameters, which have names: a guard
+    # that an endpoint asks for adds to those over it and takes the place of none.
+    over = [node for node in owner.dependant.dependencies if node.name is None]
+    guards = tuple(
+        guard
+        for node in over
+        for guard in ((node.call,) if isinstance(node.call, RouteGuard) else _guards_below(node))
+    )
     endpoint = getattr(owner, "endpoint", None)
     return Match(tuple(sorted(paths)), endpoint, guards, dependant=owner.dependant)

@@ -6,6 +6,7 @@ import re
 import warnings
 from enum import StrEnum
 from functools import cache
+from inspect import Signature
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -225,6 +226,11 @@ class JWTSettings(_Validate):
         return _tuple(self.audience)
 
 
+# What pydantic derives from the fields would make `Depends(JWTSettings)`, or the class itself in
+# `dependency_overrides[get_settings]`, read the configuration from the client's request.
+JWTSettings.__signature__ = Signature()
+
+
 @cache
 def get_settings() -> JWTSettings:
     """Read the settings from the environment, once.
@@ -257,7 +263,7 @@ def _read_jwks(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigurationError(
             f"JWT_JWKS_FILE (jwks_file) cannot be read: {error.strerror}."
-        ) from error
+        ) from None  # it holds the value, which may be a key in the wrong variable
     except ValueError:
         raise ConfigurationError("JWT_JWKS_FILE (jwks_file) is not a JSON object.") from None
 

@@ -95,24 +95,25 @@ def _from_headers(head: RequestHead, name: str) -> tuple[str | None, bool]:
 
 
 def _bearer(value: str) -> str | None:
-    scheme, _, token = value.strip(" \t").partition(" ")
-    if scheme.lower() != "bearer":
+    words = [part.replace("\t", " ").strip(" ").partition(" ") for part in value.split(",")]
+    bearers = [rest for scheme, _, rest in words if scheme.lower() == "bearer"]
+    if not bearers:
         return None  # another scheme's credentials are not ours to judge
-    token = token.strip(" ")
+    if len(words) > 1:
+        raise _repeated("one header carries several credentials")
+    token = bearers[0].strip(" ")
     if not token:
         raise _empty()
-    if "," in token:
-        raise _repeated("one header carries several credentials")
     return token
 
 
 def _from_subprotocols(offered: Sequence[str]) -> str | None:
-    if SUBPROTOCOL not in offered:
+    marks = [position for position, name in enumerate(offered) if name.lower() == SUBPROTOCOL]
+    if not marks:
         return None
-    if offered.count(SUBPROTOCOL) > 1:
+    if len(marks) > 1:
         raise _repeated("the subprotocols carry several tokens")
-    position = offered.index(SUBPROTOCOL) + 1
-    token = offered[position] if position < len(offered) else ""
+    token = offered[marks[0] + 1] if marks[0] + 1 < len(offered) else ""
     if not token:
         raise _empty()
     return token
@@ -123,8 +124,10 @@ def _from_cookie(head: RequestHead, name: str) -> str | None:
     for header in head.values("cookie"):
         for pair in header.split(";"):
             key, _, value = pair.partition("=")
-            if key.strip() == name:
-                found.append(value.strip())
+            # Only these are optional white space; a name that a wider `strip` would make equal
+            # is another cookie, one that escapes the rules for `__Host-` (RFC 6265bis §4.1.3).
+            if key.strip(" \t") == name:
+                found.append(value.strip(" \t"))
     if len(found) > 1:
         # A sibling subdomain can plant a second cookie of the same name.
         raise _repeated("more than one cookie carries a token")

@@ -3,14 +3,12 @@
 The order is part of the contract, each step with a reason of its own: size, form, header, key,
 signature, payload, times, audience. Nothing that a token says is used before its signature
 has been checked, except `alg` and `kid` to choose the key.
-
-Errors of the parsers are dropped (`from None`) rather than chained: they quote what they read,
-and what they read is the token.
 """
 
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +64,7 @@ def verify(
     parsed = parse(token, settings.keys)
     try:
         check_signature(parsed, settings.keys)
-        claims = _payload(parsed)
+        claims = _payload(parsed.payload)
         _check_times(claims, settings, clock())
         _check_subject(claims)
         _check_issuer(claims, settings.issuers)
@@ -89,18 +87,13 @@ def parse(token: str, keys: KeySet) -> ParsedToken:
         if _ENCRYPTED.fullmatch(token):
             raise _malformed(Reason.ENCRYPTED, "encrypted tokens are not supported")
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-    header_segment, payload_segment, signature_segment = token.encode("ascii").split(b".")
-    try:
-        header = decode_base64url(header_segment)
-        payload = decode_base64url(payload_segment)
-        signature = decode_base64url(signature_segment)
-    except ValueError:
-        raise _malformed(Reason.ENCODING, "it is not base64url as RFC 7515 has it") from None
+    segments = token.encode("ascii").split(b".")
+    header, payload, signature = map(_decoded, segments)
     algorithm, kid = _header(header, keys)
     return ParsedToken(
         algorithm=algorithm,
         kid=kid,
-        signing_input=header_segment + b"." + payload_segment,
+        signing_input=segments[0] + b"." + segments[1],
         payload=payload,
         signature=signature,
     )
@@ -129,18 +122,31 @@ def unverified_expiry(token: str) -> float | None:
     match = _COMPACT.fullmatch(token)
     if match is None:
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-    try:
-        claims = parse_object(decode_base64url(match[2].encode("ascii")))
-    except ValueError:
-        raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object") from None
-    return _numeric_date(claims, "exp")
+    return _numeric_date(_payload(_decoded(match[2].encode("ascii"))), "exp")
+
+
+# The parsers' own errors quote what they read, and that is the token: the package's errors are
+# raised outside of their handlers, so that not even `__context__` leads back to them.
+
+
+def _decoded(segment: bytes) -> bytes:
+    with suppress(ValueError):
+        return decode_base64url(segment)
+    raise _malformed(Reason.ENCODING, "it is not base64url as RFC 7515 has it")
+
+
+def _payload(data: bytes) -> dict[str, Any]:
+    with suppress(ValueError):
+        return parse_object(data)
+    raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object")
 
 
 def _header(data: bytes, keys: KeySet) -> tuple[str, str | None]:
-    try:
+    header: dict[str, Any] | None = None
+    with suppress(ValueError):
         header = parse_object(data)
-    except ValueError:
-        raise _malformed(Reason.HEADER, "its header is not a JSON object") from None
+    if header is None:
+        raise _malformed(Reason.HEADER, "its header is not a JSON object")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in keys.algorithms:
         raise _malformed(Reason.ALGORITHM, "its algorithm is not accepted")
@@ -157,13 +163,6 @@ def _header(data: bytes, keys: KeySet) -> tuple[str, str | None]:
     if not isinstance(kid, str) or len(kid) > _MAX_KID:
         raise _malformed(Reason.KEY_ID, "its key id is not a short string")
     return algorithm, kid
-
-
-def _payload(parsed: ParsedToken) -> dict[str, Any]:
-    try:
-        return parse_object(parsed.payload)
-    except ValueError:
-        raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object") from None
 
 
 def _check_times(claims: dict[str, Any], settings: JWTSettings, now: float) -> None:
@@ -185,10 +184,9 @@ def _numeric_date(claims: dict[str, Any], name: str) -> float | None:
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float):  # a bool is an int to Python
         raise _claim_type(name, "a number")
-    try:
+    with suppress(OverflowError):
         return float(value)  # finite: the parser lets neither infinity nor NaN through
-    except OverflowError:
-        raise _claim_type(name, "a number") from None
+    raise _claim_type(name, "a number")
 
 
 def _check_subject(claims: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Are the two classes dependencies like any other, and never input?"""
 
 import threading
+import types
 from typing import Annotated, Any, get_args
 
 import pytest
@@ -18,6 +19,7 @@ from jwt_deps import (
     current_user_id,
     protected_router,
 )
+from jwt_deps.claims import ClaimMapping
 from jwt_deps.credentials import TokenDependency
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
@@ -137,16 +139,24 @@ def test_dependencies_have_names_and_docs() -> None:
 
 
 def test_it_stands_for_its_class_where_a_class_is_expected() -> None:
-    """In unions, either way round, and as a base."""
-
-    class Employee(CurrentUser):
-        @property
-        def initial(self) -> str:
-            return self.id[0]
-
-    someone = Employee("alice", None, frozenset(), Claims({}))
-
-    assert "a" == someone.initial
-    assert isinstance(someone, CurrentUser)
+    """For `isinstance`, and in unions either way round."""
     assert not isinstance("alice", CurrentUser)
     assert get_args(CurrentUser | None) == tuple(reversed(get_args(None | CurrentUser)))
+
+
+@pytest.mark.parametrize("base", [CurrentUser, SessionState])
+def test_it_cannot_be_a_base_class(base: Any) -> None:
+    """A subclass would be an ordinary class to FastAPI, its fields read from the request."""
+    with pytest.raises(ConfigurationError, match="cannot be a base class"):
+        type(base.__name__, types.resolve_bases((base,)), {})
+
+
+@pytest.mark.parametrize("annotation", [Claims, ClaimMapping])
+def test_claims_as_a_dependency_by_mistake_stop_the_start(annotation: Any) -> None:
+    """`Depends(Claims)` for `Depends(get_claims)` must not read them from a body."""
+    app = FastAPI()
+
+    with pytest.raises(ConfigurationError, match="get_claims"):
+
+        @app.get("/r")
+        async def read(claims: Annotated[annotation, Depends()]) -> None: ...

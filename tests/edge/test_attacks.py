@@ -1,0 +1,435 @@
+"""Is everything that an attacker of this package once got through still closed?
+
+Each test is named for what was open. The reviewer was given the contract and the source.
+"""
+
+import copy
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Security
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.testclient import TestClient
+from starlette.requests import Request as PlainRequest
+from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute, Mount, Route
+
+from jwt_deps import (
+    ConfigurationError,
+    JWTSettings,
+    current_user_id,
+    get_claims,
+    get_settings,
+    jwt_guard,
+    optional,
+    protected_router,
+    public,
+    require_scopes,
+)
+from tests.edge.serving import OTHER, SETTINGS, bearer, client_of, token
+from tests.minting import OTHER_SECRET, SECRET
+
+
+async def read() -> str:
+    return "inside"
+
+
+async def plain(_: PlainRequest) -> PlainTextResponse:
+    return PlainTextResponse("inside")
+
+
+async def talk(websocket: Any) -> None:
+    await websocket.accept()
+
+
+def statuses(client: TestClient, *paths: str, **headers: str) -> list[int]:
+    return [client.get(path, headers=headers).status_code for path in paths]
+
+
+@pytest.mark.parametrize("kind", ["mount", "host"])
+def test_a_mounted_fastapi_is_not_taken_for_documentation(kind: str) -> None:
+    """An instance of `FastAPI` comes from the module that FastAPI's pages come from."""
+    inner = FastAPI()
+    inner.get("/x")(read)
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))], openapi_url=None)
+    if kind == "mount":
+        app.mount("/v1", inner)
+    else:
+        app.host("testserver", inner)
+    prefix = "/v1" if kind == "mount" else ""
+
+    client = TestClient(app)
+
+    assert [401, 401] == statuses(client, f"{prefix}/x", f"{prefix}/openapi.json")
+    assert [200] == statuses(client, f"{prefix}/x", **bearer())
+
+
+@pytest.mark.parametrize(
+    "route", [APIRoute("/x", read), APIWebSocketRoute("/x", talk)], ids=["http", "websocket"]
+)
+@pytest.mark.parametrize("how", ["application", "router", "appended", "extended"])
+def test_a_ready_made_route_in_a_guarded_router_is_refused(route: BaseRoute, how: str) -> None:
+    """FastAPI gives it none of its router's dependencies, silently."""
+
+    def build() -> None:
+        if how == "application":
+            app = FastAPI(routes=[route], dependencies=[Depends(jwt_guard(SETTINGS))])
+            TestClient(app).get("/x")
+        elif how == "router":
+            protected_router(settings=SETTINGS, routes=[route])
+        elif how == "appended":
+            protected_router(settings=SETTINGS).routes.append(route)
+        else:
+            protected_router(settings=SETTINGS).routes.extend([route])
+
+    with pytest.raises(ConfigurationError, match="'/x' is in a guarded router and not guarded"):
+        build()
+
+
+def test_a_guard_that_came_after_the_routes_is_refused() -> None:
+    """A router reads its dependencies when a route is added, not when it is asked for."""
+    app = FastAPI()
+    app.get("/x")(read)
+    app.router.dependencies.append(Depends(jwt_guard(SETTINGS)))
+
+    with pytest.raises(ConfigurationError, match="before the guard"):
+        TestClient(app).get("/x")
+
+
+@pytest.mark.parametrize("when", ["lifespan", "serving"])
+def test_routes_that_replace_a_list_are_guarded(when: str) -> None:
+    """AgentOS puts a new list in the place of `app.router.routes`, and mounts MCP after it."""
+
+    def resync(app: FastAPI) -> None:
+        app.router.routes = [*app.router.routes]
+        app.mount("/mcp", PlainTextResponse("inside"))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if when == "lifespan":
+            resync(app)
+        yield
+
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))], lifespan=lifespan)
+    with TestClient(app) as client:
+        if when == "serving":
+            assert [404] == statuses(client, "/mcp/")
+            resync(app)
+
+        assert [401] == statuses(client, "/mcp/")
+        assert [200] == statuses(client, "/mcp/", **bearer())
+
+
+def test_a_router_of_an_application_that_is_mounted_is_closed() -> None:
+    """`app.mount("/r", other.router)` mounts an `APIRouter`."""
+    inner = FastAPI(dependencies=[Depends(jwt_guard(OTHER))], openapi_url=None)
+    inner.get("/x")(read)
+    inner.add_route("/plain", plain)
+    app = FastAPI()
+    app.mount("/r", inner.router)
+    client = TestClient(app)
+
+    assert [401, 401] == statuses(client, "/r/x", "/r/plain", **bearer())
+    assert [200, 200] == statuses(client, "/r/x", "/r/plain", **bearer(OTHER_SECRET))
+
+
+async def house_rules(_: Annotated[None, Depends(jwt_guard(SETTINGS))]) -> None: ...
+
+
+def test_a_guard_inside_a_dependency_of_the_callers_own_covers_plain_routes() -> None:
+    """What stands over FastAPI's routes stands over Starlette's."""
+    app = FastAPI(dependencies=[Depends(house_rules)])
+    app.add_route("/plain", plain)
+    app.mount("/m", PlainTextResponse("inside"))
+    client = TestClient(app)
+
+    assert [401, 401] == statuses(client, "/plain", "/m/")
+    assert [200, 200] == statuses(client, "/plain", "/m/", **bearer())
+
+
+def test_a_copied_router_shares_its_routes_and_not_its_guards() -> None:
+    """`copy.copy` of a router shares the list of its routes."""
+    inner = APIRouter()
+    inner.add_route("/plain", plain)
+    app = FastAPI()
+    app.include_router(protected_router(inner, settings=SETTINGS), prefix="/a")
+    app.include_router(protected_router(copy.copy(inner), settings=OTHER), prefix="/b")
+    client = TestClient(app)
+
+    assert [401, 401] == statuses(client, "/a/plain", "/b/plain")
+    assert [200, 401] == statuses(client, "/a/plain", "/b/plain", **bearer())
+    assert [401, 200] == statuses(client, "/a/plain", "/b/plain", **bearer(OTHER_SECRET))
+
+
+def test_routes_shared_with_an_application_that_served_before_are_guarded() -> None:
+    """One that has no guard, and so left them as they were."""
+    shared: list[BaseRoute] = [Route("/x", plain), Mount("/m", PlainTextResponse("inside"))]
+    open_, closed = (
+        FastAPI(routes=shared, dependencies=dependencies)
+        for dependencies in ([], [Depends(jwt_guard(SETTINGS))])
+    )
+
+    assert [200, 200] == statuses(TestClient(open_), "/x", "/m/")
+    assert [401, 401] == statuses(TestClient(closed), "/x", "/m/")
+    # From then on nobody can tell through which of the two it is served, and so it is closed.
+    assert [401, 401] == statuses(TestClient(open_), "/x", "/m/")
+
+
+@pytest.mark.parametrize(
+    "dependency",
+    [
+        pytest.param(Security(jwt_guard(SETTINGS), scopes=["admin"]), id="guard"),
+        pytest.param(Depends(require_scopes("admin")), id="require_scopes"),
+        pytest.param(Security(current_user_id, scopes=["admin"]), id="security"),
+    ],
+)
+def test_scopes_asked_of_a_router_are_asked_on_its_plain_routes(dependency: Any) -> None:
+    """Ignored scopes would be a hole."""
+    router = protected_router(settings=SETTINGS, dependencies=[dependency])
+    router.add_route("/plain", plain)
+    router.mount("/m", PlainTextResponse("inside"))
+    router.get("/x")(read)
+    client = client_of(router)
+    paths = ("/x", "/plain", "/m/")
+
+    assert [403, 403, 403] == statuses(client, *paths, **bearer())
+    assert [200, 200, 200] == statuses(client, *paths, **bearer(scope="admin"))
+
+
+def test_scopes_of_an_outer_guard_hold_below_an_inner_one() -> None:
+    """The inner guard decides who is let in, and the scopes are asked of them."""
+    app = FastAPI(dependencies=[Security(jwt_guard(SETTINGS), scopes=["admin"])])
+    router = protected_router(settings=OTHER, exclude=["/open"])
+    router.get("/x")(read)
+    router.get("/open")(read)
+    router.add_route("/plain", plain)
+    app.include_router(router)
+    client = TestClient(app)
+
+    assert [403, 403] == statuses(client, "/x", "/plain", **bearer(OTHER_SECRET))
+    assert [200, 200] == statuses(client, "/x", "/plain", **bearer(OTHER_SECRET, scope="admin"))
+    assert [200] == statuses(client, "/open")
+
+
+@pytest.mark.parametrize("how", ["inclusion", "router"])
+def test_a_guard_that_came_while_serving_covers_plain_routes(how: str) -> None:
+    """The application served before it had any guard."""
+    app = FastAPI()
+    app.get("/first")(read)
+    client = TestClient(app)
+    assert [200] == statuses(client, "/first")
+    guard = [Depends(jwt_guard(SETTINGS))]
+    router = APIRouter(dependencies=guard if how == "router" else None)
+    router.add_route("/plain", plain)
+    router.mount("/m", PlainTextResponse("inside"))
+
+    app.include_router(router, dependencies=guard if how == "inclusion" else None)
+
+    assert [401, 401] == statuses(client, "/plain", "/m/")
+    assert [200, 200, 200] == statuses(client, "/first", "/plain", "/m/", **bearer())
+
+
+@pytest.mark.parametrize("where", ["protected-router", "application"])
+def test_a_default_application_of_a_guarded_router_is_refused(where: str) -> None:
+    """What serves when no route matches, no dependency stands over."""
+
+    def build() -> None:
+        if where == "protected-router":
+            protected_router(settings=SETTINGS, default=PlainTextResponse("inside"))
+        else:
+            app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+            app.router.default = PlainTextResponse("inside")
+            TestClient(app).get("/x")
+
+    with pytest.raises(ConfigurationError, match="default application"):
+        build()
+
+
+class Odd(Route):
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("inside")(scope, receive, send)
+
+
+def test_a_plain_route_that_handles_requests_in_its_own_way_is_refused() -> None:
+    """It would not ask the application that was wrapped."""
+    with pytest.raises(ConfigurationError, match="Odd cannot be guarded"):
+        protected_router(settings=SETTINGS).routes.append(Odd("/x", plain))
+
+
+def test_a_guard_that_an_endpoint_asks_for_adds_and_replaces_nothing() -> None:
+    """A helper's guard, with other settings or exclusions, opens no stricter router."""
+
+    async def helper(_: Annotated[None, Depends(jwt_guard(OTHER, exclude=["/x"]))]) -> None: ...
+
+    router = protected_router(settings=SETTINGS)
+
+    @router.get("/x")
+    async def endpoint(_: Annotated[None, Depends(helper)]) -> None: ...
+
+    client = TestClient(client_of(router).app)
+    both = JWTSettings(secret_key=SECRET, verification_keys=[OTHER_SECRET])
+
+    assert both.keys
+    assert [401, 401, 401] == [
+        status
+        for headers in ({}, bearer(), bearer(OTHER_SECRET))
+        for status in statuses(client, "/x", **headers)
+    ]
+
+
+@pytest.mark.parametrize("junk", ["\xa0", "\x85", "\x1c", "\x0b"])
+def test_a_cookie_whose_name_only_looks_like_a_host_cookie_is_another_one(junk: str) -> None:
+    """Python strips more than HTTP does, and browsers let a subdomain set that other name."""
+    settings = JWTSettings(secret_key=SECRET, token_source="cookie", cookie_name="__Host-token")
+    router = protected_router(settings=settings)
+    router.get("/x")(read)
+    header = f"{junk}__Host-token={token()}".encode("latin-1")
+
+    answer = client_of(router).get("/x", headers=[(b"cookie", header)])
+
+    assert 401 == answer.status_code
+
+
+def test_a_request_made_of_a_copied_scope_is_another_request() -> None:
+    """A batch endpoint's sub-requests are not made by the caller of the batch."""
+    router = protected_router(settings=SETTINGS)
+    app = FastAPI()
+    seen: list[int] = []
+
+    @router.get("/me")
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    @router.get("/batch")
+    async def batch(request: Request) -> None:
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                seen.append(message["status"])
+
+        forged = f"Bearer {token(OTHER_SECRET)}".encode()
+        for headers in ([], [(b"authorization", forged)]):
+            scope = {**request.scope, "path": "/me", "headers": headers}
+            await app(scope, request.receive, send)
+
+    app.include_router(router)
+    TestClient(app).get("/batch", headers=bearer())
+
+    assert [401, 401] == seen
+
+
+def test_a_mounted_application_has_overrides_of_its_own() -> None:
+    """What the outer one puts in the place of `get_claims` is not asked for the inner one's."""
+    inner = FastAPI()
+
+    @inner.get("/me")
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    router = protected_router(settings=SETTINGS)
+    router.mount("/inner", inner)
+    app = FastAPI()
+    app.include_router(router)
+    app.dependency_overrides[get_claims] = lambda: {"sub": "outer"}
+    inner.dependency_overrides[get_claims] = lambda: {"sub": "inner"}
+
+    assert "inner" == TestClient(app).get("/inner/me").json()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param("Bearer\tbad", id="tab"),
+        pytest.param("Basic x, Bearer bad", id="behind-another-scheme"),
+        pytest.param("bearer  bad", id="two-spaces"),
+    ],
+)
+def test_optional_takes_no_odd_credential_for_none(header: str) -> None:
+    """Present and bad is refused, however it is spelt."""
+    router = protected_router(settings=SETTINGS, exclude=["/x"])
+
+    @router.get("/x")
+    async def endpoint(_: Annotated[str | None, Depends(optional(current_user_id))]) -> None: ...
+
+    assert client_of(router).get("/x", headers={"Authorization": header}).status_code in {400, 401}
+
+
+def test_optional_with_scopes_lets_nobody_pass_who_has_none_of_them() -> None:
+    """Scopes are asked of everybody, of the anonymous too."""
+    router = protected_router(settings=SETTINGS, exclude=["/x"])
+    router.get("/x", dependencies=[Security(optional(current_user_id), scopes=["admin"])])(read)
+    client = client_of(router)
+
+    assert [401] == statuses(client, "/x")
+    assert [403] == statuses(client, "/x", **bearer())
+    assert [200] == statuses(client, "/x", **bearer(scope="admin"))
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\t", "\x1c", "\n"])
+def test_scopes_are_separated_by_spaces_alone(space: str) -> None:
+    """An issuer that lets users choose a scope's name must not let them choose two."""
+    router = protected_router(settings=SETTINGS)
+    router.get("/x", dependencies=[Depends(require_scopes("admin"))])(read)
+
+    assert [403] == statuses(client_of(router), "/x", **bearer(scope=f"x{space}admin"))
+
+
+def test_the_settings_class_in_the_place_of_get_settings_reads_no_query(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`dependency_overrides[get_settings] = JWTSettings` means the environment."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    app = FastAPI()
+    router = protected_router()
+    router.get("/x")(read)
+    app.include_router(router)
+    app.dependency_overrides[get_settings] = JWTSettings
+    client = TestClient(app)
+
+    attack = f"/x?secret_key={OTHER_SECRET}&validate=false"
+
+    assert [401] == statuses(client, attack, **bearer(OTHER_SECRET))
+    assert [200] == statuses(client, attack, **bearer())
+
+
+def test_nothing_of_a_token_hangs_on_the_exceptions() -> None:
+    """Collectors of errors walk `__cause__` and `__context__`, suppressed or not."""
+    seen: list[BaseException] = []
+    app = FastAPI()
+    router = protected_router(settings=SETTINGS)
+    router.get("/x")(read)
+    app.include_router(router)
+
+    @app.exception_handler(HTTPException)
+    async def collect(_: Request, error: HTTPException) -> PlainTextResponse:
+        chain: BaseException | None = error
+        while chain is not None:
+            seen.append(chain)
+            chain = chain.__cause__ or chain.__context__
+        return PlainTextResponse("", error.status_code)
+
+    for text in ("e30.e30.e30", "eyJhIjox.e30.e30", "____.e30.e30", token(exp="secret")):
+        TestClient(app).get("/x", headers={"Authorization": f"Bearer {text}"})
+
+    assert {"HTTPException", "MalformedTokenError", "ClaimError"} == {
+        type(error).__name__ for error in seen
+    }
+
+
+def test_a_decorator_that_wraps_a_public_endpoint_is_public_too() -> None:
+    """The mark goes with `functools.wraps`, as everything else about the endpoint does."""
+
+    @public
+    async def opened() -> str:
+        return "opened"
+
+    @functools.wraps(opened)
+    async def counted() -> str:
+        return await opened()
+
+    router = protected_router(settings=SETTINGS)
+    router.get("/x")(counted)
+
+    assert [200] == statuses(client_of(router), "/x")
