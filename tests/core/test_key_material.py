@@ -1,0 +1,264 @@
+"""Keys as texts: what is accepted, and the sentence for what is not."""
+
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa, x25519
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.key_material import (
+    is_pem,
+    jwk_public_key,
+    jwk_serves,
+    pem_public_key,
+    require_strong_secret,
+)
+from tests.core.saying import everything_said
+from tests.minting import KINDS, JSONObject, b64, pair
+
+CERTIFICATE = (
+    "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUdGVzdA==\n-----END CERTIFICATE-----\n"
+)
+STATIC = ("JWT_SECRET_KEY (secret_key)", "JWT_VERIFICATION_KEYS (verification_keys)")
+JWKS = ("JWT_JWKS_FILE (jwks_file)",)
+
+
+def _pem_of(key: x25519.X25519PublicKey | ed448.Ed448PublicKey) -> str:
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
+
+
+class TestPEM:
+    @pytest.mark.parametrize("kind", sorted(set(KINDS.values())))
+    def test_public_key(self, kind: str) -> None:
+        """A public key in PEM is read, for each kind of key."""
+        key = pem_public_key(pair(kind).public_pem)
+
+        assert key == pair(kind).private.public_key()
+
+    @pytest.mark.parametrize(
+        "spelling",
+        [
+            pytest.param(lambda pem: pem.replace("\n", "\\n"), id="literal-backslash-n"),
+            pytest.param(lambda pem: pem.replace("\n", "\r\n"), id="windows-line-ends"),
+            pytest.param(lambda pem: pem.replace("\n", " "), id="spaces-for-line-breaks"),
+            pytest.param(lambda pem: f"\n  {pem}\n\n", id="white-space-around"),
+            pytest.param(str.strip, id="no-line-end-at-the-end"),
+        ],
+    )
+    def test_spellings(self, spelling: Callable[[str], str]) -> None:
+        """Line breaks arrive as files, shells and `.env` files write them."""
+        text = spelling(pair("RSA").public_pem)
+
+        key = pem_public_key(text)
+
+        assert key == pair("RSA").private.public_key()
+
+    def test_pkcs1(self) -> None:
+        """`BEGIN RSA PUBLIC KEY` is read too."""
+        public = pair("RSA").private.public_key()
+        assert isinstance(public, rsa.RSAPublicKey)
+        text = public.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.PKCS1
+        ).decode()
+
+        key = pem_public_key(text)
+
+        assert key == public
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            pytest.param(pair("RSA").private_pem, "A private key", id="private-rsa"),
+            pytest.param(pair("P-256").private_pem, "A private key", id="private-ec"),
+            pytest.param(pair("Ed25519").private_pem, "A private key", id="private-ed25519"),
+            pytest.param(
+                pair("RSA").public_pem + pair("RSA").private_pem,
+                "A private key",
+                id="private-behind-public",
+            ),
+            pytest.param(
+                pair("RSA").private_pem.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+                "A private key",
+                id="private-encrypted",
+            ),
+            pytest.param(CERTIFICATE, "A certificate", id="certificate"),
+            pytest.param(pair("RSA").public_pem[:200], "is not a public key in PEM", id="cut-off"),
+            pytest.param("-----BEGIN PUBLIC KEY-----", "is not a public key in PEM", id="begin"),
+            pytest.param(
+                _pem_of(x25519.X25519PrivateKey.generate().public_key()),
+                "neither RSA, nor EC, nor Ed25519",
+                id="x25519",
+            ),
+            pytest.param(
+                _pem_of(ed448.Ed448PrivateKey.generate().public_key()),
+                "neither RSA, nor EC, nor Ed25519",
+                id="ed448",
+            ),
+            pytest.param(pair("RSA-1024").public_pem, "1024 bits and 2048", id="rsa-1024"),
+            pytest.param(pair("RSA-2040").public_pem, "2040 bits and 2048", id="rsa-2040"),
+            pytest.param(pair("secp256k1").public_pem, "curve", id="secp256k1"),
+        ],
+    )
+    def test_refused(self, text: str, sentence: str) -> None:
+        """Anything else is refused; the sentence says what it is and shows none of it."""
+        with pytest.raises(ConfigurationError, match=sentence) as refused:
+            pem_public_key(text)
+
+        said = everything_said(refused.value)
+        assert all(setting in str(refused.value) for setting in STATIC)
+        assert not any(line in said for line in text.splitlines()[1:-1])
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            pytest.param(pair("RSA").public_pem, True, id="public"),
+            pytest.param(pair("RSA").private_pem, True, id="private"),
+            pytest.param(CERTIFICATE, True, id="certificate"),
+            pytest.param("\n -----BEGIN PUBLIC KEY", True, id="cut-off"),
+            pytest.param("begin public key", False, id="words"),
+            pytest.param("", False, id="nothing"),
+        ],
+    )
+    def test_is_recognised(self, text: str, expected: bool) -> None:  # noqa: FBT001
+        """What means to be PEM is recognised, well-formed or not."""
+        assert is_pem(text) is expected
+
+
+class TestSecret:
+    @pytest.mark.parametrize(("algorithm", "length"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+    def test_as_long_as_its_hash(self, algorithm: str, length: int) -> None:
+        """A secret as long as the hash is strong enough (RFC 7518 §3.2)."""
+        require_strong_secret(bytes(length), algorithm)
+
+    @pytest.mark.parametrize(
+        ("algorithm", "length"),
+        [("HS256", 31), ("HS256", 0), ("HS384", 47), ("HS512", 63)],
+    )
+    def test_shorter_than_its_hash(self, algorithm: str, length: int) -> None:
+        """One byte less is refused, with both numbers and what to set."""
+        with pytest.raises(ConfigurationError, match=rf"{length} bytes.*{algorithm}") as refused:
+            require_strong_secret(bytes(length), algorithm)
+
+        assert all(setting in str(refused.value) for setting in STATIC)
+
+
+class TestJWK:
+    @pytest.mark.parametrize("kind", sorted(set(KINDS.values())))
+    def test_public_key(self, kind: str) -> None:
+        """A JWK becomes the key that it describes, for each kind of key."""
+        key = jwk_public_key(pair(kind).jwk(kid="a"))
+
+        assert key == pair(kind).private.public_key()
+
+    @pytest.mark.parametrize(
+        "jwk",
+        [
+            pytest.param(pair("RSA").jwk(), id="use-and-key-ops-absent"),
+            pytest.param(pair("RSA").jwk(use="sig"), id="use-sig"),
+            pytest.param(pair("RSA").jwk(key_ops=["verify"]), id="key-ops-verify"),
+            pytest.param(pair("RSA").jwk(key_ops=["sign", "verify"]), id="key-ops-both"),
+            pytest.param(pair("RSA").jwk(use="sig", key_ops=["verify"]), id="use-and-key-ops"),
+            pytest.param(pair("P-521").jwk(), id="ec"),
+            pytest.param(pair("Ed25519").jwk(), id="okp"),
+            pytest.param(pair("RSA").jwk(x5c=["MII"], x5t="a", unknown={}), id="other-members"),
+        ],
+    )
+    def test_serves(self, jwk: JSONObject) -> None:
+        """A key for signatures serves, whatever else it says about itself."""
+        assert jwk_serves(jwk)
+
+    @pytest.mark.parametrize(
+        "jwk",
+        [
+            pytest.param(pair("RSA").jwk(use="enc"), id="use-enc"),
+            pytest.param(pair("RSA").jwk(use="SIG"), id="use-in-capitals"),
+            pytest.param(pair("RSA").jwk(use=None), id="use-null"),
+            pytest.param(pair("RSA").jwk(key_ops=["encrypt"]), id="key-ops-encrypt"),
+            pytest.param(pair("RSA").jwk(key_ops=["sign"]), id="key-ops-sign"),
+            pytest.param(pair("RSA").jwk(key_ops=[]), id="key-ops-empty"),
+            pytest.param(pair("RSA").jwk(key_ops="verify"), id="key-ops-a-string"),
+            pytest.param(pair("RSA").jwk(use="enc", key_ops=["verify"]), id="use-wins"),
+            pytest.param({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}, id="unknown-kty"),
+            pytest.param({"kty": "rsa"}, id="kty-in-small-letters"),
+            pytest.param({"kty": ["RSA"]}, id="kty-a-list"),
+            pytest.param({}, id="nothing"),
+            pytest.param(pair("P-256").jwk(crv="P-256K"), id="unknown-curve"),
+            pytest.param(pair("P-256").jwk(crv=["P-256"]), id="curve-a-list"),
+            pytest.param({"kty": "EC"}, id="no-curve"),
+            pytest.param(pair("Ed25519").jwk(crv="X25519"), id="x25519"),
+            pytest.param(pair("Ed25519").jwk(crv="Ed448"), id="ed448"),
+        ],
+    )
+    def test_is_passed_over(self, jwk: JSONObject) -> None:
+        """Encryption keys, and key types that are not understood, are ignored (RFC 7517 §5)."""
+        assert not jwk_serves(jwk)
+
+    @pytest.mark.parametrize(
+        "jwk",
+        [
+            pytest.param({"kty": "oct", "k": b64(bytes(64))}, id="oct"),
+            pytest.param({"kty": "oct"}, id="oct-without-k"),
+            *(
+                pytest.param(pair("RSA").jwk(**{member: "AQAB"}), id=f"rsa-with-{member}")
+                for member in ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
+            ),
+            pytest.param(pair("P-256").jwk(d="AQAB"), id="ec-with-d"),
+            pytest.param(pair("Ed25519").jwk(d="AQAB"), id="okp-with-d"),
+        ],
+    )
+    def test_secret_material_is_refused(self, jwk: JSONObject) -> None:
+        """A secret or private key in a JWK Set is a leak, and is said so."""
+        with pytest.raises(ConfigurationError, match="is secret") as refused:
+            jwk_public_key(jwk)
+
+        said = everything_said(refused.value)
+        assert "JWT_SECRET_KEY (secret_key)" in str(refused.value)
+        assert JWKS[0] in str(refused.value)
+        assert not any(str(jwk.get(name, "AQAB")) in said for name in ("d", "k"))
+
+    @pytest.mark.parametrize(
+        "jwk",
+        [
+            pytest.param({"kty": "RSA", "e": "AQAB"}, id="rsa-without-n"),
+            pytest.param({"kty": "RSA", "n": pair("RSA").jwk()["n"]}, id="rsa-without-e"),
+            pytest.param(pair("RSA").jwk(n=17), id="rsa-number-for-text"),
+            pytest.param(pair("RSA").jwk(n=""), id="rsa-empty-n"),
+            pytest.param(pair("RSA").jwk(n="A==="), id="rsa-padding"),
+            pytest.param(pair("RSA").jwk(n="ä"), id="rsa-not-ascii"),
+            pytest.param(pair("RSA").jwk(e="AQ"), id="rsa-exponent-one"),
+            pytest.param(pair("RSA").jwk(e="Ag"), id="rsa-exponent-even"),
+            pytest.param({"kty": "EC", "crv": "P-256", "x": "AA"}, id="ec-without-y"),
+            pytest.param(
+                pair("P-256").jwk(y=pair("P-256", "other").jwk()["y"]), id="ec-off-the-curve"
+            ),
+            pytest.param(pair("P-256").jwk(crv="P-384"), id="ec-other-curve"),
+            pytest.param(
+                pair("P-256").jwk(x=b64(bytes(1)) + pair("P-256").jwk()["x"]),
+                id="ec-coordinate-too-long",
+            ),
+            pytest.param(pair("P-256").jwk(x=b64(bytes(31))), id="ec-coordinate-too-short"),
+            pytest.param(pair("P-256").jwk(kty="RSA"), id="ec-called-rsa"),
+            pytest.param(pair("Ed25519").jwk(x=b64(bytes(31))), id="okp-too-short"),
+            pytest.param({"kty": "OKP", "crv": "Ed25519"}, id="okp-without-x"),
+        ],
+    )
+    def test_malformed(self, jwk: JSONObject) -> None:
+        """Missing and malformed members are refused with one sentence that shows none of them."""
+        with pytest.raises(ConfigurationError, match="missing or malformed members") as refused:
+            jwk_public_key(jwk)
+
+        said = everything_said(refused.value)
+        shown = [text for text in map(str, jwk.values()) if len(text) > 10 and text in said]
+        assert JWKS[0] in str(refused.value)
+        assert shown == []
+
+    @pytest.mark.parametrize("bits", [1024, 2040])
+    def test_weak_rsa_key(self, bits: int) -> None:
+        """An RSA key under 2,048 bits is refused (RFC 7518 §3.3)."""
+        with pytest.raises(ConfigurationError, match=f"{bits} bits and 2048") as refused:
+            jwk_public_key(pair(f"RSA-{bits}").jwk())
+
+        assert JWKS[0] in str(refused.value)

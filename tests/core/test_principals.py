@@ -1,0 +1,248 @@
+"""Who is calling, and with what: the settings' names applied to verified claims."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jwt_deps.claims import ClaimMapping, Claims
+from jwt_deps.errors import ClaimError, Reason
+from jwt_deps.principals import (
+    dependencies_of,
+    scopes_of,
+    session_id_of,
+    session_state_of,
+    state_of,
+    user_id_of,
+)
+from jwt_deps.settings import JWTSettings
+from tests.minting import SECRET
+
+Members = dict[str, Any]
+
+
+def _settings(**values: object) -> JWTSettings:
+    return JWTSettings(secret_key=SECRET, **values)
+
+
+class TestUserId:
+    @pytest.mark.parametrize(
+        ("members", "user_id"),
+        [
+            pytest.param({"sub": "alice"}, "alice", id="string"),
+            pytest.param({"sub": " "}, " ", id="blank-is-a-string"),
+            pytest.param({"sub": 42}, "42", id="integer"),
+            pytest.param({"sub": 0}, "0", id="zero"),
+            pytest.param({"sub": -1}, "-1", id="negative"),
+            pytest.param({"sub": 10**40}, "1" + "0" * 40, id="large"),
+        ],
+    )
+    def test_found(self, members: Members, user_id: str) -> None:
+        """The id is a string; an integer claim becomes one."""
+        assert user_id_of(Claims(members), _settings()) == user_id
+
+    @pytest.mark.parametrize(
+        ("name", "members"),
+        [
+            pytest.param("uid", {"sub": "bob", "uid": "alice"}, id="another-claim"),
+            pytest.param("user.id", {"user": {"id": "alice"}}, id="path"),
+            pytest.param("https://x.example/uid", {"https://x.example/uid": "alice"}, id="url"),
+            pytest.param("user.id", {"user.id": "alice", "user": {"id": "bob"}}, id="name-first"),
+        ],
+    )
+    def test_claim(self, name: str, members: Members) -> None:
+        """The settings name the claim, which may be nested."""
+        assert user_id_of(Claims(members), _settings(user_id_claim=name)) == "alice"
+
+    @pytest.mark.parametrize(
+        ("reason", "members"),
+        [
+            pytest.param(Reason.CLAIM_MISSING, {}, id="absent"),
+            pytest.param(Reason.CLAIM_MISSING, {"sub": None}, id="null"),
+            pytest.param(Reason.CLAIM_MISSING, {"sub": ""}, id="empty"),
+            pytest.param(Reason.CLAIM_INVALID, {"sub": True}, id="true"),
+            pytest.param(Reason.CLAIM_INVALID, {"sub": False}, id="false"),
+            pytest.param(Reason.CLAIM_INVALID, {"sub": 1.0}, id="fraction"),
+            pytest.param(Reason.CLAIM_INVALID, {"sub": ["alice"]}, id="list"),
+            pytest.param(Reason.CLAIM_INVALID, {"sub": []}, id="empty-list"),
+            pytest.param(Reason.CLAIM_INVALID, {"sub": {"id": "alice"}}, id="object"),
+        ],
+    )
+    def test_refused(self, reason: Reason, members: Members) -> None:
+        """A token that names no user, or by something that is no identifier, is refused."""
+        with pytest.raises(ClaimError) as refused:
+            user_id_of(Claims(members), _settings())
+
+        assert (refused.value.reason, refused.value.claim) == (reason, "sub")
+
+    def test_the_error_names_the_claim_of_the_settings(self) -> None:
+        """The error has the configured name, and no value."""
+        with pytest.raises(ClaimError, match=r"its user\.id is not an identifier") as refused:
+            user_id_of(Claims({"user": {"id": ["alice"]}}), _settings(user_id_claim="user.id"))
+
+        assert refused.value.claim == "user.id"
+
+
+class TestSessionId:
+    @pytest.mark.parametrize(
+        ("members", "session_id"),
+        [
+            pytest.param({"session_id": "s1"}, "s1", id="string"),
+            pytest.param({"session_id": 7}, "7", id="integer"),
+            pytest.param({}, None, id="absent"),
+            pytest.param({"session_id": None}, None, id="null"),
+            pytest.param({"session_id": ""}, None, id="empty"),
+        ],
+    )
+    def test_found(self, members: Members, session_id: str | None) -> None:
+        """The id is a string, or `None` where the token names none."""
+        assert session_id_of(Claims(members), _settings()) == session_id
+
+    def test_claim(self) -> None:
+        """The settings name the claim, which may be nested."""
+        claims = Claims({"session": {"id": "s1"}})
+
+        assert session_id_of(claims, _settings(session_id_claim="session.id")) == "s1"
+
+    @pytest.mark.parametrize("value", [True, 1.5, ["s1"], {"id": "s1"}], ids=repr)
+    def test_refused(self, value: object) -> None:
+        """Anything else is refused, never passed on."""
+        with pytest.raises(ClaimError) as refused:
+            session_id_of(Claims({"session_id": value}), _settings())
+
+        assert (refused.value.reason, refused.value.claim) == (Reason.CLAIM_INVALID, "session_id")
+
+
+class TestScopes:
+    @pytest.mark.parametrize(
+        ("value", "scopes"),
+        [
+            pytest.param("read", {"read"}, id="one"),
+            pytest.param("read write", {"read", "write"}, id="two"),
+            pytest.param("  read   write ", {"read", "write"}, id="spaces"),
+            pytest.param("read read", {"read"}, id="twice"),
+            pytest.param("", set(), id="empty"),
+            pytest.param("read,write", {"read,write"}, id="a-comma-divides-nothing"),
+            pytest.param(["read", "write"], {"read", "write"}, id="list"),
+            pytest.param([], set(), id="empty-list"),
+            pytest.param(["a b"], {"a b"}, id="a-space-in-a-list-divides-nothing"),
+            pytest.param(["read", 1], set(), id="mixed-list"),
+            pytest.param([["read"]], set(), id="nested-list"),
+            pytest.param({"read": True}, set(), id="object"),
+            pytest.param(1, set(), id="number"),
+            pytest.param(True, set(), id="true"),
+            pytest.param(None, set(), id="null"),
+        ],
+    )
+    def test_shapes(self, value: object, scopes: set[str]) -> None:
+        """A string divided by spaces, or a list of strings, grants; no other shape does."""
+        assert scopes_of(Claims({"scope": value}), _settings()) == scopes
+
+    def test_absent(self) -> None:
+        """A token without the claim grants nothing."""
+        assert scopes_of(Claims({}), _settings()) == frozenset()
+
+    @pytest.mark.parametrize(
+        ("name", "members"),
+        [
+            pytest.param("scp", {"scp": "read", "scope": "admin"}, id="another-claim"),
+            pytest.param("realm.roles", {"realm": {"roles": ["read"]}}, id="path"),
+            pytest.param("scope", {"scope": "read"}, id="the-registered-one-by-name"),
+            pytest.param(None, {"scope": "read", "scp": "admin"}, id="unset-means-scope"),
+        ],
+    )
+    def test_claim(self, name: str | None, members: Members) -> None:
+        """The settings name the claim; without a name it is the registered `scope`."""
+        assert scopes_of(Claims(members), _settings(scopes_claim=name)) == {"read"}
+
+    def test_an_absent_claim_does_not_fall_back(self) -> None:
+        """Where the settings name another claim, `scope` grants nothing."""
+        assert scopes_of(Claims({"scope": "admin"}), _settings(scopes_claim="scp")) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("select", "parameter"),
+    [
+        pytest.param(dependencies_of, "dependencies_claims", id="dependencies"),
+        pytest.param(session_state_of, "session_state_claims", id="session-state"),
+    ],
+)
+class TestSelections:
+    CLAIMS = Claims({"a": 1, "b": [{"x": 1}], "c": {"d": False}, "n": None, "e": "", "sub": "s"})
+
+    @pytest.mark.parametrize(
+        ("names", "selected"),
+        [
+            pytest.param([], {}, id="none-named"),
+            pytest.param(["a"], {"a": 1}, id="one"),
+            pytest.param(["b", "a"], {"b": [{"x": 1}], "a": 1}, id="several"),
+            pytest.param(["a", "z"], {"a": 1}, id="as-far-as-there"),
+            pytest.param(["n"], {}, id="null-is-nothing"),
+            pytest.param(["e", "c.d"], {"e": "", "c.d": False}, id="empty-and-false-are-something"),
+            pytest.param(["c.d"], {"c.d": False}, id="path-keeps-its-name"),
+        ],
+    )
+    def test_are_those_named(
+        self,
+        select: Callable[[Claims, JWTSettings], ClaimMapping],
+        parameter: str,
+        names: list[str],
+        selected: Members,
+    ) -> None:
+        """The claims that the settings name are selected, as far as the token has them."""
+        assert select(self.CLAIMS, _settings(**{parameter: names})) == selected
+
+    def test_are_read_only(
+        self, select: Callable[[Claims, JWTSettings], ClaimMapping], parameter: str
+    ) -> None:
+        """Changing what came out changes neither the selection nor the claims."""
+        selection = select(self.CLAIMS, _settings(**{parameter: ["b"]}))
+
+        selection["b"].append(2)
+
+        assert (selection["b"], self.CLAIMS["b"]) == ([{"x": 1}], [{"x": 1}])
+
+
+class TestState:
+    """What the middleware put on `request.state`, each only when there is something."""
+
+    SETTINGS = _settings(
+        scopes_claim="scope",
+        dependencies_claims=["tenant", "plan"],
+        session_state_claims=["cart"],
+    )
+
+    def test_everything(self) -> None:
+        """User, session, scopes, dependencies and session state are there under those names."""
+        claims = Claims(
+            {"sub": "alice", "session_id": 7, "scope": "b a", "tenant": "t", "cart": [1]}
+        )
+
+        assert state_of(claims, self.SETTINGS) == {
+            "claims": claims,
+            "authenticated": True,
+            "user_id": "alice",
+            "session_id": "7",
+            "scopes": ["a", "b"],
+            "dependencies": {"tenant": "t"},
+            "session_state": {"cart": [1]},
+        }
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            pytest.param({}, id="nothing-claimed"),
+            pytest.param(dict.fromkeys(["sub", "session_id", "scope", "tenant"]), id="nulls"),
+            pytest.param({"sub": "", "session_id": "", "scope": ""}, id="empty"),
+            pytest.param({"sub": [], "session_id": {}, "scope": 1}, id="of-other-types"),
+        ],
+    )
+    def test_only_when_there_is_something(self, members: Members) -> None:
+        """A good token that names no user leaves a request authenticated, and without a user."""
+        claims = Claims(members)
+
+        assert state_of(claims, self.SETTINGS) == {"claims": claims, "authenticated": True}
+
+    def test_no_scopes_without_a_claim_for_them(self) -> None:
+        """Without `scopes_claim` no scopes are injected."""
+        assert "scopes" not in state_of(Claims({"scope": "read"}), _settings())

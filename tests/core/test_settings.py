@@ -1,0 +1,709 @@
+"""Settings: keyword arguments and `JWT_*`, checked when they are built."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
+from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource, get_settings
+from jwt_deps.verification import verify
+from tests.core.saying import everything_said
+from tests.minting import (
+    OTHER_SECRET,
+    SECRET,
+    claims,
+    clock,
+    mint,
+    pair,
+    signing_key,
+    verification_text,
+)
+
+LEAKY = "leaky-value-that-nobody-may-see"
+BEGINS_LIKE_JSON = f'["{LEAKY}'
+
+Environment = dict[str, str]
+
+
+@pytest.fixture
+def jwks_file(tmp_path: Path) -> Path:
+    """A JWK Set on disk that holds one RSA key, `a`."""
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [pair("RSA").jwk(kid="a")]}))
+    return path
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, variables: Environment) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+VALUES = [
+    # name, default, as keyword, in the environment
+    ("algorithm", "HS256", "HS512", "HS512"),
+    ("token_source", TokenSource.HEADER, TokenSource.BOTH, "both"),
+    ("token_header_key", "Authorization", "X-Token", "X-Token"),
+    ("cookie_name", "access_token", "session", "session"),
+    ("validate", True, False, "false"),
+    ("excluded_route_paths", [], ["/health", "/docs/*"], "/health,/docs/*"),
+    ("scopes_claim", None, "scp", "scp"),
+    ("user_id_claim", "sub", "user.id", "user.id"),
+    ("session_id_claim", "session_id", "sid", "sid"),
+    ("dependencies_claims", [], ["tenant", "plan"], '["tenant", "plan"]'),
+    ("session_state_claims", [], ["cart"], "cart"),
+    ("issuer", None, "https://issuer.example", "https://issuer.example"),
+    ("audience", None, ["api", "admin"], "api, admin"),
+    ("leeway", 10, 300.0, "300"),
+    ("require_exp", True, False, "0"),
+    ("max_token_size", 16384, 4096, "4096"),
+]
+
+
+class TestParameters:
+    @pytest.mark.parametrize(("name", "default"), [(name, value) for name, value, *_ in VALUES])
+    def test_default(self, name: str, default: object) -> None:
+        """With a key and nothing else, every other parameter has the default of the contract."""
+        settings = JWTSettings(secret_key=SECRET)
+
+        assert getattr(settings, name) == default
+
+    @pytest.mark.parametrize(("name", "value"), [(name, value) for name, _, value, _ in VALUES])
+    def test_keyword(self, name: str, value: object) -> None:
+        """Every parameter is a keyword argument under its own name."""
+        settings = JWTSettings(secret_key=SECRET, **{name: value})
+
+        assert getattr(settings, name) == value
+
+    @pytest.mark.parametrize(
+        ("name", "value", "text"), [(name, value, text) for name, _, value, text in VALUES]
+    )
+    def test_environment(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: object, text: str
+    ) -> None:
+        """Every parameter is read from the environment under its own name, after `JWT_`."""
+        _set(monkeypatch, {"JWT_SECRET_KEY": SECRET, f"JWT_{name.upper()}": text})
+
+        settings = JWTSettings()
+
+        assert getattr(settings, name) == value
+
+    def test_there_are_no_others(self) -> None:
+        """The parameters are those of the contract."""
+        names = {name for name, *_ in VALUES} | {"secret_key", "verification_keys", "jwks_file"}
+
+        assert set(JWTSettings.model_fields) == names
+
+    def test_a_keyword_wins_over_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the program says counts more than what the environment says."""
+        _set(monkeypatch, {"JWT_SECRET_KEY": SECRET, "JWT_AUDIENCE": "from-environment"})
+
+        settings = JWTSettings(audience="from-keyword")
+
+        assert settings.audience == "from-keyword"
+
+    def test_each_value_of_token_source(self) -> None:
+        """The sources are `header`, `cookie` and `both`."""
+        assert [source.value for source in TokenSource] == ["header", "cookie", "both"]
+
+
+class TestLists:
+    @pytest.mark.parametrize(
+        "name",
+        ["excluded_route_paths", "dependencies_claims", "session_state_claims"],
+    )
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            pytest.param("a", ["a"], id="one"),
+            pytest.param("a,b", ["a", "b"], id="commas"),
+            pytest.param(" a , b ", ["a", "b"], id="commas-and-spaces"),
+            pytest.param('["a", "b"]', ["a", "b"], id="json"),
+            pytest.param(' ["a,b"]', ["a,b"], id="json-with-a-comma-inside"),
+            pytest.param("[]", [], id="json-empty"),
+            pytest.param("", [], id="empty"),
+        ],
+    )
+    def test_environment(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: list[str]
+    ) -> None:
+        """A list is written as JSON or with commas."""
+        _set(monkeypatch, {"JWT_SECRET_KEY": SECRET, f"JWT_{name.upper()}": text})
+
+        settings = JWTSettings()
+
+        assert getattr(settings, name) == value
+
+    @pytest.mark.parametrize(
+        "name",
+        ["excluded_route_paths", "dependencies_claims", "session_state_claims", "audience"],
+    )
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param(["a"], id="list"),
+            pytest.param(("a",), id="tuple"),
+            pytest.param({"a"}, id="set"),
+            pytest.param(frozenset({"a"}), id="frozenset"),
+        ],
+    )
+    def test_keyword(self, name: str, value: object) -> None:
+        """Any kind of collection will do as a keyword argument."""
+        settings = JWTSettings(secret_key=SECRET, **{name: value})
+
+        assert getattr(settings, name) == ["a"]
+
+    @pytest.mark.parametrize("name", ["issuer", "audience"])
+    @pytest.mark.parametrize(
+        ("value", "several"),
+        [
+            pytest.param(None, (), id="unset"),
+            pytest.param("a", ("a",), id="one"),
+            pytest.param("a,b", ("a", "b"), id="commas"),
+            pytest.param('["a", "b"]', ("a", "b"), id="json"),
+            pytest.param(["a", "b"], ("a", "b"), id="list"),
+        ],
+    )
+    def test_one_or_several(self, name: str, value: object, several: tuple[str, ...]) -> None:
+        """Issuer and audience may be one value or several, and have a plural as a tuple."""
+        settings = JWTSettings(secret_key=SECRET, **{name: value})
+
+        assert getattr(settings, f"{name}s") == several
+
+    @pytest.mark.parametrize(
+        ("value", "several"),
+        [
+            pytest.param("HS256", ("HS256",), id="one"),
+            pytest.param("HS256, HS512", ("HS256", "HS512"), id="commas"),
+            pytest.param('["HS256", "HS512"]', ("HS256", "HS512"), id="json"),
+            pytest.param(["HS512", "HS256"], ("HS512", "HS256"), id="list"),
+        ],
+    )
+    def test_algorithms(self, value: object, several: tuple[str, ...]) -> None:
+        """The algorithm may be one name or several, and has a plural as a tuple."""
+        settings = JWTSettings(secret_key=SECRET, algorithm=value)
+
+        assert settings.algorithms == several
+
+
+class TestKeys:
+    @pytest.mark.parametrize("algorithm", ["HS256", "RS256", "PS256", "ES256", "EdDSA"])
+    def test_secret_key(self, monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
+        """`JWT_SECRET_KEY` is a shared secret or a public key in PEM."""
+        text = verification_text(algorithm)
+        _set(monkeypatch, {"JWT_SECRET_KEY": text, "JWT_ALGORITHM": algorithm})
+        token = mint(claims(), signing_key(algorithm), algorithm)
+
+        verified = verify(token, JWTSettings(), clock=clock)
+
+        assert verified["sub"] == "alice"
+
+    def test_secret_key_of_another_sort(self) -> None:
+        """A `SecretStr` will do as well as a string."""
+        settings = JWTSettings(secret_key=SecretStr(SECRET))
+
+        assert verify(mint(claims()), settings, clock=clock)["sub"] == "alice"
+
+    def test_literal_line_breaks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        r"""A literal `\n` in a PEM from the environment is a line break."""
+        text = pair("RSA").public_pem.replace("\n", r"\n")
+        _set(monkeypatch, {"JWT_SECRET_KEY": text, "JWT_ALGORITHM": "RS256"})
+        token = mint(claims(), pair("RSA"), "RS256")
+
+        assert verify(token, JWTSettings(), clock=clock)["sub"] == "alice"
+
+    @pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])
+    def test_verification_keys_beside_the_secret(
+        self, monkeypatch: pytest.MonkeyPatch, secret: str
+    ) -> None:
+        """While secrets are rotated, tokens signed with the old and the new one are accepted."""
+        variables = {
+            "JWT_SECRET_KEY": SECRET,
+            "JWT_VERIFICATION_KEYS": json.dumps([OTHER_SECRET]),
+        }
+        _set(monkeypatch, variables)
+
+        verified = verify(mint(claims(), secret), JWTSettings(), clock=clock)
+
+        assert verified["sub"] == "alice"
+
+    def test_verification_keys_alone(self) -> None:
+        """`secret_key` may be absent where there are others."""
+        settings = JWTSettings(verification_keys=[SECRET])
+
+        assert verify(mint(claims()), settings, clock=clock)["sub"] == "alice"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param(OTHER_SECRET, id="one"),
+            pytest.param([OTHER_SECRET], id="list"),
+            pytest.param((OTHER_SECRET,), id="tuple"),
+            pytest.param(SecretStr(OTHER_SECRET), id="one-secret-string"),
+            pytest.param([SecretStr(OTHER_SECRET)], id="list-of-secret-strings"),
+        ],
+    )
+    def test_verification_keys_as_keyword(self, value: object) -> None:
+        """One key or any list of keys will do."""
+        settings = JWTSettings(verification_keys=value)
+
+        assert verify(mint(claims(), OTHER_SECRET), settings, clock=clock)["sub"] == "alice"
+
+    def test_a_comma_is_part_of_a_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Keys are never split at commas, as a comma can be part of a secret."""
+        secret = f"{SECRET},{OTHER_SECRET}"
+        monkeypatch.setenv("JWT_VERIFICATION_KEYS", secret)
+        settings = JWTSettings()
+
+        assert verify(mint(claims(), secret), settings, clock=clock)["sub"] == "alice"
+        with pytest.raises(SignatureError):
+            verify(mint(claims(), SECRET), settings, clock=clock)
+
+    def test_jwks_file(self, monkeypatch: pytest.MonkeyPatch, jwks_file: Path) -> None:
+        """`JWT_JWKS_FILE` is a JWK Set on disk."""
+        _set(monkeypatch, {"JWT_JWKS_FILE": str(jwks_file), "JWT_ALGORITHM": "RS256"})
+        token = mint(claims(), pair("RSA"), "RS256", header={"kid": "a"})
+
+        assert verify(token, JWTSettings(), clock=clock)["sub"] == "alice"
+
+    def test_are_built_once(self) -> None:
+        """The keys are built with the settings, and are the same ones whenever asked for."""
+        settings = JWTSettings(secret_key=SECRET)
+
+        assert settings.keys is settings.keys
+
+
+REFUSED: list[Any] = [
+    # keywords beside a good key, the setting that the sentence has to name
+    pytest.param({"algorithm": ""}, "JWT_ALGORITHM (algorithm)", id="algorithm-empty"),
+    pytest.param({"algorithm": []}, "JWT_ALGORITHM (algorithm)", id="algorithm-of-none"),
+    pytest.param({"algorithm": "none"}, "JWT_ALGORITHM (algorithm)", id="algorithm-none"),
+    pytest.param({"algorithm": LEAKY}, "JWT_ALGORITHM (algorithm)", id="algorithm-unknown"),
+    pytest.param({"algorithm": 256}, "JWT_ALGORITHM (algorithm)", id="algorithm-a-number"),
+    pytest.param({"algorithm": "RS256"}, "JWT_ALGORITHM (algorithm)", id="algorithm-misfit"),
+    pytest.param({"algorithm": "HS256,"}, "JWT_ALGORITHM (algorithm)", id="algorithm-comma"),
+    pytest.param({"token_source": LEAKY}, "JWT_TOKEN_SOURCE (token_source)", id="source"),
+    *(
+        pytest.param(
+            {name: value},
+            f"JWT_{name.upper()} ({name})",
+            id=f"{name.replace('_', '-')}-{label}",
+        )
+        for name in ("token_header_key", "cookie_name")
+        for value, label in (
+            ("", "empty"),
+            ("a b", "space"),
+            ("a:b", "colon"),
+            ("a;b", "semicolon"),
+            ("a=b", "equals"),
+            ("a\n", "line-break"),
+            ("ä", "not-ascii"),
+            (5, "number"),
+            (None, "null"),
+        )
+    ),
+    pytest.param({"validate": LEAKY}, "JWT_VALIDATE (validate)", id="validate"),
+    *(
+        pytest.param(
+            {name: value},
+            f"JWT_{name.upper()} ({name})",
+            id=f"{name.replace('_', '-')}-{label}",
+        )
+        for name in ("excluded_route_paths", "dependencies_claims", "session_state_claims")
+        for value, label in (
+            (BEGINS_LIKE_JSON, "json-cut-off"),
+            ([1], "list-of-numbers"),
+            (5, "number"),
+            ({"a": LEAKY}, "dict"),
+        )
+    ),
+    *(
+        pytest.param(
+            {name: value},
+            f"JWT_{name.upper()} ({name})",
+            id=f"{name.replace('_', '-')}-{label}",
+        )
+        for name in ("user_id_claim", "session_id_claim", "scopes_claim")
+        for value, label in (("", "empty"), ("  ", "blank"), (5, "number"), ([LEAKY], "list"))
+    ),
+    *(
+        pytest.param({name: value}, f"JWT_{name.upper()} ({name})", id=f"{name}-{label}")
+        for name in ("issuer", "audience")
+        for value, label in (
+            ("", "empty"),
+            (" ", "blank"),
+            ([], "list-of-none"),
+            ("[]", "json-of-none"),
+            ("a,", "comma"),
+            (["a", ""], "list-with-an-empty-one"),
+            (BEGINS_LIKE_JSON, "json-cut-off"),
+            ("[1]", "json-of-numbers"),
+            (f'[["{LEAKY}"]]', "json-of-lists"),
+            ({"a": LEAKY}, "dict"),
+            ("[" * 100_000, "json-nested-too-deeply"),
+        )
+    ),
+    *(
+        pytest.param(
+            {"verification_keys": value},
+            "JWT_VERIFICATION_KEYS (verification_keys)",
+            id=f"verification-keys-{label}",
+        )
+        for value, label in (
+            (BEGINS_LIKE_JSON, "json-cut-off"),
+            (f'[["{LEAKY}"]]', "json-of-lists"),
+            (f'[{{"k": "{LEAKY}"}}]', "json-of-objects"),
+            ([5], "list-of-numbers"),
+            (5, "number"),
+            ({LEAKY: LEAKY}, "dict"),
+            (LEAKY[:20], "too-short"),
+            ([SECRET, LEAKY[:20]], "one-too-short"),
+        )
+    ),
+    *(
+        pytest.param({"leeway": value}, "JWT_LEEWAY (leeway)", id=f"leeway-{value}")
+        for value in (-1, 300.5, 301, float("nan"), float("inf"), LEAKY, None)
+    ),
+    pytest.param({"require_exp": LEAKY}, "JWT_REQUIRE_EXP (require_exp)", id="require-exp"),
+    *(
+        pytest.param(
+            {"max_token_size": value}, "JWT_MAX_TOKEN_SIZE (max_token_size)", id=f"size-{value}"
+        )
+        for value in (0, -1, 1.5, LEAKY, None)
+    ),
+    pytest.param({"secret_key": 5}, "JWT_SECRET_KEY (secret_key)", id="secret-key-a-number"),
+    pytest.param({"secret_key": [LEAKY]}, "JWT_SECRET_KEY (secret_key)", id="secret-key-a-list"),
+    pytest.param({"secret_key": ""}, "JWT_SECRET_KEY (secret_key)", id="secret-key-empty"),
+    pytest.param({"secret_key": LEAKY[:31]}, "JWT_SECRET_KEY (secret_key)", id="secret-key-short"),
+    pytest.param({"jwks_file": 5}, "JWT_JWKS_FILE (jwks_file)", id="jwks-file-a-number"),
+    pytest.param({"secret": LEAKY}, "secret", id="no-such-setting"),
+]
+
+
+class TestRefused:
+    @pytest.mark.parametrize(("keywords", "setting"), REFUSED)
+    def test_names_the_setting(self, keywords: dict[str, Any], setting: str) -> None:
+        """What cannot work is refused with a sentence that names the setting."""
+        with pytest.raises(ConfigurationError) as refused:
+            JWTSettings(**{"secret_key": SECRET, **keywords})
+
+        assert setting in str(refused.value)
+
+    @pytest.mark.parametrize(
+        "keywords", [pytest.param(case.values[0], id=case.id) for case in REFUSED]
+    )
+    def test_shows_no_value(self, keywords: dict[str, Any]) -> None:
+        """No value shows: not in the message, `repr`, arguments or traceback of the error."""
+        with pytest.raises(ConfigurationError) as refused:
+            JWTSettings(**{"secret_key": SECRET, **keywords})
+
+        said = everything_said(refused.value)
+        assert [value for value in (LEAKY[:20], SECRET[:20]) if value in said] == []
+
+    @pytest.mark.parametrize(
+        ("variables", "setting"),
+        [
+            pytest.param({}, "JWT_SECRET_KEY (secret_key)", id="nothing-set"),
+            pytest.param({"JWT_SECRET_KEY": ""}, "JWT_SECRET_KEY (secret_key)", id="secret-empty"),
+            pytest.param(
+                {"JWT_SECRET_KEY": LEAKY[:31]}, "JWT_SECRET_KEY (secret_key)", id="secret-short"
+            ),
+            pytest.param(
+                {"JWT_VERIFICATION_KEYS": BEGINS_LIKE_JSON},
+                "JWT_VERIFICATION_KEYS (verification_keys)",
+                id="keys-json-cut-off",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": SECRET, "JWT_AUDIENCE": ""},
+                "JWT_AUDIENCE (audience)",
+                id="audience-empty",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": SECRET, "JWT_ISSUER": ""},
+                "JWT_ISSUER (issuer)",
+                id="issuer-empty",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": SECRET, "JWT_ALGORITHM": ""},
+                "JWT_ALGORITHM (algorithm)",
+                id="algorithm-empty",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": SECRET, "JWT_ALGORITHM": LEAKY},
+                "JWT_ALGORITHM (algorithm)",
+                id="algorithm-is-the-secret",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": SECRET, "JWT_SCOPES_CLAIM": ""},
+                "JWT_SCOPES_CLAIM (scopes_claim)",
+                id="scopes-claim-empty",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": SECRET, "JWT_LEEWAY": "3600"},
+                "JWT_LEEWAY (leeway)",
+                id="leeway-too-long",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": SECRET, "JWT_LEEWAY": LEAKY},
+                "JWT_LEEWAY (leeway)",
+                id="leeway-no-number",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": SECRET, "JWT_VALIDATE": ""},
+                "JWT_VALIDATE (validate)",
+                id="validate-empty",
+            ),
+            pytest.param(
+                {"JWT_ALGORITHM": "RS256", "JWT_JWKS_FILE": ""},
+                "JWT_JWKS_FILE (jwks_file)",
+                id="jwks-file-empty",
+            ),
+            pytest.param(
+                {"JWT_SECRET_KEY": LEAKY + "\udcff"},
+                "JWT_SECRET_KEY (secret_key)",
+                id="secret-not-utf-8",
+            ),
+        ],
+    )
+    def test_from_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch, variables: Environment, setting: str
+    ) -> None:
+        """What the environment gets wrong is refused alike, by name and without a value."""
+        _set(monkeypatch, variables)
+
+        with pytest.raises(ConfigurationError) as refused:
+            JWTSettings()
+
+        said = everything_said(refused.value)
+        assert setting in str(refused.value)
+        assert [value for value in (LEAKY[:20], SECRET[:20]) if value in said] == []
+
+    def test_each_mistake_is_named(self) -> None:
+        """Several mistakes make one error that names each of them once."""
+        with pytest.raises(ConfigurationError) as refused:
+            JWTSettings(secret_key=SECRET, leeway=-1, issuer=[1, 2, {}], audience="")
+
+        named = [f"({name}): " for name in ("leeway", "issuer", "audience")]
+        assert [str(refused.value).count(name) for name in named] == [1, 1, 1]
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            pytest.param(None, "cannot be read: No such file", id="absent"),
+            pytest.param("", "is not a JSON object", id="empty"),
+            pytest.param("[]", "is not a JSON object", id="array"),
+            pytest.param('{"keys":[],"keys":[]}', "is not a JSON object", id="member-twice"),
+            pytest.param(f'{{"keys": "{LEAKY}', "is not a JSON object", id="cut-off"),
+            pytest.param("{}", 'has no "keys" array', id="no-keys"),
+            pytest.param('{"keys": []}', "No key in", id="no-key"),
+        ],
+    )
+    def test_jwks_file(self, tmp_path: Path, text: str | None, sentence: str) -> None:
+        """A file that is absent or no JWK Set is refused by the name of the setting."""
+        path = tmp_path / "jwks.json"
+        if text is not None:
+            path.write_text(text)
+
+        with pytest.raises(ConfigurationError, match=sentence) as refused:
+            JWTSettings(jwks_file=path, algorithm="RS256")
+
+        assert "JWT_JWKS_FILE (jwks_file)" in str(refused.value)
+        assert LEAKY not in everything_said(refused.value)
+
+    def test_hmac_with_a_jwk_set(self, jwks_file: Path) -> None:
+        """The default algorithm, HS256, and a JWK Set exclude each other."""
+        with pytest.raises(ConfigurationError, match=r"set JWT_ALGORITHM \(algorithm\)"):
+            JWTSettings(secret_key=SECRET, jwks_file=jwks_file)
+
+    def test_a_source_that_cannot_be_read(self, jwks_file: Path) -> None:
+        """A broken source of pydantic-settings is a configuration error like any other."""
+        with pytest.raises(ConfigurationError, match="The environment cannot be read"):
+            JWTSettings(_secrets_dir=jwks_file)
+
+    @pytest.mark.parametrize(
+        "build",
+        [
+            pytest.param(lambda: JWTSettings.model_validate({"secret_key": LEAKY[:9]}), id="dict"),
+            pytest.param(
+                lambda: JWTSettings.model_validate_json(json.dumps({"secret_key": LEAKY[:9]})),
+                id="json",
+            ),
+        ],
+    )
+    def test_no_way_round(self, build: Callable[[], JWTSettings]) -> None:
+        """Pydantic's other constructors check as much."""
+        with pytest.raises(ConfigurationError, match="9 bytes"):
+            build()
+
+
+class TestShownAndShared:
+    def test_secrets_are_masked(self) -> None:
+        """Neither `repr` nor `str` nor a dump shows a key."""
+        settings = JWTSettings(secret_key=SECRET, verification_keys=[OTHER_SECRET])
+
+        shown = repr(settings) + str(settings) + settings.model_dump_json()
+        assert SECRET not in shown
+        assert OTHER_SECRET not in shown
+
+    @pytest.mark.parametrize("name", ["leeway", "secret_key", "validate"])
+    def test_are_immutable(self, name: str) -> None:
+        """Settings do not change once built."""
+        settings = JWTSettings(secret_key=SECRET)
+
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(settings, name, 1)
+
+    def test_excluded_paths_are_compiled_once(self) -> None:
+        """The patterns of excluded paths are the same object whenever asked for."""
+        settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/health"])
+
+        assert settings.excluded is settings.excluded
+
+    def test_a_list_is_the_settings_own(self) -> None:
+        """Changing the list that was given does not change the settings."""
+        audiences = ["api"]
+        settings = JWTSettings(secret_key=SECRET, audience=audiences)
+
+        audiences.append("other")
+
+        assert settings.audiences == ("api",)
+
+
+class TestModelCopy:
+    def test_changes_what_it_is_told(self) -> None:
+        """A copy differs in the values given and in nothing else."""
+        settings = JWTSettings(secret_key=SECRET, audience="api", leeway=5)
+
+        copy = settings.model_copy(update={"leeway": 6})
+
+        expected = JWTSettings(secret_key=SECRET, audience="api", leeway=6)
+        assert copy.model_dump() == expected.model_dump()
+
+    def test_leaves_the_original(self) -> None:
+        """The original stays as it was."""
+        settings = JWTSettings(secret_key=SECRET)
+
+        settings.model_copy(update={"leeway": 6})
+
+        assert settings.leeway == 10
+
+    def test_without_changes(self) -> None:
+        """A copy without changes is equal."""
+        settings = JWTSettings(secret_key=SECRET, verification_keys=[OTHER_SECRET], issuer="a")
+
+        assert settings.model_copy().model_dump() == settings.model_dump()
+
+    @pytest.mark.parametrize(
+        "update",
+        [
+            pytest.param({"leeway": 3600}, id="leeway"),
+            pytest.param({"secret_key": "short"}, id="secret"),
+            pytest.param({"secret_key": None}, id="no-key"),
+            pytest.param({"algorithm": "RS256"}, id="algorithm"),
+            pytest.param({"audience": ""}, id="audience"),
+            pytest.param({"no_such_setting": 1}, id="no-such-setting"),
+        ],
+    )
+    def test_is_checked(self, update: dict[str, object]) -> None:
+        """A copy is checked like new settings."""
+        settings = JWTSettings(secret_key=SECRET)
+
+        with pytest.raises(ConfigurationError):
+            settings.model_copy(update=update)
+
+    def test_has_its_own_keys(self) -> None:
+        """A copy with another secret accepts that secret's tokens, and the old one's no more."""
+        copy = JWTSettings(secret_key=SECRET).model_copy(update={"secret_key": OTHER_SECRET})
+
+        assert verify(mint(claims(), OTHER_SECRET), copy, clock=clock)["sub"] == "alice"
+        with pytest.raises(SignatureError):
+            verify(mint(claims(), SECRET), copy, clock=clock)
+
+    def test_reads_no_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the environment says meanwhile does not enter a copy."""
+        settings = JWTSettings(secret_key=SECRET)
+        _set(monkeypatch, {"JWT_AUDIENCE": "late", "JWT_LEEWAY": "99"})
+
+        assert settings.model_copy().model_dump() == settings.model_dump()
+
+
+class TestValidateFalse:
+    def test_warns(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Settings that refuse nobody say so in the log, once."""
+        JWTSettings(secret_key=SECRET, validate=False)
+
+        logged = [(record.name, record.levelno) for record in caplog.records]
+        assert logged == [("jwt_deps", logging.WARNING)]
+        assert "JWT_VALIDATE" in caplog.text
+
+    def test_true_is_silent(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Settings that validate have nothing to say."""
+        JWTSettings(secret_key=SECRET)
+
+        assert caplog.records == []
+
+    def test_needs_a_key_all_the_same(self) -> None:
+        """Without a key no token could be believed, so none at all is a mistake here too."""
+        with pytest.raises(ConfigurationError, match="no key"):
+            JWTSettings(validate=False)
+
+
+class TestKeylessSettings:
+    def test_need_no_key(self) -> None:
+        """An application that replaced the check of tokens needs no key."""
+        assert KeylessSettings(cookie_name="session").cookie_name == "session"
+
+    @pytest.mark.parametrize("token", [mint(claims()), mint(claims(), b"")])
+    def test_accept_no_token(self, token: str) -> None:
+        """Without a key no token is good, whatever signed it."""
+        with pytest.raises(InvalidTokenError):
+            verify(token, KeylessSettings(), clock=clock)
+
+    def test_use_no_key(self) -> None:
+        """A key that is configured all the same is not used."""
+        with pytest.raises(InvalidTokenError):
+            verify(mint(claims()), KeylessSettings(secret_key=SecretStr(SECRET)), clock=clock)
+
+    def test_are_checked_in_all_else(self) -> None:
+        """Everything but the key is checked as ever."""
+        with pytest.raises(ConfigurationError, match="leeway"):
+            KeylessSettings(leeway=301)
+
+
+class TestGetSettings:
+    @pytest.fixture(autouse=True)
+    def _forget(self) -> Iterator[None]:
+        get_settings.cache_clear()
+        yield
+        get_settings.cache_clear()
+
+    def test_reads_the_environment_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The environment is read at the first call and never again."""
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+        first = get_settings()
+        monkeypatch.setenv("JWT_LEEWAY", "99")
+
+        assert get_settings() is first
+
+    def test_can_be_told_to_read_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`cache_clear` makes the next call read again."""
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+        get_settings()
+        monkeypatch.setenv("JWT_LEEWAY", "99")
+
+        get_settings.cache_clear()
+
+        assert get_settings().leeway == 99
+
+    def test_remembers_no_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A mistake in the environment is not remembered once it is put right."""
+        with pytest.raises(ConfigurationError):
+            get_settings()
+
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+
+        assert get_settings().secret_key == SecretStr(SECRET)

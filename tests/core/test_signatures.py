@@ -1,0 +1,156 @@
+"""Signatures: every algorithm of RFC 7518 and RFC 8037 that can be configured, and no other."""
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from jose.backends.cryptography_backend import (
+    CryptographyECKey,
+    CryptographyHMACKey,
+    CryptographyRSAKey,
+)
+
+from jwt_deps import signatures
+from jwt_deps.signatures import PublicKey, algorithms_of, signature_key
+from tests.minting import ALGORITHMS, SECRET, Key, KeyPair, pair, sign, signing_key
+
+MESSAGE = b"eyJhbGciOiJIUzI1NiJ9.e30"
+
+
+def _material(key: Key) -> PublicKey | bytes:
+    return key.private.public_key() if isinstance(key, KeyPair) else SECRET.encode()
+
+
+def test_algorithms_are_those_of_the_rfcs() -> None:
+    """HS, RS, PS and ES with three hashes each, and Ed25519 under both of its names."""
+    assert frozenset(ALGORITHMS) == signatures.ALGORITHMS
+
+
+@pytest.mark.parametrize("name", ["none", "None", "", "ES256K", "ES521", "RSA1_5", "A256GCM"])
+def test_other_algorithms_do_not_exist(name: str) -> None:
+    """`none`, encryption algorithms and curves outside RFC 7518 are not among them."""
+    assert name not in signatures.ALGORITHMS
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+class TestSignatureKey:
+    def test_accepts_its_own_signature(self, algorithm: str) -> None:
+        """A signature made by `cryptography` with the same key and algorithm verifies."""
+        key = signing_key(algorithm)
+
+        verified = signature_key(_material(key), algorithm).verify(
+            MESSAGE, sign(MESSAGE, key, algorithm)
+        )
+
+        assert verified is True
+
+    def test_refuses_another_message(self, algorithm: str) -> None:
+        """The signature of another message does not verify."""
+        key = signing_key(algorithm)
+
+        verified = signature_key(_material(key), algorithm).verify(
+            MESSAGE + b"0", sign(MESSAGE, key, algorithm)
+        )
+
+        assert verified is False
+
+    def test_refuses_another_key(self, algorithm: str) -> None:
+        """The signature of another key of the same kind does not verify."""
+        forged = sign(MESSAGE, signing_key(algorithm, "other"), algorithm)
+
+        verified = signature_key(_material(signing_key(algorithm)), algorithm).verify(
+            MESSAGE, forged
+        )
+
+        assert verified is False
+
+    @pytest.mark.parametrize("length", [0, 1, 32, 63, 64, 65, 96, 132, 256, 257, 10_000])
+    def test_refuses_signatures_of_any_length(self, algorithm: str, length: int) -> None:
+        """A signature of the wrong length, or of zeros, does not verify and does not raise."""
+        key = signature_key(_material(signing_key(algorithm)), algorithm)
+
+        verified = key.verify(MESSAGE, bytes(length))
+
+        assert verified is False
+
+
+@pytest.mark.parametrize(
+    ("signed_with", "checked_with"),
+    [
+        (signed, checked)
+        for family in (
+            ("HS256", "HS384", "HS512"),
+            ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+        )
+        for signed in family
+        for checked in family
+        if signed != checked
+    ],
+)
+def test_algorithms_of_one_key_are_not_mixed(signed_with: str, checked_with: str) -> None:
+    """With the same key, the signature of one algorithm does not verify under another."""
+    key = signing_key(signed_with)
+
+    verified = signature_key(_material(key), checked_with).verify(
+        MESSAGE, sign(MESSAGE, key, signed_with)
+    )
+
+    assert verified is False
+
+
+@pytest.mark.parametrize("salt_length", [0, 20, 31, 33, 222])
+def test_pss_salt_is_as_long_as_the_hash(salt_length: int) -> None:
+    """RSASSA-PSS with a salt of another length does not verify (RFC 7518 §3.5)."""
+    private = pair("RSA").private
+    assert isinstance(private, rsa.RSAPrivateKey)
+    salted = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length)
+
+    verified = signature_key(private.public_key(), "PS256").verify(
+        MESSAGE, private.sign(MESSAGE, salted, hashes.SHA256())
+    )
+
+    assert verified is False
+
+
+def test_ecdsa_signature_is_not_der() -> None:
+    """An ECDSA signature in the DER form of X.509 does not verify (RFC 7518 §3.4)."""
+    private = pair("P-256").private
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+
+    verified = signature_key(private.public_key(), "ES256").verify(
+        MESSAGE, private.sign(MESSAGE, ec.ECDSA(hashes.SHA256()))
+    )
+
+    assert verified is False
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "backend"),
+    [
+        pytest.param("HS256", CryptographyHMACKey, id="HS256"),
+        pytest.param("RS256", CryptographyRSAKey, id="RS256"),
+        pytest.param("ES256", CryptographyECKey, id="ES256"),
+    ],
+)
+def test_keys_of_python_jose_are_those_of_cryptography(algorithm: str, backend: type) -> None:
+    """python-jose's slower backends, which are not constant-time, are never used."""
+    key = signature_key(_material(signing_key(algorithm)), algorithm)
+
+    assert type(key) is backend
+
+
+@pytest.mark.parametrize(
+    ("kind", "algorithms"),
+    [
+        pytest.param("RSA", ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), id="RSA"),
+        pytest.param("P-256", ("ES256",), id="P-256"),
+        pytest.param("P-384", ("ES384",), id="P-384"),
+        pytest.param("P-521", ("ES512",), id="P-521"),
+        pytest.param("secp256k1", (), id="a-curve-that-JWS-does-not-know"),
+        pytest.param("Ed25519", ("EdDSA", "Ed25519"), id="Ed25519"),
+    ],
+)
+def test_a_key_knows_its_algorithms(kind: str, algorithms: tuple[str, ...]) -> None:
+    """Each curve means one ECDSA algorithm; RSA serves RS and PS; Ed25519 has two names."""
+    found = algorithms_of(pair(kind).private.public_key())
+
+    assert found == algorithms

@@ -1,0 +1,179 @@
+"""C2SP/wycheproof: all vectors for JSON Web Signature and JSON Web Key, through our own check.
+
+Each row is one vector and its id is the vector's own. What the file and this package see
+differently is listed with the reason; everything else has to agree.
+"""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from jwt_deps.keys import KeySet
+from jwt_deps.signatures import HMAC_ALGORITHMS
+from tests.minting import JSONObject, unb64
+from tests.vectors.thirdparty import ACCEPTED, CONFIGURATION, load, outcome, secret_key_set
+
+SIGNATURES = load("wycheproof/json_web_signature_test.json")
+KEYS = load("wycheproof/json_web_key_test.json")
+
+NO_CLAIMS = "an empty payload is no set of claims, so three parts with something in each are read"
+PS384_KEY_MARKED_PS256 = "the key is marked PS256 and the token is signed with PS384"
+ES521_IS_NONE = "the key is marked ES521, an algorithm that does not exist (RFC 7518 §3.4: ES512)"
+FOREIGN_CHARACTER = "`?` is outside the base64url alphabet, and nothing foreign is passed over"
+SAME_AS_357 = "the text is that of vector 357 to the letter, which the file calls valid"
+
+#: The vectors of json_web_signature_test.json that come out differently, and why.
+DEVIATIONS = {
+    259: NO_CLAIMS,
+    264: NO_CLAIMS,
+    268: NO_CLAIMS,
+    272: NO_CLAIMS,
+    320: NO_CLAIMS,
+    325: NO_CLAIMS,
+    346: PS384_KEY_MARKED_PS256,
+    347: ES521_IS_NONE,
+    350: PS384_KEY_MARKED_PS256,
+    351: ES521_IS_NONE,
+    367: SAME_AS_357,
+    370: SAME_AS_357,
+    372: FOREIGN_CHARACTER,
+    373: FOREIGN_CHARACTER,
+}
+
+SECRET_IN_A_SET = "a JWK Set holds public keys; the same secret as text is accepted, see below"
+NO_ROCA_CHECK = "keys of Infineon's library (CVE-2017-15361) are not recognised"
+
+#: The same for json_web_key_test.json.
+KEY_DEVIATIONS = {
+    2: SECRET_IN_A_SET,
+    7: NO_ROCA_CHECK,
+    13: SECRET_IN_A_SET,
+    14: SECRET_IN_A_SET,
+    15: SECRET_IN_A_SET,
+}
+
+
+def _text(vector: JSONObject) -> str:
+    jws = vector["jws"]
+    return jws if isinstance(jws, str) else json.dumps(jws)
+
+
+def _vectors(file: JSONObject) -> list[Any]:
+    return [
+        pytest.param(group, vector, id=f"{vector['tcId']}-{group['comment']}-{vector['comment']}")
+        for group in file["testGroups"]
+        for vector in group["tests"]
+    ]
+
+
+def _configure(group: JSONObject) -> KeySet:
+    """Configure the group's key, for the algorithm that it is marked with."""
+    jwk = group.get("public") or group["private"]
+    if jwk["kty"] == "oct":
+        return secret_key_set(unb64(jwk["k"]), algorithm=jwk["alg"])
+    algorithm = jwk.get("alg") or {"RSA": "RS256", "EC": "ES256"}[jwk["kty"]]
+    return KeySet.build([algorithm], jwks={"keys": [jwk]})
+
+
+def _agrees(vector: JSONObject, found: str) -> bool:
+    valid: bool = vector["result"] == "valid"
+    return (found == ACCEPTED) == valid
+
+
+class TestSignatures:
+    @pytest.mark.parametrize(("group", "vector"), _vectors(SIGNATURES))
+    def test_vector(self, group: JSONObject, vector: JSONObject) -> None:
+        """A valid token verifies under the group's key and an invalid one is refused."""
+        found = outcome(_text(vector), partial(_configure, group))
+
+        assert _agrees(vector, found) == (vector["tcId"] not in DEVIATIONS)
+
+    def test_counts(self, record_property: Callable[[str, object], None]) -> None:
+        """Of the 401 vectors, 387 agree; the others are those listed."""
+        vectors = [
+            (group, vector) for group in SIGNATURES["testGroups"] for vector in group["tests"]
+        ]
+
+        agreed = [
+            vector["tcId"]
+            for group, vector in vectors
+            if _agrees(vector, outcome(_text(vector), partial(_configure, group)))
+        ]
+
+        record_property("wycheproof_jws", f"{len(agreed)} of {len(vectors)} agree")
+        assert (len(vectors), len(agreed), len(DEVIATIONS)) == (401, 387, 14)
+
+    def test_two_invalid_vectors_are_a_valid_one(self) -> None:
+        """Vectors 367 and 370 are invalid in name only: nobody can tell them from 357."""
+        texts = {
+            vector["tcId"]: vector["jws"]
+            for group in SIGNATURES["testGroups"]
+            for vector in group["tests"]
+        }
+
+        assert texts[367] == texts[370] == texts[357]
+
+    @pytest.mark.parametrize("number", [346, 347, 350, 351])
+    def test_with_the_key_marked_right(self, number: int) -> None:
+        """The tokens of mismarked keys verify once the key says what it was used for."""
+        group, vector = next(
+            (group, vector)
+            for group in SIGNATURES["testGroups"]
+            for vector in group["tests"]
+            if vector["tcId"] == number
+        )
+        algorithm = json.loads(unb64(vector["jws"].partition(".")[0]))["alg"]
+        jwk = {**group["public"], "alg": algorithm}
+
+        found = outcome(vector["jws"], lambda: KeySet.build([algorithm], jwks={"keys": [jwk]}))
+
+        assert found == ACCEPTED
+
+
+def _secrets() -> list[Any]:
+    """Return the vectors whose keys are nothing but secrets for HS*."""
+    return [
+        pytest.param(group, vector, id=case.id)
+        for case in _vectors(KEYS)
+        for group, vector in [case.values]
+        if all(key.get("alg") in HMAC_ALGORITHMS for key in group["private"]["keys"])
+        and "DuplicateKid" not in vector["flags"]
+    ]
+
+
+class TestKeys:
+    @pytest.mark.parametrize(("group", "vector"), _vectors(KEYS))
+    def test_vector(self, group: JSONObject, vector: JSONObject) -> None:
+        """A bad JWK Set is refused when configured, or checks no token with its bad key."""
+        jwks = group.get("public") or group["private"]
+        algorithm = json.loads(unb64(vector["jws"].partition(".")[0]))["alg"]
+
+        found = outcome(_text(vector), lambda: KeySet.build([algorithm], jwks=jwks))
+
+        assert _agrees(vector, found) == (vector["tcId"] not in KEY_DEVIATIONS)
+
+    @pytest.mark.parametrize(("group", "vector"), _secrets())
+    def test_secrets_as_text(self, group: JSONObject, vector: JSONObject) -> None:
+        """The secrets of the file behave as it says, given where secrets belong."""
+        keys = group["private"]["keys"]
+        configure = partial(
+            secret_key_set,
+            *(unb64(key["k"]) for key in keys),
+            algorithm=keys[0]["alg"],
+        )
+
+        assert _agrees(vector, outcome(_text(vector), configure))
+
+    def test_secrets_never_come_in_a_set(self) -> None:
+        """Every JWK Set of the file that has a secret in it is refused when configured."""
+        found = {
+            outcome("a.b.c", partial(KeySet.build, [algorithm], jwks=group["private"]))
+            for group in KEYS["testGroups"]
+            for algorithm in ("HS256", "RS256")
+            if any(key["kty"] == "oct" for key in group["private"]["keys"])
+        }
+
+        assert found == {CONFIGURATION}

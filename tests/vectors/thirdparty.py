@@ -1,0 +1,71 @@
+"""Where are the vectors of others, and which keys do they come with?
+
+They lie outside the project (`../shared/vectors`, see its README for origin and licence), so the
+tests that read them are skipped where that folder is absent.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jwt_deps.errors import ConfigurationError, InvalidTokenError
+from jwt_deps.key_material import require_strong_secret
+from jwt_deps.keys import KeySet, VerificationKey
+from jwt_deps.signatures import signature_key
+from jwt_deps.verification import check_signature, parse
+
+FOLDER = Path(__file__).parents[3] / "shared" / "vectors"
+
+ACCEPTED = "accepted"
+CONFIGURATION = "refused when configured"
+
+
+def load(name: str) -> Any:
+    """Read one file of vectors, or skip the module that asks for it."""
+    path = FOLDER / name
+    if not path.is_file():
+        pytest.skip(f"third-party vectors are not there: {path}", allow_module_level=True)
+    return json.loads(path.read_text())
+
+
+def secret_key_set(*secrets: bytes, algorithm: str) -> KeySet:
+    """Configure shared secrets that are any bytes.
+
+    The settings take secrets as text. These are put where `KeySet.build` puts those, behind the
+    same check.
+
+    Raises:
+        ConfigurationError: a secret is too short.
+    """
+    for secret in secrets:
+        require_strong_secret(secret, algorithm)
+    keys = tuple(
+        VerificationKey(algorithm=algorithm, key=signature_key(secret, algorithm))
+        for secret in secrets
+    )
+    return KeySet(
+        algorithms=frozenset({algorithm}),
+        static={algorithm: keys},
+        named={},
+        kids=frozenset(),
+        in_set={},
+    )
+
+
+def outcome(jws: str, configure: Callable[[], KeySet]) -> str:
+    """Return `ACCEPTED`, `CONFIGURATION`, or the reason for which the token is refused.
+
+    The payloads of vectors are rarely claims, so this stops where the signature is checked.
+    """
+    try:
+        keys = configure()
+    except ConfigurationError:
+        return CONFIGURATION
+    try:
+        check_signature(parse(jws, keys), keys)
+    except InvalidTokenError as error:
+        return error.reason
+    return ACCEPTED
