@@ -1,5 +1,6 @@
 """Where is the token, and may it be used from there? Headers in, one encoded token out."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ SUBPROTOCOL = "bearer"
 # Methods that change nothing (RFC 9110 §9.2.1); every other one is one that a foreign page
 # must not be able to send with the user's cookie.
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_SCHEME = re.compile(r"([^ \t]*)(.*)", re.DOTALL)
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
@@ -95,13 +97,14 @@ def _from_headers(head: RequestHead, name: str) -> tuple[str | None, bool]:
 
 
 def _bearer(value: str) -> str | None:
-    words = [part.replace("\t", " ").strip(" ").partition(" ") for part in value.split(",")]
-    bearers = [rest for scheme, _, rest in words if scheme.lower() == "bearer"]
+    parts = [_SCHEME.match(part.strip(" \t")) for part in value.split(",")]
+    bearers = [part for part in parts if part is not None and part[1].lower() == "bearer"]
     if not bearers:
         return None  # another scheme's credentials are not ours to judge
-    if len(words) > 1:
+    if len(parts) > 1:
         raise _repeated("one header carries several credentials")
-    token = bearers[0].strip(" ")
+    # RFC 9110 §11.4: 1*SP. A tab stays with the token, and makes it one that is refused.
+    token = bearers[0][2].strip(" ")
     if not token:
         raise _empty()
     return token

@@ -156,7 +156,8 @@ class TestParseObject:
     def test_reads_down_to_the_limit(self, opening: str, closing: str) -> None:
         """Nesting is read down to `MAX_DEPTH`."""
         levels = MAX_DEPTH - 1
-        text = '{"a":' + opening * levels + "1" + closing * levels + "}"
+        deep = opening * levels + "1" + closing * levels
+        text = f'{{"a":{deep},"b":{deep},"c":[]}}'
 
         parsed = parse_object(text.encode())
 
@@ -176,6 +177,18 @@ class TestParseObject:
 
         with pytest.raises(ValueError, match="nested too deeply"):
             parse_object(text.encode())
+
+    @pytest.mark.parametrize("before", [0, 1, MAX_DEPTH - 1])
+    def test_refuses_deeper_nesting_further_on(self, before: int) -> None:
+        """One level too many is refused behind other members, however deep those are."""
+        members = ["[" * levels + "1" + "]" * levels for levels in (before, MAX_DEPTH)]
+
+        with pytest.raises(ValueError, match="nested too deeply"):
+            parse_object(f'{{"a":{members[0]},"b":{members[1]}}}'.encode())
+
+    def test_limit(self) -> None:
+        """The limit is far above what issuers write and far below Python's own."""
+        assert MAX_DEPTH == 32
 
     @pytest.mark.parametrize(
         "value",
