@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from fastapi import FastAPI, Request, WebSocket
+from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute, APIRouter, APIWebSocketRoute
 from fastapi.security import SecurityScopes
@@ -121,7 +122,7 @@ async def _admit(guard: JWTGuard, connection: HTTPConnection, match: Match) -> N
     """Ask what FastAPI would have asked: the guard, and this package's dependencies beside it."""
     await guard.admit(connection, match)
     for depends in match.dependencies:
-        scopes = list(getattr(depends, "scopes", None) or ())
+        scopes = list(depends.scopes or ()) if isinstance(depends, Security) else []
         call = depends.dependency
         if isinstance(call, RouteGuard):
             if scopes:
