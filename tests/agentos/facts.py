@@ -17,10 +17,15 @@ from fastapi.routing import iter_route_contexts
 def application(module: str) -> dict[str, Any]:
     """Return the routes, each a path and its methods, and the names of the middleware."""
     app = importlib.import_module(module).app
+    served = [
+        # Up to FastAPI 0.142 the walker stops short of routes that are not FastAPI's APIRoute.
+        getattr(route, "starlette_route", None) or route
+        for route in iter_route_contexts(app.routes)
+    ]
     return {
         "routes": [
-            (route.path, sorted(route.methods or ["WEBSOCKET"]))
-            for route in iter_route_contexts(app.routes)
+            (route.path, sorted(getattr(route, "methods", None) or ["WEBSOCKET"]))
+            for route in served
         ],
         "middleware": [entry.cls.__name__ for entry in app.user_middleware],
     }
