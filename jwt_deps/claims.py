@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from inspect import Parameter, Signature
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Self
 
 from pydantic_core import SchemaSerializer, core_schema
 
@@ -40,6 +40,13 @@ class ClaimMapping(Mapping[str, Any]):
 
     def __init__(self, members: Mapping[str, Any], /) -> None:
         self._members = {name: _copy(value) for name, value in members.items()}
+
+    @classmethod
+    def of(cls, members: dict[str, Any]) -> Self:
+        """Make one of a dict that nobody else has, without copying it."""
+        made = cls.__new__(cls)
+        made._members = members  # noqa: SLF001 - its own
+        return made
 
     def __getitem__(self, name: str) -> Any:
         return _copy(self._members[name])

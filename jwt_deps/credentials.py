@@ -241,7 +241,7 @@ async def _prove(connection: HTTPConnection, settings: JWTSettings) -> tuple[str
         claims: Mapping[str, Any] = await _once(connection, get_claims)
         return None, claims if isinstance(claims, Claims) else Claims(claims)
     token = await token_of(connection, settings)
-    return token, Claims(verify(token, settings))
+    return token, Claims.of(verify(token, settings))
 
 
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:

@@ -77,7 +77,7 @@ def is_public(text: str) -> bool:
     A JWK, a JWK Set, or base64 of a public key, as some consoles show it: as a shared secret,
     whoever reads it could sign (RFC 8725 §2.1).
     """
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         document = json.loads(text)
         return isinstance(document, dict) and not {"kty", "keys"}.isdisjoint(document)
     with suppress(ValueError, UnsupportedAlgorithm):

@@ -79,18 +79,18 @@ def session_state_of(claims: Claims, settings: JWTSettings) -> ClaimMapping:
 
 def state_of(claims: Claims, settings: JWTSettings) -> dict[str, Any]:
     """What the AgentOS middleware puts on `request.state`, each only when there is something."""
-    found = {
-        "user_id": _or_nothing(user_id_of, claims, settings),
-        "session_id": _or_nothing(session_id_of, claims, settings),
-        "scopes": sorted(scopes_of(claims, settings)) if settings.scopes_claim else None,
-        "dependencies": dict(dependencies_of(claims, settings)),
-        "session_state": dict(session_state_of(claims, settings)),
-    }
-    return {
-        "claims": claims,
-        "authenticated": True,
-        **{name: value for name, value in found.items() if value},
-    }
+    state: dict[str, Any] = {"claims": claims, "authenticated": True}
+    if user_id := _or_nothing(user_id_of, claims, settings):
+        state["user_id"] = user_id
+    if session_id := _or_nothing(session_id_of, claims, settings):
+        state["session_id"] = session_id
+    if settings.scopes_claim and (scopes := scopes_of(claims, settings)):
+        state["scopes"] = sorted(scopes)
+    if settings.dependencies_claims and (dependencies := dependencies_of(claims, settings)):
+        state["dependencies"] = dict(dependencies)
+    if settings.session_state_claims and (session := session_state_of(claims, settings)):
+        state["session_state"] = dict(session)
+    return state
 
 
 def _or_nothing(

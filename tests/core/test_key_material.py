@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed448, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa, x25519
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.key_material import (
@@ -15,7 +15,7 @@ from jwt_deps.key_material import (
     require_strong_secret,
 )
 from tests.core.saying import everything_said
-from tests.minting import KINDS, JSONObject, b64, pair
+from tests.minting import KINDS, JSONObject, KeyPair, b64, pair, unb64
 
 CERTIFICATE = (
     "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUdGVzdA==\n-----END CERTIFICATE-----\n"
@@ -145,7 +145,37 @@ class TestSecret:
         assert all(setting in str(refused.value) for setting in STATIC)
 
 
+def _with_a_zero_ahead() -> JSONObject:
+    """Return a P-256 key whose `x` begins with a zero byte."""
+    pairs = (KeyPair(ec.derive_private_key(number, ec.SECP256R1())) for number in range(1, 10_000))
+    return next(jwk for jwk in (each.jwk() for each in pairs) if unb64(jwk["x"])[0] == 0)
+
+
 class TestJWK:
+    def test_coordinate_with_a_zero_ahead(self) -> None:
+        """A coordinate keeps its leading zeros (RFC 7518 §6.2.1.2)."""
+        jwk = _with_a_zero_ahead()
+
+        key = jwk_public_key(jwk)
+
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        assert key.public_numbers().x == int.from_bytes(unb64(jwk["x"]), "big")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda octets: octets[1:], id="zero-left-out"),
+            pytest.param(lambda octets: b"\x00" + octets, id="zero-too-many"),
+        ],
+    )
+    def test_coordinate_of_another_length(self, change: Callable[[bytes], bytes]) -> None:
+        """The same number in fewer bytes, or in more, is a second spelling and refused."""
+        jwk = _with_a_zero_ahead()
+        respelled = {**jwk, "x": b64(change(unb64(jwk["x"])))}
+
+        with pytest.raises(ConfigurationError, match="missing or malformed members"):
+            jwk_public_key(respelled)
+
     @pytest.mark.parametrize("kind", sorted(set(KINDS.values())))
     def test_public_key(self, kind: str) -> None:
         """A JWK becomes the key that it describes, for each kind of key."""

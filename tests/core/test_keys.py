@@ -86,6 +86,33 @@ class TestStaticKeys:
         for algorithm in ("RS256", "ES256"):
             check_signature(parse(mint(claims(), signing_key(algorithm), algorithm), keys), keys)
 
+    def test_all_algorithms_at_once(self) -> None:
+        """Every algorithm may be allowed at once, given a key for each."""
+        texts = {verification_text(algorithm) for algorithm in ALGORITHMS}
+
+        keys = KeySet.build(ALGORITHMS, sorted(texts))
+
+        assert [len(keys.choose(algorithm, None)) for algorithm in ALGORITHMS] == [1] * 14
+
+    @pytest.mark.parametrize(
+        "secret",
+        [
+            pytest.param("[" * 100_000, id="deep-json"),
+            pytest.param("9" * 5_000, id="number"),
+            pytest.param('"' + SECRET + '"', id="json-string"),
+            pytest.param('{"secret": "' + SECRET + '"}', id="json-object"),
+            pytest.param("ä€😀" * 16, id="not-ascii"),
+            pytest.param("\x00" * 64, id="nul"),
+            pytest.param(" " + SECRET + "\n", id="white-space"),
+            pytest.param("begin public key " * 4, id="words"),
+        ],
+    )
+    def test_a_secret_is_any_text(self, secret: str) -> None:
+        """A long text that is no key of another kind is a secret, taken as it stands."""
+        keys = KeySet.build(["HS256"], [secret])
+
+        check_signature(parse(mint(claims(), secret), keys), keys)
+
     def test_an_algorithm_named_twice_counts_once(self) -> None:
         """Naming an algorithm twice changes nothing."""
         keys = KeySet.build(["HS256", "HS256"], [SECRET])
@@ -148,6 +175,17 @@ class TestJWKSet:
             jwks=_jwks(pair("RSA").jwk(kid="a"), pair("RSA", "other").jwk(kid="b")),
         )
 
+        with pytest.raises(UnknownKeyError):
+            keys.choose("RS256", None)
+
+    def test_two_keys_without_kid(self) -> None:
+        """Two keys without `kid` are no contradiction, and no token can tell which one it means."""
+        keys = KeySet.build(
+            ["RS256", "ES256"],
+            jwks=_jwks(pair("RSA").jwk(), pair("RSA", "other").jwk(), pair("P-256").jwk()),
+        )
+
+        assert _names(keys.choose("ES256", None)) == [(None, "ES256")]
         with pytest.raises(UnknownKeyError):
             keys.choose("RS256", None)
 

@@ -106,6 +106,15 @@ class TestParameters:
 
         assert settings.audience == "from-keyword"
 
+    @pytest.mark.parametrize(
+        ("name", "value"), [("leeway", 0), ("leeway", 300), ("max_token_size", 1)]
+    )
+    def test_bounds(self, name: str, value: float) -> None:
+        """The smallest and the largest value are allowed."""
+        settings = JWTSettings(secret_key=SECRET, **{name: value})
+
+        assert getattr(settings, name) == value
+
     def test_each_value_of_token_source(self) -> None:
         """The sources are `header`, `cookie` and `both`."""
         assert [source.value for source in TokenSource] == ["header", "cookie", "both"]

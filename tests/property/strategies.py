@@ -194,6 +194,8 @@ junk_settings: SearchStrategy[dict[str, Any]] = st.builds(
     st.dictionaries(_names, _junk, max_size=3),
 )
 
+key_texts = st.text(min_size=32) | _texts_of_keys | json_objects.map(json.dumps) | texts
+
 _jwks = st.sampled_from([pair(kind).jwk(kid="a") for kind in ("RSA", "P-256", "P-521", "Ed25519")])
 _jwk_junk: SearchStrategy[dict[str, Any]] = st.dictionaries(
     st.sampled_from(["kty", "crv", "kid", "alg", "use", "key_ops", "n", "e", "x", "y", "d", "k"]),

@@ -25,6 +25,7 @@ from jwt_deps.tokens import RequestHead, find_token
 from jwt_deps.verification import unverified_expiry, verify
 from tests.core.saying import everything_said
 from tests.minting import (
+    ALGORITHMS,
     NOW,
     SECRET,
     claims,
@@ -41,6 +42,7 @@ from tests.property.strategies import (
     json_objects,
     junk_settings,
     jwk_sets,
+    key_texts,
     methods,
     payload_bytes,
     plain_objects,
@@ -365,6 +367,17 @@ class TestConfiguration:
 
         assert settings.keys.algorithms == set(settings.algorithms)
         assert SECRET not in repr(settings)
+
+    @reproducible
+    @given(st.lists(key_texts, min_size=1, max_size=3), st.sampled_from(ALGORITHMS))
+    def test_static_keys(self, keys: list[str], algorithm: str) -> None:
+        """Any texts are keys for the algorithm, each of them, or refused."""
+        try:
+            built = KeySet.build([algorithm], keys)
+        except ConfigurationError:
+            return
+
+        assert len(built.choose(algorithm, None)) == len(keys)
 
     @reproducible
     @given(jwk_sets, st.sampled_from([["RS256"], ["ES256"], ["EdDSA"], ["ES256", "RS256"]]))
