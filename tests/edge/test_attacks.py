@@ -164,6 +164,24 @@ def test_a_copied_router_shares_its_routes_and_not_its_guards() -> None:
     assert [401, 200] == statuses(client, "/a/plain", "/b/plain", **bearer(OTHER_SECRET))
 
 
+@pytest.mark.parametrize(
+    "route", [Route("/x", plain), Mount("/x", PlainTextResponse("inside"))], ids=["route", "mount"]
+)
+def test_a_route_shared_by_two_guarded_routers_opens_to_the_tokens_of_each_where_it_is_theirs(
+    route: BaseRoute,
+) -> None:
+    """The settings of the one are not believed in the other."""
+    app = FastAPI()
+    for prefix, settings in (("/a", SETTINGS), ("/b", OTHER)):
+        router = protected_router(settings=settings)
+        router.routes.append(route)
+        app.include_router(router, prefix=prefix)
+    client = TestClient(app)
+
+    assert [200, 401] == statuses(client, "/a/x/", "/b/x/", **bearer())
+    assert [401, 200] == statuses(client, "/a/x/", "/b/x/", **bearer(OTHER_SECRET))
+
+
 def test_routes_shared_with_an_application_that_served_before_are_guarded() -> None:
     """One that has no guard, and so left them as they were."""
     shared: list[BaseRoute] = [Route("/x", plain), Mount("/m", PlainTextResponse("inside"))]
