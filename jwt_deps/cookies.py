@@ -38,6 +38,7 @@ def set_token_cookie(  # noqa: PLR0913 - the attributes of a cookie
 
     Raises:
         MalformedTokenError: the text is not a JWT.
+        ClaimError: its `exp` is not a number.
     """
     expires = unverified_expiry(token)
     response.set_cookie(

@@ -135,13 +135,11 @@ class PlainRoute:
 
     def match(self, scope: Scope) -> Match:
         """The route as it is being served: its guards are those of all that it came through."""
-        app = scope.get("app")
-        own: Any = getattr(app, "router", None)
+        own: Any = getattr(scope.get("app"), "router", None)
         notes = scope.get("fastapi", {})
         inclusion = notes.get("included_router")
         context = getattr(inclusion, "include_context", None)
         path = getattr(self.route, "path", None)
-        over: list[Depends] = []
         if context is not None and _is_among(inclusion.original_router, self.homes):
             served = getattr(notes.get("effective_route_context"), "starlette_route", None)
             path = getattr(served, "path", path)
@@ -149,10 +147,8 @@ class PlainRoute:
         elif _is_among(own, self.homes):
             over = own.dependencies
         else:
-            # In a router that is mounted as it is, or a copy of one: whatever may stand over it.
-            if context is not None and context.dependency_overrides_provider is app:
-                over = [*context.dependencies, *inclusion.original_router.dependencies]
-            over = [*over, *(one for home in self.homes for one in home.dependencies)]
+            # In a router that is mounted as it is; if it is shared, all that may stand over it.
+            over = [one for home in self.homes for one in home.dependencies]
         own_page = isfunction(self.endpoint) and self.endpoint.__module__ == _APP_DOCUMENTATION
         paths = templates(self.route, path)
         return Match(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import warnings
 from enum import StrEnum
@@ -32,6 +33,10 @@ logger = logging.getLogger("jwt_deps")
 
 # RFC 9110 §5.6.2: what a header or a cookie can be called.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+# `JWT_DEPS_*` is for the package's own tests and tools.
+_VARIABLE = re.compile(r"JWT_(?!DEPS_)", re.IGNORECASE)
 
 
 class TokenSource(StrEnum):
@@ -150,6 +155,8 @@ class JWTSettings(_Validate):
 
     _keys: KeySet = PrivateAttr()
     _excluded: PathPatterns = PrivateAttr()
+    _issuers: tuple[str, ...] = PrivateAttr()
+    _audiences: tuple[str, ...] = PrivateAttr()
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -180,6 +187,8 @@ class JWTSettings(_Validate):
     def _can_work(self) -> Self:
         self._keys = self._key_set()
         self._excluded = PathPatterns(self.excluded_route_paths)
+        # Copied, so that a list that was given, and changed later, loosens no check.
+        self._issuers, self._audiences = _tuple(self.issuer), _tuple(self.audience)
         if not self.validate:
             logger.warning(
                 "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
@@ -193,6 +202,14 @@ class JWTSettings(_Validate):
             [secret.get_secret_value() for secret in (*static, *self.verification_keys)],
             _read_jwks(self.jwks_file) if self.jwks_file is not None else None,
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            # pydantic's own error would quote the value, which may be a secret.
+            raise ConfigurationError(
+                f"{name} cannot be changed: build new settings, or model_copy(update=...) these."
+            )
+        super().__setattr__(name, value)
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002
         """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
@@ -218,12 +235,12 @@ class JWTSettings(_Validate):
     @property
     def issuers(self) -> tuple[str, ...]:
         """`issuer` as a tuple, empty when unchecked."""
-        return _tuple(self.issuer)
+        return self._issuers
 
     @property
     def audiences(self) -> tuple[str, ...]:
         """`audience` as a tuple, empty when unchecked."""
-        return _tuple(self.audience)
+        return self._audiences
 
 
 # What pydantic derives from the fields would make `Depends(JWTSettings)`, or the class itself in
@@ -236,12 +253,18 @@ def get_settings() -> JWTSettings:
     """Read the settings from the environment, once.
 
     Override it with `app.dependency_overrides[get_settings]`; `get_settings.cache_clear()` makes
-    the next call read again.
+    the next call read again. A `JWT_*` variable that is no setting gets a warning in the log: a
+    misspelt `JWT_AUDIENCES` would leave the audience unchecked.
 
     Raises:
         ConfigurationError: the environment holds no configuration that can work.
     """
-    return JWTSettings()
+    settings = JWTSettings()
+    known = {f"JWT_{name}".upper() for name in JWTSettings.model_fields}
+    for name in sorted(os.environ):
+        if _VARIABLE.match(name) and name.upper() not in known:
+            logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)
+    return settings
 
 
 class KeylessSettings(JWTSettings):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
 from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource, get_settings
@@ -558,14 +558,6 @@ class TestShownAndShared:
         assert SECRET not in shown
         assert OTHER_SECRET not in shown
 
-    @pytest.mark.parametrize("name", ["leeway", "secret_key", "validate"])
-    def test_are_immutable(self, name: str) -> None:
-        """Settings do not change once built."""
-        settings = JWTSettings(secret_key=SECRET)
-
-        with pytest.raises(ValidationError, match="frozen"):
-            setattr(settings, name, 1)
-
     def test_excluded_paths_are_compiled_once(self) -> None:
         """The patterns of excluded paths are the same object whenever asked for."""
         settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/health"])
@@ -716,3 +708,38 @@ class TestGetSettings:
         monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
 
         assert get_settings().secret_key == SecretStr(SECRET)
+
+
+class TestChanges:
+    @pytest.mark.parametrize("name", ["secret_key", "audience", "validate"])
+    def test_a_setting_cannot_be_changed(self, name: str) -> None:
+        """The sentence names the setting and not the value, which may be a secret."""
+        settings = JWTSettings(secret_key=SECRET)
+
+        with pytest.raises(ConfigurationError, match=name) as refused:
+            setattr(settings, name, "confidential")
+
+        assert "confidential" not in str(refused.value)
+        assert refused.value.__context__ is None
+
+    def test_a_list_that_was_given_loosens_nothing_later(self) -> None:
+        """Settings check what they were built with."""
+        settings = JWTSettings(secret_key=SECRET, issuer=["a"], audience=["b"])
+
+        settings.issuer.append("x")  # type: ignore[union-attr]
+        settings.audience.append("x")  # type: ignore[union-attr]
+
+        assert (settings.issuers, settings.audiences) == (("a",), ("b",))
+
+    def test_a_misspelt_variable_is_warned_of(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """By its name: its value may be a secret."""
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+        monkeypatch.setenv("JWT_AUDIENCES", "confidential")
+
+        get_settings()
+
+        (record,) = caplog.records
+        assert "JWT_AUDIENCES" in record.getMessage()
+        assert "confidential" not in record.getMessage()
