@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import get_claims
 from .errors import ConfigurationError
-from .guards import GuardedApp, JWTGuard, close_gaps, is_closed
+from .gaps import GuardedApp, close_gaps, is_closed
+from .guards import JWTGuard
 from .openapi import describe
 from .paths import PathPatterns
 from .routes import (

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Depends
 
 from .errors import ConfigurationError
-from .guards import JWTGuard, close_gaps
+from .gaps import close_gaps
+from .guards import JWTGuard
 from .routes import mark_public
 from .settings import JWTSettings
 

@@ -33,6 +33,7 @@ EDGE = [
     "identities",
     "dependencies",
     "guards",
+    "gaps",
     "openapi",
     "applications",
     "router",
