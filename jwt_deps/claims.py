@@ -35,7 +35,7 @@ class ClaimMapping(Mapping[str, Any]):
         raise ConfigurationError(
             f"{cls.__name__} comes from a verified token, never from the request: take it with "
             "Depends(get_claims) or its like, and annotate an endpoint that returns it with "
-            "dict[str, Any]."
+            "Mapping[str, Any]."
         )
 
     def __init__(self, members: Mapping[str, Any], /) -> None:

@@ -96,7 +96,13 @@ def claims_as(model: type[ModelT]) -> TokenDependency[ModelT]:
 
     The same model gives the same callable, so that FastAPI runs it once per request and tests
     can override it. Claims that do not fit are 401 `invalid_token`.
+
+    Raises:
+        ConfigurationError: it is not a pydantic model.
     """
+    given: object = model
+    if not (isinstance(given, type) and issubclass(given, BaseModel)):
+        raise ConfigurationError("claims_as takes a pydantic model, a subclass of BaseModel.")
     return cast("TokenDependency[ModelT]", _claims_as(model))
 
 
@@ -176,7 +182,7 @@ def require_scopes(*scopes: str) -> TokenDependency[None]:
     Raises:
         ConfigurationError: no scope, or a text that cannot be one.
     """
-    return _required(scopes, any_of=False)
+    return _required(tuple(map(str, scopes)), any_of=False)
 
 
 def require_any_scope(*scopes: str) -> TokenDependency[None]:
@@ -187,4 +193,4 @@ def require_any_scope(*scopes: str) -> TokenDependency[None]:
     Raises:
         ConfigurationError: no scope, or a text that cannot be one.
     """
-    return _required(scopes, any_of=True)
+    return _required(tuple(map(str, scopes)), any_of=True)

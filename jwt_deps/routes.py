@@ -21,6 +21,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, Host, Mount
 from starlette.types import Scope
 
+from .errors import ConfigurationError
 from .paths import PathPatterns
 from .settings import JWTSettings
 
@@ -74,7 +75,13 @@ class RouteGuard:
     def __init__(
         self, settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
     ) -> None:
-        excluded = [exclude] if isinstance(exclude, str) else list(exclude)
+        if settings is not None and not isinstance(settings, JWTSettings):
+            raise ConfigurationError(
+                f"settings takes a JWTSettings, not {type(settings).__name__}; what needs no "
+                "token goes to exclude=[...]."
+            )
+        one = isinstance(exclude, str) or callable(exclude)
+        excluded: list[Any] = [exclude] if one else list(exclude)
         self.settings = settings
         self.patterns = PathPatterns(item for item in excluded if isinstance(item, str))
         self.endpoints = tuple(item for item in excluded if not isinstance(item, str))

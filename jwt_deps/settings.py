@@ -203,6 +203,20 @@ class JWTSettings(_Validate):
             _read_jwks(self.jwks_file) if self.jwks_file is not None else None,
         )
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Refuse to be a parameter or a body: configuration must never come from the client.
+
+        Raises:
+            ConfigurationError: when the route is registered.
+        """
+        if cls.__dict__.get("__pydantic_complete__"):  # pydantic's building of the class itself
+            raise ConfigurationError(
+                "JWTSettings is configuration, never input: take it with Depends(get_settings), "
+                "and call jwt_guard() with its parentheses."
+            )
+        return handler(source)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in type(self).model_fields:
             # pydantic's own error would quote the value, which may be a secret.
