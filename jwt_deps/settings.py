@@ -112,7 +112,6 @@ class JWTSettings(_Validate):
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,
-        validate_default=False,
     )
 
     secret_key: SecretStr | None = None
