@@ -1,10 +1,9 @@
 """Which route did a request match, and which guards stand over it?
 
-The only module that reads FastAPI's own books. FastAPI tells a dependency nothing about the
-route that it runs for, so the answer is read from the ASGI scope: `scope["route"]` is public,
-`scope["fastapi"]` is not, and is believed only where it agrees with the former. Where nothing
-can be read, no guard is found over a route, and every guard that runs there decides for itself:
-unknown means refused.
+FastAPI tells a dependency nothing about the route that it runs for, so the answer is read from
+the ASGI scope: `scope["route"]` is public, `scope["fastapi"]` is not, and is believed only where
+it agrees with the former. Where nothing can be read, no guard is found over a route, and every
+guard that runs there decides for itself: unknown means refused.
 """
 
 import weakref
