@@ -25,13 +25,17 @@ from .errors import (
     InvalidRequestError,
     InvalidTokenError,
     JWTDepsError,
+    KeysUnavailableError,
     MalformedTokenError,
     MissingTokenError,
     Reason,
     SignatureError,
     UnknownKeyError,
 )
+from .freshness import JWKSCacheSettings
 from .identities import CurrentUser, SessionState
+from .issuers import IssuerSettings
+from .published import KeyHealth
 from .router import jwt_guard, protected_router, public
 from .settings import JWTSettings, TokenSource, get_settings
 
@@ -46,8 +50,12 @@ __all__ = [
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",
+    "IssuerSettings",
+    "JWKSCacheSettings",
     "JWTDepsError",
     "JWTSettings",
+    "KeyHealth",
+    "KeysUnavailableError",
     "MalformedTokenError",
     "MissingTokenError",
     "Reason",

@@ -79,7 +79,15 @@ class _Watch:
             # Inside the lifespan, so that the server reports a failed start-up and exits.
             async with lifespan(served) as state:
                 self._look()  # after it: routes may be added while the application starts
-                yield state
+                fetching = self._fetching()
+                for settings in fetching:
+                    if settings.warm_up:
+                        await settings.refresh_keys()
+                try:
+                    yield state
+                finally:
+                    for settings in fetching:
+                        settings.close_keys()
 
         application.router.lifespan_context = watched_lifespan
 
@@ -87,6 +95,13 @@ class _Watch:
         if scope["type"] != "lifespan":
             self._look()
         await self.app(scope, receive, send)
+
+    def _fetching(self) -> list[JWTSettings]:
+        """The settings under which keys are fetched for this application."""
+        if not self._guarded:
+            return []
+        found = (_settings(self._application, guard) for guard in _guards(self._application))
+        return [settings for settings in found if settings is not None and settings.key_caches]
 
     def _look(self) -> None:
         router = self._application.router

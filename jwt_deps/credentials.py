@@ -13,15 +13,16 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from . import overrides
+from .authentication import authenticate
 from .claims import Claims
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
+from .issuers import IssuerSettings
 from .principals import STATE_NAMES, scopes_of, state_of
 from .responses import refusal
 from .routes import UNKNOWN, RouteGuard, dependants, guards_of_app, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource, get_settings
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token
-from .verification import verify
 
 __all__ = [
     "Caller",
@@ -70,12 +71,12 @@ class Caller:
 
     Attributes:
         claims: the verified claims; none for an anonymous caller.
-        settings: the configuration that they were verified under.
+        settings: what was asked of them, and what they mean: those of the token's issuer.
         error: why the caller is anonymous, which only `validate=False` lets anyone be.
     """
 
     claims: Claims
-    settings: JWTSettings
+    settings: IssuerSettings
     error: AuthError | None = None
 
     def known(self) -> "Caller":
@@ -224,24 +225,28 @@ async def _authenticate(connection: HTTPConnection, settings: JWTSettings) -> Ca
     for name in STATE_NAMES:  # an outer guard's, or those of the request that this one copies
         state.pop(name, None)
     try:
-        token, claims = await _prove(connection, settings)
+        token, claims, issuer = await _prove(connection, settings)
     except AuthError as error:
         if settings.validate:
             return error
         state["authenticated"] = False
         return Caller(Claims({}), settings, error)
-    state.update(state_of(claims, settings))
+    state.update(state_of(claims, issuer))
     if token is not None:
         state["token"] = token
-    return Caller(claims, settings)
+    return Caller(claims, issuer)
 
 
-async def _prove(connection: HTTPConnection, settings: JWTSettings) -> tuple[str | None, Claims]:
+async def _prove(
+    connection: HTTPConnection, settings: JWTSettings
+) -> tuple[str | None, Claims, IssuerSettings]:
     if overrides.is_overridden(connection, get_claims):
         claims: Mapping[str, Any] = await _once(connection, get_claims)
-        return None, claims if isinstance(claims, Claims) else Claims(claims)
+        replaced = claims if isinstance(claims, Claims) else Claims(claims)
+        return None, replaced, settings.settings_of(replaced.iss) or settings
     token = await token_of(connection, settings)
-    return token, Claims.of(verify(token, settings))
+    verified = await authenticate(token, settings)
+    return token, Claims.of(verified.claims), verified.settings
 
 
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:

@@ -7,6 +7,7 @@
         ├── InvalidRequestError       invalid_request: two credentials where one belongs
         ├── CrossSiteRequestError     a cookie that another site made the browser send
         ├── InsufficientScopeError    insufficient_scope: .scopes
+        ├── KeysUnavailableError      nobody can tell: the issuer's keys cannot be fetched
         └── InvalidTokenError         invalid_token
             ├── MalformedTokenError   not a JWS that this package reads
             ├── UnknownKeyError       no configured key is meant for this token
@@ -31,6 +32,7 @@ __all__ = [
     "InvalidRequestError",
     "InvalidTokenError",
     "JWTDepsError",
+    "KeysUnavailableError",
     "MalformedTokenError",
     "MissingTokenError",
     "Reason",
@@ -65,6 +67,7 @@ class Reason(StrEnum):
     CLAIM_FOREIGN = "claim_foreign"
     CONFIRMATION = "confirmation"
     SCOPE = "scope"
+    KEYS_UNAVAILABLE = "keys_unavailable"
 
 
 class JWTDepsError(Exception):
@@ -126,6 +129,21 @@ class InsufficientScopeError(AuthError):
     def __init__(self, scopes: Iterable[str]) -> None:
         super().__init__(Reason.SCOPE, "the access token lacks a scope that this needs")
         self.scopes = tuple(scopes)
+
+
+class KeysUnavailableError(AuthError):
+    """The issuer's keys cannot be fetched, so nobody knows whether the token is good.
+
+    It is no `InvalidTokenError`: a client would throw a good token away.
+
+    Attributes:
+        retry_after: seconds after which to try again.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        description = "the keys to check the access token with cannot be fetched now"
+        super().__init__(Reason.KEYS_UNAVAILABLE, description, "Access token cannot be checked now")
+        self.retry_after = retry_after
 
 
 class InvalidTokenError(AuthError):

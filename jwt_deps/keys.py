@@ -15,7 +15,14 @@ from .key_material import (
     pem_public_key,
     require_strong_secret,
 )
-from .signatures import ALGORITHMS, HMAC_ALGORITHMS, SignatureKey, algorithms_of, signature_key
+from .signatures import (
+    ALGORITHMS,
+    HMAC_ALGORITHMS,
+    PublicKey,
+    SignatureKey,
+    algorithms_of,
+    signature_key,
+)
 
 __all__ = ["KeySet", "VerificationKey"]
 
@@ -27,6 +34,7 @@ class VerificationKey:
     algorithm: str
     kid: str | None = None
     key: SignatureKey = field(repr=False, compare=False)
+    public: PublicKey | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +69,7 @@ class KeySet:
             ConfigurationError: for anything that could never work, or only by weakening a check.
         """
         algorithms = tuple(dict.fromkeys(algorithms))  # named twice is one key all the same
-        allowed = _allowed(algorithms)
-        if jwks is not None and not allowed.isdisjoint(HMAC_ALGORITHMS):
-            # An HS* token is signed with whatever the verifier holds, and a JWK Set holds
-            # nothing secret (RFC 8725 §2.1).
-            raise ConfigurationError(
-                "HS* algorithms and a JWK Set exclude each other: set JWT_ALGORITHM (algorithm) "
-                "to the issuer's signature algorithm, for example RS256."
-            )
+        allowed = _allowed(algorithms) if jwks is None else _asymmetric(algorithms)
         fixed = [key for text in static for key in _static_keys(text, algorithms)]
         listed = _jwks_keys(jwks, algorithms) if jwks is not None else []
         if not fixed and not listed:
@@ -82,18 +83,70 @@ class KeySet:
                 f"No configured key fits {', '.join(unserved)}: remove it from JWT_ALGORITHM "
                 "(algorithm) or add a key for it."
             )
+        return cls._of(allowed, fixed, listed)
+
+    @classmethod
+    def published(
+        cls, algorithms: Sequence[str], jwks: Mapping[str, Any], max_keys: int
+    ) -> tuple["KeySet", int]:
+        """Build the set from what an issuer publishes, and count the members that are unusable.
+
+        Unlike a file of one's own, it cannot be put right here, so one bad member does not take
+        the others along.
+
+        Raises:
+            ValueError: not a JWK Set, or too large, or nothing in it is usable.
+        """
+        entries = jwks.get("keys")
+        if not isinstance(entries, list):
+            raise ValueError("is no JWK Set")  # noqa: TRY004 - one error, one question
+        if len(entries) > max_keys:
+            raise ValueError(f"has more than {max_keys} keys")
+        found: list[VerificationKey] = []
+        skipped = 0
+        for entry in entries:
+            try:
+                found.extend(_jwk_keys(entry, algorithms))
+            except ConfigurationError:
+                skipped += 1
+        listed, ambiguous = _unambiguous(found)
+        if not listed:
+            raise ValueError(f"has no usable key for {', '.join(algorithms)}")
+        return cls._of(frozenset(algorithms), (), listed), skipped + ambiguous
+
+    @classmethod
+    def awaited(cls, algorithms: Sequence[str]) -> "KeySet":
+        """The set of an issuer whose keys are yet to be fetched: it knows none.
+
+        Raises:
+            ConfigurationError: the algorithms are not for published keys.
+        """
+        return cls._of(_asymmetric(algorithms), (), ())
+
+    @classmethod
+    def empty(cls, algorithms: Iterable[str] = ()) -> "KeySet":
+        """A set that knows no key."""
+        return cls._of(frozenset(algorithms), (), ())
+
+    @classmethod
+    def _of(
+        cls,
+        algorithms: frozenset[str],
+        fixed: Iterable[VerificationKey],
+        listed: Iterable[VerificationKey],
+    ) -> "KeySet":
         return cls(
-            algorithms=allowed,
+            algorithms=algorithms,
             static=_by_algorithm(fixed),
             named=_by_name(listed),
             kids=frozenset(key.kid for key in listed if key.kid is not None),
             in_set=_by_algorithm(listed),
         )
 
-    @classmethod
-    def empty(cls) -> "KeySet":
-        """A set that accepts no algorithm and knows no key."""
-        return cls(algorithms=frozenset(), static={}, named={}, kids=frozenset(), in_set={})
+    @property
+    def size(self) -> int:
+        """How many keys there are, each counted once per algorithm."""
+        return sum(map(len, (*self.static.values(), *self.in_set.values())))
 
     def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
         """Choose the keys that may check a token, which is one, or the static ones that fit.
@@ -124,6 +177,18 @@ def _allowed(algorithms: Sequence[str]) -> frozenset[str]:
         raise ConfigurationError(
             f"JWT_ALGORITHM (algorithm) names {'what is not supported' if allowed else 'nothing'}; "
             f"it takes one or several of {', '.join(sorted(ALGORITHMS))}."
+        )
+    return allowed
+
+
+def _asymmetric(algorithms: Sequence[str]) -> frozenset[str]:
+    allowed = _allowed(algorithms)
+    if not allowed.isdisjoint(HMAC_ALGORITHMS):
+        # An HS* token is signed with whatever the verifier holds, and a JWK Set holds
+        # nothing secret (RFC 8725 §2.1).
+        raise ConfigurationError(
+            "HS* algorithms and a JWK Set exclude each other: set JWT_ALGORITHM (algorithm) "
+            "to the issuer's signature algorithm, for example RS256."
         )
     return allowed
 
@@ -176,25 +241,40 @@ def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[Verif
     entries = jwks.get("keys")
     if not isinstance(entries, list):
         raise ConfigurationError(f'The JWK Set in {JWK_SET} has no "keys" array (RFC 7517 §5.1).')
-    found: list[VerificationKey] = []
-    for jwk in entries:
-        if not isinstance(jwk, dict) or not jwk_serves(jwk):
-            continue
-        kid = jwk.get("kid")
-        if kid is not None and not isinstance(kid, str):
-            raise ConfigurationError(f"A key in {JWK_SET} has a kid that is not a string.")
-        public = jwk_public_key(jwk)
-        found.extend(
-            VerificationKey(algorithm=name, kid=kid, key=signature_key(public, name))
-            for name in algorithms
-            if name in algorithms_of(public) and jwk.get("alg", name) == name
-        )
+    found = [key for entry in entries for key in _jwk_keys(entry, algorithms)]
     if not found:
         raise ConfigurationError(
             f"No key in {JWK_SET} checks signatures with {', '.join(algorithms)}: set "
             "JWT_ALGORITHM (algorithm) to what the issuer signs with."
         )
     return found
+
+
+def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
+    """One JWK serves the allowed algorithms that fit it, which may be none."""
+    if not isinstance(jwk, dict) or not jwk_serves(jwk):
+        return []
+    kid = jwk.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise ConfigurationError(f"A key in {JWK_SET} has a kid that is not a string.")
+    public = jwk_public_key(jwk)
+    return [
+        VerificationKey(algorithm=name, kid=kid, key=signature_key(public, name), public=public)
+        for name in algorithms
+        if name in algorithms_of(public) and jwk.get("alg", name) == name
+    ]
+
+
+def _unambiguous(keys: Iterable[VerificationKey]) -> tuple[list[VerificationKey], int]:
+    """Leave out keys that share a name and are different, and count them; name equal ones once."""
+    by_name: dict[tuple[str | None, str], list[VerificationKey]] = {}
+    for key in keys:
+        same = by_name.setdefault((key.kid, key.algorithm), [])
+        if not any(key.public == other.public for other in same):
+            same.append(key)
+    clear = [same for (kid, _), same in by_name.items() if kid is None or len(same) == 1]
+    kept = [key for same in clear for key in same]
+    return kept, sum(map(len, by_name.values())) - len(kept)
 
 
 def _by_algorithm(keys: Iterable[VerificationKey]) -> dict[str, tuple[VerificationKey, ...]]:

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from .credentials import TokenDependency
 from .errors import ConfigurationError
 from .guards import JWTGuard, is_excluded
-from .responses import DOCUMENTED_REFUSALS
+from .responses import DOCUMENTED_OUTAGE, DOCUMENTED_REFUSALS
 from .routes import dependants, match_of_route
 from .settings import JWTSettings, TokenSource, get_settings
 
@@ -25,7 +25,7 @@ def describe(app: FastAPI, schema: dict[str, Any]) -> None:
     for route in iter_route_contexts(app.routes):
         if not isinstance(route.original_route, APIRoute) or not route.include_in_schema:
             continue
-        needed, schemes, scopes = _needs(app, route)
+        needed, schemes, scopes, refusals = _needs(app, route)
         item = schema.get("paths", {}).get(route.path_format, {})
         for method in route.methods or ():
             operation = item.get(method.lower())
@@ -35,7 +35,7 @@ def describe(app: FastAPI, schema: dict[str, Any]) -> None:
             if needed:
                 used.update(schemes)
                 others += [{name: scopes} for name in schemes]
-                for status, refusal in DOCUMENTED_REFUSALS.items():
+                for status, refusal in refusals.items():
                     operation["responses"].setdefault(status, refusal)
             if others:
                 operation["security"] = others
@@ -53,7 +53,9 @@ def _replace_schemes(schema: dict[str, Any], used: dict[str, Any]) -> None:
         del schema["components"]
 
 
-def _needs(app: FastAPI, route: Any) -> tuple[bool, dict[str, Any], list[str]]:
+def _needs(
+    app: FastAPI, route: Any
+) -> tuple[bool, dict[str, Any], list[str], dict[str, dict[str, Any]]]:
     match = match_of_route(route)
     guard = match.guards[-1] if match.guards else None
     settings = _settings(app, guard.settings if guard is not None else None)
@@ -74,7 +76,9 @@ def _needs(app: FastAPI, route: Any) -> tuple[bool, dict[str, Any], list[str]]:
             *call.scopes,
         )
     ]
-    return bool(nodes), _schemes(settings), list(dict.fromkeys(scopes))
+    fetches = settings is not None and settings.key_caches
+    refusals = {**DOCUMENTED_REFUSALS, **(DOCUMENTED_OUTAGE if fetches else {})}
+    return bool(nodes), _schemes(settings), list(dict.fromkeys(scopes)), refusals
 
 
 def _token_dependencies(root: Any) -> Iterator[tuple[Any, TokenDependency[Any]]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from .claims import ClaimMapping, Claims
 from .errors import ClaimError, Reason
-from .settings import JWTSettings
+from .issuers import IssuerSettings
 
 __all__ = [
     "STATE_NAMES",
@@ -31,7 +31,7 @@ STATE_NAMES = (
 )
 
 
-def user_id_of(claims: Claims, settings: JWTSettings) -> str:
+def user_id_of(claims: Claims, settings: IssuerSettings) -> str:
     """The user's id.
 
     Raises:
@@ -44,7 +44,7 @@ def user_id_of(claims: Claims, settings: JWTSettings) -> str:
     return user_id
 
 
-def session_id_of(claims: Claims, settings: JWTSettings) -> str | None:
+def session_id_of(claims: Claims, settings: IssuerSettings) -> str | None:
     """The session's id; `None` when the token names none.
 
     Raises:
@@ -53,7 +53,7 @@ def session_id_of(claims: Claims, settings: JWTSettings) -> str | None:
     return _identifier(claims, settings.session_id_claim)
 
 
-def scopes_of(claims: Claims, settings: JWTSettings) -> frozenset[str]:
+def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
     """The scopes granted (RFC 8693 §4.2, RFC 9068 §2.2.3), from a string or a list.
 
     A claim of any other shape grants nothing.
@@ -67,17 +67,17 @@ def scopes_of(claims: Claims, settings: JWTSettings) -> frozenset[str]:
     return frozenset()
 
 
-def dependencies_of(claims: Claims, settings: JWTSettings) -> ClaimMapping:
+def dependencies_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
     """The claims that `dependencies_claims` names, as far as the token has them."""
     return _selection(claims, settings.dependencies_claims)
 
 
-def session_state_of(claims: Claims, settings: JWTSettings) -> ClaimMapping:
+def session_state_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
     """The claims that `session_state_claims` names, as far as the token has them."""
     return _selection(claims, settings.session_state_claims)
 
 
-def state_of(claims: Claims, settings: JWTSettings) -> dict[str, Any]:
+def state_of(claims: Claims, settings: IssuerSettings) -> dict[str, Any]:
     """What the AgentOS middleware puts on `request.state`, each only when there is something."""
     state: dict[str, Any] = {"claims": claims, "authenticated": True}
     if user_id := _or_nothing(user_id_of, claims, settings):
@@ -94,7 +94,7 @@ def state_of(claims: Claims, settings: JWTSettings) -> dict[str, Any]:
 
 
 def _or_nothing(
-    read: Callable[[Claims, JWTSettings], str | None], claims: Claims, settings: JWTSettings
+    read: Callable[[Claims, IssuerSettings], str | None], claims: Claims, settings: IssuerSettings
 ) -> str | None:
     # A token that names no user is still a good token; whoever asks for the user is refused.
     try:

@@ -12,10 +12,11 @@ from .errors import (
     CrossSiteRequestError,
     InsufficientScopeError,
     InvalidRequestError,
+    KeysUnavailableError,
     MissingTokenError,
 )
 
-__all__ = ["DOCUMENTED_REFUSALS", "is_scope", "refusal"]
+__all__ = ["DOCUMENTED_OUTAGE", "DOCUMENTED_REFUSALS", "is_scope", "refusal"]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -24,6 +25,7 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 _POLICY_VIOLATION = 1008
+_TRY_AGAIN_LATER = 1013
 _MAX_LOGGED_KID = 64
 
 _BODY = {
@@ -57,12 +59,28 @@ DOCUMENTED_REFUSALS: dict[str, dict[str, Any]] = {
 }
 
 
+#: What it says of those that need keys over HTTP.
+DOCUMENTED_OUTAGE: dict[str, dict[str, Any]] = {
+    "503": {
+        "description": "The keys to check the access token with cannot be fetched now",
+        "headers": {
+            "Retry-After": {
+                "description": "Seconds after which to try again",
+                "schema": {"type": "integer"},
+            }
+        },
+        "content": _BODY,
+    }
+}
+
+
 def refusal(error: AuthError, connection: HTTPConnection) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
 
     Raise it `from error`: an exception handler of the application then finds the typed error in
     `__cause__`. A WebSocket handshake is denied with the same status and challenge where the
-    server can (the ASGI extension `websocket.http.response`), and closed with 1008 elsewhere.
+    server can (the ASGI extension `websocket.http.response`), and closed with 1008
+    elsewhere, or with 1013 when keys cannot be fetched.
     """
     kid = error.kid[:_MAX_LOGGED_KID] if error.kid is not None else None
     logger.info("request refused: reason=%s kid=%r", error.reason, kid)
@@ -70,8 +88,11 @@ def refusal(error: AuthError, connection: HTTPConnection) -> HTTPException | Web
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
-        return WebSocketException(_POLICY_VIOLATION, str(error))
+        outage = isinstance(error, KeysUnavailableError)
+        return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, str(error))
     headers = {"Cache-Control": "no-store"}
+    if isinstance(error, KeysUnavailableError):
+        headers["Retry-After"] = str(error.retry_after)
     challenge = _challenge(error)
     if challenge is not None:
         headers["WWW-Authenticate"] = challenge
@@ -84,6 +105,8 @@ def is_scope(text: str) -> bool:
 
 
 def _status(error: AuthError) -> int:
+    if isinstance(error, KeysUnavailableError):
+        return 503  # and no challenge: another token would not help
     if isinstance(error, InvalidRequestError):
         return 400
     if isinstance(error, InsufficientScopeError | CrossSiteRequestError):

@@ -1,31 +1,27 @@
 """What is this service configured to accept? Keyword arguments or `JWT_*` in the environment."""
 
-import json
+import asyncio
 import logging
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from inspect import Signature
-from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from .errors import ConfigurationError
+from .issuers import IssuerSettings
+from .key_cache import KeyCache
 from .keys import KeySet
 from .paths import PathPatterns
-from .serialization import parse_object
+from .published import KeyHealth
+from .values import Several, sentence
 
 __all__ = ["JWTSettings", "TokenSource", "get_settings"]
 
@@ -34,9 +30,10 @@ logger = logging.getLogger("jwt_deps")
 # RFC 9110 §5.6.2: what a header or a cookie can be called.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-
 # `JWT_DEPS_*` is for the package's own tests and tools.
 _VARIABLE = re.compile(r"JWT_(?!DEPS_)", re.IGNORECASE)
+# Members of settings that are models themselves, which refuse members that do not exist.
+_NESTED = re.compile(r"JWT_(?:ISSUERS|JWKS_CACHE)__", re.IGNORECASE)
 
 
 class TokenSource(StrEnum):
@@ -47,42 +44,21 @@ class TokenSource(StrEnum):
     BOTH = "both"
 
 
-def _json_list(value: Any) -> Any:
-    if isinstance(value, str) and value.lstrip().startswith("["):
+def _issuer_settings(value: Any) -> Any:
+    """Build each issuer by itself, so that a sentence about one says which."""
+    if not isinstance(value, Mapping):
+        return value
+    built = {}
+    for name, members in value.items():
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            # `from None`: the parser's error holds the text, which may be a secret.
-            raise ValueError("begins like a JSON array and is none") from None
-    return value
+            built[name] = IssuerSettings(**members) if isinstance(members, dict) else members
+        except ConfigurationError as error:
+            variable = f"JWT_ISSUERS__{str(name).upper()}__"
+            raise ConfigurationError(str(error).replace("JWT_", variable)) from None
+    return built
 
 
-def _one_or_several(value: Any) -> Any:
-    """`"a"` stays one name; `"a,b"` and `'["a", "b"]'` become a list, as environments have it."""
-    value = _json_list(value)
-    if isinstance(value, str) and "," in value:
-        return [part.strip() for part in value.split(",")]
-    if isinstance(value, tuple | set | frozenset):
-        return list(value)
-    return value
-
-
-def _several(value: Any) -> Any:
-    value = _one_or_several(value)
-    if isinstance(value, str):
-        return [value] if value else []
-    return value
-
-
-def _several_secrets(value: Any) -> Any:
-    """As `_several`, but a comma can be part of a secret."""
-    value = _json_list(value)
-    return [value] if isinstance(value, str | SecretStr) else value
-
-
-_OneOrSeveral = Annotated[str | list[str], NoDecode, BeforeValidator(_one_or_several)]
-_Several = Annotated[list[str], NoDecode, BeforeValidator(_several)]
-_Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_several_secrets)]
+_Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(_issuer_settings)]
 
 
 with warnings.catch_warnings():
@@ -96,11 +72,12 @@ with warnings.catch_warnings():
         injected, any other request goes on anonymous."""
 
 
-class JWTSettings(_Validate):
+class JWTSettings(_Validate, IssuerSettings):
     """Everything that the toolkit can be told, immutable once built.
 
     Each parameter is read from the environment under its own name with the prefix `JWT_`.
-    Lists are written as JSON (`["a", "b"]`) or with commas (`a,b`); keys only as JSON.
+    Lists are written as JSON (`["a", "b"]`) or with commas (`a,b`); keys only as JSON. What has
+    members is written with two underscores: `JWT_ISSUERS__STAFF__AUDIENCE`.
 
     Raises:
         ConfigurationError: a value is malformed or contradicts another; the sentence says what
@@ -109,60 +86,36 @@ class JWTSettings(_Validate):
 
     model_config = SettingsConfigDict(
         env_prefix="JWT_",
+        env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,
     )
 
-    secret_key: SecretStr | None = None
-    """Shared secret (HS*), or a public key in PEM (RS*, PS*, ES*, EdDSA, Ed25519)."""
-    algorithm: _OneOrSeveral = "HS256"
-    """The algorithms that are accepted, RFC 7518 names; `none` can never be."""
     token_source: TokenSource = TokenSource.HEADER
     """`header`, `cookie` or `both`: the header first, the cookie only when it is absent."""
     token_header_key: str = "Authorization"  # noqa: S105 - a name
     """The header, in `Bearer <token>` form whatever its name."""
     cookie_name: str = "access_token"
     """The cookie that holds the token."""
-    excluded_route_paths: _Several = Field(default_factory=list)
-    """Path patterns of routes that need no token; `*` as in `fnmatch`, against route templates."""
-    scopes_claim: str | None = None
-    """The claim that holds the scopes: a space-separated string or a list of strings. `None`:
-    none are injected, and scope checks read the registered `scope` claim."""
-    user_id_claim: str = "sub"
-    """The claim that identifies the user; a dotted path reaches into nested claims."""
-    session_id_claim: str = "session_id"
-    """The claim that identifies the session; a dotted path as above."""
-    dependencies_claims: _Several = Field(default_factory=list)
-    """The claims that `get_dependencies` hands out."""
-    session_state_claims: _Several = Field(default_factory=list)
-    """The claims that `get_session_state` hands out."""
-    issuer: Annotated[str | list[str] | None, NoDecode, BeforeValidator(_one_or_several)] = None
-    """Accepted `iss`, one or several; when set, the claim is required."""
-    audience: Annotated[str | list[str] | None, NoDecode, BeforeValidator(_one_or_several)] = None
-    """Accepted `aud`, one or several; when set, the claim is required."""
-    verification_keys: _Secrets = Field(default_factory=list)
-    """Further keys accepted beside `secret_key`, for rotation."""
-    jwks_file: Path | None = None
-    """A JWK Set (RFC 7517) on disk."""
-    leeway: float = Field(default=10, ge=0, le=300)
-    """Clock difference that is forgiven, in seconds, at most 300."""
-    require_exp: bool = True
-    """Whether a token must have `exp`."""
     max_token_size: int = Field(default=16384, gt=0)
     """Longest token that is looked at, in bytes, checked before anything is decoded."""
+    excluded_route_paths: Several = Field(default_factory=list)
+    """Path patterns of routes that need no token; `*` as in `fnmatch`, against route templates."""
+    issuers: _Issuers = Field(default_factory=dict)
+    """Several issuers under names of your own, in place of the parameters of a single one."""
+    warm_up: bool = False
+    """Whether an application under guard fetches keys before it serves; it starts without them
+    when that fails."""
 
-    _keys: KeySet = PrivateAttr()
     _excluded: PathPatterns = PrivateAttr()
-    _issuers: tuple[str, ...] = PrivateAttr()
-    _audiences: tuple[str, ...] = PrivateAttr()
+    _routes: Mapping[str, IssuerSettings] | None = PrivateAttr(default=None)
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
-        except (ValidationError, SettingsError) as error:
-            # `from None`: pydantic's errors can hold the input, and the input can be a secret.
-            raise ConfigurationError(_sentence(error)) from None
+        except SettingsError as error:
+            raise ConfigurationError(sentence(error, ())) from None
 
     @field_validator("token_header_key", "cookie_name")
     @classmethod
@@ -171,36 +124,27 @@ class JWTSettings(_Validate):
             raise ValueError("must be a name that HTTP can carry (RFC 9110 §5.6.2)")
         return value
 
-    @field_validator(
-        "algorithm", "issuer", "audience", "user_id_claim", "session_id_claim", "scopes_claim"
-    )
-    @classmethod
-    def _is_not_empty(cls, value: Any) -> Any:
-        # An empty variable must not switch a check off: `JWT_AUDIENCE=$UNSET` is a mistake.
-        names = [value] if isinstance(value, str) else value
-        if names is not None and not (names and all(name.strip() for name in names)):
-            raise ValueError("is empty: give it a value or leave it unset")
-        return value
-
     @model_validator(mode="after")
-    def _can_work(self) -> Self:
-        self._keys = self._key_set()
+    def _can_serve(self) -> Self:
         self._excluded = PathPatterns(self.excluded_route_paths)
-        # Copied, so that a list that was given, and changed later, loosens no check.
-        self._issuers, self._audiences = _tuple(self.issuer), _tuple(self.audience)
+        self._routes = _routes(self.issuers) if self.issuers else None
         if not self.validate:
             logger.warning(
                 "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
             )
         return self
 
-    def _key_set(self) -> KeySet:
-        static = [self.secret_key] if self.secret_key is not None else []
-        return KeySet.build(
-            self.algorithms,
-            [secret.get_secret_value() for secret in (*static, *self.verification_keys)],
-            _read_jwks(self.jwks_file) if self.jwks_file is not None else None,
-        )
+    def _prepare_keys(self) -> None:
+        if not self.issuers:
+            super()._prepare_keys()
+            return
+        for name, field in IssuerSettings.model_fields.items():
+            if getattr(self, name) != field.get_default(call_default_factory=True):
+                raise ConfigurationError(
+                    f"JWT_{name.upper()} ({name}) and JWT_ISSUERS (issuers) exclude each other: "
+                    "each issuer has its own."
+                )
+        self._keys = KeySet.empty()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -216,44 +160,89 @@ class JWTSettings(_Validate):
             )
         return handler(source)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in type(self).model_fields:
-            # pydantic's own error would quote the value, which may be a secret.
-            raise ConfigurationError(
-                f"{name} cannot be changed: build new settings, or model_copy(update=...) these."
-            )
-        super().__setattr__(name, value)
-
-    def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002
-        """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
-        # Not `dict(self)`, which would take the property `keys` for a mapping's method.
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**values, **(update or {})})
-
-    @property
-    def keys(self) -> KeySet:
-        """The keys, built once with the settings."""
-        return self._keys
-
     @property
     def excluded(self) -> PathPatterns:
         """`excluded_route_paths`, compiled once with the settings."""
         return self._excluded
 
-    @property
-    def algorithms(self) -> tuple[str, ...]:
-        """`algorithm` as a tuple."""
-        return _tuple(self.algorithm)
+    def settings_of(self, issuer: object) -> IssuerSettings | None:
+        """The settings for the tokens of an issuer, by their `iss`; `None` if it is not accepted.
+
+        With one issuer these are they, whatever the token says: `iss` is checked with the rest.
+        """
+        if self._routes is None:
+            return self
+        return self._routes.get(issuer) if isinstance(issuer, str) else None
 
     @property
-    def issuers(self) -> tuple[str, ...]:
-        """`issuer` as a tuple, empty when unchecked."""
-        return self._issuers
+    def accepted_algorithms(self) -> frozenset[str]:
+        """The algorithms of all issuers; each accepts only its own."""
+        issuers = (self,) if self._routes is None else self._routes.values()
+        return frozenset().union(*(settings.keys.algorithms for settings in issuers))
 
     @property
-    def audiences(self) -> tuple[str, ...]:
-        """`audience` as a tuple, empty when unchecked."""
-        return self._audiences
+    def routes_by_issuer(self) -> bool:
+        """Whether a token's `iss` decides which settings hold for it."""
+        return self._routes is not None
+
+    @property
+    def key_caches(self) -> dict[str, KeyCache]:
+        """The keys that are fetched, by the issuer's name; that of a single one is `default`."""
+        issuers = {"default": self} if self._routes is None else self.issuers
+        caches = ((name, settings.key_cache) for name, settings in issuers.items())
+        return {name: keys for name, keys in caches if keys is not None}
+
+    def key_health(self) -> dict[str, KeyHealth]:
+        """How the keys of each issuer are, for a readiness endpoint."""
+        return {name: keys.health() for name, keys in self.key_caches.items()}
+
+    async def refresh_keys(self) -> dict[str, KeyHealth]:
+        """Fetch the keys of every issuer now, and say how that went.
+
+        Keys that were good stay good when a fetch fails.
+        """
+        await asyncio.gather(*(keys.refresh() for keys in self.key_caches.values()))
+        return self.key_health()
+
+    def export_keys(self) -> dict[str, Any]:
+        """The keys of every issuer as JSON: for `seed_keys` in a process that must start fast."""
+        exported = {name: keys.export() for name, keys in self.key_caches.items()}
+        return {name: keys for name, keys in exported.items() if keys is not None}
+
+    def seed_keys(self, exported: Mapping[str, Any]) -> None:
+        """Start with exported keys; they are as trusted as what is configured.
+
+        Raises:
+            ValueError: that is not what `export_keys` gave.
+        """
+        for name, keys in self.key_caches.items():
+            if name in exported:
+                keys.seed(exported[name])
+
+    def close_keys(self) -> None:
+        """Stop the fetches that are under way; there are no connections to close."""
+        for keys in self.key_caches.values():
+            keys.close()
+
+    def replace_issuers(self, issuers: Mapping[str, IssuerSettings]) -> None:
+        """Accept these issuers from now on, and no other.
+
+        Issuers that stay keep their keys if their `IssuerSettings` are the same object. It takes
+        effect at once, for requests that wait for keys too.
+
+        Raises:
+            ConfigurationError: they contradict each other; then nothing changes.
+        """
+        if self._routes is None:
+            raise ConfigurationError("These settings were not built with JWT_ISSUERS (issuers).")
+        routes, former = _routes(issuers), self.issuers
+        # One assignment each: whoever reads sees the old table or the new one.
+        self.__dict__["issuers"] = dict(issuers)
+        self._routes = routes
+        for settings in former.values():
+            stays = any(settings is other for other in issuers.values())
+            if settings.key_cache is not None and not stays:
+                settings.key_cache.close()
 
 
 # What pydantic derives from the fields would make `Depends(JWTSettings)`, or the class itself in
@@ -275,7 +264,7 @@ def get_settings() -> JWTSettings:
     settings = JWTSettings()
     known = {f"JWT_{name}".upper() for name in JWTSettings.model_fields}
     for name in sorted(os.environ):
-        if _VARIABLE.match(name) and name.upper() not in known:
+        if _VARIABLE.match(name) and not _NESTED.match(name) and name.upper() not in known:
             logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)
     return settings
 
@@ -283,37 +272,24 @@ def get_settings() -> JWTSettings:
 class KeylessSettings(JWTSettings):
     """Settings of an application that replaced `get_claims`, and so checks no token here."""
 
-    def _key_set(self) -> KeySet:
-        return KeySet.empty()
+    def _prepare_keys(self) -> None:
+        self._keys = KeySet.empty()
 
 
-def _tuple(value: str | list[str] | None) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _read_jwks(path: Path) -> dict[str, Any]:
-    try:
-        return parse_object(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(
-            f"JWT_JWKS_FILE (jwks_file) cannot be read: {error.strerror}."
-        ) from None  # it holds the value, which may be a key in the wrong variable
-    except ValueError:
-        raise ConfigurationError("JWT_JWKS_FILE (jwks_file) is not a JSON object.") from None
-
-
-def _sentence(error: ValidationError | SettingsError) -> str:
-    if isinstance(error, SettingsError):
-        return f"The environment cannot be read: {str(error).splitlines()[0]}."
-    parts = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        name = str(problem["loc"][0]) if problem["loc"] else "settings"
-        message = problem["msg"].removeprefix("Value error, ")
-        known = name in JWTSettings.model_fields
-        label = f"JWT_{name.upper()} ({name})" if known else name
-        part = f"{label}: {message}"
-        if part not in parts:
-            parts.append(part)
-    return "; ".join(parts) + "."
+def _routes(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, IssuerSettings]:
+    """Which settings hold for which `iss`: every one for exactly one."""
+    routes: dict[str, IssuerSettings] = {}
+    for name, settings in issuers.items():
+        label = f"JWT_ISSUERS__{name.upper()}__"
+        if not settings.accepted_issuers:
+            raise ConfigurationError(f"{label}ISSUER (issuer) is missing.")
+        if settings.verify_audience and not settings.accepted_audiences:
+            raise ConfigurationError(
+                f"{label}AUDIENCE (audience) is missing; {label}VERIFY_AUDIENCE=false "
+                "(verify_audience) accepts everybody's tokens."
+            )
+        for issuer in settings.accepted_issuers:
+            if issuer in routes:
+                raise ConfigurationError(f"{label}ISSUER (issuer) names another one's issuer.")
+            routes[issuer] = settings
+    return MappingProxyType(routes)

@@ -2,12 +2,13 @@
 
 The order is part of the contract, each step with a reason of its own: size, form, header, key,
 signature, payload, times, audience. Nothing that a token says is used before its signature
-has been checked, except `alg` and `kid` to choose the key.
+has been checked, except `alg` and `kid` to choose the key, and where keys have to be fetched
+(`authentication`), `iss` to choose the issuer, and what would refuse the token anyway.
 """
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,11 +21,20 @@ from .errors import (
     Reason,
     SignatureError,
 )
-from .keys import KeySet
+from .issuers import IssuerSettings
+from .keys import VerificationKey
 from .serialization import decode_base64url, parse_object
 from .settings import JWTSettings
 
-__all__ = ["ParsedToken", "check_signature", "parse", "unverified_expiry", "verify"]
+__all__ = [
+    "ParsedToken",
+    "check_claims",
+    "check_signature",
+    "parse",
+    "read_claims",
+    "unverified_expiry",
+    "verify",
+]
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _ENCRYPTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
@@ -49,7 +59,7 @@ class ParsedToken:
 def verify(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> dict[str, Any]:
-    """Return the claims of a token that passes every check of the settings.
+    """Return the claims of a token that passes every check, with configured keys.
 
     Args:
         token: the encoded token.
@@ -59,29 +69,25 @@ def verify(
     Raises:
         InvalidTokenError: one of its subclasses, whatever the text was.
     """
-    if len(token) > settings.max_token_size:
-        raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
-    parsed = parse(token, settings.keys)
+    parsed = parse(token, settings.keys.algorithms, settings.max_token_size)
     try:
-        check_signature(parsed, settings.keys)
-        claims = _payload(parsed.payload)
-        _check_times(claims, settings, clock())
-        _check_subject(claims)
-        _check_issuer(claims, settings.issuers)
-        _check_audience(claims, settings.audiences)
-        _refuse_confirmation(claims)
+        check_signature(parsed, settings.keys.choose(parsed.algorithm, parsed.kid))
+        claims = read_claims(parsed)
+        check_claims(claims, settings, clock())
     except InvalidTokenError as error:
         error.kid = parsed.kid
         raise
     return claims
 
 
-def parse(token: str, keys: KeySet) -> ParsedToken:
+def parse(token: str, algorithms: Collection[str], max_size: int) -> ParsedToken:
     """Take a token apart, as far as that needs no key.
 
     Raises:
         MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
     """
+    if len(token) > max_size:
+        raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
     match = _COMPACT.fullmatch(token)
     if match is None:
         if _ENCRYPTED.fullmatch(token):
@@ -89,7 +95,7 @@ def parse(token: str, keys: KeySet) -> ParsedToken:
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
     segments = token.encode("ascii").split(b".")
     header, payload, signature = map(_decoded, segments)
-    algorithm, kid = _header(header, keys)
+    algorithm, kid = _header(header, algorithms)
     return ParsedToken(
         algorithm=algorithm,
         kid=kid,
@@ -99,17 +105,38 @@ def parse(token: str, keys: KeySet) -> ParsedToken:
     )
 
 
-def check_signature(parsed: ParsedToken, keys: KeySet) -> None:
-    """Check the signature with the key that the token names, or with those that fit it.
+def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) -> None:
+    """Check the signature with the keys that were chosen for the token.
 
     Raises:
-        UnknownKeyError: no key is meant for this token.
         SignatureError: the signature is not theirs.
     """
-    for candidate in keys.choose(parsed.algorithm, parsed.kid):
+    for candidate in candidates:
         if candidate.key.verify(parsed.signing_input, parsed.signature):
             return
     raise SignatureError
+
+
+def read_claims(parsed: ParsedToken) -> dict[str, Any]:
+    """Read the payload, which is worth what the signature is worth.
+
+    Raises:
+        MalformedTokenError: it is not a JSON object with one reading.
+    """
+    return _payload(parsed.payload)
+
+
+def check_claims(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
+    """Check what a token says against what an issuer's tokens must say.
+
+    Raises:
+        InvalidTokenError: the first thing that is wrong.
+    """
+    _check_times(claims, settings, now)
+    _check_subject(claims)
+    _check_issuer(claims, settings.accepted_issuers)
+    _check_audience(claims, settings.audience_claim, settings.accepted_audiences)
+    _refuse_confirmation(claims)
 
 
 def unverified_expiry(token: str) -> float | None:
@@ -141,14 +168,14 @@ def _payload(data: bytes) -> dict[str, Any]:
     raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object")
 
 
-def _header(data: bytes, keys: KeySet) -> tuple[str, str | None]:
+def _header(data: bytes, algorithms: Collection[str]) -> tuple[str, str | None]:
     header: dict[str, Any] | None = None
     with suppress(ValueError):
         header = parse_object(data)
     if header is None:
         raise _malformed(Reason.HEADER, "its header is not a JSON object")
     algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in keys.algorithms:
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
         raise _malformed(Reason.ALGORITHM, "its algorithm is not accepted")
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
@@ -165,7 +192,7 @@ def _header(data: bytes, keys: KeySet) -> tuple[str, str | None]:
     return algorithm, kid
 
 
-def _check_times(claims: dict[str, Any], settings: JWTSettings, now: float) -> None:
+def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
     expires = _numeric_date(claims, "exp")
     if expires is None:
         if settings.require_exp:
@@ -206,17 +233,17 @@ def _check_issuer(claims: dict[str, Any], accepted: tuple[str, ...]) -> None:
         raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted")
 
 
-def _check_audience(claims: dict[str, Any], accepted: tuple[str, ...]) -> None:
+def _check_audience(claims: dict[str, Any], name: str, accepted: tuple[str, ...]) -> None:
     if not accepted:
         return
-    if "aud" not in claims:
-        raise ClaimError(Reason.CLAIM_MISSING, "aud", "it names no audience")
-    audience = claims["aud"]
+    if name not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience")
+    audience = claims[name]
     audiences = [audience] if isinstance(audience, str) else audience
-    if not isinstance(audiences, list) or not all(isinstance(name, str) for name in audiences):
-        raise _claim_type("aud", "a string or a list of strings")
-    if not any(name in accepted for name in audiences):
-        raise ClaimError(Reason.CLAIM_FOREIGN, "aud", "it is meant for another service")
+    if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
+        raise _claim_type(name, "a string or a list of strings")
+    if not any(one in accepted for one in audiences):
+        raise ClaimError(Reason.CLAIM_FOREIGN, name, "it is meant for another service")
 
 
 def _refuse_confirmation(claims: dict[str, Any]) -> None:

@@ -17,10 +17,22 @@ CORE = [
     "signatures",
     "key_material",
     "keys",
+    "addresses",
+    "fetching",
+    "discovery",
+    "freshness",
+    "limits",
+    "flights",
+    "published",
+    "key_cache",
+    "publishers",
     "paths",
+    "values",
+    "issuers",
     "settings",
     "tokens",
     "verification",
+    "authentication",
     "claims",
     "principals",
 ]
@@ -40,7 +52,7 @@ EDGE = [
     "cookies",
     "__init__",
 ]
-USERS_SIDE = ["demo", "cli"]
+USERS_SIDE = ["testing", "demo", "cli"]
 ORDER = [*CORE, *EDGE, *USERS_SIDE]
 WEB_FRAMEWORKS = {"fastapi", "starlette"}
 

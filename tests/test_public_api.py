@@ -48,6 +48,10 @@ CONTRACT = {
     "ExpiredTokenError",
     "ClaimError",
     "Reason",
+    "IssuerSettings",
+    "JWKSCacheSettings",
+    "KeyHealth",
+    "KeysUnavailableError",
 }
 MODULES = [
     importlib.import_module(f"jwt_deps.{module.name}")

@@ -58,9 +58,12 @@ VALUES = [
     ("session_state_claims", [], ["cart"], "cart"),
     ("issuer", None, "https://issuer.example", "https://issuer.example"),
     ("audience", None, ["api", "admin"], "api, admin"),
+    ("audience_claim", "aud", "client_id", "client_id"),
+    ("verify_audience", True, False, "false"),
     ("leeway", 10, 300.0, "300"),
     ("require_exp", True, False, "0"),
     ("max_token_size", 16384, 4096, "4096"),
+    ("warm_up", False, True, "true"),
 ]
 
 
@@ -94,7 +97,9 @@ class TestParameters:
 
     def test_there_are_no_others(self) -> None:
         """The parameters are those of the contract."""
-        names = {name for name, *_ in VALUES} | {"secret_key", "verification_keys", "jwks_file"}
+        keys = {"secret_key", "verification_keys", "jwks_file"}
+        fetched = {"jwks_url", "discovery", "discovery_url", "ca_file", "allow_loopback"}
+        names = {name for name, *_ in VALUES} | keys | fetched | {"jwks_cache", "issuers"}
 
         assert set(JWTSettings.model_fields) == names
 
@@ -181,7 +186,7 @@ class TestLists:
         """Issuer and audience may be one value or several, and have a plural as a tuple."""
         settings = JWTSettings(secret_key=SECRET, **{name: value})
 
-        assert getattr(settings, f"{name}s") == several
+        assert getattr(settings, f"accepted_{name}s") == several
 
     @pytest.mark.parametrize(
         ("value", "several"),
@@ -729,7 +734,7 @@ class TestChanges:
         settings.issuer.append("x")  # type: ignore[union-attr]
         settings.audience.append("x")  # type: ignore[union-attr]
 
-        assert (settings.issuers, settings.audiences) == (("a",), ("b",))
+        assert (settings.accepted_issuers, settings.accepted_audiences) == (("a",), ("b",))
 
     def test_a_misspelt_variable_is_warned_of(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -27,7 +27,7 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.verification import verify
+from jwt_deps.authentication import Verified, authenticate
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 
@@ -164,11 +164,11 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
     """Guard, class, functions, factories and scopes share one verification."""
     calls: list[str] = []
 
-    def counting(token: str, settings: JWTSettings) -> Any:
+    async def counting(token: str, settings: JWTSettings) -> Verified:
         calls.append("verify")
-        return verify(token, settings)
+        return await authenticate(token, settings)
 
-    monkeypatch.setattr(credentials, "verify", counting)
+    monkeypatch.setattr(credentials, "authenticate", counting)
     router = APIRouter()
 
     @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])

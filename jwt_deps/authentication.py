@@ -1,0 +1,82 @@
+"""Whose token is this, and is it genuine? The issuer first, then its keys, then every check.
+
+An issuer is chosen from those configured by what the token says of itself, and that choice is
+checked with all other claims once the signature is. Before anything is fetched, the token has to
+be one that good keys would make acceptable: a stranger cannot make this service ask for keys with
+a token that is expired, meant for others, or of an issuer that it does not know.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import (
+    ClaimError,
+    InvalidTokenError,
+    KeysUnavailableError,
+    MalformedTokenError,
+    Reason,
+)
+from .issuers import IssuerSettings
+from .settings import JWTSettings
+from .verification import ParsedToken, check_claims, check_signature, parse, read_claims, verify
+
+__all__ = ["Verified", "authenticate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The claims of a token that passed every check, and the settings that it passed them under."""
+
+    claims: dict[str, Any] = field(repr=False)
+    settings: IssuerSettings
+
+
+async def authenticate(
+    token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
+) -> Verified:
+    """Verify a token with the keys of its issuer, fetching them where needed.
+
+    Args:
+        token: the encoded token.
+        settings: what is accepted.
+        clock: seconds since the epoch.
+
+    Raises:
+        InvalidTokenError: one of its subclasses, whatever the text was.
+        KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
+    """
+    if settings.key_cache is None and not settings.routes_by_issuer:
+        return Verified(verify(token, settings, clock=clock), settings)
+    parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
+    try:
+        claims = read_claims(parsed)
+        issuer = _issuer_of(claims, parsed, settings)
+        check_claims(claims, issuer, clock())
+        keys = issuer.key_cache
+        if keys is None:
+            check_signature(parsed, issuer.keys.choose(parsed.algorithm, parsed.kid))
+            return Verified(claims, issuer)
+        check_signature(parsed, await keys.choose(parsed.algorithm, parsed.kid))
+        # Both can have changed while keys were fetched: who is accepted, and the time.
+        if _issuer_of(claims, parsed, settings) is not issuer:
+            return await authenticate(token, settings, clock=clock)
+        check_claims(claims, issuer, clock())
+    except (InvalidTokenError, KeysUnavailableError) as error:
+        error.kid = parsed.kid
+        raise
+    return Verified(claims, issuer)
+
+
+def _issuer_of(
+    claims: dict[str, Any], parsed: ParsedToken, settings: JWTSettings
+) -> IssuerSettings:
+    issuer = settings.settings_of(claims.get("iss"))
+    if issuer is None:
+        if "iss" not in claims:
+            raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer")
+        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted")
+    if parsed.algorithm not in issuer.keys.algorithms:
+        raise MalformedTokenError(Reason.ALGORITHM, "its algorithm is not accepted")
+    return issuer

@@ -1,0 +1,173 @@
+"""How is a document got from a provider that may be slow, broken or hostile? With bounds.
+
+One GET, no redirects, no proxies or credentials from the environment, a body that is counted
+while it arrives, and a connection whose other end is looked at before anything is sent.
+"""
+
+import ssl
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .addresses import host_of, refuse_address, split_url
+from .errors import ConfigurationError, JWTDepsError
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["FetchError", "Fetched", "Fetcher"]
+
+_OK = 200
+_NOT_MODIFIED = 304
+# Request Timeout and Too Many Requests speak of now, not of the document.
+_FOR_NOW = frozenset({408, 429})
+
+
+class FetchError(JWTDepsError):
+    """An identity provider did not give what it was asked for.
+
+    Attributes:
+        absent: whether it answered, and has no such document.
+    """
+
+    def __init__(self, message: str, *, absent: bool = False) -> None:
+        super().__init__(message)
+        self.absent = absent
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document; `body` is `None` when it is the one that is already known (RFC 9110 §15.4.5)."""
+
+    body: bytes | None = field(repr=False)
+    etag: str | None = None
+    cache_control: str = ""
+    age: str = ""
+
+
+class Fetcher:
+    """Fetches the documents of one issuer; it holds no connection and belongs to no event loop."""
+
+    def __init__(
+        self,
+        *,
+        trusted_hosts: Collection[str] = (),
+        allow_loopback: bool = False,
+        ca_file: Path | None = None,
+        connect_timeout: float = 2,
+        max_bytes: int = 256 * 1024,
+    ) -> None:
+        """Prepare to fetch.
+
+        Args:
+            trusted_hosts: hosts that the configuration names, which may be in a private network.
+            allow_loopback: whether this machine may be asked, by `http` too.
+            ca_file: certificate authorities in PEM that are trusted in place of the system's.
+            connect_timeout: seconds to wait for a connection; the caller bounds the whole.
+            max_bytes: longest body that is read.
+
+        Raises:
+            ConfigurationError: `httpx2` is not installed, or the authorities cannot be read.
+        """
+        if find_spec("httpx2") is None:
+            raise ConfigurationError(
+                "Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'."
+            )
+        self._trusted_hosts = frozenset(trusted_hosts)
+        self._allow_loopback = allow_loopback
+        self._connect_timeout = connect_timeout
+        self._max_bytes = max_bytes
+        self._tls = _tls_context(ca_file)
+
+    async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:
+        """Fetch a document.
+
+        Args:
+            url: where it is.
+            etag: of the version that is already known.
+            fresh: whether caches on the way have to ask the origin (RFC 9111 §5.2.1.4).
+
+        Raises:
+            FetchError: there was no answer, or not the one that was asked for.
+        """
+        import httpx2  # noqa: PLC0415 - an extra, loaded by whoever uses it
+
+        try:
+            split_url(url, allow_loopback=self._allow_loopback)
+        except ValueError as error:
+            raise FetchError(f"{url!r} {error}") from None
+        headers = {
+            "Accept": "application/jwk-set+json, application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "jwt-deps",
+        }
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        if fresh:
+            headers["Cache-Control"] = "no-cache"
+
+        async def look(event: str, info: dict[str, Any]) -> None:
+            if event == "connection.connect_tcp.complete":
+                await self._refuse_peer(url, info["return_value"])
+
+        try:
+            async with (
+                httpx2.AsyncClient(
+                    verify=self._tls,
+                    trust_env=False,
+                    timeout=httpx2.Timeout(None, connect=self._connect_timeout),
+                ) as client,
+                client.stream("GET", url, headers=headers, extensions={"trace": look}) as response,
+            ):
+                return await self._read(url, response, conditional=etag is not None)
+        except httpx2.TimeoutException as error:
+            raise FetchError(f"{url!r} did not answer in time") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise FetchError(f"{url!r} cannot be fetched: {type(error).__name__}") from error
+
+    async def _refuse_peer(self, url: str, stream: Any) -> None:
+        address, *_ = stream.get_extra_info("server_addr")
+        try:
+            refuse_address(
+                address,
+                allow_loopback=self._allow_loopback,
+                allow_private=host_of(url) in self._trusted_hosts,
+            )
+        except ValueError as error:
+            await stream.aclose()
+            raise FetchError(f"{url!r} leads to {error}") from None
+
+    async def _read(self, url: str, response: "httpx2.Response", *, conditional: bool) -> Fetched:
+        status, headers = response.status_code, response.headers
+        cache_control, age = headers.get("cache-control", ""), headers.get("age", "")
+        if status == _NOT_MODIFIED and conditional:
+            return Fetched(None, headers.get("etag"), cache_control, age)
+        if status != _OK:
+            # A redirect is an answer like any other that is not the document: what it points to
+            # was never configured.
+            absent = status // 100 in {3, 4} and status not in _FOR_NOW
+            raise FetchError(f"{url!r} answered with status {status}", absent=absent)
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            # It was not asked for, and a few compressed bytes can be gigabytes.
+            raise FetchError(f"{url!r} sent a compressed body")
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise FetchError(f"{url!r} sent more than {self._max_bytes} bytes")
+        return Fetched(bytes(body), headers.get("etag"), cache_control, age)
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    import httpx2  # noqa: PLC0415 - as above
+
+    if ca_file is None:
+        return httpx2.create_ssl_context(trust_env=False)
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError(
+            "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
+        ) from None

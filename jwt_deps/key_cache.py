@@ -1,0 +1,270 @@
+"""Which keys of an issuer are good now? A cache that asks seldom, and survives an outage.
+
+    fresh           keys are handed out, nobody waits
+    ahead of expiry the same, and one fetch starts in the background
+    expired         callers wait for one fetch; while the issuer is known to be out of reach, or
+                    when the fetch fails, the old keys are good until `stale_if_error` has passed
+    none usable     callers wait for one fetch; when it fails, `KeysUnavailableError`
+
+A token that names a key which is not there can force a fetch, past caches on the way and within
+the limits of a bucket. Only a good answer ever replaces keys, and then it replaces all of them.
+"""
+
+import asyncio
+import logging
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import KeysUnavailableError, UnknownKeyError
+from .fetching import FetchError
+from .flights import Flight
+from .freshness import JWKSCacheSettings, Lifetime
+from .keys import VerificationKey
+from .limits import Absent, Backoff, TokenBucket
+from .published import KeyHealth, PublishedKeys, Publisher
+
+__all__ = ["KeyCache"]
+
+logger = logging.getLogger("jwt_deps")
+
+# How much longer than its own limit a fetch is waited for, in seconds: its loop may be busy.
+_GRACE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    published: PublishedKeys
+    life: Lifetime
+
+
+class KeyCache:
+    """The keys of one issuer. It holds no connection, no event loop and no timer."""
+
+    def __init__(
+        self,
+        name: str,
+        publisher: Publisher,
+        policy: JWKSCacheSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start with no keys.
+
+        Args:
+            name: of the issuer, for logs.
+            publisher: fetches the keys.
+            policy: every limit.
+            clock: seconds that never go back; a test may put another one into `clock`.
+        """
+        self.name = name
+        self.clock = clock
+        self._publisher = publisher
+        self._policy = policy
+        self._snapshot: _Snapshot | None = None
+        self._flight: Flight | None = None
+        self._error: FetchError | None = None
+        self._backoff = Backoff(policy.backoff, policy.max_backoff)
+        self._bucket = TokenBucket(policy.forced_capacity, policy.forced_refill)
+        self._absent = Absent(policy.unknown_size, policy.unknown_ttl)
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    @property
+    def published(self) -> PublishedKeys | None:
+        """What was fetched last, usable or not."""
+        return self._snapshot.published if self._snapshot is not None else None
+
+    async def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
+        """Choose the key that may check a token, fetching keys where that can help.
+
+        Raises:
+            UnknownKeyError: a healthy issuer has no such key.
+            KeysUnavailableError: nobody knows, because the issuer cannot be reached.
+        """
+        snapshot = self._snapshot
+        if snapshot is None or self.clock() >= snapshot.life.refresh_at:
+            snapshot = await self._usable()
+        keys = snapshot.published.keys
+        try:
+            return keys.choose(algorithm, kid)
+        except UnknownKeyError:
+            if kid is None and algorithm in keys.in_set:
+                raise  # several fit, and no fetch can tell which is meant
+        newer = await self._newer(snapshot, (algorithm, kid))
+        try:
+            return newer.published.keys.choose(algorithm, kid)
+        except UnknownKeyError:
+            self._absent.add((algorithm, kid), self.clock())
+            raise
+
+    async def refresh(self) -> FetchError | None:
+        """Fetch the keys now, or wait for the fetch that is under way, and say why it failed."""
+        return await self._depart().wait()
+
+    def export(self) -> dict[str, Any] | None:
+        """The keys as JSON, for `seed` in another process; `None` before they are there."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return None
+        body = snapshot.published.body.decode()
+        return {"jwks": body, "age": max(0, self.clock() - snapshot.life.fetched_at)}
+
+    def seed(self, exported: Mapping[str, Any]) -> None:
+        """Start with keys that another process exported, unless there are newer ones.
+
+        Raises:
+            ValueError: that is not what `export` gave.
+        """
+        published = self._publisher.read(str(exported["jwks"]).encode())
+        asked_at = self.clock() - float(exported["age"])
+        life = Lifetime.beginning(asked_at, published.seconds, self._policy, 0)
+        with self._state():
+            if not self._is_overtaken(asked_at):
+                self._snapshot = _Snapshot(published, life)
+
+    def health(self) -> KeyHealth:
+        """How the keys are."""
+        now, snapshot, flight = self.clock(), self._snapshot, self._flight
+        life = snapshot.life if snapshot is not None else None
+        published = snapshot.published if snapshot is not None else None
+        return KeyHealth(
+            fresh=life is not None and now < life.expires_at,
+            degraded=life is not None and now < life.unusable_at and self._error is not None,
+            cooling_down=self._backoff.holds(now),
+            reloading=flight is not None and flight.is_under_way(),
+            age=now - life.fetched_at if life is not None else None,
+            keys=published.keys.size if published is not None else 0,
+            skipped=published.skipped if published is not None else 0,
+            last_error=str(self._error) if self._error is not None else None,
+        )
+
+    def close(self) -> None:
+        """Stop a fetch that is under way; the next caller starts another one."""
+        if self._flight is not None:
+            self._flight.cancel()
+
+    async def _usable(self) -> _Snapshot:
+        """The keys to go by now, when they are not simply fresh."""
+        now, snapshot = self.clock(), self._snapshot
+        resting = self._backoff.holds(now)
+        if snapshot is not None and now < snapshot.life.unusable_at:
+            if now < snapshot.life.expires_at or self._error is not None:
+                if not resting:
+                    self._depart()
+                return snapshot  # nobody waits for an issuer that is known to be out of reach
+        elif resting:
+            raise self._unavailable()
+        error = await self._depart().wait()
+        snapshot = self._snapshot
+        if snapshot is None or self.clock() >= snapshot.life.unusable_at:
+            raise self._unavailable() from error
+        return snapshot
+
+    async def _newer(self, seen: _Snapshot, name: tuple[str, str | None]) -> _Snapshot:
+        """Other keys than those seen, which lack one that a token names."""
+        if self._has_changed(seen):
+            return self._current(seen)
+        flight = self._flight
+        if flight is not None and flight.is_under_way():
+            await flight.wait()
+            if self._has_changed(seen) or (flight.forced and self._error is None):
+                return self._current(seen)
+        if self._error is None and self._absent.has(name, self.clock()):
+            raise UnknownKeyError
+        if self._backoff.holds(self.clock()):
+            raise self._unavailable()
+        flight = self._force()
+        if flight is None:
+            raise UnknownKeyError  # a healthy issuer was asked moments ago, for other such tokens
+        if (error := await flight.wait()) is not None:
+            raise self._unavailable() from error
+        return self._current(seen)
+
+    def _has_changed(self, seen: _Snapshot) -> bool:
+        return self._current(seen).published.keys is not seen.published.keys
+
+    def _current(self, seen: _Snapshot) -> _Snapshot:
+        return self._snapshot or seen
+
+    def _unavailable(self) -> KeysUnavailableError:
+        return KeysUnavailableError(math.ceil(max(1, self._backoff.retry_at - self.clock())))
+
+    # Only what follows changes anything.
+
+    def _depart(self) -> Flight:
+        """The fetch under way, else a new one."""
+        with self._state():
+            if self._flight is None or not self._flight.is_under_way():
+                self._flight = self._start(forced=False)
+            return self._flight
+
+    def _force(self) -> Flight | None:
+        """A fetch past every cache on the way, unless there were enough of them."""
+        with self._state():
+            if self._flight is not None and self._flight.is_under_way():
+                return self._flight
+            if not self._bucket.take(self.clock()):
+                return None
+            self._flight = self._start(forced=True)
+            return self._flight
+
+    def _state(self) -> threading.Lock:
+        if self._pid != os.getpid():  # forked, perhaps while a thread of the parent held the lock
+            self._pid, self._lock = os.getpid(), threading.Lock()
+        return self._lock
+
+    def _start(self, *, forced: bool) -> Flight:
+        patience = self._policy.timeout + _GRACE
+        return Flight(self._fetch(forced=forced), forced=forced, patience=patience)
+
+    async def _fetch(self, *, forced: bool) -> FetchError | None:
+        asked_at = self.clock()
+        try:
+            async with asyncio.timeout(self._policy.timeout):
+                published = await self._publisher.fetch(self.published, now=asked_at, forced=forced)
+        except TimeoutError:
+            slow = FetchError(f"no answer within {self._policy.timeout:g} s")
+            return self._fail(slow, asked_at, forced=forced)
+        except FetchError as error:
+            return self._fail(error, asked_at, forced=forced)
+        self._succeed(published, asked_at)
+        return None
+
+    def _succeed(self, published: PublishedKeys, asked_at: float) -> None:
+        spread = random.random()  # noqa: S311 - to spread load, not to hide anything
+        life = Lifetime.beginning(asked_at, published.seconds, self._policy, spread)
+        with self._state():
+            if self._is_overtaken(asked_at):
+                return
+            self._snapshot = _Snapshot(published, life)
+            recovered, self._error = self._error is not None, None
+            self._backoff.succeed()
+        if published.skipped:
+            logger.warning("issuer %s publishes %d unusable keys", self.name, published.skipped)
+        if recovered:
+            logger.info("issuer %s can be reached again", self.name)
+
+    def _fail(self, error: FetchError, asked_at: float, *, forced: bool) -> FetchError:
+        now = self.clock()
+        with self._state():
+            if self._is_overtaken(asked_at):
+                return error
+            self._error = error
+            self._backoff.fail(now, random.uniform(-1, 1))  # noqa: S311 - as above
+            if forced:
+                self._bucket.refund()  # an outage must not use up what a rotation will need
+            snapshot = self._snapshot
+        usable = snapshot is not None and now < snapshot.life.expires_at
+        level = logging.WARNING if usable else logging.ERROR
+        logger.log(level, "keys of issuer %s cannot be fetched: %s", self.name, error)
+        return error
+
+    def _is_overtaken(self, asked_at: float) -> bool:
+        """Whether an answer to a later question is there already, and stands."""
+        return self._snapshot is not None and self._snapshot.life.fetched_at > asked_at

@@ -1,0 +1,17 @@
+"""Do these keys check that token? The two steps of `verify` that concern keys, and no claims."""
+
+from jwt_deps.keys import KeySet
+from jwt_deps.verification import ParsedToken, check_signature, parse
+
+MAX_SIZE = 16384
+
+
+def parsed_by(token: str, keys: KeySet) -> ParsedToken:
+    """Take a token apart whose algorithm the keys accept."""
+    return parse(token, keys.algorithms, MAX_SIZE)
+
+
+def check_with(token: str, keys: KeySet) -> None:
+    """Check the signature with the key that the set chooses."""
+    parsed = parsed_by(token, keys)
+    check_signature(parsed, keys.choose(parsed.algorithm, parsed.kid))

@@ -1,0 +1,11 @@
+"""How do these tests ask? As `httpx2.get`, without reading the system's certificates each time."""
+
+import ssl
+from functools import partial
+
+import httpx2
+
+__all__ = ["get"]
+
+#: It trusts nobody, which for HTTP is no loss and for HTTPS a test of its own.
+get = partial(httpx2.get, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
