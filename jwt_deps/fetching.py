@@ -7,6 +7,7 @@ while it arrives, and a connection whose other end is looked at before anything 
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,13 +162,19 @@ class Fetcher:
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    import httpx2  # noqa: PLC0415 - as above
-
     if ca_file is None:
-        return httpx2.create_ssl_context(trust_env=False)
+        return _system_tls_context()
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError):
         raise ConfigurationError(
             "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
         ) from None
+
+
+@cache
+def _system_tls_context() -> ssl.SSLContext:
+    # Shared: reading the system's authorities takes 30 ms, and a service can have many issuers.
+    import httpx2  # noqa: PLC0415 - as above
+
+    return httpx2.create_ssl_context(trust_env=False)

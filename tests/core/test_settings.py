@@ -576,7 +576,7 @@ class TestShownAndShared:
 
         audiences.append("other")
 
-        assert settings.audiences == ("api",)
+        assert settings.accepted_audiences == ("api",)
 
 
 class TestModelCopy:

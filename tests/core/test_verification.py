@@ -442,6 +442,7 @@ class TestRefused:
             Reason.EMPTY_CREDENTIALS,
             Reason.CROSS_SITE,
             Reason.SCOPE,
+            Reason.KEYS_UNAVAILABLE,
         }
         by_the_key = {Reason.UNKNOWN_KEY}  # TestKeyOfTheToken
 
