@@ -54,15 +54,18 @@ async def authenticate(
         claims = read_claims(parsed)
         issuer = _issuer_of(claims, parsed, settings)
         check_claims(claims, issuer, clock())
-        keys = issuer.key_cache
-        if keys is None:
-            check_signature(parsed, issuer.keys.choose(parsed.algorithm, parsed.kid))
-            return Verified(claims, issuer)
-        check_signature(parsed, await keys.choose(parsed.algorithm, parsed.kid))
-        # Both can have changed while keys were fetched: who is accepted, and the time.
-        if _issuer_of(claims, parsed, settings) is not issuer:
-            return await authenticate(token, settings, clock=clock)
-        check_claims(claims, issuer, clock())
+        name, fetched = (parsed.algorithm, parsed.kid), issuer.key_cache
+        if fetched is None:
+            candidates = issuer.keys.choose(*name)
+        elif (at_hand := fetched.at_hand(*name)) is not None:
+            candidates = at_hand
+        else:
+            candidates = await fetched.choose(*name)
+            # Both can have changed while keys were fetched: who is accepted, and the time.
+            if _issuer_of(claims, parsed, settings) is not issuer:
+                return await authenticate(token, settings, clock=clock)
+            check_claims(claims, issuer, clock())
+        check_signature(parsed, candidates)
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = parsed.kid
         raise

@@ -80,6 +80,8 @@ class Fetcher:
         self._allow_loopback = allow_loopback
         self._connect_timeout = connect_timeout
         self._max_bytes = max_bytes
+        import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
+
         self._tls = _tls_context(ca_file)
 
     async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:

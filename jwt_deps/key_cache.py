@@ -80,6 +80,16 @@ class KeyCache:
         """What was fetched last, usable or not."""
         return self._snapshot.published if self._snapshot is not None else None
 
+    def at_hand(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...] | None:
+        """The key that may check a token, if it is fresh and there; else ask `choose`."""
+        snapshot = self._snapshot
+        if snapshot is None or self.clock() >= snapshot.life.refresh_at:
+            return None
+        try:
+            return snapshot.published.keys.choose(algorithm, kid)
+        except UnknownKeyError:
+            return None
+
     async def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
         """Choose the key that may check a token, fetching keys where that can help.
 
@@ -87,9 +97,7 @@ class KeyCache:
             UnknownKeyError: a healthy issuer has no such key.
             KeysUnavailableError: nobody knows, because the issuer cannot be reached.
         """
-        snapshot = self._snapshot
-        if snapshot is None or self.clock() >= snapshot.life.refresh_at:
-            snapshot = await self._usable()
+        snapshot = await self._usable()
         keys = snapshot.published.keys
         try:
             return keys.choose(algorithm, kid)
@@ -150,8 +158,10 @@ class KeyCache:
             self._flight.cancel()
 
     async def _usable(self) -> _Snapshot:
-        """The keys to go by now, when they are not simply fresh."""
+        """The keys to go by now."""
         now, snapshot = self.clock(), self._snapshot
+        if snapshot is not None and now < snapshot.life.refresh_at:
+            return snapshot
         resting = self._backoff.holds(now)
         if snapshot is not None and now < snapshot.life.unusable_at:
             if now < snapshot.life.expires_at or self._error is not None:

@@ -177,8 +177,9 @@ class JWTSettings(_Validate, IssuerSettings):
     @property
     def accepted_algorithms(self) -> frozenset[str]:
         """The algorithms of all issuers; each accepts only its own."""
-        issuers = (self,) if self._routes is None else self._routes.values()
-        return frozenset().union(*(settings.keys.algorithms for settings in issuers))
+        if self._routes is None:
+            return self.keys.algorithms
+        return frozenset().union(*(one.keys.algorithms for one in self._routes.values()))
 
     @property
     def routes_by_issuer(self) -> bool:
