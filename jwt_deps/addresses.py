@@ -8,7 +8,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["host_of", "is_loopback_host", "refuse_address", "split_url"]
+__all__ = ["host_of", "is_loopback_host", "refuse_address", "shown", "split_url"]
 
 # RFC 3986 §2: what a URL consists of. Python's parser drops tabs and line breaks silently.
 _URL = re.compile(r"[\x21-\x7e]+")
@@ -60,6 +60,11 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
+def shown(url: str) -> str:
+    """A URL for logs and health reports: without its query, which may hold a key of somebody's."""
+    return repr(url.partition("?")[0][:256])
+
+
 def is_loopback_host(host: str) -> bool:
     """Whether a host, as a URL names it, is this machine."""
     if host == "localhost":  # what it leads to is checked when it is dialled
@@ -84,7 +89,8 @@ def refuse_address(text: str, *, allow_loopback: bool, allow_private: bool) -> N
         ValueError: the address is refused; the message names its kind.
     """
     address = _innermost(ipaddress.ip_address(text.partition("%")[0]))
-    if address.is_link_local or address in _METADATA:
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    if address.is_link_local or site_local or address in _METADATA:
         raise ValueError("a link-local or metadata address")
     if address.is_loopback:
         if not allow_loopback:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import (
+    AuthError,
     ClaimError,
     InvalidTokenError,
     KeysUnavailableError,
@@ -60,7 +61,12 @@ async def authenticate(
         elif (at_hand := fetched.at_hand(*name)) is not None:
             candidates = at_hand
         else:
-            candidates = await fetched.choose(*name)
+            try:
+                candidates = await fetched.choose(*name)
+            except AuthError:
+                if _issuer_of(claims, parsed, settings) is issuer:
+                    raise
+                return await authenticate(token, settings, clock=clock)
             # Both can have changed while keys were fetched: who is accepted, and the time.
             if _issuer_of(claims, parsed, settings) is not issuer:
                 return await authenticate(token, settings, clock=clock)

@@ -7,7 +7,7 @@ are read, `issuer` and `jwks_uri`; nothing else in the document changes what is 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from .addresses import split_url
+from .addresses import shown, split_url
 from .fetching import Fetcher, FetchError
 from .serialization import parse_object
 
@@ -39,32 +39,35 @@ async def discover(
         FetchError: no document, or one of another issuer (RFC 8414 §3.3: the two "MUST be
             identical"), or one that names no acceptable URL.
     """
+    problems: list[str] = []
     for url in urls:
         try:
             fetched = await fetcher.get(url)
             document = parse_object(fetched.body or b"")
-        except FetchError as error:
-            if not error.absent:  # an outage says nothing about where the document is
-                raise
-        except ValueError:
-            continue  # a page for people, as some sites send for every path
-        else:
             return _jwks_uri(document, issuer, url, allow_loopback=allow_loopback)
-    raise FetchError(f"no discovery document at {', '.join(map(repr, urls))}", absent=True)
+        except FetchError as error:
+            if error.outage:  # it says nothing about where the document is
+                raise
+            problems.append(str(error))
+        except ValueError:  # a page for people, as some sites send for every path
+            problems.append(f"{shown(url)} is no JSON object")
+    # The last is said first: that the document is not at the other places is no news.
+    raise FetchError("; ".join(reversed(problems)), outage=False)
 
 
 def _jwks_uri(document: dict[str, object], issuer: str, url: str, *, allow_loopback: bool) -> str:
     named = document.get("issuer")
     if named != issuer:
         raise FetchError(
-            f"the issuer in {url!r} is {str(named)[:256]!r} and the one configured {issuer!r}: "
-            "they have to be identical, to the last slash"
+            f"the issuer in {shown(url)} is {str(named)[:256]!r} and the one configured "
+            f"{issuer!r}: they have to be identical, to the last slash",
+            outage=False,
         )
     jwks_uri = document.get("jwks_uri")
     if not isinstance(jwks_uri, str):
-        raise FetchError(f"{url!r} names no jwks_uri")
+        raise FetchError(f"{shown(url)} names no jwks_uri", outage=False)
     try:
         split_url(jwks_uri, allow_loopback=allow_loopback)
     except ValueError as error:
-        raise FetchError(f"the jwks_uri in {url!r} {error}") from None
+        raise FetchError(f"the jwks_uri in {shown(url)} {error}", outage=False) from None
     return jwks_uri

@@ -4,6 +4,7 @@ One GET, no redirects, no proxies or credentials from the environment, a body th
 while it arrives, and a connection whose other end is looked at before anything is sent.
 """
 
+import re
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .addresses import host_of, refuse_address, split_url
+from .addresses import host_of, is_loopback_host, refuse_address, shown, split_url
 from .errors import ConfigurationError, JWTDepsError
 
 if TYPE_CHECKING:
@@ -24,18 +25,21 @@ _OK = 200
 _NOT_MODIFIED = 304
 # Request Timeout and Too Many Requests speak of now, not of the document.
 _FOR_NOW = frozenset({408, 429})
+# RFC 9110 §8.8.3, and short.
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
+_MAX_PIECES = 4096
 
 
 class FetchError(JWTDepsError):
     """An identity provider did not give what it was asked for.
 
     Attributes:
-        absent: whether it answered, and has no such document.
+        outage: whether nothing is known of the document, since there was no answer about it.
     """
 
-    def __init__(self, message: str, *, absent: bool = False) -> None:
+    def __init__(self, message: str, *, outage: bool = True) -> None:
         super().__init__(message)
-        self.absent = absent
+        self.outage = outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Fetcher:
         try:
             split_url(url, allow_loopback=self._allow_loopback)
         except ValueError as error:
-            raise FetchError(f"{url!r} {error}") from None
+            raise FetchError(f"{shown(url)} {error}", outage=False) from None
         headers = {
             "Accept": "application/jwk-set+json, application/json",
             "Accept-Encoding": "identity",
@@ -111,8 +115,12 @@ class Fetcher:
         if fresh:
             headers["Cache-Control"] = "no-cache"
 
+        seen = False
+
         async def look(event: str, info: dict[str, Any]) -> None:
+            nonlocal seen
             if event == "connection.connect_tcp.complete":
+                seen = True
                 await self._refuse_peer(url, info["return_value"])
 
         try:
@@ -124,15 +132,20 @@ class Fetcher:
                 ) as client,
                 client.stream("GET", url, headers=headers, extensions={"trace": look}) as response,
             ):
+                if not seen:  # the client library has changed its ways
+                    raise FetchError(f"nobody saw where {shown(url)} leads")
                 return await self._read(url, response, conditional=etag is not None)
         except httpx2.TimeoutException as error:
-            raise FetchError(f"{url!r} did not answer in time") from error
+            raise FetchError(f"{shown(url)} did not answer in time") from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise FetchError(f"{url!r} cannot be fetched: {type(error).__name__}") from error
+            problem = type(error).__name__
+            raise FetchError(f"{shown(url)} cannot be fetched: {problem}") from error
 
     async def _refuse_peer(self, url: str, stream: Any) -> None:
         address, *_ = stream.get_extra_info("server_addr")
         try:
+            if url.startswith("http:") and not is_loopback_host(address):
+                raise ValueError("another machine, and not by https")  # noqa: TRY301
             refuse_address(
                 address,
                 allow_loopback=self._allow_loopback,
@@ -140,27 +153,33 @@ class Fetcher:
             )
         except ValueError as error:
             await stream.aclose()
-            raise FetchError(f"{url!r} leads to {error}") from None
+            raise FetchError(f"{shown(url)} leads to {error}") from None
 
     async def _read(self, url: str, response: "httpx2.Response", *, conditional: bool) -> Fetched:
         status, headers = response.status_code, response.headers
         cache_control, age = headers.get("cache-control", ""), headers.get("age", "")
+        # It will be sent back, so it has to be something that can be sent.
+        stated = headers.get("etag", "")
+        etag = stated if _ETAG.fullmatch(stated) else None
         if status == _NOT_MODIFIED and conditional:
-            return Fetched(None, headers.get("etag"), cache_control, age)
+            return Fetched(None, etag, cache_control, age)
         if status != _OK:
             # A redirect is an answer like any other that is not the document: what it points to
             # was never configured.
-            absent = status // 100 in {3, 4} and status not in _FOR_NOW
-            raise FetchError(f"{url!r} answered with status {status}", absent=absent)
+            outage = status // 100 not in {3, 4} or status in _FOR_NOW
+            raise FetchError(f"{shown(url)} answered with status {status}", outage=outage)
         if headers.get("content-encoding", "identity").lower() != "identity":
             # It was not asked for, and a few compressed bytes can be gigabytes.
-            raise FetchError(f"{url!r} sent a compressed body")
-        body = bytearray()
+            raise FetchError(f"{shown(url)} sent a compressed body")
+        body, pieces = bytearray(), 0
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > self._max_bytes:
-                raise FetchError(f"{url!r} sent more than {self._max_bytes} bytes")
-        return Fetched(bytes(body), headers.get("etag"), cache_control, age)
+                raise FetchError(f"{shown(url)} sent more than {self._max_bytes} bytes")
+            pieces += 1
+            if pieces > _MAX_PIECES:  # each costs time on the event loop, however small it is
+                raise FetchError(f"{shown(url)} sent more than {_MAX_PIECES} pieces")
+        return Fetched(bytes(body), etag, cache_control, age)
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -39,7 +39,8 @@ class Flight:
         self._loop = asyncio.get_running_loop()
         self._lost_at = time.monotonic() + patience
         # In a context of its own: what the first caller's request holds is not everybody's.
-        self._task = self._loop.create_task(work, context=contextvars.Context())
+        # Not by `create_task`: an eager one would run under the lock of whoever asks.
+        self._task = asyncio.Task(work, loop=self._loop, context=contextvars.Context())
         self._task.add_done_callback(self._land)
 
     def is_under_way(self) -> bool:

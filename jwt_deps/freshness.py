@@ -15,17 +15,24 @@ _UNCACHED = re.compile(r"(?:^|,)\s*(?:no-store|no-cache)\s*(?=,|$)", re.IGNORECA
 _AGE = re.compile(r"\d{1,9}")
 
 
+#: By how much of it a life is shortened at most, so that not all processes ask at once.
+SPREAD = 0.05
+
+
 class JWKSCacheSettings(BaseModel):
     """How keys over HTTP are kept, in seconds: the defaults suit every provider known to us.
 
-    A key that the issuer has withdrawn is accepted for at most the longer of `ttl` and `max_ttl`,
-    and `stale_if_error` on top when the issuer cannot be reached: two hours by default.
+    A key that is no longer at the issuer's address is accepted for at most the longer of `ttl` and
+    `max_ttl`, and `stale_if_error` on top when the issuer cannot be reached: two hours by default.
+    When keys move to another address and stay at the old one too, `discovery_ttl` comes on top.
 
     Raises:
         ConfigurationError: the values contradict each other.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     ttl: float = Field(default=600, ge=1)
     """How long keys are fresh when the issuer does not say."""
@@ -79,11 +86,11 @@ class JWKSCacheSettings(BaseModel):
         shortest = min(self.ttl, self.min_ttl) if self.respect_cache_control else self.ttl
         if self.min_ttl > self.max_ttl:
             raise ValueError("jwks_cache: min_ttl is longer than max_ttl")
-        if self.refresh_ahead + self.timeout >= shortest:
+        if self.refresh_ahead + self.timeout >= shortest * (1 - SPREAD):
             # The refresh would have to begin before the keys are there.
             raise ValueError(
-                "jwks_cache: refresh_ahead and timeout together have to be shorter than ttl and "
-                "min_ttl"
+                "jwks_cache: refresh_ahead and timeout together have to be shorter than 95 % of "
+                "ttl and min_ttl"
             )
         if self.connect_timeout > self.timeout:
             raise ValueError("jwks_cache: connect_timeout is longer than timeout")
@@ -122,7 +129,7 @@ class Lifetime:
         `spread`, from 0 to 1, shortens it by up to 5 %, so that the processes of a service do not
         ask all at once; it never makes it longer, which would break the published bound.
         """
-        expires_at = fetched_at + seconds * (1 - 0.05 * spread)
+        expires_at = fetched_at + seconds * (1 - SPREAD * spread)
         return cls(
             fetched_at=fetched_at,
             refresh_at=expires_at - policy.refresh_ahead,

@@ -93,11 +93,14 @@ class IssuerSettings(BaseModel):
     _audiences: tuple[str, ...] = PrivateAttr()
 
     def __init__(self, **values: Any) -> None:
+        problem = None
         try:
             super().__init__(**values)
         except ValidationError as error:
-            # `from None`: pydantic's errors can hold the input, and the input can be a secret.
-            raise ConfigurationError(sentence(error, type(self).model_fields)) from None
+            problem = sentence(error, type(self).model_fields)
+        if problem is not None:
+            # Raised out here: pydantic's errors hold the input, which can be a secret.
+            raise ConfigurationError(problem)
 
     @field_validator(
         "algorithm",
@@ -136,7 +139,7 @@ class IssuerSettings(BaseModel):
             return
         self._check_remote()
         if "algorithm" not in self.model_fields_set:
-            self.__dict__["algorithm"] = list(_PUBLISHED_ALGORITHMS)
+            object.__setattr__(self, "algorithm", list(_PUBLISHED_ALGORITHMS))
         self._keys = KeySet.awaited(self.algorithms)
         publisher = KeyPublisher(
             self._issuers[0],

@@ -18,6 +18,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,19 +98,11 @@ class KeyCache:
             UnknownKeyError: a healthy issuer has no such key.
             KeysUnavailableError: nobody knows, because the issuer cannot be reached.
         """
-        snapshot = await self._usable()
-        keys = snapshot.published.keys
-        try:
-            return keys.choose(algorithm, kid)
-        except UnknownKeyError:
-            if kid is None and algorithm in keys.in_set:
-                raise  # several fit, and no fetch can tell which is meant
-        newer = await self._newer(snapshot, (algorithm, kid))
-        try:
-            return newer.published.keys.choose(algorithm, kid)
-        except UnknownKeyError:
-            self._absent.add((algorithm, kid), self.clock())
-            raise
+        with suppress(TimeoutError):
+            # One fetch may follow another, and a caller waits no longer for two of them.
+            async with asyncio.timeout(self._policy.timeout + _GRACE):
+                return await self._choose(algorithm, kid)
+        raise self._unavailable()
 
     async def refresh(self) -> FetchError | None:
         """Fetch the keys now, or wait for the fetch that is under way, and say why it failed."""
@@ -121,7 +114,8 @@ class KeyCache:
         if snapshot is None:
             return None
         body = snapshot.published.body.decode()
-        return {"jwks": body, "age": max(0, self.clock() - snapshot.life.fetched_at)}
+        age = self.clock() - snapshot.life.fetched_at
+        return {"jwks": body, "fetched_at": time.time() - age}
 
     def seed(self, exported: Mapping[str, Any]) -> None:
         """Start with keys that another process exported, unless there are newer ones.
@@ -130,7 +124,11 @@ class KeyCache:
             ValueError: that is not what `export` gave.
         """
         published = self._publisher.read(str(exported["jwks"]).encode())
-        asked_at = self.clock() - float(exported["age"])
+        age = time.time() - float(exported["fetched_at"])
+        if not math.isfinite(age):
+            raise ValueError("fetched_at is no moment")
+        # A moment to come is a clock that is wrong; the keys are new at best.
+        asked_at = self.clock() - max(0, age)
         life = Lifetime.beginning(asked_at, published.seconds, self._policy, 0)
         with self._state():
             if not self._is_overtaken(asked_at):
@@ -143,7 +141,11 @@ class KeyCache:
         published = snapshot.published if snapshot is not None else None
         return KeyHealth(
             fresh=life is not None and now < life.expires_at,
-            degraded=life is not None and now < life.unusable_at and self._error is not None,
+            degraded=(
+                life is not None
+                and life.expires_at <= now < life.unusable_at
+                and self._error is not None
+            ),
             cooling_down=self._backoff.holds(now),
             reloading=flight is not None and flight.is_under_way(),
             age=now - life.fetched_at if life is not None else None,
@@ -157,6 +159,22 @@ class KeyCache:
         if self._flight is not None:
             self._flight.cancel()
 
+    async def _choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
+        snapshot = await self._usable()
+        keys = snapshot.published.keys
+        try:
+            return keys.choose(algorithm, kid)
+        except UnknownKeyError:
+            if kid is None and algorithm in keys.in_set:
+                raise  # several fit, and no fetch can tell which is meant
+        newer = await self._newer(snapshot, (algorithm, kid))
+        try:
+            return newer.published.keys.choose(algorithm, kid)
+        except UnknownKeyError:
+            with self._state():
+                self._absent.add((algorithm, kid), self.clock())
+            raise
+
     async def _usable(self) -> _Snapshot:
         """The keys to go by now."""
         now, snapshot = self.clock(), self._snapshot
@@ -164,7 +182,7 @@ class KeyCache:
             return snapshot
         resting = self._backoff.holds(now)
         if snapshot is not None and now < snapshot.life.unusable_at:
-            if now < snapshot.life.expires_at or self._error is not None:
+            if now < snapshot.life.expires_at or self._is_out_of_reach(now):
                 if not resting:
                     self._depart()
                 return snapshot  # nobody waits for an issuer that is known to be out of reach
@@ -182,8 +200,8 @@ class KeyCache:
             return self._current(seen)
         flight = self._flight
         if flight is not None and flight.is_under_way():
-            await flight.wait()
-            if self._has_changed(seen) or (flight.forced and self._error is None):
+            error = await flight.wait()
+            if self._has_changed(seen) or (flight.forced and error is None):
                 return self._current(seen)
         if self._error is None and self._absent.has(name, self.clock()):
             raise UnknownKeyError
@@ -191,10 +209,16 @@ class KeyCache:
             raise self._unavailable()
         flight = self._force()
         if flight is None:
+            if self._error is not None:
+                raise self._unavailable()
             raise UnknownKeyError  # a healthy issuer was asked moments ago, for other such tokens
         if (error := await flight.wait()) is not None:
             raise self._unavailable() from error
         return self._current(seen)
+
+    def _is_out_of_reach(self, now: float) -> bool:
+        """Whether the last fetch failed, and that not so long ago that it means nothing."""
+        return self._error is not None and now < self._backoff.retry_at + self._policy.max_backoff
 
     def _has_changed(self, seen: _Snapshot) -> bool:
         return self._current(seen).published.keys is not seen.published.keys
@@ -226,7 +250,8 @@ class KeyCache:
 
     def _state(self) -> threading.Lock:
         if self._pid != os.getpid():  # forked, perhaps while a thread of the parent held the lock
-            self._pid, self._lock = os.getpid(), threading.Lock()
+            self._lock = threading.Lock()
+            self._pid = os.getpid()
         return self._lock
 
     def _start(self, *, forced: bool) -> Flight:
@@ -243,6 +268,16 @@ class KeyCache:
             return self._fail(slow, asked_at, forced=forced)
         except FetchError as error:
             return self._fail(error, asked_at, forced=forced)
+        except asyncio.CancelledError:
+            if forced:
+                with self._state():
+                    self._bucket.refund()
+            raise
+        except Exception as error:
+            # A mistake in this package or the client library. It is the same to whoever waits.
+            logger.exception("fetching keys of issuer %s failed unexpectedly", self.name)
+            unexpected = FetchError(f"unexpected {type(error).__name__}")
+            return self._fail(unexpected, asked_at, forced=forced)
         self._succeed(published, asked_at)
         return None
 

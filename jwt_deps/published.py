@@ -60,7 +60,7 @@ class KeyHealth:
 
     Attributes:
         fresh: whether there are keys within their time.
-        degraded: whether there are usable keys although the last fetch failed.
+        degraded: whether keys past their time are in use, because the last fetch failed.
         cooling_down: whether nothing is fetched now, after a failure.
         reloading: whether a fetch is under way.
         age: seconds since the keys were asked for; `None` without keys.

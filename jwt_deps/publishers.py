@@ -1,11 +1,12 @@
 """What keys does an issuer publish? Discovery, one fetch, and a key object for each JWK."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .addresses import host_of
+from .addresses import host_of, shown
 from .discovery import discover, well_known_urls
 from .fetching import Fetcher, FetchError
 from .freshness import JWKSCacheSettings
@@ -14,6 +15,8 @@ from .published import PublishedKeys
 from .serialization import parse_object
 
 __all__ = ["KeyPublisher"]
+
+logger = logging.getLogger("jwt_deps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,11 @@ class KeyPublisher:
                 self._fetcher,
                 allow_loopback=self._allow_loopback,
             )
-        except FetchError:
-            if instead_of is None or not self._is_believed(instead_of, now):
+        except FetchError as error:
+            # What the issuer says now counts, even if it is nonsense; only silence does not.
+            if instead_of is None or not error.outage or not self._is_believed(instead_of, now):
                 raise
+            logger.warning("issuer %s: keys are taken where they were: %s", self._issuer, error)
             return instead_of.url
         self._found = _Found(url, now)
         return url
@@ -136,5 +141,5 @@ class KeyPublisher:
         try:
             published = self.read(fetched.body or b"")
         except ValueError as error:
-            raise FetchError(f"the document at {url!r} {error}") from None
+            raise FetchError(f"the document at {shown(url)} {error}") from None
         return replace(published, seconds=seconds, url=url, etag=fetched.etag)

@@ -51,11 +51,17 @@ def _issuer_settings(value: Any) -> Any:
     built = {}
     for name, members in value.items():
         try:
-            built[name] = IssuerSettings(**members) if isinstance(members, dict) else members
+            built[name] = _issuer(members)
         except ConfigurationError as error:
             variable = f"JWT_ISSUERS__{str(name).upper()}__"
             raise ConfigurationError(str(error).replace("JWT_", variable)) from None
     return built
+
+
+def _issuer(members: Any) -> Any:
+    if not isinstance(members, dict):
+        return members
+    return IssuerSettings(**{str(name): value for name, value in members.items()})
 
 
 _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(_issuer_settings)]
@@ -72,7 +78,7 @@ with warnings.catch_warnings():
         injected, any other request goes on anonymous."""
 
 
-class JWTSettings(_Validate, IssuerSettings):
+class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Everything that the toolkit can be told, immutable once built.
 
     Each parameter is read from the environment under its own name with the prefix `JWT_`.
@@ -102,7 +108,7 @@ class JWTSettings(_Validate, IssuerSettings):
     """Longest token that is looked at, in bytes, checked before anything is decoded."""
     excluded_route_paths: Several = Field(default_factory=list)
     """Path patterns of routes that need no token; `*` as in `fnmatch`, against route templates."""
-    issuers: _Issuers = Field(default_factory=dict)
+    issuers: _Issuers | None = None
     """Several issuers under names of your own, in place of the parameters of a single one."""
     warm_up: bool = False
     """Whether an application under guard fetches keys before it serves; it starts without them
@@ -112,10 +118,13 @@ class JWTSettings(_Validate, IssuerSettings):
     _routes: Mapping[str, IssuerSettings] | None = PrivateAttr(default=None)
 
     def __init__(self, **values: Any) -> None:
+        problem = None
         try:
             super().__init__(**values)
         except SettingsError as error:
-            raise ConfigurationError(sentence(error, ())) from None
+            problem = sentence(error, ())
+        if problem is not None:  # raised out here, because the caught error may hold a secret
+            raise ConfigurationError(problem)
 
     @field_validator("token_header_key", "cookie_name")
     @classmethod
@@ -127,7 +136,7 @@ class JWTSettings(_Validate, IssuerSettings):
     @model_validator(mode="after")
     def _can_serve(self) -> Self:
         self._excluded = PathPatterns(self.excluded_route_paths)
-        self._routes = _routes(self.issuers) if self.issuers else None
+        self._routes = None if self.issuers is None else _routes(self.issuers)
         if not self.validate:
             logger.warning(
                 "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
@@ -135,7 +144,7 @@ class JWTSettings(_Validate, IssuerSettings):
         return self
 
     def _prepare_keys(self) -> None:
-        if not self.issuers:
+        if self.issuers is None:
             super()._prepare_keys()
             return
         for name, field in IssuerSettings.model_fields.items():
@@ -189,7 +198,7 @@ class JWTSettings(_Validate, IssuerSettings):
     @property
     def key_caches(self) -> dict[str, KeyCache]:
         """The keys that are fetched, by the issuer's name; that of a single one is `default`."""
-        issuers = {"default": self} if self._routes is None else self.issuers
+        issuers = {"default": self} if self.issuers is None else self.issuers
         caches = ((name, settings.key_cache) for name, settings in issuers.items())
         return {name: keys for name, keys in caches if keys is not None}
 
@@ -234,11 +243,14 @@ class JWTSettings(_Validate, IssuerSettings):
         Raises:
             ConfigurationError: they contradict each other; then nothing changes.
         """
-        if self._routes is None:
+        former, issuers = self.issuers, _issuer_settings(issuers)
+        if former is None:
             raise ConfigurationError("These settings were not built with JWT_ISSUERS (issuers).")
-        routes, former = _routes(issuers), self.issuers
+        if not all(isinstance(settings, IssuerSettings) for settings in issuers.values()):
+            raise ConfigurationError("JWT_ISSUERS (issuers) takes IssuerSettings by name.")
+        routes = _routes(issuers)
         # One assignment each: whoever reads sees the old table or the new one.
-        self.__dict__["issuers"] = dict(issuers)
+        object.__setattr__(self, "issuers", dict(issuers))
         self._routes = routes
         for settings in former.values():
             stays = any(settings is other for other in issuers.values())
