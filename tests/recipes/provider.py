@@ -1,0 +1,73 @@
+"""Who signs the tokens of a recipe? A key pair, published in the provider's own form.
+
+The settings are those of the page; their keys are seeded, so that nothing is ever fetched.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from jwt_deps import JWTSettings
+from jwt_deps.testing import SigningKey
+
+KEY = SigningKey.generate("RS256", kid="signs-access-tokens")
+OTHER_KEY = SigningKey.generate("RS256", kid="signs-id-tokens")
+
+#: What a key has besides `kty`, `n`, `e` and `kid`.
+_MEMBERS: dict[str, dict[str, Any]] = {
+    "auth0": {"alg": "RS256", "use": "sig", "x5t": "JfN1c0Zr", "x5c": ["MIIDBzCCAe+gAwIB"]},
+    "keycloak": {"alg": "RS256", "use": "sig", "x5t": "JfN1c0Zr", "x5t#S256": "8bNQ1YQk"},
+    # No `alg`, and a member of Microsoft's own.
+    "entra": {
+        "use": "sig",
+        "x5t": "JfN1c0Zr",
+        "issuer": "https://login.microsoftonline.com/x/v2.0",
+    },
+}
+_USUAL = {"alg": "RS256", "use": "sig"}
+
+#: What a provider writes into the header besides `kid`.
+HEADERS: dict[str, dict[str, str]] = {
+    "auth0": {"alg": "RS256", "typ": "JWT"},
+    "keycloak": {"alg": "RS256", "typ": "JWT"},
+    "entra": {"typ": "JWT", "alg": "RS256"},
+    "entra_v1": {"typ": "JWT", "alg": "RS256", "x5t": "JfN1c0Zr"},
+    "cognito": {"alg": "RS256"},
+    "okta": {"alg": "RS256"},
+    "google": {"alg": "RS256", "typ": "JWT"},
+}
+
+
+def published(provider: str) -> str:
+    """The provider's JWK Set; Keycloak's has an encryption key too."""
+    members = _MEMBERS.get(provider.removesuffix("_v1"), _USUAL)
+    keys = [_public(key, members) for key in (KEY, OTHER_KEY)]
+    if provider == "keycloak":
+        keys.append({**_public(OTHER_KEY, {}), "kid": "encrypts", "use": "enc", "alg": "RSA-OAEP"})
+    return json.dumps({"keys": keys})
+
+
+def give_keys(settings: JWTSettings, provider: str, issuer: str = "default") -> None:
+    """Give one issuer of the settings the provider's keys, as a fetch would."""
+    exported = {"jwks": published(provider), "fetched_at": time.time()}
+    settings.key_caches[issuer].seed(exported)
+
+
+def issue(
+    claims: Mapping[str, object],
+    provider: str,
+    *,
+    key: SigningKey = KEY,
+    header: Mapping[str, str] | None = None,
+) -> str:
+    """Sign a token that is good now; a claim that is `None` is left out."""
+    now = int(time.time())
+    full = {"iat": now, "nbf": now, "exp": now + 3600, **claims}
+    members = {name: value for name, value in full.items() if value is not None}
+    return key.sign({**HEADERS[provider], "kid": key.kid, **(header or {})}, members)
+
+
+def _public(key: SigningKey, members: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = {name: key.jwk[name] for name in ("kty", "n", "e", "kid")}
+    return {**numbers, **members}

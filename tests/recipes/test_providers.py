@@ -1,0 +1,627 @@
+"""Does every recipe of `docs/providers.md` do what the page says, with tokens of that shape?"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.testclient import TestClient
+
+from jwt_deps import (
+    ClaimError,
+    Claims,
+    ConfigurationError,
+    CurrentUser,
+    InvalidTokenError,
+    JWTSettings,
+    Reason,
+    get_settings,
+    protected_router,
+    require_scopes,
+)
+from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.principals import scopes_of, session_id_of, user_id_of
+from jwt_deps.testing import FakeIssuer, SigningKey
+from tests.recipes.page import RECIPES
+from tests.recipes.provider import KEY, OTHER_KEY, give_keys, issue
+
+TENANT = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490"
+OTHER_TENANT = "82229342-1101-4ab6-817b-70c0747630f3"
+COGNITO = "https://cognito-idp.eu-west-1.amazonaws.com"
+
+#: Whom the recipe finds in which token of the page: user, session, scopes.
+FOUND: dict[tuple[str, int], tuple[str, str | None, set[str]]] = {
+    ("auth0", 0): ("auth0|65f1c0a2b3d4e5f6a7b8c9d0", None, {"openid", "profile", "reports:read"}),
+    ("keycloak", 0): (
+        "f1c4f64e-2c0c-4cda-8c9f-9f3f8f3a2b0e",
+        "4c0a3a8a-3a47-4f2f-8e89-9e5f9b0a0a0a",
+        {"offline_access", "default-roles-staff", "editor"},
+    ),
+    ("entra", 0): (
+        "690222be-ff1a-4d56-abd1-7e4f7d38e474",
+        "00341d5e-2b1c-4f3a-9d8e-7c6b5a493827",
+        {"Reports.Read", "Reports.Write"},
+    ),
+    ("entra", 1): ("1f2e3d4c-5b6a-4798-8a9b-0c1d2e3f4a5b", None, set()),
+    ("entra_v1", 0): (
+        "690222be-ff1a-4d56-abd1-7e4f7d38e474",
+        "00341d5e-2b1c-4f3a-9d8e-7c6b5a493827",
+        {"user_impersonation"},
+    ),
+    ("cognito", 0): (
+        "a2f5e4d4-c0b1-70a2-9f3e-1b2c3d4e5f60",
+        "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9",
+        {"openid", "https://api.example.com/reports.read"},
+    ),
+    ("okta", 0): ("00u1gm0z3nXyZaBcD0h7", None, {"openid", "profile", "reports.read"}),
+    ("google", 0): ("110169484474386276334", None, set()),
+    ("google", 1): ("107517467455664443766", None, set()),
+}
+
+#: What the page says to set instead, and what is found then.
+VARIANTS: dict[tuple[str, int, str, str], str | set[str]] = {
+    ("auth0", 0, "scopes_claim", "permissions"): {"reports:read", "reports:write"},
+    ("auth0", 0, "scopes_claim", "https://example.com/roles"): {"editor"},
+    ("keycloak", 0, "scopes_claim", "resource_access.my-api.roles"): {"reports-read"},
+    ("keycloak", 0, "scopes_claim", "scope"): {"openid", "email", "profile"},
+    ("entra", 1, "scopes_claim", "roles"): {"Reports.Read.All"},
+    ("cognito", 0, "scopes_claim", "cognito:groups"): {"editors"},
+    ("cognito", 0, "user_id_claim", "username"): "ada",
+    ("okta", 0, "scopes_claim", "groups"): {"Everyone", "editors"},
+    ("okta", 0, "user_id_claim", "sub"): "ada@example.com",
+}
+
+FOREIGN, MISSING = Reason.CLAIM_FOREIGN, Reason.CLAIM_MISSING
+
+#: Tokens of the same provider, well signed, that the recipe refuses: what is different in the
+#: claims of the page's first token, and why it is refused.
+REFUSED: list[tuple[str, str, dict[str, Any], tuple[Reason, str]]] = [
+    ("auth0", "the ID token", {"aud": "kT3n5PqRsTuVwXyZ0123456789abcdef"}, (FOREIGN, "aud")),
+    ("auth0", "another API", {"aud": "https://billing.example.com"}, (FOREIGN, "aud")),
+    ("auth0", "only userinfo", {"aud": "https://example.eu.auth0.com/userinfo"}, (FOREIGN, "aud")),
+    ("auth0", "no slash", {"iss": "https://example.eu.auth0.com"}, (FOREIGN, "iss")),
+    ("auth0", "another tenant", {"iss": "https://other.eu.auth0.com/"}, (FOREIGN, "iss")),
+    ("keycloak", "no audience mapper", {"aud": "account"}, (FOREIGN, "aud")),
+    ("keycloak", "no audience at all", {"aud": None}, (MISSING, "aud")),
+    ("keycloak", "the ID token", {"aud": "my-frontend", "typ": "ID"}, (FOREIGN, "aud")),
+    (
+        "keycloak",
+        "another realm",
+        {"iss": "https://login.example.com/realms/customers"},
+        (FOREIGN, "iss"),
+    ),
+    ("keycloak", "a slash", {"iss": "https://login.example.com/realms/staff/"}, (FOREIGN, "iss")),
+    (
+        "keycloak",
+        "with /auth",
+        {"iss": "https://login.example.com/auth/realms/staff"},
+        (FOREIGN, "iss"),
+    ),
+    (
+        "entra",
+        "another tenant",
+        {"iss": f"https://login.microsoftonline.com/{OTHER_TENANT}/v2.0", "tid": OTHER_TENANT},
+        (FOREIGN, "iss"),
+    ),
+    (
+        "entra",
+        "common",
+        {"iss": "https://login.microsoftonline.com/common/v2.0"},
+        (FOREIGN, "iss"),
+    ),
+    (
+        "entra",
+        "the template of common",
+        {"iss": "https://login.microsoftonline.com/{tenantid}/v2.0"},
+        (FOREIGN, "iss"),
+    ),
+    ("entra", "version 1", {"iss": f"https://sts.windows.net/{TENANT}/"}, (FOREIGN, "iss")),
+    ("entra", "Graph", {"aud": "00000003-0000-0000-c000-000000000000"}, (FOREIGN, "aud")),
+    (
+        "entra",
+        "the ID token of another registration",
+        {"aud": "75dbe77f-10a3-4e59-85fd-8c127544f17c"},
+        (FOREIGN, "aud"),
+    ),
+    (
+        "entra_v1",
+        "version 2",
+        {"iss": f"https://login.microsoftonline.com/{TENANT}/v2.0"},
+        (FOREIGN, "iss"),
+    ),
+    ("entra_v1", "no slash", {"iss": f"https://sts.windows.net/{TENANT}"}, (FOREIGN, "iss")),
+    (
+        "entra_v1",
+        "another tenant",
+        {"iss": f"https://sts.windows.net/{OTHER_TENANT}/"},
+        (FOREIGN, "iss"),
+    ),
+    ("entra_v1", "Graph", {"aud": "https://graph.microsoft.com"}, (FOREIGN, "aud")),
+    (
+        "cognito",
+        "another app client",
+        {"client_id": "3n4b5urk1ft4fl3mg5e62d9ado"},
+        (FOREIGN, "client_id"),
+    ),
+    (
+        "cognito",
+        "the ID token",
+        {"client_id": None, "aud": "57cbishk4j24pabc1234567890", "token_use": "id", "scope": None},
+        (MISSING, "client_id"),
+    ),
+    ("cognito", "another pool", {"iss": f"{COGNITO}/eu-west-1_Zz98Yy76X"}, (FOREIGN, "iss")),
+    ("okta", "the ID token", {"aud": "0oa1gm0z3nXyZaBcD0h8"}, (FOREIGN, "aud")),
+    (
+        "okta",
+        "another authorization server",
+        {"iss": "https://example.okta.com/oauth2/aus1gm0z3nXyZaBcD0h9"},
+        (FOREIGN, "iss"),
+    ),
+    ("okta", "the org itself", {"iss": "https://example.okta.com"}, (FOREIGN, "iss")),
+    (
+        "google",
+        "another client",
+        {"aud": "987654321-xyz.apps.googleusercontent.com"},
+        (FOREIGN, "aud"),
+    ),
+    ("google", "another service", {"aud": "https://billing.example.com"}, (FOREIGN, "aud")),
+    (
+        "google",
+        "Identity-Aware Proxy",
+        {"iss": "https://cloud.google.com/iap", "aud": "/projects/1/global/backendServices/2"},
+        (FOREIGN, "iss"),
+    ),
+]
+
+
+def settings_of(name: str, **changed: object) -> JWTSettings:
+    """The settings of the page, with the provider's keys at hand."""
+    settings = RECIPES[name].from_code()
+    if changed:
+        settings = settings.model_copy(update=changed)
+    give_keys(settings, name)
+    return settings
+
+
+def verified(token: str, settings: JWTSettings) -> Verified:
+    return asyncio.run(authenticate(token, settings))
+
+
+def claims_of(name: str, number: int = 0, **changed: object) -> dict[str, Any]:
+    return {**RECIPES[name].tokens[number], **changed}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def client_of(settings: JWTSettings, *scopes: str) -> TestClient:
+    """A client of a service with one route, which asks for these scopes."""
+    router = APIRouter(dependencies=[Depends(require_scopes(*scopes))] if scopes else [])
+
+    @router.get("/me")
+    async def me(user: Annotated[CurrentUser, Depends()]) -> dict[str, Any]:
+        return {"user": user.id, "session": user.session_id, "scopes": sorted(user.scopes)}
+
+    app = FastAPI()
+    app.include_router(protected_router(router, settings=settings))
+    return TestClient(app)
+
+
+# The page
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_environment_and_code_are_the_same_settings(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every field, those of the issuers included."""
+    recipe = RECIPES[name]
+
+    assert recipe.from_code().model_dump() == recipe.from_environment(monkeypatch).model_dump()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_variable_is_misspelt(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service that starts with the environment of the page logs no warning."""
+    for variable, value in RECIPES[name].environment.items():
+        monkeypatch.setenv(variable, value)
+
+    get_settings.__wrapped__()
+
+    assert [] == caplog.messages
+
+
+def test_every_token_and_variant_of_the_page_is_tested() -> None:
+    """Nothing is shown that no test has tried."""
+    shown = {
+        (name, number) for name, recipe in RECIPES.items() for number in range(len(recipe.tokens))
+    }
+    said = {(name, *variant) for name, recipe in RECIPES.items() for variant in recipe.variants}
+
+    assert shown == set(FOUND)
+    assert said == {(name, setting, claim) for name, _, setting, claim in VARIANTS}
+    assert {name for name, _ in FOUND} == {name for name, *_ in REFUSED}
+
+
+# Good tokens
+
+
+@pytest.mark.parametrize(("name", "number"), FOUND, ids=str)
+def test_the_token_of_the_page_is_accepted(name: str, number: int) -> None:
+    """And user, session and scopes are found where the page says."""
+    settings = settings_of(name)
+    user, session, scopes = FOUND[name, number]
+
+    claims = Claims(verified(issue(claims_of(name, number), name), settings).claims)
+
+    assert user == user_id_of(claims, settings)
+    assert session == session_id_of(claims, settings)
+    assert scopes == scopes_of(claims, settings)
+
+
+@pytest.mark.parametrize(("name", "number"), FOUND, ids=str)
+def test_a_route_serves_the_token_of_the_page(name: str, number: int) -> None:
+    """With its scopes if there are any, and with 403 where another one is asked for."""
+    settings, headers = settings_of(name), bearer(issue(claims_of(name, number), name))
+    user, session, scopes = FOUND[name, number]
+
+    served = client_of(settings, *scopes).get("/me", headers=headers)
+    refused = client_of(settings, *scopes, "admin").get("/me", headers=headers)
+
+    assert {"user": user, "session": session, "scopes": sorted(scopes)} == served.json()
+    assert 403 == refused.status_code
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "setting", "claim", "found"),
+    [(*variant, found) for variant, found in VARIANTS.items()],
+    ids=[f"{name}-{setting}-{claim}" for name, _, setting, claim in VARIANTS],
+)
+def test_a_variant_finds_what_the_page_says(
+    name: str, number: int, setting: str, claim: str, found: str | set[str]
+) -> None:
+    """One setting differs from the recipe."""
+    settings = settings_of(name, **{setting: claim})
+    claims = Claims(verified(issue(claims_of(name, number), name), settings).claims)
+
+    read = scopes_of if setting == "scopes_claim" else user_id_of
+
+    assert found == read(claims, settings)
+
+
+@pytest.mark.parametrize("issuer", ["https://accounts.google.com", "accounts.google.com"])
+def test_google_is_accepted_under_both_names(issuer: str) -> None:
+    """With the scheme and without it."""
+    token = issue(claims_of("google", iss=issuer), "google")
+
+    assert issuer == verified(token, settings_of("google")).claims["iss"]
+
+
+@pytest.mark.parametrize(
+    "audience",
+    ["api://6e74172b-be56-4843-9ff4-e66a39bb12e3", "6e74172b-be56-4843-9ff4-e66a39bb12e3"],
+)
+def test_version_1_of_entra_is_accepted_for_both_audiences(audience: str) -> None:
+    """The application ID URI and the client id."""
+    token = issue(claims_of("entra_v1", aud=audience), "entra_v1")
+
+    assert audience == verified(token, settings_of("entra_v1")).claims["aud"]
+
+
+def test_auth0s_other_profile_is_accepted() -> None:
+    """RFC 9068: another `typ`, and `client_id` in place of `azp`."""
+    claims = claims_of("auth0", azp=None, client_id="kT3n5PqRsTuVwXyZ0123456789abcdef")
+    token = issue(claims, "auth0", header={"typ": "at+jwt"})
+
+    assert claims["sub"] == verified(token, settings_of("auth0")).claims["sub"]
+
+
+def test_several_app_clients_of_cognito() -> None:
+    """Each one is an audience."""
+    other = "3n4b5urk1ft4fl3mg5e62d9ado"
+    settings = settings_of("cognito", audience=["57cbishk4j24pabc1234567890", other])
+
+    token = issue(claims_of("cognito", client_id=other), "cognito")
+
+    assert other == verified(token, settings).claims["client_id"]
+
+
+def test_a_token_of_cognito_that_is_bound_to_a_resource() -> None:
+    """It has an audience like anybody's."""
+    settings = settings_of("cognito", audience="https://api.example.com", audience_claim="aud")
+
+    token = issue(claims_of("cognito", aud="https://api.example.com"), "cognito")
+
+    assert "https://api.example.com" == verified(token, settings).claims["aud"]
+
+
+# Wrong tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "expected"),
+    [(name, changed, expected) for name, _, changed, expected in REFUSED],
+    ids=[f"{name}-{label}" for name, label, *_ in REFUSED],
+)
+def test_a_token_for_somebody_else_is_refused(
+    name: str, changed: Mapping[str, Any], expected: tuple[Reason, str]
+) -> None:
+    """Although the provider has signed it."""
+    token = issue(claims_of(name, **changed), name, key=OTHER_KEY)
+
+    with pytest.raises(ClaimError) as caught:
+        verified(token, settings_of(name))
+
+    assert expected == (caught.value.reason, caught.value.claim)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in FOUND}))
+def test_a_forged_token_is_refused(name: str) -> None:
+    """Somebody else's key under the provider's key id."""
+    forger = SigningKey.generate("RS256", kid=KEY.kid)
+
+    with pytest.raises(InvalidTokenError) as caught:
+        verified(issue(claims_of(name), name, key=forger), settings_of(name))
+
+    assert Reason.SIGNATURE is caught.value.reason
+
+
+def test_what_the_okta_org_issues_is_refused_by_its_type() -> None:
+    """Even where somebody configures the org as the issuer."""
+    org = "https://example.okta.com"
+    settings = settings_of("okta", issuer=org, audience=org)
+    header = {"typ": "application/okta-internal-at+jwt"}
+
+    with pytest.raises(InvalidTokenError) as caught:
+        verified(issue(claims_of("okta", iss=org, aud=org), "okta", header=header), settings)
+
+    assert Reason.TYPE is caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "reason"),
+    [
+        ("auth0", "kR5vXw0pQ2", Reason.NOT_COMPACT),
+        ("auth0", "e30..e30.e30.e30", Reason.ENCRYPTED),
+        ("google", "ya29.a0AfH6SMBx", Reason.NOT_COMPACT),
+    ],
+    ids=["auth0, opaque", "auth0, opaque and encrypted", "google, opaque"],
+)
+def test_an_opaque_token_is_refused(name: str, token: str, reason: Reason) -> None:
+    """It is no JWS."""
+    with pytest.raises(InvalidTokenError) as caught:
+        verified(token, settings_of(name))
+
+    assert reason is caught.value.reason
+
+
+def test_a_token_without_its_signature_is_refused() -> None:
+    """Cloud Run puts this in its place."""
+    head = issue(claims_of("google", 1), "google").rpartition(".")[0]
+
+    with pytest.raises(InvalidTokenError):
+        verified(f"{head}.SIGNATURE_REMOVED_BY_GOOGLE", settings_of("google"))
+
+
+def test_common_is_no_issuer() -> None:
+    """Settings for it accept no tenant's token."""
+    url = "https://login.microsoftonline.com/common/v2.0"
+    settings = settings_of("entra", issuer=url)
+
+    with pytest.raises(ClaimError) as caught:
+        verified(issue(claims_of("entra"), "entra"), settings)
+
+    assert (FOREIGN, "iss") == (caught.value.reason, caught.value.claim)
+
+
+# What the page warns of
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "changed"),
+    [
+        ("entra", "entra", {"scp": None, "nonce": "n-0S6_WzA2Mj"}),
+        ("keycloak", "keycloak", {"typ": "ID", "realm_access": None, "scope": None}),
+        ("whole_pool", "cognito", {"token_use": "id", "client_id": None, "scope": None}),
+    ],
+    ids=["entra, one registration", "keycloak, one client", "cognito, no audience"],
+)
+def test_an_id_token_that_passes_has_no_scope(
+    name: str, provider: str, changed: dict[str, Any]
+) -> None:
+    """Where nothing else tells it apart, a route that asks for a scope refuses it."""
+    settings = RECIPES[name].from_code()
+    give_keys(settings, provider)
+    headers = bearer(issue(claims_of(provider, **changed), provider, key=OTHER_KEY))
+
+    accepted = client_of(settings).get("/me", headers=headers)
+    refused = client_of(settings, "reports:read").get("/me", headers=headers)
+
+    assert (200, []) == (accepted.status_code, accepted.json()["scopes"])
+    assert 403 == refused.status_code
+
+
+def test_groups_are_in_the_id_tokens_of_cognito_too() -> None:
+    """So they must not be all that stands between an ID token and a route."""
+    settings = (
+        RECIPES["whole_pool"].from_code().model_copy(update={"scopes_claim": "cognito:groups"})
+    )
+    give_keys(settings, "cognito")
+    token = issue(claims_of("cognito", token_use="id", client_id=None, scope=None), "cognito")
+
+    assert 200 == client_of(settings, "editors").get("/me", headers=bearer(token)).status_code
+
+
+def test_a_program_has_no_uid_at_okta() -> None:
+    """401 where the user is asked for."""
+    settings = settings_of("okta")
+    token = issue(claims_of("okta", uid=None, sub="0oa1gm0z3nXyZaBcD0h8"), "okta")
+
+    assert 401 == client_of(settings).get("/me", headers=bearer(token)).status_code
+
+
+def test_each_kind_of_entras_tokens_has_its_router() -> None:
+    """The example of the page: people with `scp`, applications with `roles`, nobody else's."""
+    namespace = RECIPES["entra"].run()
+    for settings in (namespace["entra"], namespace["entra_jobs"]):
+        give_keys(settings, "entra")
+    client = TestClient(namespace["app"])
+    people, jobs = (bearer(issue(claims_of("entra", number), "entra")) for number in (0, 1))
+    nobody = bearer(issue(claims_of("entra", 1, roles=None), "entra"))
+
+    assert [200, 403, 403] == [
+        client.get("/reports", headers=headers).status_code for headers in (people, jobs, nobody)
+    ]
+    assert [403, 200, 403] == [
+        client.get("/jobs/reports", headers=headers).status_code
+        for headers in (people, jobs, nobody)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "changed", "status"),
+    [
+        (0, {}, 200),
+        (1, {}, 200),
+        (0, {"hd": None, "email": "ada@gmail.com"}, 403),
+        (0, {"hd": "example.org"}, 403),
+        (0, {"email_verified": False}, 403),
+        (1, {"email": "nightly@other-project.iam.gserviceaccount.com"}, 403),
+    ],
+    ids=["ours", "our program", "anybody", "another domain", "unverified", "another's program"],
+)
+def test_google_says_who_it_is_and_the_service_decides(
+    number: int, changed: dict[str, Any], status: int
+) -> None:
+    """The example of the page."""
+    namespace = RECIPES["google"].run()
+    give_keys(namespace["google"], "google")
+    app = FastAPI()
+    router = protected_router(
+        settings=namespace["google"], dependencies=[Depends(namespace["known_caller"])]
+    )
+    router.add_api_route("/me", lambda: None)
+    app.include_router(router)
+    token = issue(claims_of("google", number, **changed), "google")
+
+    assert status == TestClient(app).get("/me", headers=bearer(token)).status_code
+
+
+def test_a_bare_token_is_not_read() -> None:
+    """As Identity-Aware Proxy sends it."""
+    settings = settings_of("google", token_header_key="x-goog-iap-jwt-assertion")
+    token = issue(claims_of("google"), "google")
+
+    answer = client_of(settings).get("/me", headers={"x-goog-iap-jwt-assertion": token})
+
+    assert 401 == answer.status_code
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "claims"),
+    [
+        (
+            "keycloak",
+            "resource_access.my.api.roles",
+            {"resource_access": {"my.api": {"roles": ["editor"]}}},
+        ),
+        (
+            "auth0",
+            "https://example.com/app.roles",
+            {"https://example.com/app": {"roles": ["editor"]}},
+        ),
+    ],
+    ids=["a client id with dots", "inside an object under a name with dots"],
+)
+def test_what_a_path_does_not_reach_grants_nothing(
+    name: str, path: str, claims: dict[str, Any]
+) -> None:
+    """A dot inside a name looks like one between two."""
+    settings = settings_of(name, scopes_claim=path)
+
+    assert frozenset() == scopes_of(Claims(claims), settings)
+
+
+def test_a_role_with_a_space_cannot_be_asked_for() -> None:
+    """Such as `Domain Users`."""
+    with pytest.raises(ConfigurationError):
+        require_scopes("Domain Users")
+
+
+# Several, none, and local ones
+
+
+@pytest.mark.parametrize(
+    ("issuer", "provider", "user", "scope"),
+    [
+        ("customers", "auth0", "auth0|65f1c0a2b3d4e5f6a7b8c9d0", "reports:read"),
+        ("staff", "entra", "690222be-ff1a-4d56-abd1-7e4f7d38e474", "Reports.Read"),
+    ],
+    ids=["customers", "staff"],
+)
+def test_several_providers_are_served_side_by_side(
+    issuer: str, provider: str, user: str, scope: str
+) -> None:
+    """Each token under the claim names of its own issuer."""
+    settings = RECIPES["several"].from_code()
+    give_keys(settings, provider, issuer)
+    headers = bearer(issue(claims_of(provider), provider))
+
+    answer = client_of(settings, scope).get("/me", headers=headers)
+
+    assert user == answer.json()["user"]
+
+
+def test_one_providers_audience_is_not_the_others() -> None:
+    """A token of the customers' issuer for the staff's audience is refused."""
+    settings = RECIPES["several"].from_code()
+    audience = RECIPES["entra"].tokens[0]["aud"]
+
+    with pytest.raises(ClaimError) as caught:
+        verified(issue(claims_of("auth0", aud=audience), "auth0"), settings)
+
+    assert (FOREIGN, "aud") == (caught.value.reason, caught.value.claim)
+
+
+def test_without_an_audience_every_app_client_is_accepted() -> None:
+    """Of this pool, and of no other."""
+    settings = RECIPES["whole_pool"].from_code()
+    give_keys(settings, "cognito")
+    scope = "https://api.example.com/reports.read"
+    answers = [
+        client_of(settings, scope).get("/me", headers=bearer(issue(claims, "cognito")))
+        for claims in (
+            claims_of("cognito", client_id="3n4b5urk1ft4fl3mg5e62d9ado"),
+            claims_of("cognito", iss=f"{COGNITO}/eu-west-1_Zz98Yy76X"),
+        )
+    ]
+
+    assert [200, 401] == [answer.status_code for answer in answers]
+
+
+def test_an_audience_is_not_given_and_waived_at_once() -> None:
+    """It would look like a check."""
+    with pytest.raises(ConfigurationError):
+        RECIPES["cognito"].from_code().model_copy(update={"verify_audience": False})
+
+
+def test_http_is_for_this_machine_only() -> None:
+    """And only where the settings say so."""
+    local = RECIPES["local"].from_code()
+
+    for changed in ({"allow_loopback": False}, {"issuer": "http://keycloak:8080/realms/demo"}):
+        with pytest.raises(ConfigurationError):
+            local.model_copy(update=changed)
+
+
+def test_a_provider_on_this_machine() -> None:
+    """Over real HTTP: found by discovery, under a path as Keycloak has it."""
+    with FakeIssuer(path="/realms/demo") as issuer:
+        settings = RECIPES["local"].from_code().model_copy(update={"issuer": issuer.issuer})
+        token = issuer.token({"sub": "alice"}, audience="my-api")
+
+        assert "alice" == verified(token, settings).claims["sub"]
