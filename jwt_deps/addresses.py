@@ -17,7 +17,14 @@ _URL = re.compile(r"[\x21-\x7e]+")
 _METADATA = frozenset(
     map(
         ipaddress.ip_address,
-        ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+        (
+            "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
+            "fd00:ec2::23",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+        ),
     )
 )
 # IPv6 addresses that lead to an IPv4 one: NAT64 (RFC 6052, RFC 8215) carries it at the end.
@@ -56,8 +63,11 @@ def split_url(url: str, *, allow_loopback: bool = False) -> SplitResult:
 
 
 def host_of(url: str) -> str:
-    """The host that a URL names, in lower case."""
-    return urlsplit(url).hostname or ""
+    """The host that a URL names, in lower case; none if it is no URL."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def shown(url: str) -> str:

@@ -8,6 +8,7 @@ which runs when an application first serves, and `openapi`. The routes of an app
 a guard are left exactly as they are.
 """
 
+import asyncio
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -79,14 +80,12 @@ class _Watch:
             # Inside the lifespan, so that the server reports a failed start-up and exits.
             async with lifespan(served) as state:
                 self._look()  # after it: routes may be added while the application starts
-                fetching = self._fetching()
-                for settings in fetching:
-                    if settings.warm_up:
-                        await settings.refresh_keys()
+                warm = [settings for settings in self._settings() if settings.warm_up]
+                await asyncio.gather(*(settings.refresh_keys() for settings in warm))
                 try:
                     yield state
                 finally:
-                    for settings in fetching:
+                    for settings in self._settings():
                         settings.close_keys()
 
         application.router.lifespan_context = watched_lifespan
@@ -96,12 +95,12 @@ class _Watch:
             self._look()
         await self.app(scope, receive, send)
 
-    def _fetching(self) -> list[JWTSettings]:
-        """The settings under which keys are fetched for this application."""
+    def _settings(self) -> list[JWTSettings]:
+        """The settings of the guards of this application."""
         if not self._guarded:
             return []
         found = (_settings(self._application, guard) for guard in _guards(self._application))
-        return [settings for settings in found if settings is not None and settings.key_caches]
+        return list({id(one): one for one in found if one is not None}.values())
 
     def _look(self) -> None:
         router = self._application.router

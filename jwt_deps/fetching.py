@@ -5,6 +5,7 @@ while it arrives, and a connection whose other end is looked at before anything 
 """
 
 import re
+import socket
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from .addresses import host_of, is_loopback_host, refuse_address, shown, split_url
 from .errors import ConfigurationError, JWTDepsError
@@ -28,6 +30,13 @@ _FOR_NOW = frozenset({408, 429})
 # RFC 9110 §8.8.3, and short.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _MAX_PIECES = 4096
+
+_PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
+    (ssl.SSLCertVerificationError, "its certificate is not trusted; see JWT_CA_FILE (ca_file)"),
+    (ssl.SSLError, "TLS failed"),
+    (socket.gaierror, "its host is not known"),
+    (ConnectionRefusedError, "it refuses connections"),
+)
 
 
 class FetchError(JWTDepsError):
@@ -138,13 +147,15 @@ class Fetcher:
         except httpx2.TimeoutException as error:
             raise FetchError(f"{shown(url)} did not answer in time") from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            problem = type(error).__name__
-            raise FetchError(f"{shown(url)} cannot be fetched: {problem}") from error
+            raise FetchError(f"{shown(url)} cannot be fetched: {_problem(error)}") from error
 
     async def _refuse_peer(self, url: str, stream: Any) -> None:
-        address, *_ = stream.get_extra_info("server_addr")
+        peer = stream.get_extra_info("server_addr")  # None once it has been reset
         try:
-            if url.startswith("http:") and not is_loopback_host(address):
+            if peer is None:
+                raise ValueError("nobody, it was closed at once")  # noqa: TRY301
+            address = peer[0]
+            if urlsplit(url).scheme == "http" and not is_loopback_host(address):
                 raise ValueError("another machine, and not by https")  # noqa: TRY301
             refuse_address(
                 address,
@@ -170,16 +181,28 @@ class Fetcher:
             raise FetchError(f"{shown(url)} answered with status {status}", outage=outage)
         if headers.get("content-encoding", "identity").lower() != "identity":
             # It was not asked for, and a few compressed bytes can be gigabytes.
-            raise FetchError(f"{shown(url)} sent a compressed body")
+            raise FetchError(f"{shown(url)} sent a compressed body", outage=False)
         body, pieces = bytearray(), 0
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > self._max_bytes:
-                raise FetchError(f"{shown(url)} sent more than {self._max_bytes} bytes")
+                long = f"{shown(url)} sent more than {self._max_bytes} bytes"
+                raise FetchError(long, outage=False)
             pieces += 1
             if pieces > _MAX_PIECES:  # each costs time on the event loop, however small it is
                 raise FetchError(f"{shown(url)} sent more than {_MAX_PIECES} pieces")
         return Fetched(bytes(body), etag, cache_control, age)
+
+
+def _problem(error: BaseException) -> str:
+    """What was wrong, in words that hold nothing of the answer."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for kind, words in _PROBLEMS:
+            if isinstance(cause, kind):
+                return words
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -187,7 +210,7 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
         return _system_tls_context()
     try:
         return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError):
+    except (OSError, ValueError):
         raise ConfigurationError(
             "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
         ) from None

@@ -53,7 +53,7 @@ class JWKSCacheSettings(BaseModel):
     timeout: float = Field(default=5, gt=0)
     """How long everything may take, discovery included; a request waits no longer for keys."""
     forced_capacity: int = Field(default=2, ge=1)
-    """How many fetches unknown key ids can force at once."""
+    """How many fetches unknown key ids can force in a row."""
     forced_refill: float = Field(default=30, gt=0)
     """After how long they can force another one."""
     unknown_ttl: float = Field(default=30, ge=0)
@@ -85,17 +85,17 @@ class JWKSCacheSettings(BaseModel):
     def _is_consistent(self) -> Self:
         shortest = min(self.ttl, self.min_ttl) if self.respect_cache_control else self.ttl
         if self.min_ttl > self.max_ttl:
-            raise ValueError("jwks_cache: min_ttl is longer than max_ttl")
+            raise ValueError("JWT_JWKS_CACHE (jwks_cache): min_ttl is longer than max_ttl")
         if self.refresh_ahead + self.timeout >= shortest * (1 - SPREAD):
             # The refresh would have to begin before the keys are there.
             raise ValueError(
-                "jwks_cache: refresh_ahead and timeout together have to be shorter than 95 % of "
-                "ttl and min_ttl"
+                "JWT_JWKS_CACHE (jwks_cache): refresh_ahead and timeout together have to be "
+                "shorter than 95 % of ttl and min_ttl"
             )
         if self.connect_timeout > self.timeout:
-            raise ValueError("jwks_cache: connect_timeout is longer than timeout")
+            raise ValueError("JWT_JWKS_CACHE (jwks_cache): connect_timeout is longer than timeout")
         if self.backoff > self.max_backoff:
-            raise ValueError("jwks_cache: backoff is longer than max_backoff")
+            raise ValueError("JWT_JWKS_CACHE (jwks_cache): backoff is longer than max_backoff")
         return self
 
     def seconds(self, cache_control: str, age: str) -> float:

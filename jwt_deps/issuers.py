@@ -97,7 +97,7 @@ class IssuerSettings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problem = sentence(error, type(self).model_fields)
+            problem = sentence(error)
         if problem is not None:
             # Raised out here: pydantic's errors hold the input, which can be a secret.
             raise ConfigurationError(problem)
@@ -192,8 +192,8 @@ class IssuerSettings(BaseModel):
                     raise ValueError("has a query, which RFC 8414 §2 excludes")  # noqa: TRY301
             except ValueError as error:
                 raise ConfigurationError(
-                    f"JWT_{name.upper()} ({name}) {error}: keys are fetched by https only, and "
-                    "from this machine only with JWT_ALLOW_LOOPBACK=true (allow_loopback)."
+                    f"JWT_{name.upper()} ({name}) {error}; it has to be an https:// address, or "
+                    "with JWT_ALLOW_LOOPBACK=true (allow_loopback) an http:// one of this machine."
                 ) from None
 
     def _configured_keys(self) -> KeySet:

@@ -45,7 +45,7 @@ class _Snapshot:
 
 
 class KeyCache:
-    """The keys of one issuer. It holds no connection, no event loop and no timer."""
+    """The keys of one issuer. Between fetches it needs no connection, event loop or timer."""
 
     def __init__(
         self,
@@ -123,8 +123,12 @@ class KeyCache:
         Raises:
             ValueError: that is not what `export` gave.
         """
-        published = self._publisher.read(str(exported["jwks"]).encode())
-        age = time.time() - float(exported["fetched_at"])
+        try:
+            body, fetched_at = exported["jwks"].encode(), float(exported["fetched_at"])
+        except (AttributeError, KeyError, OverflowError, TypeError):
+            raise ValueError("that is no export") from None
+        published = self._publisher.read(body)
+        age = time.time() - fetched_at
         if not math.isfinite(age):
             raise ValueError("fetched_at is no moment")
         # A moment to come is a clock that is wrong; the keys are new at best.
@@ -138,19 +142,16 @@ class KeyCache:
         """How the keys are."""
         now, snapshot, flight = self.clock(), self._snapshot, self._flight
         life = snapshot.life if snapshot is not None else None
-        published = snapshot.published if snapshot is not None else None
+        usable = life is not None and now < life.unusable_at
+        fresh = life is not None and now < life.expires_at
         return KeyHealth(
-            fresh=life is not None and now < life.expires_at,
-            degraded=(
-                life is not None
-                and life.expires_at <= now < life.unusable_at
-                and self._error is not None
-            ),
+            fresh=fresh,
+            degraded=usable and not fresh and self._error is not None,
             cooling_down=self._backoff.holds(now),
             reloading=flight is not None and flight.is_under_way(),
             age=now - life.fetched_at if life is not None else None,
-            keys=published.keys.size if published is not None else 0,
-            skipped=published.skipped if published is not None else 0,
+            keys=snapshot.published.keys.size if usable and snapshot is not None else 0,
+            skipped=snapshot.published.skipped if snapshot is not None else 0,
             last_error=str(self._error) if self._error is not None else None,
         )
 
@@ -189,6 +190,9 @@ class KeyCache:
         elif resting:
             raise self._unavailable()
         error = await self._depart().wait()
+        if error is not None and not self._backoff.holds(self.clock()):
+            # It did not fail: it was stopped, or lost with the event loop of somebody else.
+            error = await self._depart().wait()
         snapshot = self._snapshot
         if snapshot is None or self.clock() >= snapshot.life.unusable_at:
             raise self._unavailable() from error
@@ -200,9 +204,10 @@ class KeyCache:
             return self._current(seen)
         flight = self._flight
         if flight is not None and flight.is_under_way():
-            error = await flight.wait()
-            if self._has_changed(seen) or (flight.forced and error is None):
+            await flight.wait()
+            if self._has_changed(seen):
                 return self._current(seen)
+            # It may have asked before the key was there, so it proves nothing.
         if self._error is None and self._absent.has(name, self.clock()):
             raise UnknownKeyError
         if self._backoff.holds(self.clock()):
@@ -218,7 +223,7 @@ class KeyCache:
 
     def _is_out_of_reach(self, now: float) -> bool:
         """Whether the last fetch failed, and that not so long ago that it means nothing."""
-        return self._error is not None and now < self._backoff.retry_at + self._policy.max_backoff
+        return self._error is not None and now < self._backoff.retry_at + self._policy.ttl
 
     def _has_changed(self, seen: _Snapshot) -> bool:
         return self._current(seen).published.keys is not seen.published.keys

@@ -75,7 +75,8 @@ class KeySet:
         if not fixed and not listed:
             raise ConfigurationError(
                 "There is no key to check a token with: set JWT_SECRET_KEY (secret_key), "
-                "JWT_VERIFICATION_KEYS (verification_keys) or JWT_JWKS_FILE (jwks_file)."
+                "JWT_VERIFICATION_KEYS (verification_keys) or JWT_JWKS_FILE (jwks_file), or have "
+                "them fetched with JWT_DISCOVERY=true (discovery) or JWT_JWKS_URL (jwks_url)."
             )
         unserved = sorted(allowed - {key.algorithm for key in (*fixed, *listed)})
         if unserved:
@@ -102,14 +103,18 @@ class KeySet:
             raise ValueError("is no JWK Set")  # noqa: TRY004 - one error, one question
         if len(entries) > max_keys:
             raise ValueError(f"has more than {max_keys} keys")
-        found: list[VerificationKey] = []
+        found: list[list[VerificationKey]] = []
         skipped = 0
         for entry in entries:
             try:
-                found.extend(_jwk_keys(entry, algorithms))
+                found.append(_jwk_keys(entry, algorithms))
             except ConfigurationError:
                 skipped += 1
-        listed, ambiguous = _unambiguous(found)
+            else:
+                skipped += not isinstance(entry, dict)
+        listed = _unambiguous(key for keys in found for key in keys)
+        # Names and algorithms are what keys are compared by.
+        ambiguous = sum(bool(keys) and not any(map(listed.__contains__, keys)) for keys in found)
         if not listed:
             raise ValueError(f"has no usable key for {', '.join(algorithms)}")
         return cls._of(frozenset(algorithms), (), listed), skipped + ambiguous
@@ -265,7 +270,7 @@ def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
     ]
 
 
-def _unambiguous(keys: Iterable[VerificationKey]) -> tuple[list[VerificationKey], int]:
+def _unambiguous(keys: Iterable[VerificationKey]) -> list[VerificationKey]:
     """Leave out keys that share a name and are different, and count them; name equal ones once."""
     by_name: dict[tuple[str | None, str], list[VerificationKey]] = {}
     for key in keys:
@@ -273,8 +278,7 @@ def _unambiguous(keys: Iterable[VerificationKey]) -> tuple[list[VerificationKey]
         if not any(key.public == other.public for other in same):
             same.append(key)
     clear = [same for (kid, _), same in by_name.items() if kid is None or len(same) == 1]
-    kept = [key for same in clear for key in same]
-    return kept, sum(map(len, by_name.values())) - len(kept)
+    return [key for same in clear for key in same]
 
 
 def _by_algorithm(keys: Iterable[VerificationKey]) -> dict[str, tuple[VerificationKey, ...]]:

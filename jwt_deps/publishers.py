@@ -1,5 +1,6 @@
 """What keys does an issuer publish? Discovery, one fetch, and a key object for each JWK."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -57,7 +58,9 @@ class KeyPublisher:
         self._algorithms = tuple(algorithms)
         self._policy = policy
         self._jwks_url = jwks_url
-        self._documents = (discovery_url,) if discovery_url else well_known_urls(issuer)
+        self._documents: tuple[str, ...] = (discovery_url,) if discovery_url else ()
+        if jwks_url is None and discovery_url is None:
+            self._documents = well_known_urls(issuer)
         self._allow_loopback = allow_loopback
         self._found: _Found | None = None
         self._fetcher = Fetcher(
@@ -109,13 +112,19 @@ class KeyPublisher:
         return PublishedKeys(keys, skipped, self._policy.ttl, "", body)
 
     async def _discover(self, now: float, *, instead_of: _Found | None = None) -> str:
+        # Half of the time for everything is left to fetch the keys where they were.
+        limit = self._policy.timeout / 2 if instead_of is not None else None
         try:
-            url = await discover(
-                self._issuer,
-                self._documents,
-                self._fetcher,
-                allow_loopback=self._allow_loopback,
-            )
+            try:
+                async with asyncio.timeout(limit):
+                    url = await discover(
+                        self._issuer,
+                        self._documents,
+                        self._fetcher,
+                        allow_loopback=self._allow_loopback,
+                    )
+            except TimeoutError:
+                raise FetchError(f"no discovery document within {limit:g} s") from None
         except FetchError as error:
             # What the issuer says now counts, even if it is nonsense; only silence does not.
             if instead_of is None or not error.outage or not self._is_believed(instead_of, now):

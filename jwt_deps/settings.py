@@ -16,6 +16,8 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from .errors import ConfigurationError
+from .freshness import JWKSCacheSettings
+from .issuer_table import issuer_table, settings_by_issuer
 from .issuers import IssuerSettings
 from .key_cache import KeyCache
 from .keys import KeySet
@@ -44,27 +46,7 @@ class TokenSource(StrEnum):
     BOTH = "both"
 
 
-def _issuer_settings(value: Any) -> Any:
-    """Build each issuer by itself, so that a sentence about one says which."""
-    if not isinstance(value, Mapping):
-        return value
-    built = {}
-    for name, members in value.items():
-        try:
-            built[name] = _issuer(members)
-        except ConfigurationError as error:
-            variable = f"JWT_ISSUERS__{str(name).upper()}__"
-            raise ConfigurationError(str(error).replace("JWT_", variable)) from None
-    return built
-
-
-def _issuer(members: Any) -> Any:
-    if not isinstance(members, dict):
-        return members
-    return IssuerSettings(**{str(name): value for name, value in members.items()})
-
-
-_Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(_issuer_settings)]
+_Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 
 with warnings.catch_warnings():
@@ -119,10 +101,15 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
 
     def __init__(self, **values: Any) -> None:
         problem = None
+        if isinstance(values.get("issuers"), Mapping):
+            # Not a dict, which pydantic-settings would merge with the environment's.
+            values["issuers"] = MappingProxyType(dict(values["issuers"]))
+        if isinstance(values.get("jwks_cache"), Mapping):
+            values["jwks_cache"] = JWKSCacheSettings(**values["jwks_cache"])
         try:
             super().__init__(**values)
         except SettingsError as error:
-            problem = sentence(error, ())
+            problem = sentence(error)
         if problem is not None:  # raised out here, because the caught error may hold a secret
             raise ConfigurationError(problem)
 
@@ -136,7 +123,7 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     @model_validator(mode="after")
     def _can_serve(self) -> Self:
         self._excluded = PathPatterns(self.excluded_route_paths)
-        self._routes = None if self.issuers is None else _routes(self.issuers)
+        self._routes = None if self.issuers is None else settings_by_issuer(self.issuers)
         if not self.validate:
             logger.warning(
                 "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
@@ -223,11 +210,13 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         """Start with exported keys; they are as trusted as what is configured.
 
         Raises:
-            ValueError: that is not what `export_keys` gave.
+            ValueError: that is not what `export_keys` gave, or of other issuers.
         """
-        for name, keys in self.key_caches.items():
-            if name in exported:
-                keys.seed(exported[name])
+        caches = self.key_caches
+        if not exported.keys() <= caches.keys():
+            raise ValueError("these keys are of an issuer that is not configured")
+        for name, keys in exported.items():
+            caches[name].seed(keys)
 
     def close_keys(self) -> None:
         """Stop the fetches that are under way; there are no connections to close."""
@@ -243,12 +232,10 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         Raises:
             ConfigurationError: they contradict each other; then nothing changes.
         """
-        former, issuers = self.issuers, _issuer_settings(issuers)
+        former, issuers = self.issuers, issuer_table(issuers)
         if former is None:
             raise ConfigurationError("These settings were not built with JWT_ISSUERS (issuers).")
-        if not all(isinstance(settings, IssuerSettings) for settings in issuers.values()):
-            raise ConfigurationError("JWT_ISSUERS (issuers) takes IssuerSettings by name.")
-        routes = _routes(issuers)
+        routes = settings_by_issuer(issuers)
         # One assignment each: whoever reads sees the old table or the new one.
         object.__setattr__(self, "issuers", dict(issuers))
         self._routes = routes
@@ -274,12 +261,21 @@ def get_settings() -> JWTSettings:
     Raises:
         ConfigurationError: the environment holds no configuration that can work.
     """
-    settings = JWTSettings()
     known = {f"JWT_{name}".upper() for name in JWTSettings.model_fields}
-    for name in sorted(os.environ):
-        if _VARIABLE.match(name) and not _NESTED.match(name) and name.upper() not in known:
-            logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)
-    return settings
+    unknown = [
+        name
+        for name in sorted(os.environ)
+        if _VARIABLE.match(name) and not _NESTED.match(name) and name.upper() not in known
+    ]
+    for name in unknown:
+        logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)
+    try:
+        return JWTSettings()
+    except ConfigurationError as error:
+        if not unknown:
+            raise
+        hint = f"{error} ({', '.join(unknown)} is set and is no setting: misspelt?)"
+        raise ConfigurationError(hint) from None
 
 
 class KeylessSettings(JWTSettings):
@@ -287,22 +283,3 @@ class KeylessSettings(JWTSettings):
 
     def _prepare_keys(self) -> None:
         self._keys = KeySet.empty()
-
-
-def _routes(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, IssuerSettings]:
-    """Which settings hold for which `iss`: every one for exactly one."""
-    routes: dict[str, IssuerSettings] = {}
-    for name, settings in issuers.items():
-        label = f"JWT_ISSUERS__{name.upper()}__"
-        if not settings.accepted_issuers:
-            raise ConfigurationError(f"{label}ISSUER (issuer) is missing.")
-        if settings.verify_audience and not settings.accepted_audiences:
-            raise ConfigurationError(
-                f"{label}AUDIENCE (audience) is missing; {label}VERIFY_AUDIENCE=false "
-                "(verify_audience) accepts everybody's tokens."
-            )
-        for issuer in settings.accepted_issuers:
-            if issuer in routes:
-                raise ConfigurationError(f"{label}ISSUER (issuer) names another one's issuer.")
-            routes[issuer] = settings
-    return MappingProxyType(routes)

@@ -1,7 +1,6 @@
 """How is a list written in one variable? As JSON, or with commas; and errors without values."""
 
 import json
-from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SecretStr, ValidationError
@@ -49,15 +48,17 @@ Several = Annotated[list[str], NoDecode, BeforeValidator(_several)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_several_secrets)]
 
 
-def sentence(error: ValidationError | SettingsError, fields: Collection[str]) -> str:
+def sentence(error: ValidationError | SettingsError) -> str:
     """Say what is wrong with which setting, without a value: it may be a secret."""
     if isinstance(error, SettingsError):
         return f"The environment cannot be read: {str(error).splitlines()[0]}."
     parts = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        name = str(problem["loc"][0]) if problem["loc"] else ""
         message = problem["msg"].removeprefix("Value error, ")
-        label = f"JWT_{name.upper()} ({name})" if name in fields else name
+        if problem["type"] == "extra_forbidden":
+            message = "is no setting"
+        label = f"JWT_{name.upper()} ({name})" if name else "settings"
         part = f"{label}: {message}"
         if part not in parts:
             parts.append(part)

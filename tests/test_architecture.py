@@ -29,6 +29,7 @@ CORE = [
     "paths",
     "values",
     "issuers",
+    "issuer_table",
     "settings",
     "tokens",
     "verification",

@@ -1,0 +1,56 @@
+"""Which issuers are accepted, and which settings hold for the tokens of each?"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from .errors import ConfigurationError
+from .issuers import IssuerSettings
+
+__all__ = ["issuer_table", "settings_by_issuer"]
+
+
+def issuer_table(value: Any) -> Any:
+    """Build each issuer by itself, so that a sentence about one says which."""
+    if not isinstance(value, Mapping):
+        return value
+    built = {}
+    for name, members in value.items():
+        try:
+            built[name] = _issuer(str(name), members)
+        except ConfigurationError as error:
+            variable, said = f"JWT_ISSUERS__{str(name).upper()}__", str(error)
+            if variable not in said:
+                said = said.replace("JWT_", variable)
+            raise ConfigurationError(said) from None
+    return built
+
+
+def _issuer(name: str, members: Any) -> IssuerSettings:
+    if type(members) is IssuerSettings:  # JWTSettings say more, which would not count here
+        return members
+    if not isinstance(members, dict):
+        raise ConfigurationError(
+            f"JWT_ISSUERS__{name.upper()} (issuers) has to be IssuerSettings: "
+            f"JWT_ISSUERS__{name.upper()}__ISSUER and so on."
+        )
+    return IssuerSettings(**{str(name): value for name, value in members.items()})
+
+
+def settings_by_issuer(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, IssuerSettings]:
+    """Which settings hold for which `iss`: every one for exactly one."""
+    routes: dict[str, IssuerSettings] = {}
+    for name, settings in issuers.items():
+        label = f"JWT_ISSUERS__{name.upper()}__"
+        if not settings.accepted_issuers:
+            raise ConfigurationError(f"{label}ISSUER (issuer) is missing.")
+        if settings.verify_audience and not settings.accepted_audiences:
+            raise ConfigurationError(
+                f"{label}AUDIENCE (audience) is missing; {label}VERIFY_AUDIENCE=false "
+                "(verify_audience) accepts everybody's tokens."
+            )
+        for issuer in settings.accepted_issuers:
+            if issuer in routes:
+                raise ConfigurationError(f"{label}ISSUER (issuer) names another one's issuer.")
+            routes[issuer] = settings
+    return MappingProxyType(routes)

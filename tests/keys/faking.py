@@ -1,0 +1,137 @@
+"""What do the tests of fetched keys share? A publisher without a network, caches, settings."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jwt_deps import JWTSettings
+from jwt_deps.fetching import FetchError
+from jwt_deps.freshness import JWKSCacheSettings
+from jwt_deps.key_cache import KeyCache
+from jwt_deps.keys import KeySet
+from jwt_deps.published import PublishedKeys
+from jwt_deps.testing import FakeIssuer, VirtualClock
+from tests.minting import pair
+
+#: What the keys of the tests sign with: quick to make, quick to check.
+ALGORITHM = "ES256"
+DOWN = FetchError("it is down")
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a cache has asked its publisher."""
+
+    at: float
+    forced: bool
+    known: PublishedKeys | None
+
+
+class FakePublisher:
+    """Publishes keys with these names until it is told otherwise.
+
+    What it says is settled when it is asked, also if it says it later: `gate` makes it wait.
+    """
+
+    def __init__(self, *kids: str) -> None:
+        self.kids = kids
+        self.error: BaseException | None = None
+        self.gate: asyncio.Event | None = None
+        self.seconds = 600.0
+        self.skipped = 0
+        self.asked: list[Asked] = []
+        self.inside: Callable[[], None] = lambda: None
+
+    async def fetch(
+        self, known: PublishedKeys | None, *, now: float, forced: bool
+    ) -> PublishedKeys:
+        self.asked.append(Asked(now, forced, known))
+        self.inside()
+        error, gate, body = self.error, self.gate, json.dumps(self.kids).encode()
+        await (asyncio.sleep(0) if gate is None else gate.wait())
+        if error is not None:
+            raise error
+        if known is not None and known.body == body:
+            return replace(known, seconds=self.seconds)
+        return replace(self.read(body), seconds=self.seconds, skipped=self.skipped)
+
+    def read(self, body: bytes) -> PublishedKeys:
+        kids = json.loads(body)
+        if not isinstance(kids, list):
+            raise ValueError("is no JWK Set")  # noqa: TRY004 - what the protocol says
+        jwks = {"keys": [pair("P-256").jwk(kid=kid) for kid in kids]}
+        keys, skipped = KeySet.published([ALGORITHM], jwks, 100)
+        return PublishedKeys(keys, skipped, self.seconds, "", body)
+
+    @property
+    def forced(self) -> int:
+        """How often it was asked past every cache."""
+        return sum(asked.forced for asked in self.asked)
+
+
+def cache_of(
+    publisher: FakePublisher, clock: Callable[[], float] | None = None, **policy: Any
+) -> KeyCache:
+    """A cache of what a publisher says."""
+    clock = clock or VirtualClock()
+    return KeyCache("the-issuer", publisher, JWKSCacheSettings(**policy), clock=clock)
+
+
+async def landed(cache: KeyCache) -> None:
+    """Wait until no fetch is under way."""
+    if cache._flight is not None and cache._flight.is_under_way():
+        await cache._flight.wait()
+
+
+async def outcome(cache: KeyCache, kid: str | None, algorithm: str = ALGORITHM) -> object:
+    """The names of the keys that a token gets, or the type of the error."""
+    try:
+        return [key.kid for key in await cache.choose(algorithm, kid)]
+    except Exception as error:  # noqa: BLE001 - which one is the question
+        return type(error)
+
+
+def waited(cache: KeyCache, kid: str | None) -> bool:
+    """Whether a caller had to wait for its keys; call it in an event loop."""
+    coroutine = cache.choose(ALGORITHM, kid)
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return False
+    coroutine.close()
+    return True
+
+
+@dataclass
+class Service:
+    """A service that accepts the tokens of an issuer, and knows its own time."""
+
+    settings: JWTSettings
+    clock: VirtualClock
+
+    @property
+    def cache(self) -> KeyCache:
+        """Its keys."""
+        cache = self.settings.key_cache
+        assert cache is not None
+        return cache
+
+
+def service_of(issuer: FakeIssuer, *, direct: bool = False, **policy: Any) -> Service:
+    """A service that discovers where the keys are, or, if `direct`, was told."""
+    place: dict[str, Any] = {"jwks_url": issuer.jwks_url} if direct else {"discovery": True}
+    settings = JWTSettings(
+        issuer=issuer.issuer,
+        audience="api",
+        allow_loopback=True,
+        jwks_cache=JWKSCacheSettings(**policy),
+        **place,
+    )
+    service = Service(settings, VirtualClock())
+    service.cache.clock = service.clock
+    return service

@@ -1,0 +1,587 @@
+"""Whose token is this, and is it genuine? The issuer first, then its keys, then every check."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings
+from jwt_deps.authentication import authenticate
+from jwt_deps.claims import Claims
+from jwt_deps.errors import (
+    ClaimError,
+    ExpiredTokenError,
+    InvalidTokenError,
+    KeysUnavailableError,
+    Reason,
+    SignatureError,
+    UnknownKeyError,
+)
+from jwt_deps.key_cache import KeyCache
+from jwt_deps.principals import scopes_of, user_id_of
+from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
+from tests.keys.asking import (
+    AUDIENCE,
+    accepted,
+    authenticated,
+    discovering,
+    eventually,
+    issuer_settings,
+    refused,
+    settings_for,
+)
+from tests.minting import SECRET, b64, claims, mint, mint_raw
+
+Configuration = Callable[[FakeIssuer], JWTSettings]
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    """An issuer that is accepted."""
+    with FakeIssuer(algorithm="ES256") as running:
+        yield running
+
+
+@pytest.fixture
+def other() -> Iterator[FakeIssuer]:
+    """Another one, accepted or not."""
+    with FakeIssuer(algorithm="ES256") as running:
+        yield running
+
+
+def among_others(issuer: FakeIssuer) -> JWTSettings:
+    """Settings that accept an issuer, and another one whose keys are configured."""
+    local = IssuerSettings(secret_key=SECRET, issuer="local", audience=AUDIENCE)
+    return JWTSettings(issuers={"fetched": issuer_settings(issuer), "local": local})
+
+
+each_configuration = pytest.mark.parametrize(
+    "configured", [settings_for, among_others], ids=["alone", "among-others"]
+)
+
+
+def local_token(**members: object) -> str:
+    """A token of the issuer whose keys are configured."""
+    return mint(claims(now=time.time(), iss="local", aud=AUDIENCE, **members))
+
+
+class TestAccepted:
+    @each_configuration
+    def test_a_good_token(self, issuer: FakeIssuer, configured: Configuration) -> None:
+        """Its claims come out, with the settings under which it was accepted."""
+        settings = configured(issuer)
+        token = issuer.token({"sub": "alice"}, audience=AUDIENCE)
+
+        verified = authenticated(token, settings)
+
+        assert "alice" == verified.claims["sub"]
+        assert settings.settings_of(issuer.issuer) is verified.settings
+
+    @each_configuration
+    def test_the_keys_are_fetched_once(self, issuer: FakeIssuer, configured: Configuration) -> None:
+        """The next token costs no fetch, in whatever event loop it comes."""
+        settings = configured(issuer)
+
+        for _ in range(3):
+            authenticated(issuer.token(audience=AUDIENCE), settings)
+
+        assert (1, 1) == (issuer.count("discovery"), issuer.count("jwks"))
+
+    @each_configuration
+    def test_a_new_key(self, issuer: FakeIssuer, configured: Configuration) -> None:
+        """A key that the issuer has just begun to use is found, and the old one stays good."""
+        settings = configured(issuer)
+        old = issuer.token(audience=AUDIENCE)
+        authenticated(old, settings)
+
+        issuer.rotate()
+
+        assert accepted(issuer.token(audience=AUDIENCE), settings)
+        assert accepted(old, settings)
+        assert 2 == issuer.count("jwks")
+
+    def test_keys_that_are_configured(self, issuer: FakeIssuer) -> None:
+        """Beside an issuer whose keys are fetched, one whose keys are configured fetches none."""
+        settings = among_others(issuer)
+
+        verified = authenticated(local_token(), settings)
+
+        assert "alice" == verified.claims["sub"]
+        assert [] == issuer.requests
+
+    def test_a_single_configured_key(self) -> None:
+        """Without anything to fetch, all is as it ever was."""
+        settings = JWTSettings(secret_key=SECRET)
+
+        verified = authenticated(mint(claims(now=time.time())), settings)
+
+        assert settings is verified.settings
+
+    @pytest.mark.parametrize("audience", ["web-app", ["web-app", "other"]])
+    def test_an_audience_under_another_name(self, issuer: FakeIssuer, audience: Any) -> None:
+        """Amazon Cognito names the client where others name the audience."""
+        settings = settings_for(issuer, audience="web-app", audience_claim="client_id")
+
+        assert accepted(issuer.token({"client_id": audience}), settings)
+        assert Reason.CLAIM_MISSING is refused(issuer.token(audience="web-app"), settings).reason
+        assert Reason.CLAIM_FOREIGN is refused(issuer.token({"client_id": "x"}), settings).reason
+
+    def test_an_audience_that_nobody_checks(self, issuer: FakeIssuer) -> None:
+        """Only where that was asked for."""
+        settings = settings_for(issuer, audience=None, verify_audience=False)
+
+        assert accepted(issuer.token(), settings)
+
+
+def _changed(**members: object) -> Callable[[FakeIssuer], str]:
+    return lambda issuer: issuer.token({"aud": AUDIENCE, **members})
+
+
+def _headed(**header: object) -> Callable[[FakeIssuer], str]:
+    return lambda issuer: issuer.token(audience=AUDIENCE, header=header)
+
+
+CHEAP: dict[str, tuple[Callable[[FakeIssuer], str], Reason]] = {
+    "expired": (_changed(exp=1), Reason.EXPIRED),
+    "exp-absent": (_changed(exp=None), Reason.CLAIM_MISSING),
+    "exp-a-text": (_changed(exp="9999999999"), Reason.CLAIM_INVALID),
+    "not-yet": (_changed(nbf=9_999_999_999), Reason.NOT_YET_VALID),
+    "issued-in-the-future": (_changed(iat=9_999_999_999), Reason.NOT_YET_VALID),
+    "audience-of-another": (_changed(aud="other"), Reason.CLAIM_FOREIGN),
+    "audience-absent": (_changed(aud=None), Reason.CLAIM_MISSING),
+    "audience-a-number": (_changed(aud=5), Reason.CLAIM_INVALID),
+    "issuer-unknown": (_changed(iss="https://evil.example"), Reason.CLAIM_FOREIGN),
+    "issuer-with-a-slash": (
+        lambda issuer: issuer.token({"iss": f"{issuer.issuer}/"}, audience=AUDIENCE),
+        Reason.CLAIM_FOREIGN,
+    ),
+    "issuer-absent": (_changed(iss=None), Reason.CLAIM_MISSING),
+    "subject-a-number": (_changed(sub=5), Reason.CLAIM_INVALID),
+    "bound-to-a-key": (_changed(cnf={"jkt": "x"}), Reason.CONFIRMATION),
+    "alg-none": (_headed(alg="none"), Reason.ALGORITHM),
+    "alg-of-secrets": (_headed(alg="HS512"), Reason.ALGORITHM),
+    "alg-not-allowed": (_headed(alg="RS384"), Reason.ALGORITHM),
+    "alg-in-lower-case": (_headed(alg="es256"), Reason.ALGORITHM),
+    "alg-a-list": (_headed(alg=["ES256"]), Reason.ALGORITHM),
+    "type-of-another": (_headed(typ="logout+jwt"), Reason.TYPE),
+    "critical": (_headed(crit=["exp"]), Reason.CRITICAL),
+    "kid-a-number": (_headed(kid=5), Reason.KEY_ID),
+    "kid-very-long": (_headed(kid="k" * 257), Reason.KEY_ID),
+    "too-large": (_changed(padding="x" * 20_000), Reason.TOO_LARGE),
+    "no-token": (lambda _: "nonsense", Reason.NOT_COMPACT),
+    "encrypted": (lambda _: "a.b.c.d.e", Reason.ENCRYPTED),
+    "not-base64url": (lambda issuer: issuer.token(audience=AUDIENCE) + "=", Reason.NOT_COMPACT),
+    "spare-bits": (lambda _: f"{b64(b'{}')}.AB.AA", Reason.ENCODING),
+    "header-no-object": (lambda _: f"{b64(b'[]')}.AA.AA", Reason.HEADER),
+    "payload-no-object": (
+        lambda _: mint_raw(b'{"alg":"ES256"}', b"[]", SECRET, "HS256"),
+        Reason.PAYLOAD,
+    ),
+}
+
+
+class TestCheap:
+    @each_configuration
+    @pytest.mark.parametrize(("make", "reason"), CHEAP.values(), ids=CHEAP)
+    def test_attack_a_token_that_makes_this_service_ask(
+        self,
+        issuer: FakeIssuer,
+        configured: Configuration,
+        make: Callable[[FakeIssuer], str],
+        reason: Reason,
+    ) -> None:
+        """A token that no key could make acceptable is refused before anybody is asked for keys."""
+        error = refused(make(issuer), configured(issuer))
+
+        assert isinstance(error, InvalidTokenError)
+        assert reason is error.reason
+        assert [] == issuer.requests
+
+    @each_configuration
+    def test_an_issuer_that_is_not_accepted(
+        self, issuer: FakeIssuer, other: FakeIssuer, configured: Configuration
+    ) -> None:
+        """It is never asked, and nobody is told who would be accepted."""
+        error = refused(other.token(audience=AUDIENCE), configured(issuer))
+
+        assert ("its issuer is not accepted", Reason.CLAIM_FOREIGN) == (
+            error.description,
+            error.reason,
+        )
+        assert issuer.issuer not in f"{error} {error!r} {error.args}"
+        assert [] == [*issuer.requests, *other.requests]
+
+    @pytest.mark.parametrize("issuer_claim", [None, 5, ["a"], {"a": 1}, True, ""])
+    def test_an_issuer_that_is_no_name(self, issuer: FakeIssuer, issuer_claim: object) -> None:
+        """Whatever a token has as `iss`, it is refused in order."""
+        token = mint(claims(now=time.time(), iss=issuer_claim, aud=AUDIENCE))
+
+        assert Reason.CLAIM_FOREIGN is refused(token, among_others(issuer)).reason
+
+
+class TestAttacks:
+    def test_keys_are_not_pooled(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """A good key of one accepted issuer, under the same name, signs for no other one."""
+        issuer.rotate(kid="same")
+        other.rotate(kid="same")
+        settings = settings_for(issuer, other)
+        forged = issuer.token(audience=AUDIENCE, key=other.signing_key)
+        assert accepted(other.token(audience=AUDIENCE), settings)
+
+        assert isinstance(refused(forged, settings), SignatureError)
+        assert accepted(issuer.token(audience=AUDIENCE), settings)
+
+    def test_a_key_that_another_issuer_has(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """A key that only another issuer publishes is unknown."""
+        settings = settings_for(issuer, other)
+        forged = issuer.token(audience=AUDIENCE, key=other.signing_key)
+        assert accepted(other.token(audience=AUDIENCE), settings)
+
+        assert isinstance(refused(forged, settings), UnknownKeyError)
+
+    def test_the_secret_of_one_issuer_for_another(self, issuer: FakeIssuer) -> None:
+        """A shared secret signs for the issuer that it is configured for."""
+        settings = among_others(issuer)
+        forged = mint(claims(now=time.time(), iss=issuer.issuer, aud=AUDIENCE))
+
+        assert Reason.ALGORITHM is refused(forged, settings).reason
+        assert [] == issuer.requests
+
+    def test_the_public_key_as_a_secret(self, issuer: FakeIssuer) -> None:
+        """What is published signs nothing."""
+        public = issuer.signing_key.public_pem
+        forged = mint(claims(now=time.time(), iss=issuer.issuer, aud=AUDIENCE), public)
+
+        for settings in (settings_for(issuer), among_others(issuer)):
+            assert Reason.ALGORITHM is refused(forged, settings).reason
+
+    def test_a_token_with_its_own_key(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """Neither a key nor the address of one is taken from a token, and nobody is asked there."""
+        header = {
+            "kid": issuer.signing_key.kid,
+            "jku": other.jwks_url,
+            "x5u": other.jwks_url,
+            "jwk": other.signing_key.jwk,
+            "x5c": ["MIIB"],
+        }
+        settings = settings_for(issuer)
+        forged = issuer.token(audience=AUDIENCE, key=other.signing_key, header=header)
+        good = issuer.token(audience=AUDIENCE, header=header)
+
+        assert isinstance(refused(forged, settings), SignatureError)
+        assert accepted(good, settings)
+        assert [] == other.requests
+
+    def test_a_signature_that_was_changed(self, issuer: FakeIssuer) -> None:
+        """Claims are worth what the signature is worth."""
+        head, payload, _ = issuer.token(audience=AUDIENCE).split(".")
+        _, _, signature = issuer.token(audience=AUDIENCE).split(".")
+
+        error = refused(f"{head}.{payload}.{signature}", settings_for(issuer))
+
+        assert (Reason.SIGNATURE, issuer.signing_key.kid) == (error.reason, error.kid)
+
+    def test_an_issuer_that_names_another_in_its_document(
+        self, issuer: FakeIssuer, other: FakeIssuer
+    ) -> None:
+        """A document of somebody else leads to nobody's keys, and to no verdict on the token."""
+        issuer.metadata |= {"issuer": other.issuer, "jwks_uri": other.jwks_url}
+        forged = issuer.token(audience=AUDIENCE, key=other.signing_key)
+
+        assert isinstance(refused(forged, settings_for(issuer)), KeysUnavailableError)
+        assert [] == other.requests
+
+
+class TestOutage:
+    @each_configuration
+    def test_nobody_can_tell(self, issuer: FakeIssuer, configured: Configuration) -> None:
+        """Without keys a token is neither good nor bad, and its `kid` is known for the log."""
+        issuer.down()
+
+        error = refused(issuer.token(audience=AUDIENCE), configured(issuer))
+
+        assert isinstance(error, KeysUnavailableError)
+        assert not isinstance(error, InvalidTokenError)
+        assert (None, issuer.signing_key.kid) == (error.code, error.kid)
+        assert 1 <= error.retry_after <= 2
+
+    def test_others_go_on(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """The outage of one issuer is not another's."""
+        settings = settings_for(issuer, other)
+        issuer.down()
+
+        assert isinstance(refused(issuer.token(audience=AUDIENCE), settings), KeysUnavailableError)
+        assert accepted(other.token(audience=AUDIENCE), settings)
+
+    def test_keys_that_are_there_go_on(self, issuer: FakeIssuer) -> None:
+        """Tokens are checked with the keys that were fetched while it lasts."""
+        settings = settings_for(issuer)
+        authenticated(issuer.token(audience=AUDIENCE), settings)
+        issuer.down()
+
+        assert accepted(issuer.token(audience=AUDIENCE), settings)
+
+    def test_an_unknown_key_in_an_outage(self, issuer: FakeIssuer) -> None:
+        """Nobody knows whether the issuer has such a key, so the token is not called bad."""
+        settings = settings_for(issuer)
+        authenticated(issuer.token(audience=AUDIENCE), settings)
+        issuer.down()
+        issuer.rotate()
+
+        assert isinstance(refused(issuer.token(audience=AUDIENCE), settings), KeysUnavailableError)
+
+    def test_an_unknown_key_of_a_healthy_issuer(self, issuer: FakeIssuer) -> None:
+        """An issuer that was asked and has no such key settles it."""
+        key = issuer.rotate(overlap=False)
+        issuer.withdraw(key.kid)
+        issuer.publish(FakeIssuer(algorithm="ES256").signing_key.jwk)
+
+        error = refused(issuer.token(audience=AUDIENCE), settings_for(issuer))
+
+        assert isinstance(error, UnknownKeyError)
+
+    def test_a_token_that_expires_while_keys_are_fetched(self, issuer: FakeIssuer) -> None:
+        """What counts is the moment at which it is let in."""
+        clock = VirtualClock(time.time())
+        issuer.jwks = Answer(delay=0.2)
+        token = issuer.token(audience=AUDIENCE)
+
+        async def wait() -> None:
+            task = asyncio.create_task(authenticate(token, settings_for(issuer), clock=clock))
+            await eventually(lambda: issuer.count("jwks") == 1)
+            clock.advance(1000)
+            await task
+
+        with pytest.raises(ExpiredTokenError):
+            asyncio.run(wait())
+
+
+class TestStart:
+    def test_with_the_keys_of_another_process(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """Exported as JSON and seeded, they are used without a fetch, each for its own issuer."""
+        first, second = settings_for(issuer, other), settings_for(issuer, other)
+        authenticated(issuer.token(audience=AUDIENCE), first)
+
+        second.seed_keys(json.loads(json.dumps(first.export_keys())))
+
+        assert ["0"] == list(first.export_keys())
+        assert accepted(issuer.token(audience=AUDIENCE), second)
+        assert (1, 0) == (issuer.count("jwks"), other.count("jwks"))
+
+    def test_with_all_keys_fetched(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """`refresh_keys` fetches those of every issuer and says how that went."""
+        settings = settings_for(issuer, other)
+        other.down()
+
+        health = asyncio.run(settings.refresh_keys())
+
+        assert {"0": True, "1": False} == {name: one.fresh for name, one in health.items()}
+        assert "it refuses connections" in str(health["1"].last_error)
+
+
+class TestEachItsOwn:
+    def test_algorithms(self, issuer: FakeIssuer) -> None:
+        """What one issuer may sign with is not what another may."""
+        with FakeIssuer(algorithm="EdDSA") as other:
+            settings = JWTSettings(
+                issuers={
+                    "a": discovering(issuer, algorithm="ES256"),
+                    "b": discovering(other, algorithm="EdDSA"),
+                }
+            )
+            issuer.publish(other.signing_key.jwk)
+            foreign = issuer.token(audience=AUDIENCE, key=other.signing_key)
+
+            assert accepted(other.token(audience=AUDIENCE), settings)
+            assert Reason.ALGORITHM is refused(foreign, settings).reason
+            assert [] == issuer.requests
+
+    def test_audiences(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """The audience that one issuer knows this service by is not the other's."""
+        settings = JWTSettings(
+            issuers={"a": discovering(issuer), "b": discovering(other, audience="backend")}
+        )
+
+        assert accepted(issuer.token(audience=AUDIENCE), settings)
+        assert accepted(other.token(audience="backend"), settings)
+        assert Reason.CLAIM_FOREIGN is refused(issuer.token(audience="backend"), settings).reason
+        assert Reason.CLAIM_FOREIGN is refused(other.token(audience=AUDIENCE), settings).reason
+
+    def test_clocks(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """A clock difference is forgiven where it is known."""
+        settings = JWTSettings(
+            issuers={"a": discovering(issuer, leeway=120), "b": discovering(other, leeway=0)}
+        )
+        before = time.time() - 100
+
+        late, too_late = (
+            one.token(audience=AUDIENCE, now=before, expires_in=40) for one in (issuer, other)
+        )
+
+        assert accepted(late, settings)
+        assert Reason.EXPIRED is refused(too_late, settings).reason
+
+    def test_claims(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """What the claims are called is each issuer's own affair."""
+        settings = JWTSettings(
+            issuers={
+                "a": discovering(issuer, user_id_claim="oid", scopes_claim="scp"),
+                "b": discovering(other),
+            }
+        )
+        members = {"sub": "s", "oid": "o", "scp": ["read"], "scope": "write"}
+
+        def told(asked: FakeIssuer) -> tuple[str | None, frozenset[str]]:
+            verified = authenticated(asked.token(members, audience=AUDIENCE), settings)
+            said = Claims.of(verified.claims)
+            return user_id_of(said, verified.settings), scopes_of(said, verified.settings)
+
+        assert ("o", frozenset({"read"})) == told(issuer)
+        assert ("s", frozenset({"write"})) == told(other)
+
+
+class TestReplaced:
+    def test_an_issuer_that_is_removed(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """Its tokens are refused from now on, and it is not asked again."""
+        settings = settings_for(issuer, other)
+        token = issuer.token(audience=AUDIENCE)
+        authenticated(token, settings)
+        asked = len(issuer.requests)
+        assert settings.issuers is not None
+
+        settings.replace_issuers({"1": settings.issuers["1"]})
+
+        assert Reason.CLAIM_FOREIGN is refused(token, settings).reason
+        assert accepted(other.token(audience=AUDIENCE), settings)
+        assert asked == len(issuer.requests)
+        assert ["1"] == list(settings.key_caches)
+
+    def test_all_of_them(self, issuer: FakeIssuer) -> None:
+        """Nobody at all is accepted then."""
+        settings = among_others(issuer)
+
+        settings.replace_issuers({})
+
+        assert isinstance(refused(issuer.token(audience=AUDIENCE), settings), InvalidTokenError)
+        assert isinstance(refused(local_token(), settings), InvalidTokenError)
+
+    def test_an_issuer_that_is_added(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """Its tokens are accepted, and those that stay keep their keys."""
+        settings = JWTSettings(issuers={"a": issuer_settings(issuer)})
+        authenticated(issuer.token(audience=AUDIENCE), settings)
+
+        settings.replace_issuers({**(settings.issuers or {}), "b": issuer_settings(other)})
+
+        assert accepted(other.token(audience=AUDIENCE), settings)
+        assert accepted(issuer.token(audience=AUDIENCE), settings)
+        assert 1 == issuer.count("jwks")
+
+    def test_an_entry_that_is_not_built_yet(self, issuer: FakeIssuer) -> None:
+        """It is built, and checked like any other."""
+        settings = JWTSettings(issuers={})
+        entries: Any = {"a": discovering(issuer)}
+
+        settings.replace_issuers(entries)
+
+        assert accepted(issuer.token(audience=AUDIENCE), settings)
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            (lambda one: {"a": one, "b": one}, "JWT_ISSUERS__B__ISSUER"),
+            (lambda _: {"a": IssuerSettings(secret_key=SECRET)}, "JWT_ISSUERS__A__ISSUER"),
+            (lambda _: {"a": {"discovery": True}}, "JWT_ISSUERS__A__ISSUER"),
+            (lambda _: {"a": "text"}, "has to be IssuerSettings"),
+            (lambda _: {"a": None}, "has to be IssuerSettings"),
+        ],
+        ids=["twice", "no-issuer", "half-an-entry", "text", "null"],
+    )
+    def test_a_contradiction_changes_nothing(
+        self, issuer: FakeIssuer, change: Any, sentence: str
+    ) -> None:
+        """Either all of it holds or none."""
+        settings = among_others(issuer)
+        before = settings.issuers
+        authenticated(issuer.token(audience=AUDIENCE), settings)
+
+        with pytest.raises(ConfigurationError, match=sentence):
+            settings.replace_issuers(change(issuer_settings(issuer)))
+
+        assert before is settings.issuers
+        assert accepted(issuer.token(audience=AUDIENCE), settings)
+        assert accepted(local_token(), settings)
+        assert 1 == issuer.count("jwks")
+
+    def test_settings_of_a_single_issuer(self, issuer: FakeIssuer) -> None:
+        """They have no table that could be replaced."""
+        settings = settings_for(issuer)
+
+        with pytest.raises(ConfigurationError, match="were not built with JWT_ISSUERS"):
+            settings.replace_issuers({"a": issuer_settings(issuer)})
+
+    @pytest.mark.parametrize("stoppable", [True, False], ids=["stopped", "not-stopped"])
+    def test_attack_a_request_that_waits_until_its_issuer_is_removed(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, *, stoppable: bool
+    ) -> None:
+        """It is refused as well, whether or not the fetch can still be stopped."""
+        if not stoppable:
+            monkeypatch.setattr(KeyCache, "close", lambda _: None)
+        settings = among_others(issuer)
+
+        with pytest.raises(ClaimError, match="its issuer is not accepted"):
+            self._wait(issuer, settings, {"local": (settings.issuers or {})["local"]})
+
+    @pytest.mark.parametrize("stoppable", [True, False], ids=["stopped", "not-stopped"])
+    def test_a_request_that_waits_until_its_issuer_has_other_settings(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, *, stoppable: bool
+    ) -> None:
+        """It is judged by the new ones."""
+        if not stoppable:
+            monkeypatch.setattr(KeyCache, "close", lambda _: None)
+        same, stricter = issuer_settings(issuer), issuer_settings(issuer, audience="admin")
+
+        self._wait(issuer, among_others(issuer), {"a": same})
+        with pytest.raises(ClaimError, match="it is meant for another service"):
+            self._wait(issuer, among_others(issuer), {"a": stricter})
+
+    @staticmethod
+    def _wait(
+        issuer: FakeIssuer, settings: JWTSettings, replacement: dict[str, IssuerSettings]
+    ) -> None:
+        """Let a request wait for keys, and replace the issuers meanwhile."""
+        issuer.jwks = Answer(delay=0.2)
+        token, asked = issuer.token(audience=AUDIENCE), issuer.count("jwks")
+
+        async def wait() -> None:
+            task = asyncio.create_task(authenticate(token, settings))
+            await eventually(lambda: issuer.count("jwks") > asked)
+            settings.replace_issuers(replacement)
+            await task
+
+        asyncio.run(wait())
+
+    def test_back_and_forth(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
+        """Every reader sees one of the tables, whole, however often they change."""
+        settings = settings_for(issuer, other)
+        both = settings.issuers or {}
+        only = {"0": both["0"]}
+        token = issuer.token(audience=AUDIENCE)
+
+        async def change() -> None:
+            with ExitStack() as stack:
+                stack.callback(settings.replace_issuers, both)
+                for number in range(50):
+                    settings.replace_issuers(only if number % 2 else both)
+                    await asyncio.sleep(0)
+
+        async def run() -> None:
+            await authenticate(token, settings)
+            await asyncio.gather(change(), *(authenticate(token, settings) for _ in range(50)))
+
+        asyncio.run(run())
+
+        assert 1 == issuer.count("jwks")

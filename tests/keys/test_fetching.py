@@ -1,0 +1,607 @@
+"""How is a document fetched from a provider that may be slow, broken or hostile? With bounds."""
+
+import asyncio
+import math
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import pytest
+import trustme
+
+import jwt_deps.fetching as module
+from jwt_deps import ConfigurationError, JWTSettings
+from jwt_deps.addresses import refuse_address
+from jwt_deps.fetching import Fetched, Fetcher, FetchError
+from jwt_deps.testing import Answer, FakeIssuer
+from tests.core.saying import everything_said
+from tests.keys.asking import fetched, listening, reset_at_once, resolving, undone
+
+SMALL = 4096
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    """An issuer over plain HTTP on this machine."""
+    with FakeIssuer(algorithm="ES256") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority of somebody's own."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its certificate."""
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    """What an HTTPS server of these names needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def secure(authority: trustme.CA) -> Iterator[FakeIssuer]:
+    """An issuer over HTTPS, whose certificate is from that authority."""
+    context = certified(authority, "127.0.0.1", "issuer.example")
+    with FakeIssuer(algorithm="ES256", ssl_context=context) as running:
+        yield running
+
+
+class TestAnswers:
+    def test_the_document(self, issuer: FakeIssuer) -> None:
+        """A good answer is the body, and what its header says of how long it is good."""
+        issuer.jwks = Answer(
+            body=b'{"keys": []}',
+            headers={"etag": '"1"', "cache-control": "max-age=60", "age": "7"},
+        )
+
+        document = fetched(issuer.jwks_url)
+
+        assert Fetched(b'{"keys": []}', '"1"', "max-age=60", "7") == document
+
+    def test_nothing_said_of_it(self, issuer: FakeIssuer) -> None:
+        """What the header does not say is empty."""
+        issuer.jwks = Answer(body=b"{}")
+
+        assert Fetched(b"{}", None, "", "") == fetched(issuer.jwks_url)
+
+    @pytest.mark.parametrize("status", [201, 202, 204, 206, 500, 502, 503, 504, 408, 429])
+    def test_statuses_that_say_nothing_of_the_document(
+        self, issuer: FakeIssuer, status: int
+    ) -> None:
+        """Everything but 200 is a failure, and these do not mean that there is no document."""
+        issuer.jwks = Answer(status=status)
+
+        failed = undone(issuer.jwks_url)
+
+        assert (f"{issuer.jwks_url!r} answered with status {status}", True) == (
+            str(failed),
+            failed.outage,
+        )
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 418, 451])
+    def test_statuses_that_say_that_there_is_none(self, issuer: FakeIssuer, status: int) -> None:
+        """The provider answered, and has no such document."""
+        issuer.jwks = Answer(status=status)
+
+        assert not undone(issuer.jwks_url).outage
+
+    @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
+    def test_attack_a_redirect_to_somewhere_inside(self, issuer: FakeIssuer, status: int) -> None:
+        """No redirect is followed: what it points to was never configured, and is never asked."""
+        with FakeIssuer(algorithm="ES256") as inside:
+            issuer.jwks = Answer.redirect(inside.jwks_url, status)
+
+            failed = undone(issuer.jwks_url)
+
+            assert f"{issuer.jwks_url!r} answered with status {status}" == str(failed)
+            assert [] == inside.requests
+
+    def test_not_modified(self, issuer: FakeIssuer) -> None:
+        """304 says that the document is the one that is known."""
+        known = fetched(issuer.jwks_url)
+
+        again = fetched(issuer.jwks_url, etag=known.etag)
+
+        assert (None, known.etag) == (again.body, again.etag)
+
+    def test_not_modified_since_nothing(self, issuer: FakeIssuer) -> None:
+        """304 to a question without a condition is no document."""
+        issuer.jwks = Answer(status=304)
+
+        assert "status 304" in str(undone(issuer.jwks_url))
+
+    @pytest.mark.parametrize(
+        "tag",
+        ['"\xe9"', '"a b"', "unquoted", '"', f'"{"x" * 1000}"', ""],
+        ids=["not-ascii", "space", "unquoted", "half", "long", "empty"],
+    )
+    def test_a_tag_that_could_not_be_sent_back(self, issuer: FakeIssuer, tag: str) -> None:
+        """It is forgotten, and the document is fetched whole the next time."""
+        issuer.jwks = Answer(headers={"etag": tag})
+
+        assert fetched(issuer.jwks_url).etag is None
+
+    @pytest.mark.parametrize("tag", ['"1"', 'W/"1"', '""'], ids=["strong", "weak", "empty"])
+    def test_a_tag_comes_back_as_it_was(self, issuer: FakeIssuer, tag: str) -> None:
+        """An entity tag is the provider's own word."""
+        issuer.jwks = Answer(headers={"etag": tag})
+        known = fetched(issuer.jwks_url)
+
+        fetched(issuer.jwks_url, etag=known.etag)
+
+        assert tag == issuer.requests[-1].headers["if-none-match"]
+
+    @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip"])
+    def test_attack_a_body_that_unpacks_into_gigabytes(
+        self, issuer: FakeIssuer, encoding: str
+    ) -> None:
+        """A compressed body is refused: nobody asked for one."""
+        headers = {"content-encoding": encoding}
+        issuer.jwks = Answer(padding=1_000_000, gzip=True, headers=headers)
+
+        assert str(undone(issuer.jwks_url)).endswith("sent a compressed body")
+
+    def test_an_encoding_that_changes_nothing(self, issuer: FakeIssuer) -> None:
+        """`identity` is no compression."""
+        issuer.jwks = Answer(body=b"{}", headers={"content-encoding": "Identity"})
+
+        assert b"{}" == fetched(issuer.jwks_url).body
+
+
+class TestSize:
+    def test_as_long_as_may_be(self, issuer: FakeIssuer) -> None:
+        """The longest body that is read is read."""
+        issuer.jwks = Answer(body=b" " * SMALL)
+
+        assert b" " * SMALL == fetched(issuer.jwks_url, max_bytes=SMALL).body
+
+    @pytest.mark.parametrize("chunked", [False, True], ids=["with-length", "chunked"])
+    def test_one_byte_more(self, issuer: FakeIssuer, *, chunked: bool) -> None:
+        """One byte more is too many, whether its length was announced or not."""
+        issuer.jwks = Answer(body=b" " * (SMALL + 1), chunked=chunked)
+
+        failed = undone(issuer.jwks_url, max_bytes=SMALL)
+
+        assert f"{issuer.jwks_url!r} sent more than {SMALL} bytes" == str(failed)
+
+    def test_attack_a_body_that_never_ends(self, issuer: FakeIssuer) -> None:
+        """It is counted while it arrives, and cut."""
+        issuer.jwks = Answer(padding=math.inf)
+
+        assert "sent more than 262144 bytes" in str(undone(issuer.jwks_url))
+
+    def test_attack_a_body_in_very_many_pieces(self, issuer: FakeIssuer) -> None:
+        """Each piece costs time on the event loop, so they are counted too."""
+        issuer.jwks = Answer(body=b" " * 5000, drip=1e-9, chunked=True)
+
+        assert "sent more than 4096 pieces" in str(undone(issuer.jwks_url))
+
+    def test_attack_a_length_that_is_a_lie(self, issuer: FakeIssuer) -> None:
+        """What counts is what arrives, not what was announced."""
+        issuer.jwks = Answer(body=b"{}", headers={"content-length": "999999999999"}, cut=True)
+
+        assert "cannot be fetched: RemoteProtocolError" in str(undone(issuer.jwks_url))
+
+
+class TestConnections:
+    def test_refused(self, issuer: FakeIssuer) -> None:
+        """A provider that is down is a failure that says nothing of the document."""
+        issuer.down()
+
+        failed = undone(issuer.jwks_url)
+
+        assert (f"{issuer.jwks_url!r} cannot be fetched: it refuses connections", True) == (
+            str(failed),
+            failed.outage,
+        )
+
+    @pytest.mark.parametrize(
+        "answer",
+        [Answer(cut=True), Answer(cut=True, chunked=True), Answer(cut=True, padding=100_000)],
+        ids=["with-length", "chunked", "long"],
+    )
+    def test_a_body_that_breaks_off(self, issuer: FakeIssuer, answer: Answer) -> None:
+        """Half a document is none."""
+        issuer.jwks = answer
+
+        assert "cannot be fetched: RemoteProtocolError" in str(undone(issuer.jwks_url))
+
+    def test_connections_that_are_reset_at_once(self) -> None:
+        """A provider that hangs up on everybody is a failure like any other, at every moment."""
+        with reset_at_once() as url:
+            for _ in range(20):
+                assert undone(url).outage
+
+    def test_a_connection_that_is_gone_before_it_is_looked_at(self) -> None:
+        """Where nobody can say whom it reached, nothing is sent and the fetch fails."""
+        closed = []
+
+        async def aclose() -> None:
+            closed.append(True)
+
+        stream = SimpleNamespace(get_extra_info=lambda _: None, aclose=aclose)
+        fetcher = Fetcher()
+
+        with pytest.raises(FetchError):
+            asyncio.run(fetcher._refuse_peer("https://issuer.example/", stream))
+
+        assert [True] == closed
+
+    def test_no_answer_to_a_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A connection has its own limit, within that of the whole."""
+
+        async def never(*_: Any, **__: Any) -> None:
+            await asyncio.sleep(30)
+
+        monkeypatch.setattr(asyncio.BaseEventLoop, "sock_connect", never, raising=False)
+        monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", never)
+        started = time.monotonic()
+
+        failed = undone("https://127.0.0.1:1/", connect_timeout=0.1)
+
+        assert "'https://127.0.0.1:1/' did not answer in time" == str(failed)
+        assert time.monotonic() - started < 5
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://a..b/",
+            f"https://{'a' * 64}.example/",
+            "https://%00/",
+            r"https://a\b/",
+            "https://[v1.x]/",
+            "https://0177.0.0.1/",
+            "https://issuer.invalid/",
+        ],
+        ids=["empty-label", "long-label", "percent", "backslash", "future", "octal", "unknown"],
+    )
+    def test_a_host_that_is_none(self, url: str) -> None:
+        """A name that cannot be resolved is a failure like any other."""
+        assert "cannot be fetched" in str(undone(url))
+
+    def test_a_url_that_may_not_be_fetched(self) -> None:
+        """What a URL has to be is asked again before each fetch."""
+        failed = undone("http://127.0.0.1/", allow_loopback=False)
+
+        assert "'http://127.0.0.1/' does not begin with https://" == str(failed)
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        "answer",
+        [Answer(hang=True), Answer(drip=0.05), Answer(delay=5)],
+        ids=["hang", "drip", "delay"],
+    )
+    def test_attack_a_provider_that_keeps_everybody_waiting(
+        self, issuer: FakeIssuer, answer: Answer
+    ) -> None:
+        """The time for everything ends it, however the provider spends it."""
+        issuer.jwks = answer
+        settings = JWTSettings(
+            issuer=issuer.issuer,
+            audience="api",
+            jwks_url=issuer.jwks_url,
+            allow_loopback=True,
+            jwks_cache={"timeout": 0.2, "connect_timeout": 0.1},
+        )
+        started = time.monotonic()
+
+        health = asyncio.run(settings.refresh_keys())["default"]
+
+        assert "no answer within 0.2 s" == health.last_error
+        assert time.monotonic() - started < 2
+
+
+class TestAsked:
+    def test_the_header_and_nothing_else(self, issuer: FakeIssuer) -> None:
+        """The provider learns that it is asked for keys, and by what."""
+        fetched(issuer.jwks_url)
+
+        (request,) = issuer.requests
+        assert {
+            "host": issuer.issuer.removeprefix("http://"),
+            "accept": "application/jwk-set+json, application/json",
+            "accept-encoding": "identity",
+            "user-agent": "jwt-deps",
+            "connection": "keep-alive",
+        } == dict(request.headers)
+
+    @pytest.mark.parametrize(
+        ("options", "added"),
+        [
+            ({"etag": '"1"'}, {"if-none-match": '"1"'}),
+            ({"fresh": True}, {"cache-control": "no-cache"}),
+        ],
+        ids=["known", "fresh"],
+    )
+    def test_what_is_added(
+        self, issuer: FakeIssuer, options: dict[str, Any], added: dict[str, str]
+    ) -> None:
+        """A document that is known is asked for with its tag, a fresh one past every cache."""
+        fetched(issuer.jwks_url)
+        fetched(issuer.jwks_url, **options)
+
+        plain, other = (request.headers for request in issuer.requests)
+        assert added == {name: value for name, value in other.items() if name not in plain}
+
+    def test_cookies_are_not_kept(self, issuer: FakeIssuer) -> None:
+        """What a provider sets is forgotten with its answer."""
+        issuer.jwks = Answer(headers={"set-cookie": "id=1"})
+        fetcher = Fetcher(allow_loopback=True)
+
+        for _ in range(2):
+            asyncio.run(fetcher.get(issuer.jwks_url))
+
+        assert ["cookie" in request.headers for request in issuer.requests] == [False, False]
+
+    @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"])
+    def test_no_proxy_of_the_environment(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """A proxy would see, and could change, what tokens are checked with."""
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+        assert fetched(issuer.jwks_url).body
+
+    def test_no_credentials_of_the_environment(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """What `.netrc` holds for the host is not sent."""
+        netrc = tmp_path / ".netrc"
+        netrc.write_text("machine 127.0.0.1 login alice password secret\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        monkeypatch.setenv("HOME", str(tmp_path))
+
+        fetched(issuer.jwks_url)
+
+        assert "authorization" not in issuer.requests[0].headers
+
+
+class TestCertificates:
+    def test_an_authority_of_ones_own(self, secure: FakeIssuer, ca_file: Path) -> None:
+        """An issuer's certificate may be from an authority that only its settings name."""
+        assert fetched(secure.jwks_url, ca_file=ca_file).body
+
+    def test_it_is_trusted_for_no_other_issuer(self, secure: FakeIssuer, ca_file: Path) -> None:
+        """Whoever does not name it does not trust it, in the same process."""
+        trusting, other = (
+            Fetcher(allow_loopback=True, ca_file=ca_file),
+            Fetcher(allow_loopback=True),
+        )
+
+        async def ask_both() -> None:
+            assert (await trusting.get(secure.jwks_url)).body
+            with pytest.raises(FetchError, match="its certificate is not trusted"):
+                await other.get(secure.jwks_url)
+            assert (await trusting.get(secure.jwks_url)).body
+
+        asyncio.run(ask_both())
+
+    def test_attack_a_certificate_of_another_authority(
+        self, ca_file: Path, authority: trustme.CA
+    ) -> None:
+        """A certificate that somebody else has issued is refused."""
+        del authority
+        with FakeIssuer(
+            algorithm="ES256", ssl_context=certified(trustme.CA(), "127.0.0.1")
+        ) as impostor:
+            assert "its certificate is not trusted" in str(
+                undone(impostor.jwks_url, ca_file=ca_file)
+            )
+            assert [] == impostor.requests
+
+    def test_attack_a_certificate_of_another_host(
+        self, ca_file: Path, authority: trustme.CA
+    ) -> None:
+        """A good certificate of the same authority for another name is refused."""
+        context = certified(authority, "other.example")
+        with FakeIssuer(algorithm="ES256", ssl_context=context) as impostor:
+            assert "its certificate is not trusted" in str(
+                undone(impostor.jwks_url, ca_file=ca_file)
+            )
+            assert [] == impostor.requests
+
+    def test_the_environment_adds_no_authority(
+        self, secure: FakeIssuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """`SSL_CERT_FILE` makes nobody trusted."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+        module._system_tls_context.cache_clear()
+
+        assert "its certificate is not trusted" in str(undone(secure.jwks_url))
+
+        module._system_tls_context.cache_clear()
+
+    @pytest.mark.parametrize("content", [None, b"", b"leaky-value"], ids=["none", "empty", "text"])
+    def test_a_file_that_holds_none(self, tmp_path: Path, content: bytes | None) -> None:
+        """The authorities are read at once, and a file without any is refused with its name."""
+        path = tmp_path / "leaky-value.pem"
+        if content is not None:
+            path.write_bytes(content)
+
+        with pytest.raises(ConfigurationError) as refused:
+            Fetcher(ca_file=path)
+
+        said = everything_said(refused.value)
+        assert "JWT_CA_FILE (ca_file) cannot be read" in str(refused.value)
+        assert "leaky-value" not in said
+
+
+class TestDialled:
+    @pytest.mark.parametrize("trusted", [(), ("issuer.example",)], ids=["unnamed", "named"])
+    def test_attack_dns_rebinding(
+        self, monkeypatch: pytest.MonkeyPatch, trusted: tuple[str, ...]
+    ) -> None:
+        """A name that leads to this machine is refused before a single byte is sent.
+
+        Whether the configuration names it makes no difference.
+        """
+        resolving(monkeypatch, "issuer.example", "127.0.0.1")
+        with listening() as (port, seen):
+            url = f"https://issuer.example:{port}/keys"
+
+            failed = undone(url, allow_loopback=False, trusted_hosts=trusted)
+
+        assert f"{url!r} leads to a loopback address" == str(failed)
+        assert [b""] == seen
+
+    @pytest.mark.parametrize(
+        "host",
+        ["127.0.0.1", "2130706433", "0x7f000001", "127.1", "[::ffff:127.0.0.1]"],
+    )
+    def test_attack_this_machine_in_another_spelling(self, host: str) -> None:
+        """Every spelling of a loopback address leads to it, and is refused there."""
+        with listening() as (port, seen):
+            url = f"https://{host}:{port}/keys"
+
+            failed = undone(url, allow_loopback=False)
+
+        assert f"{url!r} leads to a loopback address" == str(failed)
+        assert [b""] == seen
+
+    def test_the_address_that_answered_is_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the name of a host, what counts is the address and not the name."""
+        asked = []
+
+        def look(text: str, **allowed: bool) -> None:
+            asked.append((text, allowed))
+
+        monkeypatch.setattr(module, "refuse_address", look)
+        with FakeIssuer(algorithm="ES256") as issuer:
+            fetched(issuer.jwks_url.replace("127.0.0.1", "localhost"))
+
+        assert [("127.0.0.1", {"allow_loopback": True, "allow_private": False})] == asked
+
+    @pytest.mark.parametrize(
+        ("dialled", "kind"),
+        [
+            ("10.0.0.1", "a private address"),
+            ("fd12::1", "a private address"),
+            ("169.254.169.254", "a link-local or metadata address"),
+            ("fd00:ec2::254", "a link-local or metadata address"),
+        ],
+        ids=["private", "private-ipv6", "metadata", "metadata-ipv6"],
+    )
+    def test_attack_a_host_that_the_provider_names_inside_the_network(
+        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer, dialled: str, kind: str
+    ) -> None:
+        """A host that no configuration names is not in a private network: nothing is sent."""
+        self._pretend(monkeypatch, dialled)
+
+        failed = undone(issuer.jwks_url, trusted_hosts={"issuer.example"})
+
+        assert f"{issuer.jwks_url!r} leads to {kind}" == str(failed)
+        assert [] == issuer.requests
+
+    def test_a_host_that_the_configuration_names_may_be_inside(
+        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
+    ) -> None:
+        """Many an issuer is in the network of its services."""
+        self._pretend(monkeypatch, "10.0.0.1")
+
+        assert fetched(issuer.jwks_url, trusted_hosts={"127.0.0.1"}).body
+
+    def test_attack_metadata_behind_a_name_that_the_configuration_names(
+        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
+    ) -> None:
+        """The metadata of the machine are no keys, whoever names them."""
+        self._pretend(monkeypatch, "169.254.169.254")
+
+        assert "metadata" in str(undone(issuer.jwks_url, trusted_hosts={"127.0.0.1"}))
+        assert [] == issuer.requests
+
+    @staticmethod
+    def _pretend(monkeypatch: pytest.MonkeyPatch, dialled: str) -> None:
+        """Let the connection have reached that address."""
+        monkeypatch.setattr(
+            module, "refuse_address", lambda _, **allowed: refuse_address(dialled, **allowed)
+        )
+
+    @pytest.mark.parametrize("scheme", ["http", "HTTP"])
+    def test_attack_plain_http_to_a_localhost_that_is_another_machine(
+        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer, scheme: str
+    ) -> None:
+        """What is allowed on this machine is not allowed on one that took over its name."""
+        monkeypatch.setattr(module, "is_loopback_host", lambda _: False)
+        url = issuer.jwks_url.replace("http://127.0.0.1", f"{scheme}://localhost")
+
+        assert "another machine, and not by https" in str(undone(url))
+        assert [] == issuer.requests
+
+    def test_a_connection_that_nobody_looked_at(
+        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
+    ) -> None:
+        """Should the client library change its ways, nothing is read."""
+        real = httpx2.AsyncClient.stream
+
+        def blind(self: Any, *arguments: Any, extensions: Any, **options: Any) -> Any:
+            del extensions
+            return real(self, *arguments, **options)
+
+        monkeypatch.setattr(httpx2.AsyncClient, "stream", blind)
+
+        assert f"nobody saw where {issuer.jwks_url!r} leads" == str(undone(issuer.jwks_url))
+
+    def test_over_https_nothing_precedes_the_look(
+        self, monkeypatch: pytest.MonkeyPatch, secure: FakeIssuer, ca_file: Path
+    ) -> None:
+        """Not even the greeting of TLS, which would name the host."""
+        self._pretend(monkeypatch, "10.0.0.1")
+        before = len(secure.requests)
+
+        assert "a private address" in str(undone(secure.jwks_url, ca_file=ca_file))
+        assert before == len(secure.requests)
+
+
+class TestExtra:
+    def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Keys over HTTP are an extra; whoever lacks it is told how to get it, at once."""
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
+
+        with pytest.raises(ConfigurationError) as refused:
+            Fetcher()
+
+        assert ("Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'.") == str(
+            refused.value
+        )
+
+    def test_settings_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The settings say it when they are built, not the first request."""
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
+
+        with pytest.raises(ConfigurationError, match=r"pip install 'jwt-deps\[http\]'"):
+            JWTSettings(issuer="https://issuer.example", audience="api", discovery=True)
+
+    def test_a_mistake_of_its_own_is_not_hidden(
+        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
+    ) -> None:
+        """What is no failure of the provider is not reported as one."""
+
+        def mistaken(*_: Any, **__: Any) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(httpx2.AsyncClient, "stream", mistaken)
+
+        with pytest.raises(ZeroDivisionError):
+            fetched(issuer.jwks_url)
+
+    def test_a_document_does_not_show_its_body(self) -> None:
+        """Nothing that was fetched ends up in a log."""
+        assert "secret" not in repr(Fetched(b"secret"))

@@ -1,0 +1,277 @@
+"""How do many callers share one fetch? Those who go away, other loops, other processes."""
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+
+import pytest
+
+from jwt_deps.fetching import FetchError
+from jwt_deps.flights import Flight
+
+FAILED = FetchError("no such luck")
+
+
+def flight_of(work: Coroutine[None, None, FetchError | None], *, patience: float = 60) -> Flight:
+    return Flight(work, forced=False, patience=patience)
+
+
+async def lands(result: FetchError | None = None) -> FetchError | None:
+    await asyncio.sleep(0.01)
+    return result
+
+
+async def crashes() -> FetchError | None:
+    await asyncio.sleep(0)
+    raise LookupError("a mistake")
+
+
+class LoopOfItsOwn:
+    """An event loop in another thread, which starts a flight and can end in two ways."""
+
+    def __init__(self, work: Coroutine[None, None, FetchError | None], patience: float) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        start = asyncio.run_coroutine_threadsafe(self._start(work, patience), self.loop)
+        self.flight = start.result()
+
+    async def _start(
+        self, work: Coroutine[None, None, FetchError | None], patience: float
+    ) -> Flight:
+        return flight_of(work, patience=patience)
+
+    def stop(self) -> None:
+        """End without cancelling anything, as a loop does whose thread was stopped."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+
+    def close(self) -> None:
+        """Take away what was left."""
+        self.flight._task.cancel()
+        with suppress(asyncio.CancelledError):
+            self.loop.run_until_complete(self.flight._task)
+        self.loop.close()
+
+
+class TestOneForAll:
+    @pytest.mark.parametrize("result", [None, FAILED], ids=["landed", "failed"])
+    def test_everybody_gets_the_result(self, result: FetchError | None) -> None:
+        """All that wait learn the same, and so does who comes later."""
+
+        async def scene() -> tuple[list[FetchError | None], FetchError | None]:
+            flight = flight_of(lands(result))
+            together = await asyncio.gather(*(flight.wait() for _ in range(10)))
+            return together, await flight.wait()
+
+        assert ([result] * 10, result) == asyncio.run(scene())
+
+    def test_it_is_under_way_until_it_is_done(self) -> None:
+        """From the start to the landing, and not after it."""
+
+        async def scene() -> list[bool]:
+            flight = flight_of(lands())
+            before = flight.is_under_way()
+            await flight.wait()
+            return [before, flight.is_under_way()]
+
+        assert [True, False] == asyncio.run(scene())
+
+    def test_whoever_goes_away_leaves_it_to_the_others(self) -> None:
+        """A caller that is cancelled, even the first one, does not take the fetch along."""
+
+        async def scene() -> tuple[bool, FetchError | None]:
+            flight = flight_of(lands(FAILED))
+            first, second = (asyncio.create_task(flight.wait()) for _ in range(2))
+            await asyncio.sleep(0)
+            first.cancel()
+            return (await asyncio.gather(first, second, return_exceptions=True))[1] is FAILED, (
+                await flight.wait()
+            )
+
+        assert (True, FAILED) == asyncio.run(scene())
+
+    def test_the_last_one_to_go_away_leaves_it_too(self) -> None:
+        """It is done although nobody waits any more."""
+
+        async def scene() -> FetchError | None:
+            flight = flight_of(lands(FAILED))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(flight.wait(), 0.001)
+            await asyncio.sleep(0.05)
+            assert not flight.is_under_way()
+            return await flight.wait()
+
+        assert FAILED is asyncio.run(scene())
+
+    def test_a_mistake_reaches_everybody_and_the_log(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An error that nobody expected is raised for each caller, and logged once."""
+
+        async def scene() -> list[object]:
+            flight = flight_of(crashes())
+            waiting = (flight.wait() for _ in range(3))
+            return list(await asyncio.gather(*waiting, return_exceptions=True))
+
+        found = asyncio.run(scene())
+
+        assert [LookupError] * 3 == [type(one) for one in found]
+        assert [(logging.ERROR, "fetching keys failed unexpectedly")] == [
+            (record.levelno, record.getMessage()) for record in caplog.records
+        ]
+
+    def test_nothing_of_the_first_request_comes_along(self) -> None:
+        """The fetch is everybody's: the context of whoever was first is not in it."""
+        user = contextvars.ContextVar("user", default="nobody")
+        seen = []
+
+        async def work() -> None:
+            seen.append(user.get())
+
+        async def scene() -> None:
+            user.set("alice")
+            await flight_of(work()).wait()
+
+        asyncio.run(scene())
+
+        assert ["nobody"] == seen
+
+
+class TestStopping:
+    def test_it_ends_for_those_who_wait(self) -> None:
+        """Whoever waits for a fetch that is stopped learns that it was."""
+
+        async def scene() -> tuple[str, bool]:
+            flight = flight_of(lands())
+            waiting = asyncio.create_task(flight.wait())
+            await asyncio.sleep(0)
+            flight.cancel()
+            return str(await waiting), flight.is_under_way()
+
+        assert ("the fetch was stopped", False) == asyncio.run(scene())
+
+    def test_after_the_landing(self) -> None:
+        """Stopping what is done changes nothing."""
+
+        async def scene() -> FetchError | None:
+            flight = flight_of(lands(FAILED))
+            await flight.wait()
+            flight.cancel()
+            return await flight.wait()
+
+        assert FAILED is asyncio.run(scene())
+
+    def test_from_another_thread(self) -> None:
+        """Whoever replaces the issuers may be in another thread than the fetch."""
+        other = LoopOfItsOwn(asyncio.sleep(60), patience=60)
+
+        other.flight.cancel()
+        result = asyncio.run(other.flight.wait())
+        other.stop()
+        other.close()
+
+        assert "the fetch was stopped" == str(result)
+
+    def test_a_loop_that_closes_at_that_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A loop that was closed between the question and the order is no error."""
+
+        async def scene() -> Flight:
+            flight = flight_of(asyncio.sleep(60))
+            await asyncio.sleep(0)
+            return flight
+
+        flight = asyncio.run(scene())
+        monkeypatch.setattr(flight, "is_under_way", lambda: True)
+
+        flight.cancel()
+
+        assert flight._loop.is_closed()
+
+
+class TestAcrossLoops:
+    def test_it_is_waited_for_in_another_loop(self) -> None:
+        """A caller in another thread waits in its own loop."""
+        other = LoopOfItsOwn(lands(FAILED), patience=60)
+
+        result = asyncio.run(other.flight.wait())
+        other.stop()
+        other.close()
+
+        assert FAILED is result
+
+    def test_its_loop_ends_in_order(self) -> None:
+        """When `asyncio.run` ends, the fetch was stopped, and nobody waits for it."""
+
+        async def scene() -> Flight:
+            flight = flight_of(asyncio.sleep(60))
+            await asyncio.sleep(0)
+            return flight
+
+        flight = asyncio.run(scene())
+
+        assert not flight.is_under_way()
+        assert "the fetch was stopped" == str(asyncio.run(flight.wait()))
+
+    def test_its_loop_stands_still(self) -> None:
+        """A fetch that is not heard of again is given up, in bounded time."""
+        other = LoopOfItsOwn(asyncio.sleep(60), patience=0.2)
+        other.stop()
+        before = other.flight.is_under_way()
+
+        result = asyncio.run(other.flight.wait())
+        after = other.flight.is_under_way()
+        other.close()
+
+        assert (True, False) == (before, after)
+        assert "the fetch was lost with its event loop" == str(result)
+
+    def test_its_loop_was_closed_under_it(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A fetch in a loop that was closed without a word is not under way."""
+        other = LoopOfItsOwn(asyncio.sleep(60), patience=60)
+        other.stop()
+        task = other.flight._task
+        other.loop.close()
+        under_way = other.flight.is_under_way()
+
+        # What Python says about such a task when it is collected is not this test's business.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        coroutine = task.get_coro()
+        assert coroutine is not None
+        coroutine.close()
+
+        assert not under_way
+        assert [] == caplog.records
+
+    def test_whoever_waited_has_ended(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A caller whose loop is gone when the fetch lands disturbs nobody."""
+        other = LoopOfItsOwn(asyncio.sleep(0.2, FAILED), patience=60)
+
+        async def impatient() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(other.flight.wait(), 0.01)
+
+        asyncio.run(impatient())
+        result = asyncio.run(other.flight.wait())
+        other.stop()
+        other.close()
+
+        assert (FAILED, []) == (result, caplog.records)
+
+
+class TestAcrossProcesses:
+    def test_the_fetch_of_the_parent_is_not_there(self) -> None:
+        """In a forked process the task does not run, so nobody there waits for it."""
+
+        async def scene() -> list[bool]:
+            flight = flight_of(lands())
+            here = flight.is_under_way()
+            flight._pid -= 1  # as it looks in a child
+            there = flight.is_under_way()
+            await flight.wait()
+            return [here, there]
+
+        assert [True, False] == asyncio.run(scene())

@@ -1,0 +1,88 @@
+"""Does whoever configures keys over HTTP learn what is wrong from the sentence alone?"""
+
+import socket
+import ssl
+from typing import Any
+
+import pytest
+
+from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings
+from jwt_deps.fetching import _problem
+from tests.minting import SECRET
+
+ISSUER = {"issuer": "https://issuer.example", "audience": "api"}
+
+
+def chained(*causes: BaseException) -> BaseException:
+    """Return the first error, caused by the second, and so on."""
+    for error, cause in zip(causes, causes[1:], strict=False):
+        error.__cause__ = cause
+    return causes[0]
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        pytest.param(ssl.SSLCertVerificationError(), "its certificate is not trusted", id="ca"),
+        pytest.param(ssl.SSLError(), "TLS failed", id="tls"),
+        pytest.param(socket.gaierror(), "its host is not known", id="host"),
+        pytest.param(ConnectionRefusedError(), "it refuses connections", id="refused"),
+        pytest.param(ValueError("secret"), "OSError", id="anything-else"),
+    ],
+)
+def test_why_a_connection_failed(cause: BaseException, words: str) -> None:
+    """The client library says `ConnectError` for all of them."""
+    error = chained(OSError("what the answer held"), RuntimeError(), cause)
+
+    assert _problem(error).startswith(words)
+
+
+@pytest.mark.parametrize("misspelt", ["JWT_DISCOVER", "JWT_JWKS_URI"])
+def test_a_misspelt_variable_is_named_when_something_is_missing(
+    misspelt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the likely reason, so the error says it and not only the log."""
+    monkeypatch.setenv("JWT_ISSUER", ISSUER["issuer"])
+    monkeypatch.setenv("JWT_AUDIENCE", ISSUER["audience"])
+    monkeypatch.setenv(misspelt, "true")
+
+    with pytest.raises(ConfigurationError, match=f"{misspelt} is set and is no setting"):
+        get_settings()
+
+
+def test_an_issuer_without_keys_hears_of_discovery() -> None:
+    """Of all ways to have keys, it is the one that was forgotten."""
+    with pytest.raises(ConfigurationError, match=r"JWT_DISCOVERY=true \(discovery\)"):
+        JWTSettings(**ISSUER)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(JWTSettings(secret_key=SECRET, **ISSUER), id="settings-of-a-service"),
+        pytest.param("https://issuer.example", id="text"),
+    ],
+)
+def test_an_entry_is_the_settings_of_an_issuer(entry: Any) -> None:
+    """What else `JWTSettings` say would not count, and nobody would notice."""
+    with pytest.raises(ConfigurationError, match="JWT_ISSUERS__A .* has to be IssuerSettings"):
+        JWTSettings(issuers={"a": entry})
+
+
+def test_limits_given_as_a_keyword_are_not_mixed_with_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A keyword wins over its variable, as a whole."""
+    monkeypatch.setenv("JWT_JWKS_CACHE__MAX_TTL", "1000")
+
+    settings = JWTSettings(secret_key=SECRET, jwks_cache={"ttl": 700})
+
+    assert (700, 3600) == (settings.jwks_cache.ttl, settings.jwks_cache.max_ttl)
+
+
+def test_keys_of_an_issuer_that_is_not_configured_are_not_taken() -> None:
+    """Nobody would use them, and whoever gave them believes otherwise."""
+    settings = JWTSettings(issuers={"a": IssuerSettings(secret_key=SECRET, **ISSUER)})
+
+    with pytest.raises(ValueError, match="an issuer that is not configured"):
+        settings.seed_keys({"b": {}})

@@ -1,0 +1,1677 @@
+"""Which keys are good now? Every rule of the cache, with a publisher and a clock of our own.
+
+What is sent over HTTP, and what of it is believed, is at the end.
+"""
+
+import asyncio
+import contextvars
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Coroutine, Hashable, Iterator
+from typing import Any
+
+import pytest
+
+from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, UnknownKeyError
+from jwt_deps.authentication import authenticate
+from jwt_deps.errors import SignatureError
+from jwt_deps.fetching import FetchError
+from jwt_deps.key_cache import KeyCache
+from jwt_deps.limits import Absent
+from jwt_deps.published import KeyHealth
+from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
+from jwt_deps.testing.issuer import Request
+from tests.keys.faking import (
+    ALGORITHM,
+    DOWN,
+    HOUR,
+    MINUTE,
+    FakePublisher,
+    Service,
+    cache_of,
+    landed,
+    outcome,
+    service_of,
+    waited,
+)
+from tests.minting import pair
+
+HEALTHY = KeyHealth(
+    fresh=True,
+    degraded=False,
+    cooling_down=False,
+    reloading=False,
+    age=0,
+    keys=1,
+    skipped=0,
+    last_error=None,
+)
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is spread at random, so that every moment is exact."""
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    monkeypatch.setattr("random.uniform", lambda *_: 0.0)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(0)
+
+
+@pytest.fixture
+def publisher() -> FakePublisher:
+    """It publishes one key, `a`."""
+    return FakePublisher("a")
+
+
+@pytest.fixture
+def cache(publisher: FakePublisher, clock: VirtualClock) -> KeyCache:
+    return cache_of(publisher, clock)
+
+
+async def together(*askers: Coroutine[Any, Any, object]) -> list[object]:
+    return list(await asyncio.gather(*askers))
+
+
+class TestCold:
+    def test_a_thousand_callers_cause_one_fetch(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """All that come before there are keys wait for the same fetch."""
+
+        async def scene() -> list[object]:
+            return await together(*(outcome(cache, "a") for _ in range(1000)))
+
+        found = asyncio.run(scene())
+
+        assert ([["a"]] * 1000, 1) == (found, len(publisher.asked))
+
+    def test_one_that_goes_away_does_not_take_the_fetch_along(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """The client of the first request hangs up; the others get their keys."""
+
+        async def scene() -> object:
+            publisher.gate = asyncio.Event()
+            first, second = (asyncio.create_task(outcome(cache, "a")) for _ in range(2))
+            await asyncio.sleep(0.01)
+            first.cancel()
+            await asyncio.sleep(0)
+            publisher.gate.set()
+            return await second
+
+        assert (["a"], 1) == (asyncio.run(scene()), len(publisher.asked))
+
+    def test_nothing_of_the_first_request_is_in_the_fetch(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """What the first caller's context holds is not seen by what is done for all."""
+        user, seen = contextvars.ContextVar("user", default="nobody"), []
+        publisher.inside = lambda: seen.append(user.get())
+
+        async def scene() -> None:
+            user.set("alice")
+            await cache.choose(ALGORITHM, "a")
+
+        asyncio.run(scene())
+
+        assert ["nobody"] == seen
+
+    def test_nobody_can_tell(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """Without keys and without an answer a token is neither good nor bad."""
+        publisher.error = DOWN
+
+        async def scene() -> tuple[int, BaseException | None]:
+            with pytest.raises(KeysUnavailableError) as refused:
+                await cache.choose(ALGORITHM, "a")
+            return refused.value.retry_after, refused.value.__cause__
+
+        assert (1, DOWN) == asyncio.run(scene())
+
+    def test_a_failure_is_told_to_all_who_waited(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """Many callers, one failed fetch."""
+        publisher.error = DOWN
+
+        async def scene() -> list[object]:
+            return await together(*(outcome(cache, "a") for _ in range(100)))
+
+        assert ([KeysUnavailableError] * 100, 1) == (asyncio.run(scene()), len(publisher.asked))
+
+    def test_while_it_rests_nobody_waits_and_nobody_asks(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """After a failure the answer is there at once, and says for how long."""
+        publisher.error = DOWN
+
+        async def scene() -> list[int]:
+            found = []
+            for seconds in (0, 1, 2, 4, 8):
+                clock.advance(seconds)
+                await outcome(cache, "a")
+                with pytest.raises(KeysUnavailableError) as refused:
+                    cache.choose(ALGORITHM, "a").send(None)
+                found.append(refused.value.retry_after)
+            return found
+
+        assert ([1, 2, 4, 8, 16], 5) == (asyncio.run(scene()), len(publisher.asked))
+
+    def test_how_often_an_outage_is_asked(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """With a request each second: after 1, 2, 4, ... seconds, and never more than 60."""
+        publisher.error = DOWN
+
+        async def scene() -> None:
+            for _ in range(250):
+                await outcome(cache, "a")
+                clock.advance(1)
+
+        asyncio.run(scene())
+
+        assert [0, 1, 3, 7, 15, 31, 63, 123, 183, 243] == [asked.at for asked in publisher.asked]
+
+    def test_it_recovers(
+        self,
+        cache: KeyCache,
+        publisher: FakePublisher,
+        clock: VirtualClock,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """The first request after the pause finds the keys, and the log tells the story."""
+        caplog.set_level(logging.INFO)
+        publisher.error = DOWN
+
+        async def scene() -> object:
+            await outcome(cache, "a")
+            clock.advance(1)
+            publisher.error = None
+            return await outcome(cache, "a")
+
+        assert (["a"], HEALTHY) == (asyncio.run(scene()), cache.health())
+        assert [
+            (logging.ERROR, "keys of issuer the-issuer cannot be fetched: it is down"),
+            (logging.INFO, "issuer the-issuer can be reached again"),
+        ] == [(record.levelno, record.getMessage()) for record in caplog.records]
+
+    def test_unusable_keys_are_told_to_the_log(
+        self, cache: KeyCache, publisher: FakePublisher, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """They do no harm, and somebody should know."""
+        publisher.skipped = 3
+
+        asyncio.run(outcome(cache, "a"))
+
+        assert ["issuer the-issuer publishes 3 unusable keys"] == caplog.messages
+        assert 3 == cache.health().skipped
+
+    def test_a_fetch_that_takes_too_long(
+        self, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """The time for everything together is bounded, and so is how long anybody waits."""
+        cache = cache_of(publisher, clock, timeout=0.05, connect_timeout=0.05)
+
+        async def scene() -> object:
+            publisher.gate = asyncio.Event()
+            return await outcome(cache, "a")
+
+        assert KeysUnavailableError is asyncio.run(scene())
+        assert "no answer within 0.05 s" == cache.health().last_error
+
+
+class TestFresh:
+    def test_nobody_waits_and_nobody_asks(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Until shortly before their end the keys are handed out without anything else."""
+
+        async def scene() -> list[bool]:
+            await cache.choose(ALGORITHM, "a")
+            waits = [waited(cache, "a")]
+            clock.advance(569)
+            return [*waits, waited(cache, "a")]
+
+        assert ([False, False], 1) == (asyncio.run(scene()), len(publisher.asked))
+
+    def test_ahead_of_their_end_one_fetch_starts_in_the_background(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Many callers go on with the keys that are there, and one fetch is under way."""
+
+        async def scene() -> tuple[list[bool], KeyHealth, KeyHealth]:
+            await cache.choose(ALGORITHM, "a")
+            clock.advance(570)
+            waits = [waited(cache, "a") for _ in range(100)]
+            before = cache.health()
+            await landed(cache)
+            return waits, before, cache.health()
+
+        waits, before, after = asyncio.run(scene())
+
+        assert ([False] * 100, 2) == (waits, len(publisher.asked))
+        assert (True, 570, True) == (before.reloading, before.age, before.fresh)
+        assert HEALTHY == after
+
+    def test_when_that_fails_it_rests(
+        self,
+        cache: KeyCache,
+        publisher: FakePublisher,
+        clock: VirtualClock,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """It is tried again after the pauses, while the keys are as good as before."""
+
+        async def scene() -> list[bool]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            clock.advance(570)
+            waits = []
+            for _ in range(29):
+                waits.append(waited(cache, "a"))
+                await landed(cache)
+                clock.advance(1)
+            return waits
+
+        assert [False] * 29 == asyncio.run(scene())
+        assert [0, 570, 571, 573, 577, 585] == [asked.at for asked in publisher.asked]
+        assert (True, False) == (cache.health().fresh, cache.health().degraded)
+        assert {logging.WARNING} == {record.levelno for record in caplog.records}
+
+    def test_expired_and_healthy(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Nobody asked for a while: all callers wait for one fetch, and get what it brings."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            clock.advance(600)
+            publisher.kids = ("b",)
+            return await together(*(outcome(cache, "b") for _ in range(100)))
+
+        assert ([["b"]] * 100, 2) == (asyncio.run(scene()), len(publisher.asked))
+
+
+class TestOutage:
+    def test_the_first_request_after_the_end_waits_and_is_served(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """What could not be replaced is still good."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            clock.advance(600)
+            return await outcome(cache, "a")
+
+        assert ["a"] == asyncio.run(scene())
+        assert (False, True, 600) == (
+            cache.health().fresh,
+            cache.health().degraded,
+            cache.health().age,
+        )
+
+    def test_after_that_nobody_waits(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """An hour of outage costs no request any time, and few of them ask."""
+
+        async def scene() -> list[bool]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            clock.advance(600)
+            await outcome(cache, "a")
+            waits = []
+            for _ in range(3599):
+                waits.append(waited(cache, "a"))
+                await landed(cache)
+                clock.advance(1)
+            return waits
+
+        waits = asyncio.run(scene())
+
+        assert (3599, 0) == (len(waits), sum(waits))
+        assert 66 == len(publisher.asked)
+
+    def test_one_that_hangs_costs_no_time_either(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """While an attempt is under way that began after a failure, nobody waits for it."""
+
+        async def scene() -> list[bool]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            clock.advance(600)
+            await outcome(cache, "a")
+            publisher.gate = asyncio.Event()
+            clock.advance(1)
+            return [waited(cache, "a") for _ in range(10)]
+
+        assert ([False] * 10, 3) == (asyncio.run(scene()), len(publisher.asked))
+
+    @pytest.mark.parametrize(
+        ("policy", "end"),
+        [
+            pytest.param({}, 600 + HOUR, id="an-hour"),
+            pytest.param({"stale_if_error": 0}, 600, id="not-at-all"),
+            pytest.param({"ttl": 100, "stale_if_error": 50}, 150, id="as-configured"),
+        ],
+    )
+    def test_until_the_bound(
+        self, publisher: FakePublisher, clock: VirtualClock, policy: dict[str, float], end: float
+    ) -> None:
+        """Old keys are good until the very moment that was promised, and not longer."""
+        cache = cache_of(publisher, clock, **policy)
+        publisher.seconds = policy.get("ttl", 600)
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            clock.advance(end - 0.001)
+            before = await outcome(cache, "a")
+            clock.advance(0.001)
+            return [before, await outcome(cache, "a"), await outcome(cache, None)]
+
+        assert [["a"], KeysUnavailableError, KeysUnavailableError] == asyncio.run(scene())
+        assert (False, False) == (cache.health().fresh, cache.health().degraded)
+
+    def test_it_ends(self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock) -> None:
+        """After the bound too, the first request that may ask finds the keys."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            clock.advance(3 * HOUR)
+            await outcome(cache, "a")
+            publisher.error, publisher.kids = None, ("b",)
+            clock.advance(1)
+            return await outcome(cache, "b")
+
+        assert (["b"], HEALTHY) == (asyncio.run(scene()), cache.health())
+
+    def test_success_ends_the_doubling(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """A later outage begins with the shortest pause."""
+
+        async def scene() -> int:
+            publisher.error = DOWN
+            for seconds in (0, 1, 2, 4):
+                clock.advance(seconds)
+                await outcome(cache, "a")
+            clock.advance(8)
+            publisher.error = None
+            await outcome(cache, "a")
+            clock.advance(2 * HOUR)
+            publisher.error = DOWN
+            with pytest.raises(KeysUnavailableError) as refused:
+                await cache.choose(ALGORITHM, "a")
+            return refused.value.retry_after
+
+        assert 1 == asyncio.run(scene())
+
+    def test_a_short_one_long_ago_is_none(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """When nobody asked since a failure, the next request asks before it trusts old keys."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            clock.advance(570)
+            waited(cache, "a")
+            await landed(cache)
+            publisher.error, publisher.kids = None, ("b",)
+            clock.advance(30 * MINUTE)
+            return await outcome(cache, "a")
+
+        assert UnknownKeyError is asyncio.run(scene())
+
+    def test_a_mistake_in_the_package_is_not_repeated_for_each_request(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """An error that nobody expected rests like any other, and the keys stay good."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = LookupError("a mistake")
+            clock.advance(570)
+            found = []
+            for _ in range(10):
+                found.append(await outcome(cache, "a"))
+                await asyncio.sleep(0.002)
+            return found
+
+        assert ([["a"]] * 10, 2) == (asyncio.run(scene()), len(publisher.asked))
+
+    def test_a_mistake_in_the_package_leaves_old_keys_good(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Within the bound the keys outlive an error that nobody expected, too."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = LookupError("a mistake")
+            clock.advance(600)
+            return await outcome(cache, "a")
+
+        assert ["a"] == asyncio.run(scene())
+
+
+class TestUnknownKey:
+    def test_a_rotation_without_overlap_heals_within_the_request(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """The first token with the new key forces one fetch, and is good."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.kids = ("b",)
+            return [await outcome(cache, "b"), await outcome(cache, "b")]
+
+        assert ([["b"], ["b"]], 2) == (asyncio.run(scene()), len(publisher.asked))
+        assert [False, True] == [asked.forced for asked in publisher.asked]
+
+    def test_many_at_once_force_one_fetch(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """All tokens that arrive with the new key wait for the same fetch."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.kids = ("b",)
+            return await together(*(outcome(cache, "b") for _ in range(100)))
+
+        assert ([["b"]] * 100, 2) == (asyncio.run(scene()), len(publisher.asked))
+
+    def test_an_algorithm_that_changed_under_the_same_kid(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """A known name with an algorithm that does not fit may be a rotation too."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            return await outcome(cache, "a", "RS256")
+
+        assert (UnknownKeyError, 1) == (asyncio.run(scene()), publisher.forced)
+
+    def test_keys_that_others_have_fetched_meanwhile(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """A request that had read older keys looks into the newer ones, and asks nobody."""
+
+        async def scene() -> list[str | None]:
+            await cache.choose(ALGORITHM, "a")
+            seen = cache._snapshot
+            assert seen is not None
+            publisher.kids = ("b",)
+            await cache.refresh()
+            newer = await cache._newer(seen, (ALGORITHM, "b"))
+            return [key.kid for key in newer.published.keys.choose(ALGORITHM, "b")]
+
+        assert (["b"], 0) == (asyncio.run(scene()), publisher.forced)
+
+    def test_a_fetch_under_way_may_bring_it(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """It is waited for, and none is forced when it does."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            publisher.kids = ("a", "b")
+            clock.advance(570)
+            waited(cache, "a")
+            return await outcome(cache, "b")
+
+        assert (["b"], 2, 0) == (asyncio.run(scene()), len(publisher.asked), publisher.forced)
+
+    def test_a_fetch_under_way_that_does_not_bring_it(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """It may have asked a cache on the way: one is forced, for all who waited."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            clock.advance(570)
+            waited(cache, "a")
+            await asyncio.sleep(0)  # it has asked, and then the key changes
+            publisher.kids = ("b",)
+            return await together(*(outcome(cache, "b") for _ in range(100)))
+
+        found = asyncio.run(scene())
+
+        assert ([["b"]] * 100, 1) == (found, publisher.forced)
+
+    def test_a_rotation_while_a_forced_fetch_is_under_way(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """A fetch that asked before the rotation says nothing about a key that came after it."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            publisher.gate = gate = asyncio.Event()
+            stranger = asyncio.create_task(outcome(cache, "unknown"))
+            await asyncio.sleep(0.01)
+            publisher.gate, publisher.kids = None, ("b",)
+            rotated = asyncio.create_task(outcome(cache, "b"))
+            await asyncio.sleep(0.01)
+            gate.set()
+            await stranger
+            return await rotated
+
+        assert (["b"], 2) == (asyncio.run(scene()), publisher.forced)
+
+    def test_a_fetch_under_way_that_fails(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Then nobody can tell, and none is forced on top."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            clock.advance(570)
+            waited(cache, "a")
+            return await outcome(cache, "b")
+
+        assert (KeysUnavailableError, 0) == (asyncio.run(scene()), publisher.forced)
+
+    def test_nobody_waits_for_two_fetches_longer_than_for_one(
+        self, publisher: FakePublisher, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """When the second one takes too long for both, nobody can tell."""
+        monkeypatch.setattr("jwt_deps.key_cache._GRACE", 0.1)
+        cache = cache_of(publisher, clock, timeout=0.3, connect_timeout=0.3)
+
+        async def scene() -> tuple[object, bool]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.gate = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.2, publisher.gate.set)
+            clock.advance(570)
+            waited(cache, "a")
+            await asyncio.sleep(0)
+            publisher.gate = asyncio.Event()
+            begun = time.monotonic()
+            found = await outcome(cache, "b")
+            return found, time.monotonic() - begun < 0.49
+
+        assert (KeysUnavailableError, True) == asyncio.run(scene())
+        assert 1 == publisher.forced
+
+    def test_a_name_that_a_healthy_issuer_does_not_know_is_remembered(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """For half a minute it forces nothing, and after that it may again."""
+
+        async def scene() -> list[int]:
+            await cache.choose(ALGORITHM, "a")
+            counts = []
+            for seconds in (0, 0, 29, 1):
+                clock.advance(seconds)
+                assert await outcome(cache, "b") is UnknownKeyError
+                counts.append(publisher.forced)
+            return counts
+
+        assert [1, 1, 1, 2] == asyncio.run(scene())
+
+    def test_a_remembered_name_that_is_published_meanwhile(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """It is good as soon as the keys are there, whoever fetched them."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            before = await outcome(cache, "b")
+            publisher.kids = ("a", "b")
+            await cache.refresh()
+            return [before, await outcome(cache, "b")]
+
+        assert [UnknownKeyError, ["b"]] == asyncio.run(scene())
+
+    def test_few_names_are_remembered(self, cache: KeyCache) -> None:
+        """A flood of them takes no memory to speak of."""
+
+        async def scene() -> None:
+            await cache.choose(ALGORITHM, "a")
+            await together(*(outcome(cache, f"unknown-{n}") for n in range(3000)))
+
+        asyncio.run(scene())
+
+        assert 256 == len(cache._absent._until)
+
+    def test_two_fetches_in_thirty_seconds(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """However many names are made up, two fetches are forced at once and one per refill."""
+
+        async def scene() -> set[object]:
+            await cache.choose(ALGORITHM, "a")
+            found = set()
+            for n in range(1300):
+                clock.advance(0.1)
+                found.add(await outcome(cache, f"unknown-{n}"))
+            return found
+
+        assert {UnknownKeyError} == asyncio.run(scene())
+        moments = [asked.at for asked in publisher.asked if asked.forced]
+        assert pytest.approx([0.1, 0.2, 30.1, 60.1, 90.1, 120.1], abs=0.2) == moments
+
+    def test_without_room_nobody_waits(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """A token that may force nothing is refused at once."""
+
+        async def scene() -> None:
+            await cache.choose(ALGORITHM, "a")
+            for kid in ("b", "c"):
+                await outcome(cache, kid)
+            with pytest.raises(UnknownKeyError):
+                cache.choose(ALGORITHM, "d").send(None)
+
+        asyncio.run(scene())
+
+        assert 2 == publisher.forced
+
+    def test_without_room_nothing_is_remembered(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Nobody was asked for that name, so the next request may ask."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            for kid in ("b", "c"):
+                await outcome(cache, kid)
+            publisher.kids = ("d",)
+            found = [await outcome(cache, "d")]
+            clock.advance(30)
+            return [*found, await outcome(cache, "d")]
+
+        assert [UnknownKeyError, ["d"]] == asyncio.run(scene())
+
+    def test_an_outage_is_no_answer(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """When the forced fetch fails nobody can tell, and while it rests nobody asks."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            found = [await outcome(cache, "b"), await outcome(cache, "b")]
+            clock.advance(1)
+            return [*found, await outcome(cache, "c"), await outcome(cache, "a")]
+
+        unknown = [KeysUnavailableError] * 3
+        assert ([*unknown, ["a"]], 2) == (asyncio.run(scene()), publisher.forced)
+
+    def test_an_outage_uses_up_no_room(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """What failed is given back: a rotation during an outage heals when that ends."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.error = DOWN
+            for seconds in (1, 2, 4, 8):
+                await outcome(cache, "b")
+                clock.advance(seconds)
+            publisher.error, publisher.kids = None, ("b",)
+            found = [await outcome(cache, "b")]
+            publisher.kids = ("c",)
+            return [*found, await outcome(cache, "c"), await outcome(cache, "d")]
+
+        assert ([["b"], ["c"], UnknownKeyError], 6) == (asyncio.run(scene()), publisher.forced)
+
+    def test_a_remembered_name_during_an_outage(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """What was true before the outage may not be any more."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            found = [await outcome(cache, "b")]
+            publisher.error = DOWN
+            await cache.refresh()
+            return [*found, await outcome(cache, "b")]
+
+        assert [UnknownKeyError, KeysUnavailableError] == asyncio.run(scene())
+
+    def test_without_room_during_an_outage(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Between two attempts of an outage, a token that may force nothing is not called bad."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            for kid in ("b", "c"):
+                await outcome(cache, kid)
+            publisher.error, publisher.kids = DOWN, ("d",)
+            await cache.refresh()
+            clock.advance(2)
+            return await outcome(cache, "d")
+
+        assert KeysUnavailableError is asyncio.run(scene())
+
+    def test_a_forced_fetch_that_is_stopped_is_no_answer(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """Nobody was asked: neither who forced it nor who joined is told that the key is bad."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.gate = asyncio.Event()
+            waiting = [asyncio.create_task(outcome(cache, "b")) for _ in range(3)]
+            await asyncio.sleep(0.01)
+            cache.close()
+            publisher.gate, publisher.kids = None, ("b",)
+            return list(await asyncio.gather(*waiting))
+
+        assert UnknownKeyError not in asyncio.run(scene())
+
+    def test_a_forced_fetch_that_is_stopped_uses_up_no_room(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """It brought nothing, so it does not count."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            publisher.gate = asyncio.Event()
+            for _ in range(5):
+                waiting = asyncio.create_task(outcome(cache, "b"))
+                await asyncio.sleep(0.002)
+                cache.close()
+                await waiting
+            publisher.gate, publisher.kids = None, ("b",)
+            return [await outcome(cache, "b")]
+
+        assert [["b"]] == asyncio.run(scene())
+
+    def test_a_fetch_of_another_thread_is_joined(
+        self, cache: KeyCache, publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that departs between the question and the order is not doubled."""
+
+        async def scene() -> object:
+            await cache.choose(ALGORITHM, "a")
+            publisher.kids = ("a", "b")
+            holds = cache._backoff.holds
+
+            def departs(now: float) -> bool:
+                cache._depart()
+                return holds(now)
+
+            monkeypatch.setattr(type(cache._backoff), "holds", lambda _, now: departs(now))
+            return await outcome(cache, "b")
+
+        assert (["b"], 2, 0) == (asyncio.run(scene()), len(publisher.asked), publisher.forced)
+
+    def test_what_is_remembered_changes_under_the_lock(self, cache: KeyCache) -> None:
+        """As everything else does: callers in several threads remember at the same time."""
+        locked = []
+
+        class Watched(Absent):
+            def add(self, name: Hashable, now: float) -> None:
+                locked.append(cache._lock.locked())
+                super().add(name, now)
+
+        cache._absent = Watched(256, 30)
+
+        async def scene() -> None:
+            await cache.choose(ALGORITHM, "a")
+            await outcome(cache, "b")
+
+        asyncio.run(scene())
+
+        assert [True] == locked
+
+
+class TestWithoutKid:
+    def test_one_key_that_fits(self, cache: KeyCache) -> None:
+        """A token that names no key is for the only one that fits."""
+        assert ["a"] == asyncio.run(outcome(cache, None))
+
+    def test_several_that_fit(self, publisher: FakePublisher, clock: VirtualClock) -> None:
+        """No fetch could tell which is meant, so none is forced."""
+        publisher.kids = ("a", "b")
+        cache = cache_of(publisher, clock)
+
+        assert UnknownKeyError is asyncio.run(outcome(cache, None))
+        assert 1 == len(publisher.asked)
+
+    def test_none_that_fits(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """A key for that algorithm may be new: one is forced, and the answer remembered."""
+
+        async def scene() -> list[object]:
+            return [await outcome(cache, None, "RS256") for _ in range(3)]
+
+        assert ([UnknownKeyError] * 3, 1) == (asyncio.run(scene()), publisher.forced)
+
+
+class TestReplacement:
+    def test_a_withdrawn_key_stops(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """A good answer replaces all keys: what is not in it is not accepted any more."""
+
+        async def scene() -> list[object]:
+            publisher.kids = ("a", "b")
+            found = [await outcome(cache, "a")]
+            publisher.kids = ("b",)
+            clock.advance(570)
+            waited(cache, "b")
+            await landed(cache)
+            return [*found, await outcome(cache, "a"), await outcome(cache, "b")]
+
+        assert [["a"], UnknownKeyError, ["b"]] == asyncio.run(scene())
+
+    def test_the_same_keys_are_not_built_again(self, cache: KeyCache, clock: VirtualClock) -> None:
+        """What has not changed stays the same object, and lives longer."""
+
+        async def scene() -> bool:
+            await cache.choose(ALGORITHM, "a")
+            before = cache.published
+            clock.advance(500)
+            await cache.refresh()
+            assert before is not None
+            assert cache.published is not None
+            return before.keys is cache.published.keys
+
+        assert (True, HEALTHY) == (asyncio.run(scene()), cache.health())
+
+    def test_an_older_answer_never_replaces_a_newer_one(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Two fetches cross: what was asked for first arrives last, and is not believed."""
+
+        async def scene() -> object:
+            publisher.gate = gate = asyncio.Event()
+            older = asyncio.create_task(cache._fetch(forced=False))
+            await asyncio.sleep(0.01)
+            clock.advance(1)
+            publisher.gate, publisher.kids = None, ("b",)
+            await cache._fetch(forced=False)
+            gate.set()
+            await older
+            return await outcome(cache, "b")
+
+        assert (["b"], 2) == (asyncio.run(scene()), len(publisher.asked))
+
+    def test_an_older_failure_says_nothing(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """A newer answer is there: there is no outage, and nothing to rest from."""
+
+        async def scene() -> FetchError | None:
+            publisher.gate, publisher.error = gate, _ = asyncio.Event(), DOWN
+            older = asyncio.create_task(cache._fetch(forced=False))
+            await asyncio.sleep(0.01)
+            clock.advance(1)
+            publisher.gate, publisher.error = None, None
+            await cache._fetch(forced=False)
+            gate.set()
+            return await older
+
+        assert (DOWN, HEALTHY) == (asyncio.run(scene()), cache.health())
+
+    def test_stopping_is_no_failure(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """After `close` the next request starts another fetch at once."""
+
+        async def scene() -> list[object]:
+            publisher.gate = asyncio.Event()
+            waiting = asyncio.create_task(outcome(cache, "a"))
+            await asyncio.sleep(0.01)
+            cache.close()
+            publisher.gate = None
+            await waiting
+            return [await outcome(cache, "a")]
+
+        assert [["a"]] == asyncio.run(scene())
+
+    def test_nothing_to_stop(self, cache: KeyCache) -> None:
+        """`close` before the first request, and after the last, changes nothing."""
+        cache.close()
+        found = asyncio.run(outcome(cache, "a"))
+        cache.close()
+
+        assert (["a"], HEALTHY) == (found, cache.health())
+
+    def test_refresh_says_why_it_failed(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """It fetches at once, also while the cache rests, and joins what is under way."""
+
+        async def scene() -> list[FetchError | None]:
+            publisher.error = DOWN
+            failed = await asyncio.gather(cache.refresh(), cache.refresh())
+            publisher.error = None
+            return [*failed, await cache.refresh()]
+
+        assert ([DOWN, DOWN, None], 2) == (asyncio.run(scene()), len(publisher.asked))
+
+
+class TestHealth:
+    def test_before_the_first_request(self, cache: KeyCache) -> None:
+        """There is nothing, and nothing is wrong."""
+        expected = KeyHealth(
+            fresh=False,
+            degraded=False,
+            cooling_down=False,
+            reloading=False,
+            age=None,
+            keys=0,
+            skipped=0,
+            last_error=None,
+        )
+
+        assert (expected, None, None) == (cache.health(), cache.published, cache.export())
+
+    def test_in_an_outage_without_keys(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """It rests, and says why; with no keys it is not merely degraded."""
+        publisher.error = DOWN
+
+        asyncio.run(outcome(cache, "a"))
+        clock.advance(0.5)
+        resting = cache.health()
+        clock.advance(0.5)
+
+        assert (False, True, "it is down") == (
+            resting.degraded,
+            resting.cooling_down,
+            resting.last_error,
+        )
+        assert not cache.health().cooling_down
+
+    def test_while_it_fetches(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """It says so."""
+
+        async def scene() -> bool:
+            publisher.gate = asyncio.Event()
+            waiting = asyncio.create_task(outcome(cache, "a"))
+            await asyncio.sleep(0.01)
+            reloading = cache.health().reloading
+            publisher.gate.set()
+            await waiting
+            return reloading
+
+        assert (True, HEALTHY) == (asyncio.run(scene()), cache.health())
+
+
+class TestSeed:
+    @pytest.fixture(autouse=True)
+    def wall(self, monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+        """The time of day, which is all that processes have in common."""
+        wall = VirtualClock()
+        monkeypatch.setattr(time, "time", wall)
+        return wall
+
+    def test_keys_of_another_process(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock, wall: VirtualClock
+    ) -> None:
+        """They are good at once, through JSON, as old as they are by then."""
+        asyncio.run(cache.refresh())
+        clock.advance(100)
+        wall.advance(100)
+        exported = json.loads(json.dumps(cache.export()))
+        wall.advance(50)
+        other = cache_of(publisher, VirtualClock(5_000_000))
+
+        other.seed(exported)
+
+        assert (150, True, 1) == (other.health().age, other.health().fresh, other.health().keys)
+        assert (["a"], 1) == (asyncio.run(outcome(other, "a")), len(publisher.asked))
+
+    def test_they_grow_old_like_others(
+        self, cache: KeyCache, publisher: FakePublisher, wall: VirtualClock
+    ) -> None:
+        """Their time began in the process that fetched them."""
+        asyncio.run(cache.refresh())
+        exported = cache.export()
+        assert exported is not None
+        wall.advance(600 + HOUR)
+        other = cache_of(publisher)
+        publisher.error = DOWN
+
+        other.seed(exported)
+
+        assert KeysUnavailableError is asyncio.run(outcome(other, "a"))
+
+    @pytest.mark.parametrize(
+        ("age", "kids"),
+        [
+            pytest.param(50, ["b"], id="newer"),
+            pytest.param(150, ["a"], id="older"),
+            pytest.param(-50, ["b"], id="of-a-process-whose-clock-is-ahead"),
+        ],
+    )
+    def test_the_newer_ones_win(
+        self,
+        cache: KeyCache,
+        clock: VirtualClock,
+        wall: VirtualClock,
+        age: float,
+        kids: list[str],
+    ) -> None:
+        """Seeded keys replace older ones, and never newer ones."""
+        asyncio.run(cache.refresh())
+        clock.advance(100)
+        wall.advance(100)
+
+        cache.seed({"jwks": '["b"]', "fetched_at": wall() - age})
+
+        assert kids == asyncio.run(outcome(cache, kids[0]))
+
+    def test_none_are_from_the_future(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Keys of a process whose clock is wrong are as new as can be, and are replaced in time."""
+        cache.seed({"jwks": '["b"]', "fetched_at": 1e12})
+        age = cache.health().age
+        clock.advance(600)
+
+        assert (0, ["a"]) == (age, asyncio.run(outcome(cache, "a")))
+        assert 1 == len(publisher.asked)
+
+    @pytest.mark.parametrize(
+        "exported",
+        [
+            pytest.param({}, id="nothing"),
+            pytest.param({"jwks": '["b"]'}, id="no-moment"),
+            pytest.param({"fetched_at": 0}, id="no-keys"),
+            pytest.param({"jwks": '["b"]', "fetched_at": None}, id="moment-null"),
+            pytest.param({"jwks": '["b"]', "fetched_at": "now"}, id="moment-no-number"),
+            pytest.param({"jwks": '["b"]', "fetched_at": float("nan")}, id="moment-nan"),
+            pytest.param({"jwks": '["b"]', "fetched_at": float("inf")}, id="moment-infinite"),
+            pytest.param({"jwks": '["b"]', "fetched_at": 10**400}, id="moment-too-large"),
+            pytest.param({"jwks": "{}", "fetched_at": 0}, id="no-set"),
+            pytest.param({"jwks": "[]", "fetched_at": 0}, id="no-key"),
+            pytest.param({"jwks": "\udcff", "fetched_at": 0}, id="no-text"),
+        ],
+    )
+    def test_what_is_not_an_export(self, cache: KeyCache, exported: dict[str, Any]) -> None:
+        """It is refused with one kind of error, and good keys stay."""
+        asyncio.run(cache.refresh())
+
+        with pytest.raises(ValueError):  # noqa: PT011 - any of them, and no other kind
+            cache.seed(exported)
+
+        assert (["a"], HEALTHY) == (asyncio.run(outcome(cache, "a")), cache.health())
+
+
+class TestClock:
+    def test_the_wall_clock_does_not_matter(
+        self, publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A clock that is set, back or forth, makes no key older and no pause longer."""
+        cache = KeyCache("the-issuer", publisher, cache_of(publisher)._policy)
+        wall = VirtualClock()
+        monkeypatch.setattr(time, "time", wall)
+
+        async def scene() -> list[object]:
+            found = [await outcome(cache, "a")]
+            for seconds in (-10 * HOUR, 100 * HOUR):
+                wall.advance(seconds)
+                found.append(waited(cache, "a"))
+            return found
+
+        assert ([["a"], False, False], 1) == (asyncio.run(scene()), len(publisher.asked))
+
+    def test_a_clock_that_goes_back_is_survived(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Even so there is an answer, and no flood of fetches."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            clock.advance(-HOUR)
+            return [await outcome(cache, "a"), await outcome(cache, "b")]
+
+        assert [["a"], UnknownKeyError] == asyncio.run(scene())
+        assert 2 == len(publisher.asked)
+
+
+class TestSeveralLoops:
+    def test_two_threads_cause_one_fetch(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """Callers in two event loops, each with many requests, share what is under way."""
+        found: list[object] = []
+        ready = threading.Barrier(2)
+        landing = time.monotonic() + 0.3
+
+        async def slowly(*_: Any, **__: Any) -> Any:
+            publisher.inside()
+            await asyncio.sleep(landing - time.monotonic())
+            return publisher.read(b'["a"]')
+
+        departures: list[int] = []
+        publisher.inside = lambda: departures.append(1)
+        publisher.fetch = slowly  # type: ignore[method-assign]
+
+        async def scene() -> None:
+            ready.wait()
+            found.extend(await together(*(outcome(cache, "a") for _ in range(50))))
+
+        threads = [threading.Thread(target=lambda: asyncio.run(scene())) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert ([["a"]] * 100, 1) == (found, len(departures))
+
+    def test_one_loop_after_the_other(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """Each `asyncio.run` goes on with what the ones before have fetched."""
+        found = []
+        for seconds in (0, 300, 300):
+            clock.advance(seconds)
+            found.append(asyncio.run(outcome(cache, "a")))
+
+        assert ([["a"]] * 3, 2) == (found, len(publisher.asked))
+
+    def test_a_background_fetch_ends_with_its_loop(
+        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+    ) -> None:
+        """It is nobody's failure; the next loop starts another one."""
+
+        async def ahead() -> None:
+            clock.advance(570)
+            publisher.gate = asyncio.Event()
+            waited(cache, "a")
+            await asyncio.sleep(0)
+
+        asyncio.run(cache.refresh())
+        asyncio.run(ahead())
+        after = cache.health()
+        publisher.gate = None
+        asyncio.run(cache.refresh())
+
+        assert (False, False, None) == (after.reloading, after.degraded, after.last_error)
+        assert HEALTHY == cache.health()
+
+    def test_the_loop_of_the_fetch_ends_under_a_caller_in_another(
+        self, cache: KeyCache, publisher: FakePublisher
+    ) -> None:
+        """The issuer did not fail: the other loop fetches the keys itself."""
+        departed, joined = threading.Event(), threading.Event()
+
+        async def short() -> None:
+            publisher.gate = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.01, departed.set)
+            asyncio.get_running_loop().create_task(cache.refresh())
+            await asyncio.to_thread(joined.wait)
+            publisher.gate = None
+
+        async def scene() -> object:
+            asyncio.get_running_loop().call_later(0.02, joined.set)
+            return await outcome(cache, "a")
+
+        first = threading.Thread(target=lambda: asyncio.run(short()))
+        first.start()
+        departed.wait()
+        found = asyncio.run(scene())
+        first.join()
+
+        assert (["a"], None) == (found, cache.health().last_error)
+
+
+def in_a_child(work: Coroutine[Any, Any, object]) -> str:
+    """What a forked process says to it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in another process
+        try:
+            said = repr(asyncio.run(asyncio.wait_for(work, 20)))
+        except BaseException as error:  # noqa: BLE001 - nothing may get out of the child
+            said = repr(error)
+        os.write(writing, said.encode())
+        os._exit(0)
+    work.close()
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+class TestFork:
+    def test_while_a_fetch_is_under_way(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """The child does not wait for a fetch that only its parent has."""
+
+        async def scene() -> tuple[str, object]:
+            publisher.gate = asyncio.Event()
+            waiting = asyncio.create_task(outcome(cache, "a"))
+            await asyncio.sleep(0.01)
+            gate, publisher.gate = publisher.gate, None
+            said = in_a_child(outcome(cache, "a"))
+            gate.set()
+            return said, await waiting
+
+        assert ("['a']", ["a"]) == asyncio.run(scene())
+
+    def test_while_a_thread_holds_the_lock(self, cache: KeyCache) -> None:
+        """The child does not wait for a thread that only its parent has."""
+        with cache._lock:
+            said = in_a_child(outcome(cache, "a"))
+
+        assert "['a']" == said
+
+    def test_with_keys(self, cache: KeyCache, publisher: FakePublisher) -> None:
+        """The child has the keys that its parent had."""
+        asyncio.run(cache.refresh())
+        publisher.error = DOWN
+
+        assert "['a']" == in_a_child(outcome(cache, "a"))
+
+    def test_as_it_looks_in_the_child(self, cache: KeyCache) -> None:
+        """The lock of another process is not waited for."""
+        cache._pid -= 1
+        cache._lock.acquire()
+
+        assert ["a"] == asyncio.run(outcome(cache, "a"))
+
+    def test_over_http(self) -> None:
+        """A parent that has fetched leaves nothing behind that its child would trip over."""
+        with FakeIssuer(algorithm=ALGORITHM) as issuer:
+            service = service_of(issuer)
+            asyncio.run(service.cache.refresh())
+            kid = issuer.rotate().kid
+
+            said = in_a_child(outcome(service.cache, kid))
+
+        assert repr([kid]) == said
+
+
+# Over HTTP
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    with FakeIssuer(algorithm=ALGORITHM) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def service(issuer: FakeIssuer) -> Service:
+    return service_of(issuer)
+
+
+async def accepts(service: Service, token: str) -> object:
+    """`True`, or the type of the error."""
+    try:
+        await authenticate(token, service.settings)
+    except Exception as error:  # noqa: BLE001 - which one is the question
+        return type(error)
+    return True
+
+
+class TestRotation:
+    def test_without_overlap(self, issuer: FakeIssuer, service: Service) -> None:
+        """The first token of the new key is good, and a token of the old one is not any more."""
+
+        async def scene() -> list[object]:
+            old = issuer.token(audience="api")
+            found = [await accepts(service, old)]
+            issuer.rotate(overlap=False)
+            new = issuer.token(audience="api")
+            return [*found, await accepts(service, new), await accepts(service, old)]
+
+        assert [True, True, UnknownKeyError] == asyncio.run(scene())
+
+    def test_with_overlap(self, issuer: FakeIssuer, service: Service) -> None:
+        """Tokens of both keys are good."""
+
+        async def scene() -> list[object]:
+            tokens = [issuer.token(audience="api")]
+            await accepts(service, tokens[0])
+            issuer.rotate()
+            tokens.append(issuer.token(audience="api"))
+            return [await accepts(service, token) for token in (*tokens, *tokens)]
+
+        assert ([True] * 4, 2) == (asyncio.run(scene()), issuer.count("jwks"))
+
+    def test_to_another_algorithm_under_the_same_kid(
+        self, issuer: FakeIssuer, service: Service
+    ) -> None:
+        """What a key is for is read again with every set, not settled by the first one."""
+
+        async def scene() -> list[object]:
+            found = [await accepts(service, issuer.token(audience="api"))]
+            issuer.rotate(overlap=False, algorithm="EdDSA", kid=issuer.signing_key.kid)
+            return [*found, await accepts(service, issuer.token(audience="api"))]
+
+        assert ([True, True], 2) == (asyncio.run(scene()), issuer.count("jwks"))
+
+    def test_a_withdrawn_key(self, issuer: FakeIssuer, service: Service) -> None:
+        """It is good no longer than the keys are fresh."""
+
+        async def scene() -> list[object]:
+            token = issuer.token(audience="api")
+            found = [await accepts(service, token)]
+            issuer.rotate()
+            issuer.withdraw(issuer.keys[0].kid)
+            service.clock.advance(600)
+            return [*found, await accepts(service, token)]
+
+        assert [True, UnknownKeyError] == asyncio.run(scene())
+
+    def test_a_bad_signature_asks_nobody(self, issuer: FakeIssuer, service: Service) -> None:
+        """A token that names a known key and is not signed with it is simply bad."""
+
+        async def scene() -> list[object]:
+            await accepts(service, issuer.token(audience="api"))
+            forged = issuer.token(audience="api") + "AAAA"
+            return [await accepts(service, forged) for _ in range(10)]
+
+        assert ([SignatureError] * 10, 1) == (asyncio.run(scene()), issuer.count("jwks"))
+
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            pytest.param({"exp": 1}, id="expired"),
+            pytest.param({"aud": "another"}, id="for-somebody-else"),
+            pytest.param({"iss": "https://another.example"}, id="of-another-issuer"),
+        ],
+    )
+    def test_a_token_that_no_key_could_save_asks_nobody(
+        self, issuer: FakeIssuer, service: Service, claims: dict[str, object]
+    ) -> None:
+        """Before anything is fetched the token has to be worth it."""
+        token = issuer.token({"aud": "api", **claims})
+
+        assert asyncio.run(accepts(service, token)) is not True
+        assert [] == issuer.requests
+
+
+BAD_ANSWERS = [
+    pytest.param(Answer.json({"keys": []}), "has no usable key", id="empty-set"),
+    pytest.param(Answer.json({}), "is no JWK Set", id="no-set"),
+    pytest.param(Answer.json([]), "is no JWK Set", id="not-an-object"),
+    pytest.param(
+        Answer.json({"keys": [{"kty": "oct", "k": "c2VjcmV0"}, 5, {}]}),
+        "has no usable key",
+        id="unusable-keys",
+    ),
+    pytest.param(
+        Answer.json({"keys": [pair("P-256").jwk(kid=f"k{n}") for n in range(101)]}),
+        "more than 100 keys",
+        id="too-many-keys",
+    ),
+    pytest.param(Answer.html(), "is no JWK Set", id="html-200"),
+    pytest.param(Answer(body=b"{"), "is no JWK Set", id="no-json"),
+    pytest.param(Answer(body=b""), "is no JWK Set", id="nothing"),
+    pytest.param(Answer(body=b"\xff"), "is no JWK Set", id="no-utf-8"),
+    pytest.param(Answer(status=500), "answered with status 500", id="500"),
+    pytest.param(Answer(status=503), "answered with status 503", id="503"),
+    pytest.param(Answer(status=429), "answered with status 429", id="429"),
+    pytest.param(Answer(status=404), "answered with status 404", id="404"),
+    pytest.param(Answer(status=401), "answered with status 401", id="401"),
+    pytest.param(Answer(status=204), "answered with status 204", id="204"),
+    pytest.param(Answer(status=203), "answered with status 203", id="203"),
+    pytest.param(Answer(drip=0.05), "no answer within 0.3 s", id="slow-drip"),
+    pytest.param(Answer(hang=True), "no answer within 0.3 s", id="hang"),
+    pytest.param(Answer(delay=1), "no answer within 0.3 s", id="slow"),
+    pytest.param(Answer(padding=300_000), "more than 262144 bytes", id="oversize"),
+    pytest.param(
+        Answer(padding=300_000, chunked=True), "more than 262144 bytes", id="oversize-chunked"
+    ),
+    pytest.param(Answer(padding=float("inf")), "more than 262144 bytes", id="endless"),
+    pytest.param(Answer(padding=9_000_000, gzip=True), "sent a compressed body", id="zip-bomb"),
+    pytest.param(Answer(cut=True), "cannot be fetched", id="cut"),
+    pytest.param(
+        Answer(status=200, headers={"content-length": "x"}), "cannot be fetched", id="no-http"
+    ),
+]
+
+
+class TestBadAnswers:
+    @pytest.mark.parametrize("forced", [False, True], ids=["refreshed", "forced"])
+    @pytest.mark.parametrize(("answer", "said"), BAD_ANSWERS)
+    def test_good_keys_stay(
+        self, issuer: FakeIssuer, answer: Answer, said: str, *, forced: bool
+    ) -> None:
+        """Whatever comes instead of keys, those that are there are not replaced."""
+        service = service_of(issuer, timeout=0.3, connect_timeout=0.3)
+        kid = issuer.signing_key.kid
+
+        async def scene() -> list[object]:
+            service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+            issuer.jwks = answer
+            if forced:
+                found = await outcome(service.cache, "unknown")
+            else:
+                service.clock.advance(600)
+                found = await outcome(service.cache, kid)
+            return [found, await outcome(service.cache, kid), service.cache.health().keys]
+
+        first = KeysUnavailableError if forced else [kid]
+        assert [first, [kid], 1] == asyncio.run(scene())
+        assert said in str(service.cache.health().last_error)
+
+    @pytest.mark.parametrize(("answer", "said"), BAD_ANSWERS)
+    def test_nobody_can_tell(self, issuer: FakeIssuer, answer: Answer, said: str) -> None:
+        """Without keys it is an outage, and never a bad token."""
+        service = service_of(issuer, direct=True, timeout=0.3, connect_timeout=0.3)
+        issuer.jwks = answer
+
+        found = asyncio.run(accepts(service, issuer.token(audience="api")))
+
+        assert KeysUnavailableError is found
+        assert said in str(service.cache.health().last_error)
+
+    @pytest.mark.parametrize("direct", [False, True], ids=["discovered", "configured"])
+    def test_a_redirect_is_not_followed(self, issuer: FakeIssuer, *, direct: bool) -> None:
+        """Where it leads to was never configured."""
+        service = service_of(issuer, direct=direct)
+        with FakeIssuer(algorithm=ALGORITHM) as elsewhere:
+            issuer.jwks = Answer.redirect(elsewhere.jwks_url)
+
+            found = asyncio.run(accepts(service, issuer.token(audience="api")))
+
+            assert (KeysUnavailableError, []) == (found, elsewhere.requests)
+
+    def test_refused_connections(self, issuer: FakeIssuer, service: Service) -> None:
+        """Nobody listens: old keys are good, and new ones are fetched when somebody does."""
+
+        async def scene() -> list[object]:
+            token = issuer.token(audience="api")
+            found = [await accepts(service, token)]
+            issuer.down()
+            service.clock.advance(601)
+            found.append(await accepts(service, token))
+            issuer.rotate()
+            issuer.up()
+            service.clock.advance(1.001)
+            return [*found, await accepts(service, issuer.token(audience="api"))]
+
+        assert [True, True, True] == asyncio.run(scene())
+
+
+class TestValidators:
+    def test_not_modified(self, issuer: FakeIssuer, service: Service) -> None:
+        """A 304 makes the same keys live longer."""
+
+        async def scene() -> tuple[bool, KeyHealth]:
+            await service.cache.refresh()
+            before = service.cache.published
+            service.clock.advance(500)
+            await service.cache.refresh()
+            after = service.cache.published
+            assert before is not None
+            assert after is not None
+            return before.keys is after.keys, service.cache.health()
+
+        assert (True, HEALTHY) == asyncio.run(scene())
+        etags = [one.headers.get("if-none-match") for one in issuer.requests[1:]]
+        assert [None, True] == [etag and etag.startswith('"') for etag in etags]
+
+    def test_the_same_body_without_a_validator(self, issuer: FakeIssuer, service: Service) -> None:
+        """A 200 with the same document does so too."""
+        issuer.jwks = Answer.json(issuer.jwk_set)
+
+        async def scene() -> bool:
+            await service.cache.refresh()
+            before = service.cache.published
+            service.clock.advance(500)
+            await service.cache.refresh()
+            after = service.cache.published
+            assert before is not None
+            assert after is not None
+            return before.keys is after.keys
+
+        assert (True, HEALTHY) == (asyncio.run(scene()), service.cache.health())
+        assert 2 == issuer.count("jwks")
+
+    def test_a_forced_fetch_goes_past_every_cache(
+        self, issuer: FakeIssuer, service: Service
+    ) -> None:
+        """It says so, and does not ask whether something has changed."""
+
+        async def scene() -> None:
+            await service.cache.refresh()
+            await outcome(service.cache, "unknown")
+
+        asyncio.run(scene())
+
+        plain, forced = (one.headers for one in issuer.requests if one.endpoint == "jwks")
+        assert (None, "no-cache") == (plain.get("cache-control"), forced.get("cache-control"))
+        assert "if-none-match" not in forced
+
+    @pytest.mark.parametrize(
+        ("headers", "seconds"),
+        [
+            pytest.param({}, 600, id="nothing"),
+            pytest.param({"cache-control": "public, max-age=120"}, 120, id="max-age"),
+            pytest.param({"cache-control": "max-age=300", "age": "180"}, 120, id="age"),
+            pytest.param({"cache-control": "no-store"}, 60, id="no-store"),
+            pytest.param({"cache-control": "max-age=0"}, 60, id="zero"),
+            pytest.param({"cache-control": "max-age=1000000"}, 3600, id="forever"),
+        ],
+    )
+    def test_what_the_issuer_says_of_time(
+        self, issuer: FakeIssuer, service: Service, headers: dict[str, str], seconds: float
+    ) -> None:
+        """It counts within the bounds, for a 304 as well."""
+        issuer.jwks = Answer(headers=headers)
+
+        async def scene() -> list[bool]:
+            found = []
+            for _ in range(2):
+                await service.cache.refresh()
+                service.clock.advance(seconds - 0.001)
+                found.append(service.cache.health().fresh)
+                service.clock.advance(0.001)
+                found.append(service.cache.health().fresh)
+            return found
+
+        assert [True, False, True, False] == asyncio.run(scene())
+
+
+class TestDiscovery:
+    def test_the_place_is_found_once(self, issuer: FakeIssuer, service: Service) -> None:
+        """It is kept for an hour, the keys are fetched again and again."""
+
+        async def scene() -> None:
+            for _ in range(5):
+                await service.cache.refresh()
+                service.clock.advance(700)
+
+        asyncio.run(scene())
+
+        assert (1, 5) == (issuer.count("discovery"), issuer.count("jwks"))
+
+    def test_keys_that_have_moved_away(self, issuer: FakeIssuer, service: Service) -> None:
+        """When the old place has none any more, the new one is found within the request."""
+        with FakeIssuer(algorithm=ALGORITHM) as other:
+
+            async def scene() -> list[object]:
+                await service.cache.refresh()
+                issuer.jwks = Answer(status=404, body=b"")
+                issuer.metadata["jwks_uri"] = other.jwks_url
+                kid = other.signing_key.kid
+                return [await outcome(service.cache, kid) == [kid]]
+
+            assert [True] == asyncio.run(scene())
+            assert other.jwks_url == getattr(service.cache.published, "url", None)
+
+    def test_keys_that_are_left_behind(self, issuer: FakeIssuer, service: Service) -> None:
+        """When the old place goes on as if nothing had happened, the new one counts in an hour."""
+        with FakeIssuer(algorithm=ALGORITHM) as other:
+
+            async def scene() -> list[object]:
+                old, new = issuer.signing_key.kid, other.signing_key.kid
+                await service.cache.refresh()
+                issuer.metadata["jwks_uri"] = other.jwks_url
+                service.clock.advance(HOUR)
+                await service.cache.refresh()
+                return [
+                    await outcome(service.cache, new) == [new],
+                    await outcome(service.cache, old),
+                ]
+
+            assert [True, UnknownKeyError] == asyncio.run(scene())
+
+
+class _Told(list[Request]):
+    """A list that says when something is added to it."""
+
+    def __init__(self, event: threading.Event) -> None:
+        super().__init__()
+        self._event = event
+
+    def append(self, request: Request) -> None:
+        super().append(request)
+        self._event.set()
+
+
+class TestServing:
+    def test_a_thousand_cold_requests(self, issuer: FakeIssuer, service: Service) -> None:
+        """Over HTTP, too, one of them fetches."""
+
+        async def scene() -> list[object]:
+            token = issuer.token(audience="api")
+            return await together(*(accepts(service, token) for _ in range(1000)))
+
+        assert [True] * 1000 == asyncio.run(scene())
+        assert (1, 1) == (issuer.count("discovery"), issuer.count("jwks"))
+
+    def test_two_threads_share_one_fetch(self, issuer: FakeIssuer, service: Service) -> None:
+        """Settings may be used in several event loops at a time."""
+        issuer.jwks = Answer(delay=0.2)
+        token = issuer.token(audience="api")
+        found: list[object] = []
+
+        async def scene() -> None:
+            found.extend(await together(*(accepts(service, token) for _ in range(20))))
+
+        threads = [threading.Thread(target=lambda: asyncio.run(scene())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert ([True] * 80, 1) == (found, issuer.count("jwks"))
+
+    def test_an_issuer_that_is_replaced_while_its_keys_are_fetched(
+        self, issuer: FakeIssuer
+    ) -> None:
+        """Requests that wait go on with the settings that hold now."""
+        members: dict[str, Any] = {
+            "issuer": issuer.issuer,
+            "audience": "api",
+            "jwks_url": issuer.jwks_url,
+            "allow_loopback": True,
+        }
+        settings = JWTSettings(issuers={"one": IssuerSettings(**members)})
+        asked = threading.Event()
+        issuer.jwks = Answer(hang=True)
+        issuer.requests = _Told(asked)
+
+        async def scene() -> object:
+            service = Service(settings, VirtualClock())
+            waiting = asyncio.create_task(accepts(service, issuer.token(audience="api")))
+            await asyncio.to_thread(asked.wait)
+            issuer.jwks = None
+            settings.replace_issuers({"one": IssuerSettings(**members)})
+            return await waiting
+
+        assert True is asyncio.run(scene())

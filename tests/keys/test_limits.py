@@ -1,0 +1,203 @@
+"""How often may a provider be asked? Every sequence of events, and where the limits are."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jwt_deps.limits import Absent, Backoff, TokenBucket
+
+# Sixteenths of a second add up without rounding, so that a window is as long as it says.
+SPANS = st.integers(0, 16 * 90).map(lambda sixteenths: sixteenths / 16)
+
+
+class TestTokenBucket:
+    def test_capacity_at_once_then_one_by_one(self) -> None:
+        """It lets its capacity pass at once, then one for each refill, and no more are saved up."""
+        bucket = TokenBucket(2, 30)
+        moments = [0, 0, 0, 29, 30, 30, 59, 60, 1000, 1000, 1000]
+
+        passed = [bucket.take(moment) for moment in moments]
+
+        assert [1, 1, 0, 0, 1, 0, 0, 1, 1, 1, 0] == [int(one) for one in passed]
+
+    @given(capacity=st.integers(1, 4), spans=st.lists(SPANS, max_size=60))
+    def test_at_most_the_capacity_in_any_span_shorter_than_a_refill(
+        self, capacity: int, spans: list[float]
+    ) -> None:
+        """Whenever the callers come, no half-open window of one refill holds more."""
+        bucket, now, passed = TokenBucket(capacity, 30), 0.0, []
+        for span in spans:
+            now += span
+            if bucket.take(now):
+                passed.append(now)
+
+        most = max((sum(one <= other < one + 30 for other in passed) for one in passed), default=0)
+
+        assert capacity >= most
+
+    @given(spans=st.lists(SPANS, max_size=60))
+    def test_it_refuses_nobody_without_need(self, spans: list[float]) -> None:
+        """Whoever comes a whole refill after the one before always passes."""
+        bucket, now = TokenBucket(1, 30), 0.0
+        bucket.take(now)
+        for span in spans:
+            now += span
+            bucket.take(now)
+
+        assert bucket.take(now + 30)
+
+    @given(events=st.lists(st.tuples(SPANS, st.booleans()), max_size=60))
+    def test_what_comes_to_nothing_counts_for_nothing(
+        self, events: list[tuple[float, bool]]
+    ) -> None:
+        """Those that are given back leave as much room as if they had never been taken."""
+        with_refunds, without = TokenBucket(2, 32), TokenBucket(2, 32)
+        now, same = 0.0, []
+        for span, comes_to_nothing in events:
+            now += span
+            if comes_to_nothing:
+                if with_refunds.take(now):
+                    with_refunds.refund()
+            else:
+                same.append(with_refunds.take(now) == without.take(now))
+
+        assert all(same)
+
+    def test_a_refund_never_exceeds_the_capacity(self) -> None:
+        """More given back than taken lets no more pass at once."""
+        bucket = TokenBucket(2, 30)
+        for _ in range(5):
+            bucket.refund()
+
+        assert [True, True, False] == [bucket.take(0) for _ in range(3)]
+
+    def test_a_step_back_in_time_gains_nothing(self) -> None:
+        """Nor does it lose anything: a refill later there is room again."""
+        bucket = TokenBucket(1, 30)
+
+        assert [True, False, True] == [bucket.take(moment) for moment in (100, 10, 40)]
+
+
+class TestBackoff:
+    @pytest.mark.parametrize(
+        ("spread", "pauses"),
+        [
+            pytest.param(0, [1, 2, 4, 8, 16, 32, 60, 60], id="doubles-up-to-the-longest"),
+            pytest.param(-1, [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 48, 48], id="shortest"),
+            pytest.param(1, [1.2, 2.4, 4.8, 9.6, 19.2, 38.4, 60, 60], id="longest-stays-longest"),
+        ],
+    )
+    def test_growth(self, spread: float, pauses: list[float]) -> None:
+        """Each failure doubles the pause, 20 % more or less, and none is beyond the longest."""
+        backoff = Backoff(1, 60)
+        found = []
+        for _ in pauses:
+            backoff.fail(0, spread)
+            found.append(backoff.retry_at)
+
+        assert pytest.approx(pauses) == found
+
+    def test_it_holds_until_the_moment_of_retrying(self) -> None:
+        """The pause ends at its end, not after it, and never began before a failure."""
+        backoff = Backoff(10, 60)
+        before = backoff.holds(0)
+        backoff.fail(100, 0)
+
+        assert [False, True, True, False] == [
+            before,
+            backoff.holds(100),
+            backoff.holds(109.9),
+            backoff.holds(110),
+        ]
+
+    def test_success_forgets(self) -> None:
+        """After a success the next failure is the first one."""
+        backoff = Backoff(1, 60)
+        for _ in range(5):
+            backoff.fail(0, 0)
+        backoff.succeed()
+        holds = backoff.holds(0)
+        backoff.fail(100, 0)
+
+        assert (False, 101) == (holds, backoff.retry_at)
+
+    @given(
+        first=st.floats(0.001, 10),
+        longest=st.floats(10, 1e6),
+        spreads=st.lists(st.floats(-1, 1), min_size=1, max_size=100),
+    )
+    def test_the_pause_stays_in_its_bounds(
+        self, first: float, longest: float, spreads: list[float]
+    ) -> None:
+        """It is never longer than the longest, nor shorter than 80 % of the first."""
+        backoff = Backoff(first, longest)
+        pauses = []
+        for spread in spreads:
+            backoff.fail(0, spread)
+            pauses.append(backoff.retry_at)
+
+        assert 0.799 * first <= min(pauses)
+        assert longest >= max(pauses)
+        assert all(later >= 0.66 * sooner for sooner, later in pairwise(pauses))
+
+    def test_a_very_long_outage_is_no_overflow(self) -> None:
+        """Thousands of failures in a row are pauses like any other."""
+        backoff = Backoff(1.0, 60.0)
+        for _ in range(5000):
+            backoff.fail(0, 0)
+
+        assert 60 == backoff.retry_at
+
+
+class TestAbsent:
+    def test_for_its_time(self) -> None:
+        """A name is remembered for `ttl` seconds, and from then on again if it is added again."""
+        absent = Absent(10, 30)
+        absent.add("a", 100)
+        before = [absent.has("a", 100), absent.has("a", 129.9), absent.has("a", 130)]
+        absent.add("a", 130)
+
+        assert [True, True, False, True] == [*before, absent.has("a", 159)]
+
+    def test_no_other_name(self) -> None:
+        """What was not added is not there."""
+        absent = Absent(10, 30)
+        absent.add("a", 0)
+
+        assert not absent.has("b", 0)
+
+    def test_the_oldest_make_room(self) -> None:
+        """The one that was added longest ago goes first, and adding again counts."""
+        absent = Absent(3, 30)
+        for name in ("a", "b", "a", "c", "d"):
+            absent.add(name, 0)
+
+        assert [True, False, True, True] == [absent.has(name, 0) for name in "abcd"]
+
+    def test_of_size_none(self) -> None:
+        """Of size 0 it remembers nothing."""
+        absent = Absent(0, 30)
+        absent.add("a", 0)
+
+        assert not absent.has("a", 0)
+
+    @given(
+        size=st.integers(0, 5),
+        events=st.lists(st.tuples(SPANS, st.integers(0, 9)), max_size=60),
+    )
+    def test_it_is_bounded_and_never_makes_up_a_name(
+        self, size: int, events: list[tuple[float, int]]
+    ) -> None:
+        """Whatever is added, it holds `size` names, each for its time and only if it was added."""
+        absent, now, added = Absent(size, 30), 0.0, dict[int, float]()
+        for span, name in events:
+            now += span
+            absent.add(name, now)
+            added[name] = now
+        there = {name for name in range(10) if absent.has(name, now)}
+
+        assert size >= len(absent._until)
+        assert {name for name, at in added.items() if now < at + 30} >= there
+        assert not events or size == 0 or events[-1][1] in there

@@ -1,0 +1,320 @@
+"""What keys does an issuer publish? Discovery, one fetch, and what is kept from the last one."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import jwt_deps.fetching as fetching_module
+from jwt_deps import ConfigurationError
+from jwt_deps.addresses import refuse_address
+from jwt_deps.fetching import FetchError
+from jwt_deps.freshness import JWKSCacheSettings
+from jwt_deps.key_cache import KeyCache
+from jwt_deps.published import PublishedKeys
+from jwt_deps.publishers import KeyPublisher
+from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
+
+POLICY = JWKSCacheSettings()
+ALGORITHMS = ("RS256", "ES256")
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    """An issuer on this machine."""
+    with FakeIssuer(algorithm="ES256") as running:
+        yield running
+
+
+def publisher_of(issuer: FakeIssuer, **options: Any) -> KeyPublisher:
+    """What asks an issuer."""
+    defaults = {"algorithms": ALGORITHMS, "policy": POLICY, "allow_loopback": True}
+    return KeyPublisher(issuer.issuer, **{**defaults, **options})
+
+
+def fetch(
+    publisher: KeyPublisher,
+    known: PublishedKeys | None = None,
+    *,
+    now: float = 0,
+    forced: bool = False,
+) -> PublishedKeys:
+    """Ask it."""
+    return asyncio.run(publisher.fetch(known, now=now, forced=forced))
+
+
+def kids(published: PublishedKeys) -> set[str]:
+    """Return the names of the keys."""
+    return set(published.keys.kids)
+
+
+class TestPlace:
+    def test_configured(self, issuer: FakeIssuer) -> None:
+        """With a URL for the keys, no document is asked for."""
+        published = fetch(publisher_of(issuer, jwks_url=issuer.jwks_url))
+
+        assert {issuer.signing_key.kid} == kids(published)
+        assert 0 == issuer.count("discovery")
+
+    def test_discovered_once(self, issuer: FakeIssuer) -> None:
+        """What the document says is kept as long as `discovery_ttl`."""
+        publisher = publisher_of(issuer)
+
+        for now in (0, 600, 3599):
+            fetch(publisher, now=now)
+
+        assert (1, 3) == (issuer.count("discovery"), issuer.count("jwks"))
+
+    def test_discovered_again(self, issuer: FakeIssuer) -> None:
+        """After that the document is asked for again."""
+        publisher = publisher_of(issuer)
+
+        for now in (0, 3600):
+            fetch(publisher, now=now)
+
+        assert 2 == issuer.count("discovery")
+
+    def test_of_the_document_overridden(self, issuer: FakeIssuer) -> None:
+        """In a split network the document is asked for where the service can reach it."""
+        issuer.metadata["issuer"] = "https://public.example"
+        inside = issuer.discovery_url
+
+        publisher = KeyPublisher(
+            "https://public.example",
+            algorithms=ALGORITHMS,
+            policy=POLICY,
+            discovery_url=inside,
+            allow_loopback=True,
+        )
+
+        assert {issuer.signing_key.kid} == kids(fetch(publisher))
+        assert ["/.well-known/openid-configuration"] == [
+            request.path for request in issuer.requests if request.endpoint == "discovery"
+        ]
+
+    def test_overridden_and_another_issuers(self, issuer: FakeIssuer) -> None:
+        """Wherever the document is, it has to be the issuer's own."""
+        publisher = KeyPublisher(
+            "https://public.example",
+            algorithms=ALGORITHMS,
+            policy=POLICY,
+            discovery_url=issuer.discovery_url,
+            allow_loopback=True,
+        )
+
+        with pytest.raises(FetchError, match="identical"):
+            fetch(publisher)
+
+    def test_on_another_host(self, issuer: FakeIssuer) -> None:
+        """The keys may be elsewhere, as the document says."""
+        with FakeIssuer(algorithm="ES256") as elsewhere:
+            issuer.metadata["jwks_uri"] = elsewhere.jwks_url
+
+            published = fetch(publisher_of(issuer))
+
+            assert {elsewhere.signing_key.kid} == kids(published)
+            assert elsewhere.jwks_url == published.url
+
+    def test_attack_a_document_that_points_inside_the_network(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A host that only the document names is not in a private network; the issuer's may be."""
+        monkeypatch.setattr(
+            fetching_module,
+            "refuse_address",
+            lambda _, **allowed: refuse_address("10.0.0.1", **allowed),
+        )
+        issuer.metadata["jwks_uri"] = issuer.jwks_url.replace("127.0.0.1", "localhost")
+
+        with pytest.raises(FetchError, match="leads to a private address"):
+            fetch(publisher_of(issuer))
+
+        assert (1, 0) == (issuer.count("discovery"), issuer.count("jwks"))
+
+
+class TestMoves:
+    def test_the_keys_move_when_the_document_is_read_again(self, issuer: FakeIssuer) -> None:
+        """A new place in a newer document holds from then on, and no old key survives it."""
+        with FakeIssuer(algorithm="ES256") as elsewhere:
+            publisher = publisher_of(issuer)
+            known = fetch(publisher)
+            issuer.metadata["jwks_uri"] = elsewhere.jwks_url
+
+            before = fetch(publisher, known, now=3599)
+            after = fetch(publisher, before, now=3600)
+
+            assert {issuer.signing_key.kid} == kids(before)
+            assert {elsewhere.signing_key.kid} == kids(after)
+            assert "if-none-match" not in elsewhere.requests[0].headers
+
+    def test_the_keys_move_and_the_old_place_is_gone(self, issuer: FakeIssuer) -> None:
+        """When nothing is at the old place, the document is asked at once for a new one."""
+        with FakeIssuer(algorithm="ES256") as elsewhere:
+            publisher = publisher_of(issuer)
+            known = fetch(publisher)
+            issuer.metadata["jwks_uri"] = elsewhere.jwks_url
+            issuer.jwks = Answer(status=404)
+
+            assert {elsewhere.signing_key.kid} == kids(fetch(publisher, known, now=1))
+            assert {elsewhere.signing_key.kid} == kids(fetch(publisher, known, now=2))
+            assert 2 == issuer.count("discovery")
+
+    def test_the_keys_fail_where_they_still_are(self, issuer: FakeIssuer) -> None:
+        """When the document names the same place again, the failure is that of the keys."""
+        publisher = publisher_of(issuer)
+        known = fetch(publisher)
+        issuer.jwks = Answer(status=500)
+
+        with pytest.raises(FetchError, match=r"jwks\.json' answered with status 500"):
+            fetch(publisher, known, now=1)
+
+        assert (2, 2) == (issuer.count("discovery"), issuer.count("jwks"))
+
+    @pytest.mark.parametrize(
+        "answer", [Answer(status=500), Answer(cut=True)], ids=["status-500", "cut"]
+    )
+    def test_the_old_place_is_believed_while_the_document_is_out(
+        self, issuer: FakeIssuer, answer: Answer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An outage of the document alone takes no keys away, and is in the log."""
+        publisher = publisher_of(issuer)
+        known = fetch(publisher)
+        issuer.discovery = answer
+
+        again = fetch(publisher, known, now=7199)
+
+        assert known.keys is again.keys
+        assert "keys are taken where they were" in caplog.text
+
+    def test_but_not_for_ever(self, issuer: FakeIssuer) -> None:
+        """It is believed until `discovery_ttl` and `stale_if_error` have passed."""
+        publisher = publisher_of(issuer)
+        known = fetch(publisher)
+        issuer.discovery = Answer(status=500)
+
+        with pytest.raises(FetchError, match="status 500"):
+            fetch(publisher, known, now=7200)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [Answer(status=404), Answer.html(), Answer.json({"issuer": "https://evil.example"})],
+        ids=["gone", "page-for-people", "another-issuers"],
+    )
+    def test_and_not_against_what_the_issuer_says(self, issuer: FakeIssuer, answer: Answer) -> None:
+        """An answer that is none of its documents counts: only silence does not."""
+        publisher = publisher_of(issuer)
+        known = fetch(publisher)
+        issuer.discovery = answer
+
+        with pytest.raises(FetchError):
+            fetch(publisher, known, now=3600)
+
+    def test_a_document_that_hangs_does_not_take_the_keys_along(self, issuer: FakeIssuer) -> None:
+        """Silence is an outage like any other: the keys are fetched where they were."""
+        policy = JWKSCacheSettings(timeout=0.6, connect_timeout=0.1, stale_if_error=7200)
+        publisher = publisher_of(issuer, policy=policy)
+        clock = VirtualClock(0)
+        cache = KeyCache("issuer", publisher, policy, clock=clock)
+        asyncio.run(cache.refresh())
+        issuer.discovery = Answer(hang=True)
+        clock.advance(3600)
+
+        failed = asyncio.run(cache.refresh())
+
+        assert (None, 2) == (failed, issuer.count("jwks"))
+
+
+class TestAgain:
+    def test_not_modified(self, issuer: FakeIssuer) -> None:
+        """With 304 the keys are the same objects, and good for as long as it says."""
+        publisher = publisher_of(issuer, jwks_url=issuer.jwks_url)
+        known = fetch(publisher)
+        issuer.cache_control = "max-age=1200"
+
+        again = fetch(publisher, known)
+
+        assert (known.keys, 600, 1200) == (again.keys, known.seconds, again.seconds)
+        assert known.keys is again.keys
+        assert known.etag == issuer.requests[1].headers["if-none-match"]
+
+    def test_the_same_body(self, issuer: FakeIssuer) -> None:
+        """With the same document under another tag no key is built again."""
+        publisher = publisher_of(issuer, jwks_url=issuer.jwks_url)
+        known = fetch(publisher)
+        issuer.jwks = Answer(headers={"etag": '"2"'})
+
+        again = fetch(publisher, known)
+
+        assert known.keys is again.keys
+        assert '"2"' == again.etag
+
+    def test_forced(self, issuer: FakeIssuer) -> None:
+        """A forced fetch asks past every cache and without a condition."""
+        publisher = publisher_of(issuer, jwks_url=issuer.jwks_url)
+        known = fetch(publisher)
+
+        fetch(publisher, known, forced=True)
+
+        plain, forced = (request.headers for request in issuer.requests)
+        assert ("cache-control" in plain, forced["cache-control"]) == (False, "no-cache")
+        assert "if-none-match" not in forced
+
+    def test_other_keys(self, issuer: FakeIssuer) -> None:
+        """A new document replaces the old one whole."""
+        publisher = publisher_of(issuer, jwks_url=issuer.jwks_url)
+        known = fetch(publisher)
+        new = issuer.rotate(overlap=False)
+
+        assert {new.kid} == kids(fetch(publisher, known))
+
+    @pytest.mark.parametrize(
+        ("answer", "why"),
+        [
+            (Answer.html(), "is no JWK Set"),
+            (Answer(body=b""), "is no JWK Set"),
+            (Answer.json([]), "is no JWK Set"),
+            (Answer.json({}), "is no JWK Set"),
+            (Answer.json({"keys": {}}), "is no JWK Set"),
+            (Answer.json({"keys": []}), "has no usable key for RS256, ES256"),
+            (Answer.json({"keys": [{}] * 101}), "has more than 100 keys"),
+            (Answer(body=b'{"keys": [], "keys": []}'), "is no JWK Set"),
+            (Answer(body=b'{"keys": [' + b"[" * 1000), "is no JWK Set"),
+        ],
+        ids=[
+            *("page-for-people", "empty", "array", "no-keys", "keys-an-object", "no-key"),
+            *("too-many", "member-twice", "nested-deeply"),
+        ],
+    )
+    def test_no_keys(self, issuer: FakeIssuer, answer: Answer, why: str) -> None:
+        """A document without usable keys is a failure that names its place."""
+        issuer.jwks = answer
+
+        with pytest.raises(FetchError) as failed:
+            fetch(publisher_of(issuer, jwks_url=issuer.jwks_url))
+
+        assert f"the document at {issuer.jwks_url!r} {why}" == str(failed.value)
+
+    def test_the_query_of_a_url_is_not_told(self, issuer: FakeIssuer) -> None:
+        """It may hold a key of somebody's."""
+        issuer.jwks = Answer(status=500)
+        publisher = publisher_of(issuer, jwks_url=f"{issuer.jwks_url}?api_key=leaky-value")
+
+        with pytest.raises(FetchError) as failed:
+            fetch(publisher)
+
+        assert "leaky-value" not in str(failed.value)
+        assert "/jwks.json?api_key=leaky-value" == issuer.requests[0].path
+
+
+def test_nothing_is_fetched_before_somebody_asks(issuer: FakeIssuer) -> None:
+    """To prepare is not to ask."""
+    publisher_of(issuer)
+
+    assert [] == issuer.requests
+
+
+def test_an_authority_that_cannot_be_read_is_refused_at_once(issuer: FakeIssuer) -> None:
+    """Not at the first request."""
+    with pytest.raises(ConfigurationError, match="JWT_CA_FILE"):
+        publisher_of(issuer, ca_file="/nowhere/ca.pem")
