@@ -73,6 +73,7 @@ class KeyCache:
         self._backoff = Backoff(policy.backoff, policy.max_backoff)
         self._bucket = TokenBucket(policy.forced_capacity, policy.forced_refill)
         self._absent = Absent(policy.unknown_size, policy.unknown_ttl)
+        self._closings = 0
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
@@ -110,12 +111,10 @@ class KeyCache:
 
     def export(self) -> dict[str, Any] | None:
         """The keys as JSON, for `seed` in another process; `None` before they are there."""
-        snapshot = self._snapshot
-        if snapshot is None:
+        if (snapshot := self._snapshot) is None:
             return None
-        body = snapshot.published.body.decode()
         age = self.clock() - snapshot.life.fetched_at
-        return {"jwks": body, "fetched_at": time.time() - age}
+        return {"jwks": snapshot.published.body.decode(), "fetched_at": time.time() - age}
 
     def seed(self, exported: Mapping[str, Any]) -> None:
         """Start with keys that another process exported, unless there are newer ones.
@@ -147,7 +146,7 @@ class KeyCache:
         return KeyHealth(
             fresh=fresh,
             degraded=usable and not fresh and self._error is not None,
-            cooling_down=self._backoff.holds(now),
+            cooling_down=self._is_cooling_down(),
             reloading=flight is not None and flight.is_under_way(),
             age=now - life.fetched_at if life is not None else None,
             keys=snapshot.published.keys.size if usable and snapshot is not None else 0,
@@ -157,6 +156,7 @@ class KeyCache:
 
     def close(self) -> None:
         """Stop a fetch that is under way; the next caller starts another one."""
+        self._closings += 1
         if self._flight is not None:
             self._flight.cancel()
 
@@ -181,17 +181,16 @@ class KeyCache:
         now, snapshot = self.clock(), self._snapshot
         if snapshot is not None and now < snapshot.life.refresh_at:
             return snapshot
-        resting = self._backoff.holds(now)
         if snapshot is not None and now < snapshot.life.unusable_at:
             if now < snapshot.life.expires_at or self._is_out_of_reach(now):
-                if not resting:
+                if not self._is_cooling_down():
                     self._depart()
                 return snapshot  # nobody waits for an issuer that is known to be out of reach
-        elif resting:
+        elif self._is_cooling_down():
             raise self._unavailable()
-        error = await self._depart().wait()
-        if error is not None and not self._backoff.holds(self.clock()):
-            # It did not fail: it was stopped, or lost with the event loop of somebody else.
+        closings, error = self._closings, await self._depart().wait()
+        if error is not None and closings == self._closings and not self._is_cooling_down():
+            # The issuer did not fail: the fetch was lost with the event loop of somebody else.
             error = await self._depart().wait()
         snapshot = self._snapshot
         if snapshot is None or self.clock() >= snapshot.life.unusable_at:
@@ -210,13 +209,11 @@ class KeyCache:
             # It may have asked before the key was there, so it proves nothing.
         if self._error is None and self._absent.has(name, self.clock()):
             raise UnknownKeyError
-        if self._backoff.holds(self.clock()):
+        if self._is_cooling_down():
             raise self._unavailable()
         flight = self._force()
-        if flight is None:
-            if self._error is not None:
-                raise self._unavailable()
-            raise UnknownKeyError  # a healthy issuer was asked moments ago, for other such tokens
+        if flight is None:  # a healthy issuer was asked moments ago, for other such tokens
+            raise UnknownKeyError if self._error is None else self._unavailable()
         if (error := await flight.wait()) is not None:
             raise self._unavailable() from error
         return self._current(seen)
@@ -224,6 +221,9 @@ class KeyCache:
     def _is_out_of_reach(self, now: float) -> bool:
         """Whether the last fetch failed, and that not so long ago that it means nothing."""
         return self._error is not None and now < self._backoff.retry_at + self._policy.ttl
+
+    def _is_cooling_down(self) -> bool:
+        return self._backoff.holds(self.clock())
 
     def _has_changed(self, seen: _Snapshot) -> bool:
         return self._current(seen).published.keys is not seen.published.keys

@@ -1,5 +1,6 @@
 """Does whoever configures keys over HTTP learn what is wrong from the sentence alone?"""
 
+import itertools
 import socket
 import ssl
 from typing import Any
@@ -15,7 +16,7 @@ ISSUER = {"issuer": "https://issuer.example", "audience": "api"}
 
 def chained(*causes: BaseException) -> BaseException:
     """Return the first error, caused by the second, and so on."""
-    for error, cause in zip(causes, causes[1:], strict=False):
+    for error, cause in itertools.pairwise(causes):
         error.__cause__ = cause
     return causes[0]
 
@@ -65,7 +66,7 @@ def test_an_issuer_without_keys_hears_of_discovery() -> None:
 )
 def test_an_entry_is_the_settings_of_an_issuer(entry: Any) -> None:
     """What else `JWTSettings` say would not count, and nobody would notice."""
-    with pytest.raises(ConfigurationError, match="JWT_ISSUERS__A .* has to be IssuerSettings"):
+    with pytest.raises(ConfigurationError, match=r"JWT_ISSUERS__A .* has to be IssuerSettings"):
         JWTSettings(issuers={"a": entry})
 
 
