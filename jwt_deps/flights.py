@@ -23,17 +23,13 @@ logger = logging.getLogger("jwt_deps")
 class Flight:
     """One fetch that is under way: a task in the event loop of whoever asked first."""
 
-    def __init__(
-        self, work: Coroutine[None, None, FetchError | None], *, forced: bool, patience: float
-    ) -> None:
+    def __init__(self, work: Coroutine[None, None, FetchError | None], *, patience: float) -> None:
         """Start the work.
 
         Args:
             work: it bounds itself, and returns why it failed.
-            forced: whether it asks the issuer past every cache on the way.
             patience: after how many seconds it is given up for lost with its event loop.
         """
-        self.forced = forced
         self._done: concurrent.futures.Future[FetchError | None] = concurrent.futures.Future()
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()

@@ -234,8 +234,6 @@ class KeyCache:
     def _unavailable(self) -> KeysUnavailableError:
         return KeysUnavailableError(math.ceil(max(1, self._backoff.retry_at - self.clock())))
 
-    # Only what follows changes anything.
-
     def _depart(self) -> Flight:
         """The fetch under way, else a new one."""
         with self._state():
@@ -261,7 +259,7 @@ class KeyCache:
 
     def _start(self, *, forced: bool) -> Flight:
         patience = self._policy.timeout + _GRACE
-        return Flight(self._fetch(forced=forced), forced=forced, patience=patience)
+        return Flight(self._fetch(forced=forced), patience=patience)
 
     async def _fetch(self, *, forced: bool) -> FetchError | None:
         asked_at = self.clock()

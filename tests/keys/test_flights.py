@@ -16,7 +16,7 @@ FAILED = FetchError("no such luck")
 
 
 def flight_of(work: Coroutine[None, None, FetchError | None], *, patience: float = 60) -> Flight:
-    return Flight(work, forced=False, patience=patience)
+    return Flight(work, patience=patience)
 
 
 async def lands(result: FetchError | None = None) -> FetchError | None:
