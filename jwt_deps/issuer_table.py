@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pydantic_settings import BaseSettings
+
 from .errors import ConfigurationError
 from .issuers import IssuerSettings
 
@@ -27,7 +29,8 @@ def issuer_table(value: Any) -> Any:
 
 
 def _issuer(name: str, members: Any) -> IssuerSettings:
-    if type(members) is IssuerSettings:  # JWTSettings say more, which would not count here
+    # JWTSettings say more than those of an issuer, which would not count here.
+    if isinstance(members, IssuerSettings) and not isinstance(members, BaseSettings):
         return members
     if not isinstance(members, dict):
         raise ConfigurationError(
