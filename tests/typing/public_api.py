@@ -11,7 +11,11 @@ from pydantic import BaseModel
 from jwt_deps import (
     Claims,
     CurrentUser,
+    IssuerSettings,
+    JWKSCacheSettings,
     JWTSettings,
+    KeyHealth,
+    KeysUnavailableError,
     SessionState,
     claims_as,
     current_session_id,
@@ -66,6 +70,17 @@ def factories() -> None:
 async def health() -> str:
     """A marked endpoint keeps its type."""
     return "ok"
+
+
+async def keys(settings: JWTSettings, error: KeysUnavailableError) -> None:
+    """What is said of fetched keys, and of the issuers whose they are."""
+    assert_type(settings.key_health(), dict[str, KeyHealth])
+    assert_type(await settings.refresh_keys(), dict[str, KeyHealth])
+    assert_type(settings.issuers, dict[str, IssuerSettings] | None)
+    assert_type(settings.settings_of("https://issuer.example"), IssuerSettings | None)
+    assert_type(settings.jwks_cache, JWKSCacheSettings)
+    assert_type(error.retry_after, int)
+    settings.replace_issuers({"a": IssuerSettings(secret_key="...")})
 
 
 async def endpoint(
