@@ -30,6 +30,7 @@ from .errors import (
     MissingTokenError,
     Reason,
     SignatureError,
+    Step,
     UnknownKeyError,
 )
 from .freshness import JWKSCacheSettings
@@ -61,6 +62,7 @@ __all__ = [
     "Reason",
     "SessionState",
     "SignatureError",
+    "Step",
     "TokenSource",
     "UnknownKeyError",
     "claims_as",

@@ -20,22 +20,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import get_claims
 from .errors import ConfigurationError
+from .explained import register
 from .gaps import GuardedApp, close_gaps, is_closed
 from .guards import JWTGuard
 from .openapi import describe
 from .paths import PathPatterns
-from .routes import (
-    Match,
-    dependencies_of_routers,
-    guards_among,
-    match_of_route,
-    mounted_routers,
-    served_routes,
-    templates,
-)
+from .routers import dependencies_of_routers, mounted_routers, served_routes
+from .routes import Match, guards_among, match_of_route, templates
 from .settings import JWTSettings, get_settings
 
-__all__ = ["check_exclusions", "extend_fastapi"]
+__all__ = ["check_exclusions", "extend_fastapi", "guards_in", "idle_exclusions"]
 
 # The schema that has been corrected, so that a cached one is not corrected again.
 _described: weakref.WeakKeyDictionary[FastAPI, dict[str, Any]] = weakref.WeakKeyDictionary()
@@ -47,6 +41,7 @@ def extend_fastapi() -> None:
 
     @wraps(build)
     def build_middleware_stack(self: FastAPI) -> ASGIApp:
+        register(self)
         return _Watch(self, build(self))
 
     @wraps(openapi)
@@ -99,7 +94,7 @@ class _Watch:
         """The settings of the guards of this application."""
         if not self._guarded:
             return []
-        found = (_settings(self._application, guard) for guard in _guards(self._application))
+        found = (_settings(self._application, guard) for guard in guards_in(self._application))
         return list({id(one): one for one in found if one is not None}.values())
 
     def _look(self) -> None:
@@ -107,7 +102,7 @@ class _Watch:
         version = router._routes_version  # noqa: SLF001 - the count that FastAPI itself goes by
         if version == self._version and (is_closed(router) or not self._guarded):
             return
-        self._guarded = self._guarded or next(_guards(self._application), None) is not None
+        self._guarded = self._guarded or next(guards_in(self._application), None) is not None
         if self._guarded:
             close_gaps(router)
             if not self._checked:
@@ -122,26 +117,36 @@ def check_exclusions(app: FastAPI) -> None:
     Raises:
         ConfigurationError: it names them; or there is no configuration at all.
     """
+    for problem in idle_exclusions(app):
+        raise ConfigurationError(problem)
+
+
+def idle_exclusions(app: FastAPI) -> Iterator[str]:
+    """The exclusions that exclude nothing, each as a sentence.
+
+    Raises:
+        ConfigurationError: there is no configuration.
+    """
     matches = list(_matches(app))
     templates = [path for match in matches for path in match.paths]
-    for guard in _guards(app):
+    for guard in guards_in(app):
         mine = [match for match in matches if not match.guards or guard in match.guards]
-        _refuse_unmatched(guard.patterns, [path for match in mine for path in match.paths])
+        yield from _idle(guard.patterns, [path for match in mine for path in match.paths])
         for endpoint in guard.endpoints:
             if not any(match.endpoint == endpoint for match in mine):
-                raise ConfigurationError(
+                yield (
                     f"exclude names the endpoint {getattr(endpoint, '__name__', endpoint)!r}, "
                     "and no guarded route has it."
                 )
         settings = _settings(app, guard)
         if settings is not None:
-            _refuse_unmatched(settings.excluded, templates)
+            yield from _idle(settings.excluded, templates)
 
 
-def _refuse_unmatched(patterns: PathPatterns, templates: list[str]) -> None:
+def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:
     unmatched = patterns.unmatched(templates)
     if unmatched:
-        raise ConfigurationError(
+        yield (
             f"The exclusion {', '.join(map(repr, unmatched))} matches no route: write the whole "
             "template with its prefixes, '/api/items/{item_id}', or a pattern, '/api/*'. A "
             "mount is one route."
@@ -156,7 +161,8 @@ def _settings(app: FastAPI, guard: JWTGuard) -> JWTSettings | None:
     return get_settings()
 
 
-def _guards(app: FastAPI) -> Iterator[JWTGuard]:
+def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
+    """The guards of an application, each once."""
     seen: list[JWTGuard] = []
     over_routers = (guards_among(dependencies_of_routers(root)) for root in _roots(app.router))
     over_routes = (match.guards for match in _matches(app))

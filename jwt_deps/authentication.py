@@ -18,12 +18,13 @@ from .errors import (
     KeysUnavailableError,
     MalformedTokenError,
     Reason,
+    Step,
 )
 from .issuers import IssuerSettings
 from .settings import JWTSettings
 from .verification import ParsedToken, check_claims, check_signature, parse, read_claims, verify
 
-__all__ = ["Verified", "authenticate"]
+__all__ = ["Verified", "authenticate", "issuer_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ async def authenticate(
     parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
     try:
         claims = read_claims(parsed)
-        issuer = _issuer_of(claims, parsed, settings)
+        issuer = issuer_of(claims, parsed, settings)
         check_claims(claims, issuer, clock())
         name, fetched = (parsed.algorithm, parsed.kid), issuer.key_cache
         if fetched is None:
@@ -64,11 +65,11 @@ async def authenticate(
             try:
                 candidates = await fetched.choose(*name)
             except AuthError:
-                if _issuer_of(claims, parsed, settings) is issuer:
+                if issuer_of(claims, parsed, settings) is issuer:
                     raise
                 return await authenticate(token, settings, clock=clock)
             # Both can have changed while keys were fetched: who is accepted, and the time.
-            if _issuer_of(claims, parsed, settings) is not issuer:
+            if issuer_of(claims, parsed, settings) is not issuer:
                 return await authenticate(token, settings, clock=clock)
             check_claims(claims, issuer, clock())
         check_signature(parsed, candidates)
@@ -78,14 +79,17 @@ async def authenticate(
     return Verified(claims, issuer)
 
 
-def _issuer_of(
-    claims: dict[str, Any], parsed: ParsedToken, settings: JWTSettings
-) -> IssuerSettings:
+def issuer_of(claims: dict[str, Any], parsed: ParsedToken, settings: JWTSettings) -> IssuerSettings:
+    """The settings of the issuer that a token names.
+
+    Raises:
+        InvalidTokenError: no accepted issuer, or an algorithm that is not its.
+    """
     issuer = settings.settings_of(claims.get("iss"))
     if issuer is None:
         if "iss" not in claims:
-            raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer")
-        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted")
+            raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
+        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
     if parsed.algorithm not in issuer.keys.algorithms:
         raise MalformedTokenError(Reason.ALGORITHM, "its algorithm is not accepted")
     return issuer

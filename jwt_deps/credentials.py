@@ -30,6 +30,7 @@ __all__ = [
     "caller_of",
     "get_claims",
     "get_token",
+    "refused",
     "require",
     "settings_for",
     "settings_of",
@@ -119,7 +120,7 @@ class TokenDependency(SecurityBase, Generic[T]):
                 await require(connection, security_scopes.scopes)
             return await self._answer(connection)
         except AuthError as error:
-            raise refusal(error, connection) from error
+            raise await refused(error, connection) from error
 
 
 @TokenDependency
@@ -135,6 +136,12 @@ async def get_claims(connection: HTTPConnection) -> Claims:
     With `validate=False`, a caller who proves nothing has none.
     """
     return (await caller_of(connection)).claims
+
+
+async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
+    """The exception that answers for an error under the settings of the matched route."""
+    settings = await settings_for(connection)
+    return refusal(error, connection, explained=settings.explain)
 
 
 def under(scope: Scope, guard: RouteGuard) -> None:

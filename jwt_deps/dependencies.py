@@ -13,13 +13,14 @@ from .credentials import (
     TokenDependency,
     caller_of,
     get_claims,
+    refused,
     require,
     settings_for,
     token_of,
 )
 from .errors import AuthError, ClaimError, ConfigurationError, MissingTokenError, Reason
 from .principals import dependencies_of, scopes_of, session_id_of, session_state_of, user_id_of
-from .responses import is_scope, refusal
+from .responses import is_scope
 
 __all__ = [
     "claims_as",
@@ -129,7 +130,7 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
             if not (security_scopes.scopes or await _has_credential(connection, dependency)):
                 return None
         except AuthError as error:
-            raise refusal(error, connection) from error
+            raise await refused(error, connection) from error
         if isinstance(dependency, TokenDependency) and not (
             overrides.is_overridden(connection, dependency)
         ):
@@ -168,6 +169,7 @@ class _RequireScopes(TokenDependency[None]):
 
         super().__init__(scopes_required)
         self.scopes = scopes
+        self.any_of = any_of
 
 
 _required = cache(_RequireScopes)

@@ -37,6 +37,7 @@ __all__ = [
     "MissingTokenError",
     "Reason",
     "SignatureError",
+    "Step",
     "UnknownKeyError",
 ]
 
@@ -70,6 +71,52 @@ class Reason(StrEnum):
     KEYS_UNAVAILABLE = "keys_unavailable"
 
 
+class Step(StrEnum):
+    """Which check refused a request, in the order in which configured keys have them made.
+
+    Where an issuer's keys are fetched, what needs no key comes before `KEY`.
+    """
+
+    CREDENTIALS = "credentials"
+    SIZE = "size"
+    FORM = "form"
+    HEADER = "header"
+    KEY = "key"
+    SIGNATURE = "signature"
+    PAYLOAD = "payload"
+    TIMES = "times"
+    SUBJECT = "subject"
+    ISSUER = "issuer"
+    AUDIENCE = "audience"
+    CONFIRMATION = "confirmation"
+    CLAIMS = "claims"
+    SCOPES = "scopes"
+
+
+# Which step a reason belongs to; of the reasons that several steps share, the error says it.
+_STEPS = {
+    Reason.MISSING: Step.CREDENTIALS,
+    Reason.REPEATED_CREDENTIALS: Step.CREDENTIALS,
+    Reason.EMPTY_CREDENTIALS: Step.CREDENTIALS,
+    Reason.CROSS_SITE: Step.CREDENTIALS,
+    Reason.TOO_LARGE: Step.SIZE,
+    Reason.NOT_COMPACT: Step.FORM,
+    Reason.ENCRYPTED: Step.FORM,
+    Reason.ENCODING: Step.FORM,
+    Reason.HEADER: Step.HEADER,
+    Reason.ALGORITHM: Step.HEADER,
+    Reason.TYPE: Step.HEADER,
+    Reason.CRITICAL: Step.HEADER,
+    Reason.KEY_ID: Step.HEADER,
+    Reason.UNKNOWN_KEY: Step.KEY,
+    Reason.KEYS_UNAVAILABLE: Step.KEY,
+    Reason.SIGNATURE: Step.SIGNATURE,
+    Reason.PAYLOAD: Step.PAYLOAD,
+    Reason.EXPIRED: Step.TIMES,
+    Reason.SCOPE: Step.SCOPES,
+}
+
+
 class JWTDepsError(Exception):
     """Everything that this package raises on purpose."""
 
@@ -83,6 +130,7 @@ class AuthError(JWTDepsError):
 
     Attributes:
         reason: which rule refused it.
+        step: which check the rule belongs to.
         code: the error code of RFC 6750 §3.1, `None` where the RFC wants a bare challenge.
         description: a sentence for the challenge's `error_description`.
         kid: the token's key id, for logs; `None` until the header has been read.
@@ -93,6 +141,7 @@ class AuthError(JWTDepsError):
     def __init__(self, reason: Reason, description: str, detail: str | None = None) -> None:
         super().__init__(detail or f"Invalid token: {description}")
         self.reason = reason
+        self.step = _STEPS.get(reason, Step.CLAIMS)
         self.description = description
         self.kid: str | None = None
 
@@ -184,6 +233,9 @@ class ClaimError(InvalidTokenError):
         claim: the claim's name.
     """
 
-    def __init__(self, reason: Reason, claim: str, description: str) -> None:
+    def __init__(
+        self, reason: Reason, claim: str, description: str, step: Step = Step.CLAIMS
+    ) -> None:
         super().__init__(reason, description)
         self.claim = claim
+        self.step = step

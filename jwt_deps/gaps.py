@@ -18,14 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .credentials import TokenDependency, under
 from .errors import ConfigurationError
 from .guards import JWTGuard
+from .routers import mounted_routers, routers_of
 from .routes import (
     Match,
     PlainRoute,
     RouteGuard,
     guards_among,
     match_of_route,
-    mounted_routers,
-    routers_of,
 )
 from .subprotocols import choosing_bearer
 

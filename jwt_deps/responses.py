@@ -9,14 +9,16 @@ from fastapi.requests import HTTPConnection
 
 from .errors import (
     AuthError,
+    ClaimError,
     CrossSiteRequestError,
     InsufficientScopeError,
     InvalidRequestError,
     KeysUnavailableError,
     MissingTokenError,
 )
+from .explanation import explanation_of
 
-__all__ = ["DOCUMENTED_OUTAGE", "DOCUMENTED_REFUSALS", "is_scope", "refusal"]
+__all__ = ["DOCUMENTED_OUTAGE", "DOCUMENTED_REFUSALS", "ExplainedRefusal", "is_scope", "refusal"]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -26,7 +28,7 @@ _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
-_MAX_LOGGED_KID = 64
+_MAX_LOGGED = 64
 
 _BODY = {
     "application/json": {
@@ -74,29 +76,65 @@ DOCUMENTED_OUTAGE: dict[str, dict[str, Any]] = {
 }
 
 
-def refusal(error: AuthError, connection: HTTPConnection) -> HTTPException | WebSocketException:
+class ExplainedRefusal(HTTPException):
+    """A refusal that says why, under `JWT_EXPLAIN`.
+
+    Attributes:
+        explanation: what the body says beside `detail`.
+    """
+
+    def __init__(
+        self, status: int, detail: str, headers: dict[str, str], explanation: dict[str, str]
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.explanation = explanation
+
+
+def refusal(
+    error: AuthError, connection: HTTPConnection, *, explained: bool = False
+) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
 
     Raise it `from error`: an exception handler of the application then finds the typed error in
     `__cause__`. A WebSocket handshake is denied with the same status and challenge where the
     server can (the ASGI extension `websocket.http.response`), and closed with 1008
     elsewhere, or with 1013 when keys cannot be fetched.
+
+    Args:
+        error: why the request is refused.
+        connection: the request.
+        explained: whether answer and log say which check failed.
     """
-    kid = error.kid[:_MAX_LOGGED_KID] if error.kid is not None else None
-    logger.info("request refused: reason=%s kid=%r", error.reason, kid)
+    _log(error, explained=explained)
     scope = connection.scope
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
         outage = isinstance(error, KeysUnavailableError)
-        return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, str(error))
+        why = f"{error} ({error.reason})" if explained else str(error)
+        return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, KeysUnavailableError):
         headers["Retry-After"] = str(error.retry_after)
     challenge = _challenge(error)
     if challenge is not None:
         headers["WWW-Authenticate"] = challenge
+    if explained:
+        return ExplainedRefusal(_status(error), str(error), headers, explanation_of(error))
     return HTTPException(_status(error), str(error), headers)
+
+
+def _log(error: AuthError, *, explained: bool) -> None:
+    kid = error.kid[:_MAX_LOGGED] if error.kid is not None else None
+    if isinstance(error, ClaimError):
+        # A name from the settings or the RFC; from a model that forbids more, the token's own.
+        name = error.claim[:_MAX_LOGGED]
+        logger.info("request refused: reason=%s claim=%r kid=%r", error.reason, name, kid)
+    else:
+        logger.info("request refused: reason=%s kid=%r", error.reason, kid)
+    if explained:
+        told = explanation_of(error)
+        logger.info("the check that failed: %s; %s", told["step"], told["hint"])
 
 
 def is_scope(text: str) -> bool:

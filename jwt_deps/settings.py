@@ -96,6 +96,10 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     """Whether an application under guard fetches keys before it serves; it starts without them
     when that fails."""
 
+    explain: bool = False
+    """Whether a refusal says in its body and in the log which check failed, and what to do about
+    it: for development."""
+
     _excluded: PathPatterns = PrivateAttr()
     _routes: Mapping[str, IssuerSettings] | None = PrivateAttr(default=None)
 
@@ -127,6 +131,10 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         if not self.validate:
             logger.warning(
                 "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
+            )
+        if self.explain:
+            logger.warning(
+                "JWT_EXPLAIN is true: refusals tell callers why, which is for development"
             )
         return self
 

@@ -20,6 +20,7 @@ from .errors import (
     MalformedTokenError,
     Reason,
     SignatureError,
+    Step,
 )
 from .issuers import IssuerSettings
 from .keys import VerificationKey
@@ -27,6 +28,7 @@ from .serialization import decode_base64url, parse_object
 from .settings import JWTSettings
 
 __all__ = [
+    "CLAIM_CHECKS",
     "ParsedToken",
     "check_claims",
     "check_signature",
@@ -132,11 +134,8 @@ def check_claims(claims: dict[str, Any], settings: IssuerSettings, now: float) -
     Raises:
         InvalidTokenError: the first thing that is wrong.
     """
-    _check_times(claims, settings, now)
-    _check_subject(claims)
-    _check_issuer(claims, settings.accepted_issuers)
-    _check_audience(claims, settings.audience_claim, settings.accepted_audiences)
-    _refuse_confirmation(claims)
+    for check in CLAIM_CHECKS.values():
+        check(claims, settings, now)
 
 
 def unverified_expiry(token: str) -> float | None:
@@ -196,13 +195,13 @@ def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -
     expires = _numeric_date(claims, "exp")
     if expires is None:
         if settings.require_exp:
-            raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry")
+            raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
     elif now - settings.leeway >= expires:  # RFC 7519 §4.1.4: "on or after"
         raise ExpiredTokenError
     for name in ("nbf", "iat"):
         begins = _numeric_date(claims, name)
         if begins is not None and begins > now + settings.leeway:
-            raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet")
+            raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
 
 
 def _numeric_date(claims: dict[str, Any], name: str) -> float | None:
@@ -210,52 +209,66 @@ def _numeric_date(claims: dict[str, Any], name: str) -> float | None:
         return None
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float):  # a bool is an int to Python
-        raise _claim_type(name, "a number")
+        raise _claim_type(name, "a number", Step.TIMES)
     with suppress(OverflowError):
         return float(value)  # finite: the parser lets neither infinity nor NaN through
-    raise _claim_type(name, "a number")
+    raise _claim_type(name, "a number", Step.TIMES)
 
 
-def _check_subject(claims: dict[str, Any]) -> None:
+def _check_subject(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
     if not isinstance(claims.get("sub", ""), str):
-        raise _claim_type("sub", "a string")
+        raise _claim_type("sub", "a string", Step.SUBJECT)
 
 
-def _check_issuer(claims: dict[str, Any], accepted: tuple[str, ...]) -> None:
+def _check_issuer(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
+    accepted = settings.accepted_issuers
     if not accepted:
         return
     if "iss" not in claims:
-        raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer")
+        raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
     issuer = claims["iss"]
     if not isinstance(issuer, str):
-        raise _claim_type("iss", "a string")
+        raise _claim_type("iss", "a string", Step.ISSUER)
     if issuer not in accepted:
-        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted")
+        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
 
 
-def _check_audience(claims: dict[str, Any], name: str, accepted: tuple[str, ...]) -> None:
+def _check_audience(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
+    name, accepted = settings.audience_claim, settings.accepted_audiences
     if not accepted:
         return
     if name not in claims:
-        raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience")
+        raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience", Step.AUDIENCE)
     audience = claims[name]
     audiences = [audience] if isinstance(audience, str) else audience
     if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
-        raise _claim_type(name, "a string or a list of strings")
+        raise _claim_type(name, "a string or a list of strings", Step.AUDIENCE)
     if not any(one in accepted for one in audiences):
-        raise ClaimError(Reason.CLAIM_FOREIGN, name, "it is meant for another service")
+        foreign = "it is meant for another service"
+        raise ClaimError(Reason.CLAIM_FOREIGN, name, foreign, Step.AUDIENCE)
 
 
-def _refuse_confirmation(claims: dict[str, Any]) -> None:
+def _refuse_confirmation(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
     # RFC 7800: the token is bound to a key that its holder has to prove. Taking it without
     # that proof would turn it into the bearer token that its issuer meant to prevent.
     if "cnf" in claims:
-        raise ClaimError(Reason.CONFIRMATION, "cnf", "it is bound to a key that was not proved")
+        unproved = "it is bound to a key that was not proved"
+        raise ClaimError(Reason.CONFIRMATION, "cnf", unproved, Step.CONFIRMATION)
+
+
+#: What a token says is checked by these, in this order.
+CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]] = {
+    Step.TIMES: _check_times,
+    Step.SUBJECT: _check_subject,
+    Step.ISSUER: _check_issuer,
+    Step.AUDIENCE: _check_audience,
+    Step.CONFIRMATION: _refuse_confirmation,
+}
 
 
 def _malformed(reason: Reason, description: str) -> MalformedTokenError:
     return MalformedTokenError(reason, description)
 
 
-def _claim_type(name: str, expected: str) -> ClaimError:
-    return ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not {expected}")
+def _claim_type(name: str, expected: str, step: Step) -> ClaimError:
+    return ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not {expected}", step)

@@ -34,11 +34,14 @@ CORE = [
     "tokens",
     "verification",
     "authentication",
+    "explanation",
     "claims",
     "principals",
 ]
 EDGE = [
     "responses",
+    "explained",
+    "routers",
     "routes",
     "overrides",
     "subprotocols",
@@ -53,7 +56,7 @@ EDGE = [
     "cookies",
     "__init__",
 ]
-USERS_SIDE = ["testing", "demo", "cli"]
+USERS_SIDE = ["audit", "testing", "demo", "cli"]
 ORDER = [*CORE, *EDGE, *USERS_SIDE]
 WEB_FRAMEWORKS = {"fastapi", "starlette"}
 

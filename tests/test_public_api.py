@@ -48,6 +48,7 @@ CONTRACT = {
     "ExpiredTokenError",
     "ClaimError",
     "Reason",
+    "Step",
     "IssuerSettings",
     "JWKSCacheSettings",
     "KeyHealth",

@@ -20,6 +20,7 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
     SignatureError,
+    Step,
     UnknownKeyError,
 )
 
@@ -124,12 +125,25 @@ class TestAuthErrors:
         """No error carries a status or a header."""
         known = set(vars(error))
 
-        assert known <= {"reason", "description", "kid", "scopes", "claim"}
+        assert known <= {"reason", "step", "description", "kid", "scopes", "claim"}
 
     @pytest.mark.parametrize("error", [pytest.param(row.values[0], id=row.id) for row in ROWS])
     def test_has_no_kid_until_told(self, error: AuthError) -> None:
         """The key id is absent until a token's header has been read."""
         assert error.kid is None
+
+    @pytest.mark.parametrize("reason", Reason)
+    def test_every_reason_belongs_to_a_step(self, reason: Reason) -> None:
+        """Those that several checks share belong to the claims, unless the error says more."""
+        shared = {
+            Reason.NOT_YET_VALID,
+            Reason.CLAIM_MISSING,
+            Reason.CLAIM_INVALID,
+            Reason.CLAIM_FOREIGN,
+            Reason.CONFIRMATION,
+        }
+
+        assert (reason in shared) == (AuthError(reason, "").step is Step.CLAIMS)
 
     def test_scopes_keep_their_order(self) -> None:
         """Every scope needed is kept, in the order declared."""
@@ -145,7 +159,9 @@ class TestAuthErrors:
 class TestTree:
     def test_everything_is_ours(self) -> None:
         """Every error of the package has the one base class."""
-        raised = [getattr(errors, name) for name in errors.__all__ if name != "Reason"]
+        raised = [
+            getattr(errors, name) for name in errors.__all__ if name not in {"Reason", "Step"}
+        ]
 
         assert [error for error in raised if not issubclass(error, JWTDepsError)] == []
 

@@ -64,6 +64,7 @@ VALUES = [
     ("require_exp", True, False, "0"),
     ("max_token_size", 16384, 4096, "4096"),
     ("warm_up", False, True, "true"),
+    ("explain", False, True, "true"),
 ]
 
 

@@ -1,0 +1,218 @@
+"""Why would a token be refused? Every check of the verification, and what each of them says."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from .authentication import authenticate, issuer_of
+from .errors import AuthError, ClaimError, Reason, Step
+from .issuers import IssuerSettings
+from .keys import VerificationKey
+from .settings import JWTSettings
+from .verification import CLAIM_CHECKS, ParsedToken, check_signature, parse, read_claims
+
+__all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain", "explanation_of"]
+
+
+class Outcome(StrEnum):
+    """What became of a check."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    NOT_REACHED = "not reached"
+
+
+#: What to do about a refusal, by its reason: fixed sentences, so that all of them can be shown.
+HINTS: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.MISSING: "Send the token where JWT_TOKEN_SOURCE says: by default in the header "
+        "'Authorization: Bearer <token>'.",
+        Reason.REPEATED_CREDENTIALS: "Send one token, in one header or one cookie.",
+        Reason.EMPTY_CREDENTIALS: "Put the token behind the word Bearer; a variable in the "
+        "client may be empty.",
+        Reason.CROSS_SITE: "Call from a page of the same site, or send the token in the header.",
+        Reason.TOO_LARGE: "Have the issuer put less into the token, or raise JWT_MAX_TOKEN_SIZE.",
+        Reason.NOT_COMPACT: "Send an access token that is a JWT; an opaque token, which some "
+        "issuers give when no audience is asked for, is none.",
+        Reason.ENCRYPTED: "Have the issuer sign tokens and not encrypt them.",
+        Reason.ENCODING: "Send the token as it was issued: it was cut, padded or encoded again.",
+        Reason.HEADER: "Send the token as it was issued: its first part is no JSON object.",
+        Reason.ALGORITHM: "If the issuer means to sign with this algorithm, name it in "
+        "JWT_ALGORITHM, with a key that fits.",
+        Reason.TYPE: "Send an access token; an ID, logout or DPoP token is none.",
+        Reason.CRITICAL: "Have the issuer leave out the header 'crit'.",
+        Reason.KEY_ID: "Have the issuer name its keys with a short string.",
+        Reason.UNKNOWN_KEY: "Compare the token's kid and alg with the configured keys or the "
+        "issuer's JWK Set; the token may be of another environment.",
+        Reason.SIGNATURE: "Compare the key with the issuer's: a token of another environment "
+        "and a secret with a line break at its end are the usual causes.",
+        Reason.PAYLOAD: "Send the token as it was issued: its second part is no JSON object.",
+        Reason.EXPIRED: "Get a fresh token; if it is fresh, compare the clocks.",
+        Reason.NOT_YET_VALID: "Compare the clocks of issuer and service; JWT_LEEWAY forgives a "
+        "difference of seconds.",
+        Reason.CLAIM_MISSING: "Have the issuer add the claim, or correct the setting that asks "
+        "for it.",
+        Reason.CLAIM_INVALID: "Have the issuer send the claim in the form that is expected.",
+        Reason.CLAIM_FOREIGN: "Compare the claim with JWT_ISSUER or JWT_AUDIENCE, character by "
+        "character: a slash at the end counts.",
+        Reason.CONFIRMATION: "Get a token that is not bound to a key, or enable the check of "
+        "what it is bound to.",
+        Reason.SCOPE: "Ask the issuer for the scopes that the challenge names; JWT_SCOPES_CLAIM "
+        "says which claim holds them.",
+        Reason.KEYS_UNAVAILABLE: "See the log for why the issuer's keys cannot be fetched; the "
+        "token may be good.",
+    }
+)
+
+
+_MAX_NAME = 64  # a name can be the token's own, of a claim that a model forbids
+
+
+def explanation_of(error: AuthError) -> dict[str, str]:
+    """What may be told of a refusal beyond its sentence: names, never a value."""
+    claim = {"claim": error.claim[:_MAX_NAME]} if isinstance(error, ClaimError) else {}
+    named = {"reason": error.reason.value, "step": error.step.value}
+    return {**named, **claim, "hint": HINTS[error.reason]}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check of a token.
+
+    Attributes:
+        step: which one.
+        outcome: what became of it; a check is not reached when it needs what another one refused.
+        error: the refusal, if it is one.
+    """
+
+    step: Step
+    outcome: Outcome
+    error: AuthError | None = None
+
+    @property
+    def title(self) -> str:
+        """What the check asks."""
+        return _TITLES[self.step]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What all checks say of a token.
+
+    Attributes:
+        findings: the checks in the order in which they are made.
+        error: what a request with the token would be refused with; `None` if it would pass.
+    """
+
+    findings: tuple[Finding, ...]
+    error: AuthError | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a request with the token would pass."""
+        return self.error is None
+
+
+_TITLES = {
+    Step.SIZE: "is it short enough to be read",
+    Step.FORM: "is it a JWS in compact serialization",
+    Step.HEADER: "does its header name an accepted algorithm and type",
+    Step.KEY: "is a key known for it",
+    Step.SIGNATURE: "is its signature that key's",
+    Step.PAYLOAD: "is its payload a JSON object",
+    Step.TIMES: "is it valid now",
+    Step.SUBJECT: "is its subject a string",
+    Step.ISSUER: "is its issuer accepted",
+    Step.AUDIENCE: "is it meant for this service",
+    Step.CONFIRMATION: "is it free of a binding that nobody proves",
+}
+_BY_KEY = (Step.KEY, Step.SIGNATURE)
+_BY_CLAIMS = (Step.PAYLOAD, *CLAIM_CHECKS)
+
+
+async def explain(
+    token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
+) -> Explanation:
+    """Make every check of a token, also those behind the first one that refuses it.
+
+    Keys that an issuer publishes are fetched as for a request.
+
+    Args:
+        token: the encoded token.
+        settings: what is accepted.
+        clock: seconds since the epoch.
+    """
+    error = None
+    try:
+        await authenticate(token, settings, clock=clock)
+    except AuthError as refusal:
+        error = refusal
+    keys_first = settings.key_cache is None and not settings.routes_by_issuer
+    order = (*_BY_KEY, *_BY_CLAIMS) if keys_first else (*_BY_CLAIMS, *_BY_KEY)
+    made = await _checks(token, settings, clock())
+    findings = (_finding(step, made) for step in (Step.SIZE, Step.FORM, Step.HEADER, *order))
+    return Explanation(tuple(findings), error)
+
+
+_Made: TypeAlias = dict[Step, AuthError | None]
+
+
+def _finding(step: Step, made: _Made) -> Finding:
+    if step not in made:
+        return Finding(step, Outcome.NOT_REACHED)
+    error = made[step]
+    return Finding(step, Outcome.PASSED if error is None else Outcome.REFUSED, error)
+
+
+async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
+    """Every check that can be made, with its refusal."""
+    made: _Made = {}
+    try:
+        parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
+    except AuthError as error:
+        before = (Step.SIZE, Step.FORM, Step.HEADER)
+        return {**dict.fromkeys(before[: before.index(error.step)]), error.step: error}
+    made.update(dict.fromkeys((Step.SIZE, Step.FORM, Step.HEADER)))
+    claims: dict[str, Any] = {}
+    with _noting(made, Step.PAYLOAD):
+        claims = read_claims(parsed)
+    issuer: IssuerSettings | None = None
+    if not settings.routes_by_issuer:
+        issuer = settings
+    elif made[Step.PAYLOAD] is None:
+        with _noting(made, Step.ISSUER):
+            issuer = issuer_of(claims, parsed, settings)
+    if issuer is None:
+        return made
+    if made[Step.PAYLOAD] is None:
+        for step, check in CLAIM_CHECKS.items():
+            with _noting(made, step):
+                check(claims, issuer, now)
+    candidates: tuple[VerificationKey, ...] = ()
+    with _noting(made, Step.KEY):
+        candidates = await _candidates(parsed, issuer)
+    if made[Step.KEY] is None:
+        with _noting(made, Step.SIGNATURE):
+            check_signature(parsed, candidates)
+    return made
+
+
+async def _candidates(parsed: ParsedToken, issuer: IssuerSettings) -> tuple[VerificationKey, ...]:
+    if issuer.key_cache is not None:
+        return await issuer.key_cache.choose(parsed.algorithm, parsed.kid)
+    return issuer.keys.choose(parsed.algorithm, parsed.kid)
+
+
+@contextmanager
+def _noting(made: _Made, step: Step) -> Iterator[None]:
+    """Note what became of a check; a refusal may name another step than the one at hand."""
+    try:
+        yield
+    except AuthError as error:
+        made[error.step] = error
+    else:
+        made[step] = None
