@@ -29,10 +29,13 @@ __all__ = [
     "get_dependencies",
     "get_scopes",
     "get_session_state",
+    "is_optional",
     "optional",
     "require_any_scope",
     "require_scopes",
 ]
+
+_OPTIONAL = "__jwt_deps_optional__"
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -137,7 +140,13 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
             return await dependency(connection, security_scopes)
         return await overrides.call(connection, dependency, security_scopes.scopes)
 
+    setattr(optional_dependency, _OPTIONAL, True)
     return optional_dependency
+
+
+def is_optional(dependency: Callable[..., Any]) -> bool:
+    """Whether that is a dependency that `optional` made."""
+    return getattr(dependency, _OPTIONAL, False) is True
 
 
 async def _has_credential(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:

@@ -28,7 +28,7 @@ from .routes import (
 )
 from .subprotocols import choosing_bearer
 
-__all__ = ["GuardedApp", "close_gaps", "is_closed"]
+__all__ = ["GuardedApp", "close_gaps", "guards_itself", "is_closed"]
 
 _STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
 
@@ -50,7 +50,7 @@ class GuardedApp:
         guard = match.guards[-1] if match.guards else None
         if isinstance(guard, JWTGuard):
             under(scope, guard)
-            if not _guards_itself(self.unwrapped):
+            if not guards_itself(self.unwrapped):
                 connection: HTTPConnection = (
                     WebSocket(scope, receive, send)
                     if scope["type"] == "websocket"
@@ -74,8 +74,8 @@ async def _admit(guard: JWTGuard, connection: HTTPConnection, match: Match) -> N
             await call(connection, SecurityScopes(scopes))
 
 
-def _guards_itself(app: ASGIApp) -> bool:
-    # An application with a guard of its own over everything: its guard is the innermost.
+def guards_itself(app: ASGIApp) -> bool:
+    """Whether an application has a guard of its own over everything, which is the innermost."""
     router = app.router if isinstance(app, FastAPI) else app
     return isinstance(router, APIRouter) and bool(guards_among(router.dependencies))
 

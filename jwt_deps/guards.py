@@ -1,18 +1,19 @@
 """Who may pass this route? The guard, which decides by the route that matched."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
 from .credentials import TokenDependency, caller_of, require, settings_of
 from .errors import AuthError
 from .responses import refusal
-from .routes import UNKNOWN, Match, RouteGuard, match_of
+from .routes import UNKNOWN, Match, RouteGuard, dependants, match_of
 from .settings import JWTSettings
 
-__all__ = ["JWTGuard", "is_excluded"]
+__all__ = ["JWTGuard", "asked_of", "is_excluded"]
 
 
 class JWTGuard(RouteGuard, TokenDependency[None]):
@@ -69,3 +70,20 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
 def is_excluded(match: Match, settings: JWTSettings) -> bool:
     """Whether the settings' `excluded_route_paths` mean this route."""
     return any(map(settings.excluded.match, match.paths))
+
+
+def asked_of(match: Match) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
+    """The dependencies of this package that run for a route, each with the scopes asked for.
+
+    Of the guards over the route only the innermost, and only if it does not leave the route out,
+    asks for a token: which one that is, the caller has to know.
+    """
+    for node in dependants(match.dependant) if match.dependant is not None else ():
+        if isinstance(node.call, TokenDependency):
+            asked = (*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ()))
+            yield node.call, (*asked, *node.call.scopes)
+    for depends in match.dependencies:
+        call = depends.dependency
+        if isinstance(call, TokenDependency):
+            asked = tuple(depends.scopes or ()) if isinstance(depends, Security) else ()
+            yield call, (*asked, *call.scopes)

@@ -1,20 +1,18 @@
 """What does OpenAPI say of tokens? A lock where one is needed, and nowhere else."""
 
-from collections.abc import Iterator
 from inspect import iscoroutinefunction, signature
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from .credentials import TokenDependency
 from .errors import ConfigurationError
-from .guards import JWTGuard, is_excluded
+from .guards import asked_of, is_excluded
 from .responses import DOCUMENTED_OUTAGE, DOCUMENTED_REFUSALS
-from .routes import dependants, match_of_route
+from .routes import RouteGuard, match_of_route
 from .settings import JWTSettings, TokenSource, get_settings
 
-__all__ = ["describe"]
+__all__ = ["describe", "known_settings"]
 
 _NATIVE = "JWT"  # the name under which FastAPI itself lists the dependencies of this package
 
@@ -58,38 +56,26 @@ def _needs(
 ) -> tuple[bool, dict[str, Any], list[str], dict[str, dict[str, Any]]]:
     match = match_of_route(route)
     guard = match.guards[-1] if match.guards else None
-    settings = _settings(app, guard.settings if guard is not None else None)
+    settings = known_settings(app, guard)
     open_ = guard is None or guard.leaves_out(match)
     if settings is not None and is_excluded(match, settings):
         open_ = True
-    nodes = [
-        (node, call)
-        for node, call in _token_dependencies(route.dependant)
-        if not (isinstance(call, JWTGuard) and (open_ or call is not guard))
+    # A guard that is no guard over the route, but a parameter of its endpoint, always asks.
+    asked = [
+        scopes
+        for call, scopes in asked_of(match)
+        if not (call in match.guards and (open_ or call is not guard))
     ]
-    scopes = [
-        name
-        for node, call in nodes
-        for name in (
-            *(node.parent_oauth_scopes or ()),
-            *(node.own_oauth_scopes or ()),
-            *call.scopes,
-        )
-    ]
+    scopes = [scope for scopes in asked for scope in scopes]
     fetches = settings is not None and settings.key_caches
     refusals = {**DOCUMENTED_REFUSALS, **(DOCUMENTED_OUTAGE if fetches else {})}
-    return bool(nodes), _schemes(settings), list(dict.fromkeys(scopes)), refusals
+    return bool(asked), _schemes(settings), list(dict.fromkeys(scopes)), refusals
 
 
-def _token_dependencies(root: Any) -> Iterator[tuple[Any, TokenDependency[Any]]]:
-    for node in dependants(root):
-        if isinstance(node.call, TokenDependency):
-            yield node, node.call
-
-
-def _settings(app: FastAPI, settings: JWTSettings | None) -> JWTSettings | None:
-    if settings is not None:
-        return settings
+def known_settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None:
+    """The settings under a guard, as far as they are known before a request."""
+    if guard is not None and guard.settings is not None:
+        return guard.settings
     override = app.dependency_overrides.get(get_settings)
     if override is not None:
         plain = not signature(override).parameters and not iscoroutinefunction(override)

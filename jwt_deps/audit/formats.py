@@ -1,0 +1,100 @@
+"""How is an audit written down? As JSON, to be compared with a later one, and as Markdown."""
+
+import json
+from typing import Any
+
+from .report import Audit, AuditedRoute
+from .verdicts import Verdict
+
+__all__ = ["as_json", "as_markdown", "from_json"]
+
+_VERSION = 1
+
+
+def as_json(audit: Audit) -> str:
+    """Write an audit as a JSON document, a route to a line group, in the order of the routes."""
+    document = {
+        "version": _VERSION,
+        "ok": audit.ok,
+        "problems": list(audit.problems),
+        "routes": [_members(route) for route in audit.routes],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _members(route: AuditedRoute) -> dict[str, Any]:
+    members = {
+        "path": route.path,
+        "methods": list(route.methods),
+        "endpoint": route.endpoint,
+        "verdict": route.verdict.value,
+        "why": route.why,
+        "settings": route.settings,
+        "scopes": list(route.scopes),
+    }
+    return members if route.answer is None else {**members, "answer": route.answer}
+
+
+def from_json(text: str) -> Audit:
+    """Read what `as_json` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    document = json.loads(text)
+    if not isinstance(document, dict) or document.get("version") != _VERSION:
+        raise ValueError("this is no audit of this version of jwt-deps")
+    try:
+        routes = tuple(map(_route, document["routes"]))
+        problems = tuple(map(str, document["problems"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError("this is no audit: a member is missing or of the wrong type") from error
+    return Audit(routes, problems)
+
+
+def _route(members: dict[str, Any]) -> AuditedRoute:
+    return AuditedRoute(
+        path=str(members["path"]),
+        methods=tuple(map(str, members["methods"])),
+        endpoint=str(members["endpoint"]),
+        verdict=Verdict(members["verdict"]),
+        why=str(members["why"]),
+        settings=str(members["settings"]),
+        scopes=tuple(map(str, members["scopes"])),
+        answer=members.get("answer"),
+    )
+
+
+def as_markdown(audit: Audit) -> str:
+    """Write an audit as Markdown, for a pull request."""
+    count = dict.fromkeys(Verdict, 0)
+    for route in audit.routes:
+        count[route.verdict] += 1
+    summary = ", ".join(f"{number} {verdict}" for verdict, number in count.items())
+    rows = [
+        "| Route | Verdict | Why | Scopes | Settings |",
+        "|---|---|---|---|---|",
+        *(_row(route) for route in audit.routes),
+    ]
+    problems = [f"- {_text(problem)}" for problem in audit.problems]
+    parts = [f"**{summary}**", "\n".join(rows), "\n".join(problems)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _row(route: AuditedRoute) -> str:
+    verdict = f"**{route.verdict}**" if route.verdict is Verdict.UNGUARDED else str(route.verdict)
+    cells = (
+        f"{' '.join(route.methods)} {route.path}",
+        verdict,
+        route.why if route.answer is None else f"{route.why}; answered {route.answer}",
+        " ".join(route.scopes),
+        route.settings,
+    )
+    return f"| {' | '.join(map(_text, cells))} |"
+
+
+def _text(text: str) -> str:
+    """Keep a text from being markup, and in its cell."""
+    for character in "\\`*_|<>[]":
+        text = text.replace(character, f"\\{character}") if character != "*" else text
+    return " ".join(text.split())

@@ -1,0 +1,167 @@
+"""Is every route accounted for? The routes with their verdicts, and what is wrong besides."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from jwt_deps.applications import idle_exclusions
+from jwt_deps.credentials import get_claims
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.paths import PathPatterns
+
+from .inventory import Inventory, Served
+from .verdicts import Judgement, Verdict, judge, judge_itself
+
+__all__ = ["Audit", "AuditedRoute", "audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedRoute:
+    """A route and its verdict.
+
+    Attributes:
+        path: its whole template.
+        methods: HTTP methods; `WEBSOCKET`; `*` for whatever an application below a mount takes.
+        endpoint: the callable behind it, by module and name.
+        verdict: whether it needs a token.
+        why: what makes it so.
+        settings: in short, under which settings a token is checked; empty for none.
+        scopes: the scopes needed, `a|b` where any of them will do.
+        answer: what it answered when it was asked without a token; `None` if it was not asked.
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    endpoint: str
+    verdict: Verdict
+    why: str
+    settings: str = ""
+    scopes: tuple[str, ...] = ()
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        routes: every route, in the order in which requests try them.
+        problems: what is wrong beside unguarded routes, each as a sentence.
+    """
+
+    routes: tuple[AuditedRoute, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def unguarded(self) -> tuple[AuditedRoute, ...]:
+        """The routes that nobody guards and nobody meant to be public."""
+        return tuple(route for route in self.routes if route.verdict is Verdict.UNGUARDED)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no route is unguarded and nothing else is wrong."""
+        return not self.unguarded and not self.problems
+
+    def __str__(self) -> str:
+        """What is wrong, a line each: the message of a failing test."""
+        unguarded = (
+            f"{' '.join(route.methods)} {route.path} is unguarded: {route.why}"
+            for route in self.unguarded
+        )
+        return "\n".join((*unguarded, *self.problems)) or "every route is accounted for"
+
+
+def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
+    """Say of every route that an application serves whether it needs a token, and why.
+
+    It looks at the application as it is now: routes that a lifespan adds are there once it runs.
+
+    Args:
+        app: the application. As before its first request, guards are put around its plain routes.
+        allow: path patterns (`*` as in `fnmatch`) of routes that may be open although nothing in
+            the code says so, a mount of static files for instance.
+    """
+    inventory = Inventory.of(app)
+    allowed = PathPatterns(allow)
+    judged = [(served, judge(served, allowed)) for served in inventory.routes]
+    problems = [
+        *inventory.problems,
+        *(problem for one in inventory.applications for problem in _problems(one)),
+        *(
+            f"The allowed path {pattern!r} matches no route."
+            for pattern in allowed.unmatched(served.path for served in inventory.routes)
+        ),
+        *(
+            problem
+            for one in inventory.applications
+            for problem in _disagreements(one, inventory.routes)
+        ),
+    ]
+    routes = tuple(_audited(served, judgement) for served, judgement in judged)
+    return Audit(routes, tuple(dict.fromkeys(problems)))
+
+
+def _audited(served: Served, judgement: Judgement) -> AuditedRoute:
+    return AuditedRoute(
+        served.path,
+        served.methods,
+        _name(served.match.endpoint),
+        judgement.verdict,
+        judgement.why,
+        judgement.settings,
+        judgement.scopes,
+    )
+
+
+def _name(endpoint: Any) -> str:
+    if endpoint is None:
+        return ""
+    named = endpoint if hasattr(endpoint, "__qualname__") else type(endpoint)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _problems(app: FastAPI) -> Iterator[str]:
+    try:
+        yield from idle_exclusions(app)
+    except ConfigurationError as error:
+        yield f"There are no settings to judge by: {error}"
+    if get_claims in app.dependency_overrides:
+        yield "dependency_overrides replaces get_claims: no token is checked."
+
+
+def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
+    """Where an OpenAPI document says something else than what its application would do."""
+    if app.openapi_url is None:
+        return
+    schema = app.openapi()
+    for served in routes:
+        if served.app is not app or served.schema_path is None:
+            continue
+        item = schema.get("paths", {}).get(served.schema_path, {})
+        for method in served.methods:
+            operation = item.get(method.lower())
+            if operation is not None:
+                yield from _disagreement(
+                    f"OpenAPI says of {method} {served.path}",
+                    operation.get("security", schema.get("security", [])),
+                    judge_itself(served),
+                )
+
+
+def _disagreement(
+    of: str, security: list[dict[str, list[str]]], judgement: Judgement
+) -> Iterator[str]:
+    locked = bool(security) and all(security)
+    if judgement.verdict is Verdict.GUARDED and not locked:
+        yield f"{of} that it needs no token, and it does."
+    elif judgement.verdict is Verdict.PUBLIC and locked:
+        yield f"{of} that it needs a token, and it does not."
+    elif judgement.verdict is Verdict.GUARDED:
+        told = {
+            scope for requirement in security for named in requirement.values() for scope in named
+        }
+        needed = {one for scope in judgement.scopes for one in scope.split("|")}
+        if not needed <= told:
+            yield f"{of} other scopes than those that it needs."

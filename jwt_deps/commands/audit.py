@@ -1,0 +1,197 @@
+"""Does every route of an application need a token, or is it meant not to? `jwt-deps audit`."""
+
+import asyncio
+import importlib
+import sys
+from contextlib import AsyncExitStack, redirect_stdout
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from fastapi import FastAPI
+from rich.table import Table
+from rich.text import Text
+
+from jwt_deps.audit import (
+    Audit,
+    AuditedRoute,
+    Verdict,
+    as_json,
+    as_markdown,
+    compare,
+    from_json,
+    probe,
+)
+from jwt_deps.audit import audit as audit_app
+
+from .output import ACCEPTED, REFUSED, console, impossible
+
+__all__ = ["audit"]
+
+_STYLES = {Verdict.GUARDED: "green", Verdict.PUBLIC: "yellow", Verdict.UNGUARDED: "bold red"}
+
+
+class Format(StrEnum):
+    """How the audit is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def audit(  # noqa: PLR0913 - each an option of its own
+    *,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:APP", help="The application, as uvicorn takes it: main:app."
+        ),
+    ],
+    format_: Annotated[
+        Format, typer.Option("--format", help="A table, or a document for other tools.")
+    ] = Format.TABLE,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="An earlier audit (--format json): fail only if something changed since.",
+        ),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Routes that may be open although nothing in the code says so; repeatable.",
+        ),
+    ] = None,
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="Ask every guarded route without a token too; it must refuse. An endpoint that "
+            "is open after all runs.",
+        ),
+    ] = False,
+    lifespan: Annotated[
+        bool,
+        typer.Option(
+            "--lifespan", help="Run the start-up of the application, for routes that it adds."
+        ),
+    ] = False,
+    factory: Annotated[
+        bool, typer.Option("--factory", help="APP is a function that makes the application.")
+    ] = False,
+    app_dir: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where to look for MODULE.")
+    ] = Path(),
+) -> None:
+    r"""Say of every route whether it needs a token, and fail if one was forgotten.
+
+    A route is guarded, public on purpose (@public, an exclusion, a page that FastAPI adds), or
+    unguarded. Also wrong: an exclusion that matches no route, and an OpenAPI document that says
+    something else than what happens.
+
+    \b
+    Exit codes:
+      0   every route is accounted for; with --against, nothing changed
+      1   a route is unguarded, or something else is wrong; with --against, something changed
+      2   the application or the earlier audit cannot be read
+
+    \b
+    Examples:
+      jwt-deps audit main:app
+      jwt-deps audit main:app --probe
+      jwt-deps audit main:app --format markdown >> "$GITHUB_STEP_SUMMARY"
+      jwt-deps audit main:app --format json > audit.json
+      jwt-deps audit main:app --against audit.json
+      jwt-deps audit main:make_app --factory --allow '/static/*'
+    """
+    before = None if against is None else _earlier(against)
+    # What the application prints while it is made is no part of a document.
+    with redirect_stdout(sys.stderr):
+        app = _load(target, app_dir, factory=factory)
+        found = asyncio.run(_audited(app, allow or [], ask=ask, lifespan=lifespan))
+    if before is None:
+        _show(found, format_)
+        raise typer.Exit(ACCEPTED if found.ok else REFUSED)
+    changes = compare(before, found)
+    for change in changes or ["Nothing changed."]:
+        typer.echo(change)
+    raise typer.Exit(REFUSED if changes else ACCEPTED)
+
+
+def _earlier(path: Path) -> Audit:
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise impossible(f"{path} cannot be read: {error}. Write it with --format json.") from None
+
+
+def _load(target: str, folder: Path, *, factory: bool) -> FastAPI:
+    module, colon, attributes = target.partition(":")
+    if not (module and colon and attributes):
+        raise impossible(f"{target!r} is not of the form MODULE:APP, main:app for example.")
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        app: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, and lacks something itself
+        raise impossible(f"There is no module {module!r} in {folder.resolve()}.") from None
+    for attribute in attributes.split("."):
+        try:
+            app = getattr(app, attribute)
+        except AttributeError:
+            raise impossible(f"The module {module!r} has no {attributes!r}.") from None
+    app = app() if factory else app
+    if not isinstance(app, FastAPI):
+        hint = " Is it a function that makes one? Then add --factory." if callable(app) else ""
+        raise impossible(f"{target!r} is no FastAPI application.{hint}")
+    return app
+
+
+async def _audited(app: FastAPI, allow: list[str], *, ask: bool, lifespan: bool) -> Audit:
+    async with AsyncExitStack() as stack:
+        if lifespan:
+            await stack.enter_async_context(app.router.lifespan_context(app))
+        found = audit_app(app, allow=allow)
+        return await probe(app, found) if ask else found
+
+
+def _show(found: Audit, format_: Format) -> None:
+    if format_ is Format.JSON:
+        typer.echo(as_json(found), nl=False)
+    elif format_ is Format.MARKDOWN:
+        typer.echo(as_markdown(found), nl=False)
+    else:
+        _show_table(found)
+
+
+def _show_table(found: Audit) -> None:
+    screen = console()
+    table = Table(box=None, pad_edge=False)
+    asked = any(route.answer is not None for route in found.routes)
+    for column in ("Route", "Verdict", "Why", "Scopes", "Settings", *(["Answer"] if asked else [])):
+        table.add_column(column, overflow="fold")
+    for route in found.routes:
+        table.add_row(*_cells(route), *([Text(route.answer or "")] if asked else []))
+    screen.print(table)
+    screen.print()
+    for problem in found.problems:
+        screen.print(Text(f"Problem: {problem}", "bold red"), soft_wrap=True)
+    count = len(found.unguarded)
+    many = f"{len(found.routes)} routes, {count} unguarded, {len(found.problems)} problems"
+    screen.print(Text(many, "green" if found.ok else "bold red"))
+
+
+def _cells(route: AuditedRoute) -> list[Text]:
+    return [
+        Text(f"{' '.join(route.methods)} {route.path}"),
+        Text(route.verdict.value, _STYLES[route.verdict]),
+        Text(route.why),
+        Text(" ".join(route.scopes)),
+        Text(route.settings),
+    ]
