@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .claim_checks import check_claims
 from .errors import (
     AuthError,
     ClaimError,
@@ -21,8 +22,16 @@ from .errors import (
     Step,
 )
 from .issuers import IssuerSettings
+from .keys import VerificationKey
 from .settings import JWTSettings
-from .verification import ParsedToken, check_claims, check_signature, parse, read_claims, verify
+from .verification import (
+    ParsedToken,
+    check_signature,
+    parse,
+    read_claims,
+    remember_header,
+    verify_with,
+)
 
 __all__ = ["Verified", "authenticate", "issuer_of"]
 
@@ -33,6 +42,8 @@ class Verified:
 
     claims: dict[str, Any] = field(repr=False)
     settings: IssuerSettings
+    key: VerificationKey
+    kid: str | None = field(default=None, repr=False)
 
 
 async def authenticate(
@@ -50,8 +61,10 @@ async def authenticate(
         KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
     """
     if settings.key_cache is None and not settings.routes_by_issuer:
-        return Verified(verify(token, settings, clock=clock), settings)
-    parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
+        claims, key = verify_with(token, settings, clock)
+        return Verified(claims, settings, key)
+    known = settings.known_headers
+    parsed = parse(token, settings.accepted_algorithms, settings.max_token_size, known)
     try:
         claims = read_claims(parsed)
         issuer = issuer_of(claims, parsed, settings)
@@ -72,11 +85,12 @@ async def authenticate(
             if issuer_of(claims, parsed, settings) is not issuer:
                 return await authenticate(token, settings, clock=clock)
             check_claims(claims, issuer, clock())
-        check_signature(parsed, candidates)
+        key = check_signature(parsed, candidates)
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = parsed.kid
         raise
-    return Verified(claims, issuer)
+    remember_header(parsed, known)
+    return Verified(claims, issuer, key, parsed.kid)
 
 
 def issuer_of(claims: dict[str, Any], parsed: ParsedToken, settings: JWTSettings) -> IssuerSettings:

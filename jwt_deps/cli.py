@@ -8,6 +8,10 @@ _EXTRA = {"typer", "rich", "uvicorn", "httpx2", "websockets"}
 try:
     import typer
 
+    from .commands.inspect import inspect
+    from .commands.keygen import keygen
+    from .commands.mint import mint
+    from .commands.settings import settings
     from .demo.command import demo
 except ModuleNotFoundError as error:
     missing = (error.name or "").partition(".")[0]
@@ -25,7 +29,13 @@ main = typer.Typer(
     # A traceback that shows local variables would show secrets and tokens.
     pretty_exceptions_show_locals=False,
 )
+
+# One line for each command; the help shows groups of commands last.
 main.command()(demo)
+main.add_typer(keygen)
+main.command()(mint)
+main.command()(inspect)
+main.command()(settings)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
@@ -44,10 +54,19 @@ def options(
         ),
     ] = False,
 ) -> None:
-    r"""JWT access tokens for FastAPI.
+    """JWT access tokens for FastAPI.
 
-    \b
     Examples:
-      jwt-deps demo                 an example API to try, with ready tokens
-      jwt-deps demo --once          the same, checking itself
+      jwt-deps demo                     an example API to try, with ready tokens
+      jwt-deps demo --once              the same, checking itself
+      jwt-deps keygen rsa --out keys    a key pair, in three files
+      jwt-deps mint --user alice        a token for development
+      jwt-deps inspect < token.txt      what is in a token, and why it would be refused
+      jwt-deps settings                 what is configured, and where it comes from
+      jwt-deps --install-completion     completion for the shell at hand
+
+    Exit codes:
+      0  done, and nothing is wrong
+      1  the answer is no: a token would be refused, a check failed
+      2  it could not be done: usage, files, settings that cannot be used
     """

@@ -1,8 +1,6 @@
 """Who is calling this route, and is it proven? Found once per request, whoever asks how often."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from operator import is_not
 from typing import Any, Generic, TypeVar, cast
 
 from fastapi import WebSocket
@@ -13,19 +11,19 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from . import overrides
-from .authentication import authenticate
 from .claims import Claims
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
-from .issuers import IssuerSettings
-from .principals import STATE_NAMES, scopes_of, state_of
+from .notes import Notes, notes_of
+from .principals import STATE_NAMES, Principal
+from .recognition import recognize
 from .responses import refusal
-from .routes import UNKNOWN, RouteGuard, dependants, guards_of_app, match_of
+from .routes import UNKNOWN, Match, RouteGuard, dependants, guards_of_app, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource, get_settings
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token
 
 __all__ = [
-    "Caller",
+    "CallerDependency",
     "TokenDependency",
     "caller_of",
     "get_claims",
@@ -35,56 +33,9 @@ __all__ = [
     "settings_for",
     "settings_of",
     "token_of",
-    "under",
 ]
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Notes:
-    """What this package remembers of one request, in the ASGI scope and nowhere else.
-
-    A copy of the scope that asks something else, as a batch endpoint makes them, is another
-    request: what the notes were taken of is kept beside them.
-    """
-
-    request: tuple[Any, Any, Any]
-    guard: RouteGuard | None = None
-    # Each kept beside its settings: their id is theirs only for as long as they live.
-    callers: dict[int, "tuple[JWTSettings, Caller | AuthError]"] = field(default_factory=dict)
-    replaced: dict[Callable[..., Any], Any] = field(default_factory=dict)
-
-
-def _notes(scope: Scope) -> _Notes:
-    notes: _Notes | None = scope.get("jwt_deps")
-    # Dependencies are overridden per application, and one may be mounted in another.
-    overriding = scope.get("app") if getattr(scope.get("app"), "dependency_overrides", 0) else None
-    request = (scope["headers"], scope.get("method"), overriding)
-    if notes is None or any(map(is_not, notes.request, request)):
-        notes = scope["jwt_deps"] = _Notes(request, notes.guard if notes is not None else None)
-    return notes
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """What is known of the caller under one configuration.
-
-    Attributes:
-        claims: the verified claims; none for an anonymous caller.
-        settings: what was asked of them, and what they mean: those of the token's issuer.
-        error: why the caller is anonymous, which only `validate=False` lets anyone be.
-    """
-
-    claims: Claims
-    settings: IssuerSettings
-    error: AuthError | None = None
-
-    def known(self) -> "Caller":
-        """This caller, or the error that made it anonymous."""
-        if self.error is not None:
-            raise self.error
-        return self
 
 
 class TokenDependency(SecurityBase, Generic[T]):
@@ -123,19 +74,44 @@ class TokenDependency(SecurityBase, Generic[T]):
             raise await refused(error, connection) from error
 
 
+class CallerDependency(TokenDependency[T]):
+    """A dependency that reads its answer off the caller, once the token is verified."""
+
+    def __init__(self, read: Callable[[Principal], T]) -> None:
+        async def answer(connection: HTTPConnection) -> T:
+            return read(await caller_of(connection))
+
+        answer.__name__, answer.__doc__ = getattr(read, "__name__", ""), read.__doc__
+        super().__init__(answer)
+        self._read = read
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
+        """Answer, or refuse the request, as any `TokenDependency`.
+
+        Raises:
+            HTTPException: the refusal; or `WebSocketException`.
+        """
+        try:
+            needed = security_scopes.scopes
+            caller = await (require(connection, needed) if needed else caller_of(connection))
+            return self._read(caller)
+        except AuthError as error:
+            raise await refused(error, connection) from error
+
+
 @TokenDependency
 async def get_token(connection: HTTPConnection) -> str:
     """The encoded token, found where the settings say to look and not yet verified."""
     return await token_of(connection, await settings_for(connection))
 
 
-@TokenDependency
-async def get_claims(connection: HTTPConnection) -> Claims:
+@CallerDependency
+def get_claims(caller: Principal) -> Claims:
     """The claims of the verified token.
 
     With `validate=False`, a caller who proves nothing has none.
     """
-    return (await caller_of(connection)).claims
+    return caller.claims
 
 
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
@@ -144,19 +120,19 @@ async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     return refusal(error, connection, explained=settings.explain)
 
 
-def under(scope: Scope, guard: RouteGuard) -> None:
-    """Note that everything below this point is under a guard, in applications mounted there too."""
-    _notes(scope).guard = guard
-
-
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
     """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
     scope = connection.scope
-    match = match_of(scope)
-    outside = _notes(scope).guard
+    match, notes = match_of(scope), notes_of(scope)
+    if notes.settings is not None and notes.match is match:
+        return notes.settings
     over_all = guards_of_app(scope) if match is UNKNOWN else ()
-    guards = match.guards or over_all or ((outside,) if outside is not None else ())
-    return await settings_of(guards[-1] if guards else None, connection)
+    outside = (notes.guard,) if notes.guard is not None else ()
+    guards = match.guards or over_all or outside
+    settings = await settings_of(guards[-1] if guards else None, connection)
+    if match is not UNKNOWN:
+        notes.match, notes.settings = match, settings
+    return settings
 
 
 async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> JWTSettings:
@@ -167,6 +143,8 @@ async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> J
     """
     if guard is not None and guard.settings is not None:
         return guard.settings
+    if notes_of(connection.scope).overriding is None:
+        return get_settings()
     if overrides.is_overridden(connection, get_settings):
         return cast("JWTSettings", await _once(connection, get_settings))
     if overrides.is_overridden(connection, get_claims):
@@ -175,20 +153,30 @@ async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> J
     return get_settings()
 
 
-async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = None) -> Caller:
+async def caller_of(
+    connection: HTTPConnection,
+    settings: JWTSettings | None = None,
+    match: Match | None = None,
+) -> Principal:
     """Find out who is calling, once per request and configuration.
 
-    What was found goes to `request.state` under the names that the AgentOS middleware uses.
+    A guard says for which match it found which settings, so that nobody has to look again. What
+    was found goes to `request.state` under the names that the AgentOS middleware uses.
 
     Raises:
         AuthError: nobody who proved anything, unless `validate=False` lets them be anonymous.
     """
+    notes = notes_of(connection.scope)
     if settings is None:
-        settings = await settings_for(connection)
-    callers = _notes(connection.scope).callers
-    known = callers.get(id(settings))
+        settings = notes.settings
+        if settings is None or notes.match is not match_of(connection.scope):
+            settings = await settings_for(connection)
+    elif match is not None and match is not UNKNOWN:
+        notes.match, notes.settings = match, settings
+    known = notes.callers.get(id(settings))
     if known is None:
-        known = callers[id(settings)] = (settings, await _authenticate(connection, settings))
+        known = (settings, await _authenticate(connection, settings, notes))
+        notes.callers[id(settings)] = known
     found = known[1]
     if isinstance(found, AuthError):
         raise found
@@ -201,7 +189,7 @@ async def require(
     *,
     any_of: bool = False,
     settings: JWTSettings | None = None,
-) -> Caller:
+) -> Principal:
     """Refuse a caller who lacks scopes: all of them, or with `any_of` the last one too.
 
     Raises:
@@ -209,7 +197,7 @@ async def require(
             one missing, so that a client can ask for all of them at once.
     """
     caller = (await caller_of(connection, settings)).known()
-    granted = scopes_of(caller.claims, caller.settings)
+    granted = caller.scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
         raise InsufficientScopeError(dict.fromkeys((*needed, *_scopes_of_route(connection.scope))))
     return caller
@@ -227,37 +215,42 @@ def _scopes_of_route(scope: Scope) -> list[str]:
     return names
 
 
-async def _authenticate(connection: HTTPConnection, settings: JWTSettings) -> Caller | AuthError:
-    state = connection.scope.setdefault("state", {})
-    for name in STATE_NAMES:  # an outer guard's, or those of the request that this one copies
-        state.pop(name, None)
+async def _authenticate(
+    connection: HTTPConnection, settings: JWTSettings, notes: Notes
+) -> Principal | AuthError:
+    scope = connection.scope
+    state = scope.setdefault("state", {})
+    if state:
+        for name in STATE_NAMES:  # an outer guard's, or those of the request that this one copies
+            state.pop(name, None)
+    token = None
     try:
-        token, claims, issuer = await _prove(connection, settings)
+        if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
+            principal = await _replaced(connection, settings)
+        else:
+            plain = notes.overriding is None and scope["type"] == "http"
+            token = _sent(scope, settings) if plain else await token_of(connection, settings)
+            principal = await recognize(token, settings)
     except AuthError as error:
         if settings.validate:
             return error
         state["authenticated"] = False
-        return Caller(Claims({}), settings, error)
-    state.update(state_of(claims, issuer))
+        return Principal(Claims({}), settings, error)
+    state.update(principal.state())
     if token is not None:
         state["token"] = token
-    return Caller(claims, issuer)
+    return principal
 
 
-async def _prove(
-    connection: HTTPConnection, settings: JWTSettings
-) -> tuple[str | None, Claims, IssuerSettings]:
-    if overrides.is_overridden(connection, get_claims):
-        claims: Mapping[str, Any] = await _once(connection, get_claims)
-        replaced = claims if isinstance(claims, Claims) else Claims(claims)
-        return None, replaced, settings.settings_of(replaced.iss) or settings
-    token = await token_of(connection, settings)
-    verified = await authenticate(token, settings)
-    return token, Claims.of(verified.claims), verified.settings
+async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:
+    """Who the replacement of `get_claims` says is calling."""
+    claims: Mapping[str, Any] = await _once(connection, get_claims)
+    replaced = claims if isinstance(claims, Claims) else Claims(claims)
+    return Principal(replaced, settings.settings_of(replaced.iss) or settings)
 
 
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
-    replaced = _notes(connection.scope).replaced
+    replaced = notes_of(connection.scope).replaced
     if dependency not in replaced:
         replaced[dependency] = await overrides.call(connection, dependency)
     return replaced[dependency]
@@ -270,14 +263,20 @@ async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
         AuthError: there is none, or not exactly one, or it came from another site.
     """
     scope = connection.scope
-    if overrides.is_overridden(connection, get_token):
+    if notes_of(scope).overriding is not None and overrides.is_overridden(connection, get_token):
         replaced: str | None = await _once(connection, get_token)
         if replaced is None:
             raise MissingTokenError("Invalid token: none was given")
         return replaced
-    subprotocols = scope.get("subprotocols") or ()
-    head = RequestHead(scope["headers"], scope.get("method"), subprotocols)
+    if scope["type"] == "http":
+        return _sent(scope, settings)
+    head = RequestHead(scope["headers"], None, scope.get("subprotocols") or ())
     token = find_token(head, settings)
     if isinstance(connection, WebSocket) and settings.token_source is not TokenSource.COOKIE:
         answer_with_bearer(connection)
     return token
+
+
+def _sent(scope: Scope, settings: JWTSettings) -> str:
+    """The token of an HTTP request."""
+    return find_token(RequestHead(scope["headers"], scope.get("method")), settings)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from . import overrides
 from .credentials import (
+    CallerDependency,
     TokenDependency,
     caller_of,
     get_claims,
@@ -19,7 +20,7 @@ from .credentials import (
     token_of,
 )
 from .errors import AuthError, ClaimError, ConfigurationError, MissingTokenError, Reason
-from .principals import dependencies_of, scopes_of, session_id_of, session_state_of, user_id_of
+from .principals import Principal, dependencies_of, session_state_of
 from .responses import is_scope
 
 __all__ = [
@@ -41,49 +42,43 @@ T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-@TokenDependency
-async def current_user_id(connection: HTTPConnection) -> str:
+@CallerDependency
+def current_user_id(caller: Principal) -> str:
     """The id of the user that the token names; 401 if it names none."""
-    caller = (await caller_of(connection)).known()
-    return user_id_of(caller.claims, caller.settings)
+    return caller.known().user_id
 
 
-@TokenDependency
-async def current_session_id(connection: HTTPConnection) -> str | None:
+@CallerDependency
+def current_session_id(caller: Principal) -> str | None:
     """The id of the session that the token names, if any."""
-    caller = await caller_of(connection)
-    return session_id_of(caller.claims, caller.settings)
+    return caller.session_id
 
 
-@TokenDependency
-async def get_scopes(connection: HTTPConnection) -> frozenset[str]:
+@CallerDependency
+def get_scopes(caller: Principal) -> frozenset[str]:
     """The scopes that the token grants."""
-    caller = await caller_of(connection)
-    return scopes_of(caller.claims, caller.settings)
+    return caller.scopes
 
 
-@TokenDependency
-async def get_dependencies(connection: HTTPConnection) -> Mapping[str, Any]:
+@CallerDependency
+def get_dependencies(caller: Principal) -> Mapping[str, Any]:
     """The claims that `dependencies_claims` names, read-only."""
-    caller = await caller_of(connection)
     return dependencies_of(caller.claims, caller.settings)
 
 
-@TokenDependency
-async def get_session_state(connection: HTTPConnection) -> Mapping[str, Any]:
+@CallerDependency
+def get_session_state(caller: Principal) -> Mapping[str, Any]:
     """The claims that `session_state_claims` names, read-only."""
-    caller = await caller_of(connection)
     return session_state_of(caller.claims, caller.settings)
 
 
 @cache
 def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
-    @TokenDependency
-    async def claims_as_model(connection: HTTPConnection) -> BaseModel:
+    @CallerDependency
+    def claims_as_model(caller: Principal) -> BaseModel:
         """The verified claims as the model has them."""
-        claims = (await caller_of(connection)).claims
         try:
-            return model.model_validate(dict(claims))
+            return model.model_validate(dict(caller.claims))
         except ValidationError as error:
             location = error.errors(include_url=False, include_context=False)[0]["loc"]
         # Raised out here, because pydantic's error holds the claims' values.

@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from .authentication import authenticate, issuer_of
+from .claim_checks import CLAIM_CHECKS
 from .errors import AuthError, ClaimError, Reason, Step
 from .issuers import IssuerSettings
 from .keys import VerificationKey
 from .settings import JWTSettings
-from .verification import CLAIM_CHECKS, ParsedToken, check_signature, parse, read_claims
+from .verification import ParsedToken, check_signature, parse, read_claims
 
 __all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain", "explanation_of"]
 

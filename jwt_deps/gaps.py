@@ -15,9 +15,10 @@ from fastapi.security import SecurityScopes
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .credentials import TokenDependency, under
+from .credentials import TokenDependency
 from .errors import ConfigurationError
 from .guards import JWTGuard
+from .notes import under
 from .routers import mounted_routers, routers_of
 from .routes import (
     Match,

@@ -52,14 +52,16 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         """
         if self.leaves_out(match):
             return
-        settings = await settings_of(self, connection)
-        if is_excluded(match, settings):
+        settings = self.settings
+        if settings is None:
+            settings = await settings_of(self, connection)
+        if settings.excluded_route_paths and is_excluded(match, settings):
             return
         try:
             if scopes:
                 await require(connection, scopes, settings=settings)
             else:
-                await caller_of(connection, settings)
+                await caller_of(connection, settings, match)
         except AuthError as error:
             raise refusal(error, connection, explained=settings.explain) from error
 
@@ -69,7 +71,11 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
 
 def is_excluded(match: Match, settings: JWTSettings) -> bool:
     """Whether the settings' `excluded_route_paths` mean this route."""
-    return any(map(settings.excluded.match, match.paths))
+    excluded = settings.excluded
+    known = match.open_by.get(excluded)
+    if known is None:
+        known = match.open_by[excluded] = any(map(excluded.match, match.paths))
+    return known
 
 
 def asked_of(match: Match) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:

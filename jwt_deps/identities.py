@@ -7,26 +7,22 @@ where a class is expected: in annotations, for `isinstance`. Type checkers see t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, TypeVar, Union, cast
 
-from fastapi.requests import HTTPConnection
-
 from .claims import ClaimMapping, Claims
-from .credentials import Caller, TokenDependency, caller_of
+from .credentials import CallerDependency
 from .errors import ConfigurationError
-from .principals import scopes_of, session_id_of, session_state_of, user_id_of
+from .principals import Principal, session_state_of
 
 __all__ = ["CurrentUser", "SessionState"]
 
 T = TypeVar("T")
 
 
-class _ClassDependency(TokenDependency[Any]):
-    def __init__(self, cls: type[Any], build: Callable[[type[Any], Caller], Any]) -> None:
-        async def answer(connection: HTTPConnection) -> object:
-            return build(cls, await caller_of(connection))
-
-        super().__init__(answer)
+class _ClassDependency(CallerDependency[Any]):
+    def __init__(self, cls: type[Any], build: Callable[[type[Any], Principal], Any]) -> None:
+        super().__init__(partial(build, cls))
         self._class = cls
         self.__name__, self.__qualname__, self.__doc__ = cls.__name__, cls.__qualname__, cls.__doc__
 
@@ -54,7 +50,7 @@ class _ClassDependency(TokenDependency[Any]):
         raise _no_input(self.__name__)
 
 
-def _dependency(build: Callable[[Any, Caller], Any]) -> Callable[[type[T]], type[T]]:
+def _dependency(build: Callable[[Any, Principal], Any]) -> Callable[[type[T]], type[T]]:
     def decorate(cls: type[T]) -> type[T]:
         return cast("type[T]", _ClassDependency(cls, build))
 
@@ -67,17 +63,12 @@ def _no_input(name: str) -> ConfigurationError:
     )
 
 
-def _build_user(cls: type[Any], caller: Caller) -> object:
-    claims, settings = caller.known().claims, caller.settings
-    return cls(
-        user_id_of(claims, settings),
-        session_id_of(claims, settings),
-        scopes_of(claims, settings),
-        claims,
-    )
+def _build_user(cls: type[Any], caller: Principal) -> object:
+    known = caller.known()
+    return cls(known.user_id, known.session_id, known.scopes, known.claims)
 
 
-def _build_state(cls: type[Any], caller: Caller) -> object:
+def _build_state(cls: type[Any], caller: Principal) -> object:
     return cls(session_state_of(caller.claims, caller.settings))
 
 

@@ -1,5 +1,6 @@
 """Whose tokens are accepted, checked with which keys, and what do their claims mean?"""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -229,27 +230,27 @@ class IssuerSettings(BaseModel):
         """Whether the issuer publishes its keys, and they have to be fetched."""
         return self.discovery or not (self.jwks_url is None and self.discovery_url is None)
 
-    @property
+    @cached_property
     def keys(self) -> KeySet:
         """The configured keys, built once with the settings; none when they are fetched."""
         return self._keys
 
-    @property
+    @cached_property
     def key_cache(self) -> KeyCache | None:
         """The fetched keys; `None` when they are configured."""
         return self._cache
 
-    @property
+    @cached_property
     def algorithms(self) -> tuple[str, ...]:
         """`algorithm` as a tuple."""
         return as_tuple(self.algorithm)
 
-    @property
+    @cached_property
     def accepted_issuers(self) -> tuple[str, ...]:
         """`issuer` as a tuple, empty when unchecked."""
         return self._issuers
 
-    @property
+    @cached_property
     def accepted_audiences(self) -> tuple[str, ...]:
         """`audience` as a tuple, empty when unchecked."""
         return self._audiences

@@ -60,11 +60,12 @@ def _needs(
     open_ = guard is None or guard.leaves_out(match)
     if settings is not None and is_excluded(match, settings):
         open_ = True
+    over: tuple[Any, ...] = match.guards
     # A guard that is no guard over the route, but a parameter of its endpoint, always asks.
     asked = [
         scopes
         for call, scopes in asked_of(match)
-        if not (call in match.guards and (open_ or call is not guard))
+        if not (call in over and (open_ or call is not over[-1]))
     ]
     scopes = [scope for scopes in asked for scope in scopes]
     fetches = settings is not None and settings.key_caches

@@ -1,19 +1,19 @@
 """Who is calling, and with what? The settings' claim names applied to verified claims."""
 
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from .claims import ClaimMapping, Claims
-from .errors import ClaimError, Reason
+from .errors import AuthError, ClaimError, Reason
 from .issuers import IssuerSettings
 
 __all__ = [
     "STATE_NAMES",
+    "Principal",
     "dependencies_of",
     "scopes_of",
     "session_id_of",
     "session_state_of",
-    "state_of",
     "user_id_of",
 ]
 
@@ -77,30 +77,93 @@ def session_state_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
     return _selection(claims, settings.session_state_claims)
 
 
-def state_of(claims: Claims, settings: IssuerSettings) -> dict[str, Any]:
-    """What the AgentOS middleware puts on `request.state`, each only when there is something."""
-    state: dict[str, Any] = {"claims": claims, "authenticated": True}
-    if user_id := _or_nothing(user_id_of, claims, settings):
-        state["user_id"] = user_id
-    if session_id := _or_nothing(session_id_of, claims, settings):
-        state["session_id"] = session_id
-    if settings.scopes_claim and (scopes := scopes_of(claims, settings)):
-        state["scopes"] = sorted(scopes)
-    if settings.dependencies_claims and (dependencies := dependencies_of(claims, settings)):
-        state["dependencies"] = dict(dependencies)
-    if settings.session_state_claims and (session := session_state_of(claims, settings)):
-        state["session_state"] = dict(session)
-    return state
+class Principal:
+    """Who is calling, under the settings that say what the claims mean.
 
+    Immutable; what is asked of it often is found once, because one token comes many times.
 
-def _or_nothing(
-    read: Callable[[Claims, IssuerSettings], str | None], claims: Claims, settings: IssuerSettings
-) -> str | None:
-    # A token that names no user is still a good token; whoever asks for the user is refused.
-    try:
-        return read(claims, settings)
-    except ClaimError:
-        return None
+    Attributes:
+        claims: the verified claims; none for an anonymous caller.
+        settings: what was asked of them, and what they mean: those of the token's issuer.
+        error: why the caller is anonymous, which only `validate=False` lets anyone be.
+    """
+
+    __slots__ = ("_scopes", "_session_id", "_state", "_user_id", "claims", "error", "settings")
+
+    def __init__(
+        self, claims: Claims, settings: IssuerSettings, error: AuthError | None = None
+    ) -> None:
+        self.claims = claims
+        self.settings = settings
+        self.error = error
+        self._user_id: str | None = None
+        self._session_id: str | None = None
+        self._scopes: frozenset[str] | None = None
+        self._state: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Principal with {self.claims!r}>"
+
+    def known(self) -> "Principal":
+        """This caller, or the error that made it anonymous."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+    @property
+    def user_id(self) -> str:
+        """The user's id.
+
+        Raises:
+            ClaimError: the claim is absent, empty, or neither a string nor an integer.
+        """
+        if self._user_id is None:
+            self._user_id = user_id_of(self.claims, self.settings)
+        return self._user_id
+
+    @property
+    def session_id(self) -> str | None:
+        """The session's id; `None` when the token names none.
+
+        Raises:
+            ClaimError: the claim is neither a string nor an integer.
+        """
+        if self._session_id is None:
+            self._session_id = session_id_of(self.claims, self.settings)
+        return self._session_id
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes granted."""
+        if self._scopes is None:
+            self._scopes = scopes_of(self.claims, self.settings)
+        return self._scopes
+
+    def state(self) -> dict[str, Any]:
+        """What the AgentOS middleware puts on `request.state`, each only when there is something.
+
+        A new dict each time, with new lists and dicts in it: they are the endpoint's own.
+        """
+        if self._state is None:
+            self._state = self._identity()
+        state, settings = self._state.copy(), self.settings
+        if settings.scopes_claim and self.scopes:
+            state["scopes"] = sorted(self.scopes)
+        if settings.dependencies_claims and (found := dependencies_of(self.claims, settings)):
+            state["dependencies"] = dict(found)
+        if settings.session_state_claims and (found := session_state_of(self.claims, settings)):
+            state["session_state"] = dict(found)
+        return state
+
+    def _identity(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"claims": self.claims, "authenticated": True}
+        # A token that names no user is still a good token; whoever asks for the user is refused.
+        with suppress(ClaimError):
+            state["user_id"] = self.user_id
+        with suppress(ClaimError):
+            if self.session_id:
+                state["session_id"] = self.session_id
+        return state
 
 
 def _identifier(claims: Claims, name: str) -> str | None:

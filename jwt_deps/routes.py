@@ -53,6 +53,7 @@ class Match:
         documentation: whether it is a page that FastAPI itself adds, `/docs` for instance.
         dependant: FastAPI's tree of its dependencies, if it runs any.
         dependencies: what stands over a route that FastAPI runs none for.
+        open_by: what was decided about it, by the guard or the patterns that decided.
     """
 
     paths: tuple[str, ...]
@@ -61,6 +62,7 @@ class Match:
     documentation: bool = False
     dependant: Any = field(default=None, repr=False)
     dependencies: tuple[Depends, ...] = ()
+    open_by: dict[object, bool] = field(default_factory=dict, repr=False)
 
 
 class RouteGuard:
@@ -79,11 +81,10 @@ class RouteGuard:
         self.settings = settings
         self.patterns = PathPatterns(item for item in excluded if isinstance(item, str))
         self.endpoints = tuple(item for item in excluded if not isinstance(item, str))
-        self._remembered: weakref.WeakKeyDictionary[Match, bool] = weakref.WeakKeyDictionary()
 
     def leaves_out(self, match: Match) -> bool:
         """Whether a route needs no token, by its own mark or by this guard's exclusions."""
-        known = self._remembered.get(match)
+        known = match.open_by.get(self)
         if known is None:
             known = (
                 match.documentation
@@ -91,7 +92,7 @@ class RouteGuard:
                 or match.endpoint in self.endpoints
                 or any(map(self.patterns.match, match.paths))
             )
-            self._remembered[match] = known
+            match.open_by[self] = known
         return known
 
 

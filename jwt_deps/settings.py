@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from inspect import Signature
 from types import MappingProxyType
 from typing import Annotated, Any, Self
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from .bounded import BoundedMap
 from .errors import ConfigurationError
 from .freshness import JWKSCacheSettings
 from .issuer_table import issuer_table, settings_by_issuer
@@ -36,6 +37,9 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE = re.compile(r"JWT_(?!DEPS_)", re.IGNORECASE)
 # Members of settings that are models themselves, which refuse members that do not exist.
 _NESTED = re.compile(r"JWT_(?:ISSUERS|JWKS_CACHE)__", re.IGNORECASE)
+
+
+_KNOWN_HEADERS = 64
 
 
 class TokenSource(StrEnum):
@@ -96,6 +100,9 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     """Whether an application under guard fetches keys before it serves; it starts without them
     when that fails."""
 
+    token_cache_size: int = Field(default=2048, ge=0)
+    """How many verified tokens are remembered, so that their signatures need not be checked
+    again; 0 remembers none."""
     explain: bool = False
     """Whether a refusal says in its body and in the log which check failed, and what to do about
     it: for development."""
@@ -164,7 +171,22 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
             )
         return handler(source)
 
-    @property
+    @cached_property
+    def header_name(self) -> bytes:
+        """`token_header_key` as ASGI has it."""
+        return self.token_header_key.lower().encode("ascii")
+
+    @cached_property
+    def known_headers(self) -> BoundedMap[str, tuple[str, str | None]]:
+        """What the headers of tokens that verified say: issuers use few."""
+        return BoundedMap(_KNOWN_HEADERS)
+
+    @cached_property
+    def verified_tokens(self) -> BoundedMap[str, Any]:
+        """The tokens that verified, for `recognition`."""
+        return BoundedMap(self.token_cache_size)
+
+    @cached_property
     def excluded(self) -> PathPatterns:
         """`excluded_route_paths`, compiled once with the settings."""
         return self._excluded
@@ -185,7 +207,7 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
             return self.keys.algorithms
         return frozenset().union(*(one.keys.algorithms for one in self._routes.values()))
 
-    @property
+    @cached_property
     def routes_by_issuer(self) -> bool:
         """Whether a token's `iss` decides which settings hold for it."""
         return self._routes is not None

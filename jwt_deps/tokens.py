@@ -20,7 +20,7 @@ _SCHEME = re.compile(r"([^ \t]*)(.*)", re.DOTALL)
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestHead:
     """What the look-up needs to know of a request.
 
@@ -38,11 +38,14 @@ class RequestHead:
         # They are read several times, and ASGI promises no more than an iterable: one that ran
         # dry after the cookie would hide where the request came from.
         if not isinstance(self.headers, list | tuple):
-            object.__setattr__(self, "headers", tuple(self.headers))
+            self.headers = tuple(self.headers)
 
     def values(self, name: str) -> list[str]:
         """All values of one header, in order."""
-        wanted = name.lower().encode("latin-1")
+        return self.values_of(name.lower().encode("latin-1"))
+
+    def values_of(self, wanted: bytes) -> list[str]:
+        """The same, by the name as ASGI has it."""
         return [value.decode("latin-1") for key, value in self.headers if key == wanted]
 
 
@@ -59,7 +62,7 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
     """
     source = settings.token_source
     if source is not TokenSource.COOKIE:
-        token, present = _from_headers(head, settings.token_header_key)
+        token, present = _from_headers(head, settings.header_name)
         if token is not None:
             return token
         if source is TokenSource.BOTH and present:
@@ -82,13 +85,13 @@ def _missing(settings: JWTSettings) -> str:
     return f"JWT token missing from both {header} header and '{cookie}' cookie"
 
 
-def _from_headers(head: RequestHead, name: str) -> tuple[str | None, bool]:
+def _from_headers(head: RequestHead, name: bytes) -> tuple[str | None, bool]:
     """The token of the header or of the subprotocol pair, and whether the header was there."""
-    values = head.values(name)
+    values = head.values_of(name)
     if len(values) > 1:
         raise _repeated("more than one header carries credentials")
     token = _bearer(values[0]) if values else None
-    offered = _from_subprotocols(head.subprotocols)
+    offered = _from_subprotocols(head.subprotocols) if head.subprotocols else None
     if offered is not None:
         if token is not None:
             raise _repeated("both a header and the subprotocols carry a token")
@@ -97,6 +100,9 @@ def _from_headers(head: RequestHead, name: str) -> tuple[str | None, bool]:
 
 
 def _bearer(value: str) -> str | None:
+    value = value.strip(" \t")
+    if value.startswith("Bearer ") and "," not in value:
+        return value[7:].lstrip(" ")  # what nearly every client sends, without looking for more
     parts = [_SCHEME.match(part.strip(" \t")) for part in value.split(",")]
     bearers = [part for part in parts if part is not None and part[1].lower() == "bearer"]
     if not bearers:

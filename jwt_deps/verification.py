@@ -11,31 +11,30 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from .bounded import BoundedMap
+from .claim_checks import check_claims, numeric_date
 from .errors import (
-    ClaimError,
-    ExpiredTokenError,
     InvalidTokenError,
     MalformedTokenError,
     Reason,
     SignatureError,
-    Step,
 )
-from .issuers import IssuerSettings
 from .keys import VerificationKey
 from .serialization import decode_base64url, parse_object
 from .settings import JWTSettings
 
 __all__ = [
-    "CLAIM_CHECKS",
+    "KnownHeaders",
     "ParsedToken",
-    "check_claims",
     "check_signature",
     "parse",
     "read_claims",
+    "remember_header",
     "unverified_expiry",
     "verify",
+    "verify_with",
 ]
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -45,6 +44,11 @@ _ENCRYPTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
 # `at+jwt`. Whatever else calls itself something (`dpop+jwt`, `logout+jwt`) is not an access token.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 _MAX_KID = 256
+_LONGEST_KNOWN = 1024
+
+
+#: What the first part of a token says, `alg` and `kid`, by the text of that part.
+KnownHeaders: TypeAlias = BoundedMap[str, tuple[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class ParsedToken:
 
     algorithm: str
     kid: str | None
+    header: str = field(repr=False)
     signing_input: bytes = field(repr=False)
     payload: bytes = field(repr=False)
     signature: bytes = field(repr=False)
@@ -71,19 +76,37 @@ def verify(
     Raises:
         InvalidTokenError: one of its subclasses, whatever the text was.
     """
-    parsed = parse(token, settings.keys.algorithms, settings.max_token_size)
+    return verify_with(token, settings, clock)[0]
+
+
+def verify_with(
+    token: str, settings: JWTSettings, clock: Callable[[], float]
+) -> tuple[dict[str, Any], VerificationKey]:
+    """Do what `verify` does, and tell which key it was."""
+    known = settings.known_headers
+    parsed = parse(token, settings.keys.algorithms, settings.max_token_size, known)
     try:
-        check_signature(parsed, settings.keys.choose(parsed.algorithm, parsed.kid))
+        key = check_signature(parsed, settings.keys.choose(parsed.algorithm, parsed.kid))
         claims = read_claims(parsed)
         check_claims(claims, settings, clock())
     except InvalidTokenError as error:
         error.kid = parsed.kid
         raise
-    return claims
+    remember_header(parsed, known)
+    return claims, key
 
 
-def parse(token: str, algorithms: Collection[str], max_size: int) -> ParsedToken:
+def parse(
+    token: str, algorithms: Collection[str], max_size: int, known: KnownHeaders | None = None
+) -> ParsedToken:
     """Take a token apart, as far as that needs no key.
+
+    Args:
+        token: the encoded token.
+        algorithms: those that are accepted.
+        max_size: the longest token that is looked at, in bytes.
+        known: headers that need not be parsed again, of tokens that verified with these
+            algorithms.
 
     Raises:
         MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
@@ -96,26 +119,39 @@ def parse(token: str, algorithms: Collection[str], max_size: int) -> ParsedToken
             raise _malformed(Reason.ENCRYPTED, "encrypted tokens are not supported")
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
     segments = token.encode("ascii").split(b".")
-    header, payload, signature = map(_decoded, segments)
-    algorithm, kid = _header(header, algorithms)
+    name = match[1]
+    header = known.get(name) if known is not None else None
+    if header is None:
+        decoded, payload, signature = map(_decoded, segments)
+        algorithm, kid = _header(decoded, algorithms)
+    else:
+        payload, signature = _decoded(segments[1]), _decoded(segments[2])
+        algorithm, kid = header
     return ParsedToken(
         algorithm=algorithm,
         kid=kid,
+        header=name,
         signing_input=segments[0] + b"." + segments[1],
         payload=payload,
         signature=signature,
     )
 
 
-def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) -> None:
-    """Check the signature with the keys that were chosen for the token.
+def remember_header(parsed: ParsedToken, known: KnownHeaders) -> None:
+    """Remember the header of a token that verified, and of no other: strangers can write many."""
+    if len(parsed.header) <= _LONGEST_KNOWN and known.get(parsed.header) is None:
+        known.put(parsed.header, (parsed.algorithm, parsed.kid))
+
+
+def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) -> VerificationKey:
+    """Check the signature with the keys that were chosen for the token; the one whose it is.
 
     Raises:
         SignatureError: the signature is not theirs.
     """
     for candidate in candidates:
         if candidate.key.verify(parsed.signing_input, parsed.signature):
-            return
+            return candidate
     raise SignatureError
 
 
@@ -128,16 +164,6 @@ def read_claims(parsed: ParsedToken) -> dict[str, Any]:
     return _payload(parsed.payload)
 
 
-def check_claims(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
-    """Check what a token says against what an issuer's tokens must say.
-
-    Raises:
-        InvalidTokenError: the first thing that is wrong.
-    """
-    for check in CLAIM_CHECKS.values():
-        check(claims, settings, now)
-
-
 def unverified_expiry(token: str) -> float | None:
     """Read `exp` of a token that this service was handed by its own issuer, without a check.
 
@@ -148,7 +174,7 @@ def unverified_expiry(token: str) -> float | None:
     match = _COMPACT.fullmatch(token)
     if match is None:
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-    return _numeric_date(_payload(_decoded(match[2].encode("ascii"))), "exp")
+    return numeric_date(_payload(_decoded(match[2].encode("ascii"))), "exp")
 
 
 # The parsers' own errors quote what they read, and that is the token: the package's errors are
@@ -191,84 +217,5 @@ def _header(data: bytes, algorithms: Collection[str]) -> tuple[str, str | None]:
     return algorithm, kid
 
 
-def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
-    expires = _numeric_date(claims, "exp")
-    if expires is None:
-        if settings.require_exp:
-            raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
-    elif now - settings.leeway >= expires:  # RFC 7519 §4.1.4: "on or after"
-        raise ExpiredTokenError
-    for name in ("nbf", "iat"):
-        begins = _numeric_date(claims, name)
-        if begins is not None and begins > now + settings.leeway:
-            raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
-
-
-def _numeric_date(claims: dict[str, Any], name: str) -> float | None:
-    if name not in claims:
-        return None
-    value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):  # a bool is an int to Python
-        raise _claim_type(name, "a number", Step.TIMES)
-    with suppress(OverflowError):
-        return float(value)  # finite: the parser lets neither infinity nor NaN through
-    raise _claim_type(name, "a number", Step.TIMES)
-
-
-def _check_subject(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
-    if not isinstance(claims.get("sub", ""), str):
-        raise _claim_type("sub", "a string", Step.SUBJECT)
-
-
-def _check_issuer(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
-    accepted = settings.accepted_issuers
-    if not accepted:
-        return
-    if "iss" not in claims:
-        raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
-    issuer = claims["iss"]
-    if not isinstance(issuer, str):
-        raise _claim_type("iss", "a string", Step.ISSUER)
-    if issuer not in accepted:
-        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
-
-
-def _check_audience(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
-    name, accepted = settings.audience_claim, settings.accepted_audiences
-    if not accepted:
-        return
-    if name not in claims:
-        raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience", Step.AUDIENCE)
-    audience = claims[name]
-    audiences = [audience] if isinstance(audience, str) else audience
-    if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
-        raise _claim_type(name, "a string or a list of strings", Step.AUDIENCE)
-    if not any(one in accepted for one in audiences):
-        foreign = "it is meant for another service"
-        raise ClaimError(Reason.CLAIM_FOREIGN, name, foreign, Step.AUDIENCE)
-
-
-def _refuse_confirmation(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
-    # RFC 7800: the token is bound to a key that its holder has to prove. Taking it without
-    # that proof would turn it into the bearer token that its issuer meant to prevent.
-    if "cnf" in claims:
-        unproved = "it is bound to a key that was not proved"
-        raise ClaimError(Reason.CONFIRMATION, "cnf", unproved, Step.CONFIRMATION)
-
-
-#: What a token says is checked by these, in this order.
-CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]] = {
-    Step.TIMES: _check_times,
-    Step.SUBJECT: _check_subject,
-    Step.ISSUER: _check_issuer,
-    Step.AUDIENCE: _check_audience,
-    Step.CONFIRMATION: _refuse_confirmation,
-}
-
-
 def _malformed(reason: Reason, description: str) -> MalformedTokenError:
     return MalformedTokenError(reason, description)
-
-
-def _claim_type(name: str, expected: str, step: Step) -> ClaimError:
-    return ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not {expected}", step)

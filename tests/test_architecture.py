@@ -16,6 +16,7 @@ CORE = [
     "serialization",
     "signatures",
     "key_material",
+    "thumbprints",
     "keys",
     "addresses",
     "fetching",
@@ -28,15 +29,18 @@ CORE = [
     "publishers",
     "paths",
     "values",
+    "bounded",
     "issuers",
     "issuer_table",
     "settings",
     "tokens",
+    "claim_checks",
     "verification",
     "authentication",
     "explanation",
     "claims",
     "principals",
+    "recognition",
 ]
 EDGE = [
     "responses",
@@ -45,6 +49,7 @@ EDGE = [
     "routes",
     "overrides",
     "subprotocols",
+    "notes",
     "credentials",
     "identities",
     "dependencies",
@@ -56,7 +61,7 @@ EDGE = [
     "cookies",
     "__init__",
 ]
-USERS_SIDE = ["audit", "testing", "demo", "cli"]
+USERS_SIDE = ["audit", "testing", "demo", "commands", "cli"]
 ORDER = [*CORE, *EDGE, *USERS_SIDE]
 WEB_FRAMEWORKS = {"fastapi", "starlette"}
 

@@ -8,11 +8,11 @@ import pytest
 from jwt_deps.claims import ClaimMapping, Claims
 from jwt_deps.errors import ClaimError, Reason
 from jwt_deps.principals import (
+    Principal,
     dependencies_of,
     scopes_of,
     session_id_of,
     session_state_of,
-    state_of,
     user_id_of,
 )
 from jwt_deps.settings import JWTSettings
@@ -218,7 +218,7 @@ class TestState:
             {"sub": "alice", "session_id": 7, "scope": "b a", "tenant": "t", "cart": [1]}
         )
 
-        assert state_of(claims, self.SETTINGS) == {
+        assert Principal(claims, self.SETTINGS).state() == {
             "claims": claims,
             "authenticated": True,
             "user_id": "alice",
@@ -241,8 +241,8 @@ class TestState:
         """A good token that names no user leaves a request authenticated, and without a user."""
         claims = Claims(members)
 
-        assert state_of(claims, self.SETTINGS) == {"claims": claims, "authenticated": True}
+        assert Principal(claims, self.SETTINGS).state() == {"claims": claims, "authenticated": True}
 
     def test_no_scopes_without_a_claim_for_them(self) -> None:
         """Without `scopes_claim` no scopes are injected."""
-        assert "scopes" not in state_of(Claims({"scope": "read"}), _settings())
+        assert "scopes" not in Principal(Claims({"scope": "read"}), _settings()).state()

@@ -65,6 +65,7 @@ VALUES = [
     ("max_token_size", 16384, 4096, "4096"),
     ("warm_up", False, True, "true"),
     ("explain", False, True, "true"),
+    ("token_cache_size", 2048, 0, "0"),
 ]
 
 

@@ -27,7 +27,8 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.principals import Principal
+from jwt_deps.recognition import recognize
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 
@@ -164,11 +165,11 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
     """Guard, class, functions, factories and scopes share one verification."""
     calls: list[str] = []
 
-    async def counting(token: str, settings: JWTSettings) -> Verified:
+    async def counting(token: str, settings: JWTSettings) -> Principal:
         calls.append("verify")
-        return await authenticate(token, settings)
+        return await recognize(token, settings)
 
-    monkeypatch.setattr(credentials, "authenticate", counting)
+    monkeypatch.setattr(credentials, "recognize", counting)
     router = APIRouter()
 
     @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])

@@ -1,0 +1,111 @@
+"""Does what a token says hold, here and now? Its times, subject, issuer, audience and binding."""
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from .errors import ClaimError, ExpiredTokenError, Reason, Step
+from .issuers import IssuerSettings
+
+__all__ = ["CLAIM_CHECKS", "check_claims", "numeric_date", "time_limits"]
+
+
+def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
+    expires = numeric_date(claims, "exp")
+    if expires is None:
+        if settings.require_exp:
+            raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
+    elif now - settings.leeway >= expires:  # RFC 7519 §4.1.4: "on or after"
+        raise ExpiredTokenError
+    for name in ("nbf", "iat"):
+        begins = numeric_date(claims, name)
+        if begins is not None and begins > now + settings.leeway:
+            raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
+
+
+def time_limits(claims: dict[str, Any]) -> tuple[float, float]:
+    """When a token that passed every check begins and ends, both in seconds since the epoch."""
+    begins = max(claims.get("nbf", -math.inf), claims.get("iat", -math.inf))
+    return begins, claims.get("exp", math.inf)
+
+
+def numeric_date(claims: dict[str, Any], name: str) -> float | None:
+    """A time in seconds since the epoch (RFC 7519 §2), `None` if the token does not have it.
+
+    Raises:
+        ClaimError: it is not a finite number.
+    """
+    if name not in claims:
+        return None
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):  # a bool is an int to Python
+        raise _claim_type(name, "a number", Step.TIMES)
+    with suppress(OverflowError):
+        return float(value)  # finite: the parser lets neither infinity nor NaN through
+    raise _claim_type(name, "a number", Step.TIMES)
+
+
+def _check_subject(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
+    if not isinstance(claims.get("sub", ""), str):
+        raise _claim_type("sub", "a string", Step.SUBJECT)
+
+
+def _check_issuer(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
+    accepted = settings.accepted_issuers
+    if not accepted:
+        return
+    if "iss" not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
+    issuer = claims["iss"]
+    if not isinstance(issuer, str):
+        raise _claim_type("iss", "a string", Step.ISSUER)
+    if issuer not in accepted:
+        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
+
+
+def _check_audience(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
+    name, accepted = settings.audience_claim, settings.accepted_audiences
+    if not accepted:
+        return
+    if name not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience", Step.AUDIENCE)
+    audience = claims[name]
+    audiences = [audience] if isinstance(audience, str) else audience
+    if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
+        raise _claim_type(name, "a string or a list of strings", Step.AUDIENCE)
+    if not any(one in accepted for one in audiences):
+        foreign = "it is meant for another service"
+        raise ClaimError(Reason.CLAIM_FOREIGN, name, foreign, Step.AUDIENCE)
+
+
+def _refuse_confirmation(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
+    # RFC 7800: the token is bound to a key that its holder has to prove. Taking it without
+    # that proof would turn it into the bearer token that its issuer meant to prevent.
+    if "cnf" in claims:
+        unproved = "it is bound to a key that was not proved"
+        raise ClaimError(Reason.CONFIRMATION, "cnf", unproved, Step.CONFIRMATION)
+
+
+#: What a token says is checked by these, in this order.
+CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]] = {
+    Step.TIMES: _check_times,
+    Step.SUBJECT: _check_subject,
+    Step.ISSUER: _check_issuer,
+    Step.AUDIENCE: _check_audience,
+    Step.CONFIRMATION: _refuse_confirmation,
+}
+
+
+def check_claims(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
+    """Check what a token says against what an issuer's tokens must say.
+
+    Raises:
+        InvalidTokenError: the first thing that is wrong.
+    """
+    for check in CLAIM_CHECKS.values():
+        check(claims, settings, now)
+
+
+def _claim_type(name: str, expected: str, step: Step) -> ClaimError:
+    return ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not {expected}", step)

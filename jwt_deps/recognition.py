@@ -1,0 +1,78 @@
+"""Has this very token been verified before, and does all that it rested on still hold?
+
+A token that verified is remembered under its full text, together with who it speaks for, the
+key that its signature belongs to, and its times. What was refused is never remembered. With
+each use it is asked again whether the token has begun and not ended, whether its issuer is
+still accepted, and whether the issuer still publishes that key; if not, the token is verified
+like a new one, and refused for the reason that it would be.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .authentication import Verified, authenticate
+from .claim_checks import time_limits
+from .claims import Claims
+from .keys import VerificationKey
+from .principals import Principal
+from .settings import JWTSettings
+
+__all__ = ["recognize"]
+
+# Longer ones are rare, and few of them would fill the memory of many.
+_LONGEST = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    principal: Principal
+    key: VerificationKey
+    kid: str | None = field(repr=False)
+    begins: float
+    ends: float
+
+    def holds(self, settings: JWTSettings, now: float) -> bool:
+        """Whether a verification would end as the first one did."""
+        issuer = self.principal.settings
+        if now - issuer.leeway >= self.ends or self.begins > now + issuer.leeway:
+            return False
+        if issuer is not settings and settings.settings_of(self.principal.claims.iss) is not issuer:
+            return False
+        cache = issuer.key_cache
+        if cache is None:
+            return True  # configured keys are those of these settings for good
+        at_hand = cache.at_hand(self.key.algorithm, self.kid)
+        return at_hand is not None and any(key is self.key for key in at_hand)
+
+
+async def recognize(
+    token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
+) -> Principal:
+    """Find out who a token speaks for, verifying it unless that was done.
+
+    Args:
+        token: the encoded token.
+        settings: what is accepted.
+        clock: seconds since the epoch.
+
+    Raises:
+        InvalidTokenError: one of its subclasses, whatever the text was.
+        KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
+    """
+    remembered = settings.verified_tokens
+    known: _Remembered | None = remembered.get(token)
+    if known is not None:
+        if known.holds(settings, clock()):
+            return known.principal
+        remembered.discard(token)
+    verified = await authenticate(token, settings, clock=clock)
+    principal = Principal(Claims.of(verified.claims), verified.settings)
+    if len(token) <= _LONGEST:
+        remembered.put(token, _remember(principal, verified))
+    return principal
+
+
+def _remember(principal: Principal, verified: Verified) -> _Remembered:
+    begins, ends = time_limits(verified.claims)
+    return _Remembered(principal, verified.key, verified.kid, begins, ends)
