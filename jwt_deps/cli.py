@@ -8,6 +8,7 @@ _EXTRA = {"typer", "rich", "uvicorn", "httpx2", "websockets"}
 try:
     import typer
 
+    from .commands.audit import audit
     from .commands.inspect import inspect
     from .commands.keygen import keygen
     from .commands.mint import mint
@@ -32,6 +33,7 @@ main = typer.Typer(
 
 # One line for each command; the help shows groups of commands last.
 main.command()(demo)
+main.command()(audit)
 main.add_typer(keygen)
 main.command()(mint)
 main.command()(inspect)
@@ -59,14 +61,15 @@ def options(
     Examples:
       jwt-deps demo                     an example API to try, with ready tokens
       jwt-deps demo --once              the same, checking itself
+      jwt-deps audit main:app           every route, and whether it needs a token
       jwt-deps keygen rsa --out keys    a key pair, in three files
       jwt-deps mint --user alice        a token for development
-      jwt-deps inspect < token.txt      what is in a token, and why it would be refused
-      jwt-deps settings                 what is configured, and where it comes from
+      jwt-deps inspect < token.txt      what is in a token, why refused
+      jwt-deps settings                 what is configured, and from where
       jwt-deps --install-completion     completion for the shell at hand
 
     Exit codes:
       0  done, and nothing is wrong
-      1  the answer is no: a token would be refused, a check failed
+      1  the answer is no: a token would be refused, a route is open
       2  it could not be done: usage, files, settings that cannot be used
     """

@@ -88,19 +88,17 @@ def audit(  # noqa: PLR0913 - each an option of its own
         Path, typer.Option(metavar="FOLDER", help="Where to look for MODULE.")
     ] = Path(),
 ) -> None:
-    r"""Say of every route whether it needs a token, and fail if one was forgotten.
+    """Say of every route whether it needs a token, and fail if one was forgotten.
 
     A route is guarded, public on purpose (@public, an exclusion, a page that FastAPI adds), or
     unguarded. Also wrong: an exclusion that matches no route, and an OpenAPI document that says
     something else than what happens.
 
-    \b
     Exit codes:
       0   every route is accounted for; with --against, nothing changed
       1   a route is unguarded, or something else is wrong; with --against, something changed
       2   the application or the earlier audit cannot be read
 
-    \b
     Examples:
       jwt-deps audit main:app
       jwt-deps audit main:app --probe

@@ -42,11 +42,10 @@ def demo(
         ),
     ] = False,
 ) -> None:
-    r"""Serve a small example API, with ready tokens to try it with.
+    """Serve a small example API, with ready tokens to try it with.
 
     The secret is made up on the spot. Ctrl-C ends it.
 
-    \b
     Examples:
       jwt-deps demo                 serve on http://127.0.0.1:8000
       jwt-deps demo --port 0        serve on any free port

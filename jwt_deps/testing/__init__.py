@@ -1,17 +1,36 @@
-"""How do you test against an issuer? With one of your own, and a clock that you turn.
+"""How do you test an application that takes tokens? As somebody, with tokens, or with an issuer.
 
-    with FakeIssuer() as issuer:
-        token = issuer.token({"sub": "alice"}, audience="api")
-        issuer.rotate()                         # a new signing key beside the old one
-        issuer.jwks = Answer(status=500)        # its keys cannot be had any more
+    with acting_as(app, "alice", scopes=["notes:read"]):    # no token at all
+        client.get("/notes")
 
-`FakeIssuer` serves its keys and its metadata over HTTP on the loopback interface, `Answer` says
-what it sends instead of the truth, `VirtualClock` lets hours pass. Needs no test framework.
+    tokens = TokenFactory()                                 # a secret and settings of its own
+    tokens("alice", scopes=["notes:read"])                  # a good token
+    tokens("alice", wrong=Wrong.EXPIRED)                    # one that is wrong in one way
+
+    with FakeIssuer() as issuer:                            # over HTTP, or FakeIssuer(url=...)
+        settings = issuer.settings("api")
+        issuer.rotate()                                     # a new key beside the old one
+        issuer.jwks = Answer(status=500)                    # its keys cannot be had any more
+
+`VirtualClock` lets hours pass, `SigningKey` makes and loads keys, `bearer` is the header that
+carries a token. Nothing here needs a test framework; pytest has fixtures of all of it.
 """
 
+from .acting import acting_as
 from .answers import Answer
 from .clock import VirtualClock
 from .issuer import FakeIssuer
 from .signing import SigningKey
+from .tokens import TokenFactory, bearer
+from .wrong import Wrong
 
-__all__ = ["Answer", "FakeIssuer", "SigningKey", "VirtualClock"]
+__all__ = [
+    "Answer",
+    "FakeIssuer",
+    "SigningKey",
+    "TokenFactory",
+    "VirtualClock",
+    "Wrong",
+    "acting_as",
+    "bearer",
+]

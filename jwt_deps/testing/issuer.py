@@ -1,19 +1,26 @@
-"""Who issues the tokens of a test? `FakeIssuer`, over real HTTP and under the test's control."""
+"""Who issues the tokens of a test? `FakeIssuer`, over HTTP or in process, as the test says."""
 
 import hashlib
 import json
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+from jwt_deps.settings import JWTSettings
+
 from .answers import Answer
+from .in_process import settings_in_process
+from .key_ring import KeyRing
 from .server import LoopbackServer
 from .signing import SigningKey
+from .tokens import isolated
 
 __all__ = ["Endpoint", "FakeIssuer", "Request"]
 
@@ -32,11 +39,17 @@ class Request:
     """When, by `time.monotonic`."""
 
 
-class FakeIssuer:
+class FakeIssuer(KeyRing):
     """An authorization server as far as a resource server sees one: keys, metadata and tokens.
 
         with FakeIssuer(path="/realms/a") as issuer:
             httpx2.get(issuer.jwks_url)
+
+    With a `url` of its own it is asked in process, by the settings that `settings` makes, and no
+    socket is opened.
+
+        issuer = FakeIssuer(url="https://login.example.com")
+        app.dependency_overrides[get_settings] = lambda: settings   # = issuer.settings("api")
 
     It starts with one key and tells the truth. `jwks` and `discovery` hold what it says instead,
     `metadata` the members of its discovery document, `discovery_paths` where that is found,
@@ -44,6 +57,7 @@ class FakeIssuer:
     while it runs.
 
     Args:
+        url: its own address, if it is only asked in process; `path` is not used then.
         algorithm: what the first key signs with: RS*, PS*, ES*, EdDSA or Ed25519.
         path: the path of the issuer's URL, for example `/realms/a`, or `/`.
         host: an address of the loopback interface.
@@ -58,6 +72,7 @@ class FakeIssuer:
     def __init__(  # noqa: PLR0913 - each with a default, and by name
         self,
         *,
+        url: str | None = None,
         algorithm: str = "RS256",
         path: str = "",
         host: str = "127.0.0.1",
@@ -65,13 +80,18 @@ class FakeIssuer:
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(algorithm)
         self._server = LoopbackServer(self._respond, host=host, port=port, ssl_context=ssl_context)
         self._clock = clock
+        self._origin: str | None = None
+        self._is_down = False
+        self._delay: float = 0
+        if url is not None:
+            scheme, host, path, *_ = urlsplit(url)
+            self._origin = f"{scheme}://{host}"
         self._path = path
         # RFC 8414 §3.1: a slash at the end of the issuer is not part of the other addresses.
         self._base = path.removesuffix("/")
-        self._keys: tuple[SigningKey, ...] = ()
-        self._published: tuple[object, ...] = ()
         self.jwks: Answer | None = None
         self.discovery: Answer | None = None
         self.discovery_paths = {
@@ -82,7 +102,8 @@ class FakeIssuer:
         self.metadata: dict[str, Any] = {}
         self.cache_control: str | None = None
         self.requests: list[Request] = []
-        self.rotate(algorithm=algorithm)
+        if url is not None:
+            self.start()
 
     def __enter__(self) -> Self:
         self.start()
@@ -105,17 +126,26 @@ class FakeIssuer:
         Raises:
             RuntimeError: it was never started.
         """
-        return self._server.origin + self._path
+        return self.origin + self._path
+
+    @property
+    def origin(self) -> str:
+        """Its URL without a path.
+
+        Raises:
+            RuntimeError: it was never started.
+        """
+        return self._origin or self._server.origin
 
     @property
     def jwks_url(self) -> str:
         """Where its keys are."""
-        return f"{self._server.origin}{self._base}/jwks.json"
+        return f"{self.origin}{self._base}/jwks.json"
 
     @property
     def discovery_url(self) -> str:
         """Where its metadata are, by OpenID Connect Discovery."""
-        return f"{self._server.origin}{self._base}/.well-known/openid-configuration"
+        return f"{self.origin}{self._base}/.well-known/openid-configuration"
 
     def start(self) -> None:
         """Begin to answer, on the same port as before if there was one.
@@ -123,12 +153,12 @@ class FakeIssuer:
         Raises:
             OSError: the port is taken.
         """
-        self._server.listen()
+        self.up()
         truth = {
             "issuer": self.issuer,
             "jwks_uri": self.jwks_url,
-            "authorization_endpoint": f"{self._server.origin}{self._base}/authorize",
-            "token_endpoint": f"{self._server.origin}{self._base}/token",
+            "authorization_endpoint": f"{self.origin}{self._base}/authorize",
+            "token_endpoint": f"{self.origin}{self._base}/token",
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [self.signing_key.algorithm],
@@ -136,7 +166,8 @@ class FakeIssuer:
         self.metadata = {**truth, **self.metadata}
 
     def stop(self) -> None:
-        """End at once, whoever is still waiting for an answer."""
+        """End at once, whoever is still waiting for an answer; in process, refuse as `down`."""
+        self._is_down = True
         self._server.close()
 
     def down(self) -> None:
@@ -145,61 +176,65 @@ class FakeIssuer:
         Raises:
             OSError: somebody else has got the port.
         """
-        self._server.refuse()
+        self._is_down = True
+        if self._origin is None:
+            self._server.refuse()
 
     def up(self) -> None:
         """Answer again, on the same port."""
-        self._server.listen()
+        self._is_down = False
+        if self._origin is None:
+            self._server.listen()
 
-    # What it signs with, and what it says about that
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Be down for as long as the block lasts."""
+        self.down()
+        try:
+            yield
+        finally:
+            self.up()
 
-    @property
-    def keys(self) -> tuple[SigningKey, ...]:
-        """Every key that it has signed with, withdrawn ones too, the oldest first."""
-        return self._keys
+    @contextmanager
+    def latency(self, seconds: float) -> Iterator[None]:
+        """Answer late for as long as the block lasts, whatever the answer is."""
+        former, self._delay = self._delay, seconds
+        try:
+            yield
+        finally:
+            self._delay = former
 
-    @property
-    def signing_key(self) -> SigningKey:
-        """The key that signs now, published or not."""
-        return self._keys[-1]
+    def settings(
+        self,
+        audience: str | Sequence[str] | None = "api",
+        *,
+        clock: Callable[[], float] | None = None,
+        **values: Any,
+    ) -> JWTSettings:
+        """Settings that accept its tokens, with keys that are found by discovery.
 
-    @property
-    def jwk_set(self) -> dict[str, Any]:
-        """The true document: the JWK Set with the keys that are published."""
-        return {"keys": list(self._published)}
-
-    def rotate(
-        self, *, overlap: bool = True, algorithm: str | None = None, kid: str | None = None
-    ) -> SigningKey:
-        """Sign with a new key from now on, and publish it.
+        Nothing is read from the environment. They ask over HTTP, or in process if the issuer has
+        a `url` of its own.
 
         Args:
-            overlap: `False` leaves nothing else in the published set.
-            algorithm: `None` is the one before.
-            kid: `None` is a new one.
+            audience: whose tokens are accepted; `None` where `values` say something else about it.
+            clock: by which keys grow old, in seconds; `None` is the real one.
+            values: further values of `JWTSettings`; they win.
 
         Raises:
-            ValueError: the algorithm is not known.
+            RuntimeError: it was never started, so it has no address.
+            ConfigurationError: the values contradict each other.
         """
-        key = SigningKey.generate(algorithm or self.signing_key.algorithm, kid)
-        self._published = (*(self._published if overlap else ()), key.jwk)
-        self._keys = (*self._keys, key)
-        return key
-
-    def withdraw(self, kid: str) -> None:
-        """Take a key out of the published set; the signing key goes on signing.
-
-        Raises:
-            KeyError: no published key has that name.
-        """
-        kept = tuple(jwk for jwk in self._published if _kid(jwk) != kid)
-        if kept == self._published:
-            raise KeyError(kid)
-        self._published = kept
-
-    def publish(self, jwk: object) -> None:
-        """Add a member to the published set, whatever it is."""
-        self._published = (*self._published, jwk)
+        # Not `discovery` beside a `jwks_url`, which says where the keys are.
+        usual = {"issuer": self.issuer, "audience": audience, "discovery": "jwks_url" not in values}
+        given = {**usual, **values}
+        if self._origin is None:
+            settings = isolated({"allow_loopback": True, **given})
+        else:
+            settings = settings_in_process(self._answer_in_process, given)
+        for keys in settings.key_caches.values():
+            keys.clock = clock or keys.clock
+        return settings
 
     def token(  # noqa: PLR0913 - likewise
         self,
@@ -237,7 +272,16 @@ class FakeIssuer:
         """How many requests an endpoint has received."""
         return sum(request.endpoint == endpoint for request in self.requests)
 
+    def _answer_in_process(self, url: str, headers: Mapping[str, str]) -> Answer | None:
+        if self._is_down or not url.startswith(f"{self.origin}/"):
+            return None
+        return self._respond(url.removeprefix(self.origin), headers)
+
     def _respond(self, target: str, headers: Mapping[str, str]) -> Answer:
+        answer = self._answer(target, headers)
+        return replace(answer, delay=answer.delay + self._delay)
+
+    def _answer(self, target: str, headers: Mapping[str, str]) -> Answer:
         endpoint = self._endpoint(target.partition("?")[0])
         self.requests.append(Request(endpoint, target, headers, time.monotonic()))
         if endpoint == "other":
@@ -261,10 +305,6 @@ class FakeIssuer:
             if status == HTTPStatus.OK and etag in asked.get("if-none-match", ""):
                 status = HTTPStatus.NOT_MODIFIED
         return replace(answer, status=status, body=body, headers={**headers, **answer.headers})
-
-
-def _kid(jwk: object) -> object:
-    return jwk.get("kid") if isinstance(jwk, Mapping) else None
 
 
 def _given(filled: Mapping[str, object], given: Mapping[str, object] | None) -> dict[str, object]:

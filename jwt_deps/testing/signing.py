@@ -1,9 +1,12 @@
-"""How does a test sign a token? With a key pair made on the spot, by `cryptography` alone."""
+"""How does a test sign a token? With a key made on the spot or loaded, by `cryptography` alone."""
 
+import hmac
 import json
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 from uuid import uuid4
 
 from cryptography.hazmat.primitives import hashes
@@ -12,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jwt_deps.serialization import encode_base64url
+from jwt_deps.signatures import HMAC_ALGORITHMS, algorithms_of
+from jwt_deps.thumbprints import public_jwk, thumbprint
+
+from .private_keys import PrivateKey, load_private_key
 
 __all__ = ["SigningKey"]
-
-PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     "256": hashes.SHA256(),
@@ -23,57 +28,112 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "512": hashes.SHA512(),
 }
 _RSA = frozenset(kind + size for kind in ("RS", "PS") for size in _HASHES)
-_CURVES: dict[str, tuple[str, ec.EllipticCurve]] = {
-    "ES256": ("P-256", ec.SECP256R1()),
-    "ES384": ("P-384", ec.SECP384R1()),
-    "ES512": ("P-521", ec.SECP521R1()),
+_CURVES: dict[str, ec.EllipticCurve] = {
+    "ES256": ec.SECP256R1(),
+    "ES384": ec.SECP384R1(),
+    "ES512": ec.SECP521R1(),
 }
 _ED25519 = frozenset({"EdDSA", "Ed25519"})
+_NO_PUBLIC_HALF = "a shared secret has no public half: keep it, and publish nothing of it"
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """The private half of an issuer's key, with the name and the algorithm that it is used for."""
+    """What signs: a key pair's private half or a shared secret, with a name and one algorithm."""
 
     kid: str
     algorithm: str
-    private: PrivateKey = field(repr=False)
+    private: PrivateKey | bytes = field(repr=False)
+    """The secret itself as `bytes`, for HS256, HS384 and HS512."""
 
     @classmethod
     def generate(cls, algorithm: str = "RS256", kid: str | None = None) -> Self:
         """Make a key of one's own; without a `kid` it gets one that is like no other.
 
         Raises:
-            ValueError: no key pair serves the algorithm.
+            ValueError: the algorithm is not known.
         """
         return cls(kid=kid or uuid4().hex, algorithm=algorithm, private=_private_key(algorithm))
 
+    @classmethod
+    def load(cls, text: str | bytes, algorithm: str | None = None, kid: str | None = None) -> Self:
+        """Load a private key or a shared secret.
+
+        Args:
+            text: a private key in PEM (PKCS #8, traditional RSA, SEC 1), a private JWK (RFC 7517),
+                or else the shared secret itself.
+            algorithm: what it is to sign with; `None` is what the JWK says, or the usual one:
+                RS256, ES256, ES384, ES512, EdDSA, and HS256 for a secret.
+            kid: its name; `None` is the JWK's own, or the thumbprint (RFC 7638) of a key pair. A
+                secret gets a random one, because its thumbprint would help to guess it.
+
+        Raises:
+            ValueError: nothing that signs, or not with that algorithm; never quotes the text.
+        """
+        loaded = load_private_key(text)
+        fitting = _algorithms_of(loaded.private)
+        named = algorithm or loaded.algorithm or fitting[0]
+        if named not in fitting:
+            raise ValueError(f"it signs with {', '.join(fitting)} and nothing else")
+        if loaded.algorithm not in {None, named}:
+            raise ValueError("it is a JWK whose alg is another one")
+        return cls(kid or loaded.kid or _name_of(loaded.private), named, loaded.private)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it is a shared secret, which checks what it signs."""
+        return isinstance(self.private, bytes)
+
     @property
     def public_pem(self) -> str:
-        """The public half in PEM, as `JWT_SECRET_KEY` takes it."""
-        public = self.private.public_key()
+        """The public half in PEM.
+
+        Raises:
+            ValueError: a shared secret has none.
+        """
+        public = _pair_of(self.private).public_key()
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
+    def verification_text(self) -> str:
+        """What `JWT_SECRET_KEY` takes to check its tokens: the public half in PEM, or the secret.
+
+        Raises:
+            ValueError: the secret is not UTF-8 text.
+        """
+        if not isinstance(self.private, bytes):
+            return self.public_pem
+        with suppress(UnicodeDecodeError):
+            return self.private.decode()
+        raise ValueError("the secret is not UTF-8 text, which JWT_SECRET_KEY has to be")
+
+    @property
     def jwk(self) -> dict[str, str]:
-        """The public half as a JWK (RFC 7517), a new dict each time."""
+        """The public half as a JWK (RFC 7517), a new dict each time.
+
+        Raises:
+            ValueError: a shared secret has none.
+        """
         members = {"kid": self.kid, "use": "sig", "alg": self.algorithm}
-        return {**_public_members(self.private, self.algorithm), **members}
+        return {**public_jwk(_pair_of(self.private).public_key()), **members}
 
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
         """Make a JWS in compact serialization (RFC 7515 §5.1) of these very members.
 
         The signature is made with the key's own algorithm, whatever the header says.
         """
-        head = ".".join(
-            encode_base64url(json.dumps(part, separators=(",", ":")).encode())
-            for part in (header, claims)
-        )
+        return self.sign_bytes(_json(header), _json(claims))
+
+    def sign_bytes(self, header: bytes, payload: bytes) -> str:
+        """Make one of these very bytes, whatever they say."""
+        head = f"{encode_base64url(header)}.{encode_base64url(payload)}"
         return f"{head}.{encode_base64url(self._signature(head.encode()))}"
 
     def _signature(self, message: bytes) -> bytes:
         """Sign as RFC 7518 §3 and RFC 8037 §3.1 have it."""
         private = self.private
+        if isinstance(private, bytes):
+            return hmac.digest(private, message, f"sha{self.algorithm[2:]}")
         if isinstance(private, ed25519.Ed25519PrivateKey):
             return private.sign(message)
         digest = _HASHES[self.algorithm[2:]]
@@ -87,29 +147,45 @@ class SigningKey:
         return private.sign(message, padding.PKCS1v15(), digest)
 
 
-def _private_key(algorithm: str) -> PrivateKey:
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _private_key(algorithm: str) -> PrivateKey | bytes:
+    if algorithm in HMAC_ALGORITHMS:
+        return secrets.token_urlsafe(48).encode()  # 64 bytes, and text: enough for all three
     if algorithm in _RSA:
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
     if algorithm in _CURVES:
-        return ec.generate_private_key(_CURVES[algorithm][1])
+        return ec.generate_private_key(_CURVES[algorithm])
     if algorithm in _ED25519:
         return ed25519.Ed25519PrivateKey.generate()
-    known = ", ".join(sorted(_RSA | _CURVES.keys() | _ED25519))
-    raise ValueError(f"no key pair serves {algorithm!r}; there is {known}")
+    known = ", ".join(sorted({*HMAC_ALGORITHMS, *_RSA, *_CURVES, *_ED25519}))
+    raise ValueError(f"no key serves {algorithm!r}; there is {known}")
 
 
-def _public_members(private: PrivateKey, algorithm: str) -> dict[str, str]:
-    if isinstance(private, rsa.RSAPrivateKey):
-        key = private.public_key().public_numbers()
-        return {"kty": "RSA", "n": _integer(key.n), "e": _integer(key.e)}
-    if isinstance(private, ec.EllipticCurvePrivateKey):
-        point = private.public_key().public_numbers()
-        size = (private.curve.key_size + 7) // 8
-        x, y = _integer(point.x, size), _integer(point.y, size)
-        return {"kty": "EC", "crv": _CURVES[algorithm][0], "x": x, "y": y}
-    raw = private.public_key().public_bytes_raw()
-    return {"kty": "OKP", "crv": "Ed25519", "x": encode_base64url(raw)}
+def _algorithms_of(private: PrivateKey | bytes) -> tuple[str, ...]:
+    """What it can sign with, the usual one first."""
+    if not isinstance(private, bytes):
+        fitting = algorithms_of(private.public_key())
+        if not fitting:
+            raise ValueError("it is on a curve that JWS does not use (RFC 7518 §3.4)")
+        return fitting
+    if len(private) < min(HMAC_ALGORITHMS.values()):
+        raise ValueError(
+            f"it is a shared secret of {len(private)} bytes, and HS256 needs at least "
+            f"{HMAC_ALGORITHMS['HS256']} (RFC 7518 §3.2)"
+        )
+    return tuple(name for name, size in HMAC_ALGORITHMS.items() if len(private) >= size)
 
 
-def _integer(value: int, size: int | None = None) -> str:
-    return encode_base64url(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
+def _pair_of(private: PrivateKey | bytes) -> PrivateKey:
+    if isinstance(private, bytes):
+        raise ValueError(_NO_PUBLIC_HALF)  # noqa: TRY004 - one error for whoever asks
+    return private
+
+
+def _name_of(private: PrivateKey | bytes) -> str:
+    if isinstance(private, bytes):
+        return uuid4().hex
+    return thumbprint(public_jwk(private.public_key()))

@@ -1,0 +1,1 @@
+"""What does a day with tokens need? Commands that mint, make keys, inspect and show settings."""
