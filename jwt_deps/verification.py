@@ -45,13 +45,14 @@ _ENCRYPTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 _MAX_KID = 256
 _LONGEST_KNOWN = 1024
+_PARTS = 3
 
 
 #: What the first part of a token says, `alg` and `kid`, by the text of that part.
 KnownHeaders: TypeAlias = BoundedMap[str, tuple[str, str | None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ParsedToken:
     """A JWS in compact serialization (RFC 7515 §7.1), taken apart and not yet believed."""
 
@@ -113,28 +114,35 @@ def parse(
     """
     if len(token) > max_size:
         raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
-    match = _COMPACT.fullmatch(token)
-    if match is None:
-        if _ENCRYPTED.fullmatch(token):
-            raise _malformed(Reason.ENCRYPTED, "encrypted tokens are not supported")
-        raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-    segments = token.encode("ascii").split(b".")
-    name = match[1]
-    header = known.get(name) if known is not None else None
+    segments = token.split(".")
+    header = known.get(segments[0]) if known is not None and len(segments) == _PARTS else None
     if header is None:
-        decoded, payload, signature = map(_decoded, segments)
-        algorithm, kid = _header(decoded, algorithms)
+        _refuse_other_forms(token)
+        first, payload, signature = map(_decoded, segments)
+        header = _header(first, algorithms)
     else:
-        payload, signature = _decoded(segments[1]), _decoded(segments[2])
-        algorithm, kid = header
+        try:
+            payload, signature = _decoded(segments[1]), _decoded(segments[2])
+        except MalformedTokenError:
+            _refuse_other_forms(token)  # what is looked at first decides about the reason
+            raise
+        if not (payload and signature):
+            _refuse_other_forms(token)
     return ParsedToken(
-        algorithm=algorithm,
-        kid=kid,
-        header=name,
-        signing_input=segments[0] + b"." + segments[1],
+        algorithm=header[0],
+        kid=header[1],
+        header=segments[0],
+        signing_input=token[: token.rindex(".")].encode("ascii"),
         payload=payload,
         signature=signature,
     )
+
+
+def _refuse_other_forms(token: str) -> None:
+    if not _COMPACT.fullmatch(token):
+        if _ENCRYPTED.fullmatch(token):
+            raise _malformed(Reason.ENCRYPTED, "encrypted tokens are not supported")
+        raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
 
 
 def remember_header(parsed: ParsedToken, known: KnownHeaders) -> None:
@@ -174,22 +182,32 @@ def unverified_expiry(token: str) -> float | None:
     match = _COMPACT.fullmatch(token)
     if match is None:
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-    return numeric_date(_payload(_decoded(match[2].encode("ascii"))), "exp")
+    return numeric_date(_payload(_decoded(match[2])), "exp")
 
 
 # The parsers' own errors quote what they read, and that is the token: the package's errors are
 # raised outside of their handlers, so that not even `__context__` leads back to them.
 
 
-def _decoded(segment: bytes) -> bytes:
-    with suppress(ValueError):
-        return decode_base64url(segment)
+def _decoded(segment: str) -> bytes:
+    decoded = None
+    try:  # noqa: SIM105 - it would cost as much as the decoding
+        decoded = decode_base64url(segment.encode("ascii"))
+    except ValueError:
+        pass
+    if decoded is not None:
+        return decoded
     raise _malformed(Reason.ENCODING, "it is not base64url as RFC 7515 has it")
 
 
 def _payload(data: bytes) -> dict[str, Any]:
-    with suppress(ValueError):
-        return parse_object(data)
+    members = None
+    try:  # noqa: SIM105 - likewise
+        members = parse_object(data)
+    except ValueError:
+        pass
+    if members is not None:
+        return members
     raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object")
 
 
