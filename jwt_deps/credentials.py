@@ -17,7 +17,7 @@ from .notes import Notes, notes_of
 from .principals import STATE_NAMES, Principal
 from .recognition import recognize
 from .responses import refusal
-from .routes import UNKNOWN, Match, RouteGuard, dependants, guards_of_app, match_of
+from .routes import UNKNOWN, RouteGuard, dependants, guards_of_app, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource, get_settings
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token
@@ -130,8 +130,7 @@ async def settings_for(connection: HTTPConnection) -> JWTSettings:
     outside = (notes.guard,) if notes.guard is not None else ()
     guards = match.guards or over_all or outside
     settings = await settings_of(guards[-1] if guards else None, connection)
-    if match is not UNKNOWN:
-        notes.match, notes.settings = match, settings
+    notes.settle(match, settings)
     return settings
 
 
@@ -153,15 +152,10 @@ async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> J
     return get_settings()
 
 
-async def caller_of(
-    connection: HTTPConnection,
-    settings: JWTSettings | None = None,
-    match: Match | None = None,
-) -> Principal:
+async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = None) -> Principal:
     """Find out who is calling, once per request and configuration.
 
-    A guard says for which match it found which settings, so that nobody has to look again. What
-    was found goes to `request.state` under the names that the AgentOS middleware uses.
+    What was found goes to `request.state` under the names that the AgentOS middleware uses.
 
     Raises:
         AuthError: nobody who proved anything, unless `validate=False` lets them be anonymous.
@@ -171,8 +165,6 @@ async def caller_of(
         settings = notes.settings
         if settings is None or notes.match is not match_of(connection.scope):
             settings = await settings_for(connection)
-    elif match is not None and match is not UNKNOWN:
-        notes.match, notes.settings = match, settings
     known = notes.callers.get(id(settings))
     if known is None:
         known = (settings, await _authenticate(connection, settings, notes))

@@ -9,9 +9,10 @@ from fastapi.security import SecurityScopes
 
 from .credentials import TokenDependency, caller_of, require, settings_of
 from .errors import AuthError
+from .notes import notes_of
 from .responses import refusal
 from .routes import UNKNOWN, Match, RouteGuard, dependants, match_of
-from .settings import JWTSettings
+from .settings import JWTSettings, get_settings
 
 __all__ = ["JWTGuard", "asked_of", "is_excluded"]
 
@@ -32,14 +33,15 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
         """Refuse the request, or let it pass."""
         match = match_of(connection.scope)
-        if self not in match.guards:
-            match = UNKNOWN  # FastAPI's books speak of another route: nobody else will decide
-        elif (innermost := match.guards[-1]) is not self:
+        innermost = match.guards[-1] if match.guards else None
+        if innermost is self:
+            await self.admit(connection, match, security_scopes.scopes)
+        elif self not in match.guards:
+            # FastAPI's books speak of another route: nobody else will decide.
+            await self.admit(connection, UNKNOWN, security_scopes.scopes)
+        elif security_scopes.scopes and isinstance(innermost, JWTGuard):
             # It decides, and scopes asked for out here hold for whomever it lets in.
-            if security_scopes.scopes and isinstance(innermost, JWTGuard):
-                await innermost.admit(connection, match, security_scopes.scopes)
-            return
-        await self.admit(connection, match, security_scopes.scopes)
+            await innermost.admit(connection, match, security_scopes.scopes)
 
     async def admit(
         self, connection: HTTPConnection, match: Match, scopes: list[str] | None = None
@@ -52,16 +54,18 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         """
         if self.leaves_out(match):
             return
-        settings = self.settings
+        notes, settings = notes_of(connection.scope), self.settings
         if settings is None:
-            settings = await settings_of(self, connection)
+            plain = notes.overriding is None
+            settings = get_settings() if plain else await settings_of(self, connection)
+        notes.settle(match, settings)
         if settings.excluded_route_paths and is_excluded(match, settings):
             return
         try:
             if scopes:
                 await require(connection, scopes, settings=settings)
             else:
-                await caller_of(connection, settings, match)
+                await caller_of(connection, settings)
         except AuthError as error:
             raise refusal(error, connection, explained=settings.explain) from error
 

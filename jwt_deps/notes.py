@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 from .errors import AuthError
 from .principals import Principal
-from .routes import Match, RouteGuard
+from .routes import UNKNOWN, Match, RouteGuard
 from .settings import JWTSettings
 
 __all__ = ["Notes", "notes_of", "under"]
@@ -32,6 +32,11 @@ class Notes:
     # Each kept beside its settings: their id is theirs only for as long as they live.
     callers: dict[int, tuple[JWTSettings, Principal | AuthError]] = field(default_factory=dict)
     replaced: dict[Callable[..., Any], Any] = field(default_factory=dict)
+
+    def settle(self, match: Match, settings: JWTSettings) -> None:
+        """Note which settings hold for a route, so that nobody has to look again."""
+        if match is not UNKNOWN:
+            self.match, self.settings = match, settings
 
 
 def notes_of(scope: Scope) -> Notes:
