@@ -1,0 +1,328 @@
+"""What does `JWT_EXPLAIN` add to a refusal, and what does it leave as it is?"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.testclient import TestClient
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request as StarletteRequest
+from starlette.routing import Route
+from starlette.testclient import WebSocketDenialResponse
+
+from jwt_deps import (
+    JWTSettings,
+    TokenSource,
+    claims_as,
+    current_user_id,
+    get_settings,
+    optional,
+    protected_router,
+    require_scopes,
+)
+from jwt_deps.explanation import HINTS
+from tests.edge.serving import bearer
+from tests.minting import OTHER_SECRET, SECRET, claims, mint
+
+OPEN = JWTSettings(secret_key=SECRET, audience="api", token_source=TokenSource.BOTH)
+EXPLAINING = OPEN.model_copy(update={"explain": True})
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    sub: str
+    aud: str
+    iat: int
+    exp: int
+
+
+def app_of(settings: JWTSettings, **options: Any) -> FastAPI:
+    router = APIRouter()
+
+    @router.get("/")
+    @router.post("/")
+    async def read() -> None: ...
+
+    @router.get("/admin", dependencies=[Depends(require_scopes("admin"))])
+    async def admin() -> None: ...
+
+    @router.get("/strict")
+    async def strict(_: Annotated[Strict, Depends(claims_as(Strict))]) -> None: ...
+
+    @router.websocket("/ws")
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    app = FastAPI(**options)
+    app.include_router(protected_router(router, settings=settings))
+    return app
+
+
+def good(**members: Any) -> dict[str, str]:
+    return bearer(aud="api", **members)
+
+
+REFUSALS = [
+    pytest.param("GET", "/", {}, "missing", "credentials", None, id="no-token"),
+    pytest.param(
+        *("GET", "/", {"Authorization": "Bearer"}, "empty_credentials", "credentials", None),
+        id="empty",
+    ),
+    pytest.param(
+        *("POST", "/", {"Cookie": "access_token=x", "Sec-Fetch-Site": "cross-site"}),
+        *("cross_site", "credentials", None),
+        id="cross-site",
+    ),
+    pytest.param(
+        *("GET", "/", {"Authorization": "Bearer x"}, "not_compact", "form", None), id="no-jwt"
+    ),
+    pytest.param(
+        *("GET", "/", bearer(OTHER_SECRET, aud="api"), "signature", "signature", None), id="forged"
+    ),
+    pytest.param("GET", "/", good(exp=1), "expired", "times", None, id="expired"),
+    pytest.param("GET", "/", bearer(aud="x"), "claim_foreign", "audience", "aud", id="audience"),
+    pytest.param("GET", "/", bearer(), "claim_missing", "audience", "aud", id="no-audience"),
+    pytest.param("GET", "/admin", good(), "scope", "scopes", None, id="scope"),
+    pytest.param("GET", "/strict", good(**{"x" * 99: 1}), *("claim_invalid", "claims"), "x" * 64,
+                 id="a-claim-that-a-model-forbids"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "reason", "step", "claim"), REFUSALS)
+def test_a_refusal_says_which_check_failed_and_what_helps(
+    method: str, path: str, headers: Mapping[str, str], reason: str, step: str, claim: str | None
+) -> None:
+    """Beside the words, the status and the challenge that it has anyway."""
+    plain, explained = (
+        TestClient(app_of(settings)).request(method, path, headers=headers)
+        for settings in (OPEN, EXPLAINING)
+    )
+
+    named = {"reason": reason, "step": step, **({"claim": claim} if claim else {})}
+    assert {"detail"} == set(plain.json())
+    hint = next(hint for code, hint in HINTS.items() if code == reason)
+    assert {**named, "hint": hint, **plain.json()} == explained.json()
+    assert plain.status_code == explained.status_code
+    different = {"content-length"}
+    assert {name: plain.headers[name] for name in set(plain.headers) - different} == {
+        name: explained.headers[name] for name in set(explained.headers) - different
+    }
+    assert str(len(explained.content)) == explained.headers["content-length"]
+
+
+def test_the_log_says_it_too(caplog: pytest.LogCaptureFixture) -> None:
+    """The claim's name always, the check and the hint on request."""
+    with caplog.at_level(logging.INFO, "jwt_deps"):
+        TestClient(app_of(EXPLAINING)).get("/", headers=bearer(aud="x"))
+
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "request refused: reason=claim_foreign claim='aud' kid=None" == first
+    assert second.startswith("the check that failed: audience; Compare the claim with JWT_ISSUER")
+
+
+def test_a_claim_with_a_hostile_name_stays_on_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A model that forbids more names the token's own claim."""
+    with caplog.at_level(logging.INFO, "jwt_deps"):
+        TestClient(app_of(OPEN)).get("/strict", headers=good(**{"x\nlevel=ERROR": 1}))
+
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage()
+
+
+def test_it_is_warned_of_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    """It is for development."""
+    OPEN.model_copy(update={"explain": True})
+
+    assert "JWT_EXPLAIN is true" in caplog.text
+
+
+def test_each_router_decides_for_itself() -> None:
+    """One explains, the other does not."""
+    app = app_of(OPEN)
+    router = APIRouter(prefix="/talkative")
+
+    @router.get("/")
+    async def read() -> None: ...
+
+    app.include_router(protected_router(router, settings=EXPLAINING))
+    client = TestClient(app)
+
+    assert {"detail"} == set(client.get("/").json())
+    assert "reason" in client.get("/talkative/").json()
+
+
+def test_dependencies_without_a_guard_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the settings of the environment."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    monkeypatch.setenv("JWT_EXPLAIN", "true")
+    get_settings.cache_clear()
+    app = FastAPI()
+
+    @app.get("/user")
+    async def user(_: Annotated[str, Depends(current_user_id)]) -> None: ...
+
+    @app.get("/maybe")
+    async def maybe(_: Annotated[str | None, Depends(optional(current_user_id))]) -> None: ...
+
+    client = TestClient(app)
+    forged = bearer(OTHER_SECRET)
+
+    assert "missing" == client.get("/user").json()["reason"]
+    assert 200 == client.get("/maybe").status_code
+    assert "signature" == client.get("/maybe", headers=forged).json()["reason"]
+    twice = {"Authorization": "Bearer a, Bearer b"}
+    assert "repeated_credentials" == client.get("/maybe", headers=twice).json()["reason"]
+
+
+def test_settings_that_are_replaced_decide() -> None:
+    """As for everything else."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def user(_: Annotated[str, Depends(current_user_id)]) -> None: ...
+
+    app.dependency_overrides[get_settings] = lambda: EXPLAINING
+
+    assert "missing" == TestClient(app).get("/").json()["reason"]
+
+
+def test_a_plain_route_explains() -> None:
+    """What FastAPI runs no dependencies for is refused in the same words."""
+
+    async def plain(_: StarletteRequest) -> Response:
+        return PlainTextResponse("never")
+
+    router = protected_router(settings=EXPLAINING)
+    router.routes.append(Route("/plain", plain))
+    app = FastAPI()
+    app.include_router(router)
+
+    assert "missing" == TestClient(app).get("/plain").json()["reason"]
+
+
+def test_a_denied_handshake_explains() -> None:
+    """In the body of the denial response."""
+    client = TestClient(app_of(EXPLAINING))
+
+    with pytest.raises(WebSocketDenialResponse) as denial, client.websocket_connect("/ws"):
+        pass
+
+    assert "missing" == denial.value.json()["reason"]
+
+
+async def _closed(settings: JWTSettings) -> list[Any]:
+    sent: list[Any] = []
+    scope = {
+        "type": "websocket",
+        "path": "/ws",
+        "headers": [],
+        "subprotocols": [],
+        "query_string": b"",
+    }
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app_of(settings)(scope, receive, send)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        pytest.param(OPEN, "", id="plain"),
+        pytest.param(EXPLAINING, " (missing)", id="explaining"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_closed_handshake_names_the_reason(settings: JWTSettings, reason: str) -> None:
+    """There is room for little more."""
+    words = "JWT token missing from both Authorization header and 'access_token' cookie"
+
+    assert [{"type": "websocket.close", "code": 1008, "reason": words + reason}] == await _closed(
+        settings
+    )
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def _as_json(_: Request, error: HTTPException) -> Response:
+    return JSONResponse({"title": error.detail}, error.status_code, {"X-Own": "1"})
+
+
+def _sync(_: Request, error: HTTPException) -> Response:
+    return JSONResponse({"title": error.detail}, error.status_code, {"X-Own": "1"})
+
+
+async def _as_list(_: Request, error: HTTPException) -> Response:
+    return JSONResponse([error.detail], error.status_code)
+
+
+async def _as_text(_: Request, error: HTTPException) -> Response:
+    return PlainTextResponse(error.detail, error.status_code)
+
+
+class TestOwnHandlers:
+    @pytest.mark.parametrize("handler", [_as_json, _sync], ids=["async", "sync"])
+    def test_an_object_is_added_to(self, handler: Callable[..., Any]) -> None:
+        """Whatever else the application's own handler says stays."""
+        app = app_of(EXPLAINING, exception_handlers={HTTPException: handler})
+
+        answer = TestClient(app).get("/")
+
+        missing = "JWT token missing from both Authorization header and 'access_token' cookie"
+        assert {"title": missing, "reason": "missing"}.items() <= answer.json().items()
+        assert (401, "1") == (answer.status_code, answer.headers["x-own"])
+
+    def test_what_it_says_itself_wins(self) -> None:
+        """A member of the same name is the application's."""
+
+        async def handler(_: Request, error: HTTPException) -> Response:
+            return JSONResponse({"reason": "mine"}, error.status_code)
+
+        app = app_of(EXPLAINING, exception_handlers={HTTPException: handler})
+
+        assert "mine" == TestClient(app).get("/").json()["reason"]
+
+    @pytest.mark.parametrize(
+        ("handler", "type_"),
+        [
+            pytest.param(_as_list, "application/json", id="list"),
+            pytest.param(_as_text, "text/plain; charset=utf-8", id="text"),
+        ],
+    )
+    def test_any_other_body_is_left_alone(self, handler: Callable[..., Any], type_: str) -> None:
+        """There is no place in it."""
+        app = app_of(EXPLAINING, exception_handlers={HTTPException: handler})
+
+        answer = TestClient(app).get("/")
+
+        assert (401, type_) == (answer.status_code, answer.headers["content-type"])
+        assert "signature" not in answer.text
+
+    def test_a_handler_of_a_status_is_the_applications_alone(self) -> None:
+        """Starlette asks it first."""
+        app = app_of(EXPLAINING, exception_handlers={401: _as_json})
+
+        assert {"title"} == set(TestClient(app).get("/").json())
+
+
+def test_no_value_is_told() -> None:
+    """Of a token whose claims and header are all somebody's secrets."""
+    secrets = {"sub": "hidden-sub", "aud": "hidden-aud", "jti": "hidden-jti"}
+    token = mint({**claims(), **secrets}, SECRET, header={"kid": "hidden-kid"})
+
+    answer = TestClient(app_of(EXPLAINING)).get("/", headers={"Authorization": f"Bearer {token}"})
+
+    assert 401 == answer.status_code
+    assert "hidden" not in answer.text + str(answer.headers)
