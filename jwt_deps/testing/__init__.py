@@ -4,8 +4,9 @@
         client.get("/notes")
 
     tokens = TokenFactory()                                 # a secret and settings of its own
-    tokens("alice", scopes=["notes:read"])                  # a good token
-    tokens("alice", wrong=Wrong.EXPIRED)                    # one that is wrong in one way
+    with using_settings(app, tokens.settings):
+        tokens("alice", scopes=["notes:read"])              # a good token
+        tokens("alice", wrong=Wrong.EXPIRED)                # one that is wrong in one way
 
     with FakeIssuer() as issuer:                            # over HTTP, or FakeIssuer(url=...)
         settings = issuer.settings("api")
@@ -16,7 +17,7 @@
 carries a token. Nothing here needs a test framework; pytest has fixtures of all of it.
 """
 
-from .acting import acting_as
+from .acting import acting_as, using_settings
 from .answers import Answer
 from .clock import VirtualClock
 from .issuer import FakeIssuer
@@ -33,4 +34,5 @@ __all__ = [
     "Wrong",
     "acting_as",
     "bearer",
+    "using_settings",
 ]

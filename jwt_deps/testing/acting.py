@@ -1,4 +1,4 @@
-"""How does a test call a route as somebody, without a token? `acting_as`, a dependency override."""
+"""How is an application as a test wants it? Called as somebody, or with other settings."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,11 +14,12 @@ from jwt_deps.claims import Claims
 from jwt_deps.credentials import get_claims, get_token, settings_for
 from jwt_deps.issuers import IssuerSettings
 from jwt_deps.routers import routers_of
+from jwt_deps.settings import JWTSettings, get_settings
 
 from .naming import claims_for
 from .signing import SigningKey
 
-__all__ = ["acting_as"]
+__all__ = ["acting_as", "using_settings"]
 
 _ABSENT = object()
 
@@ -75,6 +76,22 @@ def acting_as(  # noqa: PLR0913 - each by name
     return _Overrides(app, {get_claims: acting_claims, get_token: acting_token})
 
 
+def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManager[None]:
+    """Let an application go by these settings for as long as the block lasts.
+
+        with using_settings(app, tokens.settings), TestClient(app) as client:
+            client.get("/notes", headers=bearer(tokens("alice")))
+
+    They stand in for `get_settings`, in the FastAPI applications that are mounted there too.
+    Routers and guards that were given settings of their own keep those.
+    """
+
+    async def these() -> JWTSettings:
+        return settings
+
+    return _Overrides(app, {get_settings: these})
+
+
 async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSettings:
     settings = await settings_for(connection)
     if issuer is None and settings.issuers:
@@ -100,7 +117,7 @@ class _Overrides(AbstractContextManager[None]):
                 app,
                 {name: app.dependency_overrides.get(name, _ABSENT) for name in self._replacements},
             )
-            for app in applications_in(self._app)
+            for app in _applications_in(self._app)
         ]
         for app, _ in self._former:
             app.dependency_overrides.update(self._replacements)
@@ -119,7 +136,7 @@ class _Overrides(AbstractContextManager[None]):
                     app.dependency_overrides[name] = replaced
 
 
-def applications_in(app: FastAPI) -> list[FastAPI]:
+def _applications_in(app: FastAPI) -> list[FastAPI]:
     """The application and all FastAPI applications that are mounted in it, each once."""
     found: list[FastAPI] = []
     waiting = [app]

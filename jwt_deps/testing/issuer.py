@@ -49,7 +49,7 @@ class FakeIssuer(KeyRing):
     socket is opened.
 
         issuer = FakeIssuer(url="https://login.example.com")
-        app.dependency_overrides[get_settings] = lambda: settings   # = issuer.settings("api")
+        settings = issuer.settings("api")
 
     It starts with one key and tells the truth. `jwks` and `discovery` hold what it says instead,
     `metadata` the members of its discovery document, `discovery_paths` where that is found,

@@ -31,9 +31,9 @@ class TokenFactory:
     """Makes tokens: what they say goes in, the token comes out.
 
         tokens = TokenFactory()
-        app.dependency_overrides[get_settings] = lambda: tokens.settings
-        client.get("/notes", headers=bearer(tokens("alice", scopes=["notes:read"])))
-        client.get("/notes", headers=bearer(tokens("alice", wrong=Wrong.EXPIRED)))
+        with using_settings(app, tokens.settings):
+            client.get("/notes", headers=bearer(tokens("alice", scopes=["notes:read"])))
+            client.get("/notes", headers=bearer(tokens("alice", wrong=Wrong.EXPIRED)))
 
     It comes with `settings` that accept its tokens and read nothing from the environment, unless
     `for_settings` makes it for others. Claims stand under the names that the settings read.

@@ -1,0 +1,376 @@
+"""Whom does `acting_as` let requests be, where, and for how long?"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.routing import Host, Mount, Route
+
+from jwt_deps import (
+    CurrentUser,
+    IssuerSettings,
+    JWTSettings,
+    claims_as,
+    current_user_id,
+    get_claims,
+    get_settings,
+    get_token,
+    jwt_guard,
+    optional,
+    protected_router,
+    require_scopes,
+)
+from jwt_deps.serialization import decode_base64url, parse_object
+from jwt_deps.testing import TokenFactory, acting_as, bearer, using_settings
+
+SECRET = "correct-horse-battery-staple-".ljust(64, "0")
+SETTINGS = JWTSettings(secret_key=SECRET)
+
+
+class Profile(BaseModel):
+    sub: str
+    tenant: int = 0
+
+
+def routes() -> APIRouter:
+    """One route for each way to ask who is calling."""
+    router = APIRouter()
+
+    @router.get("/me")
+    async def me(user: Annotated[CurrentUser, Depends()]) -> list[Any]:
+        return [user.id, user.session_id, sorted(user.scopes)]
+
+    @router.get("/claims")
+    async def claims(
+        claims: Annotated[Mapping[str, Any], Depends(get_claims)],
+    ) -> Mapping[str, Any]:
+        return claims
+
+    @router.get("/profile")
+    async def profile(profile: Annotated[Profile, Depends(claims_as(Profile))]) -> Profile:
+        return profile
+
+    @router.get("/token")
+    async def token(token: Annotated[str, Depends(get_token)]) -> str:
+        return token
+
+    @router.get("/perhaps")
+    async def perhaps(user_id: Annotated[str | None, Depends(optional(current_user_id))]) -> Any:
+        return user_id
+
+    @router.get("/write", dependencies=[Depends(require_scopes("write"))])
+    async def write() -> str:
+        return "written"
+
+    @router.get("/read")
+    async def read(user_id: Annotated[str, Security(current_user_id, scopes=["read"])]) -> str:
+        return user_id
+
+    @router.get("/state")
+    async def state(request: Request) -> dict[str, Any]:
+        state = request.state
+        return {name: getattr(state, name, None) for name in ("user_id", "session_id", "token")}
+
+    @router.websocket("/ws")
+    async def told(websocket: WebSocket, user_id: Annotated[str, Depends(current_user_id)]) -> None:
+        await websocket.accept()
+        await websocket.send_text(user_id)
+        await websocket.close()
+
+    return router
+
+
+def app_of(*routers: APIRouter, **options: Any) -> FastAPI:
+    app = FastAPI(**options)
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def bare() -> FastAPI:
+    return app_of(routes())
+
+
+def guarded() -> FastAPI:
+    return app_of(protected_router(routes()))
+
+
+def guarded_with_settings() -> FastAPI:
+    return app_of(protected_router(routes(), settings=SETTINGS))
+
+
+def guarded_twice() -> FastAPI:
+    inner = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+    inner.include_router(routes())
+    return app_of(inner, dependencies=[Depends(jwt_guard())])
+
+
+def get(app: FastAPI, path: str) -> Any:
+    return TestClient(app).get(path).json()
+
+
+@pytest.mark.parametrize("build", [bare, guarded, guarded_with_settings, guarded_twice])
+class TestWhoever:
+    """Asks in whatever way, under whatever guard, with no key configured but those shown."""
+
+    def test_is_asked_for(self, build: Callable[[], FastAPI]) -> None:
+        """User, session and scopes."""
+        app = build()
+
+        with acting_as(app, "alice", scopes=["b", "a"], session_id="s"):
+            assert ["alice", "s", ["a", "b"]] == get(app, "/me")
+
+    def test_by_a_model(self, build: Callable[[], FastAPI]) -> None:
+        """Further claims are there too."""
+        app = build()
+
+        with acting_as(app, "alice", claims={"tenant": 7}):
+            assert {"sub": "alice", "tenant": 7} == get(app, "/profile")
+
+    def test_perhaps(self, build: Callable[[], FastAPI]) -> None:
+        """`optional` meets somebody."""
+        app = build()
+
+        with acting_as(app, "alice"):
+            assert "alice" == get(app, "/perhaps")
+
+    def test_for_the_token(self, build: Callable[[], FastAPI]) -> None:
+        """It says the same, and looks like one."""
+        app = build()
+
+        with acting_as(app, "alice"):
+            payload = get(app, "/token").split(".")[1]
+
+        assert "alice" == parse_object(decode_base64url(payload.encode()))["sub"]
+
+    def test_scopes_are_still_asked_for(self, build: Callable[[], FastAPI]) -> None:
+        """403 without, in both forms."""
+        app = build()
+        client = TestClient(app)
+
+        with acting_as(app, "alice", scopes="read"):
+            assert (200, 403) == (
+                client.get("/read").status_code,
+                client.get("/write").status_code,
+            )
+        with acting_as(app, "alice", scopes=iter(["write"])):
+            assert (403, 200) == (
+                client.get("/read").status_code,
+                client.get("/write").status_code,
+            )
+            assert 200 == client.get("/write").status_code
+
+    def test_on_a_websocket(self, build: Callable[[], FastAPI]) -> None:
+        """In its handshake."""
+        app = build()
+
+        with acting_as(app, "alice"), TestClient(app).websocket_connect("/ws") as websocket:
+            assert "alice" == websocket.receive_text()
+
+
+class TestClaims:
+    def test_those_that_a_token_would_have(self) -> None:
+        """Under the names of the settings of the matched route, issuer and audience too."""
+        settings = JWTSettings(
+            secret_key=SECRET,
+            issuer=["https://me.test", "https://old.test"],
+            audience="api",
+            audience_claim="client_id",
+            user_id_claim="realm.user",
+            scopes_claim="scp",
+        )
+        app = app_of(protected_router(routes(), settings=settings))
+
+        with acting_as(app, "alice", scopes=["read"], claims={"exp": None}):
+            claims = get(app, "/claims")
+            me = get(app, "/me")
+
+        assert {
+            "iss": "https://me.test",
+            "client_id": "api",
+            "realm": {"user": "alice"},
+            "scp": "read",
+        } == {name: value for name, value in claims.items() if name != "iat"}
+        assert ["alice", None, ["read"]] == me
+
+    @pytest.mark.parametrize(
+        ("issuer", "found"),
+        [(None, "alice-of-one"), ("https://other.test", "alice-of-other")],
+    )
+    def test_of_several_issuers(self, issuer: str | None, found: str) -> None:
+        """The first, unless another one is named; the names are its own."""
+
+        def settings_of(name: str) -> IssuerSettings:
+            return IssuerSettings(
+                secret_key=SECRET,
+                issuer=f"https://{name}.test",
+                audience="api",
+                user_id_claim=f"{name}_user",
+            )
+
+        settings = JWTSettings(issuers={name: settings_of(name) for name in ("one", "other")})
+        app = app_of(protected_router(routes(), settings=settings))
+        name = found.rpartition("-")[2]
+
+        with acting_as(app, "alice", issuer=issuer):
+            claims, (user_id, *_) = get(app, "/claims"), get(app, "/me")
+
+        assert ("alice", "alice", f"https://{name}.test") == (
+            claims[f"{name}_user"],
+            user_id,
+            claims["iss"],
+        )
+
+    def test_an_issuer_that_is_not_accepted(self) -> None:
+        """Is told all the same: nothing is checked here."""
+        settings = JWTSettings(
+            issuers={
+                "one": IssuerSettings(secret_key=SECRET, issuer="https://one.test", audience="api")
+            }
+        )
+        app = app_of(protected_router(routes(), settings=settings))
+
+        with acting_as(app, "alice", issuer="https://foreign.test"):
+            assert "https://foreign.test" == get(app, "/claims")["iss"]
+
+    def test_the_environment_names_claims(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a key in it."""
+        monkeypatch.setenv("JWT_USER_ID_CLAIM", "user")
+        app = guarded()
+
+        with acting_as(app, "alice"):
+            assert "alice" == get(app, "/claims")["user"]
+
+    def test_request_state(self) -> None:
+        """Has the names that AgentOS reads, and no token, since nobody sent one."""
+        app = guarded()
+
+        with acting_as(app, "alice", session_id="s"):
+            assert {"user_id": "alice", "session_id": "s", "token": None} == get(app, "/state")
+
+
+async def plain(request: Any) -> JSONResponse:
+    return JSONResponse(getattr(request.state, "user_id", None))
+
+
+class _Through:
+    """A middleware that does nothing."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
+
+
+class TestMounts:
+    @pytest.mark.parametrize(
+        ("mount", "url"),
+        [
+            pytest.param(lambda app: Mount("/sub", app), "/sub/me", id="mount"),
+            pytest.param(
+                lambda app: Mount("/sub", app, middleware=[Middleware(_Through)]),
+                "/sub/me",
+                id="behind-middleware",
+            ),
+            pytest.param(lambda app: Host("testserver", app), "/me", id="host"),
+            pytest.param(
+                lambda app: Mount("/a", Starlette(routes=[Mount("/b", app)])),
+                "/a/b/me",
+                id="below-starlette",
+            ),
+            pytest.param(
+                lambda app: Mount("/a", app_of(APIRouter(routes=[Mount("/b", app)]))),
+                "/a/b/me",
+                id="below-another",
+            ),
+        ],
+    )
+    def test_mounted_applications_are_covered(
+        self, mount: Callable[[FastAPI], Any], url: str
+    ) -> None:
+        """Each has overrides of its own, that are put back as well."""
+        inner, app = guarded(), FastAPI()
+        app.router.routes.append(mount(inner))
+        app.router.routes.append(Mount("/again", inner))
+        app.router.routes.append(Mount("/files", _Through(None)))
+
+        with acting_as(app, "alice"):
+            assert ["alice", None, []] == get(app, url)
+
+        assert {} == inner.dependency_overrides
+
+    def test_a_plain_route_under_guard(self) -> None:
+        """Of Starlette."""
+        app = FastAPI()
+        app.include_router(protected_router(APIRouter(routes=[Route("/plain", plain)])))
+
+        with acting_as(app, "alice"):
+            assert "alice" == get(app, "/plain")
+
+
+class TestHowLong:
+    def test_until_the_block_ends(self) -> None:
+        """Then nobody is anybody, whatever happened inside."""
+        app = app_of(protected_router(routes(), settings=SETTINGS))
+
+        with pytest.raises(KeyError), acting_as(app, "alice"):
+            raise KeyError
+
+        assert ({}, 401) == (app.dependency_overrides, TestClient(app).get("/me").status_code)
+
+    def test_the_innermost_of_nested_blocks_holds(self) -> None:
+        """And the outer one again after it."""
+        app = guarded()
+
+        with acting_as(app, "alice"):
+            with acting_as(app, "bob"):
+                inner = get(app, "/perhaps")
+            outer = get(app, "/perhaps")
+
+        assert ("bob", "alice") == (inner, outer)
+
+    def test_what_was_there_before_comes_back(self) -> None:
+        """And what was added meanwhile stays."""
+        app = guarded()
+
+        async def replaced() -> dict[str, str]:
+            return {"sub": "carol"}
+
+        app.dependency_overrides[get_claims] = replaced
+        with acting_as(app, "alice"):
+            app.dependency_overrides[get_settings] = replaced
+
+        assert {get_claims: replaced, get_settings: replaced} == app.dependency_overrides
+
+    def test_one_at_a_time_and_several_times(self) -> None:
+        """The same block can be entered again."""
+        app = guarded()
+        alice = acting_as(app, "alice", scopes=iter(["read"]))
+
+        for _ in range(2):
+            with alice:
+                assert "alice" == get(app, "/read")
+        assert {} == app.dependency_overrides
+
+
+class TestSettings:
+    def test_they_stand_in_for_those_of_the_environment(self) -> None:
+        """In mounted applications too."""
+        tokens, inner, app = TokenFactory(), guarded(), guarded()
+        app.mount("/sub", inner)
+
+        with using_settings(app, tokens.settings), TestClient(app) as client:
+            told = [
+                client.get(path, headers=bearer(tokens("alice"))).json()[0]
+                for path in ("/me", "/sub/me")
+            ]
+
+        assert ["alice", "alice"] == told
+        assert ({}, {}) == (app.dependency_overrides, inner.dependency_overrides)

@@ -1,0 +1,32 @@
+"""Does the page about testing show the example that runs?"""
+
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "testing.md"
+FILES = sorted((ROOT / "examples" / "testing").glob("[!_]*.py"))
+
+_SHOWN = re.compile(
+    r"^`(examples/testing/\w+\.py)`:\n\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
+
+
+def test_every_file_is_shown() -> None:
+    """Once each."""
+    shown = sorted(name for name, _ in _SHOWN.findall(PAGE.read_text()))
+
+    assert [str(file.relative_to(ROOT)) for file in FILES] == shown
+
+
+def test_the_page_shows_the_very_files() -> None:
+    """With `JWT_DEPS_UPDATE_DOCS=1` in the environment it is made to."""
+    text = PAGE.read_text()
+    true = _SHOWN.sub(
+        lambda shown: f"`{shown[1]}`:\n\n```python\n{(ROOT / shown[1]).read_text()}```", text
+    )
+    if os.environ.get("JWT_DEPS_UPDATE_DOCS"):
+        PAGE.write_text(true)
+    else:
+        assert true == text, f"{PAGE.name} is out of date: run this with JWT_DEPS_UPDATE_DOCS=1"
