@@ -9,6 +9,7 @@ from .verdicts import Verdict
 __all__ = ["as_json", "as_markdown", "from_json"]
 
 _VERSION = 1
+_ESCAPED = {ord(character): f"\\{character}" for character in "\\`*_|<>[]"}
 
 
 def as_json(audit: Audit) -> str:
@@ -82,19 +83,16 @@ def as_markdown(audit: Audit) -> str:
 
 
 def _row(route: AuditedRoute) -> str:
-    verdict = f"**{route.verdict}**" if route.verdict is Verdict.UNGUARDED else str(route.verdict)
+    open_ = route.verdict is Verdict.UNGUARDED
+    why = route.why if route.answer is None else f"{route.why}; answered {route.answer}"
     cells = (
-        f"{' '.join(route.methods)} {route.path}",
-        verdict,
-        route.why if route.answer is None else f"{route.why}; answered {route.answer}",
-        " ".join(route.scopes),
-        route.settings,
+        _text(f"{' '.join(route.methods)} {route.path}"),
+        f"**{route.verdict}**" if open_ else str(route.verdict),
+        *map(_text, (why, " ".join(route.scopes), route.settings)),
     )
-    return f"| {' | '.join(map(_text, cells))} |"
+    return f"| {' | '.join(cells)} |"
 
 
 def _text(text: str) -> str:
     """Keep a text from being markup, and in its cell."""
-    for character in "\\`*_|<>[]":
-        text = text.replace(character, f"\\{character}") if character != "*" else text
-    return " ".join(text.split())
+    return " ".join(text.translate(_ESCAPED).split())

@@ -98,10 +98,9 @@ async def _ask(app: FastAPI, scope: dict[str, Any], seconds: float) -> str:
     waiting = [connect if scope["type"] == "websocket" else request]
 
     async def receive() -> dict[str, Any]:
-        if waiting:
-            return waiting.pop()
-        await asyncio.Event().wait()  # whoever waits for more is cancelled with the answer
-        raise asyncio.CancelledError
+        if not waiting:
+            await asyncio.Event().wait()  # whoever waits for more is cancelled with the answer
+        return waiting.pop()
 
     async def send(message: Any) -> None:
         answer = {

@@ -1,5 +1,6 @@
 """Is every route accounted for? The routes with their verdicts, and what is wrong besides."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +136,7 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
     """Where an OpenAPI document says something else than what its application would do."""
     if app.openapi_url is None:
         return
-    schema = app.openapi()
+    schema = _schema(app)
     for served in routes:
         if served.app is not app or served.schema_path is None:
             continue
@@ -148,6 +149,17 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
                     operation.get("security", schema.get("security", [])),
                     judge_itself(served),
                 )
+
+
+def _schema(app: FastAPI) -> dict[str, Any]:
+    """The document as it is now; the application shall make its own when it is asked for."""
+    kept = app.openapi_schema
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are about names, and come again
+            return app.openapi()
+    finally:
+        app.openapi_schema = kept
 
 
 def _disagreement(

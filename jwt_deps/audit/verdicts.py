@@ -192,4 +192,5 @@ def _label(guard: JWTGuard | None, settings: JWTSettings | None) -> str:
     told = "/".join(algorithms) if len(algorithms) <= _FEW else f"{len(algorithms)} algorithms"
     issuers = settings.issuer if settings.issuers is None else list(settings.issuers)
     named = [issuers] if isinstance(issuers, str) else list(issuers or ())
-    return " ".join([f"{source}: {told}", *map(str, named)])
+    audience = [f"for {', '.join(settings.accepted_audiences)}"] * bool(settings.accepted_audiences)
+    return " ".join([f"{source}: {told}", *map(str, named), *audience])

@@ -1,0 +1,1 @@
+"""What does an audit find in a small service?"""

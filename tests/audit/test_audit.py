@@ -1,0 +1,602 @@
+"""Does the audit find every hole, and nothing else, and does the application agree with it?"""
+
+import asyncio
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
+from fastapi.testclient import TestClient
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute, Host, Mount, Route, Router
+
+from jwt_deps import (
+    JWTSettings,
+    current_user_id,
+    get_claims,
+    get_settings,
+    get_token,
+    jwt_guard,
+    optional,
+    protected_router,
+    public,
+    require_scopes,
+)
+from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
+from tests.audit.holes import GUARDED, HOLES, PUBLIC, app, endpoint, make_app, page, user_only
+from tests.edge.serving import OTHER, SETTINGS
+from tests.minting import SECRET
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+
+
+def named(found: Audit) -> dict[str, AuditedRoute]:
+    return {f"{' '.join(route.methods)} {route.path}": route for route in found.routes}
+
+
+def of(app: FastAPI, name: str, **options: Any) -> AuditedRoute:
+    return named(audit(app, **options))[name]
+
+
+class TestAnApplicationWithEveryHole:
+    @pytest.fixture
+    def found(self) -> Audit:
+        return audit(app)
+
+    def test_its_holes_are_found_and_no_others(self, found: Audit) -> None:
+        """A verdict for each of them, with its grounds."""
+        unguarded = {name: one.why for name, one in named(found).items() if one in found.unguarded}
+        assert HOLES == unguarded
+        assert not found.ok
+
+    @pytest.mark.parametrize("name", PUBLIC)
+    def test_public_is_what_somebody_meant_to_be(self, found: Audit, name: str) -> None:
+        """And the audit tells who said so."""
+        route = named(found)[name]
+
+        assert (Verdict.PUBLIC, PUBLIC[name]) == (route.verdict, route.why)
+
+    @pytest.mark.parametrize("name", GUARDED)
+    def test_guarded_is_told_with_settings_and_scopes(self, found: Audit, name: str) -> None:
+        """At any depth, late, included twice, plain, mounted."""
+        route = named(found)[name]
+
+        assert (Verdict.GUARDED, GUARDED[name]) == (
+            route.verdict,
+            (route.why, route.settings, route.scopes),
+        )
+
+    def test_the_application_agrees(self, found: Audit) -> None:
+        """Asked without a token, every guarded route refuses."""
+        asked = asyncio.run(probe(app, found))
+        answers = {one.answer for one in asked.routes if one.verdict is Verdict.GUARDED}
+
+        assert ((), {"401"}) == (asked.problems, answers)
+
+    def test_its_message_names_each_hole(self, found: Audit) -> None:
+        """For whoever reads a failed test."""
+        lines = str(found).splitlines()
+
+        assert {f"{name} is unguarded: {why}" for name, why in HOLES.items()} == set(lines)
+
+    def test_the_schema_is_not_kept(self) -> None:
+        """A route that comes after the audit is in the document all the same."""
+        fresh = make_app()
+        audit(fresh)
+        fresh.add_api_route("/later", endpoint())
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert "/later" in fresh.openapi()["paths"]
+
+
+def one_route(*dependencies: Any, guard: bool = True, **options: Any) -> FastAPI:
+    """An application with the route `/x`."""
+    router = APIRouter()
+    router.add_api_route("/x", endpoint(), dependencies=list(dependencies))
+    app = FastAPI()
+    settings = options.pop("settings", SETTINGS)
+    app.include_router(protected_router(router, settings=settings, **options) if guard else router)
+    return app
+
+
+def whole_app(*dependencies: Any) -> FastAPI:
+    app = FastAPI(dependencies=list(dependencies))
+    app.add_api_route("/x", endpoint())
+    return app
+
+
+def nested(inner: Any, outer: Any) -> FastAPI:
+    router = APIRouter()
+    router.add_api_route("/x", endpoint())
+    app = FastAPI()
+    app.include_router(protected_router(protected_router(router, **inner), **outer))
+    return app
+
+
+def replaced() -> FastAPI:
+    guard = jwt_guard(SETTINGS)
+    app = whole_app(Depends(guard))
+    app.dependency_overrides[guard] = lambda: None
+    return app
+
+
+LAX = JWTSettings(secret_key=SECRET, validate=False)
+
+
+async def built_on_ours(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+    return user_id
+
+
+def asking(dependency: Callable[..., Any]) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/x")
+    async def read(_: Annotated[Any, Depends(dependency)]) -> str:
+        return "inside"
+
+    return app
+
+
+def behind(door: Any, *, inside: list[BaseRoute] | None = None, **mount: Any) -> FastAPI:
+    app = FastAPI()
+    inner = Router(routes=inside or [Route("/", page)])
+    router = protected_router(**door) if door else APIRouter()
+    router.routes.append(Mount("/x", app=inner, **mount))
+    app.include_router(router)
+    return app
+
+
+class Passing:
+    """Middleware that does nothing."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, *connection: Any) -> None:
+        await self.app(*connection)
+
+
+WAYS = [
+    pytest.param(one_route(), "guarded", "its guard", id="protected-router"),
+    pytest.param(one_route(guard=False), "unguarded", "no guard stands over it", id="no-guard"),
+    pytest.param(one_route(exclude="/x"), "public", "exclude '/x'", id="excluded"),
+    pytest.param(
+        one_route(settings=LAX), *("unguarded", "its guard refuses nobody: JWT_VALIDATE is false"),
+        id="validate-false",
+    ),
+    pytest.param(
+        one_route(Depends(require_scopes("a")), settings=LAX),
+        *("guarded", "its own dependency scopes_required"), id="validate-false-and-scopes",
+    ),
+    pytest.param(
+        one_route(Security(get_token, scopes=["a"]), guard=False),
+        *("guarded", "its own dependency get_token"), id="the-token-with-scopes",
+    ),
+    pytest.param(
+        one_route(Depends(current_user_id), exclude="/x"),
+        *("guarded", "its own dependency current_user_id"), id="excluded-and-asking",
+    ),
+    pytest.param(whole_app(Depends(jwt_guard(SETTINGS))), "guarded", "its guard", id="whole-app"),
+    pytest.param(whole_app(Depends(jwt_guard(LAX, ["/x"]))), "public", "exclude '/x'", id="lax"),
+    pytest.param(replaced(), "unguarded", "dependency_overrides replaces its guard", id="replaced"),
+    pytest.param(
+        nested({"settings": SETTINGS, "exclude": "/x"}, {"settings": OTHER}),
+        *("public", "exclude '/x'"), id="the-innermost-leaves-it-out",
+    ),
+    pytest.param(
+        nested({"settings": SETTINGS}, {"settings": OTHER, "exclude": "/x"}),
+        *("guarded", "its guard"), id="the-outer-one-leaves-it-out",
+    ),
+    pytest.param(
+        asking(built_on_ours), "guarded", "its own dependency current_user_id", id="built-on-ours"
+    ),
+    pytest.param(
+        asking(jwt_guard(SETTINGS)), "guarded", "its own dependency jwt_guard", id="as-a-parameter"
+    ),
+    pytest.param(asking(get_token), *("unguarded", "get_token does not verify what it finds"),
+                 id="the-token-alone"),
+    pytest.param(asking(optional(current_user_id)), "public", "a token is optional", id="optional"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("app", "verdict", "why"), WAYS)
+def test_a_verdict_is_what_the_application_does(app: FastAPI, verdict: str, why: str) -> None:
+    """Without a token a guarded route refuses, and any other one lets everybody in."""
+    route = of(app, "GET /x")
+
+    with TestClient(app) as client:
+        header = {"Authorization": "Bearer x"} if "get_token" in why else {}
+        status = client.get("/x", headers=header).status_code
+    assert (verdict, why) == (route.verdict.value, why and route.why)
+    assert (401 if verdict == "guarded" else 200) == status
+
+
+MOUNTS = [
+    pytest.param(behind({}), "unguarded", "no guard stands over it", id="no-guard"),
+    pytest.param(
+        behind({"settings": SETTINGS}), "guarded", "the mount '/x/*' is guarded", id="guarded"
+    ),
+    pytest.param(
+        behind({"settings": SETTINGS}, middleware=[Middleware(Passing)]),
+        *("guarded", "the mount '/x/*' is guarded"), id="with-middleware",
+    ),
+    pytest.param(
+        behind({"settings": SETTINGS, "exclude": "/x"}),
+        *("unguarded", "no guard stands over it"), id="excluded",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("app", "verdict", "why"), MOUNTS)
+def test_what_is_behind_a_mount_is_as_guarded_as_the_way_to_it(
+    app: FastAPI, verdict: str, why: str
+) -> None:
+    """And the application does so."""
+    route = of(app, "GET /x/")
+
+    status = TestClient(app).get("/x/").status_code
+    assert (verdict, why) == (route.verdict.value, route.why)
+    assert (401 if verdict == "guarded" else 200) == status
+
+
+def test_an_application_with_a_guard_of_its_own_decides_behind_the_door() -> None:
+    """The innermost guard decides, and leaves out what it likes."""
+    inner = FastAPI(dependencies=[Depends(jwt_guard(OTHER, exclude="/open"))])
+    inner.add_api_route("/open", endpoint())
+    inner.add_api_route("/kept", endpoint())
+    outer = protected_router(settings=SETTINGS)
+    outer.mount("/x", inner)
+    app = FastAPI()
+    app.include_router(outer)
+    client = TestClient(app)
+
+    assert (Verdict.PUBLIC, 200) == (of(app, "GET /x/open").verdict, client.get("/x/open").status_code)  # fmt: skip  # noqa: E501
+    assert (Verdict.GUARDED, 401) == (of(app, "GET /x/kept").verdict, client.get("/x/kept").status_code)  # fmt: skip  # noqa: E501
+
+
+def test_a_router_mounted_as_an_application_is_walked() -> None:
+    """Its own guard stands over its routes."""
+    app = FastAPI()
+    inner = protected_router(settings=SETTINGS)
+    inner.add_api_route("/kept", endpoint())
+    app.mount("/x", inner)
+
+    assert "its guard" == of(app, "GET /x/kept").why
+
+
+def test_frontends_of_included_routers_are_each_their_own(tmp_path: Path) -> None:
+    """At every level, under the guard of that level."""
+    (tmp_path / "index.html").write_text("page")
+    inner, outer = APIRouter(prefix="/inner"), protected_router(settings=SETTINGS, prefix="/outer")
+    inner.frontend("/a", directory=tmp_path)
+    outer.frontend("/b", directory=tmp_path)
+    outer.include_router(inner)
+    app = FastAPI()
+    app.include_router(outer)
+
+    pages = {one.path: one.why for one in audit(app).routes if one.path.startswith("/outer")}
+
+    assert dict.fromkeys(("/outer/inner/a/{path}", "/outer/b/{path}"), "its guard") == pages
+
+
+def test_an_application_mounted_in_itself_is_walked_once() -> None:
+    """And the audit ends."""
+    app = whole_app(Depends(jwt_guard(SETTINGS)))
+    app.mount("/self", app)
+
+    paths = [route.path for route in audit(app).routes]
+
+    assert ("/self/x" in paths, "/self/self/self/x" in paths) == (True, False)
+
+
+def test_a_route_of_an_unknown_kind_is_no_secret() -> None:
+    """Whoever adds it has to say what it is."""
+
+    class Strange(BaseRoute):
+        def matches(self, scope: Any) -> Any: ...
+
+    app = FastAPI()
+    app.routes.append(Strange())
+
+    route = of(app, "* /(Strange)")
+
+    assert (Verdict.UNGUARDED, "") == (route.verdict, route.endpoint)
+
+
+def test_pages_of_the_documentation_are_fastapis_own_only() -> None:
+    """A route of that name is one like any other."""
+    app = FastAPI(docs_url=None)
+    app.add_api_route("/docs", endpoint())
+
+    assert Verdict.UNGUARDED is of(app, "GET /docs").verdict
+
+
+def test_endpoints_are_named_by_module_and_name() -> None:
+    """An object by its class."""
+    app = FastAPI()
+    app.add_api_route("/f", user_only)
+    app.mount("/o", PlainTextResponse("x"))
+    found = named(audit(app))
+
+    assert "tests.audit.holes.user_only" == found["GET /f"].endpoint
+    assert "starlette.responses.PlainTextResponse" == found["* /o/*"].endpoint
+
+
+def test_settings_are_named_by_what_distinguishes_them() -> None:
+    """Algorithms, if they are few, and issuers."""
+    settings = JWTSettings(
+        issuers={
+            "staff": {
+                "jwks_url": "https://a.test/k",
+                "issuer": "https://a.test",
+                "audience": "api",
+            }
+        },
+        _env_prefix="JWT_DEPS_AUDIT_",
+    )
+
+    assert "own: 7 algorithms staff" == of(one_route(settings=settings), "GET /x").settings
+
+
+def test_settings_are_named_by_their_audience_too() -> None:
+    """Because another one lets other tokens in."""
+    settings = JWTSettings(secret_key=SECRET, audience=["api", "admin"])
+
+    assert "own: HS256 for api, admin" == of(one_route(settings=settings), "GET /x").settings
+
+
+class TestAllowed:
+    def test_a_route_may_be_open_by_name(self) -> None:
+        """The audit says that it was told so."""
+        route = of(one_route(guard=False), "GET /x", allow=["/x"])
+
+        assert (Verdict.PUBLIC, "allowed by name in this audit") == (route.verdict, route.why)
+
+    def test_a_guarded_route_stays_guarded(self) -> None:
+        """Allowing opens nothing."""
+        assert Verdict.GUARDED is of(one_route(), "GET /x", allow=["/*"]).verdict
+
+    def test_a_name_of_no_route_is_a_problem(self) -> None:
+        """It would allow the next route of that name."""
+        found = audit(one_route(), allow=["/x", "/y"])
+
+        assert ("The allowed path '/y' matches no route.",) == found.problems
+
+
+class TestProblems:
+    def test_nothing_is_wrong(self) -> None:
+        """Then it is well, and says so."""
+        found = audit(one_route())
+
+        assert (True, "every route is accounted for") == (found.ok, str(found))
+
+    def test_an_exclusion_that_matches_nothing(self) -> None:
+        """All of them, not only the first."""
+        found = audit(one_route(exclude=["/y", endpoint()]))
+
+        assert 2 == len(found.problems)
+        assert found.problems[0].startswith("The exclusion '/y' matches no route")
+        assert found.problems[1].startswith("exclude names the endpoint 'answer'")
+
+    def test_a_route_that_cannot_be_guarded(self) -> None:
+        """The application would not start."""
+        router = protected_router(settings=SETTINGS)
+        app = FastAPI()
+        app.include_router(router)
+        list.append(router.routes, _StrangeRoute("/s", page))
+        router.routes = list(router.routes)
+        router._mark_routes_changed()
+
+        assert any("cannot be guarded" in problem for problem in audit(app).problems)
+
+    def test_no_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Then nobody knows what `excluded_route_paths` says."""
+        monkeypatch.delenv("JWT_SECRET_KEY")
+        get_settings.cache_clear()
+
+        found = audit(one_route(settings=None))
+
+        assert found.problems[0].startswith("There are no settings to judge by: ")
+        assert ("JWT_*", Verdict.GUARDED) == (
+            (route := named(found)["GET /x"]).settings,
+            route.verdict,
+        )
+
+    def test_claims_that_are_replaced(self) -> None:
+        """A test's override that found its way into the application."""
+        app = one_route()
+        app.dependency_overrides[get_claims] = dict
+
+        assert ("dependency_overrides replaces get_claims: no token is checked.",) == audit(app).problems  # fmt: skip  # noqa: E501
+
+    @pytest.mark.parametrize(
+        ("app", "security", "problem"),
+        [
+            pytest.param(
+                *(one_route(), None, "OpenAPI says of GET /x that it needs no token, and it does."),
+                id="no-lock",
+            ),
+            pytest.param(
+                *(one_route(), [{}, {"JWT": []}]),
+                "OpenAPI says of GET /x that it needs no token, and it does.",
+                id="an-optional-lock",
+            ),
+            pytest.param(
+                *(one_route(exclude="/x"), [{"JWT": []}]),
+                "OpenAPI says of GET /x that it needs a token, and it does not.",
+                id="a-lock-too-many",
+            ),
+            pytest.param(
+                *(one_route(Depends(require_scopes("a"))), [{"JWT": ["b"]}]),
+                "OpenAPI says of GET /x other scopes than those that it needs.",
+                id="other-scopes",
+            ),
+        ],
+    )
+    def test_a_document_that_says_something_else(
+        self, app: FastAPI, security: Any, problem: str
+    ) -> None:
+        """Made by hand, or by something that replaced `app.openapi`."""
+        operation = {} if security is None else {"security": security}
+        app.openapi = lambda: {"paths": {"/x": {"get": operation}}}  # type: ignore[method-assign]
+
+        assert (problem,) == audit(app).problems
+
+    def test_a_document_that_leaves_a_route_out_says_nothing_of_it(self) -> None:
+        """Nor does an application without a document."""
+        silent, without = one_route(), one_route()
+        silent.openapi = dict  # type: ignore[method-assign]
+        without.openapi_url = None
+
+        assert ((), ()) == (audit(silent).problems, audit(without).problems)
+
+
+class _StrangeRoute(Route):
+    async def handle(self, *_: Any) -> None:
+        """Serve in a way of its own."""
+
+
+class TestProbe:
+    def asked(self, app: FastAPI, **options: Any) -> Audit:
+        return asyncio.run(probe(app, audit(app), **options))
+
+    def test_only_guarded_routes_are_asked(self) -> None:
+        """The endpoints of others would run."""
+        ran: list[str] = []
+        app = one_route()
+
+        @app.get("/open")
+        @public
+        async def open_() -> None:
+            ran.append("open")
+
+        found = named(self.asked(app))
+
+        assert ("401", None, []) == (found["GET /x"].answer, found["GET /open"].answer, ran)
+
+    def test_an_endpoint_that_answers_all_the_same_is_a_problem(self) -> None:
+        """Whatever the reason: here a middleware that answers first."""
+        app = one_route()
+
+        @app.middleware("http")
+        async def cached(*_: Any) -> PlainTextResponse:
+            return PlainTextResponse("from the cache")
+
+        found = self.asked(app)
+
+        assert ("GET /x looks guarded, and answered 200 without a token.",) == found.problems
+        assert not found.ok
+
+    def test_an_error_is_no_refusal(self) -> None:
+        """It is told by its kind."""
+        app = one_route()
+
+        @app.middleware("http")
+        async def broken(*_: Any) -> None:
+            raise ZeroDivisionError
+
+        assert "answered 500" in self.asked(app).problems[0]
+
+    def test_an_application_that_says_nothing_has_not_refused(self) -> None:
+        """It is waited for no longer than told."""
+        app = one_route()
+
+        @app.middleware("http")
+        async def slow(*_: Any) -> None:
+            await asyncio.Event().wait()
+
+        assert "answered nothing" in self.asked(app, seconds=0.05).problems[0]
+
+    def test_an_application_that_fails_before_it_answers(self) -> None:
+        """What was raised is named, by its kind alone."""
+
+        class Failing(FastAPI):
+            async def __call__(self, *_: Any) -> None:
+                raise ZeroDivisionError("secret")
+
+        app = Failing(dependencies=[Depends(jwt_guard(SETTINGS))])
+        app.add_api_route("/x", endpoint())
+
+        (problem,) = {one.rpartition("answered")[2] for one in self.asked(app).problems}
+        assert " ZeroDivisionError without a token." == problem
+
+    def test_an_application_that_ends_without_an_answer(self) -> None:
+        """That is none."""
+
+        class Silent(FastAPI):
+            async def __call__(self, *_: Any) -> None:
+                """Say nothing."""
+
+        app = Silent(dependencies=[Depends(jwt_guard(SETTINGS))])
+        app.add_api_route("/x", endpoint())
+
+        assert "answered nothing" in self.asked(app).problems[0]
+
+    def test_parameters_are_filled_in(self) -> None:
+        """With something that their converters take."""
+        router = APIRouter()
+        for path in ("/{a}", "/i/{a:int}", "/f/{a:float}", "/u/{a:uuid}", "/p/{a:path}"):
+            router.add_api_route(path, endpoint())
+        app = FastAPI()
+        app.include_router(protected_router(router, settings=SETTINGS))
+
+        answers = {one.answer for one in self.asked(app).routes if one.answer}
+
+        assert {"401"} == answers
+
+    def test_a_host_is_asked_by_its_name(self) -> None:
+        """As a browser would."""
+        router = protected_router(settings=SETTINGS)
+        router.routes.append(Host("{name}.example.org", Router(routes=[Route("/page", page)])))
+        app = FastAPI()
+        app.include_router(router)
+        asked = self.asked(app)
+
+        assert "401" == named(asked)["GET //{name}.example.org/page"].answer
+
+    def test_whoever_waits_for_more_of_the_request_gets_no_more(self) -> None:
+        """There is no more, and the answer is not waited for longer than told."""
+
+        class Reading(FastAPI):
+            async def __call__(self, _: Any, receive: Any, __: Any) -> None:
+                while True:
+                    await receive()
+
+        app = Reading(dependencies=[Depends(jwt_guard(SETTINGS))])
+        app.add_api_route("/x", endpoint())
+
+        assert "answered nothing" in self.asked(app, seconds=0.05).problems[0]
+
+    def test_a_websocket_that_accepts_first_is_a_problem(self) -> None:
+        """A refusal comes before."""
+        app = one_route()
+        app.add_api_websocket_route("/w", _accepting)
+        found = audit(app)
+        routes = tuple(
+            AuditedRoute(one.path, one.methods, one.endpoint, Verdict.GUARDED, "claimed")
+            for one in found.routes
+            if one.path == "/w"
+        )
+
+        asked = asyncio.run(probe(app, Audit(routes)))
+
+        assert "accepted" == asked.routes[0].answer
+        assert not asked.ok
+
+
+async def _accepting(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive()
+
+
+def test_the_folder_of_the_holes_is_real() -> None:
+    """So that its routes serve something."""
+    assert "page" in TestClient(app).get("/web/index.html").text
+    assert Path(__file__).exists()

@@ -1,0 +1,16 @@
+"""Does the page about the audit show what the command prints?"""
+
+import shutil
+from pathlib import Path
+
+from tests.documented import check_page, shell
+from tests.minting import SECRET
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
+    """Run again with every test."""
+    shutil.copy(ROOT / "examples" / "audit" / "service.py", tmp_path)
+
+    check_page(ROOT / "docs" / "audit.md", shell(tmp_path, JWT_SECRET_KEY=SECRET))
