@@ -1,6 +1,6 @@
 """Who may pass this route? The guard, which decides by the route that matched."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 from fastapi.params import Security
@@ -82,18 +82,21 @@ def is_excluded(match: Match, settings: JWTSettings) -> bool:
     return known
 
 
-def asked_of(match: Match) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
+def asked_of(
+    match: Match, replaced: Container[Any] = ()
+) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
     """The dependencies of this package that run for a route, each with the scopes asked for.
 
-    Of the guards over the route only the innermost, and only if it does not leave the route out,
-    asks for a token: which one that is, the caller has to know.
+    What stands in `replaced` does not run, and nothing below it. Of the guards over the route only
+    the innermost, and only if it does not leave the route out, asks for a token: which one that
+    is, the caller has to know.
     """
-    for node in dependants(match.dependant) if match.dependant is not None else ():
+    for node in dependants(match.dependant, replaced) if match.dependant is not None else ():
         if isinstance(node.call, TokenDependency):
             asked = (*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ()))
             yield node.call, (*asked, *node.call.scopes)
     for depends in match.dependencies:
         call = depends.dependency
-        if isinstance(call, TokenDependency):
+        if isinstance(call, TokenDependency) and call not in replaced:
             asked = tuple(depends.scopes or ()) if isinstance(depends, Security) else ()
             yield call, (*asked, *call.scopes)

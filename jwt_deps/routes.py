@@ -7,7 +7,7 @@ guard that runs there decides for itself: unknown means refused.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import isfunction
@@ -195,11 +195,15 @@ def _guards_below(root: Any) -> tuple[RouteGuard, ...]:
     return tuple(call for call in calls if isinstance(call, RouteGuard))
 
 
-def dependants(root: Any) -> Iterator[Any]:
-    """All nodes of a dependency tree below its root, in the order in which FastAPI runs them."""
+def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
+    """All nodes of a dependency tree below its root, in the order in which FastAPI runs them.
+
+    Without those whose callable is replaced, and what is below them.
+    """
     for node in root.dependencies:
-        yield node
-        yield from dependants(node)
+        if node.call not in replaced:
+            yield node
+            yield from dependants(node, replaced)
 
 
 def _owner(scope: Scope) -> Any | None:

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRo
 
 from jwt_deps.applications import guards_in
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.gaps import GuardedApp, close_gaps
+from jwt_deps.gaps import GuardedApp, close_gaps, guards_itself
 from jwt_deps.routes import Match, guards_among, match_of_route, templates
 
 __all__ = ["WEBSOCKET", "Inventory", "Served"]
@@ -34,6 +34,7 @@ class Served:
         doors: the mounts and hosts that a request comes through, the outermost first.
         schema_path: its name in the OpenAPI document of `app`; `None` if it is not in there.
         behind: what is mounted there.
+        decides_itself: whether that has a guard of its own over everything, which decides.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Served:
     doors: "tuple[Served, ...]" = ()
     schema_path: str | None = None
     behind: Any = field(default=None, repr=False)
+    decides_itself: bool = False
 
 
 @dataclass(slots=True)
@@ -68,7 +70,14 @@ class Inventory:
         if not any(app is known for known in self.applications):
             self.applications.append(app)
             self._close(app)
-        yield from self._routes(_entries(app.router), app, prefix, doors)
+        yield from self._router(app.router, app, prefix, doors)
+
+    def _router(
+        self, router: Router, app: FastAPI, prefix: str, doors: tuple[Served, ...]
+    ) -> Iterator[Served]:
+        yield from self._routes(_entries(router), app, prefix, doors)
+        if router.default != router.not_found:  # what serves all that no route matches
+            yield Served(f"{prefix}/*", (ANY,), Match((), router.default, ()), app, doors)
 
     def _close(self, app: FastAPI) -> None:
         if next(guards_in(app), None) is None:
@@ -103,14 +112,15 @@ class Inventory:
             guards_among(entry.over),
             dependencies=entry.over,
         )
-        door = Served(f"{path}/*", (ANY,), match, app, doors, behind=behind)
+        itself = guards_itself(_unwrapped(route.app))
+        door = Served(f"{path}/*", (ANY,), match, app, doors, None, behind, itself)
         within = (*doors, door)
         if isinstance(behind, FastAPI):
             yield from self._application(behind, path, within)
         elif isinstance(behind, Starlette):
-            yield from self._routes(_entries(behind.router), app, path, within)
+            yield from self._router(behind.router, app, path, within)
         elif isinstance(behind, Router):
-            yield from self._routes(_entries(behind), app, path, within)
+            yield from self._router(behind, app, path, within)
         else:
             yield door
 
@@ -201,10 +211,13 @@ def _endpoint(route: Any) -> Any:
     return door.plain.endpoint if isinstance(door, GuardedApp) else door
 
 
+def _unwrapped(app: Any) -> Any:
+    return app.unwrapped if isinstance(app, GuardedApp) else app
+
+
 def _behind(route: Mount | Host) -> Any:
     """What is mounted, without what stands around it."""
-    app: Any = route.app
-    app = app.unwrapped if isinstance(app, GuardedApp) else app
+    app = _unwrapped(route.app)
     if isinstance(app, Starlette | Router):
         return app
     # A mount with middleware keeps what that stands around.

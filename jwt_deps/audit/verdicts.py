@@ -1,6 +1,6 @@
 """Who may call this route? Judged by what runs for it, never by what its name suggests."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,7 +9,6 @@ from fastapi.security.base import SecurityBase
 
 from jwt_deps.credentials import TokenDependency, get_token
 from jwt_deps.dependencies import current_user_id, is_optional
-from jwt_deps.gaps import guards_itself
 from jwt_deps.guards import JWTGuard, asked_of
 from jwt_deps.identities import CurrentUser
 from jwt_deps.openapi import known_settings
@@ -62,8 +61,7 @@ def judge(served: Served, allowed: PathPatterns) -> Judgement:
     doors = [
         (door, judged)
         for door in served.doors
-        if not guards_itself(door.behind)
-        and (judged := judge_itself(door)).verdict is Verdict.GUARDED
+        if not door.decides_itself and (judged := judge_itself(door)).verdict is Verdict.GUARDED
     ]
     needed = [scope for _, judged in doors for scope in judged.scopes]
     scopes = tuple(dict.fromkeys((*needed, *own.scopes)))
@@ -85,16 +83,16 @@ def judge_itself(served: Served) -> Judgement:
     over = guard or _guard_at_doors(served)
     settings = known_settings(served.app, over)
     open_ = None if guard is None else _left_out(served, guard, settings)
-    replaced = guard in served.app.dependency_overrides
+    replaced = served.app.dependency_overrides
     validates = settings is None or settings.validate
     over_route: tuple[Any, ...] = match.guards
     scopes: list[str] = []
     proofs: list[str] = []
-    for call, asked in asked_of(match):
-        if call is guard and (open_ is not None or replaced):
+    for call, asked in asked_of(match, replaced):
+        if call is guard and open_ is not None:
             continue
         outer = call is not guard and any(one is call for one in over_route)
-        if outer or _is_replaced(served, call):
+        if outer:
             continue
         scopes.extend(_shown(call, asked))
         if _proves(call, asked, validates=validates):
@@ -107,7 +105,7 @@ def judge_itself(served: Served) -> Judgement:
         return Judgement(Verdict.PUBLIC, open_)
     if guard is None:
         return _without_guard(served)
-    if replaced:
+    if guard in replaced:
         return Judgement(Verdict.UNGUARDED, "dependency_overrides replaces its guard")
     return Judgement(Verdict.UNGUARDED, "its guard refuses nobody: JWT_VALIDATE is false")
 
@@ -123,10 +121,6 @@ def _proves(call: TokenDependency[Any], scopes: tuple[str, ...], *, validates: b
     if scopes or call in _NEVER_ANONYMOUS:
         return True
     return validates and call is not get_token  # which only says where the token is
-
-
-def _is_replaced(served: Served, call: object) -> bool:
-    return call in served.app.dependency_overrides
 
 
 def _shown(call: TokenDependency[Any], scopes: tuple[str, ...]) -> tuple[str, ...]:
@@ -164,7 +158,7 @@ def _without_guard(served: Served) -> Judgement:
         return Judgement(Verdict.PUBLIC, "a page that FastAPI adds itself")
     if is_marked_public(match.endpoint):
         return Judgement(Verdict.PUBLIC, "@public")
-    calls = list(_calls(match.dependant))
+    calls = list(_calls(match.dependant, served.app.dependency_overrides))
     if any(map(is_optional, calls)):
         return Judgement(Verdict.PUBLIC, "a token is optional")
     if get_token in calls:
@@ -177,9 +171,9 @@ def _without_guard(served: Served) -> Judgement:
     return Judgement(Verdict.UNGUARDED, "no guard stands over it")
 
 
-def _calls(dependant: Any) -> Iterator[Any]:
+def _calls(dependant: Any, replaced: Container[Any]) -> Iterator[Any]:
     if dependant is not None:
-        for node in dependants(dependant):
+        for node in dependants(dependant, replaced):
             yield node.call
 
 

@@ -25,7 +25,7 @@ from jwt_deps.audit import (
 )
 from jwt_deps.audit import audit as audit_app
 
-from .output import ACCEPTED, REFUSED, console, impossible
+from .output import ACCEPTED, REFUSED, console, impossible, printable
 
 __all__ = ["audit"]
 
@@ -187,7 +187,7 @@ def _show_table(found: Audit) -> None:
 
 def _cells(route: AuditedRoute) -> list[Text]:
     return [
-        Text(f"{' '.join(route.methods)} {route.path}"),
+        Text(printable(f"{' '.join(route.methods)} {route.path}")),
         Text(route.verdict.value, _STYLES[route.verdict]),
         Text(route.why),
         Text(" ".join(route.scopes)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
 from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -218,6 +218,58 @@ def test_a_verdict_is_what_the_application_does(app: FastAPI, verdict: str, why:
     assert (401 if verdict == "guarded" else 200) == status
 
 
+def overridden(app: FastAPI, dependency: Any) -> FastAPI:
+    app.dependency_overrides[dependency] = lambda: "replaced"
+    return app
+
+
+def with_default(app: FastAPI) -> FastAPI:
+    app.router.default = PlainTextResponse("whatever")
+    return app
+
+
+@pytest.mark.parametrize(
+    ("app", "name", "why"),
+    [
+        pytest.param(
+            *(
+                overridden(asking(built_on_ours), built_on_ours),
+                "GET /x",
+                "no guard stands over it",
+            ),
+            id="what-was-built-on-ours",
+        ),
+        pytest.param(
+            *(overridden(asking(current_user_id), current_user_id), "GET /x"),
+            "no guard stands over it",
+            id="ours",
+        ),
+        pytest.param(with_default(FastAPI()), "* /*", "no guard stands over it", id="a-default"),
+    ],
+)
+def test_what_opens_a_route_behind_its_back_is_seen(app: FastAPI, name: str, why: str) -> None:
+    """And the application does so."""
+    route = of(app, name)
+
+    assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
+    assert 200 == TestClient(app).get("/x").status_code
+
+
+def test_an_override_does_not_hide_the_guard_beside_it() -> None:
+    """The rest still runs."""
+    router = protected_router(settings=SETTINGS, dependencies=[Depends(require_scopes("a"))])
+    router.add_route("/p", page)
+    router.add_api_route("/x", endpoint())
+    app = overridden(FastAPI(), require_scopes("a"))
+    app.include_router(router)
+
+    found = named(audit(app))
+
+    assert [("its guard", ())] * 2 == [
+        (found[name].why, found[name].scopes) for name in ("GET /p", "GET /x")
+    ]
+
+
 MOUNTS = [
     pytest.param(behind({}), "unguarded", "no guard stands over it", id="no-guard"),
     pytest.param(
@@ -259,6 +311,20 @@ def test_an_application_with_a_guard_of_its_own_decides_behind_the_door() -> Non
 
     assert (Verdict.PUBLIC, 200) == (of(app, "GET /x/open").verdict, client.get("/x/open").status_code)  # fmt: skip  # noqa: E501
     assert (Verdict.GUARDED, 401) == (of(app, "GET /x/kept").verdict, client.get("/x/kept").status_code)  # fmt: skip  # noqa: E501
+
+
+def test_middleware_around_a_mount_keeps_the_door_shut() -> None:
+    """Nobody looks through it for a guard inside, so both have to be passed."""
+    inner = FastAPI(dependencies=[Depends(jwt_guard(OTHER, exclude="/open"))])
+    inner.add_api_route("/open", endpoint())
+    outer = protected_router(settings=SETTINGS)
+    outer.routes.append(Mount("/x", app=inner, middleware=[Middleware(Passing)]))
+    app = FastAPI()
+    app.include_router(outer)
+
+    route, status = of(app, "GET /x/open"), TestClient(app).get("/x/open").status_code
+
+    assert (Verdict.GUARDED, 401) == (route.verdict, status)
 
 
 def test_a_router_mounted_as_an_application_is_walked() -> None:
@@ -407,6 +473,19 @@ class TestProblems:
         assert ("JWT_*", Verdict.GUARDED) == (
             (route := named(found)["GET /x"]).settings,
             route.verdict,
+        )
+
+    def test_settings_that_only_a_request_can_tell(self) -> None:
+        """Nobody can judge by them here."""
+        app = one_route(settings=None)
+
+        def of_request(_: Request) -> JWTSettings:
+            return SETTINGS
+
+        app.dependency_overrides[get_settings] = of_request
+
+        assert audit(app).problems == (
+            "There are no settings to judge by: what replaces get_settings needs a request.",
         )
 
     def test_claims_that_are_replaced(self) -> None:
