@@ -19,10 +19,11 @@ class BoundedMap(Generic[K, V]):
         size: the most entries of both generations; 0 remembers nothing.
     """
 
-    __slots__ = ("_half", "_old", "_young")
+    __slots__ = ("_half", "_old", "_size", "_young")
 
     def __init__(self, size: int) -> None:
-        self._half = (size + 1) // 2
+        self._size = size
+        self._half = max(1, size // 2)
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
 
@@ -40,10 +41,10 @@ class BoundedMap(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Remember a value, for now."""
-        if not self._half:
+        if not self._size:
             return
         if len(self._young) >= self._half:
-            self._young, self._old = {}, self._young
+            self._young, self._old = {}, self._young if self._size > 1 else {}
         self._young[key] = value
 
     def discard(self, key: K) -> None:

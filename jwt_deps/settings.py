@@ -26,7 +26,7 @@ from .paths import PathPatterns
 from .published import KeyHealth
 from .values import Several, sentence
 
-__all__ = ["JWTSettings", "TokenSource", "get_settings"]
+__all__ = ["JWTSettings", "TokenSource", "get_settings", "is_variable"]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -280,6 +280,11 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
 JWTSettings.__signature__ = Signature()
 
 
+def is_variable(name: str) -> bool:
+    """Whether an environment variable looks like one of this package's settings."""
+    return _VARIABLE.match(name) is not None
+
+
 @cache
 def get_settings() -> JWTSettings:
     """Read the settings from the environment, once.
@@ -295,7 +300,7 @@ def get_settings() -> JWTSettings:
     unknown = [
         name
         for name in sorted(os.environ)
-        if _VARIABLE.match(name) and not _NESTED.match(name) and name.upper() not in known
+        if is_variable(name) and not _NESTED.match(name) and name.upper() not in known
     ]
     for name in unknown:
         logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)

@@ -14,7 +14,7 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.explanation import HINTS, explain
 from jwt_deps.issuers import IssuerSettings
 from jwt_deps.key_material import MIN_RSA_BITS, is_pem
-from jwt_deps.settings import JWTSettings, get_settings
+from jwt_deps.settings import JWTSettings, get_settings, is_variable
 from jwt_deps.testing import SigningKey
 
 from .claims import Names, claim, placed
@@ -138,7 +138,7 @@ def _settings(*, needed: bool) -> JWTSettings | None:
     except ConfigurationError as error:
         if needed:
             raise impossible(f"{error} {_NO_KEY}") from None
-        if any(name.upper().startswith("JWT_") for name in os.environ):
+        if any(map(is_variable, os.environ)):
             note(f"Warning: the settings cannot be used, and say nothing about the token: {error}")
         return None
 

@@ -1,0 +1,348 @@
+"""Is a token that was verified before treated exactly as a new one would be?"""
+
+import asyncio
+import copy
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
+from jwt_deps import recognition as module
+from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.principals import Principal
+from jwt_deps.recognition import recognize
+from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint
+
+TOKEN = mint(claims(scope="read write", roles=["a"], profile={"name": ["Alice"]}))
+
+
+def settings_of(**values: Any) -> JWTSettings:
+    return JWTSettings(**{"secret_key": SECRET, **values})
+
+
+def recognized(
+    token: str, settings: JWTSettings, now: Callable[[], float] = clock
+) -> Principal | Reason:
+    """Who it speaks for, or why nobody."""
+    try:
+        return asyncio.run(recognize(token, settings, clock=now))
+    except AuthError as error:
+        return error.reason
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens that were verified."""
+    asked: list[str] = []
+
+    async def noting(token: str, settings: JWTSettings, **options: Any) -> Verified:
+        asked.append(token)
+        return await authenticate(token, settings, **options)
+
+    monkeypatch.setattr(module, "authenticate", noting)
+    return asked
+
+
+class TestRemembering:
+    def test_a_token_is_verified_once(self, verified: list[str]) -> None:
+        """Whoever brings it again speaks for the same principal."""
+        settings = settings_of()
+
+        first, second = (recognized(TOKEN, settings) for _ in range(2))
+
+        assert ([TOKEN], True) == (verified, first is second)
+
+    def test_one_setting_turns_it_off(self, verified: list[str]) -> None:
+        """Then each request verifies."""
+        settings = settings_of(token_cache_size=0)
+
+        for _ in range(3):
+            recognized(TOKEN, settings)
+
+        assert [TOKEN] * 3 == verified
+
+    def test_other_settings_know_nothing_of_it(self, verified: list[str]) -> None:
+        """Nor do copies that differ."""
+        settings = settings_of()
+        recognized(TOKEN, settings)
+
+        other = settings.model_copy(update={"audience": "api"})
+
+        assert Reason.CLAIM_MISSING is recognized(TOKEN, other)
+        assert [TOKEN, TOKEN] == verified
+
+    @pytest.mark.parametrize(("length", "times"), [(4096, 1), (4097, 2)], ids=["at-most", "longer"])
+    def test_long_tokens_are_not_kept(self, verified: list[str], length: int, times: int) -> None:
+        """A few of them would fill the memory of many."""
+        token = _of_length(length)
+        settings = settings_of()
+
+        assert length == len(token)
+        for _ in range(2):
+            assert isinstance(recognized(token, settings), Principal)
+        assert times == len(verified)
+
+    def test_the_number_is_bounded(self) -> None:
+        """Whoever has many good tokens pushes the old ones out."""
+        settings = settings_of(token_cache_size=8)
+
+        for number in range(100):
+            recognized(mint(claims(jti=str(number))), settings)
+
+        assert len(settings.verified_tokens) <= 8
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            pytest.param(mint(claims(), OTHER_SECRET), id="forged"),
+            pytest.param(mint(claims(exp=NOW - 60)), id="expired"),
+            pytest.param(mint(claims(cnf={})), id="bound"),
+            pytest.param(compact(b'{"alg":"none"}', b"{}", b""), id="none"),
+            pytest.param("garbage", id="garbage"),
+        ],
+    )
+    def test_what_is_refused_is_not_remembered(self, token: str) -> None:
+        """Neither it nor its header."""
+        settings = settings_of()
+
+        recognized(token, settings)
+
+        assert (0, 0) == (len(settings.verified_tokens), len(settings.known_headers))
+
+    def test_a_token_that_ends_is_forgotten(self) -> None:
+        """And refused for the reason that a new one would be."""
+        settings = settings_of()
+        recognized(TOKEN, settings)
+
+        assert Reason.EXPIRED is recognized(TOKEN, settings, lambda: NOW + 400)
+        assert 0 == len(settings.verified_tokens)
+
+    def test_a_copy_with_one_character_changed_is_another_token(self) -> None:
+        """The whole text is the name."""
+        settings = settings_of()
+        recognized(TOKEN, settings)
+        head, _, signature = TOKEN.rpartition(".")
+
+        assert isinstance(recognized(f"{head}.{signature[::-1]}", settings), Reason)
+        assert 1 == len(settings.verified_tokens)
+
+
+EDGES = [NOW + offset for offset in (-400, -11, -10, -9.5, -1, 0, 1, 289, 290, 299, 300, 309)]
+EDGES += [NOW + offset for offset in (309.5, 310, 310.5, 311, 1000)]
+
+
+@given(
+    members=st.fixed_dictionaries(
+        {},
+        optional={
+            "exp": st.sampled_from([NOW + 300, NOW + 300.5, 10**30]),
+            "nbf": st.sampled_from([NOW, NOW + 5, NOW - 0.5]),
+            "iat": st.sampled_from([NOW, NOW + 9]),
+        },
+    ),
+    times=st.lists(st.sampled_from(EDGES), min_size=2, max_size=8),
+    leeway=st.sampled_from([0, 10]),
+)
+def test_at_every_moment_it_is_what_a_new_one_would_be(
+    members: dict[str, Any], times: list[float], leeway: int
+) -> None:
+    """Time may run back as well, and equality is decided alike."""
+    remembering = settings_of(leeway=leeway, require_exp=False)
+    forgetting = settings_of(leeway=leeway, require_exp=False, token_cache_size=0)
+    token = mint({"sub": "alice", **members})
+
+    for moment in times:
+        answers = (recognized(token, one, lambda: moment) for one in (remembering, forgetting))  # noqa: B023 - used at once
+        outcomes = [one if isinstance(one, Reason) else dict(one.claims) for one in answers]
+        assert outcomes[0] == outcomes[1]
+
+
+class TestSeveralIssuers:
+    def issuer(self, **values: Any) -> IssuerSettings:
+        given = {"secret_key": SECRET, "issuer": "https://a.test", "audience": "api"}
+        return IssuerSettings(**{**given, **values})
+
+    def test_an_issuer_that_is_removed_stops_at_once(self) -> None:
+        """Whatever is remembered of it."""
+        settings = JWTSettings(issuers={"a": self.issuer()})
+        token = mint(claims(iss="https://a.test", aud="api"))
+        assert isinstance(recognized(token, settings), Principal)
+
+        settings.replace_issuers({"b": self.issuer(issuer="https://b.test")})
+
+        assert Reason.CLAIM_FOREIGN is recognized(token, settings)
+
+    def test_an_issuer_with_other_settings_is_another_one(self) -> None:
+        """Under the same name and the same `iss`."""
+        settings = JWTSettings(issuers={"a": self.issuer()})
+        token = mint(claims(iss="https://a.test", aud="api"))
+        recognized(token, settings)
+
+        settings.replace_issuers({"a": self.issuer(audience="other")})
+
+        assert Reason.CLAIM_FOREIGN is recognized(token, settings)
+
+    def test_an_issuer_that_stays_is_not_asked_again(self, verified: list[str]) -> None:
+        """The same settings are the same issuer."""
+        one = self.issuer()
+        settings = JWTSettings(issuers={"a": one})
+        token = mint(claims(iss="https://a.test", aud="api"))
+        recognized(token, settings)
+
+        settings.replace_issuers({"a": one, "b": self.issuer(issuer="https://b.test")})
+        recognized(token, settings)
+
+        assert [token] == verified
+
+
+class TestMutation:
+    def test_claims_are_the_readers_own(self) -> None:
+        """What one request changes, the next one does not see."""
+        settings = settings_of()
+        for _ in range(2):
+            principal = recognized(TOKEN, settings)
+            assert isinstance(principal, Principal)
+            assert ["a"] == principal.claims["roles"]
+            assert {"name": ["Alice"]} == principal.claims["profile"]
+            principal.claims["roles"].append("admin")
+            principal.claims["profile"]["name"].append("Admin")
+
+    def test_the_state_is_the_requests_own(self) -> None:
+        """Lists and dicts in it too."""
+        settings = settings_of(
+            scopes_claim="scope", dependencies_claims=["profile"], session_state_claims=["roles"]
+        )
+        for _ in range(2):
+            principal = recognized(TOKEN, settings)
+            assert isinstance(principal, Principal)
+            state = principal.state()
+            assert ["read", "write"] == state["scopes"]
+            assert {"profile": {"name": ["Alice"]}} == state["dependencies"]
+            assert {"roles": ["a"]} == state["session_state"]
+            state["scopes"].append("admin")
+            state["dependencies"]["profile"]["name"].append("Admin")
+            state["session_state"]["roles"].append("admin")
+            state["user_id"] = "root"
+
+    def test_what_is_read_often_is_found_once(self) -> None:
+        """Scopes are split once."""
+        principal = recognized(TOKEN, settings_of())
+
+        assert isinstance(principal, Principal)
+        assert principal.scopes is principal.scopes
+        assert "alice" == principal.user_id
+
+
+class TestKnownHeaders:
+    def test_a_header_is_known_once_a_signature_verified(self) -> None:
+        """By its text."""
+        settings = settings_of()
+        recognized(TOKEN, settings)
+
+        assert ("HS256", None) == settings.known_headers.get(TOKEN.split(".")[0])
+
+    @given(
+        part=st.integers(0, 2),
+        place=st.integers(0, 400),
+        instead=st.sampled_from(["", "A", ".", "=", " ", "é", "x.", "\n", "-"]),
+        many=st.integers(0, 60),
+    )
+    def test_a_known_header_opens_nothing(
+        self, part: int, place: int, instead: str, many: int
+    ) -> None:
+        """A token that was tampered with is refused for the reason that it is without."""
+        settings = settings_of()
+        recognized(TOKEN, settings)
+        parts = TOKEN.split(".")
+        place %= len(parts[part])
+        parts[part] = parts[part][:place] + instead + parts[part][place + many :]
+        tampered = ".".join(parts)
+
+        expected, got = (recognized(tampered, one) for one in (settings_of(), settings))
+
+        assert isinstance(expected, Principal) is isinstance(got, Principal)
+        assert isinstance(expected, Principal) or expected is got
+
+    def test_a_long_header_is_not_kept(self) -> None:
+        """It would cost more than it saves."""
+        settings = settings_of()
+        recognized(mint(claims(), header={"x": "y" * 1024}), settings)
+
+        assert 0 == len(settings.known_headers)
+
+    def test_their_number_is_bounded(self) -> None:
+        """Whatever an issuer writes."""
+        settings = settings_of()
+        for number in range(200):
+            recognized(mint(claims(), header={"x": number}), settings)
+
+        assert len(settings.known_headers) <= 64
+
+
+def test_settings_that_remember_can_be_copied_compared_and_shown() -> None:
+    """And show nothing of it."""
+    settings, fresh = settings_of(), settings_of()
+    recognized(TOKEN, settings)
+
+    assert settings is copy.deepcopy(settings)
+    assert settings.model_dump() == fresh.model_dump()
+    assert TOKEN not in repr(settings)
+    assert "verified" not in repr(settings)
+
+
+def test_a_principal_shows_names_alone() -> None:
+    """In a log or a debugger."""
+    assert "<Principal with <Claims with exp, iat, profile, roles, scope, sub>>" == repr(
+        recognized(TOKEN, settings_of())
+    )
+
+
+def test_threads_with_loops_of_their_own_share_one_memory() -> None:
+    """Each answer is right."""
+    settings = settings_of(token_cache_size=4)
+    tokens = [mint(claims(sub=f"user-{number}")) for number in range(8)]
+    wrong: list[object] = []
+
+    def ask() -> None:
+        async def many() -> None:
+            for turn in range(400):
+                number = turn % 8
+                principal = await recognize(tokens[number], settings, clock=clock)
+                if principal.user_id != f"user-{number}":
+                    wrong.append(principal)
+
+        asyncio.run(many())
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [] == wrong
+
+
+def _of_length(length: int) -> str:
+    """A good token of exactly so many characters."""
+    for padding in range(length):
+        token = mint(claims(x="y" * (length * 3 // 4 - 200 + padding)))
+        if len(token) >= length:
+            return token if len(token) == length else _of_length_with(length)
+    raise AssertionError
+
+
+def _of_length_with(length: int) -> str:
+    for extra in range(1, 8):
+        for padding in range(length):
+            token = mint(
+                claims(x="y" * (length * 3 // 4 - 220 + padding)), header={"k": "z" * extra}
+            )
+            if len(token) == length:
+                return token
+            if len(token) > length:
+                break
+    raise AssertionError

@@ -1,0 +1,62 @@
+"""Is a request with a token that was seen before like any other, only cheaper?"""
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, Request
+from fastapi.testclient import TestClient
+
+from jwt_deps import CurrentUser, JWTSettings, get_claims, protected_router
+from jwt_deps import recognition as module
+from jwt_deps.authentication import Verified, authenticate
+from tests.edge.serving import bearer, client_of
+from tests.minting import SECRET
+
+
+def client(**values: Any) -> TestClient:
+    router = APIRouter()
+
+    @router.get("/user")
+    async def user(user: Annotated[CurrentUser, Depends()], request: Request) -> dict[str, Any]:
+        roles = user.claims["roles"]
+        roles.append("admin")
+        request.state.session_state["roles"].append("admin")
+        return {"id": user.id, "roles": user.claims["roles"]}
+
+    @router.get("/state")
+    async def state(
+        request: Request, claims: Annotated[dict[str, Any], Depends(get_claims)]
+    ) -> dict[str, Any]:
+        return {"state": request.state.session_state, "claims": claims["roles"]}
+
+    settings = JWTSettings(secret_key=SECRET, session_state_claims=["roles"], **values)
+    return client_of(protected_router(router, settings=settings))
+
+
+@pytest.mark.parametrize("size", [0, 2048], ids=["forgetting", "remembering"])
+def test_no_request_sees_what_another_one_changed(size: int) -> None:
+    """Claims and state are each request's own."""
+    asking, headers = client(token_cache_size=size), bearer(roles=["a"])
+
+    for _ in range(3):
+        assert {"id": "alice", "roles": ["a"]} == asking.get("/user", headers=headers).json()
+        assert {"state": {"roles": ["a"]}, "claims": ["a"]} == asking.get(
+            "/state", headers=headers
+        ).json()
+
+
+def test_a_remembered_token_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests bring it."""
+    verified: list[str] = []
+
+    async def noting(token: str, settings: JWTSettings, **options: Any) -> Verified:
+        verified.append(token)
+        return await authenticate(token, settings, **options)
+
+    monkeypatch.setattr(module, "authenticate", noting)
+    asking, headers = client(), bearer(roles=["a"])
+
+    for _ in range(5):
+        assert 200 == asking.get("/user", headers=headers).status_code
+
+    assert 1 == len(verified)

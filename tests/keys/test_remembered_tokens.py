@@ -1,0 +1,129 @@
+"""Does a remembered token end with the key that verified it? Over real HTTP."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jwt_deps import AuthError, JWTSettings, Reason
+from jwt_deps import recognition as module
+from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.recognition import recognize
+from jwt_deps.testing import FakeIssuer, VirtualClock
+
+from .asking import AUDIENCE, settings_for
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    with FakeIssuer(algorithm="ES256") as running:
+        yield running
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens that were verified."""
+    asked: list[str] = []
+
+    async def noting(token: str, settings: JWTSettings, **options: Any) -> Verified:
+        asked.append(token)
+        return await authenticate(token, settings, **options)
+
+    monkeypatch.setattr(module, "authenticate", noting)
+    return asked
+
+
+def trusting(issuer: FakeIssuer, **options: Any) -> tuple[JWTSettings, VirtualClock]:
+    """Settings whose keys grow old when the clock is turned."""
+    settings, clock = settings_for(issuer, **options), VirtualClock()
+    for cache in settings.key_caches.values():
+        cache.clock = clock
+    return settings, clock
+
+
+def asked(token: str, settings: JWTSettings) -> str:
+    """`accepted`, or the reason why not."""
+    try:
+        asyncio.run(recognize(token, settings))
+    except AuthError as error:
+        return error.reason.value
+    return "accepted"
+
+
+def test_a_token_is_verified_once_while_its_key_is_fresh(
+    issuer: FakeIssuer, verified: list[str]
+) -> None:
+    """Whatever else is asked meanwhile."""
+    settings, _ = trusting(issuer)
+    token = issuer.token({"sub": "alice"}, audience=AUDIENCE)
+
+    assert ["accepted"] * 3 == [asked(token, settings) for _ in range(3)]
+    assert [token] == verified
+
+
+def test_a_key_that_is_withdrawn_takes_its_tokens_along(issuer: FakeIssuer) -> None:
+    """With the next fetch, remembered or not."""
+    settings, _ = trusting(issuer)
+    token = issuer.token(audience=AUDIENCE)
+    assert "accepted" == asked(token, settings)
+    issuer.rotate(overlap=False)
+
+    asyncio.run(settings.refresh_keys())
+
+    assert Reason.UNKNOWN_KEY == asked(token, settings)
+
+
+def test_a_key_of_the_same_name_is_another_key(issuer: FakeIssuer) -> None:
+    """A forger who gets hold of the name has not got the key."""
+    settings, _ = trusting(issuer)
+    token = issuer.token(audience=AUDIENCE)
+    assert "accepted" == asked(token, settings)
+    issuer.rotate(overlap=False, kid=issuer.signing_key.kid)
+
+    asyncio.run(settings.refresh_keys())
+
+    assert Reason.SIGNATURE == asked(token, settings)
+
+
+def test_a_key_that_is_no_longer_fresh_is_asked_for(
+    issuer: FakeIssuer, verified: list[str]
+) -> None:
+    """A remembered token does not keep the refresh from happening."""
+    settings, clock = trusting(issuer)
+    token = issuer.token(audience=AUDIENCE)
+    asked(token, settings)
+    fetches = issuer.count("jwks")
+
+    clock.advance(601)
+
+    assert "accepted" == asked(token, settings)
+    assert (fetches + 1, 2) == (issuer.count("jwks"), len(verified))
+
+
+def test_an_outage_refuses_no_remembered_token(issuer: FakeIssuer) -> None:
+    """As it refuses no other, until the keys are too old."""
+    settings, clock = trusting(issuer)
+    token = issuer.token(audience=AUDIENCE)
+    asked(token, settings)
+    issuer.down()
+
+    clock.advance(700)
+    during = asked(token, settings)
+    clock.advance(7200)
+    after = asked(token, settings)
+
+    assert ("accepted", "keys_unavailable") == (during, after)
+
+
+def test_an_issuer_that_is_removed_takes_its_tokens_along() -> None:
+    """And leaves the other's alone."""
+    with FakeIssuer(algorithm="ES256") as a, FakeIssuer(algorithm="ES256") as b:
+        settings = settings_for(a, b)
+        tokens = [one.token(audience=AUDIENCE) for one in (a, b)]
+        assert ["accepted"] * 2 == [asked(token, settings) for token in tokens]
+        assert settings.issuers is not None
+
+        settings.replace_issuers({"1": settings.issuers["1"]})
+
+        assert ["claim_foreign", "accepted"] == [asked(token, settings) for token in tokens]
