@@ -1,8 +1,7 @@
 """What does OpenAPI say of tokens? A lock where one is needed, and nowhere else."""
 
-from collections.abc import Callable, Coroutine
-from inspect import signature
-from typing import Any, cast
+from inspect import iscoroutinefunction, signature
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -80,26 +79,14 @@ def known_settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None
         return guard.settings
     override = app.dependency_overrides.get(get_settings)
     if override is not None:
-        return None if signature(override).parameters else _at_once(override)
+        plain = not signature(override).parameters and not iscoroutinefunction(override)
+        return override() if plain else None  # what needs a request cannot be asked here
     try:
         return get_settings()
     except ConfigurationError:
         # A schema can be printed where there are no secrets, in a build of the docs for one.
         # Every request still raises this error.
         return None
-
-
-def _at_once(replacement: Callable[[], Any]) -> JWTSettings | None:
-    """What a replacement without parameters gives; `None` if it has to wait for it."""
-    found = replacement()
-    if not isinstance(found, Coroutine):
-        return cast("JWTSettings", found)
-    try:
-        found.send(None)
-    except StopIteration as ended:
-        return cast("JWTSettings", ended.value)
-    found.close()
-    return None
 
 
 def _schemes(settings: JWTSettings | None) -> dict[str, Any]:

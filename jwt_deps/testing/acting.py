@@ -86,7 +86,8 @@ def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManage
     Routers and guards that were given settings of their own keep those.
     """
 
-    async def these() -> JWTSettings:
+    # No coroutine: the OpenAPI document and the audit have to know the settings without a request.
+    def these() -> JWTSettings:
         return settings
 
     return _Overrides(app, {get_settings: these})

@@ -1,6 +1,5 @@
 """Does OpenAPI tell the truth: a lock where a token is needed, and nowhere else?"""
 
-import asyncio
 from typing import Annotated, Any
 
 import pytest
@@ -205,30 +204,6 @@ def test_settings_that_need_a_request_leave_the_default_scheme() -> None:
     app.dependency_overrides[get_settings] = of_tenant
 
     assert {"JWT": BEARER} == schemes(app)
-
-
-@pytest.mark.parametrize(
-    ("wait", "expected"),
-    [
-        pytest.param(0, {"JWT-cookie-access_token"}, id="at-once"),
-        pytest.param(0.01, {"JWT"}, id="after-a-while"),
-    ],
-)
-def test_settings_of_a_coroutine_are_known_if_it_does_not_wait(
-    wait: float, expected: set[str]
-) -> None:
-    """Nothing runs while a schema is made."""
-
-    async def these() -> JWTSettings:
-        if wait:
-            await asyncio.sleep(wait)
-        return JWTSettings(secret_key=SECRET, token_source="cookie")
-
-    app = FastAPI()
-    app.get("/r", dependencies=[Depends(get_claims)])(nothing)
-    app.dependency_overrides[get_settings] = these
-
-    assert expected == set(schemes(app))
 
 
 def test_patterns_of_the_environment_are_known_to_the_schema(
