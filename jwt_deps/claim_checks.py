@@ -10,6 +10,9 @@ from .issuers import IssuerSettings
 
 __all__ = ["CLAIM_CHECKS", "check_claims", "numeric_date", "time_limits"]
 
+_NUMBERS = (int, float)
+_LARGEST = sys.float_info.max
+
 
 def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
     expires = numeric_date(claims, "exp")
@@ -39,11 +42,12 @@ def numeric_date(claims: dict[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):  # a bool is an int to Python
+    # Not `isinstance`: a bool is an int to Python. Finite: the parser lets neither infinity nor
+    # NaN through, and an integer that no float can hold is no time.
+    if type(value) not in _NUMBERS or not -_LARGEST <= value <= _LARGEST:
         raise _claim_type(name, "a number", Step.TIMES)
-    if abs(value) > sys.float_info.max:
-        raise _claim_type(name, "a number", Step.TIMES)
-    return float(value)  # finite: the parser lets neither infinity nor NaN through
+    number: float = value
+    return number
 
 
 def _check_subject(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:

@@ -68,9 +68,11 @@ class ClaimMapping(Mapping[str, Any]):
 
         A claim whose own name has dots in it (`https://api.example.com/user`) comes first.
         """
-        if path in self._members:
-            return self[path]
         value: Any = self._members
+        if path in value:
+            return _copy(value[path])
+        if "." not in path:
+            return None
         for name in path.split("."):
             if not isinstance(value, dict) or name not in value:
                 return None

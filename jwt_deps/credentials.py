@@ -51,6 +51,10 @@ class TokenDependency(SecurityBase, Generic[T]):
 
     def __init__(self, answer: Callable[[HTTPConnection], Awaitable[T]]) -> None:
         self._answer = answer
+        self._present(answer)
+
+    def _present(self, answer: Callable[..., Any]) -> None:
+        """Look like the function that answers, to OpenAPI and to people."""
         self.model = HTTPBearer(bearerFormat="JWT")
         self.scheme_name = "JWT"
         self.__doc__ = answer.__doc__
@@ -78,12 +82,8 @@ class CallerDependency(TokenDependency[T]):
     """A dependency that reads its answer off the caller, once the token is verified."""
 
     def __init__(self, read: Callable[[Principal], T]) -> None:
-        async def answer(connection: HTTPConnection) -> T:
-            return read(await caller_of(connection))
-
-        answer.__name__, answer.__doc__ = getattr(read, "__name__", ""), read.__doc__
-        super().__init__(answer)
         self._read = read
+        self._present(read)
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
         """Answer, or refuse the request, as any `TokenDependency`.

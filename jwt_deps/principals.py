@@ -1,6 +1,5 @@
 """Who is calling, and with what? The settings' claim names applied to verified claims."""
 
-from contextlib import suppress
 from typing import Any
 
 from .claims import ClaimMapping, Claims
@@ -158,23 +157,30 @@ class Principal:
     def _identity(self) -> dict[str, Any]:
         state: dict[str, Any] = {"claims": self.claims, "authenticated": True}
         # A token that names no user is still a good token; whoever asks for the user is refused.
-        with suppress(ClaimError):
-            state["user_id"] = self.user_id
-        with suppress(ClaimError):
-            if self.session_id:
-                state["session_id"] = self.session_id
+        named = {
+            "user_id": self.settings.user_id_claim,
+            "session_id": self.settings.session_id_claim,
+        }
+        for member, claim in named.items():
+            try:
+                found = _identifier(self.claims, claim)
+            except ClaimError:
+                continue
+            if found is not None:
+                state[member] = found
+        self._user_id, self._session_id = state.get("user_id"), state.get("session_id")
         return state
 
 
 def _identifier(claims: Claims, name: str) -> str | None:
     value: Any = claims.at(name)
+    if isinstance(value, str):
+        return None if not value or value.isspace() else value
     if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if not isinstance(value, str):
-        raise ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not an identifier")
-    return value if value.strip() else None
+    raise ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not an identifier")
 
 
 def _selection(claims: Claims, names: list[str]) -> ClaimMapping:

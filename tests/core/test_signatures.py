@@ -3,6 +3,8 @@
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from jose.backends.cryptography_backend import (
     CryptographyECKey,
     CryptographyHMACKey,
@@ -126,7 +128,6 @@ def test_ecdsa_signature_is_not_der() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "backend"),
     [
-        pytest.param("HS256", CryptographyHMACKey, id="HS256"),
         pytest.param("RS256", CryptographyRSAKey, id="RS256"),
         pytest.param("ES256", CryptographyECKey, id="ES256"),
     ],
@@ -136,6 +137,24 @@ def test_keys_of_python_jose_are_those_of_cryptography(algorithm: str, backend: 
     key = signature_key(_material(signing_key(algorithm)), algorithm)
 
     assert type(key) is backend
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+@given(message=st.binary(max_size=300), secret=st.binary(min_size=64, max_size=200))
+def test_shared_secrets_agree_with_python_joses_key(
+    algorithm: str, message: bytes, secret: bytes
+) -> None:
+    """It is a subclass that computes the same with one call of the standard library."""
+    own, theirs = signature_key(secret, algorithm), CryptographyHMACKey(secret, algorithm)
+    signature = theirs.sign(message)
+    forged = bytes([signature[0] ^ 1]) + signature[1:]
+
+    assert isinstance(own, CryptographyHMACKey)
+    assert (True, False, False) == (
+        own.verify(message, signature),
+        own.verify(message, forged),
+        own.verify(message, signature[:-1]),
+    )
 
 
 @pytest.mark.parametrize(

@@ -238,3 +238,25 @@ def test_an_override_is_called_once_per_request_by_the_guards() -> None:
     TestClient(app).get("/r/me")
 
     assert ["claims"] == calls
+
+
+def test_an_override_of_something_else_leaves_the_settings_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of the environment hold."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+
+    async def something() -> str:
+        return "theirs"
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def read(
+        user: Annotated[str, Depends(current_user_id)], other: Annotated[str, Depends(something)]
+    ) -> list[str]:
+        return [user, other]
+
+    app.dependency_overrides[something] = lambda: "replaced"
+
+    assert ["alice", "replaced"] == TestClient(app).get("/", headers=bearer()).json()
