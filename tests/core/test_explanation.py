@@ -14,6 +14,13 @@ from jwt_deps.authentication import authenticate
 from jwt_deps.explanation import HINTS, Explanation, Outcome, explain, explanation_of
 from jwt_deps.testing import Answer, FakeIssuer
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint, mint_raw
+from tests.property.strategies import (
+    reproducible,
+    shaped_texts,
+    signed_tokens,
+    texts,
+    unsigned_tokens,
+)
 
 SETTINGS = JWTSettings(secret_key=SECRET, issuer="https://issuer.test", audience="api")
 GOOD = claims(iss="https://issuer.test", aud="api")
@@ -226,6 +233,37 @@ def test_the_first_refusal_is_what_a_request_gets(
     first = next((one.error for one in explanation.findings if one.error is not None), None)
     assert (expected and expected.reason) == (first and first.reason)
     assert (expected and expected.reason) == (explanation.error and explanation.error.reason)
+
+
+@reproducible
+@given(texts | shaped_texts | unsigned_tokens | signed_tokens)
+def test_whatever_the_text_is_it_is_explained(text: str) -> None:
+    """Garbage and forgeries too: nothing raises, and what is told repeats none of it."""
+    explanation = explained(text)
+
+    first = next((one for one in explanation.findings if one.error is not None), None)
+    assert explanation.accepted is (first is None)
+    for error in (one.error for one in explanation.findings if one.error is not None):
+        told = "".join((*explanation_of(error).values(), repr(explanation), str(error)))
+        assert [part for part in text.split(".") if len(part) > 16 and part in told] == []
+    if first is not None:
+        assert first.error is not None
+        assert explanation.error is not None
+        assert (explanation.error.reason, first.step) == (
+            first.error.reason,
+            explanation.error.step,
+        )
+
+
+@reproducible
+@given(texts | shaped_texts | unsigned_tokens | signed_tokens)
+def test_several_issuers_are_no_exception(text: str) -> None:
+    """A refusal of a request is among the findings."""
+    explanation = explained(text, TestSeveralIssuers.SETTINGS)
+
+    reasons = [one.error.reason for one in explanation.findings if one.error is not None]
+    assert (explanation.error is None) is (reasons == [])
+    assert explanation.error is None or explanation.error.reason in reasons
 
 
 @pytest.mark.parametrize("reason", Reason)

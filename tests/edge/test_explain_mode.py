@@ -1,29 +1,48 @@
 """What does `JWT_EXPLAIN` add to a refusal, and what does it leave as it is?"""
 
+import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi import (
+    APIRouter,
+    Depends,
+    FastAPI,
+    HTTPException,
+    Request,
+    Response,
+    WebSocket,
+    WebSocketDisconnect,
+)
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request as StarletteRequest
 from starlette.routing import Route
 from starlette.testclient import WebSocketDenialResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps import (
     JWTSettings,
     TokenSource,
     claims_as,
     current_user_id,
+    get_claims,
     get_settings,
     optional,
     protected_router,
     require_scopes,
 )
+from jwt_deps.errors import ExpiredTokenError
 from jwt_deps.explanation import HINTS
+from jwt_deps.testing import Answer, FakeIssuer
 from tests.edge.serving import bearer
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
 
@@ -264,6 +283,31 @@ def _sync(_: Request, error: HTTPException) -> Response:
     return JSONResponse({"title": error.detail}, error.status_code, {"X-Own": "1"})
 
 
+class _Object:
+    async def __call__(self, request: Request, error: HTTPException) -> Response:
+        return await _as_json(request, error)
+
+
+async def _as_problem(_: Request, error: HTTPException) -> Response:
+    """What libraries for RFC 9457 do: the text is theirs, and so is the media type."""
+    body = json.dumps({"title": error.detail})
+    return Response(body, error.status_code, {"X-Own": "1"}, "application/problem+json")
+
+
+class _Written(JSONResponse):
+    """A subclass that writes its content as it likes."""
+
+    def render(self, content: Any) -> bytes:
+        return str(content).encode()
+
+
+def _writes(text: str) -> Callable[..., Any]:
+    async def handler(_: Request, error: HTTPException) -> Response:
+        return _Written(text, error.status_code)
+
+    return handler
+
+
 async def _as_list(_: Request, error: HTTPException) -> Response:
     return JSONResponse([error.detail], error.status_code)
 
@@ -272,8 +316,28 @@ async def _as_text(_: Request, error: HTTPException) -> Response:
     return PlainTextResponse(error.detail, error.status_code)
 
 
+async def _streamed(_: Request, error: HTTPException) -> Response:
+    parts = iter(['{"title": ', '"x"}'])
+    return StreamingResponse(parts, error.status_code, media_type="application/json")
+
+
+def _without_handler(settings: JWTSettings) -> Any:
+    app = app_of(settings)
+    del app.exception_handlers[StarletteHTTPException]
+    return TestClient(app).get("/")
+
+
 class TestOwnHandlers:
-    @pytest.mark.parametrize("handler", [_as_json, _sync], ids=["async", "sync"])
+    @pytest.mark.parametrize(
+        "handler",
+        [
+            pytest.param(_as_json, id="async"),
+            pytest.param(_sync, id="sync"),
+            pytest.param(_Object(), id="object"),
+            pytest.param(partial(_as_json), id="partial"),
+            pytest.param(_as_problem, id="problem"),
+        ],
+    )
     def test_an_object_is_added_to(self, handler: Callable[..., Any]) -> None:
         """Whatever else the application's own handler says stays."""
         app = app_of(EXPLAINING, exception_handlers={HTTPException: handler})
@@ -299,6 +363,10 @@ class TestOwnHandlers:
         [
             pytest.param(_as_list, "application/json", id="list"),
             pytest.param(_as_text, "text/plain; charset=utf-8", id="text"),
+            pytest.param(_writes("callback({})"), "application/json", id="no-json"),
+            pytest.param(_writes('{"a": NaN}'), "application/json", id="not-a-number"),
+            pytest.param(_writes("\xff"), "application/json", id="another-charset"),
+            pytest.param(_streamed, "application/json", id="stream"),
         ],
     )
     def test_any_other_body_is_left_alone(self, handler: Callable[..., Any], type_: str) -> None:
@@ -308,13 +376,178 @@ class TestOwnHandlers:
         answer = TestClient(app).get("/")
 
         assert (401, type_) == (answer.status_code, answer.headers["content-type"])
-        assert "signature" not in answer.text
+        assert "credentials" not in answer.text
+
+    def test_what_it_has_run_afterwards_is_run(self) -> None:
+        """A background task is part of its answer."""
+        ran: list[str] = []
+
+        async def handler(_: Request, error: HTTPException) -> Response:
+            task = BackgroundTask(ran.append, "counted")
+            return JSONResponse({}, error.status_code, background=task)
+
+        app = app_of(EXPLAINING, exception_handlers={HTTPException: handler})
+
+        assert "missing" == TestClient(app).get("/").json()["reason"]
+        assert ["counted"] == ran
+
+    def test_an_answer_that_is_kept_is_not_written_to(self) -> None:
+        """The next refusal has its own reason."""
+        kept = JSONResponse({}, 401)
+
+        async def handler(*_: object) -> Response:
+            return kept
+
+        client = TestClient(app_of(EXPLAINING, exception_handlers={HTTPException: handler}))
+
+        assert "missing" == client.get("/").json()["reason"]
+        assert "expired" == client.get("/", headers=good(exp=1)).json()["reason"]
+        assert b"{}" == kept.body
+
+    def test_a_handler_may_answer_a_handshake_itself(self) -> None:
+        """And returns nothing then, as Starlette has it."""
+
+        async def handler(websocket: WebSocket, _: HTTPException) -> None:
+            await websocket.close(4401)
+
+        app = app_of(EXPLAINING, exception_handlers={HTTPException: handler})
+
+        with (
+            pytest.raises(WebSocketDisconnect) as closed,
+            TestClient(app).websocket_connect("/ws"),
+        ):
+            pass
+        assert 4401 == closed.value.code
+
+    def test_cookies_that_it_sets_are_all_set(self) -> None:
+        """A header may come twice."""
+
+        async def handler(_: Request, error: HTTPException) -> Response:
+            answer = JSONResponse({}, error.status_code)
+            answer.set_cookie("a", "1")
+            answer.set_cookie("b", "2")
+            return answer
+
+        app = app_of(EXPLAINING, exception_handlers={HTTPException: handler})
+
+        assert {"a": "1", "b": "2"} == dict(TestClient(app).get("/").cookies)
+
+    def test_a_handler_that_was_taken_away_leaves_starlettes(self) -> None:
+        """Which answers in plain text, as without `JWT_EXPLAIN`."""
+        plain, explained = (_without_handler(settings) for settings in (OPEN, EXPLAINING))
+
+        assert (401, plain.text) == (explained.status_code, explained.text)
+
+    def test_a_handler_that_comes_too_late_is_not_asked(self) -> None:
+        """The application goes on with those that it began to serve with."""
+        app = app_of(EXPLAINING)
+        client = TestClient(app)
+        client.get("/")
+        app.add_exception_handler(StarletteHTTPException, _as_text)
+
+        assert "missing" == client.get("/").json()["reason"]
 
     def test_a_handler_of_a_status_is_the_applications_alone(self) -> None:
         """Starlette asks it first."""
         app = app_of(EXPLAINING, exception_handlers={401: _as_json})
 
         assert {"title"} == set(TestClient(app).get("/").json())
+
+
+class _NamingAnother:
+    """A middleware that puts something else in the place of the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = object()
+        await self.app(scope, receive, send)
+
+
+def test_it_does_not_matter_what_calls_itself_the_application() -> None:
+    """The handlers are those that the request is answered by."""
+    app = app_of(EXPLAINING, middleware=[Middleware(_NamingAnother)])
+
+    assert "missing" == TestClient(app).get("/").json()["reason"]
+
+
+def test_a_mount_explains() -> None:
+    """At its door; what is mounted there is not asked."""
+    router = protected_router(settings=EXPLAINING)
+    router.mount("/below", Starlette())
+    app = FastAPI()
+    app.include_router(router)
+
+    assert "missing" == TestClient(app).get("/below/x").json()["reason"]
+
+
+def test_an_outage_is_explained() -> None:
+    """It is still 503, and still says when to come again."""
+    with FakeIssuer() as issuer:
+        issuer.jwks = Answer(status=500)
+        settings = JWTSettings(
+            jwks_url=issuer.jwks_url,
+            issuer=issuer.issuer,
+            audience="api",
+            allow_loopback=True,
+            explain=True,
+        )
+        headers = {"Authorization": f"Bearer {issuer.token(audience='api')}"}
+        answer = TestClient(app_of(settings)).get("/", headers=headers)
+
+    assert (503, "keys_unavailable", "key") == (
+        answer.status_code,
+        answer.json()["reason"],
+        answer.json()["step"],
+    )
+    assert answer.headers["retry-after"].isdigit()
+
+
+def _replacing(replaced: Callable[..., Any], error: Exception) -> Any:
+    def failing() -> None:
+        raise error
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def user(_: Annotated[str, Depends(current_user_id)]) -> str:
+        return "let in"
+
+    @app.get("/maybe")
+    async def maybe(_: Annotated[str | None, Depends(optional(current_user_id))]) -> str:
+        return "let in"
+
+    app.dependency_overrides[replaced] = failing
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.mark.parametrize("path", ["/", "/maybe"])
+@pytest.mark.parametrize("error", [RuntimeError(), ExpiredTokenError()], ids=["bug", "refusal"])
+def test_settings_that_cannot_be_had_let_nobody_in(path: str, error: Exception) -> None:
+    """Without them nobody knows how to refuse either."""
+    answer = _replacing(get_settings, error).get(path, headers=bearer())
+
+    assert (500, "Internal Server Error") == (answer.status_code, answer.text)
+
+
+@pytest.mark.parametrize("path", ["/", "/maybe"])
+def test_a_replacement_that_refuses_is_a_refusal(path: str) -> None:
+    """A test may raise what a token would have; without settings nothing is explained."""
+    answer = _replacing(get_claims, ExpiredTokenError()).get(path)
+
+    assert (401, {"detail": "Token has expired"}) == (answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize("name", ["\r\nX-Evil: 1", "<script>", "\u2028", "\x00"], ids=ascii)
+def test_the_name_of_a_forbidden_claim_is_escaped(name: str) -> None:
+    """It is a JSON string in the body, and nowhere in the headers."""
+    answer = TestClient(app_of(EXPLAINING)).get("/strict", headers=good(**{name: "hidden"}))
+
+    assert name == answer.json()["claim"]
+    assert "application/json" == answer.headers["content-type"]
+    assert "x-evil" not in answer.headers
+    assert "hidden" not in answer.text
 
 
 def test_no_value_is_told() -> None:
