@@ -443,7 +443,7 @@ class TestOwnHandlers:
         app = app_of(EXPLAINING)
         client = TestClient(app)
         client.get("/")
-        app.add_exception_handler(StarletteHTTPException, _as_text)
+        app.exception_handler(StarletteHTTPException)(_as_text)
 
         assert "missing" == client.get("/").json()["reason"]
 
