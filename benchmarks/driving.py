@@ -1,0 +1,111 @@
+"""How is an application asked without a server, and does it check what it says it checks?"""
+
+import logging
+import time
+from collections.abc import Iterable
+
+from starlette.types import Message, Scope
+
+from benchmarks import tokens
+from benchmarks.contestants import Contestant
+from benchmarks.measuring import Slice
+
+__all__ = ["flaws", "requests_of", "scope_of", "status_of"]
+
+_WARM = 3
+_OK = 200
+
+
+def scope_of(token: str | None, path: str = "/x") -> Scope:
+    """A GET request as a server would hand it on."""
+    headers = [
+        (b"host", b"api.example.com"),
+        (b"user-agent", b"benchmark/1.0"),
+        (b"accept", b"*/*"),
+        (b"accept-encoding", b"gzip, deflate"),
+        (b"connection", b"keep-alive"),
+        (b"x-request-id", b"4d3e9f00112233445566"),
+    ]
+    if token is not None:
+        headers.append((b"authorization", b"Bearer " + token.encode()))
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 8000),
+        "state": {},
+    }
+
+
+async def _receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(_: Message) -> None:
+    """Nobody is there to read it."""
+
+
+def requests_of(contestant: Contestant, path: str = "/x") -> Slice:
+    """Make a slice of requests, one after the other."""
+    app, request = contestant.app, scope_of(contestant.token, path)
+
+    async def run(count: int) -> float:
+        contestant.prepare()
+        for _ in range(_WARM):
+            await app({**request, "state": {}}, _receive, _send)
+        begun = time.perf_counter()
+        for _ in range(count):
+            await app({**request, "state": {}}, _receive, _send)
+        return (time.perf_counter() - begun) / count
+
+    return run
+
+
+async def status_of(contestant: Contestant, token: str | None, path: str = "/x") -> int:
+    """What it answers to a token; 500 when an exception comes out of it."""
+    found: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            found.append(message["status"])
+
+    contestant.prepare()
+    try:
+        await contestant.app(scope_of(token, path), _receive, send)
+    except Exception:  # noqa: BLE001 - whatever a peer lets escape, a server makes 500 of it
+        return 500
+    return found[0]
+
+
+async def flaws(contestant: Contestant) -> list[str]:
+    """What a contestant gets wrong of what it has to get right: to accept and to refuse."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # refusals are what this is about
+    try:
+        found = []
+        if await status_of(contestant, contestant.token) != contestant.status:
+            found.append("does not answer the good token as it should")
+        if contestant.secure and contestant.algorithm is not None:
+            found += [
+                f"accepts: {wrong}" if status == _OK else f"{status} on {wrong}"
+                for wrong, status in await _answers(contestant, contestant.algorithm)
+                if status == _OK or status >= 500  # noqa: PLR2004 - server errors
+            ]
+        return found
+    finally:
+        logging.disable(level)
+
+
+async def _answers(contestant: Contestant, algorithm: str) -> Iterable[tuple[str, int]]:
+    return [
+        (wrong, await status_of(contestant, token))
+        for wrong, token in tokens.bad(algorithm).items()
+    ]
