@@ -10,10 +10,12 @@ from benchmarks import tokens
 from benchmarks.contestants import Contestant
 from benchmarks.measuring import Slice
 
-__all__ = ["flaws", "requests_of", "scope_of", "status_of"]
+__all__ = ["bars", "flaws", "requests_of", "scope_of", "status_of"]
 
 _WARM = 3
 _OK = 200
+_MUTE = "does not answer the good token as it should"
+_ACCEPTS = "accepts: "
 
 
 def scope_of(token: str | None, path: str = "/x") -> Scope:
@@ -92,16 +94,21 @@ async def flaws(contestant: Contestant) -> list[str]:
     try:
         found = []
         if await status_of(contestant, contestant.token) != contestant.status:
-            found.append("does not answer the good token as it should")
+            found.append(_MUTE)
         if contestant.secure and contestant.algorithm is not None:
             found += [
-                f"accepts: {wrong}" if status == _OK else f"{status} on {wrong}"
+                f"{_ACCEPTS}{wrong}" if status == _OK else f"{status} on {wrong}"
                 for wrong, status in await _answers(contestant, contestant.algorithm)
                 if status == _OK or status >= 500  # noqa: PLR2004 - server errors
             ]
         return found
     finally:
         logging.disable(level)
+
+
+def bars(flaw: str) -> bool:
+    """Whether it may not take part for that: it is no peer of those that do their work."""
+    return flaw == _MUTE or flaw.startswith(_ACCEPTS)
 
 
 async def _answers(contestant: Contestant, algorithm: str) -> Iterable[tuple[str, int]]:

@@ -167,4 +167,5 @@ def _add(router: APIRouter, count: int, dependency: Any, prefix: str = "/x") -> 
         return {"a": 1}
 
     for number in range(count):
-        router.add_api_route(f"{prefix}{number}", plain if dependency is None else guarded)
+        endpoint = plain if dependency is None else guarded
+        router.add_api_route(f"{prefix}{number}", endpoint, response_model=None)

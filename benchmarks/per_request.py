@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from benchmarks.contestants import BARE, NOOP, Contestant, ours, simple
-from benchmarks.driving import flaws, requests_of
+from benchmarks.driving import bars, flaws, requests_of
 from benchmarks.measuring import Effort, Findings, Measured, take_turns
 from benchmarks.peers import peers
 
@@ -47,9 +47,13 @@ async def _run(effort: Effort) -> Findings:
         if not isinstance(found, Contestant):
             notes.append(f"- {found[0]} did not take part: {found[1]}.")
             continue
+        wrong = await flaws(found)
+        if any(map(bars, wrong)):
+            notes.append(f"- {found.name} did not take part: {', '.join(wrong)}.")
+            continue
         here.append(found)
-        if wrong := await flaws(found):
-            notes.append(f"- {found.name} failed the check: {', '.join(wrong)}.")
+        if wrong:
+            notes.append(f"- {found.name} refuses with a server error: {', '.join(wrong)}.")
     slices = {contestant.name: requests_of(contestant) for contestant in here}
     measured = await take_turns(slices.pop(BARE), slices, effort)
     figures = {f"requests/ratio/{name}": it.ratio for name, it in measured.items()}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeAlias
+from warnings import catch_warnings
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
@@ -128,7 +129,8 @@ def _pyjwt(algorithm: str) -> Validator:
 
 
 def _authlib(algorithm: str) -> Validator:
-    jose = import_module("authlib.jose")
+    with catch_warnings(record=True):  # of its deprecation, which it insists on showing
+        jose = import_module("authlib.jose")
     kind = {"HS256": jose.OctKey, "RS256": jose.RSAKey, "ES256": jose.ECKey}[algorithm]
     key, web_token = kind.import_key(tokens.text(algorithm)), jose.JsonWebToken([algorithm])
     options = {

@@ -1,0 +1,55 @@
+"""What is said about a run, and where is it written? Between two marks of a page, and a picture."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.measuring import Findings
+from benchmarks.plot import alternative, svg
+from benchmarks.targets import table
+
+__all__ = ["BEGIN", "END", "PAGE", "PICTURE", "markdown", "write"]
+
+BEGIN = "<!-- written by `python -m benchmarks`: begin -->"
+END = "<!-- written by `python -m benchmarks`: end -->"
+PAGE, PICTURE = "speed.md", "assets/speed.svg"
+
+
+def markdown(findings: Mapping[str, Findings], missing: Mapping[str, str]) -> str:
+    """The whole report.
+
+    Args:
+        findings: what the groups found, by the group's name.
+        missing: what could not be installed, and why.
+    """
+    figures = {name: value for it in findings.values() for name, value in it.figures.items()}
+    lines, measured, met = table(figures)
+    parts = []
+    if "requests" in findings:
+        parts += [f"![{alternative(figures)}]({PICTURE})", ""]
+    parts += ["## Targets", "", f"{met} of {measured} that were measured are met.", "", *lines, ""]
+    for found in findings.values():
+        parts += [f"## {found.title}", "", found.markdown, ""]
+    if missing:
+        parts += ["Could not be installed, and did not take part:", ""]
+        parts += [f"- `{name}`: {reason}" for name, reason in missing.items()]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def write(text: str, findings: Mapping[str, Findings], folder: Path) -> None:
+    """Put the report between the marks of the page, and the picture beside it.
+
+    Raises:
+        ValueError: there is a page, and the marks are not in it.
+    """
+    page, picture = folder / PAGE, folder / PICTURE
+    before, after = "", ""
+    if page.exists():
+        before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not (begin and end):
+            raise ValueError(f"{page} has no line {BEGIN!r}, and after it {END!r}: add both.")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    figures = {name: value for it in findings.values() for name, value in it.figures.items()}
+    if "requests" in findings:
+        picture.write_text(svg(figures), encoding="utf-8")

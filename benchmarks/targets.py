@@ -1,0 +1,205 @@
+"""What was this package to reach, and does it, in this run? Figures in, a table out.
+
+Nothing here fails when a target is missed: machines differ, and so do days. The bounds are those
+of DESIGN §7, in no-op dependencies, and of the peers measured before the package was written.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from benchmarks.contestants import NOOP, ROUTER
+from benchmarks.peers import AGENTOS, PEERS
+from benchmarks.validators import MINIMAL
+from benchmarks.verifying import OURS
+
+__all__ = ["TARGETS", "Figures", "Target", "table"]
+
+Figures: TypeAlias = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound, and how the figure that it is for comes about."""
+
+    what: str
+    bound: float
+    figure: Callable[[Figures], float]
+    unit: str = ""
+    least: bool = False
+
+    def met(self, figure: float) -> bool:
+        """Whether it is within the bound."""
+        return figure >= self.bound if self.least else figure <= self.bound
+
+
+def _units(what: str) -> Callable[[Figures], float]:
+    return lambda f: f[f"requests/added/jwt-deps: {what}"] / f["requests/unit"]
+
+
+def _guard(f: Figures) -> float:
+    both = f["requests/added/jwt-deps: seen before, guard and user HS256"]
+    return (both - f[f"requests/added/{ROUTER}"]) / f["requests/unit"]
+
+
+def _over_signature(f: Figures) -> float:
+    unit = f["requests/unit"]
+    signature = f["requests/added/floor: signature only RS256"] - unit
+    return (f["requests/added/jwt-deps: new token RS256"] - signature) / unit
+
+
+def _added(what: str, other: str) -> Callable[[Figures], float]:
+    return lambda f: f[f"requests/added/jwt-deps: {what}"] / f[f"requests/added/{other}"]
+
+
+def _request(what: str, other: str) -> Callable[[Figures], float]:
+    return lambda f: f[f"requests/ratio/jwt-deps: {what}"] / f[f"requests/ratio/{other}"]
+
+
+def _fastest_peer(algorithm: str) -> Callable[[Figures], float]:
+    def figure(f: Figures) -> float:
+        names = (f"{name} {algorithm}" for _, name, known, _ in PEERS if algorithm in known)
+        added = (f.get(f"requests/added/{name}") for name in names)
+        fastest = min((it for it in added if it is not None), default=None)
+        if fastest is None:
+            raise KeyError(algorithm)
+        return f[f"requests/added/jwt-deps: new token {algorithm}"] / fastest
+
+    return figure
+
+
+def _verify(algorithm: str, other: str) -> Callable[[Figures], float]:
+    return lambda f: f[f"verify/ratio/{OURS} {algorithm}"] / f[f"verify/ratio/{other} {algorithm}"]
+
+
+def _one(name: str) -> Callable[[Figures], float]:
+    return lambda f: f[name]
+
+
+def _budget() -> Iterator[Target]:
+    for algorithm in ("HS256", "RS256"):
+        what = f"token seen before {algorithm}"
+        yield Target(f"{what}: no-op dependencies", 2.5, _units(what))
+    yield Target("guard and user, seen before: no-op dependencies", 4, _guard)
+    yield Target("new token HS256: no-op dependencies", 6, _units("new token HS256"))
+    yield Target("new token RS256, without the signature: no-op dependencies", 5, _over_signature)
+    for algorithm in ("HS256", "RS256"):
+        what = f"token seen before {algorithm}"
+        middleware = f"{AGENTOS} {algorithm}"
+        yield Target(f"{what}, added / {AGENTOS}", 0.22, _added(what, middleware))
+        yield Target(f"new token {algorithm}, added / fastest peer", 1.0, _fastest_peer(algorithm))
+
+
+#: Algorithm, at most so many times the bare route, the floor, the middleware, joserfc by hand.
+_NEW = (("HS256", 1.9, 1.1, 0.3, 0.8), ("RS256", 2.5, 1.1, 0.33, 0.85))
+#: The same for a token seen before: bare, a no-op dependency, the middleware, oxyjwt by hand.
+_SEEN = (("HS256", 1.35, 1.12, 0.22, 0.92), ("RS256", 1.35, 1.12, 0.22, 0.7))
+
+
+def _requests() -> Iterator[Target]:
+    for algorithm, bare, floor, middleware, by_hand in _NEW:
+        what = f"new token {algorithm}"
+        yield Target(f"{what} / bare", bare, _one(f"requests/ratio/jwt-deps: {what}"))
+        for other, bound in (
+            (f"{MINIMAL} {algorithm}", floor),
+            (f"{AGENTOS} {algorithm}", middleware),
+            (f"by hand: joserfc {algorithm}", by_hand),
+        ):
+            yield Target(f"{what} / {other}", bound, _request(what, other))
+    for what, other, bound in (
+        ("new token HS256", "fastapi-jwt, no aud/iss HS256", 0.75),
+        ("new token RS256", "jwks-client RS256", 0.52),
+    ):
+        yield Target(f"{what} / {other}", bound, _request(what, other))
+    for algorithm, bare, unit, middleware, by_hand in _SEEN:
+        what = f"token seen before {algorithm}"
+        yield Target(f"{what} / bare", bare, _one(f"requests/ratio/jwt-deps: {what}"))
+        for other, bound in (
+            (NOOP, unit),
+            (f"{AGENTOS} {algorithm}", middleware),
+            (f"by hand: oxyjwt (Rust) {algorithm}", by_hand),
+        ):
+            yield Target(f"{what} / {other}", bound, _request(what, other))
+    for what, bound in (("no token HS256", 1.15), ("tampered signature HS256", 1.5)):
+        yield Target(f"{what} / bare", bound, _one(f"requests/ratio/jwt-deps: {what}"))
+    for algorithm in ("HS256", "RS256"):
+        accepted = f"new token {algorithm}"
+        yield Target(
+            f"expired {algorithm} / {accepted}",
+            1.0,
+            _request(f"expired {algorithm}", f"jwt-deps: {accepted}"),
+        )
+
+
+_VERIFY: dict[str, dict[str, float]] = {
+    "HS256": {MINIMAL: 1.1, "python-jose": 0.35, "joserfc": 0.5, "Authlib": 0.55, "PyJWT": 0.25},
+    "RS256": {
+        MINIMAL: 1.05,
+        "python-jose": 0.45,
+        "joserfc": 0.7,
+        "Authlib": 0.8,
+        "PyJWT": 0.42,
+        "floor: signature only": 1.8,
+    },
+    "ES256": {MINIMAL: 1.08, "python-jose": 0.62, "joserfc": 0.85},
+}
+
+
+def _verifications() -> Iterator[Target]:
+    for algorithm, bounds in _VERIFY.items():
+        for other, bound in bounds.items():
+            what = f"verify {algorithm} / {other}"
+            if other == MINIMAL:
+                yield Target(what, bound, _one(f"verify/ratio/{OURS} {algorithm}"))
+            else:
+                yield Target(what, bound, _verify(algorithm, other))
+
+
+def _loopback() -> Iterator[Target]:
+    for what, rate, p99 in (
+        ("token seen before HS256", 0.8, 1.2),
+        ("token seen before RS256", 0.8, 1.2),
+        ("new token HS256", 0.6, 1.7),
+        ("new token RS256", 0.5, 1.7),
+    ):
+        name = f"jwt-deps: {what}"
+        yield Target(f"{what}: req/s / bare's", rate, _one(f"loopback/rate/{name}"), least=True)
+        yield Target(f"{what}: p99 / bare's", p99, _one(f"loopback/p99/{name}"))
+
+
+def _growth() -> Iterator[Target]:
+    for algorithm in ("HS256", "RS256"):
+        name = f"new {algorithm}"
+        yield Target(f"{name}, per KiB of token", 6, _one(f"growth/size/{name}"), "µs")
+    yield Target("RS256 with the most keys / with one", 1.05, _one("growth/keys/ratio"))
+    yield Target("settings, per JWK", 65, _one("growth/keys/built"), "µs")
+    yield Target("tokens remembered, at most", 2048, _one("growth/distinct/remembered"))
+    for what in ("`current_user_id`, first route", "guard and user, first route"):
+        figure = _one(f"growth/routes/{what}")
+        yield Target(f"{what}: with the most routes more than with one", 2, figure, "µs")
+    yield Target("exclusions, the match", 0.6, _one("growth/exclusions/match"), "µs")
+    yield Target("start-up, per protected route", 50, _one("growth/start/route"), "µs")
+    yield Target("import / FastAPI, python-jose, settings", 1.25, _one("imports/ratio"))
+
+
+TARGETS = (*_budget(), *_requests(), *_verifications(), *_loopback(), *_growth())
+
+
+def table(figures: Figures) -> tuple[list[str], int, int]:
+    """The targets in Markdown, how many were measured, and how many of those are met."""
+    lines = ["| Target | measured | bound | |", "|---|---:|---:|---|"]
+    measured = met = 0
+    for target in TARGETS:
+        bound = f"{'at least' if target.least else 'at most'} {target.bound:g} {target.unit}"
+        try:
+            figure = target.figure(figures)
+        except KeyError:
+            lines.append(f"| {target.what} | - | {bound.rstrip()} | not measured |")
+            continue
+        measured += 1
+        met += target.met(figure)
+        verdict = "met" if target.met(figure) else "**missed**"
+        shown = f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}"  # noqa: PLR2004
+        cells = (target.what, f"{shown} {target.unit}".rstrip(), bound.rstrip(), verdict)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines, measured, met
