@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 from benchmarks import report
 from benchmarks.environment import Environment, prepared, reason_in
@@ -42,7 +43,7 @@ _ROOT = Path(__file__).parent.parent
 def measured(group: str, effort: Effort) -> Findings:
     """Measure a group in this process."""
     logging.getLogger("jwt_deps").setLevel(logging.CRITICAL)  # refusals are measured as well
-    module: Group = import_module(f"benchmarks.{GROUPS[group]}")
+    module = cast("Group", import_module(f"benchmarks.{GROUPS[group]}"))
     return module.run(effort)
 
 

@@ -38,8 +38,9 @@ SERVED = (
     "jwks-client RS256",
 )
 _WHY = """\
-uvicorn with one worker, {connections} connections that are kept alive, {rounds} rounds of {seconds}
-s each, each between two runs of the bare server; medians. A cell is right to about ten per cent."""
+uvicorn with one worker, {connections} connections that are kept alive, {rounds} rounds of
+{seconds:g} s each, each between two runs of the bare server; medians. A cell is right to about ten
+per cent."""
 
 
 @dataclass(frozen=True)

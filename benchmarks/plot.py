@@ -14,10 +14,10 @@ from benchmarks.validators import MINIMAL
 
 __all__ = ["alternative", "bars", "svg"]
 
-_TEXT, _OURS, _FLOOR, _OTHERS = "#7a7a7a", "#2f81f7", "#8a8a8a", "#c0792a"
+_TEXT, _OURS, _FLOOR, _OTHERS = "#767676", "#2f81f7", "#8a8a8a", "#c0792a"
 _OURS_SHOWN = ("token seen before", "new token")
 _BY_HAND = "by hand: joserfc"
-_ROW, _LEFT, _WIDTH, _RIGHT, _TOP = 22, 250, 430, 60, 34
+_ROW, _LEFT, _WIDTH, _RIGHT, _TOP = 22, 270, 430, 60, 34
 
 
 def bars(figures: Figures) -> list[tuple[str, float, str]]:

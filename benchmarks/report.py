@@ -25,10 +25,10 @@ def markdown(findings: Mapping[str, Findings], missing: Mapping[str, str]) -> st
     lines, measured, met = table(figures)
     parts = []
     if "requests" in findings:
-        parts += [f"![{alternative(figures)}]({PICTURE})", ""]
-    parts += ["## Targets", "", f"{met} of {measured} that were measured are met.", "", *lines, ""]
+        parts += ["## At a glance", "", f"![{alternative(figures)}]({PICTURE})", ""]
     for found in findings.values():
         parts += [f"## {found.title}", "", found.markdown, ""]
+    parts += ["## Targets", "", f"{met} of {measured} that were measured are met.", "", *lines, ""]
     if missing:
         parts += ["Could not be installed, and did not take part:", ""]
         parts += [f"- `{name}`: {reason}" for name, reason in missing.items()]
