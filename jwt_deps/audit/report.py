@@ -15,7 +15,7 @@ from jwt_deps.paths import PathPatterns
 from jwt_deps.settings import get_settings
 
 from .inventory import Inventory, Served
-from .verdicts import Judgement, Verdict, judge, judge_itself
+from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself
 
 __all__ = ["Audit", "AuditedRoute", "audit"]
 
@@ -152,6 +152,7 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
                     f"OpenAPI says of {method} {served.path}",
                     operation.get("security", schema.get("security", [])),
                     judge_itself(served),
+                    own_lock=asks_by_itself(served),
                 )
 
 
@@ -167,12 +168,12 @@ def _schema(app: FastAPI) -> dict[str, Any]:
 
 
 def _disagreement(
-    of: str, security: list[dict[str, list[str]]], judgement: Judgement
+    of: str, security: list[dict[str, list[str]]], judgement: Judgement, *, own_lock: bool
 ) -> Iterator[str]:
     locked = bool(security) and all(security)
     if judgement.verdict is Verdict.GUARDED and not locked:
         yield f"{of} that it needs no token, and it does."
-    elif judgement.verdict is Verdict.PUBLIC and locked:
+    elif judgement.verdict is Verdict.PUBLIC and locked and not own_lock:
         yield f"{of} that it needs a token, and it does not."
     elif judgement.verdict is Verdict.GUARDED:
         told = {

@@ -1,6 +1,6 @@
 """Who may call this route? Judged by what runs for it, never by what its name suggests."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,12 +13,12 @@ from jwt_deps.guards import JWTGuard, asked_of
 from jwt_deps.identities import CurrentUser
 from jwt_deps.openapi import known_settings
 from jwt_deps.paths import PathPatterns
-from jwt_deps.routes import RouteGuard, dependants, is_marked_public
+from jwt_deps.routes import Match, RouteGuard, dependants, is_marked_public
 from jwt_deps.settings import JWTSettings
 
 from .inventory import Served
 
-__all__ = ["Judgement", "Verdict", "judge", "judge_itself"]
+__all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 
 # What refuses an anonymous caller even where `validate=False` lets one in.
 _NEVER_ANONYMOUS: tuple[Any, ...] = (current_user_id, CurrentUser)
@@ -83,31 +83,38 @@ def judge_itself(served: Served) -> Judgement:
     over = guard or _guard_at_doors(served)
     settings = known_settings(served.app, over)
     open_ = None if guard is None else _left_out(served, guard, settings)
-    replaced = served.app.dependency_overrides
     validates = settings is None or settings.validate
-    over_route: tuple[Any, ...] = match.guards
-    scopes: list[str] = []
-    proofs: list[str] = []
-    for call, asked in asked_of(match, replaced):
-        if call is guard and open_ is not None:
-            continue
-        outer = call is not guard and any(one is call for one in over_route)
-        if outer:
-            continue
-        scopes.extend(_shown(call, asked))
-        if _proves(call, asked, validates=validates):
-            proofs.append("" if call is guard else call.__name__)
+    asked = list(_asked(served, guard, open_))
+    proofs = [call for call, scopes in asked if _proves(call, scopes, validates=validates)]
     if proofs:
-        why = "its guard" if "" in proofs else f"its own dependency {proofs[0]}"
-        needed = tuple(dict.fromkeys(scopes))
-        return Judgement(Verdict.GUARDED, why, _label(over, settings), needed)
+        why = "its guard" if guard in proofs else f"its own dependency {proofs[0].__name__}"
+        scopes = tuple(dict.fromkeys(scope for one in asked for scope in _shown(*one)))
+        return Judgement(Verdict.GUARDED, why, _label(over, settings), scopes)
     if open_ is not None:
         return Judgement(Verdict.PUBLIC, open_)
     if guard is None:
         return _without_guard(served)
-    if guard in replaced:
+    if all(call is not guard for call, _ in asked):
         return Judgement(Verdict.UNGUARDED, "dependency_overrides replaces its guard")
     return Judgement(Verdict.UNGUARDED, "its guard refuses nobody: JWT_VALIDATE is false")
+
+
+def _asked(
+    served: Served, guard: JWTGuard | None, open_: str | None
+) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
+    """What asks for a token, with which scopes: the guard, unless it leaves the route out."""
+    match = served.match
+    if match.dependant is not None:
+        asked = asked_of(match, served.app.dependency_overrides)
+    elif guard is not None:  # it stands around the route, where no override reaches
+        asked = iter([(guard, ()), *asked_of(match)])
+    else:
+        return  # FastAPI runs no dependencies for it, and nothing stands around it
+    for call, scopes in asked:
+        if not any(one is call for one in match.guards):
+            yield call, scopes
+        elif guard is not None and open_ is None and (call is guard or scopes):
+            yield guard, scopes  # what an outer guard asks for, the innermost one decides
 
 
 def _guard_at_doors(served: Served) -> JWTGuard | None:
@@ -152,29 +159,43 @@ def _pattern(patterns: PathPatterns, paths: tuple[str, ...]) -> str | None:
     return next((one for one in each if any(map(PathPatterns([one]).match, paths))), None)
 
 
+def asks_by_itself(served: Served) -> bool:
+    """Whether a route asks for a credential beside its guards: then a lock on it is its own."""
+    return any(_schemes(_calls(served)))
+
+
 def _without_guard(served: Served) -> Judgement:
-    match = served.match
+    match, calls = served.match, _calls(served)
     if match.documentation:
         return Judgement(Verdict.PUBLIC, "a page that FastAPI adds itself")
     if is_marked_public(match.endpoint):
         return Judgement(Verdict.PUBLIC, "@public")
-    calls = list(_calls(match.dependant, served.app.dependency_overrides))
     if any(map(is_optional, calls)):
         return Judgement(Verdict.PUBLIC, "a token is optional")
+    return Judgement(Verdict.UNGUARDED, _why_open(match, calls))
+
+
+def _why_open(match: Match, calls: list[Any]) -> str:
+    if any(isinstance(one.dependency, TokenDependency) for one in match.dependencies):
+        return "FastAPI runs no dependencies for it, and a guard is needed"
     if get_token in calls:
-        return Judgement(Verdict.UNGUARDED, "get_token does not verify what it finds")
-    foreign = [call for call in calls if isinstance(call, SecurityBase)]
-    foreign = [call for call in foreign if not isinstance(call, TokenDependency | RouteGuard)]
+        return "get_token does not verify what it finds"
+    foreign = [call for call in _schemes(calls) if not isinstance(call, TokenDependency)]
     if foreign:
-        name = type(foreign[0]).__name__
-        return Judgement(Verdict.UNGUARDED, f"{name} is asked, which is not of jwt-deps")
-    return Judgement(Verdict.UNGUARDED, "no guard stands over it")
+        return f"{type(foreign[0]).__name__} is asked, which is not of jwt-deps"
+    return "no guard stands over it"
 
 
-def _calls(dependant: Any, replaced: Container[Any]) -> Iterator[Any]:
-    if dependant is not None:
-        for node in dependants(dependant, replaced):
-            yield node.call
+def _calls(served: Served) -> list[Any]:
+    """What FastAPI calls before the endpoint."""
+    root = served.match.dependant
+    replaced = served.app.dependency_overrides
+    return [] if root is None else [node.call for node in dependants(root, replaced)]
+
+
+def _schemes(calls: list[Any]) -> list[SecurityBase]:
+    schemes = (call for call in calls if isinstance(call, SecurityBase))
+    return [call for call in schemes if not isinstance(call, RouteGuard)]
 
 
 def _label(guard: JWTGuard | None, settings: JWTSettings | None) -> str:

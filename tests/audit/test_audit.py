@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
+from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -27,7 +28,7 @@ from jwt_deps import (
 )
 from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
 from tests.audit.holes import GUARDED, HOLES, PUBLIC, app, endpoint, make_app, page, user_only
-from tests.edge.serving import OTHER, SETTINGS
+from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import SECRET
 
 
@@ -255,19 +256,82 @@ def test_what_opens_a_route_behind_its_back_is_seen(app: FastAPI, name: str, why
     assert 200 == TestClient(app).get("/x").status_code
 
 
-def test_an_override_does_not_hide_the_guard_beside_it() -> None:
-    """The rest still runs."""
-    router = protected_router(settings=SETTINGS, dependencies=[Depends(require_scopes("a"))])
+def both(*over: Any, replaced: Any = None, outside: Any = None) -> FastAPI:
+    """An application with a plain route `/p` and FastAPI's own `/x` under the same dependencies."""
+    router = APIRouter(dependencies=list(over))
     router.add_route("/p", page)
     router.add_api_route("/x", endpoint())
-    app = overridden(FastAPI(), require_scopes("a"))
-    app.include_router(router)
+    app, outer = FastAPI(), APIRouter(dependencies=[] if outside is None else [outside])
+    outer.include_router(router)
+    app.include_router(outer)
+    return app if replaced is None else overridden(app, replaced)
 
-    found = named(audit(app))
 
-    assert [("its guard", ())] * 2 == [
-        (found[name].why, found[name].scopes) for name in ("GET /p", "GET /x")
-    ]
+GUARD, OUTER = jwt_guard(SETTINGS), jwt_guard(OTHER)
+LEAVES_OUT = jwt_guard(SETTINGS, exclude=["/p", "/x"])
+NEEDS_A = require_scopes("a")
+ASKED = [
+    pytest.param(
+        both(Depends(GUARD), Depends(NEEDS_A), replaced=NEEDS_A),
+        *(("its guard", ("a",)), ("its guard", ())), id="replaced-beside-the-guard",
+    ),
+    pytest.param(
+        both(Depends(GUARD), replaced=GUARD),
+        *(("its guard", ()), ("dependency_overrides replaces its guard", None)),
+        id="the-guard-is-replaced",
+    ),
+    pytest.param(
+        both(Depends(current_user_id)),
+        ("FastAPI runs no dependencies for it, and a guard is needed", None),
+        ("its own dependency current_user_id", ()),
+        id="no-guard",
+    ),
+    pytest.param(
+        both(Security(GUARD, scopes=["a"])), *[("its guard", ("a",))] * 2, id="scopes-of-the-guard"
+    ),
+    pytest.param(
+        both(Depends(GUARD), outside=Security(OUTER, scopes=["a"])),
+        *[("its guard", ("a",))] * 2, id="scopes-of-an-outer-guard",
+    ),
+    pytest.param(
+        both(Depends(LEAVES_OUT), outside=Security(OUTER, scopes=["a"])),
+        *(("exclude '/p'", None), ("exclude '/x'", None)), id="the-inner-guard-leaves-it-out",
+    ),
+    pytest.param(
+        both(Depends(GUARD), outside=Security(OUTER, scopes=["a"]), replaced=OUTER),
+        *(("its guard", ("a",)), ("its guard", ())), id="an-outer-guard-is-replaced",
+    ),
+    pytest.param(
+        both(Depends(GUARD), outside=Security(OUTER, scopes=["a"]), replaced=GUARD),
+        *[("its guard", ("a",))] * 2, id="scopes-keep-a-replaced-guard",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("app", "plain", "fastapis"), ASKED)
+def test_what_is_asked_of_a_caller_is_what_the_application_asks(
+    app: FastAPI, plain: tuple[str, Any], fastapis: tuple[str, Any]
+) -> None:
+    """No override reaches a plain route; what an outer guard asks for, the innermost decides."""
+    found, client = named(audit(app)), TestClient(app)
+
+    for name, (why, scopes) in (("/p", plain), ("/x", fastapis)):
+        statuses = [
+            client.get(name, headers=headers).status_code
+            for headers in ({}, bearer(sub="u"), bearer(sub="u", scope="a"))
+        ]
+        route = found[f"GET {name}"]
+        assert (why, scopes or ()) == (route.why, route.scopes)
+        asked = [401, 403 if scopes else 200, 200]
+        # A dependency that stands alone is asked under `get_settings`.
+        assert ([200] * 3 if scopes is None else asked) == statuses
+
+
+def test_a_public_route_may_ask_for_a_credential_of_another_kind() -> None:
+    """Then the lock in its document is its own, and no contradiction."""
+    app = one_route(Depends(APIKeyHeader(name="X-Key")), exclude="/x")
+
+    assert ((), Verdict.PUBLIC) == (audit(app).problems, of(app, "GET /x").verdict)
 
 
 MOUNTS = [
