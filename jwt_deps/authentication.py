@@ -8,8 +8,7 @@ a token that is expired, meant for others, or of an issuer that it does not know
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .claim_checks import check_claims
 from .errors import (
@@ -36,14 +35,16 @@ from .verification import (
 __all__ = ["Verified", "authenticate", "issuer_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """The claims of a token that passed every check, and the settings that it passed them under."""
 
-    claims: dict[str, Any] = field(repr=False)
+    claims: dict[str, Any]
     settings: IssuerSettings
     key: VerificationKey
-    kid: str | None = field(default=None, repr=False)
+    kid: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<verified by {self.key!r}>"
 
 
 async def authenticate(

@@ -9,7 +9,7 @@ like a new one, and refused for the reason that it would be.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .authentication import Verified, authenticate
 from .claim_checks import time_limits
@@ -24,13 +24,15 @@ __all__ = ["recognize"]
 _LONGEST = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered:
+class _Remembered(NamedTuple):
     principal: Principal
     key: VerificationKey
-    kid: str | None = field(repr=False)
+    kid: str | None
     begins: float
     ends: float
+
+    def __repr__(self) -> str:
+        return f"<remembered {self.principal!r}>"
 
     def holds(self, settings: JWTSettings, now: float) -> bool:
         """Whether a verification would end as the first one did."""
