@@ -122,14 +122,22 @@ async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
     """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
+    return await _settled(connection, notes_of(connection.scope))
+
+
+async def _settled(connection: HTTPConnection, notes: Notes) -> JWTSettings:
     scope = connection.scope
-    match, notes = match_of(scope), notes_of(scope)
+    match = match_of(scope)
     if notes.settings is not None and notes.match is match:
         return notes.settings
     over_all = guards_of_app(scope) if match is UNKNOWN else ()
     outside = (notes.guard,) if notes.guard is not None else ()
     guards = match.guards or over_all or outside
-    settings = await settings_of(guards[-1] if guards else None, connection)
+    guard = guards[-1] if guards else None
+    if guard is None and notes.overriding is None:
+        settings = get_settings()
+    else:
+        settings = await settings_of(guard, connection)
     notes.settle(match, settings)
     return settings
 
@@ -162,9 +170,7 @@ async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = N
     """
     notes = notes_of(connection.scope)
     if settings is None:
-        settings = notes.settings
-        if settings is None or notes.match is not match_of(connection.scope):
-            settings = await settings_for(connection)
+        settings = await _settled(connection, notes)
     known = notes.callers.get(id(settings))
     if known is None:
         known = (settings, await _authenticate(connection, settings, notes))

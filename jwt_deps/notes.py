@@ -1,20 +1,21 @@
 """What is remembered of one request? Its settings and its callers, in the ASGI scope alone."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
 
-from .errors import AuthError
-from .principals import Principal
 from .routes import UNKNOWN, Match, RouteGuard
 from .settings import JWTSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .errors import AuthError
+    from .principals import Principal
 
 __all__ = ["Notes", "notes_of", "under"]
 
 
-@dataclass(slots=True)
 class Notes:
     """What this package remembers of one request, in the ASGI scope and nowhere else.
 
@@ -22,16 +23,30 @@ class Notes:
     request: what the notes were taken of is kept beside them.
     """
 
-    headers: Any
-    method: Any
-    overriding: Any  # dependencies are overridden per application, and one may be in another
-    guard: RouteGuard | None = None
-    # The settings that were found for the route, which a mounted application changes.
-    match: Match | None = None
-    settings: JWTSettings | None = None
-    # Each kept beside its settings: their id is theirs only for as long as they live.
-    callers: dict[int, tuple[JWTSettings, Principal | AuthError]] = field(default_factory=dict)
-    replaced: dict[Callable[..., Any], Any] = field(default_factory=dict)
+    __slots__ = (
+        "callers",
+        "guard",
+        "headers",
+        "match",
+        "method",
+        "overriding",
+        "replaced",
+        "settings",
+    )
+
+    def __init__(
+        self, headers: Any, method: Any, overriding: Any, guard: RouteGuard | None = None
+    ) -> None:
+        self.headers = headers
+        self.method = method
+        self.overriding = overriding  # per application, and one may be in another
+        self.guard = guard
+        # The settings that were found for the route, which a mounted application changes.
+        self.match: Match | None = None
+        self.settings: JWTSettings | None = None
+        # Each kept beside its settings: their id is theirs only for as long as they live.
+        self.callers: dict[int, tuple[JWTSettings, Principal | AuthError]] = {}
+        self.replaced: dict[Callable[..., Any], Any] = {}
 
     def settle(self, match: Match, settings: JWTSettings) -> None:
         """Note which settings hold for a route, so that nobody has to look again."""

@@ -155,20 +155,15 @@ class Principal:
         return state
 
     def _identity(self) -> dict[str, Any]:
-        state: dict[str, Any] = {"claims": self.claims, "authenticated": True}
+        claims, settings = self.claims, self.settings
+        state: dict[str, Any] = {"claims": claims, "authenticated": True}
         # A token that names no user is still a good token; whoever asks for the user is refused.
-        named = {
-            "user_id": self.settings.user_id_claim,
-            "session_id": self.settings.session_id_claim,
-        }
-        for member, claim in named.items():
-            try:
-                found = _identifier(self.claims, claim)
-            except ClaimError:
-                continue
-            if found is not None:
-                state[member] = found
-        self._user_id, self._session_id = state.get("user_id"), state.get("session_id")
+        self._user_id = user_id = _identifier_or_none(claims, settings.user_id_claim)
+        if user_id is not None:
+            state["user_id"] = user_id
+        self._session_id = session_id = _identifier_or_none(claims, settings.session_id_claim)
+        if session_id is not None:
+            state["session_id"] = session_id
         return state
 
 
@@ -181,6 +176,13 @@ def _identifier(claims: Claims, name: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not an identifier")
+
+
+def _identifier_or_none(claims: Claims, name: str) -> str | None:
+    try:
+        return _identifier(claims, name)
+    except ClaimError:
+        return None
 
 
 def _selection(claims: Claims, names: list[str]) -> ClaimMapping:
