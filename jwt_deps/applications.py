@@ -118,7 +118,7 @@ def check_exclusions(app: FastAPI) -> None:
         ConfigurationError: it names them; or there is no configuration at all.
     """
     for problem in idle_exclusions(app):
-        raise ConfigurationError(problem)
+        raise ConfigurationError("idle_exclusion", problem)
 
 
 def idle_exclusions(app: FastAPI) -> Iterator[str]:

@@ -33,9 +33,10 @@ class ClaimMapping(Mapping[str, Any]):
             ConfigurationError: always, when the route is registered.
         """
         raise ConfigurationError(
+            "claims_as_input",
             f"{cls.__name__} comes from a verified token, never from the request: take it with "
             "Depends(get_claims) or its like, and annotate an endpoint that returns it with "
-            "Mapping[str, Any]."
+            "Mapping[str, Any].",
         )
 
     def __init__(self, members: Mapping[str, Any], /) -> None:

@@ -101,7 +101,9 @@ def claims_as(model: type[ModelT]) -> TokenDependency[ModelT]:
     """
     given: object = model
     if not (isinstance(given, type) and issubclass(given, BaseModel)):
-        raise ConfigurationError("claims_as takes a pydantic model, a subclass of BaseModel.")
+        raise ConfigurationError(
+            "not_a_model", "claims_as takes a pydantic model, a subclass of BaseModel."
+        )
     return cast("TokenDependency[ModelT]", _claims_as(model))
 
 
@@ -163,8 +165,9 @@ class _RequireScopes(TokenDependency[None]):
         wrong = [scope for scope in scopes if not is_scope(scope)]
         if wrong or not scopes:
             raise ConfigurationError(
+                "scope_names",
                 "require_scopes and require_any_scope take one or more scopes, each without "
-                "spaces, quotes or backslashes (RFC 6749 §3.3), each as an argument of its own."
+                "spaces, quotes or backslashes (RFC 6749 §3.3), each as an argument of its own.",
             )
 
         async def scopes_required(connection: HTTPConnection) -> None:

@@ -1,7 +1,7 @@
 """What can go wrong with a token? One typed error per answer, and no HTTP in any of them.
 
     JWTDepsError
-    ├── ConfigurationError            for the person who deploys; never becomes a response
+    ├── ConfigurationError            .reason, .message; for who deploys, never a response
     └── AuthError                     .reason, .code, .description
         ├── MissingTokenError         no credentials at all: a bare challenge
         ├── InvalidRequestError       invalid_request: two credentials where one belongs
@@ -17,6 +17,8 @@
 
 Messages are fixed sentences. They hold names from the configuration and names of claims,
 never a value and never text from a token, so every one of them is safe to show and to log.
+
+Every `.reason` is a section of the errors page, with the causes and what to do: `.anchor`.
 """
 
 from collections.abc import Iterable
@@ -118,11 +120,35 @@ _STEPS = {
 
 
 class JWTDepsError(Exception):
-    """Everything that this package raises on purpose."""
+    """Everything that this package raises on purpose.
+
+    Attributes:
+        reason: what is wrong, in a word.
+    """
+
+    reason: str
+
+    @property
+    def anchor(self) -> str:
+        """Where the documentation has its causes and what to do about it."""
+        return f"docs/errors.md#{self.reason}"
 
 
 class ConfigurationError(JWTDepsError):
-    """The configuration cannot work; the message says what to set."""
+    """The configuration cannot work; the message says what to set.
+
+    Attributes:
+        reason: which mistake it is.
+        message: the sentence without the anchor that it ends with in `str()`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.message} See {self.anchor}."
 
 
 class AuthError(JWTDepsError):
@@ -140,7 +166,7 @@ class AuthError(JWTDepsError):
 
     def __init__(self, reason: Reason, description: str, detail: str | None = None) -> None:
         super().__init__(detail or f"Invalid token: {description}")
-        self.reason = reason
+        self.reason: Reason = reason
         self.step = _STEPS.get(reason, Step.CLAIMS)
         self.description = description
         self.kid: str | None = None

@@ -87,7 +87,8 @@ class Fetcher:
         """
         if find_spec("httpx2") is None:
             raise ConfigurationError(
-                "Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'."
+                "httpx2_missing",
+                "Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'.",
             )
         self._trusted_hosts = frozenset(trusted_hosts)
         self._allow_loopback = allow_loopback
@@ -212,7 +213,7 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError):
         raise ConfigurationError(
-            "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
+            "ca_file", "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
         ) from None
 
 

@@ -79,7 +79,7 @@ class JWKSCacheSettings(BaseModel):
                 else problem["msg"].removeprefix("Value error, ")
                 for problem in error.errors(include_url=False, include_input=False)
             }
-            raise ConfigurationError("; ".join(sorted(parts)) + ".") from None
+            raise ConfigurationError("key_cache", "; ".join(sorted(parts)) + ".") from None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

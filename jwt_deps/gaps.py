@@ -148,8 +148,9 @@ def _close(route: BaseRoute, home: APIRouter) -> None:
         _wrap(route, home)
     else:
         raise ConfigurationError(
+            "route_class",
             f"A route of the class {type(route).__name__} cannot be guarded: mount what it "
-            "serves as an ASGI application instead, or keep it out of guarded routers."
+            "serves as an ASGI application instead, or keep it out of guarded routers.",
         )
 
 
@@ -159,17 +160,19 @@ def _refuse_bypass(route: APIRoute | APIWebSocketRoute, home: APIRouter) -> None
     own = match_of_route(route).guards
     if any(guard not in own for guard in guards_among(home.dependencies)):
         raise ConfigurationError(
+            "unguarded_route",
             f"The route {route.path!r} is in a guarded router and not guarded, because it was "
             "added as an object or before the guard: add it with the router's decorators or "
-            "add_api_route, or put it into a router of its own and include that."
+            "add_api_route, or put it into a router of its own and include that.",
         )
 
 
 def _refuse_default(router: APIRouter) -> None:
     if router.default != router.not_found and guards_among(router.dependencies):
         raise ConfigurationError(
+            "default_application",
             "A guarded router has a default application, which no guard stands over: mount it "
-            "as the last route instead."
+            "as the last route instead.",
         )
 
 

@@ -32,7 +32,8 @@ class _ClassDependency(CallerDependency[Any]):
     def __mro_entries__(self, _: tuple[object, ...]) -> NoReturn:
         # A subclass would be an ordinary class to FastAPI, with its fields read from the request.
         raise ConfigurationError(
-            f"{self.__name__} cannot be a base class: write a dependency of your own on top of it."
+            "identity_as_base",
+            f"{self.__name__} cannot be a base class: write a dependency of your own on top of it.",
         )
 
     def __or__(self, other: Any) -> Any:
@@ -59,7 +60,9 @@ def _dependency(build: Callable[[Any, Principal], Any]) -> Callable[[type[T]], t
 
 def _no_input(name: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{name} is a dependency, not input: write Annotated[{name}, Depends()] or Depends({name})."
+        "identity_as_input",
+        f"{name} is a dependency, not input: write "
+        f"Annotated[{name}, Depends()] or Depends({name}).",
     )
 
 

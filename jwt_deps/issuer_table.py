@@ -21,10 +21,10 @@ def issuer_table(value: Any) -> Any:
         try:
             built[name] = _issuer(str(name), members)
         except ConfigurationError as error:
-            variable, said = f"JWT_ISSUERS__{str(name).upper()}__", str(error)
+            variable, said = f"JWT_ISSUERS__{str(name).upper()}__", error.message
             if variable not in said:
                 said = said.replace("JWT_", variable)
-            raise ConfigurationError(said) from None
+            raise ConfigurationError(error.reason, said) from None
     return built
 
 
@@ -34,8 +34,9 @@ def _issuer(name: str, members: Any) -> IssuerSettings:
         return members
     if not isinstance(members, dict):
         raise ConfigurationError(
+            "issuer_form",
             f"JWT_ISSUERS__{name.upper()} (issuers) has to be IssuerSettings: "
-            f"JWT_ISSUERS__{name.upper()}__ISSUER and so on."
+            f"JWT_ISSUERS__{name.upper()}__ISSUER and so on.",
         )
     return IssuerSettings(**{str(name): value for name, value in members.items()})
 
@@ -46,14 +47,17 @@ def settings_by_issuer(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, Is
     for name, settings in issuers.items():
         label = f"JWT_ISSUERS__{name.upper()}__"
         if not settings.accepted_issuers:
-            raise ConfigurationError(f"{label}ISSUER (issuer) is missing.")
+            raise ConfigurationError("issuer_unnamed", f"{label}ISSUER (issuer) is missing.")
         if settings.verify_audience and not settings.accepted_audiences:
             raise ConfigurationError(
+                "issuer_audience",
                 f"{label}AUDIENCE (audience) is missing; {label}VERIFY_AUDIENCE=false "
-                "(verify_audience) accepts everybody's tokens."
+                "(verify_audience) accepts everybody's tokens.",
             )
         for issuer in settings.accepted_issuers:
             if issuer in routes:
-                raise ConfigurationError(f"{label}ISSUER (issuer) names another one's issuer.")
+                raise ConfigurationError(
+                    "issuer_twice", f"{label}ISSUER (issuer) names another one's issuer."
+                )
             routes[issuer] = settings
     return MappingProxyType(routes)

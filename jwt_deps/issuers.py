@@ -101,7 +101,7 @@ class IssuerSettings(BaseModel):
             problem = sentence(error)
         if problem is not None:
             # Raised out here: pydantic's errors hold the input, which can be a secret.
-            raise ConfigurationError(problem)
+            raise ConfigurationError("invalid_setting", problem)
 
     @field_validator(
         "algorithm",
@@ -128,8 +128,9 @@ class IssuerSettings(BaseModel):
         self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self.audience)
         if self.audience is not None and not self.verify_audience:
             raise ConfigurationError(
+                "audience_unverified",
                 "JWT_VERIFY_AUDIENCE (verify_audience) is false, and JWT_AUDIENCE (audience) is "
-                "set: take one of them away."
+                "set: take one of them away.",
             )
         self._prepare_keys()
         return self
@@ -157,26 +158,30 @@ class IssuerSettings(BaseModel):
         """Refuse what cannot work with keys over HTTP, or only by weakening a check."""
         if self.jwks_url is not None and (self.discovery or self.discovery_url is not None):
             raise ConfigurationError(
+                "two_key_addresses",
                 "JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery) exclude each other: the "
-                "one says where the keys are, the other finds out."
+                "one says where the keys are, the other finds out.",
             )
         if self.secret_key or self.verification_keys or self.jwks_file:
             raise ConfigurationError(
+                "fetched_and_configured",
                 "Keys over HTTP and configured keys exclude each other: take away JWT_SECRET_KEY "
                 "(secret_key), JWT_VERIFICATION_KEYS (verification_keys) and JWT_JWKS_FILE "
-                "(jwks_file), or JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery)."
+                "(jwks_file), or JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery).",
             )
         if not self._issuers or (self.jwks_url is None and len(self._issuers) > 1):
             raise ConfigurationError(
+                "fetched_without_issuer",
                 "JWT_ISSUER (issuer) must name the issuer whose keys are fetched"
-                + (", and discovery finds the keys of one." if self._issuers else ".")
+                + (", and discovery finds the keys of one." if self._issuers else "."),
             )
         if not self._audiences and self.verify_audience:
             # An issuer signs tokens for many services with the same keys (RFC 8725 §3.9).
             raise ConfigurationError(
+                "fetched_without_audience",
                 "JWT_AUDIENCE (audience) must say which tokens of this issuer are meant for this "
                 "service. An issuer without audiences needs JWT_AUDIENCE_CLAIM (audience_claim), "
-                "or JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts everybody's."
+                "or JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts everybody's.",
             )
         self._check_urls()
 
@@ -193,8 +198,9 @@ class IssuerSettings(BaseModel):
                     raise ValueError("has a query, which RFC 8414 §2 excludes")  # noqa: TRY301
             except ValueError as error:
                 raise ConfigurationError(
+                    "key_address",
                     f"JWT_{name.upper()} ({name}) {error}; it has to be an https:// address, or "
-                    "with JWT_ALLOW_LOOPBACK=true (allow_loopback) an http:// one of this machine."
+                    "with JWT_ALLOW_LOOPBACK=true (allow_loopback) an http:// one of this machine.",
                 ) from None
 
     def _configured_keys(self) -> KeySet:
@@ -209,7 +215,8 @@ class IssuerSettings(BaseModel):
         if name in type(self).model_fields:
             # pydantic's own error would quote the value, which may be a secret.
             raise ConfigurationError(
-                f"{name} cannot be changed: build new settings, or model_copy(update=...) these."
+                "settings_are_fixed",
+                f"{name} cannot be changed: build new settings, or model_copy(update=...) these.",
             )
         super().__setattr__(name, value)
 
@@ -261,7 +268,9 @@ def _read_jwks(path: Path) -> dict[str, Any]:
         return parse_object(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(
-            f"JWT_JWKS_FILE (jwks_file) cannot be read: {error.strerror}."
+            "jwks_file", f"JWT_JWKS_FILE (jwks_file) cannot be read: {error.strerror}."
         ) from None  # it holds the value, which may be a key in the wrong variable
     except ValueError:
-        raise ConfigurationError("JWT_JWKS_FILE (jwks_file) is not a JSON object.") from None
+        raise ConfigurationError(
+            "jwks_file", "JWT_JWKS_FILE (jwks_file) is not a JSON object."
+        ) from None

@@ -13,29 +13,28 @@ the limits of a bucket. Only a good answer ever replaces keys, and then it repla
 import asyncio
 import logging
 import math
-import os
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from . import telemetry
 from .errors import KeysUnavailableError, UnknownKeyError
 from .fetching import FetchError
 from .flights import Flight
 from .freshness import JWKSCacheSettings, Lifetime
 from .keys import VerificationKey
 from .limits import Absent, Backoff, TokenBucket
+from .locks import ForkSafeLock
 from .published import KeyHealth, PublishedKeys, Publisher
 
 __all__ = ["KeyCache"]
 
 logger = logging.getLogger("jwt_deps")
 
-# How much longer than its own limit a fetch is waited for, in seconds: its loop may be busy.
-_GRACE = 1
+_GRACE = 1  # seconds that a fetch is waited for past its own limit: its loop may be busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,7 @@ class KeyCache:
         self._bucket = TokenBucket(policy.forced_capacity, policy.forced_refill)
         self._absent = Absent(policy.unknown_size, policy.unknown_ttl)
         self._closings = 0
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._state = ForkSafeLock()
 
     @property
     def published(self) -> PublishedKeys | None:
@@ -162,6 +160,8 @@ class KeyCache:
 
     async def _choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
         snapshot = await self._usable()
+        if self.clock() >= snapshot.life.expires_at:
+            telemetry.stale_served(self.name)
         keys = snapshot.published.keys
         try:
             return keys.choose(algorithm, kid)
@@ -174,6 +174,7 @@ class KeyCache:
         except UnknownKeyError:
             with self._state():
                 self._absent.add((algorithm, kid), self.clock())
+            telemetry.unknown_kid(self.name, limited=False)
             raise
 
     async def _usable(self) -> _Snapshot:
@@ -208,12 +209,16 @@ class KeyCache:
                 return self._current(seen)
             # It may have asked before the key was there, so it proves nothing.
         if self._error is None and self._absent.has(name, self.clock()):
+            telemetry.unknown_kid(self.name, limited=True)
             raise UnknownKeyError
         if self._is_cooling_down():
             raise self._unavailable()
         flight = self._force()
         if flight is None:  # a healthy issuer was asked moments ago, for other such tokens
-            raise UnknownKeyError if self._error is None else self._unavailable()
+            if self._error is not None:
+                raise self._unavailable()
+            telemetry.unknown_kid(self.name, limited=True)
+            raise UnknownKeyError
         if (error := await flight.wait()) is not None:
             raise self._unavailable() from error
         return self._current(seen)
@@ -251,12 +256,6 @@ class KeyCache:
             self._flight = self._start(forced=True)
             return self._flight
 
-    def _state(self) -> threading.Lock:
-        if self._pid != os.getpid():  # forked, perhaps while a thread of the parent held the lock
-            self._lock = threading.Lock()
-            self._pid = os.getpid()
-        return self._lock
-
     def _start(self, *, forced: bool) -> Flight:
         patience = self._policy.timeout + _GRACE
         return Flight(self._fetch(forced=forced), patience=patience)
@@ -290,9 +289,11 @@ class KeyCache:
         with self._state():
             if self._is_overtaken(asked_at):
                 return
+            before = self.published
             self._snapshot = _Snapshot(published, life)
             recovered, self._error = self._error is not None, None
             self._backoff.succeed()
+        telemetry.keys_fetched(self.name, before.body if before else None, published.body)
         if published.skipped:
             logger.warning("issuer %s publishes %d unusable keys", self.name, published.skipped)
         if recovered:
@@ -309,6 +310,7 @@ class KeyCache:
                 self._bucket.refund()  # an outage must not use up what a rotation will need
             snapshot = self._snapshot
         usable = snapshot is not None and now < snapshot.life.expires_at
+        telemetry.keys_failed(self.name)
         level = logging.WARNING if usable else logging.ERROR
         logger.log(level, "keys of issuer %s cannot be fetched: %s", self.name, error)
         return error

@@ -54,20 +54,24 @@ def pem_public_key(text: str) -> PublicKey:
     pem = text.replace("\\n", "\n").strip().encode()
     if b"PRIVATE KEY" in pem:
         raise ConfigurationError(
+            "private_key",
             f"A private key is configured in {STATIC_KEYS} where a public key belongs: give the "
             "public half, `openssl pkey -in private.pem -pubout`, and keep the private one with "
-            "the issuer."
+            "the issuer.",
         )
     if b"CERTIFICATE" in pem:
         raise ConfigurationError(
+            "certificate",
             f"A certificate is configured in {STATIC_KEYS} where a public key belongs: take the "
-            "key out of it with `openssl x509 -in certificate.pem -pubkey -noout`."
+            "key out of it with `openssl x509 -in certificate.pem -pubkey -noout`.",
         )
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
         # `from None`: the parser's own message may quote the key.
-        raise ConfigurationError(f"A key in {STATIC_KEYS} is not a public key in PEM.") from None
+        raise ConfigurationError(
+            "not_pem", f"A key in {STATIC_KEYS} is not a public key in PEM."
+        ) from None
     return _usable(key, f"A key in {STATIC_KEYS}")
 
 
@@ -91,8 +95,9 @@ def require_strong_secret(secret: bytes, algorithm: str) -> None:
     needed = HMAC_ALGORITHMS[algorithm]
     if len(secret) < needed:
         raise ConfigurationError(
+            "short_secret",
             f"A shared secret in {STATIC_KEYS} has {len(secret)} bytes and {algorithm} needs at "
-            f"least {needed} (RFC 7518 §3.2): set a random one, `openssl rand -base64 48`."
+            f"least {needed} (RFC 7518 §3.2): set a random one, `openssl rand -base64 48`.",
         )
 
 
@@ -127,8 +132,9 @@ def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
     name = f"A key in {JWK_SET}"
     if jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk):
         raise ConfigurationError(
+            "secret_jwk",
             f"{name} is secret: a JWK Set holds public keys only, and a shared secret belongs "
-            "in JWT_SECRET_KEY (secret_key)."
+            "in JWT_SECRET_KEY (secret_key).",
         )
     try:
         match jwk["kty"]:
@@ -145,20 +151,25 @@ def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
             case _:
                 key = ed25519.Ed25519PublicKey.from_public_bytes(_octets(jwk["x"]))
     except (KeyError, ValueError):
-        raise ConfigurationError(f"{name} has missing or malformed members.") from None
+        raise ConfigurationError(
+            "malformed_jwk", f"{name} has missing or malformed members."
+        ) from None
     return _usable(key, name)
 
 
 def _usable(key: object, name: str) -> PublicKey:
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
-        raise ConfigurationError(f"{name} is neither RSA, nor EC, nor Ed25519.")
+        raise ConfigurationError("key_type", f"{name} is neither RSA, nor EC, nor Ed25519.")
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
         raise ConfigurationError(
+            "short_rsa_key",
             f"{name} is an RSA key of {key.key_size} bits and {MIN_RSA_BITS} are needed "
-            "(RFC 7518 §3.3): have the issuer make a longer one."
+            "(RFC 7518 §3.3): have the issuer make a longer one.",
         )
     if not algorithms_of(key):
-        raise ConfigurationError(f"{name} is on a curve that JWS does not use (RFC 7518 §3.4).")
+        raise ConfigurationError(
+            "key_curve", f"{name} is on a curve that JWS does not use (RFC 7518 §3.4)."
+        )
     return key
 
 

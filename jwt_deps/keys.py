@@ -74,15 +74,17 @@ class KeySet:
         listed = _jwks_keys(jwks, algorithms) if jwks is not None else []
         if not fixed and not listed:
             raise ConfigurationError(
+                "no_key",
                 "There is no key to check a token with: set JWT_SECRET_KEY (secret_key), "
                 "JWT_VERIFICATION_KEYS (verification_keys) or JWT_JWKS_FILE (jwks_file), or have "
-                "them fetched with JWT_DISCOVERY=true (discovery) or JWT_JWKS_URL (jwks_url)."
+                "them fetched with JWT_DISCOVERY=true (discovery) or JWT_JWKS_URL (jwks_url).",
             )
         unserved = sorted(allowed - {key.algorithm for key in (*fixed, *listed)})
         if unserved:
             raise ConfigurationError(
+                "algorithm_without_key",
                 f"No configured key fits {', '.join(unserved)}: remove it from JWT_ALGORITHM "
-                "(algorithm) or add a key for it."
+                "(algorithm) or add a key for it.",
             )
         return cls._of(allowed, fixed, listed)
 
@@ -180,8 +182,9 @@ def _allowed(algorithms: Sequence[str]) -> frozenset[str]:
     if not allowed or not allowed <= ALGORITHMS:
         # The name is not quoted: a secret set in the wrong variable would be shown.
         raise ConfigurationError(
+            "unknown_algorithm",
             f"JWT_ALGORITHM (algorithm) names {'what is not supported' if allowed else 'nothing'}; "
-            f"it takes one or several of {', '.join(sorted(ALGORITHMS))}."
+            f"it takes one or several of {', '.join(sorted(ALGORITHMS))}.",
         )
     return allowed
 
@@ -192,8 +195,9 @@ def _asymmetric(algorithms: Sequence[str]) -> frozenset[str]:
         # An HS* token is signed with whatever the verifier holds, and a JWK Set holds
         # nothing secret (RFC 8725 §2.1).
         raise ConfigurationError(
+            "hmac_and_jwks",
             "HS* algorithms and a JWK Set exclude each other: set JWT_ALGORITHM (algorithm) "
-            "to the issuer's signature algorithm, for example RS256."
+            "to the issuer's signature algorithm, for example RS256.",
         )
     return allowed
 
@@ -205,8 +209,9 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
     except UnicodeEncodeError:
         # `from None`: the codec's error holds the text.
         raise ConfigurationError(
+            "secret_not_text",
             f"A key in {STATIC_KEYS} is not UTF-8 text: set one that is, for example of "
-            "`openssl rand -base64 48`."
+            "`openssl rand -base64 48`.",
         ) from None
     if is_pem(text):
         public = pem_public_key(text)
@@ -217,8 +222,9 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
         kind = "a public key"
     elif is_public(text):
         raise ConfigurationError(
+            "public_key_not_pem",
             f"A key in {STATIC_KEYS} is a public key and not in PEM: give it in PEM, with its "
-            "-----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file)."
+            "-----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file).",
         )
     else:
         fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
@@ -230,14 +236,16 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
             ]
         except ValueError:
             raise ConfigurationError(
+                "openssh_key",
                 f"A key in {STATIC_KEYS} is a public key in OpenSSH form: give it in PEM, "
-                "`ssh-keygen -e -m PKCS8 -f key.pub`."
+                "`ssh-keygen -e -m PKCS8 -f key.pub`.",
             ) from None
         kind = "a shared secret"
     if not keys:
         raise ConfigurationError(
+            "unfit_key",
             f"A key in {STATIC_KEYS} is {kind} and fits none of {', '.join(algorithms)}: set "
-            "JWT_ALGORITHM (algorithm) to what the issuer signs with."
+            "JWT_ALGORITHM (algorithm) to what the issuer signs with.",
         )
     return keys
 
@@ -245,12 +253,15 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
 def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[VerificationKey]:
     entries = jwks.get("keys")
     if not isinstance(entries, list):
-        raise ConfigurationError(f'The JWK Set in {JWK_SET} has no "keys" array (RFC 7517 §5.1).')
+        raise ConfigurationError(
+            "jwks_without_keys", f'The JWK Set in {JWK_SET} has no "keys" array (RFC 7517 §5.1).'
+        )
     found = [key for entry in entries for key in _jwk_keys(entry, algorithms)]
     if not found:
         raise ConfigurationError(
+            "jwks_unused",
             f"No key in {JWK_SET} checks signatures with {', '.join(algorithms)}: set "
-            "JWT_ALGORITHM (algorithm) to what the issuer signs with."
+            "JWT_ALGORITHM (algorithm) to what the issuer signs with.",
         )
     return found
 
@@ -261,7 +272,7 @@ def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
         return []
     kid = jwk.get("kid")
     if kid is not None and not isinstance(kid, str):
-        raise ConfigurationError(f"A key in {JWK_SET} has a kid that is not a string.")
+        raise ConfigurationError("kid_form", f"A key in {JWK_SET} has a kid that is not a string.")
     public = jwk_public_key(jwk)
     return [
         VerificationKey(algorithm=name, kid=kid, key=signature_key(public, name), public=public)
@@ -295,8 +306,9 @@ def _by_name(keys: Iterable[VerificationKey]) -> dict[tuple[str, str], Verificat
             continue
         if (key.kid, key.algorithm) in index:
             raise ConfigurationError(
+                "kid_twice",
                 f"Two keys in {JWK_SET} share one kid and one algorithm: which of them is meant "
-                "cannot be told, give each its own kid."
+                "cannot be told, give each its own kid.",
             )
         index[key.kid, key.algorithm] = key
     return index

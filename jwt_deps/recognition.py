@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from . import telemetry
 from .authentication import Verified, authenticate
 from .claim_checks import time_limits
 from .claims import Claims
+from .errors import AuthError, KeysUnavailableError
 from .keys import VerificationKey
 from .principals import Principal
 from .settings import JWTSettings
@@ -62,13 +64,21 @@ async def recognize(
         InvalidTokenError: one of its subclasses, whatever the text was.
         KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
     """
+    began = time.perf_counter()
     remembered = settings.verified_tokens
     known: _Remembered | None = remembered.get(token)
     if known is not None:
         if known.holds(settings, clock()):
+            telemetry.validated(known.principal.settings.issuer, "accepted", began)
             return known.principal
         remembered.discard(token)
-    verified = await authenticate(token, settings, clock=clock)
+    try:
+        verified = await authenticate(token, settings, clock=clock)
+    except AuthError as error:
+        result = "unavailable" if isinstance(error, KeysUnavailableError) else "rejected"
+        telemetry.validated(settings.issuer, result, began)
+        raise
+    telemetry.validated(verified.settings.issuer, "accepted", began)
     principal = Principal(Claims.of(verified.claims), verified.settings)
     if len(token) <= _LONGEST:
         remembered.put(token, _remember(principal, verified))

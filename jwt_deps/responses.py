@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import HTTPException, WebSocketException
 from fastapi.requests import HTTPConnection
 
+from . import telemetry
 from .errors import (
     AuthError,
     ClaimError,
@@ -105,6 +106,7 @@ def refusal(
         connection: the request.
         explained: whether answer and log say which check failed.
     """
+    telemetry.rejected(error.reason)
     _log(error, explained=explained)
     scope = connection.scope
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(

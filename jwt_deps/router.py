@@ -46,8 +46,9 @@ def protected_router(
     for router in routers:
         if not isinstance(router, APIRouter):
             raise ConfigurationError(
+                "not_a_router",
                 f"protected_router takes APIRouter objects, not {type(router).__name__}: of an "
-                "application give its .router."
+                "application give its .router.",
             )
         outer.include_router(router)
     close_gaps(outer)
@@ -80,6 +81,7 @@ def public(endpoint: EndpointT) -> EndpointT:
         mark_public(endpoint)
     except AttributeError as error:
         raise ConfigurationError(
-            f"@public cannot mark {type(endpoint).__name__} objects: list it in exclude=[...]."
+            "not_markable",
+            f"@public cannot mark {type(endpoint).__name__} objects: list it in exclude=[...].",
         ) from error
     return endpoint

@@ -73,8 +73,9 @@ class RouteGuard:
     ) -> None:
         if settings is not None and not isinstance(settings, JWTSettings):
             raise ConfigurationError(
+                "not_settings",
                 f"settings takes a JWTSettings, not {type(settings).__name__}; what needs no "
-                "token goes to exclude=[...]."
+                "token goes to exclude=[...].",
             )
         one = isinstance(exclude, str) or callable(exclude)
         excluded: list[Any] = [exclude] if one else list(exclude)

@@ -122,7 +122,7 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         except SettingsError as error:
             problem = sentence(error)
         if problem is not None:  # raised out here, because the caught error may hold a secret
-            raise ConfigurationError(problem)
+            raise ConfigurationError("invalid_setting", problem)
 
     @field_validator("token_header_key", "cookie_name")
     @classmethod
@@ -152,8 +152,8 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         for name, field in IssuerSettings.model_fields.items():
             if getattr(self, name) != field.get_default(call_default_factory=True):
                 raise ConfigurationError(
-                    f"JWT_{name.upper()} ({name}) and JWT_ISSUERS (issuers) exclude each other: "
-                    "each issuer has its own."
+                    "issuers_and_single",
+                    f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
         self._keys = KeySet.empty()
 
@@ -166,8 +166,9 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         """
         if cls.__dict__.get("__pydantic_complete__"):  # pydantic's building of the class itself
             raise ConfigurationError(
+                "settings_as_input",
                 "JWTSettings is configuration, never input: take it with Depends(get_settings), "
-                "and call jwt_guard() with its parentheses."
+                "and call jwt_guard() with its parentheses.",
             )
         return handler(source)
 
@@ -264,7 +265,9 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         """
         former, issuers = self.issuers, issuer_table(issuers)
         if former is None:
-            raise ConfigurationError("These settings were not built with JWT_ISSUERS (issuers).")
+            raise ConfigurationError(
+                "no_issuers", "These settings were not built with JWT_ISSUERS (issuers)."
+            )
         routes = settings_by_issuer(issuers)
         # One assignment each: whoever reads sees the old table or the new one.
         object.__setattr__(self, "issuers", dict(issuers))
@@ -309,8 +312,8 @@ def get_settings() -> JWTSettings:
     except ConfigurationError as error:
         if not unknown:
             raise
-        hint = f"{error} ({', '.join(unknown)} is set and is no setting: misspelt?)"
-        raise ConfigurationError(hint) from None
+        hint = f"{error.message} ({', '.join(unknown)} is set and is no setting: misspelt?)"
+        raise ConfigurationError(error.reason, hint) from None
 
 
 class KeylessSettings(JWTSettings):

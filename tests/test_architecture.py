@@ -13,6 +13,7 @@ PACKAGE = Path(jwt_deps.__file__).parent
 #: Each module may import those above it. The line divides the pure core from the edge.
 CORE = [
     "errors",
+    "telemetry",
     "serialization",
     "signatures",
     "key_material",
@@ -24,6 +25,7 @@ CORE = [
     "freshness",
     "limits",
     "flights",
+    "locks",
     "published",
     "key_cache",
     "publishers",

@@ -110,8 +110,9 @@ def _asked(
         asked = iter([(guard, ()), *asked_of(match)])
     else:
         return  # FastAPI runs no dependencies for it, and nothing stands around it
+    guards: tuple[object, ...] = match.guards
     for call, scopes in asked:
-        if not any(one is call for one in match.guards):
+        if not any(one is call for one in guards):
             yield call, scopes
         elif guard is not None and open_ is None and (call is guard or scopes):
             yield guard, scopes  # what an outer guard asks for, the innermost one decides

@@ -810,7 +810,7 @@ class TestUnknownKey:
 
         class Watched(Absent):
             def add(self, name: Hashable, now: float) -> None:
-                locked.append(cache._lock.locked())
+                locked.append(cache._state().locked())
                 super().add(name, now)
 
         cache._absent = Watched(256, 30)
@@ -1250,7 +1250,7 @@ class TestFork:
 
     def test_while_a_thread_holds_the_lock(self, cache: KeyCache) -> None:
         """The child does not wait for a thread that only its parent has."""
-        with cache._lock:
+        with cache._state():
             said = in_a_child(outcome(cache, "a"))
 
         assert "['a']" == said
@@ -1264,8 +1264,8 @@ class TestFork:
 
     def test_as_it_looks_in_the_child(self, cache: KeyCache) -> None:
         """The lock of another process is not waited for."""
-        cache._pid -= 1
-        cache._lock.acquire()
+        cache._state().acquire()
+        cache._state._pid -= 1
 
         assert ["a"] == asyncio.run(outcome(cache, "a"))
 

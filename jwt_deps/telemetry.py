@@ -1,0 +1,129 @@
+"""What does whoever operates this see? Spans and metrics of OpenTelemetry, and no claim's value.
+
+The instruments are those of the OpenTelemetry API, which FastAPI brings: without an SDK each
+call ends at once. In Prometheus' spelling they are
+
+    jwt_deps_validation_seconds{issuer_hash,result}     accepted, rejected, unavailable
+    jwt_deps_rejections_total{reason}                   each refused request, by `error.reason`
+    jwt_deps_jwks_fetch_total{issuer_hash,result}       success, failure
+    jwt_deps_jwks_fetch_last_success_timestamp{issuer_hash}
+    jwt_deps_jwks_key_set_info{issuer_hash,hash}        1 for the key set that was fetched last
+    jwt_deps_jwks_stale_served_total{issuer_hash}       old keys handed out in an outage
+    jwt_deps_unknown_kid_total{issuer_hash,limited}     limited: without asking the issuer again
+
+An issuer is shown as the first eight bytes of its SHA-256, and only one that is configured: what
+tokens say can neither be read here nor make new time series.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+
+from opentelemetry import metrics, trace
+
+__all__ = [
+    "digest",
+    "issuer_hash",
+    "keys_failed",
+    "keys_fetched",
+    "rejected",
+    "stale_served",
+    "unknown_kid",
+    "validated",
+]
+
+_meter = metrics.get_meter("jwt_deps")
+
+_validations = _meter.create_histogram(
+    "jwt_deps.validation",
+    unit="s",
+    description="Time to find out whether a token is good",
+    explicit_bucket_boundaries_advisory=[
+        *(0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5),
+        *(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10),
+    ],
+)
+_rejections = _meter.create_counter("jwt_deps.rejections", description="Requests refused")
+_fetches = _meter.create_counter("jwt_deps.jwks.fetch", description="Fetches of a key set")
+_last_success = _meter.create_gauge(
+    "jwt_deps.jwks.fetch.last_success_timestamp",
+    description="When the key set was last fetched, in seconds since the epoch",
+)
+_key_sets = _meter.create_gauge(
+    "jwt_deps.jwks.key_set_info", description="1 for the key set fetched last, 0 for others"
+)
+_stale = _meter.create_counter(
+    "jwt_deps.jwks.stale_served", description="Uses of old keys while the issuer is out of reach"
+)
+_unknown_kids = _meter.create_counter(
+    "jwt_deps.unknown_kid", description="Tokens that name a key which is not in the key set"
+)
+
+
+def digest(content: bytes) -> str:
+    """The first eight bytes of the SHA-256, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def issuer_hash(issuer: str) -> str:
+    """What stands for an issuer of the configuration, in metrics and spans."""
+    return digest(issuer.encode())
+
+
+def validated(issuers: str | Sequence[str] | None, result: str, began: float) -> None:
+    """A token was found to be good, or not.
+
+    Args:
+        issuers: those of the settings that it was judged by; the first one stands for them.
+        result: `accepted`, `rejected` or `unavailable`.
+        began: when, by `time.perf_counter`.
+    """
+    issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
+    _validations.record(time.perf_counter() - began, _labels(issuer, result))
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attributes(
+            {f"jwt_deps.{key}": value for key, value in _labels(issuer, result).items()}
+        )
+
+
+def rejected(reason: str) -> None:
+    """A request was refused, for a `Reason`."""
+    _rejections.add(1, {"reason": reason})
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attribute("jwt_deps.reason", reason)
+
+
+def keys_fetched(issuer: str, before: bytes | None, now: bytes) -> None:
+    """An issuer's key set was fetched: the text that it had before, and the one that it has."""
+    hashed = issuer_hash(issuer)
+    _fetches.add(1, {"issuer_hash": hashed, "result": "success"})
+    _last_success.set(time.time(), {"issuer_hash": hashed})
+    if before is not None and before != now:
+        _key_sets.set(0, {"issuer_hash": hashed, "hash": digest(before)})
+    _key_sets.set(1, {"issuer_hash": hashed, "hash": digest(now)})
+
+
+def keys_failed(issuer: str) -> None:
+    """An issuer's key set could not be fetched."""
+    _fetches.add(1, {"issuer_hash": issuer_hash(issuer), "result": "failure"})
+
+
+def stale_served(issuer: str) -> None:
+    """Keys were handed out after their time, because the issuer is out of reach."""
+    _stale.add(1, {"issuer_hash": issuer_hash(issuer)})
+
+
+def unknown_kid(issuer: str, *, limited: bool) -> None:
+    """A token names a key that is not there; `limited`: and its issuer was not asked again."""
+    _unknown_kids.add(1, {"issuer_hash": issuer_hash(issuer), "limited": limited})
+
+
+@lru_cache(maxsize=256)
+def _labels(issuer: str, result: str) -> dict[str, str]:
+    if not issuer:
+        return {"result": result}
+    return {"issuer_hash": issuer_hash(issuer), "result": result}

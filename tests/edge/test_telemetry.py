@@ -1,0 +1,251 @@
+"""What does an operator see? A real process's metrics, attributes of spans, no claim's value."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.testclient import TestClient
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import use_span
+
+from jwt_deps import (
+    IssuerSettings,
+    JWTSettings,
+    current_user_id,
+    protected_router,
+    require_scopes,
+)
+from jwt_deps.testing import FakeIssuer
+from tests.edge.serving import bearer
+from tests.keys.asking import AUDIENCE, discovering
+from tests.minting import SECRET, claims, mint
+
+ISSUER = "https://issuer.example"
+
+HASH = hashlib.sha256(ISSUER.encode()).hexdigest()[:16]
+SETTINGS = JWTSettings(secret_key=SECRET, issuer=ISSUER)
+
+
+class Service:
+    """A guarded application in a process of its own, whose metrics can be read."""
+
+    def __init__(self, origin: str) -> None:
+        self.client = httpx2.Client(base_url=origin, trust_env=False, timeout=20)
+
+    def ask(self, path: str, token: str | None = None) -> int:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return self.client.get(path, headers=headers).status_code
+
+    def text(self) -> str:
+        return self.client.get("/metrics").text
+
+    def metrics(self) -> dict[str, float]:
+        """The series of this package, by name and labels, without where they were made."""
+        found: dict[str, float] = {}
+        for line in self.text().splitlines():
+            if line.startswith("jwt_deps_"):
+                series, value = line.rsplit(" ", 1)
+                found[re.sub(r',?otel_scope_\w+="[^"]*"', "", series).replace("{,", "{")] = float(
+                    value
+                )
+        return found
+
+
+@contextmanager
+def serving(tmp_path: Path, **settings: Any) -> Iterator[Service]:
+    """Run the application under these settings."""
+    plan = tmp_path / "settings.json"
+    plan.write_text(json.dumps(settings))
+    with subprocess.Popen(  # noqa: S603 - its own program
+        [sys.executable, "-m", "tests.edge.telemetry_app", str(plan)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            port = (process.stdout.readline() if process.stdout else "").strip()
+            service = Service(f"http://127.0.0.1:{port}")
+            with service.client:
+                yield service
+        finally:
+            if process.stdin:
+                process.stdin.close()
+            process.wait(20)
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    with FakeIssuer(algorithm="ES256") as running:
+        yield running
+
+
+def hashed(issuer: FakeIssuer) -> str:
+    return hashlib.sha256(issuer.issuer.encode()).hexdigest()[:16]
+
+
+def labelled(name: str, **labels: str) -> str:
+    inside = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{inside}}}"
+
+
+def test_metrics_have_the_names_that_operators_know(tmp_path: Path, issuer: FakeIssuer) -> None:
+    """Validations, refusals by reason and fetches are counted under the specified names."""
+    with serving(tmp_path, **discovering(issuer)) as service:
+        good = issuer.token({"sub": "alice"}, audience=AUDIENCE)
+        expected = [200, 200, 401, 401, 403]
+        answers = [
+            service.ask("/me", good),
+            service.ask("/me", good),
+            service.ask("/me"),
+            service.ask("/me", good[:-8] + "AAAAAAAA"),
+            service.ask("/admin", good),
+        ]
+        metrics = service.metrics()
+
+    assert expected == answers
+    mine = hashed(issuer)
+    count = "jwt_deps_validation_seconds_count"
+    assert 3 == metrics[labelled(count, issuer_hash=mine, result="accepted")]
+    assert 1 == metrics[labelled(count, issuer_hash=mine, result="rejected")]
+    rejections = "jwt_deps_rejections_total"
+    assert 1 == metrics[labelled(rejections, reason="missing")]
+    assert 1 == metrics[labelled(rejections, reason="signature")]
+    assert 1 == metrics[labelled(rejections, reason="scope")]
+    fetches = "jwt_deps_jwks_fetch_total"
+    assert 1 == metrics[labelled(fetches, issuer_hash=mine, result="success")]
+    assert metrics[labelled("jwt_deps_jwks_fetch_last_success_timestamp", issuer_hash=mine)] > 1e9
+    infos = [value for name, value in metrics.items() if name.startswith("jwt_deps_jwks_key_set")]
+    assert [1] == infos
+
+
+def test_a_rotation_and_unknown_keys_are_counted(tmp_path: Path, issuer: FakeIssuer) -> None:
+    """Keys that nobody has, and the change of a key set, are told."""
+    stranger = FakeIssuer(algorithm="ES256").signing_key
+    with serving(tmp_path, **discovering(issuer)) as service:
+        first = issuer.token({"sub": "alice"}, audience=AUDIENCE)
+        answers = [service.ask("/me", first)]
+        issuer.rotate()
+        answers.append(service.ask("/me", issuer.token({"sub": "alice"}, audience=AUDIENCE)))
+        foreign = issuer.token({"sub": "alice"}, audience=AUDIENCE, key=stranger)
+        answers += [service.ask("/me", foreign), service.ask("/me", foreign)]
+        metrics = service.metrics()
+
+    assert [200, 200, 401, 401] == answers
+    mine = hashed(issuer)
+    unknown = "jwt_deps_unknown_kid_total"
+    told = [v for name, v in metrics.items() if name.startswith(unknown) and mine in name]
+    assert 2 == sum(told)
+    infos = sorted(v for name, v in metrics.items() if name.startswith("jwt_deps_jwks_key_set"))
+    assert [0, 1] == infos
+
+
+def test_nothing_that_a_token_says_can_be_read_in_the_metrics(
+    tmp_path: Path, issuer: FakeIssuer
+) -> None:
+    """Neither a claim's value, nor an issuer, nor a key id, nor a part of the token."""
+    with serving(tmp_path, **discovering(issuer)) as service:
+        named = {"sub": "alice-in-wonderland"}
+        token = issuer.token({**named, "iss": "https://evil.example"}, audience=AUDIENCE)
+        good = issuer.token(named, audience=AUDIENCE)
+        assert [401, 200] == [service.ask("/me", token), service.ask("/me", good)]
+        text = service.text()
+
+    secrets = ("alice-in-wonderland", "evil.example", issuer.issuer, *good.split("."))
+    assert [] == [secret for secret in secrets if secret in text]
+
+
+class TestSpans:
+    """The span that is current gets what was found, whoever began it."""
+
+    @staticmethod
+    def attributes(headers: dict[str, str], settings: JWTSettings = SETTINGS) -> dict[str, Any]:
+        """The attributes that a request leaves on its server span."""
+        span = TracerProvider().get_tracer("tests").start_span("request")
+        app = FastAPI()
+        router = APIRouter()
+
+        @router.get("/me")
+        async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
+            return user
+
+        @router.get("/admin", dependencies=[Depends(require_scopes("admin"))])
+        async def admin() -> None: ...
+
+        app.include_router(protected_router(router, settings=settings))
+
+        async def traced(scope: Any, receive: Any, send: Any) -> None:
+            with use_span(span, end_on_exit=True):
+                await app(scope, receive, send)
+
+        path = headers.pop("path", "/me")
+        TestClient(traced).get(path, headers=headers)
+        return dict(getattr(span, "attributes", None) or {})
+
+    def test_of_a_token_that_is_good(self) -> None:
+        """Its issuer, hashed, and that it was accepted."""
+        found = self.attributes(bearer(iss=ISSUER))
+
+        assert {"jwt_deps.issuer_hash": HASH, "jwt_deps.result": "accepted"} == found
+
+    def test_of_settings_without_an_issuer(self) -> None:
+        """There is nothing to hash."""
+        found = self.attributes(bearer(), JWTSettings(secret_key=SECRET))
+
+        assert {"jwt_deps.result": "accepted"} == found
+
+    def test_of_a_token_that_is_refused(self) -> None:
+        """The reason, as the log and the exception have it."""
+        expired = {"Authorization": f"Bearer {mint(claims(now=0, iss=ISSUER))}"}
+        expected = {
+            "jwt_deps.issuer_hash": HASH,
+            "jwt_deps.result": "rejected",
+            "jwt_deps.reason": "expired",
+        }
+
+        assert expected == self.attributes(expired)
+
+    def test_of_no_token(self) -> None:
+        """Nothing was validated; the request was refused all the same."""
+        assert {"jwt_deps.reason": "missing"} == self.attributes({})
+
+    def test_of_a_caller_who_lacks_a_scope(self) -> None:
+        """The token was good, and the request was refused."""
+        found = self.attributes({"path": "/admin", **bearer(iss=ISSUER)})
+
+        assert ("accepted", "scope") == (
+            found["jwt_deps.result"],
+            found["jwt_deps.reason"],
+        )
+
+    def test_of_one_issuer_among_several(self) -> None:
+        """The issuer whose token it is, by the first name that its settings have."""
+        settings = JWTSettings(
+            issuers={"own": IssuerSettings(secret_key=SECRET, issuer=[ISSUER, "https://b.example"])}
+        )
+
+        assert (
+            HASH
+            == self.attributes(bearer(iss="https://b.example"), settings)["jwt_deps.issuer_hash"]
+        )
+
+    def test_of_an_issuer_that_cannot_be_reached(self) -> None:
+        """It is not said that the token was rejected."""
+        with FakeIssuer(algorithm="ES256") as issuer:
+            token = issuer.token(audience=AUDIENCE)
+            settings = JWTSettings(**discovering(issuer))
+            issuer.down()
+            found = self.attributes({"Authorization": f"Bearer {token}"}, settings)
+
+        assert ("unavailable", "keys_unavailable") == (
+            found["jwt_deps.result"],
+            found["jwt_deps.reason"],
+        )
