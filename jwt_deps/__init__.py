@@ -15,6 +15,7 @@ from .dependencies import (
     require_any_scope,
     require_scopes,
 )
+from .environment import get_settings
 from .errors import (
     AuthError,
     ClaimError,
@@ -38,7 +39,7 @@ from .identities import CurrentUser, SessionState
 from .issuers import IssuerSettings
 from .published import KeyHealth
 from .router import jwt_guard, protected_router, public
-from .settings import JWTSettings, TokenSource, get_settings
+from .settings import JWTSettings, TokenSource
 
 __all__ = [
     "AuthError",

@@ -12,15 +12,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from . import telemetry
-from .authentication import Verified, authenticate
+from .authentication import (
+    Awaiting,
+    Verified,
+    authenticate_at_hand,
+    with_fetched_keys,
+)
 from .claim_checks import time_limits
 from .claims import Claims
-from .errors import AuthError, KeysUnavailableError
+from .errors import AuthError, InvalidTokenError, KeysUnavailableError
 from .keys import VerificationKey
 from .principals import Principal
 from .settings import JWTSettings
 
-__all__ = ["recognize"]
+__all__ = ["recognize", "recognize_at_hand", "recognize_waiting"]
 
 # Longer ones are rare, and few of them would fill the memory of many.
 _LONGEST = 4096
@@ -50,6 +55,38 @@ class _Remembered(NamedTuple):
         return at_hand is not None and any(key is self.key for key in at_hand)
 
 
+def recognize_at_hand(
+    token: str, settings: JWTSettings, clock: Callable[[], float] = time.time
+) -> Principal | Awaiting:
+    """Find out who a token speaks for with what is here; if keys are not, say what it waits for.
+
+    Args:
+        token: the encoded token.
+        settings: what is accepted.
+        clock: seconds since the epoch.
+
+    Raises:
+        InvalidTokenError: one of its subclasses, whatever the text was.
+    """
+    began = time.perf_counter()
+    remembered = settings.verified_tokens
+    known: _Remembered | None = remembered.get(token)
+    if known is not None:
+        if known.holds(settings, clock()):
+            telemetry.validated(known.principal.settings.issuer, "accepted", began)
+            return known.principal
+        remembered.discard(token)
+    try:
+        found = authenticate_at_hand(token, settings, clock)
+    except InvalidTokenError:
+        telemetry.validated(settings.issuer, "rejected", began)
+        raise
+    if isinstance(found, Awaiting):
+        return found
+    telemetry.validated(found.settings.issuer, "accepted", began)
+    return _remembered(token, found, settings)
+
+
 async def recognize(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> Principal:
@@ -64,27 +101,37 @@ async def recognize(
         InvalidTokenError: one of its subclasses, whatever the text was.
         KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
     """
+    found = recognize_at_hand(token, settings, clock)
+    if isinstance(found, Principal):
+        return found
+    return await recognize_waiting(token, found, settings, clock)
+
+
+async def recognize_waiting(
+    token: str, waiting: Awaiting, settings: JWTSettings, clock: Callable[[], float] = time.time
+) -> Principal:
+    """Find out who a token speaks for that waits for keys, once they are here.
+
+    Raises:
+        InvalidTokenError: one of its subclasses.
+        KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
+    """
     began = time.perf_counter()
-    remembered = settings.verified_tokens
-    known: _Remembered | None = remembered.get(token)
-    if known is not None:
-        if known.holds(settings, clock()):
-            telemetry.validated(known.principal.settings.issuer, "accepted", began)
-            return known.principal
-        remembered.discard(token)
     try:
-        verified = await authenticate(token, settings, clock=clock)
+        verified = await with_fetched_keys(token, waiting, settings, clock)
     except AuthError as error:
-        result = "unavailable" if isinstance(error, KeysUnavailableError) else "rejected"
-        telemetry.validated(settings.issuer, result, began)
+        outage = isinstance(error, KeysUnavailableError)
+        result = "unavailable" if outage else "rejected"
+        telemetry.validated(waiting.settings.issuer, result, began)
         raise
     telemetry.validated(verified.settings.issuer, "accepted", began)
-    principal = Principal(Claims.of(verified.claims), verified.settings)
-    if len(token) <= _LONGEST:
-        remembered.put(token, _remember(principal, verified))
+    return _remembered(token, verified, settings)
+
+
+def _remembered(token: str, verified: Verified, settings: JWTSettings) -> Principal:
+    claims = verified.claims
+    principal = Principal(Claims.of(claims), verified.settings)
+    if settings.token_cache_size and len(token) <= _LONGEST:
+        known = _Remembered(principal, verified.key, verified.kid, *time_limits(claims))
+        settings.verified_tokens.put(token, known)
     return principal
-
-
-def _remember(principal: Principal, verified: Verified) -> _Remembered:
-    begins, ends = time_limits(verified.claims)
-    return _Remembered(principal, verified.key, verified.kid, begins, ends)

@@ -106,6 +106,9 @@ def refusal(
         connection: the request.
         explained: whether answer and log say which check failed.
     """
+    # A request remembers why it was refused: with the frames that it was raised in, which know the
+    # request, both would wait for the garbage collector.
+    error.__traceback__ = None
     telemetry.rejected(error.reason)
     _log(error, explained=explained)
     scope = connection.scope

@@ -114,6 +114,9 @@ UNKNOWN = Match((), None, ())
 def match_of(scope: Scope) -> Match:
     """The route whose dependencies are being run."""
     owner = _owner(scope)
+    known = _matches.get(id(owner))
+    if known is not None:
+        return known[1]
     return UNKNOWN if owner is None else _remembered_match(owner)
 
 
@@ -226,11 +229,7 @@ _matches: dict[int, tuple[weakref.ref[Any], Match]] = {}
 
 
 def _remembered_match(owner: Any) -> Match:
-    key = id(owner)
-    known = _matches.get(key)
-    if known is not None:
-        return known[1]
-    match = match_of_route(owner)
+    key, match = id(owner), match_of_route(owner)
     _matches[key] = (weakref.ref(owner, lambda _: _matches.pop(key, None)), match)
     return match
 

@@ -35,6 +35,7 @@ CORE = [
     "issuers",
     "issuer_table",
     "settings",
+    "environment",
     "tokens",
     "claim_checks",
     "verification",
