@@ -20,19 +20,18 @@ def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -
     if expires is None:
         if settings.require_exp:
             raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
-    elif now - settings.leeway >= expires:  # RFC 7519 §4.1.4: "on or after"
+    elif now >= expires + settings.leeway:  # RFC 7519 §4.1.4: "on or after"
         raise ExpiredTokenError
-    latest = now + settings.leeway
     for name in ("nbf", "iat"):
         begins = numeric_date(claims, name)
-        if begins is not None and begins > latest:
+        if begins is not None and begins - settings.leeway > now:
             raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
 
 
-def time_limits(claims: dict[str, Any]) -> tuple[float, float]:
-    """When a token that passed every check begins and ends, both in seconds since the epoch."""
+def time_limits(claims: dict[str, Any], leeway: float) -> tuple[float, float]:
+    """From when to when a token that passed every check passes them, in seconds since the epoch."""
     begins = max(claims.get("nbf", -math.inf), claims.get("iat", -math.inf))
-    return begins, claims.get("exp", math.inf)
+    return begins - leeway, claims.get("exp", math.inf) + leeway
 
 
 def numeric_date(claims: dict[str, Any], name: str) -> float | None:

@@ -19,7 +19,7 @@ from .notes import Notes, clear_state, notes_of
 from .principals import Principal
 from .recognition import recognize, recognize_at_hand
 from .responses import refusal
-from .routes import RouteGuard, dependants, match_of
+from .routes import UNKNOWN, RouteGuard, dependants, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token, plain_bearer
@@ -140,23 +140,23 @@ async def _settled(connection: HTTPConnection, notes: Notes) -> JWTSettings:
     if notes.overriding is None:
         return _settled_plainly(scope, notes)
     match = match_of(scope)
-    if notes.settings is not None and notes.match is match:
+    if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
     settings = await settings_of(notes.guard_over(scope, match), connection)
-    notes.settle(match, settings)
+    notes.match, notes.settings = match, settings
     return settings
 
 
 def _settled_plainly(scope: Scope, notes: Notes) -> JWTSettings:
     """The settings where no dependency is replaced."""
     match = match_of(scope)
-    if notes.match is match and notes.settings is not None:
+    if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
-    guard = notes.guard_over(scope, match)
+    guard = notes.guard_over(scope, match) if match.guards or match is UNKNOWN else notes.guard
     settings = guard.settings if guard is not None else None
     if settings is None:
         settings = get_settings()
-    notes.settle(match, settings)
+    notes.match, notes.settings = match, settings
     return settings
 
 
@@ -196,10 +196,12 @@ def caller_at_hand(
         return known[1]
     if scope["type"] != "http":
         return None
-    clear_state(scope)
+    if scope.get("state"):
+        clear_state(scope)
     found: Principal | AuthError | Awaiting
-    token = plain_bearer(scope["headers"], settings)
+    token = None
     try:
+        token = plain_bearer(scope["headers"], settings)
         if token is None:
             token = find_token(RequestHead(scope["headers"], scope.get("method")), settings)
         found = recognize_at_hand(token, settings)

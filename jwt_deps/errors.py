@@ -24,6 +24,7 @@ Every `.reason` is a section of the errors page, with the causes and what to do:
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 __all__ = [
     "AuthError",
@@ -124,10 +125,10 @@ class JWTDepsError(Exception):
     """Everything that this package raises on purpose.
 
     Attributes:
-        reason: what is wrong, in a word.
+        reason: what is wrong, in a word: a `str`, and a `Reason` where a request is refused.
     """
 
-    reason: str
+    reason: Any
 
     @property
     def anchor(self) -> str:

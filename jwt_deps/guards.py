@@ -62,7 +62,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         if settings is None:
             plain = notes.overriding is None
             settings = get_settings() if plain else await settings_of(self, connection)
-        notes.settle(match, settings)
+        notes.match, notes.settings = match, settings
         if settings.excluded_route_paths and is_excluded(match, settings):
             return
         caller: Principal | AuthError | None

@@ -43,11 +43,6 @@ class Notes:
         """What the replacements of this package's dependencies answered."""
         return {}
 
-    def settle(self, match: Match, settings: JWTSettings) -> None:
-        """Note which settings hold for a route, so that nobody has to look again."""
-        if match is not UNKNOWN:
-            self.match, self.settings = match, settings
-
     def guard_over(self, scope: Scope, match: Match) -> RouteGuard | None:
         """The guard that decides about a route: the innermost."""
         if match.guards:

@@ -35,22 +35,23 @@ class _Remembered(NamedTuple):
     principal: Principal
     key: VerificationKey
     kid: str | None
+    #: From when to when it holds, with the clock difference that is forgiven.
     begins: float
     ends: float
+    #: Whether there is nothing else to ask.
+    always: bool
 
     def __repr__(self) -> str:
         return f"<remembered {self.principal!r}>"
 
-    def holds(self, settings: JWTSettings, now: float) -> bool:
-        """Whether a verification would end as the first one did."""
+    def holds(self, settings: JWTSettings) -> bool:
+        """Whether its issuer and its key would be accepted as they were."""
         issuer = self.principal.settings
-        if now - issuer.leeway >= self.ends or self.begins > now + issuer.leeway:
-            return False
         if issuer is not settings and settings.settings_of(self.principal.claims.iss) is not issuer:
             return False
         cache = issuer.key_cache
         if cache is None:
-            return True  # configured keys are those of these settings for good
+            return True
         at_hand = cache.at_hand(self.key.algorithm, self.kid)
         return at_hand is not None and any(key is self.key for key in at_hand)
 
@@ -72,7 +73,7 @@ def recognize_at_hand(
     remembered = settings.verified_tokens
     known: _Remembered | None = remembered.get(token)
     if known is not None:
-        if known.holds(settings, clock()):
+        if known.begins <= clock() < known.ends and (known.always or known.holds(settings)):
             telemetry.validated(known.principal.settings.issuer, "accepted", began)
             return known.principal
         remembered.discard(token)
@@ -132,6 +133,10 @@ def _remembered(token: str, verified: Verified, settings: JWTSettings) -> Princi
     claims = verified.claims
     principal = Principal(Claims.of(claims), verified.settings)
     if settings.token_cache_size and len(token) <= _LONGEST:
-        known = _Remembered(principal, verified.key, verified.kid, *time_limits(claims))
-        settings.verified_tokens.put(token, known)
+        # Configured keys are those of these settings for good.
+        always = verified.settings is settings and settings.key_cache is None
+        limits = time_limits(claims, verified.settings.leeway)
+        settings.verified_tokens.put(
+            token, _Remembered(principal, verified.key, verified.kid, *limits, always)
+        )
     return principal

@@ -110,10 +110,22 @@ def is_marked_public(endpoint: Any) -> bool:
 #: What is known of a route that cannot be identified: nothing, so that nothing leaves it out.
 UNKNOWN = Match((), None, ())
 
+_NOTHING: dict[str, Any] = {}
+
 
 def match_of(scope: Scope) -> Match:
     """The route whose dependencies are being run."""
-    owner = _owner(scope)
+    route = scope.get("route")
+    context = scope.get("fastapi", _NOTHING).get("effective_route_context")
+    owner = route if getattr(route, "dependant", None) is not None else None
+    if context is not None:
+        served = getattr(context, "starlette_route", None)
+        # The note of an outer application stays in the scope of one mounted in it, hence the
+        # comparison, which FastAPI itself makes too.
+        if route is not None and (context.original_route is route or served is route):
+            owner = served or context
+        elif route is None and getattr(context, "dependant", None) is not None:
+            owner = context  # frontend() of an included router
     known = _matches.get(id(owner))
     if known is not None:
         return known[1]
@@ -208,20 +220,6 @@ def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
         if node.call not in replaced:
             yield node
             yield from dependants(node, replaced)
-
-
-def _owner(scope: Scope) -> Any | None:
-    route = scope.get("route")
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    if context is not None:
-        served = getattr(context, "starlette_route", None)
-        # The note of an outer application stays in the scope of one mounted in it, hence the
-        # comparison, which FastAPI itself makes too.
-        if route is not None and (context.original_route is route or served is route):
-            return served or context
-        if route is None and getattr(context, "dependant", None) is not None:
-            return context  # frontend() of an included router
-    return route if getattr(route, "dependant", None) is not None else None
 
 
 # By identity, because routes compare by value and are not hashable.

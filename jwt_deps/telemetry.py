@@ -48,6 +48,10 @@ class _Nobody:
 _installed = find_spec("opentelemetry") is not None
 _metrics: Any = import_module("opentelemetry.metrics") if _installed else _Nobody()
 _trace: Any = import_module("opentelemetry.trace") if _installed else _Nobody()
+_current_context: Any = import_module("opentelemetry.context").get_current if _installed else dict
+# Where the API's stand-in for an instrument keeps the one of an SDK, once there is one; an
+# instrument that has no such place is used as it is.
+_REAL = ("_real_instrument", True)
 _meter = _metrics.get_meter("jwt_deps")
 
 _validations = _meter.create_histogram(
@@ -95,10 +99,12 @@ def validated(issuers: str | Sequence[str] | None, result: str, began: float) ->
         result: `accepted`, `rejected` or `unavailable`.
         began: when, by `time.perf_counter`.
     """
+    in_span = _current_context()
+    if not in_span and getattr(_validations, *_REAL) is None:
+        return
     issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
     _validations.record(time.perf_counter() - began, _labels(issuer, result))
-    span = _trace.get_current_span()
-    if span.is_recording():
+    if in_span and (span := _trace.get_current_span()).is_recording():
         span.set_attributes(
             {f"jwt_deps.{key}": value for key, value in _labels(issuer, result).items()}
         )
@@ -106,9 +112,9 @@ def validated(issuers: str | Sequence[str] | None, result: str, began: float) ->
 
 def rejected(reason: str) -> None:
     """A request was refused, for a `Reason`."""
-    _rejections.add(1, {"reason": reason})
-    span = _trace.get_current_span()
-    if span.is_recording():
+    if getattr(_rejections, *_REAL) is not None:
+        _rejections.add(1, {"reason": reason})
+    if _current_context() and (span := _trace.get_current_span()).is_recording():
         span.set_attribute("jwt_deps.reason", reason)
 
 

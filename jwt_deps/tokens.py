@@ -53,6 +53,9 @@ def plain_bearer(headers: Iterable[tuple[bytes, bytes]], settings: JWTSettings) 
     """The token of a request that sends it as nearly every client does; `None`: look properly.
 
     That is `Bearer`, one space and a token, in the one header that may carry it.
+
+    Raises:
+        MissingTokenError: that header is the only place to look at, and is not there.
     """
     name = settings.bearer_header
     if type(headers) is not list:
@@ -63,7 +66,11 @@ def plain_bearer(headers: Iterable[tuple[bytes, bytes]], settings: JWTSettings) 
             if found is not None:
                 return None
             found = value
-    if found is None or found[:7] != b"Bearer ":
+    if found is None:
+        if settings.token_source is TokenSource.HEADER:
+            raise MissingTokenError(_missing(settings))
+        return None
+    if found[:7] != b"Bearer ":
         return None
     token = found[7:]
     if not token or b"," in token or token.strip() != token:
