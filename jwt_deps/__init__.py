@@ -30,6 +30,8 @@ from .errors import (
     MalformedTokenError,
     MissingTokenError,
     Reason,
+    RevocationUnavailableError,
+    RevokedTokenError,
     SignatureError,
     Step,
     UnknownKeyError,
@@ -38,10 +40,14 @@ from .freshness import JWKSCacheSettings
 from .identities import CurrentUser, SessionState
 from .issuers import IssuerSettings
 from .published import KeyHealth
+from .redis_revocations import RedisRevocations, RevocationHealth, WhenStale
+from .revocation import AnyRevocation, MemoryRevocations, RevocationSource
 from .router import jwt_guard, protected_router, public
 from .settings import JWTSettings, TokenSource
+from .status_lists import StatusLists
 
 __all__ = [
+    "AnyRevocation",
     "AuthError",
     "ClaimError",
     "Claims",
@@ -59,13 +65,21 @@ __all__ = [
     "KeyHealth",
     "KeysUnavailableError",
     "MalformedTokenError",
+    "MemoryRevocations",
     "MissingTokenError",
     "Reason",
+    "RedisRevocations",
+    "RevocationHealth",
+    "RevocationSource",
+    "RevocationUnavailableError",
+    "RevokedTokenError",
     "SessionState",
     "SignatureError",
+    "StatusLists",
     "Step",
     "TokenSource",
     "UnknownKeyError",
+    "WhenStale",
     "claims_as",
     "clear_token_cookie",
     "current_session_id",

@@ -76,6 +76,7 @@ class _Watch:
             # Inside the lifespan, so that the server reports a failed start-up and exits.
             async with lifespan(served) as state:
                 self._look()  # after it: routes may be added while the application starts
+                await asyncio.gather(*(one.open_revocations() for one in self._settings()))
                 warm = [settings for settings in self._settings() if settings.warm_up]
                 await asyncio.gather(*(settings.refresh_keys() for settings in warm))
                 try:
@@ -83,6 +84,7 @@ class _Watch:
                 finally:
                     for settings in self._settings():
                         settings.close_keys()
+                        await settings.close_revocations()
 
         application.router.lifespan_context = watched_lifespan
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from inspect import Parameter, Signature
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, Self
 
 from pydantic_core import SchemaSerializer, core_schema
@@ -63,6 +64,10 @@ class ClaimMapping(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {', '.join(sorted(self._members)) or 'nothing'}>"
+
+    def view(self) -> Mapping[str, Any]:
+        """The claims without a copy of each, for checks that only look."""
+        return MappingProxyType(self._members)
 
     def at(self, path: str) -> Any:
         """The value of a claim, or of a member of one by a dotted path; `None` when absent.

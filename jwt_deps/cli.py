@@ -12,6 +12,7 @@ try:
     from .commands.inspect import inspect
     from .commands.keygen import keygen
     from .commands.mint import mint
+    from .commands.revoke import revoke
     from .commands.settings import settings
     from .demo.command import demo
 except ModuleNotFoundError as error:
@@ -37,6 +38,7 @@ main.command()(audit)
 main.add_typer(keygen)
 main.command()(mint)
 main.command()(inspect)
+main.command()(revoke)
 main.command()(settings)
 
 
@@ -65,6 +67,7 @@ def options(
       jwt-deps keygen rsa --out keys    a key pair, in three files
       jwt-deps mint --user alice        a token for development
       jwt-deps inspect < token.txt      what is in a token, why refused
+      jwt-deps revoke --subject alice   all tokens that alice has now
       jwt-deps settings                 what is configured, and from where
       jwt-deps --install-completion     completion for the shell at hand
 

@@ -17,7 +17,7 @@ from .environment import get_settings
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
 from .notes import Notes, clear_state, notes_of
 from .principals import Principal
-from .recognition import recognize, recognize_at_hand
+from .recognition import AwaitingRevocation, recognize, recognize_at_hand
 from .responses import refusal
 from .routes import UNKNOWN, RouteGuard, dependants, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource
@@ -198,7 +198,7 @@ def caller_at_hand(
         return None
     if scope.get("state"):
         clear_state(scope)
-    found: Principal | AuthError | Awaiting
+    found: Principal | AuthError | Awaiting | AwaitingRevocation
     token = None
     try:
         token = plain_bearer(scope["headers"], settings)
@@ -207,7 +207,7 @@ def caller_at_hand(
         found = recognize_at_hand(token, settings)
     except AuthError as error:
         found = error
-    if isinstance(found, Awaiting):
+    if isinstance(found, Awaiting | AwaitingRevocation):
         return None
     return notes.conclude(scope, settings, found, token)
 

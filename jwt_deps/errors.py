@@ -8,11 +8,13 @@
         ├── CrossSiteRequestError     a cookie that another site made the browser send
         ├── InsufficientScopeError    insufficient_scope: .scopes
         ├── KeysUnavailableError      nobody can tell: the issuer's keys cannot be fetched
+        │   └── RevocationUnavailableError  nor whether the token was revoked
         └── InvalidTokenError         invalid_token
             ├── MalformedTokenError   not a JWS that this package reads
             ├── UnknownKeyError       no configured key is meant for this token
             ├── SignatureError        the key is known, the signature is not its
             ├── ExpiredTokenError
+            ├── RevokedTokenError
             └── ClaimError            .claim: the name, never the value
 
 Messages are fixed sentences. They hold names from the configuration and names of claims,
@@ -40,6 +42,8 @@ __all__ = [
     "MalformedTokenError",
     "MissingTokenError",
     "Reason",
+    "RevocationUnavailableError",
+    "RevokedTokenError",
     "SignatureError",
     "Step",
     "UnknownKeyError",
@@ -71,6 +75,8 @@ class Reason(StrEnum):
     CLAIM_INVALID = "claim_invalid"
     CLAIM_FOREIGN = "claim_foreign"
     CONFIRMATION = "confirmation"
+    REVOKED = "revoked"
+    REVOCATION_UNAVAILABLE = "revocation_unavailable"
     SCOPE = "scope"
     KEYS_UNAVAILABLE = "keys_unavailable"
 
@@ -93,6 +99,7 @@ class Step(StrEnum):
     ISSUER = "issuer"
     AUDIENCE = "audience"
     CONFIRMATION = "confirmation"
+    REVOCATION = "revocation"
     CLAIMS = "claims"
     SCOPES = "scopes"
 
@@ -117,6 +124,8 @@ _STEPS = {
     Reason.SIGNATURE: Step.SIGNATURE,
     Reason.PAYLOAD: Step.PAYLOAD,
     Reason.EXPIRED: Step.TIMES,
+    Reason.REVOKED: Step.REVOCATION,
+    Reason.REVOCATION_UNAVAILABLE: Step.REVOCATION,
     Reason.SCOPE: Step.SCOPES,
 }
 
@@ -226,6 +235,22 @@ class KeysUnavailableError(AuthError):
         self.retry_after = retry_after
 
 
+class RevocationUnavailableError(KeysUnavailableError):
+    """Nobody knows whether the token was revoked: what knows it has been out of reach too long.
+
+    Whoever handles the outage of an issuer handles this one as well.
+
+    Attributes:
+        retry_after: seconds after which to try again.
+    """
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__(retry_after)
+        self.reason = Reason.REVOCATION_UNAVAILABLE
+        self.step = Step.REVOCATION
+        self.description = "whether the access token was revoked cannot be found out now"
+
+
 class InvalidTokenError(AuthError):
     """The token is expired, forged, foreign or not a token (RFC 6750 §3.1)."""
 
@@ -255,6 +280,14 @@ class ExpiredTokenError(InvalidTokenError):
 
     def __init__(self) -> None:
         super().__init__(Reason.EXPIRED, "The access token expired", "Token has expired")
+
+
+class RevokedTokenError(InvalidTokenError):
+    """The token was good until somebody took it back."""
+
+    def __init__(self) -> None:
+        description = "The access token was revoked"
+        super().__init__(Reason.REVOKED, description, "Invalid token: it was revoked")
 
 
 class ClaimError(InvalidTokenError):

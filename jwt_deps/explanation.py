@@ -13,6 +13,7 @@ from .claim_checks import CLAIM_CHECKS
 from .errors import AuthError, ClaimError, Reason, Step
 from .issuers import IssuerSettings
 from .keys import VerificationKey
+from .revocation import refuse_revoked
 from .settings import JWTSettings
 from .verification import ParsedToken, check_signature, parse, read_claims
 
@@ -62,6 +63,10 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         "character: a slash at the end counts.",
         Reason.CONFIRMATION: "Get a token that is not bound to a key, or enable the check of "
         "what it is bound to.",
+        Reason.REVOKED: "Get a fresh token: this one was taken back, alone or with its "
+        "session, its user or its issuer.",
+        Reason.REVOCATION_UNAVAILABLE: "See the log for why revocations cannot be had; the token "
+        "may be good.",
         Reason.SCOPE: "Ask the issuer for the scopes that the challenge names; JWT_SCOPES_CLAIM "
         "says which claim holds them.",
         Reason.KEYS_UNAVAILABLE: "See the log for why the issuer's keys cannot be fetched; the "
@@ -130,6 +135,7 @@ _TITLES = {
     Step.ISSUER: "is its issuer accepted",
     Step.AUDIENCE: "is it meant for this service",
     Step.CONFIRMATION: "is it free of a binding that nobody proves",
+    Step.REVOCATION: "is it still good, not revoked",
 }
 _BY_KEY = (Step.KEY, Step.SIGNATURE)
 _BY_CLAIMS = (Step.PAYLOAD, *CLAIM_CHECKS)
@@ -149,12 +155,18 @@ async def explain(
     """
     error = None
     try:
-        await authenticate(token, settings, clock=clock)
+        verified = await authenticate(token, settings, clock=clock)
+        if settings.revocations is not None:
+            await refuse_revoked(settings.revocations, verified.claims)
     except AuthError as refusal:
         error = refusal
     keys_first = settings.key_cache is None and not settings.routes_by_issuer
     order = (*_BY_KEY, *_BY_CLAIMS) if keys_first else (*_BY_CLAIMS, *_BY_KEY)
     made = await _checks(token, settings, clock())
+    if settings.revocations is not None:
+        order = (*order, Step.REVOCATION)
+        if error is None or error.step is Step.REVOCATION:
+            made[Step.REVOCATION] = error
     findings = (_finding(step, made) for step in (Step.SIZE, Step.FORM, Step.HEADER, *order))
     return Explanation(tuple(findings), error)
 

@@ -72,6 +72,7 @@ class Fetcher:
         ca_file: Path | None = None,
         connect_timeout: float = 2,
         max_bytes: int = 256 * 1024,
+        accept: str = "application/jwk-set+json, application/json",
     ) -> None:
         """Prepare to fetch.
 
@@ -81,6 +82,7 @@ class Fetcher:
             ca_file: certificate authorities in PEM that are trusted in place of the system's.
             connect_timeout: seconds to wait for a connection; the caller bounds the whole.
             max_bytes: longest body that is read.
+            accept: the media types that are asked for (RFC 9110 §12.5.1).
 
         Raises:
             ConfigurationError: `httpx2` is not installed, or the authorities cannot be read.
@@ -94,6 +96,7 @@ class Fetcher:
         self._allow_loopback = allow_loopback
         self._connect_timeout = connect_timeout
         self._max_bytes = max_bytes
+        self._accept = accept
         import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
 
         self._tls = _tls_context(ca_file)
@@ -116,7 +119,7 @@ class Fetcher:
         except ValueError as error:
             raise FetchError(f"{shown(url)} {error}", outage=False) from None
         headers = {
-            "Accept": "application/jwk-set+json, application/json",
+            "Accept": self._accept,
             "Accept-Encoding": "identity",
             "User-Agent": "jwt-deps",
         }

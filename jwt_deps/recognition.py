@@ -4,11 +4,13 @@ A token that verified is remembered under its full text, together with who it sp
 key that its signature belongs to, and its times. What was refused is never remembered. With
 each use it is asked again whether the token has begun and not ended, whether its issuer is
 still accepted, and whether the issuer still publishes that key; if not, the token is verified
-like a new one, and refused for the reason that it would be.
+like a new one, and refused for the reason that it would be. Whether it was revoked is asked of
+every token, remembered or new, and last.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from . import telemetry
@@ -20,15 +22,31 @@ from .authentication import (
 )
 from .claim_checks import time_limits
 from .claims import Claims
-from .errors import AuthError, InvalidTokenError, KeysUnavailableError
+from .errors import (
+    AuthError,
+    InvalidTokenError,
+    KeysUnavailableError,
+    RevocationUnavailableError,
+    RevokedTokenError,
+)
 from .keys import VerificationKey
 from .principals import Principal
+from .revocation import refuse_revoked, refuse_revoked_at_hand
 from .settings import JWTSettings
 
-__all__ = ["recognize", "recognize_at_hand", "recognize_waiting"]
+__all__ = ["AwaitingRevocation", "recognize", "recognize_at_hand", "recognize_waiting"]
 
 # Longer ones are rare, and few of them would fill the memory of many.
 _LONGEST = 4096
+
+
+class AwaitingRevocation(NamedTuple):
+    """A token that is good unless it was revoked, and it takes a fetch to find that out."""
+
+    principal: Principal
+
+    def __repr__(self) -> str:
+        return "<a token that waits for revocations>"
 
 
 class _Remembered(NamedTuple):
@@ -58,7 +76,7 @@ class _Remembered(NamedTuple):
 
 def recognize_at_hand(
     token: str, settings: JWTSettings, clock: Callable[[], float] = time.time
-) -> Principal | Awaiting:
+) -> Principal | Awaiting | AwaitingRevocation:
     """Find out who a token speaks for with what is here; if keys are not, say what it waits for.
 
     Args:
@@ -74,6 +92,8 @@ def recognize_at_hand(
     known: _Remembered | None = remembered.get(token)
     if known is not None:
         if known.begins <= clock() < known.ends and (known.always or known.holds(settings)):
+            if settings.revocations is not None:
+                return _unrevoked(known.principal, settings, began)
             telemetry.validated(known.principal.settings.issuer, "accepted", began)
             return known.principal
         remembered.discard(token)
@@ -84,6 +104,8 @@ def recognize_at_hand(
         raise
     if isinstance(found, Awaiting):
         return found
+    if settings.revocations is not None:
+        return _unrevoked(_remembered(token, found, settings), settings, began)
     telemetry.validated(found.settings.issuer, "accepted", began)
     return _remembered(token, found, settings)
 
@@ -105,6 +127,8 @@ async def recognize(
     found = recognize_at_hand(token, settings, clock)
     if isinstance(found, Principal):
         return found
+    if isinstance(found, AwaitingRevocation):
+        return await _once_known(found.principal, settings)
     return await recognize_waiting(token, found, settings, clock)
 
 
@@ -125,8 +149,47 @@ async def recognize_waiting(
         result = "unavailable" if outage else "rejected"
         telemetry.validated(waiting.settings.issuer, result, began)
         raise
+    if settings.revocations is not None:
+        return await _once_known(_remembered(token, verified, settings), settings, began)
     telemetry.validated(verified.settings.issuer, "accepted", began)
     return _remembered(token, verified, settings)
+
+
+# A token is remembered before it is asked of: what is remembered is asked of with every use.
+
+
+def _unrevoked(
+    principal: Principal, settings: JWTSettings, began: float
+) -> Principal | AwaitingRevocation:
+    with _counted(principal, began):
+        if not refuse_revoked_at_hand(settings.revocations, principal.claims.view()):
+            return AwaitingRevocation(principal)
+    telemetry.validated(principal.settings.issuer, "accepted", began)
+    return principal
+
+
+async def _once_known(
+    principal: Principal, settings: JWTSettings, began: float | None = None
+) -> Principal:
+    began = time.perf_counter() if began is None else began
+    with _counted(principal, began):
+        await refuse_revoked(settings.revocations, principal.claims.view())
+    telemetry.validated(principal.settings.issuer, "accepted", began)
+    return principal
+
+
+@contextmanager
+def _counted(principal: Principal, began: float) -> Iterator[None]:
+    issuer = principal.settings.issuer
+    try:
+        yield
+    except RevokedTokenError:
+        telemetry.revoked(issuer)
+        telemetry.validated(issuer, "rejected", began)
+        raise
+    except RevocationUnavailableError:
+        telemetry.validated(issuer, "unavailable", began)
+        raise
 
 
 def _remembered(token: str, verified: Verified, settings: JWTSettings) -> Principal:

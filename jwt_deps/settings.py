@@ -11,7 +11,15 @@ from inspect import Signature
 from types import MappingProxyType
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from .bounded import BoundedMap
@@ -23,6 +31,8 @@ from .key_cache import KeyCache
 from .keys import KeySet
 from .paths import PathPatterns
 from .published import KeyHealth
+from .redis_revocations import RedisRevocations, RevocationHealth, WhenStale
+from .revocation import AnyRevocation, ManagedSource, RevocationSource
 from .values import Several, sentence
 
 __all__ = ["JWTSettings", "KeylessSettings", "TokenSource"]
@@ -43,6 +53,13 @@ class TokenSource(StrEnum):
     BOTH = "both"
 
 
+def _revocation_source(value: Any) -> Any:
+    if value is not None and not callable(getattr(value, "is_revoked", None)):
+        raise ValueError("is an object with is_revoked(claims), and given in Python alone")
+    return value
+
+
+_Revocation = Annotated[RevocationSource | None, PlainValidator(_revocation_source)]
 _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 
@@ -93,6 +110,17 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     """Whether an application under guard fetches keys before it serves; it starts without them
     when that fails."""
 
+    revocation: _Revocation = None
+    """What knows which tokens were revoked: `MemoryRevocations`, or an object of yours. In Python
+    alone, never in the environment."""
+    revocation_url: SecretStr | None = None
+    """Redis or Valkey that keeps the revocations of many processes: `redis://...`."""
+    revocation_max_staleness: float = 10
+    """Seconds without a sign of that server after which `revocation_when_stale` holds."""
+    revocation_when_stale: WhenStale = WhenStale.REFUSE
+    """`refuse` answers with 503 then; `serve` goes on with what is known, and says so in health
+    and log."""
+
     token_cache_size: int = Field(default=2048, ge=0)
     """How many verified tokens are remembered, so that their signatures need not be checked
     again; 0 remembers none."""
@@ -102,6 +130,7 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
 
     _excluded: PathPatterns = PrivateAttr()
     _routes: Mapping[str, IssuerSettings] | None = PrivateAttr(default=None)
+    _revocations: RevocationSource | None = PrivateAttr(default=None)
 
     def __init__(self, **values: Any) -> None:
         problem = None
@@ -128,6 +157,7 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     def _can_serve(self) -> Self:
         self._excluded = PathPatterns(self.excluded_route_paths)
         self._routes = None if self.issuers is None else settings_by_issuer(self.issuers)
+        self._revocations = self._revocation_sources()
         if not self.validate:
             logger.warning(
                 "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
@@ -137,6 +167,19 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
                 "JWT_EXPLAIN is true: refusals tell callers why, which is for development"
             )
         return self
+
+    def _revocation_sources(self) -> RevocationSource | None:
+        if self.revocation_url is None:
+            return self.revocation
+        issuers = [self] if self.issuers is None else list(self.issuers.values())
+        kept = RedisRevocations(
+            self.revocation_url.get_secret_value(),
+            max_staleness=self.revocation_max_staleness,
+            when_stale=self.revocation_when_stale,
+            session_claims=["sid", *(one.session_id_claim for one in issuers)],
+            subject_claims=["sub", *(one.user_id_claim for one in issuers)],
+        )
+        return kept if self.revocation is None else AnyRevocation(kept, self.revocation)
 
     def _prepare_keys(self) -> None:
         if self.issuers is None:
@@ -184,6 +227,29 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     def verified_tokens(self) -> BoundedMap[str, Any]:
         """The tokens that verified, for `recognition`."""
         return BoundedMap(self.token_cache_size)
+
+    @cached_property
+    def revocations(self) -> RevocationSource | None:
+        """What knows which tokens were revoked; `None` if nothing is asked."""
+        return self._revocations
+
+    def revocation_health(self) -> RevocationHealth | None:
+        """How the replica of `revocation_url` is; `None` without it."""
+        source = self._revocations
+        for one in source.sources if isinstance(source, AnyRevocation) else (source,):
+            if isinstance(one, RedisRevocations):
+                return one.health()
+        return None
+
+    async def open_revocations(self) -> None:
+        """Have revocations at hand; without them tokens are refused with 503, as configured."""
+        if isinstance(self._revocations, ManagedSource):
+            await asyncio.to_thread(self._revocations.open)
+
+    async def close_revocations(self) -> None:
+        """Stop what follows revocations in the background."""
+        if isinstance(self._revocations, ManagedSource):
+            await asyncio.to_thread(self._revocations.close)
 
     @cached_property
     def excluded(self) -> PathPatterns:

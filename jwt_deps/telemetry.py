@@ -10,6 +10,7 @@ an SDK each call ends at once, and without the API there is nothing. In Promethe
     jwt_deps_jwks_key_set_info{issuer_hash,hash}        1 for the key set that was fetched last
     jwt_deps_jwks_stale_served_total{issuer_hash}       old keys handed out in an outage
     jwt_deps_unknown_kid_total{issuer_hash,limited}     limited: without asking the issuer again
+    jwt_deps_revoked_total{issuer_hash}                 good tokens refused as revoked
 
 An issuer is shown as the first eight bytes of its SHA-256, and only one that is configured: what
 tokens say can neither be read here nor make new time series.
@@ -29,6 +30,7 @@ __all__ = [
     "keys_failed",
     "keys_fetched",
     "rejected",
+    "revoked",
     "stale_served",
     "unknown_kid",
     "validated",
@@ -77,6 +79,10 @@ _stale = _meter.create_counter(
 )
 _unknown_kids = _meter.create_counter(
     "jwt_deps.unknown_kid", description="Tokens that name a key which is not in the key set"
+)
+
+_revoked = _meter.create_counter(
+    "jwt_deps.revoked", description="Tokens refused because they were revoked"
 )
 
 
@@ -141,6 +147,12 @@ def stale_served(issuer: str) -> None:
 def unknown_kid(issuer: str, *, limited: bool) -> None:
     """A token names a key that is not there; `limited`: and its issuer was not asked again."""
     _unknown_kids.add(1, {"issuer_hash": issuer_hash(issuer), "limited": limited})
+
+
+def revoked(issuers: str | Sequence[str] | None) -> None:
+    """A token was refused that is good and was revoked; `issuers` as for `validated`."""
+    issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
+    _revoked.add(1, {"issuer_hash": issuer_hash(issuer)} if issuer else {})
 
 
 @lru_cache(maxsize=256)

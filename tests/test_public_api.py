@@ -53,6 +53,15 @@ CONTRACT = {
     "JWKSCacheSettings",
     "KeyHealth",
     "KeysUnavailableError",
+    "AnyRevocation",
+    "MemoryRevocations",
+    "RedisRevocations",
+    "RevocationHealth",
+    "RevocationSource",
+    "RevocationUnavailableError",
+    "RevokedTokenError",
+    "StatusLists",
+    "WhenStale",
 }
 MODULES = [
     importlib.import_module(f"jwt_deps.{module.name}")

@@ -1,0 +1,348 @@
+"""Which tokens does an entry name, when does it end, and does a revoked token ever pass again?"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from jwt_deps import (
+    AnyRevocation,
+    ConfigurationError,
+    JWTSettings,
+    MemoryRevocations,
+    RevocationUnavailableError,
+    RevokedTokenError,
+)
+from jwt_deps.explanation import Outcome, explain
+from jwt_deps.recognition import recognize
+from jwt_deps.revocation import ManagedSource, PreparingSource
+from tests.minting import NOW, SECRET, claims, mint
+
+A, B = "https://a.example", "https://b.example"
+TOKEN = claims(iss=A, jti="1", sid="s", session_id="t", iat=NOW)
+
+
+def named(token: Mapping[str, Any], **what: Any) -> bool:
+    """Whether a token is revoked by one call of `revoke`, at NOW."""
+    revocations = MemoryRevocations(clock=lambda: NOW)
+    revocations.revoke(**what)
+    return revocations.is_revoked(token)
+
+
+@pytest.mark.parametrize(
+    ("expected", "what"),
+    [
+        pytest.param(True, {"jti": "1", "issuer": A}, id="jti"),
+        pytest.param(True, {"jti": "1"}, id="jti-of-every-issuer"),
+        pytest.param(False, {"jti": "1", "issuer": B}, id="jti-of-another-issuer"),
+        pytest.param(False, {"jti": "2", "issuer": A}, id="another-jti"),
+        pytest.param(True, {"session": "s", "issuer": A}, id="sid"),
+        pytest.param(True, {"session": "t"}, id="session_id"),
+        pytest.param(False, {"session": "u"}, id="another-session"),
+        pytest.param(True, {"subject": "alice"}, id="subject"),
+        pytest.param(False, {"subject": "bob"}, id="another-subject"),
+        pytest.param(True, {"issuer": A}, id="issuer"),
+        pytest.param(False, {"issuer": B}, id="another-issuer"),
+    ],
+)
+def test_what_an_entry_names(expected: bool, what: dict[str, str]) -> None:  # noqa: FBT001
+    """The tokens that it says, and no others."""
+    assert expected == named(TOKEN, **what)
+
+
+@pytest.mark.parametrize("what", [{"subject": "alice"}, {"issuer": A}], ids=["subject", "issuer"])
+@pytest.mark.parametrize(
+    ("expected", "issued"),
+    [
+        pytest.param(True, {"iat": NOW - 1}, id="before"),
+        pytest.param(True, {"iat": NOW}, id="in-that-second"),
+        pytest.param(False, {"iat": NOW + 1}, id="after"),
+        pytest.param(True, {}, id="without-iat"),
+    ],
+)
+def test_what_was_issued_until_then(
+    expected: bool,  # noqa: FBT001
+    issued: dict[str, int],
+    what: dict[str, str],
+) -> None:
+    """A user can sign in again; a token that does not say when it was issued is an old one."""
+    assert expected == named({"iss": A, "sub": "alice", **issued}, **what)
+
+
+def test_names_that_are_numbers_or_nested() -> None:
+    """Some issuers number their users, or nest what names a session; other types name nothing."""
+    revocations = MemoryRevocations(session_claims=["ctx.session"], subject_claims=["uid"])
+    revocations.revoke(session="s")
+    revocations.revoke(subject="7")
+
+    assert revocations.is_revoked({"ctx": {"session": "s"}})
+    assert revocations.is_revoked({"uid": 7})
+    assert not revocations.is_revoked({"uid": True, "ctx": "s"})
+    assert not revocations.is_revoked({"uid": 7.5, "ctx": {}, "iss": 3})
+
+
+def test_the_later_revocation_wins() -> None:
+    """Revoking again never makes less of what was revoked, of one issuer or of all."""
+    now = float(NOW)
+    revocations = MemoryRevocations(clock=lambda: now)
+    revocations.revoke(subject="alice", issuer=A)
+    now += 100
+    revocations.revoke(subject="alice")
+    now -= 50
+    revocations.revoke(subject="alice", issuer=A)
+    revocations.revoke(subject="alice", issuer=A)
+
+    assert revocations.is_revoked({"iss": A, "sub": "alice", "iat": NOW + 100})
+    assert not revocations.is_revoked({"iss": A, "sub": "alice", "iat": NOW + 101})
+    assert revocations.is_revoked({"iss": B, "sub": "alice", "iat": NOW + 100})
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"jti": "1", "subject": "alice"}, id="two"),
+        pytest.param({"jti": ""}, id="empty"),
+        pytest.param({"issuer": ""}, id="empty-issuer"),
+        pytest.param({"jti": "1", "expires": float("nan")}, id="no-time"),
+    ],
+)
+def test_what_cannot_be_revoked(what: dict[str, Any]) -> None:
+    """A call that says nothing clear changes nothing."""
+    revocations = MemoryRevocations()
+
+    with pytest.raises(ValueError, match=r"\w"):
+        revocations.revoke(**what)
+
+    assert 0 == len(revocations)
+
+
+def test_entries_end_with_what_they_name() -> None:
+    """Each stays until its tokens have ended, with the largest leeway, and then makes room."""
+    now = float(NOW)
+    revocations = MemoryRevocations(longest_lifetime=3600, clock=lambda: now)
+    for number in range(100):
+        revocations.revoke(jti=str(number), expires=NOW + 60, issuer=A)
+    revocations.revoke(subject="alice")
+    revocations.revoke(jti="99", expires=NOW + 2000, issuer=A)
+    now += 60 + 299
+    revocations.revoke(jti="x")
+    assert 102 == len(revocations)
+
+    now += 62
+    revocations.revoke(jti="y")
+    revocations.revoke(jti="z")
+
+    assert {"99", "x", "y", "z"} == {entry.name for entry in revocations._entries.all()} - {"alice"}
+    assert "alice" not in repr(list(revocations._entries.all()))
+    now += 5000
+    revocations._entries.sweep(now, 1000)
+    assert "<MemoryRevocations with 0 entries>" == repr(revocations)
+    assert {} == revocations._entries._ends
+
+
+SETTINGS = {"secret_key": SECRET, "leeway": 0, "_env_prefix": "UNSET_"}
+
+
+def accepted(token: str, settings: JWTSettings, now: float = NOW) -> bool:
+    """Whether a request with the token would pass."""
+    try:
+        asyncio.run(recognize(token, settings, clock=lambda: now))
+    except RevokedTokenError as error:
+        return not ("revoked", "revocation") == (error.reason, error.step)
+    return True
+
+
+def test_a_remembered_token_is_refused_once_revoked() -> None:
+    """The cache of verified tokens never outlives a revocation."""
+    revocations = MemoryRevocations()
+    settings = JWTSettings(**SETTINGS, revocation=revocations)
+    token, other = mint(TOKEN), mint({**TOKEN, "jti": "2"})
+    assert accepted(token, settings)
+    assert accepted(other, settings)
+
+    revocations.revoke(jti="1", issuer=A)
+
+    assert not accepted(token, settings)
+    assert not accepted(token, settings)
+    assert accepted(other, settings)
+    assert 1 == len(settings.verified_tokens)
+
+
+class Fetching:
+    """A source that has to fetch something; what it says is set by the test."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.prepared = 0
+
+    def is_revoked(self, _: Mapping[str, Any]) -> Any:
+        return self.answers.pop(0)
+
+    async def prepare(self, _: Mapping[str, Any]) -> None:
+        self.prepared += 1
+
+
+class Plain:
+    """The smallest source that there can be."""
+
+    def __init__(self, answer: bool | None) -> None:  # noqa: FBT001
+        self.answer = answer
+
+    def is_revoked(self, _: Mapping[str, Any]) -> bool | None:
+        return self.answer
+
+
+def test_a_source_that_fetches() -> None:
+    """It is awaited when it does not know, and asked again."""
+    source = Fetching(*(None, False), *(None, True))
+    settings = JWTSettings(**SETTINGS, revocation=source)
+
+    assert accepted(mint(TOKEN), settings)
+    assert not accepted(mint(TOKEN), settings)
+    assert 2 == source.prepared
+
+
+@pytest.mark.parametrize(
+    "source", [Plain(None), Fetching(None, None)], ids=["forgot-to-answer", "fetched-in-vain"]
+)
+def test_a_source_that_does_not_know_refuses(source: Any) -> None:
+    """Nobody can tell: that is an outage, and never a pass."""
+    settings = JWTSettings(**SETTINGS, revocation=source)
+
+    with pytest.raises(RevocationUnavailableError) as caught:
+        asyncio.run(recognize(mint(TOKEN), settings, clock=lambda: NOW))
+
+    assert ("revocation_unavailable", 1) == (caught.value.reason, caught.value.retry_after)
+
+
+def test_several_sources() -> None:
+    """One that says so is enough, and all have to say no."""
+    yes, no, unknown = Plain(answer=True), Plain(answer=False), Plain(None)
+
+    assert True is AnyRevocation(no, yes).is_revoked({})
+    assert True is AnyRevocation(unknown, yes).is_revoked({})
+    assert False is AnyRevocation(no, no).is_revoked({})
+    assert None is AnyRevocation(no, unknown).is_revoked({})
+    fetching = Fetching(None)
+    asyncio.run(AnyRevocation(no, fetching).prepare({}))
+    assert 1 == fetching.prepared
+
+
+def test_sources_that_work_in_the_background() -> None:
+    """They begin and stop with the application; the others do not notice."""
+
+    class Managed(Plain):
+        calls = ""
+
+        def open(self) -> None:
+            self.calls += "open "
+
+        def close(self) -> None:
+            self.calls += "close"
+
+    managed = Managed(answer=False)
+    assert isinstance(managed, ManagedSource)
+    assert not isinstance(managed, PreparingSource)
+    settings = JWTSettings(**SETTINGS, revocation=AnyRevocation(managed, Plain(answer=False)))
+
+    asyncio.run(settings.open_revocations())
+    asyncio.run(settings.close_revocations())
+
+    assert "open close" == managed.calls
+    assert None is settings.revocation_health()
+
+
+def test_a_source_belongs_into_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable cannot be one."""
+    monkeypatch.setenv("JWT_REVOCATION", "redis://somewhere")
+
+    with pytest.raises(ConfigurationError, match="given in Python alone"):
+        JWTSettings(secret_key=SECRET)
+
+
+def test_an_explanation_asks_too() -> None:
+    """`jwt-deps inspect` shows what a request would meet."""
+    revocations = MemoryRevocations()
+    settings = JWTSettings(**SETTINGS, revocation=revocations)
+    token = mint(TOKEN)
+
+    before = asyncio.run(explain(token, settings, clock=lambda: NOW))
+    revocations.revoke(session="s")
+    after = asyncio.run(explain(token, settings, clock=lambda: NOW))
+    late = asyncio.run(explain(token, settings, clock=lambda: NOW + 900))
+
+    assert before.accepted
+    assert Outcome.PASSED is before.findings[-1].outcome
+    assert ("revocation", Outcome.REFUSED) == (after.findings[-1].step, after.findings[-1].outcome)
+    assert Outcome.NOT_REACHED is late.findings[-1].outcome
+
+
+NAMES = st.sampled_from(["1", "2"])
+ISSUERS = st.sampled_from([A, B])
+
+
+class RevokedStaysRevoked(RuleBasedStateMachine):
+    """Tokens of two issuers are used and revoked while time goes by; a model says who may pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.revocations = MemoryRevocations(longest_lifetime=600, clock=lambda: self.now)
+        self.settings = [
+            JWTSettings(**SETTINGS, revocation=self.revocations, token_cache_size=size)
+            for size in (0, 4)
+        ]
+        self.tokens: list[dict[str, Any]] = []
+        self.revoked: set[int] = set()
+
+    @rule(jti=NAMES, session=NAMES, subject=NAMES, issuer=ISSUERS)
+    def issue(self, jti: str, session: str, subject: str, issuer: str) -> None:
+        if len(self.tokens) < 20:
+            named = {"iss": issuer, "jti": jti, "sid": session, "sub": subject}
+            self.tokens.append({**named, "iat": self.now, "exp": self.now + 600})
+
+    @rule(claim=st.sampled_from(["jti", "sid", "sub"]), name=NAMES, issuer=st.none() | ISSUERS)
+    def revoke(self, claim: str, name: str, issuer: str | None) -> None:
+        word = {"jti": "jti", "sid": "session", "sub": "subject"}[claim]
+        self.revocations.revoke(**{word: name}, issuer=issuer)  # type: ignore[arg-type]
+        for number, token in enumerate(self.tokens):
+            if token[claim] == name and issuer in {None, token["iss"]}:
+                self.revoked.add(number)
+
+    @rule(issuer=ISSUERS)
+    def revoke_issuer(self, issuer: str) -> None:
+        self.revocations.revoke(issuer=issuer)
+        self.revoked |= {n for n, token in enumerate(self.tokens) if token["iss"] == issuer}
+
+    @rule(seconds=st.integers(1, 400))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @invariant()
+    def what_was_revoked_never_passes(self) -> None:
+        for number, token in enumerate(self.tokens):
+            if self.now >= token["exp"]:
+                continue
+            for settings in self.settings:
+                passed = accepted(mint(token), settings, self.now)
+                assert not (passed and number in self.revoked)
+
+
+RevokedStaysRevoked.TestCase.settings = hypothesis_settings(
+    max_examples=15, stateful_step_count=15, deadline=None
+)
+TestRevokedStaysRevoked = RevokedStaysRevoked.TestCase
+
+
+def test_real_time_is_the_default() -> None:
+    """A token issued a minute from now is not named by a revocation of now."""
+    revocations = MemoryRevocations()
+    revocations.revoke(subject="alice")
+
+    assert not revocations.is_revoked({"sub": "alice", "iat": time.time() + 60})

