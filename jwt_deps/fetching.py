@@ -64,7 +64,7 @@ class Fetched:
 class Fetcher:
     """Fetches the documents of one issuer; it holds no connection and belongs to no event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every limit
         self,
         *,
         trusted_hosts: Collection[str] = (),

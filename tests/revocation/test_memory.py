@@ -154,7 +154,7 @@ def accepted(token: str, settings: JWTSettings, now: float = NOW) -> bool:
     try:
         asyncio.run(recognize(token, settings, clock=lambda: now))
     except RevokedTokenError as error:
-        return not ("revoked", "revocation") == (error.reason, error.step)
+        return ("revoked", "revocation") != (error.reason, error.step)
     return True
 
 

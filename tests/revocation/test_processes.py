@@ -1,0 +1,130 @@
+"""Does it hold with several workers of uvicorn, killed and paused? Real processes, real Valkey."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from email.message import Message
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.cli.processes import environment
+from tests.minting import SECRET, claims, mint
+
+from .valkey import Valkey, free_port, until, valkey
+
+ROOT = Path(__file__).parents[2]
+WORKERS = 2
+
+
+class Answered(NamedTuple):
+    status: int
+    headers: Message
+    body: Any
+
+
+class Service:
+    """Workers behind one port; each request has a connection of its own, so all are met."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def get(self, path: str, jti: str = "1", method: str = "GET") -> Answered:
+        token = mint(claims(now=time.time(), jti=jti))
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return Answered(answer.status, answer.headers, json.loads(text))
+
+    def workers(self) -> set[int]:
+        """The processes that answer, asked often enough to meet all."""
+        found = set()
+        for _ in range(16):
+            with suppress(OSError, HTTPException):
+                found.add(self.get("/health").body["pid"])
+        return found
+
+    def statuses(self, jti: str) -> set[int]:
+        """What the workers say of a token."""
+        return {self.get("/me", jti).status for _ in range(12)}
+
+
+@contextmanager
+def serving(server: Valkey, **variables: str) -> Iterator[Service]:
+    """The workers, started and stopped."""
+    port = free_port()
+    command = ["uvicorn", "tests.revocation.application:app", "--log-level", "critical"]
+    values = environment(
+        JWT_SECRET_KEY=SECRET,
+        JWT_REVOCATION_URL=server.url,
+        JWT_REVOCATION_MAX_STALENESS="2",
+        PYTHONPATH=str(ROOT),
+    )
+    process = subprocess.Popen(  # noqa: S603 - its own command
+        [sys.executable, "-m", *command, "--port", str(port), "--workers", str(WORKERS)],
+        env={**values, **variables},
+        cwd=ROOT,
+    )
+    service = Service(port)
+    try:
+        until(lambda: len(service.workers()) == WORKERS, 60)
+        yield service
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey of the test's own."""
+    with valkey(tmp_path) as started:
+        yield started
+
+
+def test_workers(server: Valkey) -> None:
+    """A revocation through one worker holds in all of them, and survives kill -9 of any process."""
+    with serving(server) as service:
+        assert {200} == service.statuses("1")
+
+        assert 200 == service.get("/revoke/1", method="POST").status
+        until(lambda: service.statuses("1") == {401}, 5)
+        refused = service.get("/me")
+        told: Any = refused.body["detail"]
+        assert "Invalid token: it was revoked" == told
+        assert refused.headers["WWW-Authenticate"] == (
+            'Bearer error="invalid_token", error_description="The access token was revoked"'
+        )
+        assert {200} == service.statuses("2")
+
+        victim = min(service.workers())
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in (alive := service.workers()) and len(alive) == WORKERS, 30)
+        assert {401} == service.statuses("1")
+
+        server.kill()
+        assert {401} == service.statuses("1")
+        until(lambda: service.statuses("2") == {503}, 10)
+        outage = service.get("/me", "2")
+        assert ("1", None) == (
+            outage.headers.get("Retry-After"),
+            outage.headers.get("WWW-Authenticate"),
+        )
+        server.start()
+        until(lambda: service.statuses("2") == {200}, 20)
+        assert {401} == service.statuses("1")
+
+        with server.client() as client:
+            client.flushall()
+        assert {401} == service.statuses("1")
+        with server.client() as client:
+            until(lambda: client.zcard("{jwt-deps:revocations}:entries") == 1)
+        assert {401} == service.statuses("1")

@@ -1,0 +1,270 @@
+"""Is a status list read as the draft has it, and what becomes of one that is not as it must be?"""
+
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from jwt_deps import (
+    ConfigurationError,
+    IssuerSettings,
+    JWTSettings,
+    RevocationUnavailableError,
+    RevokedTokenError,
+    StatusLists,
+)
+from jwt_deps.recognition import recognize
+from jwt_deps.testing.answers import Answer
+from jwt_deps.testing.server import LoopbackServer
+from tests.minting import NOW, OTHER_SECRET, SECRET, b64, claims, mint, mint_raw
+
+ISSUER = "https://issuer.example"
+TYPE = {"typ": "statuslist+jwt"}
+
+
+class Publisher:
+    """Serves one list, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer = Answer(status=500)
+        self.server = LoopbackServer(self._respond)
+        self.server.listen()
+        self.uri = f"{self.server.origin}/list"
+
+    def _respond(self, _: str, headers: Mapping[str, str]) -> Answer:
+        self.asked += 1
+        assert "application/statuslist+jwt" in headers.values()
+        return self.answer
+
+    def publish(
+        self,
+        *,
+        bits: Any = 1,
+        octets: bytes = b"\x02\x00",
+        lst: str | None = None,
+        header: Mapping[str, object] = TYPE,
+        secret: str = SECRET,
+        **members: object,
+    ) -> None:
+        """Publish a list in which place 1 is revoked, unless told otherwise."""
+        packed = lst if lst is not None else b64(zlib.compress(octets))
+        full = {"sub": self.uri, "iat": NOW, "status_list": {"bits": bits, "lst": packed}}
+        token = mint({**full, **members}, secret, header=header)
+        self.answer = Answer(body=token.encode())
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    """A server of the test's own."""
+    made = Publisher()
+    yield made
+    made.server.close()
+
+
+ISSUED = IssuerSettings(secret_key=SECRET, issuer=ISSUER, allow_loopback=True)
+
+
+def lists(**options: Any) -> StatusLists:
+    """The lists of one issuer, at NOW."""
+    return StatusLists(ISSUED, **{"hosts": {"127.0.0.1"}, "clock": lambda: NOW, **options})
+
+
+def token(status: object, **members: object) -> dict[str, Any]:
+    """Claims of a token with a `status`."""
+    return claims(iss=ISSUER, status=status, **members)
+
+
+def place(publisher: Publisher, index: object = 0) -> dict[str, Any]:
+    """Claims that name a place in the list."""
+    return token({"status_list": {"idx": index, "uri": publisher.uri}})
+
+
+def verdict(source: StatusLists, members: Mapping[str, object]) -> str:
+    """What a request with such a token would get."""
+    settings = JWTSettings(secret_key=SECRET, revocation=source, token_cache_size=0)
+    try:
+        asyncio.run(recognize(mint(members), settings, clock=lambda: NOW))
+    except RevokedTokenError:
+        return "revoked"
+    except RevocationUnavailableError:
+        return "unavailable"
+    return "accepted"
+
+
+@pytest.mark.parametrize(
+    ("expected", "bits", "index"),
+    [
+        pytest.param("accepted", 1, 0, id="valid"),
+        pytest.param("revoked", 1, 1, id="invalid"),
+        pytest.param("accepted", 1, 15, id="last"),
+        pytest.param("revoked", 1, 16, id="out-of-range"),
+        pytest.param("revoked", 2, 0, id="suspended"),
+        pytest.param("accepted", 2, 1, id="two-bits"),
+        pytest.param("accepted", 4, 1, id="four-bits"),
+        pytest.param("revoked", 8, 0, id="eight-bits"),
+        pytest.param("accepted", 8, 1, id="second-octet"),
+        pytest.param("revoked", 1, -1, id="negative"),
+        pytest.param("revoked", 1, True, id="no-number"),
+    ],
+)
+def test_places(publisher: Publisher, expected: str, bits: int, index: object) -> None:
+    """The least significant bits come first; whatever is not valid counts as revoked."""
+    publisher.publish(bits=bits)
+
+    assert expected == verdict(lists(), place(publisher, index))
+
+
+@pytest.mark.parametrize(
+    ("expected", "members"),
+    [
+        pytest.param("accepted", claims(iss=ISSUER), id="without-status"),
+        pytest.param("accepted", claims(iss="b", status=1), id="of-another-issuer"),
+        pytest.param("revoked", token(1), id="status-is-no-object"),
+        pytest.param("revoked", token({}), id="another-mechanism"),
+        pytest.param("revoked", token({"status_list": {"idx": 0}}), id="no-uri"),
+        pytest.param(
+            "revoked",
+            token({"status_list": {"idx": 0, "uri": "https://evil.example/list"}}),
+            id="attack-foreign-host",
+        ),
+    ],
+)
+def test_tokens_that_need_no_list(expected: str, members: dict[str, Any]) -> None:
+    """Nothing is fetched for them."""
+    assert expected == verdict(lists(), members)
+
+
+def test_nothing_to_prepare() -> None:
+    """A token without a place has nothing fetched."""
+    asyncio.run(lists().prepare({}))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"header": {"typ": "JWT"}}, id="attack-access-token-as-list"),
+        pytest.param({"header": {**TYPE, "crit": ["b64"]}}, id="critical"),
+        pytest.param({"header": {**TYPE, "kid": 1}}, id="kid"),
+        pytest.param({"header": {**TYPE, "alg": "none"}}, id="attack-none"),
+        pytest.param({"secret": OTHER_SECRET}, id="attack-forged"),
+        pytest.param({"sub": "https://127.0.0.1/other"}, id="attack-another-list"),
+        pytest.param({"iss": "https://other.example"}, id="another-issuer"),
+        pytest.param({"exp": NOW}, id="expired"),
+        pytest.param({"exp": "never"}, id="exp"),
+        pytest.param({"iat": NOW + 60}, id="not-yet"),
+        pytest.param({"iat": True}, id="iat"),
+        pytest.param({"bits": 3}, id="bits"),
+        pytest.param({"bits": True}, id="bits-type"),
+        pytest.param({"status_list": None}, id="no-list"),
+        pytest.param({"lst": "*"}, id="no-base64url"),
+        pytest.param({"lst": b64(b"abc")}, id="not-compressed"),
+        pytest.param({"octets": bytes(1_000_001)}, id="attack-bomb"),
+        pytest.param({"lst": b64(zlib.compress(bytes(99))[:-6])}, id="cut"),
+    ],
+)
+def test_lists_that_are_refused(publisher: Publisher, wrong: dict[str, Any]) -> None:
+    """Nobody can tell then: an outage, never a pass."""
+    publisher.publish(**wrong)
+
+    assert "unavailable" == verdict(lists(max_octets=1_000_000), place(publisher))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer(status=500), id="error"),
+        pytest.param(Answer(body=b"a.b"), id="no-jwt"),
+        pytest.param(Answer(body=mint_raw(b"[]", b"{}").encode()), id="header"),
+        pytest.param(Answer(hang=True), id="silence"),
+        pytest.param(Answer(body=b"x" * 2_000_000), id="attack-endless"),
+        pytest.param(Answer.redirect("http://127.0.0.1:1/"), id="attack-redirect"),
+    ],
+)
+def test_lists_that_cannot_be_had(publisher: Publisher, answer: Answer) -> None:
+    """Refused by default; the knob lets tokens pass, and known revocations stay."""
+    publisher.answer = answer
+
+    assert "unavailable" == verdict(lists(timeout=0.3), place(publisher))
+    assert "accepted" == verdict(lists(timeout=0.3, accept_unreachable=True), place(publisher))
+
+
+def test_an_outage_is_not_asked_about_for_every_request(publisher: Publisher) -> None:
+    """A pause follows a failure."""
+    source = lists()
+
+    assert ["unavailable"] * 3 == [verdict(source, place(publisher)) for _ in range(3)]
+    assert 1 == publisher.asked
+
+
+def test_a_list_is_kept_as_long_as_it_says(publisher: Publisher) -> None:
+    """`ttl` and `exp` count, up to `longest_fresh`; and one fetch serves many."""
+    now = float(NOW)
+    source = lists(clock=lambda: now, longest_fresh=100)
+    publisher.publish(ttl=10, iss=ISSUER)
+    assert ["accepted"] * 3 == [verdict(source, place(publisher)) for _ in range(3)]
+    assert 1 == publisher.asked
+
+    publisher.publish(octets=b"\x01", exp=NOW + 15, iat=NOW)
+    now += 10
+    assert "revoked" == verdict(source, place(publisher))
+    now += 5
+    publisher.publish(octets=b"\x00")
+    assert "accepted" == verdict(source, place(publisher))
+    now += 99
+    assert "accepted" == verdict(source, place(publisher))
+    assert 3 == publisher.asked
+    assert "<StatusLists of 127.0.0.1>" == repr(source)
+
+
+def test_a_known_revocation_outlives_its_list(publisher: Publisher) -> None:
+    """With the knob, an old list is better than none."""
+    now = float(NOW)
+    source = lists(clock=lambda: now, accept_unreachable=True)
+    publisher.publish()
+    assert "revoked" == verdict(source, place(publisher, 1))
+    publisher.answer = Answer(status=500)
+    now += 1000
+
+    assert "revoked" == verdict(source, place(publisher, 1))
+    assert "accepted" == verdict(source, place(publisher, 0))
+
+
+def test_requests_share_a_fetch(publisher: Publisher) -> None:
+    """Twenty at once ask the server once."""
+    publisher.publish()
+    source = lists()
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(source.prepare(place(publisher)) for _ in range(20)))
+
+    asyncio.run(all_at_once())
+
+    assert 1 == publisher.asked
+    assert False is source.is_revoked(place(publisher))
+
+
+def test_hosts_are_needed() -> None:
+    """A token must not choose whom this service asks."""
+    with pytest.raises(ConfigurationError) as caught:
+        StatusLists(ISSUED, hosts=())
+
+    assert "status_list_hosts" == caught.value.reason
+
+
+def test_fetched_keys(publisher: Publisher) -> None:
+    """An issuer whose keys are fetched has its lists checked with those."""
+    from jwt_deps.testing import FakeIssuer  # noqa: PLC0415
+    from tests.keys.asking import AUDIENCE, issuer_settings  # noqa: PLC0415
+
+    with FakeIssuer() as issuer:
+        settings = issuer_settings(issuer)
+        source = StatusLists(settings, hosts={"127.0.0.1"})
+        publisher.publish(iat=time.time(), iss=issuer.issuer)
+        with pytest.raises(RevocationUnavailableError):
+            asyncio.run(source.prepare({**place(publisher), "iss": issuer.issuer, "aud": AUDIENCE}))
+    assert json.dumps(1)
