@@ -9,8 +9,7 @@ every token, remembered or new, and last.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 from . import telemetry
@@ -161,9 +160,12 @@ async def recognize_waiting(
 def _unrevoked(
     principal: Principal, settings: JWTSettings, began: float
 ) -> Principal | AwaitingRevocation:
-    with _counted(principal, began):
+    try:
         if not refuse_revoked_at_hand(settings.revocations, principal.claims.view()):
             return AwaitingRevocation(principal)
+    except (RevokedTokenError, RevocationUnavailableError) as error:
+        _tell(error, principal, began)
+        raise
     telemetry.validated(principal.settings.issuer, "accepted", began)
     return principal
 
@@ -172,24 +174,21 @@ async def _once_known(
     principal: Principal, settings: JWTSettings, began: float | None = None
 ) -> Principal:
     began = time.perf_counter() if began is None else began
-    with _counted(principal, began):
+    try:
         await refuse_revoked(settings.revocations, principal.claims.view())
+    except (RevokedTokenError, RevocationUnavailableError) as error:
+        _tell(error, principal, began)
+        raise
     telemetry.validated(principal.settings.issuer, "accepted", began)
     return principal
 
 
-@contextmanager
-def _counted(principal: Principal, began: float) -> Iterator[None]:
+def _tell(error: AuthError, principal: Principal, began: float) -> None:
     issuer = principal.settings.issuer
-    try:
-        yield
-    except RevokedTokenError:
+    revoked = isinstance(error, RevokedTokenError)
+    if revoked:
         telemetry.revoked(issuer)
-        telemetry.validated(issuer, "rejected", began)
-        raise
-    except RevocationUnavailableError:
-        telemetry.validated(issuer, "unavailable", began)
-        raise
+    telemetry.validated(issuer, "rejected" if revoked else "unavailable", began)
 
 
 def _remembered(token: str, verified: Verified, settings: JWTSettings) -> Principal:

@@ -225,7 +225,7 @@ def _parsed(body: bytes) -> ParsedToken:
     if not isinstance(algorithm, str) or not isinstance(kid, str | None):
         raise ValueError("has a header that cannot be read")  # noqa: TRY004 - one kind of refusal
     signed = segments[0] + b"." + segments[1]
-    return ParsedToken(algorithm, kid, segments[0].decode(), signed, payload, signature)
+    return ParsedToken(algorithm, kid, segments[0], signed, payload, signature)
 
 
 def _unpacked(member: object, most: int) -> tuple[int, bytes]:

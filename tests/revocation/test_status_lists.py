@@ -76,7 +76,7 @@ def lists(**options: Any) -> StatusLists:
 
 def token(status: object, **members: object) -> dict[str, Any]:
     """Claims of a token with a `status`."""
-    return claims(iss=ISSUER, status=status, **members)
+    return {**claims(iss=ISSUER, status=status), **members}
 
 
 def place(publisher: Publisher, index: object = 0) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""What does revocation cost, and how fast does it spread? A million entries, and a real Valkey.
+
+    python -m benchmarks.revocation
+    python -m benchmarks.revocation --entries 100000
+
+It prints one Markdown table.
+"""
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median, quantiles
+
+from jwt_deps import MemoryRevocations, RedisRevocations
+from tests.revocation.valkey import Valkey, until, valkey
+
+__all__ = ["main"]
+
+_CLAIMS = {"iss": "https://issuer.example", "jti": "x", "sub": "alice", "sid": "s", "iat": 1}
+
+
+def _per_call(call: Callable[[], object]) -> float:
+    """Nanoseconds, the median of several rounds."""
+    rounds = []
+    for _ in range(7):
+        began = time.perf_counter_ns()
+        for _ in range(20_000):
+            call()
+        rounds.append((time.perf_counter_ns() - began) / 20_000)
+    return median(rounds)
+
+
+def _filled(server: Valkey, entries: int) -> None:
+    """Write entries as they are stored, faster than by revoking each."""
+    ends = int(time.time()) + 3600
+    with server.client() as client:
+        for first in range(0, entries, 5000):
+            page = {
+                f'["jti", "https://issuer.example", "{number:032}"]': ends
+                for number in range(first, min(first + 5000, entries))
+            }
+            client.zadd("{jwt-deps:revocations}:entries", page)
+
+
+def _propagation(one: RedisRevocations, two: RedisRevocations, times: int) -> list[float]:
+    """Milliseconds from the beginning of a revocation to its effect in another replica."""
+    found = []
+    for number in range(times):
+        claims = {**_CLAIMS, "jti": f"new-{number}"}
+        began = time.perf_counter()
+        one.revoke(jti=claims["jti"])
+        while not two.is_revoked(claims):
+            time.sleep(0.0001)
+        found.append((time.perf_counter() - began) * 1000)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, default=1_000_000)
+    entries: int = parser.parse_args(arguments).entries
+    empty = MemoryRevocations()
+    with tempfile.TemporaryDirectory() as folder, valkey(Path(folder)) as server:
+        _filled(server, entries)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        one = RedisRevocations(server.url)
+        seconds = until(lambda: _is_loaded(one), 120)
+        memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        count = len(one)
+        look_up = _per_call(lambda: one.is_revoked(_CLAIMS))
+        with tempfile.TemporaryDirectory() as other, valkey(Path(other)) as second:
+            first, last = RedisRevocations(second.url), RedisRevocations(second.url)
+            first.open()
+            last.open()
+            spread = _propagation(first, last, 300)
+            first.close()
+            last.close()
+        one.close()
+    rows = {
+        "Entries in the replica": f"{count:,}",
+        "Load at start": f"{seconds:.1f} s",
+        "Memory of the replica": f"{memory:.0f} MiB",
+        "Cost per request, no entries": f"{_per_call(lambda: empty.is_revoked(_CLAIMS)):.0f} ns",
+        "Cost per request, all entries": f"{look_up:.0f} ns",
+        "Propagation, p50": f"{median(spread):.1f} ms",
+        "Propagation, p99": f"{quantiles(spread, n=100)[98]:.1f} ms",
+    }
+    lines = ["| What | Measured |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _is_loaded(replica: RedisRevocations) -> bool:
+    if not replica.health().loaded:
+        replica.open()
+    return replica.health().loaded
+
+
+if __name__ == "__main__":
+    main()
