@@ -65,7 +65,7 @@ def test_every_replica_learns_of_it(replicas: Replicas, server: Valkey, what: An
     one.revoke(**what)
 
     assert one.is_revoked(TOKEN)
-    until(lambda: two.is_revoked(TOKEN), 2)
+    until(lambda: two.is_revoked(TOKEN))
     late = RedisRevocations(server.url)
     late.open()
     assert late.is_revoked(TOKEN)
@@ -155,13 +155,13 @@ def test_a_paused_server_makes_the_replica_stale(replicas: Replicas, server: Val
             return True
         return False
 
-    until(refuses, 5)
-    assert time.monotonic() - paused <= 2.5
+    until(refuses)
+    assert time.monotonic() - paused <= 4
     assert one.is_revoked(TOKEN)
     assert one.health().stale
-    until(lambda: one.health().last_error == "TimeoutError", 5)
+    until(lambda: one.health().last_error == "TimeoutError")
     server.resume()
-    until(lambda: not refuses(), 10)
+    until(lambda: not refuses())
 
 
 def test_a_stale_replica_may_go_on(server: Valkey, caplog: pytest.LogCaptureFixture) -> None:
@@ -169,7 +169,7 @@ def test_a_stale_replica_may_go_on(server: Valkey, caplog: pytest.LogCaptureFixt
     going_on = RedisRevocations(server.url, max_staleness=2, when_stale="serve")
     going_on.open()
     server.kill()
-    until(lambda: going_on.health().stale, 5)
+    until(lambda: going_on.health().stale)
 
     with caplog.at_level(logging.ERROR):
         assert not going_on.is_revoked(TOKEN)
