@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -17,6 +19,7 @@ from jwt_deps import (
     MemoryRevocations,
     RevocationUnavailableError,
     RevokedTokenError,
+    protected_router,
 )
 from jwt_deps.explanation import Outcome, explain
 from jwt_deps.recognition import recognize
@@ -345,3 +348,34 @@ def test_real_time_is_the_default() -> None:
     revocations.revoke(subject="alice")
 
     assert not revocations.is_revoked({"sub": "alice", "iat": time.time() + 60})
+
+
+def test_the_answers_of_a_request() -> None:
+    """401 with the challenge of the table for what was revoked, 503 where nobody can tell."""
+    source = Plain(answer=False)
+    router = APIRouter()
+
+    @router.get("/me")
+    async def me() -> None: ...
+
+    app = FastAPI()
+    settings = JWTSettings(**SETTINGS, revocation=source)
+    app.include_router(protected_router(router, settings=settings))
+    bearer = {"Authorization": f"Bearer {mint({**TOKEN, 'iat': 1, 'exp': 1 << 33})}"}
+    with TestClient(app) as client:
+        assert 200 == client.get("/me", headers=bearer).status_code
+        source.answer = True
+        revoked = client.get("/me", headers=bearer)
+        source.answer = None
+        unknown = client.get("/me", headers=bearer)
+
+    assert (401, {"detail": "Invalid token: it was revoked"}) == (
+        revoked.status_code,
+        revoked.json(),
+    )
+    assert (
+        'Bearer error="invalid_token", error_description="The access token was revoked"'
+        == revoked.headers["WWW-Authenticate"]
+    )
+    assert (503, "1") == (unknown.status_code, unknown.headers["Retry-After"])
+    assert "WWW-Authenticate" not in unknown.headers
