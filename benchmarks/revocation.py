@@ -98,7 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _is_loaded(replica: RedisRevocations) -> bool:
     if not replica.health().loaded:
         replica.open()
-    return replica.health().loaded
+    health = replica.health()
+    return health.loaded and not health.stale
 
 
 if __name__ == "__main__":
