@@ -40,8 +40,9 @@ from .freshness import JWKSCacheSettings
 from .identities import CurrentUser, SessionState
 from .issuers import IssuerSettings
 from .published import KeyHealth
-from .redis_revocations import RedisRevocations, RevocationHealth, WhenStale
+from .redis_revocations import RedisRevocations
 from .revocation import AnyRevocation, MemoryRevocations, RevocationSource
+from .revocation_health import RevocationHealth, WhenStale
 from .router import jwt_guard, protected_router, public
 from .settings import JWTSettings, TokenSource
 from .status_lists import StatusLists

@@ -31,8 +31,9 @@ from .key_cache import KeyCache
 from .keys import KeySet
 from .paths import PathPatterns
 from .published import KeyHealth
-from .redis_revocations import RedisRevocations, RevocationHealth, WhenStale
+from .redis_revocations import RedisRevocations
 from .revocation import AnyRevocation, ManagedSource, RevocationSource
+from .revocation_health import RevocationHealth, WhenStale
 from .values import Several, sentence
 
 __all__ = ["JWTSettings", "KeylessSettings", "TokenSource"]

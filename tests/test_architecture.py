@@ -27,6 +27,7 @@ CORE = [
     "flights",
     "locks",
     "revocation",
+    "revocation_health",
     "revocation_store",
     "redis_revocations",
     "published",
