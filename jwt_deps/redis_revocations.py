@@ -17,7 +17,7 @@ from typing import Any
 
 from .errors import ConfigurationError, RevocationUnavailableError
 from .locks import ForkSafeLock
-from .revocation import Entries, new_revocation
+from .revocation_entries import Entries, new_revocation
 from .revocation_health import RevocationHealth, WhenStale
 from .revocation_store import BATCH, Position, RevocationStore, Update
 

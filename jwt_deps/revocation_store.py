@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from .errors import ConfigurationError
-from .revocation import Kind, Revocation
+from .revocation_entries import Kind, Revocation
 
 __all__ = ["BATCH", "Position", "RevocationStore", "Update"]
 

@@ -26,6 +26,7 @@ CORE = [
     "limits",
     "flights",
     "locks",
+    "revocation_entries",
     "revocation",
     "revocation_health",
     "revocation_store",

@@ -261,7 +261,7 @@ def test_100_000_entries(replicas: Replicas) -> None:
     one, two = replicas
     entries = one._entries
     now = time.time()
-    from jwt_deps.revocation import new_revocation  # noqa: PLC0415
+    from jwt_deps.revocation_entries import new_revocation  # noqa: PLC0415
 
     for number in range(100_000):
         entries.put(new_revocation(jti=f"{number:032}", expires=now + 900, now=now), now)
