@@ -377,7 +377,7 @@ class TestSeveralRefused:
         values: dict[str, Any] = {"issuers": {"a": STAFF}, name: value}
 
         assert (
-            f"JWT_{name.upper()} ({name}) and JWT_ISSUERS (issuers) exclude each other"
+            f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers)"
         ) in said(JWTSettings, **values)
 
     def test_every_parameter_of_a_single_one_is_among_them(self) -> None:
