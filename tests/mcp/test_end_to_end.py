@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,10 +13,10 @@ import anyio
 import httpx2
 import pytest
 
-from jwt_deps.audit import Verdict
+from jwt_deps.audit import Verdict, audit
 from tests.providers.conftest import running
 from tests.providers.identity import Provider
-from tests.providers.oauth import REDIRECT_URI, authorized
+from tests.providers.oauth import REDIRECT_URI, OAuthClient, authorized
 from tests.providers.programs import Program, browser, unused_port
 
 pytest.importorskip("mcp.server.mcpserver", reason="the MCP SDK, version 2, is not installed")
@@ -25,6 +26,7 @@ from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
+_UVICORN = ("-m", "uvicorn", "examples.mcp.app:app", "--host", "127.0.0.1", "--no-use-colors")
 _RUNNING = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)")
 
 
@@ -41,8 +43,7 @@ def server(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
     port = unused_port()
     url = f"http://127.0.0.1:{port}/mcp"
     program = Program(
-        [sys.executable, "-m", "uvicorn", "examples.mcp.app:app"]
-        + ["--host", "127.0.0.1", "--port", str(port), "--no-use-colors"],
+        [sys.executable, *_UVICORN, "--port", str(port)],
         ready=_RUNNING,
         log=tmp_path_factory.mktemp("mcp") / "app.log",
         environment={
@@ -141,6 +142,8 @@ def test_from_the_challenge_to_the_answer_of_a_tool(provider: Provider, server: 
     done = visit(server, "alice")
 
     assert "a hammer and a nail, for alice" == done.said
+    discovery = ["401 /mcp", "200 /.well-known/oauth-protected-resource/mcp"]
+    assert discovery == done.paths[:2]
     assert [server] == done.person.asked["resource"]
     assert ["read:items"] == done.person.asked["scope"]
     assert ["S256"] == done.person.asked["code_challenge_method"]
@@ -150,8 +153,6 @@ def test_from_the_challenge_to_the_answer_of_a_tool(provider: Provider, server: 
 
 def test_a_token_for_another_resource_opens_nothing(provider: Provider, server: str) -> None:
     """Token passthrough: the provider is trusted, its token is somebody else's."""
-    from tests.providers.oauth import OAuthClient
-
     token = OAuthClient(provider.issuer).log_in()["access_token"]
     with browser() as http:
         answer = http.post(server, headers={"Authorization": f"Bearer {token}"}, json={})
@@ -171,8 +172,7 @@ def test_the_audit_says_what_a_tool_call_needs(
     monkeypatch.setenv("JWT_ISSUER", provider.issuer)
     monkeypatch.setenv("JWT_ALLOW_LOOPBACK", "true")
     monkeypatch.delitem(sys.modules, "examples.mcp.app", raising=False)
-    from examples.mcp.app import app
-    from jwt_deps.audit import audit
+    app = import_module("examples.mcp.app").app
 
     routes = {route.path: route for route in audit(app).routes}
 
