@@ -37,7 +37,9 @@ from .errors import (
 from .freshness import JWKSCacheSettings
 from .identities import CurrentUser, SessionState
 from .issuers import IssuerSettings
+from .mcp import mcp_settings
 from .published import KeyHealth
+from .resource_metadata import mount_resource_metadata
 from .router import jwt_guard, protected_router, public
 from .settings import JWTSettings, TokenSource
 
@@ -77,6 +79,8 @@ __all__ = [
     "get_settings",
     "get_token",
     "jwt_guard",
+    "mcp_settings",
+    "mount_resource_metadata",
     "optional",
     "protected_router",
     "public",

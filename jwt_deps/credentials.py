@@ -16,10 +16,11 @@ from .claims import Claims
 from .environment import get_settings
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
 from .notes import Notes, clear_state, notes_of
+from .pointers import pointer_to, scopes_of
 from .principals import Principal
 from .recognition import recognize, recognize_at_hand
 from .responses import refusal
-from .routes import UNKNOWN, RouteGuard, dependants, match_of
+from .routes import UNKNOWN, RouteGuard, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token, plain_bearer
@@ -127,7 +128,8 @@ def get_claims(caller: Principal) -> Claims:
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
     settings = await _settled(connection, notes_of(connection.scope))
-    return refusal(error, connection, explained=settings.explain)
+    pointer = pointer_to(settings, match_of(connection.scope)) if settings.resource else None
+    return refusal(error, connection, explained=settings.explain, pointer=pointer)
 
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
@@ -269,20 +271,10 @@ async def require(
         caller = await caller_of(connection, settings)
     granted = caller.known().scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
-        raise InsufficientScopeError(dict.fromkeys((*needed, *_scopes_of_route(connection.scope))))
+        raise InsufficientScopeError(
+            dict.fromkeys((*needed, *scopes_of(match_of(connection.scope))))
+        )
     return caller
-
-
-def _scopes_of_route(scope: Scope) -> list[str]:
-    root = match_of(scope).dependant
-    if root is None:
-        return []
-    names: list[str] = []
-    for node in dependants(root):
-        names.extend(node.own_oauth_scopes or ())
-        if isinstance(node.call, TokenDependency):
-            names.extend(node.call.scopes)
-    return names
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:

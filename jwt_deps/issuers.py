@@ -125,7 +125,7 @@ class IssuerSettings(BaseModel):
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         # Copied, so that a list that was given, and changed later, loosens no check.
-        self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self.audience)
+        self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self._meant_for())
         if self.audience is not None and not self.verify_audience:
             raise ConfigurationError(
                 "audience_unverified",
@@ -134,6 +134,9 @@ class IssuerSettings(BaseModel):
             )
         self._prepare_keys()
         return self
+
+    def _meant_for(self) -> NoneOrSeveral:
+        return self.audience
 
     def _prepare_keys(self) -> None:
         if not self.is_remote:

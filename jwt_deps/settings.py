@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from .addresses import is_issuer_url
 from .bounded import BoundedMap
 from .errors import ConfigurationError
 from .freshness import JWKSCacheSettings
@@ -23,6 +24,7 @@ from .key_cache import KeyCache
 from .keys import KeySet
 from .paths import PathPatterns
 from .published import KeyHealth
+from .resource import ResourceSettings
 from .values import Several, sentence
 
 __all__ = ["JWTSettings", "KeylessSettings", "TokenSource"]
@@ -57,7 +59,7 @@ with warnings.catch_warnings():
         injected, any other request goes on anonymous."""
 
 
-class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
+class JWTSettings(_Validate, ResourceSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Everything that the toolkit can be told, immutable once built.
 
     Each parameter is read from the environment under its own name with the prefix `JWT_`.
@@ -148,7 +150,7 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
                     "issuers_and_single",
                     f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
-        self._keys = KeySet.empty()
+        self._keys, self._audiences = KeySet.empty(), ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -210,6 +212,13 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     def routes_by_issuer(self) -> bool:
         """Whether a token's `iss` decides which settings hold for it."""
         return self._routes is not None
+
+    @property
+    def authorization_servers(self) -> tuple[str, ...]:
+        """The accepted issuers that are the URLs of one (RFC 8414 §2)."""
+        several = [self] if self.issuers is None else list(self.issuers.values())
+        named = (issuer for one in several for issuer in one.accepted_issuers)
+        return tuple(dict.fromkeys(issuer for issuer in named if is_issuer_url(issuer)))
 
     @property
     def key_caches(self) -> dict[str, KeyCache]:

@@ -102,7 +102,10 @@ class TestParameters:
         """The parameters are those of the contract."""
         keys = {"secret_key", "verification_keys", "jwks_file"}
         fetched = {"jwks_url", "discovery", "discovery_url", "ca_file", "allow_loopback"}
-        names = {name for name, *_ in VALUES} | keys | fetched | {"jwks_cache", "issuers"}
+        pages = {"documentation", "policy_uri", "tos_uri"}
+        described = {"resource", "resource_name", *(f"resource_{page}" for page in pages)}
+        others = {"jwks_cache", "issuers"} | described
+        names = {name for name, *_ in VALUES} | keys | fetched | others
 
         assert set(JWTSettings.model_fields) == names
 
