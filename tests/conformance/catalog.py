@@ -2,9 +2,9 @@
 
 A file of `rules/` is a document: its `title`, its `address`, and its rules with an `id`, the
 `section`, what it asks (`text`) and either `tests` or the `reason` why there are none. A test is
-named as pytest does, with its parameters or without, and a whole file by its path. `planned` names the branch that a test comes
-with: until all of a rule's tests are there, the rule counts as planned, and which is unknown is
-said.
+named as pytest does, with its parameters or without, and a whole file by its path. `planned` names
+the branch that a test comes with: until all of a rule's tests are there, the rule counts as
+planned, and which is unknown is said.
 """
 
 import ast
