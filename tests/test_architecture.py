@@ -38,6 +38,7 @@ CORE = [
     "environment",
     "tokens",
     "claim_checks",
+    "profiles",
     "verification",
     "authentication",
     "explanation",

@@ -362,6 +362,7 @@ class TestSeveralRefused:
             ("verify_audience", False),
             ("leeway", 5),
             ("require_exp", False),
+            ("profile", "rfc9068"),
             ("scopes_claim", "scp"),
             ("user_id_claim", "oid"),
             ("session_id_claim", "sid"),
