@@ -23,6 +23,7 @@ from .errors import (
 from .issuers import IssuerSettings
 from .key_cache import KeyCache
 from .keys import VerificationKey
+from .profiles import check_profile
 from .settings import JWTSettings
 from .verification import (
     ParsedToken,
@@ -103,6 +104,8 @@ def authenticate_at_hand(
     try:
         claims = read_claims(parsed)
         issuer = issuer_of(claims, parsed, settings)
+        if issuer.is_rfc9068:
+            check_profile(token, claims)
         check_claims(claims, issuer, clock())
         name, fetched = (parsed.algorithm, parsed.kid), issuer.key_cache
         if fetched is None:

@@ -39,6 +39,7 @@ CORE = [
     "environment",
     "tokens",
     "claim_checks",
+    "profiles",
     "verification",
     "authentication",
     "explanation",

@@ -63,6 +63,7 @@ VALUES = [
     ("verify_audience", True, False, "false"),
     ("leeway", 10, 300.0, "300"),
     ("require_exp", True, False, "0"),
+    ("profile", "lenient", "lenient", "lenient"),
     ("max_token_size", 16384, 4096, "4096"),
     ("warm_up", False, True, "true"),
     ("explain", False, True, "true"),
