@@ -72,4 +72,6 @@ def test_every_file_of_the_tutorial_is_used(page: Path) -> None:
     """What a reader saves is served or run."""
     commands = "\n".join(commands_of(page))
 
-    assert [] == [name for name in files_of(page) if name not in {"main.py"} and name not in commands]
+    others = files_of(page).keys() - {"main.py"}
+
+    assert set() == {name for name in others if name not in commands}
