@@ -56,8 +56,8 @@ def test_the_table_is_that_of_the_code() -> None:
     true = (
         "# Table of settings\n\n"
         "Made from the code, and compared with it by a test. [Settings](../settings.md) has how\n"
-        "they work together. A keyword of `JWTSettings` has the same name in small letters, without\n"
-        "`JWT_`.\n\n"
+        "they work together. A keyword of `JWTSettings` has the same name in small letters,\n"
+        "without `JWT_`.\n\n"
         f"{table(JWTSettings, 'JWT_', IssuerSettings, JWTSettings)}\n\n"
         "## Keys over HTTP\n\n"
         f"{table(JWKSCacheSettings, 'JWT_JWKS_CACHE__', JWKSCacheSettings)}\n"
