@@ -21,6 +21,7 @@ from .errors import (
     ConfigurationError,
     CrossSiteRequestError,
     ExpiredTokenError,
+    InsufficientAuthenticationError,
     InsufficientScopeError,
     InvalidRequestError,
     InvalidTokenError,
@@ -39,6 +40,7 @@ from .issuers import IssuerSettings
 from .published import KeyHealth
 from .router import jwt_guard, protected_router, public
 from .settings import JWTSettings, TokenSource, get_settings
+from .step_up import require_acr
 
 __all__ = [
     "AuthError",
@@ -48,6 +50,7 @@ __all__ = [
     "CrossSiteRequestError",
     "CurrentUser",
     "ExpiredTokenError",
+    "InsufficientAuthenticationError",
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",
@@ -79,6 +82,7 @@ __all__ = [
     "optional",
     "protected_router",
     "public",
+    "require_acr",
     "require_any_scope",
     "require_scopes",
     "set_token_cookie",

@@ -30,6 +30,7 @@ __all__ = [
     "get_token",
     "refused",
     "require",
+    "scopes_of_route",
     "settings_for",
     "settings_of",
     "token_of",
@@ -197,11 +198,12 @@ async def require(
     caller = (await caller_of(connection, settings)).known()
     granted = caller.scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
-        raise InsufficientScopeError(dict.fromkeys((*needed, *_scopes_of_route(connection.scope))))
+        raise InsufficientScopeError(dict.fromkeys((*needed, *scopes_of_route(connection.scope))))
     return caller
 
 
-def _scopes_of_route(scope: Scope) -> list[str]:
+def scopes_of_route(scope: Scope) -> list[str]:
+    """Every scope that the matched route asks for, in the order declared."""
     root = match_of(scope).dependant
     if root is None:
         return []

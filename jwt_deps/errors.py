@@ -7,6 +7,7 @@
         ├── InvalidRequestError       invalid_request: two credentials where one belongs
         ├── CrossSiteRequestError     a cookie that another site made the browser send
         ├── InsufficientScopeError    insufficient_scope: .scopes
+        ├── InsufficientAuthenticationError   .acr_values, .max_age (RFC 9470)
         ├── KeysUnavailableError      nobody can tell: the issuer's keys cannot be fetched
         └── InvalidTokenError         invalid_token
             ├── MalformedTokenError   not a JWS that this package reads
@@ -30,6 +31,7 @@ __all__ = [
     "ConfigurationError",
     "CrossSiteRequestError",
     "ExpiredTokenError",
+    "InsufficientAuthenticationError",
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",
@@ -70,6 +72,8 @@ class Reason(StrEnum):
     CLAIM_FOREIGN = "claim_foreign"
     CONFIRMATION = "confirmation"
     SCOPE = "scope"
+    ACR = "acr"
+    AUTH_TIME = "auth_time"
     KEYS_UNAVAILABLE = "keys_unavailable"
 
 
@@ -93,6 +97,7 @@ class Step(StrEnum):
     CONFIRMATION = "confirmation"
     CLAIMS = "claims"
     SCOPES = "scopes"
+    AUTHENTICATION = "authentication"
 
 
 # Which step a reason belongs to; of the reasons that several steps share, the error says it.
@@ -116,6 +121,8 @@ _STEPS = {
     Reason.PAYLOAD: Step.PAYLOAD,
     Reason.EXPIRED: Step.TIMES,
     Reason.SCOPE: Step.SCOPES,
+    Reason.ACR: Step.AUTHENTICATION,
+    Reason.AUTH_TIME: Step.AUTHENTICATION,
 }
 
 
@@ -203,6 +210,31 @@ class InsufficientScopeError(AuthError):
 
     def __init__(self, scopes: Iterable[str]) -> None:
         super().__init__(Reason.SCOPE, "the access token lacks a scope that this needs")
+        self.scopes = tuple(scopes)
+
+
+class InsufficientAuthenticationError(AuthError):
+    """The token is good, and its user has to authenticate again, or more strongly (RFC 9470 §3).
+
+    Attributes:
+        acr_values: the authentication context classes of which one is needed.
+        max_age: how many seconds ago the user may have authenticated; `None`: whenever.
+        scopes: every scope that the operation needs, in the order declared.
+    """
+
+    code = "insufficient_user_authentication"
+
+    def __init__(
+        self,
+        reason: Reason,
+        acr_values: Iterable[str],
+        max_age: int | None = None,
+        scopes: Iterable[str] = (),
+    ) -> None:
+        recent = "a more recent" if reason is Reason.AUTH_TIME else "a different"
+        super().__init__(reason, f"{recent} user authentication is needed for this")
+        self.acr_values = tuple(acr_values)
+        self.max_age = max_age
         self.scopes = tuple(scopes)
 
 

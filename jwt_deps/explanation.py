@@ -64,6 +64,10 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         "what it is bound to.",
         Reason.SCOPE: "Ask the issuer for the scopes that the challenge names; JWT_SCOPES_CLAIM "
         "says which claim holds them.",
+        Reason.ACR: "Send the user to the issuer with the acr_values that the challenge names "
+        "(RFC 9470 §4); the issuer must put 'acr' into access tokens.",
+        Reason.AUTH_TIME: "Send the user to the issuer with the max_age that the challenge names "
+        "(RFC 9470 §4); the issuer must put 'auth_time' into access tokens.",
         Reason.KEYS_UNAVAILABLE: "See the log for why the issuer's keys cannot be fetched; the "
         "token may be good.",
     }

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import HTTPException, WebSocketException
@@ -12,6 +13,7 @@ from .errors import (
     AuthError,
     ClaimError,
     CrossSiteRequestError,
+    InsufficientAuthenticationError,
     InsufficientScopeError,
     InvalidRequestError,
     KeysUnavailableError,
@@ -161,7 +163,19 @@ def _challenge(error: AuthError) -> str | None:
         return None
     description = _UNQUOTABLE.sub("", error.description)
     challenge = f'Bearer error="{error.code}", error_description="{description}"'
+    if isinstance(error, InsufficientAuthenticationError):
+        challenge += _authentication(error)
     if isinstance(error, InsufficientScopeError):
-        scopes = " ".join(scope for scope in error.scopes if is_scope(scope))
-        challenge += f', scope="{scopes}"'
+        challenge += _scope(error.scopes)
     return challenge
+
+
+def _authentication(error: InsufficientAuthenticationError) -> str:
+    """What RFC 9470 §3 adds to a challenge."""
+    values = f', acr_values="{" ".join(error.acr_values)}"' if error.acr_values else ""
+    age = "" if error.max_age is None else f', max_age="{error.max_age}"'
+    return f"{values}{age}{_scope(error.scopes) if error.scopes else ''}"
+
+
+def _scope(scopes: Iterable[str]) -> str:
+    return f', scope="{" ".join(scope for scope in scopes if is_scope(scope))}"'

@@ -55,6 +55,7 @@ EDGE = [
     "credentials",
     "identities",
     "dependencies",
+    "step_up",
     "guards",
     "gaps",
     "openapi",

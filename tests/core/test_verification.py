@@ -442,6 +442,8 @@ class TestRefused:
             Reason.EMPTY_CREDENTIALS,
             Reason.CROSS_SITE,
             Reason.SCOPE,
+            Reason.ACR,
+            Reason.AUTH_TIME,
             Reason.KEYS_UNAVAILABLE,
         }
         by_the_key = {Reason.UNKNOWN_KEY}  # TestKeyOfTheToken
