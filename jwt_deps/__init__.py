@@ -19,7 +19,10 @@ from .errors import (
     AuthError,
     ClaimError,
     ConfigurationError,
+    ConfirmationError,
     CrossSiteRequestError,
+    DPoPNonceError,
+    DPoPProofError,
     ExpiredTokenError,
     InsufficientAuthenticationError,
     InsufficientScopeError,
@@ -30,6 +33,7 @@ from .errors import (
     MalformedTokenError,
     MissingTokenError,
     Reason,
+    ReplaysUnavailableError,
     SignatureError,
     Step,
     UnknownKeyError,
@@ -38,7 +42,10 @@ from .freshness import JWKSCacheSettings
 from .identities import CurrentUser, SessionState
 from .issuers import IssuerSettings
 from .published import KeyHealth
+from .redis_replays import RedisReplayStore
+from .replays import MemoryReplayStore, ReplayStore, StoreUnavailableError
 from .router import jwt_guard, protected_router, public
+from .senders import ClientCertificate, DPoPMode
 from .settings import JWTSettings, TokenSource, get_settings
 from .step_up import require_acr
 
@@ -46,9 +53,14 @@ __all__ = [
     "AuthError",
     "ClaimError",
     "Claims",
+    "ClientCertificate",
     "ConfigurationError",
+    "ConfirmationError",
     "CrossSiteRequestError",
     "CurrentUser",
+    "DPoPMode",
+    "DPoPNonceError",
+    "DPoPProofError",
     "ExpiredTokenError",
     "InsufficientAuthenticationError",
     "InsufficientScopeError",
@@ -61,11 +73,16 @@ __all__ = [
     "KeyHealth",
     "KeysUnavailableError",
     "MalformedTokenError",
+    "MemoryReplayStore",
     "MissingTokenError",
     "Reason",
+    "RedisReplayStore",
+    "ReplayStore",
+    "ReplaysUnavailableError",
     "SessionState",
     "SignatureError",
     "Step",
+    "StoreUnavailableError",
     "TokenSource",
     "UnknownKeyError",
     "claims_as",

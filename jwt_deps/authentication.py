@@ -69,7 +69,7 @@ async def authenticate(
     try:
         claims = read_claims(parsed)
         issuer = issuer_of(claims, parsed, settings)
-        check_claims(claims, issuer, clock())
+        check_claims(claims, issuer, clock(), settings.provable)
         name, fetched = (parsed.algorithm, parsed.kid), issuer.key_cache
         if fetched is None:
             candidates = issuer.keys.choose(*name)
@@ -85,7 +85,7 @@ async def authenticate(
             # Both can have changed while keys were fetched: who is accepted, and the time.
             if issuer_of(claims, parsed, settings) is not issuer:
                 return await authenticate(token, settings, clock=clock)
-            check_claims(claims, issuer, clock())
+            check_claims(claims, issuer, clock(), settings.provable)
         key = check_signature(parsed, candidates)
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = parsed.kid

@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from . import overrides
 from .claims import Claims
+from .confirmation import confirm
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
 from .notes import Notes, notes_of
 from .principals import STATE_NAMES, Principal
@@ -118,7 +119,7 @@ def get_claims(caller: Principal) -> Claims:
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
     settings = await settings_for(connection)
-    return refusal(error, connection, explained=settings.explain)
+    return refusal(error, connection, explained=settings.explain, senders=settings.senders)
 
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
@@ -231,6 +232,8 @@ async def _authenticate(
             plain = notes.overriding is None and scope["type"] == "http"
             token = _sent(scope, settings) if plain else await token_of(connection, settings)
             principal = await recognize(token, settings)
+            if settings.senders is not None:
+                await confirm(scope, token, principal, settings.senders)
     except AuthError as error:
         if settings.validate:
             return error

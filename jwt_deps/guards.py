@@ -67,7 +67,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             else:
                 await caller_of(connection, settings)
         except AuthError as error:
-            raise refusal(error, connection, explained=settings.explain) from error
+            raise refusal(
+                error, connection, explained=settings.explain, senders=settings.senders
+            ) from error
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""

@@ -12,6 +12,7 @@ from .errors import ConfigurationError
 from .guards import asked_of, is_excluded
 from .responses import DOCUMENTED_OUTAGE, DOCUMENTED_REFUSALS
 from .routes import RouteGuard, match_of_route
+from .senders import DPoPMode
 from .settings import JWTSettings, TokenSource, get_settings
 from .step_up import RequireACR
 
@@ -78,7 +79,7 @@ def _needs(
     scopes = [scope for _, scopes in asked for scope in scopes]
     fetches = settings is not None and settings.key_caches
     refusals = {**DOCUMENTED_REFUSALS, **(DOCUMENTED_OUTAGE if fetches else {})}
-    further = _further(call for call, _ in asked)
+    further = {**_further(call for call, _ in asked), **_proofs(settings)}
     return bool(asked), _schemes(settings), list(dict.fromkeys(scopes)), refusals, further
 
 
@@ -89,6 +90,15 @@ def _further(calls: Iterable[TokenDependency[Any]]) -> dict[str, Any]:
     ages = [call.max_age for call in asked if call.max_age is not None]
     acr = {"acr_values": levels[0] if len(levels) == 1 else levels} if levels else {}
     return {**acr, **({"max_age": min(ages)} if ages else {})}
+
+
+def _proofs(settings: JWTSettings | None) -> dict[str, str]:
+    """What the sender of a token has to prove (RFC 9449, RFC 8705)."""
+    policy = None if settings is None else settings.senders
+    if policy is None:
+        return {}
+    dpop = {"dpop": policy.dpop.value} if policy.with_dpop else {}
+    return {**dpop, **({"client_certificate": "allowed"} if policy.with_certificates else {})}
 
 
 def known_settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None:
@@ -113,7 +123,7 @@ def _schemes(settings: JWTSettings | None) -> dict[str, Any]:
     if source is not TokenSource.COOKIE:
         header = settings.token_header_key if settings is not None else "Authorization"
         if header.lower() == "authorization":
-            schemes[_NATIVE] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            schemes.update(_of_authorization(settings))
         else:
             schemes[f"{_NATIVE}-header-{header}"] = {
                 "type": "apiKey",
@@ -124,4 +134,19 @@ def _schemes(settings: JWTSettings | None) -> dict[str, Any]:
     if settings is not None and source is not TokenSource.HEADER:
         cookie = settings.cookie_name
         schemes[f"{_NATIVE}-cookie-{cookie}"] = {"type": "apiKey", "in": "cookie", "name": cookie}
+    return schemes
+
+
+def _of_authorization(settings: JWTSettings | None) -> dict[str, Any]:
+    policy = None if settings is None else settings.senders
+    mode = DPoPMode.OFF if policy is None else policy.dpop
+    schemes: dict[str, Any] = {}
+    if mode is not DPoPMode.REQUIRED:
+        schemes[_NATIVE] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    if mode is not DPoPMode.OFF:
+        schemes[f"{_NATIVE}-DPoP"] = {
+            "type": "http",
+            "scheme": "dpop",
+            "description": "`DPoP <token>`, with a proof in the header `DPoP` (RFC 9449)",
+        }
     return schemes

@@ -9,17 +9,22 @@ from fastapi import HTTPException, WebSocketException
 from fastapi.requests import HTTPConnection
 
 from . import telemetry
+from .challenges import with_dpop
 from .errors import (
     AuthError,
     ClaimError,
     CrossSiteRequestError,
+    DPoPNonceError,
     InsufficientAuthenticationError,
     InsufficientScopeError,
     InvalidRequestError,
     KeysUnavailableError,
     MissingTokenError,
+    ReplaysUnavailableError,
 )
 from .explanation import explanation_of
+from .senders import SenderPolicy
+from .tokens import sent_with_dpop
 
 __all__ = ["DOCUMENTED_OUTAGE", "DOCUMENTED_REFUSALS", "ExplainedRefusal", "is_scope", "refusal"]
 
@@ -32,6 +37,7 @@ _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
 _MAX_LOGGED = 64
+_OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
 
 _BODY = {
     "application/json": {
@@ -94,7 +100,11 @@ class ExplainedRefusal(HTTPException):
 
 
 def refusal(
-    error: AuthError, connection: HTTPConnection, *, explained: bool = False
+    error: AuthError,
+    connection: HTTPConnection,
+    *,
+    explained: bool = False,
+    senders: SenderPolicy | None = None,
 ) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
 
@@ -107,6 +117,7 @@ def refusal(
         error: why the request is refused.
         connection: the request.
         explained: whether answer and log say which check failed.
+        senders: what is asked of the senders of tokens, if anything is.
     """
     telemetry.rejected(error.reason)
     _log(error, explained=explained)
@@ -114,14 +125,19 @@ def refusal(
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
-        outage = isinstance(error, KeysUnavailableError)
+        outage = isinstance(error, _OUTAGES)
         why = f"{error} ({error.reason})" if explained else str(error)
         return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
-    if isinstance(error, KeysUnavailableError):
+    if isinstance(error, _OUTAGES):
         headers["Retry-After"] = str(error.retry_after)
     challenge = _challenge(error)
+    if isinstance(error, DPoPNonceError):
+        headers["DPoP-Nonce"] = error.nonce
     if challenge is not None:
+        if senders is not None and senders.with_dpop:
+            used = sent_with_dpop(scope["headers"], senders.token_header)
+            challenge = with_dpop(challenge, error, senders, used=used)
         headers["WWW-Authenticate"] = challenge
     if explained:
         return ExplainedRefusal(_status(error), str(error), headers, explanation_of(error))
@@ -147,7 +163,7 @@ def is_scope(text: str) -> bool:
 
 
 def _status(error: AuthError) -> int:
-    if isinstance(error, KeysUnavailableError):
+    if isinstance(error, _OUTAGES):
         return 503  # and no challenge: another token would not help
     if isinstance(error, InvalidRequestError):
         return 400

@@ -24,6 +24,7 @@ from .key_cache import KeyCache
 from .keys import KeySet
 from .paths import PathPatterns
 from .published import KeyHealth
+from .senders import SenderSettings
 from .values import Several, sentence
 
 __all__ = ["JWTSettings", "TokenSource", "get_settings", "is_variable"]
@@ -64,7 +65,7 @@ with warnings.catch_warnings():
         injected, any other request goes on anonymous."""
 
 
-class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
+class JWTSettings(_Validate, SenderSettings, IssuerSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Everything that the toolkit can be told, immutable once built.
 
     Each parameter is read from the environment under its own name with the prefix `JWT_`.

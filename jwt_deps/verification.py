@@ -89,7 +89,7 @@ def verify_with(
     try:
         key = check_signature(parsed, settings.keys.choose(parsed.algorithm, parsed.kid))
         claims = read_claims(parsed)
-        check_claims(claims, settings, clock())
+        check_claims(claims, settings, clock(), settings.provable)
     except InvalidTokenError as error:
         error.kid = parsed.kid
         raise

@@ -12,9 +12,14 @@ PACKAGE = Path(jwt_deps.__file__).parent
 
 #: Each module may import those above it. The line divides the pure core from the edge.
 CORE = [
+    "reasons",
     "errors",
     "telemetry",
     "serialization",
+    "uris",
+    "nonces",
+    "replays",
+    "redis_replays",
     "signatures",
     "key_material",
     "thumbprints",
@@ -34,6 +39,7 @@ CORE = [
     "bounded",
     "issuers",
     "issuer_table",
+    "senders",
     "settings",
     "tokens",
     "claim_checks",
@@ -43,8 +49,12 @@ CORE = [
     "claims",
     "principals",
     "recognition",
+    "proofs",
+    "certificates",
+    "confirmation",
 ]
 EDGE = [
+    "challenges",
     "responses",
     "explained",
     "routers",
@@ -52,6 +62,7 @@ EDGE = [
     "overrides",
     "subprotocols",
     "notes",
+    "fresh_nonces",
     "credentials",
     "identities",
     "dependencies",

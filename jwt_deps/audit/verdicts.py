@@ -44,7 +44,7 @@ class Judgement:
         settings: in short, under which settings a token is checked; empty for none.
         scopes: the scopes needed, `a|b` where any of them will do.
         requires: what else is needed, `acr=phr|phrh` and `max_age=300` for a user's
-            authentication (RFC 9470).
+            authentication (RFC 9470), `dpop=required` for a proof of the sender (RFC 9449).
     """
 
     verdict: Verdict
@@ -94,7 +94,7 @@ def judge_itself(served: Served) -> Judgement:
     if proofs:
         why = "its guard" if guard in proofs else f"its own dependency {proofs[0].__name__}"
         scopes = _united(*(_shown(*one) for one in asked))
-        requires = _united(*(_required(call) for call, _ in asked))
+        requires = _united(*(_required(call) for call, _ in asked), _proofs(settings))
         return Judgement(Verdict.GUARDED, why, _label(over, settings), scopes, requires)
     if open_ is not None:
         return Judgement(Verdict.PUBLIC, open_)
@@ -150,6 +150,15 @@ def _required(call: TokenDependency[Any]) -> tuple[str, ...]:
         return ()
     acr = (f"acr={'|'.join(call.acr_values)}",) if call.acr_values else ()
     return acr if call.max_age is None else (*acr, f"max_age={call.max_age}")
+
+
+def _proofs(settings: JWTSettings | None) -> tuple[str, ...]:
+    """What the sender of a token has to prove."""
+    policy = None if settings is None else settings.senders
+    if policy is None:
+        return ()
+    dpop = (f"dpop={policy.dpop}",) if policy.with_dpop else ()
+    return (*dpop, f"client_certificate={policy.certificate}") if policy.with_certificates else dpop
 
 
 def _united(*parts: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
+from jwt_deps.senders import SenderSettings
 from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource, get_settings
 from jwt_deps.verification import verify
 from tests.core.saying import everything_said
@@ -103,7 +104,7 @@ class TestParameters:
         fetched = {"jwks_url", "discovery", "discovery_url", "ca_file", "allow_loopback"}
         names = {name for name, *_ in VALUES} | keys | fetched | {"jwks_cache", "issuers"}
 
-        assert set(JWTSettings.model_fields) == names
+        assert set(JWTSettings.model_fields) == names | set(SenderSettings.model_fields)
 
     def test_a_keyword_wins_over_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What the program says counts more than what the environment says."""
