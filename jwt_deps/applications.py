@@ -84,6 +84,7 @@ class _Watch:
                 finally:
                     for settings in self._settings():
                         settings.close_keys()
+                        await settings.close_senders()
 
         application.router.lifespan_context = watched_lifespan
 

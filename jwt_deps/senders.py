@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from .addresses import is_loopback_host
+from .addresses import host_of, is_loopback_host
 from .errors import ConfigurationError
 from .nonces import Nonces
 from .redis_replays import RedisReplayStore
@@ -150,8 +150,7 @@ class SenderSettings(BaseModel):
             origin = origin_of(value)
         except ValueError:
             raise ValueError("is no address such as https://api.example.com") from None
-        host = origin.split("/")[2].rpartition(":")[0] or origin.split("/")[2]
-        if origin.startswith("http:") and not is_loopback_host(host.strip("[]")):
+        if origin.startswith("http:") and not is_loopback_host(host_of(origin)):
             raise ValueError("does not begin with https://; http:// is for this very machine")
         return origin
 
@@ -215,6 +214,12 @@ class SenderSettings(BaseModel):
             proxies=_networks(self.trusted_proxies),
             token_header=name.lower().encode("ascii"),
         )
+
+    async def close_senders(self) -> None:
+        """Close the connections of the replay store, if it has any."""
+        close = getattr(self.dpop_replay_store, "close", None)
+        if close is not None:
+            await close()
 
     @cached_property
     def senders(self) -> SenderPolicy | None:
