@@ -1,5 +1,6 @@
 """Are two spellings of one target equal, and nothing else? RFC 3986 §6.2.2 and §6.2.3."""
 
+from contextlib import suppress
 from urllib.parse import urljoin
 
 import pytest
@@ -93,7 +94,7 @@ def test_normalising_twice_changes_nothing(path: str) -> None:
     assert once == target_uri(once)
 
 
-@given(st.text(alphabet="abc/.~-%2Ff", max_size=12))
+@given(st.text(alphabet="gb/.~-%2Ff", max_size=12))
 def test_escaping_what_needs_none_changes_nothing(path: str) -> None:
     """Letters may be escaped; slashes may not."""
     try:
@@ -101,16 +102,14 @@ def test_escaping_what_needs_none_changes_nothing(path: str) -> None:
     except ValueError:
         return
 
-    assert plain == target_uri(f"https://a.test/{path.replace('c', '%63').replace('~', '%7e')}")
+    assert plain == target_uri(f"https://a.test/{path.replace('g', '%67').replace('~', '%7e')}")
 
 
 @given(st.text())
 def test_any_text(text: str) -> None:
     """It is a target, or refused with one error."""
-    try:
+    with suppress(ValueError):
         assert "://" in target_uri(text)
-    except ValueError:
-        pass
 
 
 @pytest.mark.parametrize("uri", ["https://a.test?x", "https://a.test#x", "ftp://a.test", "x"])
