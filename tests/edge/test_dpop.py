@@ -1,10 +1,15 @@
 """Does a DPoP-bound token open a route only for who has its key? RFC 9449, attack by attack."""
 
 import asyncio
+import base64
+import hashlib
 import time
 from typing import Annotated, Any
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.security import SecurityScopes
@@ -24,11 +29,14 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import audit
+from jwt_deps.claims import Claims
+from jwt_deps.confirmation import confirm
 from jwt_deps.nonces import Nonces
+from jwt_deps.principals import Principal
 from jwt_deps.replays import MemoryReplayStore, StoreUnavailableError
 from jwt_deps.thumbprints import thumbprint
 from tests.edge.serving import SETTINGS, bearer, token
-from tests.minting import SECRET, claims, mint, pair
+from tests.minting import SECRET, b64, claims, mint, pair
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
 
 ALGS = 'algs="ES256 PS256 Ed25519 EdDSA"'
@@ -610,6 +618,93 @@ class TestNonces:
         assert nonces.issue(1.0) == nonces.issue(1.9)
         assert nonces.issue(1.0) != nonces.issue(2.0)
         assert "<nonces>" == repr(nonces)
+
+
+class TestWhereverItRuns:
+    def test_server_without_a_raw_path(self) -> None:
+        """ASGI lets a server leave it out; then the path is escaped again."""
+        configured = settings()
+        made = proof(TOKEN, htu=f"{ORIGIN}/files/a%20%C3%BC")
+        scope: dict[str, Any] = {
+            "type": "http",
+            "method": "GET",
+            "path": "/files/a ü",
+            "headers": [(b"authorization", f"DPoP {TOKEN}".encode()), (b"dpop", made.encode())],
+        }
+        caller = Principal(Claims({"cnf": {"jkt": jkt()}}), configured)
+        assert configured.senders is not None
+
+        asyncio.run(confirm(scope, TOKEN, caller, configured.senders))
+
+        assert "jwt_deps.dpop_proofs" in scope
+
+    def test_lifespan(self) -> None:
+        """With nonces, and below another application, everything is as it was."""
+        closed = []
+
+        class Closing(MemoryReplayStore):
+            async def close(self) -> None:
+                closed.append(self)
+
+        store = Closing()
+        inner = app_of(settings(dpop_nonce_keys=[NONCE_KEY], dpop_replay_store=store))
+        outer = FastAPI(lifespan=inner.router.lifespan_context)
+        outer.mount("/in", inner)
+        nonce = Nonces([NONCE_KEY]).issue(time.time() - 200)
+        headers = with_dpop(TOKEN, htu=f"{ORIGIN}/in/me", nonce=nonce)
+
+        with TestClient(outer) as client:
+            fresh = client.get("/in/me", headers=headers).headers.get_list("dpop-nonce")
+        with TestClient(inner):
+            before = list(closed)
+
+        assert (1, [], [store]) == (len(fresh), before, closed)
+
+    def test_websocket_with_a_stale_nonce(self) -> None:
+        """The handshake's answer brings the fresh one."""
+        nonce = Nonces([NONCE_KEY]).issue(time.time() - 200)
+        headers = with_dpop(TOKEN, htu=f"{ORIGIN}/live", nonce=nonce)
+        client = TestClient(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
+
+        with client.websocket_connect("/live", headers=headers) as session:
+            sent: dict[bytes, bytes] = dict(session.extra_headers)
+
+        assert b"dpop-nonce" in sent
+
+    def test_key_and_certificate(self) -> None:
+        """A token that is bound to both needs both."""
+        der = load_pem_x509_certificate(CERTIFICATE).public_bytes(Encoding.DER)
+        bound = b64(hashlib.sha256(der).digest())
+        both = bound_token(cnf={"jkt": jkt(), "x5t#S256": bound})
+        shown = {"Client-Cert": f":{base64.b64encode(der).decode()}:"}
+        configured = settings(client_certificate="client-cert", trusted_proxies="10.0.0.0/8")
+        app = app_of(configured)
+        client = TestClient(app, client=("10.0.0.1", 5))
+
+        answers = [
+            client.get("/me", headers={**with_dpop(both), **shown}),
+            client.get("/me", headers=with_dpop(both)),
+            client.get("/me", headers={"Authorization": f"Bearer {both}", **shown}),
+        ]
+
+        assert [200, 401, 401] == [answer.status_code for answer in answers]
+        assert {"dpop": "allowed", "client_certificate": "allowed"} == (
+            app.openapi()["paths"]["/me"]["get"]["x-jwt-requires"]
+        )
+        assert ("dpop=allowed", "client_certificate=client-cert") == audit(app).routes[-4].requires
+
+    def test_certificate_alone(self) -> None:
+        """Without DPoP, the challenge says nothing of it."""
+        bound = mint(claims(now=time.time(), cnf={"x5t#S256": "x"}), SECRET)
+        configured = JWTSettings(secret_key=SECRET, client_certificate="tls")
+
+        asked = ask({"Authorization": f"Bearer {bound}"}, configured=configured)
+
+        assert (401, Reason.CERTIFICATE) == asked[:2]
+        assert "DPoP" not in asked[2]
+
+
+CERTIFICATE = trustme.CA().issue_cert("client.test").cert_chain_pems[0].bytes()
 
 
 class TestTold:
