@@ -667,9 +667,9 @@ class TestWhereverItRuns:
         client = TestClient(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
 
         with client.websocket_connect("/live", headers=headers) as session:
-            sent: dict[bytes, bytes] = dict(session.extra_headers)
+            names = [name for name, _ in session.extra_headers]
 
-        assert b"dpop-nonce" in sent
+        assert b"dpop-nonce" in names
 
     def test_key_and_certificate(self) -> None:
         """A token that is bound to both needs both."""
