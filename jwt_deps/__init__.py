@@ -15,6 +15,7 @@ from .dependencies import (
     require_any_scope,
     require_scopes,
 )
+from .environment import get_settings
 from .errors import (
     AuthError,
     ClaimError,
@@ -46,7 +47,7 @@ from .redis_replays import RedisReplayStore
 from .replays import MemoryReplayStore, ReplayStore, StoreUnavailableError
 from .router import jwt_guard, protected_router, public
 from .senders import ClientCertificate, DPoPMode
-from .settings import JWTSettings, TokenSource, get_settings
+from .settings import JWTSettings, TokenSource
 from .step_up import require_acr
 
 __all__ = [

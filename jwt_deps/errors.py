@@ -27,6 +27,8 @@ Every `.reason` is a section of the errors page, with the causes and what to do:
 """
 
 from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
 
 from .reasons import Reason, Step, step_of
 
@@ -59,10 +61,10 @@ class JWTDepsError(Exception):
     """Everything that this package raises on purpose.
 
     Attributes:
-        reason: what is wrong, in a word.
+        reason: what is wrong, in a word: a `str`, and a `Reason` where a request is refused.
     """
 
-    reason: str
+    reason: Any
 
     @property
     def anchor(self) -> str:
@@ -92,7 +94,6 @@ class AuthError(JWTDepsError):
 
     Attributes:
         reason: which rule refused it.
-        step: which check the rule belongs to.
         code: the error code of RFC 6750 §3.1, `None` where the RFC wants a bare challenge.
         description: a sentence for the challenge's `error_description`.
         kid: the token's key id, for logs; `None` until the header has been read.
@@ -103,9 +104,13 @@ class AuthError(JWTDepsError):
     def __init__(self, reason: Reason, description: str, detail: str | None = None) -> None:
         super().__init__(detail or f"Invalid token: {description}")
         self.reason: Reason = reason
-        self.step = step_of(reason)
         self.description = description
         self.kid: str | None = None
+
+    @cached_property
+    def step(self) -> Step:
+        """Which check the rule belongs to."""
+        return step_of(self.reason)
 
 
 class MissingTokenError(AuthError):

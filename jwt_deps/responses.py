@@ -119,6 +119,9 @@ def refusal(
         explained: whether answer and log say which check failed.
         senders: what is asked of the senders of tokens, if anything is.
     """
+    # A request remembers why it was refused: with the frames that it was raised in, which know the
+    # request, both would wait for the garbage collector.
+    error.__traceback__ = None
     telemetry.rejected(error.reason)
     _log(error, explained=explained)
     scope = connection.scope

@@ -1,7 +1,7 @@
 """What does whoever operates this see? Spans and metrics of OpenTelemetry, and no claim's value.
 
-The instruments are those of the OpenTelemetry API, which FastAPI brings: without an SDK each
-call ends at once. In Prometheus' spelling they are
+The instruments are those of the OpenTelemetry API, which newer versions of FastAPI bring: without
+an SDK each call ends at once, and without the API there is nothing. In Prometheus' spelling:
 
     jwt_deps_validation_seconds{issuer_hash,result}     accepted, rejected, unavailable
     jwt_deps_rejections_total{reason}                   each refused request, by `error.reason`
@@ -19,8 +19,9 @@ import hashlib
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-
-from opentelemetry import metrics, trace
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 __all__ = [
     "digest",
@@ -33,7 +34,25 @@ __all__ = [
     "validated",
 ]
 
-_meter = metrics.get_meter("jwt_deps")
+
+class _Nobody:
+    """Where the OpenTelemetry API is not installed: takes what it is told, and keeps nothing."""
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_, **__: self
+
+    def is_recording(self) -> bool:
+        return False
+
+
+_installed = find_spec("opentelemetry") is not None
+_metrics: Any = import_module("opentelemetry.metrics") if _installed else _Nobody()
+_trace: Any = import_module("opentelemetry.trace") if _installed else _Nobody()
+_current_context: Any = import_module("opentelemetry.context").get_current if _installed else dict
+# Where the API's stand-in for an instrument keeps the one of an SDK, once there is one; an
+# instrument that has no such place is used as it is.
+_REAL = ("_real_instrument", True)
+_meter = _metrics.get_meter("jwt_deps")
 
 _validations = _meter.create_histogram(
     "jwt_deps.validation",
@@ -80,10 +99,12 @@ def validated(issuers: str | Sequence[str] | None, result: str, began: float) ->
         result: `accepted`, `rejected` or `unavailable`.
         began: when, by `time.perf_counter`.
     """
+    in_span = _current_context()
+    if not in_span and getattr(_validations, *_REAL) is None:
+        return
     issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
     _validations.record(time.perf_counter() - began, _labels(issuer, result))
-    span = trace.get_current_span()
-    if span.is_recording():
+    if in_span and (span := _trace.get_current_span()).is_recording():
         span.set_attributes(
             {f"jwt_deps.{key}": value for key, value in _labels(issuer, result).items()}
         )
@@ -91,9 +112,9 @@ def validated(issuers: str | Sequence[str] | None, result: str, began: float) ->
 
 def rejected(reason: str) -> None:
     """A request was refused, for a `Reason`."""
-    _rejections.add(1, {"reason": reason})
-    span = trace.get_current_span()
-    if span.is_recording():
+    if getattr(_rejections, *_REAL) is not None:
+        _rejections.add(1, {"reason": reason})
+    if _current_context() and (span := _trace.get_current_span()).is_recording():
         span.set_attribute("jwt_deps.reason", reason)
 
 

@@ -41,6 +41,7 @@ CORE = [
     "issuer_table",
     "senders",
     "settings",
+    "environment",
     "tokens",
     "claim_checks",
     "verification",

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
 from jwt_deps.senders import SenderSettings
-from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource, get_settings
+from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource
 from jwt_deps.verification import verify
 from tests.core.saying import everything_said
 from tests.minting import (

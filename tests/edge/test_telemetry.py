@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from jwt_deps import (
     current_user_id,
     protected_router,
     require_scopes,
+    telemetry,
 )
 from jwt_deps.testing import FakeIssuer
 from tests.edge.serving import bearer
@@ -229,7 +231,13 @@ class TestSpans:
     def test_of_one_issuer_among_several(self) -> None:
         """The issuer whose token it is, by the first name that its settings have."""
         settings = JWTSettings(
-            issuers={"own": IssuerSettings(secret_key=SECRET, issuer=[ISSUER, "https://b.example"])}
+            issuers={
+                "own": IssuerSettings(
+                    secret_key=SECRET,
+                    issuer=[ISSUER, "https://b.example"],
+                    verify_audience=False,
+                )
+            }
         )
 
         assert (
@@ -249,3 +257,21 @@ class TestSpans:
             found["jwt_deps.result"],
             found["jwt_deps.reason"],
         )
+
+
+def test_without_the_api_nothing_is_told_and_nothing_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An older FastAPI does not bring it."""
+    spec = spec_from_file_location("silent", str(telemetry.__file__))
+    assert spec is not None
+    assert spec.loader is not None
+    silent = module_from_spec(spec)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    spec.loader.exec_module(silent)
+
+    silent.validated(ISSUER, "accepted", 0.0)
+    silent.rejected("expired")
+    silent.keys_fetched(ISSUER, b"before", b"now")
+
+    assert "_Nobody" == type(silent._meter).__name__
