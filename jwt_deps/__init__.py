@@ -20,8 +20,12 @@ from .errors import (
     AuthError,
     ClaimError,
     ConfigurationError,
+    ConfirmationError,
     CrossSiteRequestError,
+    DPoPNonceError,
+    DPoPProofError,
     ExpiredTokenError,
+    InsufficientAuthenticationError,
     InsufficientScopeError,
     InvalidRequestError,
     InvalidTokenError,
@@ -30,6 +34,7 @@ from .errors import (
     MalformedTokenError,
     MissingTokenError,
     Reason,
+    ReplaysUnavailableError,
     SignatureError,
     Step,
     UnknownKeyError,
@@ -39,18 +44,28 @@ from .identities import CurrentUser, SessionState
 from .issuers import IssuerSettings
 from .mcp import mcp_settings
 from .published import KeyHealth
+from .redis_replays import RedisReplayStore
+from .replays import MemoryReplayStore, ReplayStore, StoreUnavailableError
 from .resource_metadata import mount_resource_metadata
 from .router import jwt_guard, protected_router, public
+from .senders import ClientCertificate, DPoPMode
 from .settings import JWTSettings, TokenSource
+from .step_up import require_acr
 
 __all__ = [
     "AuthError",
     "ClaimError",
     "Claims",
+    "ClientCertificate",
     "ConfigurationError",
+    "ConfirmationError",
     "CrossSiteRequestError",
     "CurrentUser",
+    "DPoPMode",
+    "DPoPNonceError",
+    "DPoPProofError",
     "ExpiredTokenError",
+    "InsufficientAuthenticationError",
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",
@@ -61,11 +76,16 @@ __all__ = [
     "KeyHealth",
     "KeysUnavailableError",
     "MalformedTokenError",
+    "MemoryReplayStore",
     "MissingTokenError",
     "Reason",
+    "RedisReplayStore",
+    "ReplayStore",
+    "ReplaysUnavailableError",
     "SessionState",
     "SignatureError",
     "Step",
+    "StoreUnavailableError",
     "TokenSource",
     "UnknownKeyError",
     "claims_as",
@@ -84,6 +104,7 @@ __all__ = [
     "optional",
     "protected_router",
     "public",
+    "require_acr",
     "require_any_scope",
     "require_scopes",
     "set_token_cookie",

@@ -106,7 +106,7 @@ def authenticate_at_hand(
         issuer = issuer_of(claims, parsed, settings)
         if issuer.is_rfc9068:
             check_profile(token, claims)
-        check_claims(claims, issuer, clock())
+        check_claims(claims, issuer, clock(), settings.provable)
         name, fetched = (parsed.algorithm, parsed.kid), issuer.key_cache
         if fetched is None:
             candidates = issuer.keys.choose(*name)
@@ -142,7 +142,7 @@ async def with_fetched_keys(
         # Both can have changed while keys were fetched: who is accepted, and the time.
         if issuer_of(claims, parsed, settings) is not issuer:
             return await authenticate(token, settings, clock=clock)
-        check_claims(claims, issuer, clock())
+        check_claims(claims, issuer, clock(), settings.provable)
         key = check_signature(parsed, candidates)
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = parsed.kid

@@ -13,6 +13,7 @@ from starlette.types import Scope
 from . import overrides
 from .authentication import Awaiting
 from .claims import Claims
+from .confirmation import confirm
 from .environment import get_settings
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
 from .notes import Notes, clear_state, notes_of
@@ -35,6 +36,7 @@ __all__ = [
     "get_token",
     "refused",
     "require",
+    "scopes_of_route",
     "settings_for",
     "settings_of",
     "token_of",
@@ -129,7 +131,9 @@ async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
     settings = await _settled(connection, notes_of(connection.scope))
     pointer = pointer_to(settings, match_of(connection.scope)) if settings.resource else None
-    return refusal(error, connection, explained=settings.explain, pointer=pointer)
+    return refusal(
+        error, connection, explained=settings.explain, pointer=pointer, senders=settings.senders
+    )
 
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
@@ -196,8 +200,8 @@ def caller_at_hand(
     known = notes.callers.get(id(settings))
     if known is not None:
         return known[1]
-    if scope["type"] != "http":
-        return None
+    if settings.senders is not None or scope["type"] != "http":
+        return None  # what a sender has to prove is waited for
     if scope.get("state"):
         clear_state(scope)
     found: Principal | AuthError | Awaiting
@@ -248,6 +252,8 @@ async def caller_or_error(
         else:
             token = await token_of(connection, settings)
             found = await recognize(token, settings)
+            if settings.senders is not None:
+                await confirm(scope, token, found, settings.senders)
     except AuthError as error:
         found = error
     return notes.conclude(scope, settings, found, token)
@@ -271,10 +277,13 @@ async def require(
         caller = await caller_of(connection, settings)
     granted = caller.known().scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
-        raise InsufficientScopeError(
-            dict.fromkeys((*needed, *scopes_of(match_of(connection.scope))))
-        )
+        raise InsufficientScopeError(dict.fromkeys((*needed, *scopes_of_route(connection.scope))))
     return caller
+
+
+def scopes_of_route(scope: Scope) -> list[str]:
+    """Every scope that the matched route asks for, in the order declared."""
+    return scopes_of(match_of(scope))
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:

@@ -79,7 +79,11 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         if isinstance(caller, AuthError):
             pointer = pointer_to(settings, match) if settings.resource else None
             raise refusal(
-                caller, connection, explained=settings.explain, pointer=pointer
+                caller,
+                connection,
+                explained=settings.explain,
+                pointer=pointer,
+                senders=settings.senders,
             ) from caller
 
     async def _pass(self, connection: HTTPConnection) -> None:

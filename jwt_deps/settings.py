@@ -25,6 +25,7 @@ from .keys import KeySet
 from .paths import PathPatterns
 from .published import KeyHealth
 from .resource import ResourceSettings
+from .senders import SenderSettings
 from .values import Several, sentence
 
 __all__ = ["JWTSettings", "KeylessSettings", "TokenSource"]
@@ -59,7 +60,7 @@ with warnings.catch_warnings():
         injected, any other request goes on anonymous."""
 
 
-class JWTSettings(_Validate, ResourceSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
+class JWTSettings(_Validate, SenderSettings, ResourceSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Everything that the toolkit can be told, immutable once built.
 
     Each parameter is read from the environment under its own name with the prefix `JWT_`.

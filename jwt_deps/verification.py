@@ -96,7 +96,7 @@ def verify_with(
         claims = read_claims(parsed)
         if settings.is_rfc9068:
             check_profile(token, claims)
-        check_claims(claims, settings, clock())
+        check_claims(claims, settings, clock(), settings.provable)
     except InvalidTokenError as error:
         error.kid = parsed.kid
         raise

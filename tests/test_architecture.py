@@ -12,9 +12,14 @@ PACKAGE = Path(jwt_deps.__file__).parent
 
 #: Each module may import those above it. The line divides the pure core from the edge.
 CORE = [
+    "reasons",
     "errors",
     "telemetry",
     "serialization",
+    "uris",
+    "nonces",
+    "replays",
+    "redis_replays",
     "signatures",
     "key_material",
     "thumbprints",
@@ -35,6 +40,7 @@ CORE = [
     "issuers",
     "resource",
     "issuer_table",
+    "senders",
     "settings",
     "environment",
     "tokens",
@@ -47,8 +53,12 @@ CORE = [
     "principals",
     "recognition",
     "mcp",
+    "proofs",
+    "certificates",
+    "confirmation",
 ]
 EDGE = [
+    "challenges",
     "responses",
     "explained",
     "routers",
@@ -57,9 +67,11 @@ EDGE = [
     "overrides",
     "subprotocols",
     "notes",
+    "fresh_nonces",
     "credentials",
     "identities",
     "dependencies",
+    "step_up",
     "guards",
     "gaps",
     "openapi",
