@@ -15,6 +15,7 @@ from .dependencies import (
     require_any_scope,
     require_scopes,
 )
+from .environment import get_settings
 from .errors import (
     AuthError,
     ClaimError,
@@ -36,9 +37,11 @@ from .errors import (
 from .freshness import JWKSCacheSettings
 from .identities import CurrentUser, SessionState
 from .issuers import IssuerSettings
+from .mcp import mcp_settings
 from .published import KeyHealth
+from .resource_metadata import mount_resource_metadata
 from .router import jwt_guard, protected_router, public
-from .settings import JWTSettings, TokenSource, get_settings
+from .settings import JWTSettings, TokenSource
 
 __all__ = [
     "AuthError",
@@ -76,6 +79,8 @@ __all__ = [
     "get_settings",
     "get_token",
     "jwt_guard",
+    "mcp_settings",
+    "mount_resource_metadata",
     "optional",
     "protected_router",
     "public",

@@ -19,6 +19,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import get_claims
+from .environment import get_settings
 from .errors import ConfigurationError
 from .explained import register
 from .gaps import GuardedApp, close_gaps, is_closed
@@ -27,7 +28,7 @@ from .openapi import describe
 from .paths import PathPatterns
 from .routers import dependencies_of_routers, mounted_routers, served_routes
 from .routes import Match, guards_among, match_of_route, templates
-from .settings import JWTSettings, get_settings
+from .settings import JWTSettings
 
 __all__ = ["check_exclusions", "extend_fastapi", "guards_in", "idle_exclusions"]
 

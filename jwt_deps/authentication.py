@@ -21,7 +21,9 @@ from .errors import (
     Step,
 )
 from .issuers import IssuerSettings
+from .key_cache import KeyCache
 from .keys import VerificationKey
+from .profiles import check_profile
 from .settings import JWTSettings
 from .verification import (
     ParsedToken,
@@ -32,7 +34,14 @@ from .verification import (
     verify_with,
 )
 
-__all__ = ["Verified", "authenticate", "issuer_of"]
+__all__ = [
+    "Awaiting",
+    "Verified",
+    "authenticate",
+    "authenticate_at_hand",
+    "issuer_of",
+    "with_fetched_keys",
+]
 
 
 class Verified(NamedTuple):
@@ -45,6 +54,18 @@ class Verified(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<verified by {self.key!r}>"
+
+
+class Awaiting(NamedTuple):
+    """A token that good keys would make acceptable, and where they have to be fetched."""
+
+    parsed: ParsedToken
+    claims: dict[str, Any]
+    settings: IssuerSettings
+    keys: KeyCache
+
+    def __repr__(self) -> str:
+        return "<a token that waits for keys>"
 
 
 async def authenticate(
@@ -61,6 +82,20 @@ async def authenticate(
         InvalidTokenError: one of its subclasses, whatever the text was.
         KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
     """
+    found = authenticate_at_hand(token, settings, clock)
+    if isinstance(found, Verified):
+        return found
+    return await with_fetched_keys(token, found, settings, clock)
+
+
+def authenticate_at_hand(
+    token: str, settings: JWTSettings, clock: Callable[[], float]
+) -> Verified | Awaiting:
+    """Verify a token with the keys that are here; if they are not, say what it waits for.
+
+    Raises:
+        InvalidTokenError: one of its subclasses, whatever the text was.
+    """
     if settings.key_cache is None and not settings.routes_by_issuer:
         claims, key = verify_with(token, settings, clock)
         return Verified(claims, settings, key)
@@ -69,6 +104,8 @@ async def authenticate(
     try:
         claims = read_claims(parsed)
         issuer = issuer_of(claims, parsed, settings)
+        if issuer.is_rfc9068:
+            check_profile(token, claims)
         check_claims(claims, issuer, clock())
         name, fetched = (parsed.algorithm, parsed.kid), issuer.key_cache
         if fetched is None:
@@ -76,21 +113,41 @@ async def authenticate(
         elif (at_hand := fetched.at_hand(*name)) is not None:
             candidates = at_hand
         else:
-            try:
-                candidates = await fetched.choose(*name)
-            except AuthError:
-                if issuer_of(claims, parsed, settings) is issuer:
-                    raise
-                return await authenticate(token, settings, clock=clock)
-            # Both can have changed while keys were fetched: who is accepted, and the time.
-            if issuer_of(claims, parsed, settings) is not issuer:
-                return await authenticate(token, settings, clock=clock)
-            check_claims(claims, issuer, clock())
+            return Awaiting(parsed, claims, issuer, fetched)
         key = check_signature(parsed, candidates)
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = parsed.kid
         raise
     remember_header(parsed, known)
+    return Verified(claims, issuer, key, parsed.kid)
+
+
+async def with_fetched_keys(
+    token: str, waiting: Awaiting, settings: JWTSettings, clock: Callable[[], float]
+) -> Verified:
+    """Verify a token that waits for keys, once they are here.
+
+    Raises:
+        InvalidTokenError: one of its subclasses.
+        KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
+    """
+    parsed, claims, issuer, keys = waiting
+    try:
+        try:
+            candidates = await keys.choose(parsed.algorithm, parsed.kid)
+        except AuthError:
+            if issuer_of(claims, parsed, settings) is issuer:
+                raise
+            return await authenticate(token, settings, clock=clock)
+        # Both can have changed while keys were fetched: who is accepted, and the time.
+        if issuer_of(claims, parsed, settings) is not issuer:
+            return await authenticate(token, settings, clock=clock)
+        check_claims(claims, issuer, clock())
+        key = check_signature(parsed, candidates)
+    except (InvalidTokenError, KeysUnavailableError) as error:
+        error.kid = parsed.kid
+        raise
+    remember_header(parsed, settings.known_headers)
     return Verified(claims, issuer, key, parsed.kid)
 
 

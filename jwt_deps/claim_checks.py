@@ -12,6 +12,7 @@ __all__ = ["CLAIM_CHECKS", "check_claims", "numeric_date", "time_limits"]
 
 _NUMBERS = (int, float)
 _LARGEST = sys.float_info.max
+_LARGEST_EXACT = 2**53
 
 
 def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
@@ -19,18 +20,18 @@ def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -
     if expires is None:
         if settings.require_exp:
             raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
-    elif now - settings.leeway >= expires:  # RFC 7519 §4.1.4: "on or after"
+    elif now >= expires + settings.leeway:  # RFC 7519 §4.1.4: "on or after"
         raise ExpiredTokenError
     for name in ("nbf", "iat"):
         begins = numeric_date(claims, name)
-        if begins is not None and begins > now + settings.leeway:
+        if begins is not None and begins - settings.leeway > now:
             raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
 
 
-def time_limits(claims: dict[str, Any]) -> tuple[float, float]:
-    """When a token that passed every check begins and ends, both in seconds since the epoch."""
+def time_limits(claims: dict[str, Any], leeway: float) -> tuple[float, float]:
+    """From when to when a token that passed every check passes them, in seconds since the epoch."""
     begins = max(claims.get("nbf", -math.inf), claims.get("iat", -math.inf))
-    return begins, claims.get("exp", math.inf)
+    return begins - leeway, claims.get("exp", math.inf) + leeway
 
 
 def numeric_date(claims: dict[str, Any], name: str) -> float | None:
@@ -42,6 +43,8 @@ def numeric_date(claims: dict[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]
+    if type(value) is int and 0 <= value <= _LARGEST_EXACT:
+        return value
     # Not `isinstance`: a bool is an int to Python. Finite: the parser lets neither infinity nor
     # NaN through, and an integer that no float can hold is no time.
     if type(value) not in _NUMBERS or not -_LARGEST <= value <= _LARGEST:

@@ -71,7 +71,8 @@ class ClaimMapping(Mapping[str, Any]):
         """
         value: Any = self._members
         if path in value:
-            return _copy(value[path])
+            found = value[path]
+            return found if type(found) is str else _copy(found)
         if "." not in path:
             return None
         for name in path.split("."):

@@ -5,7 +5,8 @@ from typing import Literal
 
 from fastapi import Response
 
-from .settings import JWTSettings, get_settings
+from .environment import get_settings
+from .settings import JWTSettings
 from .verification import unverified_expiry
 
 __all__ = ["clear_token_cookie", "set_token_cookie"]

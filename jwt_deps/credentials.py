@@ -11,21 +11,26 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from . import overrides
+from .authentication import Awaiting
 from .claims import Claims
+from .environment import get_settings
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
-from .notes import Notes, notes_of
-from .principals import STATE_NAMES, Principal
-from .recognition import recognize
+from .notes import Notes, clear_state, notes_of
+from .pointers import pointer_to, scopes_of
+from .principals import Principal
+from .recognition import recognize, recognize_at_hand
 from .responses import refusal
-from .routes import UNKNOWN, RouteGuard, dependants, guards_of_app, match_of
-from .settings import JWTSettings, KeylessSettings, TokenSource, get_settings
+from .routes import UNKNOWN, RouteGuard, match_of
+from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
-from .tokens import RequestHead, find_token
+from .tokens import RequestHead, find_token, plain_bearer
 
 __all__ = [
     "CallerDependency",
     "TokenDependency",
+    "caller_at_hand",
     "caller_of",
+    "caller_or_error",
     "get_claims",
     "get_token",
     "refused",
@@ -91,12 +96,18 @@ class CallerDependency(TokenDependency[T]):
         Raises:
             HTTPException: the refusal; or `WebSocketException`.
         """
+        caller: Principal | AuthError | None
         try:
-            needed = security_scopes.scopes
-            caller = await (require(connection, needed) if needed else caller_of(connection))
-            return self._read(caller)
+            if needed := security_scopes.scopes:
+                return self._read(await require(connection, needed))
+            caller = caller_at_hand(connection.scope)
+            if caller is None:
+                caller = await caller_or_error(connection)
+            if isinstance(caller, Principal):
+                return self._read(caller)
         except AuthError as error:
-            raise await refused(error, connection) from error
+            caller = error
+        raise await refused(caller, connection) from caller
 
 
 @TokenDependency
@@ -116,8 +127,9 @@ def get_claims(caller: Principal) -> Claims:
 
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
-    settings = await settings_for(connection)
-    return refusal(error, connection, explained=settings.explain)
+    settings = await _settled(connection, notes_of(connection.scope))
+    pointer = pointer_to(settings, match_of(connection.scope)) if settings.resource else None
+    return refusal(error, connection, explained=settings.explain, pointer=pointer)
 
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
@@ -127,18 +139,26 @@ async def settings_for(connection: HTTPConnection) -> JWTSettings:
 
 async def _settled(connection: HTTPConnection, notes: Notes) -> JWTSettings:
     scope = connection.scope
+    if notes.overriding is None:
+        return _settled_plainly(scope, notes)
     match = match_of(scope)
-    if notes.settings is not None and notes.match is match:
+    if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
-    over_all = guards_of_app(scope) if match is UNKNOWN else ()
-    outside = (notes.guard,) if notes.guard is not None else ()
-    guards = match.guards or over_all or outside
-    guard = guards[-1] if guards else None
-    if guard is None and notes.overriding is None:
+    settings = await settings_of(notes.guard_over(scope, match), connection)
+    notes.match, notes.settings = match, settings
+    return settings
+
+
+def _settled_plainly(scope: Scope, notes: Notes) -> JWTSettings:
+    """The settings where no dependency is replaced."""
+    match = match_of(scope)
+    if notes.settings is not None and notes.match is match is not UNKNOWN:
+        return notes.settings
+    guard = notes.guard_over(scope, match) if match.guards or match is UNKNOWN else notes.guard
+    settings = guard.settings if guard is not None else None
+    if settings is None:
         settings = get_settings()
-    else:
-        settings = await settings_of(guard, connection)
-    notes.settle(match, settings)
+    notes.match, notes.settings = match, settings
     return settings
 
 
@@ -160,6 +180,40 @@ async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> J
     return get_settings()
 
 
+def caller_at_hand(
+    scope: Scope, settings: JWTSettings | None = None
+) -> Principal | AuthError | None:
+    """Who is calling, or why not, as far as nothing is waited for; `None`: ask `caller_of`.
+
+    That is so when this request has settled it, when its token was seen before, and when the keys
+    are here. Every coroutine on the way would cost what looking at a token costs.
+    """
+    notes = notes_of(scope)
+    if notes.overriding is not None:
+        return None
+    if settings is None:
+        settings = _settled_plainly(scope, notes)
+    known = notes.callers.get(id(settings))
+    if known is not None:
+        return known[1]
+    if scope["type"] != "http":
+        return None
+    if scope.get("state"):
+        clear_state(scope)
+    found: Principal | AuthError | Awaiting
+    token = None
+    try:
+        token = plain_bearer(scope["headers"], settings)
+        if token is None:
+            token = find_token(RequestHead(scope["headers"], scope.get("method")), settings)
+        found = recognize_at_hand(token, settings)
+    except AuthError as error:
+        found = error
+    if isinstance(found, Awaiting):
+        return None
+    return notes.conclude(scope, settings, found, token)
+
+
 async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = None) -> Principal:
     """Find out who is calling, once per request and configuration.
 
@@ -168,17 +222,35 @@ async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = N
     Raises:
         AuthError: nobody who proved anything, unless `validate=False` lets them be anonymous.
     """
-    notes = notes_of(connection.scope)
-    if settings is None:
-        settings = await _settled(connection, notes)
-    known = notes.callers.get(id(settings))
-    if known is None:
-        known = (settings, await _authenticate(connection, settings, notes))
-        notes.callers[id(settings)] = known
-    found = known[1]
+    found = await caller_or_error(connection, settings)
     if isinstance(found, AuthError):
         raise found
     return found
+
+
+async def caller_or_error(
+    connection: HTTPConnection, settings: JWTSettings | None = None
+) -> Principal | AuthError:
+    """The same, with the error as a value: it is on its way to become an answer."""
+    scope = connection.scope
+    notes = notes_of(scope)
+    if settings is None:
+        settings = await _settled(connection, notes)
+    known = notes.callers.get(id(settings))
+    if known is not None:
+        return known[1]
+    clear_state(scope)
+    found: Principal | AuthError
+    token = None
+    try:
+        if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
+            found = await _replaced(connection, settings)
+        else:
+            token = await token_of(connection, settings)
+            found = await recognize(token, settings)
+    except AuthError as error:
+        found = error
+    return notes.conclude(scope, settings, found, token)
 
 
 async def require(
@@ -194,50 +266,15 @@ async def require(
         InsufficientScopeError: it names every scope that the route needs, not only the first
             one missing, so that a client can ask for all of them at once.
     """
-    caller = (await caller_of(connection, settings)).known()
-    granted = caller.scopes
+    caller = caller_at_hand(connection.scope, settings)
+    if not isinstance(caller, Principal):
+        caller = await caller_of(connection, settings)
+    granted = caller.known().scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
-        raise InsufficientScopeError(dict.fromkeys((*needed, *_scopes_of_route(connection.scope))))
+        raise InsufficientScopeError(
+            dict.fromkeys((*needed, *scopes_of(match_of(connection.scope))))
+        )
     return caller
-
-
-def _scopes_of_route(scope: Scope) -> list[str]:
-    root = match_of(scope).dependant
-    if root is None:
-        return []
-    names: list[str] = []
-    for node in dependants(root):
-        names.extend(node.own_oauth_scopes or ())
-        if isinstance(node.call, TokenDependency):
-            names.extend(node.call.scopes)
-    return names
-
-
-async def _authenticate(
-    connection: HTTPConnection, settings: JWTSettings, notes: Notes
-) -> Principal | AuthError:
-    scope = connection.scope
-    state = scope.setdefault("state", {})
-    if state:
-        for name in STATE_NAMES:  # an outer guard's, or those of the request that this one copies
-            state.pop(name, None)
-    token = None
-    try:
-        if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
-            principal = await _replaced(connection, settings)
-        else:
-            plain = notes.overriding is None and scope["type"] == "http"
-            token = _sent(scope, settings) if plain else await token_of(connection, settings)
-            principal = await recognize(token, settings)
-    except AuthError as error:
-        if settings.validate:
-            return error
-        state["authenticated"] = False
-        return Principal(Claims({}), settings, error)
-    state.update(principal.state())
-    if token is not None:
-        state["token"] = token
-    return principal
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:
@@ -267,14 +304,9 @@ async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
             raise MissingTokenError("Invalid token: none was given")
         return replaced
     if scope["type"] == "http":
-        return _sent(scope, settings)
+        return find_token(RequestHead(scope["headers"], scope.get("method")), settings)
     head = RequestHead(scope["headers"], None, scope.get("subprotocols") or ())
     token = find_token(head, settings)
     if isinstance(connection, WebSocket) and settings.token_source is not TokenSource.COOKIE:
         answer_with_bearer(connection)
     return token
-
-
-def _sent(scope: Scope, settings: JWTSettings) -> str:
-    """The token of an HTTP request."""
-    return find_token(RequestHead(scope["headers"], scope.get("method")), settings)

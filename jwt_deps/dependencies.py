@@ -45,7 +45,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 @CallerDependency
 def current_user_id(caller: Principal) -> str:
     """The id of the user that the token names; 401 if it names none."""
-    return caller.known().user_id
+    return caller.user_id
 
 
 @CallerDependency

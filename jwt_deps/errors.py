@@ -23,6 +23,8 @@ Every `.reason` is a section of the errors page, with the causes and what to do:
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
 __all__ = [
     "AuthError",
@@ -123,10 +125,10 @@ class JWTDepsError(Exception):
     """Everything that this package raises on purpose.
 
     Attributes:
-        reason: what is wrong, in a word.
+        reason: what is wrong, in a word: a `str`, and a `Reason` where a request is refused.
     """
 
-    reason: str
+    reason: Any
 
     @property
     def anchor(self) -> str:
@@ -156,7 +158,6 @@ class AuthError(JWTDepsError):
 
     Attributes:
         reason: which rule refused it.
-        step: which check the rule belongs to.
         code: the error code of RFC 6750 §3.1, `None` where the RFC wants a bare challenge.
         description: a sentence for the challenge's `error_description`.
         kid: the token's key id, for logs; `None` until the header has been read.
@@ -167,9 +168,13 @@ class AuthError(JWTDepsError):
     def __init__(self, reason: Reason, description: str, detail: str | None = None) -> None:
         super().__init__(detail or f"Invalid token: {description}")
         self.reason: Reason = reason
-        self.step = _STEPS.get(reason, Step.CLAIMS)
         self.description = description
         self.kid: str | None = None
+
+    @cached_property
+    def step(self) -> Step:
+        """Which check the rule belongs to."""
+        return _STEPS.get(self.reason, Step.CLAIMS)
 
 
 class MissingTokenError(AuthError):

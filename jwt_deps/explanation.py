@@ -13,6 +13,7 @@ from .claim_checks import CLAIM_CHECKS
 from .errors import AuthError, ClaimError, Reason, Step
 from .issuers import IssuerSettings
 from .keys import VerificationKey
+from .profiles import check_profile
 from .settings import JWTSettings
 from .verification import ParsedToken, check_signature, parse, read_claims
 
@@ -193,6 +194,9 @@ async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
         for step, check in CLAIM_CHECKS.items():
             with _noting(made, step):
                 check(claims, issuer, now)
+        if issuer.is_rfc9068:
+            with _noting(made, Step.HEADER):
+                check_profile(token, claims)
     candidates: tuple[VerificationKey, ...] = ()
     with _noting(made, Step.KEY):
         candidates = await _candidates(parsed, issuer)

@@ -1,18 +1,23 @@
 """Who may pass this route? The guard, which decides by the route that matched."""
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
-from .credentials import TokenDependency, caller_of, require, settings_of
+from .credentials import TokenDependency, caller_at_hand, caller_or_error, require, settings_of
+from .environment import get_settings
 from .errors import AuthError
 from .notes import notes_of
+from .pointers import pointer_to
 from .responses import refusal
 from .routes import UNKNOWN, Match, RouteGuard, dependants, match_of
-from .settings import JWTSettings, get_settings
+from .settings import JWTSettings
+
+if TYPE_CHECKING:
+    from .principals import Principal
 
 __all__ = ["JWTGuard", "asked_of", "is_excluded"]
 
@@ -58,16 +63,24 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         if settings is None:
             plain = notes.overriding is None
             settings = get_settings() if plain else await settings_of(self, connection)
-        notes.settle(match, settings)
+        notes.match, notes.settings = match, settings
         if settings.excluded_route_paths and is_excluded(match, settings):
             return
+        caller: Principal | AuthError | None
         try:
             if scopes:
-                await require(connection, scopes, settings=settings)
+                caller = await require(connection, scopes, settings=settings)
             else:
-                await caller_of(connection, settings)
+                caller = caller_at_hand(connection.scope, settings)
+            if caller is None:
+                caller = await caller_or_error(connection, settings)
         except AuthError as error:
-            raise refusal(error, connection, explained=settings.explain) from error
+            caller = error
+        if isinstance(caller, AuthError):
+            pointer = pointer_to(settings, match) if settings.resource else None
+            raise refusal(
+                caller, connection, explained=settings.explain, pointer=pointer
+            ) from caller
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""

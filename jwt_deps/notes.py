@@ -1,19 +1,21 @@
 """What is remembered of one request? Its settings and its callers, in the ASGI scope alone."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
 
-from .routes import UNKNOWN, Match, RouteGuard
+from .claims import Claims
+from .principals import STATE_NAMES, Principal
+from .routes import UNKNOWN, Match, RouteGuard, guards_of_app
 from .settings import JWTSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .errors import AuthError
-    from .principals import Principal
 
-__all__ = ["Notes", "notes_of", "under"]
+__all__ = ["Notes", "clear_state", "notes_of", "under"]
 
 
 class Notes:
@@ -23,35 +25,58 @@ class Notes:
     request: what the notes were taken of is kept beside them.
     """
 
-    __slots__ = (
-        "callers",
-        "guard",
-        "headers",
-        "match",
-        "method",
-        "overriding",
-        "replaced",
-        "settings",
-    )
+    #: The guard around the applications below, where there is one.
+    guard: RouteGuard | None = None
+    #: The settings that were found for a route, which a mounted application changes.
+    match: Match | None = None
+    settings: JWTSettings | None = None
 
-    def __init__(
-        self, headers: Any, method: Any, overriding: Any, guard: RouteGuard | None = None
-    ) -> None:
+    def __init__(self, headers: Any, method: Any, overriding: Any) -> None:
         self.headers = headers
         self.method = method
         self.overriding = overriding  # per application, and one may be in another
-        self.guard = guard
-        # The settings that were found for the route, which a mounted application changes.
-        self.match: Match | None = None
-        self.settings: JWTSettings | None = None
         # Each kept beside its settings: their id is theirs only for as long as they live.
         self.callers: dict[int, tuple[JWTSettings, Principal | AuthError]] = {}
-        self.replaced: dict[Callable[..., Any], Any] = {}
 
-    def settle(self, match: Match, settings: JWTSettings) -> None:
-        """Note which settings hold for a route, so that nobody has to look again."""
-        if match is not UNKNOWN:
-            self.match, self.settings = match, settings
+    @cached_property
+    def replaced(self) -> "dict[Callable[..., Any], Any]":
+        """What the replacements of this package's dependencies answered."""
+        return {}
+
+    def guard_over(self, scope: Scope, match: Match) -> RouteGuard | None:
+        """The guard that decides about a route: the innermost."""
+        if match.guards:
+            return match.guards[-1]
+        if match is UNKNOWN and (over_all := guards_of_app(scope)):
+            return over_all[-1]
+        return self.guard
+
+    def conclude(
+        self,
+        scope: Scope,
+        settings: JWTSettings,
+        found: "Principal | AuthError",
+        token: str | None,
+    ) -> "Principal | AuthError":
+        """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
+        state = scope.setdefault("state", {})
+        if isinstance(found, Principal):
+            found.write_state(state)
+            if token is not None:
+                state["token"] = token
+        elif not settings.validate:
+            state["authenticated"] = False
+            found = Principal(Claims({}), settings, found)
+        self.callers[id(settings)] = (settings, found)
+        return found
+
+
+def clear_state(scope: Scope) -> None:
+    """Take away what an outer guard left, or the request that this one is a copy of."""
+    state = scope.get("state")
+    if state:
+        for name in STATE_NAMES:
+            state.pop(name, None)
 
 
 def notes_of(scope: Scope) -> Notes:
@@ -59,16 +84,18 @@ def notes_of(scope: Scope) -> Notes:
     notes: Notes | None = scope.get("jwt_deps")
     app = scope.get("app")
     overriding = app if getattr(app, "dependency_overrides", None) else None
+    if notes is None:
+        notes = scope["jwt_deps"] = Notes(scope["headers"], scope.get("method"), overriding)
+        return notes
     if (
-        notes is not None
-        and notes.headers is scope["headers"]
+        notes.headers is scope["headers"]
         and notes.method is scope.get("method")
         and notes.overriding is overriding
     ):
         return notes
-    guard = notes.guard if notes is not None else None
-    notes = scope["jwt_deps"] = Notes(scope["headers"], scope.get("method"), overriding, guard)
-    return notes
+    fresh = scope["jwt_deps"] = Notes(scope["headers"], scope.get("method"), overriding)
+    fresh.guard = notes.guard
+    return fresh
 
 
 def under(scope: Scope, guard: RouteGuard) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from .environment import get_settings
 from .errors import ConfigurationError
 from .guards import asked_of, is_excluded
 from .responses import DOCUMENTED_OUTAGE, DOCUMENTED_REFUSALS
 from .routes import RouteGuard, match_of_route
-from .settings import JWTSettings, TokenSource, get_settings
+from .settings import JWTSettings, TokenSource
 
 __all__ = ["describe", "known_settings"]
 

@@ -87,7 +87,16 @@ class Principal:
         error: why the caller is anonymous, which only `validate=False` lets anyone be.
     """
 
-    __slots__ = ("_scopes", "_session_id", "_state", "_user_id", "claims", "error", "settings")
+    __slots__ = (
+        "_has_collections",
+        "_scopes",
+        "_session_id",
+        "_state",
+        "_user_id",
+        "claims",
+        "error",
+        "settings",
+    )
 
     def __init__(
         self, claims: Claims, settings: IssuerSettings, error: AuthError | None = None
@@ -99,6 +108,9 @@ class Principal:
         self._session_id: str | None = None
         self._scopes: frozenset[str] | None = None
         self._state: dict[str, Any] | None = None
+        self._has_collections = bool(
+            settings.scopes_claim or settings.dependencies_claims or settings.session_state_claims
+        )
 
     def __repr__(self) -> str:
         return f"<Principal with {self.claims!r}>"
@@ -114,11 +126,13 @@ class Principal:
         """The user's id.
 
         Raises:
-            ClaimError: the claim is absent, empty, or neither a string nor an integer.
+            AuthError: the one that made the caller anonymous, or a `ClaimError`: the claim is
+                absent, empty, or neither a string nor an integer.
         """
-        if self._user_id is None:
-            self._user_id = user_id_of(self.claims, self.settings)
-        return self._user_id
+        user_id = self._user_id
+        if user_id is None:
+            user_id = self._user_id = user_id_of(self.known().claims, self.settings)
+        return user_id
 
     @property
     def session_id(self) -> str | None:
@@ -138,21 +152,25 @@ class Principal:
             self._scopes = scopes_of(self.claims, self.settings)
         return self._scopes
 
-    def state(self) -> dict[str, Any]:
-        """What the AgentOS middleware puts on `request.state`, each only when there is something.
+    def write_state(self, state: dict[str, Any]) -> None:
+        """Put there what the AgentOS middleware does, each only when there is something.
 
-        A new dict each time, with new lists and dicts in it: they are the endpoint's own.
+        Lists and dicts are new ones each time: they are the endpoint's own.
         """
         if self._state is None:
             self._state = self._identity()
-        state, settings = self._state.copy(), self.settings
+        state.update(self._state)
+        if self._has_collections:
+            self._write_collections(state)
+
+    def _write_collections(self, state: dict[str, Any]) -> None:
+        settings = self.settings
         if settings.scopes_claim and self.scopes:
             state["scopes"] = sorted(self.scopes)
         if settings.dependencies_claims and (found := dependencies_of(self.claims, settings)):
             state["dependencies"] = dict(found)
         if settings.session_state_claims and (found := session_state_of(self.claims, settings)):
             state["session_state"] = dict(found)
-        return state
 
     def _identity(self) -> dict[str, Any]:
         claims, settings = self.claims, self.settings

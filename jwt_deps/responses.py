@@ -2,7 +2,7 @@
 
 import logging
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.requests import HTTPConnection
@@ -19,7 +19,14 @@ from .errors import (
 )
 from .explanation import explanation_of
 
-__all__ = ["DOCUMENTED_OUTAGE", "DOCUMENTED_REFUSALS", "ExplainedRefusal", "is_scope", "refusal"]
+__all__ = [
+    "DOCUMENTED_OUTAGE",
+    "DOCUMENTED_REFUSALS",
+    "ExplainedRefusal",
+    "Pointer",
+    "is_scope",
+    "refusal",
+]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -77,6 +84,18 @@ DOCUMENTED_OUTAGE: dict[str, dict[str, Any]] = {
 }
 
 
+class Pointer(NamedTuple):
+    """What a challenge says besides: parameters of RFC 9728 §5.1 and RFC 6750 §3, ready-made.
+
+    Attributes:
+        metadata: where the resource describes itself.
+        scoped: the scopes that the route needs, and that.
+    """
+
+    metadata: str
+    scoped: str
+
+
 class ExplainedRefusal(HTTPException):
     """A refusal that says why, under `JWT_EXPLAIN`.
 
@@ -92,7 +111,11 @@ class ExplainedRefusal(HTTPException):
 
 
 def refusal(
-    error: AuthError, connection: HTTPConnection, *, explained: bool = False
+    error: AuthError,
+    connection: HTTPConnection,
+    *,
+    explained: bool = False,
+    pointer: Pointer | None = None,
 ) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
 
@@ -105,7 +128,11 @@ def refusal(
         error: why the request is refused.
         connection: the request.
         explained: whether answer and log say which check failed.
+        pointer: what the challenge says besides; `None` for nothing.
     """
+    # A request remembers why it was refused: with the frames that it was raised in, which know the
+    # request, both would wait for the garbage collector.
+    error.__traceback__ = None
     telemetry.rejected(error.reason)
     _log(error, explained=explained)
     scope = connection.scope
@@ -120,6 +147,8 @@ def refusal(
         headers["Retry-After"] = str(error.retry_after)
     challenge = _challenge(error)
     if challenge is not None:
+        if pointer is not None and not isinstance(error, InvalidRequestError):
+            challenge += pointer.metadata if ', scope="' in challenge else pointer.scoped
         headers["WWW-Authenticate"] = challenge
     if explained:
         return ExplainedRefusal(_status(error), str(error), headers, explanation_of(error))

@@ -54,6 +54,7 @@ class Match:
         dependant: FastAPI's tree of its dependencies, if it runs any.
         dependencies: what stands over a route that FastAPI runs none for.
         open_by: what was decided about it, by the guard or the patterns that decided.
+        pointers: what challenges on it say besides, for `pointers`.
     """
 
     paths: tuple[str, ...]
@@ -63,6 +64,7 @@ class Match:
     dependant: Any = field(default=None, repr=False)
     dependencies: tuple[Depends, ...] = ()
     open_by: dict[object, bool] = field(default_factory=dict, repr=False)
+    pointers: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class RouteGuard:
@@ -110,10 +112,25 @@ def is_marked_public(endpoint: Any) -> bool:
 #: What is known of a route that cannot be identified: nothing, so that nothing leaves it out.
 UNKNOWN = Match((), None, ())
 
+_NOTHING: dict[str, Any] = {}
+
 
 def match_of(scope: Scope) -> Match:
     """The route whose dependencies are being run."""
-    owner = _owner(scope)
+    route = scope.get("route")
+    context = scope.get("fastapi", _NOTHING).get("effective_route_context")
+    owner = route if getattr(route, "dependant", None) is not None else None
+    if context is not None:
+        served = getattr(context, "starlette_route", None)
+        # The note of an outer application stays in the scope of one mounted in it, hence the
+        # comparison, which FastAPI itself makes too.
+        if route is not None and (context.original_route is route or served is route):
+            owner = served or context
+        elif route is None and getattr(context, "dependant", None) is not None:
+            owner = context  # frontend() of an included router
+    known = _matches.get(id(owner))
+    if known is not None:
+        return known[1]
     return UNKNOWN if owner is None else _remembered_match(owner)
 
 
@@ -207,30 +224,12 @@ def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
             yield from dependants(node, replaced)
 
 
-def _owner(scope: Scope) -> Any | None:
-    route = scope.get("route")
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    if context is not None:
-        served = getattr(context, "starlette_route", None)
-        # The note of an outer application stays in the scope of one mounted in it, hence the
-        # comparison, which FastAPI itself makes too.
-        if route is not None and (context.original_route is route or served is route):
-            return served or context
-        if route is None and getattr(context, "dependant", None) is not None:
-            return context  # frontend() of an included router
-    return route if getattr(route, "dependant", None) is not None else None
-
-
 # By identity, because routes compare by value and are not hashable.
 _matches: dict[int, tuple[weakref.ref[Any], Match]] = {}
 
 
 def _remembered_match(owner: Any) -> Match:
-    key = id(owner)
-    known = _matches.get(key)
-    if known is not None:
-        return known[1]
-    match = match_of_route(owner)
+    key, match = id(owner), match_of_route(owner)
     _matches[key] = (weakref.ref(owner, lambda _: _matches.pop(key, None)), match)
     return match
 

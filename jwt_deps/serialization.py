@@ -11,6 +11,8 @@ import json
 import math
 from typing import Any, Never
 
+from pydantic_core import from_json
+
 __all__ = ["MAX_DEPTH", "decode_base64url", "encode_base64url", "parse_object"]
 
 #: Deepest nesting of arrays and objects that is read. Claims of real issuers stay below 10;
@@ -53,6 +55,40 @@ def parse_object(data: bytes) -> dict[str, Any]:
         ValueError: not UTF-8, not JSON, not an object, nested deeper than `MAX_DEPTH`, a
             member name twice, a number that is not finite, half of a surrogate pair.
     """
+    # pydantic's parser takes a third of the time, and lets the last of two equal names win. Where
+    # nothing is escaped, each string has its two quotes and there are no others: as many as the
+    # strings that came of it need, and no member was dropped for another of its name.
+    if data.isascii() and b"\\" not in data:
+        try:
+            value = from_json(data)
+        except ValueError:
+            return _parse_with_care(data)
+        if type(value) is dict and 2 * _strings_in(value, MAX_DEPTH) == data.count(b'"'):
+            return value
+    return _parse_with_care(data)
+
+
+def _strings_in(value: dict[str, Any] | list[Any], depth: int) -> float:
+    """How many strings are in an object or an array and all below it, names included.
+
+    Infinity where it is nested deeper than that, or a number is not finite.
+    """
+    count: float = 0
+    items: Any = value
+    if type(value) is dict:
+        count, items = len(value), value.values()
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            count += 1
+        elif kind is dict or kind is list:
+            count += _strings_in(item, depth - 1) if depth > 1 else math.inf
+        elif kind is float and not math.isfinite(item):
+            return math.inf
+    return count
+
+
+def _parse_with_care(data: bytes) -> dict[str, Any]:
     text = data.decode("utf-8")
     _refuse_deep_nesting(text)
     value = _decoder.decode(text)

@@ -1,13 +1,12 @@
-"""What is this service configured to accept? Keyword arguments or `JWT_*` in the environment."""
+"""What is this service configured to accept? Everything that it can be told, checked when built."""
 
 import asyncio
 import logging
-import os
 import re
 import warnings
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cached_property
 from inspect import Signature
 from types import MappingProxyType
 from typing import Annotated, Any, Self
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from .addresses import is_issuer_url
 from .bounded import BoundedMap
 from .errors import ConfigurationError
 from .freshness import JWKSCacheSettings
@@ -24,20 +24,15 @@ from .key_cache import KeyCache
 from .keys import KeySet
 from .paths import PathPatterns
 from .published import KeyHealth
+from .resource import ResourceSettings
 from .values import Several, sentence
 
-__all__ = ["JWTSettings", "TokenSource", "get_settings", "is_variable"]
+__all__ = ["JWTSettings", "KeylessSettings", "TokenSource"]
 
 logger = logging.getLogger("jwt_deps")
 
 # RFC 9110 §5.6.2: what a header or a cookie can be called.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-# `JWT_DEPS_*` is for the package's own tests and tools.
-_VARIABLE = re.compile(r"JWT_(?!DEPS_)", re.IGNORECASE)
-# Members of settings that are models themselves, which refuse members that do not exist.
-_NESTED = re.compile(r"JWT_(?:ISSUERS|JWKS_CACHE)__", re.IGNORECASE)
-
 
 _KNOWN_HEADERS = 64
 
@@ -64,7 +59,7 @@ with warnings.catch_warnings():
         injected, any other request goes on anonymous."""
 
 
-class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
+class JWTSettings(_Validate, ResourceSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Everything that the toolkit can be told, immutable once built.
 
     Each parameter is read from the environment under its own name with the prefix `JWT_`.
@@ -155,7 +150,7 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
                     "issuers_and_single",
                     f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
-        self._keys = KeySet.empty()
+        self._keys, self._audiences = KeySet.empty(), ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -178,7 +173,12 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         return self.token_header_key.lower().encode("ascii")
 
     @cached_property
-    def known_headers(self) -> BoundedMap[str, tuple[str, str | None]]:
+    def bearer_header(self) -> bytes | None:
+        """The same where a token may be in it; `None` when only a cookie is looked at."""
+        return None if self.token_source is TokenSource.COOKIE else self.header_name
+
+    @cached_property
+    def known_headers(self) -> BoundedMap[bytes, tuple[str, str | None]]:
         """What the headers of tokens that verified say: issuers use few."""
         return BoundedMap(_KNOWN_HEADERS)
 
@@ -212,6 +212,13 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     def routes_by_issuer(self) -> bool:
         """Whether a token's `iss` decides which settings hold for it."""
         return self._routes is not None
+
+    @property
+    def authorization_servers(self) -> tuple[str, ...]:
+        """The accepted issuers that are the URLs of one (RFC 8414 §2)."""
+        several = [self] if self.issuers is None else list(self.issuers.values())
+        named = (issuer for one in several for issuer in one.accepted_issuers)
+        return tuple(dict.fromkeys(issuer for issuer in named if is_issuer_url(issuer)))
 
     @property
     def key_caches(self) -> dict[str, KeyCache]:
@@ -281,39 +288,6 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
 # What pydantic derives from the fields would make `Depends(JWTSettings)`, or the class itself in
 # `dependency_overrides[get_settings]`, read the configuration from the client's request.
 JWTSettings.__signature__ = Signature()
-
-
-def is_variable(name: str) -> bool:
-    """Whether an environment variable looks like one of this package's settings."""
-    return _VARIABLE.match(name) is not None
-
-
-@cache
-def get_settings() -> JWTSettings:
-    """Read the settings from the environment, once.
-
-    Override it with `app.dependency_overrides[get_settings]`; `get_settings.cache_clear()` makes
-    the next call read again. A `JWT_*` variable that is no setting gets a warning in the log: a
-    misspelt `JWT_AUDIENCES` would leave the audience unchecked.
-
-    Raises:
-        ConfigurationError: the environment holds no configuration that can work.
-    """
-    known = {f"JWT_{name}".upper() for name in JWTSettings.model_fields}
-    unknown = [
-        name
-        for name in sorted(os.environ)
-        if is_variable(name) and not _NESTED.match(name) and name.upper() not in known
-    ]
-    for name in unknown:
-        logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)
-    try:
-        return JWTSettings()
-    except ConfigurationError as error:
-        if not unknown:
-            raise
-        hint = f"{error.message} ({', '.join(unknown)} is set and is no setting: misspelt?)"
-        raise ConfigurationError(error.reason, hint) from None
 
 
 class KeylessSettings(JWTSettings):

@@ -1,7 +1,7 @@
 """What does whoever operates this see? Spans and metrics of OpenTelemetry, and no claim's value.
 
-The instruments are those of the OpenTelemetry API, which FastAPI brings: without an SDK each
-call ends at once. In Prometheus' spelling they are
+The instruments are those of the OpenTelemetry API, which newer versions of FastAPI bring, and the
+extra `telemetry`; without it nothing is told. In Prometheus' spelling they are
 
     jwt_deps_validation_seconds{issuer_hash,result}     accepted, rejected, unavailable
     jwt_deps_rejections_total{reason}                   each refused request, by `error.reason`
@@ -13,14 +13,17 @@ call ends at once. In Prometheus' spelling they are
 
 An issuer is shown as the first eight bytes of its SHA-256, and only one that is configured: what
 tokens say can neither be read here nor make new time series.
+
+A request pays for one look at whether anybody listens: `start` gives `None` if not.
 """
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-
-from opentelemetry import metrics, trace
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "digest",
@@ -29,11 +32,48 @@ __all__ = [
     "keys_fetched",
     "rejected",
     "stale_served",
+    "start",
     "unknown_kid",
     "validated",
 ]
 
-_meter = metrics.get_meter("jwt_deps")
+
+class _Silent:
+    """Stands for the API where it is not installed: no span is current, no instrument counts."""
+
+    _real_instrument = None
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __bool__(self) -> bool:
+        return False
+
+    is_recording = __bool__
+
+    def add(self, *_: object) -> None: ...
+
+    def create(self, *_: object, **__: object) -> "_Silent":
+        return self
+
+    record = set = add
+    create_counter = create_gauge = create_histogram = create
+
+
+def _installed() -> bool:
+    try:
+        return find_spec("opentelemetry.metrics") is not None
+    except ModuleNotFoundError:  # there is not even the namespace
+        return False
+
+
+if TYPE_CHECKING or _installed():
+    from opentelemetry.context import get_current
+    from opentelemetry.metrics import get_meter
+    from opentelemetry.trace import get_current_span
+else:
+    get_current = get_meter = get_current_span = _Silent
+
+_meter = get_meter("jwt_deps")
 
 _validations = _meter.create_histogram(
     "jwt_deps.validation",
@@ -60,6 +100,14 @@ _unknown_kids = _meter.create_counter(
     "jwt_deps.unknown_kid", description="Tokens that name a key which is not in the key set"
 )
 
+# The API has no public and cheap way to ask whether an SDK is there: its own instruments hold one
+# of the SDK as soon as it is. Those of another kind are taken to have listeners.
+_probe: Any = (
+    _validations
+    if hasattr(_validations, "_real_instrument")
+    else SimpleNamespace(_real_instrument=_validations)
+)
+
 
 def digest(content: bytes) -> str:
     """The first eight bytes of the SHA-256, in hexadecimal."""
@@ -72,29 +120,38 @@ def issuer_hash(issuer: str) -> str:
     return digest(issuer.encode())
 
 
-def validated(issuers: str | Sequence[str] | None, result: str, began: float) -> None:
+def start() -> float | None:
+    """Begin to measure a validation; `None` when nobody listens, and nothing needs to be told.
+
+    A meter provider that is set later is seen from then on. Spans live in the current context:
+    where that is empty there is none.
+    """
+    if _probe._real_instrument is None and not get_current():  # noqa: SLF001
+        return None
+    return time.perf_counter()
+
+
+def validated(issuers: str | Sequence[str] | None, result: str, began: float | None) -> None:
     """A token was found to be good, or not.
 
     Args:
         issuers: those of the settings that it was judged by; the first one stands for them.
         result: `accepted`, `rejected` or `unavailable`.
-        began: when, by `time.perf_counter`.
+        began: what `start` gave.
     """
+    if began is None:
+        return
     issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
-    _validations.record(time.perf_counter() - began, _labels(issuer, result))
-    span = trace.get_current_span()
-    if span.is_recording():
-        span.set_attributes(
-            {f"jwt_deps.{key}": value for key, value in _labels(issuer, result).items()}
-        )
+    labels = _labels(issuer, result)
+    _validations.record(time.perf_counter() - began, labels)
+    _tell_span(labels)
 
 
 def rejected(reason: str) -> None:
     """A request was refused, for a `Reason`."""
-    _rejections.add(1, {"reason": reason})
-    span = trace.get_current_span()
-    if span.is_recording():
-        span.set_attribute("jwt_deps.reason", reason)
+    if start() is not None:
+        _rejections.add(1, {"reason": reason})
+        _tell_span({"reason": reason})
 
 
 def keys_fetched(issuer: str, before: bytes | None, now: bytes) -> None:
@@ -127,3 +184,9 @@ def _labels(issuer: str, result: str) -> dict[str, str]:
     if not issuer:
         return {"result": result}
     return {"issuer_hash": issuer_hash(issuer), "result": result}
+
+
+def _tell_span(labels: Mapping[str, str]) -> None:
+    span = get_current_span()
+    if span.is_recording():
+        span.set_attributes({f"jwt_deps.{name}": value for name, value in labels.items()})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from .errors import CrossSiteRequestError, InvalidRequestError, MissingTokenError, Reason
 from .settings import JWTSettings, TokenSource
 
-__all__ = ["SUBPROTOCOL", "RequestHead", "find_token"]
+__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "plain_bearer"]
 
 #: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
 #: WebSocket API lets a page put a credential.
@@ -47,6 +47,35 @@ class RequestHead:
     def values_of(self, wanted: bytes) -> list[str]:
         """The same, by the name as ASGI has it."""
         return [value.decode("latin-1") for key, value in self.headers if key == wanted]
+
+
+def plain_bearer(headers: Iterable[tuple[bytes, bytes]], settings: JWTSettings) -> str | None:
+    """The token of a request that sends it as nearly every client does; `None`: look properly.
+
+    That is `Bearer`, one space and a token, in the one header that may carry it.
+
+    Raises:
+        MissingTokenError: that header is the only place to look at, and is not there.
+    """
+    name = settings.bearer_header
+    if type(headers) is not list:
+        return None
+    found: bytes | None = None
+    for key, value in headers:
+        if key == name:
+            if found is not None:
+                return None
+            found = value
+    if found is None:
+        if settings.token_source is TokenSource.HEADER:
+            raise MissingTokenError(_missing(settings))
+        return None
+    if found[:7] != b"Bearer ":
+        return None
+    token = found[7:]
+    if not token or b"," in token or token.strip() != token:
+        return None
+    return token.decode("latin-1")
 
 
 def find_token(head: RequestHead, settings: JWTSettings) -> str:

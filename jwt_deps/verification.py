@@ -22,6 +22,7 @@ from .errors import (
     SignatureError,
 )
 from .keys import VerificationKey
+from .profiles import check_profile
 from .serialization import decode_base64url, parse_object
 from .settings import JWTSettings
 
@@ -46,19 +47,23 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 _MAX_KID = 256
 _LONGEST_KNOWN = 1024
 _PARTS = 3
+_NOT_BASE64URL = "it is not base64url as RFC 7515 has it"
 
 
 #: What the first part of a token says, `alg` and `kid`, by the text of that part.
-KnownHeaders: TypeAlias = BoundedMap[str, tuple[str, str | None]]
+KnownHeaders: TypeAlias = BoundedMap[bytes, tuple[str, str | None]]
 
 
 @dataclass(slots=True)
 class ParsedToken:
-    """A JWS in compact serialization (RFC 7515 §7.1), taken apart and not yet believed."""
+    """A JWS in compact serialization (RFC 7515 §7.1), taken apart and not yet believed.
+
+    `new_header` is the text of its header, empty when that was known.
+    """
 
     algorithm: str
     kid: str | None
-    header: str = field(repr=False)
+    new_header: bytes = field(repr=False)
     signing_input: bytes = field(repr=False)
     payload: bytes = field(repr=False)
     signature: bytes = field(repr=False)
@@ -89,6 +94,8 @@ def verify_with(
     try:
         key = check_signature(parsed, settings.keys.choose(parsed.algorithm, parsed.kid))
         claims = read_claims(parsed)
+        if settings.is_rfc9068:
+            check_profile(token, claims)
         check_claims(claims, settings, clock())
     except InvalidTokenError as error:
         error.kid = parsed.kid
@@ -114,28 +121,26 @@ def parse(
     """
     if len(token) > max_size:
         raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
-    segments = token.split(".")
+    text = token.encode("ascii", "replace")  # what is replaced is refused
+    segments = text.split(b".")
     header = known.get(segments[0]) if known is not None and len(segments) == _PARTS else None
     if header is None:
         _refuse_other_forms(token)
         first, payload, signature = map(_decoded, segments)
         header = _header(first, algorithms)
     else:
+        payload = signature = b""
         try:
-            payload, signature = _decoded(segments[1]), _decoded(segments[2])
-        except MalformedTokenError:
-            _refuse_other_forms(token)  # what is looked at first decides about the reason
-            raise
+            payload = decode_base64url(segments[1])
+            signature = decode_base64url(segments[2])
+        except ValueError:
+            pass
         if not (payload and signature):
-            _refuse_other_forms(token)
-    return ParsedToken(
-        algorithm=header[0],
-        kid=header[1],
-        header=segments[0],
-        signing_input=token[: token.rindex(".")].encode("ascii"),
-        payload=payload,
-        signature=signature,
-    )
+            _refuse_other_forms(token)  # what is looked at first decides about the reason
+            raise _malformed(Reason.ENCODING, _NOT_BASE64URL)
+        segments[0] = b""
+    signing_input = text[: text.rindex(b".")]
+    return ParsedToken(header[0], header[1], segments[0], signing_input, payload, signature)
 
 
 def _refuse_other_forms(token: str) -> None:
@@ -147,8 +152,8 @@ def _refuse_other_forms(token: str) -> None:
 
 def remember_header(parsed: ParsedToken, known: KnownHeaders) -> None:
     """Remember the header of a token that verified, and of no other: strangers can write many."""
-    if len(parsed.header) <= _LONGEST_KNOWN and known.get(parsed.header) is None:
-        known.put(parsed.header, (parsed.algorithm, parsed.kid))
+    if 0 < len(parsed.new_header) <= _LONGEST_KNOWN:
+        known.put(parsed.new_header, (parsed.algorithm, parsed.kid))
 
 
 def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) -> VerificationKey:
@@ -182,27 +187,22 @@ def unverified_expiry(token: str) -> float | None:
     match = _COMPACT.fullmatch(token)
     if match is None:
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-    return numeric_date(_payload(_decoded(match[2])), "exp")
+    return numeric_date(_payload(_decoded(match[2].encode("ascii"))), "exp")
 
 
 # The parsers' own errors quote what they read, and that is the token: the package's errors are
 # raised outside of their handlers, so that not even `__context__` leads back to them.
 
 
-def _decoded(segment: str) -> bytes:
-    decoded = None
-    try:  # noqa: SIM105 - it would cost as much as the decoding
-        decoded = decode_base64url(segment.encode("ascii"))
-    except ValueError:
-        pass
-    if decoded is not None:
-        return decoded
-    raise _malformed(Reason.ENCODING, "it is not base64url as RFC 7515 has it")
+def _decoded(segment: bytes) -> bytes:
+    with suppress(ValueError):
+        return decode_base64url(segment)
+    raise _malformed(Reason.ENCODING, _NOT_BASE64URL)
 
 
 def _payload(data: bytes) -> dict[str, Any]:
     members = None
-    try:  # noqa: SIM105 - likewise
+    try:  # noqa: SIM105 - it would cost as much as the reading
         members = parse_object(data)
     except ValueError:
         pass

@@ -27,6 +27,8 @@ CONTRACT = {
     "CurrentUser",
     "SessionState",
     "optional",
+    "mcp_settings",
+    "mount_resource_metadata",
     "require_scopes",
     "require_any_scope",
     "protected_router",

@@ -9,12 +9,12 @@ from fastapi import FastAPI
 
 from jwt_deps.applications import idle_exclusions
 from jwt_deps.credentials import get_claims
+from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.inventory import Inventory, Served
 from jwt_deps.openapi import known_settings
 from jwt_deps.paths import PathPatterns
-from jwt_deps.settings import get_settings
 
-from .inventory import Inventory, Served
 from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself
 
 __all__ = ["Audit", "AuditedRoute", "audit"]

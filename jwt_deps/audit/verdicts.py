@@ -11,12 +11,11 @@ from jwt_deps.credentials import TokenDependency, get_token
 from jwt_deps.dependencies import current_user_id, is_optional
 from jwt_deps.guards import JWTGuard, asked_of
 from jwt_deps.identities import CurrentUser
+from jwt_deps.inventory import Served
 from jwt_deps.openapi import known_settings
 from jwt_deps.paths import PathPatterns
 from jwt_deps.routes import Match, RouteGuard, dependants, is_marked_public
 from jwt_deps.settings import JWTSettings
-
-from .inventory import Served
 
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.explanation import Explanation, explain
 from jwt_deps.serialization import decode_base64url, parse_object
-from jwt_deps.settings import JWTSettings, get_settings
+from jwt_deps.settings import JWTSettings
 
 from .output import ACCEPTED, REFUSED, UNUSABLE, Format, impossible
 from .piped import is_terminal, piped

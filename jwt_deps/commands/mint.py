@@ -10,11 +10,12 @@ from typing import Annotated, TypeVar
 import typer
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from jwt_deps.environment import get_settings, is_variable
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.explanation import HINTS, explain
 from jwt_deps.issuers import IssuerSettings
 from jwt_deps.key_material import MIN_RSA_BITS, is_pem
-from jwt_deps.settings import JWTSettings, get_settings, is_variable
+from jwt_deps.settings import JWTSettings
 from jwt_deps.testing import SigningKey
 
 from .claims import Names, claim, placed

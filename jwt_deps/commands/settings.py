@@ -12,9 +12,9 @@ from pydantic import BaseModel, SecretStr
 from rich.table import Table
 from rich.text import Text
 
+from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.key_material import is_pem, pem_public_key
-from jwt_deps.settings import get_settings
 from jwt_deps.signatures import PublicKey
 from jwt_deps.thumbprints import public_jwk, thumbprint
 

@@ -12,9 +12,10 @@ from starlette.routing import BaseRoute, Host, Mount
 
 from jwt_deps.claims import Claims
 from jwt_deps.credentials import get_claims, get_token, settings_for
+from jwt_deps.environment import get_settings
 from jwt_deps.issuers import IssuerSettings
 from jwt_deps.routers import routers_of
-from jwt_deps.settings import JWTSettings, get_settings
+from jwt_deps.settings import JWTSettings
 
 from .naming import claims_for
 from .signing import SigningKey

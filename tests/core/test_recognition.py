@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
 from jwt_deps import recognition as module
-from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.authentication import Awaiting, Verified, authenticate_at_hand
 from jwt_deps.principals import Principal
 from jwt_deps.recognition import recognize
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint
@@ -39,11 +39,13 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that were verified."""
     asked: list[str] = []
 
-    async def noting(token: str, settings: JWTSettings, **options: Any) -> Verified:
+    def noting(
+        token: str, settings: JWTSettings, clock: Callable[[], float]
+    ) -> Verified | Awaiting:
         asked.append(token)
-        return await authenticate(token, settings, **options)
+        return authenticate_at_hand(token, settings, clock)
 
-    monkeypatch.setattr(module, "authenticate", noting)
+    monkeypatch.setattr(module, "authenticate_at_hand", noting)
     return asked
 
 
@@ -219,7 +221,8 @@ class TestMutation:
         for _ in range(2):
             principal = recognized(TOKEN, settings)
             assert isinstance(principal, Principal)
-            state = principal.state()
+            state: dict[str, Any] = {}
+            principal.write_state(state)
             assert ["read", "write"] == state["scopes"]
             assert {"profile": {"name": ["Alice"]}} == state["dependencies"]
             assert {"roles": ["a"]} == state["session_state"]
@@ -243,7 +246,7 @@ class TestKnownHeaders:
         settings = settings_of()
         recognized(TOKEN, settings)
 
-        assert ("HS256", None) == settings.known_headers.get(TOKEN.split(".")[0])
+        assert ("HS256", None) == settings.known_headers.get(TOKEN.split(".")[0].encode())
 
     @given(
         part=st.integers(0, 2),

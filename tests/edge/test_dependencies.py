@@ -27,8 +27,9 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
+from jwt_deps.authentication import Awaiting
 from jwt_deps.principals import Principal
-from jwt_deps.recognition import recognize
+from jwt_deps.recognition import recognize_at_hand
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 
@@ -165,11 +166,11 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
     """Guard, class, functions, factories and scopes share one verification."""
     calls: list[str] = []
 
-    async def counting(token: str, settings: JWTSettings) -> Principal:
+    def counting(token: str, settings: JWTSettings) -> Principal | Awaiting:
         calls.append("verify")
-        return await recognize(token, settings)
+        return recognize_at_hand(token, settings)
 
-    monkeypatch.setattr(credentials, "recognize", counting)
+    monkeypatch.setattr(credentials, "recognize_at_hand", counting)
     router = APIRouter()
 
     @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])

@@ -1,5 +1,6 @@
 """Is a request with a token that was seen before like any other, only cheaper?"""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
@@ -8,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from jwt_deps import CurrentUser, JWTSettings, get_claims, protected_router
 from jwt_deps import recognition as module
-from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.authentication import Awaiting, Verified, authenticate_at_hand
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
 
@@ -49,11 +50,13 @@ def test_a_remembered_token_is_verified_once(monkeypatch: pytest.MonkeyPatch) ->
     """However many requests bring it."""
     verified: list[str] = []
 
-    async def noting(token: str, settings: JWTSettings, **options: Any) -> Verified:
+    def noting(
+        token: str, settings: JWTSettings, clock: Callable[[], float]
+    ) -> Verified | Awaiting:
         verified.append(token)
-        return await authenticate(token, settings, **options)
+        return authenticate_at_hand(token, settings, clock)
 
-    monkeypatch.setattr(module, "authenticate", noting)
+    monkeypatch.setattr(module, "authenticate_at_hand", noting)
     asking, headers = client(), bearer(roles=["a"])
 
     for _ in range(5):
