@@ -33,12 +33,21 @@ def meanings(*models: type[BaseModel]) -> dict[str, str]:
 
 def table(model: type[BaseModel], prefix: str, *sources: type[BaseModel]) -> str:
     """One row for each setting, in the order of their names."""
-    means = meanings(*sources)
+    means = meanings(*sources, *(base for one in sources for base in _bases(one)))
     rows = [
         f"| `{prefix}{name.upper()}` | {_default(model, name)} | {means[name]} |"
         for name in sorted(model.model_fields)
     ]
     return "\n".join(["| Variable | Default | Meaning |", "|---|---|---|", *rows])
+
+
+def _bases(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """The models of this package that a model is made of."""
+    return [
+        base
+        for base in model.__mro__
+        if issubclass(base, BaseModel) and base.__module__.startswith("jwt_deps.")
+    ]
 
 
 def _default(model: type[BaseModel], name: str) -> str:
