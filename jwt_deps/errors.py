@@ -68,7 +68,7 @@ class JWTDepsError(Exception):
 
     @property
     def anchor(self) -> str:
-        """Where the documentation has its causes and what to do about it."""
+        """Where its causes and cures are: a path in the repository, and a page of the site."""
         return f"docs/errors.md#{self.reason}"
 
 

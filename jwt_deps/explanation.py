@@ -107,7 +107,7 @@ def explanation_of(error: AuthError) -> dict[str, str]:
     """What may be told of a refusal beyond its sentence: names, never a value."""
     claim = {"claim": error.claim[:_MAX_NAME]} if isinstance(error, ClaimError) else {}
     named = {"reason": error.reason.value, "step": error.step.value}
-    return {**named, **claim, "hint": HINTS[error.reason]}
+    return {**named, **claim, "hint": HINTS[error.reason], "see": error.anchor}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
     """
     if settings is not None and settings.resource is None:
         raise ConfigurationError(
-            "resource_missing", "JWT_RESOURCE (resource) is missing: what is to be described?"
+            "resource_missing",
+            "JWT_RESOURCE (resource) is missing: the URL that clients know this service by.",
         )
     for depends in app.router.dependencies:
         call = depends.dependency

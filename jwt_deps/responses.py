@@ -180,7 +180,9 @@ def _log(error: AuthError, *, explained: bool) -> None:
         logger.info("request refused: reason=%s kid=%r", error.reason, kid)
     if explained:
         told = explanation_of(error)
-        logger.info("the check that failed: %s; %s", told["step"], told["hint"])
+        logger.info(
+            "the check that failed: %s; %s See %s", told["step"], told["hint"], error.anchor
+        )
 
 
 def is_scope(text: str) -> bool:
