@@ -20,8 +20,12 @@ from .errors import (
     AuthError,
     ClaimError,
     ConfigurationError,
+    ConfirmationError,
     CrossSiteRequestError,
+    DPoPNonceError,
+    DPoPProofError,
     ExpiredTokenError,
+    InsufficientAuthenticationError,
     InsufficientScopeError,
     InvalidRequestError,
     InvalidTokenError,
@@ -30,6 +34,7 @@ from .errors import (
     MalformedTokenError,
     MissingTokenError,
     Reason,
+    ReplaysUnavailableError,
     RevocationUnavailableError,
     RevokedTokenError,
     SignatureError,
@@ -39,23 +44,35 @@ from .errors import (
 from .freshness import JWKSCacheSettings
 from .identities import CurrentUser, SessionState
 from .issuers import IssuerSettings
+from .mcp import mcp_settings
 from .published import KeyHealth
+from .redis_replays import RedisReplayStore
 from .redis_revocations import RedisRevocations
+from .replays import MemoryReplayStore, ReplayStore, StoreUnavailableError
+from .resource_metadata import mount_resource_metadata
 from .revocation import AnyRevocation, MemoryRevocations, RevocationSource
 from .revocation_health import RevocationHealth, WhenStale
 from .router import jwt_guard, protected_router, public
+from .senders import ClientCertificate, DPoPMode
 from .settings import JWTSettings, TokenSource
 from .status_lists import StatusLists
+from .step_up import require_acr
 
 __all__ = [
     "AnyRevocation",
     "AuthError",
     "ClaimError",
     "Claims",
+    "ClientCertificate",
     "ConfigurationError",
+    "ConfirmationError",
     "CrossSiteRequestError",
     "CurrentUser",
+    "DPoPMode",
+    "DPoPNonceError",
+    "DPoPProofError",
     "ExpiredTokenError",
+    "InsufficientAuthenticationError",
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",
@@ -66,10 +83,14 @@ __all__ = [
     "KeyHealth",
     "KeysUnavailableError",
     "MalformedTokenError",
+    "MemoryReplayStore",
     "MemoryRevocations",
     "MissingTokenError",
     "Reason",
+    "RedisReplayStore",
     "RedisRevocations",
+    "ReplayStore",
+    "ReplaysUnavailableError",
     "RevocationHealth",
     "RevocationSource",
     "RevocationUnavailableError",
@@ -78,6 +99,7 @@ __all__ = [
     "SignatureError",
     "StatusLists",
     "Step",
+    "StoreUnavailableError",
     "TokenSource",
     "UnknownKeyError",
     "WhenStale",
@@ -92,9 +114,12 @@ __all__ = [
     "get_settings",
     "get_token",
     "jwt_guard",
+    "mcp_settings",
+    "mount_resource_metadata",
     "optional",
     "protected_router",
     "public",
+    "require_acr",
     "require_any_scope",
     "require_scopes",
     "set_token_cookie",

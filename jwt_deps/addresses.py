@@ -8,7 +8,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["host_of", "is_loopback_host", "refuse_address", "shown", "split_url"]
+__all__ = ["host_of", "is_issuer_url", "is_loopback_host", "refuse_address", "shown", "split_url"]
 
 # RFC 3986 §2: what a URL consists of. Python's parser drops tabs and line breaks silently.
 _URL = re.compile(r"[\x21-\x7e]+")
@@ -60,6 +60,15 @@ def split_url(url: str, *, allow_loopback: bool = False) -> SplitResult:
     if parts.scheme != "https" and not local:
         raise ValueError("does not begin with https://")
     return parts
+
+
+def is_issuer_url(text: str) -> bool:
+    """Whether an issuer is the URL of an authorization server (RFC 8414 §2)."""
+    try:
+        split_url(text, allow_loopback=True)
+    except ValueError:
+        return False
+    return "?" not in text
 
 
 def host_of(url: str) -> str:

@@ -22,8 +22,10 @@ from .credentials import get_claims
 from .environment import get_settings
 from .errors import ConfigurationError
 from .explained import register
+from .fresh_nonces import sending_nonces
 from .gaps import GuardedApp, close_gaps, is_closed
 from .guards import JWTGuard
+from .nonces import Nonces
 from .openapi import describe
 from .paths import PathPatterns
 from .routers import dependencies_of_routers, mounted_routers, served_routes
@@ -85,12 +87,15 @@ class _Watch:
                     for settings in self._settings():
                         settings.close_keys()
                         await settings.close_revocations()
+                        await settings.close_senders()
 
         application.router.lifespan_context = watched_lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             self._look()
+            if Nonces.in_use:
+                send = sending_nonces(scope, send)
         await self.app(scope, receive, send)
 
     def _settings(self) -> list[JWTSettings]:

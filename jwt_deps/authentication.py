@@ -23,6 +23,7 @@ from .errors import (
 from .issuers import IssuerSettings
 from .key_cache import KeyCache
 from .keys import VerificationKey
+from .profiles import check_profile
 from .settings import JWTSettings
 from .verification import (
     ParsedToken,
@@ -103,7 +104,9 @@ def authenticate_at_hand(
     try:
         claims = read_claims(parsed)
         issuer = issuer_of(claims, parsed, settings)
-        check_claims(claims, issuer, clock())
+        if issuer.is_rfc9068:
+            check_profile(token, claims)
+        check_claims(claims, issuer, clock(), settings.provable)
         name, fetched = (parsed.algorithm, parsed.kid), issuer.key_cache
         if fetched is None:
             candidates = issuer.keys.choose(*name)
@@ -139,7 +142,7 @@ async def with_fetched_keys(
         # Both can have changed while keys were fetched: who is accepted, and the time.
         if issuer_of(claims, parsed, settings) is not issuer:
             return await authenticate(token, settings, clock=clock)
-        check_claims(claims, issuer, clock())
+        check_claims(claims, issuer, clock(), settings.provable)
         key = check_signature(parsed, candidates)
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = parsed.kid

@@ -2,13 +2,13 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from .errors import ClaimError, ExpiredTokenError, Reason, Step
 from .issuers import IssuerSettings
 
-__all__ = ["CLAIM_CHECKS", "check_claims", "numeric_date", "time_limits"]
+__all__ = ["CLAIM_CHECKS", "check_claims", "numeric_date", "refuse_unproved", "time_limits"]
 
 _NUMBERS = (int, float)
 _LARGEST = sys.float_info.max
@@ -88,10 +88,21 @@ def _check_audience(claims: dict[str, Any], settings: IssuerSettings, _: float) 
         raise ClaimError(Reason.CLAIM_FOREIGN, name, foreign, Step.AUDIENCE)
 
 
-def _refuse_confirmation(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
-    # RFC 7800: the token is bound to a key that its holder has to prove. Taking it without
-    # that proof would turn it into the bearer token that its issuer meant to prevent.
-    if "cnf" in claims:
+def refuse_unproved(claims: dict[str, Any], provable: Collection[str]) -> None:
+    """Refuse a token that is bound to what nobody here lets its sender prove (RFC 7800).
+
+    Taking it without that proof would turn it into the bearer token that its issuer meant to
+    prevent.
+
+    Raises:
+        ClaimError: a member of its `cnf` is none of the provable ones.
+    """
+    if "cnf" not in claims:
+        return
+    members = claims["cnf"] or {"": None}
+    if not isinstance(members, dict) or not all(
+        name in provable and isinstance(value, str) for name, value in members.items()
+    ):
         unproved = "it is bound to a key that was not proved"
         raise ClaimError(Reason.CONFIRMATION, "cnf", unproved, Step.CONFIRMATION)
 
@@ -102,11 +113,12 @@ CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]
     Step.SUBJECT: _check_subject,
     Step.ISSUER: _check_issuer,
     Step.AUDIENCE: _check_audience,
-    Step.CONFIRMATION: _refuse_confirmation,
 }
 
 
-def check_claims(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
+def check_claims(
+    claims: dict[str, Any], settings: IssuerSettings, now: float, provable: Collection[str] = ()
+) -> None:
     """Check what a token says against what an issuer's tokens must say.
 
     Raises:
@@ -114,6 +126,8 @@ def check_claims(claims: dict[str, Any], settings: IssuerSettings, now: float) -
     """
     for check in CLAIM_CHECKS.values():
         check(claims, settings, now)
+    if "cnf" in claims:
+        refuse_unproved(claims, provable)
 
 
 def _claim_type(name: str, expected: str, step: Step) -> ClaimError:

@@ -13,13 +13,15 @@ from starlette.types import Scope
 from . import overrides
 from .authentication import Awaiting
 from .claims import Claims
+from .confirmation import confirm
 from .environment import get_settings
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
 from .notes import Notes, clear_state, notes_of
+from .pointers import pointer_to, scopes_of
 from .principals import Principal
 from .recognition import AwaitingRevocation, recognize, recognize_at_hand
 from .responses import refusal
-from .routes import UNKNOWN, RouteGuard, dependants, match_of
+from .routes import UNKNOWN, RouteGuard, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token, plain_bearer
@@ -34,6 +36,7 @@ __all__ = [
     "get_token",
     "refused",
     "require",
+    "scopes_of_route",
     "settings_for",
     "settings_of",
     "token_of",
@@ -127,7 +130,10 @@ def get_claims(caller: Principal) -> Claims:
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
     settings = await _settled(connection, notes_of(connection.scope))
-    return refusal(error, connection, explained=settings.explain)
+    pointer = pointer_to(settings, match_of(connection.scope)) if settings.resource else None
+    return refusal(
+        error, connection, explained=settings.explain, pointer=pointer, senders=settings.senders
+    )
 
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
@@ -183,8 +189,7 @@ def caller_at_hand(
 ) -> Principal | AuthError | None:
     """Who is calling, or why not, as far as nothing is waited for; `None`: ask `caller_of`.
 
-    That is so when this request has settled it, when its token was seen before, and when the keys
-    are here. Every coroutine on the way would cost what looking at a token costs.
+    Every coroutine on the way would cost what looking at a token costs.
     """
     notes = notes_of(scope)
     if notes.overriding is not None:
@@ -194,8 +199,8 @@ def caller_at_hand(
     known = notes.callers.get(id(settings))
     if known is not None:
         return known[1]
-    if scope["type"] != "http":
-        return None
+    if settings.senders is not None or scope["type"] != "http":
+        return None  # what a sender has to prove is waited for
     if scope.get("state"):
         clear_state(scope)
     found: Principal | AuthError | Awaiting | AwaitingRevocation
@@ -246,6 +251,8 @@ async def caller_or_error(
         else:
             token = await token_of(connection, settings)
             found = await recognize(token, settings)
+            if settings.senders is not None:
+                await confirm(scope, token, found, settings.senders)
     except AuthError as error:
         found = error
     return notes.conclude(scope, settings, found, token)
@@ -269,20 +276,13 @@ async def require(
         caller = await caller_of(connection, settings)
     granted = caller.known().scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
-        raise InsufficientScopeError(dict.fromkeys((*needed, *_scopes_of_route(connection.scope))))
+        raise InsufficientScopeError(dict.fromkeys((*needed, *scopes_of_route(connection.scope))))
     return caller
 
 
-def _scopes_of_route(scope: Scope) -> list[str]:
-    root = match_of(scope).dependant
-    if root is None:
-        return []
-    names: list[str] = []
-    for node in dependants(root):
-        names.extend(node.own_oauth_scopes or ())
-        if isinstance(node.call, TokenDependency):
-            names.extend(node.call.scopes)
-    return names
+def scopes_of_route(scope: Scope) -> list[str]:
+    """Every scope that the matched route asks for, in the order declared."""
+    return scopes_of(match_of(scope))
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:

@@ -7,9 +7,14 @@
         ├── InvalidRequestError       invalid_request: two credentials where one belongs
         ├── CrossSiteRequestError     a cookie that another site made the browser send
         ├── InsufficientScopeError    insufficient_scope: .scopes
+        ├── InsufficientAuthenticationError   .acr_values, .max_age (RFC 9470)
         ├── KeysUnavailableError      nobody can tell: the issuer's keys cannot be fetched
         │   └── RevocationUnavailableError  nor whether the token was revoked
+        ├── DPoPProofError            invalid_dpop_proof: the proof that came with the token
+        │   └── DPoPNonceError        use_dpop_nonce: .nonce
+        ├── ReplaysUnavailableError   nobody can tell whether the proof has been used before
         └── InvalidTokenError         invalid_token
+            ├── ConfirmationError     bound to a key or certificate that its sender lacks
             ├── MalformedTokenError   not a JWS that this package reads
             ├── UnknownKeyError       no configured key is meant for this token
             ├── SignatureError        the key is known, the signature is not its
@@ -24,16 +29,21 @@ Every `.reason` is a section of the errors page, with the causes and what to do:
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
+
+from .reasons import Reason, Step, step_of
 
 __all__ = [
     "AuthError",
     "ClaimError",
     "ConfigurationError",
+    "ConfirmationError",
     "CrossSiteRequestError",
+    "DPoPNonceError",
+    "DPoPProofError",
     "ExpiredTokenError",
+    "InsufficientAuthenticationError",
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",
@@ -42,92 +52,13 @@ __all__ = [
     "MalformedTokenError",
     "MissingTokenError",
     "Reason",
+    "ReplaysUnavailableError",
     "RevocationUnavailableError",
     "RevokedTokenError",
     "SignatureError",
     "Step",
     "UnknownKeyError",
 ]
-
-
-class Reason(StrEnum):
-    """Why a request was refused: the closed list that logs, errors and tests share."""
-
-    MISSING = "missing"
-    REPEATED_CREDENTIALS = "repeated_credentials"
-    EMPTY_CREDENTIALS = "empty_credentials"
-    CROSS_SITE = "cross_site"
-    TOO_LARGE = "too_large"
-    NOT_COMPACT = "not_compact"
-    ENCRYPTED = "encrypted"
-    ENCODING = "encoding"
-    HEADER = "header"
-    ALGORITHM = "algorithm"
-    TYPE = "type"
-    CRITICAL = "critical"
-    KEY_ID = "key_id"
-    UNKNOWN_KEY = "unknown_key"
-    SIGNATURE = "signature"
-    PAYLOAD = "payload"
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not_yet_valid"
-    CLAIM_MISSING = "claim_missing"
-    CLAIM_INVALID = "claim_invalid"
-    CLAIM_FOREIGN = "claim_foreign"
-    CONFIRMATION = "confirmation"
-    REVOKED = "revoked"
-    REVOCATION_UNAVAILABLE = "revocation_unavailable"
-    SCOPE = "scope"
-    KEYS_UNAVAILABLE = "keys_unavailable"
-
-
-class Step(StrEnum):
-    """Which check refused a request, in the order in which configured keys have them made.
-
-    Where an issuer's keys are fetched, what needs no key comes before `KEY`.
-    """
-
-    CREDENTIALS = "credentials"
-    SIZE = "size"
-    FORM = "form"
-    HEADER = "header"
-    KEY = "key"
-    SIGNATURE = "signature"
-    PAYLOAD = "payload"
-    TIMES = "times"
-    SUBJECT = "subject"
-    ISSUER = "issuer"
-    AUDIENCE = "audience"
-    CONFIRMATION = "confirmation"
-    REVOCATION = "revocation"
-    CLAIMS = "claims"
-    SCOPES = "scopes"
-
-
-# Which step a reason belongs to; of the reasons that several steps share, the error says it.
-_STEPS = {
-    Reason.MISSING: Step.CREDENTIALS,
-    Reason.REPEATED_CREDENTIALS: Step.CREDENTIALS,
-    Reason.EMPTY_CREDENTIALS: Step.CREDENTIALS,
-    Reason.CROSS_SITE: Step.CREDENTIALS,
-    Reason.TOO_LARGE: Step.SIZE,
-    Reason.NOT_COMPACT: Step.FORM,
-    Reason.ENCRYPTED: Step.FORM,
-    Reason.ENCODING: Step.FORM,
-    Reason.HEADER: Step.HEADER,
-    Reason.ALGORITHM: Step.HEADER,
-    Reason.TYPE: Step.HEADER,
-    Reason.CRITICAL: Step.HEADER,
-    Reason.KEY_ID: Step.HEADER,
-    Reason.UNKNOWN_KEY: Step.KEY,
-    Reason.KEYS_UNAVAILABLE: Step.KEY,
-    Reason.SIGNATURE: Step.SIGNATURE,
-    Reason.PAYLOAD: Step.PAYLOAD,
-    Reason.EXPIRED: Step.TIMES,
-    Reason.REVOKED: Step.REVOCATION,
-    Reason.REVOCATION_UNAVAILABLE: Step.REVOCATION,
-    Reason.SCOPE: Step.SCOPES,
-}
 
 
 class JWTDepsError(Exception):
@@ -141,7 +72,7 @@ class JWTDepsError(Exception):
 
     @property
     def anchor(self) -> str:
-        """Where the documentation has its causes and what to do about it."""
+        """Where its causes and cures are: a path in the repository, and a page of the site."""
         return f"docs/errors.md#{self.reason}"
 
 
@@ -183,7 +114,7 @@ class AuthError(JWTDepsError):
     @cached_property
     def step(self) -> Step:
         """Which check the rule belongs to."""
-        return _STEPS.get(self.reason, Step.CLAIMS)
+        return step_of(self.reason)
 
 
 class MissingTokenError(AuthError):
@@ -217,6 +148,31 @@ class InsufficientScopeError(AuthError):
 
     def __init__(self, scopes: Iterable[str]) -> None:
         super().__init__(Reason.SCOPE, "the access token lacks a scope that this needs")
+        self.scopes = tuple(scopes)
+
+
+class InsufficientAuthenticationError(AuthError):
+    """The token is good, and its user has to authenticate again, or more strongly (RFC 9470 §3).
+
+    Attributes:
+        acr_values: the authentication context classes of which one is needed.
+        max_age: how many seconds ago the user may have authenticated; `None`: whenever.
+        scopes: every scope that the operation needs, in the order declared.
+    """
+
+    code = "insufficient_user_authentication"
+
+    def __init__(
+        self,
+        reason: Reason,
+        acr_values: Iterable[str],
+        max_age: int | None = None,
+        scopes: Iterable[str] = (),
+    ) -> None:
+        recent = "a more recent" if reason is Reason.AUTH_TIME else "a different"
+        super().__init__(reason, f"{recent} user authentication is needed for this")
+        self.acr_values = tuple(acr_values)
+        self.max_age = max_age
         self.scopes = tuple(scopes)
 
 
@@ -303,3 +259,46 @@ class ClaimError(InvalidTokenError):
         super().__init__(reason, description)
         self.claim = claim
         self.step = step
+
+
+class ConfirmationError(InvalidTokenError):
+    """The token is bound to a key or certificate (RFC 7800) that its sender did not prove to have.
+
+    Or it is bound to none, where it must be.
+    """
+
+
+class DPoPProofError(AuthError):
+    """The proof that came with a DPoP-bound token does not hold (RFC 9449 §7.1)."""
+
+    code = "invalid_dpop_proof"
+
+    def __init__(self, reason: Reason, description: str) -> None:
+        super().__init__(reason, description, f"Invalid DPoP proof: {description}")
+
+
+class DPoPNonceError(DPoPProofError):
+    """The proof needs a nonce of this service (RFC 9449 §9).
+
+    Attributes:
+        nonce: the one to use.
+    """
+
+    code = "use_dpop_nonce"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__(Reason.PROOF_NONCE, "it needs the nonce that this service provides")
+        self.nonce = nonce
+
+
+class ReplaysUnavailableError(AuthError):
+    """The replay store does not answer, so nobody knows whether the proof has been used before.
+
+    Attributes:
+        retry_after: seconds after which to try again.
+    """
+
+    def __init__(self, retry_after: int = 1) -> None:
+        description = "whether the DPoP proof has been used before cannot be found out now"
+        super().__init__(Reason.REPLAYS_UNAVAILABLE, description, "DPoP cannot be checked now")
+        self.retry_after = retry_after

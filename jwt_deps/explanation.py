@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from .authentication import authenticate, issuer_of
-from .claim_checks import CLAIM_CHECKS
+from .claim_checks import CLAIM_CHECKS, refuse_unproved
 from .errors import AuthError, ClaimError, Reason, Step
 from .issuers import IssuerSettings
 from .keys import VerificationKey
+from .profiles import check_profile
 from .revocation import refuse_revoked
 from .settings import JWTSettings
 from .verification import ParsedToken, check_signature, parse, read_claims
@@ -63,12 +64,41 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         "character: a slash at the end counts.",
         Reason.CONFIRMATION: "Get a token that is not bound to a key, or enable the check of "
         "what it is bound to.",
+        Reason.NOT_BOUND: "Ask the issuer for a DPoP-bound token: send it a proof with the request "
+        "(RFC 9449 §5).",
+        Reason.DOWNGRADED: "Send the token as 'Authorization: DPoP <token>', with a proof in the "
+        "header DPoP.",
+        Reason.CERTIFICATE: "Connect with the certificate that the token was issued for; behind a "
+        "proxy see JWT_CLIENT_CERTIFICATE and JWT_TRUSTED_PROXIES.",
+        Reason.PROOF_MISSING: "Send a proof in the header DPoP, a new one with each request.",
+        Reason.PROOF_REPEATED: "Send one DPoP header.",
+        Reason.PROOF_MALFORMED: "Send one JWT in compact serialization in the header DPoP.",
+        Reason.PROOF_CLAIMS: "Put jti, htm, htu and iat into the proof (RFC 9449 §4.2).",
+        Reason.PROOF_TYPE: "Set the proof's typ to dpop+jwt.",
+        Reason.PROOF_ALGORITHM: "Sign the proof with one of the algs of the challenge.",
+        Reason.PROOF_KEY: "Put the public key into the proof's header as jwk.",
+        Reason.PROOF_PRIVATE_KEY: "Make a new key: the private one has just been sent. Put only "
+        "its public half into the proof.",
+        Reason.PROOF_BINDING: "Sign the proof with the key that the token was issued for.",
+        Reason.PROOF_SIGNATURE: "Sign the proof with the private half of its jwk.",
+        Reason.PROOF_METHOD: "Set htm to the method of the request, in the same case.",
+        Reason.PROOF_TARGET: "Set htu to the address of the request without its query; compare "
+        "JWT_PUBLIC_ORIGIN with what clients call.",
+        Reason.PROOF_TOKEN: "Set ath to the SHA-256 of the access token (RFC 9449 §4.2).",
+        Reason.PROOF_NONCE: "Make the proof again with the nonce of the header DPoP-Nonce.",
+        Reason.PROOF_TIME: "Compare the clocks of client and service.",
+        Reason.PROOF_REPLAYED: "Make a new proof, with a new jti, for each request.",
+        Reason.REPLAYS_UNAVAILABLE: "See JWT_DPOP_REPLAY_STORE: it is out of reach, or full.",
         Reason.REVOKED: "Get a fresh token: this one was taken back, alone or with its "
         "session, its user or its issuer.",
         Reason.REVOCATION_UNAVAILABLE: "See the log for why revocations cannot be had; the token "
         "may be good.",
         Reason.SCOPE: "Ask the issuer for the scopes that the challenge names; JWT_SCOPES_CLAIM "
         "says which claim holds them.",
+        Reason.ACR: "Send the user to the issuer with the acr_values that the challenge names "
+        "(RFC 9470 §4); the issuer must put 'acr' into access tokens.",
+        Reason.AUTH_TIME: "Send the user to the issuer with the max_age that the challenge names "
+        "(RFC 9470 §4); the issuer must put 'auth_time' into access tokens.",
         Reason.KEYS_UNAVAILABLE: "See the log for why the issuer's keys cannot be fetched; the "
         "token may be good.",
     }
@@ -82,7 +112,7 @@ def explanation_of(error: AuthError) -> dict[str, str]:
     """What may be told of a refusal beyond its sentence: names, never a value."""
     claim = {"claim": error.claim[:_MAX_NAME]} if isinstance(error, ClaimError) else {}
     named = {"reason": error.reason.value, "step": error.step.value}
-    return {**named, **claim, "hint": HINTS[error.reason]}
+    return {**named, **claim, "hint": HINTS[error.reason], "see": error.anchor}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +168,7 @@ _TITLES = {
     Step.REVOCATION: "is it still good, not revoked",
 }
 _BY_KEY = (Step.KEY, Step.SIGNATURE)
-_BY_CLAIMS = (Step.PAYLOAD, *CLAIM_CHECKS)
+_BY_CLAIMS = (Step.PAYLOAD, *CLAIM_CHECKS, Step.CONFIRMATION)
 
 
 async def explain(
@@ -205,6 +235,11 @@ async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
         for step, check in CLAIM_CHECKS.items():
             with _noting(made, step):
                 check(claims, issuer, now)
+        if issuer.is_rfc9068:
+            with _noting(made, Step.HEADER):
+                check_profile(token, claims)
+        with _noting(made, Step.CONFIRMATION):
+            refuse_unproved(claims, settings.provable)
     candidates: tuple[VerificationKey, ...] = ()
     with _noting(made, Step.KEY):
         candidates = await _candidates(parsed, issuer)

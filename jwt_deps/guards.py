@@ -11,6 +11,7 @@ from .credentials import TokenDependency, caller_at_hand, caller_or_error, requi
 from .environment import get_settings
 from .errors import AuthError
 from .notes import notes_of
+from .pointers import pointer_to
 from .responses import refusal
 from .routes import UNKNOWN, Match, RouteGuard, dependants, match_of
 from .settings import JWTSettings
@@ -76,7 +77,14 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         except AuthError as error:
             caller = error
         if isinstance(caller, AuthError):
-            raise refusal(caller, connection, explained=settings.explain) from caller
+            pointer = pointer_to(settings, match) if settings.resource else None
+            raise refusal(
+                caller,
+                connection,
+                explained=settings.explain,
+                pointer=pointer,
+                senders=settings.senders,
+            ) from caller
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -70,6 +70,10 @@ class IssuerSettings(BaseModel):
     """Clock difference that is forgiven, in seconds, at most 300."""
     require_exp: bool = True
     """Whether a token must have `exp`."""
+    profile: Literal["lenient", "rfc9068"] = "lenient"
+    """`rfc9068` accepts only what RFC 9068 calls an access token: `typ` is `at+jwt`, it names its
+    key, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there. `lenient` accepts
+    what most providers issue."""
     scopes_claim: str | None = None
     """The claim that holds the scopes: a space-separated string or a list of strings. `None`:
     none are injected, and scope checks read the registered `scope` claim."""
@@ -125,7 +129,7 @@ class IssuerSettings(BaseModel):
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         # Copied, so that a list that was given, and changed later, loosens no check.
-        self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self.audience)
+        self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self._meant_for())
         if self.audience is not None and not self.verify_audience:
             raise ConfigurationError(
                 "audience_unverified",
@@ -135,7 +139,20 @@ class IssuerSettings(BaseModel):
         self._prepare_keys()
         return self
 
+    def _meant_for(self) -> NoneOrSeveral:
+        return self.audience
+
+    def _check_profile(self) -> None:
+        names_both = self._issuers and self._audiences and self.audience_claim == "aud"
+        if self.is_rfc9068 and not names_both:
+            raise ConfigurationError(
+                "profile_unchecked",
+                "JWT_PROFILE=rfc9068 (profile) needs JWT_ISSUER (issuer) and JWT_AUDIENCE "
+                "(audience), which RFC 9068 has every resource server check, and the claim aud.",
+            )
+
     def _prepare_keys(self) -> None:
+        self._check_profile()
         if not self.is_remote:
             self._keys = self._configured_keys()
             return
@@ -236,6 +253,11 @@ class IssuerSettings(BaseModel):
     def is_remote(self) -> bool:
         """Whether the issuer publishes its keys, and they have to be fetched."""
         return self.discovery or not (self.jwks_url is None and self.discovery_url is None)
+
+    @cached_property
+    def is_rfc9068(self) -> bool:
+        """Whether tokens have to keep to RFC 9068."""
+        return self.profile == "rfc9068"
 
     @cached_property
     def keys(self) -> KeySet:

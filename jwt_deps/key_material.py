@@ -19,6 +19,7 @@ __all__ = [
     "STATIC_KEYS",
     "is_pem",
     "is_public",
+    "is_secret_jwk",
     "jwk_public_key",
     "jwk_serves",
     "pem_public_key",
@@ -123,6 +124,11 @@ def jwk_serves(jwk: Mapping[str, Any]) -> bool:
             return False
 
 
+def is_secret_jwk(jwk: Mapping[str, Any]) -> bool:
+    """Whether a JWK holds what only its owner may know."""
+    return jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk)
+
+
 def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
     """Build the public key of a JWK that `jwk_serves` (RFC 7518 §6, RFC 8037 §2).
 
@@ -130,7 +136,7 @@ def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
         ConfigurationError: secret members, malformed coordinates, a weak key.
     """
     name = f"A key in {JWK_SET}"
-    if jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk):
+    if is_secret_jwk(jwk):
         raise ConfigurationError(
             "secret_jwk",
             f"{name} is secret: a JWK Set holds public keys only, and a shared secret belongs "

@@ -1,19 +1,26 @@
 """What does OpenAPI say of tokens? A lock where one is needed, and nowhere else."""
 
+from collections.abc import Iterable
 from inspect import iscoroutinefunction, signature
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from .credentials import TokenDependency
 from .environment import get_settings
 from .errors import ConfigurationError
 from .guards import asked_of, is_excluded
 from .responses import DOCUMENTED_OUTAGE, DOCUMENTED_REFUSALS
 from .routes import RouteGuard, match_of_route
+from .senders import DPoPMode
 from .settings import JWTSettings, TokenSource
+from .step_up import RequireACR
 
 __all__ = ["describe", "known_settings"]
+
+# The extension of an operation that asks for more than scopes: OpenAPI itself knows nothing of it.
+_FURTHER = "x-jwt-requires"
 
 _NATIVE = "JWT"  # the name under which FastAPI itself lists the dependencies of this package
 
@@ -24,7 +31,7 @@ def describe(app: FastAPI, schema: dict[str, Any]) -> None:
     for route in iter_route_contexts(app.routes):
         if not isinstance(route.original_route, APIRoute) or not route.include_in_schema:
             continue
-        needed, schemes, scopes, refusals = _needs(app, route)
+        needed, schemes, scopes, refusals, further = _needs(app, route)
         item = schema.get("paths", {}).get(route.path_format, {})
         for method in route.methods or ():
             operation = item.get(method.lower())
@@ -34,6 +41,8 @@ def describe(app: FastAPI, schema: dict[str, Any]) -> None:
             if needed:
                 used.update(schemes)
                 others += [{name: scopes} for name in schemes]
+                if further:
+                    operation[_FURTHER] = further
                 for status, refusal in refusals.items():
                     operation["responses"].setdefault(status, refusal)
             if others:
@@ -54,7 +63,7 @@ def _replace_schemes(schema: dict[str, Any], used: dict[str, Any]) -> None:
 
 def _needs(
     app: FastAPI, route: Any
-) -> tuple[bool, dict[str, Any], list[str], dict[str, dict[str, Any]]]:
+) -> tuple[bool, dict[str, Any], list[str], dict[str, dict[str, Any]], dict[str, Any]]:
     match = match_of_route(route)
     guard = match.guards[-1] if match.guards else None
     settings = known_settings(app, guard)
@@ -64,14 +73,33 @@ def _needs(
     over: tuple[Any, ...] = match.guards
     # A guard that is no guard over the route, but a parameter of its endpoint, always asks.
     asked = [
-        scopes
+        (call, scopes)
         for call, scopes in asked_of(match)
         if not (call in over and (open_ or call is not over[-1]))
     ]
-    scopes = [scope for scopes in asked for scope in scopes]
+    scopes = [scope for _, scopes in asked for scope in scopes]
     fetches = settings is not None and settings.key_caches
     refusals = {**DOCUMENTED_REFUSALS, **(DOCUMENTED_OUTAGE if fetches else {})}
-    return bool(asked), _schemes(settings), list(dict.fromkeys(scopes)), refusals
+    further = {**_further(call for call, _ in asked), **_proofs(settings)}
+    return bool(asked), _schemes(settings), list(dict.fromkeys(scopes)), refusals, further
+
+
+def _further(calls: Iterable[TokenDependency[Any]]) -> dict[str, Any]:
+    """What an operation needs beside scopes: how and when its user authenticated (RFC 9470)."""
+    asked = [call for call in calls if isinstance(call, RequireACR)]
+    levels = [list(call.acr_values) for call in asked if call.acr_values]
+    ages = [call.max_age for call in asked if call.max_age is not None]
+    acr = {"acr_values": levels[0] if len(levels) == 1 else levels} if levels else {}
+    return {**acr, **({"max_age": min(ages)} if ages else {})}
+
+
+def _proofs(settings: JWTSettings | None) -> dict[str, str]:
+    """What the sender of a token has to prove (RFC 9449, RFC 8705)."""
+    policy = None if settings is None else settings.senders
+    if policy is None:
+        return {}
+    dpop = {"dpop": policy.dpop.value} if policy.with_dpop else {}
+    return {**dpop, **({"client_certificate": "allowed"} if policy.with_certificates else {})}
 
 
 def known_settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None:
@@ -96,7 +124,7 @@ def _schemes(settings: JWTSettings | None) -> dict[str, Any]:
     if source is not TokenSource.COOKIE:
         header = settings.token_header_key if settings is not None else "Authorization"
         if header.lower() == "authorization":
-            schemes[_NATIVE] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            schemes.update(_of_authorization(settings))
         else:
             schemes[f"{_NATIVE}-header-{header}"] = {
                 "type": "apiKey",
@@ -107,4 +135,19 @@ def _schemes(settings: JWTSettings | None) -> dict[str, Any]:
     if settings is not None and source is not TokenSource.HEADER:
         cookie = settings.cookie_name
         schemes[f"{_NATIVE}-cookie-{cookie}"] = {"type": "apiKey", "in": "cookie", "name": cookie}
+    return schemes
+
+
+def _of_authorization(settings: JWTSettings | None) -> dict[str, Any]:
+    policy = None if settings is None else settings.senders
+    mode = DPoPMode.OFF if policy is None else policy.dpop
+    schemes: dict[str, Any] = {}
+    if mode is not DPoPMode.REQUIRED:
+        schemes[_NATIVE] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    if mode is not DPoPMode.OFF:
+        schemes[f"{_NATIVE}-DPoP"] = {
+            "type": "http",
+            "scheme": "dpop",
+            "description": "`DPoP <token>`, with a proof in the header `DPoP` (RFC 9449)",
+        }
     return schemes

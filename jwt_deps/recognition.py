@@ -86,14 +86,15 @@ def recognize_at_hand(
     Raises:
         InvalidTokenError: one of its subclasses, whatever the text was.
     """
-    began = time.perf_counter()
+    began = telemetry.start()
     remembered = settings.verified_tokens
     known: _Remembered | None = remembered.get(token)
     if known is not None:
         if known.begins <= clock() < known.ends and (known.always or known.holds(settings)):
             if settings.revocations is not None:
                 return _unrevoked(known.principal, settings, began)
-            telemetry.validated(known.principal.settings.issuer, "accepted", began)
+            if began is not None:
+                telemetry.validated(known.principal.settings.issuer, "accepted", began)
             return known.principal
         remembered.discard(token)
     try:
@@ -140,7 +141,7 @@ async def recognize_waiting(
         InvalidTokenError: one of its subclasses.
         KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
     """
-    began = time.perf_counter()
+    began = telemetry.start()
     try:
         verified = await with_fetched_keys(token, waiting, settings, clock)
     except AuthError as error:
@@ -158,7 +159,7 @@ async def recognize_waiting(
 
 
 def _unrevoked(
-    principal: Principal, settings: JWTSettings, began: float
+    principal: Principal, settings: JWTSettings, began: float | None
 ) -> Principal | AwaitingRevocation:
     try:
         if not refuse_revoked_at_hand(settings.revocations, principal.claims.view()):
@@ -173,7 +174,7 @@ def _unrevoked(
 async def _once_known(
     principal: Principal, settings: JWTSettings, began: float | None = None
 ) -> Principal:
-    began = time.perf_counter() if began is None else began
+    began = telemetry.start() if began is None else began
     try:
         await refuse_revoked(settings.revocations, principal.claims.view())
     except (RevokedTokenError, RevocationUnavailableError) as error:
@@ -183,7 +184,7 @@ async def _once_known(
     return principal
 
 
-def _tell(error: AuthError, principal: Principal, began: float) -> None:
+def _tell(error: AuthError, principal: Principal, began: float | None) -> None:
     issuer = principal.settings.issuer
     revoked = isinstance(error, RevokedTokenError)
     if revoked:

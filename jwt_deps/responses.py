@@ -2,24 +2,38 @@
 
 import logging
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.requests import HTTPConnection
 
 from . import telemetry
+from .challenges import with_dpop
 from .errors import (
     AuthError,
     ClaimError,
     CrossSiteRequestError,
+    DPoPNonceError,
+    InsufficientAuthenticationError,
     InsufficientScopeError,
     InvalidRequestError,
     KeysUnavailableError,
     MissingTokenError,
+    ReplaysUnavailableError,
 )
 from .explanation import explanation_of
+from .senders import SenderPolicy
+from .tokens import sent_with_dpop
 
-__all__ = ["DOCUMENTED_OUTAGE", "DOCUMENTED_REFUSALS", "ExplainedRefusal", "is_scope", "refusal"]
+__all__ = [
+    "DOCUMENTED_OUTAGE",
+    "DOCUMENTED_REFUSALS",
+    "ExplainedRefusal",
+    "Pointer",
+    "is_scope",
+    "refusal",
+]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -30,6 +44,7 @@ _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
 _MAX_LOGGED = 64
+_OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
 
 _BODY = {
     "application/json": {
@@ -77,6 +92,18 @@ DOCUMENTED_OUTAGE: dict[str, dict[str, Any]] = {
 }
 
 
+class Pointer(NamedTuple):
+    """What a challenge says besides: parameters of RFC 9728 §5.1 and RFC 6750 §3, ready-made.
+
+    Attributes:
+        metadata: where the resource describes itself.
+        scoped: the scopes that the route needs, and that.
+    """
+
+    metadata: str
+    scoped: str
+
+
 class ExplainedRefusal(HTTPException):
     """A refusal that says why, under `JWT_EXPLAIN`.
 
@@ -92,7 +119,12 @@ class ExplainedRefusal(HTTPException):
 
 
 def refusal(
-    error: AuthError, connection: HTTPConnection, *, explained: bool = False
+    error: AuthError,
+    connection: HTTPConnection,
+    *,
+    explained: bool = False,
+    pointer: Pointer | None = None,
+    senders: SenderPolicy | None = None,
 ) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
 
@@ -105,6 +137,8 @@ def refusal(
         error: why the request is refused.
         connection: the request.
         explained: whether answer and log say which check failed.
+        pointer: what the challenge says besides; `None` for nothing.
+        senders: what is asked of the senders of tokens, if anything is.
     """
     # A request remembers why it was refused: with the frames that it was raised in, which know the
     # request, both would wait for the garbage collector.
@@ -115,14 +149,21 @@ def refusal(
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
-        outage = isinstance(error, KeysUnavailableError)
+        outage = isinstance(error, _OUTAGES)
         why = f"{error} ({error.reason})" if explained else str(error)
         return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
-    if isinstance(error, KeysUnavailableError):
+    if isinstance(error, _OUTAGES):
         headers["Retry-After"] = str(error.retry_after)
     challenge = _challenge(error)
+    if isinstance(error, DPoPNonceError):
+        headers["DPoP-Nonce"] = error.nonce
     if challenge is not None:
+        if pointer is not None and not isinstance(error, InvalidRequestError):
+            challenge += pointer.metadata if ', scope="' in challenge else pointer.scoped
+        if senders is not None and senders.with_dpop:
+            used = sent_with_dpop(scope["headers"], senders.token_header)
+            challenge = with_dpop(challenge, error, senders, used=used)
         headers["WWW-Authenticate"] = challenge
     if explained:
         return ExplainedRefusal(_status(error), str(error), headers, explanation_of(error))
@@ -139,7 +180,9 @@ def _log(error: AuthError, *, explained: bool) -> None:
         logger.info("request refused: reason=%s kid=%r", error.reason, kid)
     if explained:
         told = explanation_of(error)
-        logger.info("the check that failed: %s; %s", told["step"], told["hint"])
+        logger.info(
+            "the check that failed: %s; %s See %s", told["step"], told["hint"], error.anchor
+        )
 
 
 def is_scope(text: str) -> bool:
@@ -148,7 +191,7 @@ def is_scope(text: str) -> bool:
 
 
 def _status(error: AuthError) -> int:
-    if isinstance(error, KeysUnavailableError):
+    if isinstance(error, _OUTAGES):
         return 503  # and no challenge: another token would not help
     if isinstance(error, InvalidRequestError):
         return 400
@@ -164,7 +207,19 @@ def _challenge(error: AuthError) -> str | None:
         return None
     description = _UNQUOTABLE.sub("", error.description)
     challenge = f'Bearer error="{error.code}", error_description="{description}"'
+    if isinstance(error, InsufficientAuthenticationError):
+        challenge += _authentication(error)
     if isinstance(error, InsufficientScopeError):
-        scopes = " ".join(scope for scope in error.scopes if is_scope(scope))
-        challenge += f', scope="{scopes}"'
+        challenge += _scope(error.scopes)
     return challenge
+
+
+def _authentication(error: InsufficientAuthenticationError) -> str:
+    """What RFC 9470 §3 adds to a challenge."""
+    values = f', acr_values="{" ".join(error.acr_values)}"' if error.acr_values else ""
+    age = "" if error.max_age is None else f', max_age="{error.max_age}"'
+    return f"{values}{age}{_scope(error.scopes) if error.scopes else ''}"
+
+
+def _scope(scopes: Iterable[str]) -> str:
+    return f', scope="{" ".join(scope for scope in scopes if is_scope(scope))}"'

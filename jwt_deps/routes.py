@@ -54,6 +54,7 @@ class Match:
         dependant: FastAPI's tree of its dependencies, if it runs any.
         dependencies: what stands over a route that FastAPI runs none for.
         open_by: what was decided about it, by the guard or the patterns that decided.
+        pointers: what challenges on it say besides, for `pointers`.
     """
 
     paths: tuple[str, ...]
@@ -63,6 +64,7 @@ class Match:
     dependant: Any = field(default=None, repr=False)
     dependencies: tuple[Depends, ...] = ()
     open_by: dict[object, bool] = field(default_factory=dict, repr=False)
+    pointers: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class RouteGuard:

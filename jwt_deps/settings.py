@@ -14,14 +14,13 @@ from typing import Annotated, Any, Self
 from pydantic import (
     BeforeValidator,
     Field,
-    PlainValidator,
     PrivateAttr,
-    SecretStr,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from .addresses import is_issuer_url
 from .bounded import BoundedMap
 from .errors import ConfigurationError
 from .freshness import JWKSCacheSettings
@@ -31,9 +30,9 @@ from .key_cache import KeyCache
 from .keys import KeySet
 from .paths import PathPatterns
 from .published import KeyHealth
-from .redis_revocations import RedisRevocations
-from .revocation import AnyRevocation, ManagedSource, RevocationSource
-from .revocation_health import RevocationHealth, WhenStale
+from .resource import ResourceSettings
+from .revocation_settings import RevocationSettings
+from .senders import SenderSettings
 from .values import Several, sentence
 
 __all__ = ["JWTSettings", "KeylessSettings", "TokenSource"]
@@ -54,13 +53,6 @@ class TokenSource(StrEnum):
     BOTH = "both"
 
 
-def _revocation_source(value: Any) -> Any:
-    if value is not None and not callable(getattr(value, "is_revoked", None)):
-        raise ValueError("is an object with is_revoked(claims), and given in Python alone")
-    return value
-
-
-_Revocation = Annotated[RevocationSource | None, PlainValidator(_revocation_source)]
 _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 
@@ -75,7 +67,7 @@ with warnings.catch_warnings():
         injected, any other request goes on anonymous."""
 
 
-class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
+class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Everything that the toolkit can be told, immutable once built.
 
     Each parameter is read from the environment under its own name with the prefix `JWT_`.
@@ -111,17 +103,6 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     """Whether an application under guard fetches keys before it serves; it starts without them
     when that fails."""
 
-    revocation: _Revocation = None
-    """What knows which tokens were revoked: `MemoryRevocations`, or an object of yours. In Python
-    alone, never in the environment."""
-    revocation_url: SecretStr | None = None
-    """Redis or Valkey that keeps the revocations of many processes: `redis://...`."""
-    revocation_max_staleness: float = 10
-    """Seconds without a sign of that server after which `revocation_when_stale` holds."""
-    revocation_when_stale: WhenStale = WhenStale.REFUSE
-    """`refuse` answers with 503 then; `serve` goes on with what is known, and says so in health
-    and log."""
-
     token_cache_size: int = Field(default=2048, ge=0)
     """How many verified tokens are remembered, so that their signatures need not be checked
     again; 0 remembers none."""
@@ -131,7 +112,6 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
 
     _excluded: PathPatterns = PrivateAttr()
     _routes: Mapping[str, IssuerSettings] | None = PrivateAttr(default=None)
-    _revocations: RevocationSource | None = PrivateAttr(default=None)
 
     def __init__(self, **values: Any) -> None:
         problem = None
@@ -158,7 +138,9 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     def _can_serve(self) -> Self:
         self._excluded = PathPatterns(self.excluded_route_paths)
         self._routes = None if self.issuers is None else settings_by_issuer(self.issuers)
-        self._revocations = self._revocation_sources()
+        issuers = [self] if self.issuers is None else list(self.issuers.values())
+        sessions = ["sid", *(one.session_id_claim for one in issuers)]
+        self._revoke_by(sessions, ["sub", *(one.user_id_claim for one in issuers)])
         if not self.validate:
             logger.warning(
                 "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
@@ -168,19 +150,6 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
                 "JWT_EXPLAIN is true: refusals tell callers why, which is for development"
             )
         return self
-
-    def _revocation_sources(self) -> RevocationSource | None:
-        if self.revocation_url is None:
-            return self.revocation
-        issuers = [self] if self.issuers is None else list(self.issuers.values())
-        kept = RedisRevocations(
-            self.revocation_url.get_secret_value(),
-            max_staleness=self.revocation_max_staleness,
-            when_stale=self.revocation_when_stale,
-            session_claims=["sid", *(one.session_id_claim for one in issuers)],
-            subject_claims=["sub", *(one.user_id_claim for one in issuers)],
-        )
-        return kept if self.revocation is None else AnyRevocation(kept, self.revocation)
 
     def _prepare_keys(self) -> None:
         if self.issuers is None:
@@ -192,7 +161,7 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
                     "issuers_and_single",
                     f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
-        self._keys = KeySet.empty()
+        self._keys, self._audiences = KeySet.empty(), ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -230,29 +199,6 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
         return BoundedMap(self.token_cache_size)
 
     @cached_property
-    def revocations(self) -> RevocationSource | None:
-        """What knows which tokens were revoked; `None` if nothing is asked."""
-        return self._revocations
-
-    def revocation_health(self) -> RevocationHealth | None:
-        """How the replica of `revocation_url` is; `None` without it."""
-        source = self._revocations
-        for one in source.sources if isinstance(source, AnyRevocation) else (source,):
-            if isinstance(one, RedisRevocations):
-                return one.health()
-        return None
-
-    async def open_revocations(self) -> None:
-        """Have revocations at hand; without them tokens are refused with 503, as configured."""
-        if isinstance(self._revocations, ManagedSource):
-            await asyncio.to_thread(self._revocations.open)
-
-    async def close_revocations(self) -> None:
-        """Stop what follows revocations in the background."""
-        if isinstance(self._revocations, ManagedSource):
-            await asyncio.to_thread(self._revocations.close)
-
-    @cached_property
     def excluded(self) -> PathPatterns:
         """`excluded_route_paths`, compiled once with the settings."""
         return self._excluded
@@ -277,6 +223,13 @@ class JWTSettings(_Validate, IssuerSettings):  # pyright: ignore[reportIncompati
     def routes_by_issuer(self) -> bool:
         """Whether a token's `iss` decides which settings hold for it."""
         return self._routes is not None
+
+    @property
+    def authorization_servers(self) -> tuple[str, ...]:
+        """The accepted issuers that are the URLs of one (RFC 8414 §2)."""
+        several = [self] if self.issuers is None else list(self.issuers.values())
+        named = (issuer for one in several for issuer in one.accepted_issuers)
+        return tuple(dict.fromkeys(issuer for issuer in named if is_issuer_url(issuer)))
 
     @property
     def key_caches(self) -> dict[str, KeyCache]:

@@ -13,17 +13,18 @@ from typing import Any, Protocol, TypeAlias, cast
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from jose import jwk
+from jose import backends, jwk
 from jose.backends.base import Key
 
-# Named here so that an installation without the cryptography backend fails at import:
-# python-jose would fall back to `ecdsa`, which is not constant-time (CVE-2024-23342).
+# By name: an installation without this backend fails here, and never falls back.
 from jose.backends.cryptography_backend import (
     CryptographyECKey,
     CryptographyHMACKey,
     CryptographyRSAKey,
 )
 from jose.exceptions import JWKError
+
+from .errors import ConfigurationError
 
 __all__ = [
     "ALGORITHMS",
@@ -108,6 +109,25 @@ class _HMACKey(CryptographyHMACKey):
     def verify(self, msg: bytes, sig: bytes) -> bool:
         return hmac.compare_digest(hmac.digest(self.prepared_key, msg, self._digest), sig)
 
+
+def _require_cryptography() -> None:
+    """Refuse a python-jose that checks with anything but `cryptography`.
+
+    Its other backends are `ecdsa`, which is not constant-time (CVE-2024-23342), and `rsa`.
+
+    Raises:
+        ConfigurationError: when this module is imported.
+    """
+    chosen = (backends.RSAKey, backends.ECKey, backends.HMACKey)
+    if chosen != (CryptographyRSAKey, CryptographyECKey, CryptographyHMACKey):
+        raise ConfigurationError(
+            "signature_backend",
+            "python-jose does not check signatures with cryptography: install it again, "
+            "pip install --force-reinstall 'python-jose[cryptography]'.",
+        )
+
+
+_require_cryptography()
 
 _KEY_CLASSES: dict[str, type[Any]] = {
     **dict.fromkeys(HMAC_ALGORITHMS, CryptographyHMACKey),

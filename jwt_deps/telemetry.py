@@ -1,7 +1,7 @@
 """What does whoever operates this see? Spans and metrics of OpenTelemetry, and no claim's value.
 
-The instruments are those of the OpenTelemetry API, which newer versions of FastAPI bring: without
-an SDK each call ends at once, and without the API there is nothing. In Prometheus' spelling:
+The instruments are those of the OpenTelemetry API, which newer versions of FastAPI bring, and the
+extra `telemetry`; without it nothing is told. In Prometheus' spelling they are
 
     jwt_deps_validation_seconds{issuer_hash,result}     accepted, rejected, unavailable
     jwt_deps_rejections_total{reason}                   each refused request, by `error.reason`
@@ -14,15 +14,17 @@ an SDK each call ends at once, and without the API there is nothing. In Promethe
 
 An issuer is shown as the first eight bytes of its SHA-256, and only one that is configured: what
 tokens say can neither be read here nor make new time series.
+
+A request pays for one look at whether anybody listens: `start` gives `None` if not.
 """
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "digest",
@@ -32,29 +34,48 @@ __all__ = [
     "rejected",
     "revoked",
     "stale_served",
+    "start",
     "unknown_kid",
     "validated",
 ]
 
 
-class _Nobody:
-    """Where the OpenTelemetry API is not installed: takes what it is told, and keeps nothing."""
+class _Silent:
+    """Stands for the API where it is not installed: no span is current, no instrument counts."""
 
-    def __getattr__(self, _: str) -> Any:
-        return lambda *_, **__: self
+    _real_instrument = None
 
-    def is_recording(self) -> bool:
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __bool__(self) -> bool:
+        return False
+
+    is_recording = __bool__
+
+    def add(self, *_: object) -> None: ...
+
+    def create(self, *_: object, **__: object) -> "_Silent":
+        return self
+
+    record = set = add
+    create_counter = create_gauge = create_histogram = create
+
+
+def _installed() -> bool:
+    try:
+        return find_spec("opentelemetry.metrics") is not None
+    except ModuleNotFoundError:  # there is not even the namespace
         return False
 
 
-_installed = find_spec("opentelemetry") is not None
-_metrics: Any = import_module("opentelemetry.metrics") if _installed else _Nobody()
-_trace: Any = import_module("opentelemetry.trace") if _installed else _Nobody()
-_current_context: Any = import_module("opentelemetry.context").get_current if _installed else dict
-# Where the API's stand-in for an instrument keeps the one of an SDK, once there is one; an
-# instrument that has no such place is used as it is.
-_REAL = ("_real_instrument", True)
-_meter = _metrics.get_meter("jwt_deps")
+if TYPE_CHECKING or _installed():
+    from opentelemetry.context import get_current
+    from opentelemetry.metrics import get_meter
+    from opentelemetry.trace import get_current_span
+else:
+    get_current = get_meter = get_current_span = _Silent
+
+_meter = get_meter("jwt_deps")
 
 _validations = _meter.create_histogram(
     "jwt_deps.validation",
@@ -85,6 +106,14 @@ _revoked = _meter.create_counter(
     "jwt_deps.revoked", description="Tokens refused because they were revoked"
 )
 
+# The API has no public and cheap way to ask whether an SDK is there: its own instruments hold one
+# of the SDK as soon as it is. Those of another kind are taken to have listeners.
+_probe: Any = (
+    _validations
+    if hasattr(_validations, "_real_instrument")
+    else SimpleNamespace(_real_instrument=_validations)
+)
+
 
 def digest(content: bytes) -> str:
     """The first eight bytes of the SHA-256, in hexadecimal."""
@@ -97,31 +126,38 @@ def issuer_hash(issuer: str) -> str:
     return digest(issuer.encode())
 
 
-def validated(issuers: str | Sequence[str] | None, result: str, began: float) -> None:
+def start() -> float | None:
+    """Begin to measure a validation; `None` when nobody listens, and nothing needs to be told.
+
+    A meter provider that is set later is seen from then on. Spans live in the current context:
+    where that is empty there is none.
+    """
+    if _probe._real_instrument is None and not get_current():  # noqa: SLF001
+        return None
+    return time.perf_counter()
+
+
+def validated(issuers: str | Sequence[str] | None, result: str, began: float | None) -> None:
     """A token was found to be good, or not.
 
     Args:
         issuers: those of the settings that it was judged by; the first one stands for them.
         result: `accepted`, `rejected` or `unavailable`.
-        began: when, by `time.perf_counter`.
+        began: what `start` gave.
     """
-    in_span = _current_context()
-    if not in_span and getattr(_validations, *_REAL) is None:
+    if began is None:
         return
     issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
-    _validations.record(time.perf_counter() - began, _labels(issuer, result))
-    if in_span and (span := _trace.get_current_span()).is_recording():
-        span.set_attributes(
-            {f"jwt_deps.{key}": value for key, value in _labels(issuer, result).items()}
-        )
+    labels = _labels(issuer, result)
+    _validations.record(time.perf_counter() - began, labels)
+    _tell_span(labels)
 
 
 def rejected(reason: str) -> None:
     """A request was refused, for a `Reason`."""
-    if getattr(_rejections, *_REAL) is not None:
+    if start() is not None:
         _rejections.add(1, {"reason": reason})
-    if _current_context() and (span := _trace.get_current_span()).is_recording():
-        span.set_attribute("jwt_deps.reason", reason)
+        _tell_span({"reason": reason})
 
 
 def keys_fetched(issuer: str, before: bytes | None, now: bytes) -> None:
@@ -160,3 +196,9 @@ def _labels(issuer: str, result: str) -> dict[str, str]:
     if not issuer:
         return {"result": result}
     return {"issuer_hash": issuer_hash(issuer), "result": result}
+
+
+def _tell_span(labels: Mapping[str, str]) -> None:
+    span = get_current_span()
+    if span.is_recording():
+        span.set_attributes({f"jwt_deps.{name}": value for name, value in labels.items()})

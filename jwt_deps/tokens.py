@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from .errors import CrossSiteRequestError, InvalidRequestError, MissingTokenError, Reason
 from .settings import JWTSettings, TokenSource
 
-__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "plain_bearer"]
+__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "plain_bearer", "sent_with_dpop"]
 
 #: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
 #: WebSocket API lets a page put a credential.
@@ -17,6 +17,7 @@ SUBPROTOCOL = "bearer"
 # must not be able to send with the user's cookie.
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _SCHEME = re.compile(r"([^ \t]*)(.*)", re.DOTALL)
+_SCHEMES = ("bearer",)
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
@@ -91,7 +92,7 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
     """
     source = settings.token_source
     if source is not TokenSource.COOKIE:
-        token, present = _from_headers(head, settings.header_name)
+        token, present = _from_headers(head, settings)
         if token is not None:
             return token
         if source is TokenSource.BOTH and present:
@@ -114,12 +115,12 @@ def _missing(settings: JWTSettings) -> str:
     return f"JWT token missing from both {header} header and '{cookie}' cookie"
 
 
-def _from_headers(head: RequestHead, name: bytes) -> tuple[str | None, bool]:
+def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:
     """The token of the header or of the subprotocol pair, and whether the header was there."""
-    values = head.values_of(name)
+    values = head.values_of(settings.header_name)
     if len(values) > 1:
         raise _repeated("more than one header carries credentials")
-    token = _bearer(values[0]) if values else None
+    token = _credentials(values[0], settings) if values else None
     offered = _from_subprotocols(head.subprotocols) if head.subprotocols else None
     if offered is not None:
         if token is not None:
@@ -128,21 +129,28 @@ def _from_headers(head: RequestHead, name: bytes) -> tuple[str | None, bool]:
     return token, bool(values)
 
 
-def _bearer(value: str) -> str | None:
+def _credentials(value: str, settings: JWTSettings) -> str | None:
     value = value.strip(" \t")
     if value.startswith("Bearer ") and "," not in value:
         return value[7:].lstrip(" ")  # what nearly every client sends, without looking for more
     parts = [_SCHEME.match(part.strip(" \t")) for part in value.split(",")]
-    bearers = [part for part in parts if part is not None and part[1].lower() == "bearer"]
-    if not bearers:
+    schemes = _SCHEMES if settings.senders is None else settings.senders.schemes
+    ours = [part for part in parts if part is not None and part[1].lower() in schemes]
+    if not ours:
         return None  # another scheme's credentials are not ours to judge
     if len(parts) > 1:
         raise _repeated("one header carries several credentials")
     # RFC 9110 §11.4: 1*SP. A tab stays with the token, and makes it one that is refused.
-    token = bearers[0][2].strip(" ")
+    token = ours[0][2].strip(" ")
     if not token:
         raise _empty()
     return token
+
+
+def sent_with_dpop(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
+    """Whether the token came with the scheme `DPoP` (RFC 9449 §7.1), in that one header."""
+    values = [value.strip(b" \t") for key, value in headers if key == name]
+    return len(values) == 1 and values[0][:5].lower() == b"dpop "
 
 
 def _from_subprotocols(offered: Sequence[str]) -> str | None:

@@ -22,6 +22,7 @@ from .errors import (
     SignatureError,
 )
 from .keys import VerificationKey
+from .profiles import check_profile
 from .serialization import decode_base64url, parse_object
 from .settings import JWTSettings
 
@@ -93,7 +94,9 @@ def verify_with(
     try:
         key = check_signature(parsed, settings.keys.choose(parsed.algorithm, parsed.kid))
         claims = read_claims(parsed)
-        check_claims(claims, settings, clock())
+        if settings.is_rfc9068:
+            check_profile(token, claims)
+        check_claims(claims, settings, clock(), settings.provable)
     except InvalidTokenError as error:
         error.kid = parsed.kid
         raise

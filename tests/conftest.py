@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from jwt_deps import get_settings
+from tests.conformance.evidence import Evidence
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,11 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A whole run shows whether the conformance report is true."""
+    config.pluginmanager.register(Evidence(), "conformance")
 
 
 REQUIRE_ALL = bool(os.environ.get("JWT_DEPS_REQUIRE_ALL"))

@@ -34,6 +34,8 @@ VARYING: tuple[tuple[str, str], ...] = (
     (r"(?<![\w.-])[12]\d{9}(?![\w.-])", "<seconds>"),
     (r"\bin \d+ (s|min|h|days)\b", "in <while>"),
     (r"\b\d+ (s|min|h|days) ago\b", "<while> ago"),
+    (r"\bin \d+\.\d+s\b", "in <while>"),
+    (r"\b\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "<date>"),
 )
 WIDTH = "100"
 

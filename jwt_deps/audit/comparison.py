@@ -7,7 +7,7 @@ from .report import Audit, AuditedRoute
 
 __all__ = ["compare"]
 
-_COMPARED = ("verdict", "why", "settings", "scopes")
+_COMPARED = ("verdict", "why", "settings", "scopes", "requires")
 
 
 def compare(before: Audit, after: Audit) -> list[str]:

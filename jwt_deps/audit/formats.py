@@ -32,6 +32,7 @@ def _members(route: AuditedRoute) -> dict[str, Any]:
         "why": route.why,
         "settings": route.settings,
         "scopes": list(route.scopes),
+        "requires": list(route.requires),
     }
     return members if route.answer is None else {**members, "answer": route.answer}
 
@@ -62,6 +63,7 @@ def _route(members: dict[str, Any]) -> AuditedRoute:
         why=str(members["why"]),
         settings=str(members["settings"]),
         scopes=tuple(map(str, members["scopes"])),
+        requires=tuple(map(str, members.get("requires", ()))),
         answer=members.get("answer"),
     )
 
@@ -88,7 +90,7 @@ def _row(route: AuditedRoute) -> str:
     cells = (
         _text(f"{' '.join(route.methods)} {route.path}"),
         f"**{route.verdict}**" if open_ else str(route.verdict),
-        *map(_text, (why, " ".join(route.scopes), route.settings)),
+        *map(_text, (why, " ".join((*route.scopes, *route.requires)), route.settings)),
     )
     return f"| {' | '.join(cells)} |"
 

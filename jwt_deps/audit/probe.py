@@ -7,7 +7,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from .inventory import WEBSOCKET
+from jwt_deps.inventory import WEBSOCKET
+
 from .report import Audit, AuditedRoute
 from .verdicts import Verdict
 

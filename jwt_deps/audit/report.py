@@ -11,10 +11,10 @@ from jwt_deps.applications import idle_exclusions
 from jwt_deps.credentials import get_claims
 from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.inventory import Inventory, Served
 from jwt_deps.openapi import known_settings
 from jwt_deps.paths import PathPatterns
 
-from .inventory import Inventory, Served
 from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself
 
 __all__ = ["Audit", "AuditedRoute", "audit"]
@@ -32,6 +32,7 @@ class AuditedRoute:
         why: what makes it so.
         settings: in short, under which settings a token is checked; empty for none.
         scopes: the scopes needed, `a|b` where any of them will do.
+        requires: what else is needed, `acr=phr|phrh` for instance.
         answer: what it answered when it was asked without a token; `None` if it was not asked.
     """
 
@@ -42,6 +43,7 @@ class AuditedRoute:
     why: str
     settings: str = ""
     scopes: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     answer: str | None = None
 
 
@@ -115,6 +117,7 @@ def _audited(served: Served, judgement: Judgement) -> AuditedRoute:
         judgement.why,
         judgement.settings,
         judgement.scopes,
+        judgement.requires,
     )
 
 

@@ -1,6 +1,6 @@
 """Who may call this route? Judged by what runs for it, never by what its name suggests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,12 +11,12 @@ from jwt_deps.credentials import TokenDependency, get_token
 from jwt_deps.dependencies import current_user_id, is_optional
 from jwt_deps.guards import JWTGuard, asked_of
 from jwt_deps.identities import CurrentUser
+from jwt_deps.inventory import Served
 from jwt_deps.openapi import known_settings
 from jwt_deps.paths import PathPatterns
 from jwt_deps.routes import Match, RouteGuard, dependants, is_marked_public
 from jwt_deps.settings import JWTSettings
-
-from .inventory import Served
+from jwt_deps.step_up import RequireACR
 
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 
@@ -42,12 +42,15 @@ class Judgement:
         why: what makes it so.
         settings: in short, under which settings a token is checked; empty for none.
         scopes: the scopes needed, `a|b` where any of them will do.
+        requires: what else is needed, `acr=phr|phrh` and `max_age=300` for a user's
+            authentication (RFC 9470), `dpop=required` for a proof of the sender (RFC 9449).
     """
 
     verdict: Verdict
     why: str
     settings: str = ""
     scopes: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 def judge(served: Served, allowed: PathPatterns) -> Judgement:
@@ -63,14 +66,15 @@ def judge(served: Served, allowed: PathPatterns) -> Judgement:
         for door in served.doors
         if not door.decides_itself and (judged := judge_itself(door)).verdict is Verdict.GUARDED
     ]
-    needed = [scope for _, judged in doors for scope in judged.scopes]
-    scopes = tuple(dict.fromkeys((*needed, *own.scopes)))
+    passed = [judged for _, judged in doors]
+    scopes = _united(*(judged.scopes for judged in (*passed, own)))
+    requires = _united(*(judged.requires for judged in (*passed, own)))
     if own.verdict is Verdict.GUARDED:
-        return Judgement(Verdict.GUARDED, own.why, own.settings, scopes)
+        return Judgement(Verdict.GUARDED, own.why, own.settings, scopes, requires)
     if doors:
         door, judged = doors[-1]
         why = f"the mount {door.path!r} is guarded"
-        return Judgement(Verdict.GUARDED, why, judged.settings, scopes)
+        return Judgement(Verdict.GUARDED, why, judged.settings, scopes, requires)
     if own.verdict is Verdict.UNGUARDED and allowed.match(served.path):
         return Judgement(Verdict.PUBLIC, "allowed by name in this audit")
     return own
@@ -88,8 +92,9 @@ def judge_itself(served: Served) -> Judgement:
     proofs = [call for call, scopes in asked if _proves(call, scopes, validates=validates)]
     if proofs:
         why = "its guard" if guard in proofs else f"its own dependency {proofs[0].__name__}"
-        scopes = tuple(dict.fromkeys(scope for one in asked for scope in _shown(*one)))
-        return Judgement(Verdict.GUARDED, why, _label(over, settings), scopes)
+        scopes = _united(*(_shown(*one) for one in asked))
+        requires = _united(*(_required(call) for call, _ in asked), _proofs(settings))
+        return Judgement(Verdict.GUARDED, why, _label(over, settings), scopes, requires)
     if open_ is not None:
         return Judgement(Verdict.PUBLIC, open_)
     if guard is None:
@@ -126,7 +131,7 @@ def _guard_at_doors(served: Served) -> JWTGuard | None:
 
 def _proves(call: TokenDependency[Any], scopes: tuple[str, ...], *, validates: bool) -> bool:
     """Whether nobody gets past a dependency without a token that verifies."""
-    if scopes or call in _NEVER_ANONYMOUS:
+    if scopes or call in _NEVER_ANONYMOUS or isinstance(call, RequireACR):
         return True
     return validates and call is not get_token  # which only says where the token is
 
@@ -136,6 +141,27 @@ def _shown(call: TokenDependency[Any], scopes: tuple[str, ...]) -> tuple[str, ..
         others = scopes[: len(scopes) - len(call.scopes)]
         return (*others, "|".join(call.scopes))
     return scopes
+
+
+def _required(call: TokenDependency[Any]) -> tuple[str, ...]:
+    """What a dependency needs beside scopes."""
+    if not isinstance(call, RequireACR):
+        return ()
+    acr = (f"acr={'|'.join(call.acr_values)}",) if call.acr_values else ()
+    return acr if call.max_age is None else (*acr, f"max_age={call.max_age}")
+
+
+def _proofs(settings: JWTSettings | None) -> tuple[str, ...]:
+    """What the sender of a token has to prove."""
+    policy = None if settings is None else settings.senders
+    if policy is None:
+        return ()
+    dpop = (f"dpop={policy.dpop}",) if policy.with_dpop else ()
+    return (*dpop, f"client_certificate={policy.certificate}") if policy.with_certificates else dpop
+
+
+def _united(*parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for part in parts for one in part))
 
 
 def _left_out(served: Served, guard: JWTGuard, settings: JWTSettings | None) -> str | None:

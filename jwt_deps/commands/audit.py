@@ -190,6 +190,6 @@ def _cells(route: AuditedRoute) -> list[Text]:
         Text(printable(f"{' '.join(route.methods)} {route.path}")),
         Text(route.verdict.value, _STYLES[route.verdict]),
         Text(route.why),
-        Text(" ".join(route.scopes)),
+        Text(" ".join((*route.scopes, *route.requires))),
         Text(route.settings),
     ]

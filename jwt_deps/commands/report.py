@@ -109,7 +109,7 @@ def _sentences(error: AuthError) -> str:
     """Why a check refused, and what to do about it."""
     told = explanation_of(error)
     claim = f", claim {printable(told['claim'])}" if "claim" in told else ""
-    return f"{error} ({told['reason']}{claim}). {told['hint']}"
+    return f"{error} ({told['reason']}{claim}). {told['hint']} See {told['see']}."
 
 
 def _show_verdict(screen: Console, explanation: Explanation) -> None:

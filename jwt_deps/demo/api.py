@@ -5,7 +5,6 @@ from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, FastAPI, Response, WebSocket
 from fastapi.requests import HTTPConnection
-from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
 from jwt_deps import (
@@ -19,6 +18,8 @@ from jwt_deps import (
     require_scopes,
     set_token_cookie,
 )
+
+from .front import front
 
 __all__ = ["demo_app"]
 
@@ -75,13 +76,6 @@ users = APIRouter(tags=["user"])
 admins = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require_scopes("admin"))])
 cookies = APIRouter(tags=["cookie"])
 everybody = APIRouter(tags=["public"])
-
-
-@everybody.get("/", include_in_schema=False)
-@public
-async def home() -> RedirectResponse:
-    """Show the documentation."""
-    return RedirectResponse("/docs")
 
 
 @everybody.get("/health")
@@ -156,7 +150,10 @@ def demo_app(secret: str) -> FastAPI:
         openapi_tags=_TAGS,
         swagger_ui_parameters={"tryItOutEnabled": True},
     )
+    app.state.secret = secret
     app.state.settings = settings
     app.state.notes = defaultdict(list)
-    app.include_router(protected_router(everybody, users, admins, cookies, settings=settings))
+    app.include_router(
+        protected_router(front, everybody, users, admins, cookies, settings=settings)
+    )
     return app

@@ -19,7 +19,14 @@ from jwt_deps.audit import (
 )
 
 ROUTE = AuditedRoute(
-    "/x", ("GET",), "main.read", Verdict.GUARDED, "its guard", "own: HS256", ("a", "b|c")
+    "/x",
+    ("GET",),
+    "main.read",
+    Verdict.GUARDED,
+    "its guard",
+    "own: HS256",
+    ("a", "b|c"),
+    ("acr=x",),
 )
 AUDIT = Audit((ROUTE,), ("Something is wrong.",))
 
@@ -32,6 +39,7 @@ routes = st.builds(
     st.sampled_from(Verdict),
     texts,
     texts,
+    st.lists(texts, max_size=3).map(tuple),
     st.lists(texts, max_size=3).map(tuple),
     st.none() | texts,
 )
@@ -59,6 +67,7 @@ class TestJSON:
                     "why": "its guard",
                     "settings": "own: HS256",
                     "scopes": ["a", "b|c"],
+                    "requires": ["acr=x"],
                 }
             ],
         } == json.loads(as_json(AUDIT))
@@ -85,7 +94,9 @@ class TestJSON:
 class TestMarkdown:
     def test_the_table(self) -> None:
         """For a pull request."""
-        unguarded = replace(ROUTE, verdict=Verdict.UNGUARDED, why="none", scopes=(), settings="")
+        unguarded = replace(
+            ROUTE, verdict=Verdict.UNGUARDED, why="none", scopes=(), settings="", requires=()
+        )
         asked = replace(ROUTE, answer="401")
 
         assert (
@@ -93,7 +104,7 @@ class TestMarkdown:
             "\n"
             "| Route | Verdict | Why | Scopes | Settings |\n"
             "|---|---|---|---|---|\n"
-            "| GET /x | guarded | its guard; answered 401 | a b\\|c | own: HS256 |\n"
+            "| GET /x | guarded | its guard; answered 401 | a b\\|c acr=x | own: HS256 |\n"
             "| GET /x | **unguarded** | none |  |  |\n"
             "\n"
             "- Something is wrong.\n"

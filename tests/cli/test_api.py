@@ -53,14 +53,43 @@ def test_every_operation_is_explained() -> None:
     assert all(operation["description"].endswith(".") for operation in operations().values())
 
 
-def test_docs() -> None:
-    """The front page leads to the documentation, which needs no token."""
+def test_page() -> None:
+    """The front page and its files need no token and allow no script but their own."""
     with TestClient(demo_app(make_secret())) as client:
-        page = client.get("/")
+        answers = [client.get(path) for path in ("/", "/demo/page.js", "/demo/page.css")]
+        docs = client.get("/docs")
+        elsewhere = client.get("/demo/index.html")
 
-    assert page.status_code == 200
-    assert page.url.path == "/docs"
-    assert "swagger-ui" in page.text
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+    assert "innerHTML" not in answers[1].text
+    assert "swagger-ui" in docs.text
+    assert elsewhere.status_code == 422
+
+
+def test_page_offers_tokens() -> None:
+    """Each does at `/me` what its name says; nobody keeps a copy."""
+    with TestClient(demo_app(make_secret())) as client:
+        answer = client.get("/demo/tokens")
+        statuses = {
+            name: client.get(
+                "/me", headers={"Authorization": f"Bearer {token}"} if token else {}
+            ).status_code
+            for name, token in answer.json().items()
+        }
+
+    assert answer.headers["cache-control"] == "no-store"
+    assert statuses == {
+        "alice, scope notes": 200,
+        "grace, scopes notes and admin": 200,
+        "bob, no scope": 200,
+        "alice, expired": 401,
+        "alice, tampered with": 401,
+        "no token": 401,
+    }
 
 
 def test_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,12 +278,12 @@ def test_every_finding_has_a_title() -> None:
 
 
 def test_what_is_told_of_an_error_is_names() -> None:
-    """Reason, step, claim and hint; a claim's name is cut where a token could have chosen it."""
+    """Names and a page; a claim's name is cut where a token could have chosen it."""
     told = explanation_of(ClaimError(Reason.CLAIM_INVALID, "x" * 100, "it is wrong"))
 
     hint = HINTS[Reason.CLAIM_INVALID]
     named = {"reason": "claim_invalid", "step": "claims", "claim": "x" * 64}
-    assert {**named, "hint": hint} == told
+    assert {**named, "hint": hint, "see": "docs/errors.md#claim_invalid"} == told
 
 
 def _remote(issuer: FakeIssuer) -> JWTSettings:

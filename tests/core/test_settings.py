@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
+from jwt_deps.senders import SenderSettings
 from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource
 from jwt_deps.verification import verify
 from tests.core.saying import everything_said
@@ -63,6 +64,7 @@ VALUES = [
     ("verify_audience", True, False, "false"),
     ("leeway", 10, 300.0, "300"),
     ("require_exp", True, False, "0"),
+    ("profile", "lenient", "lenient", "lenient"),
     ("max_token_size", 16384, 4096, "4096"),
     ("warm_up", False, True, "true"),
     ("explain", False, True, "true"),
@@ -102,9 +104,12 @@ class TestParameters:
         """The parameters are those of the contract."""
         keys = {"secret_key", "verification_keys", "jwks_file"}
         fetched = {"jwks_url", "discovery", "discovery_url", "ca_file", "allow_loopback"}
-        names = {name for name, *_ in VALUES} | keys | fetched | {"jwks_cache", "issuers"}
+        pages = {"documentation", "policy_uri", "tos_uri"}
+        described = {"resource", "resource_name", *(f"resource_{page}" for page in pages)}
+        others = {"jwks_cache", "issuers"} | described
+        names = {name for name, *_ in VALUES} | keys | fetched | others
 
-        assert set(JWTSettings.model_fields) == names
+        assert set(JWTSettings.model_fields) == names | set(SenderSettings.model_fields)
 
     def test_a_keyword_wins_over_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What the program says counts more than what the environment says."""

@@ -442,6 +442,13 @@ class TestRefused:
             Reason.EMPTY_CREDENTIALS,
             Reason.CROSS_SITE,
             Reason.SCOPE,
+            Reason.ACR,
+            Reason.AUTH_TIME,
+            Reason.NOT_BOUND,
+            Reason.DOWNGRADED,
+            Reason.CERTIFICATE,
+            Reason.REPLAYS_UNAVAILABLE,
+            *(reason for reason in Reason if reason.startswith("proof_")),
             Reason.KEYS_UNAVAILABLE,
         }
         by_the_key = {Reason.UNKNOWN_KEY}  # TestKeyOfTheToken

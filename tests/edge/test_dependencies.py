@@ -29,7 +29,7 @@ from jwt_deps import (
 )
 from jwt_deps.authentication import Awaiting
 from jwt_deps.principals import Principal
-from jwt_deps.recognition import recognize_at_hand
+from jwt_deps.recognition import AwaitingRevocation, recognize_at_hand
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 
@@ -166,7 +166,7 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
     """Guard, class, functions, factories and scopes share one verification."""
     calls: list[str] = []
 
-    def counting(token: str, settings: JWTSettings) -> Principal | Awaiting:
+    def counting(token: str, settings: JWTSettings) -> Principal | Awaiting | AwaitingRevocation:
         calls.append("verify")
         return recognize_at_hand(token, settings)
 

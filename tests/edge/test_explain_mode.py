@@ -124,7 +124,8 @@ def test_a_refusal_says_which_check_failed_and_what_helps(
     named = {"reason": reason, "step": step, **({"claim": claim} if claim else {})}
     assert {"detail"} == set(plain.json())
     hint = next(hint for code, hint in HINTS.items() if code == reason)
-    assert {**named, "hint": hint, **plain.json()} == explained.json()
+    told = {**named, "hint": hint, "see": f"docs/errors.md#{reason}"}
+    assert {**told, **plain.json()} == explained.json()
     assert plain.status_code == explained.status_code
     different = {"content-length"}
     assert {name: plain.headers[name] for name in set(plain.headers) - different} == {
@@ -141,6 +142,7 @@ def test_the_log_says_it_too(caplog: pytest.LogCaptureFixture) -> None:
     first, second = (record.getMessage() for record in caplog.records)
     assert "request refused: reason=claim_foreign claim='aud' kid=None" == first
     assert second.startswith("the check that failed: audience; Compare the claim with JWT_ISSUER")
+    assert second.endswith(" See docs/errors.md#claim_foreign")
 
 
 def test_a_claim_with_a_hostile_name_stays_on_its_line(caplog: pytest.LogCaptureFixture) -> None:

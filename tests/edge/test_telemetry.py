@@ -1,14 +1,17 @@
 """What does an operator see? A real process's metrics, attributes of spans, no claim's value."""
 
 import hashlib
+import importlib.util
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import module_from_spec, spec_from_file_location
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import httpx2
@@ -165,6 +168,179 @@ def test_nothing_that_a_token_says_can_be_read_in_the_metrics(
     assert [] == [secret for secret in secrets if secret in text]
 
 
+def test_an_outage_is_counted(tmp_path: Path, issuer: FakeIssuer) -> None:
+    """Fetches that failed, and the old keys that were used meanwhile."""
+    life = {"ttl": 1, "min_ttl": 1, "max_ttl": 1, "refresh_ahead": 0}
+    short = {**life, "timeout": 0.5, "connect_timeout": 0.5}
+    with serving(tmp_path, **discovering(issuer), jwks_cache=short) as service:
+        token = issuer.token({"sub": "alice"}, audience=AUDIENCE)
+        answers = [service.ask("/me", token)]
+        issuer.down()
+        time.sleep(1.2)
+        answers += [service.ask("/me", f"{token[:-8]}AAAAAAAA") for _ in range(3)]
+        metrics = service.metrics()
+
+    assert [200, 401, 401, 401] == answers
+    mine = hashed(issuer)
+    assert metrics[labelled("jwt_deps_jwks_fetch_total", issuer_hash=mine, result="failure")] >= 1
+    assert metrics[labelled("jwt_deps_jwks_stale_served_total", issuer_hash=mine)] >= 1
+
+
+class TestWithoutListeners:
+    """What does a request pay when there is no SDK, and what when there is no API?"""
+
+    def test_nothing_is_measured(self) -> None:
+        """Not even the time is read."""
+        assert telemetry.start() is None
+
+    def test_nothing_is_told(self) -> None:
+        """A validation that was not begun has no end."""
+        telemetry.validated(ISSUER, "accepted", None)
+
+    def test_an_sdk_that_is_configured_later_is_told(self) -> None:
+        """Applications configure it after their imports, and often after this package's."""
+        script = """
+from jwt_deps import telemetry
+assert telemetry.start() is None
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+metrics.set_meter_provider(MeterProvider())
+assert telemetry.start() is not None
+"""
+        run(script)
+
+    def test_an_sdk_that_was_configured_before_is_told(self) -> None:
+        """Its instruments are no placeholders."""
+        script = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+metrics.set_meter_provider(MeterProvider())
+from jwt_deps import telemetry
+assert telemetry.start() is not None
+"""
+        run(script)
+
+    def test_the_api_is_not_needed(self) -> None:
+        """Everything that can be told ends at once, in a process that cannot import it.
+
+        The module stands alone there: newer versions of FastAPI cannot do without the API.
+        """
+        script = f"""
+import importlib.util, sys
+sys.modules["opentelemetry"] = None
+spec = importlib.util.spec_from_file_location("telemetry", {telemetry.__file__!r})
+telemetry = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(telemetry)
+assert telemetry.start() is None
+telemetry.validated("https://issuer.example", "accepted", 1.0)
+telemetry.rejected("expired")
+telemetry.keys_fetched("https://issuer.example", None, b"keys")
+telemetry.keys_fetched("https://issuer.example", b"keys", b"others")
+telemetry.keys_failed("https://issuer.example")
+telemetry.stale_served("https://issuer.example")
+telemetry.unknown_kid("https://issuer.example", limited=True)
+assert type(telemetry._validations).__name__ == "_Silent"
+"""
+        run(script)
+
+    @pytest.mark.parametrize("missing", [None, ModuleNotFoundError])
+    def test_what_stands_for_the_api(
+        self, monkeypatch: pytest.MonkeyPatch, missing: type[Exception] | None
+    ) -> None:
+        """The same in this process: nothing listens, and nothing fails."""
+
+        def find(_: str) -> None:
+            if missing:
+                raise missing
+
+        monkeypatch.setattr(importlib.util, "find_spec", find)
+        spec = importlib.util.spec_from_file_location("silent_telemetry", telemetry.__file__)
+        assert spec is not None
+        assert spec.loader is not None
+        silent = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(silent)
+
+        assert silent.start() is None
+        silent.rejected("expired")
+        silent.keys_failed(ISSUER)
+        silent.keys_fetched(ISSUER, None, b"keys")
+
+    def test_an_instrument_of_another_kind_has_listeners(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever the API's next version holds, telling too much is the safe mistake."""
+        monkeypatch.setattr(telemetry, "_probe", SimpleNamespace(_real_instrument=object()))
+
+        began = telemetry.start()
+
+        assert began is not None
+        telemetry.validated([ISSUER], "accepted", began)
+        telemetry.rejected("expired")
+
+
+def run(script: str) -> None:
+    """Run it in a process of its own, which has not imported the package."""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)  # noqa: S603
+
+
+class TestInProcess:
+    """What a counter is told, by an SDK's own reader of this process's instruments."""
+
+    @pytest.fixture
+    def told(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, dict[str, Any]]]:
+        told: list[tuple[str, float, dict[str, Any]]] = []
+        for name in ("_fetches", "_last_success", "_key_sets", "_stale", "_unknown_kids"):
+            note = partial(_note, told, name)
+            monkeypatch.setattr(telemetry, name, SimpleNamespace(add=note, set=note))
+        return told
+
+    @pytest.mark.parametrize(
+        ("call", "expected"),
+        [
+            pytest.param(
+                lambda: telemetry.keys_failed(ISSUER),
+                [("_fetches", 1, {"issuer_hash": HASH, "result": "failure"})],
+                id="fetch-failure",
+            ),
+            pytest.param(
+                lambda: telemetry.stale_served(ISSUER),
+                [("_stale", 1, {"issuer_hash": HASH})],
+                id="stale-served",
+            ),
+            pytest.param(
+                lambda: telemetry.unknown_kid(ISSUER, limited=True),
+                [("_unknown_kids", 1, {"issuer_hash": HASH, "limited": True})],
+                id="unknown-kid",
+            ),
+        ],
+    )
+    def test_one_call(self, told: list[Any], call: Callable[[], None], expected: list[Any]) -> None:
+        """Each event is one count, with the issuer hashed."""
+        call()
+
+        assert expected == told
+
+    def test_of_a_change_of_keys(self, told: list[Any]) -> None:
+        """The former key set is 0 from then on and the new one 1."""
+        telemetry.keys_fetched(ISSUER, b"former", b"new")
+
+        sets = [(value, labels["hash"]) for name, value, labels in told if name == "_key_sets"]
+        assert [(0, telemetry.digest(b"former")), (1, telemetry.digest(b"new"))] == sets
+
+    def test_of_the_same_keys_again(self, told: list[Any]) -> None:
+        """They are the ones that were fetched last, and no others were."""
+        telemetry.keys_fetched(ISSUER, b"same", b"same")
+
+        sets = [(value, labels["hash"]) for name, value, labels in told if name == "_key_sets"]
+        assert [(1, telemetry.digest(b"same"))] == sets
+
+
+def _note(
+    told: list[tuple[str, float, dict[str, Any]]], name: str, value: float, labels: dict[str, Any]
+) -> None:
+    told.append((name, value, labels))
+
+
 class TestSpans:
     """The span that is current gets what was found, whoever began it."""
 
@@ -233,17 +409,13 @@ class TestSpans:
         settings = JWTSettings(
             issuers={
                 "own": IssuerSettings(
-                    secret_key=SECRET,
-                    issuer=[ISSUER, "https://b.example"],
-                    verify_audience=False,
+                    secret_key=SECRET, issuer=[ISSUER, "https://b.example"], verify_audience=False
                 )
             }
         )
+        found = self.attributes(bearer(iss="https://b.example"), settings)
 
-        assert (
-            HASH
-            == self.attributes(bearer(iss="https://b.example"), settings)["jwt_deps.issuer_hash"]
-        )
+        assert HASH == found["jwt_deps.issuer_hash"]
 
     def test_of_an_issuer_that_cannot_be_reached(self) -> None:
         """It is not said that the token was rejected."""
@@ -257,21 +429,3 @@ class TestSpans:
             found["jwt_deps.result"],
             found["jwt_deps.reason"],
         )
-
-
-def test_without_the_api_nothing_is_told_and_nothing_breaks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An older FastAPI does not bring it."""
-    spec = spec_from_file_location("silent", str(telemetry.__file__))
-    assert spec is not None
-    assert spec.loader is not None
-    silent = module_from_spec(spec)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    spec.loader.exec_module(silent)
-
-    silent.validated(ISSUER, "accepted", 0.0)
-    silent.rejected("expired")
-    silent.keys_fetched(ISSUER, b"before", b"now")
-
-    assert "_Nobody" == type(silent._meter).__name__

@@ -362,6 +362,7 @@ class TestSeveralRefused:
             ("verify_audience", False),
             ("leeway", 5),
             ("require_exp", False),
+            ("profile", "rfc9068"),
             ("scopes_claim", "scp"),
             ("user_id_claim", "oid"),
             ("session_id_claim", "sid"),
@@ -376,9 +377,9 @@ class TestSeveralRefused:
         """A parameter that would be ignored is refused: each issuer has its own."""
         values: dict[str, Any] = {"issuers": {"a": STAFF}, name: value}
 
-        assert (
-            f"JWT_{name.upper()} ({name}) and JWT_ISSUERS (issuers) exclude each other"
-        ) in said(JWTSettings, **values)
+        assert (f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers)") in said(
+            JWTSettings, **values
+        )
 
     def test_every_parameter_of_a_single_one_is_among_them(self) -> None:
         """No parameter is forgotten above."""

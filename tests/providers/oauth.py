@@ -59,7 +59,7 @@ class OAuthClient:
         }
         with browser() as http:
             page = http.get(metadata["authorization_endpoint"], params=request)
-            answer = _authorized(http, page, user)
+            answer = authorized(http, page, user)
             assert state == answer["state"]
             assert self.issuer == answer["iss"]
             exchange = {
@@ -91,7 +91,7 @@ def _s256(verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def _authorized(http: httpx2.Client, page: httpx2.Response, user: str) -> dict[str, str]:
+def authorized(http: httpx2.Client, page: httpx2.Response, user: str) -> dict[str, str]:
     """Follow redirects and send forms until the provider answers the client."""
     for _ in range(20):
         if page.status_code in {302, 303}:

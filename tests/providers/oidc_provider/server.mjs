@@ -35,14 +35,17 @@ const provider = new Provider(issuer, {
   ],
   extraClientMetadata: { properties: ["access_token_signed_response_alg"] },
   cookies: { keys: [randomBytes(32).toString("hex")] },
+  scopes: ["openid", "offline_access", "read:items", "write:items"], // a client may register for
   pkce: { required: () => true },
   features: {
+    registration: { enabled: true }, // clients that nobody has told it about (RFC 7591)
     devInteractions: { enabled: true }, // the forms for login and consent
     clientCredentials: { enabled: true },
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo: (_, resource, client) => {
-        if (!RESOURCES.includes(resource)) throw new errors.InvalidTarget();
+        const loopback = /^http:\/\/127\.0\.0\.1:\d+\/mcp$/.test(resource); // tests/mcp
+        if (!RESOURCES.includes(resource) && !loopback) throw new errors.InvalidTarget();
         return {
           scope: "read:items write:items",
           audience: resource,

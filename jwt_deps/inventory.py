@@ -11,10 +11,10 @@ from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 
-from jwt_deps.applications import guards_in
-from jwt_deps.errors import ConfigurationError
-from jwt_deps.gaps import GuardedApp, close_gaps, guards_itself
-from jwt_deps.routes import Match, guards_among, match_of_route, templates
+from .applications import guards_in
+from .errors import ConfigurationError
+from .gaps import GuardedApp, close_gaps, guards_itself
+from .routes import Match, guards_among, match_of_route, templates
 
 __all__ = ["WEBSOCKET", "Inventory", "Served"]
 

@@ -1,0 +1,1 @@
+"""An MCP server in a FastAPI application, behind jwt-deps."""

@@ -1,0 +1,68 @@
+"""What does the demo's own page consist of? Three files, and the tokens that it offers."""
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from fastapi import APIRouter
+from fastapi.requests import HTTPConnection
+from fastapi.responses import FileResponse, JSONResponse
+
+from jwt_deps import public
+
+from .tokens import LIFETIME, demo_tokens, mint
+
+__all__ = ["front", "page_tokens"]
+
+_FILES = Path(__file__).with_name("page")
+# Nothing inline and nothing from elsewhere; `connect-src` holds for the WebSocket too.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+front = APIRouter(include_in_schema=False)
+
+
+def page_tokens(secret: str) -> dict[str, str]:
+    """Make the tokens that the page lets one pick, by what it calls them."""
+    tokens = demo_tokens(secret)
+    now = int(time.time())
+    bob = {"sub": "bob", "session_id": "bob-1", "iat": now, "exp": now + LIFETIME}
+    head, _, signature = tokens["user"].rpartition(".")
+    other = "A" if signature[0] != "A" else "B"
+    return {
+        "alice, scope notes": tokens["user"],
+        "grace, scopes notes and admin": tokens["admin"],
+        "bob, no scope": mint(secret, bob),
+        "alice, expired": tokens["expired"],
+        "alice, tampered with": f"{head}.{other}{signature[1:]}",
+        "no token": "",
+    }
+
+
+@front.get("/")
+@public
+async def home() -> FileResponse:
+    """Show the page."""
+    return FileResponse(_FILES / "index.html", headers=_HEADERS)
+
+
+@front.get("/demo/tokens")
+@public
+async def tokens(connection: HTTPConnection) -> JSONResponse:
+    """Hand out tokens: they open this demo alone, which prints them anyway."""
+    secret: str = connection.app.state.secret
+    return JSONResponse(page_tokens(secret), headers={"Cache-Control": "no-store"})
+
+
+@front.get("/demo/{name}")
+@public
+async def file(name: Literal["page.js", "page.css"]) -> FileResponse:
+    """Hand out the script or the style sheet."""
+    return FileResponse(_FILES / name, headers=_HEADERS)

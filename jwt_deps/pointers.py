@@ -1,0 +1,50 @@
+"""What does a challenge say besides the error? Where the resource is described, and its scopes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi.params import Security
+from fastapi.security.base import SecurityBase
+
+from .responses import Pointer, is_scope
+from .routes import Match, dependants
+from .settings import JWTSettings
+
+__all__ = ["pointer_to", "scopes_of"]
+
+
+def scopes_of(match: Match) -> list[str]:
+    """Every scope that a route asks for, in the order declared, once or more often."""
+    return list(_asked(match))
+
+
+def _asked(match: Match) -> Iterator[str]:
+    for node in dependants(match.dependant) if match.dependant is not None else ():
+        yield from node.own_oauth_scopes or ()
+        yield from _own(node.call)
+    for depends in match.dependencies:
+        if isinstance(depends, Security):
+            yield from depends.scopes or ()
+        yield from _own(depends.dependency)
+
+
+def _own(call: Any) -> tuple[str, ...]:
+    """The scopes that a dependency of this package needs by itself."""
+    scopes = getattr(call, "scopes", ()) if isinstance(call, SecurityBase) else ()
+    return scopes if isinstance(scopes, tuple) else ()
+
+
+def pointer_to(settings: JWTSettings, match: Match) -> Pointer:
+    """The parameters for the challenges of a route, made once for it.
+
+    Clients ask for the scopes that a challenge names (MCP, "Scope Selection Strategy"), so they
+    are those of the route, not all that the service has.
+    """
+    url = str(settings.metadata_url)
+    known: Pointer | None = match.pointers.get(url)
+    if known is None:
+        metadata = f', resource_metadata="{url}"'
+        scopes = " ".join(dict.fromkeys(filter(is_scope, scopes_of(match))))
+        known = Pointer(metadata, f', scope="{scopes}"{metadata}' if scopes else metadata)
+        match.pointers[url] = known
+    return known

@@ -1,0 +1,147 @@
+"""What does the service say of itself to clients that know nothing of it, by RFC 9728?"""
+
+import weakref
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from .credentials import TokenDependency
+from .environment import get_settings
+from .errors import ConfigurationError
+from .guards import JWTGuard, asked_of
+from .inventory import Inventory, Served
+from .openapi import known_settings
+from .resource import WELL_KNOWN
+from .routes import RouteGuard, mark_public
+from .settings import JWTSettings, TokenSource
+
+__all__ = ["mount_resource_metadata"]
+
+_PAGES = ("resource_name", "resource_documentation", "resource_policy_uri", "resource_tos_uri")
+
+# Anybody's browser may read it: it is public, and a client in a page of its own has to.
+_PREFLIGHT = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Max-Age": "86400",
+}
+_HEADERS = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=300"}
+
+# By application and resource: walking all routes is not what a stranger's request may cost.
+_scopes: weakref.WeakKeyDictionary[FastAPI, dict[str, tuple[int, list[str]]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -> None:
+    """Serve the metadata document of a protected resource (RFC 9728) to everybody.
+
+    It is at `/.well-known/oauth-protected-resource`, followed by the path of the resource
+    identifier, and names the issuers that are accepted and the scopes that the routes under these
+    settings ask for. Every URL in it comes from the settings, none from a request.
+
+    Args:
+        app: the outermost application, because the path begins at the root of the host.
+        settings: whose `resource` is described; `None` for `get_settings`, which is asked when
+            the document is.
+
+    Raises:
+        ConfigurationError: the settings name no `resource`, or the application asks for a token
+            on every route by something else than a guard.
+    """
+    if settings is not None and settings.resource is None:
+        raise ConfigurationError(
+            "resource_missing",
+            "JWT_RESOURCE (resource) is missing: the URL that clients know this service by.",
+        )
+    for depends in app.router.dependencies:
+        call = depends.dependency
+        if isinstance(call, TokenDependency) and not isinstance(call, RouteGuard):
+            raise ConfigurationError(
+                "metadata_not_public",
+                f"{call!r} stands over the whole application, and so over its metadata: put "
+                "jwt_guard() there, or the dependency over a router.",
+            )
+
+    async def given() -> JWTSettings | None:
+        return settings
+
+    async def protected_resource_metadata(
+        request: Request,
+        found: Annotated[JWTSettings, Depends(given if settings is not None else get_settings)],
+    ) -> Response:
+        here = WELL_KNOWN + request.path_params["rest"] if settings is None else found.metadata_path
+        if found.resource is None or here != found.metadata_path:
+            return JSONResponse({"detail": "Not Found"}, 404, _PREFLIGHT)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=_PREFLIGHT)
+        return JSONResponse(_document(request.app, found), headers=_HEADERS)
+
+    mark_public(protected_resource_metadata)
+    # What `get_settings` will say is not known yet, hence all paths that it can be.
+    path = WELL_KNOWN + "{rest:path}" if settings is None else settings.metadata_path
+    methods = ["GET", "HEAD", "OPTIONS"]
+    app.add_api_route(path, protected_resource_metadata, methods=methods, include_in_schema=False)
+
+
+def _document(app: FastAPI, settings: JWTSettings) -> dict[str, Any]:
+    """The members of RFC 9728 §2; what would be empty is left out."""
+    by_header = settings.token_source is not TokenSource.COOKIE
+    standard = by_header and settings.header_name == b"authorization"
+    members = {
+        "resource": settings.resource,
+        "authorization_servers": list(settings.authorization_servers),
+        "scopes_supported": _scopes_of(app, settings),
+        "bearer_methods_supported": ["header"] if standard else [],
+        **{name: getattr(settings, name) for name in _PAGES},
+        **_bindings(settings),
+    }
+    return {name: value for name, value in members.items() if value not in (None, [], False)}
+
+
+def _bindings(settings: object) -> dict[str, Any]:
+    """What the settings say of tokens that are bound to a key (RFC 9449, RFC 8705)."""
+    mode = getattr(settings, "dpop", "off")
+    certificate = getattr(settings, "client_certificate", "off")
+    algorithms = list(getattr(settings, "dpop_algorithms", ())) if mode != "off" else []
+    return {
+        "dpop_signing_alg_values_supported": algorithms,
+        "dpop_bound_access_tokens_required": mode == "required",
+        "tls_client_certificate_bound_access_tokens": certificate not in (None, False, "off"),
+    }
+
+
+def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
+    resource, version = str(settings.resource), app.router._routes_version  # noqa: SLF001
+    known = _scopes.setdefault(app, {})
+    if resource not in known or known[resource][0] != version:
+        asked = (
+            scope
+            for served in Inventory.of(app).routes
+            for one in (*served.doors, served)
+            for scope in _asked(one, resource)
+        )
+        # Refresh tokens are between clients and issuers (MCP, "Refresh Tokens").
+        names = dict.fromkeys(scope for scope in asked if scope != "offline_access")
+        known[resource] = app.router._routes_version, list(names)  # noqa: SLF001
+    return known[resource][1]
+
+
+def _asked(served: Served, resource: str) -> Iterator[str]:
+    """The scopes that a route asks for, if tokens for this resource open it."""
+    guard = _guard_over(served)
+    settings = known_settings(served.app, guard)
+    if settings is None or settings.resource != resource:
+        return
+    left_out = guard is not None and guard.leaves_out(served.match)
+    for call, scopes in asked_of(served.match):
+        if not (left_out and isinstance(call, JWTGuard)):
+            yield from scopes
+
+
+def _guard_over(served: Served) -> RouteGuard | None:
+    guards = [guard for one in (*served.doors, served) for guard in one.match.guards]
+    return guards[-1] if guards else None

@@ -1,0 +1,37 @@
+"""How is Debian's Chromium started? Headless, by Playwright, with no word to the outside."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+EXECUTABLE = Path("/usr/bin/chromium")
+
+#: A name of this machine that is another site than 127.0.0.1 and localhost.
+OTHER_SITE = "other.test"
+
+_FLAGS = (
+    "--no-sandbox",  # it refuses to run as root with one
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    f"--host-resolver-rules=MAP {OTHER_SITE} 127.0.0.1",
+)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a browser, or skip the test where there is none."""
+    if not EXECUTABLE.exists():
+        pytest.skip("there is no /usr/bin/chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=list(_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -1,0 +1,67 @@
+"""Did every test that the report names run and pass? Looked at when a whole run has ended.
+
+A plugin of `tests/conftest.py`. A run of some of the tests proves nothing about the others, and is
+not judged; `JWT_DEPS_UPDATE_DOCS=1` writes the report and its page either way, in
+`test_report.py`.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from tests.conformance.catalog import Rule, documents, is_named
+
+__all__ = ["Evidence", "missing"]
+
+
+class Evidence:
+    """Notes how each test ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, str] = {}
+        self.problems: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the worst: a test that failed in its teardown did not pass."""
+        if report.when == "call" or not report.passed:
+            self.outcomes[report.nodeid] = report.outcome
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Judge a whole run."""
+        if session.testsfailed or not _is_whole(session.config):
+            return
+        rules = (rule for document in documents() for rule in document.rules)
+        self.problems = missing(rules, self.outcomes)
+        if self.problems:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say which rule lacks its evidence."""
+        for problem in self.problems:
+            terminalreporter.write_line(f"conformance: {problem}", red=True)
+
+
+def missing(rules: Iterable[Rule], outcomes: Mapping[str, str]) -> list[str]:
+    """The tests that show a rule, by the catalog, and did not run or did not pass.
+
+    What was skipped for something that is not installed shows nothing, and is the business of
+    JWT_DEPS_REQUIRE_ALL.
+    """
+    problems = []
+    for rule in rules:
+        if rule.status != "shown":
+            continue
+        for test in rule.tests:
+            found = {how for nodeid, how in outcomes.items() if is_named(test, nodeid)}
+            if not found:
+                problems.append(f"{rule.id}: {test} is no test of this run")
+            elif "failed" in found:
+                problems.append(f"{rule.id}: {test} failed")
+    return problems
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    """Whether nothing was asked for but all there is."""
+    chosen = (config.option.keyword, config.option.markexpr, config.option.deselect)
+    partial = any(chosen) or config.option.collectonly or config.getoption("lf", default=False)
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not partial

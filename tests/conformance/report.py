@@ -1,0 +1,104 @@
+"""What does the conformance report say? As JSON for tools and as a page for readers.
+
+Both are the same after each run on any machine: no dates and no measurements.
+"""
+
+import json
+from typing import Any
+
+from tests.conformance.catalog import ROOT, Document, Rule, documents
+from tests.conformance.figures import figures
+
+__all__ = ["PAGE", "REPORT", "as_json", "as_page", "report"]
+
+REPORT = ROOT / "conformance-report.json"
+PAGE = ROOT / "docs" / "conformance.md"
+
+_INTRODUCTION = """# Conformance
+
+Each rule of these documents that binds a resource server, with the tests that show it or the reason
+why there are none. The tests write this page and `conformance-report.json` from the catalogs in
+`tests/conformance/rules/`, and a complete run checks that every test named here exists and passes.
+*Planned* rules wait for their tests.
+"""
+
+
+def report() -> dict[str, Any]:
+    """All rules with their status, the figures of the vectors, and the promised bounds."""
+    return {
+        "documents": [_document(document) for document in documents()],
+        "figures": figures(),
+    }
+
+
+def as_json(found: dict[str, Any]) -> str:
+    """The report as it is committed."""
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_page(found: dict[str, Any]) -> str:
+    """The report as the documentation has it."""
+    parts = [_INTRODUCTION, _summary(found["documents"])]
+    parts.append("## Test vectors\n\n" + _table(("Vectors", "Agree"), _figures(found)))
+    for document in found["documents"]:
+        parts.append(f"## {document['title']}\n\n[{document['address']}]({document['address']})\n")
+        parts.append(_table(("Rule", "Section", "It asks", "Shown by"), _rules(document)))
+    return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _document(document: Document) -> dict[str, Any]:
+    rules = [_rule(rule) for rule in document.rules]
+    return {"title": document.title, "address": document.address, "rules": rules}
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "id": rule.id,
+        "section": rule.section,
+        "text": rule.text,
+        "status": rule.status,
+    }
+    if rule.status == "planned":
+        told["planned"] = rule.planned
+        if rule.unknown:
+            told["unknown_tests"] = list(rule.unknown)
+    if rule.tests:
+        told["tests"] = list(rule.tests)
+    if rule.reason:
+        told["reason"] = rule.reason
+    return told
+
+
+def _summary(found: list[dict[str, Any]]) -> str:
+    kinds = ("shown", "planned", "not shown")
+    rows = []
+    for document in found:
+        states = [rule["status"] for rule in document["rules"]]
+        rows.append((document["title"], *(str(states.count(kind)) for kind in kinds)))
+    return _table(("Document", "Shown", "Planned", "Not shown"), rows)
+
+
+def _figures(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (name, f"{figure['agree']} of {figure['vectors']}")
+        for name, figure in found["figures"].items()
+    ]
+
+
+def _rules(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (f"`{rule['id']}`", rule["section"], rule["text"], _evidence(rule))
+        for rule in document["rules"]
+    ]
+
+
+def _evidence(rule: dict[str, Any]) -> str:
+    if rule["status"] == "planned":
+        return "planned"
+    shown = "<br>".join(f"`{test.removeprefix('tests/')}`" for test in rule.get("tests", ()))
+    return " ".join(part for part in (shown, rule.get("reason", "")) if part)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

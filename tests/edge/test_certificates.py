@@ -1,0 +1,159 @@
+"""Whose word counts about a client's certificate? RFC 8705, by all four sources."""
+
+import base64
+import hashlib
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
+
+from jwt_deps import ConfigurationError, ConfirmationError, JWTSettings, Reason
+from jwt_deps.certificates import check_certificate
+from tests.minting import SECRET
+
+CA = trustme.CA()
+ONE, OTHER = (CA.issue_cert(name).cert_chain_pems[0].bytes() for name in ("a.test", "b.test"))
+DER = load_pem_x509_certificate(ONE).public_bytes(Encoding.DER)
+DIGEST = hashlib.sha256(DER)
+BOUND = base64.urlsafe_b64encode(DIGEST.digest()).rstrip(b"=").decode()
+SEQUENCE = f":{base64.b64encode(DER).decode()}:"
+ESCAPED = quote(ONE.decode(), safe="")
+
+
+def shown(scope: dict[str, Any], source: str, **members: Any) -> bool:
+    """Whether the certificate counts as shown."""
+    settings = JWTSettings(
+        secret_key=SECRET,
+        client_certificate=source,
+        trusted_proxies=["10.0.0.0/8", "::1"],
+        **members,
+    )
+    assert settings.senders is not None
+    try:
+        check_certificate({"headers": [], **scope}, BOUND, settings.senders)
+    except ConfirmationError as error:
+        return error.reason is not Reason.CERTIFICATE
+    return True
+
+
+def sent(name: str, *values: str, client: Any = ("10.1.2.3", 5)) -> dict[str, Any]:
+    return {"client": client, "headers": [(name.encode(), value.encode()) for value in values]}
+
+
+XFCC, RFC, PEM = "x-forwarded-client-cert", "client-cert", "x-ssl-client-cert"
+
+
+@pytest.mark.parametrize(
+    ("source", "scope", "counts"),
+    [
+        pytest.param("client-cert", sent(RFC, SEQUENCE), True, id="rfc-9440"),
+        pytest.param("client-cert", sent(RFC, SEQUENCE, client=("::1", 5)), True, id="ipv6"),
+        pytest.param(
+            "client-cert", sent(RFC, SEQUENCE, client=("::ffff:10.0.0.1", 5)), True, id="mapped"
+        ),
+        pytest.param("client-cert", sent(RFC, SEQUENCE, client=("11.0.0.1", 5)), False, id="peer"),
+        pytest.param("client-cert", sent(RFC, SEQUENCE, client=None), False, id="no-peer"),
+        pytest.param("client-cert", sent(RFC, SEQUENCE, client=("test", 5)), False, id="name"),
+        pytest.param("client-cert", sent(RFC, SEQUENCE, SEQUENCE), False, id="repeated"),
+        pytest.param("client-cert", sent(RFC), False, id="none"),
+        pytest.param("client-cert", sent(RFC, SEQUENCE[1:]), False, id="no-sequence"),
+        pytest.param("client-cert", sent(RFC, f"{SEQUENCE};a=1"), False, id="parameters"),
+        pytest.param("client-cert", sent(RFC, ":AAA:"), False, id="no-base64"),
+        pytest.param("client-cert", sent(RFC, ":AAAA:"), False, id="no-certificate"),
+        pytest.param("client-cert", sent(PEM, ESCAPED), False, id="other-header"),
+        pytest.param("escaped-pem", sent(PEM, ESCAPED), True, id="nginx"),
+        pytest.param("escaped-pem", sent(PEM, quote(OTHER.decode())), False, id="other"),
+        pytest.param("escaped-pem", sent(PEM, ESCAPED + ESCAPED), False, id="two-in-one"),
+        pytest.param("escaped-pem", sent(PEM, ""), False, id="empty"),
+        pytest.param("escaped-pem", sent(PEM, ESCAPED, ESCAPED), False, id="pem-repeated"),
+        pytest.param("xfcc", sent(XFCC, f"Hash={DIGEST.hexdigest()}"), True, id="hash"),
+        pytest.param("xfcc", sent(XFCC, f'Cert="{ESCAPED}"'), True, id="cert"),
+        pytest.param(
+            "xfcc",
+            sent(XFCC, f'By=x;Hash={DIGEST.hexdigest()};Cert="{ESCAPED}";Subject="a;\\",b"'),
+            True,
+            id="envoy",
+        ),
+        pytest.param(
+            "xfcc", sent(XFCC, f'Hash={"0" * 64};Cert="{ESCAPED}"'), False, id="contradiction"
+        ),
+        pytest.param("xfcc", sent(XFCC, f"Hash={'0' * 64}"), False, id="other-hash"),
+        pytest.param("xfcc", sent(XFCC, "Hash=00"), False, id="short-hash"),
+        pytest.param("xfcc", sent(XFCC, "Hash=xx"), False, id="no-hex"),
+        pytest.param("xfcc", sent(XFCC, "Subject=x"), False, id="neither"),
+        pytest.param("xfcc", sent(XFCC), False, id="no-header"),
+        pytest.param(
+            "xfcc",
+            sent(XFCC, f"Hash={DIGEST.hexdigest()},Hash={DIGEST.hexdigest()}"),
+            False,
+            id="two-elements",
+        ),
+        pytest.param(
+            "xfcc", sent(XFCC, f"Hash={'0' * 64};hash={DIGEST.hexdigest()}"), False, id="two-hashes"
+        ),
+        pytest.param(
+            "xfcc", sent(XFCC, *[f"Hash={DIGEST.hexdigest()}"] * 2), False, id="two-headers"
+        ),
+    ],
+)
+def test_headers(source: str, scope: dict[str, Any], counts: bool) -> None:  # noqa: FBT001
+    """One header, of one form, from a proxy that is trusted."""
+    assert counts is shown(scope, source)
+
+
+@pytest.mark.parametrize(
+    ("tls", "counts"),
+    [
+        pytest.param({"client_cert_chain": [ONE.decode(), OTHER.decode()]}, True, id="leaf-first"),
+        pytest.param({"client_cert_chain": (OTHER.decode(), ONE.decode())}, False, id="not-leaf"),
+        pytest.param({"client_cert_chain": []}, False, id="none"),
+        pytest.param(
+            {"client_cert_chain": [ONE.decode()], "client_cert_error": "x"}, False, id="unverified"
+        ),
+        pytest.param(None, False, id="no-tls"),
+    ],
+)
+def test_the_servers_own_tls(tls: Any, counts: bool) -> None:  # noqa: FBT001
+    """By the ASGI extension; no header counts then."""
+    forged = sent(RFC, SEQUENCE)
+
+    assert counts is shown({**forged, "extensions": {"tls": tls} if tls else {}}, "tls")
+
+
+def test_name_of_the_header() -> None:
+    """It is configured."""
+    assert shown(sent("x-cert", ESCAPED), "escaped-pem", client_certificate_header="X-Cert")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        pytest.param({"client_certificate": "xfcc"}, "no_trusted_proxies", id="nobody-trusted"),
+        pytest.param({"trusted_proxies": "proxy.test"}, "invalid_setting", id="no-network"),
+        pytest.param({"dpop": "allowed"}, "no_public_origin", id="no-origin"),
+        pytest.param({"public_origin": "api.example.com"}, "invalid_setting", id="no-scheme"),
+        pytest.param({"public_origin": "http://api.example.com"}, "invalid_setting", id="http"),
+        pytest.param({"public_origin": "ftp://api.example.com"}, "invalid_setting", id="ftp"),
+        pytest.param({"public_origin": "https://a.test/?x"}, "invalid_setting", id="query"),
+        pytest.param({"dpop_algorithms": "ES256,HS256"}, "invalid_setting", id="symmetric"),
+        pytest.param({"dpop_algorithms": []}, "invalid_setting", id="no-algorithm"),
+        pytest.param({"dpop_nonce_keys": ["short"]}, "invalid_setting", id="short-key"),
+        pytest.param({"dpop_replay_store": "http://x"}, "replay_store", id="no-store"),
+        pytest.param({"dpop_replay_store": 5}, "invalid_setting", id="number-for-a-store"),
+    ],
+)
+def test_what_cannot_work(values: dict[str, Any], reason: str) -> None:
+    """It is refused when the settings are built."""
+    with pytest.raises(ConfigurationError) as refused:
+        JWTSettings(secret_key=SECRET, **values)
+
+    assert reason == refused.value.reason
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "http://[::1]", "https://A.test/v1/"])
+def test_origins_that_work(origin: str) -> None:
+    """`http` for this very machine."""
+    assert JWTSettings(secret_key=SECRET, public_origin=origin).public_origin

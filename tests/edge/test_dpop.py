@@ -1,0 +1,732 @@
+"""Does a DPoP-bound token open a route only for who has its key? RFC 9449, attack by attack."""
+
+import asyncio
+import base64
+import hashlib
+import time
+from typing import Annotated, Any
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.security import SecurityScopes
+from fastapi.testclient import TestClient
+from starlette.responses import Response
+from starlette.websockets import WebSocketDisconnect
+
+from jwt_deps import (
+    AuthError,
+    CurrentUser,
+    JWTSettings,
+    Reason,
+    current_user_id,
+    get_claims,
+    get_settings,
+    protected_router,
+    require_scopes,
+)
+from jwt_deps.audit import audit
+from jwt_deps.claims import Claims
+from jwt_deps.confirmation import confirm
+from jwt_deps.nonces import Nonces
+from jwt_deps.principals import Principal
+from jwt_deps.replays import MemoryReplayStore, StoreUnavailableError
+from jwt_deps.thumbprints import thumbprint
+from tests.edge.serving import SETTINGS, bearer, token
+from tests.minting import SECRET, b64, claims, mint, pair
+from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
+
+ALGS = 'algs="ES256 PS256 Ed25519 EdDSA"'
+
+
+def settings(**members: Any) -> JWTSettings:
+    return JWTSettings(
+        **{"secret_key": SECRET, "public_origin": ORIGIN, "dpop": "allowed"} | members
+    )
+
+
+def _always(configured: JWTSettings) -> Any:
+    return lambda: configured
+
+
+async def reading(request: Request) -> str:
+    """Read a header, and then ask for the user."""
+    request.headers.get("x")
+    return await current_user_id(request, SecurityScopes())
+
+
+def app_of(configured: JWTSettings, reasons: list[Reason] | None = None) -> FastAPI:
+    router = APIRouter()
+
+    @router.head("/me", include_in_schema=False)
+    @router.post("/me", include_in_schema=False)
+    @router.get("/me")
+    async def me(user: Annotated[CurrentUser, Depends()]) -> dict[str, str]:
+        return {"id": user.id}
+
+    @router.get("/files/{name:path}")
+    async def file(name: str) -> str:
+        return name
+
+    @router.get("/scoped", dependencies=[Depends(require_scopes("a"))])
+    async def scoped() -> None:
+        """Ask for a scope."""
+
+    @router.websocket("/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.close()
+
+    app = FastAPI()
+    app.include_router(protected_router(router, settings=configured))
+    if reasons is not None:
+        _note(app, reasons)
+    return app
+
+
+def _note(app: FastAPI, reasons: list[Reason]) -> None:
+    """Note the reasons of refusals."""
+
+    @app.exception_handler(HTTPException)
+    async def note(request: Request, error: HTTPException) -> Response:
+        cause = error.__cause__
+        assert isinstance(cause, AuthError)
+        reasons.append(Reason(cause.reason))
+        return await http_exception_handler(request, error)
+
+
+def ask(
+    headers: dict[str, str] | list[tuple[str, str]],
+    method: str = "GET",
+    path: str = "/me",
+    configured: JWTSettings | None = None,
+) -> tuple[int, Reason | None, str]:
+    """Ask once, and return the status, the reason and the challenge."""
+    reasons: list[Reason] = []
+    client = TestClient(app_of(configured or settings(), reasons))
+    response = client.request(method, path, headers=headers)
+    challenge = response.headers.get("www-authenticate", "")
+    return response.status_code, reasons[0] if reasons else None, challenge
+
+
+TOKEN = bound_token()
+
+
+def timed(parts: dict[str, Any]) -> dict[str, Any]:
+    """Turn seconds from now into times; the tables are read long before they are used."""
+    return {
+        name: time.time() + value
+        if name in {"iat", "exp", "nbf"} and type(value) in (int, float) and abs(value) < 10_000
+        else value
+        for name, value in parts.items()
+    }
+
+
+class TestAccepted:
+    @pytest.mark.parametrize(
+        ("key", "algorithm"),
+        [
+            pytest.param(KEY, "ES256", id="ES256"),
+            pytest.param(pair("RSA", "client"), "PS256", id="PS256"),
+            pytest.param(pair("Ed25519", "client"), "Ed25519", id="Ed25519"),
+            pytest.param(pair("Ed25519", "client"), "EdDSA", id="EdDSA"),
+        ],
+    )
+    def test_a_token_with_its_proof(self, key: Any, algorithm: str) -> None:
+        """Of any algorithm that is accepted by default."""
+        bound = mint(claims(now=time.time(), cnf={"jkt": thumbprint(key.jwk())}), SECRET)
+
+        assert (200, None, "") == ask(with_dpop(bound, key=key, algorithm=algorithm))
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            pytest.param({"htu": f"{ORIGIN}:443/me"}, id="default-port"),
+            pytest.param({"htu": f"{ORIGIN}/m%65?q=1#f"}, id="escapes-query-fragment"),
+            pytest.param({"htu": "HTTPS://API.example.com/a/../me"}, id="case-and-dots"),
+            pytest.param({"iat": -55}, id="nearly-a-minute-old"),
+            pytest.param({"iat": 25}, id="clock-ahead"),
+            pytest.param({"iat": 0.5}, id="fraction-of-a-second"),
+            pytest.param({"exp": 5, "nbf": -5}, id="exp-and-nbf"),
+            pytest.param({"nonce": "anything"}, id="nonce-that-nobody-asked-for"),
+        ],
+    )
+    def test_what_a_proof_may_say(self, parts: dict[str, Any]) -> None:
+        """The same target by RFC 3986, and a clock that is a little off."""
+        assert 200 == ask(with_dpop(TOKEN, **timed(parts)))[0]
+
+    def test_scheme_in_any_case(self) -> None:
+        """RFC 9110 §11.1."""
+        assert 200 == ask({"Authorization": f"dpop  {TOKEN}", "DPoP": proof(TOKEN)})[0]
+
+    def test_bearer_tokens_where_dpop_is_allowed(self) -> None:
+        """Tokens that are bound to nothing stay what they were, with a stray proof too."""
+        assert 200 == ask(bearer())[0]
+        assert 200 == ask({**bearer(), "DPoP": "junk"})[0]
+
+    def test_a_proof_per_method(self) -> None:
+        """HEAD is one of its own."""
+        assert 200 == ask(with_dpop(TOKEN, htm="HEAD"), "HEAD")[0]
+
+    def test_prefix_of_a_proxy(self) -> None:
+        """It is part of the public origin."""
+        configured = settings(public_origin=f"{ORIGIN}/v1/")
+
+        asked = ask(with_dpop(TOKEN, htu=f"{ORIGIN}/v1/me"), configured=configured)
+
+        assert 200 == asked[0]
+
+    def test_once_per_request(self) -> None:
+        """Guard, user and scopes ask about the same proof, which is used up once."""
+        allowed = bound_token(scope="a")
+
+        assert 200 == ask(with_dpop(allowed, htu=f"{ORIGIN}/scoped"), path="/scoped")[0]
+
+    def test_under_two_guards_with_the_same_store(self) -> None:
+        """A mount with a guard of its own uses the proof of the same request."""
+        store = MemoryReplayStore()
+        inner = app_of(settings(dpop_replay_store=store))
+        outer = APIRouter()
+        outer.mount("/in", inner)
+        app = FastAPI()
+        app.include_router(protected_router(outer, settings=settings(dpop_replay_store=store)))
+        headers = with_dpop(TOKEN, htu=f"{ORIGIN}/in/me")
+        client = TestClient(app)
+
+        answers = [client.get("/in/me", headers=headers).status_code for _ in range(2)]
+
+        assert [200, 401] == answers
+
+    def test_once_per_request_whoever_reads_headers(self) -> None:
+        """Starlette copies the list of headers when somebody reads them."""
+        app = FastAPI()
+
+        @app.get("/me")
+        async def me(
+            first: Annotated[CurrentUser, Depends()], again: Annotated[Any, Depends(reading)]
+        ) -> bool:
+            return bool(first.id == again)
+
+        app.dependency_overrides[get_settings] = _always(settings())
+
+        assert TestClient(app).get("/me", headers=with_dpop(TOKEN)).json() is True
+
+    def test_websocket(self) -> None:
+        """The handshake is a GET to the https address."""
+        client = TestClient(app_of(settings()))
+
+        with client.websocket_connect("/live", headers=with_dpop(TOKEN, htu=f"{ORIGIN}/live")):
+            pass
+
+    def test_websocket_without(self) -> None:
+        """And denied like any other request."""
+        client = TestClient(app_of(settings()))
+
+        with (
+            pytest.raises(WebSocketDisconnect),
+            client.websocket_connect("/live", headers={"Authorization": f"Bearer {TOKEN}"}),
+        ):
+            pass
+
+
+OTHER_TOKEN = bound_token(other=1)
+
+ATTACKS = [
+    pytest.param({"made": "x"}, Reason.PROOF_MALFORMED, id="no-jwt"),
+    pytest.param({"made": "a.b.c.d.e"}, Reason.PROOF_MALFORMED, id="encrypted"),
+    pytest.param({"made": f"{proof(TOKEN)}, {proof(TOKEN)}"}, Reason.PROOF_MALFORMED, id="list"),
+    pytest.param({"made": f"{proof(TOKEN)}="}, Reason.PROOF_MALFORMED, id="padding"),
+    pytest.param({"made": "e30.e30.e31"}, Reason.PROOF_MALFORMED, id="spare-bits"),
+    pytest.param({"junk": "x" * 9000}, Reason.PROOF_MALFORMED, id="huge"),
+    pytest.param({"header": {"crit": ["x"]}}, Reason.PROOF_MALFORMED, id="crit"),
+    pytest.param({"jti": None}, Reason.PROOF_CLAIMS, id="no-jti"),
+    pytest.param({"jti": ""}, Reason.PROOF_CLAIMS, id="empty-jti"),
+    pytest.param({"jti": 1}, Reason.PROOF_CLAIMS, id="jti-a-number"),
+    pytest.param({"htm": None}, Reason.PROOF_CLAIMS, id="no-htm"),
+    pytest.param({"htu": None}, Reason.PROOF_CLAIMS, id="no-htu"),
+    pytest.param({"iat": None}, Reason.PROOF_CLAIMS, id="no-iat"),
+    pytest.param({"iat": True}, Reason.PROOF_CLAIMS, id="iat-bool"),
+    pytest.param({"iat": "1"}, Reason.PROOF_CLAIMS, id="iat-text"),
+    pytest.param({"iat": 10**400}, Reason.PROOF_CLAIMS, id="iat-beyond-floats"),
+    pytest.param({"header": {"typ": "JWT"}}, Reason.PROOF_TYPE, id="typ-of-a-token"),
+    pytest.param({"header": {"typ": "DPOP+JWT"}}, Reason.PROOF_TYPE, id="typ-in-capitals"),
+    pytest.param({"header": {"alg": "none"}}, Reason.PROOF_ALGORITHM, id="alg-none"),
+    pytest.param({"header": {"alg": "HS256"}}, Reason.PROOF_ALGORITHM, id="alg-hs256"),
+    pytest.param({"header": {"alg": ["ES256"]}}, Reason.PROOF_ALGORITHM, id="alg-list"),
+    pytest.param({"header": {"alg": "PS256"}}, Reason.PROOF_ALGORITHM, id="alg-of-another-key"),
+    pytest.param({"header": {"jwk": None}}, Reason.PROOF_KEY, id="no-jwk"),
+    pytest.param({"header": {"jwk": {}}}, Reason.PROOF_KEY, id="empty-jwk"),
+    pytest.param(
+        {"header": {"jwk": {**KEY.jwk(), "x": "AAAA"}}}, Reason.PROOF_KEY, id="not-on-the-curve"
+    ),
+    pytest.param({"header": {"jwk": {**KEY.jwk(), "use": "enc"}}}, Reason.PROOF_KEY, id="enc-key"),
+    pytest.param(
+        {"header": {"jwk": {**KEY.jwk(), "d": "AAAA"}}}, Reason.PROOF_PRIVATE_KEY, id="private-jwk"
+    ),
+    pytest.param(
+        {"header": {"jwk": {"kty": "oct", "k": "AAAA"}}}, Reason.PROOF_PRIVATE_KEY, id="secret-jwk"
+    ),
+    pytest.param({"key": OTHER_KEY}, Reason.PROOF_BINDING, id="key-of-another-client"),
+    pytest.param(
+        {"key": OTHER_KEY, "header": {"jwk": KEY.jwk()}}, Reason.PROOF_SIGNATURE, id="forged"
+    ),
+    pytest.param({"htm": "POST"}, Reason.PROOF_METHOD, id="other-method"),
+    pytest.param({"htm": "get"}, Reason.PROOF_METHOD, id="htm-in-another-case"),
+    pytest.param({"htu": "https://evil.example/me"}, Reason.PROOF_TARGET, id="other-host"),
+    pytest.param({"htu": "http://testserver/me"}, Reason.PROOF_TARGET, id="host-header"),
+    pytest.param({"htu": "http://api.example.com/me"}, Reason.PROOF_TARGET, id="other-scheme"),
+    pytest.param({"htu": f"{ORIGIN}:444/me"}, Reason.PROOF_TARGET, id="other-port"),
+    pytest.param({"htu": f"{ORIGIN}/me/"}, Reason.PROOF_TARGET, id="slash-at-the-end"),
+    pytest.param({"htu": f"{ORIGIN}/ME"}, Reason.PROOF_TARGET, id="path-in-another-case"),
+    pytest.param({"htu": f"{ORIGIN}/me%2F"}, Reason.PROOF_TARGET, id="escaped-slash"),
+    pytest.param({"htu": "https://a@api.example.com/me"}, Reason.PROOF_TARGET, id="userinfo"),
+    pytest.param(
+        {"htu": "https://api.example.com@evil.example/me"}, Reason.PROOF_TARGET, id="host-userinfo"
+    ),
+    pytest.param({"htu": "/me"}, Reason.PROOF_TARGET, id="relative"),
+    pytest.param({"htu": "https:\\\\api.example.com\\me"}, Reason.PROOF_TARGET, id="backslashes"),
+    pytest.param({"ath": None}, Reason.PROOF_TOKEN, id="no-ath"),
+    pytest.param({"ath": ath(OTHER_TOKEN)}, Reason.PROOF_TOKEN, id="proof-of-another-token"),
+    pytest.param({"iat": -3600}, Reason.PROOF_TIME, id="old"),
+    pytest.param({"iat": 3600}, Reason.PROOF_TIME, id="future-iat"),
+    pytest.param({"exp": -60}, Reason.PROOF_TIME, id="expired"),
+    pytest.param({"exp": "soon"}, Reason.PROOF_TIME, id="exp-text"),
+    pytest.param({"nbf": 60}, Reason.PROOF_TIME, id="not-yet"),
+]
+
+
+@pytest.mark.parametrize(("parts", "reason"), ATTACKS)
+def test_attack(parts: dict[str, Any], reason: Reason) -> None:
+    """Each check has its own reason; the answer says which scheme and algorithms to use."""
+    status, found, challenge = ask(with_dpop(TOKEN, **timed(parts)))
+
+    code = "invalid_token" if reason is Reason.PROOF_BINDING else "invalid_dpop_proof"
+    assert (401, reason) == (status, found)
+    assert challenge.startswith(f'DPoP error="{code}", ')
+    assert challenge.endswith(f", {ALGS}")
+
+
+def test_every_reason_has_an_attack() -> None:
+    """But for those that one proof alone cannot show."""
+    elsewhere = {
+        Reason.PROOF_MISSING,
+        Reason.PROOF_REPEATED,
+        Reason.PROOF_NONCE,
+        Reason.PROOF_REPLAYED,
+    }
+    proofs = {reason for reason in Reason if reason.startswith("proof_")}
+
+    assert proofs - elsewhere == {row.values[1] for row in ATTACKS}
+
+
+class TestTheRequest:
+    def test_no_proof(self) -> None:
+        """A token alone is not enough."""
+        asked = ask({"Authorization": f"DPoP {TOKEN}"})
+
+        assert (401, Reason.PROOF_MISSING) == asked[:2]
+
+    def test_two_dpop_headers(self) -> None:
+        """Even if both are good."""
+        made = [("Authorization", f"DPoP {TOKEN}"), ("DPoP", proof(TOKEN)), ("DPoP", proof(TOKEN))]
+
+        assert (401, Reason.PROOF_REPEATED) == ask(made)[:2]
+
+    @pytest.mark.parametrize("mode", ["off", "allowed", "required"])
+    def test_downgraded_to_bearer(self, mode: str) -> None:
+        """Also with a good proof beside it, also where DPoP is off."""
+        headers = {"Authorization": f"Bearer {TOKEN}", "DPoP": proof(TOKEN)}
+
+        status, reason, challenge = ask(headers, configured=settings(dpop=mode))
+
+        expected = Reason.CONFIRMATION if mode == "off" else Reason.DOWNGRADED
+        assert (401, expected) == (status, reason)
+        assert challenge.startswith('Bearer error="invalid_token"')
+        assert challenge.endswith(f", DPoP {ALGS}") is (mode != "off")
+
+    def test_scheme_where_dpop_is_off(self) -> None:
+        """It is another scheme, whose credentials are nobody's here."""
+        asked = ask(with_dpop(TOKEN), configured=settings(dpop="off"))
+
+        assert (401, Reason.MISSING, 'Bearer realm="api"') == asked
+
+    def test_plain_token_under_the_scheme(self) -> None:
+        """A bearer token does not become bound by its scheme."""
+        plain = token()
+
+        status, reason, challenge = ask(with_dpop(plain))
+
+        assert (401, Reason.NOT_BOUND) == (status, reason)
+        assert challenge.startswith('DPoP error="invalid_token"')
+
+    def test_plain_token_where_bound_ones_are_required(self) -> None:
+        """Nobody gets in with a bearer token."""
+        asked = ask(bearer(), configured=settings(dpop="required"))
+
+        assert (401, Reason.NOT_BOUND) == asked[:2]
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            pytest.param(
+                [("Authorization", f"Bearer {TOKEN}"), ("Authorization", f"DPoP {TOKEN}")],
+                id="two-headers",
+            ),
+            pytest.param({"Authorization": f"DPoP {TOKEN}, Bearer {TOKEN}"}, id="dpop-first"),
+            pytest.param({"Authorization": f"Bearer {TOKEN}, DPoP {TOKEN}"}, id="bearer-first"),
+            pytest.param({"Authorization": f"DPoP {TOKEN}, DPoP {TOKEN}"}, id="twice"),
+            pytest.param({"Authorization": "DPoP"}, id="empty"),
+        ],
+    )
+    def test_both_schemes_at_once(self, headers: Any) -> None:
+        """400, for both schemes (RFC 9449 §7.2)."""
+        status, _, challenge = ask(headers)
+
+        assert 400 == status
+        assert challenge.startswith('Bearer error="invalid_request", ')
+        assert ', DPoP error="invalid_request", ' in challenge
+
+    def test_nothing_at_all(self) -> None:
+        """A challenge for each scheme that would do, without an error."""
+        assert f'Bearer realm="api", DPoP {ALGS}' == ask({})[2]
+        assert f'DPoP realm="api", {ALGS}' == ask({}, configured=settings(dpop="required"))[2]
+
+    def test_scope_missing(self) -> None:
+        """The challenge speaks of the scheme that was used."""
+        status, _, challenge = ask(with_dpop(TOKEN, htu=f"{ORIGIN}/scoped"), path="/scoped")
+
+        assert 403 == status
+        assert challenge.startswith('DPoP error="insufficient_scope"')
+
+    def test_expired_token(self) -> None:
+        """The token is looked at first."""
+        old = mint(claims(now=0, cnf={"jkt": jkt()}), SECRET)
+
+        assert (401, Reason.EXPIRED) == ask(with_dpop(old))[:2]
+
+    @pytest.mark.parametrize(
+        "cnf",
+        [
+            pytest.param({"jkt": jkt(), "kid": "x"}, id="and-something-unknown"),
+            pytest.param({"jkt": jkt(), "x5t#S256": "x"}, id="and-a-certificate"),
+            pytest.param({"jkt": 1}, id="no-text"),
+            pytest.param({}, id="empty"),
+            pytest.param([["jkt", "x"]], id="list"),
+            pytest.param("x", id="text"),
+        ],
+    )
+    def test_whatever_cannot_be_proved(self, cnf: Any) -> None:
+        """Every member has to be."""
+        bound = mint(claims(now=time.time(), cnf=cnf), SECRET)
+
+        assert (401, Reason.CONFIRMATION) == ask(with_dpop(bound))[:2]
+
+    def test_host_header_spoof(self) -> None:
+        """A proof that was caught at another service opens nothing, whatever Host is said."""
+        caught = with_dpop(TOKEN, htu="https://evil.example/me")
+        spoofed = {
+            **caught,
+            "Host": "evil.example",
+            "X-Forwarded-Host": "evil.example",
+            "X-Forwarded-Proto": "https",
+            "Forwarded": "host=evil.example;proto=https",
+        }
+
+        assert (401, Reason.PROOF_TARGET) == ask(spoofed)[:2]
+
+    def test_escaped_slash_is_no_slash(self) -> None:
+        """A proof for one file opens no other."""
+        configured = settings()
+        one = with_dpop(TOKEN, htu=f"{ORIGIN}/files/a%2fb")
+        other = with_dpop(TOKEN, htu=f"{ORIGIN}/files/a/b")
+
+        assert 200 == ask(one, path="/files/a%2Fb", configured=configured)[0]
+        assert (401, Reason.PROOF_TARGET) == ask(other, path="/files/a%2Fb")[:2]
+
+    def test_anonymous(self) -> None:
+        """With `validate=False` a stolen token makes nobody out of its thief."""
+        app = FastAPI()
+
+        @app.get("/who")
+        async def who(found: Annotated[Any, Depends(get_claims)]) -> list[str]:
+            return sorted(found)
+
+        configured = settings(validate=False)
+        app.dependency_overrides[get_settings] = lambda: configured
+        answer = TestClient(app).get("/who", headers={"Authorization": f"Bearer {TOKEN}"})
+
+        assert [] == answer.json()
+
+
+class _Broken:
+    async def add_if_absent(self, key: str, ttl: float) -> bool:
+        raise StoreUnavailableError(key, ttl)
+
+
+class TestReplay:
+    def test_replay(self) -> None:
+        """The same request a second time, by whoever saw it."""
+        reasons: list[Reason] = []
+        client = TestClient(app_of(settings(), reasons))
+        headers = with_dpop(TOKEN)
+
+        answers = [client.get("/me", headers=headers).status_code for _ in range(3)]
+
+        assert ([200, 401, 401], [Reason.PROOF_REPLAYED] * 2) == (answers, reasons)
+
+    def test_replay_of_a_refused_request(self) -> None:
+        """What was refused for another reason has used nothing up: replay is asked last."""
+        client = TestClient(app_of(settings()))
+        made = with_dpop(TOKEN)
+
+        answers = [client.request(m, "/me", headers=made).status_code for m in ("POST", "GET")]
+
+        assert [401, 200] == answers
+
+    def test_a_remembered_token_needs_its_proof(self) -> None:
+        """The token's signature is checked once, its sender always."""
+        client = TestClient(app_of(settings()))
+        first = client.get("/me", headers=with_dpop(TOKEN))
+
+        thief = client.get("/me", headers=with_dpop(TOKEN, key=OTHER_KEY))
+        plain = client.get("/me", headers={"Authorization": f"DPoP {TOKEN}"})
+
+        assert [200, 401, 401] == [one.status_code for one in (first, thief, plain)]
+
+    def test_store_down(self) -> None:
+        """503, and the client keeps its token."""
+        reasons: list[Reason] = []
+        client = TestClient(app_of(settings(dpop_replay_store=_Broken()), reasons))
+
+        response = client.get("/me", headers=with_dpop(TOKEN))
+
+        assert (503, [Reason.REPLAYS_UNAVAILABLE]) == (response.status_code, reasons)
+        assert "1" == response.headers["retry-after"]
+        assert "www-authenticate" not in response.headers
+
+    def test_store_full(self) -> None:
+        """It forgets nothing to make room."""
+        store = MemoryReplayStore(size=2)
+        client = TestClient(app_of(settings(dpop_replay_store=store)))
+
+        answers = [client.get("/me", headers=with_dpop(TOKEN)).status_code for _ in range(3)]
+
+        assert [200, 200, 503] == answers
+
+
+class TestMemoryStore:
+    @staticmethod
+    def add(store: MemoryReplayStore, key: str, ttl: float = 10) -> bool | None:
+        """Add a key; `None` if the store cannot tell."""
+        try:
+            return asyncio.run(store.add_if_absent(key, ttl))
+        except StoreUnavailableError:
+            return None
+
+    def test_it_forgets_what_has_ended(self) -> None:
+        """By its own clock, in the order in which it ends."""
+        now = [0.0]
+        store = MemoryReplayStore(clock=lambda: now[0])
+
+        found = [self.add(store, "a.1", 20), self.add(store, "a.2", 10), self.add(store, "a.1")]
+        now[0] = 10.0
+        found += [self.add(store, "a.1"), self.add(store, "a.2")]
+        now[0] = 30.0
+
+        assert [True, True, False, False, True] == found
+        assert True is self.add(store, "a.1")
+        assert 1 == len(store)
+
+    def test_the_share_of_one_key(self) -> None:
+        """One client cannot fill it."""
+        now = [0.0]
+        store = MemoryReplayStore(per_key=2, clock=lambda: now[0])
+
+        found = [self.add(store, key) for key in ("a.1", "a.2", "a.3", "b.1")]
+        now[0] = 10.0
+
+        assert ([True, True, None, True], True) == (found, self.add(store, "a.3"))
+        assert "memory" == repr(store)
+
+
+NONCE_KEY = "k" * 32
+
+
+class TestNonces:
+    def test_needed(self) -> None:
+        """401 with a nonce, which then does."""
+        client = TestClient(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
+
+        first = client.get("/me", headers=with_dpop(TOKEN))
+        second = client.get("/me", headers=with_dpop(TOKEN, nonce=first.headers["dpop-nonce"]))
+
+        assert [401, 200] == [first.status_code, second.status_code]
+        assert first.headers["www-authenticate"].startswith('DPoP error="use_dpop_nonce"')
+        assert "no-store" == first.headers["cache-control"]
+        assert "dpop-nonce" not in second.headers
+
+    @pytest.mark.parametrize(
+        "nonce", [1, "", "ü", "AAAA", "A" * 48], ids=["number", "empty", "umlaut", "short", "junk"]
+    )
+    def test_junk(self, nonce: Any) -> None:
+        """Like none."""
+        configured = settings(dpop_nonce_keys=[NONCE_KEY])
+
+        asked = ask(with_dpop(TOKEN, nonce=nonce), configured=configured)
+
+        assert (401, Reason.PROOF_NONCE) == asked[:2]
+
+    def test_rotation(self) -> None:
+        """The former key's nonces are accepted beside the new key's; another's are not."""
+        former, other = Nonces([NONCE_KEY]), Nonces(["o" * 32])
+        both = settings(dpop_nonce_keys=["n" * 32, NONCE_KEY])
+        now = time.time()
+
+        answers = [
+            ask(with_dpop(TOKEN, nonce=made.issue(now)), configured=both)[0]
+            for made in (former, other)
+        ]
+
+        assert [200, 401] == answers
+
+    @pytest.mark.parametrize(
+        ("age", "status", "fresh"),
+        [
+            pytest.param(100, 200, False, id="young"),
+            pytest.param(200, 200, True, id="near-its-end"),
+            pytest.param(301, 401, True, id="ended"),
+            pytest.param(-301, 401, True, id="from-the-future"),
+        ],
+    )
+    def test_age(self, age: float, status: int, fresh: bool) -> None:  # noqa: FBT001
+        """Near its end a fresh one comes with the answer, which nobody may store."""
+        nonce = Nonces([NONCE_KEY]).issue(time.time() - age)
+        client = TestClient(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
+
+        response = client.get("/me", headers=with_dpop(TOKEN, nonce=nonce))
+
+        assert (status, fresh) == (response.status_code, "dpop-nonce" in response.headers)
+        assert fresh is (response.headers.get("cache-control") == "no-store")
+
+    def test_asking_costs_nothing(self) -> None:
+        """Within a second everybody gets the same."""
+        nonces = Nonces([NONCE_KEY])
+
+        assert nonces.issue(1.0) == nonces.issue(1.9)
+        assert nonces.issue(1.0) != nonces.issue(2.0)
+        assert "<nonces>" == repr(nonces)
+
+
+class TestWhereverItRuns:
+    def test_server_without_a_raw_path(self) -> None:
+        """ASGI lets a server leave it out; then the path is escaped again."""
+        configured = settings()
+        made = proof(TOKEN, htu=f"{ORIGIN}/files/a%20%C3%BC")
+        scope: dict[str, Any] = {
+            "type": "http",
+            "method": "GET",
+            "path": "/files/a ü",
+            "headers": [(b"authorization", f"DPoP {TOKEN}".encode()), (b"dpop", made.encode())],
+        }
+        caller = Principal(Claims({"cnf": {"jkt": jkt()}}), configured)
+        assert configured.senders is not None
+
+        asyncio.run(confirm(scope, TOKEN, caller, configured.senders))
+
+        assert "jwt_deps.dpop_proofs" in scope
+
+    def test_lifespan(self) -> None:
+        """With nonces, and below another application, everything is as it was."""
+        closed = []
+
+        class Closing(MemoryReplayStore):
+            async def close(self) -> None:
+                closed.append(self)
+
+        store = Closing()
+        inner = app_of(settings(dpop_nonce_keys=[NONCE_KEY], dpop_replay_store=store))
+        outer = FastAPI(lifespan=inner.router.lifespan_context)
+        outer.mount("/in", inner)
+        nonce = Nonces([NONCE_KEY]).issue(time.time() - 200)
+        headers = with_dpop(TOKEN, htu=f"{ORIGIN}/in/me", nonce=nonce)
+
+        with TestClient(outer) as client:
+            fresh = client.get("/in/me", headers=headers).headers.get_list("dpop-nonce")
+        with TestClient(inner):
+            before = list(closed)
+
+        assert (1, [], [store]) == (len(fresh), before, closed)
+
+    def test_websocket_with_a_stale_nonce(self) -> None:
+        """The handshake's answer brings the fresh one."""
+        nonce = Nonces([NONCE_KEY]).issue(time.time() - 200)
+        headers = with_dpop(TOKEN, htu=f"{ORIGIN}/live", nonce=nonce)
+        client = TestClient(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
+
+        with client.websocket_connect("/live", headers=headers) as session:
+            sent: Any = session.extra_headers
+            names = [name for name, _ in sent]
+
+        assert b"dpop-nonce" in names
+
+    def test_key_and_certificate(self) -> None:
+        """A token that is bound to both needs both."""
+        der = load_pem_x509_certificate(CERTIFICATE).public_bytes(Encoding.DER)
+        bound = b64(hashlib.sha256(der).digest())
+        both = bound_token(cnf={"jkt": jkt(), "x5t#S256": bound})
+        shown = {"Client-Cert": f":{base64.b64encode(der).decode()}:"}
+        configured = settings(client_certificate="client-cert", trusted_proxies="10.0.0.0/8")
+        app = app_of(configured)
+        client = TestClient(app, client=("10.0.0.1", 5))
+
+        answers = [
+            client.get("/me", headers={**with_dpop(both), **shown}),
+            client.get("/me", headers=with_dpop(both)),
+            client.get("/me", headers={"Authorization": f"Bearer {both}", **shown}),
+        ]
+
+        assert [200, 401, 401] == [answer.status_code for answer in answers]
+        assert {"dpop": "allowed", "client_certificate": "allowed"} == (
+            app.openapi()["paths"]["/me"]["get"]["x-jwt-requires"]
+        )
+        assert ("dpop=allowed", "client_certificate=client-cert") == audit(app).routes[-4].requires
+
+    def test_certificate_alone(self) -> None:
+        """Without DPoP, the challenge says nothing of it."""
+        bound = mint(claims(now=time.time(), cnf={"x5t#S256": "x"}), SECRET)
+        configured = JWTSettings(secret_key=SECRET, client_certificate="tls")
+
+        asked = ask({"Authorization": f"Bearer {bound}"}, configured=configured)
+
+        assert (401, Reason.CERTIFICATE) == asked[:2]
+        assert "DPoP" not in asked[2]
+
+
+CERTIFICATE = trustme.CA().issue_cert("client.test").cert_chain_pems[0].bytes()
+
+
+class TestTold:
+    def test_openapi_and_audit(self) -> None:
+        """Both say what a route needs."""
+        app = app_of(settings(dpop="required", dpop_nonce_keys=[NONCE_KEY]))
+
+        operation = app.openapi()["paths"]["/me"]["get"]
+        found = {route.path: route.requires for route in audit(app).routes}
+
+        assert {"dpop": "required"} == operation["x-jwt-requires"]
+        assert [{"JWT-DPoP": []}] == operation["security"]
+        assert ("dpop=required",) == found["/me"]
+        assert audit(app).ok
+
+    def test_allowed(self) -> None:
+        """Either scheme will do."""
+        operation = app_of(settings()).openapi()["paths"]["/me"]["get"]
+
+        assert [{"JWT": []}, {"JWT-DPoP": []}] == operation["security"]
+
+    def test_off(self) -> None:
+        """Nothing is said."""
+        assert "x-jwt-requires" not in app_of(SETTINGS).openapi()["paths"]["/me"]["get"]

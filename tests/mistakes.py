@@ -1,0 +1,219 @@
+"""How is each mistake in a configuration made? One way for each reason, the usual one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import new_class
+from typing import Any, TypeAlias
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed448
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from jose import backends
+from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute
+
+from jwt_deps import (
+    Claims,
+    CurrentUser,
+    IssuerSettings,
+    JWKSCacheSettings,
+    JWTSettings,
+    RedisReplayStore,
+    StatusLists,
+    claims_as,
+    current_user_id,
+    fetching,
+    jwt_guard,
+    mcp_settings,
+    mount_resource_metadata,
+    protected_router,
+    public,
+    redis_replays,
+    require_acr,
+    require_scopes,
+    signatures,
+)
+from tests.edge.serving import SETTINGS
+from tests.minting import SECRET, pair
+
+__all__ = ["MISTAKES", "Mistake"]
+
+Mistake: TypeAlias = Callable[[Path, pytest.MonkeyPatch], object]
+
+RSA, EC = pair("RSA"), pair("P-256")
+FETCHED = {
+    "jwks_url": "https://issuer.example/keys",
+    "issuer": "https://issuer.example",
+    "audience": "api",
+    "algorithm": "RS256",
+}
+
+
+def settings(**values: Any) -> Mistake:
+    return lambda *_: JWTSettings(**values)
+
+
+def fetched(**values: Any) -> Mistake:
+    return settings(**{**FETCHED, **values})
+
+
+def pem(text: str) -> Mistake:
+    return settings(secret_key=text, algorithm="RS256")
+
+
+def jwks(document: object, algorithm: str = "RS256") -> Mistake:
+    def make(directory: Path, _: pytest.MonkeyPatch) -> object:
+        path = directory / "jwks.json"
+        path.write_text(json.dumps(document))
+        return JWTSettings(jwks_file=path, algorithm=algorithm)
+
+    return make
+
+
+def issuer(**values: Any) -> IssuerSettings:
+    return IssuerSettings(
+        **{"secret_key": SECRET, "issuer": "https://a", "audience": "x", **values}
+    )
+
+
+def ed448_key() -> str:
+    key = ed448.Ed448PrivateKey.generate().public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def without_httpx2(_: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setattr(fetching, "find_spec", lambda _: None)
+    return JWTSettings(**FETCHED)
+
+
+def without_cryptography(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "ECKey", object)
+    signatures._require_cryptography()
+
+
+def as_input(annotation: Any) -> Mistake:
+    async def endpoint(value: Any) -> None: ...
+
+    endpoint.__annotations__["value"] = annotation
+    return lambda *_: FastAPI().get("/x")(endpoint)
+
+
+def assigned(*_: Any) -> None:
+    JWTSettings(secret_key=SECRET).leeway = 30
+
+
+def derived(*_: Any) -> object:
+    return new_class("Mine", (CurrentUser,))
+
+
+async def hello() -> str:
+    return "hello"
+
+
+class Strange(BaseRoute):
+    """Of a class that nobody knows."""
+
+
+def idle(*_: Any) -> None:
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS, exclude=["/nowhere"]))])
+    TestClient(app).get("/")
+
+
+def without_redis(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_replays, "find_spec", lambda _: None)
+    RedisReplayStore("redis://127.0.0.1")
+
+
+def covered(*_: Any) -> None:
+    app = FastAPI(dependencies=[Depends(current_user_id)])
+    mount_resource_metadata(app, JWTSettings(secret_key=SECRET, resource="https://api.example"))
+
+
+MISTAKES: dict[str, Mistake] = {
+    # keys
+    "no_key": settings(),
+    "unknown_algorithm": settings(secret_key=SECRET, algorithm="none"),
+    "algorithm_without_key": settings(secret_key=SECRET, algorithm=["HS256", "RS256"]),
+    "unfit_key": pem(SECRET),
+    "short_secret": settings(secret_key="short"),
+    "secret_not_text": settings(secret_key="\ud800" * 32),
+    "private_key": pem("-----BEGIN PRIVATE KEY-----"),
+    "certificate": pem("-----BEGIN CERTIFICATE-----"),
+    "not_pem": pem("-----BEGIN PUBLIC KEY-----"),
+    "public_key_not_pem": pem("".join(RSA.public_pem.strip().split("\n")[1:-1])),
+    "openssh_key": settings(secret_key="ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDf0 alice@host"),
+    "key_type": pem(ed448_key()),
+    "short_rsa_key": pem(pair("RSA-1024").public_pem),
+    "key_curve": pem(pair("secp256k1").public_pem),
+    "signature_backend": without_cryptography,
+    # JWK Sets
+    "jwks_file": settings(jwks_file="/nowhere", algorithm="RS256"),
+    "jwks_without_keys": jwks(RSA.jwk()),
+    "jwks_unused": jwks({"keys": [EC.jwk()]}),
+    "secret_jwk": jwks({"keys": [RSA.jwk(d="AQAB")]}),
+    "malformed_jwk": jwks({"keys": [{"kty": "RSA", "n": "AQAB"}]}),
+    "kid_form": jwks({"keys": [RSA.jwk(kid=1)]}),
+    "kid_twice": jwks({"keys": [RSA.jwk(kid="a"), pair("RSA", "other").jwk(kid="a")]}),
+    "hmac_and_jwks": jwks({"keys": [RSA.jwk()]}, algorithm="HS256"),
+    # settings
+    "invalid_setting": settings(secret_key=SECRET, leeway=-1),
+    "settings_are_fixed": assigned,
+    "audience_unverified": settings(secret_key=SECRET, audience="x", verify_audience=False),
+    # keys over HTTP
+    "httpx2_missing": without_httpx2,
+    "two_key_addresses": fetched(discovery=True),
+    "fetched_and_configured": fetched(secret_key=SECRET),
+    "fetched_without_issuer": fetched(issuer=None),
+    "fetched_without_audience": fetched(audience=None),
+    "key_address": fetched(jwks_url="http://issuer.example/keys"),
+    "ca_file": fetched(ca_file="/nowhere"),
+    "key_cache": lambda *_: JWKSCacheSettings(min_ttl=2, max_ttl=1),
+    # several issuers
+    "issuer_form": settings(issuers={"a": "https://a"}),
+    "issuer_unnamed": settings(issuers={"a": issuer(issuer=None)}),
+    "issuer_audience": settings(issuers={"a": issuer(audience=None)}),
+    "issuer_twice": settings(issuers={"a": issuer(), "b": issuer()}),
+    "issuers_and_single": settings(issuers={"a": issuer()}, secret_key=SECRET),
+    "no_issuers": lambda *_: JWTSettings(secret_key=SECRET).replace_issuers({}),
+    # the resource and its profile
+    "profile_unchecked": settings(secret_key=SECRET, profile="rfc9068"),
+    "resource_identifier": settings(secret_key=SECRET, resource="http://api.example"),
+    "resource_page": settings(secret_key=SECRET, resource_documentation="page"),
+    "resource_missing": lambda *_: mount_resource_metadata(FastAPI(), SETTINGS),
+    "metadata_not_public": covered,
+    "mcp_forbids": lambda *_: mcp_settings(secret_key=SECRET),
+    # senders of tokens
+    "no_public_origin": settings(secret_key=SECRET, dpop="required"),
+    "no_trusted_proxies": settings(secret_key=SECRET, client_certificate="xfcc"),
+    "redis_missing": without_redis,
+    "replay_store": lambda *_: RedisReplayStore("https://store.example"),
+    "acr_values": lambda *_: require_acr(),
+    # revocation
+    "revocation_url": settings(secret_key=SECRET, revocation_url="https://store.example"),
+    "revocation_staleness": settings(
+        secret_key=SECRET, revocation_url="redis://127.0.0.1", revocation_max_staleness=1
+    ),
+    "status_list_hosts": lambda *_: StatusLists(JWTSettings(**FETCHED), hosts=[]),
+    # dependencies and routers
+    "settings_as_input": as_input(JWTSettings),
+    "claims_as_input": as_input(Claims),
+    "identity_as_input": as_input(CurrentUser),
+    "identity_as_base": derived,
+    "not_settings": lambda *_: jwt_guard("/health"),  # type: ignore[arg-type]
+    "not_a_router": lambda *_: protected_router(FastAPI(), settings=SETTINGS),  # type: ignore[arg-type]
+    "not_markable": lambda *_: public(object()),  # type: ignore[type-var]
+    "not_a_model": lambda *_: claims_as(dict),
+    "scope_names": lambda *_: require_scopes("orders:read orders:write"),
+    "idle_exclusion": idle,
+    "route_class": lambda *_: protected_router(APIRouter(routes=[Strange()]), settings=SETTINGS),
+    "unguarded_route": lambda *_: protected_router(
+        settings=SETTINGS, routes=[APIRoute("/x", hello)]
+    ),
+    "default_application": lambda *_: protected_router(
+        settings=SETTINGS, default=PlainTextResponse("hello")
+    ),
+}

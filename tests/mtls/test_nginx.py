@@ -1,0 +1,158 @@
+"""Does a certificate-bound token open a service behind a real nginx, with its certificate alone?"""
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx2
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
+
+from tests.minting import SECRET, claims, mint
+from tests.providers.programs import Program, browser, unused_port
+
+NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+CONFIGURATION = Path(__file__).with_name("nginx.conf")
+
+if NGINX is None and not os.environ.get("JWT_DEPS_REQUIRE_ALL"):
+    pytest.skip("nginx is not installed (apt-get install nginx-light)", allow_module_level=True)
+
+_UVICORN = ("-m", "uvicorn", "tests.providers.app:app", "--host", "127.0.0.1", "--port", "0")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A service, the proxy in front of it, and two clients with certificates."""
+
+    direct: str
+    proxied: str
+    server_ca: trustme.CA
+    alice: trustme.LeafCert
+    bob: trustme.LeafCert
+    stranger: trustme.LeafCert
+
+    def ask(
+        self,
+        token: str,
+        certificate: trustme.LeafCert | None,
+        headers: dict[str, str] | None = None,
+    ) -> int:
+        """Ask through the proxy, and return the status."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.server_ca.configure_trust(context)
+        if certificate is not None:
+            certificate.configure_cert(context)
+        sent = {"Authorization": f"Bearer {token}", **(headers or {})}
+        with httpx2.Client(verify=context, trust_env=False) as http:
+            return http.get(f"{self.proxied}/me", headers=sent).status_code
+
+
+def pem_of(certificate: trustme.LeafCert) -> bytes:
+    return certificate.cert_chain_pems[0].bytes()
+
+
+def thumbprint(certificate: trustme.LeafCert) -> str:
+    der = load_pem_x509_certificate(pem_of(certificate)).public_bytes(Encoding.DER)
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+def bound_to(certificate: trustme.LeafCert) -> str:
+    """Return a token that is bound to a certificate."""
+    return mint(claims(now=time.time(), cnf={"x5t#S256": thumbprint(certificate)}), SECRET)
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+    """Run uvicorn, and nginx in front of it."""
+    directory = tmp_path_factory.mktemp("mtls")
+    server_ca, clients_ca = trustme.CA(), trustme.CA()
+    server = server_ca.issue_cert("127.0.0.1")
+    server.cert_chain_pems[0].write_to_path(directory / "server.pem")
+    server.private_key_pem.write_to_path(directory / "server.key")
+    clients_ca.cert_pem.write_to_path(directory / "clients-ca.pem")
+    service = Program(
+        [sys.executable, *_UVICORN, "--no-use-colors", "--no-proxy-headers"],
+        ready=re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)"),
+        log=directory / "app.log",
+        environment={
+            "PATH": os.environ["PATH"],
+            "JWT_SECRET_KEY": SECRET,
+            "JWT_CLIENT_CERTIFICATE": "escaped-pem",
+            "JWT_TRUSTED_PROXIES": "127.0.0.1",
+        },
+    )
+    port = unused_port()
+    assert NGINX is not None
+    proxy = Program(
+        [NGINX, "-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf")],
+        ready=re.compile(r"start worker process \d+"),
+        log=directory / "nginx.log",
+        environment={"PATH": os.environ["PATH"]},
+    )
+    try:
+        direct = service.start()[1]
+        text = CONFIGURATION.read_text().replace("PORT", str(port)).replace("UPSTREAM", direct)
+        (directory / "nginx.conf").write_text(text)
+        proxy.start()
+        yield Setup(
+            direct,
+            f"https://127.0.0.1:{port}",
+            server_ca,
+            clients_ca.issue_cert("alice.example"),
+            clients_ca.issue_cert("bob.example"),
+            trustme.CA().issue_cert("alice.example"),
+        )
+    finally:
+        proxy.stop()
+        service.stop()
+
+
+def test_with_its_certificate(setup: Setup) -> None:
+    """Who authenticated with the certificate of the token gets in, again and again."""
+    token = bound_to(setup.alice)
+
+    assert [200, 200] == [setup.ask(token, setup.alice) for _ in range(2)]
+
+
+def test_stolen_token(setup: Setup) -> None:
+    """With another certificate of the same authority, or with none, it opens nothing."""
+    token = bound_to(setup.alice)
+
+    assert 200 == setup.ask(token, setup.alice)  # it is remembered now
+    assert [401, 401] == [setup.ask(token, thief) for thief in (setup.bob, None)]
+
+
+def test_certificate_of_a_stranger(setup: Setup) -> None:
+    """Nginx itself refuses a certificate of an authority that it does not know."""
+    assert 400 == setup.ask(bound_to(setup.stranger), setup.stranger)
+
+
+def test_header_of_the_client(setup: Setup) -> None:
+    """Nginx overwrites what a client says about its certificate."""
+    forged = {"X-SSL-Client-Cert": quote(pem_of(setup.alice).decode())}
+
+    assert 401 == setup.ask(bound_to(setup.alice), None, forged)
+
+
+def test_unbound_token(setup: Setup) -> None:
+    """A bearer token stays one."""
+    assert 200 == setup.ask(mint(claims(now=time.time()), SECRET), None)
+
+
+def test_without_the_proxy(setup: Setup) -> None:
+    """A connection that shows no certificate at all is refused."""
+    with browser(setup.direct) as http:
+        headers = {"Authorization": f"Bearer {bound_to(setup.alice)}"}
+
+        assert 401 == http.get("/me", headers=headers).status_code

@@ -1,0 +1,169 @@
+"""Does what is published work where nothing else is, and does it hold what it should?"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+ROOT = Path(__file__).parent.parent
+# Asked by hand: an application server would bring packages that the wheel has to do without.
+PROGRAM = """
+import asyncio
+from typing import Annotated
+from fastapi import Depends, FastAPI
+from jwt_deps import JWTSettings, current_user_id, protected_router
+
+router = protected_router(settings=JWTSettings(secret_key="x" * 32))
+
+@router.get("/me")
+async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+    return user_id
+
+app = FastAPI()
+app.include_router(router)
+sent = []
+
+async def receive():
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+async def send(message):
+    sent.append(message)
+
+scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+         "scheme": "http", "path": "/me", "raw_path": b"/me", "root_path": "",
+         "query_string": b"", "headers": [(b"host", b"here")]}
+asyncio.run(app(scope, receive, send))
+print(sent[0]["status"], dict(sent[0]["headers"])[b"www-authenticate"].decode())
+"""
+
+
+def _run(*command: str | Path, cwd: Path) -> str:
+    """Run a command that needs the index only for what it installs."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("JWT_")}
+    done = subprocess.run(  # noqa: S603 - our own commands
+        [str(part) for part in command],
+        cwd=cwd,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert 0 == done.returncode, done.stderr
+    return done.stdout
+
+
+def _needs_index(*command: str | Path) -> None:
+    """Run a command of uv; skip where packages cannot be had, and say so."""
+    try:
+        _run(shutil.which("uv") or "uv", *command, cwd=ROOT)
+    except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
+        unreachable = isinstance(error, OSError) or any(
+            sign in str(error) for sign in ("Failed to fetch", "error sending request", "dns error")
+        )
+        if unreachable and os.environ.get("JWT_DEPS_REQUIRE_ALL") != "1":
+            pytest.skip("packages cannot be installed here: uv or its index is not there")
+        raise
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the sdist, and the wheel that `uv build` makes of it."""
+    directory = tmp_path_factory.mktemp("dist")
+    _needs_index("build", "--quiet", "--out-dir", directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel and what it needs, no extras."""
+    environment = tmp_path_factory.mktemp("empty") / "venv"
+    _needs_index("venv", "--quiet", "--python", sys.executable, environment)
+    _needs_index("pip", "install", "--quiet", "--python", environment / "bin" / "python", wheel)
+    return environment / "bin" / "python"
+
+
+def _names(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_wheel_guards_a_route(python: Path, tmp_path: Path) -> None:
+    """Without extras and without this checkout."""
+    assert '401 Bearer realm="api"\n' == _run(python, "-I", "-c", PROGRAM, cwd=tmp_path)
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    """With its types and its licence, without tests, examples or documentation."""
+    names = _names(wheel)
+    tops = {name.split("/")[0] for name in names}
+
+    assert "jwt_deps/py.typed" in names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert {"jwt_deps", "pytest_jwt_deps.py"} == {
+        top for top in tops if not top.endswith(".dist-info")
+    }
+
+
+def test_the_wheel_has_its_entry_points(wheel: Path) -> None:
+    """The command, and the plugin for pytest."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        lines = archive.read(name).decode().split("\n")
+
+    assert "jwt-deps = jwt_deps.cli:main" in lines
+    assert "pytest_jwt_deps = pytest_jwt_deps" in lines
+
+
+def test_the_sdist_makes_the_same_wheel(built: Path, wheel: Path, tmp_path: Path) -> None:
+    """As the checkout does: every file with the same content."""
+    _needs_index("build", "--quiet", "--wheel", "--out-dir", tmp_path, ROOT)
+    from_checkout, from_sdist = (
+        zipfile.ZipFile(next(tmp_path.glob("*.whl"))),
+        zipfile.ZipFile(wheel),
+    )
+
+    assert _names(wheel) == set(from_checkout.namelist())
+    assert all(from_checkout.read(name) == from_sdist.read(name) for name in _names(wheel))
+    assert 1 == len(list(built.glob("*.tar.gz")))
+
+
+def test_the_sdist_holds_what_a_packager_needs(built: Path) -> None:
+    """Tests, documentation and the licence."""
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    assert {
+        "LICENSE",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "docs/errors.md",
+        "tests/conftest.py",
+    } <= names
+
+
+def test_the_bill_of_materials(python: Path, tmp_path: Path) -> None:
+    """It is CycloneDX, names what is installed, and not where that came from."""
+    bill = tmp_path / "sbom.cdx.json"
+    command = ("environment", "--short-PURLs", "--output-reproducible", "--spec-version", "1.6")
+    tool = Path(sys.executable).parent / "cyclonedx-py"
+
+    _run(tool, *command, "--output-file", bill, python, cwd=tmp_path)
+
+    text = bill.read_text()
+    components = json.loads(text)["components"]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert {"fastapi", "jwt-deps", "python-jose", "cryptography"} <= {c["name"] for c in components}
+    assert all("?" not in component.get("purl", "") for component in components)

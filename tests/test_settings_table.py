@@ -1,0 +1,77 @@
+"""Does the table of all settings say what the code says? It is made from it, and compared."""
+
+import ast
+import inspect
+import os
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from jwt_deps import IssuerSettings, JWKSCacheSettings, JWTSettings
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
+
+
+def meanings(*models: type[BaseModel]) -> dict[str, str]:
+    """What stands below each field, on one line."""
+    found = {}
+    for model in models:
+        body = ast.parse(inspect.getsource(inspect.getmodule(model) or model))
+        for cls in [node for node in ast.walk(body) if isinstance(node, ast.ClassDef)]:
+            for field, text in zip(cls.body, cls.body[1:], strict=False):
+                if (
+                    isinstance(field, ast.AnnAssign)
+                    and isinstance(field.target, ast.Name)
+                    and isinstance(text, ast.Expr)
+                    and isinstance(text.value, ast.Constant)
+                    and isinstance(text.value.value, str)
+                ):
+                    found[field.target.id] = " ".join(text.value.value.split())
+    return found
+
+
+def table(model: type[BaseModel], prefix: str, *sources: type[BaseModel]) -> str:
+    """One row for each setting, in the order of their names."""
+    means = meanings(*sources, *(base for one in sources for base in _bases(one)))
+    rows = [
+        f"| `{prefix}{name.upper()}` | {_default(model, name)} | {means[name]} |"
+        for name in sorted(model.model_fields)
+    ]
+    return "\n".join(["| Variable | Default | Meaning |", "|---|---|---|", *rows])
+
+
+def _bases(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """The models of this package that a model is made of."""
+    return [
+        base
+        for base in model.__mro__
+        if issubclass(base, BaseModel) and base.__module__.startswith("jwt_deps.")
+    ]
+
+
+def _default(model: type[BaseModel], name: str) -> str:
+    field = model.model_fields[name]
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None or value is PydanticUndefined or value == []:
+        return "none"
+    if isinstance(value, BaseModel):
+        return "below"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def test_the_table_is_that_of_the_code() -> None:
+    """With `JWT_DEPS_UPDATE_DOCS=1` it is written anew."""
+    true = (
+        "# Table of settings\n\n"
+        "Made from the code, and compared with it by a test. [Settings](../settings.md) has how\n"
+        "they work together. A keyword of `JWTSettings` has the same name in small letters,\n"
+        "without `JWT_`.\n\n"
+        f"{table(JWTSettings, 'JWT_', IssuerSettings, JWTSettings)}\n\n"
+        "## Keys over HTTP\n\n"
+        f"{table(JWKSCacheSettings, 'JWT_JWKS_CACHE__', JWKSCacheSettings)}\n"
+    )
+    if os.environ.get("JWT_DEPS_UPDATE_DOCS"):
+        PAGE.write_text(true)
+
+    assert true == PAGE.read_text(), "run this with JWT_DEPS_UPDATE_DOCS=1"
