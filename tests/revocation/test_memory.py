@@ -23,7 +23,7 @@ from jwt_deps import (
 )
 from jwt_deps.explanation import Outcome, explain
 from jwt_deps.recognition import recognize
-from jwt_deps.revocation import ManagedSource, PreparingSource
+from jwt_deps.revocation import ManagedSource, PreparingSource, refuse_revoked_at_hand
 from tests.minting import NOW, SECRET, claims, mint
 
 A, B = "https://a.example", "https://b.example"
@@ -87,6 +87,24 @@ def test_names_that_are_numbers_or_nested() -> None:
     assert revocations.is_revoked({"uid": 7})
     assert not revocations.is_revoked({"uid": True, "ctx": "s"})
     assert not revocations.is_revoked({"uid": 7.5, "ctx": {}, "iss": 3})
+
+
+def test_what_is_revoked_again_ends_when_it_would_have() -> None:
+    """A moment later, in the same stretch of time: the tokens of that moment are named too."""
+    now = [float(NOW)]
+    revocations = MemoryRevocations(clock=lambda: now[0])
+    revocations.revoke(subject="alice")
+    now[0] += 0.001
+    revocations.revoke(subject="alice")
+
+    assert revocations.is_revoked({"sub": "alice", "iat": NOW + 0.0005})
+
+
+def test_nobody_to_ask_is_nobody_who_refuses() -> None:
+    """Without a source no token is revoked, and there is no replica to be well."""
+    assert refuse_revoked_at_hand(None, {"jti": "1"})
+    settings = JWTSettings(secret_key=SECRET, revocation=MemoryRevocations())
+    assert settings.revocation_health() is None
 
 
 def test_the_later_revocation_wins() -> None:

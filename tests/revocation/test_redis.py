@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from jwt_deps import (
     ConfigurationError,
     JWTSettings,
+    MemoryRevocations,
     RedisRevocations,
     RevocationUnavailableError,
     WhenStale,
+    redis_revocations,
 )
-from tests.cli.processes import run
+from jwt_deps.cli import main
 from tests.minting import SECRET
 
 from .valkey import Valkey, free_port, until, valkey
@@ -245,6 +248,42 @@ def test_a_forked_process_follows_by_itself(replicas: Replicas, server: Valkey) 
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def test_what_a_fork_leaves_behind(replicas: Replicas) -> None:
+    """Threads and connections stay with the parent; the child begins anew when it is asked."""
+    one, two = replicas
+    one.revoke(jti="1")
+    until(lambda: two.is_revoked(TOKEN))
+    two.close()
+
+    redis_revocations._after_fork()
+
+    assert two.health().stale
+    two.open()
+    assert two.is_revoked(TOKEN)
+
+
+def test_what_cannot_be_given_back_is_given_back_later(
+    replicas: Replicas, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is flushed, and then refuses to write, gets everything once it does."""
+    one, two = replicas
+    one.revoke(jti="1")
+    until(lambda: two.is_revoked(TOKEN))
+    one.close()
+    refused: list[int] = []
+
+    def refusing(_: object) -> None:
+        refused.append(1)
+        raise two._store.errors[0]
+
+    monkeypatch.setattr(two._store, "add", refusing)
+    with server.client() as client:
+        client.flushall()
+        until(lambda: refused)
+        monkeypatch.undo()
+        until(lambda: client.zcard("{jwt-deps:revocations}:entries") == 1)
+
+
 def test_ended_entries_leave_the_server(server: Valkey) -> None:
     """Every write takes some of them away."""
     revocations = RedisRevocations(server.url)
@@ -307,13 +346,18 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         RedisRevocations("redis://localhost")
 
 
+def invoked(*arguments: str, **environment: str) -> Result:
+    """What the command says."""
+    return CliRunner().invoke(main, ["revoke", *arguments], env=environment)
+
+
 def test_the_command(replicas: Replicas, server: Valkey) -> None:
     """`jwt-deps revoke` reaches running processes; it prints no names."""
     _, two = replicas
 
-    done = run("revoke", "--subject", "alice", JWT_REVOCATION_URL=server.url)
+    done = invoked("--subject", "alice", JWT_REVOCATION_URL=server.url)
 
-    assert (0, "") == (done.returncode, done.stdout)
+    assert (0, "") == (done.exit_code, done.stdout)
     assert done.stderr.startswith("Revoked, as of ")
     assert "alice" not in done.stderr
     until(lambda: two.is_revoked(TOKEN))
@@ -333,10 +377,22 @@ def test_commands_that_cannot_be_done(said: str, arguments: list[str]) -> None:
     """Exit code 2, and a sentence."""
     nobody = f"redis://127.0.0.1:{free_port()}"
 
-    done = run("revoke", *(argument.format(nobody=nobody) for argument in arguments))
+    done = invoked(*(argument.format(nobody=nobody) for argument in arguments))
 
-    assert (2, "") == (done.returncode, done.stdout)
+    assert (2, "") == (done.exit_code, done.stdout)
     assert said in done.stderr
+
+
+def test_the_health_of_one_source_among_several(server: Valkey) -> None:
+    """Settings tell how the replica is, whatever else is asked."""
+    settings = JWTSettings(
+        secret_key=SECRET, revocation_url=server.url, revocation=MemoryRevocations()
+    )
+
+    health = settings.revocation_health()
+
+    assert health is not None
+    assert health.stale
 
 
 def test_what_is_written(server: Valkey) -> None:
