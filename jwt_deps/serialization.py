@@ -60,7 +60,8 @@ def parse_object(data: bytes) -> dict[str, Any]:
     # strings that came of it need, and no member was dropped for another of its name.
     if data.isascii() and b"\\" not in data:
         try:
-            value = from_json(data)
+            # Without its memory of strings, which outlives the request and strangers could fill.
+            value = from_json(data, cache_strings="none")
         except ValueError:
             return _parse_with_care(data)
         if type(value) is dict and 2 * _strings_in(value, MAX_DEPTH) == data.count(b'"'):

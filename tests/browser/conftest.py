@@ -1,4 +1,4 @@
-"""One browser for all tests, a profile and a demo for each."""
+"""One browser for the tests of a module, a profile and a demo for each."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,8 @@ from jwt_deps.demo.tokens import make_secret
 from .chromium import chromium
 
 
-@pytest.fixture(scope="session")
+# Not for the session: as long as Playwright runs, no other test can run an event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Return the browser."""
     with chromium() as browser:

@@ -578,9 +578,8 @@ class TestExtra:
         with pytest.raises(ConfigurationError) as refused:
             Fetcher()
 
-        assert ("Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'.") == str(
-            refused.value
-        )
+        expected = "Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'."
+        assert expected == refused.value.message
 
     def test_settings_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The settings say it when they are built, not the first request."""

@@ -1,14 +1,14 @@
 """Does a remembered token end with the key that verified it? Over real HTTP."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from jwt_deps import AuthError, JWTSettings, Reason
 from jwt_deps import recognition as module
-from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.authentication import Awaiting, Verified, authenticate_at_hand
 from jwt_deps.recognition import recognize
 from jwt_deps.testing import FakeIssuer, VirtualClock
 
@@ -26,11 +26,13 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that were verified."""
     asked: list[str] = []
 
-    async def noting(token: str, settings: JWTSettings, **options: Any) -> Verified:
+    def noting(
+        token: str, settings: JWTSettings, clock: Callable[[], float]
+    ) -> Verified | Awaiting:
         asked.append(token)
-        return await authenticate(token, settings, **options)
+        return authenticate_at_hand(token, settings, clock)
 
-    monkeypatch.setattr(module, "authenticate", noting)
+    monkeypatch.setattr(module, "authenticate_at_hand", noting)
     return asked
 
 
