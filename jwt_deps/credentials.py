@@ -174,8 +174,6 @@ async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> J
     """
     if guard is not None and guard.settings is not None:
         return guard.settings
-    if notes_of(connection.scope).overriding is None:
-        return get_settings()
     if overrides.is_overridden(connection, get_settings):
         return cast("JWTSettings", await _once(connection, get_settings))
     if overrides.is_overridden(connection, get_claims):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
+from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason, authentication
 from jwt_deps import recognition as module
 from jwt_deps.authentication import Awaiting, Verified, authenticate_at_hand
 from jwt_deps.principals import Principal
@@ -349,3 +349,23 @@ def _of_length_with(length: int) -> str:
             if len(token) > length:
                 break
     raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [
+        pytest.param(
+            lambda: authentication.Awaiting(*[None] * 4),  # type: ignore[arg-type]
+            "<a token that waits for keys>",
+            id="keys",
+        ),
+        pytest.param(
+            lambda: module.AwaitingRevocation(None),  # type: ignore[arg-type]
+            "<a token that waits for revocations>",
+            id="revocations",
+        ),
+    ],
+)
+def test_what_waits_shows_nothing(waiting: Callable[[], object], said: str) -> None:
+    """Neither the token nor what it says."""
+    assert said == repr(waiting())

@@ -3,12 +3,14 @@
 import copy
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from jwt_deps import serialization
 from jwt_deps.claims import Claims
 from jwt_deps.errors import AuthError, ConfigurationError, InvalidTokenError
 from jwt_deps.keys import KeySet
@@ -234,6 +236,13 @@ class TestBase64url:
         assert encode_base64url(data).encode() == text
 
 
+JSON_PIECES = (
+    *("{", "}", "[", "]", ":", ",", " ", "a", '"', '"a"', '"a":', '"":', '"b" :', '":"'),
+    *("1", "1.5", "1e999", "-0", "null", "true", "NaN", "1" * 400),
+    *("\\u0061", '\\"', "\\ud800", "é", "\x00", "\n"),
+)
+
+
 class TestJSON:
     """RFC 8259, with one reading."""
 
@@ -255,6 +264,30 @@ class TestJSON:
 
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         assert json.loads(text.encode()) == json.loads(data)
+
+    @reproducible
+    @given(
+        st.lists(
+            st.sampled_from(JSON_PIECES),
+            max_size=12,
+        ).map(lambda pieces: "{" + "".join(pieces) + "}")
+    )
+    @example('{"a":1,"a":2}')
+    @example('{"a":1,"b":{"a":1,"a":1}}')
+    @example('{"a":":","a" :1}')
+    @example('{"a":[1e999]}')
+    @example('{"a":' + "[" * 32 + "]" * 32 + "}")
+    @example('{"a":' + "[" * 31 + "]" * 31 + "}")
+    def test_the_fast_parser_reads_what_the_careful_one_reads(self, text: str) -> None:
+        """Pydantic's parser decides nothing: the same object, or the same refusal."""
+
+        def outcome(parse: Callable[[bytes], object]) -> str:
+            try:
+                return repr(parse(text.encode()))
+            except ValueError:
+                return "refused"
+
+        assert outcome(serialization._parse_with_care) == outcome(parse_object)
 
 
 class TestClaims:

@@ -1,0 +1,78 @@
+"""Is a request gone once it is answered? A cycle would keep it, with its token, for a while."""
+
+import gc
+from typing import Annotated
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.types import Message, Scope
+
+from jwt_deps import JWTSettings, current_user_id, protected_router, require_scopes
+from tests.minting import SECRET, claims, mint
+
+GOOD = mint(claims())
+
+
+def application() -> FastAPI:
+    router = APIRouter()
+
+    @router.get("/me")
+    async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
+        return user
+
+    @router.get("/admin", dependencies=[Depends(require_scopes("admin"))])
+    async def admin() -> None: ...
+
+    app = FastAPI()
+    app.include_router(protected_router(router, settings=JWTSettings(secret_key=SECRET)))
+    return app
+
+
+async def _receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(_: Message) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("path", "token"),
+    [
+        pytest.param("/me", GOOD, id="accepted"),
+        pytest.param("/me", None, id="no-token"),
+        pytest.param("/me", f"{GOOD[:-4]}AAAA", id="tampered"),
+        pytest.param("/me", mint(claims(now=0)), id="expired"),
+        pytest.param("/admin", GOOD, id="without-a-scope"),
+    ],
+)
+def test_no_request_leaves_garbage(path: str, token: str | None) -> None:
+    """Accepted or refused, what it was made of is freed without the garbage collector."""
+    app = application()
+    headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
+
+    def ask() -> None:
+        scope: Scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": headers,
+            "app": app,
+        }
+        running = app(scope, _receive, _send)
+        with pytest.raises(StopIteration):
+            running.send(None)  # no loop: nothing is waited for
+
+    for _ in range(3):
+        ask()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            ask()
+        left = gc.collect()
+    finally:
+        gc.enable()
+
+    assert left < 20
