@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
+from jwt_deps.revocation_settings import RevocationSettings
 from jwt_deps.senders import SenderSettings
 from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource
 from jwt_deps.verification import verify
@@ -109,7 +110,8 @@ class TestParameters:
         others = {"jwks_cache", "issuers"} | described
         names = {name for name, *_ in VALUES} | keys | fetched | others
 
-        assert set(JWTSettings.model_fields) == names | set(SenderSettings.model_fields)
+        parts = {*SenderSettings.model_fields, *RevocationSettings.model_fields}
+        assert set(JWTSettings.model_fields) == names | parts
 
     def test_a_keyword_wins_over_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What the program says counts more than what the environment says."""

@@ -450,6 +450,8 @@ class TestRefused:
             Reason.REPLAYS_UNAVAILABLE,
             *(reason for reason in Reason if reason.startswith("proof_")),
             Reason.KEYS_UNAVAILABLE,
+            Reason.REVOKED,
+            Reason.REVOCATION_UNAVAILABLE,
         }
         by_the_key = {Reason.UNKNOWN_KEY}  # TestKeyOfTheToken
 
