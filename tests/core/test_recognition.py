@@ -369,3 +369,14 @@ def _of_length_with(length: int) -> str:
 def test_what_waits_shows_nothing(waiting: Callable[[], object], said: str) -> None:
     """Neither the token nor what it says."""
     assert said == repr(waiting())
+
+
+def test_what_is_remembered_shows_nothing() -> None:
+    """Names of claims, no values, and not the token."""
+    settings = settings_of()
+    recognized(TOKEN, settings)
+
+    said = repr(settings.verified_tokens.get(TOKEN))
+
+    assert said.startswith("<remembered <Principal with <Claims with ")
+    assert TOKEN not in said

@@ -22,6 +22,8 @@ from jwt_deps import (
     protected_router,
     public,
 )
+from jwt_deps.guards import asked_of
+from jwt_deps.routes import Match
 from tests.edge.serving import OTHER, SETTINGS, bearer, client_of
 from tests.minting import OTHER_SECRET, SECRET
 
@@ -425,3 +427,23 @@ def test_nothing_is_put_on_the_state_of_a_public_route() -> None:
     router.get("/whose")(whose)
 
     assert client_of(router).get("/whose", headers=bearer()).json() is None
+
+
+def test_an_excluded_path_stays_excluded() -> None:
+    """The settings' patterns are compared with a route once, and hold for every request to it."""
+    settings = SETTINGS.model_copy(update={"excluded_route_paths": ["/items/"]})
+    client = client_of(protected_router(items(), settings=settings))
+
+    assert [200, 200, 401] == [
+        client.get(path).status_code for path in ("/items/", "/items/", "/items/1")
+    ]
+
+
+def test_dependencies_of_ones_own_over_a_plain_route_ask_for_nothing() -> None:
+    """Only those of this package ask for a token."""
+
+    async def own() -> None: ...
+
+    match = Match(("/plain",), None, (), dependencies=(Depends(own), Depends(get_claims)))
+
+    assert [get_claims] == [call for call, _ in asked_of(match)]

@@ -366,3 +366,12 @@ class TestMCP:
         assert (ISSUER,) == mcp_settings(
             resource=RESOURCE, issuers={"one": one}
         ).authorization_servers
+
+
+def test_the_scopes_are_gathered_once() -> None:
+    """The document is asked for by strangers; its routes are walked when they have changed."""
+    client = TestClient(service())
+
+    first, second = (client.get(PATH).json() for _ in range(2))
+
+    assert first == second

@@ -24,6 +24,8 @@ from jwt_deps import (
 from jwt_deps.explanation import Outcome, explain
 from jwt_deps.recognition import recognize
 from jwt_deps.revocation import ManagedSource, PreparingSource, refuse_revoked_at_hand
+from jwt_deps.testing import FakeIssuer
+from tests.keys.asking import AUDIENCE, settings_for
 from tests.minting import NOW, SECRET, claims, mint
 
 A, B = "https://a.example", "https://b.example"
@@ -397,3 +399,21 @@ def test_the_answers_of_a_request() -> None:
     )
     assert (503, "1") == (unknown.status_code, unknown.headers["Retry-After"])
     assert "WWW-Authenticate" not in unknown.headers
+
+
+@pytest.mark.parametrize("revoked", [False, True], ids=["good", "revoked"])
+def test_a_token_whose_keys_are_fetched_first(revoked: bool) -> None:  # noqa: FBT001
+    """The first request that waits for keys asks too."""
+    revocations = MemoryRevocations()
+    with FakeIssuer(algorithm="ES256") as issuer:
+        settings = settings_for(issuer, revocation=revocations)
+        token = issuer.token({"sub": "alice", "jti": "1"}, audience=AUDIENCE)
+        if revoked:
+            revocations.revoke(jti="1")
+
+        try:
+            found = asyncio.run(recognize(token, settings)).user_id
+        except RevokedTokenError:
+            found = "revoked"
+
+    assert found == ("revoked" if revoked else "alice")
