@@ -62,6 +62,7 @@ def missing(rules: Iterable[Rule], outcomes: Mapping[str, str]) -> list[str]:
 
 def _is_whole(config: pytest.Config) -> bool:
     """Whether nothing was asked for but all there is."""
-    chosen = (config.option.keyword, config.option.markexpr, config.option.deselect)
+    option = config.option
+    chosen = (option.keyword, option.markexpr, option.deselect, option.ignore, option.ignore_glob)
     partial = any(chosen) or config.option.collectonly or config.getoption("lf", default=False)
     return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not partial
