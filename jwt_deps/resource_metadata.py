@@ -15,6 +15,7 @@ from .inventory import Inventory, Served
 from .openapi import known_settings
 from .resource import WELL_KNOWN
 from .routes import RouteGuard, mark_public
+from .senders import DPoPMode, SenderPolicy
 from .settings import JWTSettings, TokenSource
 
 __all__ = ["mount_resource_metadata"]
@@ -97,20 +98,19 @@ def _document(app: FastAPI, settings: JWTSettings) -> dict[str, Any]:
         "scopes_supported": _scopes_of(app, settings),
         "bearer_methods_supported": ["header"] if standard else [],
         **{name: getattr(settings, name) for name in _PAGES},
-        **_bindings(settings),
+        **_bindings(settings.senders),
     }
     return {name: value for name, value in members.items() if value not in (None, [], False)}
 
 
-def _bindings(settings: object) -> dict[str, Any]:
-    """What the settings say of tokens that are bound to a key (RFC 9449, RFC 8705)."""
-    mode = getattr(settings, "dpop", "off")
-    certificate = getattr(settings, "client_certificate", "off")
-    algorithms = list(getattr(settings, "dpop_algorithms", ())) if mode != "off" else []
+def _bindings(senders: SenderPolicy | None) -> dict[str, Any]:
+    """What is said of tokens that are bound to a key or a certificate (RFC 9449, RFC 8705)."""
+    if senders is None:
+        return {}
     return {
-        "dpop_signing_alg_values_supported": algorithms,
-        "dpop_bound_access_tokens_required": mode == "required",
-        "tls_client_certificate_bound_access_tokens": certificate not in (None, False, "off"),
+        "dpop_signing_alg_values_supported": list(senders.algorithms) if senders.with_dpop else [],
+        "dpop_bound_access_tokens_required": senders.dpop is DPoPMode.REQUIRED,
+        "tls_client_certificate_bound_access_tokens": senders.with_certificates,
     }
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.resource_metadata import _bindings
 from tests.minting import SECRET, mint
 from tests.minting import claims as claims_of
 
@@ -195,17 +193,24 @@ class TestDocument:
 
         assert "bearer_methods_supported" not in answer.json()
 
-    def test_bound_tokens(self) -> None:
+    @pytest.mark.parametrize("algorithms", ["ES256", ["ES256"]], ids=["one", "a-list"])
+    def test_bound_tokens(self, algorithms: str | list[str]) -> None:
         """DPoP and certificates, as far as the settings have them."""
-        bound = SimpleNamespace(
-            dpop="required", dpop_algorithms=["ES256"], client_certificate="extension"
-        )
-
-        assert {
+        bound = {
+            "dpop": "required",
+            "dpop_algorithms": algorithms,
+            "public_origin": "https://api.example.com",
+            "client_certificate": "tls",
+        }
+        expected = {
             "dpop_signing_alg_values_supported": ["ES256"],
             "dpop_bound_access_tokens_required": True,
             "tls_client_certificate_bound_access_tokens": True,
-        } == _bindings(bound)
+        }
+
+        document = TestClient(service(**bound)).get(PATH).json()
+
+        assert expected == {name: document[name] for name in expected}
 
 
 class TestChallenge:
