@@ -15,8 +15,9 @@ OTHER = JWTSettings(secret_key=OTHER_SECRET)
 
 
 def token(secret: str = SECRET, **members: Any) -> str:
-    """A token that is good now."""
-    return mint(claims(now=time.time(), **members), secret)
+    """A token for a day: tables are made when tests are collected, long before they run."""
+    now = time.time()
+    return mint(claims(now=now, **{"exp": int(now) + 86_400, **members}), secret)
 
 
 def bearer(secret: str = SECRET, **members: Any) -> dict[str, str]:
