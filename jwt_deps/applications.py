@@ -10,12 +10,14 @@ a guard are left exactly as they are.
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import wraps
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .credentials import get_claims
@@ -68,6 +70,7 @@ class _Watch:
     def __init__(self, application: FastAPI, app: ASGIApp) -> None:
         self.app = app
         self._application = application
+        self._router = application.router
         self._version: int | None = None  # of the routes that were looked at
         self._guarded = False
         self._checked = False
@@ -91,12 +94,14 @@ class _Watch:
 
         application.router.lifespan_context = watched_lifespan
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # No coroutine of its own: an application that has no guard pays for this as well.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
-            self._look()
+            if self._guarded or self._router._routes_version != self._version:  # noqa: SLF001
+                self._look()
             if Nonces.in_use:
                 send = sending_nonces(scope, send)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _settings(self) -> list[JWTSettings]:
         """The settings of the guards of this application."""
@@ -137,7 +142,7 @@ def idle_exclusions(app: FastAPI) -> Iterator[str]:
     """
     matches = list(_matches(app))
     templates = [path for match in matches for path in match.paths]
-    for guard in guards_in(app):
+    for guard in _guards(app, matches):
         mine = [match for match in matches if not match.guards or guard in match.guards]
         yield from _idle(guard.patterns, [path for match in mine for path in match.paths])
         for endpoint in guard.endpoints:
@@ -171,28 +176,31 @@ def _settings(app: FastAPI, guard: JWTGuard) -> JWTSettings | None:
 
 def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
     """The guards of an application, each once."""
+    return _guards(app, _matches(app))
+
+
+def _guards(app: FastAPI, matches: Iterable[Match]) -> Iterator[JWTGuard]:
     seen: list[JWTGuard] = []
-    over_routers = (guards_among(dependencies_of_routers(root)) for root in _roots(app.router))
-    over_routes = (match.guards for match in _matches(app))
-    for guard in (guard for guards in (*over_routers, *over_routes) for guard in guards):
+    over_routers = guards_among(dependencies_of_routers(app.router))
+    for guard in chain(over_routers, (guard for match in matches for guard in match.guards)):
         if isinstance(guard, JWTGuard) and not any(guard is known for known in seen):
             seen.append(guard)
             yield guard
 
 
-def _roots(router: APIRouter) -> Iterator[APIRouter]:
-    """The router that serves, and those mounted in it as if they were applications."""
-    yield router
-    for mounted in mounted_routers(added for added, _ in served_routes(router)):
-        yield from _roots(mounted)
-
-
 def _matches(app: FastAPI) -> Iterator[Match]:
-    for root in _roots(app.router):
-        for added, served in served_routes(root):
-            if getattr(served, "dependant", None) is not None:
-                yield match_of_route(served)
-            else:
-                door = getattr(added, "app", None)
-                endpoint = door.plain.endpoint if isinstance(door, GuardedApp) else door
-                yield Match(templates(added, getattr(served, "path", None)), endpoint, ())
+    for added, served in _served(app.router):
+        if getattr(served, "dependant", None) is not None:
+            yield match_of_route(served)
+        else:
+            door = getattr(added, "app", None)
+            endpoint = door.plain.endpoint if isinstance(door, GuardedApp) else door
+            yield Match(templates(added, getattr(served, "path", None)), endpoint, ())
+
+
+def _served(router: APIRouter) -> Iterator[tuple[BaseRoute, Any]]:
+    """The routes of the router that serves, and of those mounted in it as if applications."""
+    served = list(served_routes(router))
+    yield from served
+    for mounted in mounted_routers(added for added, _ in served):
+        yield from _served(mounted)

@@ -1,6 +1,8 @@
 """Who is calling this route, and is it proven? Found once per request, whoever asks how often."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
+from inspect import Signature, signature
 from typing import Any, Generic, TypeVar, cast
 
 from fastapi import WebSocket
@@ -11,25 +13,23 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from . import overrides
-from .authentication import Awaiting
+from .at_hand import caller_at_hand, refused_at_hand, settled_at_hand
 from .claims import Claims
 from .confirmation import confirm
 from .environment import get_settings
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
 from .notes import Notes, clear_state, notes_of
-from .pointers import pointer_to, scopes_of
+from .pointers import refusal_under, scopes_of
 from .principals import Principal
-from .recognition import AwaitingRevocation, recognize, recognize_at_hand
-from .responses import refusal
+from .recognition import recognize
 from .routes import UNKNOWN, RouteGuard, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
-from .tokens import RequestHead, find_token, plain_bearer
+from .tokens import RequestHead, find_token
 
 __all__ = [
     "CallerDependency",
     "TokenDependency",
-    "caller_at_hand",
     "caller_of",
     "caller_or_error",
     "get_claims",
@@ -66,6 +66,8 @@ class TokenDependency(SecurityBase, Generic[T]):
         self.scheme_name = "JWT"
         self.__doc__ = answer.__doc__
         self.__name__ = getattr(answer, "__name__", type(self).__name__)
+        # FastAPI asks for it with every route, and finding it out takes longest.
+        self.__signature__ = _signature_of_instances(cast("Any", type(self)))
 
     def __repr__(self) -> str:
         return f"<dependency {self.__name__}>"
@@ -109,7 +111,13 @@ class CallerDependency(TokenDependency[T]):
                 return self._read(caller)
         except AuthError as error:
             caller = error
-        raise await refused(caller, connection) from caller
+        raise refused_at_hand(caller, connection) or await refused(caller, connection) from caller
+
+
+@cache
+def _signature_of_instances(kind: type[Any]) -> Signature:
+    called = signature(kind.__call__)
+    return called.replace(parameters=list(called.parameters.values())[1:])
 
 
 @TokenDependency
@@ -130,10 +138,7 @@ def get_claims(caller: Principal) -> Claims:
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
     settings = await _settled(connection, notes_of(connection.scope))
-    pointer = pointer_to(settings, match_of(connection.scope)) if settings.resource else None
-    return refusal(
-        error, connection, explained=settings.explain, pointer=pointer, senders=settings.senders
-    )
+    return refusal_under(settings, error, connection)
 
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
@@ -144,24 +149,11 @@ async def settings_for(connection: HTTPConnection) -> JWTSettings:
 async def _settled(connection: HTTPConnection, notes: Notes) -> JWTSettings:
     scope = connection.scope
     if notes.overriding is None:
-        return _settled_plainly(scope, notes)
+        return settled_at_hand(scope, notes)
     match = match_of(scope)
     if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
     settings = await settings_of(notes.guard_over(scope, match), connection)
-    notes.match, notes.settings = match, settings
-    return settings
-
-
-def _settled_plainly(scope: Scope, notes: Notes) -> JWTSettings:
-    """The settings where no dependency is replaced."""
-    match = match_of(scope)
-    if notes.settings is not None and notes.match is match is not UNKNOWN:
-        return notes.settings
-    guard = notes.guard_over(scope, match) if match.guards or match is UNKNOWN else notes.guard
-    settings = guard.settings if guard is not None else None
-    if settings is None:
-        settings = get_settings()
     notes.match, notes.settings = match, settings
     return settings
 
@@ -180,39 +172,6 @@ async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> J
         # Nothing is verified here then, and a test need not configure keys that nobody uses.
         return KeylessSettings()
     return get_settings()
-
-
-def caller_at_hand(
-    scope: Scope, settings: JWTSettings | None = None
-) -> Principal | AuthError | None:
-    """Who is calling, or why not, as far as nothing is waited for; `None`: ask `caller_of`.
-
-    Every coroutine on the way would cost what looking at a token costs.
-    """
-    notes = notes_of(scope)
-    if notes.overriding is not None:
-        return None
-    if settings is None:
-        settings = _settled_plainly(scope, notes)
-    known = notes.callers.get(id(settings))
-    if known is not None:
-        return known[1]
-    if settings.senders is not None or scope["type"] != "http":
-        return None  # what a sender has to prove is waited for
-    if scope.get("state"):
-        clear_state(scope)
-    found: Principal | AuthError | Awaiting | AwaitingRevocation
-    token = None
-    try:
-        token = plain_bearer(scope["headers"], settings)
-        if token is None:
-            token = find_token(RequestHead(scope["headers"], scope.get("method")), settings)
-        found = recognize_at_hand(token, settings)
-    except AuthError as error:
-        found = error
-    if isinstance(found, Awaiting | AwaitingRevocation):
-        return None
-    return notes.conclude(scope, settings, found, token)
 
 
 async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = None) -> Principal:

@@ -103,13 +103,15 @@ class AuthError(JWTDepsError):
         kid: the token's key id, for logs; `None` until the header has been read.
     """
 
+    reason: Reason
+    description: str
     code: str | None = None
+    kid: str | None = None
 
     def __init__(self, reason: Reason, description: str, detail: str | None = None) -> None:
-        super().__init__(detail or f"Invalid token: {description}")
-        self.reason: Reason = reason
+        Exception.__init__(self, detail or f"Invalid token: {description}")
+        self.reason = reason
         self.description = description
-        self.kid: str | None = None
 
     @cached_property
     def step(self) -> Step:
@@ -120,8 +122,11 @@ class AuthError(JWTDepsError):
 class MissingTokenError(AuthError):
     """The request carries no bearer credentials (RFC 6750 §3: no error code then)."""
 
+    reason = Reason.MISSING
+    description = "The request carries no access token"
+
     def __init__(self, detail: str) -> None:
-        super().__init__(Reason.MISSING, "The request carries no access token", detail)
+        Exception.__init__(self, detail)
 
 
 class InvalidRequestError(AuthError):
@@ -227,15 +232,21 @@ class UnknownKeyError(InvalidTokenError):
 class SignatureError(InvalidTokenError):
     """The signature does not belong to the key that it was checked with."""
 
+    reason = Reason.SIGNATURE
+    description = "signature verification failed"
+
     def __init__(self) -> None:
-        super().__init__(Reason.SIGNATURE, "signature verification failed")
+        Exception.__init__(self, "Invalid token: signature verification failed")
 
 
 class ExpiredTokenError(InvalidTokenError):
     """The token was good until its `exp` (RFC 7519 §4.1.4)."""
 
+    reason = Reason.EXPIRED
+    description = "The access token expired"
+
     def __init__(self) -> None:
-        super().__init__(Reason.EXPIRED, "The access token expired", "Token has expired")
+        Exception.__init__(self, "Token has expired")
 
 
 class RevokedTokenError(InvalidTokenError):

@@ -7,12 +7,12 @@ from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
-from .credentials import TokenDependency, caller_at_hand, caller_or_error, require, settings_of
+from .at_hand import caller_at_hand
+from .credentials import TokenDependency, caller_or_error, require, settings_of
 from .environment import get_settings
 from .errors import AuthError
 from .notes import notes_of
-from .pointers import pointer_to
-from .responses import refusal
+from .pointers import refusal_under
 from .routes import UNKNOWN, Match, RouteGuard, dependants, match_of
 from .settings import JWTSettings
 
@@ -77,14 +77,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         except AuthError as error:
             caller = error
         if isinstance(caller, AuthError):
-            pointer = pointer_to(settings, match) if settings.resource else None
-            raise refusal(
-                caller,
-                connection,
-                explained=settings.explain,
-                pointer=pointer,
-                senders=settings.senders,
-            ) from caller
+            raise refusal_under(settings, caller, connection, match) from caller
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""

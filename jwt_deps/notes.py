@@ -61,9 +61,7 @@ class Notes:
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
         state = scope.setdefault("state", {})
         if isinstance(found, Principal):
-            found.write_state(state)
-            if token is not None:
-                state["token"] = token
+            found.write_state(state, token)
         elif not settings.validate:
             state["authenticated"] = False
             found = Principal(Claims({}), settings, found)

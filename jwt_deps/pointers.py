@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi.params import Security
+from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from .responses import Pointer, is_scope
-from .routes import Match, dependants
+from .errors import AuthError
+from .responses import Pointer, is_scope, refusal
+from .routes import Match, dependants, match_of
 from .settings import JWTSettings
 
-__all__ = ["pointer_to", "scopes_of"]
+__all__ = ["pointer_to", "refusal_under", "scopes_of"]
 
 
 def scopes_of(match: Match) -> list[str]:
@@ -32,6 +34,18 @@ def _own(call: Any) -> tuple[str, ...]:
     """The scopes that a dependency of this package needs by itself."""
     scopes = getattr(call, "scopes", ()) if isinstance(call, SecurityBase) else ()
     return scopes if isinstance(scopes, tuple) else ()
+
+
+def refusal_under(
+    settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: Match | None = None
+) -> Exception:
+    """The exception that answers for an error as settings have it, on the matched route."""
+    pointer = None
+    if settings.resource:
+        pointer = pointer_to(settings, match_of(connection.scope) if match is None else match)
+    return refusal(
+        error, connection, explained=settings.explain, pointer=pointer, senders=settings.senders
+    )
 
 
 def pointer_to(settings: JWTSettings, match: Match) -> Pointer:

@@ -88,7 +88,6 @@ class Principal:
     """
 
     __slots__ = (
-        "_has_collections",
         "_scopes",
         "_session_id",
         "_state",
@@ -108,9 +107,6 @@ class Principal:
         self._session_id: str | None = None
         self._scopes: frozenset[str] | None = None
         self._state: dict[str, Any] | None = None
-        self._has_collections = bool(
-            settings.scopes_claim or settings.dependencies_claims or settings.session_state_claims
-        )
 
     def __repr__(self) -> str:
         return f"<Principal with {self.claims!r}>"
@@ -152,7 +148,7 @@ class Principal:
             self._scopes = scopes_of(self.claims, self.settings)
         return self._scopes
 
-    def write_state(self, state: dict[str, Any]) -> None:
+    def write_state(self, state: dict[str, Any], token: str | None = None) -> None:
         """Put there what the AgentOS middleware does, each only when there is something.
 
         Lists and dicts are new ones each time: they are the endpoint's own.
@@ -160,7 +156,9 @@ class Principal:
         if self._state is None:
             self._state = self._identity()
         state.update(self._state)
-        if self._has_collections:
+        if token is not None:
+            state["token"] = token
+        if self.settings.injects_collections:
             self._write_collections(state)
 
     def _write_collections(self, state: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 import logging
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, cast
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.requests import HTTPConnection
@@ -153,10 +154,10 @@ def refusal(
         why = f"{error} ({error.reason})" if explained else str(error)
         return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
+    challenge = _challenge(error)
     if isinstance(error, _OUTAGES):
         headers["Retry-After"] = str(error.retry_after)
-    challenge = _challenge(error)
-    if isinstance(error, DPoPNonceError):
+    elif isinstance(error, DPoPNonceError):
         headers["DPoP-Nonce"] = error.nonce
     if challenge is not None:
         if pointer is not None and not isinstance(error, InvalidRequestError):
@@ -165,9 +166,10 @@ def refusal(
             used = sent_with_dpop(scope["headers"], senders.token_header)
             challenge = with_dpop(challenge, error, senders, used=used)
         headers["WWW-Authenticate"] = challenge
+    status = _status(cast("Any", type(error)))
     if explained:
-        return ExplainedRefusal(_status(error), str(error), headers, explanation_of(error))
-    return HTTPException(_status(error), str(error), headers)
+        return ExplainedRefusal(status, str(error), headers, explanation_of(error))
+    return HTTPException(status, str(error), headers)
 
 
 def _log(error: AuthError, *, explained: bool) -> None:
@@ -190,12 +192,13 @@ def is_scope(text: str) -> bool:
     return _SCOPE.fullmatch(text) is not None
 
 
-def _status(error: AuthError) -> int:
-    if isinstance(error, _OUTAGES):
+@cache
+def _status(kind: type[Any]) -> int:
+    if issubclass(kind, _OUTAGES):
         return 503  # and no challenge: another token would not help
-    if isinstance(error, InvalidRequestError):
+    if issubclass(kind, InvalidRequestError):
         return 400
-    if isinstance(error, InsufficientScopeError | CrossSiteRequestError):
+    if issubclass(kind, InsufficientScopeError | CrossSiteRequestError):
         return 403
     return 401
 

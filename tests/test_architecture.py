@@ -75,6 +75,7 @@ EDGE = [
     "subprotocols",
     "notes",
     "fresh_nonces",
+    "at_hand",
     "credentials",
     "identities",
     "dependencies",

@@ -54,5 +54,5 @@ def test_the_readme_has_its_two_commands() -> None:
     readme, gate = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
 
     assert "pip install uv && uv run jwt-deps demo\n" in readme
-    assert "pip install uv && uv run pytest\n" in readme
-    assert "uv run pytest\n" in gate
+    assert "pip install uv && uv run pytest -n auto\n" in readme
+    assert "uv run pytest -n auto\n" in gate

@@ -61,7 +61,9 @@ def missing(rules: Iterable[Rule], outcomes: Mapping[str, str]) -> list[str]:
 
 
 def _is_whole(config: pytest.Config) -> bool:
-    """Whether nothing was asked for but all there is."""
+    """Whether nothing was asked for but all there is, and this process hears of all of it."""
+    if hasattr(config, "workerinput"):
+        return False  # one of several; they report to the one that began
     option = config.option
     chosen = (option.keyword, option.markexpr, option.deselect, option.ignore, option.ignore_glob)
     partial = any(chosen) or config.option.collectonly or config.getoption("lf", default=False)

@@ -13,8 +13,8 @@ from jwt_deps import (
     CurrentUser,
     JWTSettings,
     SessionState,
+    at_hand,
     claims_as,
-    credentials,
     current_session_id,
     current_user_id,
     get_claims,
@@ -170,7 +170,7 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
         calls.append("verify")
         return recognize_at_hand(token, settings)
 
-    monkeypatch.setattr(credentials, "recognize_at_hand", counting)
+    monkeypatch.setattr(at_hand, "recognize_at_hand", counting)
     router = APIRouter()
 
     @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])
