@@ -5,7 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+
+pytest.importorskip("playwright.sync_api", reason="there is no playwright: uv sync --group dev")
+
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
+
+__all__ = ["EXECUTABLE", "OTHER_SITE", "Browser", "Locator", "Page", "chromium", "expect"]
 
 EXECUTABLE = Path("/usr/bin/chromium")
 

@@ -4,13 +4,12 @@ import logging
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
 
 from jwt_deps.demo.api import demo_app
 from jwt_deps.demo.server import running
 from jwt_deps.demo.tokens import make_secret
 
-from .chromium import OTHER_SITE
+from .chromium import OTHER_SITE, Browser, Page, expect
 
 _POST_A_NOTE = """async (url) => {
     const answer = await fetch(url + "/notes", {
