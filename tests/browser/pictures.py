@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from .chromium import Page
+from .chromium import Locator, Page
 
 ASSETS = Path(__file__).parents[2] / "docs" / "assets"
 
 
-def picture(page: Page, name: str) -> None:
-    """Photograph the page as a test has left it, with `JWT_DEPS_UPDATE_DOCS=1`."""
+def picture(view: Page | Locator, name: str) -> None:
+    """Photograph what a test has brought about, with `JWT_DEPS_UPDATE_DOCS=1`."""
     if os.environ.get("JWT_DEPS_UPDATE_DOCS"):
-        page.screenshot(path=ASSETS / name)
+        view.screenshot(path=ASSETS / name)
     assert (ASSETS / name).is_file(), f"{name}: run this with JWT_DEPS_UPDATE_DOCS=1"
