@@ -13,6 +13,7 @@ from jwt_deps.demo.server import running
 from jwt_deps.demo.tokens import demo_tokens, make_secret
 
 from .chromium import OTHER_SITE, Browser, Page, expect, travelling_cookies
+from .pictures import picture
 
 _POST_A_NOTE = """async (url) => {
     const answer = await fetch(url + "/notes", {
@@ -53,6 +54,33 @@ def test_pick_and_send(
 
     expect(page.locator("#status")).to_have_text(status)
     expect(page.locator("#challenge")).to_contain_text(challenge)
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        pytest.param("bob, no scope", '"sub": "bob"', id="good"),
+        pytest.param("alice, expired", "none: refused with 401", id="expired"),
+        pytest.param("alice, tampered with", "none: refused with 401", id="tampered"),
+        pytest.param("no token", "none: refused with 401", id="no-token"),
+    ],
+)
+def test_claims(page: Page, url: str, token: str, shown: str) -> None:
+    """They are those that the server injects, and of a token that it refuses there are none."""
+    page.goto(url)
+    page.get_by_label("Token", exact=True).select_option(token)
+
+    expect(page.locator("#claims")).to_contain_text(shown)
+
+
+def test_claims_of_the_cookie(page: Page, url: str) -> None:
+    """Whoever is logged in needs no token for them."""
+    log_in(page, url)
+    expect(page.locator("#claims")).to_contain_text('"sub": "alice"')
+
+    page.get_by_role("button", name="Log out").click()
+
+    expect(page.locator("#claims")).to_have_text("none: refused with 401")
 
 
 def test_websocket_with_the_subprotocol_pair(page: Page, url: str) -> None:
@@ -166,6 +194,19 @@ def test_cookie_that_goes_everywhere(
     assert ["cross_site", "cross_site"] == re.findall(r"reason=(\w+)", caplog.text)
 
 
+def test_want_of_a_scope(page: Page, url: str) -> None:
+    """The token is good, its claims are there, and the challenge names what it lacks."""
+    page.set_viewport_size({"width": 900, "height": 940})
+    page.goto(url)
+    page.get_by_label("Token", exact=True).select_option("bob, no scope")
+    page.get_by_label("Route").select_option("GET /admin/notes")
+    page.get_by_role("button", name="Send").click()
+
+    expect(page.locator("#claims")).to_contain_text('"sub": "bob"')
+    expect(page.locator("#challenge")).to_contain_text('scope="admin"')
+    picture(page, "demo.png")
+
+
 def test_nothing_breaks_the_policy(page: Page, url: str) -> None:
     """The content security policy stops nothing that the page needs."""
     complaints: list[str] = []
@@ -188,6 +229,9 @@ def test_narrow(browser: Browser, url: str, scheme: str) -> None:
     page.get_by_role("button", name="Send").click()
     expect(page.locator("#status")).to_have_text("200")
     widest = page.evaluate("document.documentElement.scrollWidth")
+    if scheme == "light":
+        page.set_viewport_size({"width": 390, "height": 1100})
+        picture(page, "demo-narrow.png")
     context.close()
 
     assert 390 == widest
