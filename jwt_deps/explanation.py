@@ -37,7 +37,8 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.REPEATED_CREDENTIALS: "Send one token, in one header or one cookie.",
         Reason.EMPTY_CREDENTIALS: "Put the token behind the word Bearer; a variable in the "
         "client may be empty.",
-        Reason.CROSS_SITE: "Call from a page of the same site, or send the token in the header.",
+        Reason.CROSS_SITE: "Call from a page of the same site (with JWT_COOKIE_REQUESTS="
+        "same-origin: of the same origin), or send the token in the header.",
         Reason.TOO_LARGE: "Have the issuer put less into the token, or raise JWT_MAX_TOKEN_SIZE.",
         Reason.NOT_COMPACT: "Send an access token that is a JWT; an opaque token, which some "
         "issuers give when no audience is asked for, is none.",

@@ -1,5 +1,6 @@
 """What does OpenAPI say of tokens? A lock where one is needed, and nowhere else."""
 
+import re
 from collections.abc import Iterable
 from inspect import iscoroutinefunction, signature
 from typing import Any
@@ -8,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from .credentials import TokenDependency
+from .discovery import well_known_urls
 from .environment import get_settings
 from .errors import ConfigurationError
 from .guards import asked_of, is_excluded
@@ -23,6 +25,9 @@ __all__ = ["describe", "known_settings"]
 _FURTHER = "x-jwt-requires"
 
 _NATIVE = "JWT"  # the name under which FastAPI itself lists the dependencies of this package
+
+# What the name of a component cannot have (OpenAPI 3.1 §4.8.7).
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def describe(app: FastAPI, schema: dict[str, Any]) -> None:
@@ -144,6 +149,7 @@ def _of_authorization(settings: JWTSettings | None) -> dict[str, Any]:
     schemes: dict[str, Any] = {}
     if mode is not DPoPMode.REQUIRED:
         schemes[_NATIVE] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        schemes.update(_of_discovery(settings))
     if mode is not DPoPMode.OFF:
         schemes[f"{_NATIVE}-DPoP"] = {
             "type": "http",
@@ -151,3 +157,23 @@ def _of_authorization(settings: JWTSettings | None) -> dict[str, Any]:
             "description": "`DPoP <token>`, with a proof in the header `DPoP` (RFC 9449)",
         }
     return schemes
+
+
+def _of_discovery(settings: JWTSettings | None) -> dict[str, Any]:
+    """Where people get a token, of issuers that publish it (OpenAPI 3.1 §4.8.27).
+
+    The browser reads the document, not this process: a schema never waits for an issuer, is the
+    same whether it is up or down, and where it is down Swagger UI offers plain bearer alone.
+    """
+    if settings is None:
+        return {}
+    issuers = [settings] if settings.issuers is None else settings.issuers.values()
+    found: dict[str, Any] = {}
+    for one in issuers:
+        if not one.is_remote or one.jwks_url is not None:
+            continue
+        (issuer,) = one.accepted_issuers
+        name = _NOT_IN_NAMES.sub("-", issuer.partition("://")[2].strip("/"))
+        url = one.discovery_url or well_known_urls(issuer)[-1]
+        found[f"{_NATIVE}-openid-{name}"] = {"type": "openIdConnect", "openIdConnectUrl": url}
+    return found

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from inspect import Signature
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -93,6 +93,9 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     """The header, in `Bearer <token>` form whatever its name."""
     cookie_name: str = "access_token"
     """The cookie that holds the token."""
+    cookie_requests: Literal["same-site", "same-origin"] = "same-site"
+    """Whose pages may have the cookie sent with what can change something: those of the same site,
+    subdomains and other ports included, or only those of this very origin."""
     max_token_size: int = Field(default=16384, gt=0)
     """Longest token that is looked at, in bytes, checked before anything is decoded."""
     excluded_route_paths: Several = Field(default_factory=list)

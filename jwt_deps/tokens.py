@@ -16,6 +16,12 @@ SUBPROTOCOL = "bearer"
 # Methods that change nothing (RFC 9110 §9.2.1); every other one is one that a foreign page
 # must not be able to send with the user's cookie.
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# Who may be asking, in the words of `Sec-Fetch-Site`. `none` is the user's own doing: a bookmark,
+# the address bar.
+_OWN_PAGES = {
+    "same-site": frozenset({"same-origin", "same-site", "none"}),
+    "same-origin": frozenset({"same-origin", "none"}),
+}
 _SCHEME = re.compile(r"([^ \t]*)(.*)", re.DOTALL)
 _SCHEMES = ("bearer",)
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
@@ -100,7 +106,7 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
     if source is not TokenSource.HEADER:
         token = _from_cookie(head, settings.cookie_name)
         if token is not None:
-            _refuse_cross_site(head)
+            _refuse_cross_site(head, settings)
             return token
     raise MissingTokenError(_missing(settings))
 
@@ -180,20 +186,27 @@ def _from_cookie(head: RequestHead, name: str) -> str | None:
     return found[0] if found and found[0] else None
 
 
-def _refuse_cross_site(head: RequestHead) -> None:
+def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
     """Let a cookie speak only where the browser says that the user's own page is asking."""
     if head.method in _SAFE_METHODS:
         return
     sites = head.values("sec-fetch-site")
     if sites:
-        # `none` is the user's own doing: a bookmark, the address bar. An unknown word is refused.
-        if any(site not in {"same-origin", "same-site", "none"} for site in sites):
+        # An unknown word is refused.
+        if not _OWN_PAGES[settings.cookie_requests].issuperset(sites):
             raise CrossSiteRequestError
         return
     origins = head.values("origin")
-    if origins and not (len(origins) == 1 and _is_origin_of(origins[0], head.values("host"))):
+    if origins and not (len(origins) == 1 and _is_own_origin(origins[0], head, settings)):
         raise CrossSiteRequestError
     # Neither header: not a browser, hence nobody whose cookies a page could borrow.
+
+
+def _is_own_origin(origin: str, head: RequestHead, settings: JWTSettings) -> bool:
+    own = settings.public_origin
+    if own is not None and settings.cookie_requests == "same-origin":
+        return origin.lower() == "/".join(own.split("/", 3)[:3])  # without a proxy's prefix
+    return _is_origin_of(origin, head.values("host"))
 
 
 def _is_origin_of(origin: str, hosts: list[str]) -> bool:

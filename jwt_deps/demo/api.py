@@ -99,7 +99,7 @@ async def read_notes(user: User, notes: Notes) -> list[Note]:
 
 @users.post("/notes", status_code=201)
 async def write_note(user: User, notes: Notes, note: Note) -> Note:
-    """Write a note; from the cookie too, unless another site made the browser send it."""
+    """Write a note; with the cookie too, unless a page from elsewhere had it sent."""
     notes[user.id].append(note)
     return note
 
@@ -141,6 +141,8 @@ def demo_app(secret: str) -> FastAPI:
     settings = JWTSettings(
         secret_key=secret,
         token_source=TokenSource.BOTH,
+        # Other ports of a developer's machine are the same site, and no friends of the demo.
+        cookie_requests="same-origin",
         # A shell may hold `JWT_*` variables for an application under development: not for this.
         _env_prefix="JWT_DEPS_DEMO_",
     )

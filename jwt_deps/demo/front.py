@@ -2,13 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.requests import HTTPConnection
 from fastapi.responses import FileResponse, JSONResponse
 
-from jwt_deps import public
+from jwt_deps import Claims, get_claims, public
 
 from .tokens import LIFETIME, demo_tokens, mint
 
@@ -59,6 +59,12 @@ async def tokens(connection: HTTPConnection) -> JSONResponse:
     """Hand out tokens: they open this demo alone, which prints them anyway."""
     secret: str = connection.app.state.secret
     return JSONResponse(page_tokens(secret), headers={"Cache-Control": "no-store"})
+
+
+@front.get("/demo/claims")
+async def claims(claims: Annotated[Claims, Depends(get_claims)]) -> JSONResponse:
+    """Show what an endpoint is given: nothing of a token that was refused."""
+    return JSONResponse(dict(claims), headers={"Cache-Control": "no-store"})
 
 
 @front.get("/demo/{name}")

@@ -184,6 +184,14 @@ SCENARIO: tuple[Step, ...] = (
     Step(
         method="POST",
         path="/notes",
+        sends="cookie, from another port",
+        headers={"Sec-Fetch-Site": "same-site"},
+        json={"text": "Evil"},
+        expected=_CROSS_SITE,
+    ),
+    Step(
+        method="POST",
+        path="/notes",
         sends="cookie, foreign Origin",
         headers={"Origin": "https://evil.example"},
         json={"text": "Evil"},

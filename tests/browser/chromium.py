@@ -1,11 +1,31 @@
 """How is Debian's Chromium started? Headless, by Playwright, with no word to the outside."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+
+pytest.importorskip("playwright.sync_api", reason="there is no playwright: uv sync --group dev")
+
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
+
+__all__ = [
+    "OTHER_SITE",
+    "Browser",
+    "Locator",
+    "Page",
+    "chromium",
+    "expect",
+    "travelling_cookies",
+]
 
 EXECUTABLE = Path("/usr/bin/chromium")
 
@@ -35,3 +55,18 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def travelling_cookies(browser: Browser, profile: Path) -> Iterator[Page]:
+    """Open a page in a profile whose user lets cookies of third parties pass, as many still do."""
+    preferences = {"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": False}}
+    (profile / "Default").mkdir()
+    (profile / "Default" / "Preferences").write_text(json.dumps(preferences))
+    context = browser.browser_type.launch_persistent_context(
+        profile, executable_path=EXECUTABLE, args=list(_FLAGS)
+    )
+    try:
+        yield context.new_page()
+    finally:
+        context.close()

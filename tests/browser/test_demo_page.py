@@ -2,21 +2,27 @@
 
 import logging
 import re
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from fastapi import Response
 
+from jwt_deps import set_token_cookie
 from jwt_deps.demo.api import demo_app
 from jwt_deps.demo.server import running
-from jwt_deps.demo.tokens import make_secret
+from jwt_deps.demo.tokens import demo_tokens, make_secret
 
-from .chromium import OTHER_SITE
+from .chromium import OTHER_SITE, Browser, Page, expect, travelling_cookies
+from .pictures import picture
 
 _POST_A_NOTE = """async (url) => {
     const answer = await fetch(url + "/notes", {
         method: "POST", mode: "no-cors", credentials: "include", body: "{}",
     });
     return answer.type;
+}"""
+_GET_THE_NOTES = """async (url) => {
+    await fetch(url + "/notes", { mode: "no-cors", credentials: "include" });
 }"""
 _OPEN_A_WEBSOCKET = """(url) => new Promise((resolve) => {
     const socket = new WebSocket(url.replace("http", "ws") + "/ws");
@@ -50,6 +56,33 @@ def test_pick_and_send(
     expect(page.locator("#challenge")).to_contain_text(challenge)
 
 
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        pytest.param("bob, no scope", '"sub": "bob"', id="good"),
+        pytest.param("alice, expired", "none: refused with 401", id="expired"),
+        pytest.param("alice, tampered with", "none: refused with 401", id="tampered"),
+        pytest.param("no token", "none: refused with 401", id="no-token"),
+    ],
+)
+def test_claims(page: Page, url: str, token: str, shown: str) -> None:
+    """They are those that the server injects, and of a token that it refuses there are none."""
+    page.goto(url)
+    page.get_by_label("Token", exact=True).select_option(token)
+
+    expect(page.locator("#claims")).to_contain_text(shown)
+
+
+def test_claims_of_the_cookie(page: Page, url: str) -> None:
+    """Whoever is logged in needs no token for them."""
+    log_in(page, url)
+    expect(page.locator("#claims")).to_contain_text('"sub": "alice"')
+
+    page.get_by_role("button", name="Log out").click()
+
+    expect(page.locator("#claims")).to_have_text("none: refused with 401")
+
+
 def test_websocket_with_the_subprotocol_pair(page: Page, url: str) -> None:
     """The page's own script offers `bearer, <token>` and is greeted."""
     page.goto(url)
@@ -57,6 +90,17 @@ def test_websocket_with_the_subprotocol_pair(page: Page, url: str) -> None:
 
     expect(page.locator("#status")).to_have_text("101")
     expect(page.locator("#body")).to_contain_text("alice: ping")
+
+
+def go_to_a_page_from(url: str, page: Page) -> None:
+    # Not the demo's own page, whose policy forbids it to ask elsewhere.
+    page.goto(f"{url}/health")
+
+
+def statuses(page: Page) -> list[int]:
+    answered: list[int] = []
+    page.on("response", lambda answer: answered.append(answer.status))
+    return answered
 
 
 def log_in(page: Page, url: str) -> None:
@@ -80,37 +124,87 @@ def test_cookie(page: Page, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "statuses", "reasons"),
+    ("host", "status", "reason"),
     [
         # The cookie is `SameSite=Strict`, so the browser keeps it to itself.
-        pytest.param(OTHER_SITE, [401], ["missing", "missing"], id="another-site"),
-        # DESIGN §4: a second port is the same site, and 422 is the route's own word on the body.
-        # Chromium sends no `Sec-Fetch-Site` with a handshake, and the origin is another one.
-        pytest.param("127.0.0.1", [422], ["cross_site"], id="second-port"),
+        pytest.param(OTHER_SITE, 401, "missing", id="another-site"),
+        # Another port is the same site, and gets it: it is the demo that refuses.
+        pytest.param("127.0.0.1", 403, "cross_site", id="second-port"),
     ],
 )
 def test_page_from_elsewhere(
-    page: Page,
-    url: str,
-    host: str,
-    statuses: list[int],
-    reasons: list[str],
-    caplog: pytest.LogCaptureFixture,
+    page: Page, url: str, host: str, status: int, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another site gets nothing; a second port may POST, and opens no WebSocket."""
+    """With the cookie of somebody who is logged in, it can neither POST nor open a WebSocket."""
     caplog.set_level(logging.INFO, logger="jwt_deps")
     log_in(page, url)
     with running(demo_app(make_secret())) as second:
-        # A page without the policy of the demo's own, which forbids to ask elsewhere.
-        page.goto(f"{second.replace('127.0.0.1', host)}/health")
-        answered: list[int] = []
-        page.on("response", lambda answer: answered.append(answer.status))
+        go_to_a_page_from(second.replace("127.0.0.1", host), page)
+        answered = statuses(page)
         page.evaluate(_POST_A_NOTE, url)
         greeting = page.evaluate(_OPEN_A_WEBSOCKET, url)
 
-    assert statuses == answered
-    assert greeting == "refused"
-    assert reasons == re.findall(r"reason=(\w+)", caplog.text)
+    assert [status] == answered
+    assert "refused" == greeting
+    assert [reason, reason] == re.findall(r"reason=(\w+)", caplog.text)
+
+
+def test_own_page(page: Page, url: str) -> None:
+    """The demo's own page may do both with the cookie."""
+    log_in(page, url)
+    page.get_by_label("Route").select_option("POST /notes")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#status")).to_have_text("201")
+
+    page.get_by_role("button", name="Open a WebSocket").click()
+
+    expect(page.locator("#status")).to_have_text("101")
+    expect(page.locator("#body")).to_contain_text("Hello, alice")
+
+
+def test_cookie_that_goes_everywhere(
+    browser: Browser, secret: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `SameSite=None` the browser sends it from another site too, and the guard refuses."""
+    caplog.set_level(logging.INFO, logger="jwt_deps")
+    app = demo_app(secret)
+
+    @app.post("/login-everywhere", status_code=204)
+    async def login(response: Response) -> None:
+        token = demo_tokens(secret)["user"]
+        # `Secure`, which the browser takes from loopback without TLS as well.
+        set_token_cookie(response, token, app.state.settings, samesite="none")
+
+    with (
+        running(app) as url,
+        running(demo_app(make_secret())) as second,
+        travelling_cookies(browser, tmp_path) as page,
+    ):
+        page.goto(url)
+        page.evaluate("fetch('/login-everywhere', { method: 'POST' })")
+        go_to_a_page_from(second.replace("127.0.0.1", OTHER_SITE), page)
+        answered = statuses(page)
+        page.evaluate(_GET_THE_NOTES, url)
+        page.evaluate(_POST_A_NOTE, url)
+        greeting = page.evaluate(_OPEN_A_WEBSOCKET, url)
+
+    # That the notes are read, by a page that sees nothing of them, shows that the cookie came.
+    assert [200, 403] == answered
+    assert "refused" == greeting
+    assert ["cross_site", "cross_site"] == re.findall(r"reason=(\w+)", caplog.text)
+
+
+def test_want_of_a_scope(page: Page, url: str) -> None:
+    """The token is good, its claims are there, and the challenge names what it lacks."""
+    page.set_viewport_size({"width": 900, "height": 940})
+    page.goto(url)
+    page.get_by_label("Token", exact=True).select_option("bob, no scope")
+    page.get_by_label("Route").select_option("GET /admin/notes")
+    page.get_by_role("button", name="Send").click()
+
+    expect(page.locator("#claims")).to_contain_text('"sub": "bob"')
+    expect(page.locator("#challenge")).to_contain_text('scope="admin"')
+    picture(page, "demo.png")
 
 
 def test_nothing_breaks_the_policy(page: Page, url: str) -> None:
@@ -135,6 +229,9 @@ def test_narrow(browser: Browser, url: str, scheme: str) -> None:
     page.get_by_role("button", name="Send").click()
     expect(page.locator("#status")).to_have_text("200")
     widest = page.evaluate("document.documentElement.scrollWidth")
+    if scheme == "light":
+        page.set_viewport_size({"width": 390, "height": 1100})
+        picture(page, "demo-narrow.png")
     context.close()
 
     assert 390 == widest

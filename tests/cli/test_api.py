@@ -92,6 +92,22 @@ def test_page_offers_tokens() -> None:
     }
 
 
+def test_page_shows_injected_claims() -> None:
+    """Those of the token that the guard let pass; of another one, and without one, none."""
+    secret = make_secret()
+    tokens = demo_tokens(secret)
+    with TestClient(demo_app(secret)) as client:
+        good, expired = (
+            client.get("/demo/claims", headers={"Authorization": f"Bearer {tokens[name]}"})
+            for name in ("admin", "expired")
+        )
+        without = client.get("/demo/claims")
+
+    assert (good.json()["sub"], good.headers["cache-control"]) == ("grace", "no-store")
+    assert (expired.status_code, without.status_code) == (401, 401)
+    assert "alice" not in expired.text
+
+
 def test_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell that is set up for another application does not change the demo."""
     for name, value in (

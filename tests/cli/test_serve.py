@@ -105,6 +105,7 @@ def test_serve() -> None:
     exit_code, output = invoke_until_ctrl_c(port)
 
     assert exit_code == 0
+    assert f"\nhttp://127.0.0.1:{port}/\n" in output
     assert f"\nhttp://127.0.0.1:{port}/docs\n" in output
     assert "request refused: reason=missing" in output
     assert [status for status, _ in printed_examples(output)] == [
@@ -137,7 +138,7 @@ def test_curl_lines(status_of: Callable[[str], int], variables: dict[str, str]) 
 def test_tokens() -> None:
     """The three tokens are good for what the line above each of them says."""
     with serving("--port", "0") as demo:
-        url = demo.line_after("open").removesuffix("/docs")
+        url = demo.line_after("Swagger UI").removesuffix("/docs")
         statuses = {
             name: [
                 status_by_httpx(
@@ -158,7 +159,7 @@ def test_tokens() -> None:
 def test_docs_and_log() -> None:
     """The page is where it says, with locks; the log has reasons and never a token."""
     with serving("--port", "0") as demo:
-        docs = demo.line_after("open")
+        docs = demo.line_after("Swagger UI")
         url = docs.removesuffix("/docs")
         page = httpx2.get(docs, trust_env=False)
         schema = httpx2.get(f"{url}/openapi.json", trust_env=False).json()
@@ -186,7 +187,7 @@ def test_docs_and_log() -> None:
 def test_ctrl_c_with_an_open_websocket() -> None:
     """Somebody who is still connected does not keep the demo alive."""
     with serving("--port", "0") as demo:
-        url = demo.line_after("open").removesuffix("/docs").replace("http", "ws")
+        url = demo.line_after("Swagger UI").removesuffix("/docs").replace("http", "ws")
         headers = {"Authorization": f"Bearer {demo.line_after('user alice')}"}
         with connect(f"{url}/ws", additional_headers=headers) as websocket:
             greeting = websocket.recv(PATIENCE)

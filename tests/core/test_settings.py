@@ -52,6 +52,7 @@ VALUES = [
     ("token_source", TokenSource.HEADER, TokenSource.BOTH, "both"),
     ("token_header_key", "Authorization", "X-Token", "X-Token"),
     ("cookie_name", "access_token", "session", "session"),
+    ("cookie_requests", "same-site", "same-origin", "same-origin"),
     ("validate", True, False, "false"),
     ("excluded_route_paths", [], ["/health", "/docs/*"], "/health,/docs/*"),
     ("scopes_claim", None, "scp", "scp"),

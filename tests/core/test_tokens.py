@@ -1,5 +1,7 @@
 """Where the token is, and whether it may be used from there."""
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from tests.minting import SECRET
 HEADER = JWTSettings(secret_key=SECRET)
 COOKIE = JWTSettings(secret_key=SECRET, token_source=TokenSource.COOKIE)
 BOTH = JWTSettings(secret_key=SECRET, token_source=TokenSource.BOTH)
+SAME_ORIGIN = COOKIE.model_copy(update={"cookie_requests": "same-origin"})
 
 BEARER = ("authorization", "Bearer from-header")
 BASIC = ("authorization", "Basic YWxpY2U6c2VjcmV0")
@@ -423,6 +426,43 @@ class TestCrossSite:
         head = _cross_site(("origin", f"{scheme}://api"), ("host", "api"), method=None)
 
         assert find_token(head, COOKIE) == "from-cookie"
+
+    @pytest.mark.parametrize("headers", [case for case in SAME if case.id != "same-site"])
+    @pytest.mark.parametrize("method", ["POST", None], ids=["post", "websocket"])
+    def test_same_origin(self, headers: list[Header], method: str | None) -> None:
+        """With `same-origin`, only a sibling of the user's own page is shut out with the others."""
+        found = find_token(_cross_site(*headers, method=method), SAME_ORIGIN)
+
+        assert found == "from-cookie"
+
+    @pytest.mark.parametrize(
+        "headers", [*CROSS, pytest.param([("sec-fetch-site", "same-site")], id="same-site")]
+    )
+    @pytest.mark.parametrize("method", ["POST", None], ids=["post", "websocket"])
+    def test_another_origin(self, headers: list[Header], method: str | None) -> None:
+        """With `same-origin`, neither another port nor a subdomain may have the cookie sent."""
+        with pytest.raises(CrossSiteRequestError):
+            find_token(_cross_site(*headers, method=method), SAME_ORIGIN)
+
+    @pytest.mark.parametrize(
+        ("origin", "is_own"),
+        [
+            pytest.param("https://api.example", True, id="itself"),
+            pytest.param("HTTPS://API.example", True, id="any-case"),
+            pytest.param("http://api.example", False, id="without-tls"),
+            pytest.param("https://api.example:8443", False, id="port"),
+            pytest.param("https://api.example/v1", False, id="path"),
+            pytest.param("https://www.api.example", False, id="subdomain"),
+            pytest.param("null", False, id="null"),
+        ],
+    )
+    def test_public_origin(self, origin: str, *, is_own: bool) -> None:
+        """With `same-origin`, `public_origin` says what `Host` cannot: the scheme too."""
+        settings = SAME_ORIGIN.model_copy(update={"public_origin": "https://api.example/v1"})
+        head = _cross_site(("origin", origin), ("host", "api.example"), method=None)
+
+        with nullcontext() if is_own else pytest.raises(CrossSiteRequestError):
+            assert find_token(head, settings) == "from-cookie"
 
     @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE"])
     @pytest.mark.parametrize(

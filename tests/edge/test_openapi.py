@@ -193,6 +193,88 @@ def test_the_scheme_is_what_the_settings_read(
     assert {"/r": [{name: []} for name in expected]} == locks(app)
 
 
+DISCOVERED = {"audience": "api", "discovery": True}
+PLACES = {
+    "JWT-openid-login.example.com": "https://login.example.com/.well-known/openid-configuration",
+    "JWT-openid-id.example.com-realms-staff": (
+        "https://id.example.com/realms/staff/.well-known/openid-configuration"
+    ),
+    "JWT-openid-elsewhere.example.com": "https://cdn.example.com/document",
+}
+LOGIN, STAFF, ELSEWHERE = PLACES
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param({"issuer": "https://login.example.com/", **DISCOVERED}, [LOGIN], id="slash"),
+        pytest.param(
+            {"issuer": "https://id.example.com/realms/staff", **DISCOVERED}, [STAFF], id="path"
+        ),
+        pytest.param(
+            {
+                "issuer": "https://elsewhere.example.com",
+                "audience": "api",
+                "discovery_url": PLACES[ELSEWHERE],
+            },
+            [ELSEWHERE],
+            id="named",
+        ),
+        pytest.param(
+            {
+                "issuers": {
+                    "everybody": {"issuer": "https://login.example.com", **DISCOVERED},
+                    "staff": {"issuer": "https://id.example.com/realms/staff", **DISCOVERED},
+                    "machines": {"issuer": "ours", "audience": "api", "secret_key": SECRET},
+                }
+            },
+            [LOGIN, STAFF],
+            id="several",
+        ),
+        pytest.param(
+            {
+                "issuer": "https://login.example.com",
+                "audience": "api",
+                "jwks_url": "https://login.example.com/keys",
+            },
+            [],
+            id="keys-named-outright",
+        ),
+    ],
+)
+def test_where_people_log_in_is_named_where_it_is_discovered(
+    options: dict[str, Any], expected: list[str]
+) -> None:
+    """Beside plain bearer, with the scopes, and without a word to the issuer."""
+    router = protected_router(settings=JWTSettings(**options))
+    router.get("/r", dependencies=[Depends(require_scopes("a"))])(nothing)
+    app = FastAPI()
+    app.include_router(router)
+
+    places = {
+        name: {"type": "openIdConnect", "openIdConnectUrl": PLACES[name]} for name in expected
+    }
+    assert {"JWT": BEARER, **places} == schemes(app)
+    assert {"/r": [{"JWT": ["a"]}, *({name: ["a"]} for name in expected)]} == locks(app)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"token_source": "cookie"}, id="cookie"),
+        pytest.param({"token_header_key": "X-Token"}, id="other-header"),
+        pytest.param({"dpop": "required", "public_origin": "https://api.example.com"}, id="dpop"),
+    ],
+)
+def test_no_log_in_is_named_whose_token_would_not_do(options: dict[str, Any]) -> None:
+    """Swagger UI sends what it gets as `Authorization: Bearer`."""
+    settings = JWTSettings(issuer="https://login.example.com", **DISCOVERED, **options)
+    app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
+    app.get("/r")(nothing)
+
+    assert LOGIN not in schemes(app)
+
+
 def test_settings_that_need_a_request_leave_the_default_scheme() -> None:
     """A schema is made without one."""
 

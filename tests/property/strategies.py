@@ -160,6 +160,7 @@ _names = st.sampled_from(
         "token_source",
         "token_header_key",
         "cookie_name",
+        "cookie_requests",
         "validate",
         "excluded_route_paths",
         "scopes_claim",

@@ -8,11 +8,15 @@ let tokens = {};
 const picked = () => tokens[element("token").value] || "";
 const short = (token) => `${token.slice(0, 12)}…${token.slice(-6)}`;
 
-function showClaims() {
-  const payload = picked().split(".")[1];
-  if (!payload) return say("claims", "");
-  const bytes = Uint8Array.from(atob(payload.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-  say("claims", JSON.stringify(JSON.parse(new TextDecoder().decode(bytes)), null, 2));
+const credentials = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
+
+// Not read off the token here: shown is what the server believes, and hands to an endpoint.
+async function showClaims() {
+  const token = picked();
+  const response = await fetch("/demo/claims", { headers: credentials(token), cache: "no-store" });
+  const text = await response.text();
+  if (token !== picked()) return; // another one was picked meanwhile
+  say("claims", response.ok ? JSON.stringify(JSON.parse(text), null, 2) : `none: refused with ${response.status}`);
 }
 
 function answer(status, challenge, body) {
@@ -22,7 +26,7 @@ function answer(status, challenge, body) {
 }
 
 async function send(method, path, token = picked()) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = credentials(token);
   let body;
   if (method === "POST" && path === "/notes") {
     headers["Content-Type"] = "application/json";
@@ -33,7 +37,7 @@ async function send(method, path, token = picked()) {
     const response = await fetch(path, { method, headers, body, cache: "no-store" });
     answer(String(response.status), response.headers.get("WWW-Authenticate"), await response.text());
   } catch {
-    answer("no answer", "", "the demo cannot be reached");
+    unreachable();
   }
 }
 
@@ -59,14 +63,16 @@ element("request").addEventListener("submit", (event) => {
   event.preventDefault();
   send(...element("route").value.split(" "));
 });
-element("token").addEventListener("change", showClaims);
-element("login").addEventListener("click", () => send("POST", "/login"));
-element("logout").addEventListener("click", () => send("POST", "/logout", ""));
+const unreachable = () => answer("no answer", "", "the demo cannot be reached");
+const refreshClaims = () => showClaims().catch(unreachable);
+element("token").addEventListener("change", refreshClaims);
+element("login").addEventListener("click", () => send("POST", "/login").then(refreshClaims));
+element("logout").addEventListener("click", () => send("POST", "/logout", "").then(refreshClaims));
 element("websocket").addEventListener("click", talk);
 
 async function start() {
   tokens = await (await fetch("/demo/tokens", { cache: "no-store" })).json();
   element("token").replaceChildren(...Object.keys(tokens).map((name) => new Option(name)));
-  showClaims();
+  await showClaims();
 }
-start().catch(() => answer("no answer", "", "the demo cannot be reached"));
+start().catch(unreachable);

@@ -23,6 +23,7 @@ const provider = new Provider(issuer, {
   jwks: JSON.parse(readFileSync(keysFile)),
   clients: [
     { ...APP, client_id: "app" },
+    { ...APP, client_id: "docs", redirect_uris: ["http://127.0.0.1/docs/oauth2-redirect"] }, // Swagger UI
     { ...APP, client_id: "app-es256", access_token_signed_response_alg: "ES256" },
     {
       client_id: "worker",
@@ -37,12 +38,15 @@ const provider = new Provider(issuer, {
   cookies: { keys: [randomBytes(32).toString("hex")] },
   scopes: ["openid", "offline_access", "read:items", "write:items"], // a client may register for
   pkce: { required: () => true },
+  // Swagger UI asks for tokens from a page, and names no resource when it does.
+  clientBasedCORS: (_, origin, client) => client.clientId === "docs" && /^http:\/\/127\.0\.0\.1:\d+$/.test(origin),
   features: {
     registration: { enabled: true }, // clients that nobody has told it about (RFC 7591)
     devInteractions: { enabled: true }, // the forms for login and consent
     clientCredentials: { enabled: true },
     resourceIndicators: {
       enabled: true,
+      useGrantedResource: (ctx) => ctx.oidc.client.clientId === "docs",
       getResourceServerInfo: (_, resource, client) => {
         const loopback = /^http:\/\/127\.0\.0\.1:\d+\/mcp$/.test(resource); // tests/mcp
         if (!RESOURCES.includes(resource) && !loopback) throw new errors.InvalidTarget();

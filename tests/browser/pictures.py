@@ -1,0 +1,15 @@
+"""Where do the pictures in the documentation come from? From these tests, when they are asked."""
+
+import os
+from pathlib import Path
+
+from .chromium import Locator, Page
+
+ASSETS = Path(__file__).parents[2] / "docs" / "assets"
+
+
+def picture(view: Page | Locator, name: str) -> None:
+    """Photograph what a test has brought about, with `JWT_DEPS_UPDATE_DOCS=1`."""
+    if os.environ.get("JWT_DEPS_UPDATE_DOCS"):
+        view.screenshot(path=ASSETS / name)
+    assert (ASSETS / name).is_file(), f"{name}: run this with JWT_DEPS_UPDATE_DOCS=1"
