@@ -2,8 +2,8 @@
 
 Each keeps a replica in memory, which a thread fills at start and feeds from a stream. Without a
 sign of the server for `max_staleness` seconds the replica is no answer any more, and the policy
-holds: `refuse`, or `serve` and say so. What a replica knows it never forgets before its time,
-and gives back to a server that has lost it.
+holds: `refuse`, or `serve` and say so. What a replica knows it never forgets before its time, and
+gives back to a server that has lost it. Before it knows anything, it is no answer either.
 """
 
 import logging
@@ -100,7 +100,8 @@ class RedisRevocations:
         """Whether the token with these claims was revoked, as far as the replica knows.
 
         Raises:
-            RevocationUnavailableError: the replica is too old, and `when_stale` is `refuse`.
+            RevocationUnavailableError: the replica is too old, and `when_stale` is `refuse`; or
+                nothing was loaded yet.
         """
         revoked = self._entries.names(claims)
         # What is known as revoked stays so, however old the replica is.
@@ -171,11 +172,11 @@ class RedisRevocations:
         """How the replica is."""
         now = time.monotonic()
         stale = now >= self._good_until
-        seen = self._seen_at > float("-inf")
+        seen, loaded = self._seen_at > float("-inf"), self._loaded.is_set()
         return RevocationHealth(
-            loaded=self._loaded.is_set(),
+            loaded=loaded,
             stale=stale,
-            serving_stale=stale and self._serves_stale,
+            serving_stale=stale and loaded and self._serves_stale,
             age=now - self._seen_at if seen else None,
             entries=len(self),
             last_error=self._error,
@@ -193,7 +194,8 @@ class RedisRevocations:
 
     def _go_on_stale(self) -> None:
         self._begin()
-        if not self._serves_stale:
+        # Who has read nothing yet has nothing to go on with.
+        if not (self._serves_stale and self._loaded.is_set()):
             raise RevocationUnavailableError
         if not self._told:
             self._told = True
@@ -212,10 +214,7 @@ class RedisRevocations:
         pause = _FIRST_PAUSE
         while not stop.is_set():
             try:
-                asked = time.monotonic()
                 self._load()
-                self._seen(asked)
-                self._loaded.set()
                 pause = _FIRST_PAUSE
                 self._follow(stop)
             except _Changed:
@@ -251,7 +250,7 @@ class RedisRevocations:
 
     def _follow(self, stop: threading.Event) -> None:
         position = self._position
-        checked = float("-inf")
+        checked, wait = float("-inf"), 0.0  # what came while everything was read is there
         while not stop.is_set() and position is not None:
             asked = time.monotonic()
             lost = self._unsent
@@ -265,12 +264,13 @@ class RedisRevocations:
                 ahead = False
             if lost:
                 raise _Changed
-            updates = self._store.updates(position.stream_id, _HEARTBEAT)
+            updates = self._store.updates(position.stream_id, wait)
             if ahead and not updates:
                 raise _Changed  # there was more, and the stream does not have it any more
             position = self._position = self._take(updates, position)
             if len(updates) < BATCH:  # these were all that there were
                 self._seen(asked)
+                wait = _HEARTBEAT
 
     def _take(self, updates: Sequence[Update], position: Position) -> Position:
         for update in updates:
@@ -285,6 +285,7 @@ class RedisRevocations:
         self._told = False
         self._seen_at = at
         self._good_until = at + self._max_staleness
+        self._loaded.set()
 
     def _failed(self, error: Exception) -> None:
         kind = type(error).__name__  # its message may hold what the server sent

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from jwt_deps import (
@@ -18,10 +20,11 @@ from jwt_deps import (
     RedisRevocations,
     RevocationUnavailableError,
     WhenStale,
+    protected_router,
     redis_revocations,
 )
 from jwt_deps.cli import main
-from tests.minting import SECRET
+from tests.minting import SECRET, claims, mint
 
 from .valkey import Valkey, free_port, until, valkey
 
@@ -198,9 +201,10 @@ def test_what_could_not_be_sent_is_sent_later(replicas: Replicas, server: Valkey
     until(lambda: two.is_revoked(TOKEN))
 
 
-def test_nothing_is_accepted_before_the_first_load() -> None:
-    """Without a server nobody can tell, and a start does not wait for ever."""
-    nobody = RedisRevocations(f"redis://127.0.0.1:{free_port()}")
+@pytest.mark.parametrize("when_stale", ["refuse", "serve"])
+def test_nothing_is_accepted_before_the_first_load(when_stale: str) -> None:
+    """Without a server nobody can tell, whatever the policy, and a start does not wait for ever."""
+    nobody = RedisRevocations(f"redis://127.0.0.1:{free_port()}", when_stale=when_stale)
 
     with pytest.raises(RevocationUnavailableError):
         nobody.is_revoked(TOKEN)
@@ -212,6 +216,54 @@ def test_nothing_is_accepted_before_the_first_load() -> None:
         *(health.loaded, health.stale, health.serving_stale, health.age, health.entries),
     )
     assert "<RedisRevocations with 0 entries>" == repr(nobody)
+
+
+def test_an_application_that_nobody_opened(server: Valkey) -> None:
+    """Below another one it hears of no start: it refuses until it has loaded, by `serve` too."""
+    with server.client() as client:
+        client.zadd("{jwt-deps:revocations}:entries", {'["jti", null, "1"]': 1 << 33})
+    router = APIRouter()
+    router.add_api_route("/me", lambda: True)
+    settings = JWTSettings(
+        secret_key=SECRET, revocation_url=server.url, revocation_when_stale="serve"
+    )
+    inner, outer = FastAPI(), FastAPI()
+    inner.include_router(protected_router(router, settings=settings))
+    outer.mount("/in", inner)
+    revoked, good = (
+        {"Authorization": f"Bearer {mint(claims(now=time.time(), jti=jti))}"} for jti in "12"
+    )
+
+    with TestClient(outer) as client:
+        first = client.get("/in/me", headers=revoked).status_code
+        until(lambda: client.get("/in/me", headers=good).status_code == 200)
+        then = client.get("/in/me", headers=revoked).status_code
+
+    assert (503, 401) == (first, then)
+    assert isinstance(settings.revocations, RedisRevocations)
+    settings.revocations.close()
+
+
+def test_a_load_that_takes_longer_than_the_bound(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was added meanwhile is read too, and then the replica is as fresh as any."""
+    slow, other = (RedisRevocations(server.url, max_staleness=2) for _ in range(2))
+    read = slow._store.entries
+
+    def slowly() -> Any:
+        yield from read()
+        time.sleep(2.1)
+        other.revoke(jti="1")
+
+    monkeypatch.setattr(slow._store, "entries", slowly)
+    slow.open()
+
+    assert slow.is_revoked(TOKEN)
+    assert not slow.is_revoked(OTHER)
+    assert not slow.health().stale
+    slow.close()
+    other.close()
 
 
 def test_data_that_somebody_else_wrote(server: Valkey) -> None:
