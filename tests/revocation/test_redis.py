@@ -96,6 +96,55 @@ def test_a_restart_of_the_server_loses_nothing(replicas: Replicas, server: Valke
     until(lambda: two.is_revoked(OTHER))
 
 
+def test_a_restart_of_the_server_costs_no_load(
+    replicas: Replicas, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a replica has read it does not read again, and what it revoked itself it sends again."""
+    one, two = replicas
+    one.revoke(jti="1")
+    until(lambda: two.is_revoked(TOKEN))
+    read: list[RedisRevocations] = []
+    for replica in replicas:
+        monkeypatch.setattr(replica._store, "entries", lambda one=replica: read.append(one) or ())
+
+    server.kill()
+    until(lambda: one.health().last_error and two.health().last_error)
+    server.start()
+    until(lambda: not one.health().last_error and not two.health().last_error)
+    one.revoke(jti="2")
+
+    until(lambda: two.is_revoked(OTHER))
+    assert [] == read
+
+
+def test_a_write_that_the_server_lost_before_anybody_read_it(server: Valkey) -> None:
+    """The process that was told that it is written sends it again."""
+    one, two = (RedisRevocations(server.url, max_staleness=2) for _ in range(2))
+    one.revoke(jti="0")
+    one.open()
+    one.close()
+
+    one.revoke(jti="1")
+    server.kill()
+    _forget_last_write(server)
+    server.start()
+    two.open()
+    before = two.is_revoked(TOKEN)
+    one.open()
+
+    until(lambda: two.is_revoked(TOKEN))
+    assert not before
+    one.close()
+    two.close()
+
+
+def _forget_last_write(server: Valkey) -> None:
+    """Cut the last call of the script off the file that the server starts from."""
+    (written,) = server.folder.glob("appendonlydir/*.incr.aof")
+    content = written.read_bytes()
+    written.write_bytes(content[: content.rindex(b"*1\r\n$5\r\nMULTI")])
+
+
 def test_a_flushed_server_gets_everything_back(replicas: Replicas, server: Valkey) -> None:
     """Nothing revoked becomes valid again while a replica knows it."""
     one, two = replicas
