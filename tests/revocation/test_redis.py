@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,13 @@ def test_a_restart_of_the_server_costs_no_load(
     one.revoke(jti="1")
     until(lambda: two.is_revoked(TOKEN))
     read: list[RedisRevocations] = []
+
+    def reading(replica: RedisRevocations) -> Iterator[Any]:
+        read.append(replica)
+        yield from ()
+
     for replica in replicas:
-        monkeypatch.setattr(replica._store, "entries", lambda one=replica: read.append(one) or ())
+        monkeypatch.setattr(replica._store, "entries", partial(reading, replica))
 
     server.kill()
     until(lambda: one.health().last_error and two.health().last_error)
@@ -459,9 +465,77 @@ def test_the_command(replicas: Replicas, server: Valkey) -> None:
     done = invoked("--subject", "alice", JWT_REVOCATION_URL=server.url)
 
     assert (0, "") == (done.exit_code, done.stdout)
-    assert done.stderr.startswith("Revoked, as of ")
+    assert done.stderr.startswith("Revoked of every issuer, as of ")
     assert "alice" not in done.stderr
     until(lambda: two.is_revoked(TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "revoked"),
+    [
+        pytest.param([], {}, {"a", "b"}, id="none-configured"),
+        pytest.param([], {"JWT_ISSUER": "https://a.example"}, {"a"}, id="the-only-one"),
+        pytest.param([], {"jwt_issuer": '["https://a.example"]'}, {"a"}, id="a-list-of-one"),
+        pytest.param(
+            ["--issuer", "https://b.example"],
+            {"JWT_ISSUER": "https://a.example"},
+            {"b"},
+            id="another-one",
+        ),
+        pytest.param(
+            ["--every-issuer"], {"JWT_ISSUER": "https://a.example"}, {"a", "b"}, id="every-one"
+        ),
+    ],
+)
+def test_whose_tokens(
+    replicas: Replicas,
+    server: Valkey,
+    arguments: list[str],
+    variables: dict[str, str],
+    revoked: set[str],
+) -> None:
+    """Those of the issuer that is configured, if it is one and no other is named."""
+    _, two = replicas
+
+    done = invoked("--jti", "1", *arguments, JWT_REVOCATION_URL=server.url, **variables)
+
+    every = "every" if len(revoked) > 1 else "one"
+    assert done.stderr.startswith(f"Revoked of {every} issuer, as of ")
+    until(lambda: len(two) == 1)
+    assert revoked == {
+        name for name in "ab" if two.is_revoked({**TOKEN, "iss": f"https://{name}.example"})
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments", "variables"),
+    [
+        pytest.param(
+            "pass --issuer", [], {"JWT_ISSUER": "https://a,https://b"}, id="two"
+        ),
+        pytest.param("pass --issuer", [], {"JWT_ISSUERS__A__ISSUER": "x"}, id="table"),
+        pytest.param("cannot be read", [], {"JWT_ISSUER": "[x"}, id="no-list"),
+        pytest.param("contradict", ["--every-issuer", "--issuer", "x"], {}, id="both"),
+    ],
+)
+def test_when_it_is_not_clear_whose(
+    said: str, arguments: list[str], variables: dict[str, str]
+) -> None:
+    """Nothing is revoked, and a sentence says what to pass."""
+    nobody = f"redis://127.0.0.1:{free_port()}"
+
+    done = invoked("--jti", "1", "--url", nobody, *arguments, **variables)
+
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert said in done.stderr
+
+
+def test_the_configured_issuer_alone_is_not_meant() -> None:
+    """Who names nothing does not revoke all that the issuer of the environment has issued."""
+    done = invoked("--url", f"redis://127.0.0.1:{free_port()}", JWT_ISSUER="https://a.example")
+
+    assert 2 == done.exit_code
+    assert "name one of" in done.stderr
 
 
 @pytest.mark.parametrize(
