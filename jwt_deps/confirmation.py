@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from . import telemetry
 from .certificates import check_certificate
 from .errors import ConfirmationError, DPoPProofError, Reason, ReplaysUnavailableError
 from .principals import Principal
@@ -80,6 +81,7 @@ async def _use(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) ->
     # A second guard over the same request, with settings of its own, asks for the same proof.
     used: set[str] = scope.setdefault(_USED, set())
     if not unused and proof.key not in used:
+        telemetry.replay_rejected()
         raise DPoPProofError(Reason.PROOF_REPLAYED, "it has been used before")
     used.add(proof.key)
 

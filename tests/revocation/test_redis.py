@@ -510,9 +510,7 @@ def test_whose_tokens(
 @pytest.mark.parametrize(
     ("said", "arguments", "variables"),
     [
-        pytest.param(
-            "pass --issuer", [], {"JWT_ISSUER": "https://a,https://b"}, id="two"
-        ),
+        pytest.param("pass --issuer", [], {"JWT_ISSUER": "https://a,https://b"}, id="two"),
         pytest.param("pass --issuer", [], {"JWT_ISSUERS__A__ISSUER": "x"}, id="table"),
         pytest.param("cannot be read", [], {"JWT_ISSUER": "[x"}, id="no-list"),
         pytest.param("contradict", ["--every-issuer", "--issuer", "x"], {}, id="both"),
