@@ -139,7 +139,8 @@ def _version_of(app: FastAPI) -> tuple[int, ...] | None:
 
     FastAPI's own count has no public name.
     """
-    counts: list[Any] = [getattr(router, "_routes_version", None) for router in routers_of(app.router)]
+    routers = routers_of(app.router)
+    counts: list[Any] = [getattr(router, "_routes_version", None) for router in routers]
     return None if None in counts else tuple(counts)
 
 
