@@ -23,6 +23,9 @@ _PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END C
 _BYTE_SEQUENCE = re.compile(r":([A-Za-z0-9+/]+={0,2}):")
 # Envoy's x-forwarded-client-cert: one element, whose values are quoted if need be.
 _XFCC_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(?:;|$)')
+_XFCC_SEVERAL = frozenset({"uri", "dns"})  # a pair for each alternative name of the subject
+# Where servers and middleware take a client's address from that is not the connection's.
+_FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 
 
 def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPolicy) -> None:
@@ -65,7 +68,7 @@ def _thumbprint(scope: Mapping[str, Any], policy: SenderPolicy) -> str | None:
 
 def _of_connection(scope: Mapping[str, Any]) -> str | None:
     """The certificate of the server's own TLS, by the ASGI extension `tls`."""
-    tls = scope.get("extensions", {}).get("tls") or {}
+    tls = (scope.get("extensions") or {}).get("tls") or {}
     chain = list(tls.get("client_cert_chain") or ())
     if not chain or tls.get("client_cert_error"):
         return None
@@ -74,11 +77,21 @@ def _of_connection(scope: Mapping[str, Any]) -> str | None:
 
 def _is_trusted(scope: Mapping[str, Any], policy: SenderPolicy) -> bool:
     client = scope.get("client")
-    if client is None:
+    if client is None or _is_forwarded(str(client[0]), scope["headers"]):
         return False
     address = ipaddress.ip_address(str(client[0]).partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return any((mapped or address) in network for network in policy.proxies)
+
+
+def _is_forwarded(host: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether an address may be a header's, which whoever sends the request can write.
+
+    uvicorn with `--proxy-headers` puts it in the place of the connection's, and is not alone.
+    """
+    texts = [value.decode("latin-1") for name, value in headers if name in _FORWARDING]
+    named = rf"(?<![0-9A-Fa-f.]){re.escape(host)}(?![0-9A-Fa-f.])"
+    return any(re.search(named, text) for text in texts)
 
 
 def _single(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
@@ -100,9 +113,10 @@ def _of_xfcc(value: str) -> str | None:
     position = 0
     while position < len(value):
         pair = _XFCC_PAIR.match(value, position)
-        if pair is None or pair[1].lower() in members:
+        name = pair[1].lower() if pair is not None else ""
+        if pair is None or (name in members and name not in _XFCC_SEVERAL):
             raise ValueError("not one element")
-        members[pair[1].lower()] = pair[2].strip('"')
+        members[name] = pair[2].strip('"')
         position = pair.end()
     found = []
     if "hash" in members:

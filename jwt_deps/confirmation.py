@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from . import telemetry
 from .certificates import check_certificate
 from .errors import ConfirmationError, DPoPProofError, Reason, ReplaysUnavailableError
 from .principals import Principal
@@ -59,7 +60,7 @@ async def confirm(
     now = clock()
     expected = ExpectedProof(
         method=scope.get("method") or "GET",  # RFC 6455 §4.1: of a handshake
-        target=policy.origin + _path(scope),
+        target=policy.origin + _below(policy.origin, scope),
         token=token,
         thumbprint=bound["jkt"],
         algorithms=policy.algorithms,
@@ -80,6 +81,7 @@ async def _use(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) ->
     # A second guard over the same request, with settings of its own, asks for the same proof.
     used: set[str] = scope.setdefault(_USED, set())
     if not unused and proof.key not in used:
+        telemetry.replay_rejected()
         raise DPoPProofError(Reason.PROOF_REPLAYED, "it has been used before")
     used.add(proof.key)
 
@@ -89,6 +91,17 @@ def _renew(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) -> Non
     nonces, age, fresh = policy.nonces, proof.nonce_age, scope.get(FRESH_NONCE)
     if nonces is not None and age is not None and fresh is not None and nonces.is_stale(age):
         fresh.append(nonces.issue(now))
+
+
+def _below(origin: str, scope: _Scope) -> str:
+    """The path that the client sent, without the prefix that the public origin ends with."""
+    path = _path(scope)
+    # uvicorn puts its `--root-path` back in front of what a proxy has cut off. Starlette matches
+    # routes without it, so that no other route is meant by either spelling.
+    root: str = scope.get("app_root_path", scope.get("root_path", ""))
+    if root and path.startswith(f"{root}/") and urlsplit(origin).path.endswith(root):
+        return path.removeprefix(root)
+    return path
 
 
 def _path(scope: _Scope) -> str:

@@ -2,8 +2,8 @@
 
 Each keeps a replica in memory, which a thread fills at start and feeds from a stream. Without a
 sign of the server for `max_staleness` seconds the replica is no answer any more, and the policy
-holds: `refuse`, or `serve` and say so. What a replica knows it never forgets before its time,
-and gives back to a server that has lost it.
+holds: `refuse`, or `serve` and say so. What a replica knows it never forgets before its time, and
+gives back to a server that has lost it. Before it knows anything, it is no answer either.
 """
 
 import logging
@@ -12,12 +12,13 @@ import random
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import ConfigurationError, RevocationUnavailableError
 from .locks import ForkSafeLock
-from .revocation_entries import Entries, new_revocation
+from .revocation_entries import Entries, Revocation, new_revocation
 from .revocation_health import RevocationHealth, WhenStale
 from .revocation_store import BATCH, Position, RevocationStore, Update
 
@@ -30,11 +31,16 @@ _HEARTBEAT = 0.5  # seconds after which a silent server is asked for a sign of l
 _SHORTEST_STALENESS = 2
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _SWEPT_AT_ONCE = 10_000
+_OWN = 10_000  # what this process revoked last, more than a server loses that dies
 _PATIENCE = 5.0  # seconds that a start waits for the first load
 
 
 class _Changed(Exception):  # noqa: N818 - no error: the server's data is not what was followed
-    """The stream has a gap, or the data is other data."""
+    """The server is another process, or its data is other data."""
+
+
+class _Gap(_Changed):
+    """The stream lacks entries that were not read."""
 
 
 class RedisRevocations:
@@ -81,6 +87,7 @@ class RedisRevocations:
         self._store = self._connected()
         self._position: Position | None = None
         self._unsent = False
+        self._own: deque[Revocation] = deque(maxlen=_OWN)
         self._reader: threading.Thread | None = None
         self._stop = threading.Event()
         self._loaded = threading.Event()
@@ -100,7 +107,8 @@ class RedisRevocations:
         """Whether the token with these claims was revoked, as far as the replica knows.
 
         Raises:
-            RevocationUnavailableError: the replica is too old, and `when_stale` is `refuse`.
+            RevocationUnavailableError: the replica is too old, and `when_stale` is `refuse`; or
+                nothing was loaded yet.
         """
         revoked = self._entries.names(claims)
         # What is known as revoked stays so, however old the replica is.
@@ -146,6 +154,7 @@ class RedisRevocations:
             now=now,
         )
         self._entries.put(entry, now)
+        self._own.append(entry)
         try:
             self._store.add([entry])
         except self._store.errors as error:
@@ -171,11 +180,11 @@ class RedisRevocations:
         """How the replica is."""
         now = time.monotonic()
         stale = now >= self._good_until
-        seen = self._seen_at > float("-inf")
+        seen, loaded = self._seen_at > float("-inf"), self._loaded.is_set()
         return RevocationHealth(
-            loaded=self._loaded.is_set(),
+            loaded=loaded,
             stale=stale,
-            serving_stale=stale and self._serves_stale,
+            serving_stale=stale and loaded and self._serves_stale,
             age=now - self._seen_at if seen else None,
             entries=len(self),
             last_error=self._error,
@@ -193,7 +202,8 @@ class RedisRevocations:
 
     def _go_on_stale(self) -> None:
         self._begin()
-        if not self._serves_stale:
+        # Who has read nothing yet has nothing to go on with.
+        if not (self._serves_stale and self._loaded.is_set()):
             raise RevocationUnavailableError
         if not self._told:
             self._told = True
@@ -209,26 +219,38 @@ class RedisRevocations:
                 self._reader.start()
 
     def _run(self, stop: threading.Event) -> None:
-        pause = _FIRST_PAUSE
+        pause, anew = _FIRST_PAUSE, False
         while not stop.is_set():
             try:
-                asked = time.monotonic()
-                self._load()
-                self._seen(asked)
-                self._loaded.set()
-                pause = _FIRST_PAUSE
+                if anew or not self._resumed():
+                    self._load()
+                pause, anew = _FIRST_PAUSE, False
                 self._follow(stop)
-            except _Changed:
-                logger.warning("revocations are read anew: the server's data has changed")
+            except _Changed as changed:
+                anew = isinstance(changed, _Gap)
+                logger.warning("revocations are looked for anew: the server's data has changed")
             except self._store.errors as error:
                 self._failed(error)
                 stop.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def _resumed(self) -> bool:
+        """Go on where this replica has read to, if the server, perhaps restarted, still has that.
+
+        Reading a million entries takes longer than most bounds on staleness.
+        """
+        before, now = self._position, self._store.position()
+        if before is None or self._unsent or not self._store.holds(before):
+            return False
+        if before.run != now.run:  # what nobody has read back yet may be lost
+            self._store.add(tuple(self._own))
+        self._position = before._replace(run=now.run)
+        return True
+
     def _load(self) -> None:
         """Read everything; and first give back what the server may have lost."""
         before, now = self._position, self._store.position()
-        known = before is not None and self._same_data(before, now)
+        known = before is not None and before.precedes(now)
         if self._unsent or not known:
             self._unsent = False
             try:
@@ -243,39 +265,32 @@ class RedisRevocations:
             self._entries.put(entry, wall)
         self._position = now
 
-    def _same_data(self, before: Position, now: Position) -> bool:
-        """Whether nothing can have been lost: one process of the server, and no step back."""
-        return (before.generation, before.run) == (now.generation, now.run) and (
-            before.number <= now.number
-        )
-
     def _follow(self, stop: threading.Event) -> None:
         position = self._position
-        checked = float("-inf")
+        checked, wait = float("-inf"), 0.0  # what came while everything was read is there
         while not stop.is_set() and position is not None:
             asked = time.monotonic()
-            lost = self._unsent
+            ahead, lost = False, self._unsent
             if asked >= checked + _HEARTBEAT:
                 now = self._store.position()
-                lost = lost or not self._same_data(position, now)
+                lost = lost or not position.precedes(now)
                 ahead = now.number > position.number
                 checked = asked
                 self._entries.sweep(time.time(), _SWEPT_AT_ONCE)
-            else:
-                ahead = False
             if lost:
                 raise _Changed
-            updates = self._store.updates(position.stream_id, _HEARTBEAT)
+            updates = self._store.updates(position.stream_id, wait)
             if ahead and not updates:
-                raise _Changed  # there was more, and the stream does not have it any more
+                raise _Gap  # there was more, and the stream does not have it any more
             position = self._position = self._take(updates, position)
             if len(updates) < BATCH:  # these were all that there were
                 self._seen(asked)
+                wait = _HEARTBEAT
 
     def _take(self, updates: Sequence[Update], position: Position) -> Position:
         for update in updates:
             if (update.generation, update.number) != (position.generation, position.number + 1):
-                raise _Changed
+                raise _Gap
             self._entries.put(update.entry, time.time())
             position = position._replace(number=update.number, stream_id=update.stream_id)
         return position
@@ -285,6 +300,7 @@ class RedisRevocations:
         self._told = False
         self._seen_at = at
         self._good_until = at + self._max_staleness
+        self._loaded.set()
 
     def _failed(self, error: Exception) -> None:
         kind = type(error).__name__  # its message may hold what the server sent

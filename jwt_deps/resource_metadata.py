@@ -14,11 +14,15 @@ from .guards import JWTGuard, asked_of
 from .inventory import Inventory, Served
 from .openapi import known_settings
 from .resource import WELL_KNOWN
+from .routers import routers_of
 from .routes import RouteGuard, mark_public
 from .senders import DPoPMode, SenderPolicy
 from .settings import JWTSettings, TokenSource
 
-__all__ = ["mount_resource_metadata"]
+__all__ = ["ANY_METADATA", "mount_resource_metadata"]
+
+#: The path of the route where the settings are not known before a request.
+ANY_METADATA = WELL_KNOWN + "{rest:path}"
 
 _PAGES = ("resource_name", "resource_documentation", "resource_policy_uri", "resource_tos_uri")
 
@@ -32,7 +36,7 @@ _PREFLIGHT = {
 _HEADERS = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=300"}
 
 # By application and resource: walking all routes is not what a stranger's request may cost.
-_scopes: weakref.WeakKeyDictionary[FastAPI, dict[str, tuple[int, list[str]]]] = (
+_scopes: weakref.WeakKeyDictionary[FastAPI, dict[str, tuple[tuple[int, ...] | None, list[str]]]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -83,7 +87,7 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
 
     mark_public(protected_resource_metadata)
     # What `get_settings` will say is not known yet, hence all paths that it can be.
-    path = WELL_KNOWN + "{rest:path}" if settings is None else settings.metadata_path
+    path = ANY_METADATA if settings is None else settings.metadata_path
     methods = ["GET", "HEAD", "OPTIONS"]
     app.add_api_route(path, protected_resource_metadata, methods=methods, include_in_schema=False)
 
@@ -115,9 +119,9 @@ def _bindings(senders: SenderPolicy | None) -> dict[str, Any]:
 
 
 def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
-    resource, version = str(settings.resource), app.router._routes_version  # noqa: SLF001
+    resource, version = str(settings.resource), _version_of(app)
     known = _scopes.setdefault(app, {})
-    if resource not in known or known[resource][0] != version:
+    if version is None or resource not in known or known[resource][0] != version:
         asked = (
             scope
             for served in Inventory.of(app).routes
@@ -126,8 +130,18 @@ def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
         )
         # Refresh tokens are between clients and issuers (MCP, "Refresh Tokens").
         names = dict.fromkeys(scope for scope in asked if scope != "offline_access")
-        known[resource] = app.router._routes_version, list(names)  # noqa: SLF001
+        known[resource] = _version_of(app), list(names)
     return known[resource][1]
+
+
+def _version_of(app: FastAPI) -> tuple[int, ...] | None:
+    """How often routes were added to its routers; `None`, and nothing is kept, if nobody counts.
+
+    FastAPI's own count has no public name.
+    """
+    routers = routers_of(app.router)
+    counts: list[Any] = [getattr(router, "_routes_version", None) for router in routers]
+    return None if None in counts else tuple(counts)
 
 
 def _asked(served: Served, resource: str) -> Iterator[str]:

@@ -63,6 +63,11 @@ class Position(NamedTuple):
     stream_id: str
     run: str
 
+    def precedes(self, now: "Position") -> bool:
+        """Whether nothing can be lost since: one process of the server, and no step back."""
+        same = (self.generation, self.run) == (now.generation, now.run)
+        return same and self.number <= now.number
+
 
 class Update(NamedTuple):
     """An entry that was added."""
@@ -136,6 +141,13 @@ class RevocationStore:
         return Position(
             generation, int(count or 0), last[0][0] if last else "0-0", server["run_id"]
         )
+
+    def holds(self, position: Position) -> bool:
+        """Whether the stream has the entry at a position: then nothing up to it was lost."""
+        place = position.stream_id
+        found: Any = self._client.xrange(self._stream, place, place)
+        there = [(fields["g"], int(fields["n"])) for _, fields in found]
+        return there == [(position.generation, position.number)]
 
     def entries(self) -> Iterator[Revocation]:
         """Every entry, page by page; what is there from the first page to the last is included."""

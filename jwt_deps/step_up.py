@@ -17,7 +17,7 @@ __all__ = ["RequireACR", "insufficiency", "require_acr"]
 def insufficiency(
     claims: Claims, acr_values: tuple[str, ...], max_age: int | None, leeway: float, now: float
 ) -> Reason | None:
-    """Why an authentication does not suffice (RFC 9470 §5); `None` if it does.
+    """Why an authentication does not suffice (RFC 9470 §3, §6.1); `None` if it does.
 
     Args:
         claims: what the token says; `acr` and `auth_time` are looked at.

@@ -11,6 +11,7 @@ extra `telemetry`; without it nothing is told. In Prometheus' spelling they are
     jwt_deps_jwks_stale_served_total{issuer_hash}       old keys handed out in an outage
     jwt_deps_unknown_kid_total{issuer_hash,limited}     limited: without asking the issuer again
     jwt_deps_revoked_total{issuer_hash}                 good tokens refused as revoked
+    jwt_deps_replay_rejected_total                      DPoP proofs refused as used before
 
 An issuer is shown as the first eight bytes of its SHA-256, and only one that is configured: what
 tokens say can neither be read here nor make new time series.
@@ -19,10 +20,12 @@ A request pays for one look at whether anybody listens: `start` gives `None` if 
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from inspect import signature
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +35,17 @@ __all__ = [
     "keys_failed",
     "keys_fetched",
     "rejected",
+    "replay_rejected",
     "revoked",
     "stale_served",
     "start",
     "unknown_kid",
     "validated",
 ]
+
+logger = logging.getLogger("jwt_deps")
+
+_NEWEST_NEEDED = "explicit_bucket_boundaries_advisory"
 
 
 class _Silent:
@@ -61,14 +69,25 @@ class _Silent:
     create_counter = create_gauge = create_histogram = create
 
 
-def _installed() -> bool:
+def _usable() -> bool:
+    """Whether the API is installed, and not too old."""
     try:
-        return find_spec("opentelemetry.metrics") is not None
+        if find_spec("opentelemetry.metrics") is None:
+            return False
     except ModuleNotFoundError:  # there is not even the namespace
         return False
+    from opentelemetry.metrics import Meter  # noqa: PLC0415 - only now it is known to be there
+
+    usable = _NEWEST_NEEDED in signature(Meter.create_histogram).parameters
+    if not usable:  # another package may have asked for it, so that is no reason not to start
+        logger.warning(
+            "opentelemetry-api is older than 1.30: jwt-deps tells it nothing; "
+            "pip install 'jwt-deps[telemetry]' brings a newer one"
+        )
+    return usable
 
 
-if TYPE_CHECKING or _installed():
+if TYPE_CHECKING or _usable():
     from opentelemetry.context import get_current
     from opentelemetry.metrics import get_meter
     from opentelemetry.trace import get_current_span
@@ -104,6 +123,9 @@ _unknown_kids = _meter.create_counter(
 
 _revoked = _meter.create_counter(
     "jwt_deps.revoked", description="Tokens refused because they were revoked"
+)
+_replays = _meter.create_counter(
+    "jwt_deps.replay_rejected", description="DPoP proofs refused because they were used before"
 )
 
 # The API has no public and cheap way to ask whether an SDK is there: its own instruments hold one
@@ -189,6 +211,11 @@ def revoked(issuers: str | Sequence[str] | None) -> None:
     """A token was refused that is good and was revoked; `issuers` as for `validated`."""
     issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
     _revoked.add(1, {"issuer_hash": issuer_hash(issuer)} if issuer else {})
+
+
+def replay_rejected() -> None:
+    """A DPoP proof was refused that holds and was used before."""
+    _replays.add(1)
 
 
 @lru_cache(maxsize=256)

@@ -18,6 +18,7 @@ def as_json(audit: Audit) -> str:
         "version": _VERSION,
         "ok": audit.ok,
         "problems": list(audit.problems),
+        **({"notes": list(audit.notes)} if audit.notes else {}),
         "routes": [_members(route) for route in audit.routes],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -49,9 +50,10 @@ def from_json(text: str) -> Audit:
     try:
         routes = tuple(map(_route, document["routes"]))
         problems = tuple(map(str, document["problems"]))
+        notes = tuple(map(str, document.get("notes", ())))
     except (KeyError, TypeError) as error:
         raise ValueError("this is no audit: a member is missing or of the wrong type") from error
-    return Audit(routes, problems)
+    return Audit(routes, problems, notes)
 
 
 def _route(members: dict[str, Any]) -> AuditedRoute:
@@ -79,7 +81,10 @@ def as_markdown(audit: Audit) -> str:
         "|---|---|---|---|---|",
         *(_row(route) for route in audit.routes),
     ]
-    problems = [f"- {_text(problem)}" for problem in audit.problems]
+    problems = [
+        *(f"- {_text(problem)}" for problem in audit.problems),
+        *(f"- Note: {_text(note)}" for note in audit.notes),
+    ]
     parts = [f"**{summary}**", "\n".join(rows), "\n".join(problems)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -11,9 +11,11 @@ from jwt_deps.applications import idle_exclusions
 from jwt_deps.credentials import get_claims
 from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.guards import asked_of
 from jwt_deps.inventory import Inventory, Served
 from jwt_deps.openapi import known_settings
 from jwt_deps.paths import PathPatterns
+from jwt_deps.resource_metadata import ANY_METADATA
 
 from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself
 
@@ -54,10 +56,12 @@ class Audit:
     Attributes:
         routes: every route, in the order in which requests try them.
         problems: what is wrong beside unguarded routes, each as a sentence.
+        notes: what may be meant so, and fails no audit, likewise.
     """
 
     routes: tuple[AuditedRoute, ...]
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def unguarded(self) -> tuple[AuditedRoute, ...]:
@@ -105,7 +109,8 @@ def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
         ),
     ]
     routes = tuple(_audited(served, judgement) for served, judgement in judged)
-    return Audit(routes, tuple(dict.fromkeys(problems)))
+    notes = tuple(dict.fromkeys(_notes(inventory)))
+    return Audit(routes, tuple(dict.fromkeys(problems)), notes)
 
 
 def _audited(served: Served, judgement: Judgement) -> AuditedRoute:
@@ -137,6 +142,23 @@ def _problems(app: FastAPI) -> Iterator[str]:
         yield "There are no settings to judge by: what replaces get_settings needs a request."
     if get_claims in app.dependency_overrides:
         yield "dependency_overrides replaces get_claims: no token is checked."
+
+
+def _notes(inventory: Inventory) -> Iterator[str]:
+    """Where challenges name a metadata document (RFC 9728 §5.1) that no route serves."""
+    paths = {served.path for served in inventory.routes}
+    for served in inventory.routes:
+        guards = [guard for one in (*served.doors, served) for guard in one.match.guards]
+        if not guards and next(asked_of(served.match), None) is None:
+            continue
+        settings = known_settings(served.app, guards[-1] if guards else None)
+        if settings is None or settings.resource is None:
+            continue
+        if paths.isdisjoint((settings.metadata_path, ANY_METADATA)):
+            yield (
+                f"Challenges name {settings.metadata_path}, and no route here serves it: call "
+                "mount_resource_metadata(app), unless something else answers there."
+            )
 
 
 def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:

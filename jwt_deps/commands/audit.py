@@ -180,6 +180,8 @@ def _show_table(found: Audit) -> None:
     screen.print()
     for problem in found.problems:
         screen.print(Text(f"Problem: {problem}", "bold red"), soft_wrap=True)
+    for note in found.notes:
+        screen.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
     count = len(found.unguarded)
     many = f"{len(found.routes)} routes, {count} unguarded, {len(found.problems)} problems"
     screen.print(Text(many, "green" if found.ok else "bold red"))

@@ -13,6 +13,10 @@
         issuer.rotate()                                     # a new key beside the old one
         issuer.jwks = Answer(status=500)                    # its keys cannot be had any more
 
+    alice = Prover("https://api.example.com")               # a client with a DPoP key of its own
+    token = tokens("alice", claims=alice.binding)
+    client.get("/notes", headers=alice(token, "GET", "/notes"))
+
 `VirtualClock` lets hours pass, `SigningKey` makes and loads keys, `bearer` is the header that
 carries a token. Nothing here needs a test framework; pytest has fixtures of all of it.
 """
@@ -21,6 +25,7 @@ from .acting import acting_as, using_settings
 from .answers import Answer
 from .clock import VirtualClock
 from .issuer import FakeIssuer
+from .proving import Prover
 from .signing import SigningKey
 from .tokens import TokenFactory, bearer
 from .wrong import Wrong
@@ -28,6 +33,7 @@ from .wrong import Wrong
 __all__ = [
     "Answer",
     "FakeIssuer",
+    "Prover",
     "SigningKey",
     "TokenFactory",
     "VirtualClock",

@@ -266,7 +266,7 @@ _SPOILERS: dict[Wrong, Callable[[Draft], str]] = {
     Wrong.NO_AUDIENCE: _without(lambda issuer: issuer.audience_claim),
     Wrong.NO_USER: _without(lambda issuer: issuer.user_id_claim),
     Wrong.BAD_SUBJECT: _with_claims(sub=1),
-    Wrong.BOUND_TO_KEY: _with_claims(cnf={"jkt": "another-key"}),
+    Wrong.BOUND_TO_KEY: _with_claims(cnf={"kid": "another-key"}),
     Wrong.FOREIGN_KEY: _by_foreign_key,
     Wrong.BAD_SIGNATURE: _with_bad_signature,
     Wrong.UNKNOWN_KID: _with_header(kid="unknown"),

@@ -21,6 +21,7 @@ from jwt_deps import (
     get_settings,
     get_token,
     jwt_guard,
+    mount_resource_metadata,
     optional,
     protected_router,
     public,
@@ -599,6 +600,63 @@ class TestProblems:
         without.openapi_url = None
 
         assert ((), ()) == (audit(silent).problems, audit(without).problems)
+
+
+class TestNotes:
+    NOTE = (
+        "Challenges name /.well-known/oauth-protected-resource/v1, and no route here serves it: "
+        "call mount_resource_metadata(app), unless something else answers there."
+    )
+    RESOURCE = JWTSettings(secret_key=SECRET, resource="https://api.example.com/v1")
+
+    def test_a_metadata_document_that_is_not_there(self) -> None:
+        """Told once, however many routes; a proxy may serve it, so that no audit fails."""
+        router = APIRouter()
+        router.add_api_route("/x", endpoint())
+        router.add_api_route("/y", endpoint())
+        app = FastAPI()
+        app.include_router(protected_router(router, settings=self.RESOURCE))
+
+        found = audit(app)
+
+        assert ((self.NOTE,), True) == (found.notes, found.ok)
+
+    def test_a_service_of_dependencies_alone(self) -> None:
+        """Without a guard challenges name it just as well."""
+        app = whole_app(Depends(current_user_id))
+        app.dependency_overrides[get_settings] = lambda: self.RESOURCE
+
+        assert (self.NOTE,) == audit(app).notes
+
+    @pytest.mark.parametrize("known", [True, False], ids=["own-settings", "get_settings"])
+    def test_a_metadata_document_that_is_there(self, known: bool) -> None:  # noqa: FBT001
+        """At its own path, or wherever the settings of a request say."""
+        app = one_route(settings=self.RESOURCE)
+        mount_resource_metadata(app, self.RESOURCE if known else None)
+
+        assert () == audit(app).notes
+
+    def test_settings_that_only_a_request_can_tell(self) -> None:
+        """What they name nobody knows here."""
+        app = one_route(settings=None)
+
+        def of_request(_: Request) -> JWTSettings:
+            return self.RESOURCE
+
+        app.dependency_overrides[get_settings] = of_request
+
+        assert () == audit(app).notes
+
+    def test_no_resource(self) -> None:
+        """Then no challenge names anything."""
+        assert () == audit(one_route()).notes
+
+    def test_no_token_is_asked_for(self) -> None:
+        """Nor does an open application send challenges."""
+        app = whole_app()
+        app.dependency_overrides[get_settings] = lambda: self.RESOURCE
+
+        assert () == audit(app).notes
 
 
 class _StrangeRoute(Route):

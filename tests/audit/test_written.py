@@ -43,7 +43,8 @@ routes = st.builds(
     st.lists(texts, max_size=3).map(tuple),
     st.none() | texts,
 )
-audits = st.builds(Audit, st.lists(routes, max_size=4).map(tuple), st.lists(texts).map(tuple))
+sentences = st.lists(texts).map(tuple)
+audits = st.builds(Audit, st.lists(routes, max_size=4).map(tuple), sentences, sentences)
 
 
 class TestJSON:
@@ -109,6 +110,12 @@ class TestMarkdown:
             "\n"
             "- Something is wrong.\n"
         ) == as_markdown(Audit((asked, unguarded), AUDIT.problems))
+
+    def test_notes_are_told_apart(self) -> None:
+        """They are in the same list, and are no problems."""
+        text = as_markdown(Audit((ROUTE,), ("Wrong.",), ("Perhaps wrong.",)))
+
+        assert text.endswith("\n\n- Wrong.\n- Note: Perhaps wrong.\n")
 
     def test_without_problems_there_is_no_list(self) -> None:
         """Only the table."""

@@ -101,6 +101,16 @@ class TestInThisProcess:
         assert 1 == result.exit_code
         assert "Problem: The exclusion '/nothing' matches no route" in result.stdout
 
+    def test_a_note_fails_nothing(self, tmp_path: Path) -> None:
+        """It is printed as a sentence too."""
+        resource = "resource='https://api.example.com', _env_prefix="
+        source = GOOD.replace("_env_prefix=", resource)
+
+        result = audit(written(tmp_path, source), *folder_of(tmp_path))
+
+        assert 0 == result.exit_code
+        assert "Note: Challenges name /.well-known/oauth-protected-resource" in result.stdout
+
     def test_the_application_is_asked(self, tmp_path: Path) -> None:
         """Its answers get a column."""
         result = audit(written(tmp_path, GOOD), *folder_of(tmp_path), "--probe")

@@ -1,5 +1,6 @@
 """Whose word counts about a client's certificate? RFC 8705, by all four sources."""
 
+import asyncio
 import base64
 import hashlib
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from jwt_deps import ConfigurationError, ConfirmationError, JWTSettings, Reason
 from jwt_deps.certificates import check_certificate
@@ -78,6 +80,12 @@ XFCC, RFC, PEM = "x-forwarded-client-cert", "client-cert", "x-ssl-client-cert"
             id="envoy",
         ),
         pytest.param(
+            "xfcc",
+            sent(XFCC, f"By=x;Hash={DIGEST.hexdigest()};URI=a:b;URI=c:d;DNS=a.test;DNS=b.test"),
+            True,
+            id="several-names",
+        ),
+        pytest.param(
             "xfcc", sent(XFCC, f'Hash={"0" * 64};Cert="{ESCAPED}"'), False, id="contradiction"
         ),
         pytest.param("xfcc", sent(XFCC, f"Hash={'0' * 64}"), False, id="other-hash"),
@@ -105,6 +113,43 @@ def test_headers(source: str, scope: dict[str, Any], counts: bool) -> None:  # n
 
 
 @pytest.mark.parametrize(
+    ("header", "value", "client", "counts"),
+    [
+        pytest.param("x-forwarded-for", "10.1.2.3", "10.1.2.3", False, id="alone"),
+        pytest.param("x-forwarded-for", "8.8.8.8, 10.1.2.3:99", "10.1.2.3", False, id="port"),
+        pytest.param("x-forwarded-for", "10.1.2.3%a b", "10.1.2.3%a b", False, id="zone"),
+        pytest.param("x-forwarded-for", "[::1]:99", "::1", False, id="ipv6"),
+        pytest.param("forwarded", 'for="10.1.2.3";proto=https', "10.1.2.3", False, id="rfc-7239"),
+        pytest.param("x-real-ip", "10.1.2.3", "10.1.2.3", False, id="real-ip"),
+        pytest.param("x-forwarded-for", "8.8.8.8", "10.1.2.3", True, id="the-clients"),
+        pytest.param("x-forwarded-for", "10.1.2.30, 110.1.2.3", "10.1.2.3", True, id="longer"),
+        pytest.param("x-other", "10.1.2.3", "10.1.2.3", True, id="another-header"),
+    ],
+)
+def test_address_out_of_a_header(header: str, value: str, client: str, counts: bool) -> None:  # noqa: FBT001
+    """A server may take the client's address from a header, and then the client chose it."""
+    scope = sent(RFC, SEQUENCE, client=(client, 5))
+    scope["headers"].append((header.encode(), value.encode()))
+
+    assert counts is shown(scope, "client-cert")
+
+
+def test_uvicorn_with_proxy_headers() -> None:
+    """Told to believe everybody's X-Forwarded-For, it takes the first address that is in it."""
+    found = []
+
+    async def app(scope: Any, *_: object) -> None:
+        found.append((scope["client"][0], shown(scope, "client-cert")))
+
+    forged = sent(RFC, SEQUENCE, client=("203.0.113.9", 5))
+    forged["headers"].append((b"x-forwarded-for", b"10.1.2.3"))
+    served: Any = ProxyHeadersMiddleware(app, trusted_hosts="*")
+    asyncio.run(served({"type": "http", **forged}, None, None))
+
+    assert [("10.1.2.3", False)] == found
+
+
+@pytest.mark.parametrize(
     ("tls", "counts"),
     [
         pytest.param({"client_cert_chain": [ONE.decode(), OTHER.decode()]}, True, id="leaf-first"),
@@ -120,7 +165,7 @@ def test_the_servers_own_tls(tls: Any, counts: bool) -> None:  # noqa: FBT001
     """By the ASGI extension; no header counts then."""
     forged = sent(RFC, SEQUENCE)
 
-    assert counts is shown({**forged, "extensions": {"tls": tls} if tls else {}}, "tls")
+    assert counts is shown({**forged, "extensions": {"tls": tls} if tls else None}, "tls")
 
 
 def test_name_of_the_header() -> None:

@@ -179,6 +179,31 @@ class TestAccepted:
 
         assert 200 == asked[0]
 
+    @pytest.mark.parametrize(
+        ("prefix", "root_path", "path", "htu"),
+        [
+            pytest.param("/v1", "/v1", "/v1/me", "/v1/me", id="the-server-put-it-back"),
+            pytest.param("/a/v1", "/v1", "/v1/me", "/a/v1/me", id="longer-outside"),
+            pytest.param("/v1", "/v1", "/me", "/v1/me", id="only-the-application-knows"),
+            pytest.param("", "/v1", "/v1/me", "/v1/me", id="nothing-cut-off"),
+            pytest.param("/ev1", "/v1", "/v1/me", "/ev1/v1/me", id="another-prefix"),
+        ],
+    )
+    def test_root_path(self, prefix: str, root_path: str, path: str, htu: str) -> None:
+        """The prefix counts once, whoever puts it back in front of the path."""
+        app = app_of(settings(public_origin=f"{ORIGIN}{prefix}"))
+        client = TestClient(app, root_path=root_path)
+
+        assert 200 == client.get(path, headers=with_dpop(TOKEN, htu=f"{ORIGIN}{htu}")).status_code
+
+    def test_root_path_above_a_mount(self) -> None:
+        """What a mount adds to it is no prefix of a proxy's."""
+        outer = FastAPI()
+        outer.mount("/v1", app_of(settings(public_origin=f"{ORIGIN}/v1")))
+        headers = with_dpop(TOKEN, htu=f"{ORIGIN}/v1/v1/me")
+
+        assert 200 == TestClient(outer).get("/v1/me", headers=headers).status_code
+
     def test_once_per_request(self) -> None:
         """Guard, user and scopes ask about the same proof, which is used up once."""
         allowed = bound_token(scope="a")

@@ -21,6 +21,8 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
+from jwt_deps.inventory import Inventory
+from jwt_deps.resource_metadata import _version_of
 from tests.minting import SECRET, mint
 from tests.minting import claims as claims_of
 
@@ -380,3 +382,60 @@ def test_the_scopes_are_gathered_once() -> None:
     first, second = (client.get(PATH).json() for _ in range(2))
 
     assert first == second
+
+
+def _with_an_inner_router() -> tuple[FastAPI, APIRouter]:
+    inner = APIRouter()
+    app, used = FastAPI(), settings()
+    app.include_router(protected_router(inner, settings=used))
+    mount_resource_metadata(app, used)
+    return app, inner
+
+
+def _ask_for(router: APIRouter, scope: str) -> None:
+    @router.get(f"/{scope}", dependencies=[Depends(require_scopes(scope))])
+    async def route() -> None: ...
+
+
+def test_a_route_that_is_added_to_an_inner_router() -> None:
+    """Its scopes are told, although the application itself has not changed."""
+    app, inner = _with_an_inner_router()
+    client = TestClient(app)
+    _ask_for(inner, "first")
+    before = client.get(PATH).json()["scopes_supported"]
+
+    _ask_for(inner, "second")
+
+    assert ["first"] == before
+    assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
+
+
+def test_without_fastapis_count_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no public name, so a later version may count in another way."""
+    app, inner = _with_an_inner_router()
+    _ask_for(inner, "first")
+    walked = 0
+    walk = Inventory.of
+
+    def counted(application: FastAPI) -> Inventory:
+        nonlocal walked
+        walked += 1
+        return walk(application)
+
+    monkeypatch.setattr(Inventory, "of", counted)
+    monkeypatch.setattr("jwt_deps.resource_metadata._version_of", lambda _: None)
+    client = TestClient(app)
+
+    told = [client.get(PATH).json()["scopes_supported"] for _ in range(2)]
+
+    assert ([["first"], ["first"]], 2) == (told, walked)
+
+
+def test_a_router_that_does_not_count() -> None:
+    """Then nobody knows whether routes were added."""
+    app, _ = _with_an_inner_router()
+    assert _version_of(app) is not None
+
+    del app.router._routes_version
+
+    assert _version_of(app) is None

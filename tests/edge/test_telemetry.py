@@ -18,6 +18,7 @@ import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
+from opentelemetry.metrics import Meter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import use_span
 
@@ -33,6 +34,7 @@ from jwt_deps.testing import FakeIssuer
 from tests.edge.serving import bearer
 from tests.keys.asking import AUDIENCE, discovering
 from tests.minting import SECRET, claims, mint
+from tests.proving import ORIGIN, bound_token, with_dpop
 
 ISSUER = "https://issuer.example"
 
@@ -47,7 +49,9 @@ class Service:
         self.client = httpx2.Client(base_url=origin, trust_env=False, timeout=20)
 
     def ask(self, path: str, token: str | None = None) -> int:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return self.send(path, {} if token is None else {"Authorization": f"Bearer {token}"})
+
+    def send(self, path: str, headers: dict[str, str]) -> int:
         return self.client.get(path, headers=headers).status_code
 
     def text(self) -> str:
@@ -186,6 +190,19 @@ def test_an_outage_is_counted(tmp_path: Path, issuer: FakeIssuer) -> None:
     assert metrics[labelled("jwt_deps_jwks_stale_served_total", issuer_hash=mine)] >= 1
 
 
+def test_replays_are_counted(tmp_path: Path) -> None:
+    """A proof that comes again is a sign of a thief; one that does not hold is another matter."""
+    bound = {"secret_key": SECRET, "dpop": "required", "public_origin": ORIGIN}
+    token = bound_token()
+    with serving(tmp_path, **bound) as service:
+        once, other = with_dpop(token), with_dpop(token, htm="POST")
+        answers = [service.send("/me", headers) for headers in (once, once, once, other)]
+        metrics = service.metrics()
+
+    assert [200, 401, 401, 401] == answers
+    assert 2 == metrics["jwt_deps_replay_rejected_total{}"]
+
+
 class TestWithoutListeners:
     """What does a request pay when there is no SDK, and what when there is no API?"""
 
@@ -239,6 +256,7 @@ telemetry.keys_fetched("https://issuer.example", b"keys", b"others")
 telemetry.keys_failed("https://issuer.example")
 telemetry.stale_served("https://issuer.example")
 telemetry.unknown_kid("https://issuer.example", limited=True)
+telemetry.replay_rejected()
 assert type(telemetry._validations).__name__ == "_Silent"
 """
         run(script)
@@ -264,6 +282,27 @@ assert type(telemetry._validations).__name__ == "_Silent"
         silent.rejected("expired")
         silent.keys_failed(ISSUER)
         silent.keys_fetched(ISSUER, None, b"keys")
+
+    def test_an_api_that_is_too_old(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Some other package needs it: nothing is told to it, and a warning says why."""
+
+        def create_histogram(self: Any, name: str, unit: str = "", description: str = "") -> None:
+            raise AssertionError((self, name, unit, description))
+
+        monkeypatch.setattr(Meter, "create_histogram", create_histogram)
+        spec = importlib.util.spec_from_file_location("old_telemetry", telemetry.__file__)
+        assert spec is not None
+        assert spec.loader is not None
+        silent = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(silent)
+
+        assert silent.start() is None
+        silent.replay_rejected()
+        assert "_Silent" == type(silent._validations).__name__
+        assert ["jwt_deps"] == [record.name for record in caplog.records]
+        assert caplog.messages[0].startswith("opentelemetry-api is older than 1.30")
 
     def test_an_instrument_of_another_kind_has_listeners(
         self, monkeypatch: pytest.MonkeyPatch

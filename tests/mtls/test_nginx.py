@@ -1,11 +1,8 @@
 """Does a certificate-bound token open a service behind a real nginx, with its certificate alone?"""
 
-import base64
-import hashlib
 import os
 import re
 import shutil
-import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -13,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx2
 import pytest
 import trustme
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificate
 
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import Program, browser, unused_port
+
+from .clients import ask, bound_to, pem_of
 
 NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 CONFIGURATION = Path(__file__).with_name("nginx.conf")
@@ -49,27 +45,7 @@ class Setup:
         headers: dict[str, str] | None = None,
     ) -> int:
         """Ask through the proxy, and return the status."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.server_ca.configure_trust(context)
-        if certificate is not None:
-            certificate.configure_cert(context)
-        sent = {"Authorization": f"Bearer {token}", **(headers or {})}
-        with httpx2.Client(verify=context, trust_env=False) as http:
-            return http.get(f"{self.proxied}/me", headers=sent).status_code
-
-
-def pem_of(certificate: trustme.LeafCert) -> bytes:
-    return certificate.cert_chain_pems[0].bytes()
-
-
-def thumbprint(certificate: trustme.LeafCert) -> str:
-    der = load_pem_x509_certificate(pem_of(certificate)).public_bytes(Encoding.DER)
-    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
-
-
-def bound_to(certificate: trustme.LeafCert) -> str:
-    """Return a token that is bound to a certificate."""
-    return mint(claims(now=time.time(), cnf={"x5t#S256": thumbprint(certificate)}), SECRET)
+        return ask(self.proxied, token, certificate, self.server_ca, headers)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Does it hold with several workers of uvicorn, killed and paused? Real processes, real Valkey."""
 
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -21,7 +22,8 @@ from tests.minting import SECRET, claims, mint
 from .valkey import Valkey, free_port, until, valkey
 
 ROOT = Path(__file__).parents[2]
-WORKERS = 2
+WORKERS = 3
+BOUND = 2  # seconds: the shortest staleness that can be set
 
 
 class Answered(NamedTuple):
@@ -45,17 +47,42 @@ class Service:
         connection.close()
         return Answered(answer.status, answer.headers, json.loads(text))
 
-    def workers(self) -> set[int]:
-        """The processes that answer, asked often enough to meet all."""
-        found = set()
-        for _ in range(16):
+    def healths(self) -> dict[int, dict[str, Any]]:
+        """What the processes say of themselves, asked often enough to meet all."""
+        found = {}
+        for _ in range(8 * WORKERS):
             with suppress(OSError, HTTPException):
-                found.add(self.get("/health").body["pid"])
+                health = self.get("/health").body
+                found[health["pid"]] = health
         return found
 
+    def workers(self) -> set[int]:
+        """The processes that answer."""
+        return set(self.healths())
+
     def statuses(self, jti: str) -> set[int]:
-        """What the workers say of a token."""
-        return {self.get("/me", jti).status for _ in range(12)}
+        """What the workers say of a token; a worker that dies meanwhile says nothing."""
+        found = set()
+        for _ in range(6 * WORKERS):
+            with suppress(OSError, HTTPException):
+                found.add(self.get("/me", jti).status)
+        return found
+
+    def replace(self, victim: int) -> set[int]:
+        """Kill -9 a worker and wait for its successor; what is said of the first token until then.
+
+        uvicorn's supervisor starts it.
+        """
+        said: set[int] = set()
+        os.kill(victim, signal.SIGKILL)
+
+        def replaced() -> bool:
+            said.update(self.statuses("1"))
+            alive = self.workers()
+            return victim not in alive and len(alive) == WORKERS
+
+        until(replaced, 120)
+        return said | self.statuses("1")
 
 
 @contextmanager
@@ -66,7 +93,7 @@ def serving(server: Valkey, **variables: str) -> Iterator[Service]:
     values = environment(
         JWT_SECRET_KEY=SECRET,
         JWT_REVOCATION_URL=server.url,
-        JWT_REVOCATION_MAX_STALENESS="2",
+        JWT_REVOCATION_MAX_STALENESS=str(BOUND),
         PYTHONPATH=str(ROOT),
     )
     process = subprocess.Popen(  # noqa: S603 - its own command
@@ -105,10 +132,7 @@ def test_workers(server: Valkey) -> None:
         )
         assert {200} == service.statuses("2")
 
-        victim = min(service.workers())
-        os.kill(victim, signal.SIGKILL)
-        until(lambda: victim not in (alive := service.workers()) and len(alive) == WORKERS, 120)
-        assert {401} == service.statuses("1")
+        assert {401} == service.replace(min(service.workers()))
 
         server.kill()
         assert {401} == service.statuses("1")
@@ -127,4 +151,46 @@ def test_workers(server: Valkey) -> None:
         assert {401} == service.statuses("1")
         with server.client() as client:
             until(lambda: client.zcard("{jwt-deps:revocations}:entries") == 1)
+        assert {401} == service.statuses("1")
+
+
+def test_workers_behind_a_paused_server(server: Valkey) -> None:
+    """Within the bound they answer, then with 503, and they recover; a connection looks open."""
+    with serving(server) as service:
+        service.get("/revoke/1", method="POST")
+        until(lambda: service.statuses("1") == {401}, 60)
+
+        server.pause()
+        paused = time.monotonic()
+        assert 200 == service.get("/me", "2").status
+        until(lambda: service.statuses("2") == {503}, 60)
+        # The bound, and what a busy machine takes to ask every worker.
+        assert time.monotonic() - paused <= BOUND + 10
+        assert {401} == service.statuses("1")
+
+        server.resume()
+        until(lambda: service.statuses("2") == {200}, 60)
+        assert {401} == service.statuses("1")
+
+
+def test_workers_that_go_on(server: Valkey) -> None:
+    """By `serve` a paused server stops nobody, and health says so; who knows nothing refuses."""
+    with serving(server, JWT_REVOCATION_WHEN_STALE="serve") as service:
+        service.get("/revoke/1", method="POST")
+        until(lambda: service.statuses("1") == {401}, 60)
+
+        server.pause()
+        going_on = operator.itemgetter("serving_stale")
+        until(lambda: all(map(going_on, service.healths().values())), 60)
+        assert {200} == service.statuses("2")
+        assert {401} == service.statuses("1")
+
+        said = service.replace(min(service.workers()))
+        assert {401} <= said <= {401, 503}
+        until(lambda: service.statuses("2") == {200, 503}, 60)
+        assert {401} <= service.statuses("1") <= {401, 503}
+
+        server.resume()
+        until(lambda: service.statuses("2") == {200}, 60)
+        until(lambda: not any(map(going_on, service.healths().values())), 60)
         assert {401} == service.statuses("1")

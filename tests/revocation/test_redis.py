@@ -5,10 +5,13 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from jwt_deps import (
@@ -18,10 +21,11 @@ from jwt_deps import (
     RedisRevocations,
     RevocationUnavailableError,
     WhenStale,
+    protected_router,
     redis_revocations,
 )
 from jwt_deps.cli import main
-from tests.minting import SECRET
+from tests.minting import SECRET, claims, mint
 
 from .valkey import Valkey, free_port, until, valkey
 
@@ -91,6 +95,60 @@ def test_a_restart_of_the_server_loses_nothing(replicas: Replicas, server: Valke
     fresh.close()
     one.revoke(jti="2")
     until(lambda: two.is_revoked(OTHER))
+
+
+def test_a_restart_of_the_server_costs_no_load(
+    replicas: Replicas, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a replica has read it does not read again, and what it revoked itself it sends again."""
+    one, two = replicas
+    one.revoke(jti="1")
+    until(lambda: two.is_revoked(TOKEN))
+    read: list[RedisRevocations] = []
+
+    def reading(replica: RedisRevocations) -> Iterator[Any]:
+        read.append(replica)
+        yield from ()
+
+    for replica in replicas:
+        monkeypatch.setattr(replica._store, "entries", partial(reading, replica))
+
+    server.kill()
+    until(lambda: one.health().last_error and two.health().last_error)
+    server.start()
+    until(lambda: not one.health().last_error and not two.health().last_error)
+    one.revoke(jti="2")
+
+    until(lambda: two.is_revoked(OTHER))
+    assert [] == read
+
+
+def test_a_write_that_the_server_lost_before_anybody_read_it(server: Valkey) -> None:
+    """The process that was told that it is written sends it again."""
+    one, two = (RedisRevocations(server.url, max_staleness=2) for _ in range(2))
+    one.revoke(jti="0")
+    one.open()
+    one.close()
+
+    one.revoke(jti="1")
+    server.kill()
+    _forget_last_write(server)
+    server.start()
+    two.open()
+    before = two.is_revoked(TOKEN)
+    one.open()
+
+    until(lambda: two.is_revoked(TOKEN))
+    assert not before
+    one.close()
+    two.close()
+
+
+def _forget_last_write(server: Valkey) -> None:
+    """Cut the last call of the script off the file that the server starts from."""
+    (written,) = server.folder.glob("appendonlydir/*.incr.aof")
+    content = written.read_bytes()
+    written.write_bytes(content[: content.rindex(b"*1\r\n$5\r\nMULTI")])
 
 
 def test_a_flushed_server_gets_everything_back(replicas: Replicas, server: Valkey) -> None:
@@ -198,9 +256,10 @@ def test_what_could_not_be_sent_is_sent_later(replicas: Replicas, server: Valkey
     until(lambda: two.is_revoked(TOKEN))
 
 
-def test_nothing_is_accepted_before_the_first_load() -> None:
-    """Without a server nobody can tell, and a start does not wait for ever."""
-    nobody = RedisRevocations(f"redis://127.0.0.1:{free_port()}")
+@pytest.mark.parametrize("when_stale", ["refuse", "serve"])
+def test_nothing_is_accepted_before_the_first_load(when_stale: str) -> None:
+    """Without a server nobody can tell, whatever the policy, and a start does not wait for ever."""
+    nobody = RedisRevocations(f"redis://127.0.0.1:{free_port()}", when_stale=when_stale)
 
     with pytest.raises(RevocationUnavailableError):
         nobody.is_revoked(TOKEN)
@@ -212,6 +271,54 @@ def test_nothing_is_accepted_before_the_first_load() -> None:
         *(health.loaded, health.stale, health.serving_stale, health.age, health.entries),
     )
     assert "<RedisRevocations with 0 entries>" == repr(nobody)
+
+
+def test_an_application_that_nobody_opened(server: Valkey) -> None:
+    """Below another one it hears of no start: it refuses until it has loaded, by `serve` too."""
+    with server.client() as client:
+        client.zadd("{jwt-deps:revocations}:entries", {'["jti", null, "1"]': 1 << 33})
+    router = APIRouter()
+    router.add_api_route("/me", lambda: True)
+    settings = JWTSettings(
+        secret_key=SECRET, revocation_url=server.url, revocation_when_stale="serve"
+    )
+    inner, outer = FastAPI(), FastAPI()
+    inner.include_router(protected_router(router, settings=settings))
+    outer.mount("/in", inner)
+    revoked, good = (
+        {"Authorization": f"Bearer {mint(claims(now=time.time(), jti=jti))}"} for jti in "12"
+    )
+
+    with TestClient(outer) as client:
+        first = client.get("/in/me", headers=revoked).status_code
+        until(lambda: client.get("/in/me", headers=good).status_code == 200)
+        then = client.get("/in/me", headers=revoked).status_code
+
+    assert (503, 401) == (first, then)
+    assert isinstance(settings.revocations, RedisRevocations)
+    settings.revocations.close()
+
+
+def test_a_load_that_takes_longer_than_the_bound(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was added meanwhile is read too, and then the replica is as fresh as any."""
+    slow, other = (RedisRevocations(server.url, max_staleness=2) for _ in range(2))
+    read = slow._store.entries
+
+    def slowly() -> Any:
+        yield from read()
+        time.sleep(2.1)
+        other.revoke(jti="1")
+
+    monkeypatch.setattr(slow._store, "entries", slowly)
+    slow.open()
+
+    assert slow.is_revoked(TOKEN)
+    assert not slow.is_revoked(OTHER)
+    assert not slow.health().stale
+    slow.close()
+    other.close()
 
 
 def test_data_that_somebody_else_wrote(server: Valkey) -> None:
@@ -359,9 +466,75 @@ def test_the_command(replicas: Replicas, server: Valkey) -> None:
     done = invoked("--subject", "alice", JWT_REVOCATION_URL=server.url)
 
     assert (0, "") == (done.exit_code, done.stdout)
-    assert done.stderr.startswith("Revoked, as of ")
+    assert done.stderr.startswith("Revoked of every issuer, as of ")
     assert "alice" not in done.stderr
     until(lambda: two.is_revoked(TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "revoked"),
+    [
+        pytest.param([], {}, {"a", "b"}, id="none-configured"),
+        pytest.param([], {"JWT_ISSUER": "https://a.example"}, {"a"}, id="the-only-one"),
+        pytest.param([], {"jwt_issuer": '["https://a.example"]'}, {"a"}, id="a-list-of-one"),
+        pytest.param(
+            ["--issuer", "https://b.example"],
+            {"JWT_ISSUER": "https://a.example"},
+            {"b"},
+            id="another-one",
+        ),
+        pytest.param(
+            ["--every-issuer"], {"JWT_ISSUER": "https://a.example"}, {"a", "b"}, id="every-one"
+        ),
+    ],
+)
+def test_whose_tokens(
+    replicas: Replicas,
+    server: Valkey,
+    arguments: list[str],
+    variables: dict[str, str],
+    revoked: set[str],
+) -> None:
+    """Those of the issuer that is configured, if it is one and no other is named."""
+    _, two = replicas
+
+    done = invoked("--jti", "1", *arguments, JWT_REVOCATION_URL=server.url, **variables)
+
+    every = "every" if len(revoked) > 1 else "one"
+    assert done.stderr.startswith(f"Revoked of {every} issuer, as of ")
+    until(lambda: len(two) == 1)
+    assert revoked == {
+        name for name in "ab" if two.is_revoked({**TOKEN, "iss": f"https://{name}.example"})
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments", "variables"),
+    [
+        pytest.param("pass --issuer", [], {"JWT_ISSUER": "https://a,https://b"}, id="two"),
+        pytest.param("pass --issuer", [], {"JWT_ISSUERS__A__ISSUER": "x"}, id="table"),
+        pytest.param("cannot be read", [], {"JWT_ISSUER": "[x"}, id="no-list"),
+        pytest.param("contradict", ["--every-issuer", "--issuer", "x"], {}, id="both"),
+    ],
+)
+def test_when_it_is_not_clear_whose(
+    said: str, arguments: list[str], variables: dict[str, str]
+) -> None:
+    """Nothing is revoked, and a sentence says what to pass."""
+    nobody = f"redis://127.0.0.1:{free_port()}"
+
+    done = invoked("--jti", "1", "--url", nobody, *arguments, **variables)
+
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert said in done.stderr
+
+
+def test_the_configured_issuer_alone_is_not_meant() -> None:
+    """Who names nothing does not revoke all that the issuer of the environment has issued."""
+    done = invoked("--url", f"redis://127.0.0.1:{free_port()}", JWT_ISSUER="https://a.example")
+
+    assert 2 == done.exit_code
+    assert "name one of" in done.stderr
 
 
 @pytest.mark.parametrize(

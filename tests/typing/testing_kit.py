@@ -9,6 +9,7 @@ from jwt_deps import JWTSettings, Reason
 from jwt_deps.testing import (
     Answer,
     FakeIssuer,
+    Prover,
     SigningKey,
     TokenFactory,
     VirtualClock,
@@ -47,6 +48,16 @@ def issuers() -> None:
         issuer.jwks = Answer(status=500)
     with issuer.outage(), issuer.latency(1):
         pass
+
+
+def provers(tokens: TokenFactory, issuer: FakeIssuer, key: SigningKey) -> None:
+    alice = Prover("https://api.test", key=key, clock=VirtualClock())
+    token = tokens("alice", claims=alice.binding)
+    assert_type(alice(token, "GET", "/notes", nonce="n"), dict[str, str])
+    assert_type(alice.proof(token, "GET", "/notes", claims={"ath": None}), str)
+    assert_type(issuer.token({"sub": "alice", **alice.binding}), str)
+    alice(token, 7, "/notes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    alice(token)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def keys(text: str) -> None:

@@ -1,0 +1,46 @@
+"""Who asks a service with a certificate, and with which tokens? Certificates by trustme."""
+
+import base64
+import hashlib
+import ssl
+import time
+
+import httpx2
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
+
+from tests.minting import SECRET, claims, mint
+
+
+def ask(
+    origin: str,
+    token: str,
+    certificate: trustme.LeafCert | None,
+    server_ca: trustme.CA,
+    headers: dict[str, str] | None = None,
+) -> int:
+    """Ask over TLS, with a certificate or without, and return the status."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server_ca.configure_trust(context)
+    if certificate is not None:
+        certificate.configure_cert(context)
+    sent = {"Authorization": f"Bearer {token}", **(headers or {})}
+    with httpx2.Client(verify=context, trust_env=False) as http:
+        return http.get(f"{origin}/me", headers=sent).status_code
+
+
+def pem_of(certificate: trustme.LeafCert) -> bytes:
+    """Return the certificate itself, without its chain."""
+    return certificate.cert_chain_pems[0].bytes()
+
+
+def thumbprint(certificate: trustme.LeafCert) -> str:
+    """Return `x5t#S256` (RFC 8705 §3.1)."""
+    der = load_pem_x509_certificate(pem_of(certificate)).public_bytes(Encoding.DER)
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+def bound_to(certificate: trustme.LeafCert) -> str:
+    """Return a token that is bound to a certificate."""
+    return mint(claims(now=time.time(), cnf={"x5t#S256": thumbprint(certificate)}), SECRET)
