@@ -62,9 +62,7 @@ def caller_at_hand(
     return notes.conclude(scope, settings, found, token)
 
 
-def refused_at_hand(
-    error: AuthError, connection: HTTPConnection
-) -> Exception | None:
+def refused_at_hand(error: AuthError, connection: HTTPConnection) -> Exception | None:
     """The exception that answers for an error; `None`: a replaced dependency has to be asked."""
     notes = notes_of(connection.scope)
     if notes.overriding is not None:
