@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import unwrap
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -31,12 +32,15 @@ __all__ = [
     "ours",
     "serving",
     "simple",
+    "untouched",
 ]
 
 BARE = "FastAPI, bare"
 AGAIN = "FastAPI, bare again"
 NOOP = "no-op class dependency"
 ROUTER = "FastAPI, bare, in routers"
+
+_OURS = "jwt-deps: "
 
 Preparation = Callable[[], None]
 
@@ -133,6 +137,17 @@ def simple() -> Iterator[Contestant]:
             yield Contestant(f"{name} {algorithm}", app, good, algorithm, secure=True)
 
 
+def untouched(contestant: Contestant) -> Contestant:
+    """The contestant as it would be where this package is not imported, unless it is one of ours.
+
+    Importing it puts a layer around every `FastAPI`, and nobody else has to pay for that.
+    """
+    app = contestant.app
+    if isinstance(app, FastAPI) and not contestant.name.startswith(_OURS):
+        app.middleware_stack = unwrap(FastAPI.build_middleware_stack)(app)
+    return contestant
+
+
 def ours() -> Iterator[Contestant]:
     """This package: new tokens, tokens seen before, what stands on a route, and refusals."""
     for algorithm in tokens.ALGORITHMS:
@@ -180,7 +195,7 @@ def _ours(  # noqa: PLR0913, PLR0917 - a row of the table above
 ) -> Contestant:
     sent = tokens.good(algorithm) if token is _GOOD else token
     return Contestant(
-        f"jwt-deps: {what} {algorithm}",
+        f"{_OURS}{what} {algorithm}",
         app,
         sent if isinstance(sent, str) else None,
         algorithm,

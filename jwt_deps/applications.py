@@ -70,7 +70,6 @@ class _Watch:
     def __init__(self, application: FastAPI, app: ASGIApp) -> None:
         self.app = app
         self._application = application
-        self._router = application.router
         self._version: int | None = None  # of the routes that were looked at
         self._guarded = False
         self._checked = False
@@ -97,7 +96,8 @@ class _Watch:
     # No coroutine of its own: an application that has no guard pays for this as well.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
-            if self._guarded or self._router._routes_version != self._version:  # noqa: SLF001
+            version = self._application.router._routes_version  # noqa: SLF001
+            if self._guarded or version != self._version:
                 self._look()
             if Nonces.in_use:
                 send = sending_nonces(scope, send)
