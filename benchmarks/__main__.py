@@ -42,9 +42,14 @@ _ROOT = Path(__file__).parent.parent
 
 def measured(group: str, effort: Effort) -> Findings:
     """Measure a group in this process."""
-    logging.getLogger("jwt_deps").setLevel(logging.CRITICAL)  # refusals are measured as well
     module = cast("Group", import_module(f"benchmarks.{GROUPS[group]}"))
-    return module.run(effort)
+    logger = logging.getLogger("jwt_deps")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # refusals are measured as well
+    try:
+        return module.run(effort)
+    finally:
+        logger.setLevel(level)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import jwt_deps
 from jwt_deps.cli import main
+from jwt_deps.commands.output import console
 
 from .processes import run
 
@@ -28,6 +29,16 @@ def test_help() -> None:
     assert result.exit_code == 0
     assert "JWT access tokens for FastAPI." in result.output
     assert "jwt-deps demo --once" in result.output
+
+
+def test_without_a_terminal_lines_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log has no width; whoever names one with COLUMNS gets it."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    widths = [console().width]
+    monkeypatch.setenv("COLUMNS", "60")
+    widths.append(console().width)
+
+    assert [140, 60] == widths
 
 
 def test_help_without_arguments() -> None:

@@ -380,3 +380,13 @@ def test_what_is_remembered_shows_nothing() -> None:
 
     assert said.startswith("<remembered <Principal with <Claims with ")
     assert TOKEN not in said
+
+
+def test_what_verified_shows_nothing() -> None:
+    """Its key's name, no values, and not the token."""
+    settings = settings_of()
+
+    said = repr(authenticate_at_hand(TOKEN, settings, clock))
+
+    assert "<verified by VerificationKey(algorithm='HS256', kid=None)>" == said
+    assert TOKEN not in said
