@@ -4,6 +4,8 @@ import base64
 import hashlib
 import ssl
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2
 import trustme
@@ -13,21 +15,39 @@ from cryptography.x509 import load_pem_x509_certificate
 from tests.minting import SECRET, claims, mint
 
 
-def ask(
-    origin: str,
-    token: str,
-    certificate: trustme.LeafCert | None,
-    server_ca: trustme.CA,
-    headers: dict[str, str] | None = None,
-) -> int:
-    """Ask over TLS, with a certificate or without, and return the status."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    server_ca.configure_trust(context)
-    if certificate is not None:
-        certificate.configure_cert(context)
-    sent = {"Authorization": f"Bearer {token}", **(headers or {})}
-    with httpx2.Client(verify=context, trust_env=False) as http:
-        return http.get(f"{origin}/me", headers=sent).status_code
+@dataclass(frozen=True)
+class Setup:
+    """A server that ends TLS, and two clients with certificates."""
+
+    origin: str
+    server_ca: trustme.CA
+    alice: trustme.LeafCert
+    bob: trustme.LeafCert
+
+    def ask(
+        self,
+        token: str,
+        certificate: trustme.LeafCert | None,
+        headers: dict[str, str] | None = None,
+    ) -> int:
+        """Ask over TLS, with a certificate or without, and return the status."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.server_ca.configure_trust(context)
+        if certificate is not None:
+            certificate.configure_cert(context)
+        sent = {"Authorization": f"Bearer {token}", **(headers or {})}
+        with httpx2.Client(verify=context, trust_env=False) as http:
+            return http.get(f"{self.origin}/me", headers=sent).status_code
+
+
+def authorities(directory: Path) -> tuple[trustme.CA, trustme.CA]:
+    """Make the server's and its clients'; what a server is configured with is written there."""
+    server_ca, clients_ca = trustme.CA(), trustme.CA()
+    server = server_ca.issue_cert("127.0.0.1")
+    server.cert_chain_pems[0].write_to_path(directory / "server.pem")
+    server.private_key_pem.write_to_path(directory / "server.key")
+    clients_ca.cert_pem.write_to_path(directory / "clients-ca.pem")
+    return server_ca, clients_ca
 
 
 def pem_of(certificate: trustme.LeafCert) -> bytes:

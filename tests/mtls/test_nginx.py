@@ -16,7 +16,7 @@ import trustme
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import Program, browser, unused_port
 
-from .clients import ask, bound_to, pem_of
+from .clients import Setup, authorities, bound_to, pem_of
 
 NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 CONFIGURATION = Path(__file__).with_name("nginx.conf")
@@ -28,35 +28,18 @@ _UVICORN = ("-m", "uvicorn", "tests.providers.app:app", "--host", "127.0.0.1", "
 
 
 @dataclass(frozen=True)
-class Setup:
-    """A service, the proxy in front of it, and two clients with certificates."""
+class Proxied(Setup):
+    """What is behind the proxy as well, and a client of an authority that it does not know."""
 
     direct: str
-    proxied: str
-    server_ca: trustme.CA
-    alice: trustme.LeafCert
-    bob: trustme.LeafCert
     stranger: trustme.LeafCert
-
-    def ask(
-        self,
-        token: str,
-        certificate: trustme.LeafCert | None,
-        headers: dict[str, str] | None = None,
-    ) -> int:
-        """Ask through the proxy, and return the status."""
-        return ask(self.proxied, token, certificate, self.server_ca, headers)
 
 
 @pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     """Run uvicorn, and nginx in front of it."""
     directory = tmp_path_factory.mktemp("mtls")
-    server_ca, clients_ca = trustme.CA(), trustme.CA()
-    server = server_ca.issue_cert("127.0.0.1")
-    server.cert_chain_pems[0].write_to_path(directory / "server.pem")
-    server.private_key_pem.write_to_path(directory / "server.key")
-    clients_ca.cert_pem.write_to_path(directory / "clients-ca.pem")
+    server_ca, clients_ca = authorities(directory)
     service = Program(
         [sys.executable, *_UVICORN, "--no-use-colors", "--no-proxy-headers"],
         ready=re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)"),
@@ -81,12 +64,12 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         text = CONFIGURATION.read_text().replace("PORT", str(port)).replace("UPSTREAM", direct)
         (directory / "nginx.conf").write_text(text)
         proxy.start()
-        yield Setup(
-            direct,
+        yield Proxied(
             f"https://127.0.0.1:{port}",
             server_ca,
             clients_ca.issue_cert("alice.example"),
             clients_ca.issue_cert("bob.example"),
+            direct,
             trustme.CA().issue_cert("alice.example"),
         )
     finally:
@@ -94,14 +77,14 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         service.stop()
 
 
-def test_with_its_certificate(setup: Setup) -> None:
+def test_with_its_certificate(setup: Proxied) -> None:
     """Who authenticated with the certificate of the token gets in, again and again."""
     token = bound_to(setup.alice)
 
     assert [200, 200] == [setup.ask(token, setup.alice) for _ in range(2)]
 
 
-def test_stolen_token(setup: Setup) -> None:
+def test_stolen_token(setup: Proxied) -> None:
     """With another certificate of the same authority, or with none, it opens nothing."""
     token = bound_to(setup.alice)
 
@@ -109,24 +92,24 @@ def test_stolen_token(setup: Setup) -> None:
     assert [401, 401] == [setup.ask(token, thief) for thief in (setup.bob, None)]
 
 
-def test_certificate_of_a_stranger(setup: Setup) -> None:
+def test_certificate_of_a_stranger(setup: Proxied) -> None:
     """Nginx itself refuses a certificate of an authority that it does not know."""
     assert 400 == setup.ask(bound_to(setup.stranger), setup.stranger)
 
 
-def test_header_of_the_client(setup: Setup) -> None:
+def test_header_of_the_client(setup: Proxied) -> None:
     """Nginx overwrites what a client says about its certificate."""
     forged = {"X-SSL-Client-Cert": quote(pem_of(setup.alice).decode())}
 
     assert 401 == setup.ask(bound_to(setup.alice), None, forged)
 
 
-def test_unbound_token(setup: Setup) -> None:
+def test_unbound_token(setup: Proxied) -> None:
     """A bearer token stays one."""
     assert 200 == setup.ask(mint(claims(now=time.time()), SECRET), None)
 
 
-def test_without_the_proxy(setup: Setup) -> None:
+def test_without_the_proxy(setup: Proxied) -> None:
     """A connection that shows no certificate at all is refused."""
     with browser(setup.direct) as http:
         headers = {"Authorization": f"Bearer {bound_to(setup.alice)}"}

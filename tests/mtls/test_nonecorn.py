@@ -5,46 +5,21 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import pytest
-import trustme
 
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import Program
 
-from .clients import ask, bound_to, pem_of
-
-
-@dataclass(frozen=True)
-class Setup:
-    """A service, and two clients with certificates."""
-
-    origin: str
-    server_ca: trustme.CA
-    alice: trustme.LeafCert
-    bob: trustme.LeafCert
-
-    def ask(
-        self,
-        token: str,
-        certificate: trustme.LeafCert | None,
-        headers: dict[str, str] | None = None,
-    ) -> int:
-        """Ask, and return the status."""
-        return ask(self.origin, token, certificate, self.server_ca, headers)
+from .clients import Setup, authorities, bound_to, pem_of
 
 
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     """Run the server, which is a fork of hypercorn and has its module's name."""
     directory = tmp_path_factory.mktemp("nonecorn")
-    server_ca, clients_ca = trustme.CA(), trustme.CA()
-    server = server_ca.issue_cert("127.0.0.1")
-    server.cert_chain_pems[0].write_to_path(directory / "server.pem")
-    server.private_key_pem.write_to_path(directory / "server.key")
-    clients_ca.cert_pem.write_to_path(directory / "clients-ca.pem")
+    server_ca, clients_ca = authorities(directory)
     # In a file: on the command line nonecorn 0.18 forgets its own certificate, and fails later.
     files = {"certfile": "server.pem", "keyfile": "server.key", "ca_certs": "clients-ca.pem"}
     configuration = directory / "hypercorn.toml"
