@@ -96,9 +96,7 @@ class _Watch:
     # No coroutine of its own: an application that has no guard pays for this as well.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
-            version = self._application.router._routes_version  # noqa: SLF001
-            if self._guarded or version != self._version:
-                self._look()
+            self._look()
             if Nonces.in_use:
                 send = sending_nonces(scope, send)
         return self.app(scope, receive, send)
@@ -113,7 +111,7 @@ class _Watch:
     def _look(self) -> None:
         router = self._application.router
         version = router._routes_version  # noqa: SLF001 - the count that FastAPI itself goes by
-        if version == self._version and (is_closed(router) or not self._guarded):
+        if version == self._version and (not self._guarded or is_closed(router)):
             return
         self._guarded = self._guarded or next(guards_in(self._application), None) is not None
         if self._guarded:

@@ -41,9 +41,7 @@ def caller_at_hand(
         return known[1]
     if settings.senders is not None or scope["type"] != "http":
         return None  # what a sender has to prove is waited for
-    state = scope.setdefault("state", {})
-    if state:
-        clear_state(scope)
+    clear_state(scope)
     found: Principal | AuthError | Awaiting | AwaitingRevocation
     token = None
     try:
@@ -53,10 +51,6 @@ def caller_at_hand(
         found = recognize_at_hand(token, settings)
     except AuthError as error:
         found = error
-    if type(found) is Principal:
-        found.write_state(state, token)
-        notes.callers[id(settings)] = (settings, found)
-        return found
     if isinstance(found, _WAITING):
         return None
     return notes.conclude(scope, settings, found, token)
@@ -74,12 +68,9 @@ def refused_at_hand(error: AuthError, connection: HTTPConnection) -> Exception |
 def settled_at_hand(scope: Scope, notes: Notes) -> JWTSettings:
     """The settings of the matched route, where no dependency is replaced."""
     match = match_of(scope)
-    settings: JWTSettings | None
-    if notes.match is match is not UNKNOWN and notes.settings is not None:
+    if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
-    guard = notes.guard
-    if match.guards or match is UNKNOWN:
-        guard = notes.guard_over(scope, match)
+    guard = notes.guard_over(scope, match)
     settings = guard.settings if guard is not None else None
     if settings is None:
         settings = get_settings()

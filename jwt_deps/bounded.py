@@ -17,25 +17,22 @@ class BoundedMap(Generic[K, V]):
 
     Args:
         size: the most entries of both generations; 0 remembers nothing.
-
-    Attributes:
-        young: the generation in which most of what is asked for is; to look at, not to change.
     """
 
-    __slots__ = ("_half", "_old", "_size", "young")
+    __slots__ = ("_half", "_old", "_size", "_young")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._half = max(1, size // 2)
-        self.young: dict[K, V] = {}
+        self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
 
     def __len__(self) -> int:
-        return len(self.young) + len(self._old)
+        return len(self._young) + len(self._old)
 
     def get(self, key: K) -> V | None:
         """The value of a key, if it is remembered."""
-        value = self.young.get(key)
+        value = self._young.get(key)
         if value is None:
             value = self._old.pop(key, None)
             if value is not None:
@@ -46,11 +43,11 @@ class BoundedMap(Generic[K, V]):
         """Remember a value, for now."""
         if not self._size:
             return
-        if len(self.young) >= self._half:
-            self.young, self._old = {}, self.young if self._size > 1 else {}
-        self.young[key] = value
+        if len(self._young) >= self._half:
+            self._young, self._old = {}, self._young if self._size > 1 else {}
+        self._young[key] = value
 
     def discard(self, key: K) -> None:
         """Forget a value."""
-        self.young.pop(key, None)
+        self._young.pop(key, None)
         self._old.pop(key, None)

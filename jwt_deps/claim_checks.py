@@ -16,22 +16,16 @@ _LARGEST_EXACT = 2**53
 
 
 def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
-    leeway = settings.leeway
-    if "exp" in claims:
-        expires = claims["exp"]
-        if type(expires) is not int or not 0 <= expires <= _LARGEST_EXACT:
-            expires = _time(expires, "exp")
-        if now >= expires + leeway:  # RFC 7519 §4.1.4: "on or after"
-            raise ExpiredTokenError
-    elif settings.require_exp:
-        raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
+    expires = numeric_date(claims, "exp")
+    if expires is None:
+        if settings.require_exp:
+            raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
+    elif now >= expires + settings.leeway:  # RFC 7519 §4.1.4: "on or after"
+        raise ExpiredTokenError
     for name in ("nbf", "iat"):
-        if name in claims:
-            begins = claims[name]
-            if type(begins) is not int or not 0 <= begins <= _LARGEST_EXACT:
-                begins = _time(begins, name)
-            if begins - leeway > now:
-                raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
+        begins = numeric_date(claims, name)
+        if begins is not None and begins - settings.leeway > now:
+            raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
 
 
 def time_limits(claims: dict[str, Any], leeway: float) -> tuple[float, float]:
@@ -46,10 +40,11 @@ def numeric_date(claims: dict[str, Any], name: str) -> float | None:
     Raises:
         ClaimError: it is not a finite number.
     """
-    return _time(claims[name], name) if name in claims else None
-
-
-def _time(value: Any, name: str) -> float:
+    if name not in claims:
+        return None
+    value = claims[name]
+    if type(value) is int and 0 <= value <= _LARGEST_EXACT:
+        return value
     # Not `isinstance`: a bool is an int to Python. Finite: the parser lets neither infinity nor
     # NaN through, and an integer that no float can hold is no time.
     if type(value) not in _NUMBERS or not -_LARGEST <= value <= _LARGEST:

@@ -236,7 +236,7 @@ class SignatureError(InvalidTokenError):
     description = "signature verification failed"
 
     def __init__(self) -> None:
-        Exception.__init__(self, "Invalid token: signature verification failed")
+        Exception.__init__(self, f"Invalid token: {self.description}")
 
 
 class ExpiredTokenError(InvalidTokenError):

@@ -88,7 +88,7 @@ def recognize_at_hand(
     """
     began = telemetry.start()
     remembered = settings.verified_tokens
-    known: _Remembered | None = remembered.young.get(token) or remembered.get(token)
+    known: _Remembered | None = remembered.get(token)
     if known is not None:
         if known.begins <= clock() < known.ends and (known.always or known.holds(settings)):
             if settings.revocations is not None:

@@ -3,8 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
-from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.requests import HTTPConnection
@@ -46,6 +45,7 @@ _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
 _MAX_LOGGED = 64
 _OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
+_FORBIDDEN = (InsufficientScopeError, CrossSiteRequestError)
 
 _BODY = {
     "application/json": {
@@ -166,7 +166,7 @@ def refusal(
             used = sent_with_dpop(scope["headers"], senders.token_header)
             challenge = with_dpop(challenge, error, senders, used=used)
         headers["WWW-Authenticate"] = challenge
-    status = _status(cast("Any", type(error)))
+    status = _status(error)
     if explained:
         return ExplainedRefusal(status, str(error), headers, explanation_of(error))
     return HTTPException(status, str(error), headers)
@@ -192,13 +192,12 @@ def is_scope(text: str) -> bool:
     return _SCOPE.fullmatch(text) is not None
 
 
-@cache
-def _status(kind: type[Any]) -> int:
-    if issubclass(kind, _OUTAGES):
+def _status(error: AuthError) -> int:
+    if isinstance(error, _OUTAGES):
         return 503  # and no challenge: another token would not help
-    if issubclass(kind, InvalidRequestError):
+    if isinstance(error, InvalidRequestError):
         return 400
-    if issubclass(kind, InsufficientScopeError | CrossSiteRequestError):
+    if isinstance(error, _FORBIDDEN):
         return 403
     return 401
 
