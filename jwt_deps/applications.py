@@ -96,7 +96,8 @@ class _Watch:
     # No coroutine of its own: an application that has no guard pays for this as well.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
-            self._look()
+            if self._guarded or self._application.router._routes_version != self._version:  # noqa: SLF001
+                self._look()
             if Nonces.in_use:
                 send = sending_nonces(scope, send)
         return self.app(scope, receive, send)

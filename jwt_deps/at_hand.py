@@ -1,27 +1,24 @@
 """Who is calling, as far as nothing has to be waited for? The way that nearly every request goes.
 
 It is written flat, because every call on it is paid by every request (see `docs/speed.md`). What
-is unusual is left to those who look at everything: `find_token`, `recognize_at_hand`, and
+is unusual is left to those who look at everything: `find_token` for the places of a token, and
 `credentials` for what has to be waited for.
 """
 
 from fastapi.requests import HTTPConnection
 from starlette.types import Scope
 
-from .authentication import Awaiting
 from .environment import get_settings
 from .errors import AuthError
 from .notes import Notes, clear_state, notes_of
 from .pointers import refusal_under
 from .principals import Principal
-from .recognition import AwaitingRevocation, recognize_at_hand
+from .recognition import recognize_at_hand
 from .routes import UNKNOWN, match_of
-from .settings import JWTSettings
-from .tokens import RequestHead, find_token, plain_bearer
+from .settings import JWTSettings, TokenSource
+from .tokens import RequestHead, find_token, missing_token
 
 __all__ = ["caller_at_hand", "refused_at_hand", "settled_at_hand"]
-
-_WAITING = (Awaiting, AwaitingRevocation)
 
 
 def caller_at_hand(
@@ -31,29 +28,42 @@ def caller_at_hand(
 
     Every coroutine on the way would cost what looking at a token costs.
     """
-    notes = notes_of(scope)
+    notes: Notes | None = scope.get("jwt_deps")
+    if notes is None:
+        notes = scope["jwt_deps"] = Notes(scope)
+    else:
+        notes = notes_of(scope)
     if notes.overriding is not None:
         return None
     if settings is None:
         settings = settled_at_hand(scope, notes)
-    known = notes.callers.get(id(settings))
-    if known is not None:
-        return known[1]
-    if settings.senders is not None or scope["type"] != "http":
-        return None  # what a sender has to prove is waited for
-    clear_state(scope)
-    found: Principal | AuthError | Awaiting | AwaitingRevocation
-    token = None
+    if notes.callers and (known := notes.caller(settings)) is not None:
+        return known
+    headers = scope["headers"]
+    if settings.senders is not None or scope["type"] != "http" or type(headers) is not list:
+        return None  # what a sender has to prove is waited for; another iterable may run dry
+    state = scope.setdefault("state", {})
+    if state:
+        clear_state(scope)
+    name, credentials, token = settings.bearer_header, None, ""
+    for key, value in headers:
+        if key == name:
+            credentials = value if credentials is None else b""
+    if credentials is not None and credentials[:7] == b"Bearer ":
+        token = credentials[7:].decode("latin-1")
     try:
-        token = plain_bearer(scope["headers"], settings)
-        if token is None:
-            token = find_token(RequestHead(scope["headers"], scope.get("method")), settings)
+        if not token or "," in token or token.strip() != token:
+            if credentials is None and settings.token_source is TokenSource.HEADER:
+                raise missing_token(settings)
+            token = find_token(RequestHead(headers, scope.get("method")), settings)
         found = recognize_at_hand(token, settings)
     except AuthError as error:
-        found = error
-    if isinstance(found, _WAITING):
+        return notes.conclude(scope, settings, error)
+    if not isinstance(found, Principal):
         return None
-    return notes.conclude(scope, settings, found, token)
+    found.write_state(state)
+    notes.callers.append((settings, found))
+    return found
 
 
 def refused_at_hand(error: AuthError, connection: HTTPConnection) -> Exception | None:
@@ -70,9 +80,7 @@ def settled_at_hand(scope: Scope, notes: Notes) -> JWTSettings:
     match = match_of(scope)
     if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
-    guard = notes.guard_over(scope, match)
-    settings = guard.settings if guard is not None else None
-    if settings is None:
-        settings = get_settings()
+    guard = match.guards[-1] if match.guards else notes.guard_over(scope, match)
+    settings = get_settings() if guard is None or guard.settings is None else guard.settings
     notes.match, notes.settings = match, settings
     return settings

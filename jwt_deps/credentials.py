@@ -196,12 +196,11 @@ async def caller_or_error(
     notes = notes_of(scope)
     if settings is None:
         settings = await _settled(connection, notes)
-    known = notes.callers.get(id(settings))
+    known = notes.caller(settings)
     if known is not None:
-        return known[1]
+        return known
     clear_state(scope)
     found: Principal | AuthError
-    token = None
     try:
         if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
             found = await _replaced(connection, settings)
@@ -212,7 +211,7 @@ async def caller_or_error(
                 await confirm(scope, token, found, settings.senders)
     except AuthError as error:
         found = error
-    return notes.conclude(scope, settings, found, token)
+    return notes.conclude(scope, settings, found)
 
 
 async def require(

@@ -31,17 +31,26 @@ class Notes:
     match: Match | None = None
     settings: JWTSettings | None = None
 
-    def __init__(self, headers: Any, method: Any, overriding: Any) -> None:
-        self.headers = headers
-        self.method = method
-        self.overriding = overriding  # per application, and one may be in another
-        # Each kept beside its settings: their id is theirs only for as long as they live.
-        self.callers: dict[int, tuple[JWTSettings, Principal | AuthError]] = {}
+    def __init__(self, scope: Scope) -> None:
+        app = scope.get("app")
+        self.headers = scope["headers"]
+        self.method = scope.get("method")
+        # The application, if it replaces dependencies; one may be in another.
+        self.overriding = app if getattr(app, "dependency_overrides", None) else None
+        # Under which settings who was calling: one pair, unless an application is in another.
+        self.callers: list[tuple[JWTSettings, Principal | AuthError]] = []
 
     @cached_property
     def replaced(self) -> "dict[Callable[..., Any], Any]":
         """What the replacements of this package's dependencies answered."""
         return {}
+
+    def caller(self, settings: JWTSettings) -> "Principal | AuthError | None":
+        """Who is calling under these settings, if that was found out."""
+        for known, caller in self.callers:
+            if known is settings:
+                return caller
+        return None
 
     def guard_over(self, scope: Scope, match: Match) -> RouteGuard | None:
         """The guard that decides about a route: the innermost."""
@@ -56,16 +65,15 @@ class Notes:
         scope: Scope,
         settings: JWTSettings,
         found: "Principal | AuthError",
-        token: str | None,
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
         state = scope.setdefault("state", {})
         if isinstance(found, Principal):
-            found.write_state(state, token)
+            found.write_state(state)
         elif not settings.validate:
             state["authenticated"] = False
             found = Principal(Claims({}), settings, found)
-        self.callers[id(settings)] = (settings, found)
+        self.callers.append((settings, found))
         return found
 
 
@@ -80,18 +88,17 @@ def clear_state(scope: Scope) -> None:
 def notes_of(scope: Scope) -> Notes:
     """The notes of the request that a scope stands for, new ones if there are none."""
     notes: Notes | None = scope.get("jwt_deps")
-    app = scope.get("app")
-    overriding = app if getattr(app, "dependency_overrides", None) else None
     if notes is None:
-        notes = scope["jwt_deps"] = Notes(scope["headers"], scope.get("method"), overriding)
+        notes = scope["jwt_deps"] = Notes(scope)
         return notes
+    app = scope.get("app")
     if (
         notes.headers is scope["headers"]
         and notes.method is scope.get("method")
-        and notes.overriding is overriding
+        and notes.overriding is (app if getattr(app, "dependency_overrides", None) else None)
     ):
         return notes
-    fresh = scope["jwt_deps"] = Notes(scope["headers"], scope.get("method"), overriding)
+    fresh = scope["jwt_deps"] = Notes(scope)
     fresh.guard = notes.guard
     return fresh
 

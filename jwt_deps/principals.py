@@ -85,6 +85,7 @@ class Principal:
         claims: the verified claims; none for an anonymous caller.
         settings: what was asked of them, and what they mean: those of the token's issuer.
         error: why the caller is anonymous, which only `validate=False` lets anyone be.
+        token: the encoded token; `None` where there was none.
     """
 
     __slots__ = (
@@ -95,14 +96,20 @@ class Principal:
         "claims",
         "error",
         "settings",
+        "token",
     )
 
     def __init__(
-        self, claims: Claims, settings: IssuerSettings, error: AuthError | None = None
+        self,
+        claims: Claims,
+        settings: IssuerSettings,
+        error: AuthError | None = None,
+        token: str | None = None,
     ) -> None:
         self.claims = claims
         self.settings = settings
         self.error = error
+        self.token = token
         self._user_id: str | None = None
         self._session_id: str | None = None
         self._scopes: frozenset[str] | None = None
@@ -148,7 +155,7 @@ class Principal:
             self._scopes = scopes_of(self.claims, self.settings)
         return self._scopes
 
-    def write_state(self, state: dict[str, Any], token: str | None = None) -> None:
+    def write_state(self, state: dict[str, Any]) -> None:
         """Put there what the AgentOS middleware does, each only when there is something.
 
         Lists and dicts are new ones each time: they are the endpoint's own.
@@ -156,8 +163,6 @@ class Principal:
         if self._state is None:
             self._state = self._identity()
         state.update(self._state)
-        if token is not None:
-            state["token"] = token
         if self.settings.injects_collections:
             self._write_collections(state)
 
@@ -173,6 +178,8 @@ class Principal:
     def _identity(self) -> dict[str, Any]:
         claims, settings = self.claims, self.settings
         state: dict[str, Any] = {"claims": claims, "authenticated": True}
+        if self.token is not None:
+            state["token"] = self.token
         # A token that names no user is still a good token; whoever asks for the user is refused.
         self._user_id = user_id = _identifier_or_none(claims, settings.user_id_claim)
         if user_id is not None:

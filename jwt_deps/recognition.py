@@ -90,24 +90,27 @@ def recognize_at_hand(
     remembered = settings.verified_tokens
     known: _Remembered | None = remembered.get(token)
     if known is not None:
-        if known.begins <= clock() < known.ends and (known.always or known.holds(settings)):
+        principal, _, _, begins, ends, always = known
+        if begins <= clock() < ends and (always or known.holds(settings)):
             if settings.revocations is not None:
-                return _unrevoked(known.principal, settings, began)
+                return _unrevoked(principal, settings, began)
             if began is not None:
-                telemetry.validated(known.principal.settings.issuer, "accepted", began)
-            return known.principal
+                telemetry.validated(principal.settings.issuer, "accepted", began)
+            return principal
         remembered.discard(token)
     try:
         found = authenticate_at_hand(token, settings, clock)
     except InvalidTokenError:
         telemetry.validated(settings.issuer, "rejected", began)
         raise
-    if isinstance(found, Awaiting):
+    if not isinstance(found, Verified):
         return found
+    principal = _remembered(token, found, settings)
     if settings.revocations is not None:
-        return _unrevoked(_remembered(token, found, settings), settings, began)
-    telemetry.validated(found.settings.issuer, "accepted", began)
-    return _remembered(token, found, settings)
+        return _unrevoked(principal, settings, began)
+    if began is not None:
+        telemetry.validated(principal.settings.issuer, "accepted", began)
+    return principal
 
 
 async def recognize(
@@ -194,7 +197,7 @@ def _tell(error: AuthError, principal: Principal, began: float | None) -> None:
 
 def _remembered(token: str, verified: Verified, settings: JWTSettings) -> Principal:
     claims = verified.claims
-    principal = Principal(Claims.of(claims), verified.settings)
+    principal = Principal(Claims.of(claims), verified.settings, token=token)
     if settings.token_cache_size and len(token) <= _LONGEST:
         # Configured keys are those of these settings for good.
         always = verified.settings is settings and settings.key_cache is None

@@ -119,7 +119,7 @@ def match_of(scope: Scope) -> Match:
     """The route whose dependencies are being run."""
     route = scope.get("route")
     context = scope.get("fastapi", _NOTHING).get("effective_route_context")
-    owner = route if getattr(route, "dependant", None) is not None else None
+    owner = route
     if context is not None:
         served = getattr(context, "starlette_route", None)
         # The note of an outer application stays in the scope of one mounted in it, hence the
@@ -131,7 +131,7 @@ def match_of(scope: Scope) -> Match:
     known = _matches.get(id(owner))
     if known is not None:
         return known[1]
-    return UNKNOWN if owner is None else _remembered_match(owner)
+    return UNKNOWN if getattr(owner, "dependant", None) is None else _remembered_match(owner)
 
 
 def guards_of_app(scope: Scope) -> tuple[RouteGuard, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from .errors import CrossSiteRequestError, InvalidRequestError, MissingTokenError, Reason
 from .settings import JWTSettings, TokenSource
 
-__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "plain_bearer", "sent_with_dpop"]
+__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "missing_token", "sent_with_dpop"]
 
 #: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
 #: WebSocket API lets a page put a credential.
@@ -56,35 +56,6 @@ class RequestHead:
         return [value.decode("latin-1") for key, value in self.headers if key == wanted]
 
 
-def plain_bearer(headers: Iterable[tuple[bytes, bytes]], settings: JWTSettings) -> str | None:
-    """The token of a request that sends it as nearly every client does; `None`: look properly.
-
-    That is `Bearer`, one space and a token, in the one header that may carry it.
-
-    Raises:
-        MissingTokenError: that header is the only place to look at, and is not there.
-    """
-    name = settings.bearer_header
-    if type(headers) is not list:
-        return None
-    found: bytes | None = None
-    for key, value in headers:
-        if key == name:
-            if found is not None:
-                return None
-            found = value
-    if found is None:
-        if settings.token_source is TokenSource.HEADER:
-            raise MissingTokenError(_missing(settings))
-        return None
-    if found[:7] != b"Bearer ":
-        return None
-    token = found[7:]
-    if not token or b"," in token or token.strip() != token:
-        return None
-    return token.decode("latin-1")
-
-
 def find_token(head: RequestHead, settings: JWTSettings) -> str:
     """Find the encoded token (RFC 6750 §2.1), without looking at what it says.
 
@@ -102,23 +73,23 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
         if token is not None:
             return token
         if source is TokenSource.BOTH and present:
-            raise MissingTokenError(_missing(settings))
+            raise missing_token(settings)
     if source is not TokenSource.HEADER:
         token = _from_cookie(head, settings.cookie_name)
         if token is not None:
             _refuse_cross_site(head, settings)
             return token
-    raise MissingTokenError(_missing(settings))
+    raise missing_token(settings)
 
 
-def _missing(settings: JWTSettings) -> str:
-    # The words of the AgentOS middleware, which its clients may look for.
+def missing_token(settings: JWTSettings) -> MissingTokenError:
+    """What is said where no token is, in the words of the AgentOS middleware."""
     header, cookie = settings.token_header_key, settings.cookie_name
     if settings.token_source is TokenSource.HEADER:
-        return f"{header} header missing"
+        return MissingTokenError(f"{header} header missing")
     if settings.token_source is TokenSource.COOKIE:
-        return f"JWT cookie '{cookie}' missing"
-    return f"JWT token missing from both {header} header and '{cookie}' cookie"
+        return MissingTokenError(f"JWT cookie '{cookie}' missing")
+    return MissingTokenError(f"JWT token missing from both {header} header and '{cookie}' cookie")
 
 
 def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:

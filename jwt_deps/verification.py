@@ -100,7 +100,8 @@ def verify_with(
     except InvalidTokenError as error:
         error.kid = parsed.kid
         raise
-    remember_header(parsed, known)
+    if parsed.new_header:
+        remember_header(parsed, known)
     return claims, key
 
 
