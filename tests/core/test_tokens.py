@@ -3,8 +3,6 @@
 from contextlib import nullcontext
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jwt_deps.errors import (
     AuthError,
@@ -14,7 +12,7 @@ from jwt_deps.errors import (
     Reason,
 )
 from jwt_deps.settings import JWTSettings, TokenSource
-from jwt_deps.tokens import SUBPROTOCOL, RequestHead, find_token, plain_bearer
+from jwt_deps.tokens import SUBPROTOCOL, RequestHead, find_token
 from tests.minting import SECRET
 
 HEADER = JWTSettings(secret_key=SECRET)
@@ -614,46 +612,3 @@ class TestNothingOfTheRequestIsShown:
             find_token(head, HEADER)
 
         assert "YWxpY2U6c2VjcmV0" not in f"{refused.value}{refused.value.description}"
-
-
-class TestTheShortWay:
-    """What most clients send is found without looking for more, and is the same."""
-
-    def test_headers_that_may_run_dry_are_looked_at_properly(self) -> None:
-        """ASGI promises an iterable; a list can be read twice."""
-        headers = ((b"authorization", b"Bearer a.b.c"),)
-
-        assert plain_bearer(headers, HEADER) is None
-        assert "a.b.c" == find_token(RequestHead(headers, "GET"), HEADER)
-
-    @given(
-        st.lists(
-            st.tuples(
-                st.sampled_from([b"authorization", b"cookie", b"accept"]),
-                st.builds(
-                    bytes.__add__,
-                    st.sampled_from([b"Bearer ", b"bearer ", b"Bearer", b"Basic ", b""]),
-                    st.text("ab.,- \t=é", max_size=8).map(lambda text: text.encode("latin-1")),
-                ),
-            ),
-            max_size=3,
-        ),
-        st.sampled_from([HEADER, COOKIE, BOTH]),
-    )
-    def test_it_finds_what_the_long_way_finds(
-        self, headers: list[tuple[bytes, bytes]], settings: JWTSettings
-    ) -> None:
-        """The same token, or the same refusal, or nothing yet."""
-
-        def long_way() -> str:
-            try:
-                return find_token(RequestHead(headers, "GET"), settings)
-            except AuthError as error:
-                return str(error)
-
-        try:
-            found = plain_bearer(headers, settings)
-        except AuthError as error:
-            found = str(error)
-
-        assert found in (None, long_way())
