@@ -9,19 +9,19 @@ from fastapi.requests import HTTPConnection
 from starlette.types import Scope
 
 from .environment import get_settings
-from .errors import AuthError
+from .errors import AuthError, MissingTokenError
 from .notes import Notes, clear_state, notes_of
 from .pointers import refusal_under
 from .principals import Principal
 from .recognition import recognize_at_hand
 from .routes import UNKNOWN, match_of
 from .settings import JWTSettings, TokenSource
-from .tokens import RequestHead, find_token, missing_token
+from .tokens import RequestHead, find_token
 
 __all__ = ["caller_at_hand", "refused_at_hand", "settled_at_hand"]
 
 
-def caller_at_hand(
+def caller_at_hand(  # noqa: C901, PLR0911, PLR0912 - flat on purpose
     scope: Scope, settings: JWTSettings | None = None
 ) -> Principal | AuthError | None:
     """Who is calling, or why not, as far as nothing is waited for; `None`: ask `caller_of`.
@@ -51,10 +51,10 @@ def caller_at_hand(
             credentials = value if credentials is None else b""
     if credentials is not None and credentials[:7] == b"Bearer ":
         token = credentials[7:].decode("latin-1")
+    elif credentials is None and settings.token_source is TokenSource.HEADER:
+        return notes.conclude(scope, settings, MissingTokenError(settings.missing))
     try:
         if not token or "," in token or token.strip() != token:
-            if credentials is None and settings.token_source is TokenSource.HEADER:
-                raise missing_token(settings)
             token = find_token(RequestHead(headers, scope.get("method")), settings)
         found = recognize_at_hand(token, settings)
     except AuthError as error:
@@ -68,7 +68,7 @@ def caller_at_hand(
 
 def refused_at_hand(error: AuthError, connection: HTTPConnection) -> Exception | None:
     """The exception that answers for an error; `None`: a replaced dependency has to be asked."""
-    notes = notes_of(connection.scope)
+    notes: Notes = connection.scope["jwt_deps"]  # from when the caller was looked for
     if notes.overriding is not None:
         return None
     settings = notes.settings or settled_at_hand(connection.scope, notes)
@@ -80,7 +80,10 @@ def settled_at_hand(scope: Scope, notes: Notes) -> JWTSettings:
     match = match_of(scope)
     if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
-    guard = match.guards[-1] if match.guards else notes.guard_over(scope, match)
+    if match is UNKNOWN:
+        guard = notes.guard_over(scope, match)
+    else:
+        guard = match.guards[-1] if match.guards else notes.guard
     settings = get_settings() if guard is None or guard.settings is None else guard.settings
     notes.match, notes.settings = match, settings
     return settings

@@ -67,11 +67,10 @@ class Notes:
         found: "Principal | AuthError",
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
-        state = scope.setdefault("state", {})
         if isinstance(found, Principal):
-            found.write_state(state)
+            found.write_state(scope.setdefault("state", {}))
         elif not settings.validate:
-            state["authenticated"] = False
+            scope.setdefault("state", {})["authenticated"] = False
             found = Principal(Claims({}), settings, found)
         self.callers.append((settings, found))
         return found

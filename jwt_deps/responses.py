@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastapi import HTTPException, WebSocketException
@@ -21,6 +22,7 @@ from .errors import (
     KeysUnavailableError,
     MissingTokenError,
     ReplaysUnavailableError,
+    RevocationUnavailableError,
 )
 from .explanation import explanation_of
 from .senders import SenderPolicy
@@ -43,9 +45,18 @@ _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
+_UNAVAILABLE = 503
 _MAX_LOGGED = 64
 _OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
-_FORBIDDEN = (InsufficientScopeError, CrossSiteRequestError)
+# 503 comes without a challenge: another token would not help.
+_STATUSES: dict[type[AuthError], int] = {
+    InvalidRequestError: 400,
+    InsufficientScopeError: 403,
+    CrossSiteRequestError: 403,
+    KeysUnavailableError: _UNAVAILABLE,
+    RevocationUnavailableError: _UNAVAILABLE,
+    ReplaysUnavailableError: _UNAVAILABLE,
+}
 
 _BODY = {
     "application/json": {
@@ -154,8 +165,8 @@ def refusal(
         why = f"{error} ({error.reason})" if explained else str(error)
         return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
-    challenge = _challenge(error)
-    if isinstance(error, _OUTAGES):
+    challenge, status = _challenge(error), _STATUSES.get(type(error), 401)
+    if status == _UNAVAILABLE and isinstance(error, _OUTAGES):
         headers["Retry-After"] = str(error.retry_after)
     elif isinstance(error, DPoPNonceError):
         headers["DPoP-Nonce"] = error.nonce
@@ -166,13 +177,14 @@ def refusal(
             used = sent_with_dpop(scope["headers"], senders.token_header)
             challenge = with_dpop(challenge, error, senders, used=used)
         headers["WWW-Authenticate"] = challenge
-    status = _status(error)
     if explained:
         return ExplainedRefusal(status, str(error), headers, explanation_of(error))
     return HTTPException(status, str(error), headers)
 
 
 def _log(error: AuthError, *, explained: bool) -> None:
+    if not logger.isEnabledFor(logging.INFO):
+        return
     kid = error.kid[:_MAX_LOGGED] if error.kid is not None else None
     if isinstance(error, ClaimError):
         # A name from the settings or the RFC; from a model that forbids more, the token's own.
@@ -192,28 +204,22 @@ def is_scope(text: str) -> bool:
     return _SCOPE.fullmatch(text) is not None
 
 
-def _status(error: AuthError) -> int:
-    if isinstance(error, _OUTAGES):
-        return 503  # and no challenge: another token would not help
-    if isinstance(error, InvalidRequestError):
-        return 400
-    if isinstance(error, _FORBIDDEN):
-        return 403
-    return 401
-
-
 def _challenge(error: AuthError) -> str | None:
     if isinstance(error, MissingTokenError):
         return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without one
     if error.code is None:
         return None
-    description = _UNQUOTABLE.sub("", error.description)
-    challenge = f'Bearer error="{error.code}", error_description="{description}"'
+    challenge = _with_error(error.code, error.description)
     if isinstance(error, InsufficientAuthenticationError):
         challenge += _authentication(error)
     if isinstance(error, InsufficientScopeError):
         challenge += _scope(error.scopes)
     return challenge
+
+
+@lru_cache(maxsize=256)
+def _with_error(code: str, description: str) -> str:
+    return f'Bearer error="{code}", error_description="{_UNQUOTABLE.sub("", description)}"'
 
 
 def _authentication(error: InsufficientAuthenticationError) -> str:

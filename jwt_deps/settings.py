@@ -11,13 +11,7 @@ from inspect import Signature
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from .addresses import is_issuer_url
@@ -190,6 +184,16 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     def bearer_header(self) -> bytes | None:
         """The same where a token may be in it; `None` when only a cookie is looked at."""
         return None if self.token_source is TokenSource.COOKIE else self.header_name
+
+    @cached_property
+    def missing(self) -> str:
+        """What is said where no token is, in the words of the AgentOS middleware."""
+        header, cookie = f"{self.token_header_key} header", self.cookie_name
+        return {
+            TokenSource.HEADER: f"{header} missing",
+            TokenSource.COOKIE: f"JWT cookie '{cookie}' missing",
+            TokenSource.BOTH: f"JWT token missing from both {header} and '{cookie}' cookie",
+        }[self.token_source]
 
     @cached_property
     def known_headers(self) -> BoundedMap[bytes, tuple[str, str | None]]:

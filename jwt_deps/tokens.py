@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from .errors import CrossSiteRequestError, InvalidRequestError, MissingTokenError, Reason
 from .settings import JWTSettings, TokenSource
 
-__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "missing_token", "sent_with_dpop"]
+__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "sent_with_dpop"]
 
 #: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
 #: WebSocket API lets a page put a credential.
@@ -73,23 +73,13 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
         if token is not None:
             return token
         if source is TokenSource.BOTH and present:
-            raise missing_token(settings)
+            raise MissingTokenError(settings.missing)
     if source is not TokenSource.HEADER:
         token = _from_cookie(head, settings.cookie_name)
         if token is not None:
             _refuse_cross_site(head, settings)
             return token
-    raise missing_token(settings)
-
-
-def missing_token(settings: JWTSettings) -> MissingTokenError:
-    """What is said where no token is, in the words of the AgentOS middleware."""
-    header, cookie = settings.token_header_key, settings.cookie_name
-    if settings.token_source is TokenSource.HEADER:
-        return MissingTokenError(f"{header} header missing")
-    if settings.token_source is TokenSource.COOKIE:
-        return MissingTokenError(f"JWT cookie '{cookie}' missing")
-    return MissingTokenError(f"JWT token missing from both {header} header and '{cookie}' cookie")
+    raise MissingTokenError(settings.missing)
 
 
 def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:

@@ -26,7 +26,9 @@ CREDENTIALS = st.builds(
     str.__add__,
     st.sampled_from(["Bearer ", "bearer ", "Bearer  ", "Bearer", "Basic ", "access_token=", ""]),
     st.one_of(
-        st.sampled_from([TOKEN, f"{TOKEN} ", f"{TOKEN}\xa0", f"{TOKEN},", TOKEN[:-1], f"\t{TOKEN}"]),
+        st.sampled_from(
+            [TOKEN, f"{TOKEN} ", f"{TOKEN}\xa0", f"{TOKEN},", TOKEN[:-1], f"\t{TOKEN}"]
+        ),
         st.text("ab.,- \t=é", max_size=8),
     ),
 ).map(lambda text: text.encode("latin-1"))
