@@ -1,20 +1,21 @@
 """Can this key check that signature? The only module that imports python-jose.
 
 python-jose checks signatures through `Key` objects; it is used for nothing else, because
-its parser and its claim checks are looser than the RFCs (see `docs/security.md`). What it
-lacks, RSASSA-PSS and Ed25519, is added through its own extension point, `jwk.register_key`,
-on the same `cryptography` primitives.
+its parser and its claim checks are looser than the RFCs (see `docs/security.md`). Its keys
+get here what need not be made anew with each check, and RSASSA-PSS and Ed25519, which it lacks,
+have `Key`s of their own on the same `cryptography` primitives.
 """
 
 import hmac
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hmac import HMAC
-from jose import backends, jwk
+from jose import backends
 from jose.backends.base import Key
 
 # By name: an installation without this backend fails here, and never falls back.
@@ -100,6 +101,44 @@ class _Ed25519Key(Key):
         return True
 
 
+# python-jose's own keys make anew with each check what is the same for all of them.
+
+
+class _RSAKey(CryptographyRSAKey):
+    """RSASSA-PKCS1-v1_5 (RFC 7518 §3.3)."""
+
+    def __init__(self, key: rsa.RSAPublicKey, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        self._digest = self.hash_alg()
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        try:
+            self.prepared_key.verify(sig, msg, self.RSA1_5, self._digest)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class _ECKey(CryptographyECKey):
+    """ECDSA (RFC 7518 §3.4): two numbers, each as long as those of the curve."""
+
+    def __init__(self, key: ec.EllipticCurvePublicKey, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        self._ecdsa = ec.ECDSA(self.hash_alg())
+        self._half = (key.key_size + 7) // 8
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        half = self._half
+        if len(sig) != 2 * half:
+            return False
+        r, s = int.from_bytes(sig[:half], "big"), int.from_bytes(sig[half:], "big")
+        try:
+            self.prepared_key.verify(encode_dss_signature(r, s), msg, self._ecdsa)
+        except InvalidSignature:
+            return False
+        return True
+
+
 class _HMACKey(CryptographyHMACKey):
     """HS* (RFC 7518 §3.2) with the secret worked in once, which takes longer than a token does."""
 
@@ -132,15 +171,13 @@ def _require_cryptography() -> None:
 
 _require_cryptography()
 
-_KEY_CLASSES: dict[str, type[Any]] = {
-    **dict.fromkeys(HMAC_ALGORITHMS, CryptographyHMACKey),
-    **dict.fromkeys(("RS256", "RS384", "RS512"), CryptographyRSAKey),
-    **dict.fromkeys(_CURVE_ALGORITHMS.values(), CryptographyECKey),
+_KEYS: dict[str, Callable[[Any, str], SignatureKey]] = {
+    **dict.fromkeys(HMAC_ALGORITHMS, _HMACKey),
+    **dict.fromkeys(("RS256", "RS384", "RS512"), _RSAKey),
+    **dict.fromkeys(_CURVE_ALGORITHMS.values(), _ECKey),
     **dict.fromkeys(_HASHES, _PSSKey),
     **dict.fromkeys(_ED25519_ALGORITHMS, _Ed25519Key),
 }
-for _algorithm, _key_class in _KEY_CLASSES.items():
-    jwk.register_key(_algorithm, _key_class)
 
 
 def algorithms_of(key: PublicKey) -> tuple[str, ...]:
@@ -160,10 +197,6 @@ def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
         ValueError: python-jose recognises the shared secret as somebody's public key.
     """
     try:
-        if isinstance(material, bytes):
-            return _HMACKey(material, algorithm)
-        # python-jose takes objects of `cryptography` as they are; its stubs do not say so.
-        key: SignatureKey = jwk.construct(cast("bytes", material), algorithm)
+        return _KEYS[algorithm](material, algorithm)
     except JWKError as error:
         raise ValueError("a public key is no shared secret") from error
-    return key

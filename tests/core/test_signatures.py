@@ -136,7 +136,30 @@ def test_keys_of_python_jose_are_those_of_cryptography(algorithm: str, backend: 
     """python-jose's slower backends, which are not constant-time, are never used."""
     key = signature_key(_material(signing_key(algorithm)), algorithm)
 
-    assert type(key) is backend
+    assert isinstance(key, backend)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "theirs"),
+    [
+        *((name, CryptographyRSAKey) for name in ("RS256", "RS384", "RS512")),
+        *((name, CryptographyECKey) for name in ("ES256", "ES384", "ES512")),
+    ],
+)
+@given(message=st.binary(max_size=300), data=st.data())
+def test_public_keys_agree_with_python_joses(
+    algorithm: str, theirs: type, message: bytes, data: st.DataObject
+) -> None:
+    """What is prepared once gives the answers of python-jose's own key: good ones and bad ones."""
+    signer = signing_key(algorithm)
+    signature = bytearray(sign(message, signer, algorithm))
+    if data.draw(st.booleans()):
+        signature[data.draw(st.integers(0, len(signature) - 1))] ^= data.draw(st.integers(1, 255))
+    signature = signature[: data.draw(st.integers(len(signature) - 2, len(signature)))]
+
+    ours = signature_key(_material(signer), algorithm).verify(message, bytes(signature))
+
+    assert ours is theirs(_material(signer), algorithm).verify(message, bytes(signature))
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
