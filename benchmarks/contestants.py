@@ -25,6 +25,7 @@ __all__ = [
     "AGAIN",
     "BARE",
     "NOOP",
+    "REFUSAL",
     "ROUTER",
     "Contestant",
     "configured",
@@ -38,6 +39,7 @@ __all__ = [
 BARE = "FastAPI, bare"
 AGAIN = "FastAPI, bare again"
 NOOP = "no-op class dependency"
+REFUSAL = "floor: refusal, and nothing else"
 ROUTER = "FastAPI, bare, in routers"
 
 _OURS = "jwt-deps: "
@@ -72,6 +74,14 @@ class _NoOp:
 
 #: The one that is measured.
 no_op = _NoOp()
+
+
+class _Refusing:
+    """The least that a refusal can cost: the exception, and what FastAPI makes of it."""
+
+    async def __call__(self, connection: HTTPConnection) -> None:  # noqa: ARG002
+        """Refuse everybody."""
+        raise validators.refusal()
 
 
 class _Checked:
@@ -128,6 +138,7 @@ def simple() -> Iterator[Contestant]:
     app.include_router(outer)
     yield Contestant(ROUTER, app, token)
     yield Contestant(NOOP, serving(no_op), token)
+    yield Contestant(REFUSAL, serving(_Refusing()), token, status=401)
     for algorithm in tokens.ALGORITHMS:
         good = tokens.good(algorithm)
         raw = serving(_Checked(validators.signature_only(algorithm)))
