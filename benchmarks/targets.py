@@ -227,10 +227,10 @@ def table(figures: Figures) -> tuple[list[str], int, int]:
         measured += 1
         met += target.met(figure)
         verdict = "met" if target.met(figure) else "**missed**"
-        if floor and not target.met(floor):
+        if floor and not (target.met(figure) or target.met(floor)):
             verdict += ", by the floor too"
         shown = f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}"  # noqa: PLR2004
-        least = f"{floor:.2f}" if floor else ""
+        least = f"{floor:.2f}" if floor is not None else ""
         cells = (target.what, f"{shown} {target.unit}".rstrip(), bound.rstrip(), least, verdict)
         lines.append(f"| {' | '.join(cells)} |")
     return lines, measured, met

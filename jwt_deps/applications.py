@@ -112,7 +112,7 @@ class _Watch:
     def _look(self) -> None:
         router = self._application.router
         version = router._routes_version  # noqa: SLF001 - the count that FastAPI itself goes by
-        if version == self._version and (not self._guarded or is_closed(router)):
+        if version == self._version and is_closed(router):
             return
         self._guarded = self._guarded or next(guards_in(self._application), None) is not None
         if self._guarded:

@@ -67,8 +67,11 @@ def caller_at_hand(  # noqa: C901, PLR0911, PLR0912 - flat on purpose
 
 
 def refused_at_hand(error: AuthError, connection: HTTPConnection) -> Exception | None:
-    """The exception that answers for an error; `None`: a replaced dependency has to be asked."""
-    notes: Notes = connection.scope["jwt_deps"]  # from when the caller was looked for
+    """The exception that answers for an error; `None`: a replaced dependency has to be asked.
+
+    For a request whose caller was looked for, as `caller_at_hand` does, and so has its notes.
+    """
+    notes: Notes = connection.scope["jwt_deps"]
     if notes.overriding is not None:
         return None
     settings = notes.settings or settled_at_hand(connection.scope, notes)

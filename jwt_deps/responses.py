@@ -22,7 +22,6 @@ from .errors import (
     KeysUnavailableError,
     MissingTokenError,
     ReplaysUnavailableError,
-    RevocationUnavailableError,
 )
 from .explanation import explanation_of
 from .senders import SenderPolicy
@@ -49,12 +48,12 @@ _UNAVAILABLE = 503
 _MAX_LOGGED = 64
 _OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
 # 503 comes without a challenge: another token would not help.
-_STATUSES: dict[type[AuthError], int] = {
+_STATUSES: dict[type, int] = {
+    AuthError: 401,
     InvalidRequestError: 400,
     InsufficientScopeError: 403,
     CrossSiteRequestError: 403,
     KeysUnavailableError: _UNAVAILABLE,
-    RevocationUnavailableError: _UNAVAILABLE,
     ReplaysUnavailableError: _UNAVAILABLE,
 }
 
@@ -165,7 +164,7 @@ def refusal(
         why = f"{error} ({error.reason})" if explained else str(error)
         return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
-    challenge, status = _challenge(error), _STATUSES.get(type(error), 401)
+    challenge, status = _challenge(error), _status(error)
     if status == _UNAVAILABLE and isinstance(error, _OUTAGES):
         headers["Retry-After"] = str(error.retry_after)
     elif isinstance(error, DPoPNonceError):
@@ -204,6 +203,14 @@ def is_scope(text: str) -> bool:
     return _SCOPE.fullmatch(text) is not None
 
 
+def _status(error: AuthError) -> int:
+    kind = type(error)
+    status = _STATUSES.get(kind)
+    if status is None:  # asked once for each kind, because `isinstance` is slow to deny
+        status = _STATUSES[kind] = next(_STATUSES[it] for it in kind.__mro__ if it in _STATUSES)
+    return status
+
+
 def _challenge(error: AuthError) -> str | None:
     if isinstance(error, MissingTokenError):
         return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without one
@@ -217,7 +224,7 @@ def _challenge(error: AuthError) -> str | None:
     return challenge
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # descriptions are made of fixed words and of names, never of a token
 def _with_error(code: str, description: str) -> str:
     return f'Bearer error="{code}", error_description="{_UNQUOTABLE.sub("", description)}"'
 

@@ -146,6 +146,9 @@ class _HMACKey(CryptographyHMACKey):
         super().__init__(key, algorithm)
         self._keyed = HMAC(self.prepared_key, self.ALG_MAP[algorithm])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _HMACKey, (self.prepared_key, self._algorithm)  # OpenSSL's state stays here
+
     def verify(self, msg: bytes, sig: bytes) -> bool:
         code = self._keyed.copy()
         code.update(msg)
@@ -191,11 +194,15 @@ def algorithms_of(key: PublicKey) -> tuple[str, ...]:
 
 
 def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
-    """Build the python-jose `Key` for one key and one algorithm (RFC 8725 §3.1).
+    """Build the `Key` for one key and one algorithm (RFC 8725 §3.1).
 
     Raises:
-        ValueError: python-jose recognises the shared secret as somebody's public key.
+        ValueError: the algorithm is not one of this key's, or python-jose recognises the shared
+            secret as somebody's public key.
     """
+    fitting = HMAC_ALGORITHMS if isinstance(material, bytes) else algorithms_of(material)
+    if algorithm not in fitting:
+        raise ValueError("the key is not one for this algorithm")
     try:
         return _KEYS[algorithm](material, algorithm)
     except JWKError as error:

@@ -1,5 +1,7 @@
 """Signatures: every algorithm of RFC 7518 and RFC 8037 that can be configured, and no other."""
 
+import pickle
+
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -160,6 +162,32 @@ def test_public_keys_agree_with_python_joses(
     ours = signature_key(_material(signer), algorithm).verify(message, bytes(signature))
 
     assert ours is theirs(_material(signer), algorithm).verify(message, bytes(signature))
+
+
+@pytest.mark.parametrize(
+    ("material", "algorithm"),
+    [
+        pytest.param(SECRET.encode(), "RS256", id="secret-for-RS256"),
+        pytest.param(SECRET.encode(), "PS256", id="secret-for-PS256"),
+        pytest.param(SECRET.encode(), "EdDSA", id="secret-for-EdDSA"),
+        pytest.param(SECRET.encode(), "none", id="secret-for-none"),
+        pytest.param(pair("RSA").private.public_key(), "HS256", id="rsa-for-HS256"),
+        pytest.param(pair("RSA").private.public_key(), "ES256", id="rsa-for-ES256"),
+        pytest.param(pair("P-384").private.public_key(), "ES256", id="P-384-for-ES256"),
+        pytest.param(pair("Ed25519").private.public_key(), "none", id="ed25519-for-none"),
+    ],
+)
+def test_a_key_is_for_its_own_algorithms(material: PublicKey | bytes, algorithm: str) -> None:
+    """Whatever was checked before, no key is built for another one."""
+    with pytest.raises(ValueError, match="not one for this algorithm"):
+        signature_key(material, algorithm)
+
+
+def test_a_secret_goes_to_another_process() -> None:
+    """Settings with an HS* secret can be pickled, as before its HMAC was prepared."""
+    key = pickle.loads(pickle.dumps(signature_key(SECRET.encode(), "HS384")))  # noqa: S301 - ours
+
+    assert key.verify(MESSAGE, sign(MESSAGE, SECRET, "HS384")) is True
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])

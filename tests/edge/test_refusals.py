@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request, Security
+from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
@@ -18,6 +19,17 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
+from jwt_deps.errors import (
+    CrossSiteRequestError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    KeysUnavailableError,
+    Reason,
+    ReplaysUnavailableError,
+    RevocationUnavailableError,
+    SignatureError,
+)
+from jwt_deps.responses import refusal
 from tests.edge.serving import bearer, client_of, token
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
 
@@ -273,3 +285,28 @@ def test_no_header_injection_through_a_scope_that_fastapi_did_not_check() -> Non
 
     assert 403 == answer.status_code
     assert answer.headers["www-authenticate"].endswith('scope="good"')
+
+
+@pytest.mark.parametrize(
+    ("parent", "given", "status"),
+    [
+        pytest.param(KeysUnavailableError, [7], 503, id="keys"),
+        pytest.param(RevocationUnavailableError, [7], 503, id="revocation"),
+        pytest.param(ReplaysUnavailableError, [7], 503, id="replays"),
+        pytest.param(InsufficientScopeError, [["admin"]], 403, id="scope"),
+        pytest.param(CrossSiteRequestError, [], 403, id="cross-site"),
+        pytest.param(InvalidRequestError, [Reason.REPEATED_CREDENTIALS, "two"], 400, id="request"),
+        pytest.param(SignatureError, [], 401, id="token"),
+    ],
+)
+def test_an_error_of_ones_own_is_answered_like_the_one_it_is_made_of(
+    parent: type[AuthError], given: list[Any], status: int
+) -> None:
+    """A revocation source may raise its own kind of outage, which is no reason to log out."""
+    connection = HTTPConnection({"type": "http", "headers": []})
+    own = type("Own", (parent,), {})
+
+    answers = [refusal(kind(*given), connection) for kind in (own, parent, own)]
+
+    assert [status] * 3 == [answer.status_code for answer in answers]
+    assert [answers[1].headers] * 3 == [answer.headers for answer in answers]
