@@ -144,10 +144,11 @@ class _HMACKey(CryptographyHMACKey):
 
     def __init__(self, key: bytes, algorithm: str) -> None:
         super().__init__(key, algorithm)
+        self._made_of = (key, algorithm)
         self._keyed = HMAC(self.prepared_key, self.ALG_MAP[algorithm])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _HMACKey, (self.prepared_key, self._algorithm)  # OpenSSL's state stays here
+        return _HMACKey, self._made_of  # OpenSSL's state stays here
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
         code = self._keyed.copy()

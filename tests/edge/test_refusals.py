@@ -308,5 +308,5 @@ def test_an_error_of_ones_own_is_answered_like_the_one_it_is_made_of(
 
     answers = [refusal(kind(*given), connection) for kind in (own, parent, own)]
 
-    assert [status] * 3 == [answer.status_code for answer in answers]
-    assert [answers[1].headers] * 3 == [answer.headers for answer in answers]
+    said = [(it.status_code, it.headers) for it in answers if isinstance(it, HTTPException)]
+    assert [(status, said[1][1])] * 3 == said
