@@ -4,9 +4,14 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from jwt_deps import get_settings
 from tests.conformance.evidence import Evidence
+
+# A busy machine is no counterexample: by default an example of more than 200 ms fails.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
