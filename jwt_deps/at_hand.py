@@ -21,30 +21,25 @@ from .tokens import RequestHead, find_token
 __all__ = ["caller_at_hand", "refused_at_hand", "settled_at_hand"]
 
 
-def caller_at_hand(  # noqa: C901, PLR0911, PLR0912 - flat on purpose
+def caller_at_hand(  # noqa: C901 - flat on purpose
     scope: Scope, settings: JWTSettings | None = None
 ) -> Principal | AuthError | None:
     """Who is calling, or why not, as far as nothing is waited for; `None`: ask `caller_of`.
 
     Every coroutine on the way would cost what looking at a token costs.
     """
-    notes: Notes | None = scope.get("jwt_deps")
-    if notes is None:
-        notes = scope["jwt_deps"] = Notes(scope)
-    else:
-        notes = notes_of(scope)
+    notes = notes_of(scope)
     if notes.overriding is not None:
         return None
     if settings is None:
         settings = settled_at_hand(scope, notes)
-    if notes.callers and (known := notes.caller(settings)) is not None:
+    known = notes.caller(settings)
+    if known is not None:
         return known
     headers = scope["headers"]
     if settings.senders is not None or scope["type"] != "http" or type(headers) is not list:
         return None  # what a sender has to prove is waited for; another iterable may run dry
-    state = scope.setdefault("state", {})
-    if state:
-        clear_state(scope)
+    clear_state(scope)
     name, credentials, token = settings.bearer_header, None, ""
     for key, value in headers:
         if key == name:
@@ -59,11 +54,7 @@ def caller_at_hand(  # noqa: C901, PLR0911, PLR0912 - flat on purpose
         found = recognize_at_hand(token, settings)
     except AuthError as error:
         return notes.conclude(scope, settings, error)
-    if not isinstance(found, Principal):
-        return None
-    found.write_state(state)
-    notes.callers.append((settings, found))
-    return found
+    return notes.conclude(scope, settings, found) if isinstance(found, Principal) else None
 
 
 def refused_at_hand(error: AuthError, connection: HTTPConnection) -> Exception | None:
@@ -83,10 +74,7 @@ def settled_at_hand(scope: Scope, notes: Notes) -> JWTSettings:
     match = match_of(scope)
     if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
-    if match is UNKNOWN:
-        guard = notes.guard_over(scope, match)
-    else:
-        guard = match.guards[-1] if match.guards else notes.guard
+    guard = notes.guard_over(scope, match)
     settings = get_settings() if guard is None or guard.settings is None else guard.settings
     notes.match, notes.settings = match, settings
     return settings

@@ -108,8 +108,7 @@ def recognize_at_hand(
     principal = _remembered(token, found, settings)
     if settings.revocations is not None:
         return _unrevoked(principal, settings, began)
-    if began is not None:
-        telemetry.validated(principal.settings.issuer, "accepted", began)
+    telemetry.validated(principal.settings.issuer, "accepted", began)
     return principal
 
 

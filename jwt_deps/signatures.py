@@ -68,6 +68,15 @@ ALGORITHMS = frozenset(
 )
 
 
+def _holds(verify: Callable[..., None], *arguments: Any) -> bool:
+    """What `cryptography` says by an exception, as python-jose wants it."""
+    try:
+        verify(*arguments)
+    except InvalidSignature:
+        return False
+    return True
+
+
 class _PSSKey(Key):
     """RSASSA-PSS with MGF1 and a salt as long as the hash (RFC 7518 §3.5)."""
 
@@ -79,11 +88,7 @@ class _PSSKey(Key):
         self._padding = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH)
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
-        try:
-            self._key.verify(sig, msg, self._padding, self._digest)
-        except InvalidSignature:
-            return False
-        return True
+        return _holds(self._key.verify, sig, msg, self._padding, self._digest)
 
 
 class _Ed25519Key(Key):
@@ -94,11 +99,7 @@ class _Ed25519Key(Key):
         self._key = key
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
-        try:
-            self._key.verify(sig, msg)
-        except InvalidSignature:
-            return False
-        return True
+        return _holds(self._key.verify, sig, msg)
 
 
 # python-jose's own keys make anew with each check what is the same for all of them.
@@ -112,11 +113,7 @@ class _RSAKey(CryptographyRSAKey):
         self._digest = self.hash_alg()
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
-        try:
-            self.prepared_key.verify(sig, msg, self.RSA1_5, self._digest)
-        except InvalidSignature:
-            return False
-        return True
+        return _holds(self.prepared_key.verify, sig, msg, self.RSA1_5, self._digest)
 
 
 class _ECKey(CryptographyECKey):
@@ -132,11 +129,7 @@ class _ECKey(CryptographyECKey):
         if len(sig) != 2 * half:
             return False
         r, s = int.from_bytes(sig[:half], "big"), int.from_bytes(sig[half:], "big")
-        try:
-            self.prepared_key.verify(encode_dss_signature(r, s), msg, self._ecdsa)
-        except InvalidSignature:
-            return False
-        return True
+        return _holds(self.prepared_key.verify, encode_dss_signature(r, s), msg, self._ecdsa)
 
 
 class _HMACKey(CryptographyHMACKey):

@@ -100,8 +100,7 @@ def verify_with(
     except InvalidTokenError as error:
         error.kid = parsed.kid
         raise
-    if parsed.new_header:
-        remember_header(parsed, known)
+    remember_header(parsed, known)
     return claims, key
 
 

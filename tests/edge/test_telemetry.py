@@ -203,6 +203,16 @@ def test_replays_are_counted(tmp_path: Path) -> None:
     assert 2 == metrics["jwt_deps_replay_rejected_total{}"]
 
 
+def loaded_anew() -> Any:
+    """The module as it would be imported now, beside the one that is in use."""
+    spec = importlib.util.spec_from_file_location("telemetry_anew", telemetry.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class TestWithoutListeners:
     """What does a request pay when there is no SDK, and what when there is no API?"""
 
@@ -272,11 +282,7 @@ assert type(telemetry._validations).__name__ == "_Silent"
                 raise missing
 
         monkeypatch.setattr(importlib.util, "find_spec", find)
-        spec = importlib.util.spec_from_file_location("silent_telemetry", telemetry.__file__)
-        assert spec is not None
-        assert spec.loader is not None
-        silent = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(silent)
+        silent = loaded_anew()
 
         assert silent.start() is None
         silent.rejected("expired")
@@ -292,11 +298,7 @@ assert type(telemetry._validations).__name__ == "_Silent"
             raise AssertionError((self, name, unit, description))
 
         monkeypatch.setattr(Meter, "create_histogram", create_histogram)
-        spec = importlib.util.spec_from_file_location("old_telemetry", telemetry.__file__)
-        assert spec is not None
-        assert spec.loader is not None
-        silent = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(silent)
+        silent = loaded_anew()
 
         assert silent.start() is None
         silent.replay_rejected()
