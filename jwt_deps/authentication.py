@@ -102,7 +102,7 @@ def authenticate_at_hand(
     known = settings.known_headers
     parsed = parse(token, settings.accepted_algorithms, settings.max_token_size, known)
     try:
-        claims = read_claims(parsed)
+        claims = read_claims(parsed.payload)
         issuer = issuer_of(claims, parsed, settings)
         if issuer.is_rfc9068:
             check_profile(token, claims)

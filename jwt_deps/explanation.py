@@ -223,7 +223,7 @@ async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
     made.update(dict.fromkeys((Step.SIZE, Step.FORM, Step.HEADER)))
     claims: dict[str, Any] = {}
     with _noting(made, Step.PAYLOAD):
-        claims = read_claims(parsed)
+        claims = read_claims(parsed.payload)
     issuer: IssuerSettings | None = None
     if not settings.routes_by_issuer:
         issuer = settings

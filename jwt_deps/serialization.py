@@ -9,6 +9,7 @@ names, numbers that are none.
 import binascii
 import json
 import math
+from collections.abc import Collection
 from typing import Any, Never
 
 from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_schema, from_json
@@ -49,6 +50,9 @@ def encode_base64url(data: bytes) -> str:
     return encoded.translate(bytes.maketrans(b"+/", b"-_")).decode("ascii")
 
 
+_join = "".join
+
+
 def parse_object(data: bytes) -> dict[str, Any]:
     """Read a JSON object that has exactly one reading.
 
@@ -65,27 +69,37 @@ def parse_object(data: bytes) -> dict[str, Any]:
             value = from_json(data, cache_strings="none")
         except ValueError:
             return _parse_with_care(data)
-        if type(value) is dict and 2 * _strings_in(value, MAX_DEPTH) == data.count(b'"'):
-            return value
+        if type(value) is dict:
+            strings = len(value) + _strings_in(value.values(), MAX_DEPTH)
+            if 2 * strings == data.count(b'"'):
+                return value
     return _parse_with_care(data)
 
 
-def _strings_in(value: dict[str, Any] | list[Any], depth: int) -> float:
-    """How many strings are in an object or an array and all below it, names included.
+def _strings_in(values: Collection[Any], depth: int) -> float:
+    """How many strings are among values and in all below them, names included.
 
-    Infinity where it is nested deeper than that, or a number is not finite.
+    Infinity where they are nested deeper than that, or a number is not finite.
     """
-    count: float = 0
-    items: Any = value
-    if type(value) is dict:
-        count, items = len(value), value.values()
-    for item in items:
-        kind = type(item)
+    count: float = len(values)
+    for value in values:
+        kind = type(value)
         if kind is str:
-            count += 1
-        elif kind is dict or kind is list:
-            count += _strings_in(item, depth - 1) if depth > 1 else math.inf
-        elif kind is float and not math.isfinite(item):
+            continue  # as nearly all are
+        count -= 1
+        if kind is dict or kind is list:
+            if depth <= 1:
+                return math.inf
+            if kind is dict:
+                count += len(value) + _strings_in(value.values(), depth - 1)
+                continue
+            try:
+                _join(value)  # the quickest way to ask whether they are strings and nothing else
+            except TypeError:
+                count += _strings_in(value, depth - 1)
+            else:
+                count += len(value)
+        elif kind is float and not math.isfinite(value):
             return math.inf
     return count
 

@@ -46,7 +46,6 @@ _ENCRYPTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 _MAX_KID = 256
 _LONGEST_KNOWN = 1024
-_PARTS = 3
 _NOT_BASE64URL = "it is not base64url as RFC 7515 has it"
 
 
@@ -93,7 +92,7 @@ def verify_with(
     parsed = parse(token, settings.keys.algorithms, settings.max_token_size, known)
     try:
         key = check_signature(parsed, settings.keys.choose(parsed.algorithm, parsed.kid))
-        claims = read_claims(parsed)
+        claims = read_claims(parsed.payload)
         if settings.is_rfc9068:
             check_profile(token, claims)
         check_claims(claims, settings, clock(), settings.provable)
@@ -122,25 +121,25 @@ def parse(
     if len(token) > max_size:
         raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
     text = token.encode("ascii", "replace")  # what is replaced is refused
-    segments = text.split(b".")
-    header = known.get(segments[0]) if known is not None and len(segments) == _PARTS else None
+    signing_input, _, third = text.rpartition(b".")
+    first, _, second = signing_input.partition(b".")  # with another dot in it, it is refused
+    header = known.get(first) if known is not None else None
     if header is None:
         _refuse_other_forms(token)
-        first, payload, signature = map(_decoded, segments)
-        header = _header(first, algorithms)
+        decoded, payload, signature = _decoded(first), _decoded(second), _decoded(third)
+        header = _header(decoded, algorithms)
     else:
         payload = signature = b""
         try:
-            payload = decode_base64url(segments[1])
-            signature = decode_base64url(segments[2])
+            payload = decode_base64url(second)
+            signature = decode_base64url(third)
         except ValueError:
             pass
         if not (payload and signature):
             _refuse_other_forms(token)  # what is looked at first decides about the reason
             raise _malformed(Reason.ENCODING, _NOT_BASE64URL)
-        segments[0] = b""
-    signing_input = text[: text.rindex(b".")]
-    return ParsedToken(header[0], header[1], segments[0], signing_input, payload, signature)
+        first = b""
+    return ParsedToken(header[0], header[1], first, signing_input, payload, signature)
 
 
 def _refuse_other_forms(token: str) -> None:
@@ -168,13 +167,20 @@ def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) 
     raise SignatureError
 
 
-def read_claims(parsed: ParsedToken) -> dict[str, Any]:
+def read_claims(payload: bytes) -> dict[str, Any]:
     """Read the payload, which is worth what the signature is worth.
 
     Raises:
         MalformedTokenError: it is not a JSON object with one reading.
     """
-    return _payload(parsed.payload)
+    claims = None
+    try:  # noqa: SIM105 - it would cost as much as the reading
+        claims = parse_object(payload)
+    except ValueError:
+        pass
+    if claims is not None:
+        return claims
+    raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object")
 
 
 def unverified_expiry(token: str) -> float | None:
@@ -187,7 +193,7 @@ def unverified_expiry(token: str) -> float | None:
     match = _COMPACT.fullmatch(token)
     if match is None:
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-    return numeric_date(_payload(_decoded(match[2].encode("ascii"))), "exp")
+    return numeric_date(read_claims(_decoded(match[2].encode("ascii"))), "exp")
 
 
 # The parsers' own errors quote what they read, and that is the token: the package's errors are
@@ -198,17 +204,6 @@ def _decoded(segment: bytes) -> bytes:
     with suppress(ValueError):
         return decode_base64url(segment)
     raise _malformed(Reason.ENCODING, _NOT_BASE64URL)
-
-
-def _payload(data: bytes) -> dict[str, Any]:
-    members = None
-    try:  # noqa: SIM105 - it would cost as much as the reading
-        members = parse_object(data)
-    except ValueError:
-        pass
-    if members is not None:
-        return members
-    raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object")
 
 
 def _header(data: bytes, algorithms: Collection[str]) -> tuple[str, str | None]:
