@@ -10,10 +10,10 @@ from starlette.types import Scope
 
 from .environment import get_settings
 from .errors import AuthError, MissingTokenError
-from .notes import Notes, clear_state, notes_of
+from .notes import Notes, notes_of
 from .pointers import refusal_under
 from .principals import Principal
-from .recognition import recognize_at_hand
+from .recognition import Recognized, recall, recognize_at_hand, recognize_new_at_hand
 from .routes import UNKNOWN, match_of
 from .settings import JWTSettings, TokenSource
 from .tokens import RequestHead, find_token
@@ -39,19 +39,23 @@ def caller_at_hand(  # noqa: C901 - flat on purpose
     headers = scope["headers"]
     if settings.senders is not None or scope["type"] != "http" or type(headers) is not list:
         return None  # what a sender has to prove is waited for; another iterable may run dry
-    clear_state(scope)
-    name, credentials, token = settings.bearer_header, None, ""
+    name, credentials = settings.bearer_header, None
     for key, value in headers:
         if key == name:
             credentials = value if credentials is None else b""
-    if credentials is not None and credentials[:7] == b"Bearer ":
-        token = credentials[7:].decode("latin-1")
-    elif credentials is None and settings.token_source is TokenSource.HEADER:
+    if credentials is None and settings.token_source is TokenSource.HEADER:
         return notes.conclude(scope, settings, MissingTokenError(settings.missing))
     try:
-        if not token or "," in token or token.strip() != token:
-            token = find_token(RequestHead(headers, scope.get("method")), settings)
-        found = recognize_at_hand(token, settings)
+        found: Recognized | None = recall(credentials, settings) if credentials else None
+        if found is None:
+            token = ""
+            if credentials is not None and credentials[:7] == b"Bearer ":
+                token = credentials[7:].decode("latin-1")
+            if token and "," not in token and token.strip() == token:
+                found = recognize_new_at_hand(token, settings)
+            else:
+                token = find_token(RequestHead(headers, scope.get("method")), settings)
+                found = recognize_at_hand(token, settings)
     except AuthError as error:
         return notes.conclude(scope, settings, error)
     return notes.conclude(scope, settings, found) if isinstance(found, Principal) else None

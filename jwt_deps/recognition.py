@@ -1,16 +1,17 @@
 """Has this very token been verified before, and does all that it rested on still hold?
 
-A token that verified is remembered under its full text, together with who it speaks for, the
-key that its signature belongs to, and its times. What was refused is never remembered. With
-each use it is asked again whether the token has begun and not ended, whether its issuer is
-still accepted, and whether the issuer still publishes that key; if not, the token is verified
-like a new one, and refused for the reason that it would be. Whether it was revoked is asked of
-every token, remembered or new, and last.
+A token that verified is remembered under its full text, as nearly every client puts it into a
+header, so that the header of the next request need not be taken apart. Remembered with it are who
+it speaks for, the key that its signature belongs to, and its times. What was refused is never
+remembered. With each use it is asked again whether the token has begun and not ended, whether its
+issuer is still accepted, and whether the issuer still publishes that key; if not, the token is
+verified like a new one, and refused for the reason that it would be. Whether it was revoked is
+asked of every token, remembered or new, and last.
 """
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from . import telemetry
 from .authentication import (
@@ -33,7 +34,15 @@ from .principals import Principal
 from .revocation import refuse_revoked, refuse_revoked_at_hand
 from .settings import JWTSettings
 
-__all__ = ["AwaitingRevocation", "recognize", "recognize_at_hand", "recognize_waiting"]
+__all__ = [
+    "AwaitingRevocation",
+    "Recognized",
+    "recall",
+    "recognize",
+    "recognize_at_hand",
+    "recognize_new_at_hand",
+    "recognize_waiting",
+]
 
 # Longer ones are rare, and few of them would fill the memory of many.
 _LONGEST = 4096
@@ -46,6 +55,10 @@ class AwaitingRevocation(NamedTuple):
 
     def __repr__(self) -> str:
         return "<a token that waits for revocations>"
+
+
+#: Who a token speaks for, or what has to be waited for before that is known.
+Recognized: TypeAlias = Principal | Awaiting | AwaitingRevocation
 
 
 class _Remembered(NamedTuple):
@@ -73,9 +86,38 @@ class _Remembered(NamedTuple):
         return at_hand is not None and any(key is self.key for key in at_hand)
 
 
+def recall(
+    credentials: bytes, settings: JWTSettings, clock: Callable[[], float] = time.time
+) -> Principal | AwaitingRevocation | None:
+    """Who the credentials speak for, if they were verified before and that still holds.
+
+    Args:
+        credentials: `Bearer`, a space and the encoded token, as nearly every client sends them.
+        settings: what is accepted.
+        clock: seconds since the epoch.
+
+    Raises:
+        RevokedTokenError: the token has been revoked since.
+        RevocationUnavailableError: nobody can tell whether it was.
+    """
+    known: _Remembered | None = settings.verified_tokens.get(credentials)
+    if known is None:
+        return None
+    began = telemetry.start()
+    principal, _, _, begins, ends, always = known
+    if begins <= clock() < ends and (always or known.holds(settings)):
+        if settings.revocations is not None:
+            return _unrevoked(principal, settings, began)
+        if began is not None:
+            telemetry.validated(principal.settings.issuer, "accepted", began)
+        return principal
+    settings.verified_tokens.discard(credentials)
+    return None
+
+
 def recognize_at_hand(
     token: str, settings: JWTSettings, clock: Callable[[], float] = time.time
-) -> Principal | Awaiting | AwaitingRevocation:
+) -> Recognized:
     """Find out who a token speaks for with what is here; if keys are not, say what it waits for.
 
     Args:
@@ -86,18 +128,15 @@ def recognize_at_hand(
     Raises:
         InvalidTokenError: one of its subclasses, whatever the text was.
     """
+    known = recall(_credentials(token), settings, clock)
+    return recognize_new_at_hand(token, settings, clock) if known is None else known
+
+
+def recognize_new_at_hand(
+    token: str, settings: JWTSettings, clock: Callable[[], float] = time.time
+) -> Recognized:
+    """The same for a token that is not remembered."""
     began = telemetry.start()
-    remembered = settings.verified_tokens
-    known: _Remembered | None = remembered.get(token)
-    if known is not None:
-        principal, _, _, begins, ends, always = known
-        if begins <= clock() < ends and (always or known.holds(settings)):
-            if settings.revocations is not None:
-                return _unrevoked(principal, settings, began)
-            if began is not None:
-                telemetry.validated(principal.settings.issuer, "accepted", began)
-            return principal
-        remembered.discard(token)
     try:
         found = authenticate_at_hand(token, settings, clock)
     except InvalidTokenError:
@@ -202,6 +241,12 @@ def _remembered(token: str, verified: Verified, settings: JWTSettings) -> Princi
         always = verified.settings is settings and settings.key_cache is None
         limits = time_limits(claims, verified.settings.leeway)
         settings.verified_tokens.put(
-            token, _Remembered(principal, verified.key, verified.kid, *limits, always)
+            _credentials(token),
+            _Remembered(principal, verified.key, verified.kid, *limits, always),
         )
     return principal
+
+
+def _credentials(token: str) -> bytes:
+    # No token that verified has a "?" in it: what is replaced is found nowhere.
+    return b"Bearer " + token.encode("ascii", "replace")

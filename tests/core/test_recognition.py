@@ -376,7 +376,7 @@ def test_what_is_remembered_shows_nothing() -> None:
     settings = settings_of()
     recognized(TOKEN, settings)
 
-    said = repr(settings.verified_tokens.get(TOKEN))
+    said = repr(settings.verified_tokens.get(f"Bearer {TOKEN}".encode()))
 
     assert said.startswith("<remembered <Principal with <Claims with ")
     assert TOKEN not in said

@@ -74,11 +74,37 @@ def test_it_says_what_the_long_way_says(
     headers: Headers, method: str, settings: JWTSettings
 ) -> None:
     """The same caller, or the same refusal, whether the token was seen before or not."""
-    settings.verified_tokens.discard(TOKEN)
+    settings.verified_tokens.discard(f"Bearer {TOKEN}".encode())
     new = short_way(headers, method, settings)
     seen_before = short_way(headers, method, settings)
 
     assert [long_way(headers, method, settings)] * 2 == [new, seen_before]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"authorization", f"Bearer {TOKEN}"),
+        (b"authorization", f"bearer   {TOKEN} "),
+        (b"cookie", f"access_token={TOKEN}"),
+    ],
+    ids=["header", "header in another spelling", "cookie"],
+)
+def test_a_token_is_remembered_once_however_it_is_sent(
+    header: tuple[bytes, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And recognized in whatever form it comes next."""
+    settings = JWTSettings(secret_key=SECRET, token_source=TokenSource.BOTH)
+    headers = [(header[0], header[1].encode())]
+    first = caller_at_hand({"type": "http", "method": "GET", "headers": headers}, settings)
+    monkeypatch.setattr("jwt_deps.recognition.authenticate_at_hand", None)
+
+    for text in (f"Bearer {TOKEN}", f"BEARER {TOKEN}"):
+        again = [(b"authorization", text.encode())]
+        seen = caller_at_hand({"type": "http", "method": "GET", "headers": again}, settings)
+        assert seen is first
+
+    assert 1 == len(settings.verified_tokens)
 
 
 @pytest.mark.parametrize("wrong", [TOKEN[:-1], f"{TOKEN},", ""], ids=["cut", "comma", "nothing"])

@@ -29,7 +29,7 @@ from jwt_deps import (
 )
 from jwt_deps.authentication import Awaiting
 from jwt_deps.principals import Principal
-from jwt_deps.recognition import AwaitingRevocation, recognize_at_hand
+from jwt_deps.recognition import AwaitingRevocation, recognize_new_at_hand
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 
@@ -168,9 +168,9 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
 
     def counting(token: str, settings: JWTSettings) -> Principal | Awaiting | AwaitingRevocation:
         calls.append("verify")
-        return recognize_at_hand(token, settings)
+        return recognize_new_at_hand(token, settings)
 
-    monkeypatch.setattr(at_hand, "recognize_at_hand", counting)
+    monkeypatch.setattr(at_hand, "recognize_new_at_hand", counting)
     router = APIRouter()
 
     @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])
