@@ -47,7 +47,7 @@ def extend_fastapi() -> None:
     @wraps(build)
     def build_middleware_stack(self: FastAPI) -> ASGIApp:
         register(self)
-        return _Watch(self, build(self))
+        return _Watch(self, build(self)).serve
 
     @wraps(openapi)
     def corrected_openapi(self: FastAPI) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class _Watch:
         application.router.lifespan_context = watched_lifespan
 
     # No coroutine of its own: an application that has no guard pays for this as well.
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
             if self._guarded or self._application.router._routes_version != self._version:  # noqa: SLF001
                 self._look()
