@@ -2,9 +2,9 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.requests import HTTPConnection
@@ -38,23 +38,29 @@ __all__ = [
 
 logger = logging.getLogger("jwt_deps")
 
+T = TypeVar("T")
+
 # RFC 6750 §3: scope-token, and the characters that error_description may have.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
+_UNAUTHORIZED = 401
 _UNAVAILABLE = 503
 _MAX_LOGGED = 64
-_OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
-# 503 comes without a challenge: another token would not help.
+# What an error is answered with stands beside its class, or the nearest one that it is made of.
 _STATUSES: dict[type, int] = {
-    AuthError: 401,
     InvalidRequestError: 400,
     InsufficientScopeError: 403,
     CrossSiteRequestError: 403,
     KeysUnavailableError: _UNAVAILABLE,
     ReplaysUnavailableError: _UNAVAILABLE,
+}
+_HEADERS: dict[type, tuple[str, str]] = {  # and the attribute that has its value
+    KeysUnavailableError: ("Retry-After", "retry_after"),
+    ReplaysUnavailableError: ("Retry-After", "retry_after"),
+    DPoPNonceError: ("DPoP-Nonce", "nonce"),
 }
 
 _BODY = {
@@ -155,20 +161,21 @@ def refusal(
     # request, both would wait for the garbage collector.
     error.__traceback__ = None
     telemetry.rejected(error.reason)
-    _log(error, explained=explained)
+    if logger.isEnabledFor(logging.INFO):
+        _log(error, explained=explained)
     scope = connection.scope
+    status, header, challenge_of = _answer(type(error))  # type: ignore[arg-type]
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
-        outage = isinstance(error, _OUTAGES)
         why = f"{error} ({error.reason})" if explained else str(error)
+        outage = status == _UNAVAILABLE
         return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
-    challenge, status = _challenge(error), _status(error)
-    if status == _UNAVAILABLE and isinstance(error, _OUTAGES):
-        headers["Retry-After"] = str(error.retry_after)
-    elif isinstance(error, DPoPNonceError):
-        headers["DPoP-Nonce"] = error.nonce
+    if header is not None:
+        name, attribute = header
+        headers[name] = str(getattr(error, attribute))
+    challenge = challenge_of(error)
     if challenge is not None:
         if pointer is not None and not isinstance(error, InvalidRequestError):
             challenge += pointer.metadata if ', scope="' in challenge else pointer.scoped
@@ -182,8 +189,6 @@ def refusal(
 
 
 def _log(error: AuthError, *, explained: bool) -> None:
-    if not logger.isEnabledFor(logging.INFO):
-        return
     kid = error.kid[:_MAX_LOGGED] if error.kid is not None else None
     if isinstance(error, ClaimError):
         # A name from the settings or the RFC; from a model that forbids more, the token's own.
@@ -203,25 +208,31 @@ def is_scope(text: str) -> bool:
     return _SCOPE.fullmatch(text) is not None
 
 
-def _status(error: AuthError) -> int:
-    kind = type(error)
-    status = _STATUSES.get(kind)
-    if status is None:  # asked once for each kind, because `isinstance` is slow to deny
-        status = _STATUSES[kind] = next(_STATUSES[it] for it in kind.__mro__ if it in _STATUSES)
-    return status
+class _Answer(NamedTuple):
+    """How errors of one class are answered."""
+
+    status: int
+    header: tuple[str, str] | None
+    challenge: Callable[[Any], str | None]
+
+
+@lru_cache(maxsize=256)  # which mypy calls with a class as if with an instance of it
+def _answer(kind: type[AuthError]) -> _Answer:
+    def nearest(table: dict[type, T]) -> T | None:
+        return next((table[it] for it in kind.__mro__ if it in table), None)
+
+    return _Answer(
+        nearest(_STATUSES) or _UNAUTHORIZED, nearest(_HEADERS), nearest(_CHALLENGES) or _challenge
+    )
+
+
+def _bare(_: AuthError) -> str:
+    return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without credentials
 
 
 def _challenge(error: AuthError) -> str | None:
-    if isinstance(error, MissingTokenError):
-        return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without one
-    if error.code is None:
-        return None
-    challenge = _with_error(error.code, error.description)
-    if isinstance(error, InsufficientAuthenticationError):
-        challenge += _authentication(error)
-    if isinstance(error, InsufficientScopeError):
-        challenge += _scope(error.scopes)
-    return challenge
+    # 503 comes without a challenge, and without a code: another token would not help.
+    return None if error.code is None else _with_error(error.code, error.description)
 
 
 @lru_cache(maxsize=256)  # descriptions are made of fixed words and of names, never of a token
@@ -230,11 +241,23 @@ def _with_error(code: str, description: str) -> str:
 
 
 def _authentication(error: InsufficientAuthenticationError) -> str:
-    """What RFC 9470 §3 adds to a challenge."""
+    """With what RFC 9470 §3 adds to a challenge."""
     values = f', acr_values="{" ".join(error.acr_values)}"' if error.acr_values else ""
     age = "" if error.max_age is None else f', max_age="{error.max_age}"'
-    return f"{values}{age}{_scope(error.scopes) if error.scopes else ''}"
+    scope = _scope(error.scopes) if error.scopes else ""
+    return f"{_challenge(error)}{values}{age}{scope}"
+
+
+def _insufficient_scope(error: InsufficientScopeError) -> str:
+    return f"{_challenge(error)}{_scope(error.scopes)}"
 
 
 def _scope(scopes: Iterable[str]) -> str:
     return f', scope="{" ".join(scope for scope in scopes if is_scope(scope))}"'
+
+
+_CHALLENGES: dict[type, Callable[[Any], str | None]] = {
+    MissingTokenError: _bare,
+    InsufficientAuthenticationError: _authentication,
+    InsufficientScopeError: _insufficient_scope,
+}
