@@ -37,7 +37,7 @@ def user_id_of(claims: Claims, settings: IssuerSettings) -> str:
         ClaimError: the claim is absent, empty, or neither a string nor an integer.
     """
     name = settings.user_id_claim
-    user_id = _identifier(claims, name)
+    user_id = _identifier_at(claims, name)
     if user_id is None:
         raise ClaimError(Reason.CLAIM_MISSING, name, "it names no user")
     return user_id
@@ -49,7 +49,7 @@ def session_id_of(claims: Claims, settings: IssuerSettings) -> str | None:
     Raises:
         ClaimError: the claim is neither a string nor an integer.
     """
-    return _identifier(claims, settings.session_id_claim)
+    return _identifier_at(claims, settings.session_id_claim)
 
 
 def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
@@ -181,31 +181,28 @@ class Principal:
         if self.token is not None:
             state["token"] = self.token
         # A token that names no user is still a good token; whoever asks for the user is refused.
-        self._user_id = user_id = _identifier_or_none(claims, settings.user_id_claim)
+        self._user_id = user_id = _identifier(claims.at(settings.user_id_claim))
         if user_id is not None:
             state["user_id"] = user_id
-        self._session_id = session_id = _identifier_or_none(claims, settings.session_id_claim)
+        self._session_id = session_id = _identifier(claims.at(settings.session_id_claim))
         if session_id is not None:
             state["session_id"] = session_id
         return state
 
 
-def _identifier(claims: Claims, name: str) -> str | None:
-    value: Any = claims.at(name)
+def _identifier(value: Any) -> str | None:
+    """What a claim identifies somebody or something by; `None` where it does not."""
     if isinstance(value, str):
         return None if not value or value.isspace() else value
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not an identifier")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _identifier_or_none(claims: Claims, name: str) -> str | None:
-    try:
-        return _identifier(claims, name)
-    except ClaimError:
-        return None
+def _identifier_at(claims: Claims, name: str) -> str | None:
+    value: Any = claims.at(name)
+    found = _identifier(value)
+    if found is None and not (value is None or isinstance(value, str)):
+        raise ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not an identifier")
+    return found
 
 
 def _selection(claims: Claims, names: list[str]) -> ClaimMapping:
