@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException, WebSocketException
 from fastapi.requests import HTTPConnection
@@ -38,29 +38,23 @@ __all__ = [
 
 logger = logging.getLogger("jwt_deps")
 
-T = TypeVar("T")
-
 # RFC 6750 §3: scope-token, and the characters that error_description may have.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
-_UNAUTHORIZED = 401
 _UNAVAILABLE = 503
 _MAX_LOGGED = 64
-# What an error is answered with stands beside its class, or the nearest one that it is made of.
+_OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
+# 503 comes without a challenge: another token would not help.
 _STATUSES: dict[type, int] = {
+    AuthError: 401,
     InvalidRequestError: 400,
     InsufficientScopeError: 403,
     CrossSiteRequestError: 403,
     KeysUnavailableError: _UNAVAILABLE,
     ReplaysUnavailableError: _UNAVAILABLE,
-}
-_HEADERS: dict[type, tuple[str, str]] = {  # and the attribute that has its value
-    KeysUnavailableError: ("Retry-After", "retry_after"),
-    ReplaysUnavailableError: ("Retry-After", "retry_after"),
-    DPoPNonceError: ("DPoP-Nonce", "nonce"),
 }
 
 _BODY = {
@@ -164,18 +158,17 @@ def refusal(
     if logger.isEnabledFor(logging.INFO):
         _log(error, explained=explained)
     scope = connection.scope
-    status, header, challenge_of = _answer(type(error))  # type: ignore[arg-type]
+    answer = _answer(type(error))  # type: ignore[arg-type]  # for mypy no class has a hash
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
         why = f"{error} ({error.reason})" if explained else str(error)
-        outage = status == _UNAVAILABLE
-        return WebSocketException(_TRY_AGAIN_LATER if outage else _POLICY_VIOLATION, why)
+        return WebSocketException(_TRY_AGAIN_LATER if answer.outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
-    if header is not None:
-        name, attribute = header
+    if answer.header is not None:
+        name, attribute = answer.header
         headers[name] = str(getattr(error, attribute))
-    challenge = challenge_of(error)
+    challenge = _challenge(error, answer)
     if challenge is not None:
         if pointer is not None and not isinstance(error, InvalidRequestError):
             challenge += pointer.metadata if ', scope="' in challenge else pointer.scoped
@@ -184,8 +177,8 @@ def refusal(
             challenge = with_dpop(challenge, error, senders, used=used)
         headers["WWW-Authenticate"] = challenge
     if explained:
-        return ExplainedRefusal(status, str(error), headers, explanation_of(error))
-    return HTTPException(status, str(error), headers)
+        return ExplainedRefusal(answer.status, str(error), headers, explanation_of(error))
+    return HTTPException(answer.status, str(error), headers)
 
 
 def _log(error: AuthError, *, explained: bool) -> None:
@@ -209,30 +202,44 @@ def is_scope(text: str) -> bool:
 
 
 class _Answer(NamedTuple):
-    """How errors of one class are answered."""
+    """What all errors of one class are answered with; it is found once, because each request pays.
+
+    Attributes:
+        status: the HTTP status.
+        outage: whether nobody can tell whether the token is good.
+        header: one that goes along, and the attribute of the error that has its value.
+        bare: whether the challenge says nothing of an error.
+        additions: what the challenge says besides the error.
+    """
 
     status: int
+    outage: bool
     header: tuple[str, str] | None
-    challenge: Callable[[Any], str | None]
+    bare: bool
+    additions: tuple[Callable[[Any], str], ...]
 
 
-@lru_cache(maxsize=256)  # which mypy calls with a class as if with an instance of it
+@lru_cache(maxsize=256)
 def _answer(kind: type[AuthError]) -> _Answer:
-    def nearest(table: dict[type, T]) -> T | None:
-        return next((table[it] for it in kind.__mro__ if it in table), None)
-
-    return _Answer(
-        nearest(_STATUSES) or _UNAUTHORIZED, nearest(_HEADERS), nearest(_CHALLENGES) or _challenge
-    )
-
-
-def _bare(_: AuthError) -> str:
-    return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without credentials
+    status = next(_STATUSES[it] for it in kind.__mro__ if it in _STATUSES)
+    outage, header = issubclass(kind, _OUTAGES), None
+    if outage and status == _UNAVAILABLE:
+        header = "Retry-After", "retry_after"
+    elif issubclass(kind, DPoPNonceError):
+        header = "DPoP-Nonce", "nonce"
+    additions = tuple(add for it, add in _ADDITIONS.items() if issubclass(kind, it))
+    return _Answer(status, outage, header, issubclass(kind, MissingTokenError), additions)
 
 
-def _challenge(error: AuthError) -> str | None:
-    # 503 comes without a challenge, and without a code: another token would not help.
-    return None if error.code is None else _with_error(error.code, error.description)
+def _challenge(error: AuthError, answer: _Answer) -> str | None:
+    if answer.bare:
+        return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without one
+    if error.code is None:
+        return None
+    challenge = _with_error(error.code, error.description)
+    for add in answer.additions:
+        challenge += add(error)
+    return challenge
 
 
 @lru_cache(maxsize=256)  # descriptions are made of fixed words and of names, never of a token
@@ -241,23 +248,17 @@ def _with_error(code: str, description: str) -> str:
 
 
 def _authentication(error: InsufficientAuthenticationError) -> str:
-    """With what RFC 9470 §3 adds to a challenge."""
+    """What RFC 9470 §3 adds to a challenge."""
     values = f', acr_values="{" ".join(error.acr_values)}"' if error.acr_values else ""
     age = "" if error.max_age is None else f', max_age="{error.max_age}"'
-    scope = _scope(error.scopes) if error.scopes else ""
-    return f"{_challenge(error)}{values}{age}{scope}"
-
-
-def _insufficient_scope(error: InsufficientScopeError) -> str:
-    return f"{_challenge(error)}{_scope(error.scopes)}"
+    return f"{values}{age}{_scope(error.scopes) if error.scopes else ''}"
 
 
 def _scope(scopes: Iterable[str]) -> str:
     return f', scope="{" ".join(scope for scope in scopes if is_scope(scope))}"'
 
 
-_CHALLENGES: dict[type, Callable[[Any], str | None]] = {
-    MissingTokenError: _bare,
+_ADDITIONS: dict[type, Callable[[Any], str]] = {
     InsufficientAuthenticationError: _authentication,
-    InsufficientScopeError: _insufficient_scope,
+    InsufficientScopeError: lambda error: _scope(error.scopes),
 }

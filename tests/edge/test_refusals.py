@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
@@ -24,6 +25,7 @@ from jwt_deps.errors import (
     InsufficientScopeError,
     InvalidRequestError,
     KeysUnavailableError,
+    MissingTokenError,
     Reason,
     ReplaysUnavailableError,
     RevocationUnavailableError,
@@ -310,3 +312,43 @@ def test_an_error_of_ones_own_is_answered_like_the_one_it_is_made_of(
 
     said = [(it.status_code, it.headers) for it in answers if isinstance(it, HTTPException)]
     assert [(status, said[1][1])] * 3 == said
+
+
+SCOPE = 'Bearer error="insufficient_scope", error_description="it lacks a scope"'
+
+
+class WithoutCodeError(InsufficientScopeError):
+    code = None  # type: ignore[assignment]
+
+
+class ScopeFirstError(InsufficientScopeError, KeysUnavailableError):
+    def __init__(self, scopes: list[str]) -> None:
+        AuthError.__init__(self, Reason.SCOPE, "it lacks a scope")
+        self.scopes = tuple(scopes)
+
+
+class TokenLastError(InsufficientScopeError, MissingTokenError):
+    def __init__(self, scopes: list[str]) -> None:
+        AuthError.__init__(self, Reason.SCOPE, "it lacks a scope")
+        self.scopes = tuple(scopes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "challenge"),
+    [
+        pytest.param(WithoutCodeError, None, id="without-a-code"),
+        pytest.param(ScopeFirstError, f'{SCOPE}, scope="a"', id="a-scope-before-an-outage"),
+        pytest.param(TokenLastError, 'Bearer realm="api"', id="no-token"),
+    ],
+)
+def test_an_error_of_several_kinds_has_nothing_in_its_answer_that_it_has_no_value_for(
+    kind: Callable[[list[str]], AuthError], challenge: str | None
+) -> None:
+    """Its status is that of the first kind that has one."""
+    answer = refusal(kind(["a"]), HTTPConnection({"type": "http", "headers": []}))
+
+    assert isinstance(answer, HTTPException)
+    expected = {"Cache-Control": "no-store"}
+    if challenge is not None:
+        expected["WWW-Authenticate"] = challenge
+    assert (403, expected) == (answer.status_code, answer.headers)
