@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from .environment import get_settings
 from .errors import AuthError, MissingTokenError
-from .notes import Notes, notes_of
+from .notes import Notes, clear_state, notes_of
 from .pointers import refusal_under
 from .principals import Principal
 from .recognition import Recognized, recall, recognize_at_hand, recognize_new_at_hand
@@ -21,7 +21,7 @@ from .tokens import RequestHead, find_token
 __all__ = ["caller_at_hand", "refused_at_hand", "settled_at_hand"]
 
 
-def caller_at_hand(  # noqa: C901 - flat on purpose
+def caller_at_hand(  # noqa: C901, PLR0912 - flat on purpose
     scope: Scope, settings: JWTSettings | None = None
 ) -> Principal | AuthError | None:
     """Who is calling, or why not, as far as nothing is waited for; `None`: ask `caller_of`.
@@ -39,10 +39,12 @@ def caller_at_hand(  # noqa: C901 - flat on purpose
     headers = scope["headers"]
     if settings.senders is not None or scope["type"] != "http" or type(headers) is not list:
         return None  # what a sender has to prove is waited for; another iterable may run dry
+    if scope.get("state"):
+        clear_state(scope)
     name, credentials = settings.bearer_header, None
     for key, value in headers:
         if key == name:
-            credentials = value if credentials is None else b""
+            credentials = value if credentials is None else b""  # several: `find_token` refuses
     if credentials is None and settings.token_source is TokenSource.HEADER:
         return notes.conclude(scope, settings, MissingTokenError(settings.missing))
     try:

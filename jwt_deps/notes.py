@@ -67,13 +67,10 @@ class Notes:
         found: "Principal | AuthError",
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
-        state = scope.setdefault("state", {})
-        if state:
-            _clear(state)
         if isinstance(found, Principal):
-            found.write_state(state)
+            found.write_state(scope.setdefault("state", {}))
         elif not settings.validate:
-            state["authenticated"] = False
+            scope.setdefault("state", {})["authenticated"] = False
             found = Principal(Claims({}), settings, found)
         self.callers.append((settings, found))
         return found
@@ -81,12 +78,10 @@ class Notes:
 
 def clear_state(scope: Scope) -> None:
     """Take away what an outer guard left, or the request that this one is a copy of."""
-    _clear(scope.get("state") or {})
-
-
-def _clear(state: dict[str, Any]) -> None:
-    for name in STATE_NAMES:
-        state.pop(name, None)
+    state = scope.get("state")
+    if state:
+        for name in STATE_NAMES:
+            state.pop(name, None)
 
 
 def notes_of(scope: Scope) -> Notes:

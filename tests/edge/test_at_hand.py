@@ -125,6 +125,20 @@ def test_without_validation_a_refusal_is_an_anonymous_caller(wrong: str) -> None
     assert {"own": 1, "authenticated": False} == scope["state"]
 
 
+def test_a_failure_leaves_nobody_elses_name_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers for it finds no caller of an outer guard in the state."""
+    settings, state = JWTSettings(secret_key=SECRET), dict(STALE)
+    monkeypatch.setattr(settings, "verified_tokens", None, raising=False)
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
+
+    with pytest.raises(AttributeError):
+        caller_at_hand(
+            {"type": "http", "method": "GET", "headers": headers, "state": state}, settings
+        )
+
+    assert {"own": 1} == state
+
+
 @pytest.mark.parametrize("kind", [tuple, iter], ids=["tuple", "iterator"])
 @pytest.mark.parametrize("source", TokenSource)
 def test_headers_that_may_run_dry_are_left_to_the_long_way(kind: Any, source: TokenSource) -> None:
