@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -47,7 +48,13 @@ def extend_fastapi() -> None:
     @wraps(build)
     def build_middleware_stack(self: FastAPI) -> ASGIApp:
         register(self)
-        return _Watch(self, build(self)).serve
+        outermost = build(self)
+        if not isinstance(outermost, ServerErrorMiddleware):
+            return _Watch(self, outermost).serve
+        # Just inside it: OpenTelemetry's instrumentation leaves an application alone that has
+        # another layer outermost, and an error in here is answered like any other.
+        outermost.app = _Watch(self, outermost.app).serve
+        return outermost
 
     @wraps(openapi)
     def corrected_openapi(self: FastAPI) -> dict[str, Any]:
@@ -62,13 +69,13 @@ def extend_fastapi() -> None:
 
 
 class _Watch:
-    """The outermost layer of an application: whatever a guard stands over is closed before use.
+    """A layer around all others: whatever a guard stands over is closed before use.
 
     It costs an application without a guard the comparison of two numbers per request.
     """
 
     def __init__(self, application: FastAPI, app: ASGIApp) -> None:
-        self.app = app
+        self._app = app
         self._application = application
         self._version: int | None = None  # of the routes that were looked at
         self._guarded = False
@@ -100,7 +107,7 @@ class _Watch:
                 self._look()
             if Nonces.in_use:
                 send = sending_nonces(scope, send)
-        return self.app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _settings(self) -> list[JWTSettings]:
         """The settings of the guards of this application."""

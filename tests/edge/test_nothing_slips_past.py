@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MethodType
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket, params
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security, WebSocket, params
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRoute
 from starlette.testclient import WebSocketDenialResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps import (
     ConfigurationError,
@@ -21,6 +22,7 @@ from jwt_deps import (
     protected_router,
     public,
 )
+from jwt_deps.applications import extend_fastapi
 from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
 
@@ -419,6 +421,30 @@ def test_an_application_without_a_guard_is_left_as_it_is() -> None:
 
     assert type(app.router.routes) is list
     assert before == app.router.routes
+
+
+def test_a_guarded_application_with_a_foreign_layer_outermost_is_closed_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another package may have put one there before this one came."""
+
+    def layered(self: FastAPI) -> ASGIApp:
+        async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.router(scope, receive, send)
+
+        return outermost
+
+    monkeypatch.setattr(FastAPI, "openapi", FastAPI.openapi)
+    monkeypatch.setattr(FastAPI, "build_middleware_stack", layered)
+    extend_fastapi()
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.add_route("/x", plain)
+
+    assert isinstance(app.build_middleware_stack(), MethodType)
+    with TestClient(app) as client, pytest.raises(HTTPException) as refused:
+        client.get("/x")
+
+    assert 401 == refused.value.status_code
 
 
 def test_a_router_that_was_guarded_once_serves_as_before_where_it_is_not() -> None:

@@ -18,9 +18,12 @@ import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import Meter
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import use_span
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, use_span
 
 from jwt_deps import (
     IssuerSettings,
@@ -382,6 +385,16 @@ def _note(
     told.append((name, value, labels))
 
 
+def _reading() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/me")
+    async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
+        return user
+
+    return router
+
+
 class TestSpans:
     """The span that is current gets what was found, whoever began it."""
 
@@ -390,11 +403,7 @@ class TestSpans:
         """The attributes that a request leaves on its server span."""
         span = TracerProvider().get_tracer("tests").start_span("request")
         app = FastAPI()
-        router = APIRouter()
-
-        @router.get("/me")
-        async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-            return user
+        router = _reading()
 
         @router.get("/admin", dependencies=[Depends(require_scopes("admin"))])
         async def admin() -> None: ...
@@ -443,6 +452,24 @@ class TestSpans:
         assert ("accepted", "scope") == (
             found["jwt_deps.result"],
             found["jwt_deps.reason"],
+        )
+
+    def test_of_an_application_that_opentelemetry_instruments(self) -> None:
+        """It leaves an application alone whose layers are not those that it knows."""
+        spans = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(spans))
+        app = FastAPI()
+        app.include_router(protected_router(_reading(), settings=SETTINGS))
+        FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+
+        TestClient(app).get("/me", headers=bearer(iss=ISSUER))
+
+        server = next(it for it in spans.get_finished_spans() if it.kind is SpanKind.SERVER)
+        assert server.attributes is not None
+        assert ("/me", "accepted") == (
+            server.attributes["http.route"],
+            server.attributes["jwt_deps.result"],
         )
 
     def test_of_one_issuer_among_several(self) -> None:
