@@ -49,7 +49,7 @@ def scope_of(token: str | None, path: str = "/x") -> Scope:
 
 
 def _fresh(request: Scope, count: int) -> list[Scope]:
-    """So many requests of the same text, each of which has to find out for itself that it is."""
+    """So many requests alike, of new objects each: bytes remember the hash that they once had."""
     return [
         {
             **request,

@@ -91,6 +91,8 @@ def recall(
 ) -> Principal | AwaitingRevocation | None:
     """Who the credentials speak for, if they were verified before and that still holds.
 
+    Where it takes a fetch to know whether the token was revoked, that has to be waited for.
+
     Args:
         credentials: `Bearer`, a space and the encoded token, as nearly every client sends them.
         settings: what is accepted.
@@ -128,14 +130,18 @@ def recognize_at_hand(
     Raises:
         InvalidTokenError: one of its subclasses, whatever the text was.
     """
-    known = recall(_credentials(token), settings, clock)
+    known = recall(_as_sent(token), settings, clock)
     return recognize_new_at_hand(token, settings, clock) if known is None else known
 
 
 def recognize_new_at_hand(
     token: str, settings: JWTSettings, clock: Callable[[], float] = time.time
 ) -> Recognized:
-    """The same for a token that is not remembered."""
+    """The same for a token that is not remembered.
+
+    Raises:
+        InvalidTokenError: one of its subclasses, whatever the text was.
+    """
     began = telemetry.start()
     try:
         found = authenticate_at_hand(token, settings, clock)
@@ -241,12 +247,12 @@ def _remembered(token: str, verified: Verified, settings: JWTSettings) -> Princi
         always = verified.settings is settings and settings.key_cache is None
         limits = time_limits(claims, verified.settings.leeway)
         settings.verified_tokens.put(
-            _credentials(token),
+            _as_sent(token),
             _Remembered(principal, verified.key, verified.kid, *limits, always),
         )
     return principal
 
 
-def _credentials(token: str) -> bytes:
+def _as_sent(token: str) -> bytes:
     # No token that verified has a "?" in it: what is replaced is found nowhere.
     return b"Bearer " + token.encode("ascii", "replace")

@@ -122,7 +122,7 @@ def parse(
         raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
     text = token.encode("ascii", "replace")  # what is replaced is refused
     signing_input, _, third = text.rpartition(b".")
-    first, _, second = signing_input.partition(b".")  # with another dot in it, it is refused
+    first, _, second = signing_input.partition(b".")  # no decoder takes a `second` with a dot
     header = known.get(first) if known is not None else None
     if header is None:
         _refuse_other_forms(token)
