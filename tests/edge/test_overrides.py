@@ -260,3 +260,20 @@ def test_an_override_of_something_else_leaves_the_settings_alone(
     app.dependency_overrides[something] = lambda: "replaced"
 
     assert ["alice", "replaced"] == TestClient(app).get("/", headers=bearer()).json()
+
+
+def test_what_an_override_writes_to_the_state_stays() -> None:
+    """It stands for the verification, which writes there too."""
+    app = application()
+
+    async def claims(request: Request) -> Claims:
+        request.state.session_id = "its own"
+        return Claims({"sub": "alice"})
+
+    async def session(request: Request, _: Annotated[str, Depends(current_user_id)]) -> str:
+        return str(request.state.session_id)
+
+    app.dependency_overrides[get_claims] = claims
+    app.get("/session")(session)
+
+    assert "its own" == TestClient(app).get("/session").json()
