@@ -50,9 +50,6 @@ def encode_base64url(data: bytes) -> str:
     return encoded.translate(bytes.maketrans(b"+/", b"-_")).decode("ascii")
 
 
-_join = "".join
-
-
 def parse_object(data: bytes) -> dict[str, Any]:
     """Read a JSON object that has exactly one reading.
 
@@ -94,7 +91,7 @@ def _strings_in(values: Collection[Any], depth: int) -> float:
                 count += len(value) + _strings_in(value.values(), depth - 1)
                 continue
             try:
-                _join(value)  # the quickest way to ask whether they are strings and nothing else
+                "".join(value)  # the quickest way to ask whether they are strings and nothing else
             except TypeError:
                 count += _strings_in(value, depth - 1)
             else:

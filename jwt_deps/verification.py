@@ -167,6 +167,10 @@ def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) 
     raise SignatureError
 
 
+# The parsers' own errors quote what they read, and that is the token: the package's errors are
+# raised outside of their handlers, so that not even `__context__` leads back to them.
+
+
 def read_claims(payload: bytes) -> dict[str, Any]:
     """Read the payload, which is worth what the signature is worth.
 
@@ -194,10 +198,6 @@ def unverified_expiry(token: str) -> float | None:
     if match is None:
         raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
     return numeric_date(read_claims(_decoded(match[2].encode("ascii"))), "exp")
-
-
-# The parsers' own errors quote what they read, and that is the token: the package's errors are
-# raised outside of their handlers, so that not even `__context__` leads back to them.
 
 
 def _decoded(segment: bytes) -> bytes:
