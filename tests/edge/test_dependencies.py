@@ -165,7 +165,7 @@ def test_claims_that_leave_are_never_shared() -> None:
 def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard, class, functions, factories and scopes share one verification."""
     calls: list[str] = []
-    forgetful = SETTINGS.model_copy(update={"token_cache_size": 0})
+    forgetful = JWTSettings(secret_key=SECRET, token_cache_size=0)
 
     def counting(token: str, settings: JWTSettings) -> Principal | Awaiting | AwaitingRevocation:
         calls.append("verify")

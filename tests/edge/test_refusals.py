@@ -321,16 +321,16 @@ class WithoutCodeError(InsufficientScopeError):
     code = None  # type: ignore[assignment]
 
 
-class ScopeFirstError(InsufficientScopeError, KeysUnavailableError):
+class LackingError(InsufficientScopeError):
     def __init__(self, scopes: list[str]) -> None:
         AuthError.__init__(self, Reason.SCOPE, "it lacks a scope")
         self.scopes = tuple(scopes)
 
 
-class TokenLastError(InsufficientScopeError, MissingTokenError):
-    def __init__(self, scopes: list[str]) -> None:
-        AuthError.__init__(self, Reason.SCOPE, "it lacks a scope")
-        self.scopes = tuple(scopes)
+class ScopeFirstError(LackingError, KeysUnavailableError): ...
+
+
+class TokenLastError(LackingError, MissingTokenError): ...
 
 
 @pytest.mark.parametrize(
