@@ -21,7 +21,6 @@ from .errors import (
     Step,
 )
 from .issuers import IssuerSettings
-from .key_cache import KeyCache
 from .keys import VerificationKey
 from .profiles import check_profile
 from .settings import JWTSettings
@@ -31,16 +30,12 @@ from .verification import (
     parse,
     read_claims,
     remember_header,
-    verify_with,
 )
 
 __all__ = [
-    "Awaiting",
     "Verified",
     "authenticate",
-    "authenticate_at_hand",
     "issuer_of",
-    "with_fetched_keys",
 ]
 
 
@@ -56,22 +51,13 @@ class Verified(NamedTuple):
         return f"<verified by {self.key!r}>"
 
 
-class Awaiting(NamedTuple):
-    """A token that good keys would make acceptable, and where they have to be fetched."""
-
-    parsed: ParsedToken
-    claims: dict[str, Any]
-    settings: IssuerSettings
-    keys: KeyCache
-
-    def __repr__(self) -> str:
-        return "<a token that waits for keys>"
-
-
 async def authenticate(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> Verified:
     """Verify a token with the keys of its issuer, fetching them where needed.
+
+    The order is the same wherever keys come from: form, header, payload, issuer, claims, key,
+    signature. Nothing is fetched for a token that good keys would not make acceptable.
 
     Args:
         token: the encoded token.
@@ -82,72 +68,33 @@ async def authenticate(
         InvalidTokenError: one of its subclasses, whatever the text was.
         KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
     """
-    found = authenticate_at_hand(token, settings, clock)
-    if isinstance(found, Verified):
-        return found
-    return await with_fetched_keys(token, found, settings, clock)
-
-
-def authenticate_at_hand(
-    token: str, settings: JWTSettings, clock: Callable[[], float]
-) -> Verified | Awaiting:
-    """Verify a token with the keys that are here; if they are not, say what it waits for.
-
-    Raises:
-        InvalidTokenError: one of its subclasses, whatever the text was.
-    """
-    if settings.key_cache is None and not settings.routes_by_issuer:
-        claims, key = verify_with(token, settings, clock)
-        return Verified(claims, settings, key)
     known = settings.known_headers
-    parsed = parse(token, settings.accepted_algorithms, settings.max_token_size, known)
+    several = settings.routes_by_issuer
+    algorithms = settings.accepted_algorithms if several else settings.keys.algorithms
+    parsed = parse(token, algorithms, settings.max_token_size, known)
     try:
         claims = read_claims(parsed.payload)
-        issuer = issuer_of(claims, parsed, settings)
+        issuer = issuer_of(claims, parsed, settings) if several else settings
         if issuer.is_rfc9068:
             check_profile(token, claims)
         check_claims(claims, issuer, clock(), settings.provable)
-        name, fetched = (parsed.algorithm, parsed.kid), issuer.key_cache
-        if fetched is None:
-            candidates = issuer.keys.choose(*name)
-        elif (at_hand := fetched.at_hand(*name)) is not None:
-            candidates = at_hand
-        else:
-            return Awaiting(parsed, claims, issuer, fetched)
-        key = check_signature(parsed, candidates)
+        cache, name = issuer.key_cache, (parsed.algorithm, parsed.kid)
+        candidates = issuer.keys.choose(*name) if cache is None else cache.at_hand(*name)
+        if cache is not None and candidates is None:
+            try:
+                candidates = await cache.choose(*name)
+            except AuthError:
+                if issuer_of(claims, parsed, settings) is issuer:
+                    raise
+            # Both can have changed meanwhile: who is accepted, and the time.
+            if candidates is None or issuer_of(claims, parsed, settings) is not issuer:
+                return await authenticate(token, settings, clock=clock)
+            check_claims(claims, issuer, clock(), settings.provable)
+        key = check_signature(parsed, candidates or ())
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = parsed.kid
         raise
     remember_header(parsed, known)
-    return Verified(claims, issuer, key, parsed.kid)
-
-
-async def with_fetched_keys(
-    token: str, waiting: Awaiting, settings: JWTSettings, clock: Callable[[], float]
-) -> Verified:
-    """Verify a token that waits for keys, once they are here.
-
-    Raises:
-        InvalidTokenError: one of its subclasses.
-        KeysUnavailableError: nobody can tell, because the issuer's keys cannot be fetched.
-    """
-    parsed, claims, issuer, keys = waiting
-    try:
-        try:
-            candidates = await keys.choose(parsed.algorithm, parsed.kid)
-        except AuthError:
-            if issuer_of(claims, parsed, settings) is issuer:
-                raise
-            return await authenticate(token, settings, clock=clock)
-        # Both can have changed while keys were fetched: who is accepted, and the time.
-        if issuer_of(claims, parsed, settings) is not issuer:
-            return await authenticate(token, settings, clock=clock)
-        check_claims(claims, issuer, clock(), settings.provable)
-        key = check_signature(parsed, candidates)
-    except (InvalidTokenError, KeysUnavailableError) as error:
-        error.kid = parsed.kid
-        raise
-    remember_header(parsed, settings.known_headers)
     return Verified(claims, issuer, key, parsed.kid)
 
 

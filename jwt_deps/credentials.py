@@ -13,7 +13,6 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from . import overrides
-from .at_hand import caller_at_hand, refused_at_hand, settled_at_hand
 from .claims import Claims
 from .confirmation import confirm
 from .environment import get_settings
@@ -25,7 +24,7 @@ from .recognition import recognize
 from .routes import UNKNOWN, RouteGuard, match_of
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
-from .tokens import RequestHead, find_token
+from .tokens import RequestHead, find_token, usual_token
 
 __all__ = [
     "CallerDependency",
@@ -100,18 +99,16 @@ class CallerDependency(TokenDependency[T]):
         Raises:
             HTTPException: the refusal; or `WebSocketException`.
         """
-        caller: Principal | AuthError | None
+        caller: Principal | AuthError
         try:
             if needed := security_scopes.scopes:
                 return self._read(await require(connection, needed))
-            caller = caller_at_hand(connection.scope)
-            if caller is None:
-                caller = await caller_or_error(connection)
+            caller = await caller_or_error(connection)
             if isinstance(caller, Principal):
                 return self._read(caller)
         except AuthError as error:
             caller = error
-        raise refused_at_hand(caller, connection) or await refused(caller, connection) from caller
+        raise await refused(caller, connection) from caller
 
 
 @cache
@@ -137,7 +134,7 @@ def get_claims(caller: Principal) -> Claims:
 
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
-    settings = await _settled(connection, notes_of(connection.scope))
+    settings = await settings_for(connection)
     return refusal_under(settings, error, connection)
 
 
@@ -148,12 +145,23 @@ async def settings_for(connection: HTTPConnection) -> JWTSettings:
 
 async def _settled(connection: HTTPConnection, notes: Notes) -> JWTSettings:
     scope = connection.scope
-    if notes.overriding is None:
-        return settled_at_hand(scope, notes)
+    settings = _plainly_settled(scope, notes)
+    if settings is None:
+        match = match_of(scope)
+        settings = await settings_of(notes.guard_over(scope, match), connection)
+        notes.match, notes.settings = match, settings
+    return settings
+
+
+def _plainly_settled(scope: Scope, notes: Notes) -> JWTSettings | None:
+    """The settings of the matched route, unless a replaced dependency has to be asked."""
     match = match_of(scope)
-    if notes.settings is not None and notes.match is match is not UNKNOWN:
+    if notes.match is match is not UNKNOWN and notes.settings is not None:
         return notes.settings
-    settings = await settings_of(notes.guard_over(scope, match), connection)
+    if notes.overriding is not None:
+        return None
+    guard = notes.guard_over(scope, match)
+    settings = get_settings() if guard is None or guard.settings is None else guard.settings
     notes.match, notes.settings = match, settings
     return settings
 
@@ -195,17 +203,21 @@ async def caller_or_error(
     scope = connection.scope
     notes = notes_of(scope)
     if settings is None:
-        settings = await _settled(connection, notes)
+        settings = _plainly_settled(scope, notes) or await _settled(connection, notes)
     known = notes.caller(settings)
     if known is not None:
         return known
-    clear_state(scope)
+    if scope.get("state"):
+        clear_state(scope)
     found: Principal | AuthError
     try:
         if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
             found = await _replaced(connection, settings)
         else:
-            token = await token_of(connection, settings)
+            token = None
+            if notes.overriding is None and scope["type"] == "http":
+                token = usual_token(scope["headers"], settings.bearer_header)
+            token = token or await token_of(connection, settings)
             found = await recognize(token, settings)
             if settings.senders is not None:
                 await confirm(scope, token, found, settings.senders)
@@ -227,9 +239,7 @@ async def require(
         InsufficientScopeError: it names every scope that the route needs, not only the first
             one missing, so that a client can ask for all of them at once.
     """
-    caller = caller_at_hand(connection.scope, settings)
-    if not isinstance(caller, Principal):
-        caller = await caller_of(connection, settings)
+    caller = await caller_of(connection, settings)
     granted = caller.known().scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
         raise InsufficientScopeError(dict.fromkeys((*needed, *scopes_of_route(connection.scope))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
+from inspect import unwrap
 from typing import Any, TypeVar, cast, overload
 
 from fastapi.requests import HTTPConnection
@@ -131,10 +132,10 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
                 return None
         except AuthError as error:
             raise await refused(error, connection) from error
-        if isinstance(dependency, TokenDependency) and not (
+        if isinstance(unwrap(dependency), TokenDependency) and not (
             overrides.is_overridden(connection, dependency)
         ):
-            return await dependency(connection, security_scopes)
+            return await dependency(connection=connection, security_scopes=security_scopes)
         return await overrides.call(connection, dependency, security_scopes.scopes)
 
     setattr(optional_dependency, _OPTIONAL, True)

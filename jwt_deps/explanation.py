@@ -191,8 +191,7 @@ async def explain(
             await refuse_revoked(settings.revocations, verified.claims)
     except AuthError as refusal:
         error = refusal
-    keys_first = settings.key_cache is None and not settings.routes_by_issuer
-    order = (*_BY_KEY, *_BY_CLAIMS) if keys_first else (*_BY_CLAIMS, *_BY_KEY)
+    order: tuple[Step, ...] = (*_BY_CLAIMS, *_BY_KEY)
     made = await _checks(token, settings, clock())
     if settings.revocations is not None:
         order = (*order, Step.REVOCATION)

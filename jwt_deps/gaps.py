@@ -5,6 +5,7 @@ when they are added later; what can be neither guarded nor wrapped is refused wi
 """
 
 from collections.abc import Iterable
+from inspect import unwrap
 from typing import Any, Self
 
 from fastapi import FastAPI, Request, WebSocket
@@ -67,7 +68,7 @@ async def _admit(guard: JWTGuard, connection: HTTPConnection, match: Match) -> N
     await guard.admit(connection, match)
     for depends in match.dependencies:
         scopes = list(depends.scopes or ()) if isinstance(depends, Security) else []
-        call = depends.dependency
+        call = None if depends.dependency is None else unwrap(depends.dependency)
         if isinstance(call, RouteGuard):
             if scopes:
                 await guard.admit(connection, match, scopes)

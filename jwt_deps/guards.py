@@ -1,13 +1,13 @@
 """Who may pass this route? The guard, which decides by the route that matched."""
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
-from .at_hand import caller_at_hand
 from .credentials import TokenDependency, caller_or_error, require, settings_of
 from .environment import get_settings
 from .errors import AuthError
@@ -66,13 +66,11 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         notes.match, notes.settings = match, settings
         if settings.excluded_route_paths and is_excluded(match, settings):
             return
-        caller: Principal | AuthError | None
+        caller: Principal | AuthError
         try:
             if scopes:
                 caller = await require(connection, scopes, settings=settings)
             else:
-                caller = caller_at_hand(connection.scope, settings)
-            if caller is None:
                 caller = await caller_or_error(connection, settings)
         except AuthError as error:
             caller = error
@@ -102,11 +100,14 @@ def asked_of(
     is, the caller has to know.
     """
     for node in dependants(match.dependant, replaced) if match.dependant is not None else ():
-        if isinstance(node.call, TokenDependency):
+        call = unwrap(node.call)
+        if isinstance(call, TokenDependency):
             asked = (*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ()))
-            yield node.call, (*asked, *node.call.scopes)
+            yield call, (*asked, *call.scopes)
     for depends in match.dependencies:
-        call = depends.dependency
-        if isinstance(call, TokenDependency) and call not in replaced:
+        if depends.dependency is None or depends.dependency in replaced:
+            continue
+        call = unwrap(depends.dependency)
+        if isinstance(call, TokenDependency):
             asked = tuple(depends.scopes or ()) if isinstance(depends, Security) else ()
             yield call, (*asked, *call.scopes)

@@ -1,14 +1,13 @@
-"""How can a class be a dependency without a thread hop, and never be built from a request?
+"""Who is calling, as an object: `CurrentUser` and `SessionState`, real classes that FastAPI injects.
 
-FastAPI runs `Depends(SomeClass)` in a thread, because a constructor is no coroutine function. So
-what is called `CurrentUser` at run time is a dependency like all others, and stands for its class
-where a class is expected: in annotations, for `isinstance`. Type checkers see the class.
+FastAPI runs `Depends(SomeClass)` in a thread, because a class is no coroutine function. It looks
+through `__wrapped__` (as `functools.wraps` sets it) for what is really called, its signature and its
+lock included: these classes name the dependency there that makes their instances.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NoReturn, TypeVar, Union, cast
+from typing import Any, NoReturn
 
 from .claims import ClaimMapping, Claims
 from .credentials import CallerDependency
@@ -17,70 +16,43 @@ from .principals import Principal, session_state_of
 
 __all__ = ["CurrentUser", "SessionState"]
 
-T = TypeVar("T")
 
+class _Injected(type):
+    """Classes that are made of the caller when FastAPI calls them, and are classes otherwise."""
 
-class _ClassDependency(CallerDependency[Any]):
-    def __init__(self, cls: type[Any], build: Callable[[type[Any], Principal], Any]) -> None:
-        super().__init__(partial(build, cls))
-        self._class = cls
-        self.__name__, self.__qualname__, self.__doc__ = cls.__name__, cls.__qualname__, cls.__doc__
+    __wrapped__: Callable[..., Any]
 
-    def __instancecheck__(self, instance: object) -> bool:
-        return isinstance(instance, self._class)
+    def __init__(cls, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        of: Callable[[Principal], Any] = cls.of  # type: ignore[attr-defined]
+        cls.__wrapped__ = CallerDependency(of)
+        cls.__wrapped__.__name__ = cls.__name__
+        cls.__signature__ = cls.__wrapped__.__signature__
 
-    def __mro_entries__(self, _: tuple[object, ...]) -> NoReturn:
-        # A subclass would be an ordinary class to FastAPI, with its fields read from the request.
-        raise ConfigurationError(
-            "identity_as_base",
-            f"{self.__name__} cannot be a base class: write a dependency of your own on top of it.",
-        )
+    def __call__(cls, *arguments: Any, **members: Any) -> Any:
+        if members.keys() == {"connection", "security_scopes"}:
+            return cls.__wrapped__(**members)
+        return super().__call__(*arguments, **members)
 
-    def __or__(self, other: Any) -> Any:
-        return Union[self._class, other]  # noqa: UP007 - made, not annotated
-
-    def __ror__(self, other: Any) -> Any:
-        return Union[other, self._class]  # noqa: UP007 - made, not annotated
-
-    def __get_pydantic_core_schema__(self, *_: object) -> NoReturn:
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
         """Refuse to be a parameter or a body: an identity must never come from the client.
 
         Raises:
             ConfigurationError: always, when the route is registered.
         """
-        raise _no_input(self.__name__)
+        raise ConfigurationError(
+            "identity_as_input",
+            f"{cls.__name__} is a dependency, not input: write "
+            f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__}).",
+        )
 
 
-def _dependency(build: Callable[[Any, Principal], Any]) -> Callable[[type[T]], type[T]]:
-    def decorate(cls: type[T]) -> type[T]:
-        return cast("type[T]", _ClassDependency(cls, build))
-
-    return decorate
-
-
-def _no_input(name: str) -> ConfigurationError:
-    return ConfigurationError(
-        "identity_as_input",
-        f"{name} is a dependency, not input: write "
-        f"Annotated[{name}, Depends()] or Depends({name}).",
-    )
-
-
-def _build_user(cls: type[Any], caller: Principal) -> object:
-    known = caller.known()
-    return cls(known.user_id, known.session_id, known.scopes, known.claims)
-
-
-def _build_state(cls: type[Any], caller: Principal) -> object:
-    return cls(session_state_of(caller.claims, caller.settings))
-
-
-@_dependency(_build_user)
-@dataclass(frozen=True, slots=True, repr=False)
-class CurrentUser:
+@dataclass(frozen=True, repr=False)
+class CurrentUser(metaclass=_Injected):
     """The user that the verified token names: `user: Annotated[CurrentUser, Depends()]`.
 
-    A token that names no user is refused with 401.
+    A token that names no user is refused with 401. A subclass is a dependency too; a test makes
+    one like any dataclass.
 
     Attributes:
         id: the user's id.
@@ -95,19 +67,28 @@ class CurrentUser:
     claims: Claims
 
     def __repr__(self) -> str:
-        return "<CurrentUser>"
+        return f"<{type(self).__name__}>"
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
-        """Refuse to be a parameter or a body, in a union too."""
-        raise _no_input("CurrentUser")
+    def of(cls, caller: Principal) -> "CurrentUser":
+        """Make one of a caller."""
+        known = caller.known()
+        return cls(known.user_id, known.session_id, known.scopes, known.claims)
 
 
-@_dependency(_build_state)
-class SessionState(ClaimMapping):
+class _InjectedMapping(_Injected, type(ClaimMapping)):  # type: ignore[misc]
+    """The same for a mapping, whose own metaclass is `ABCMeta`."""
+
+
+class SessionState(ClaimMapping, metaclass=_InjectedMapping):
     """The session state in the verified token: `state: Annotated[SessionState, Depends()]`.
 
     A read-only mapping of the claims that `session_state_claims` names.
     """
 
     __slots__ = ()
+
+    @classmethod
+    def of(cls, caller: Principal) -> "SessionState":  # type: ignore[override]
+        """Make one of a caller."""
+        return cls(session_state_of(caller.claims, caller.settings))

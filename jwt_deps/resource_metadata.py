@@ -1,6 +1,7 @@
 """What does the service say of itself to clients that know nothing of it, by RFC 9728?"""
 
 import weakref
+from inspect import unwrap
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -63,7 +64,7 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
             "JWT_RESOURCE (resource) is missing: the URL that clients know this service by.",
         )
     for depends in app.router.dependencies:
-        call = depends.dependency
+        call = unwrap(depends.dependency)
         if isinstance(call, TokenDependency) and not isinstance(call, RouteGuard):
             raise ConfigurationError(
                 "metadata_not_public",

@@ -25,7 +25,6 @@ __all__ = [
     "PreparingSource",
     "RevocationSource",
     "refuse_revoked",
-    "refuse_revoked_at_hand",
 ]
 
 _MONTH = 30 * 24 * 60 * 60
@@ -75,35 +74,21 @@ class ManagedSource(Protocol):
         ...
 
 
-async def refuse_revoked(source: RevocationSource | None, claims: Mapping[str, Any]) -> None:
+async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) -> None:
     """Refuse a token that was revoked, or of which nobody can tell.
 
     Raises:
         RevokedTokenError: it was revoked.
         RevocationUnavailableError: nobody knows.
     """
-    if refuse_revoked_at_hand(source, claims):
-        return
-    if isinstance(source, PreparingSource):
-        await source.prepare(claims)
-        if refuse_revoked_at_hand(source, claims):
-            return
-    raise RevocationUnavailableError
-
-
-def refuse_revoked_at_hand(source: RevocationSource | None, claims: Mapping[str, Any]) -> bool:
-    """The same without waiting; `False` if it takes `prepare` to find out.
-
-    Raises:
-        RevokedTokenError: it was revoked.
-        RevocationUnavailableError: nobody knows.
-    """
-    if source is None:
-        return True
     revoked = source.is_revoked(claims)
-    if revoked is None or revoked is False:
-        return revoked is False
-    raise RevokedTokenError
+    if revoked is None and isinstance(source, PreparingSource):
+        await source.prepare(claims)
+        revoked = source.is_revoked(claims)
+    if revoked is None:
+        raise RevocationUnavailableError
+    if revoked is not False:
+        raise RevokedTokenError
 
 
 class MemoryRevocations:

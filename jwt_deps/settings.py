@@ -201,7 +201,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         return BoundedMap(_KNOWN_HEADERS)
 
     @cached_property
-    def verified_tokens(self) -> BoundedMap[bytes, Any]:
+    def verified_tokens(self) -> BoundedMap[str, Any]:
         """The tokens that verified, for `recognition`."""
         return BoundedMap(self.token_cache_size)
 

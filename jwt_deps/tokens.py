@@ -82,24 +82,47 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
     raise MissingTokenError(settings.missing)
 
 
+def usual_token(headers: Iterable[tuple[bytes, bytes]], name: bytes | None) -> str | None:
+    """The token of one `Bearer` header, as nearly every client sends it; else ask `find_token`."""
+    value = None
+    for key, sent in headers:
+        if key == name:
+            if value is not None:
+                return None
+            value = sent
+    if value is None or value[:7] != b"Bearer " or b"," in value:
+        return None
+    return value[7:].decode("latin-1").strip(" \t")
+
+
 def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:
     """The token of the header or of the subprotocol pair, and whether the header was there."""
-    values = head.values_of(settings.header_name)
-    if len(values) > 1:
-        raise _repeated("more than one header carries credentials")
-    token = _credentials(values[0], settings) if values else None
-    offered = _from_subprotocols(head.subprotocols) if head.subprotocols else None
-    if offered is not None:
+    name, value = settings.header_name, None
+    for key, sent in head.headers:
+        if key == name:
+            if value is not None:
+                raise _repeated("more than one header carries credentials")
+            value = sent
+    token = None
+    if value is not None:
+        if value.startswith(b"Bearer ") and b"," not in value:
+            # What nearly every client sends, without looking for more.
+            token = value[7:].decode("latin-1").strip(" \t") or _none(value, settings)
+        else:
+            token = _credentials(value.decode("latin-1"), settings)
+    if head.subprotocols and (offered := _from_subprotocols(head.subprotocols)) is not None:
         if token is not None:
             raise _repeated("both a header and the subprotocols carry a token")
         token = offered
-    return token, bool(values)
+    return token, value is not None
+
+
+def _none(value: bytes, settings: JWTSettings) -> str | None:
+    return _credentials(value.decode("latin-1"), settings)
 
 
 def _credentials(value: str, settings: JWTSettings) -> str | None:
     value = value.strip(" \t")
-    if value.startswith("Bearer ") and "," not in value:
-        return value[7:].lstrip(" ")  # what nearly every client sends, without looking for more
     parts = [_SCHEME.match(part.strip(" \t")) for part in value.split(",")]
     schemes = _SCHEMES if settings.senders is None else settings.senders.schemes
     ours = [part for part in parts if part is not None and part[1].lower() in schemes]

@@ -35,7 +35,6 @@ __all__ = [
     "remember_header",
     "unverified_expiry",
     "verify",
-    "verify_with",
 ]
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -68,39 +67,14 @@ class ParsedToken:
     signature: bytes = field(repr=False)
 
 
-def verify(
-    token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
-) -> dict[str, Any]:
-    """Return the claims of a token that passes every check, with configured keys.
-
-    Args:
-        token: the encoded token.
-        settings: what is accepted.
-        clock: seconds since the epoch.
-
-    Raises:
-        InvalidTokenError: one of its subclasses, whatever the text was.
-    """
-    return verify_with(token, settings, clock)[0]
-
-
-def verify_with(
-    token: str, settings: JWTSettings, clock: Callable[[], float]
-) -> tuple[dict[str, Any], VerificationKey]:
-    """Do what `verify` does, and tell which key it was."""
-    known = settings.known_headers
-    parsed = parse(token, settings.keys.algorithms, settings.max_token_size, known)
+def verify(token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time) -> dict[str, Any]:
+    from .authentication import authenticate
+    work = authenticate(token, settings, clock=clock)
     try:
-        key = check_signature(parsed, settings.keys.choose(parsed.algorithm, parsed.kid))
-        claims = read_claims(parsed.payload)
-        if settings.is_rfc9068:
-            check_profile(token, claims)
-        check_claims(claims, settings, clock(), settings.provable)
-    except InvalidTokenError as error:
-        error.kid = parsed.kid
-        raise
-    remember_header(parsed, known)
-    return claims, key
+        work.send(None)
+    except StopIteration as done:
+        return done.value.claims
+    raise RuntimeError
 
 
 def parse(

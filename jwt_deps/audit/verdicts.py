@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import unwrap
 from typing import Any
 
 from fastapi.security.base import SecurityBase
@@ -21,7 +22,7 @@ from jwt_deps.step_up import RequireACR
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 
 # What refuses an anonymous caller even where `validate=False` lets one in.
-_NEVER_ANONYMOUS: tuple[Any, ...] = (current_user_id, CurrentUser)
+_NEVER_ANONYMOUS: tuple[Any, ...] = (current_user_id, unwrap(CurrentUser))
 _FEW = 3
 
 
@@ -203,7 +204,7 @@ def _without_guard(served: Served) -> Judgement:
 
 
 def _why_open(match: Match, calls: list[Any]) -> str:
-    if any(isinstance(one.dependency, TokenDependency) for one in match.dependencies):
+    if any(isinstance(unwrap(one.dependency), TokenDependency) for one in match.dependencies):
         return "FastAPI runs no dependencies for it, and a guard is needed"
     if get_token in calls:
         return "get_token does not verify what it finds"
@@ -217,7 +218,7 @@ def _calls(served: Served) -> list[Any]:
     """What FastAPI calls before the endpoint."""
     root = served.match.dependant
     replaced = served.app.dependency_overrides
-    return [] if root is None else [node.call for node in dependants(root, replaced)]
+    return [] if root is None else [unwrap(node.call) for node in dependants(root, replaced)]
 
 
 def _schemes(calls: list[Any]) -> list[SecurityBase]:
