@@ -1,6 +1,5 @@
 """FastAPI dependencies for JWT access tokens: composable callables instead of a middleware."""
 
-from .applications import extend_fastapi
 from .claims import Claims
 from .cookies import clear_token_cookie, set_token_cookie
 from .credentials import get_claims, get_token
@@ -43,6 +42,7 @@ from .errors import (
 )
 from .freshness import JWKSCacheSettings
 from .identities import CurrentUser, SessionState
+from .installation import protect
 from .issuers import IssuerSettings
 from .mcp import mcp_settings
 from .published import KeyHealth
@@ -52,7 +52,7 @@ from .replays import MemoryReplayStore, ReplayStore, StoreUnavailableError
 from .resource_metadata import mount_resource_metadata
 from .revocation import AnyRevocation, MemoryRevocations, RevocationSource
 from .revocation_health import RevocationHealth, WhenStale
-from .router import jwt_guard, protected_router, public
+from .router import ProtectedRouter, jwt_guard, protected_router, public
 from .senders import ClientCertificate, DPoPMode
 from .settings import JWTSettings, TokenSource
 from .status_lists import StatusLists
@@ -117,6 +117,7 @@ __all__ = [
     "mcp_settings",
     "mount_resource_metadata",
     "optional",
+    "protect",
     "protected_router",
     "public",
     "require_acr",
@@ -124,5 +125,3 @@ __all__ = [
     "require_scopes",
     "set_token_cookie",
 ]
-
-extend_fastapi()

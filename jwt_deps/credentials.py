@@ -17,11 +17,11 @@ from .claims import Claims
 from .confirmation import confirm
 from .environment import get_settings
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
-from .notes import Notes, clear_state, notes_of
+from .notes import matched, notes_of
 from .pointers import refusal_under, scopes_of
 from .principals import Principal
 from .recognition import recognize
-from .routes import UNKNOWN, RouteGuard, match_of
+from .routes import UNKNOWN, RouteGuard
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token, usual_token
@@ -135,33 +135,17 @@ def get_claims(caller: Principal) -> Claims:
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
     settings = await settings_for(connection)
-    return refusal_under(settings, error, connection)
+    match = matched(connection.scope, notes_of(connection.scope))
+    return refusal_under(settings, error, connection, match)
 
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
     """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
-    return await _settled(connection, notes_of(connection.scope))
-
-
-async def _settled(connection: HTTPConnection, notes: Notes) -> JWTSettings:
-    scope = connection.scope
-    settings = _plainly_settled(scope, notes)
-    if settings is None:
-        match = match_of(scope)
-        settings = await settings_of(notes.guard_over(scope, match), connection)
-        notes.match, notes.settings = match, settings
-    return settings
-
-
-def _plainly_settled(scope: Scope, notes: Notes) -> JWTSettings | None:
-    """The settings of the matched route, unless a replaced dependency has to be asked."""
-    match = match_of(scope)
-    if notes.match is match is not UNKNOWN and notes.settings is not None:
+    notes = notes_of(connection.scope)
+    match = matched(connection.scope, notes)
+    if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
-    if notes.overriding is not None:
-        return None
-    guard = notes.guard_over(scope, match)
-    settings = get_settings() if guard is None or guard.settings is None else guard.settings
+    settings = await settings_of(notes.guard_over(match), connection)
     notes.match, notes.settings = match, settings
     return settings
 
@@ -174,6 +158,9 @@ async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> J
     """
     if guard is not None and guard.settings is not None:
         return guard.settings
+    notes = notes_of(connection.scope)
+    if guard is notes.guard and notes.guard_settings is not None:
+        return notes.guard_settings  # found in the application around this one
     if overrides.is_overridden(connection, get_settings):
         return cast("JWTSettings", await _once(connection, get_settings))
     if overrides.is_overridden(connection, get_claims):
@@ -203,12 +190,10 @@ async def caller_or_error(
     scope = connection.scope
     notes = notes_of(scope)
     if settings is None:
-        settings = _plainly_settled(scope, notes) or await _settled(connection, notes)
+        settings = await settings_for(connection)
     known = notes.caller(settings)
     if known is not None:
         return known
-    if scope.get("state"):
-        clear_state(scope)
     found: Principal | AuthError
     try:
         if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
@@ -248,7 +233,7 @@ async def require(
 
 def scopes_of_route(scope: Scope) -> list[str]:
     """Every scope that the matched route asks for, in the order declared."""
-    return scopes_of(match_of(scope))
+    return scopes_of(matched(scope, notes_of(scope)))
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:

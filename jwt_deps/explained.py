@@ -4,19 +4,22 @@ import json
 from inspect import isawaitable
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 
+from starlette.types import Scope
+
+from ._fastapi import add_exception_handler
 from .responses import ExplainedRefusal
 
-__all__ = ["answer_explained", "register"]
+__all__ = ["answer_explained", "explaining"]
 
 
-def register(app: FastAPI) -> None:
-    """Let an application explain the refusals that are meant to be explained."""
-    app.exception_handlers.setdefault(ExplainedRefusal, answer_explained)
+def explaining(scope: Scope) -> None:
+    """Let the application that serves a request explain the refusals that are to be explained."""
+    add_exception_handler(scope, ExplainedRefusal, answer_explained)
 
 
 async def answer_explained(connection: HTTPConnection, error: ExplainedRefusal) -> Response:

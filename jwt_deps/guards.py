@@ -1,84 +1,126 @@
-"""Who may pass this route? The guard, which decides by the route that matched."""
+"""Who may pass a route: the guard, which decides by the route that matched."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from inspect import unwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
-from .credentials import TokenDependency, caller_or_error, require, settings_of
-from .environment import get_settings
+from ._fastapi import dependants, scopes_at
+from .credentials import TokenDependency, caller_or_error, refused, require, settings_of
 from .errors import AuthError
-from .notes import notes_of
+from .notes import Notes, matched, notes_of
 from .pointers import refusal_under
-from .routes import UNKNOWN, Match, RouteGuard, dependants, match_of
+from .routes import UNKNOWN, Match, RouteGuard
 from .settings import JWTSettings
 
 if TYPE_CHECKING:
     from .principals import Principal
 
-__all__ = ["JWTGuard", "asked_of", "is_excluded"]
+__all__ = ["JWTGuard", "ask", "asked_of", "is_excluded", "require_for_guard"]
 
 
 class JWTGuard(RouteGuard, TokenDependency[None]):
     """A dependency that lets a request pass with a token that verifies, or to a public route.
 
-    Of several guards over a route only the innermost decides.
+    Of several guards that apply to a route the innermost decides, and whichever is asked first
+    asks it: nothing else that applies to the route runs before.
     """
 
     def __init__(
-        self, settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
+        self,
+        settings: JWTSettings | None = None,
+        exclude: Iterable[str | Callable[..., Any]] = (),
+        meet: Callable[[Any], object] = lambda _: None,
     ) -> None:
         RouteGuard.__init__(self, settings, exclude)
         TokenDependency.__init__(self, self._pass)
         self.__name__ = "jwt_guard"
+        self._meet = meet
+
+    def __copy__(self) -> Self:
+        """Return the guard itself: a copy would be another guard, which nothing knows."""
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        """Return the guard itself."""
+        return self
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
         """Refuse the request, or let it pass."""
-        match = match_of(connection.scope)
-        innermost = match.guards[-1] if match.guards else None
-        if innermost is self:
-            await self.admit(connection, match, security_scopes.scopes)
-        elif self not in match.guards:
-            # FastAPI's books speak of another route: nobody else will decide.
-            await self.admit(connection, UNKNOWN, security_scopes.scopes)
-        elif security_scopes.scopes and isinstance(innermost, JWTGuard):
-            # It decides, and scopes asked for out here hold for whomever it lets in.
-            await innermost.admit(connection, match, security_scopes.scopes)
+        notes = notes_of(connection.scope)
+        if not notes.wrapped:
+            self._meet(notes.app)
+        match, scopes = matched(connection.scope, notes), security_scopes.scopes
+        if self not in match.guards:
+            # FastAPI tells of another route, or of none: this guard decides, for all that follows.
+            if not notes.entered:
+                notes.guard = self
+            match, guard = UNKNOWN, self
+        else:
+            guard = notes.innermost(match) or self  # type: ignore[assignment]
+        await guard.admit(connection, match)
+        if scopes:
+            await require_for_guard(self, scopes, connection, match)
 
-    async def admit(
-        self, connection: HTTPConnection, match: Match, scopes: list[str] | None = None
-    ) -> None:
-        """Decide about a request to a route that this guard is the innermost over.
+    async def admit(self, connection: HTTPConnection, match: Match) -> None:
+        """Decide about a request to a route that this guard is the innermost of.
 
         Raises:
             HTTPException: the request is refused; or `WebSocketException` where a server cannot
                 deny a handshake.
         """
-        if self.leaves_out(match):
+        notes = notes_of(connection.scope)
+        if notes.decided is match is not UNKNOWN:
             return
-        notes, settings = notes_of(connection.scope), self.settings
-        if settings is None:
-            plain = notes.overriding is None
-            settings = get_settings() if plain else await settings_of(self, connection)
-        notes.match, notes.settings = match, settings
-        if settings.excluded_route_paths and is_excluded(match, settings):
-            return
-        caller: Principal | AuthError
-        try:
-            if scopes:
-                caller = await require(connection, scopes, settings=settings)
-            else:
-                caller = await caller_or_error(connection, settings)
-        except AuthError as error:
-            caller = error
-        if isinstance(caller, AuthError):
-            raise refusal_under(settings, caller, connection, match) from caller
+        if not self.excludes(match):
+            settings = self.settings
+            if settings is None:
+                settings = await settings_of(self, connection)
+            notes.match, notes.settings = match, settings
+            if not (settings.excluded_route_paths and is_excluded(match, settings)):
+                found = await caller_or_error(connection, settings)
+                if isinstance(found, AuthError):
+                    raise refusal_under(settings, found, connection, match) from found
+        notes.decided = match
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""
+
+
+async def ask(connection: HTTPConnection, notes: Notes) -> None:
+    """Ask the guard that decides about a request before FastAPI does.
+
+    Raises:
+        HTTPException: the request is refused.
+    """
+    match = matched(connection.scope, notes)
+    guard = notes.innermost(match)
+    if isinstance(guard, JWTGuard):
+        await guard.admit(connection, match)
+    else:
+        notes.decided = match  # the application replaces its guards, and what it put there decides
+
+
+async def require_for_guard(
+    guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: Match
+) -> None:
+    """Require the scopes that `Security(guard, scopes=[...])` asks for.
+
+    They hold for whatever the innermost guard lets in; the scopes of a guard that itself excludes
+    the route are not asked for.
+
+    Raises:
+        HTTPException: the request is refused.
+    """
+    if guard in match.guards[-1:] and guard.excludes(match):
+        return
+    try:
+        await require(connection, scopes)
+    except AuthError as error:
+        raise await refused(error, connection) from error
 
 
 def is_excluded(match: Match, settings: JWTSettings) -> bool:
@@ -95,15 +137,14 @@ def asked_of(
 ) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
     """The dependencies of this package that run for a route, each with the scopes asked for.
 
-    What stands in `replaced` does not run, and nothing below it. Of the guards over the route only
-    the innermost, and only if it does not leave the route out, asks for a token: which one that
-    is, the caller has to know.
+    What is in `replaced` does not run, and nothing below it. Of the guards of the route only the
+    innermost, and only if it does not exclude the route, asks for a token: which one that is, the
+    caller has to know.
     """
     for node in dependants(match.dependant, replaced) if match.dependant is not None else ():
         call = unwrap(node.call)
         if isinstance(call, TokenDependency):
-            asked = (*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ()))
-            yield call, (*asked, *call.scopes)
+            yield call, (*scopes_at(node), *call.scopes)
     for depends in match.dependencies:
         if depends.dependency is None or depends.dependency in replaced:
             continue

@@ -11,9 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 
-from .applications import guards_in
-from .errors import ConfigurationError
-from .gaps import GuardedApp, close_gaps, guards_itself
+from .plain_routes import GuardedApp, guards_itself
 from .routes import Match, guards_among, match_of_route, templates
 
 __all__ = ["WEBSOCKET", "Inventory", "Served"]
@@ -69,7 +67,6 @@ class Inventory:
             return  # mounted in itself
         if not any(app is known for known in self.applications):
             self.applications.append(app)
-            self._close(app)
         yield from self._router(app.router, app, prefix, doors)
 
     def _router(
@@ -78,14 +75,6 @@ class Inventory:
         yield from self._routes(_entries(router), app, prefix, doors)
         if router.default != router.not_found:  # what serves all that no route matches
             yield Served(f"{prefix}/*", (ANY,), Match((), router.default, ()), app, doors)
-
-    def _close(self, app: FastAPI) -> None:
-        if next(guards_in(app), None) is None:
-            return
-        try:
-            close_gaps(app.router)
-        except ConfigurationError as error:
-            self.problems.append(str(error))
 
     def _routes(
         self,

@@ -1,108 +1,234 @@
-"""What is remembered of one request? Its settings and its callers, in the ASGI scope alone."""
+"""What is remembered of one request: its guards, settings and principals, in the ASGI scope alone.
 
-from functools import cached_property
+It belongs to that one scope. A copy of a scope that asks for something else, as a batch endpoint
+makes them, is another request, and nothing of the first one decides about it.
+"""
+
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
 
+from . import _fastapi
 from .claims import Claims
-from .principals import STATE_NAMES, Principal
-from .routes import UNKNOWN, Match, RouteGuard, guards_of_app
+from .principals import Principal
+from .routes import UNKNOWN, Match, RouteGuard, guards_among, match_of
 from .settings import JWTSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .errors import AuthError
 
-__all__ = ["Notes", "clear_state", "notes_of", "under"]
+__all__ = ["Notes", "matched", "notes_of"]
+
+_KEY = "jwt_deps"
+_ABSENT: Any = object()
+# In place of a route: what is served is another application, below a guard that let it pass.
+_BELOW = Match((), None, ())
 
 
 class Notes:
-    """What this package remembers of one request, in the ASGI scope and nowhere else.
+    """What this package remembers of one request.
 
-    A copy of the scope that asks something else, as a batch endpoint makes them, is another
-    request: what the notes were taken of is kept beside them.
+    Attributes:
+        entered: the guards of the routers that the request came through in its application,
+            outermost first.
+        guard: the guard around the application that serves, where that is mounted below one.
+        guard_settings: under which settings that guard decided.
+        decided: the route that a guard let the request pass to; `None` if none decided.
+        wrapped: whether its body and its answer pass a guard (`gate`).
+        plain: the route that is served, where FastAPI runs no dependencies for it.
+        match: the route that `settings` were found for.
+        settings: what holds for that route.
     """
 
-    #: The guard around the applications below, where there is one.
-    guard: RouteGuard | None = None
-    #: The settings that were found for a route, which a mounted application changes.
-    match: Match | None = None
-    settings: JWTSettings | None = None
+    __slots__ = (
+        "_before",
+        "_copied",
+        "_principals",
+        "_replaced",
+        "app",
+        "decided",
+        "entered",
+        "guard",
+        "guard_settings",
+        "headers",
+        "match",
+        "method",
+        "overriding",
+        "path",
+        "plain",
+        "scope_id",
+        "settings",
+        "wrapped",
+    )
 
     def __init__(self, scope: Scope) -> None:
-        app = scope.get("app")
-        self.headers = scope["headers"]
+        self.scope_id = id(scope)
+        if not isinstance(scope["headers"], list):
+            scope["headers"] = list(scope["headers"])  # they are read several times
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.method = scope.get("method")
-        # The application, if it replaces dependencies; one may be in another.
-        self.overriding = app if getattr(app, "dependency_overrides", None) else None
+        self.path = scope.get("path")
+        self.entered: tuple[RouteGuard, ...] = ()
+        self.guard: RouteGuard | None = None
+        self.guard_settings: JWTSettings | None = None
+        self.decided: Match | None = None
+        self.wrapped = False
+        self._before: dict[str, Any] | None = None  # what was in the state where we wrote
+        self._copied = False
+        self.overriding: Any = None
+        self._replaced: dict[Callable[..., Any], Any] | None = None
         # Under which settings who was calling: one pair, unless an application is in another.
-        self.callers: list[tuple[JWTSettings, Principal | AuthError]] = []
+        self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
+        self.served_by(scope.get("app"))
 
-    @cached_property
-    def replaced(self) -> "dict[Callable[..., Any], Any]":
+    def served_by(self, app: Any) -> None:
+        """Note which application serves the request from here on; one may be in another."""
+        self.app = app
+        self.plain: Match | None = None
+        self.match: Match | None = None
+        self.settings: JWTSettings | None = None
+        # What one application replaces says nothing about the other.
+        overriding = app if getattr(app, "dependency_overrides", None) else None
+        if overriding is not self.overriding:
+            self.overriding = overriding
+            self._replaced, self._principals = None, []
+
+    @property
+    def replaced(self) -> dict[Callable[..., Any], Any]:
         """What the replacements of this package's dependencies answered."""
-        return {}
+        if self._replaced is None:
+            self._replaced = {}
+        return self._replaced
 
     def caller(self, settings: JWTSettings) -> "Principal | AuthError | None":
         """Who is calling under these settings, if that was found out."""
-        for known, caller in self.callers:
+        for known, caller in self._principals:
             if known is settings:
                 return caller
         return None
 
-    def guard_over(self, scope: Scope, match: Match) -> RouteGuard | None:
-        """The guard that decides about a route: the innermost."""
-        if match.guards:
-            return match.guards[-1]
-        if match is UNKNOWN and (over_all := guards_of_app(scope)):
-            return over_all[-1]
-        return self.guard
+    def innermost(self, match: Match) -> RouteGuard | None:
+        """The guard that decides about a route, of those that the application does not replace."""
+        overridden = () if self.overriding is None else self.overriding.dependency_overrides
+        for guard in reversed(match.guards or self.entered):
+            if guard not in overridden:
+                return guard
+        return None
+
+    def guard_over(self, match: Match) -> RouteGuard | None:
+        """The guard whose settings hold for a route."""
+        guard = self.innermost(match) or self.guard
+        if guard is None and match is UNKNOWN:
+            router = getattr(self.app, "router", None)
+            over_all = guards_among(getattr(router, "dependencies", ()))
+            guard = over_all[-1] if over_all else None
+        return guard
+
+    def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
+        """Note that the request has come to a guarded router, or application."""
+        self.decided = None
+        self.entered = (guard,) if outermost else (*self.entered, guard)
+
+    def leave(self, guard: RouteGuard | None, settings: JWTSettings | None) -> None:
+        """Note that what follows is an application of its own, below a guard that has decided."""
+        if guard is not None:
+            self.guard, self.guard_settings = guard, settings
+        self.entered, self.decided = (), _BELOW
+        self.plain = self.match = self.settings = None
 
     def conclude(
-        self,
-        scope: Scope,
-        settings: JWTSettings,
-        found: "Principal | AuthError",
+        self, scope: Scope, settings: JWTSettings, found: "Principal | AuthError"
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
+        self.clear_state(scope)
         if isinstance(found, Principal):
-            found.write_state(scope.setdefault("state", {}))
+            written: dict[str, Any] = {}
+            found.write_state(written)
+            self._write_state(scope, written)
         elif not settings.validate:
-            scope.setdefault("state", {})["authenticated"] = False
+            self._write_state(scope, {"authenticated": False})
             found = Principal(Claims({}), settings, found)
-        self.callers.append((settings, found))
+        self._principals.append((settings, found))
         return found
 
+    def _write_state(self, scope: Scope, written: dict[str, Any]) -> None:
+        state = scope.setdefault("state", {})
+        self._before = {name: state.get(name, _ABSENT) for name in written}
+        state.update(written)
 
-def clear_state(scope: Scope) -> None:
-    """Take away what an outer guard left, or the request that this one is a copy of."""
-    state = scope.get("state")
-    if state:
-        for name in STATE_NAMES:
+    def clear_state(self, scope: Scope) -> None:
+        """Take away what an outer guard wrote, and only that: the lifespan's own stays."""
+        if self._before is not None:
+            _restore(scope["state"], self._before)
+            self._before = None
+
+    def asks_the_same(self, scope: Scope) -> bool:
+        """Whether a scope asks for what these notes were taken of."""
+        headers = scope["headers"]
+        return (
+            # Starlette puts an equal list there when the headers are read.
+            (headers is self.headers or headers == self.headers)
+            and scope.get("path") == self.path
+            and scope.get("method") == self.method
+        )
+
+    def follow(self, scope: Scope) -> "Notes":
+        """The notes of a copy of the scope: of the same request, or of another one."""
+        copy = Notes(scope)
+        if self.asks_the_same(scope):
+            # A middleware on the way made the copy.
+            for name in ("entered", "guard", "guard_settings", "decided", "_before", "_copied"):
+                setattr(copy, name, getattr(self, name))
+            copy._principals = self._principals  # noqa: SLF001 - its own class
+            return copy
+        copy._copied = True  # noqa: SLF001
+        if "state" in scope:
+            scope["state"] = dict(scope["state"])
+            if self._before is not None:
+                _restore(scope["state"], self._before)
+        return copy
+
+    def from_here(self, scope: Scope) -> None:
+        """Let a copied scope be routed anew, without the route of the request it was copied from.
+
+        For where FastAPI has not yet written, or just begins to write, which route is served.
+        """
+        if self._copied:
+            _fastapi.forget_route(scope)
+            self._copied = False
+
+    @property
+    def is_unrouted(self) -> bool:
+        """Whether what the scope says of a route may be that of another request."""
+        return self._copied and not _fastapi.COPIES
+
+
+def _restore(state: dict[str, Any], before: dict[str, Any]) -> None:
+    for name, value in before.items():
+        if value is _ABSENT:
             state.pop(name, None)
+        else:
+            state[name] = value
 
 
 def notes_of(scope: Scope) -> Notes:
     """The notes of the request that a scope stands for, new ones if there are none."""
-    notes: Notes | None = scope.get("jwt_deps")
+    notes: Notes | None = scope.get(_KEY)
     if notes is None:
-        notes = scope["jwt_deps"] = Notes(scope)
+        notes = scope[_KEY] = Notes(scope)
         return notes
-    app = scope.get("app")
-    if (
-        notes.headers is scope["headers"]
-        and notes.method is scope.get("method")
-        and notes.overriding is (app if getattr(app, "dependency_overrides", None) else None)
-    ):
+    if notes.scope_id == id(scope) and notes.asks_the_same(scope):
+        app = scope.get("app")
+        if notes.app is not app:
+            notes.served_by(app)
         return notes
-    fresh = scope["jwt_deps"] = Notes(scope)
-    fresh.guard = notes.guard
-    return fresh
+    notes = scope[_KEY] = notes.follow(scope)
+    return notes
 
 
-def under(scope: Scope, guard: RouteGuard) -> None:
-    """Note that everything below this point is under a guard, in applications mounted there too."""
-    notes = notes_of(scope)
-    notes.guard, notes.match, notes.settings = guard, None, None
+def matched(scope: Scope, notes: Notes) -> Match:
+    """The route whose dependencies are being run, as far as this request can know it."""
+    if notes.plain is not None:
+        return notes.plain
+    return UNKNOWN if notes.is_unrouted else match_of(scope)

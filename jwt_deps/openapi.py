@@ -6,7 +6,7 @@ from inspect import iscoroutinefunction, signature
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 
 from .credentials import TokenDependency
 from .discovery import well_known_urls
@@ -14,6 +14,7 @@ from .environment import get_settings
 from .errors import ConfigurationError
 from .guards import asked_of, is_excluded
 from .responses import DOCUMENTED_OUTAGE, DOCUMENTED_REFUSALS
+from .routers import served_routes
 from .routes import RouteGuard, match_of_route
 from .senders import DPoPMode
 from .settings import JWTSettings, TokenSource
@@ -33,8 +34,8 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 def describe(app: FastAPI, schema: dict[str, Any]) -> None:
     """Correct a freshly made schema: FastAPI cannot know which routes a guard leaves out."""
     used: dict[str, Any] = {}
-    for route in iter_route_contexts(app.routes):
-        if not isinstance(route.original_route, APIRoute) or not route.include_in_schema:
+    for added, route in served_routes(app.router):
+        if not isinstance(added, APIRoute) or not route.include_in_schema:
             continue
         needed, schemes, scopes, refusals, further = _needs(app, route)
         item = schema.get("paths", {}).get(route.path_format, {})
@@ -72,7 +73,7 @@ def _needs(
     match = match_of_route(route)
     guard = match.guards[-1] if match.guards else None
     settings = known_settings(app, guard)
-    open_ = guard is None or guard.leaves_out(match)
+    open_ = guard is None or guard.excludes(match)
     if settings is not None and is_excluded(match, settings):
         open_ = True
     over: tuple[Any, ...] = match.guards

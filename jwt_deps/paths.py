@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from fnmatch import translate
+from typing import Any
 
-__all__ = ["PathPatterns"]
+__all__ = ["PathPatterns", "split_exclusions"]
 
 
 class PathPatterns:
@@ -34,3 +35,12 @@ class PathPatterns:
             for pattern in self.patterns
             if not any(re.match(translate(pattern), template) for template in templates)
         ]
+
+
+def split_exclusions(exclude: object) -> tuple[PathPatterns, tuple[Any, ...]]:
+    one = isinstance(exclude, str) or callable(exclude)
+    excluded = [exclude] if one else list(exclude)
+    return (
+        PathPatterns(item for item in excluded if isinstance(item, str)),
+        tuple(item for item in excluded if not isinstance(item, str)),
+    )

@@ -7,9 +7,11 @@ from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
+from ._fastapi import dependants, scopes_at
 from .errors import AuthError
+from .explained import explaining
 from .responses import Pointer, is_scope, refusal
-from .routes import Match, dependants, match_of
+from .routes import Match
 from .settings import JWTSettings
 
 __all__ = ["pointer_to", "refusal_under", "scopes_of"]
@@ -22,7 +24,7 @@ def scopes_of(match: Match) -> list[str]:
 
 def _asked(match: Match) -> Iterator[str]:
     for node in dependants(match.dependant) if match.dependant is not None else ():
-        yield from node.own_oauth_scopes or ()
+        yield from scopes_at(node)
         yield from _own(node.call)
     for depends in match.dependencies:
         if isinstance(depends, Security):
@@ -37,12 +39,12 @@ def _own(call: Any) -> tuple[str, ...]:
 
 
 def refusal_under(
-    settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: Match | None = None
+    settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: Match
 ) -> Exception:
     """The exception that answers for an error as settings have it, on the matched route."""
-    pointer = None
-    if settings.resource:
-        pointer = pointer_to(settings, match_of(connection.scope) if match is None else match)
+    if settings.explain:
+        explaining(connection.scope)
+    pointer = pointer_to(settings, match) if settings.resource else None
     return refusal(
         error, connection, explained=settings.explain, pointer=pointer, senders=settings.senders
     )

@@ -151,7 +151,7 @@ def _asked(served: Served, resource: str) -> Iterator[str]:
     settings = known_settings(served.app, guard)
     if settings is None or settings.resource != resource:
         return
-    left_out = guard is not None and guard.leaves_out(served.match)
+    left_out = guard is not None and guard.excludes(served.match)
     for call, scopes in asked_of(served.match):
         if not (left_out and isinstance(call, JWTGuard)):
             yield from scopes

@@ -1,19 +1,103 @@
-"""How is a whole router protected? `protected_router`, `jwt_guard` and the mark `public`."""
+"""How a whole router is protected: `protected_router`, `jwt_guard` and the mark `public`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends
+from fastapi.applications import FastAPI
+from starlette.types import Receive, Scope, Send
 
+from . import _fastapi
 from .errors import ConfigurationError
-from .gaps import close_gaps
+from .gate import through
 from .guards import JWTGuard
+from .installation import Installation, meet
+from .plain_routes import GuardedRoutes
 from .routes import mark_public
 from .settings import JWTSettings
+from .trial import try_out
 
-__all__ = ["jwt_guard", "protected_router", "public"]
+__all__ = ["ProtectedRouter", "jwt_guard", "protected_router", "public"]
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+
+
+class ProtectedRouter(APIRouter):
+    """A router with a guard over all that it serves, also where FastAPI runs no dependencies.
+
+    Made by `protected_router`.
+    """
+
+    #: For who walks routers: this one asks its guard itself.
+    is_protected = True
+
+    def __init__(self, guard: JWTGuard, **options: Any) -> None:
+        dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
+        super().__init__(dependencies=dependencies, **options)
+        self._guard = guard
+        self._guarded = GuardedRoutes(self)
+        self._met: Any = None
+        lifespan = self.lifespan_context
+
+        @asynccontextmanager
+        async def lifespan_with_keys(app: Any) -> AsyncIterator[Any]:
+            async with lifespan(app) as state:
+                if not isinstance(app, FastAPI):
+                    yield state
+                    return
+                async with Installation.of(app).running():
+                    yield state
+
+        self.lifespan_context = lifespan_with_keys
+
+    def include_router(self, router: APIRouter, **options: Any) -> None:  # type: ignore[override]
+        """Include a router, with the guard over all that it serves, now and later.
+
+        It takes what `APIRouter.include_router` takes. A router that has a route with an empty
+        path can be included, too: the prefix may come from this router or from its own inclusion.
+
+        Raises:
+            ConfigurationError: it is not a router, or has a route that cannot be guarded.
+        """
+        if not isinstance(router, APIRouter):
+            raise ConfigurationError(
+                "not_a_router",
+                f"protected_router takes APIRouter objects, not {type(router).__name__}: of an "
+                "application give its .router.",
+            )
+        prefix = self.prefix + options.pop("prefix", "")
+        # FastAPI looks at the prefix of the inclusion alone when it looks for empty paths.
+        own, self.prefix = self.prefix, ""
+        try:
+            if prefix or _fastapi.COPIES or not _fastapi.has_empty_path(router):
+                super().include_router(router, prefix=prefix, **options)
+            else:
+                _fastapi.include_before_prefix(self, super().include_router, router, **options)
+        finally:
+            self.prefix = own
+        self._guarded.look()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as an application, where it is mounted."""
+        if scope["type"] in {"http", "websocket"}:
+            receive, send = self._enter(scope, receive, send, outermost=True)
+        await super().__call__(scope, receive, send)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that another router has found to be for this one."""
+        receive, send = self._enter(scope, receive, send, outermost=False)
+        await super().handle(scope, receive, send)  # type: ignore[misc] # from FastAPI 0.137
+
+    def _enter(
+        self, scope: Scope, receive: Receive, send: Send, *, outermost: bool
+    ) -> tuple[Receive, Send]:
+        self._guarded.look()
+        app = scope.get("app")
+        if app is not self._met:
+            meet(app)
+            self._met = app
+        return through(scope, receive, send, self._guard, outermost=outermost)
 
 
 def protected_router(
@@ -21,7 +105,7 @@ def protected_router(
     settings: JWTSettings | None = None,
     exclude: Iterable[str | Callable[..., Any]] = (),
     **apirouter_options: Any,
-) -> APIRouter:
+) -> ProtectedRouter:
     """Make a router whose routes need a token, unless they are excluded.
 
     With routers given it contains them, with none it is a router to decorate; both may be mixed,
@@ -29,46 +113,50 @@ def protected_router(
     `@public`, an endpoint listed in `exclude`, or a route whose whole template, prefixes included,
     matches a pattern in `exclude` or in the settings' `excluded_route_paths`.
 
+        app.include_router(protected_router(users, items, prefix="/api", exclude=["/api/health"]))
+
     Args:
         *routers: the routers to contain.
         settings: what is accepted here; `None` for `get_settings`. Every dependency on these
             routes goes by it, the caller's own ones that are built on this package's too.
-        exclude: endpoints and path patterns (`*` as in `fnmatch`).
+        exclude: endpoints, by identity, and patterns of whole route templates (`*` is any text).
         **apirouter_options: whatever `APIRouter` takes, `prefix` and `tags` for instance.
+
+    Returns:
+        An `APIRouter` to include. A request without a token, or with one that does not verify, is
+        refused with 401 (RFC 6750 §3.1) before its body is read, from FastAPI 0.137.2.
 
     Raises:
         ConfigurationError: something given is not a router, or holds a route that cannot be
-            guarded.
+            guarded, or FastAPI is a release that this package does not know.
     """
-    guard = JWTGuard(settings, exclude)
-    dependencies = [Depends(guard), *(apirouter_options.pop("dependencies", None) or ())]
-    outer = APIRouter(dependencies=dependencies, **apirouter_options)
+    try_out()
+    outer = ProtectedRouter(JWTGuard(settings, exclude, meet=meet), **apirouter_options)
     for router in routers:
-        if not isinstance(router, APIRouter):
-            raise ConfigurationError(
-                "not_a_router",
-                f"protected_router takes APIRouter objects, not {type(router).__name__}: of an "
-                "application give its .router.",
-            )
         outer.include_router(router)
-    close_gaps(outer)
     return outer
 
 
 def jwt_guard(
     settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
 ) -> JWTGuard:
-    """Make the guard of `protected_router` as one dependency, for a whole application.
+    """Make the guard of `protected_router` as one plain dependency.
 
-    `FastAPI(dependencies=[Depends(jwt_guard())])`, and the same for `AgentOS(base_app=...)`. The
-    pages that FastAPI adds itself, `/docs` and the schema, stay open, so that *Authorize* works;
-    `FastAPI(openapi_url=None)` takes them away.
+    It covers what FastAPI runs dependencies for: its own routes, WebSocket routes, `frontend()`.
+    Where it finds itself in an application with other routes that it applies to, it refuses to
+    serve and names `protect`, which covers them too.
+
+        router = APIRouter(dependencies=[Depends(jwt_guard())])
 
     Args:
         settings: as for `protected_router`.
         exclude: as for `protected_router`.
+
+    Raises:
+        ConfigurationError: FastAPI is a release that this package does not know.
     """
-    return JWTGuard(settings, exclude)
+    try_out()
+    return JWTGuard(settings, exclude, meet=meet)
 
 
 def public(endpoint: EndpointT) -> EndpointT:

@@ -1,44 +1,46 @@
-"""What does a router hold, at any depth? Routes as they are served, and the routers below it."""
+"""What a router contains, at any depth: routes as they are served, and the routers below it."""
 
 from collections.abc import Iterable, Iterator
+from operator import is_
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
+from fastapi.applications import FastAPI
 from fastapi.params import Depends
-from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, Host, Mount
 
-__all__ = ["dependencies_of_routers", "mounted_routers", "routers_of", "served_routes"]
+from . import _fastapi
+
+__all__ = [
+    "Snapshot",
+    "dependencies_of_routers",
+    "mounted",
+    "mounted_routers",
+    "routers_of",
+    "served_routes",
+]
+
+served_routes = _fastapi.served_routes
 
 
-def served_routes(router: APIRouter) -> Iterator[tuple[BaseRoute, Any]]:
-    """All routes below a router: each as it was added, and as it is served, prefixes included."""
-    for route in iter_route_contexts(router.routes):
-        # Up to FastAPI 0.142 the public walker stops short of Starlette's own routes.
-        yield route.original_route, getattr(route, "starlette_route", None) or route
+def mounted(route: Mount | Host) -> Any:
+    """What is mounted, without the middleware and the guards around it."""
+    app = _fastapi.mounted_app(route)
+    return getattr(app, "unwrapped", app)
 
 
 def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
     """The routers that are mounted among routes as if they were applications.
 
-    A `FastAPI` mounted in another one is not among them: it meets its guards by itself.
+    Those of a `FastAPI` are not among them: it is an application of its own.
     """
     for route in routes:
-        if not isinstance(route, Mount | Host):
-            continue
-        app = getattr(route.app, "unwrapped", route.app)
-        if isinstance(app, APIRouter):
-            yield app
-        elif not isinstance(app, FastAPI):
-            yield from mounted_routers(getattr(app, "routes", ()))
-
-
-def dependencies_of_routers(router: APIRouter) -> Iterator[Depends]:
-    """What stands over whole routers: theirs, and what they are included with."""
-    for current in routers_of(router):
-        yield from current.dependencies
-        for route in current.routes:
-            yield from getattr(getattr(route, "include_context", None), "dependencies", ())
+        if isinstance(route, Mount | Host):
+            app = mounted(route)
+            if isinstance(app, APIRouter):
+                yield app
+            elif not isinstance(app, FastAPI):
+                yield from mounted_routers(getattr(app, "routes", ()))
 
 
 def routers_of(router: APIRouter) -> Iterator[APIRouter]:
@@ -52,7 +54,34 @@ def routers_of(router: APIRouter) -> Iterator[APIRouter]:
         seen.append(current)
         yield current
         waiting.extend(mounted_routers(current.routes))
+        waiting.extend(it for it in map(_fastapi.included_router, current.routes) if it is not None)
+
+
+def dependencies_of_routers(router: APIRouter) -> Iterator[Depends]:
+    """What applies to whole routers: theirs, and what they are included with."""
+    for current in routers_of(router):
+        yield from current.dependencies
         for route in current.routes:
-            inner = getattr(route, "original_router", None)
-            if isinstance(inner, APIRouter):
-                waiting.append(inner)
+            yield from _fastapi.inclusion_dependencies(route) or ()
+
+
+class Snapshot:
+    """The routes of some routers as they were when they were looked at.
+
+    A route can come into a router in ways that no method sees: so before each request what is
+    there is compared with what was, by identity, because routes compare by value.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, routers: Iterable[APIRouter] = ()) -> None:
+        self._kept = [(router, router.routes, list(router.routes)) for router in routers]
+
+    def is_current(self) -> bool:
+        """Whether the routes are those; not where nothing was looked at."""
+        for router, routes, kept in self._kept:
+            if router.routes is not routes or len(routes) != len(kept):
+                return False
+            if not all(map(is_, routes, kept)):
+                return False
+        return bool(self._kept)

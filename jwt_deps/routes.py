@@ -1,45 +1,46 @@
-"""Which route did a request match, and which guards stand over it?
+"""Which route a request matched, and which guards apply to it.
 
 FastAPI tells a dependency nothing about the route that it runs for, so the answer is read from
-the ASGI scope: `scope["route"]` is public, `scope["fastapi"]` is not, and is believed only where
-it agrees with the former. Where nothing can be read, no guard is found over a route, and every
-guard that runs there decides for itself: unknown means refused.
+the ASGI scope (`_fastapi`), and believed only where it agrees with `scope["route"]`, which is
+public. Where nothing can be read no guard is found and nothing is excluded: every guard that is
+asked there decides for itself.
 """
 
 import weakref
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import isfunction
+from types import MethodType
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.dependencies.utils import get_dependant
+from fastapi import APIRouter, FastAPI
 from fastapi.params import Depends
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Host, Match as Matched, Mount
 from starlette.types import Scope
 
+from . import _fastapi
 from .errors import ConfigurationError
-from .paths import PathPatterns
+from .paths import PathPatterns, split_exclusions
 from .settings import JWTSettings
 
 __all__ = [
     "UNKNOWN",
     "Match",
-    "PlainRoute",
     "RouteGuard",
-    "dependants",
     "guards_among",
-    "guards_of_app",
     "is_marked_public",
+    "is_page",
     "mark_public",
     "match_of",
+    "match_of_frontend",
     "match_of_route",
+    "same_endpoint",
     "templates",
 ]
 
 _PUBLIC = "__jwt_deps_public__"
-_APP_DOCUMENTATION = "fastapi.applications"
+_PAGES = "fastapi.applications"
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -49,12 +50,12 @@ class Match:
     Attributes:
         paths: its template with every prefix; a mount's also with what lies below it.
         endpoint: the callable behind it.
-        guards: the guards over it, outermost first.
+        guards: the guards that apply to it, outermost first.
         documentation: whether it is a page that FastAPI itself adds, `/docs` for instance.
         dependant: FastAPI's tree of its dependencies, if it runs any.
-        dependencies: what stands over a route that FastAPI runs none for.
+        dependencies: what applies to a route that FastAPI runs no dependencies for.
         open_by: what was decided about it, by the guard or the patterns that decided.
-        pointers: what challenges on it say besides, for `pointers`.
+        pointers: further parameters of challenges on it, for `pointers`.
     """
 
     paths: tuple[str, ...]
@@ -68,7 +69,7 @@ class Match:
 
 
 class RouteGuard:
-    """What the books say of a guard: its settings and what it leaves out."""
+    """The settings of a guard, and what it excludes."""
 
     def __init__(
         self, settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
@@ -79,24 +80,31 @@ class RouteGuard:
                 f"settings takes a JWTSettings, not {type(settings).__name__}; what needs no "
                 "token goes to exclude=[...].",
             )
-        one = isinstance(exclude, str) or callable(exclude)
-        excluded: list[Any] = [exclude] if one else list(exclude)
         self.settings = settings
-        self.patterns = PathPatterns(item for item in excluded if isinstance(item, str))
-        self.endpoints = tuple(item for item in excluded if not isinstance(item, str))
+        self.patterns, self.endpoints = split_exclusions(exclude)
 
-    def leaves_out(self, match: Match) -> bool:
+    def excludes(self, match: Match) -> bool:
         """Whether a route needs no token, by its own mark or by this guard's exclusions."""
         known = match.open_by.get(self)
         if known is None:
             known = (
                 match.documentation
                 or is_marked_public(match.endpoint)
-                or match.endpoint in self.endpoints
+                or any(same_endpoint(match.endpoint, it) for it in self.endpoints)
                 or any(map(self.patterns.match, match.paths))
             )
             match.open_by[self] = known
         return known
+
+
+def same_endpoint(one: Any, other: Any) -> bool:
+    """Whether two callables are one and the same: by identity, since equal is not the same.
+
+    A bound method is a new object each time: its object and its function decide.
+    """
+    if isinstance(one, MethodType) and isinstance(other, MethodType):
+        return one.__self__ is other.__self__ and one.__func__ is other.__func__
+    return one is other
 
 
 def mark_public(endpoint: Any) -> None:
@@ -109,75 +117,57 @@ def is_marked_public(endpoint: Any) -> bool:
     return getattr(endpoint, "__dict__", {}).get(_PUBLIC) is True
 
 
-#: What is known of a route that cannot be identified: nothing, so that nothing leaves it out.
+#: What is known of a route that cannot be identified: nothing, so that nothing excludes it.
 UNKNOWN = Match((), None, ())
-
-_NOTHING: dict[str, Any] = {}
 
 
 def match_of(scope: Scope) -> Match:
     """The route whose dependencies are being run."""
     route = scope.get("route")
-    context = scope.get("fastapi", _NOTHING).get("effective_route_context")
+    context = _fastapi.route_context(scope)
     owner = route
     if context is not None:
         served = getattr(context, "starlette_route", None)
-        # The note of an outer application stays in the scope of one mounted in it, hence the
+        # The context of an outer application stays in the scope of one mounted in it, hence the
         # comparison, which FastAPI itself makes too.
         if route is not None and (context.original_route is route or served is route):
             owner = served or context
         elif route is None and getattr(context, "dependant", None) is not None:
-            owner = context  # frontend() of an included router
+            return match_of_frontend(context, context.original_route, scope)
+    if owner is None:
+        return _match_of_own_frontend(scope)
     known = _matches.get(id(owner))
     if known is not None:
         return known[1]
     return UNKNOWN if getattr(owner, "dependant", None) is None else _remembered_match(owner)
 
 
-def guards_of_app(scope: Scope) -> tuple[RouteGuard, ...]:
-    """The guards over the whole of the application that is serving."""
-    return guards_among(getattr(getattr(scope.get("app"), "router", None), "dependencies", ()))
+def _match_of_own_frontend(scope: Scope) -> Match:
+    """The `frontend()` of the application itself, for which FastAPI names no route."""
+    if _fastapi.frontend_path(scope) is not None:
+        router = getattr(scope.get("app"), "router", None)
+        for group in _fastapi.low_priority_routes(router):
+            if getattr(group, "dependant", None) is not None:
+                return match_of_frontend(group, group, scope)
+    return UNKNOWN
 
 
-@dataclass(slots=True)
-class PlainRoute:
-    """A route that FastAPI runs no dependencies for: Starlette's own, a mount, a host.
+def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Match:
+    """What `frontend()` serves: at every path that it has, or at that of one request."""
+    below = getattr(owner, "frontend_prefix", "")
+    paths = tuple((below + page.path).rstrip("/") for page in group.routes)
+    if scope is not None:
+        rest = _fastapi.frontend_path(scope) or ""
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        at = path[: len(path) - len(rest)].rstrip("/")
+        paths = (at,) if at in paths and path.endswith(rest) else ()
+    templates = tuple(it for path in paths for it in (path or "/", f"{path}/{{path:path}}"))
+    return Match(templates, None, guards_among(owner.dependencies), dependant=owner.dependant)
 
-    Attributes:
-        route: the route itself.
-        endpoint: the callable behind it, before it was wrapped.
-        homes: the routers that it was added to, which is one unless somebody shares it.
-    """
 
-    route: BaseRoute = field(repr=False)
-    endpoint: Any = field(repr=False)
-    homes: list[APIRouter] = field(repr=False)
-
-    def match(self, scope: Scope) -> Match:
-        """The route as it is being served: its guards are those of all that it came through."""
-        own: Any = getattr(scope.get("app"), "router", None)
-        notes = scope.get("fastapi", {})
-        inclusion = notes.get("included_router")
-        context = getattr(inclusion, "include_context", None)
-        path = getattr(self.route, "path", None)
-        if context is not None and _is_among(inclusion.original_router, self.homes):
-            served = getattr(notes.get("effective_route_context"), "starlette_route", None)
-            path = getattr(served, "path", path)
-            over = [*context.dependencies, *inclusion.original_router.dependencies]
-        elif _is_among(own, self.homes):
-            over = own.dependencies
-        else:
-            # In a router that is mounted as it is; if it is shared, all that may stand over it.
-            over = [one for home in self.homes for one in home.dependencies]
-        own_page = isfunction(self.endpoint) and self.endpoint.__module__ == _APP_DOCUMENTATION
-        paths = templates(self.route, path)
-        return Match(
-            paths,
-            self.endpoint,
-            guards_among(over),
-            documentation=own_page and _is_among(own, self.homes),
-            dependencies=tuple(over),
-        )
+def is_page(endpoint: Any) -> bool:
+    """Whether an endpoint is that of a page that FastAPI itself adds, `/docs` for instance."""
+    return isfunction(endpoint) and endpoint.__module__ == _PAGES
 
 
 def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:
@@ -185,10 +175,6 @@ def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:
     if path is None:
         return ()
     return (path, f"{path}/{{path:path}}") if isinstance(route, Mount) else (path,)
-
-
-def _is_among(router: APIRouter | None, homes: list[APIRouter]) -> bool:
-    return any(router is home for home in homes)  # routers compare by value
 
 
 def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
@@ -205,23 +191,7 @@ def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
 def _guards_of_callable(call: Callable[..., Any]) -> tuple[RouteGuard, ...]:
     if isinstance(call, RouteGuard):
         return (call,)
-    return _guards_below(get_dependant(path="", call=call))
-
-
-def _guards_below(root: Any) -> tuple[RouteGuard, ...]:
-    calls = (node.call for node in dependants(root))
-    return tuple(call for call in calls if isinstance(call, RouteGuard))
-
-
-def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
-    """All nodes of a dependency tree below its root, in the order in which FastAPI runs them.
-
-    Without those whose callable is replaced, and what is below them.
-    """
-    for node in root.dependencies:
-        if node.call not in replaced:
-            yield node
-            yield from dependants(node, replaced)
+    return tuple(it for it in _fastapi.dependencies_below(call) if isinstance(it, RouteGuard))
 
 
 # By identity, because routes compare by value and are not hashable.
@@ -235,15 +205,12 @@ def _remembered_match(owner: Any) -> Match:
 
 
 def match_of_route(owner: Any) -> Match:
-    """The match of a route that FastAPI runs dependencies for."""
+    """The match of a route that FastAPI runs dependencies for.
+
+    Its guards are among what applies to the route, not among its endpoint's own parameters: a
+    guard that an endpoint asks for adds to those and takes the place of none.
+    """
     paths = {getattr(owner, name, "") for name in ("path", "path_format")} - {""}
-    # What stands over the route, before its endpoint's own parameters, which have names: a guard
-    # that an endpoint asks for adds to those over it and takes the place of none.
-    over = [node for node in owner.dependant.dependencies if node.name is None]
-    guards = tuple(
-        guard
-        for node in over
-        for guard in ((node.call,) if isinstance(node.call, RouteGuard) else _guards_below(node))
-    )
+    guards = guards_among(owner.dependencies)
     endpoint = getattr(owner, "endpoint", None)
     return Match(tuple(sorted(paths)), endpoint, guards, dependant=owner.dependant)

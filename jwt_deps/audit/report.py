@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from jwt_deps.applications import idle_exclusions
+from jwt_deps.installation import idle_exclusions
 from jwt_deps.credentials import get_claims
 from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError

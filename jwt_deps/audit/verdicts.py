@@ -15,7 +15,8 @@ from jwt_deps.identities import CurrentUser
 from jwt_deps.inventory import Served
 from jwt_deps.openapi import known_settings
 from jwt_deps.paths import PathPatterns
-from jwt_deps.routes import Match, RouteGuard, dependants, is_marked_public
+from jwt_deps._fastapi import dependants
+from jwt_deps.routes import Match, RouteGuard, is_marked_public
 from jwt_deps.settings import JWTSettings
 from jwt_deps.step_up import RequireACR
 
@@ -168,7 +169,7 @@ def _united(*parts: Iterable[str]) -> tuple[str, ...]:
 def _left_out(served: Served, guard: JWTGuard, settings: JWTSettings | None) -> str | None:
     """What makes a guard leave a route out, if it does."""
     match = served.match
-    if guard.leaves_out(match):
+    if guard.excludes(match):
         if match.documentation:
             return "a page that FastAPI adds itself"
         if is_marked_public(match.endpoint):

@@ -1,0 +1,280 @@
+"""What this package reads of FastAPI and Starlette beside their public names, all of it.
+
+Nothing here is promised by FastAPI. Each function says what it reads, and what it answers where
+that cannot be read: always what leads to a refusal. `trial` asks once per process whether the
+installed FastAPI is one that these functions know.
+"""
+
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from fastapi import APIRouter, Request, Security, WebSocket, params
+from fastapi.dependencies.utils import get_dependant, solve_dependencies
+from fastapi.exceptions import RequestValidationError
+from fastapi.requests import HTTPConnection
+from starlette.routing import BaseRoute, Host, Mount
+from starlette.types import Scope
+
+try:
+    from fastapi.routing import iter_route_contexts  # from FastAPI 0.137.2
+except ImportError:  # up to 0.136, where a router copies the routes that it includes
+    iter_route_contexts = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = [
+    "COPIES",
+    "add_exception_handler",
+    "call",
+    "dependants",
+    "dependencies_below",
+    "forget_route",
+    "frontend_path",
+    "frontends",
+    "has_empty_path",
+    "include_before_prefix",
+    "included_router",
+    "inclusion_dependencies",
+    "inclusion_of",
+    "low_priority_routes",
+    "mounted_app",
+    "move_frontends",
+    "read_again",
+    "route_context",
+    "scopes_at",
+    "served_routes",
+    "solved",
+]
+
+#: Whether a router copies the routes that it includes, as FastAPI did up to 0.136.
+COPIES = iter_route_contexts is None
+
+_NOTHING: dict[str, Any] = {}
+_OF_ONE_ROUTE = ("effective_route_context", "frontend_path", "frontend_specificity")
+_STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
+
+
+# Of a request: what FastAPI writes into the ASGI scope under the key "fastapi".
+
+
+def route_context(scope: Scope) -> Any:
+    """The route of an included router as it is served, with prefixes and all dependencies.
+
+    `None` where FastAPI wrote none. It may be that of an application around this one.
+    """
+    return scope.get("fastapi", _NOTHING).get("effective_route_context")
+
+
+def inclusion_of(scope: Scope) -> Any:
+    """The inclusion that the request came through last; `None` where FastAPI wrote none."""
+    return scope.get("fastapi", _NOTHING).get("included_router")
+
+
+def frontend_path(scope: Scope) -> str | None:
+    """The path of the file below the `frontend()` that is served; `None` if none is."""
+    found = scope.get("fastapi", _NOTHING).get("frontend_path")
+    return found if isinstance(found, str) else None
+
+
+def forget_route(scope: Scope) -> None:
+    """Take away what a copied scope says of the route of the request that it was copied from.
+
+    What FastAPI writes is one dictionary in all copies of a scope: each gets its own.
+    """
+    if "fastapi" in scope:
+        told = {name: it for name, it in scope["fastapi"].items() if name not in _OF_ONE_ROUTE}
+        scope["fastapi"] = told
+    for name in ("route", "endpoint"):
+        scope.pop(name, None)
+
+
+# Of routes and routers.
+
+
+def included_router(route: BaseRoute) -> APIRouter | None:
+    """The router that an entry among the routes includes; `None` for any other entry."""
+    found = getattr(route, "original_router", None)
+    return found if isinstance(found, APIRouter) else None
+
+
+def inclusion_dependencies(inclusion: Any) -> tuple[params.Depends, ...] | None:
+    """What applies to all routes of an inclusion; `None` where it cannot be read."""
+    context = getattr(inclusion, "include_context", None)
+    found = getattr(context, "dependencies", None)
+    return None if found is None else tuple(found)
+
+
+def low_priority_routes(router: Any) -> Sequence[Any]:
+    """What a router serves where no other route matches: its `frontend()`, none in others."""
+    return cast("Sequence[Any]", getattr(router, "_low_priority_routes", ()))
+
+
+def served_routes(router: APIRouter) -> Iterator[tuple[BaseRoute, Any]]:
+    """The routes below a router: each as it was added, and as it is served, prefixes included.
+
+    Without those of `frontend()`, which have no place among the others.
+    """
+    if iter_route_contexts is None:
+        yield from ((route, route) for route in router.routes)
+        return
+    for route in iter_route_contexts(router.routes):
+        # Up to FastAPI 0.142 the public walker stops short of Starlette's own routes.
+        yield route.original_route, getattr(route, "starlette_route", None) or route
+
+
+def frontends(router: APIRouter) -> Iterator[tuple[Any, Any]]:
+    """What `frontend()` serves below a router: each as it was added, and as it is served."""
+    for served in getattr(router, "_iter_low_priority_routes", tuple)():
+        yield getattr(served, "original_route", served), served
+
+
+def move_frontends(router: Any, to: Any) -> None:
+    """Let another router serve what a router serves by `frontend()`."""
+    to._low_priority_routes.extend(router._low_priority_routes)  # noqa: SLF001
+    router._low_priority_routes.clear()  # noqa: SLF001
+    router._frontend_routes = None  # noqa: SLF001
+
+
+def mounted_app(route: Mount | Host) -> Any:
+    """What is mounted, without the middleware that a mount puts around it."""
+    return getattr(route, "_base_app", route.app)
+
+
+def read_again(router: APIRouter) -> None:
+    """Let FastAPI build what it serves from the routes of a router anew.
+
+    It does that when a route is added, which has a public name: so one is, for a moment.
+    """
+    if not COPIES:
+        router.add_route("/", _nothing)
+        router.routes.pop()
+
+
+async def _nothing(_: Any) -> Any:
+    """Be an endpoint that is never served."""
+
+
+@asynccontextmanager
+async def _opened(scope: Scope) -> "AsyncIterator[AsyncExitStack]":
+    """The exit stacks that FastAPI opens for its own routes; a plain route is served without."""
+    async with AsyncExitStack() as stack:
+        opened = [name for name in _STACKS if name not in scope]
+        scope.update(dict.fromkeys(opened, stack))
+        try:
+            yield stack
+        finally:
+            for name in opened:
+                del scope[name]
+
+
+def has_empty_path(router: APIRouter) -> bool:
+    """Whether a router has a route with an empty path, which needs a prefix from elsewhere."""
+    return any(getattr(served, "path", None) == "" for _, served in served_routes(router))
+
+
+def include_before_prefix(
+    router: APIRouter, include: Callable[..., None], included: APIRouter, **options: Any
+) -> None:
+    """Include a router that has a route with an empty path, before the prefix is known.
+
+    FastAPI refuses that where neither the inclusion nor the path says anything, though an
+    inclusion further out may: so an empty router is included, and the other one takes its place.
+    """
+    stand_in = APIRouter(
+        default_response_class=included.default_response_class, lifespan=included.lifespan_context
+    )
+    include(stand_in, **options)
+    inclusion: Any = router.routes[-1]
+    inclusion.original_router = inclusion.include_context.included_router = included
+    read_again(router)
+
+
+# Of dependencies.
+
+
+def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
+    """All nodes of a dependency tree below its root, in the order in which FastAPI runs them.
+
+    Without those whose callable is replaced, and what is below them.
+    """
+    for node in root.dependencies:
+        if node.call not in replaced:
+            yield node
+            yield from dependants(node, replaced)
+
+
+def dependencies_below(dependency: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """The callables that a dependency depends on, at any depth, in the order of a run."""
+    return [node.call for node in dependants(get_dependant(path="", call=dependency))]
+
+
+def scopes_at(node: Any) -> tuple[str, ...]:
+    """The scopes that a node of the tree was declared with, those of the nodes above included."""
+    if hasattr(node, "own_oauth_scopes"):
+        return (*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ()))
+    return tuple(node.security_scopes or ())  # up to FastAPI 0.122
+
+
+async def call(
+    connection: HTTPConnection, dependency: Callable[..., Any], scopes: Sequence[str] = ()
+) -> Any:
+    """Call a dependency as FastAPI would: overrides, its own dependencies, sync or async.
+
+    Raises:
+        RequestValidationError: it asks for client input that the request does not have.
+    """
+    wanted = Annotated[Any, Security(dependency, scopes=scopes)]
+    async with _opened(connection.scope) as stack:
+        found = await _solve(connection, {"value": wanted}, stack)
+    return found.values["value"]
+
+
+@asynccontextmanager
+async def solved(
+    connection: HTTPConnection, dependencies: Iterable[params.Depends]
+) -> "AsyncIterator[Any]":
+    """Run dependencies for a route that FastAPI runs none for, and end them with the block.
+
+    Raises:
+        RequestValidationError: one asks for client input that the request does not have.
+    """
+    wanted = {f"value{at}": Annotated[Any, one] for at, one in enumerate(dependencies)}
+    async with _opened(connection.scope) as stack:
+        yield await _solve(connection, wanted, stack)
+
+
+async def _solve(connection: HTTPConnection, wanted: dict[str, Any], stack: AsyncExitStack) -> Any:
+    found = await solve_dependencies(
+        request=cast("Request | WebSocket", connection),
+        dependant=get_dependant(path="", call=_asking_for(wanted)),
+        dependency_overrides_provider=connection.scope.get("app"),
+        async_exit_stack=stack,
+        embed_body_fields=False,
+    )
+    if found.errors:
+        raise RequestValidationError(found.errors)
+    return found
+
+
+def _asking_for(wanted: dict[str, Any]) -> Callable[..., None]:
+    def endpoint(**_: Any) -> None:
+        """Take the place of a path operation function."""
+
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=it) for name, it in wanted.items()
+    ]
+    endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return endpoint
+
+
+# Of an application.
+
+
+def add_exception_handler(scope: Scope, kind: type[Exception], handler: Any) -> None:
+    """Give the application that serves a request a handler, unless it has one."""
+    handlers = scope.get("starlette.exception_handlers")
+    if handlers is not None:
+        handlers[0].setdefault(kind, handler)

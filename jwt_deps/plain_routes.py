@@ -1,0 +1,363 @@
+"""How routes are guarded that FastAPI runs no dependencies for: plain routes, mounts, hosts.
+
+Each is wrapped in an ASGI application that asks the guards which apply to it as it is served, and
+runs the other dependencies there. What can be neither guarded nor wrapped is refused.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, WebSocket
+from fastapi.params import Depends, Security
+from fastapi.requests import HTTPConnection
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.routing import BaseRoute, Host, Match as Matched, Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import _fastapi
+from .errors import ConfigurationError
+from .guards import JWTGuard, require_for_guard
+from .notes import notes_of
+from .routers import Snapshot, mounted, mounted_routers
+from .routes import Match, RouteGuard, guards_among, is_page, templates
+from .subprotocols import choosing_bearer
+
+__all__ = ["GuardedApp", "GuardedRoutes", "guards_itself", "is_plain", "plain_endpoint"]
+
+_STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
+
+
+class GuardedApp:
+    """An ASGI application behind the guards that apply to its route; none, and it is itself.
+
+    A mount is one route: the guards are asked before the application that is mounted.
+
+    Attributes:
+        unwrapped: the application.
+        route: the route that serves it.
+        endpoint: the callable behind the route.
+        homes: the routers that the route was added to, which is one unless it is shared.
+        inherited: what applies to it besides, where FastAPI copied the route.
+    """
+
+    def __init__(self, app: ASGIApp, route: Mount | Host | Route | WebSocketRoute) -> None:
+        endpoint = getattr(route, "endpoint", app)
+        # The name of the endpoint is asked for by others, the limiter `slowapi` for one.
+        update_wrapper(self, endpoint, [*WRAPPER_ASSIGNMENTS], ())
+        self.unwrapped = app
+        self.route = route
+        self.endpoint: Any = endpoint
+        self.homes: list[APIRouter] = []
+        self.inherited: tuple[Depends, ...] = ()
+
+    @property
+    def routes(self) -> Any:
+        """The routes of the application, which `url_for` walks."""
+        return getattr(self.unwrapped, "routes", [])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request pass or raise the refusal, which the application's handlers answer."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.unwrapped(scope, receive, send)
+            return
+        match = self.match(scope)
+        if not match.guards:
+            await self.unwrapped(scope, receive, send)
+            return
+        connection: HTTPConnection = (
+            WebSocket(scope, receive, send)
+            if scope["type"] == "websocket"
+            else Request(scope, receive)
+        )
+        inside = _guards_inside(self.route)
+        match = replace(match, guards=(*match.guards, *inside))
+        notes = notes_of(scope)
+        notes.plain = match
+        innermost = notes.innermost(match)
+        if isinstance(innermost, JWTGuard) and innermost not in inside:
+            await innermost.admit(connection, match)
+        own = [it for it in match.dependencies if not isinstance(it.dependency, RouteGuard)]
+        for depends in match.dependencies:
+            if isinstance(depends, Security) and isinstance(depends.dependency, RouteGuard):
+                scopes = list(depends.scopes or ())
+                await require_for_guard(depends.dependency, scopes, connection, match)
+        if not own:
+            settings = notes.settings
+            notes.leave(innermost, settings)
+            await self.unwrapped(scope, receive, choosing_bearer(scope, send))
+            return
+        async with _fastapi.solved(connection, own) as found:
+            notes.leave(innermost, notes.settings)
+            send = _with_headers(found.response.headers.raw, choosing_bearer(scope, send))
+            await self.unwrapped(scope, receive, send)
+        if found.background_tasks is not None:
+            await found.background_tasks()
+
+    def match(self, scope: Scope) -> Match:
+        """The route as it is being served: all that it came through applies to it."""
+        app: Any = scope.get("app")
+        router = getattr(app, "router", None)
+        over, included = self._over(scope, router)
+        guards = guards_among(over)
+        entered = notes_of(scope).entered
+        missing = tuple(it for it in entered if not any(it is guard for guard in guards))
+        return Match(
+            templates(self.route, self._path(scope, app, included=included)),
+            self.endpoint,
+            (*missing, *guards),
+            documentation=is_page(self.endpoint) and _is_among(router, self.homes),
+            dependencies=over,
+        )
+
+    def _over(self, scope: Scope, router: Any) -> tuple[tuple[Depends, ...], bool]:
+        """What applies to the route, outermost first, and whether it was included."""
+        inclusion: Any = _fastapi.inclusion_of(scope)
+        inner = None if inclusion is None else _fastapi.included_router(inclusion)
+        if inner is not None and _is_among(inner, self.homes):
+            outer = _fastapi.inclusion_dependencies(inclusion)
+            if outer is None:
+                raise ConfigurationError(
+                    "unknown_fastapi",
+                    "This FastAPI does not tell which dependencies apply to a plain route: install "
+                    "a release of jwt-deps that knows it, or an older FastAPI.",
+                )
+            return (*outer, *inner.dependencies), True
+        if _is_among(router, self.homes):
+            return (*router.dependencies, *self.inherited), False
+        # In a router that is mounted as it is; if it is shared, all that may apply to it.
+        over = (it for home in self.homes for it in home.dependencies)
+        return (*over, *self.inherited), False
+
+    def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
+        """The template as it is served; `None` where it is not known, and no pattern means it."""
+        context = _fastapi.route_context(scope)
+        if getattr(context, "original_route", None) is self.route:
+            return getattr(context.starlette_route, "path", None)
+        if _fastapi.COPIES:
+            for route in getattr(app, "routes", ()):
+                if getattr(route, "app", None) is self and _fits(route, scope):
+                    return getattr(route, "path", None)
+        return None if included else getattr(self.route, "path", None)
+
+
+def _fits(route: BaseRoute, scope: Scope) -> bool:
+    # A mount has put its own path into the root path by now, and the router asks with the rest.
+    return isinstance(route, Mount) or route.matches(scope)[0] is not Matched.NONE
+
+
+def _is_among(router: Any, homes: Iterable[APIRouter]) -> bool:
+    return any(router is home for home in homes)  # routers compare by value
+
+
+def _with_headers(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
+    """Send what dependencies put into their `Response` along with the answer."""
+    if not headers:
+        return send
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return send_with_headers
+
+
+def is_plain(route: BaseRoute) -> bool:
+    """Whether that is a route of Starlette's, which FastAPI runs no dependencies for."""
+    return isinstance(route, Mount | Host | Route | WebSocketRoute) and not isinstance(
+        route, APIRoute | APIWebSocketRoute
+    )
+
+
+def plain_endpoint(route: Any) -> Any:
+    """The callable behind a plain route, before it was wrapped."""
+    found = getattr(route, "endpoint", None) or getattr(route, "app", None)
+    return found.endpoint if isinstance(found, GuardedApp) else found
+
+
+def guards_itself(app: Any) -> bool:
+    """Whether an application has a guard of its own over everything, which is the innermost."""
+    return bool(_guards_of(app))
+
+
+def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
+    router = app.router if isinstance(app, FastAPI) else app
+    return guards_among(router.dependencies) if isinstance(router, APIRouter) else ()
+
+
+def _guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
+    return _guards_of(mounted(route)) if isinstance(route, Mount | Host) else ()
+
+
+class GuardedRoutes:
+    """What is below a guarded router: each route with the guards, now and when others are added.
+
+    Whatever way a route comes in, it is looked at before the next request is served.
+    """
+
+    def __init__(self, router: APIRouter) -> None:
+        self._router = router
+        self._seen = Snapshot()
+
+    def look(self) -> bool:
+        """Guard what is new; whether there was anything.
+
+        Raises:
+            ConfigurationError: a route that cannot be guarded, or that no guard applies to.
+        """
+        if self._seen.is_current():
+            return False
+        seen: list[Any] = []
+        self._close(self._router, (), guards_among(self._router.dependencies), seen)
+        self._seen = Snapshot(seen)
+        return True
+
+    def _close(
+        self,
+        router: APIRouter,
+        outer: tuple[Depends, ...],
+        guards: tuple[RouteGuard, ...],
+        seen: list[Any],
+    ) -> None:
+        """Close a router that is included with `outer`, and in which `guards` must apply."""
+        if router.default != router.not_found:
+            raise ConfigurationError(
+                "default_application",
+                "A guarded router has a default application, which no guard applies to: mount it "
+                "as the last route instead.",
+            )
+        seen.append(router)
+        wrapped = False
+        for route in list(router.routes):
+            inner = _fastapi.included_router(route)
+            if inner is not None:
+                over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
+                _refuse_unguarded(route, over, guards)
+                if not any(inner is one for one in seen):
+                    self._close(inner, over, guards, seen)
+            elif isinstance(route, APIRoute | APIWebSocketRoute):
+                _refuse_unguarded(route, (*outer, *route.dependencies), guards)
+            elif is_plain(route) and type(route).handle in _STARLETTES_OWN:
+                wrapped = _wrap(route, router) or wrapped
+                self._close_mounted(route, seen)
+            else:
+                raise ConfigurationError(
+                    "route_class",
+                    f"A route of the class {type(route).__name__} cannot be guarded: mount what "
+                    "it serves as an ASGI application instead, or keep it out of guarded routers.",
+                )
+        for group in _fastapi.low_priority_routes(router):
+            _refuse_unguarded(group, (*outer, *getattr(group, "dependencies", ())), guards)
+        if wrapped:
+            # FastAPI may have built what it serves from the routes as they were before.
+            _fastapi.read_again(router)
+
+    def _close_mounted(self, route: BaseRoute, seen: list[Any]) -> None:
+        """Close what is mounted, if guards of its own apply to it: then those decide there."""
+        for router in _routers_mounted([route]):
+            if not any(router is one for one in seen):
+                self._close(router, (), guards_among(router.dependencies), seen)
+
+
+def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
+    """The routers mounted among routes, as they are or as those of an application."""
+    for route in routes:
+        if not isinstance(route, Mount | Host):
+            continue
+        app = mounted(route)
+        if isinstance(app, APIRouter):
+            if guards_itself(app):
+                yield app
+        elif isinstance(app, FastAPI):
+            if guards_itself(app):
+                yield app.router
+        else:
+            yield from _routers_mounted(getattr(app, "routes", ()))
+
+
+def _refuse_unguarded(
+    route: Any, over: tuple[Depends, ...], guards: tuple[RouteGuard, ...]
+) -> None:
+    # FastAPI gives a route the dependencies of its router once, in the method that adds it. What
+    # is put into the list of routes as an object, or was there before the guard, has none of them.
+    found = guards_among(over)
+    if not all(any(guard is one for one in found) for guard in guards):
+        path = getattr(route, "path", None)
+        named = type(route).__name__ if path is None else repr(path)
+        raise ConfigurationError(
+            "unguarded_route",
+            f"The route {named} is in a guarded router and no guard applies to it, because it was "
+            "added as an object or before the guard: add it with the router's decorators, "
+            "add_api_route or include_router, or put it into a router of its own and include that.",
+        )
+
+
+def _wrap(route: Any, home: APIRouter) -> bool:
+    """Put the guards around a plain route; whether that was new."""
+    app = route.app
+    if isinstance(app, GuardedApp) and app.route is route:
+        if not _is_among(home, app.homes):
+            app.homes.append(home)
+        return False
+    guarded = GuardedApp(app.unwrapped if isinstance(app, GuardedApp) else app, route)
+    if isinstance(app, GuardedApp):
+        # FastAPI copied the route, or it is the endpoint of another: what applied to it still does.
+        guarded.endpoint = app.endpoint
+        guarded.inherited = (
+            *(it for one in app.homes for it in one.dependencies),
+            *app.inherited,
+        )
+    guarded.homes.append(home)
+    route.app = guarded
+    if isinstance(route, Route | WebSocketRoute):
+        # Starlette serves the app, FastAPI builds what it serves from the endpoint.
+        route.endpoint = guarded
+    return True
+
+
+def covered(router: APIRouter) -> list[APIRouter]:
+    """The routers below the router of an application, if their guards cover all that is in them.
+
+    For guards that are mere dependencies: FastAPI runs these for its own routes only.
+
+    Raises:
+        ConfigurationError: a guard applies to a route that FastAPI does not ask it for.
+    """
+    seen: list[APIRouter] = []
+    waiting: list[tuple[APIRouter, tuple[Depends, ...]]] = [(router, ())]
+    while waiting:
+        current, outer = waiting.pop()
+        if any(current is known for known in seen):
+            continue
+        seen.append(current)
+        if getattr(current, "is_protected", False):
+            continue  # it asks its guard itself, for all that is in it
+        guards = guards_among((*outer, *current.dependencies))
+        for route in current.routes:
+            inner = _fastapi.included_router(route)
+            if inner is not None:
+                over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
+                _refuse_unguarded(route, over, guards)
+                waiting.append((inner, over))
+            elif isinstance(route, APIRoute | APIWebSocketRoute):
+                _refuse_unguarded(route, (*outer, *route.dependencies), guards)
+            elif guards and not (current is router and is_page(plain_endpoint(route))):
+                raise _not_covered(route)
+            else:
+                waiting.extend((it, ()) for it in mounted_routers([route]))
+        for group in _fastapi.low_priority_routes(current):
+            _refuse_unguarded(group, (*outer, *getattr(group, "dependencies", ())), guards)
+    return seen
+
+
+def _not_covered(route: BaseRoute) -> ConfigurationError:
+    path = getattr(route, "path", None)
+    named = type(route).__name__ if path is None else repr(path)
+    return ConfigurationError(
+        "unprotected_route",
+        f"jwt_guard() applies to {named}, which FastAPI runs no dependencies for: call "
+        "protect(app) for a whole application, or protected_router(...) for a router, which guard "
+        "such routes too.",
+    )

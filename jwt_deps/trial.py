@@ -1,0 +1,165 @@
+"""Whether the installed FastAPI is one that the guards know, tried before the first is relied on.
+
+What `_fastapi` reads has no promise from FastAPI. A release in which it has changed could leave
+a route open, and nothing would say so. So once per process a small router with a route of each
+kind is asked without a token, and the guard has to be asked for each, with the right template and
+dependencies. Where it is not, no guard can be made.
+"""
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.requests import HTTPConnection
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from . import _fastapi
+from .errors import ConfigurationError
+from .gate import through
+from .guards import JWTGuard
+from .plain_routes import GuardedRoutes
+from .routes import Match
+
+__all__ = ["try_out"]
+
+
+@cache
+def try_out() -> None:
+    """Try the installed FastAPI, once.
+
+    Raises:
+        ConfigurationError: it is not one that the guards know.
+    """
+    failed = list(_failures())
+    if failed:
+        raise ConfigurationError(
+            "unknown_fastapi",
+            f"This FastAPI is not one that jwt-deps knows ({', '.join(failed)}), and its guards "
+            "could leave routes open: install a release of jwt-deps that knows it, or an older "
+            "FastAPI.",
+        )
+
+
+class _Asked(HTTPException):
+    """What the guard of the trial answers."""
+
+
+class _Guard(JWTGuard):
+    def __init__(self) -> None:
+        super().__init__()
+        self.matches: list[Match] = []
+
+    async def admit(self, _: HTTPConnection, match: Match) -> None:
+        self.matches.append(match)
+        raise _Asked(401)
+
+
+class _Router(APIRouter):
+    """As a `ProtectedRouter`, without the application that it meets."""
+
+    def __init__(self, guard: JWTGuard) -> None:
+        super().__init__(dependencies=[Depends(guard)])
+        self.guard, self.guarded = guard, GuardedRoutes(self)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.guarded.look()
+        receive, send = through(scope, receive, send, self.guard, outermost=False)
+        await super().handle(scope, receive, send)  # type: ignore[misc]
+
+
+async def _api() -> str:
+    return "inside"
+
+
+async def _page(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("inside")(scope, receive, send)
+
+
+class _Page:
+    __call__ = staticmethod(_page)
+
+
+async def _marker() -> None:
+    """Be a dependency of an inclusion."""
+
+
+def _failures() -> Iterator[str]:
+    guard, inner, middle, outer = _Guard(), APIRouter(), APIRouter(), APIRouter()
+    inner.add_api_route("/api", _api, response_model=None)
+    inner.add_api_route("/body", _api, methods=["POST"], response_model=None)
+    inner.add_route("/plain", _Page())  # type: ignore[arg-type]
+    expected = ["/api", "/plain"]
+    if not _fastapi.COPIES:
+        inner.mount("/mount", _Page())
+        expected += ["/mount", "/late", "/late-api"]
+    if hasattr(inner, "frontend"):
+        inner.frontend("/files", directory=str(Path(__file__).parent))
+        expected.append("/files")
+    protected = _Router(guard)
+    protected.include_router(inner)
+    if _fastapi.COPIES:
+        protected.guarded.look()
+    middle.include_router(protected, prefix="/p", dependencies=[Depends(_marker)])
+    outer.include_router(middle, prefix="/o")
+    for path in expected:
+        if path == "/late":
+            inner.add_route("/late", _Page())  # type: ignore[arg-type]
+            inner.add_api_route("/late-api", _api, response_model=None)
+        yield from _failure(outer, guard, path)
+
+
+def _failure(outer: APIRouter, guard: _Guard, path: str) -> Iterator[str]:
+    guard.matches.clear()
+    below = "/x" if path in {"/mount", "/files"} else ""
+    if _answers(outer, f"/o/p{path}{below}"):
+        yield f"{path} is served"
+        return
+    match = guard.matches[0] if guard.matches else None
+    if match is None:
+        yield f"{path} is not asked for"
+        return
+    if f"/o/p{path}" not in match.paths:
+        yield f"{path} has no template"
+    if guard not in match.guards:
+        yield f"{path} has no guard"
+    told = match.dependencies if match.dependant is None else None
+    if told is not None and not _fastapi.COPIES:
+        if not any(it.dependency is _marker for it in told):
+            yield f"{path} has not all dependencies"
+
+
+def _answers(router: APIRouter, path: str) -> bool:
+    """Whether a request without a token gets a successful answer."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [],
+        "http_version": "1.1",
+        "app": SimpleNamespace(router=router, routes=router.routes),
+        "fastapi_middleware_astack": AsyncExitStack(),
+    }
+    call = router(scope, receive, send)
+    try:
+        call.send(None)  # type: ignore[attr-defined]
+        call.close()  # type: ignore[attr-defined]
+    except (_Asked, StopIteration):
+        pass
+    return any(message.get("status") == 200 for message in sent)
