@@ -24,7 +24,7 @@ from .gate import through
 from .guards import JWTGuard
 from .openapi import describe
 from .paths import PathPatterns
-from .plain_routes import GuardedRoutes, covered, is_plain, plain_endpoint
+from .plain_routes import GuardedRoutes, apply_to_copies, covered, is_plain, plain_endpoint
 from .routers import Snapshot, dependencies_of_routers, mounted_routers, served_routes
 from .routes import (
     Match,
@@ -137,6 +137,8 @@ class Installation:
         router = self._app.router
         _include_again(router, over)
         router.dependencies[:0] = over
+        if _fastapi.COPIES:
+            _apply_inclusions(router)
         guarded = GuardedRoutes(router)
         guarded.look()
         self._guard, self._guarded = guard, guarded
@@ -240,6 +242,22 @@ class Installation:
         """The settings of the guards of this application."""
         found = (_settings(self._app, guard) for guard in guards_in(self._app))
         return list({id(one): one for one in found if one is not None}.values())
+
+
+def _apply_inclusions(router: APIRouter) -> None:
+    """Let inclusions in the router of one application apply to plain routes too.
+
+    Up to FastAPI 0.136 their dependencies are told nowhere else than in the call that includes.
+    """
+    include = router.include_router
+
+    def include_router(included: APIRouter, **options: Any) -> None:
+        before = len(router.routes)
+        include(included, **options)
+        own = () if getattr(included, "is_protected", False) else included.dependencies
+        apply_to_copies(router, before, (*(options.get("dependencies") or ()), *own))
+
+    router.include_router = include_router  # type: ignore[method-assign]
 
 
 def _include_again(router: APIRouter, over: list[Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends
 from fastapi.applications import FastAPI
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from . import _fastapi
@@ -13,7 +14,7 @@ from .errors import ConfigurationError
 from .gate import through
 from .guards import JWTGuard
 from .installation import Installation, meet
-from .plain_routes import GuardedRoutes
+from .plain_routes import GuardedRoutes, apply_to_copies
 from .routes import mark_public
 from .settings import JWTSettings
 from .trial import try_out
@@ -34,9 +35,9 @@ class ProtectedRouter(APIRouter):
 
     def __init__(self, guard: JWTGuard, **options: Any) -> None:
         dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
+        self._guarded = GuardedRoutes(self)
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
-        self._guarded = GuardedRoutes(self)
         self._met: Any = None
         lifespan = self.lifespan_context
 
@@ -67,6 +68,7 @@ class ProtectedRouter(APIRouter):
                 "application give its .router.",
             )
         prefix = self.prefix + options.pop("prefix", "")
+        before, dependencies = len(self.routes), options.get("dependencies") or ()
         # FastAPI looks at the prefix of the inclusion alone when it looks for empty paths.
         own, self.prefix = self.prefix, ""
         try:
@@ -76,7 +78,23 @@ class ProtectedRouter(APIRouter):
                 _fastapi.include_before_prefix(self, super().include_router, router, **options)
         finally:
             self.prefix = own
+        if _fastapi.COPIES and not isinstance(router, ProtectedRouter):
+            apply_to_copies(self, before, (*dependencies, *router.dependencies))
+        elif _fastapi.COPIES:
+            apply_to_copies(self, before, dependencies)
         self._guarded.look()
+
+    if _fastapi.COPIES:
+
+        @property  # type: ignore[override]
+        def routes(self) -> list[BaseRoute]:
+            """The routes, which another router copies: so it has to find the guards around them."""
+            self._guarded.look()
+            return self._routes
+
+        @routes.setter
+        def routes(self, routes: list[BaseRoute]) -> None:
+            self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an application, where it is mounted."""
