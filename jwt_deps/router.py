@@ -43,6 +43,7 @@ class ProtectedRouter(APIRouter):
         @asynccontextmanager
         async def lifespan_with_keys(app: Any) -> AsyncIterator[Any]:
             async with lifespan(app) as state:
+                self._guarded.look()
                 if not isinstance(app, FastAPI):
                     yield state
                     return
@@ -50,6 +51,7 @@ class ProtectedRouter(APIRouter):
                     yield state
 
         self.lifespan_context = lifespan_with_keys
+        self._guarded.look()
 
     def include_router(self, router: APIRouter, **options: Any) -> None:  # type: ignore[override]
         """Include a router, with the guard over all that it serves, now and later.
