@@ -12,7 +12,7 @@ from . import _fastapi
 from .errors import ConfigurationError
 from .gate import through
 from .guards import JWTGuard
-from .installation import Installation, meet
+from .installation import Installation, meet, watch
 from .plain_routes import GuardedRoutes
 from .routes import mark_public
 from .settings import JWTSettings
@@ -146,7 +146,8 @@ def jwt_guard(
 
     It covers what FastAPI runs dependencies for: its own routes, WebSocket routes, `frontend()`.
     Where it finds itself in an application with other routes that it applies to, it refuses to
-    serve and names `protect`, which covers them too.
+    serve and names `protect`, which covers them too. It finds out with the first request that it
+    is asked for: until then, FastAPI tells it nothing of the application.
 
         router = APIRouter(dependencies=[Depends(jwt_guard())])
 
@@ -158,7 +159,7 @@ def jwt_guard(
         ConfigurationError: FastAPI is a release that this package does not know.
     """
     try_out()
-    return JWTGuard(settings, exclude, meet=meet)
+    return JWTGuard(settings, exclude, meet=watch)
 
 
 def public(endpoint: EndpointT) -> EndpointT:
