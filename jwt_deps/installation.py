@@ -38,7 +38,7 @@ from .routes import (
 from .settings import JWTSettings
 from .trial import try_out
 
-__all__ = ["Installation", "guards_in", "idle_exclusions", "meet", "protect"]
+__all__ = ["Installation", "guards_in", "idle_exclusions", "meet", "protect", "watch"]
 
 _OURS = "jwt_deps"  # the name on the state of an application
 
@@ -88,6 +88,16 @@ def meet(app: Any) -> None:
     """
     if isinstance(app, FastAPI):
         Installation.of(app).look()
+
+
+def watch(app: Any) -> None:
+    """Look at an application that a guard without a router of its own is asked in, from now on.
+
+    Raises:
+        ConfigurationError: a guard is asked there that does not cover what it should.
+    """
+    if isinstance(app, FastAPI):
+        Installation.of(app).watch()
 
 
 class Installation:
@@ -145,8 +155,18 @@ class Installation:
         self._stand_before(router)
         self._describe_truly()
 
-    def _stand_before(self, router: APIRouter) -> None:
+    def watch(self) -> None:
+        """Look now and before each request that follows, also to what no guard is asked for.
+
+        Raises:
+            ConfigurationError: as `look`.
+        """
         if not self._is_in_place:
+            self._stand_before(self._app.router)
+            self.look()
+
+    def _stand_before(self, router: APIRouter) -> None:
+        if self._inner is None:
             self._inner = router.middleware_stack
             router.middleware_stack = self._serve
 

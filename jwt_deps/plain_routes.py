@@ -236,12 +236,7 @@ class GuardedRoutes:
         seen: list[Any],
     ) -> None:
         """Close a router that is included with `outer`, and in which `guards` must apply."""
-        if router.default != router.not_found:
-            raise ConfigurationError(
-                "default_application",
-                "A guarded router has a default application, which no guard applies to: mount it "
-                "as the last route instead.",
-            )
+        _refuse_default(router)
         seen.append(router)
         wrapped = False
         for route in list(router.routes):
@@ -291,6 +286,16 @@ def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
             yield from _routers_mounted(getattr(app, "routes", ()))
 
 
+def _refuse_default(router: APIRouter) -> None:
+    # The method of another router is as good: a copied router keeps that of the one it is of.
+    if getattr(router.default, "__func__", None) is not type(router).not_found:
+        raise ConfigurationError(
+            "default_application",
+            "A guarded router has a default application, which no guard applies to: mount it "
+            "as the last route instead.",
+        )
+
+
 def _refuse_unguarded(
     route: Any, over: tuple[Depends, ...], guards: tuple[RouteGuard, ...]
 ) -> None:
@@ -327,12 +332,13 @@ def apply_to_copies(
 
 
 def _wrap(route: Any, home: APIRouter) -> bool:
-    """Put the guards around a plain route; whether that was new."""
+    """Put the guards around a plain route; whether that was new for the router it is in."""
     app = route.app
     if isinstance(app, GuardedApp) and app.route is route:
-        if not _is_among(home, app.homes):
-            app.homes.append(home)
-        return False
+        if _is_among(home, app.homes):
+            return False
+        app.homes.append(home)
+        return True
     guarded = GuardedApp(app.unwrapped if isinstance(app, GuardedApp) else app, route)
     if isinstance(app, GuardedApp):
         # FastAPI copied the route, or it is the endpoint of another: what applied to it still does.
@@ -367,6 +373,8 @@ def covered(router: APIRouter) -> list[APIRouter]:
         if getattr(current, "is_protected", False):
             continue  # it asks its guard itself, for all that is in it
         guards = guards_among((*outer, *current.dependencies))
+        if guards:
+            _refuse_default(current)
         for route in current.routes:
             inner = _fastapi.included_router(route)
             if inner is not None:

@@ -13,8 +13,8 @@ from . import _fastapi
 from .errors import ConfigurationError
 from .gate import through
 from .guards import JWTGuard
-from .installation import Installation, meet
 from .plain_routes import GuardedRoutes, apply_to_copies
+from .installation import Installation, meet, watch
 from .routes import mark_public
 from .settings import JWTSettings
 from .trial import try_out
@@ -44,6 +44,7 @@ class ProtectedRouter(APIRouter):
         @asynccontextmanager
         async def lifespan_with_keys(app: Any) -> AsyncIterator[Any]:
             async with lifespan(app) as state:
+                self._guarded.look()
                 if not isinstance(app, FastAPI):
                     yield state
                     return
@@ -51,6 +52,7 @@ class ProtectedRouter(APIRouter):
                     yield state
 
         self.lifespan_context = lifespan_with_keys
+        self._guarded.look()
 
     def include_router(self, router: APIRouter, **options: Any) -> None:  # type: ignore[override]
         """Include a router, with the guard over all that it serves, now and later.
@@ -162,7 +164,8 @@ def jwt_guard(
 
     It covers what FastAPI runs dependencies for: its own routes, WebSocket routes, `frontend()`.
     Where it finds itself in an application with other routes that it applies to, it refuses to
-    serve and names `protect`, which covers them too.
+    serve and names `protect`, which covers them too. It finds out with the first request that it
+    is asked for: until then, FastAPI tells it nothing of the application.
 
         router = APIRouter(dependencies=[Depends(jwt_guard())])
 
@@ -174,7 +177,7 @@ def jwt_guard(
         ConfigurationError: FastAPI is a release that this package does not know.
     """
     try_out()
-    return JWTGuard(settings, exclude, meet=meet)
+    return JWTGuard(settings, exclude, meet=watch)
 
 
 def public(endpoint: EndpointT) -> EndpointT:
