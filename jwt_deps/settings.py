@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import warnings
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -50,15 +49,27 @@ class TokenSource(StrEnum):
 _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 
-with warnings.catch_warnings():
-    # The parameter is called what the middleware calls it, and BaseModel still has a deprecated
-    # classmethod of that name. A base class of its own keeps the warning filter this small.
-    warnings.filterwarnings("ignore", 'Field name "validate"', UserWarning)
+class _Missing:
+    """A descriptor that reports its attribute as missing from the class."""
 
-    class _Validate(BaseSettings):
-        validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
-        """`False` refuses nobody and believes nothing unverified: a token that verifies is
-        injected, any other request goes on anonymous."""
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise AttributeError
+
+
+class _WithoutValidateMethod:
+    # The field `validate` has the name of a deprecated classmethod of BaseModel. pydantic 2.9 to
+    # 2.11 takes that method for the field's default in every subclass, and all versions warn about
+    # the name. This class precedes BaseModel, so pydantic finds no such attribute.
+    validate = _Missing()
+
+
+class _Base(_WithoutValidateMethod, BaseSettings): ...
+
+
+class _Validate(_Base):
+    validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+    """`False` refuses nobody and believes nothing unverified: a token that verifies is
+    injected, any other request goes on anonymous."""
 
 
 class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
