@@ -21,7 +21,7 @@ from .issuer_table import issuer_table, settings_by_issuer
 from .issuers import IssuerSettings
 from .key_cache import KeyCache
 from .keys import KeySet
-from .paths import PathPatterns
+from .paths import PATTERNS, PathPatterns
 from .published import KeyHealth
 from .resource import ResourceSettings
 from .revocation_settings import RevocationSettings
@@ -104,7 +104,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     max_token_size: int = Field(default=16384, gt=0)
     """Longest token that is looked at, in bytes, checked before anything is decoded."""
     excluded_route_paths: Several = Field(default_factory=list)
-    """Path patterns of routes that need no token; `*` as in `fnmatch`, against route templates."""
+    """Path patterns of routes that need no token; `*` stands for any characters, each pattern for
+    a whole route template."""
     issuers: _Issuers | None = None
     """Several issuers under names of your own, in place of the parameters of a single one."""
     warm_up: bool = False
@@ -140,6 +141,14 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     def _is_a_name(cls, value: str) -> str:
         if not _TOKEN.fullmatch(value):
             raise ValueError("must be a name that HTTP can carry (RFC 9110 §5.6.2)")
+        return value
+
+    @field_validator("excluded_route_paths", mode="before")
+    @classmethod
+    def _are_patterns(cls, value: object) -> object:
+        several = value if isinstance(value, list | tuple | set | frozenset) else [value]
+        if not all(isinstance(item, str) for item in several):  # pydantic would take bytes, too
+            raise ValueError(f"takes {PATTERNS}")
         return value
 
     @model_validator(mode="after")
