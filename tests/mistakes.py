@@ -37,6 +37,7 @@ from jwt_deps import (
     require_scopes,
     signatures,
 )
+from jwt_deps.paths import split_exclusions
 from tests.edge.serving import SETTINGS
 from tests.minting import SECRET, pair
 
@@ -208,6 +209,7 @@ MISTAKES: dict[str, Mistake] = {
     "not_markable": lambda *_: public(object()),  # type: ignore[type-var]
     "not_a_model": lambda *_: claims_as(dict),
     "scope_names": lambda *_: require_scopes("orders:read orders:write"),
+    "exclusion_type": lambda *_: split_exclusions([7]),  # type: ignore[list-item]
     "idle_exclusion": idle,
     "route_class": lambda *_: protected_router(APIRouter(routes=[Strange()]), settings=SETTINGS),
     "unguarded_route": lambda *_: protected_router(
