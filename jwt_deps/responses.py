@@ -28,10 +28,9 @@ from .senders import SenderPolicy
 from .tokens import sent_with_dpop
 
 __all__ = [
-    "DOCUMENTED_OUTAGE",
-    "DOCUMENTED_REFUSALS",
     "ExplainedRefusal",
     "Pointer",
+    "document_refusals",
     "is_scope",
     "refusal",
 ]
@@ -57,49 +56,69 @@ _STATUSES: dict[type, int] = {
     ReplaysUnavailableError: _UNAVAILABLE,
 }
 
-_BODY = {
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "properties": {"detail": {"type": "string", "title": "Detail"}},
-            "required": ["detail"],
+
+def document_refusals(responses: dict[Any, Any], *, outage: bool) -> None:
+    """Add to the responses of an OpenAPI operation those that a token can be refused with.
+
+    What the application describes itself stays, by its status, its range (`4XX`) or as `default`:
+    FastAPI adds its own 422 by the same rule.
+
+    Args:
+        responses: those of the operation.
+        outage: whether checking a token needs what may not answer.
+    """
+    known = {str(status).upper() for status in responses}
+    responses.update(
+        {
+            status: _documented(*of_it)
+            for status, of_it in _DOCUMENTED.items()
+            if known.isdisjoint((status, f"{status[0]}XX", "DEFAULT"))
+            and (outage or status != str(_UNAVAILABLE))
+        }
+    )
+
+
+def _documented(description: str, headers: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    # Made anew for each operation: an application may edit its schema, and would otherwise edit
+    # that of every other operation, and of every other application in the process.
+    body = {
+        "type": "object",
+        "properties": {"detail": {"type": "string", "title": "Detail"}},
+        "required": ["detail"],
+    }
+    return {
+        "description": description,
+        "headers": headers(),
+        "content": {"application/json": {"schema": body}},
+    }
+
+
+def _challenge_header() -> dict[str, Any]:
+    return {
+        "WWW-Authenticate": {
+            "description": "The challenge of RFC 6750 §3",
+            "schema": {"type": "string"},
         }
     }
-}
-_CHALLENGE = {
-    "WWW-Authenticate": {
-        "description": "The challenge of RFC 6750 §3",
-        "schema": {"type": "string"},
+
+
+def _retry() -> dict[str, Any]:
+    return {
+        "Retry-After": {
+            "description": "Seconds after which to try again",
+            "schema": {"type": "integer"},
+        }
     }
-}
-
-#: What OpenAPI says of the refusals of a guarded operation.
-DOCUMENTED_REFUSALS: dict[str, dict[str, Any]] = {
-    "401": {
-        "description": "No access token, or one that is not accepted",
-        "headers": _CHALLENGE,
-        "content": _BODY,
-    },
-    "403": {
-        "description": "The access token lacks a scope, or its cookie came from another site",
-        "headers": _CHALLENGE,
-        "content": _BODY,
-    },
-}
 
 
-#: What it says of those that need keys over HTTP.
-DOCUMENTED_OUTAGE: dict[str, dict[str, Any]] = {
-    "503": {
-        "description": "The keys to check the access token with cannot be fetched now",
-        "headers": {
-            "Retry-After": {
-                "description": "Seconds after which to try again",
-                "schema": {"type": "integer"},
-            }
-        },
-        "content": _BODY,
-    }
+_DOCUMENTED: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+    "400": ("More than one access token, or `Bearer` without one", _challenge_header),
+    "401": ("No access token, or one that is not accepted", _challenge_header),
+    "403": (
+        "The access token lacks a scope, or its cookie came from another site",
+        _challenge_header,
+    ),
+    "503": ("Whether the access token is good cannot be checked now", _retry),
 }
 
 
