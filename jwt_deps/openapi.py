@@ -26,16 +26,16 @@ from .dependencies import (
 from .guards import asked_of, is_excluded
 from .identities import SessionState
 from .known_settings import can_be_out_of_reach, known_settings, settings_problem
-from .responses import document_refusals
+from .responses import add_refusals, documented_refusals
 from .routers import served_routes
 from .routes import RouteGuard, match_of_route
 from .security_requirements import (
     Requirement,
-    keep_scopes,
     optional,
     references,
     required,
     without,
+    without_native,
 )
 from .security_schemes import NATIVE, SchemeNames, plain_bearer, schemes_of
 from .settings import JWTSettings
@@ -118,10 +118,11 @@ class _Correction:
     operations: dict[int, _Operation] = field(default_factory=dict)
     foreign: dict[str, SecurityBase] = field(default_factory=dict)
     ours: bool = False
-    # What `get_settings` answers, found out once: an override of it can be any code.
+    # What `get_settings` answers, asked once: an override of it can be any code.
     overall: list[JWTSettings | None] = field(default_factory=list)
     # What is said of settings, found out once for all of their operations.
     tokens: dict[int, tuple[list[str], bool]] = field(default_factory=dict)
+    refusals: dict[str, dict[str, Any]] = field(default_factory=documented_refusals)
 
     def run(self) -> None:
         """Read all operations, then correct them: names depend on those of other people's."""
@@ -215,15 +216,17 @@ class _Correction:
 
     def _correct(self, operation: _Operation, names: SchemeNames) -> None:
         document, shown, needs = operation.document, operation.shown, operation.needs
-        own = {NATIVE, *names.definitions} - shown.foreign.keys()
+        found: list[Requirement] = document.get("security", [])
+        own = set(names.definitions)
+        if NATIVE not in self.foreign:
+            own.add(NATIVE)
+        elif shown.ours:
+            found = without_native(found, shown.foreign.get(NATIVE))
         everywhere: list[Requirement] = self.schema.get("security", [])
-        inherited = without(everywhere, {NATIVE, *names.definitions} - self.foreign.keys())
-        if shown.ours and NATIVE in shown.foreign:
-            keep_scopes(document.get("security", ()), shown.foreign[NATIVE])
+        inherited = without(everywhere, own)
         if needs is not None:
             schemes, outage = self.tokens[id(needs.settings)]
             wanted = [{name: list(needs.scopes)} for name in schemes]
-            found = document.get("security", ())
             if needs.required:
                 document["security"] = required(found, own, wanted)
             else:
@@ -231,10 +234,11 @@ class _Correction:
             if needs.further:
                 document[_FURTHER] = needs.further
             if needs.refuses:
-                document_refusals(document.setdefault("responses", {}), outage=outage)
+                add_refusals(document.setdefault("responses", {}), self.refusals, outage=outage)
             return
         if shown.ours and document.get("security"):
-            kept = without(document.pop("security"), own)
+            del document["security"]
+            kept = without(found, own)
             if kept:
                 document["security"] = kept
         if inherited != everywhere:
@@ -243,24 +247,37 @@ class _Correction:
 
     def _define(self, names: SchemeNames) -> None:
         """Define the schemes that are used, and no others of this package."""
+        if not (self.ours or names.definitions):
+            return
         components = self.schema.get("components", {})
-        schemes = components.get("securitySchemes", {})
-        if schemes.get(NATIVE) == plain_bearer():
-            if NATIVE in self.foreign:
-                # FastAPI has one definition for each name, and took that of this package.
-                foreign = self.foreign[NATIVE].model
-                schemes[NATIVE] = jsonable_encoder(foreign, by_alias=True, exclude_none=True)
-            elif self.ours and NATIVE not in {*names.definitions, *references(self.schema)}:
-                del schemes[NATIVE]
-                if not schemes:
-                    del components["securitySchemes"]
-                if not components:
-                    del self.schema["components"]
-        if names.definitions:
-            there = self.schema.setdefault("components", {}).setdefault("securitySchemes", {})
-            for name, scheme in names.definitions.items():
-                # What is there is the same, or how the application itself describes the tokens.
-                there.setdefault(name, scheme)
+        defined = dict(components.get("securitySchemes", {}))
+        self._define_foreign(defined)
+        if NATIVE not in {*self.foreign, *names.definitions}:
+            if NATIVE in references(self.schema):  # by hand, over the whole document for one
+                defined.setdefault(NATIVE, plain_bearer())
+            elif defined.get(NATIVE) == plain_bearer():
+                del defined[NATIVE]
+        # What is there is the same, or how the application itself describes the tokens.
+        defined = {**names.definitions, **defined}
+        if defined:
+            self.schema.setdefault("components", {})["securitySchemes"] = defined
+        elif "securitySchemes" in components:
+            del components["securitySchemes"]
+            if not components:
+                del self.schema["components"]
+
+    def _define_foreign(self, defined: dict[str, Any]) -> None:
+        """Define other people's schemes that FastAPI did not, or not as they are.
+
+        It defines nothing that only a callback refers to, and has one definition for each name,
+        which can be that of this package.
+        """
+        for operation in self.operations.values():
+            for name in operation.shown.foreign:
+                lost = name not in defined or (name == NATIVE and defined[name] == plain_bearer())
+                if lost and any(name in one for one in operation.document.get("security", ())):
+                    model = self.foreign[name].model
+                    defined[name] = jsonable_encoder(model, by_alias=True, exclude_none=True)
 
 
 def _documented(router: APIRouter) -> Iterator[Any]:
@@ -269,10 +286,11 @@ def _documented(router: APIRouter) -> Iterator[Any]:
             yield served
 
 
-def _below(dependant: Any) -> Iterator[Any]:
-    for node in dependant.dependencies:
-        yield node
-        yield from _below(node)
+def _below(dependant: Any) -> list[Any]:
+    nodes = list(dependant.dependencies)
+    for node in nodes:
+        nodes += node.dependencies  # which the loop comes to later
+    return nodes
 
 
 def _unwrapped(call: Any) -> Any:

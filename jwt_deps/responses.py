@@ -30,7 +30,8 @@ from .tokens import sent_with_dpop
 __all__ = [
     "ExplainedRefusal",
     "Pointer",
-    "document_refusals",
+    "add_refusals",
+    "documented_refusals",
     "is_scope",
     "refusal",
 ]
@@ -57,69 +58,62 @@ _STATUSES: dict[type, int] = {
 }
 
 
-def document_refusals(responses: dict[Any, Any], *, outage: bool) -> None:
-    """Add to the responses of an OpenAPI operation those that a token can be refused with.
+def documented_refusals() -> dict[str, dict[str, Any]]:
+    """What an OpenAPI document says of the responses to a refused token, by status.
+
+    Each document has its own, because an application may edit what it says.
+    """
+    body = {
+        "type": "object",
+        "properties": {"detail": {"type": "string", "title": "Detail"}},
+        "required": ["detail"],
+    }
+    content = {"application/json": {"schema": body}}
+    challenge = {
+        "WWW-Authenticate": {
+            "description": "The challenge of RFC 6750 §3",
+            "schema": {"type": "string"},
+        }
+    }
+    again = {
+        "Retry-After": {
+            "description": "Seconds after which to try again",
+            "schema": {"type": "integer"},
+        }
+    }
+    return {
+        status: {"description": description, "headers": headers, "content": content}
+        for status, description, headers in (
+            ("400", "More than one access token, or `Bearer` without one", challenge),
+            ("401", "No access token, or one that is not accepted", challenge),
+            (
+                "403",
+                "The access token lacks a scope, or its cookie came from another site",
+                challenge,
+            ),
+            (str(_UNAVAILABLE), "Whether the access token is good cannot be checked now", again),
+        )
+    }
+
+
+def add_refusals(
+    responses: dict[Any, Any], refusals: dict[str, dict[str, Any]], *, outage: bool
+) -> None:
+    """Add to the responses of an OpenAPI operation those to a refused token.
 
     What the application describes itself stays, by its status, its range (`4XX`) or as `default`:
     FastAPI adds its own 422 by the same rule.
 
     Args:
         responses: those of the operation.
+        refusals: what the document says of them.
         outage: whether checking a token needs what may not answer.
     """
     known = {str(status).upper() for status in responses}
-    responses.update(
-        {
-            status: _documented(*of_it)
-            for status, of_it in _DOCUMENTED.items()
-            if known.isdisjoint((status, f"{status[0]}XX", "DEFAULT"))
-            and (outage or status != str(_UNAVAILABLE))
-        }
-    )
-
-
-def _documented(description: str, headers: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    # Made anew for each operation: an application may edit its schema, and would otherwise edit
-    # that of every other operation, and of every other application in the process.
-    body = {
-        "type": "object",
-        "properties": {"detail": {"type": "string", "title": "Detail"}},
-        "required": ["detail"],
-    }
-    return {
-        "description": description,
-        "headers": headers(),
-        "content": {"application/json": {"schema": body}},
-    }
-
-
-def _challenge_header() -> dict[str, Any]:
-    return {
-        "WWW-Authenticate": {
-            "description": "The challenge of RFC 6750 §3",
-            "schema": {"type": "string"},
-        }
-    }
-
-
-def _retry() -> dict[str, Any]:
-    return {
-        "Retry-After": {
-            "description": "Seconds after which to try again",
-            "schema": {"type": "integer"},
-        }
-    }
-
-
-_DOCUMENTED: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
-    "400": ("More than one access token, or `Bearer` without one", _challenge_header),
-    "401": ("No access token, or one that is not accepted", _challenge_header),
-    "403": (
-        "The access token lacks a scope, or its cookie came from another site",
-        _challenge_header,
-    ),
-    "503": ("Whether the access token is good cannot be checked now", _retry),
-}
+    for status, refusal in refusals.items():
+        described = not known.isdisjoint((status, f"{status[0]}XX", "DEFAULT"))
+        if not described and (outage or status != str(_UNAVAILABLE)):
+            responses[status] = dict(refusal)
 
 
 class Pointer(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 from .security_schemes import NATIVE
 
-__all__ = ["Requirement", "keep_scopes", "optional", "references", "required", "without"]
+__all__ = ["Requirement", "optional", "references", "required", "without", "without_native"]
 
 Requirement = dict[str, list[str]]
 
@@ -61,11 +61,22 @@ def _once(requirements: Iterable[Requirement]) -> list[Requirement]:
     return different
 
 
-def keep_scopes(found: Iterable[Requirement], scopes: Collection[str]) -> None:
-    """Leave another library's scheme of our name with the scopes that are asked of it."""
+def without_native(
+    found: Iterable[Requirement], scopes: Collection[str] | None
+) -> list[Requirement]:
+    """Requirements without what FastAPI wrote of this package under another library's name.
+
+    Args:
+        found: the requirements.
+        scopes: those asked of the other library's scheme; `None` if the operation does not use it.
+    """
+    kept: list[Requirement] = []
     for one in found:
-        if NATIVE in one:
-            one[NATIVE] = [scope for scope in one[NATIVE] if scope in scopes]
+        if one.keys() != {NATIVE}:
+            kept.append(one)
+        elif scopes is not None:
+            kept.append({NATIVE: [scope for scope in one[NATIVE] if scope in scopes]})
+    return kept
 
 
 def references(schema: Mapping[str, Any]) -> set[str]:
