@@ -37,7 +37,7 @@ from .security_requirements import (
     without,
     without_native,
 )
-from .security_schemes import NATIVE, SchemeNames, plain_bearer, schemes_of
+from .security_schemes import NATIVE, SchemeNames, plain_bearer, proofs_of, schemes_of
 from .settings import JWTSettings
 from .step_up import RequireACR
 
@@ -120,7 +120,6 @@ class _Correction:
     ours: bool = False
     # What `get_settings` answers, asked once: an override of it can be any code.
     overall: list[JWTSettings | None] = field(default_factory=list)
-    # What is said of settings, found out once for all of their operations.
     tokens: dict[int, tuple[list[str], bool]] = field(default_factory=dict)
     refusals: dict[str, dict[str, Any]] = field(default_factory=documented_refusals)
 
@@ -153,8 +152,8 @@ class _Correction:
             for callback in route.callbacks or ():
                 if isinstance(callback, APIRoute):
                     called = document.get("callbacks", {}).get(callback.name, {})
-                    there = called.get(callback.path, {})
-                    self._add(there, callback, self._shown(callback), None)
+                    item_there = called.get(callback.path, {})
+                    self._add(item_there, callback, self._shown(callback), None)
 
     def _shown(self, route: Any) -> _Shown:
         shown = _Shown()
@@ -166,6 +165,7 @@ class _Correction:
                 self.foreign[scheme.scheme_name] = scheme
                 shown.foreign.setdefault(scheme.scheme_name, set()).update(_scopes_of(node))
             elif is_optional(node.call):
+                self.ours = True
                 shown.optional.append(_scopes_of(node))
         return shown
 
@@ -176,9 +176,8 @@ class _Correction:
             return None
         guard: Any = match.guards[-1] if match.guards else None
         settings = self._settings(guard)
-        open_ = guard is None or guard.leaves_out(match)
-        if settings is not None and is_excluded(match, settings):
-            open_ = True
+        excluded = settings is not None and is_excluded(match, settings)
+        open_ = guard is None or guard.leaves_out(match) or excluded
         over: tuple[Any, ...] = match.guards
         # Of the guards over a route only the innermost asks, for the scopes of outer ones too. A
         # guard that is no guard over the route, but a parameter of its endpoint, always asks.
@@ -199,7 +198,7 @@ class _Correction:
             list(dict.fromkeys((*scopes, *others))),
             required=required,
             refuses=required or validates,
-            further={**_further(call for call, _ in asking), **_proofs(settings)},
+            further={**_further(call for call, _ in asking), **proofs_of(settings)},
         )
 
     def _settings(self, guard: RouteGuard | None) -> JWTSettings | None:
@@ -220,7 +219,8 @@ class _Correction:
         own = set(names.definitions)
         if NATIVE not in self.foreign:
             own.add(NATIVE)
-        elif shown.ours:
+        elif shown.ours and not any(own.intersection(one) for one in found):
+            # Not corrected yet: FastAPI wrote both under the one name.
             found = without_native(found, shown.foreign.get(NATIVE))
         everywhere: list[Requirement] = self.schema.get("security", [])
         inherited = without(everywhere, own)
@@ -238,8 +238,7 @@ class _Correction:
             return
         if shown.ours and document.get("security"):
             del document["security"]
-            kept = without(found, own)
-            if kept:
+            if kept := without(found, own):
                 document["security"] = kept
         if inherited != everywhere:
             # What holds for the whole document would be a lock here, where no token is needed.
@@ -302,7 +301,9 @@ def _unwrapped(call: Any) -> Any:
 
 def _scopes_of(node: Any) -> tuple[str, ...]:
     """All scopes that are asked of a dependency, by `Security(...)` around it and above it."""
-    return (*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ()))
+    # The last is what FastAPI up to 0.122 has in place of the others.
+    names = ("parent_oauth_scopes", "own_oauth_scopes", "security_scopes")
+    return tuple(scope for name in names for scope in getattr(node, name, None) or ())
 
 
 def _proves(call: TokenDependency[Any], scopes: Collection[str]) -> bool:
@@ -317,12 +318,3 @@ def _further(calls: Iterable[TokenDependency[Any]]) -> dict[str, Any]:
     ages = [call.max_age for call in asked if call.max_age is not None]
     acr = {"acr_values": levels[0] if len(levels) == 1 else levels} if levels else {}
     return {**acr, **({"max_age": min(ages)} if ages else {})}
-
-
-def _proofs(settings: JWTSettings | None) -> dict[str, str]:
-    """What the sender of a token has to prove (RFC 9449, RFC 8705)."""
-    policy = None if settings is None else settings.senders
-    if policy is None:
-        return {}
-    dpop = {"dpop": policy.dpop.value} if policy.with_dpop else {}
-    return {**dpop, **({"client_certificate": "allowed"} if policy.with_certificates else {})}

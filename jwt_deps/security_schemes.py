@@ -9,7 +9,7 @@ from .discovery import well_known_urls
 from .senders import DPoPMode
 from .settings import JWTSettings, TokenSource
 
-__all__ = ["NATIVE", "SchemeNames", "plain_bearer", "schemes_of"]
+__all__ = ["NATIVE", "SchemeNames", "plain_bearer", "proofs_of", "schemes_of"]
 
 #: The name under which FastAPI itself lists the dependencies of this package.
 NATIVE = "JWT"
@@ -93,6 +93,15 @@ def _of_discovery(settings: JWTSettings) -> Iterator[tuple[str, _Scheme]]:
 
 def _as_name(text: str) -> str:
     return _NOT_IN_NAMES.sub("-", text)
+
+
+def proofs_of(settings: JWTSettings | None) -> dict[str, str]:
+    """What the sender of a token has to prove (RFC 9449, RFC 8705)."""
+    policy = None if settings is None else settings.senders
+    if policy is None:
+        return {}
+    dpop = {"dpop": policy.dpop.value} if policy.with_dpop else {}
+    return {**dpop, **({"client_certificate": "allowed"} if policy.with_certificates else {})}
 
 
 class SchemeNames:

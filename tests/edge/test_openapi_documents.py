@@ -193,6 +193,15 @@ class TestCustomDocuments:
         } == locks(app)
         assert locks(app) == locks(app)
 
+    def test_models_stay_where_no_scheme_is_left(self) -> None:
+        """They have the other half of the components."""
+        app = protected(exclude=["/open/{number}"])
+        app.get("/open/{number}")(with_number)
+
+        components = app.openapi()["components"]
+        assert {"HTTPValidationError", "ValidationError"} == set(components["schemas"])
+        assert "securitySchemes" not in components
+
     def test_an_operation_says_of_itself_that_it_needs_nothing(self) -> None:
         """It does."""
         app = protected()
@@ -235,6 +244,9 @@ class TestCustomDocuments:
 
         assert {"/r": None} == locks(app)
         assert ["200"] == list(operations(app)["/r"]["responses"])
+
+
+async def with_number(number: int) -> None: ...
 
 
 def with_optional() -> Any:
@@ -542,6 +554,18 @@ class TestForeignSchemes:
         recipe(app, lambda document: document.update(security=[{"JWT": []}]))
 
         assert {"/theirs": [{"JWT": []}, {"JWT-bearer": []}], "/open": None} == locks(app)
+
+    def test_an_optional_token_below_one_over_the_whole_document(self) -> None:
+        """Describing it again does not take theirs for ours."""
+        sent = APIRouter()
+        sent.post("/sent", dependencies=[Depends(theirs())])(nothing)
+        app = protected(LAX)
+        app.get("/r", callbacks=sent.routes)(nothing)
+        whole: list[Any] = [{"JWT": []}, {"JWT": [], "gateway": []}]
+        recipe(app, lambda document: document.update(security=whole))
+
+        assert {"/r": [*whole, {"JWT-bearer": []}]} == locks(app)
+        assert {"/r": [*whole, {"JWT-bearer": []}]} == locks(app)
 
     @pytest.mark.parametrize("where", ["callback", "webhook"])
     def test_elsewhere_in_the_document(self, where: str) -> None:
