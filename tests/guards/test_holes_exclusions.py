@@ -71,19 +71,6 @@ class Page:
         await PlainTextResponse(INSIDE)(scope, receive, send)
 
 
-class EqualToAll:
-    """An endpoint that says it is equal to anything."""
-
-    def __eq__(self, _: object) -> bool:
-        return True
-
-    def __hash__(self) -> int:
-        return 1
-
-    async def __call__(self) -> str:
-        return INSIDE
-
-
 @dataclass
 class Unhashable:
     """An endpoint that no set can hold."""
@@ -93,7 +80,7 @@ class Unhashable:
 
 
 @ways
-@pytest.mark.parametrize("make", [Reader, EqualToAll, Unhashable])
+@pytest.mark.parametrize("make", [Reader, Unhashable])
 def test_an_equal_endpoint_is_not_excluded_with_it(make: Callable[[], Any], way: Guarding) -> None:
     """`exclude` holds the object itself."""
     opened, closed = make(), make()
@@ -325,13 +312,14 @@ WRONG = [
 @pytest.mark.parametrize("where", ["protected_router", "protect", "jwt_guard"])
 def test_what_can_exclude_nothing_is_refused_with_a_sentence(where: str, exclude: Any) -> None:
     """`ConfigurationError` at once, and no `TypeError` of the machinery."""
+    make: Callable[[], Any] = {
+        "protected_router": lambda: protected_router(settings=SETTINGS, exclude=exclude),
+        "protect": lambda: protect(FastAPI(), SETTINGS, exclude),
+        "jwt_guard": lambda: jwt_guard(SETTINGS, exclude),
+    }[where]
+
     with pytest.raises(ConfigurationError, match="exclude"):
-        if where == "protected_router":
-            protected_router(settings=SETTINGS, exclude=exclude)
-        elif where == "protect":
-            protect(FastAPI(), SETTINGS, exclude)
-        else:
-            jwt_guard(SETTINGS, exclude)
+        make()
 
 
 @pytest.mark.parametrize("exclude", ["/x", read], ids=["text", "endpoint"])
@@ -427,7 +415,7 @@ if HAS_FRONTEND:
         app.frontend("/x", directory=tmp_path)
         protect(app, SETTINGS, ["/x/index.html"])
 
-        with pytest.raises(ConfigurationError, match="/x/index.html"), TestClient(app):
+        with pytest.raises(ConfigurationError, match=r"/x/index\.html"), TestClient(app):
             pytest.fail("it started")
 
     @pytest.mark.parametrize("path", ["/x/../first", "/x/%2e%2e/first", "/x/..%2ffirst"])

@@ -50,9 +50,8 @@ async def plain_who(request: PlainRequest) -> PlainTextResponse:
     return PlainTextResponse(json.dumps([before, after]))
 
 
-def routes() -> APIRouter:
-    """Make a router with an open, a closed, an administrator's and a plain route."""
-    router = APIRouter()
+def fill(router: APIRouter) -> APIRouter:
+    """Add an open, a closed, an administrator's and a plain route."""
 
     @router.post("/open")
     @public
@@ -67,7 +66,7 @@ def routes() -> APIRouter:
     async def closed(request: Request, body: dict[str, int]) -> Any:
         before = request.state.user_id
         await asyncio.sleep(0.002)
-        return [before, request.state.user_id, request.user.display_name, body["number"]]
+        return [before, request.state.user_id, body["number"]]
 
     @router.post("/raw")
     async def raw(request: Request, user: Annotated[str, Depends(current_user_id)]) -> Any:
@@ -103,29 +102,32 @@ def foreign_routes() -> APIRouter:
     return router
 
 
-def behind_protected_router() -> FastAPI:
+Place = Callable[[], tuple[FastAPI, str]]
+
+
+def behind_protected_router() -> tuple[FastAPI, str]:
     """Protect the routes with a router."""
-    return including(protected_router(routes(), settings=SETTINGS), foreign_routes())
+    return including(protected_router(fill(APIRouter()), settings=SETTINGS), foreign_routes()), ""
 
 
-def in_protected_application() -> FastAPI:
+def in_protected_application() -> tuple[FastAPI, str]:
     """Protect the application that includes the routes."""
-    return protect(including(routes(), foreign_routes()), SETTINGS)
+    return protect(including(fill(APIRouter()), foreign_routes()), SETTINGS), ""
 
 
-def own_of_protected_application() -> FastAPI:
+def own_of_protected_application() -> tuple[FastAPI, str]:
     """Protect the application whose own routes they are."""
     app = protect(FastAPI(), SETTINGS)
-    app.router.routes.extend(routes().routes)
+    fill(app.router)
     app.include_router(foreign_routes())
-    return app
+    return app, ""
 
 
-def mounted() -> FastAPI:
-    """Mount a protected application below a protected application."""
-    app = protect(FastAPI(openapi_url=None), OTHER)
-    app.mount("", in_protected_application())
-    return app
+def mounted() -> tuple[FastAPI, str]:
+    """Mount a protected application in a protected application."""
+    app = protect(FastAPI(), OTHER)
+    app.mount("/m", in_protected_application()[0])
+    return app, "/m"
 
 
 PLACES = [
@@ -140,17 +142,19 @@ openings = pytest.mark.parametrize("caller", [ANYBODY, ALICE], ids=["anonymous",
 
 
 def batch(
-    app: FastAPI, caller: dict[str, str], calls: list[Call], *, at_once: bool, via: str = "/batch"
+    placed: tuple[FastAPI, str], caller: dict[str, str], calls: list[Call], *, at_once: bool
 ) -> tuple[Answers, Any]:
     """Add a batch endpoint, call it, and return the answers and who the caller is afterwards."""
+    app, prefix = placed
+    router = protected_router(settings=SETTINGS)
 
     async def one(scope: dict[str, Any], number: int, call: Call) -> tuple[int, Any]:
         path, headers = call
         text = json.dumps({"number": number}).encode()
         copy = {
             **scope,
-            "path": path,
-            "raw_path": path.encode(),
+            "path": prefix + path,
+            "raw_path": (prefix + path).encode(),
             "headers": [
                 (b"content-type", b"application/json"),
                 *((name.lower().encode(), value.encode()) for name, value in headers.items()),
@@ -160,7 +164,7 @@ def batch(
         status, answer, _ = await drive(app, copy, chunks, pause=0.001 * (1 + number % 3))
         return status, json.loads(answer)
 
-    @app.post(via)
+    @router.post("/batch")
     @public
     async def collect(
         request: Request, _: Annotated[str | None, Depends(optional(current_user_id))]
@@ -174,7 +178,8 @@ def batch(
             answers = [await one(scope, number, call) for number, call in enumerate(calls)]
         return [answers, getattr(request.state, "user_id", None)]
 
-    found = TestClient(app).post(via, headers=caller)
+    app.include_router(router)
+    found = TestClient(app).post("/batch", headers=caller)
     assert 200 == found.status_code, found.text
     answers, after = found.json()
     return [(status, answer) for status, answer in answers], after
@@ -188,7 +193,7 @@ def statuses(answers: Answers) -> list[int]:
 @together
 @openings
 def test_an_open_route_opens_nothing_that_comes_next(
-    caller: dict[str, str], place: Callable[[], FastAPI], *, together: bool
+    caller: dict[str, str], place: Place, *, together: bool
 ) -> None:
     """Public and guarded routes in every order, none with a token."""
     paths = ["/open", "/closed", "/plain-open", "/plain", "/open", "/raw", "/admin", "/open"]
@@ -204,7 +209,7 @@ def test_an_open_route_opens_nothing_that_comes_next(
 @together
 @openings
 def test_every_sub_request_is_its_own_caller(
-    caller: dict[str, str], place: Callable[[], FastAPI], *, together: bool
+    caller: dict[str, str], place: Place, *, together: bool
 ) -> None:
     """The user, the state and the body of each are its own."""
     calls: list[Call] = [
@@ -223,8 +228,8 @@ def test_every_sub_request_is_its_own_caller(
     answers, after = batch(place(), caller, calls, at_once=together)
 
     assert [200, 200, 200, 200, 401, 200, 200, 200, 401, 401] == statuses(answers)
-    assert ["alice", "alice", "alice", 0] == answers[0][1]
-    assert ["bob", "bob", "bob", 1] == answers[1][1]
+    assert ["alice", "alice", 0] == answers[0][1]
+    assert ["bob", "bob", 1] == answers[1][1]
     assert ["carol", "carol"] == answers[2][1]
     assert ["bob", "bob"] == answers[3][1]
     assert ["alice", "alice"] == answers[5][1]
@@ -235,9 +240,7 @@ def test_every_sub_request_is_its_own_caller(
 
 @places
 @together
-def test_a_scope_that_one_has_is_not_anothers(
-    place: Callable[[], FastAPI], *, together: bool
-) -> None:
+def test_a_scope_that_one_has_is_not_anothers(place: Place, *, together: bool) -> None:
     """An administrator's sub-request grants nothing to its neighbours."""
     calls: list[Call] = [
         ("/admin", ADMIN),
@@ -254,9 +257,7 @@ def test_a_scope_that_one_has_is_not_anothers(
 
 @places
 @together
-def test_the_settings_of_one_are_not_anothers(
-    place: Callable[[], FastAPI], *, together: bool
-) -> None:
+def test_the_settings_of_one_are_not_anothers(place: Place, *, together: bool) -> None:
     """Tokens of two issuers, routes of two routers, crossed."""
     calls: list[Call] = [
         ("/foreign", FOREIGN),
@@ -279,9 +280,7 @@ def test_the_settings_of_one_are_not_anothers(
 
 @places
 @together
-def test_a_batch_under_a_public_path_pattern_opens_nothing(
-    place: Callable[[], FastAPI], *, together: bool
-) -> None:
+def test_a_batch_under_a_public_path_pattern_opens_nothing(place: Place, *, together: bool) -> None:
     """The endpoint that makes the copies is open; the copies are not."""
     answers, after = batch(
         place(),
@@ -298,7 +297,7 @@ def test_a_batch_with_the_callers_own_headers_authenticates_as_the_caller(
     *, together: bool
 ) -> None:
     """A copy that keeps the headers keeps the caller, and meets the route's own requirements."""
-    app = in_protected_application()
+    app, _ = in_protected_application()
     found: Answers = []
 
     @app.post("/same")
@@ -327,7 +326,7 @@ def test_an_override_of_settings_per_request_is_asked_for_each(*, together: bool
     def per_request(request: Request) -> JWTSettings:
         return OTHER if request.headers.get("x-tenant") == "other" else SETTINGS
 
-    app = including(protected_router(routes()))
+    app = including(protected_router(fill(APIRouter())))
     app.dependency_overrides[get_settings] = per_request
     calls: list[Call] = [
         ("/raw", {**FOREIGN, "x-tenant": "other"}),
@@ -336,14 +335,14 @@ def test_an_override_of_settings_per_request_is_asked_for_each(*, together: bool
         ("/raw", ALICE),
     ]
 
-    answers, _ = batch(app, ANYBODY, calls, at_once=together)
+    answers, _ = batch((app, ""), ANYBODY, calls, at_once=together)
 
     assert [200, 401, 401, 200] == statuses(answers)
 
 
 def test_a_sub_request_to_an_open_route_does_not_open_the_outer_request_again() -> None:
     """The dependency that comes after the sub-request still meets the caller's own token."""
-    app = in_protected_application()
+    app, _ = in_protected_application()
     seen: list[Any] = []
 
     async def first(request: Request) -> None:
@@ -377,6 +376,6 @@ def test_sub_requests_into_a_mount_are_requests_of_their_own(*, together: bool) 
         ("/files/b", ANYBODY),
     ]
 
-    answers, _ = batch(including(router), ANYBODY, calls, at_once=together)
+    answers, _ = batch((including(router), ""), ANYBODY, calls, at_once=together)
 
     assert [200, 401, 200, 401, 200, 401] == statuses(answers)
