@@ -112,11 +112,12 @@ def test_an_equal_plain_endpoint_is_not_excluded_with_it(way: Guarding) -> None:
 def test_an_equal_application_is_not_excluded_with_it(kind: str, way: Guarding) -> None:
     """Two routers are equal when their routes are; each is mounted at a place of its own."""
     route = Route("/", plain)
-    opened, closed = {
-        "dataclass": lambda: (Page(), Page()),
-        "router": lambda: (APIRouter(routes=[route]), APIRouter(routes=[route])),
-        "application": lambda: (FastAPI(), FastAPI()),
-    }[kind]()
+    pairs: dict[str, tuple[Any, Any]] = {
+        "dataclass": (Page(), Page()),
+        "router": (APIRouter(routes=[route]), APIRouter(routes=[route])),
+        "application": (FastAPI(), FastAPI()),
+    }
+    opened, closed = pairs[kind]
     for one in (opened, closed):
         if isinstance(one, FastAPI):
             one.get("/")(read)

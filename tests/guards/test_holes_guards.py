@@ -73,7 +73,12 @@ def frontend_first(app: FastAPI, folder: Path) -> None:
     app.frontend("/x", directory=folder)
 
 
-BEFORE = [included_first, route_first, plain_first, mount_first]
+BEFORE: list[Callable[[FastAPI, Path], None]] = [
+    included_first,
+    route_first,
+    plain_first,
+    mount_first,
+]
 if HAS_FRONTEND:
     BEFORE.append(frontend_first)
 befores = pytest.mark.parametrize("before", BEFORE, ids=lambda before: before.__name__)
@@ -274,12 +279,12 @@ def test_a_mount_with_layers_below_a_guard_is_closed(
     """The guard around it stands, whatever the layers hide; the innermost one it sees decides."""
 
     def build() -> FastAPI:
-        router: APIRouter = {
-            "open": APIRouter,
-            "plain-guard": lambda: APIRouter(dependencies=[GUARD]),
-            "protected": lambda: protected_router(settings=SETTINGS),
-        }[inner]()
-        mount = LAYERS[layer](inner_router(router, tmp_path))
+        routers: dict[str, APIRouter] = {
+            "open": APIRouter(),
+            "plain-guard": APIRouter(dependencies=[GUARD]),
+            "protected": protected_router(settings=SETTINGS),
+        }
+        mount = LAYERS[layer](inner_router(routers[inner], tmp_path))
         app = FastAPI()
         if outer == "protect":
             app.router.routes.append(mount)
@@ -310,7 +315,7 @@ def test_a_mount_with_layers_does_not_let_an_outer_guard_accept_the_wrong_token(
 def test_the_audit_does_not_call_a_plain_route_below_layers_guarded(
     layer: str, tmp_path: Path
 ) -> None:
-    """`Mount("/m", app=APIRouter(dependencies=[guard]), middleware=[...])` covers no plain route."""
+    """`Mount("/m", app=APIRouter(dependencies=[guard]), middleware=[...])`: no dependency runs."""
     app = FastAPI()
     app.router.routes.append(LAYERS[layer](inner_router(APIRouter(dependencies=[GUARD]), tmp_path)))
     if ask(app, "/m/plain") != 200:

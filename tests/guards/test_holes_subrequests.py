@@ -309,8 +309,8 @@ def test_a_batch_with_the_callers_own_headers_authenticates_as_the_caller(
         if together:
             found.extend((status, answer) for status, answer, _ in await asyncio.gather(*copies))
         else:
-            for copy in copies:
-                status, answer, _ = await copy
+            for one in copies:
+                status, answer, _ = await one
                 found.append((status, answer))
 
     headers = {**ALICE, "content-type": "application/json"}

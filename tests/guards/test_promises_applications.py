@@ -334,10 +334,7 @@ def test_protecting_twice_is_one_guard_or_told() -> None:
         protect(app, OTHER)
 
     assert ask(app, "/first") == 401
-    assert [200, 401] in (
-        [ask(app, "/first", headers) for headers in order]
-        for order in ((GOOD, FOREIGN), (FOREIGN, GOOD))
-    )
+    assert {200, 401} == {ask(app, "/first", headers) for headers in (GOOD, FOREIGN)}
 
 
 @pytest.mark.parametrize("outer", [SETTINGS, OTHER], ids=["same", "other"])
