@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends
 from fastapi.applications import FastAPI
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from . import _fastapi
@@ -101,8 +101,18 @@ class ProtectedRouter(APIRouter):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an application, where it is mounted."""
         if scope["type"] in {"http", "websocket"}:
+            self._guarded.look()
             receive, send = self._enter(scope, receive, send, outermost=True)
         await super().__call__(scope, receive, send)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell another router whether a request is for this one.
+
+        Asked before every request that may be: what was added by hand is looked at here, and so
+        before FastAPI serves the files of a `frontend()`, for which it asks the router no more.
+        """
+        self._guarded.look()
+        return super().matches(scope)  # type: ignore[misc] # from FastAPI 0.137
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that another router has found to be for this one."""
@@ -112,7 +122,6 @@ class ProtectedRouter(APIRouter):
     def _enter(
         self, scope: Scope, receive: Receive, send: Send, *, outermost: bool
     ) -> tuple[Receive, Send]:
-        self._guarded.look()
         app = scope.get("app")
         if app is not self._met:
             meet(app)
