@@ -63,7 +63,9 @@ def snapshot():
 
 def difference(before, after):
     names = before.keys() | after.keys()
-    return sorted(name for name in names if before.get(name) != after.get(name))
+    changed = {name for name in names if before.get(name) != after.get(name)}
+    # Python keeps the slots of a class there when an instance is copied, as FastAPI does.
+    return sorted(name for name in changed if ".__slotnames__" not in name)
 
 '''
 

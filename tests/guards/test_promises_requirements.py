@@ -308,7 +308,7 @@ def guarded_application(kind: str) -> Any:
 
 
 @requirements
-@pytest.mark.parametrize("inner", ["protected", "router", "mounted-router", "dependency"])
+@pytest.mark.parametrize("inner", ["protected", "mounted-router", "dependency"])
 @pytest.mark.parametrize("path", ["/in/x", "/in/plain"])
 @pytest.mark.parametrize("place", [protected, whole_application, inclusion_of_protected])
 def test_a_requirement_holds_for_a_mounted_application_with_a_guard_of_its_own(
@@ -334,6 +334,27 @@ def test_a_requirement_holds_for_a_mounted_application_with_a_guard_of_its_own(
         assert [404] * 4 == answers
     else:
         assert answers in ([401, 401, asked.status, 200], [REFUSED] * 4)
+
+
+@requirements
+@pytest.mark.parametrize("path", ["/in/x", "/in/plain"])
+def test_a_mounted_application_that_is_guarded_in_part_is_one_route_to_the_outer_guard(
+    path: str, name: str
+) -> None:
+    """Its own guard covers one router of it: so both guards ask, each under its own settings."""
+    asked = REQUIREMENTS[name]
+
+    answers = found(
+        lambda: whole_application(
+            lambda router: router.mount("/in", guarded_application("router")), [asked.dependency()]
+        ),
+        path,
+        {},
+        bearer(**asked.members),
+        bearer(OTHER_SECRET, **asked.members),
+    )
+
+    assert [401, 401, 401] == answers
 
 
 def test_requirements_of_all_levels_add_up() -> None:
