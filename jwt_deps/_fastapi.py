@@ -35,8 +35,7 @@ __all__ = [
     "apply_first",
     "call",
     "dependants",
-    "dependencies_below",
-    "forget_route",
+        "forget_route",
     "frontend_path",
     "frontends",
     "has_empty_path",
@@ -46,6 +45,7 @@ __all__ = [
     "inclusion_of",
     "low_priority_routes",
     "mounted_app",
+    "nodes_below",
         "read_again",
     "route_context",
     "scopes_at",
@@ -224,9 +224,9 @@ def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
             yield from dependants(node, replaced)
 
 
-def dependencies_below(dependency: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The callables that a dependency depends on, at any depth, in the order of a run."""
-    return [node.call for node in dependants(get_dependant(path="", call=dependency))]
+def nodes_below(dependency: Callable[..., Any]) -> list[Any]:
+    """The nodes of what a dependency depends on, at any depth, in the order of a run."""
+    return list(dependants(get_dependant(path="", call=dependency)))
 
 
 def scopes_at(node: Any) -> tuple[str, ...]:

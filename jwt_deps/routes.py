@@ -193,7 +193,8 @@ def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
 def _guards_of_callable(call: Callable[..., Any]) -> tuple[RouteGuard, ...]:
     if isinstance(call, RouteGuard):
         return (call,)
-    return tuple(it for it in _fastapi.dependencies_below(call) if isinstance(it, RouteGuard))
+    calls = (node.call for node in _fastapi.nodes_below(call))
+    return tuple(it for it in calls if isinstance(it, RouteGuard))
 
 
 # By identity, because routes compare by value and are not hashable.

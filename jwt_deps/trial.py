@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Security
 from fastapi.requests import HTTPConnection
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -94,6 +94,10 @@ async def _marker() -> None:
     """Be a dependency of an inclusion."""
 
 
+async def _scoped(_: Annotated[None, Security(_marker, scopes=["scope"])]) -> None:
+    """Be a dependency that asks for a scope."""
+
+
 def _failures() -> Iterator[str]:
     guard, inner, middle, outer = _Guard(), APIRouter(), APIRouter(), APIRouter()
     inner.add_api_route("/api", _api, response_model=None)
@@ -127,6 +131,8 @@ def _unread(inner: APIRouter, middle: APIRouter, outer: APIRouter) -> Iterator[s
         yield "frontend() is not found"
     if hasattr(inner, "frontend") and not list(_fastapi.frontends(outer)):
         yield "frontend() is not found where it is served"
+    if [_fastapi.scopes_at(node) for node in _fastapi.nodes_below(_scoped)] != [("scope",)]:
+        yield "the scopes of a dependency are not found"
     if _fastapi.COPIES:
         return
     (inclusion,) = outer.routes

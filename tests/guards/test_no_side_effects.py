@@ -65,7 +65,9 @@ def difference(before, after):
     names = before.keys() | after.keys()
     changed = {name for name in names if before.get(name) != after.get(name)}
     # Python keeps the slots of a class there when an instance is copied, as FastAPI does.
-    return sorted(name for name in changed if ".__slotnames__" not in name)
+    # And FastAPI keeps the names of endpoints that it has served.
+    own = (".__slotnames__", "_endpoint_context_cache")
+    return sorted(name for name in changed if not any(one in name for one in own))
 
 '''
 
