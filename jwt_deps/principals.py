@@ -9,6 +9,7 @@ from .issuers import IssuerSettings
 __all__ = [
     "STATE_NAMES",
     "Principal",
+    "client_id_of",
     "dependencies_of",
     "scopes_of",
     "session_id_of",
@@ -50,6 +51,15 @@ def session_id_of(claims: Claims, settings: IssuerSettings) -> str | None:
         ClaimError: the claim is neither a string nor an integer.
     """
     return _identifier_at(claims, settings.session_id_claim)
+
+
+def client_id_of(claims: Claims) -> str | None:
+    """The client that a token was issued to: `client_id` (RFC 9068 §2.2), else `azp`."""
+    for name in ("client_id", "azp"):
+        client = claims.at(name)
+        if isinstance(client, str):
+            return client
+    return None
 
 
 def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:

@@ -19,7 +19,7 @@ from jwt_deps.errors import (
     UnknownKeyError,
 )
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import unverified_expiry, verify
+from jwt_deps.verification import unverified_expiry
 from tests.core.checking import parsed_by
 from tests.core.saying import everything_said
 from tests.minting import (
@@ -38,6 +38,7 @@ from tests.minting import (
     signing_key,
     verification_text,
 )
+from tests.verifying import verify
 
 SETTINGS = JWTSettings(secret_key=SECRET)
 STRICT = JWTSettings(secret_key=SECRET, issuer="https://issuer", audience="api")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt_deps.at_hand import caller_at_hand
 
 from jwt_deps import JWTSettings
-from jwt_deps.at_hand import caller_at_hand
 from jwt_deps.errors import AuthError
 from jwt_deps.principals import Principal
 from jwt_deps.recognition import recognize

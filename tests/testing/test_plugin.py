@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from jwt_deps import JWTSettings, protected_router
 from jwt_deps.audit import audit
 from jwt_deps.testing import FakeIssuer, TokenFactory, VirtualClock, bearer
-from jwt_deps.verification import verify
+from tests.verifying import verify
 
 ROOT = Path(__file__).parents[2]
 SUITE = """
