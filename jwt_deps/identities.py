@@ -11,6 +11,7 @@ and has an asynchronous generator as `__call__`, which every FastAPI runs in the
 
 from abc import ABCMeta
 from collections.abc import AsyncIterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
@@ -39,7 +40,7 @@ def _is_wrapped_awaited() -> bool:
     class Trial:
         __wrapped__ = wrapped
 
-        def __new__(cls) -> Any:  # noqa: D102
+        def __new__(cls) -> Any:
             return wrapped()
 
     async def endpoint(answer: Annotated[Any, Depends(Trial)]) -> None:
@@ -47,16 +48,13 @@ def _is_wrapped_awaited() -> bool:
 
     async def nothing(*_: Any) -> Any: ...
 
-    app = FastAPI(openapi_url=None)
-    app.add_api_route("/", endpoint)
     head = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
-    request = app(head, nothing, nothing)
-    try:
-        request.send(None)
-    except Exception:  # noqa: BLE001, S110 - StopIteration too, which is the end of a coroutine
-        pass
-    finally:
-        request.close()
+    with suppress(Exception):  # StopIteration too, with which a coroutine ends
+        app = FastAPI(openapi_url=None)
+        app.add_api_route("/", endpoint)
+        request = app(head, nothing, nothing)
+        with closing(request):
+            request.send(None)
     return answers == ["awaited"]
 
 
@@ -114,11 +112,15 @@ class _Injected(type):
         Raises:
             ConfigurationError: always, when the route is registered.
         """
-        raise ConfigurationError(
-            "identity_as_input",
-            f"{cls.__name__} is a dependency, not input: write "
-            f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__}).",
-        )
+        raise _no_input(cls)
+
+
+def _no_input(cls: type) -> ConfigurationError:
+    return ConfigurationError(
+        "identity_as_input",
+        f"{cls.__name__} is a dependency, not input: write "
+        f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__}).",
+    )
 
 
 class _InjectedMapping(_Injected, ABCMeta):
@@ -157,12 +159,14 @@ class CurrentUser(metaclass=_Injected):
     def _of(cls, principal: Principal) -> Self:
         known = principal.known()
         claims = known.claims
+        # Without the check of issuers, `iss` is whatever the token has there.
+        issuer: Any = claims.iss
         return cls(
             known.user_id,
             known.session_id,
             known.scopes,
             claims,
-            claims.iss,
+            issuer if isinstance(issuer, str) else None,
             client_id_of(claims),
         )
 
@@ -176,6 +180,15 @@ class SessionState(ClaimMapping, metaclass=_InjectedMapping):
     """
 
     __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+        """Refuse to be a parameter or a body, as `CurrentUser` does.
+
+        Raises:
+            ConfigurationError: always, when the route is registered.
+        """
+        raise _no_input(cls)
 
     @classmethod
     def _of(cls, principal: Principal) -> Self:
