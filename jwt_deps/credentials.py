@@ -134,22 +134,23 @@ def get_claims(caller: Principal) -> Claims:
 
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
-    settings = await settings_for(connection)
+    notes = notes_of(connection.scope)
+    settings = _plainly_settled(connection.scope, notes) or await _settled(connection, notes)
     return refusal_under(settings, error, connection)
 
 
 async def settings_for(connection: HTTPConnection) -> JWTSettings:
     """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
-    return await _settled(connection, notes_of(connection.scope))
+    notes = notes_of(connection.scope)
+    return _plainly_settled(connection.scope, notes) or await _settled(connection, notes)
 
 
 async def _settled(connection: HTTPConnection, notes: Notes) -> JWTSettings:
+    """The settings of the matched route, of which a replaced dependency may have to be asked."""
     scope = connection.scope
-    settings = _plainly_settled(scope, notes)
-    if settings is None:
-        match = match_of(scope)
-        settings = await settings_of(notes.guard_over(scope, match), connection)
-        notes.match, notes.settings = match, settings
+    match = match_of(scope)
+    settings = await settings_of(notes.guard_over(scope, match), connection)
+    notes.match, notes.settings = match, settings
     return settings
 
 
@@ -269,7 +270,7 @@ async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
         AuthError: there is none, or not exactly one, or it came from another site.
     """
     scope = connection.scope
-    if notes_of(scope).overriding is not None and overrides.is_overridden(connection, get_token):
+    if overrides.is_overridden(connection, get_token):
         replaced: str | None = await _once(connection, get_token)
         if replaced is None:
             raise MissingTokenError("Invalid token: none was given")

@@ -22,7 +22,7 @@ from fastapi.applications import FastAPI
 from .claims import ClaimMapping, Claims
 from .credentials import CallerDependency
 from .errors import ConfigurationError
-from .principals import Principal, client_id_of, session_state_of
+from .principals import Principal, session_state_of
 
 __all__ = ["CurrentUser", "SessionState"]
 
@@ -157,18 +157,7 @@ class CurrentUser(metaclass=_Injected):
 
     @classmethod
     def _of(cls, principal: Principal) -> Self:
-        known = principal.known()
-        claims = known.claims
-        # Without the check of issuers, `iss` is whatever the token has there.
-        issuer: Any = claims.iss
-        return cls(
-            known.user_id,
-            known.session_id,
-            known.scopes,
-            claims,
-            issuer if isinstance(issuer, str) else None,
-            client_id_of(claims),
-        )
+        return cls(*principal.known().identity)
 
 
 class SessionState(ClaimMapping, metaclass=_InjectedMapping):
