@@ -6,17 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .authentication import authenticate, issuer_of, keys_for
 from .claim_checks import CLAIM_CHECKS, refuse_unproved
 from .errors import AuthError, ClaimError, Reason, Step
-from .issuers import IssuerSettings
-from .keys import VerificationKey
 from .profiles import check_profile
 from .revocation import refuse_revoked
 from .settings import JWTSettings
 from .verification import check_signature, parse, read_claims
+
+if TYPE_CHECKING:
+    from .issuers import IssuerSettings
+    from .keys import VerificationKey
 
 __all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain", "explanation_of"]
 

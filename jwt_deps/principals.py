@@ -31,7 +31,6 @@ STATE_NAMES = (
     "session_state",
     "audience",
 )
-_OPTIONAL = ("dependencies", "session_state")
 
 
 def user_id_of(claims: Claims, settings: IssuerSettings) -> str:
@@ -196,14 +195,23 @@ class Principal:
         `dependencies` and `session_state` that the application's lifespan put there stay, unless
         the token has such claims.
         """
-        found = state_of(self)
-        for name in _OPTIONAL:
-            if name in state and not found[name]:
-                del found[name]
-        state.update(found)
+        if self._state is None:
+            self._state = self._fixed_state()
+        state.update(self._state)
+        claims, settings = self.claims, self.settings
+        if type(self._state["audience"]) is list:
+            state["audience"] = claims.aud
+        # Without the setting no claim is taken for AgentOS's scopes, which make administrators.
+        state["scopes"] = sorted(self.scopes) if settings.scopes_claim else []
+        found = dependencies_of(claims, settings) if settings.dependencies_claims else None
+        if found or "dependencies" not in state:
+            state["dependencies"] = dict(found or {})
+        found = session_state_of(claims, settings) if settings.session_state_claims else None
+        if found or "session_state" not in state:
+            state["session_state"] = dict(found or {})
 
-    def fixed_state(self) -> dict[str, Any]:
-        """The part of `state_of` that does not change from request to request."""
+    def _fixed_state(self) -> dict[str, Any]:
+        """The part that is the same in each request, but for a list of audiences."""
         claims, settings = self.claims, self.settings
         return {
             "authenticated": True,
@@ -223,19 +231,8 @@ def state_of(principal: Principal) -> dict[str, Any]:
     `dependencies` and `session_state` are dicts, empty where it has none. Lists and dicts are new
     ones each time: they are the endpoint's own.
     """
-    fixed = principal._state  # noqa: SLF001 - of this module
-    if fixed is None:
-        fixed = principal._state = principal.fixed_state()  # noqa: SLF001
-    state = {**fixed, "scopes": [], "dependencies": {}, "session_state": {}}
-    if type(fixed["audience"]) is list:
-        state["audience"] = fixed["audience"].copy()
-    claims, settings = principal.claims, principal.settings
-    if settings.injects_collections:
-        # Without `scopes_claim` no claim is taken for AgentOS's scopes: they make administrators.
-        if settings.scopes_claim:
-            state["scopes"] = sorted(principal.scopes)
-        state["dependencies"] = dict(dependencies_of(claims, settings))
-        state["session_state"] = dict(session_state_of(claims, settings))
+    state: dict[str, Any] = {}
+    principal.write_state(state)
     return state
 
 

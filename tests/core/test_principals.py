@@ -13,6 +13,7 @@ from jwt_deps.principals import (
     scopes_of,
     session_id_of,
     session_state_of,
+    state_of,
     user_id_of,
 )
 from jwt_deps.settings import JWTSettings
@@ -201,13 +202,6 @@ class TestSelections:
         selection["b"].append(2)
 
         assert (selection["b"], self.CLAIMS["b"]) == ([{"x": 1}], [{"x": 1}])
-
-
-def state_of(principal: Principal) -> dict[str, Any]:
-    """What it puts on a state that is empty."""
-    state: dict[str, Any] = {}
-    principal.write_state(state)
-    return state
 
 
 class TestState:

@@ -62,7 +62,7 @@ def _raw(header: bytes = HEADER, payload: bytes = PAYLOAD) -> str:
     return mint_raw(header, payload)
 
 
-def _of_issuer(secret: str = SECRET, **members: object) -> str:
+def _of_issuer(secret: str = SECRET, **members: Any) -> str:
     return mint(claims(iss="https://issuer", **members), secret)
 
 

@@ -91,13 +91,19 @@ def test_neither_costs_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "around",
     [
-        pytest.param(lambda kind: kind, id="bare"),
-        pytest.param(lambda kind: kind | None, id="optional"),
-        pytest.param(lambda kind: kind | int, id="union"),
-        pytest.param(lambda kind: list[kind], id="list"),
-        pytest.param(lambda kind: dict[str, kind], id="dict"),
-        pytest.param(lambda kind: Annotated[kind, Body()], id="body"),
-        pytest.param(lambda kind: Annotated[kind, Query()], id="query"),
+        pytest.param(lambda given: given, id="bare"),
+        pytest.param(lambda given: given | None, id="optional"),
+        pytest.param(lambda given: given | int, id="union"),
+        pytest.param(
+            lambda given: list[given],  # type: ignore[valid-type]
+            id="list",
+        ),
+        pytest.param(
+            lambda given: dict[str, given],  # type: ignore[valid-type]
+            id="dict",
+        ),
+        pytest.param(lambda given: Annotated[given, Body()], id="body"),
+        pytest.param(lambda given: Annotated[given, Query()], id="query"),
     ],
 )
 def test_a_forgotten_depends_stops_the_start(annotation: Any, around: Any) -> None:
@@ -108,7 +114,7 @@ def test_a_forgotten_depends_stops_the_start(annotation: Any, around: Any) -> No
     with pytest.raises(ConfigurationError, match="Depends"):
 
         @app.get("/r")
-        async def read(who: kind) -> None: ...
+        async def read(who: kind) -> None: ...  # type: ignore[valid-type]
 
 
 @pytest.mark.parametrize("annotation", [CurrentUser, SessionState, Claims])
@@ -155,7 +161,7 @@ STATE = SessionState({"plan": "pro", "cart": ["book"]})
 
 def test_a_user_is_constructed_like_any_object() -> None:
     """With the four arguments that every token fills; the others have defaults."""
-    assert ("alice", "s", {"a"}, "alice") == (
+    assert ("alice", "s", frozenset({"a"}), "alice") == (
         ALICE.id,
         ALICE.session_id,
         ALICE.scopes,
@@ -391,8 +397,6 @@ def test_a_fastapi_that_fails_the_trial_gets_the_other_way(
     """However it fails."""
     monkeypatch.setattr(identities, "FastAPI", None)
 
-    with pytest.raises(TypeError):
-        identities.FastAPI()
     assert identities._is_wrapped_awaited() is False
 
 
