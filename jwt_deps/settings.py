@@ -201,11 +201,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         return self.token_header_key.lower().encode("ascii")
 
     @cached_property
-    def bearer_header(self) -> bytes | None:
-        """The same where a token may be in it; `None` when only a cookie is looked at."""
-        return None if self.token_source is TokenSource.COOKIE else self.header_name
-
-    @cached_property
     def missing(self) -> str:
         """What is said where no token is, in the words of the AgentOS middleware."""
         header, cookie = f"{self.token_header_key} header", self.cookie_name

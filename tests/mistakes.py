@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import new_class
 from typing import Any, TypeAlias
 
 import pytest
@@ -107,10 +106,6 @@ def assigned(*_: Any) -> None:
     JWTSettings(secret_key=SECRET).leeway = 30
 
 
-def derived(*_: Any) -> object:
-    return new_class("Mine", (CurrentUser,))
-
-
 async def hello() -> str:
     return "hello"
 
@@ -203,7 +198,6 @@ MISTAKES: dict[str, Mistake] = {
     "settings_as_input": as_input(JWTSettings),
     "claims_as_input": as_input(Claims),
     "identity_as_input": as_input(CurrentUser),
-    "identity_as_base": derived,
     "not_settings": lambda *_: jwt_guard("/health"),  # type: ignore[arg-type]
     "not_a_router": lambda *_: protected_router(FastAPI(), settings=SETTINGS),  # type: ignore[arg-type]
     "not_markable": lambda *_: public(object()),  # type: ignore[type-var]

@@ -99,14 +99,6 @@ def test_every_public_object_has_a_docstring(name: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_every_module_opens_with_the_question_it_answers(module: Any) -> None:
-    """A reader knows from the first line whether to stay."""
-    first = (module.__doc__ or "").splitlines()[0]
-
-    assert "?" in first
-
-
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_all_names_exist(module: Any) -> None:
     """`__all__` of every module is sorted and true."""
     names = getattr(module, "__all__", [])

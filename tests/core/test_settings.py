@@ -14,7 +14,6 @@ from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureErro
 from jwt_deps.revocation_settings import RevocationSettings
 from jwt_deps.senders import SenderSettings
 from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource
-from jwt_deps.verification import verify
 from tests.core.saying import everything_said
 from tests.minting import (
     OTHER_SECRET,
@@ -26,6 +25,7 @@ from tests.minting import (
     signing_key,
     verification_text,
 )
+from tests.verifying import verify
 
 LEAKY = "leaky-value-that-nobody-may-see"
 BEGINS_LIKE_JSON = f'["{LEAKY}'
