@@ -11,7 +11,11 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from fastapi import APIRouter, Request, Security, WebSocket, params
-from fastapi.dependencies.utils import get_dependant, solve_dependencies
+from fastapi.dependencies.utils import (
+    get_dependant,
+    get_parameterless_sub_dependant,
+    solve_dependencies,
+)
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount
@@ -28,10 +32,10 @@ if TYPE_CHECKING:
 __all__ = [
     "COPIES",
     "add_exception_handler",
+    "apply_first",
     "call",
     "dependants",
-    "dependencies_below",
-    "forget_route",
+        "forget_route",
     "frontend_path",
     "frontends",
     "has_empty_path",
@@ -41,8 +45,8 @@ __all__ = [
     "inclusion_of",
     "low_priority_routes",
     "mounted_app",
-    "move_frontends",
-    "read_again",
+    "nodes_below",
+        "read_again",
     "route_context",
     "scopes_at",
     "served_routes",
@@ -131,11 +135,25 @@ def frontends(router: APIRouter) -> Iterator[tuple[Any, Any]]:
         yield getattr(served, "original_route", served), served
 
 
-def move_frontends(router: Any, to: Any) -> None:
-    """Let another router serve what a router serves by `frontend()`."""
-    to._low_priority_routes.extend(router._low_priority_routes)  # noqa: SLF001
-    router._low_priority_routes.clear()  # noqa: SLF001
-    router._frontend_routes = None  # noqa: SLF001
+def apply_first(entry: Any, dependencies: Sequence[params.Depends]) -> None:
+    """Let dependencies apply to a route that is there already, before those that it has.
+
+    FastAPI applies the dependencies of a router to a route when that is added.
+
+    Args:
+        entry: a route of FastAPI's, an inclusion, or what `frontend()` made.
+        dependencies: what has to apply to it.
+    """
+    context = getattr(entry, "include_context", None)
+    if context is not None:
+        context.dependencies = [*dependencies, *context.dependencies]
+        read_again(entry.original_router)
+        return
+    entry.dependencies = [*dependencies, *entry.dependencies]
+    path = getattr(entry, "path_format", "")
+    entry.dependant.dependencies[:0] = [
+        get_parameterless_sub_dependant(depends=one, path=path) for one in dependencies
+    ]
 
 
 def mounted_app(route: Mount | Host) -> Any:
@@ -206,9 +224,9 @@ def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
             yield from dependants(node, replaced)
 
 
-def dependencies_below(dependency: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The callables that a dependency depends on, at any depth, in the order of a run."""
-    return [node.call for node in dependants(get_dependant(path="", call=dependency))]
+def nodes_below(dependency: Callable[..., Any]) -> list[Any]:
+    """The nodes of what a dependency depends on, at any depth, in the order of a run."""
+    return list(dependants(get_dependant(path="", call=dependency)))
 
 
 def scopes_at(node: Any) -> tuple[str, ...]:

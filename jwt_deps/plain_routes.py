@@ -24,7 +24,15 @@ from .routers import Snapshot, mounted, mounted_routers
 from .routes import Match, RouteGuard, guards_among, is_page, templates
 from .subprotocols import choosing_bearer
 
-__all__ = ["GuardedApp", "GuardedRoutes", "guards_itself", "is_plain", "plain_endpoint"]
+__all__ = [
+    "GuardedApp",
+    "GuardedRoutes",
+    "apply_to_copies",
+    "covered",
+    "guards_itself",
+    "is_plain",
+    "plain_endpoint",
+]
 
 _STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
 
@@ -200,19 +208,25 @@ class GuardedRoutes:
     def __init__(self, router: APIRouter) -> None:
         self._router = router
         self._seen = Snapshot()
+        self._looking = False
 
-    def look(self) -> bool:
-        """Guard what is new; whether there was anything.
+    def look(self) -> None:
+        """Guard what is new.
 
         Raises:
             ConfigurationError: a route that cannot be guarded, or that no guard applies to.
         """
-        if self._seen.is_current():
-            return False
-        seen: list[Any] = []
-        self._close(self._router, (), guards_among(self._router.dependencies), seen)
-        self._seen = Snapshot(seen)
-        return True
+        if self._looking:
+            return  # the router lets itself be looked at when its routes are read
+        self._looking = True
+        try:
+            if self._seen.is_current():
+                return
+            seen: list[APIRouter] = []
+            self._close(self._router, (), guards_among(self._router.dependencies), seen)
+            self._seen = Snapshot(seen)
+        finally:
+            self._looking = False
 
     def _close(
         self,
@@ -295,8 +309,26 @@ def _refuse_unguarded(
             "unguarded_route",
             f"The route {named} is in a guarded router and no guard applies to it, because it was "
             "added as an object or before the guard: add it with the router's decorators, "
-            "add_api_route or include_router, or put it into a router of its own and include that.",
+            "add_api_route or include_router, or call protect(app) for a whole application.",
         )
+
+
+def apply_to_copies(
+    router: APIRouter, before: int, dependencies: Iterable[Depends]
+) -> None:
+    """Apply the dependencies of an inclusion to the plain routes that it copied.
+
+    Up to FastAPI 0.136: nothing tells later where a copied route came from.
+
+    Args:
+        router: the router that includes.
+        before: how many routes it had.
+        dependencies: those of the inclusion, and of the router that was included.
+    """
+    for route in router.routes[before:]:
+        if is_plain(route):
+            _wrap(route, router)
+            route.app.inherited = (*dependencies, *route.app.inherited)  # type: ignore[attr-defined]
 
 
 def _wrap(route: Any, home: APIRouter) -> bool:

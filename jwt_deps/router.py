@@ -6,14 +6,15 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends
 from fastapi.applications import FastAPI
+from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from . import _fastapi
 from .errors import ConfigurationError
 from .gate import through
 from .guards import JWTGuard
+from .plain_routes import GuardedRoutes, apply_to_copies
 from .installation import Installation, meet, watch
-from .plain_routes import GuardedRoutes
 from .routes import mark_public
 from .settings import JWTSettings
 from .trial import try_out
@@ -34,9 +35,9 @@ class ProtectedRouter(APIRouter):
 
     def __init__(self, guard: JWTGuard, **options: Any) -> None:
         dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
+        self._guarded = GuardedRoutes(self)
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
-        self._guarded = GuardedRoutes(self)
         self._met: Any = None
         lifespan = self.lifespan_context
 
@@ -69,6 +70,7 @@ class ProtectedRouter(APIRouter):
                 "application give its .router.",
             )
         prefix = self.prefix + options.pop("prefix", "")
+        before, dependencies = len(self.routes), options.get("dependencies") or ()
         # FastAPI looks at the prefix of the inclusion alone when it looks for empty paths.
         own, self.prefix = self.prefix, ""
         try:
@@ -78,13 +80,39 @@ class ProtectedRouter(APIRouter):
                 _fastapi.include_before_prefix(self, super().include_router, router, **options)
         finally:
             self.prefix = own
+        if _fastapi.COPIES and not isinstance(router, ProtectedRouter):
+            apply_to_copies(self, before, (*dependencies, *router.dependencies))
+        elif _fastapi.COPIES:
+            apply_to_copies(self, before, dependencies)
         self._guarded.look()
+
+    if _fastapi.COPIES:
+
+        @property  # type: ignore[override]
+        def routes(self) -> list[BaseRoute]:
+            """The routes, which another router copies: so it has to find the guards around them."""
+            self._guarded.look()
+            return self._routes
+
+        @routes.setter
+        def routes(self, routes: list[BaseRoute]) -> None:
+            self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an application, where it is mounted."""
         if scope["type"] in {"http", "websocket"}:
+            self._guarded.look()
             receive, send = self._enter(scope, receive, send, outermost=True)
         await super().__call__(scope, receive, send)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell another router whether a request is for this one.
+
+        Asked before every request that may be: what was added by hand is looked at here, and so
+        before FastAPI serves the files of a `frontend()`, for which it asks the router no more.
+        """
+        self._guarded.look()
+        return super().matches(scope)  # type: ignore[misc] # from FastAPI 0.137
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that another router has found to be for this one."""
@@ -94,7 +122,6 @@ class ProtectedRouter(APIRouter):
     def _enter(
         self, scope: Scope, receive: Receive, send: Send, *, outermost: bool
     ) -> tuple[Receive, Send]:
-        self._guarded.look()
         app = scope.get("app")
         if app is not self._met:
             meet(app)

@@ -41,6 +41,7 @@ from jwt_deps import (
     signatures,
     trial,
 )
+from jwt_deps.paths import split_exclusions
 from tests.edge.serving import SETTINGS
 from tests.minting import SECRET, pair
 
@@ -248,6 +249,7 @@ MISTAKES: dict[str, Mistake] = {
     "unprotected_route": uncovered,
     "undecided": served_undecided,
     "unknown_fastapi": renamed_in_fastapi,
+    "exclusion_type": lambda *_: split_exclusions([7]),  # type: ignore[list-item]
     "idle_exclusion": idle,
     "route_class": lambda *_: protected_router(APIRouter(routes=[Strange()]), settings=SETTINGS),
     "unguarded_route": lambda *_: protected_router(
