@@ -35,6 +35,7 @@ class Notes:
         guard: the guard around the application that serves, where that is mounted below one.
         guard_settings: under which settings that guard decided.
         decided: the route that a guard let the request pass to; `None` if none decided.
+        refused: whether a guard refused it where nothing of the route runs after that.
         wrapped: whether its body and its answer pass a guard (`gate`).
         plain: the route that is served, where FastAPI runs no dependencies for it.
         match: the route that `settings` were found for.
@@ -57,6 +58,7 @@ class Notes:
         "overriding",
         "path",
         "plain",
+        "refused",
         "scope_id",
         "settings",
         "wrapped",
@@ -73,6 +75,7 @@ class Notes:
         self.guard: RouteGuard | None = None
         self.guard_settings: JWTSettings | None = None
         self.decided: Match | None = None
+        self.refused = False
         self.wrapped = False
         self._before: dict[str, Any] | None = None  # what was in the state where we wrote
         self._copied = False
@@ -127,7 +130,7 @@ class Notes:
 
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
         """Note that the request has come to a guarded router, or application."""
-        self.decided = None
+        self.decided, self.refused = None, False
         self.entered = (guard,) if outermost else (*self.entered, guard)
 
     def leave(self, guard: RouteGuard | None, settings: JWTSettings | None) -> None:

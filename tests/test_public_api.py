@@ -33,6 +33,7 @@ CONTRACT = {
     "require_any_scope",
     "require_acr",
     "protected_router",
+    "protect",
     "jwt_guard",
     "public",
     "set_token_cookie",
