@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
@@ -22,6 +22,7 @@ from .asking import (
     FOREIGN,
     GOOD,
     HAS_FRONTEND,
+    INSIDE,
     LIVE,
     REFUSED,
     Answer,
@@ -383,6 +384,51 @@ def test_websockets_moved_by_hand_are_guarded_or_refused(
         by=knock,
         served=_served(place, other),
     )
+
+
+class Secret(HTTPException):
+    """An answer of an endpoint that is no success."""
+
+
+@places
+@pytest.mark.parametrize("included", [True, False], ids=["included", "own"])
+@pytest.mark.parametrize("kind", ["api", "plain", "object"])
+@pytest.mark.parametrize("outcome", ["success", "redirect", "refusal", "error"])
+def test_the_endpoint_of_a_moved_route_never_runs_without_a_token(
+    outcome: str, place: Callable[[Move], FastAPI], kind: str, *, included: bool
+) -> None:
+    """It is too late to refuse its answer when it has run, and not every answer is a success."""
+    ran: list[str] = []
+
+    async def endpoint(_: Request) -> Response:
+        ran.append(outcome)
+        if outcome == "refusal":
+            raise Secret(404, INSIDE)
+        if outcome == "error":
+            raise ZeroDivisionError
+        headers = {"location": "https://a.example/?token=inside"}
+        return Response(INSIDE, 302 if outcome == "redirect" else 200, headers)
+
+    def move(router: APIRouter) -> None:
+        other, outer = APIRouter(), APIRouter()
+        if kind == "api":
+            other.get("/x")(endpoint)
+        elif kind == "plain":
+            other.add_route("/x", endpoint)
+        else:
+            other.routes.append(APIRoute("/x", endpoint))
+        outer.include_router(other)
+        router.routes.extend((outer if included else other).routes)
+
+    try:
+        client = TestClient(place(move), raise_server_exceptions=False)
+    except ConfigurationError:
+        return
+    for headers in ({}, FOREIGN):
+        answer = client.get("/x", headers=headers, follow_redirects=False)
+        assert answer.status_code in {401, 404, 500}
+        assert INSIDE not in answer.text
+    assert [] == ran
 
 
 @others
