@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from . import _fastapi
 from .claims import Claims
-from .principals import Principal
+from .principals import STATE_NAMES, Principal
 from .routes import UNKNOWN, Match, RouteGuard, guards_among, match_of
 from .settings import JWTSettings
 
@@ -145,20 +145,19 @@ class Notes:
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
         self.clear_state(scope)
+        state = scope.setdefault("state", {})
+        before = self._before = {name: state.get(name, _ABSENT) for name in STATE_NAMES}
         if isinstance(found, Principal):
-            written: dict[str, Any] = {}
-            found.write_state(written)
-            self._write_state(scope, written)
+            found.write_state(state)
+            if found.token is None:
+                # What took the place of the verification may have written there itself.
+                own = {name: it for name, it in before.items() if it is not _ABSENT}
+                state.update({name: it for name, it in own.items() if not state[name]})
         elif not settings.validate:
-            self._write_state(scope, {"authenticated": False})
+            state["authenticated"] = False
             found = Principal(Claims({}), settings, found)
         self._principals.append((settings, found))
         return found
-
-    def _write_state(self, scope: Scope, written: dict[str, Any]) -> None:
-        state = scope.setdefault("state", {})
-        self._before = {name: state.get(name, _ABSENT) for name in written}
-        state.update(written)
 
     def clear_state(self, scope: Scope) -> None:
         """Take away what an outer guard wrote, and only that: the lifespan's own stays."""
