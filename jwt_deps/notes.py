@@ -12,7 +12,7 @@ from starlette.types import Scope
 from . import _fastapi
 from .claims import Claims
 from .principals import Principal
-from .routes import UNKNOWN, Match, RouteGuard, guards_among, match_of
+from .routes import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
 from .settings import JWTSettings
 
 if TYPE_CHECKING:
@@ -110,11 +110,8 @@ class Notes:
 
     def innermost(self, match: Match) -> RouteGuard | None:
         """The guard that decides about a route, of those that the application does not replace."""
-        overridden = () if self.overriding is None else self.overriding.dependency_overrides
-        for guard in reversed(match.guards or self.entered):
-            if guard not in overridden:
-                return guard
-        return None
+        replaced = () if self.overriding is None else self.overriding.dependency_overrides
+        return deciding(match.guards or self.entered, replaced)
 
     def guard_over(self, match: Match) -> RouteGuard | None:
         """The guard whose settings hold for a route."""

@@ -24,7 +24,18 @@ from .routers import Snapshot, mounted, mounted_routers
 from .routes import Match, RouteGuard, guards_among, is_page, templates
 from .subprotocols import choosing_bearer
 
-__all__ = ["GuardedApp", "GuardedRoutes", "guards_itself", "is_plain", "plain_endpoint"]
+__all__ = [
+    "GuardedApp",
+    "GuardedRoutes",
+    "around",
+    "can_be_guarded",
+    "check",
+    "covered",
+    "guards_inside",
+    "guards_itself",
+    "is_plain",
+    "plain_endpoint",
+]
 
 _STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
 
@@ -71,7 +82,7 @@ class GuardedApp:
             if scope["type"] == "websocket"
             else Request(scope, receive)
         )
-        inside = _guards_inside(self.route)
+        inside = guards_inside(self.route)
         match = replace(match, guards=(*match.guards, *inside))
         notes = notes_of(scope)
         notes.plain = match
@@ -99,7 +110,7 @@ class GuardedApp:
         """The route as it is being served: all that it came through applies to it."""
         app: Any = scope.get("app")
         router = getattr(app, "router", None)
-        over, included = self._over(scope, router)
+        over, included = self.over(_fastapi.inclusion_of(scope), router)
         guards = guards_among(over)
         entered = notes_of(scope).entered
         missing = tuple(it for it in entered if not any(it is guard for guard in guards))
@@ -111,9 +122,16 @@ class GuardedApp:
             dependencies=over,
         )
 
-    def _over(self, scope: Scope, router: Any) -> tuple[tuple[Depends, ...], bool]:
-        """What applies to the route, outermost first, and whether it was included."""
-        inclusion: Any = _fastapi.inclusion_of(scope)
+    def over(self, inclusion: Any, router: Any) -> tuple[tuple[Depends, ...], bool]:
+        """What applies to the route, outermost first, and whether it was included.
+
+        Args:
+            inclusion: the inclusion that serves it, if one does.
+            router: that of the application.
+
+        Raises:
+            ConfigurationError: FastAPI does not tell.
+        """
         inner = None if inclusion is None else _fastapi.included_router(inclusion)
         if inner is not None and _is_among(inner, self.homes):
             outer = _fastapi.inclusion_dependencies(inclusion)
@@ -187,7 +205,8 @@ def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
     return guards_among(router.dependencies) if isinstance(router, APIRouter) else ()
 
 
-def _guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
+def guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
+    """The guards of what is mounted, over everything in it, the last of which decides there."""
     return _guards_of(mounted(route)) if isinstance(route, Mount | Host) else ()
 
 
@@ -239,8 +258,8 @@ class GuardedRoutes:
                     self._close(inner, over, guards, seen)
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 _refuse_unguarded(route, (*outer, *route.dependencies), guards)
-            elif is_plain(route) and type(route).handle in _STARLETTES_OWN:
-                wrapped = _wrap(route, router) or wrapped
+            elif can_be_guarded(route):
+                wrapped = self._wrap(route, router) or wrapped
                 self._close_mounted(route, seen)
             else:
                 raise ConfigurationError(
@@ -254,11 +273,37 @@ class GuardedRoutes:
             # FastAPI may have built what it serves from the routes as they were before.
             _fastapi.read_again(router)
 
+    @staticmethod
+    def _wrap(route: BaseRoute, home: APIRouter) -> bool:
+        return _wrap(route, home)
+
     def _close_mounted(self, route: BaseRoute, seen: list[Any]) -> None:
         """Close what is mounted, if guards of its own apply to it: then those decide there."""
         for router in _routers_mounted([route]):
             if not any(router is one for one in seen):
                 self._close(router, (), guards_among(router.dependencies), seen)
+
+
+class _Check(GuardedRoutes):
+    """The same look, with nothing changed."""
+
+    @staticmethod
+    def _wrap(*_: object) -> bool:
+        return False
+
+
+def check(router: APIRouter) -> None:
+    """Look whether everything below a guarded router can be guarded, with nothing changed.
+
+    Raises:
+        ConfigurationError: as `GuardedRoutes.look`, which requests to the router meet.
+    """
+    _Check(router).look()
+
+
+def can_be_guarded(route: BaseRoute) -> bool:
+    """Whether a route is a plain one that serves its application as Starlette's own do."""
+    return is_plain(route) and type(route).handle in _STARLETTES_OWN
 
 
 def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
@@ -301,20 +346,31 @@ def _wrap(route: Any, home: APIRouter) -> bool:
         if not _is_among(home, app.homes):
             app.homes.append(home)
         return False
-    guarded = GuardedApp(app.unwrapped if isinstance(app, GuardedApp) else app, route)
-    if isinstance(app, GuardedApp):
-        # FastAPI copied the route, or it is the endpoint of another: what applied to it still does.
-        guarded.endpoint = app.endpoint
-        guarded.inherited = (
-            *(it for one in app.homes for it in one.dependencies),
-            *app.inherited,
-        )
-    guarded.homes.append(home)
-    route.app = guarded
+    guarded = route.app = around(route, home)
     if isinstance(route, Route | WebSocketRoute):
         # Starlette serves the app, FastAPI builds what it serves from the endpoint.
         route.endpoint = guarded
     return True
+
+
+def around(route: Any, home: APIRouter) -> GuardedApp:
+    """The guards around a plain route in a router, as requests find them; nothing is changed."""
+    app = route.app
+    guarded = GuardedApp(app.unwrapped if isinstance(app, GuardedApp) else app, route)
+    if isinstance(app, GuardedApp):
+        guarded.endpoint = app.endpoint
+        if app.route is route:
+            guarded.homes.extend(app.homes)
+            guarded.inherited = app.inherited
+        else:
+            # FastAPI copied the route, or it is another's endpoint: what applied to it still does.
+            guarded.inherited = (
+                *(it for one in app.homes for it in one.dependencies),
+                *app.inherited,
+            )
+    if not _is_among(home, guarded.homes):
+        guarded.homes.append(home)
+    return guarded
 
 
 def covered(router: APIRouter) -> list[APIRouter]:

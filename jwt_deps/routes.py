@@ -7,7 +7,7 @@ asked there decides for itself.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import isfunction
@@ -28,6 +28,7 @@ __all__ = [
     "UNKNOWN",
     "Match",
     "RouteGuard",
+    "deciding",
     "guards_among",
     "is_marked_public",
     "is_page",
@@ -95,6 +96,11 @@ class RouteGuard:
             )
             match.open_by[self] = known
         return known
+
+
+def deciding(guards: Sequence[RouteGuard], replaced: Container[Any] = ()) -> RouteGuard | None:
+    """The guard that decides: the innermost of those that the application does not replace."""
+    return next((guard for guard in reversed(guards) if guard not in replaced), None)
 
 
 def same_endpoint(one: Any, other: Any) -> bool:
