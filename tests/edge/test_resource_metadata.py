@@ -22,7 +22,6 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.inventory import Inventory
-from jwt_deps.resource_metadata import _version_of
 from tests.minting import SECRET, mint
 from tests.minting import claims as claims_of
 
@@ -410,32 +409,3 @@ def test_a_route_that_is_added_to_an_inner_router() -> None:
     assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
 
 
-def test_without_fastapis_count_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no public name, so a later version may count in another way."""
-    app, inner = _with_an_inner_router()
-    _ask_for(inner, "first")
-    walked = 0
-    walk = Inventory.of
-
-    def counted(application: FastAPI) -> Inventory:
-        nonlocal walked
-        walked += 1
-        return walk(application)
-
-    monkeypatch.setattr(Inventory, "of", counted)
-    monkeypatch.setattr("jwt_deps.resource_metadata._version_of", lambda _: None)
-    client = TestClient(app)
-
-    told = [client.get(PATH).json()["scopes_supported"] for _ in range(2)]
-
-    assert ([["first"], ["first"]], 2) == (told, walked)
-
-
-def test_a_router_that_does_not_count() -> None:
-    """Then nobody knows whether routes were added."""
-    app, _ = _with_an_inner_router()
-    assert _version_of(app) is not None
-
-    del app.router._routes_version
-
-    assert _version_of(app) is None
