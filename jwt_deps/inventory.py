@@ -6,7 +6,7 @@ the application, its routers and routes, nor what FastAPI remembers of them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRo
 from . import _fastapi
 from .credentials import TokenDependency
 from .errors import ConfigurationError
-from .guards import JWTGuard, asked_of, asks_scopes
+from .guards import asked_of, asks_scopes
 from .installation import Installation
 from .openapi import known_settings
 from .plain_routes import (
@@ -108,11 +108,10 @@ class Served:
         if match.dependant is None:
             return
         for call, scopes in asked_of(match, self.app.dependency_overrides):
-            if not (isinstance(call, JWTGuard) and call in match.guards):
+            of_route = [it for it in match.guards if it is cast("object", call)]
+            if not of_route or (scopes and asks_scopes(of_route[0], match)):
                 yield call, scopes
-            elif scopes and asks_scopes(call, match):
-                yield call, scopes
-            elif call is guard and not is_public and call not in self.inside:
+            elif of_route == [guard] and not is_public and guard not in self.inside:
                 yield call, ()
 
 

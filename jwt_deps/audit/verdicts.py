@@ -83,7 +83,7 @@ def judge_itself(served: Served) -> Judgement:
     guard, settings = served.guard, served.settings
     public = None if guard is None else _excluded_by(served, guard, settings)
     validates = settings is None or settings.validate
-    asked = list(served.asked(is_public=public is not None))
+    asked: list[tuple[Any, tuple[str, ...]]] = list(served.asked(is_public=public is not None))
     proofs = [call for call, scopes in asked if _proves(call, scopes, validates=validates)]
     if proofs:
         why = _why_guarded(served, proofs)
@@ -100,7 +100,7 @@ def judge_itself(served: Served) -> Judgement:
     return _without_guard(served)
 
 
-def _why_guarded(served: Served, proofs: list[TokenDependency[Any]]) -> str:
+def _why_guarded(served: Served, proofs: list[Any]) -> str:
     if served.guard in proofs:
         return "its guard"
     if proofs[0] in served.match.guards:

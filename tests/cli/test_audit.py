@@ -81,7 +81,7 @@ class TestInThisProcess:
         result = audit(written(tmp_path, GOOD, HOLE), *folder_of(tmp_path))
 
         assert 1 == result.exit_code
-        assert "GET /forgotten  unguarded  no guard stands over it" in result.stdout
+        assert "GET /forgotten  unguarded  no guard applies to it" in result.stdout
         assert "3 routes, 1 unguarded, 0 problems" in result.stdout
 
     def test_a_hole_can_be_allowed(self, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ class TestInThisProcess:
         more = audit(after, *folder_of(tmp_path), "--against", str(lock))
 
         assert (0, "Nothing changed.\n") == (same.exit_code, same.stdout)
-        assert (1, "+ GET /more: unguarded, no guard stands over it\n") == (
+        assert (1, "+ GET /more: unguarded, no guard applies to it\n") == (
             more.exit_code,
             more.stdout,
         )
