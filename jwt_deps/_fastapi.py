@@ -156,12 +156,17 @@ def included_frontends(inclusion: Any) -> list[tuple[Any, Any]] | None:
 
 
 @contextmanager
-def unchanged(routers: Iterable[Any]) -> Iterator[None]:
-    """Take back what FastAPI remembers of the inclusions in some routers while they are read.
+def unchanged(routers: Iterable[Any], *others: Any) -> Iterator[None]:
+    """Take back what FastAPI remembers of inclusions in some routers while they are read.
 
-    An inclusion builds what it serves when it is first asked, and serves that from then on.
+    An inclusion builds what it serves when it is first asked, and serves that from then on; an
+    application keeps its OpenAPI document.
+
+    Args:
+        routers: the routers.
+        others: other objects whose attributes stay as they are.
     """
-    kept: list[tuple[Any, dict[str, Any]]] = []
+    kept = [(one, dict(vars(one))) for one in others]
     waiting = [route for router in routers for route in router.routes]
     while waiting:
         route = waiting.pop()
@@ -172,9 +177,9 @@ def unchanged(routers: Iterable[Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        for route, attributes in kept:
-            vars(route).clear()
-            vars(route).update(attributes)
+        for one, attributes in kept:
+            vars(one).clear()
+            vars(one).update(attributes)
 
 
 def low_priority_routes(router: Any) -> Sequence[Any]:

@@ -214,16 +214,11 @@ class Installation:
         that, changes.
         """
         one, kept = cls.known(app), app.openapi_schema
-        described = None if one is None else one._described
-        app.openapi_schema = deepcopy(kept)
-        if one is not None and kept is not None and described is kept:
-            one._described = app.openapi_schema
-        try:
+        with _fastapi.unchanged((), app, *([] if one is None else [one])):
+            app.openapi_schema = deepcopy(kept)
+            if one is not None and kept is not None and one._described is kept:
+                one._described = app.openapi_schema
             schema = app.openapi()
-        finally:
-            app.openapi_schema = kept
-            if one is not None:
-                one._described = described
         if (one is None or app.openapi is not one._openapi) and any(guards_in(app)):
             schema = deepcopy(schema)
             describe(app, schema)

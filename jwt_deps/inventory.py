@@ -336,14 +336,15 @@ def _plain(entry: _Entry, way: _Way) -> Served:
 def _over(entry: _Entry, way: _Way) -> tuple[Depends, ...]:
     """What applies to a plain route, whether or not anything asks for it."""
     route: Any = entry.added
-    if isinstance(entry.home, APIRouter):
-        guarded = around(route, entry.home)
-    elif isinstance(route.app, GuardedApp):
+    is_wrapped, is_looked_at = isinstance(route.app, GuardedApp), way.is_covered or entry.is_covered
+    if is_wrapped and not is_looked_at:
         guarded = route.app
+    elif isinstance(entry.home, APIRouter):
+        guarded = around(route, entry.home)
     else:
         return ()  # a router of Starlette's has no dependencies
     over, _ = guarded.over(entry.inclusion, way.app.router)
-    return over
+    return cast("tuple[Depends, ...]", over)
 
 
 def _is_asked(entry: _Entry, way: _Way) -> bool:

@@ -12,6 +12,8 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.datastructures import State
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse
@@ -33,7 +35,9 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
+from jwt_deps.installation import Installation
 from jwt_deps.inventory import Inventory
+from jwt_deps.plain_routes import GuardedApp
 from tests.audit.holes import GUARDED, HOLES, PUBLIC, app, endpoint, make_app, page, user_only
 from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
@@ -176,7 +180,8 @@ WAYS = [
     pytest.param(one_route(guard=False), "unguarded", "no guard applies to it", id="no-guard"),
     pytest.param(one_route(exclude="/x"), "public", "exclude '/x'", id="excluded"),
     pytest.param(
-        one_route(settings=LAX), *("unguarded", "its guard refuses no request: JWT_VALIDATE is false"),
+        one_route(settings=LAX), "unguarded",
+        "its guard refuses no request: JWT_VALIDATE is false",
         id="validate-false",
     ),
     pytest.param(
@@ -948,7 +953,10 @@ class TestProblems:
     @pytest.mark.parametrize("exclude", [[], ["/x"]], ids=["guarded", "excluded"])
     @pytest.mark.parametrize("met", [False, True])
     def test_a_document_that_the_guard_corrects(
-        self, security: Any, exclude: list[str], met: bool  # noqa: FBT001
+        self,
+        security: Any,
+        exclude: list[str],
+        met: bool,  # noqa: FBT001
     ) -> None:
         """What requests get once the application serves is judged, and nothing of it is kept."""
         app, mine = one_route(exclude=exclude), document(security)
@@ -964,7 +972,10 @@ class TestProblems:
     @pytest.mark.parametrize("made", [False, True], ids=["not-made", "made"])
     @pytest.mark.parametrize("met", [False, True], ids=["not-met", "met"])
     def test_the_document_of_an_application_is_as_before(
-        self, guarded: Any, made: bool, met: bool  # noqa: FBT001
+        self,
+        guarded: Any,
+        made: bool,
+        met: bool,  # noqa: FBT001
     ) -> None:
         """Whether one was made, and corrected, or not: the next request gets what it would have."""
         app = guarded(one_route(Depends(require_scopes("a"))), SETTINGS)
@@ -991,6 +1002,259 @@ class TestProblems:
         without.openapi_url = None
 
         assert ((), ()) == (audit(silent).problems, audit(without).problems)
+
+
+def state_of(app: FastAPI) -> dict[str, Any]:
+    """Every attribute of an application and of all routers, routes and mounts in it."""
+    found: dict[str, Any] = {}
+    waiting: list[Any] = [app]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, Starlette | Router | BaseRoute | GuardedApp | Installation | State):
+            continue
+        if str(id(one)) in found:
+            continue
+        found[str(id(one))] = {
+            name: list(value) if isinstance(value, list) else value
+            for name, value in vars(one).items()
+        }
+        for value in vars(one).values():
+            waiting.extend(value if isinstance(value, list | tuple) else [value])
+            waiting.extend(value.values() if isinstance(value, dict) else [])
+    return found
+
+
+def made_of_everything() -> FastAPI:
+    return protect(make_app(), SETTINGS)
+
+
+def without_protect() -> FastAPI:
+    app = plain_under(Depends(jwt_guard(SETTINGS)))
+    app.router.dependencies.append(Depends(jwt_guard(SETTINGS)))
+    return app
+
+
+class TestNothingIsChanged:
+    @pytest.mark.parametrize("make", [make_app, made_of_everything, without_protect])
+    @pytest.mark.parametrize("served", [False, True], ids=["not-served", "served"])
+    def test_every_attribute_is_as_before(self, make: Any, served: bool) -> None:  # noqa: FBT001
+        """Of the application, of its routers and routes, and of what is mounted."""
+        app = make()
+        if served:
+            TestClient(app, raise_server_exceptions=False).get("/api/user")
+        before = state_of(app)
+
+        audit(app)
+
+        after = state_of(app)
+        assert before.keys() == after.keys()
+        for one, attributes in before.items():
+            assert attributes.keys() == after[one].keys()
+            for name, value in attributes.items():
+                assert (name, value is after[one][name] or value == after[one][name]) == (
+                    name,
+                    True,
+                )
+
+    def test_a_plain_route_is_as_open_as_before(self) -> None:
+        """An audit closes nothing."""
+        app = plain_under(Depends(jwt_guard(SETTINGS)))
+
+        audit(app)
+
+        assert 200 == TestClient(app).get("/p").status_code
+
+    @pytest.mark.parametrize("served", [False, True], ids=["not-served", "served"])
+    def test_a_route_that_is_moved_in_by_hand_afterwards(self, served: bool) -> None:  # noqa: FBT001
+        """It is met as it would have been without an audit."""
+        app, router = FastAPI(), APIRouter()
+        router.add_api_route("/x", endpoint())
+        app.include_router(router)
+        if served:
+            TestClient(app).get("/x")
+        audit(app)
+        router.routes.append(Route("/p", page))
+
+        assert (404 if served else 200) == TestClient(app).get("/p").status_code
+
+
+class TestRoutesMovedByHand:
+    def test_into_a_protected_router(self) -> None:
+        """A plain route is guarded, an inclusion that has no guard is a problem."""
+        other, inner = APIRouter(), APIRouter()
+        inner.add_api_route("/x", endpoint())
+        other.add_route("/p", page)
+        other.include_router(inner)
+        router = protected_router(settings=SETTINGS)
+        router.routes.extend(other.routes)
+        app = FastAPI()
+        app.include_router(router)
+
+        found = audit(app)
+
+        assert Verdict.GUARDED is named(found)["GET /p"].verdict
+        sentence = "The route _IncludedRouter is in a guarded router and no guard applies to it"
+        assert found.problems[0].startswith(sentence)
+        assert 500 == TestClient(app, raise_server_exceptions=False).get("/x").status_code
+
+    def test_into_a_router_that_was_served(self) -> None:
+        """It is met once its guard has seen it, and the audit sees it at once."""
+        router = protected_router(settings=SETTINGS)
+        router.add_api_route("/x", endpoint())
+        app = FastAPI()
+        app.include_router(router)
+        client = TestClient(app)
+        client.get("/x")
+        router.routes.append(Route("/p", page))
+
+        route = of(app, "GET /p")
+
+        assert Verdict.GUARDED is route.verdict
+        assert [404, 401, 401] == [client.get(path).status_code for path in ("/p", "/x", "/p")]
+
+    def test_out_of_a_protected_router(self) -> None:
+        """It is guarded as long as it was met by its guard before."""
+        router = protected_router(settings=SETTINGS)
+        router.add_route("/p", page)
+        moved, app = FastAPI(), FastAPI()
+        app.include_router(router)
+        moved.router.routes.extend(router.routes)
+
+        verdicts = [of(moved, "GET /p").verdict]
+        statuses = [TestClient(moved).get("/p").status_code]
+        TestClient(app).get("/p")
+        verdicts.append(of(moved, "GET /p").verdict)
+        statuses.append(TestClient(moved).get("/p").status_code)
+
+        assert ([200, 401], ["unguarded", "guarded"]) == (statuses, verdicts)
+
+    def test_a_guard_that_came_after_a_route(self) -> None:
+        """The route has none, and the application refuses to serve."""
+        app, router = FastAPI(), APIRouter()
+        router.add_api_route("/x", endpoint())
+        app.include_router(router)
+        app.router.dependencies.append(Depends(jwt_guard(SETTINGS)))
+
+        found = audit(app)
+
+        assert ["GET /x"] == [f"GET {one.path}" for one in found.unguarded]
+        assert "no guard applies to it" in found.problems[0]
+
+
+class TestWhatCannotBeRead:
+    """A FastAPI in which something that is read has changed: nothing is called guarded."""
+
+    NOT_KNOWN = "not known: this FastAPI does not tell what applies to it"
+
+    @pytest.fixture
+    def app(self) -> FastAPI:
+        router = APIRouter()
+        router.add_api_route("/x", endpoint())
+        router.add_route("/p", page)
+        app = FastAPI()
+        app.include_router(protected_router(router, settings=SETTINGS))
+        return app
+
+    def test_what_an_inclusion_serves(self, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is one unguarded entry."""
+        monkeypatch.setattr("jwt_deps._fastapi.candidates", lambda _: None)
+
+        route = of(app, "* /(_IncludedRouter)")
+
+        assert (Verdict.UNGUARDED, self.NOT_KNOWN) == (route.verdict, route.why)
+
+    def test_what_applies_to_an_inclusion(
+        self, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """FastAPI runs the dependencies of its own routes, those of a plain route are not known."""
+        monkeypatch.setattr("jwt_deps._fastapi.inclusion_dependencies", lambda _: None)
+
+        route = of(app, "GET /p")
+
+        assert (Verdict.UNGUARDED, self.NOT_KNOWN) == (route.verdict, route.why)
+
+
+class TestMountedApplications:
+    def below(self, inner: FastAPI) -> FastAPI:
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/m", inner)
+        return app
+
+    def test_a_guard_that_is_a_mere_dependency_there(self) -> None:
+        """The guard outside has it asked for plain routes, too: nothing is wrong."""
+        inner = whole_app(Depends(jwt_guard(OTHER)))
+        inner.add_route("/p", page)
+        app = self.below(inner)
+
+        found = audit(app)
+
+        assert ((), "its guard") == (found.problems, named(found)["GET /m/p"].why)
+        assert 401 == TestClient(app).get("/m/p").status_code
+        assert 200 == TestClient(app).get("/m/p", headers=bearer(OTHER_SECRET)).status_code
+
+    def test_a_second_way_in(self) -> None:
+        """On which nothing covers plain routes."""
+        inner = whole_app(Depends(jwt_guard(OTHER)))
+        inner.add_route("/p", page)
+        app = FastAPI()
+        app.mount("/open", inner)
+        app.mount("/m", protected_router(settings=SETTINGS))
+        app.router.routes[-1].app.mount("/in", inner)  # type: ignore[attr-defined]
+
+        found = audit(app)
+
+        assert "call protect(app)" in found.problems[0]
+        assert ("unguarded", "guarded") == (
+            named(found)["GET /open/p"].verdict,
+            named(found)["GET /m/in/p"].verdict,
+        )
+
+    def test_a_protected_router_there(self) -> None:
+        """It looks at the application that it is in, which refuses to serve."""
+        inner = whole_app(Depends(jwt_guard(OTHER)))
+        inner.add_route("/p", page)
+        router = protected_router(settings=OTHER)
+        router.add_api_route("/r", endpoint())
+        inner.include_router(router)
+        app = self.below(inner)
+
+        assert "call protect(app)" in audit(app).problems[0]
+        client = TestClient(app, raise_server_exceptions=False)
+        assert 500 == client.get("/m/r").status_code
+
+    def test_a_starlette_application_on_the_way(self) -> None:
+        """Its plain routes are behind the mount; what has a guard in it is asked that."""
+        inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
+        inner.add_route("/p", page)
+        app = self.below(FastAPI())
+        between = Starlette(routes=[Mount("/r", app=inner), Route("/p", page)])
+        app.mount("/s", between)
+
+        found = named(audit(app))
+
+        why = (found["GET /s/p"].why, found["GET /s/r/p"].why)
+        assert ("the mount '/s/*' is guarded", "its guard") == why
+
+    def test_a_host_with_a_prefix(self) -> None:
+        """The prefix is part of the path below the host."""
+        router = APIRouter()
+        router.routes.append(Host("a.test", Router(routes=[Route("/p", page)])))
+        app = FastAPI()
+        app.include_router(protected_router(router, settings=SETTINGS), prefix="/r")
+
+        verdicts = [of(app, "GET //a.test/r/p").verdict]
+        answer = TestClient(app, base_url="http://a.test").get("/r/p")
+        verdicts.append(of(app, "GET //a.test/r/p").verdict)
+
+        assert ([Verdict.GUARDED] * 2, 401) == (verdicts, answer.status_code)
+
+
+def test_a_default_application_in_a_guarded_router() -> None:
+    """It is unguarded, and the application refuses to serve it."""
+    found = audit(with_default(protect(FastAPI(), SETTINGS)))
+
+    assert ("/*",) == tuple(one.path for one in found.unguarded)
+    assert "default application" in found.problems[0]
 
 
 class TestNotes:
