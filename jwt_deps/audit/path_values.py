@@ -11,7 +11,7 @@ from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.convertors import CONVERTOR_TYPES
 
 __all__ = ["filled"]
@@ -55,7 +55,7 @@ def filled(template: str, types: Mapping[str, Any], given: Mapping[str, str]) ->
             return given[name]
         convertor = CONVERTOR_TYPES.get(kind, CONVERTOR_TYPES["str"])
         adapter = _adapter(types[name]) if name in types else None
-        tried = (*_of_type(adapter), *_of_pattern(convertor.regex), *_USUAL)
+        tried = (*_of_type(adapter), *_USUAL, *_of_pattern(convertor.regex))
         fitting = (text for text in tried if _fits(text, convertor, adapter))
         return next(fitting, "x")
 
@@ -63,7 +63,7 @@ def filled(template: str, types: Mapping[str, Any], given: Mapping[str, str]) ->
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any] | None:
-    with suppress(PydanticSchemaGenerationError, PydanticUserError):
+    with suppress(Exception):  # a type of the application's own can raise anything
         return TypeAdapter(kind)
     return None
 
@@ -71,20 +71,19 @@ def _adapter(kind: Any) -> TypeAdapter[Any] | None:
 def _fits(text: str, convertor: Any, adapter: TypeAdapter[Any] | None) -> bool:
     if re.fullmatch(convertor.regex, text) is None:
         return False
-    try:
+    with suppress(Exception):
         converted = convertor.convert(text)
         if adapter is not None:
             adapter.validate_python(converted)
-    except (ValueError, ValidationError):
-        return False
-    return True
+        return True
+    return False
 
 
-def _of_type(adapter: TypeAdapter[Any] | None) -> Iterator[str]:
-    if adapter is not None:
-        with suppress(PydanticUserError):  # a type that has no JSON schema
-            schema = adapter.json_schema()
-            yield from _of_schema(schema, schema.get("$defs", {}))
+def _of_type(adapter: TypeAdapter[Any] | None) -> list[str]:
+    with suppress(Exception):
+        schema = {} if adapter is None else adapter.json_schema()
+        return list(_of_schema(schema, schema.get("$defs", {}))) if schema else []
+    return []
 
 
 def _of_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
@@ -31,7 +31,6 @@ from jwt_deps import (
     optional,
     protect,
     protected_router,
-    public,
     require_scopes,
 )
 from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
@@ -974,7 +973,7 @@ class TestProblems:
     def test_the_document_of_an_application_is_as_before(
         self,
         guarded: Any,
-        made: bool,
+        made: bool,  # noqa: FBT001
         met: bool,  # noqa: FBT001
     ) -> None:
         """Whether one was made, and corrected, or not: the next request gets what it would have."""
@@ -1313,139 +1312,6 @@ class TestNotes:
 class _StrangeRoute(Route):
     async def handle(self, *_: Any) -> None:
         """Serve in a way of its own."""
-
-
-class TestProbe:
-    def asked(self, app: FastAPI, **options: Any) -> Audit:
-        return asyncio.run(probe(app, audit(app), **options))
-
-    def test_only_guarded_routes_are_asked(self) -> None:
-        """The endpoints of others would run."""
-        ran: list[str] = []
-        app = one_route()
-
-        @app.get("/open")
-        @public
-        async def open_() -> None:
-            ran.append("open")
-
-        found = named(self.asked(app))
-
-        assert ("401", None, []) == (found["GET /x"].answer, found["GET /open"].answer, ran)
-
-    def test_an_endpoint_that_answers_all_the_same_is_a_problem(self) -> None:
-        """Whatever the reason: here a middleware that answers first."""
-        app = one_route()
-
-        @app.middleware("http")
-        async def cached(*_: Any) -> PlainTextResponse:
-            return PlainTextResponse("from the cache")
-
-        found = self.asked(app)
-
-        assert ("GET /x looks guarded, and answered 200 without a token.",) == found.problems
-        assert not found.ok
-
-    def test_an_error_is_no_refusal(self) -> None:
-        """It is told by its kind."""
-        app = one_route()
-
-        @app.middleware("http")
-        async def broken(*_: Any) -> None:
-            raise ZeroDivisionError
-
-        assert "answered 500" in self.asked(app).problems[0]
-
-    def test_an_application_that_says_nothing_has_not_refused(self) -> None:
-        """It is waited for no longer than told."""
-        app = one_route()
-
-        @app.middleware("http")
-        async def slow(*_: Any) -> None:
-            await asyncio.Event().wait()
-
-        assert "answered nothing" in self.asked(app, seconds=0.05).problems[0]
-
-    def test_an_application_that_fails_before_it_answers(self) -> None:
-        """What was raised is named, by its kind alone."""
-
-        class Failing(FastAPI):
-            async def __call__(self, *_: Any) -> None:
-                raise ZeroDivisionError("secret")
-
-        app = Failing(dependencies=[Depends(jwt_guard(SETTINGS))])
-        app.add_api_route("/x", endpoint())
-
-        (problem,) = {one.rpartition("answered")[2] for one in self.asked(app).problems}
-        assert " ZeroDivisionError without a token." == problem
-
-    def test_an_application_that_ends_without_an_answer(self) -> None:
-        """That is none."""
-
-        class Silent(FastAPI):
-            async def __call__(self, *_: Any) -> None:
-                """Say nothing."""
-
-        app = Silent(dependencies=[Depends(jwt_guard(SETTINGS))])
-        app.add_api_route("/x", endpoint())
-
-        assert "answered nothing" in self.asked(app).problems[0]
-
-    def test_parameters_are_filled_in(self) -> None:
-        """With something that their converters take."""
-        router = APIRouter()
-        for path in ("/{a}", "/i/{a:int}", "/f/{a:float}", "/u/{a:uuid}", "/p/{a:path}"):
-            router.add_api_route(path, endpoint())
-        app = FastAPI()
-        app.include_router(protected_router(router, settings=SETTINGS))
-
-        answers = {one.answer for one in self.asked(app).routes if one.answer}
-
-        assert {"401"} == answers
-
-    def test_a_host_is_asked_by_its_name(self) -> None:
-        """As a browser would."""
-        router = protected_router(settings=SETTINGS)
-        router.routes.append(Host("{name}.example.org", Router(routes=[Route("/page", page)])))
-        app = FastAPI()
-        app.include_router(router)
-        asked = self.asked(app)
-
-        assert "401" == named(asked)["GET //{name}.example.org/page"].answer
-
-    def test_whoever_waits_for_more_of_the_request_gets_no_more(self) -> None:
-        """There is no more, and the answer is not waited for longer than told."""
-
-        class Reading(FastAPI):
-            async def __call__(self, _: Any, receive: Any, __: Any) -> None:
-                while True:
-                    await receive()
-
-        app = Reading(dependencies=[Depends(jwt_guard(SETTINGS))])
-        app.add_api_route("/x", endpoint())
-
-        assert "answered nothing" in self.asked(app, seconds=0.05).problems[0]
-
-    def test_a_websocket_that_accepts_first_is_a_problem(self) -> None:
-        """A refusal comes before."""
-        app = one_route()
-        app.add_api_websocket_route("/w", _accepting)
-        found = audit(app)
-        routes = tuple(
-            AuditedRoute(one.path, one.methods, one.endpoint, Verdict.GUARDED, "claimed")
-            for one in found.routes
-            if one.path == "/w"
-        )
-
-        asked = asyncio.run(probe(app, Audit(routes)))
-
-        assert "accepted" == asked.routes[0].answer
-        assert not asked.ok
-
-
-async def _accepting(websocket: WebSocket) -> None:
-    await websocket.accept()
-    await websocket.receive()
 
 
 def test_the_folder_of_the_holes_is_real() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.testclient import TestClient
+from starlette.routing import Route
 
 from jwt_deps import (
     ConfigurationError,
@@ -409,3 +410,50 @@ def test_a_route_that_is_added_to_an_inner_router() -> None:
     assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
 
 
+def test_a_route_that_is_added_to_a_mounted_application() -> None:
+    """Likewise: every router that was walked is seen to have changed."""
+    app, inner = _with_an_inner_router()
+    below = FastAPI()
+    below.include_router(protected_router(settings=settings()))
+    app.mount("/below", below)
+    _ask_for(inner, "first")
+    client = TestClient(app)
+    before = client.get(PATH).json()["scopes_supported"]
+
+    late = protected_router(settings=settings())
+    _ask_for(late, "second")
+    below.include_router(late)
+
+    assert ["first"] == before
+    assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
+
+
+def test_the_routes_are_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as they are the same: anyone may ask for the document."""
+    app, inner = _with_an_inner_router()
+    _ask_for(inner, "first")
+    walked: list[FastAPI] = []
+    walk = Inventory.of
+
+    def counted(application: FastAPI) -> Inventory:
+        walked.append(application)
+        return walk(application)
+
+    monkeypatch.setattr(Inventory, "of", counted)
+    client = TestClient(app)
+
+    told = [client.get(PATH).json()["scopes_supported"] for _ in range(3)]
+
+    assert ([["first"]] * 3, [app]) == (told, walked)
+
+
+def test_a_plain_route_that_nothing_covers_asks_for_nothing() -> None:
+    """Only what is asked for is named."""
+    used = settings()
+    router = APIRouter(dependencies=[Depends(jwt_guard(used)), Depends(require_scopes("never"))])
+    router.routes.append(Route("/plain", lambda _: None))
+    app = FastAPI()
+    app.mount("/m", router)
+    mount_resource_metadata(app, used)
+
+    assert "scopes_supported" not in TestClient(app).get(PATH).json()
