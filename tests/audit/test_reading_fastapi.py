@@ -26,6 +26,12 @@ def inclusion_of(router: APIRouter, **options: Any) -> Any:
     return outer.routes[0]
 
 
+def below(inclusion: Any) -> Any:
+    """The first that is included in an inclusion."""
+    found = _fastapi.candidates(inclusion)
+    return found[0][1] if found else None
+
+
 @included
 class TestCandidates:
     def test_each_route_as_it_was_added_and_as_it_is_served(self) -> None:
@@ -46,11 +52,11 @@ class TestCandidates:
         inner.add_api_route("/x", endpoint())
         outer.include_router(inner, prefix="/i", dependencies=[Depends(marker)])
 
-        ((_, below),) = _fastapi.candidates(inclusion_of(outer, prefix="/o")) or []
+        inside = below(inclusion_of(outer, prefix="/o"))
 
-        assert inner is _fastapi.included_router(below)
-        assert [marker] == [it.dependency for it in _fastapi.inclusion_dependencies(below) or ()]
-        assert ["/o/i/x"] == [it.path for _, it in _fastapi.candidates(below) or ()]
+        assert inner is _fastapi.included_router(inside)
+        assert [marker] == [it.dependency for it in _fastapi.inclusion_dependencies(inside) or ()]
+        assert "/o/i/x" == below(inside).path
 
     def test_a_route_that_came_by_hand(self) -> None:
         """It is there although FastAPI does not serve it yet, and once."""
@@ -119,18 +125,18 @@ class TestUnchanged:
         router.include_router(inner)
         outer.include_router(router)
         (inclusion,) = outer.routes
-        ((_, below),) = _fastapi.candidates(inclusion) or ()
-        before = dict(vars(inclusion)), dict(vars(below))
+        inside = below(inclusion)
+        before = dict(vars(inclusion)), dict(vars(inside))
 
         def fail_after_reading() -> None:
             with _fastapi.unchanged([outer]):
-                _fastapi.candidates(below)
+                _fastapi.candidates(inside)
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
             fail_after_reading()
 
-        assert before == (vars(inclusion), vars(below))
+        assert before == (vars(inclusion), vars(inside))
 
     def test_other_objects(self) -> None:
         """With all their attributes."""
@@ -214,10 +220,10 @@ def test_a_dependency_tree() -> None:
 def test_types_of_path_parameters() -> None:
     """Of the endpoint and of its dependencies, by the names in the path."""
 
-    def below(b: str) -> None: ...
+    def of_b(b: str) -> None: ...
 
     def read(
-        a: Annotated[int, PathParameter(ge=2)], _: Annotated[None, Depends(below)], q: int = 0
+        a: Annotated[int, PathParameter(ge=2)], _: Annotated[None, Depends(of_b)], q: int = 0
     ) -> None: ...
 
     app = FastAPI()
