@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from inspect import unwrap
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from fastapi.params import Security
 from fastapi.requests import HTTPConnection
@@ -17,10 +17,7 @@ from .pointers import refusal_under
 from .routes import UNKNOWN, Match, RouteGuard
 from .settings import JWTSettings
 
-if TYPE_CHECKING:
-    from .principals import Principal
-
-__all__ = ["JWTGuard", "ask", "asked_of", "is_excluded", "require_for_guard"]
+__all__ = ["JWTGuard", "ask", "asked_of", "asks_scopes", "is_excluded", "require_for_guard"]
 
 
 class JWTGuard(RouteGuard, TokenDependency[None]):
@@ -119,6 +116,14 @@ async def ask(connection: HTTPConnection, notes: Notes) -> None:
         notes.decided = match  # the application replaces its guards, and what it put there decides
 
 
+def asks_scopes(guard: RouteGuard, match: Match) -> bool:
+    """Whether the scopes of `Security(guard, scopes=[...])` are asked for on a route.
+
+    Those of a guard that itself excludes the route are not.
+    """
+    return not (guard in match.guards[-1:] and guard.excludes(match))
+
+
 async def require_for_guard(
     guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: Match
 ) -> None:
@@ -130,7 +135,7 @@ async def require_for_guard(
     Raises:
         HTTPException: the request is refused.
     """
-    if guard in match.guards[-1:] and guard.excludes(match):
+    if not asks_scopes(guard, match):
         return
     try:
         await require(connection, scopes)

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from . import _fastapi
 from .claims import Claims
 from .principals import STATE_NAMES, Principal
-from .routes import UNKNOWN, Match, RouteGuard, guards_among, match_of
+from .routes import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
 from .settings import JWTSettings
 
 if TYPE_CHECKING:
@@ -113,11 +113,8 @@ class Notes:
 
     def innermost(self, match: Match) -> RouteGuard | None:
         """The guard that decides about a route, of those that the application does not replace."""
-        overridden = () if self.overriding is None else self.overriding.dependency_overrides
-        for guard in reversed(match.guards or self.entered):
-            if guard not in overridden:
-                return guard
-        return None
+        replaced = () if self.overriding is None else self.overriding.dependency_overrides
+        return deciding(match.guards or self.entered, replaced)
 
     def guard_over(self, match: Match) -> RouteGuard | None:
         """The guard whose settings hold for a route."""
@@ -182,9 +179,9 @@ class Notes:
             # A middleware on the way made the copy.
             for name in ("entered", "guard", "guard_settings", "decided", "_before", "_copied"):
                 setattr(copy, name, getattr(self, name))
-            copy._principals = self._principals  # noqa: SLF001 - its own class
+            copy._principals = self._principals
             return copy
-        copy._copied = True  # noqa: SLF001
+        copy._copied = True
         if "state" in scope:
             scope["state"] = dict(scope["state"])
             if self._before is not None:
