@@ -90,7 +90,7 @@ class GuardedApp:
         notes.plain = match
         innermost = notes.innermost(match)
         if isinstance(innermost, JWTGuard) and innermost not in inside:
-            await innermost.decide(connection, match)
+            await innermost.decide(connection, match, notes)
         own = [it for it in match.dependencies if not isinstance(it.dependency, RouteGuard)]
         for depends in match.dependencies:
             if isinstance(depends, Security) and isinstance(depends.dependency, RouteGuard):
