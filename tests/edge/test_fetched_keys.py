@@ -51,7 +51,7 @@ def add_routes(router: APIRouter | FastAPI) -> None:
     @router.get("/me")
     async def me(request: Request, user: Annotated[str, Depends(current_user_id)]) -> Any:
         state = request.state
-        return [user, state.user_id, state.claims["iss"], getattr(state, "scopes", None)]
+        return [user, state.user_id, state.claims["iss"], state.scopes]
 
     @router.get("/maybe")
     @public
@@ -111,7 +111,7 @@ class TestRequests:
 
         answers = [client.get("/me", headers=bearer(issuer)) for _ in range(3)]
 
-        assert [["alice", "alice", issuer.issuer, None]] * 3 == [one.json() for one in answers]
+        assert [["alice", "alice", issuer.issuer, []]] * 3 == [one.json() for one in answers]
         assert 1 == issuer.count("jwks")
 
     @each_guard
@@ -335,7 +335,7 @@ class TestSeveralIssuers:
             client = TestClient(build(settings))
             members = {"user": {"id": "bob"}, "scp": ["read"]}
 
-            assert ["alice", "alice", issuer.issuer, None] == client.get(
+            assert ["alice", "alice", issuer.issuer, []] == client.get(
                 "/me", headers=bearer(issuer, **members)
             ).json()
             assert ["bob", "bob", staff.issuer, ["read"]] == client.get(
@@ -400,7 +400,7 @@ class TestSeveralIssuers:
         app = routed(None)
         app.dependency_overrides[get_claims] = lambda: {"sub": "alice", "iss": "x"}
 
-        assert ["alice", "alice", "x", None] == TestClient(app).get("/me").json()
+        assert ["alice", "alice", "x", []] == TestClient(app).get("/me").json()
 
     @staticmethod
     def _named(name: str, **options: Any) -> dict[str, Any]:
