@@ -59,7 +59,7 @@ ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 class Reader:
     """An endpoint that is equal to every other one of its class."""
 
-    async def __call__(self) -> str:
+    def __call__(self) -> str:
         return INSIDE
 
 
@@ -75,7 +75,7 @@ class Page:
 class Unhashable:
     """An endpoint that no set can hold."""
 
-    async def __call__(self) -> str:
+    def __call__(self) -> str:
         return INSIDE
 
 
