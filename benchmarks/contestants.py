@@ -1,7 +1,9 @@
 """Who takes part? Applications of one route each, and what stands before that route."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import unwrap
@@ -19,7 +21,7 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from jwt_deps.verification import verify
+from jwt_deps.authentication import authenticate
 
 __all__ = [
     "AGAIN",
@@ -188,7 +190,10 @@ def configured(algorithm: str, cache_size: int) -> Preparation:
         with _variables(environment):
             get_settings.cache_clear()
             # A service that refuses tokens has accepted others: it knows its issuer's headers.
-            verify(tokens.good(algorithm), get_settings())
+            # In a thread, as the caller may be in an event loop.
+            warm_up = authenticate(tokens.good(algorithm), get_settings())
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(asyncio.run, warm_up).result()
 
     return prepare
 

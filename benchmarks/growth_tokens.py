@@ -18,15 +18,15 @@ from benchmarks.measuring import (
     Effort,
     Findings,
     Slice,
-    calls_of,
+    awaits_of,
     fastest_of,
     take_turns,
 )
 from benchmarks.per_request import in_a_loop
 from benchmarks.verifying import settings_for
 from jwt_deps import JWTSettings
+from jwt_deps.authentication import authenticate
 from jwt_deps.recognition import recognize
-from jwt_deps.verification import verify
 
 __all__ = ["distinct", "keys", "size"]
 
@@ -78,7 +78,7 @@ def keys(effort: Effort) -> Findings:
             )
             built[str(count)] = fastest_of(make, effort) * 1e6
             token = tokens.signed(tokens.claims(), "RS256", f"key-{count - 1}")
-            slices[str(count)] = calls_of(partial(verify, token, make()))
+            slices[str(count)] = awaits_of(partial(authenticate, token, make()))
     measured = in_a_loop(take_turns(slices["1"], slices, effort))
     last = str(counts[-1])
     per_key = (built[last] - built["1"]) / (counts[-1] - 1)
@@ -163,16 +163,8 @@ def _padded(length: int, algorithm: str) -> str:
 
 
 def _verification(token: str, algorithm: str) -> Slice:
-    return calls_of(partial(verify, token, settings_for(algorithm)))
+    return awaits_of(partial(authenticate, token, settings_for(algorithm)))
 
 
 def _recognition(token: str, algorithm: str) -> Slice:
-    settings = settings_for(algorithm, 2048)
-
-    async def run(count: int) -> float:
-        begun = time.perf_counter()
-        for _ in range(count):
-            await recognize(token, settings)
-        return (time.perf_counter() - begun) / count
-
-    return run
+    return awaits_of(partial(recognize, token, settings_for(algorithm, 2048)))

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Protocol, TypeAlias
 
-__all__ = ["Effort", "Findings", "Measured", "Slice", "calls_of", "fastest_of", "take_turns"]
+__all__ = [
+    "Effort",
+    "Findings",
+    "Measured",
+    "Slice",
+    "awaits_of",
+    "calls_of",
+    "fastest_of",
+    "take_turns",
+]
 
 #: Runs something so many times and returns the seconds that one took.
 Slice: TypeAlias = Callable[[int], Awaitable[float]]
@@ -79,6 +88,18 @@ def calls_of(function: Callable[[], object]) -> Slice:
         begun = time.perf_counter()
         for _ in range(count):
             function()
+        return (time.perf_counter() - begun) / count
+
+    return run
+
+
+def awaits_of(function: Callable[[], Awaitable[object]]) -> Slice:
+    """Make a slice of a coroutine function's calls."""
+
+    async def run(count: int) -> float:
+        begun = time.perf_counter()
+        for _ in range(count):
+            await function()
         return (time.perf_counter() - begun) / count
 
     return run

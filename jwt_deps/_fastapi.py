@@ -12,7 +12,11 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params
-from fastapi.dependencies.utils import get_dependant, solve_dependencies
+from fastapi.dependencies.utils import (
+    get_dependant,
+    get_parameterless_sub_dependant,
+    solve_dependencies,
+)
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -30,10 +34,10 @@ if TYPE_CHECKING:
 __all__ = [
     "COPIES",
     "add_exception_handler",
+    "apply_first",
     "call",
     "candidates",
     "dependants",
-    "dependencies_below",
     "dependency_tree",
     "forget_route",
     "frontend_path",
@@ -47,7 +51,7 @@ __all__ = [
     "is_served_by_router",
     "low_priority_routes",
     "mounted_app",
-    "move_frontends",
+    "nodes_below",
     "path_parameters",
     "read_again",
     "route_context",
@@ -206,11 +210,25 @@ def frontends(router: APIRouter) -> Iterator[tuple[Any, Any]]:
         yield getattr(served, "original_route", served), served
 
 
-def move_frontends(router: Any, to: Any) -> None:
-    """Let another router serve what a router serves by `frontend()`."""
-    to._low_priority_routes.extend(router._low_priority_routes)  # noqa: SLF001
-    router._low_priority_routes.clear()  # noqa: SLF001
-    router._frontend_routes = None  # noqa: SLF001
+def apply_first(entry: Any, dependencies: Sequence[params.Depends]) -> None:
+    """Let dependencies apply to a route that is there already, before those that it has.
+
+    FastAPI applies the dependencies of a router to a route when that is added.
+
+    Args:
+        entry: a route of FastAPI's, an inclusion, or what `frontend()` made.
+        dependencies: what has to apply to it.
+    """
+    context = getattr(entry, "include_context", None)
+    if context is not None:
+        context.dependencies = [*dependencies, *context.dependencies]
+        read_again(entry.original_router)
+        return
+    entry.dependencies = [*dependencies, *entry.dependencies]
+    path = getattr(entry, "path_format", "")
+    entry.dependant.dependencies[:0] = [
+        get_parameterless_sub_dependant(depends=one, path=path) for one in dependencies
+    ]
 
 
 def mounted_app(route: Mount | Host) -> Any:
@@ -281,9 +299,9 @@ def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
             yield from dependants(node, replaced)
 
 
-def dependencies_below(dependency: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The callables that a dependency depends on, at any depth, in the order of a run."""
-    return [node.call for node in dependants(get_dependant(path="", call=dependency))]
+def nodes_below(dependency: Callable[..., Any]) -> list[Any]:
+    """The nodes of what a dependency depends on, at any depth, in the order of a run."""
+    return list(dependants(get_dependant(path="", call=dependency)))
 
 
 def dependency_tree(dependencies: Iterable[params.Depends]) -> Any:

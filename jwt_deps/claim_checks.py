@@ -1,4 +1,4 @@
-"""Does what a token says hold, here and now? Its times, subject, issuer, audience and binding."""
+"""Check what a token says: its issuer, times, subject, id, audience and binding."""
 
 import math
 import sys
@@ -8,7 +8,14 @@ from typing import Any
 from .errors import ClaimError, ExpiredTokenError, Reason, Step
 from .issuers import IssuerSettings
 
-__all__ = ["CLAIM_CHECKS", "check_claims", "numeric_date", "refuse_unproved", "time_limits"]
+__all__ = [
+    "CLAIM_CHECKS",
+    "check_claims",
+    "check_issuer",
+    "numeric_date",
+    "refuse_unproved",
+    "time_limits",
+]
 
 _NUMBERS = (int, float)
 _LARGEST = int(sys.float_info.max)  # two integers are compared faster
@@ -51,11 +58,17 @@ def _number(value: Any, name: str) -> float:
 
 
 def _check_subject(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
-    if not isinstance(claims.get("sub", ""), str):
-        raise _claim_type("sub", "a string", Step.SUBJECT)
+    for name in ("sub", "jti"):  # RFC 7519 §4.1.2, §4.1.7
+        if name in claims and not isinstance(claims[name], str):
+            raise _claim_type(name, "a string", Step.SUBJECT)
 
 
-def _check_issuer(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
+def check_issuer(claims: dict[str, Any], settings: IssuerSettings) -> None:
+    """Check the issuer (RFC 7519 §4.1.1) against those that the settings accept, if any are set.
+
+    Raises:
+        ClaimError: it is absent, no string, or not accepted.
+    """
     accepted = settings.accepted_issuers
     if not accepted:
         return
@@ -104,11 +117,10 @@ def refuse_unproved(claims: dict[str, Any], provable: Collection[str]) -> None:
         raise ClaimError(Reason.CONFIRMATION, "cnf", unproved, Step.CONFIRMATION)
 
 
-#: What a token says is checked by these, in this order.
+#: What a token says is checked by these, in this order, once its issuer is accepted.
 CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]] = {
     Step.TIMES: _check_times,
     Step.SUBJECT: _check_subject,
-    Step.ISSUER: _check_issuer,
     Step.AUDIENCE: _check_audience,
 }
 
@@ -116,7 +128,7 @@ CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]
 def check_claims(
     claims: dict[str, Any], settings: IssuerSettings, now: float, provable: Collection[str] = ()
 ) -> None:
-    """Check what a token says against what an issuer's tokens must say.
+    """Check what a token says, beside its issuer, against what that issuer's tokens must say.
 
     Raises:
         InvalidTokenError: the first thing that is wrong.

@@ -65,6 +65,16 @@ class ClaimMapping(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {', '.join(sorted(self._members)) or 'nothing'}>"
 
+    def __hash__(self) -> int:
+        # Equal mappings have equal names, and equal values where those are no containers.
+        containers = (dict, list)
+        return hash(
+            frozenset(
+                (name, None if isinstance(value, containers) else value)
+                for name, value in self._members.items()
+            )
+        )
+
     def view(self) -> Mapping[str, Any]:
         """The claims without a copy of each, for checks that only look."""
         return MappingProxyType(self._members)

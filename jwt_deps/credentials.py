@@ -24,7 +24,7 @@ from .recognition import recognize
 from .routes import UNKNOWN, RouteGuard
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
-from .tokens import RequestHead, find_token, usual_token
+from .tokens import RequestHead, find_token
 
 __all__ = [
     "CallerDependency",
@@ -199,10 +199,7 @@ async def caller_or_error(
         if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
             found = await _replaced(connection, settings)
         else:
-            token = None
-            if notes.overriding is None and scope["type"] == "http":
-                token = usual_token(scope["headers"], settings.bearer_header)
-            token = token or await token_of(connection, settings)
+            token = await token_of(connection, settings)
             found = await recognize(token, settings)
             if settings.senders is not None:
                 await confirm(scope, token, found, settings.senders)
@@ -257,7 +254,7 @@ async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
         AuthError: there is none, or not exactly one, or it came from another site.
     """
     scope = connection.scope
-    if notes_of(scope).overriding is not None and overrides.is_overridden(connection, get_token):
+    if overrides.is_overridden(connection, get_token):
         replaced: str | None = await _once(connection, get_token)
         if replaced is None:
             raise MissingTokenError("Invalid token: none was given")

@@ -132,10 +132,11 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
                 return None
         except AuthError as error:
             raise await refused(error, connection) from error
-        if isinstance(unwrap(dependency), TokenDependency) and not (
+        called = unwrap(dependency)
+        if isinstance(called, TokenDependency) and not (
             overrides.is_overridden(connection, dependency)
         ):
-            return await dependency(connection=connection, security_scopes=security_scopes)
+            return await called(connection=connection, security_scopes=security_scopes)
         return await overrides.call(connection, dependency, security_scopes.scopes)
 
     setattr(optional_dependency, _OPTIONAL, True)

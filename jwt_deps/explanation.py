@@ -6,17 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .authentication import authenticate, issuer_of
+from .authentication import authenticate, issuer_of, keys_for
 from .claim_checks import CLAIM_CHECKS, refuse_unproved
 from .errors import AuthError, ClaimError, Reason, Step
-from .issuers import IssuerSettings
-from .keys import VerificationKey
 from .profiles import check_profile
 from .revocation import refuse_revoked
 from .settings import JWTSettings
-from .verification import ParsedToken, check_signature, parse, read_claims
+from .verification import check_signature, parse, read_claims
+
+if TYPE_CHECKING:
+    from .issuers import IssuerSettings
+    from .keys import VerificationKey
 
 __all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain", "explanation_of"]
 
@@ -158,18 +160,19 @@ _TITLES = {
     Step.SIZE: "is it short enough to be read",
     Step.FORM: "is it a JWS in compact serialization",
     Step.HEADER: "does its header name an accepted algorithm and type",
-    Step.KEY: "is a key known for it",
-    Step.SIGNATURE: "is its signature that key's",
     Step.PAYLOAD: "is its payload a JSON object",
-    Step.TIMES: "is it valid now",
-    Step.SUBJECT: "is its subject a string",
     Step.ISSUER: "is its issuer accepted",
+    Step.TIMES: "is it valid now",
+    Step.SUBJECT: "are its subject and its id strings",
     Step.AUDIENCE: "is it meant for this service",
     Step.CONFIRMATION: "is it free of a binding that nobody proves",
+    Step.KEY: "is a key known for it",
+    Step.SIGNATURE: "does its signature match that key",
     Step.REVOCATION: "is it still good, not revoked",
 }
+_BY_TEXT = (Step.SIZE, Step.FORM, Step.HEADER)
+_BY_CLAIMS = (Step.PAYLOAD, Step.ISSUER, *CLAIM_CHECKS, Step.CONFIRMATION)
 _BY_KEY = (Step.KEY, Step.SIGNATURE)
-_BY_CLAIMS = (Step.PAYLOAD, *CLAIM_CHECKS, Step.CONFIRMATION)
 
 
 async def explain(
@@ -191,13 +194,13 @@ async def explain(
             await refuse_revoked(settings.revocations, verified.claims)
     except AuthError as refusal:
         error = refusal
-    order: tuple[Step, ...] = (*_BY_CLAIMS, *_BY_KEY)
+    order: tuple[Step, ...] = (*_BY_TEXT, *_BY_CLAIMS, *_BY_KEY)
     made = await _checks(token, settings, clock())
     if settings.revocations is not None:
         order = (*order, Step.REVOCATION)
         if error is None or error.step is Step.REVOCATION:
             made[Step.REVOCATION] = error
-    findings = (_finding(step, made) for step in (Step.SIZE, Step.FORM, Step.HEADER, *order))
+    findings = (_finding(step, made) for step in order)
     return Explanation(tuple(findings), error)
 
 
@@ -217,16 +220,13 @@ async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
     try:
         parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
     except AuthError as error:
-        before = (Step.SIZE, Step.FORM, Step.HEADER)
-        return {**dict.fromkeys(before[: before.index(error.step)]), error.step: error}
-    made.update(dict.fromkeys((Step.SIZE, Step.FORM, Step.HEADER)))
+        return {**dict.fromkeys(_BY_TEXT[: _BY_TEXT.index(error.step)]), error.step: error}
+    made.update(dict.fromkeys(_BY_TEXT))
     claims: dict[str, Any] = {}
     with _noting(made, Step.PAYLOAD):
         claims = read_claims(parsed.payload)
-    issuer: IssuerSettings | None = None
-    if not settings.routes_by_issuer:
-        issuer = settings
-    elif made[Step.PAYLOAD] is None:
+    issuer: IssuerSettings | None = None if settings.routes_by_issuer else settings
+    if made[Step.PAYLOAD] is None:
         with _noting(made, Step.ISSUER):
             issuer = issuer_of(claims, parsed, settings)
     if issuer is None:
@@ -242,22 +242,16 @@ async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
             refuse_unproved(claims, settings.provable)
     candidates: tuple[VerificationKey, ...] = ()
     with _noting(made, Step.KEY):
-        candidates = await _candidates(parsed, issuer)
+        candidates = await keys_for(parsed, issuer)
     if made[Step.KEY] is None:
         with _noting(made, Step.SIGNATURE):
             check_signature(parsed, candidates)
     return made
 
 
-async def _candidates(parsed: ParsedToken, issuer: IssuerSettings) -> tuple[VerificationKey, ...]:
-    if issuer.key_cache is not None:
-        return await issuer.key_cache.choose(parsed.algorithm, parsed.kid)
-    return issuer.keys.choose(parsed.algorithm, parsed.kid)
-
-
 @contextmanager
 def _noting(made: _Made, step: Step) -> Iterator[None]:
-    """Note what became of a check; a refusal may name another step than the one at hand."""
+    """Note what became of a check; the refusal may name another step than the given one."""
     try:
         yield
     except AuthError as error:

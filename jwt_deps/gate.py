@@ -9,6 +9,8 @@ from contextlib import suppress
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from .errors import ConfigurationError
@@ -42,17 +44,28 @@ def through(
         return receive, send
     notes.wrapped = True
 
+    refused = False
+
     async def receive_admitted() -> Message:
-        if notes.decided is None:
+        nonlocal refused
+        # Not again while a refusal is being answered: streams listen for the client's leaving.
+        if notes.decided is None and not (refused or notes.refused):
             # Any other error than a refusal is raised again where FastAPI runs the guard: here it
             # would be taken for a body that cannot be read.
             with suppress(ConfigurationError, RequestValidationError):
-                await ask(Request(scope, receive), notes)
+                try:
+                    await ask(Request(scope, receive), notes)
+                except HTTPException:
+                    refused = True
+                    # FastAPI's own route ends here; what another one makes of it is not known.
+                    notes.refused = type(scope.get("route")) is APIRoute
+                    raise
         return await receive()
 
     async def send_decided(message: Message) -> None:
         if (
             notes.decided is None
+            and not notes.refused
             and _succeeds(message)
             and notes_of(scope).decided is None  # those of a scope that was changed on the way
         ):

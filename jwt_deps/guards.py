@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from inspect import unwrap
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
+from starlette.exceptions import HTTPException, WebSocketException
 
 from ._fastapi import dependants, scopes_at
 from .credentials import TokenDependency, caller_or_error, refused, require, settings_of
@@ -15,9 +16,6 @@ from .notes import Notes, matched, notes_of
 from .pointers import refusal_under
 from .routes import UNKNOWN, Match, RouteGuard
 from .settings import JWTSettings
-
-if TYPE_CHECKING:
-    from .principals import Principal
 
 __all__ = ["JWTGuard", "ask", "asked_of", "asks_scopes", "is_excluded", "require_for_guard"]
 
@@ -61,9 +59,23 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             match, guard = UNKNOWN, self
         else:
             guard = notes.innermost(match) or self  # type: ignore[assignment]
-        await guard.admit(connection, match)
+        await guard.decide(connection, match)
         if scopes:
             await require_for_guard(self, scopes, connection, match)
+
+    async def decide(self, connection: HTTPConnection, match: Match) -> None:
+        """Decide as `admit`, where nothing of the route runs after a refusal.
+
+        What answers then is the application's own handler of exceptions, with any status.
+
+        Raises:
+            HTTPException: as `admit`.
+        """
+        try:
+            await self.admit(connection, match)
+        except (HTTPException, WebSocketException):
+            notes_of(connection.scope).refused = True
+            raise
 
     async def admit(self, connection: HTTPConnection, match: Match) -> None:
         """Decide about a request to a route that this guard is the innermost of.

@@ -13,7 +13,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
-from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,7 +24,7 @@ from .gate import through
 from .guards import JWTGuard
 from .openapi import describe
 from .paths import PathPatterns
-from .plain_routes import GuardedRoutes, covered, is_plain, plain_endpoint
+from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
 from .routers import Snapshot, dependencies_of_routers, mounted_routers, served_routes
 from .routes import (
     Match,
@@ -39,7 +38,7 @@ from .routes import (
 from .settings import JWTSettings
 from .trial import try_out
 
-__all__ = ["Installation", "guards_in", "idle_exclusions", "meet", "protect"]
+__all__ = ["Installation", "guards_in", "idle_exclusions", "meet", "protect", "watch"]
 
 _OURS = "jwt_deps"  # the name on the state of an application
 
@@ -89,6 +88,16 @@ def meet(app: Any) -> None:
     """
     if isinstance(app, FastAPI):
         Installation.of(app).look()
+
+
+def watch(app: Any) -> None:
+    """Look at an application that a guard without a router of its own is asked in, from now on.
+
+    Raises:
+        ConfigurationError: a guard is asked there that does not cover what it should.
+    """
+    if isinstance(app, FastAPI):
+        Installation.of(app).watch()
 
 
 class Installation:
@@ -141,16 +150,27 @@ class Installation:
             )
         over = [Depends(guard), *dependencies]
         router = self._app.router
-        _include_again(router, over)
-        router.dependencies[:0] = over
+        _apply(router, over)
+        if _fastapi.COPIES:
+            _apply_inclusions(router)
         guarded = GuardedRoutes(router)
         guarded.look()
         self._guard, self._guarded = guard, guarded
         self._stand_before(router)
         self._describe_truly()
 
-    def _stand_before(self, router: APIRouter) -> None:
+    def watch(self) -> None:
+        """Look now and before each request that follows, also to what no guard is asked for.
+
+        Raises:
+            ConfigurationError: as `look`.
+        """
         if not self._is_in_place:
+            self._stand_before(self._app.router)
+            self.look()
+
+    def _stand_before(self, router: APIRouter) -> None:
+        if self._inner is None:
             self._inner = router.middleware_stack
             router.middleware_stack = self._serve
 
@@ -266,48 +286,29 @@ class Installation:
         return list({id(one): one for one in found if one is not None}.values())
 
 
-def _include_again(router: APIRouter, over: list[Any]) -> None:
-    """Apply dependencies to the routes that a router has already.
+def _apply_inclusions(router: APIRouter) -> None:
+    """Let inclusions in the router of one application apply to plain routes too.
 
-    FastAPI applies dependencies when a route is added or included. So what is there is put into
-    routers of its own, each as long as the order of routes allows, and these are included.
+    Up to FastAPI 0.136 their dependencies are told nowhere else than in the call that includes.
     """
-    there, router.routes[:] = list(router.routes), []
-    names = ("dependencies", "tags", "callbacks", "responses")  # which the routes have by now
-    own = {name: getattr(router, name) for name in names}
-    holder: APIRouter | None = None
+    include = router.include_router
 
-    def include() -> None:
-        nonlocal holder
-        if holder is not None:
-            router.include_router(holder)
-            holder = None
+    def include_router(included: APIRouter, **options: Any) -> None:
+        before = len(router.routes)
+        include(included, **options)
+        own = () if getattr(included, "is_protected", False) else included.dependencies
+        apply_to_copies(router, before, (*(options.get("dependencies") or ()), *own))
 
-    router.dependencies, router.tags, router.callbacks, router.responses = over, [], [], {}
-    try:
-        for route in there:
-            if is_plain(route) or not _is_fastapis(route):
-                include()
-                router.routes.append(route)
-            else:
-                if holder is None:
-                    holder = APIRouter(route_class=router.route_class)
-                holder.routes.append(route)
-        if frontends := _fastapi.low_priority_routes(router):
-            if holder is None:
-                holder = APIRouter()
-            _fastapi.move_frontends(router, holder)
-        include()
-    finally:
-        for name, value in own.items():
-            setattr(router, name, value)
+    router.include_router = include_router  # type: ignore[method-assign]
 
 
-def _is_fastapis(route: BaseRoute) -> bool:
-    return (
-        isinstance(route, APIRoute | APIWebSocketRoute)
-        or _fastapi.included_router(route) is not None
-    )
+def _apply(router: APIRouter, over: list[Any]) -> None:
+    """Apply dependencies to a router: to what it has already, and to what it gets later."""
+    for route in (*router.routes, *_fastapi.low_priority_routes(router)):
+        included = _fastapi.included_router(route) is not None
+        if included or getattr(route, "dependant", None) is not None:
+            _fastapi.apply_first(route, over)
+    router.dependencies[:0] = over
 
 
 def idle_exclusions(app: FastAPI) -> Iterator[str]:
@@ -374,8 +375,9 @@ def _matches(app: FastAPI) -> Iterator[Match]:
             yield Match(
                 templates(added, getattr(served, "path", None)), endpoint, (), documentation=page
             )
-    for group, served in _fastapi.frontends(app.router):
-        yield match_of_frontend(served, group)
+    for router in (app.router, *mounted_routers(app.routes)):
+        for group, served in _fastapi.frontends(router):
+            yield match_of_frontend(served, group)
 
 
 def _served(

@@ -280,11 +280,6 @@ class IssuerSettings(BaseModel):
         return self._issuers
 
     @cached_property
-    def injects_collections(self) -> bool:
-        """Whether lists or dicts of claims go to `request.state`."""
-        return bool(self.scopes_claim or self.dependencies_claims or self.session_state_claims)
-
-    @cached_property
     def accepted_audiences(self) -> tuple[str, ...]:
         """`audience` as a tuple, empty when unchecked."""
         return self._audiences

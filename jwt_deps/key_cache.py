@@ -80,8 +80,8 @@ class KeyCache:
         """What was fetched last, usable or not."""
         return self._snapshot.published if self._snapshot is not None else None
 
-    def at_hand(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...] | None:
-        """The key that may check a token, if it is fresh and there; else ask `choose`."""
+    def cached(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...] | None:
+        """The key that may check a token, if it is here and fresh; `None`: ask `choose`."""
         snapshot = self._snapshot
         if snapshot is None or self.clock() >= snapshot.life.refresh_at:
             return None

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from . import _fastapi
 from .claims import Claims
-from .principals import Principal
+from .principals import STATE_NAMES, Principal
 from .routes import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
 from .settings import JWTSettings
 
@@ -35,6 +35,7 @@ class Notes:
         guard: the guard around the application that serves, where that is mounted below one.
         guard_settings: under which settings that guard decided.
         decided: the route that a guard let the request pass to; `None` if none decided.
+        refused: whether a guard refused it where nothing of the route runs after that.
         wrapped: whether its body and its answer pass a guard (`gate`).
         plain: the route that is served, where FastAPI runs no dependencies for it.
         match: the route that `settings` were found for.
@@ -57,6 +58,7 @@ class Notes:
         "overriding",
         "path",
         "plain",
+        "refused",
         "scope_id",
         "settings",
         "wrapped",
@@ -73,6 +75,7 @@ class Notes:
         self.guard: RouteGuard | None = None
         self.guard_settings: JWTSettings | None = None
         self.decided: Match | None = None
+        self.refused = False
         self.wrapped = False
         self._before: dict[str, Any] | None = None  # what was in the state where we wrote
         self._copied = False
@@ -124,7 +127,7 @@ class Notes:
 
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
         """Note that the request has come to a guarded router, or application."""
-        self.decided = None
+        self.decided, self.refused = None, False
         self.entered = (guard,) if outermost else (*self.entered, guard)
 
     def leave(self, guard: RouteGuard | None, settings: JWTSettings | None) -> None:
@@ -139,20 +142,19 @@ class Notes:
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
         self.clear_state(scope)
+        state = scope.setdefault("state", {})
+        before = self._before = {name: state.get(name, _ABSENT) for name in STATE_NAMES}
         if isinstance(found, Principal):
-            written: dict[str, Any] = {}
-            found.write_state(written)
-            self._write_state(scope, written)
+            found.write_state(state)
+            if found.token is None:
+                # What took the place of the verification may have written there itself.
+                own = {name: it for name, it in before.items() if it is not _ABSENT}
+                state.update({name: it for name, it in own.items() if not state[name]})
         elif not settings.validate:
-            self._write_state(scope, {"authenticated": False})
+            state["authenticated"] = False
             found = Principal(Claims({}), settings, found)
         self._principals.append((settings, found))
         return found
-
-    def _write_state(self, scope: Scope, written: dict[str, Any]) -> None:
-        state = scope.setdefault("state", {})
-        self._before = {name: state.get(name, _ABSENT) for name in written}
-        state.update(written)
 
     def clear_state(self, scope: Scope) -> None:
         """Take away what an outer guard wrote, and only that: the lifespan's own stays."""
@@ -177,9 +179,9 @@ class Notes:
             # A middleware on the way made the copy.
             for name in ("entered", "guard", "guard_settings", "decided", "_before", "_copied"):
                 setattr(copy, name, getattr(self, name))
-            copy._principals = self._principals  # noqa: SLF001 - its own class
+            copy._principals = self._principals
             return copy
-        copy._copied = True  # noqa: SLF001
+        copy._copied = True
         if "state" in scope:
             scope["state"] = dict(scope["state"])
             if self._before is not None:

@@ -13,7 +13,8 @@ from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.params import Depends, Security
 from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute, APIWebSocketRoute
-from starlette.routing import BaseRoute, Host, Match as Matched, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
+from starlette.routing import Match as Matched
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import _fastapi
@@ -27,6 +28,7 @@ from .subprotocols import choosing_bearer
 __all__ = [
     "GuardedApp",
     "GuardedRoutes",
+    "apply_to_copies",
     "around",
     "can_be_guarded",
     "check",
@@ -88,7 +90,7 @@ class GuardedApp:
         notes.plain = match
         innermost = notes.innermost(match)
         if isinstance(innermost, JWTGuard) and innermost not in inside:
-            await innermost.admit(connection, match)
+            await innermost.decide(connection, match)
         own = [it for it in match.dependencies if not isinstance(it.dependency, RouteGuard)]
         for depends in match.dependencies:
             if isinstance(depends, Security) and isinstance(depends.dependency, RouteGuard):
@@ -219,19 +221,25 @@ class GuardedRoutes:
     def __init__(self, router: APIRouter) -> None:
         self._router = router
         self._seen = Snapshot()
+        self._looking = False
 
-    def look(self) -> bool:
-        """Guard what is new; whether there was anything.
+    def look(self) -> None:
+        """Guard what is new.
 
         Raises:
             ConfigurationError: a route that cannot be guarded, or that no guard applies to.
         """
-        if self._seen.is_current():
-            return False
-        seen: list[Any] = []
-        self._close(self._router, (), guards_among(self._router.dependencies), seen)
-        self._seen = Snapshot(seen)
-        return True
+        if self._looking:
+            return  # the router lets itself be looked at when its routes are read
+        self._looking = True
+        try:
+            if self._seen.is_current():
+                return
+            seen: list[APIRouter] = []
+            self._close(self._router, (), guards_among(self._router.dependencies), seen)
+            self._seen = Snapshot(seen)
+        finally:
+            self._looking = False
 
     def _close(
         self,
@@ -241,12 +249,7 @@ class GuardedRoutes:
         seen: list[Any],
     ) -> None:
         """Close a router that is included with `outer`, and in which `guards` must apply."""
-        if router.default != router.not_found:
-            raise ConfigurationError(
-                "default_application",
-                "A guarded router has a default application, which no guard applies to: mount it "
-                "as the last route instead.",
-            )
+        _refuse_default(router)
         seen.append(router)
         wrapped = False
         for route in list(router.routes):
@@ -322,6 +325,16 @@ def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
             yield from _routers_mounted(getattr(app, "routes", ()))
 
 
+def _refuse_default(router: APIRouter) -> None:
+    # The method of another router is as good: a copied router keeps that of the one it is of.
+    if getattr(router.default, "__func__", None) is not type(router).not_found:
+        raise ConfigurationError(
+            "default_application",
+            "A guarded router has a default application, which no guard applies to: mount it "
+            "as the last route instead.",
+        )
+
+
 def _refuse_unguarded(
     route: Any, over: tuple[Depends, ...], guards: tuple[RouteGuard, ...]
 ) -> None:
@@ -335,17 +348,34 @@ def _refuse_unguarded(
             "unguarded_route",
             f"The route {named} is in a guarded router and no guard applies to it, because it was "
             "added as an object or before the guard: add it with the router's decorators, "
-            "add_api_route or include_router, or put it into a router of its own and include that.",
+            "add_api_route or include_router, or call protect(app) for a whole application.",
         )
 
 
+def apply_to_copies(router: APIRouter, before: int, dependencies: Iterable[Depends]) -> None:
+    """Apply the dependencies of an inclusion to the plain routes that it copied.
+
+    Up to FastAPI 0.136: nothing tells later where a copied route came from.
+
+    Args:
+        router: the router that includes.
+        before: how many routes it had.
+        dependencies: those of the inclusion, and of the router that was included.
+    """
+    for route in router.routes[before:]:
+        if is_plain(route):
+            _wrap(route, router)
+            route.app.inherited = (*dependencies, *route.app.inherited)  # type: ignore[attr-defined]
+
+
 def _wrap(route: Any, home: APIRouter) -> bool:
-    """Put the guards around a plain route; whether that was new."""
+    """Put the guards around a plain route; whether that was new for the router it is in."""
     app = route.app
     if isinstance(app, GuardedApp) and app.route is route:
-        if not _is_among(home, app.homes):
-            app.homes.append(home)
-        return False
+        if _is_among(home, app.homes):
+            return False
+        app.homes.append(home)
+        return True
     guarded = route.app = around(route, home)
     if isinstance(route, Route | WebSocketRoute):
         # Starlette serves the app, FastAPI builds what it serves from the endpoint.
@@ -391,6 +421,8 @@ def covered(router: APIRouter) -> list[APIRouter]:
         if getattr(current, "is_protected", False):
             continue  # it asks its guard itself, for all that is in it
         guards = guards_among((*outer, *current.dependencies))
+        if guards:
+            _refuse_default(current)
         for route in current.routes:
             inner = _fastapi.included_router(route)
             if inner is not None:

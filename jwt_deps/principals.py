@@ -9,10 +9,12 @@ from .issuers import IssuerSettings
 __all__ = [
     "STATE_NAMES",
     "Principal",
+    "client_id_of",
     "dependencies_of",
     "scopes_of",
     "session_id_of",
     "session_state_of",
+    "state_of",
     "user_id_of",
 ]
 
@@ -27,6 +29,7 @@ STATE_NAMES = (
     "scopes",
     "dependencies",
     "session_state",
+    "audience",
 )
 
 
@@ -50,6 +53,15 @@ def session_id_of(claims: Claims, settings: IssuerSettings) -> str | None:
         ClaimError: the claim is neither a string nor an integer.
     """
     return _identifier_at(claims, settings.session_id_claim)
+
+
+def client_id_of(claims: Claims) -> str | None:
+    """The client that a token was issued to: `client_id` (RFC 9068 §2.2), else `azp`."""
+    for name in ("client_id", "azp"):
+        client = claims.at(name)
+        if isinstance(client, str):
+            return client
+    return None
 
 
 def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
@@ -89,6 +101,7 @@ class Principal:
     """
 
     __slots__ = (
+        "_identity",
         "_scopes",
         "_session_id",
         "_state",
@@ -110,6 +123,7 @@ class Principal:
         self.settings = settings
         self.error = error
         self.token = token
+        self._identity: tuple[Any, ...] | None = None
         self._user_id: str | None = None
         self._session_id: str | None = None
         self._scopes: frozenset[str] | None = None
@@ -155,39 +169,80 @@ class Principal:
             self._scopes = scopes_of(self.claims, self.settings)
         return self._scopes
 
-    def write_state(self, state: dict[str, Any]) -> None:
-        """Put there what the AgentOS middleware does, each only when there is something.
+    @property
+    def identity(self) -> tuple[str, str | None, frozenset[str], Claims, str | None, str | None]:
+        """The user's id, session's id, scopes, claims, issuer and client, for `CurrentUser`.
 
-        Lists and dicts are new ones each time: they are the endpoint's own.
+        Raises:
+            AuthError: what `user_id` or `session_id` raises.
         """
-        if self._state is None:
-            self._state = self._identity()
-        state.update(self._state)
-        if self.settings.injects_collections:
-            self._write_collections(state)
+        if self._identity is None:
+            # Where no issuer is configured, `iss` is whatever the token has there.
+            issuer: Any = self.claims.iss
+            self._identity = (
+                self.user_id,
+                self.session_id,
+                self.scopes,
+                self.claims,
+                issuer if isinstance(issuer, str) else None,
+                client_id_of(self.claims),
+            )
+        return self._identity
 
-    def _write_collections(self, state: dict[str, Any]) -> None:
-        settings = self.settings
-        if settings.scopes_claim and self.scopes:
-            state["scopes"] = sorted(self.scopes)
-        if settings.dependencies_claims and (found := dependencies_of(self.claims, settings)):
-            state["dependencies"] = dict(found)
-        if settings.session_state_claims and (found := session_state_of(self.claims, settings)):
-            state["session_state"] = dict(found)
+    def write_state(self, state: dict[str, Any]) -> None:
+        """Put what `state_of` gives into `request.state`.
 
-    def _identity(self) -> dict[str, Any]:
-        claims, settings = self.claims, self.settings
-        state: dict[str, Any] = {"claims": claims, "authenticated": True}
+        `dependencies` and `session_state` that the application's lifespan put there stay, unless
+        the token has such claims.
+        """
         if self.token is not None:
-            state["token"] = self.token
-        # A token that names no user is still a good token; whoever asks for the user is refused.
-        self._user_id = user_id = _identifier(claims.at(settings.user_id_claim))
-        if user_id is not None:
-            state["user_id"] = user_id
-        self._session_id = session_id = _identifier(claims.at(settings.session_id_claim))
-        if session_id is not None:
-            state["session_id"] = session_id
-        return state
+            self._write_state(state)
+            return
+        # An override of `get_claims` gave the claims, and may have written to the state itself.
+        found: dict[str, Any] = {}
+        self._write_state(found)
+        state.update((name, value) for name, value in found.items() if value or name not in state)
+
+    def _write_state(self, state: dict[str, Any]) -> None:
+        if self._state is None:
+            self._state = self._fixed_state()
+        state.update(self._state)
+        claims, settings = self.claims, self.settings
+        if type(self._state["audience"]) is list:
+            state["audience"] = claims.aud
+        # Without the setting no claim is taken for AgentOS's scopes, which make administrators.
+        state["scopes"] = sorted(self.scopes) if settings.scopes_claim else []
+        found = dependencies_of(claims, settings) if settings.dependencies_claims else None
+        if found or "dependencies" not in state:
+            state["dependencies"] = dict(found or {})
+        found = session_state_of(claims, settings) if settings.session_state_claims else None
+        if found or "session_state" not in state:
+            state["session_state"] = dict(found or {})
+
+    def _fixed_state(self) -> dict[str, Any]:
+        """The part that is the same in each request, but for a list of audiences."""
+        claims, settings = self.claims, self.settings
+        return {
+            "authenticated": True,
+            "token": self.token,
+            "claims": claims,
+            # A token that names no user is a good token; a dependency on the user refuses it.
+            "user_id": _identifier(claims.at(settings.user_id_claim)),
+            "session_id": _identifier(claims.at(settings.session_id_claim)),
+            "audience": claims.aud,
+        }
+
+
+def state_of(principal: Principal) -> dict[str, Any]:
+    """What `request.state` says of a caller, in the names and shapes of the AgentOS middleware.
+
+    `user_id`, `session_id` and `audience` are `None` where the token has none; `scopes` is a list,
+    `dependencies` and `session_state` are dicts, empty where it has none. Lists and dicts are new
+    ones each time: they are the endpoint's own.
+    """
+    state: dict[str, Any] = {}
+    principal.write_state(state)
+    return state
 
 
 def _identifier(value: Any) -> str | None:

@@ -59,25 +59,25 @@ class Reason(StrEnum):
 
 
 class Step(StrEnum):
-    """Which check refused a request, in the order in which configured keys have them made.
+    """Which check refused a request, in the order in which they are made.
 
-    Where an issuer's keys are fetched, what needs no key comes before `KEY`.
+    The order is the same wherever an issuer's keys come from.
     """
 
     CREDENTIALS = "credentials"
     SIZE = "size"
     FORM = "form"
     HEADER = "header"
-    KEY = "key"
-    SIGNATURE = "signature"
     PAYLOAD = "payload"
+    ISSUER = "issuer"
     TIMES = "times"
     SUBJECT = "subject"
-    ISSUER = "issuer"
     AUDIENCE = "audience"
     CONFIRMATION = "confirmation"
-    PROOF = "proof"
+    KEY = "key"
+    SIGNATURE = "signature"
     REVOCATION = "revocation"
+    PROOF = "proof"
     CLAIMS = "claims"
     SCOPES = "scopes"
     AUTHENTICATION = "authentication"

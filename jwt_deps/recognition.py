@@ -50,8 +50,8 @@ class _Remembered(NamedTuple):
         cache = issuer.key_cache
         if cache is None:
             return True
-        at_hand = cache.at_hand(self.key.algorithm, self.kid)
-        return at_hand is not None and any(key is self.key for key in at_hand)
+        cached = cache.cached(self.key.algorithm, self.kid)
+        return cached is not None and any(key is self.key for key in cached)
 
 
 async def recognize(

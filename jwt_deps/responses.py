@@ -28,10 +28,10 @@ from .senders import SenderPolicy
 from .tokens import sent_with_dpop
 
 __all__ = [
-    "DOCUMENTED_OUTAGE",
-    "DOCUMENTED_REFUSALS",
     "ExplainedRefusal",
     "Pointer",
+    "add_refusals",
+    "documented_refusals",
     "is_scope",
     "refusal",
 ]
@@ -57,50 +57,63 @@ _STATUSES: dict[type, int] = {
     ReplaysUnavailableError: _UNAVAILABLE,
 }
 
-_BODY = {
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "properties": {"detail": {"type": "string", "title": "Detail"}},
-            "required": ["detail"],
+
+def documented_refusals() -> dict[str, dict[str, Any]]:
+    """What an OpenAPI document says of the responses to a refused token, by status.
+
+    Each document has its own, because an application may edit what it says.
+    """
+    body = {
+        "type": "object",
+        "properties": {"detail": {"type": "string", "title": "Detail"}},
+        "required": ["detail"],
+    }
+    content = {"application/json": {"schema": body}}
+    challenge = {
+        "WWW-Authenticate": {
+            "description": "The challenge of RFC 6750 §3",
+            "schema": {"type": "string"},
         }
     }
-}
-_CHALLENGE = {
-    "WWW-Authenticate": {
-        "description": "The challenge of RFC 6750 §3",
-        "schema": {"type": "string"},
+    again = {
+        "Retry-After": {
+            "description": "Seconds after which to try again",
+            "schema": {"type": "integer"},
+        }
     }
-}
-
-#: What OpenAPI says of the refusals of a guarded operation.
-DOCUMENTED_REFUSALS: dict[str, dict[str, Any]] = {
-    "401": {
-        "description": "No access token, or one that is not accepted",
-        "headers": _CHALLENGE,
-        "content": _BODY,
-    },
-    "403": {
-        "description": "The access token lacks a scope, or its cookie came from another site",
-        "headers": _CHALLENGE,
-        "content": _BODY,
-    },
-}
-
-
-#: What it says of those that need keys over HTTP.
-DOCUMENTED_OUTAGE: dict[str, dict[str, Any]] = {
-    "503": {
-        "description": "The keys to check the access token with cannot be fetched now",
-        "headers": {
-            "Retry-After": {
-                "description": "Seconds after which to try again",
-                "schema": {"type": "integer"},
-            }
-        },
-        "content": _BODY,
+    return {
+        status: {"description": description, "headers": headers, "content": content}
+        for status, description, headers in (
+            ("400", "More than one access token, or `Bearer` without one", challenge),
+            ("401", "No access token, or one that is not accepted", challenge),
+            (
+                "403",
+                "The access token lacks a scope, or its cookie came from another site",
+                challenge,
+            ),
+            (str(_UNAVAILABLE), "Whether the access token is good cannot be checked now", again),
+        )
     }
-}
+
+
+def add_refusals(
+    responses: dict[Any, Any], refusals: dict[str, dict[str, Any]], *, outage: bool
+) -> None:
+    """Add to the responses of an OpenAPI operation those to a refused token.
+
+    What the application describes itself stays, by its status, its range (`4XX`) or as `default`:
+    FastAPI adds its own 422 by the same rule.
+
+    Args:
+        responses: those of the operation.
+        refusals: what the document says of them.
+        outage: whether checking a token needs what may not answer.
+    """
+    known = {str(status).upper() for status in responses}
+    for status, refusal in refusals.items():
+        described = not known.isdisjoint((status, f"{status[0]}XX", "DEFAULT"))
+        if not described and (outage or status != str(_UNAVAILABLE)):
+            responses[status] = dict(refusal)
 
 
 class Pointer(NamedTuple):

@@ -12,7 +12,7 @@ pass. Entries name tokens in four ways:
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from .errors import RevocationUnavailableError, RevokedTokenError
@@ -75,20 +75,42 @@ class ManagedSource(Protocol):
 
 
 async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) -> None:
-    """Refuse a token that was revoked, or of which nobody can tell.
+    """Refuse a token that was revoked, or of which that cannot be found out.
+
+    Each source is asked once, and once more if it had to prepare.
 
     Raises:
-        RevokedTokenError: it was revoked.
-        RevocationUnavailableError: nobody knows.
+        RevokedTokenError: a source says that it was revoked.
+        RevocationUnavailableError: none does, and one cannot tell.
     """
-    revoked = source.is_revoked(claims)
-    if revoked is None and isinstance(source, PreparingSource):
-        await source.prepare(claims)
-        revoked = source.is_revoked(claims)
-    if revoked is None:
+    undecided = _undecided(_each(source), claims)
+    if not undecided:
+        return
+    prepared = [one for one in undecided if isinstance(one, PreparingSource)]
+    for one in prepared:
+        await one.prepare(claims)
+    if _undecided(prepared, claims) or len(prepared) < len(undecided):
         raise RevocationUnavailableError
-    if revoked is not False:
-        raise RevokedTokenError
+
+
+def _each(source: RevocationSource) -> Iterable[RevocationSource]:
+    if type(source) is not AnyRevocation:
+        return (source,)
+    return (one for inner in source.sources for one in _each(inner))
+
+
+def _undecided(
+    sources: Iterable[RevocationSource], claims: Mapping[str, Any]
+) -> list[RevocationSource]:
+    """The sources that have to prepare before they can tell, if no other says revoked."""
+    undecided = []
+    for source in sources:
+        revoked = source.is_revoked(claims)
+        if revoked is None:
+            undecided.append(source)
+        elif revoked is not False:
+            raise RevokedTokenError
+    return undecided
 
 
 class MemoryRevocations:

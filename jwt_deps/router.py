@@ -6,14 +6,15 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends
 from fastapi.applications import FastAPI
+from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from . import _fastapi
 from .errors import ConfigurationError
 from .gate import through
 from .guards import JWTGuard
-from .installation import Installation, meet
-from .plain_routes import GuardedRoutes
+from .installation import Installation, meet, watch
+from .plain_routes import GuardedRoutes, apply_to_copies
 from .routes import mark_public
 from .settings import JWTSettings
 from .trial import try_out
@@ -34,15 +35,16 @@ class ProtectedRouter(APIRouter):
 
     def __init__(self, guard: JWTGuard, **options: Any) -> None:
         dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
+        self._guarded = GuardedRoutes(self)
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
-        self._guarded = GuardedRoutes(self)
         self._met: Any = None
         lifespan = self.lifespan_context
 
         @asynccontextmanager
         async def lifespan_with_keys(app: Any) -> AsyncIterator[Any]:
             async with lifespan(app) as state:
+                self._guarded.look()
                 if not isinstance(app, FastAPI):
                     yield state
                     return
@@ -50,6 +52,7 @@ class ProtectedRouter(APIRouter):
                     yield state
 
         self.lifespan_context = lifespan_with_keys
+        self._guarded.look()
 
     def include_router(self, router: APIRouter, **options: Any) -> None:  # type: ignore[override]
         """Include a router, with the guard over all that it serves, now and later.
@@ -67,6 +70,7 @@ class ProtectedRouter(APIRouter):
                 "application give its .router.",
             )
         prefix = self.prefix + options.pop("prefix", "")
+        before, dependencies = len(self.routes), options.get("dependencies") or ()
         # FastAPI looks at the prefix of the inclusion alone when it looks for empty paths.
         own, self.prefix = self.prefix, ""
         try:
@@ -76,13 +80,39 @@ class ProtectedRouter(APIRouter):
                 _fastapi.include_before_prefix(self, super().include_router, router, **options)
         finally:
             self.prefix = own
+        if _fastapi.COPIES and not isinstance(router, ProtectedRouter):
+            apply_to_copies(self, before, (*dependencies, *router.dependencies))
+        elif _fastapi.COPIES:
+            apply_to_copies(self, before, dependencies)
         self._guarded.look()
+
+    if _fastapi.COPIES:
+
+        @property  # type: ignore[override]
+        def routes(self) -> list[BaseRoute]:
+            """The routes, which another router copies: so it has to find the guards around them."""
+            self._guarded.look()
+            return self._routes
+
+        @routes.setter
+        def routes(self, routes: list[BaseRoute]) -> None:
+            self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an application, where it is mounted."""
         if scope["type"] in {"http", "websocket"}:
+            self._guarded.look()
             receive, send = self._enter(scope, receive, send, outermost=True)
         await super().__call__(scope, receive, send)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell another router whether a request is for this one.
+
+        Asked before every request that may be: what was added by hand is looked at here, and so
+        before FastAPI serves the files of a `frontend()`, for which it asks the router no more.
+        """
+        self._guarded.look()
+        return super().matches(scope)  # type: ignore[misc] # from FastAPI 0.137
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that another router has found to be for this one."""
@@ -92,7 +122,6 @@ class ProtectedRouter(APIRouter):
     def _enter(
         self, scope: Scope, receive: Receive, send: Send, *, outermost: bool
     ) -> tuple[Receive, Send]:
-        self._guarded.look()
         app = scope.get("app")
         if app is not self._met:
             meet(app)
@@ -144,7 +173,8 @@ def jwt_guard(
 
     It covers what FastAPI runs dependencies for: its own routes, WebSocket routes, `frontend()`.
     Where it finds itself in an application with other routes that it applies to, it refuses to
-    serve and names `protect`, which covers them too.
+    serve and names `protect`, which covers them too. It finds out with the first request that it
+    is asked for: until then, FastAPI tells it nothing of the application.
 
         router = APIRouter(dependencies=[Depends(jwt_guard())])
 
@@ -156,7 +186,7 @@ def jwt_guard(
         ConfigurationError: FastAPI is a release that this package does not know.
     """
     try_out()
-    return JWTGuard(settings, exclude, meet=meet)
+    return JWTGuard(settings, exclude, meet=watch)
 
 
 def public(endpoint: EndpointT) -> EndpointT:

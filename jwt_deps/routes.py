@@ -14,14 +14,15 @@ from inspect import isfunction
 from types import MethodType
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi.applications import FastAPI
 from fastapi.params import Depends
-from starlette.routing import BaseRoute, Host, Match as Matched, Mount
+from starlette.routing import BaseRoute, Mount
 from starlette.types import Scope
 
 from . import _fastapi
 from .errors import ConfigurationError
-from .paths import PathPatterns, split_exclusions
+from .paths import split_exclusions
+from .routers import routers_of
 from .settings import JWTSettings
 
 __all__ = [
@@ -150,12 +151,15 @@ def match_of(scope: Scope) -> Match:
 
 def _match_of_own_frontend(scope: Scope) -> Match:
     """The `frontend()` of the application itself, for which FastAPI names no route."""
-    if _fastapi.frontend_path(scope) is not None:
-        router = getattr(scope.get("app"), "router", None)
-        for group in _fastapi.low_priority_routes(router):
-            if getattr(group, "dependant", None) is not None:
-                return match_of_frontend(group, group, scope)
-    return UNKNOWN
+    app = scope.get("app")
+    if _fastapi.frontend_path(scope) is None or not isinstance(app, FastAPI):
+        return UNKNOWN
+    groups = [
+        it for router in routers_of(app.router) for it in _fastapi.low_priority_routes(router)
+    ]
+    found = [match for it in groups if (match := match_of_frontend(it, it, scope)).paths]
+    # Routers that are mounted can have the same paths: then it is not known which it is.
+    return found[0] if len(found) == 1 else UNKNOWN
 
 
 def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Match:
@@ -197,7 +201,8 @@ def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
 def _guards_of_callable(call: Callable[..., Any]) -> tuple[RouteGuard, ...]:
     if isinstance(call, RouteGuard):
         return (call,)
-    return tuple(it for it in _fastapi.dependencies_below(call) if isinstance(it, RouteGuard))
+    calls = (node.call for node in _fastapi.nodes_below(call))
+    return tuple(it for it in calls if isinstance(it, RouteGuard))
 
 
 # By identity, because routes compare by value and are not hashable.

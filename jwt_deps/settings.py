@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import warnings
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -22,7 +21,7 @@ from .issuer_table import issuer_table, settings_by_issuer
 from .issuers import IssuerSettings
 from .key_cache import KeyCache
 from .keys import KeySet
-from .paths import PathPatterns
+from .paths import PATTERNS, PathPatterns
 from .published import KeyHealth
 from .resource import ResourceSettings
 from .revocation_settings import RevocationSettings
@@ -50,15 +49,27 @@ class TokenSource(StrEnum):
 _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 
-with warnings.catch_warnings():
-    # The parameter is called what the middleware calls it, and BaseModel still has a deprecated
-    # classmethod of that name. A base class of its own keeps the warning filter this small.
-    warnings.filterwarnings("ignore", 'Field name "validate"', UserWarning)
+class _Missing:
+    """A descriptor that reports its attribute as missing from the class."""
 
-    class _Validate(BaseSettings):
-        validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
-        """`False` refuses nobody and believes nothing unverified: a token that verifies is
-        injected, any other request goes on anonymous."""
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise AttributeError
+
+
+class _WithoutValidateMethod:
+    # The field `validate` has the name of a deprecated classmethod of BaseModel. pydantic 2.9 to
+    # 2.11 takes that method for the field's default in every subclass, and all versions warn about
+    # the name. This class precedes BaseModel, so pydantic finds no such attribute.
+    validate = _Missing()
+
+
+class _Base(_WithoutValidateMethod, BaseSettings): ...
+
+
+class _Validate(_Base):
+    validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+    """`False` refuses nobody and believes nothing unverified: a token that verifies is
+    injected, any other request goes on anonymous."""
 
 
 class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -93,7 +104,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     max_token_size: int = Field(default=16384, gt=0)
     """Longest token that is looked at, in bytes, checked before anything is decoded."""
     excluded_route_paths: Several = Field(default_factory=list)
-    """Path patterns of routes that need no token; `*` as in `fnmatch`, against route templates."""
+    """Path patterns of routes that need no token; `*` stands for any characters, each pattern for
+    a whole route template."""
     issuers: _Issuers | None = None
     """Several issuers under names of your own, in place of the parameters of a single one."""
     warm_up: bool = False
@@ -129,6 +141,14 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     def _is_a_name(cls, value: str) -> str:
         if not _TOKEN.fullmatch(value):
             raise ValueError("must be a name that HTTP can carry (RFC 9110 §5.6.2)")
+        return value
+
+    @field_validator("excluded_route_paths", mode="before")
+    @classmethod
+    def _are_patterns(cls, value: object) -> object:
+        several = value if isinstance(value, list | tuple | set | frozenset) else [value]
+        if not all(isinstance(item, str) for item in several):  # pydantic would take bytes, too
+            raise ValueError(f"takes {PATTERNS}")
         return value
 
     @model_validator(mode="after")
@@ -179,11 +199,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     def header_name(self) -> bytes:
         """`token_header_key` as ASGI has it."""
         return self.token_header_key.lower().encode("ascii")
-
-    @cached_property
-    def bearer_header(self) -> bytes | None:
-        """The same where a token may be in it; `None` when only a cookie is looked at."""
-        return None if self.token_source is TokenSource.COOKIE else self.header_name
 
     @cached_property
     def missing(self) -> str:

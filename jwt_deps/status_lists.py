@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .addresses import host_of, shown
+from .authentication import keys_for
 from .bounded import BoundedMap
 from .errors import (
     AuthError,
@@ -196,9 +197,7 @@ class StatusLists:
         parsed = _parsed(fetched.body or b"")
         if parsed.algorithm not in self._issuer.keys.algorithms:
             raise ValueError("has an algorithm that is not accepted")
-        cache, name = self._issuer.key_cache, (parsed.algorithm, parsed.kid)
-        keys = self._issuer.keys.choose(*name) if cache is None else await cache.choose(*name)
-        check_signature(parsed, keys)
+        check_signature(parsed, await keys_for(parsed, self._issuer))
         claims = _object(parsed.payload)
         if claims.get("sub") != uri:
             raise ValueError("is meant for another address")

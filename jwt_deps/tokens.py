@@ -1,10 +1,20 @@
-"""Where is the token, and may it be used from there? Headers in, one encoded token out."""
+"""Find the encoded token in a request's headers, and check that it may be used from there.
+
+The size of a header's value is checked before anything else is looked at, so that one hostile
+header costs no more than its transfer.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .errors import CrossSiteRequestError, InvalidRequestError, MissingTokenError, Reason
+from .errors import (
+    CrossSiteRequestError,
+    InvalidRequestError,
+    MalformedTokenError,
+    MissingTokenError,
+    Reason,
+)
 from .settings import JWTSettings, TokenSource
 
 __all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "sent_with_dpop"]
@@ -22,8 +32,15 @@ _OWN_PAGES = {
     "same-site": frozenset({"same-origin", "same-site", "none"}),
     "same-origin": frozenset({"same-origin", "none"}),
 }
-_SCHEME = re.compile(r"([^ \t]*)(.*)", re.DOTALL)
-_SCHEMES = ("bearer",)
+# A scheme at the beginning of one of the credentials in a header, separated by commas
+# (RFC 9110 §11.4). Nothing in it is tried twice, so the time is linear.
+_BEARER = re.compile(r"(?:^|,)[ \t]*+bearer(?![^ \t,])", re.IGNORECASE)
+_BEARER_OR_DPOP = re.compile(r"(?:^|,)[ \t]*+(?:bearer|dpop)(?![^ \t,])", re.IGNORECASE)
+# What a header's value may have beside the token: the scheme, and white space.
+_SCHEME_ROOM = 64
+# What an application's other cookies may take: as much as servers read of a header by default.
+_OTHER_COOKIES = 65_536
+_MOST_SUBPROTOCOLS = 64
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
@@ -63,6 +80,7 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
     never be re-labelled by a cookie that somebody else planted. Query and body are never read.
 
     Raises:
+        MalformedTokenError: a header is longer than any with a token of `max_token_size` is.
         MissingTokenError: no bearer credentials where the settings say to look.
         InvalidRequestError: more than one credential, or a scheme with nothing behind it.
         CrossSiteRequestError: the token is in a cookie and another site caused the request.
@@ -75,24 +93,11 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
         if source is TokenSource.BOTH and present:
             raise MissingTokenError(settings.missing)
     if source is not TokenSource.HEADER:
-        token = _from_cookie(head, settings.cookie_name)
+        token = _from_cookie(head, settings)
         if token is not None:
             _refuse_cross_site(head, settings)
             return token
     raise MissingTokenError(settings.missing)
-
-
-def usual_token(headers: Iterable[tuple[bytes, bytes]], name: bytes | None) -> str | None:
-    """The token of one `Bearer` header, as nearly every client sends it; else ask `find_token`."""
-    value = None
-    for key, sent in headers:
-        if key == name:
-            if value is not None:
-                return None
-            value = sent
-    if value is None or value[:7] != b"Bearer " or b"," in value:
-        return None
-    return value[7:].decode("latin-1").strip(" \t")
 
 
 def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:
@@ -103,13 +108,7 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
             if value is not None:
                 raise _repeated("more than one header carries credentials")
             value = sent
-    token = None
-    if value is not None:
-        if value.startswith(b"Bearer ") and b"," not in value:
-            # What nearly every client sends, without looking for more.
-            token = value[7:].decode("latin-1").strip(" \t") or _none(value, settings)
-        else:
-            token = _credentials(value.decode("latin-1"), settings)
+    token = _credentials(value, settings) if value is not None else None
     if head.subprotocols and (offered := _from_subprotocols(head.subprotocols)) is not None:
         if token is not None:
             raise _repeated("both a header and the subprotocols carry a token")
@@ -117,21 +116,21 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
     return token, value is not None
 
 
-def _none(value: bytes, settings: JWTSettings) -> str | None:
-    return _credentials(value.decode("latin-1"), settings)
-
-
-def _credentials(value: str, settings: JWTSettings) -> str | None:
-    value = value.strip(" \t")
-    parts = [_SCHEME.match(part.strip(" \t")) for part in value.split(",")]
-    schemes = _SCHEMES if settings.senders is None else settings.senders.schemes
-    ours = [part for part in parts if part is not None and part[1].lower() in schemes]
-    if not ours:
+def _credentials(value: bytes, settings: JWTSettings) -> str | None:
+    """The token in the value of a header; `None` if it has credentials of other schemes alone."""
+    if len(value) > settings.max_token_size + _SCHEME_ROOM:
+        raise _too_large()
+    text = value.decode("latin-1").strip(" \t")
+    if text.startswith("Bearer ") and "," not in text:  # what nearly every client sends
+        return text[7:].lstrip(" ")
+    with_dpop = settings.senders is not None and settings.senders.with_dpop
+    ours = (_BEARER_OR_DPOP if with_dpop else _BEARER).search(text)
+    if ours is None:
         return None  # another scheme's credentials are not ours to judge
-    if len(parts) > 1:
+    if "," in text:
         raise _repeated("one header carries several credentials")
     # RFC 9110 §11.4: 1*SP. A tab stays with the token, and makes it one that is refused.
-    token = ours[0][2].strip(" ")
+    token = text[ours.end() :].strip(" ")
     if not token:
         raise _empty()
     return token
@@ -144,6 +143,8 @@ def sent_with_dpop(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
 
 
 def _from_subprotocols(offered: Sequence[str]) -> str | None:
+    if len(offered) > _MOST_SUBPROTOCOLS:
+        raise _too_large()
     marks = [position for position, name in enumerate(offered) if name.lower() == SUBPROTOCOL]
     if not marks:
         return None
@@ -155,10 +156,16 @@ def _from_subprotocols(offered: Sequence[str]) -> str | None:
     return token
 
 
-def _from_cookie(head: RequestHead, name: str) -> str | None:
+def _from_cookie(head: RequestHead, settings: JWTSettings) -> str | None:
+    name, room = settings.cookie_name, settings.max_token_size + _OTHER_COOKIES
     found = []
     for header in head.values("cookie"):
+        room -= len(header)
+        if room < 0:
+            raise _too_large()
         for pair in header.split(";"):
+            if name not in pair:
+                continue
             key, _, value = pair.partition("=")
             # Only these are optional white space; a name that a wider `strip` would make equal
             # is another cookie, one that escapes the rules for `__Host-` (RFC 6265bis §4.1.3).
@@ -200,6 +207,10 @@ def _is_origin_of(origin: str, hosts: list[str]) -> bool:
         return False
     # TLS may end before this process, so the scheme tells nothing but the default port.
     return authority.removesuffix(f":{port}") == hosts[0].lower().removesuffix(f":{port}")
+
+
+def _too_large() -> MalformedTokenError:
+    return MalformedTokenError(Reason.TOO_LARGE, "it is longer than this service reads")
 
 
 def _repeated(description: str) -> InvalidRequestError:

@@ -11,13 +11,15 @@ from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Security
 from fastapi.requests import HTTPConnection
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import _fastapi
 from .errors import ConfigurationError
@@ -36,7 +38,10 @@ def try_out() -> None:
     Raises:
         ConfigurationError: it is not one that the guards know.
     """
-    failed = list(_failures())
+    try:
+        failed = list(_failures())
+    except Exception as error:  # noqa: BLE001 - whatever it is, this FastAPI is not a known one
+        failed = [f"{type(error).__name__}: {error}"]
     if failed:
         raise ConfigurationError(
             "unknown_fastapi",
@@ -89,6 +94,10 @@ async def _marker() -> None:
     """Be a dependency of an inclusion."""
 
 
+async def _scoped(_: Annotated[None, Security(_marker, scopes=["scope"])]) -> None:
+    """Be a dependency that asks for a scope."""
+
+
 def _failures() -> Iterator[str]:
     guard, inner, middle, outer = _Guard(), APIRouter(), APIRouter(), APIRouter()
     inner.add_api_route("/api", _api, response_model=None)
@@ -112,6 +121,45 @@ def _failures() -> Iterator[str]:
             inner.add_route("/late", _Page())  # type: ignore[arg-type]
             inner.add_api_route("/late-api", _api, response_model=None)
         yield from _failure(outer, guard, path)
+    yield from _unread(inner, middle, outer)
+    yield from _late_failures()
+
+
+def _unread(inner: APIRouter, middle: APIRouter, outer: APIRouter) -> Iterator[str]:
+    """What cannot be read of routers although it is there."""
+    if hasattr(inner, "frontend") and not _fastapi.low_priority_routes(inner):
+        yield "frontend() is not found"
+    if hasattr(inner, "frontend") and not list(_fastapi.frontends(outer)):
+        yield "frontend() is not found where it is served"
+    if [_fastapi.scopes_at(node) for node in _fastapi.nodes_below(_scoped)] != [("scope",)]:
+        yield "the scopes of a dependency are not found"
+    if _fastapi.COPIES:
+        return
+    (inclusion,) = outer.routes
+    if _fastapi.included_router(inclusion) is not middle:
+        yield "an inclusion is not found"
+    if _fastapi.inclusion_dependencies(inclusion) is None:
+        yield "the dependencies of an inclusion are not found"
+    if _fastapi.mounted_app(Mount("/x", _page, middleware=[Middleware(_Around)])) is not _page:
+        yield "what is mounted is not found"
+
+
+def _late_failures() -> Iterator[str]:
+    """What a guard cannot be applied to that comes after the routes."""
+    guard, inner, outer = _Guard(), APIRouter(), APIRouter()
+    inner.add_api_route("/api", _api, response_model=None)
+    outer.add_api_route("/own", _api, response_model=None)
+    outer.include_router(inner, prefix="/in")
+    for entry in outer.routes:
+        _fastapi.apply_first(entry, [Depends(guard)])
+    for path in ("/own", "/in/api"):
+        if _answers(outer, path) or not guard.matches or guard not in guard.matches.pop().guards:
+            yield f"{path} has no guard that comes late"
+
+
+class _Around:
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
 
 def _failure(outer: APIRouter, guard: _Guard, path: str) -> Iterator[str]:

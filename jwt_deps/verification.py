@@ -1,30 +1,20 @@
-"""Is this token genuine, current and meant for us? Text in, verified claims out.
-
-The order is part of the contract, each step with a reason of its own: size, form, header, key,
-signature, payload, times, audience. Nothing that a token says is used before its signature
-has been checked, except `alg` and `kid` to choose the key, and where keys have to be fetched
-(`authentication`), `iss` to choose the issuer, and what would refuse the token anyway.
-"""
+"""Take a token apart, and check its signature with given keys. `authentication` has the order."""
 
 import re
-import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .bounded import BoundedMap
-from .claim_checks import check_claims, numeric_date
+from .claim_checks import numeric_date
 from .errors import (
-    InvalidTokenError,
     MalformedTokenError,
     Reason,
     SignatureError,
 )
 from .keys import VerificationKey
-from .profiles import check_profile
 from .serialization import decode_base64url, parse_object
-from .settings import JWTSettings
 
 __all__ = [
     "KnownHeaders",
@@ -34,7 +24,6 @@ __all__ = [
     "read_claims",
     "remember_header",
     "unverified_expiry",
-    "verify",
 ]
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -65,16 +54,6 @@ class ParsedToken:
     signing_input: bytes = field(repr=False)
     payload: bytes = field(repr=False)
     signature: bytes = field(repr=False)
-
-
-def verify(token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time) -> dict[str, Any]:
-    from .authentication import authenticate
-    work = authenticate(token, settings, clock=clock)
-    try:
-        work.send(None)
-    except StopIteration as done:
-        return done.value.claims
-    raise RuntimeError
 
 
 def parse(
@@ -130,10 +109,10 @@ def remember_header(parsed: ParsedToken, known: KnownHeaders) -> None:
 
 
 def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) -> VerificationKey:
-    """Check the signature with the keys that were chosen for the token; the one whose it is.
+    """Check the signature with the keys that were chosen for the token, and return the one it fits.
 
     Raises:
-        SignatureError: the signature is not theirs.
+        SignatureError: the signature matches none of them.
     """
     for candidate in candidates:
         if candidate.key.verify(parsed.signing_input, parsed.signature):
@@ -192,9 +171,9 @@ def _header(data: bytes, algorithms: Collection[str]) -> tuple[str, str | None]:
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise _malformed(Reason.TYPE, "its type is not that of an access token")
-    if "crit" in header:
-        # RFC 7515 §4.1.11: an extension that is not understood must not be passed over,
-        # and none is understood.
+    if "crit" in header or "b64" in header:
+        # RFC 7515 §4.1.11: an extension that is not understood must not be passed over, and none
+        # is understood. `b64` changes what is signed (RFC 7797), and some leave it out of `crit`.
         raise _malformed(Reason.CRITICAL, "it needs an extension that is not understood")
     if "kid" not in header:
         return algorithm, None

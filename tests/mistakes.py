@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import new_class
 from typing import Any, TypeAlias
 
 import pytest
@@ -15,6 +14,7 @@ from fastapi.testclient import TestClient
 from jose import backends
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
 
 from jwt_deps import (
     Claims,
@@ -24,19 +24,23 @@ from jwt_deps import (
     JWTSettings,
     RedisReplayStore,
     StatusLists,
+    _fastapi,
     claims_as,
     current_user_id,
     fetching,
     jwt_guard,
     mcp_settings,
     mount_resource_metadata,
+    protect,
     protected_router,
     public,
     redis_replays,
     require_acr,
     require_scopes,
     signatures,
+    trial,
 )
+from jwt_deps.paths import split_exclusions
 from tests.edge.serving import SETTINGS
 from tests.minting import SECRET, pair
 
@@ -106,10 +110,6 @@ def assigned(*_: Any) -> None:
     JWTSettings(secret_key=SECRET).leeway = 30
 
 
-def derived(*_: Any) -> object:
-    return new_class("Mine", (CurrentUser,))
-
-
 async def hello() -> str:
     return "hello"
 
@@ -118,9 +118,40 @@ class Strange(BaseRoute):
     """Of a class that nobody knows."""
 
 
+def asked(app: FastAPI) -> None:
+    """Send a request for the application's one route."""
+    TestClient(app).get("/x")
+
+
 def idle(*_: Any) -> None:
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS, exclude=["/nowhere"]))])
-    TestClient(app).get("/")
+    asked(protect(FastAPI(), SETTINGS, exclude=["/nowhere"]))
+
+
+def uncovered(*_: Any) -> None:
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.get("/x")(hello)
+    app.mount("/files", PlainTextResponse("hello"))
+    asked(app)
+
+
+class Unknown(APIRouter):
+    """A router that serves in a way of its own."""
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve without having asked any route."""
+        await PlainTextResponse("hello")(scope, receive, send)
+
+
+def served_undecided(*_: Any) -> None:
+    app = FastAPI()
+    app.router = Unknown()
+    asked(protect(app, SETTINGS))
+
+
+def renamed_in_fastapi(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_fastapi, "route_context", lambda _: None)
+    monkeypatch.setattr(_fastapi, "inclusion_of", lambda _: None)
+    trial.try_out.__wrapped__()
 
 
 def without_redis(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,12 +233,17 @@ MISTAKES: dict[str, Mistake] = {
     "settings_as_input": as_input(JWTSettings),
     "claims_as_input": as_input(Claims),
     "identity_as_input": as_input(CurrentUser),
-    "identity_as_base": derived,
     "not_settings": lambda *_: jwt_guard("/health"),  # type: ignore[arg-type]
     "not_a_router": lambda *_: protected_router(FastAPI(), settings=SETTINGS),  # type: ignore[arg-type]
     "not_markable": lambda *_: public(object()),  # type: ignore[type-var]
     "not_a_model": lambda *_: claims_as(dict),
     "scope_names": lambda *_: require_scopes("orders:read orders:write"),
+    "not_an_application": lambda *_: protect(APIRouter(), SETTINGS),  # type: ignore[arg-type]
+    "protected_twice": lambda *_: protect(protect(FastAPI(), SETTINGS), SETTINGS),
+    "unprotected_route": uncovered,
+    "undecided": served_undecided,
+    "unknown_fastapi": renamed_in_fastapi,
+    "exclusion_type": lambda *_: split_exclusions([7]),  # type: ignore[list-item]
     "idle_exclusion": idle,
     "route_class": lambda *_: protected_router(APIRouter(routes=[Strange()]), settings=SETTINGS),
     "unguarded_route": lambda *_: protected_router(

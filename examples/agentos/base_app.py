@@ -1,4 +1,4 @@
-"""How is an AgentOS guarded that brings its routes into my application? By its dependencies."""
+"""How is an AgentOS guarded that brings its routes into my application? By `protect`."""
 
 from agno.os import AgentOS
 from agno.os.settings import AgnoAPISettings
@@ -7,16 +7,15 @@ from fastapi import Depends, FastAPI
 from examples.agentos.environment import settings_from_environment
 from examples.agentos.identity import agentos_caller
 from examples.agentos.offline import offline_agent
-from jwt_deps import jwt_guard
+from jwt_deps import protect
 
 settings = settings_from_environment()
 
-base_app = FastAPI(
-    title="AgentOS on a guarded application",
-    dependencies=[
-        Depends(jwt_guard(settings, exclude=["/", "/health", "/info"])),
-        Depends(agentos_caller),
-    ],
+base_app = protect(
+    FastAPI(title="AgentOS on a guarded application"),
+    settings,
+    exclude=["/", "/health", "/info"],
+    dependencies=[Depends(agentos_caller)],
 )
 
 agent_os = AgentOS(

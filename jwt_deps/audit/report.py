@@ -9,11 +9,10 @@ from fastapi import FastAPI
 
 from jwt_deps._fastapi import unchanged
 from jwt_deps.credentials import get_claims
-from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.installation import Installation, idle_exclusions
 from jwt_deps.inventory import Inventory, Reached, Served, refusals
-from jwt_deps.openapi import known_settings
+from jwt_deps.openapi import settings_problem
 from jwt_deps.paths import PathPatterns
 from jwt_deps.resource_metadata import ANY_METADATA
 
@@ -141,8 +140,9 @@ def _problems(reached: Reached) -> Iterator[str]:
         yield from idle_exclusions(app)
     except ConfigurationError as error:
         yield f"There are no settings to judge by: {error}"
-    if get_settings in app.dependency_overrides and known_settings(app, None) is None:
-        yield "There are no settings to judge by: what replaces get_settings needs a request."
+    unknown = settings_problem(app)
+    if unknown is not None:
+        yield unknown
     if get_claims in app.dependency_overrides:
         yield "dependency_overrides replaces get_claims: no token is checked."
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -41,9 +42,10 @@ def acting_as(  # noqa: PLR0913 - each by name
 
     Guards are satisfied, scopes are still asked for. It replaces `get_claims` and `get_token` in
     `app.dependency_overrides` and in those of the FastAPI applications mounted there, and puts
-    back what was there before. Blocks can be nested: the innermost holds. No keys need to be
-    configured. Claims stand under the names that the settings of the matched route read, and
-    times and issuer are those that a real token would have.
+    back what was there before. Blocks can be nested and can overlap: of those that are open, the
+    one entered last holds. No keys need to be configured. Claims stand under the names that the
+    settings of the matched route read, and times and issuer are those that a real token would
+    have.
 
     Args:
         app: the application under test.
@@ -101,8 +103,45 @@ async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSe
     return settings.settings_of(issuer) or settings
 
 
+@dataclass(slots=True, eq=False)
+class _Override:
+    """A replaced dependency of one application.
+
+    Attributes:
+        app: the application.
+        dependency: what is replaced.
+        replacement: what stands in its place.
+        below: what was there before, and comes back.
+    """
+
+    app: FastAPI
+    dependency: Any
+    replacement: Any
+    below: Any
+
+    def remove(self, others: "Iterable[_Override]") -> None:
+        """Take the replacement away, from the application or from below a later block's.
+
+        Where it is in neither place, the test itself has put something else there, which stays.
+        """
+        overrides = self.app.dependency_overrides
+        if overrides.get(self.dependency, _ABSENT) is self.replacement:
+            if self.below is _ABSENT:
+                del overrides[self.dependency]
+            else:
+                overrides[self.dependency] = self.below
+            return
+        for other in others:
+            if other.app is self.app and other.below is self.replacement:
+                other.below = self.below
+
+
+# Those of all blocks that have not ended: blocks may overlap without one being inside the other.
+_open: list[_Override] = []
+
+
 class _Overrides(AbstractContextManager[None]):
-    """Dependencies replaced in an application and those below it, and put back at the end.
+    """Dependencies replaced in an application and those mounted in it, until the block ends.
 
     A class and not a generator, which could decorate a test: of an `async` one it would be over
     before the first request.
@@ -111,18 +150,20 @@ class _Overrides(AbstractContextManager[None]):
     def __init__(self, app: FastAPI, replacements: Mapping[Any, Callable[..., Any]]) -> None:
         self._app = app
         self._replacements = replacements
-        self._former: list[tuple[FastAPI, dict[Any, Any]]] = []
+        self._entered: list[list[_Override]] = []
 
     def __enter__(self) -> None:
-        self._former = [
-            (
-                app,
-                {name: app.dependency_overrides.get(name, _ABSENT) for name in self._replacements},
+        entered = [
+            _Override(
+                app, dependency, replacement, app.dependency_overrides.get(dependency, _ABSENT)
             )
             for app in _applications_in(self._app)
+            for dependency, replacement in self._replacements.items()
         ]
-        for app, _ in self._former:
-            app.dependency_overrides.update(self._replacements)
+        for override in entered:
+            override.app.dependency_overrides[override.dependency] = override.replacement
+        _open.extend(entered)
+        self._entered.append(entered)
 
     def __exit__(
         self,
@@ -130,12 +171,9 @@ class _Overrides(AbstractContextManager[None]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for app, former in self._former:
-            for name, replaced in former.items():
-                if replaced is _ABSENT:
-                    app.dependency_overrides.pop(name, None)
-                else:
-                    app.dependency_overrides[name] = replaced
+        for override in self._entered.pop():
+            _open.remove(override)
+            override.remove(_open)
 
 
 def _applications_in(app: FastAPI) -> list[FastAPI]:

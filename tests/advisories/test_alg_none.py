@@ -6,8 +6,8 @@ import pytest
 
 from jwt_deps.errors import ConfigurationError, MalformedTokenError, Reason
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import SECRET, b64, claims, clock, compact, mint, pair, verification_text
+from tests.verifying import verify
 
 SPELLINGS = ["".join(letters) for letters in itertools.product("nN", "oO", "nN", "eE")]
 PAYLOAD = b'{"sub":"admin","exp":9999999999}'

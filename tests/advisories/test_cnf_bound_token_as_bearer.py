@@ -4,8 +4,8 @@ import pytest
 
 from jwt_deps.errors import ClaimError, Reason
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import SECRET, b64, claims, clock, mint, pair
+from tests.verifying import verify
 
 
 @pytest.mark.parametrize(

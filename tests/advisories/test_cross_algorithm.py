@@ -7,7 +7,6 @@ import pytest
 
 from jwt_deps.errors import InvalidTokenError, Reason
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import (
     ALGORITHMS,
     KINDS,
@@ -18,6 +17,7 @@ from tests.minting import (
     signing_key,
     verification_text,
 )
+from tests.verifying import verify
 
 
 @pytest.mark.parametrize("used", ALGORITHMS)

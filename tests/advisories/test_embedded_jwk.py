@@ -7,8 +7,8 @@ import pytest
 
 from jwt_deps.errors import InvalidTokenError, Reason
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import KINDS, SECRET, b64, claims, clock, mint, pair, verification_text
+from tests.verifying import verify
 
 
 @pytest.mark.parametrize("algorithm", list(KINDS))

@@ -4,8 +4,8 @@ import pytest
 
 from jwt_deps.errors import MalformedTokenError, Reason
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import SECRET, b64, claims, clock, mint, mint_raw, pair
+from tests.verifying import verify
 
 TOKENS = [
     pytest.param(".".join([b64(header), *parts]), id=label)

@@ -7,8 +7,8 @@ import pytest
 
 from jwt_deps.errors import InvalidTokenError, MalformedTokenError, Reason
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import SECRET, b64, clock, compact, mint_raw
+from tests.verifying import verify
 
 #: Somebody who reads tokens of a megabyte must not be worse off than linear.
 LARGE = JWTSettings(secret_key=SECRET, max_token_size=4_000_000)

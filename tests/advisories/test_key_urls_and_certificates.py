@@ -9,8 +9,8 @@ import pytest
 
 from jwt_deps.errors import InvalidTokenError, Reason
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import claims, clock, mint, pair
+from tests.verifying import verify
 
 HEADERS = [
     pytest.param({"jku": "https://evil.example/jwks.json"}, id="jku"),

@@ -7,9 +7,9 @@ import pytest
 
 from jwt_deps.errors import InvalidTokenError, Reason, UnknownKeyError
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.core.saying import everything_said
 from tests.minting import SECRET, claims, clock, mint, pair
+from tests.verifying import verify
 
 KIDS = [
     pytest.param("../../../../dev/null", id="traversal"),

@@ -4,8 +4,8 @@ import pytest
 
 from jwt_deps.errors import SignatureError
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import b64, claims, clock, mint, pair, verification_text
+from tests.verifying import verify
 
 # The order of each curve's group (SEC 2): r and s have to lie between 1 and one less.
 CURVES = [

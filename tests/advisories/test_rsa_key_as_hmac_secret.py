@@ -8,8 +8,8 @@ import pytest
 
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, Reason
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import KINDS, SECRET, claims, clock, mint, pair
+from tests.verifying import verify
 
 FORMS = [
     pytest.param(str.encode, id="as-configured"),

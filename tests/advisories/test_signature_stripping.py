@@ -6,8 +6,8 @@ import pytest
 
 from jwt_deps.errors import InvalidTokenError
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import ALGORITHMS, b64, claims, clock, mint, signing_key, verification_text
+from tests.verifying import verify
 
 
 def _settings(algorithm: str) -> JWTSettings:

@@ -64,8 +64,8 @@ def test_accepted() -> None:
 def test_order() -> None:
     """The checks stand in the order in which they are made."""
     assert [
-        *(Step.SIZE, Step.FORM, Step.HEADER, Step.KEY, Step.SIGNATURE, Step.PAYLOAD),
-        *(Step.TIMES, Step.SUBJECT, Step.ISSUER, Step.AUDIENCE, Step.CONFIRMATION),
+        *(Step.SIZE, Step.FORM, Step.HEADER, Step.PAYLOAD, Step.ISSUER, Step.TIMES),
+        *(Step.SUBJECT, Step.AUDIENCE, Step.CONFIRMATION, Step.KEY, Step.SIGNATURE),
     ] == list(outcomes(good()))
 
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from jwt_deps import JWTSettings
 from jwt_deps.cli import main
 from jwt_deps.thumbprints import thumbprint
-from jwt_deps.verification import verify
 from tests.minting import KeyPair, claims, clock, mint
+from tests.verifying import verify
 
 from .processes import run
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 from jwt_deps import Claims, JWTSettings
 from jwt_deps.cli import main
 from jwt_deps.serialization import decode_base64url, parse_object
-from jwt_deps.verification import verify
 from tests.minting import KINDS, OTHER_SECRET, SECRET, pair
+from tests.verifying import verify
 
 from .piping import pipe
 from .processes import run

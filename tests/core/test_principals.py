@@ -13,6 +13,7 @@ from jwt_deps.principals import (
     scopes_of,
     session_id_of,
     session_state_of,
+    state_of,
     user_id_of,
 )
 from jwt_deps.settings import JWTSettings
@@ -203,15 +204,8 @@ class TestSelections:
         assert (selection["b"], self.CLAIMS["b"]) == ([{"x": 1}], [{"x": 1}])
 
 
-def state_of(principal: Principal) -> dict[str, Any]:
-    """What it puts on a state that is empty."""
-    state: dict[str, Any] = {}
-    principal.write_state(state)
-    return state
-
-
 class TestState:
-    """What the middleware put on `request.state`, each only when there is something."""
+    """What the middleware puts on `request.state`, under its names and in its shapes."""
 
     SETTINGS = _settings(
         scopes_claim="scope",
@@ -222,12 +216,21 @@ class TestState:
     def test_everything(self) -> None:
         """User, session, scopes, dependencies and session state are there under those names."""
         claims = Claims(
-            {"sub": "alice", "session_id": 7, "scope": "b a", "tenant": "t", "cart": [1]}
+            {
+                "sub": "alice",
+                "session_id": 7,
+                "scope": "b a",
+                "tenant": "t",
+                "cart": [1],
+                "aud": ["x", "y"],
+            }
         )
 
-        assert state_of(Principal(claims, self.SETTINGS)) == {
+        assert state_of(Principal(claims, self.SETTINGS, token="t")) == {
             "claims": claims,
             "authenticated": True,
+            "token": "t",
+            "audience": ["x", "y"],
             "user_id": "alice",
             "session_id": "7",
             "scopes": ["a", "b"],
@@ -244,14 +247,55 @@ class TestState:
             pytest.param({"sub": [], "session_id": {}, "scope": 1}, id="of-other-types"),
         ],
     )
-    def test_only_when_there_is_something(self, members: Members) -> None:
+    def test_what_the_token_has_not_is_there_and_empty(self, members: Members) -> None:
         """A good token that names no user leaves a request authenticated, and without a user."""
         claims = Claims(members)
 
         state = state_of(Principal(claims, self.SETTINGS))
 
-        assert {"claims": claims, "authenticated": True} == state
+        assert {
+            "claims": claims,
+            "authenticated": True,
+            **dict.fromkeys(["token", "user_id", "session_id", "audience"]),
+            "scopes": [],
+            "dependencies": {},
+            "session_state": {},
+        } == state
+
+    def test_a_list_of_audiences_is_the_requests_own(self) -> None:
+        """As any list."""
+        principal = Principal(Claims({"aud": ["a"]}), self.SETTINGS, token="t")
+
+        state_of(principal)["audience"].append("b")
+
+        assert ["a"] == state_of(principal)["audience"]
+
+    def test_a_session_that_is_asked_for_often_is_found_once(self) -> None:
+        """One token comes many times."""
+        principal = Principal(Claims({"session_id": "s"}), self.SETTINGS)
+
+        assert ["s", "s"] == [principal.session_id for _ in range(2)]
+
+    def test_without_names_of_claims_nothing_is_chosen(self) -> None:
+        """Empty mappings, and what the lifespan put there stays."""
+        state = {"dependencies": "own"}
+
+        Principal(Claims({"tenant": "t"}), _settings(), token="t").write_state(state)
+
+        assert {"dependencies": "own", "session_state": {}} == {
+            name: state[name] for name in ("dependencies", "session_state")
+        }
+
+    def test_what_the_lifespan_put_there_stays(self) -> None:
+        """Unless the token has such claims; nobody but the token says which scopes there are."""
+        state = {"dependencies": "own", "session_state": "own", "scopes": ["own"], "more": 1}
+
+        Principal(Claims({"tenant": "t"}), self.SETTINGS, token="t").write_state(state)
+
+        assert [{"tenant": "t"}, "own", [], 1] == [
+            state[name] for name in ("dependencies", "session_state", "scopes", "more")
+        ]
 
     def test_no_scopes_without_a_claim_for_them(self) -> None:
-        """Without `scopes_claim` no scopes are injected."""
-        assert "scopes" not in state_of(Principal(Claims({"scope": "read"}), _settings()))
+        """Without `scopes_claim` no scopes are injected, which AgentOS reads as none."""
+        assert [] == state_of(Principal(Claims({"scope": "read"}), _settings()))["scopes"]

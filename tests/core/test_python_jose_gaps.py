@@ -22,7 +22,6 @@ from jwt_deps.errors import (
     UnknownKeyError,
 )
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import verify
 from tests.minting import (
     NOW,
     SECRET,
@@ -35,6 +34,7 @@ from tests.minting import (
     pair,
     unb64,
 )
+from tests.verifying import verify
 
 SETTINGS = JWTSettings(secret_key=SECRET)
 HEADER = b'{"alg":"HS256"}'

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason, authentication
+from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
 from jwt_deps import recognition as module
-from jwt_deps.authentication import Awaiting, Verified, authenticate_at_hand
+from jwt_deps.authentication import Verified, authenticate
 from jwt_deps.principals import Principal
 from jwt_deps.recognition import recognize
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint
@@ -39,13 +39,11 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that were verified."""
     asked: list[str] = []
 
-    def noting(
-        token: str, settings: JWTSettings, clock: Callable[[], float]
-    ) -> Verified | Awaiting:
+    async def noting(token: str, settings: JWTSettings, *, clock: Callable[[], float]) -> Verified:
         asked.append(token)
-        return authenticate_at_hand(token, settings, clock)
+        return await authenticate(token, settings, clock=clock)
 
-    monkeypatch.setattr(module, "authenticate_at_hand", noting)
+    monkeypatch.setattr(module, "authenticate", noting)
     return asked
 
 
@@ -351,32 +349,12 @@ def _of_length_with(length: int) -> str:
     raise AssertionError
 
 
-@pytest.mark.parametrize(
-    ("waiting", "said"),
-    [
-        pytest.param(
-            lambda: authentication.Awaiting(*[None] * 4),  # type: ignore[arg-type]
-            "<a token that waits for keys>",
-            id="keys",
-        ),
-        pytest.param(
-            lambda: module.AwaitingRevocation(None),  # type: ignore[arg-type]
-            "<a token that waits for revocations>",
-            id="revocations",
-        ),
-    ],
-)
-def test_what_waits_shows_nothing(waiting: Callable[[], object], said: str) -> None:
-    """Neither the token nor what it says."""
-    assert said == repr(waiting())
-
-
 def test_what_is_remembered_shows_nothing() -> None:
     """Names of claims, no values, and not the token."""
     settings = settings_of()
     recognized(TOKEN, settings)
 
-    said = repr(settings.verified_tokens.get(f"Bearer {TOKEN}".encode()))
+    said = repr(settings.verified_tokens.get(TOKEN))
 
     assert said.startswith("<remembered <Principal with <Claims with ")
     assert TOKEN not in said
@@ -386,7 +364,7 @@ def test_what_verified_shows_nothing() -> None:
     """Its key's name, no values, and not the token."""
     settings = settings_of()
 
-    said = repr(authenticate_at_hand(TOKEN, settings, clock))
+    said = repr(asyncio.run(authenticate(TOKEN, settings, clock=clock)))
 
     assert "<verified by VerificationKey(algorithm='HS256', kid=None)>" == said
     assert TOKEN not in said

@@ -14,7 +14,6 @@ from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureErro
 from jwt_deps.revocation_settings import RevocationSettings
 from jwt_deps.senders import SenderSettings
 from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource
-from jwt_deps.verification import verify
 from tests.core.saying import everything_said
 from tests.minting import (
     OTHER_SECRET,
@@ -26,6 +25,7 @@ from tests.minting import (
     signing_key,
     verification_text,
 )
+from tests.verifying import verify
 
 LEAKY = "leaky-value-that-nobody-may-see"
 BEGINS_LIKE_JSON = f'["{LEAKY}'
@@ -662,6 +662,16 @@ class TestValidateFalse:
         JWTSettings(secret_key=SECRET)
 
         assert caplog.records == []
+
+    @pytest.mark.parametrize(("given", "holds"), [({}, True), ({"validate": False}, False)])
+    def test_in_a_subclass(self, given: dict[str, bool], *, holds: bool) -> None:
+        """Subclasses inherit the default, although pydantic has a method of the same name."""
+
+        class OwnSettings(JWTSettings):
+            service: str = "notes"
+
+        assert holds is OwnSettings(secret_key=SECRET, **given).validate
+        assert not hasattr(OwnSettings, "validate")
 
     def test_needs_a_key_all_the_same(self) -> None:
         """Without a key no token could be believed, so none at all is a mistake here too."""

@@ -19,7 +19,7 @@ from jwt_deps.errors import (
     UnknownKeyError,
 )
 from jwt_deps.settings import JWTSettings
-from jwt_deps.verification import unverified_expiry, verify
+from jwt_deps.verification import unverified_expiry
 from tests.core.checking import parsed_by
 from tests.core.saying import everything_said
 from tests.minting import (
@@ -38,6 +38,7 @@ from tests.minting import (
     signing_key,
     verification_text,
 )
+from tests.verifying import verify
 
 SETTINGS = JWTSettings(secret_key=SECRET)
 STRICT = JWTSettings(secret_key=SECRET, issuer="https://issuer", audience="api")
@@ -59,6 +60,10 @@ def _headed(**header: object) -> str:
 
 def _raw(header: bytes = HEADER, payload: bytes = PAYLOAD) -> str:
     return mint_raw(header, payload)
+
+
+def _of_issuer(secret: str = SECRET, **members: Any) -> str:
+    return mint(claims(iss="https://issuer", **members), secret)
 
 
 def _claiming(json_value: str, name: str = "exp") -> str:
@@ -323,7 +328,7 @@ def _refusals() -> list[Any]:
             ("zeros", compact(HEADER, PAYLOAD, bytes(32))),
             ("one-byte", compact(HEADER, PAYLOAD, b"\x00")),
             ("cut-off", compact(HEADER, PAYLOAD, sign(b"", SECRET, "HS256")[:31])),
-            ("of-another-payload", f"{header}.{b64(b'{}')}.{signature}"),
+            ("of-another-payload", f"{header}.{b64(PAYLOAD)}.{signature}"),
             ("of-another-header", f"{b64(HEADER)}.{payload}.{signature}"),
         )
     ]
@@ -487,36 +492,35 @@ class TestOrder:
             ),
             pytest.param(
                 Reason.KEY_ID,
-                compact(b'{"alg":"HS256","kid":1}', PAYLOAD, b"x"),
-                id="kid-before-signature",
+                compact(b'{"alg":"HS256","kid":1}', b"no json", b"x"),
+                id="kid-before-payload",
             ),
             pytest.param(
-                Reason.SIGNATURE, compact(HEADER, b"no json", b"x"), id="signature-before-payload"
+                Reason.PAYLOAD, compact(HEADER, b"no json", b"x"), id="payload-before-signature"
             ),
             pytest.param(
-                Reason.SIGNATURE,
-                compact(HEADER, b'{"exp":0}', b"x"),
-                id="signature-before-times",
+                Reason.CLAIM_MISSING, compact(HEADER, b'{"exp":0}', b"x"), id="issuer-before-times"
             ),
             pytest.param(
                 Reason.EXPIRED,
-                mint({"exp": 0, "nbf": NOW * 2, "sub": 1, "cnf": {}}),
+                _of_issuer(exp=0, nbf=NOW * 2, sub=1, cnf={}),
                 id="exp-before-nbf",
             ),
             pytest.param(
                 Reason.NOT_YET_VALID,
-                mint(claims(nbf=NOW * 2, iat="x", sub=1, cnf={})),
+                _of_issuer(nbf=NOW * 2, iat="x", sub=1, cnf={}),
                 id="nbf-before-iat",
             ),
             pytest.param(
-                Reason.NOT_YET_VALID, mint(claims(iat=NOW * 2, sub=1, cnf={})), id="iat-before-sub"
+                Reason.NOT_YET_VALID, _of_issuer(iat=NOW * 2, sub=1, cnf={}), id="iat-before-sub"
             ),
-            pytest.param(Reason.CLAIM_INVALID, mint(claims(sub=1, cnf={})), id="sub-before-issuer"),
-            pytest.param(Reason.CLAIM_MISSING, mint(claims(aud="x", cnf={})), id="iss-before-aud"),
+            pytest.param(Reason.CLAIM_INVALID, _of_issuer(sub=1, cnf={}), id="sub-before-aud"),
+            pytest.param(Reason.CLAIM_INVALID, _of_issuer(jti=1, cnf={}), id="jti-before-aud"),
+            pytest.param(Reason.CLAIM_FOREIGN, _of_issuer(aud="x", cnf={}), id="aud-before-cnf"),
             pytest.param(
-                Reason.CLAIM_FOREIGN,
-                mint(claims(iss="https://issuer", aud="x", cnf={})),
-                id="aud-before-cnf",
+                Reason.CONFIRMATION,
+                _of_issuer(OTHER_SECRET, aud="api", cnf={}),
+                id="cnf-before-signature",
             ),
         ],
     )
@@ -526,6 +530,11 @@ class TestOrder:
             _verify(token, STRICT)
 
         assert refused.value.reason is reason
+
+    def test_forged_and_expired_is_expired(self) -> None:
+        """The signature of a token that is refused anyway is not looked at."""
+        with pytest.raises(ExpiredTokenError):
+            _verify(_of_issuer(OTHER_SECRET, aud="api", exp=0), STRICT)
 
     def test_algorithm_before_key(self) -> None:
         """A token whose algorithm is not allowed is refused before a key is looked for."""

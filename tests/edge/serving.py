@@ -31,3 +31,9 @@ def client_of(*routers: APIRouter, **options: Any) -> TestClient:
     for router in routers:
         app.include_router(router)
     return TestClient(app)
+
+
+def document_of(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of an application, as it is once the application has started."""
+    with TestClient(app):
+        return app.openapi()

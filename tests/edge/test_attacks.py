@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request as PlainRequest
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.testclient import WebSocketDenialResponse
 
 from jwt_deps import (
     ConfigurationError,
@@ -25,6 +26,7 @@ from jwt_deps import (
     get_settings,
     jwt_guard,
     optional,
+    protect,
     protected_router,
     public,
     require_scopes,
@@ -54,7 +56,7 @@ def test_a_mounted_fastapi_is_not_taken_for_documentation(kind: str) -> None:
     """An instance of `FastAPI` comes from the module that FastAPI's pages come from."""
     inner = FastAPI()
     inner.get("/x")(read)
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))], openapi_url=None)
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
     if kind == "mount":
         app.mount("/v1", inner)
     else:
@@ -67,36 +69,104 @@ def test_a_mounted_fastapi_is_not_taken_for_documentation(kind: str) -> None:
     assert [200] == statuses(client, f"{prefix}/x", **bearer())
 
 
+def connect(client: TestClient, path: str, headers: dict[str, str]) -> None:
+    with client.websocket_connect(path, headers=headers):
+        pytest.fail("it was accepted")
+
+
+def assert_never_served(app: FastAPI, path: str, match: str, *, websocket: bool = False) -> None:
+    """Say why at start, where there is one, and at each request."""
+    with pytest.raises(ConfigurationError, match=match), TestClient(app):
+        pytest.fail("it started")
+    client = TestClient(app)
+    for headers in ({}, bearer()):
+        with pytest.raises(ConfigurationError, match=match):
+            connect(client, path, headers) if websocket else client.get(path, headers=headers)
+
+
 @pytest.mark.parametrize(
     "route", [APIRoute("/x", read), APIWebSocketRoute("/x", talk)], ids=["http", "websocket"]
 )
-@pytest.mark.parametrize("how", ["application", "router", "appended", "extended"])
+@pytest.mark.parametrize("how", ["router", "appended", "extended", "assigned"])
 def test_a_ready_made_route_in_a_guarded_router_is_refused(route: BaseRoute, how: str) -> None:
     """FastAPI gives it none of its router's dependencies, silently."""
-
-    def build() -> None:
-        if how == "application":
-            app = FastAPI(routes=[route], dependencies=[Depends(jwt_guard(SETTINGS))])
-            TestClient(app).get("/x")
-        elif how == "router":
+    refusal = "'/x' is in a guarded router and no guard applies to it"
+    if how == "router":
+        with pytest.raises(ConfigurationError, match=refusal):
             protected_router(settings=SETTINGS, routes=[route])
-        elif how == "appended":
-            protected_router(settings=SETTINGS).routes.append(route)
-        else:
-            protected_router(settings=SETTINGS).routes.extend([route])
+        return
+    router = protected_router(settings=SETTINGS)
+    if how == "appended":
+        router.routes.append(route)
+    elif how == "extended":
+        router.routes.extend([route])
+    else:
+        router.routes = [route]
+    app = FastAPI()
+    app.include_router(router)
 
-    with pytest.raises(ConfigurationError, match="'/x' is in a guarded router and not guarded"):
-        build()
+    websocket = isinstance(route, APIWebSocketRoute)
+    assert_never_served(app, "/x", refusal, websocket=websocket)
 
 
-def test_a_guard_that_came_after_the_routes_is_refused() -> None:
+@pytest.mark.parametrize("how", ["appended", "extended", "assigned"])
+def test_a_ready_made_route_in_a_protected_application_is_refused(how: str) -> None:
+    """FastAPI gives it none of the application's dependencies either."""
+    app = protect(FastAPI(), SETTINGS)
+    route = APIRoute("/x", read)
+    if how == "appended":
+        app.router.routes.append(route)
+    elif how == "extended":
+        app.router.routes.extend([route])
+    else:
+        app.router.routes = [route]
+
+    assert_never_served(app, "/x", "'/x' is in a guarded router and no guard applies to it")
+
+
+def test_ready_made_routes_of_an_application_are_guarded_when_it_is_protected() -> None:
+    """`protect` finds them there, and gives them its dependencies."""
+    routes: list[BaseRoute] = [APIRoute("/x", read), APIWebSocketRoute("/ws", talk)]
+    client = TestClient(protect(FastAPI(routes=routes), SETTINGS))
+
+    assert [401] == statuses(client, "/x")
+    assert [200] == statuses(client, "/x", **bearer())
+    with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/ws"):
+        pytest.fail("it was accepted")
+
+
+def test_a_ready_made_route_beside_a_plain_guard_is_refused_once_the_guard_is_asked() -> None:
+    """`jwt_guard` is a dependency: it sees the application with the first request to it."""
+    app = FastAPI(routes=[APIRoute("/x", read)], dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.get("/guarded")(read)
+    client = TestClient(app)
+
+    for path in ("/guarded", "/x", "/guarded"):
+        with pytest.raises(ConfigurationError, match="'/x' is in a guarded router"):
+            client.get(path, headers=bearer())
+
+
+def test_a_plain_guard_that_came_after_routes_is_refused_once_it_is_asked() -> None:
     """A router reads its dependencies when a route is added, not when it is asked for."""
     app = FastAPI()
     app.get("/x")(read)
     app.router.dependencies.append(Depends(jwt_guard(SETTINGS)))
+    app.get("/guarded")(read)
+    client = TestClient(app)
 
-    with pytest.raises(ConfigurationError, match="before the guard"):
-        TestClient(app).get("/x")
+    for path in ("/guarded", "/x", "/guarded"):
+        with pytest.raises(ConfigurationError, match="before the guard"):
+            client.get(path, headers=bearer())
+
+
+def test_protect_covers_the_routes_that_came_before_it() -> None:
+    """It gives them its dependencies."""
+    app = FastAPI()
+    app.get("/x")(read)
+    client = TestClient(protect(app, SETTINGS))
+
+    assert [401] == statuses(client, "/x")
+    assert [200] == statuses(client, "/x", **bearer())
 
 
 @pytest.mark.parametrize("when", ["lifespan", "serving"])
@@ -113,7 +183,7 @@ def test_routes_that_replace_a_list_are_guarded(when: str) -> None:
             resync(app)
         yield
 
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))], lifespan=lifespan)
+    app = protect(FastAPI(lifespan=lifespan), SETTINGS)
     with TestClient(app) as client:
         if when == "serving":
             assert [404] == statuses(client, "/mcp/")
@@ -125,13 +195,14 @@ def test_routes_that_replace_a_list_are_guarded(when: str) -> None:
 
 def test_a_router_of_an_application_that_is_mounted_is_closed() -> None:
     """`app.mount("/r", other.router)` mounts an `APIRouter`."""
-    inner = FastAPI(dependencies=[Depends(jwt_guard(OTHER))], openapi_url=None)
+    inner = protect(FastAPI(openapi_url=None), OTHER)
     inner.get("/x")(read)
     inner.add_route("/plain", plain)
     app = FastAPI()
     app.mount("/r", inner.router)
     client = TestClient(app)
 
+    assert [401, 401] == statuses(client, "/r/x", "/r/plain")
     assert [401, 401] == statuses(client, "/r/x", "/r/plain", **bearer())
     assert [200, 200] == statuses(client, "/r/x", "/r/plain", **bearer(OTHER_SECRET))
 
@@ -139,15 +210,39 @@ def test_a_router_of_an_application_that_is_mounted_is_closed() -> None:
 async def house_rules(_: Annotated[None, Depends(jwt_guard(SETTINGS))]) -> None: ...
 
 
-def test_a_guard_inside_a_dependency_of_the_callers_own_covers_plain_routes() -> None:
-    """What stands over FastAPI's routes stands over Starlette's."""
+@pytest.mark.parametrize("where", ["application", "router"])
+def test_a_guard_inside_a_dependency_of_the_callers_own_covers_plain_routes(where: str) -> None:
+    """What applies to FastAPI's routes applies to Starlette's."""
+    rules = [Depends(house_rules)]
+    app = FastAPI()
+    router: APIRouter = app.router
+    if where == "application":
+        protect(app, OTHER, dependencies=rules)
+    else:
+        router = protected_router(settings=OTHER, dependencies=rules)
+    router.add_route("/plain", plain)
+    router.mount("/m", PlainTextResponse("inside"))
+    router.get("/x")(read)
+    if where == "router":
+        app.include_router(router)
+    client = TestClient(app)
+    paths = ("/x", "/plain", "/m/")
+
+    assert [401, 401, 401] == statuses(client, *paths)
+    assert [401, 401, 401] == statuses(client, *paths, **bearer(OTHER_SECRET))
+    assert [200, 200, 200] == statuses(client, *paths, **bearer())
+
+
+def test_a_guard_inside_a_dependency_alone_refuses_plain_routes_once_it_is_asked() -> None:
+    """FastAPI runs it for its own routes only."""
     app = FastAPI(dependencies=[Depends(house_rules)])
+    app.get("/x")(read)
     app.add_route("/plain", plain)
-    app.mount("/m", PlainTextResponse("inside"))
     client = TestClient(app)
 
-    assert [401, 401] == statuses(client, "/plain", "/m/")
-    assert [200, 200] == statuses(client, "/plain", "/m/", **bearer())
+    for path in ("/x", "/plain", "/x"):
+        with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
+            client.get(path, headers=bearer())
 
 
 def test_a_copied_router_shares_its_routes_and_not_its_guards() -> None:
@@ -185,12 +280,11 @@ def test_a_route_shared_by_two_guarded_routers_opens_to_the_tokens_of_each_where
 def test_routes_shared_with_an_application_that_served_before_are_guarded() -> None:
     """One that has no guard, and so left them as they were."""
     shared: list[BaseRoute] = [Route("/x", plain), Mount("/m", PlainTextResponse("inside"))]
-    open_, closed = (
-        FastAPI(routes=shared, dependencies=dependencies)
-        for dependencies in ([], [Depends(jwt_guard(SETTINGS))])
-    )
-
+    open_ = FastAPI(routes=shared)
     assert [200, 200] == statuses(TestClient(open_), "/x", "/m/")
+
+    closed = protect(FastAPI(routes=shared), SETTINGS)
+
     assert [401, 401] == statuses(TestClient(closed), "/x", "/m/")
     # From then on nobody can tell through which of the two it is served, and so it is closed.
     assert [401, 401] == statuses(TestClient(open_), "/x", "/m/")
@@ -217,9 +311,18 @@ def test_scopes_asked_of_a_router_are_asked_on_its_plain_routes(dependency: Any)
     assert [200, 200, 200] == statuses(client, *paths, **bearer(scope="admin"))
 
 
-def test_scopes_of_an_outer_guard_hold_below_an_inner_one() -> None:
-    """The inner guard decides who is let in, and the scopes are asked of them."""
-    app = FastAPI(dependencies=[Security(jwt_guard(SETTINGS), scopes=["admin"])])
+@pytest.mark.parametrize("kind", ["guard", "own"])
+def test_scopes_of_an_outer_guard_hold_below_an_inner_one(kind: str) -> None:
+    """The inner guard decides who is let in, and the scopes are asked of them.
+
+    A route that the inner guard excludes is public for it; what applies further out stays.
+    """
+    app = FastAPI()
+    if kind == "guard":
+        scopes = Security(jwt_guard(SETTINGS), scopes=["admin"])
+    else:
+        scopes = Depends(require_scopes("admin"))
+    protect(app, SETTINGS, dependencies=[scopes])
     router = protected_router(settings=OTHER, exclude=["/open"])
     router.get("/x")(read)
     router.get("/open")(read)
@@ -227,43 +330,95 @@ def test_scopes_of_an_outer_guard_hold_below_an_inner_one() -> None:
     app.include_router(router)
     client = TestClient(app)
 
-    assert [403, 403] == statuses(client, "/x", "/plain", **bearer(OTHER_SECRET))
-    assert [200, 200] == statuses(client, "/x", "/plain", **bearer(OTHER_SECRET, scope="admin"))
-    assert [200] == statuses(client, "/open")
+    paths = ("/x", "/plain", "/open")
+
+    assert [401, 401, 401] == statuses(client, *paths)
+    assert [401, 401, 401] == statuses(client, *paths, **bearer(scope="admin"))
+    assert [403, 403, 403] == statuses(client, *paths, **bearer(OTHER_SECRET))
+    assert [200, 200, 200] == statuses(client, *paths, **bearer(OTHER_SECRET, scope="admin"))
 
 
-@pytest.mark.parametrize("how", ["inclusion", "router"])
+def test_scopes_of_a_plain_outer_guard_hold_below_an_inner_one() -> None:
+    """`Security(jwt_guard(...), scopes=[...])` over an application of FastAPI's own routes."""
+    app = FastAPI(dependencies=[Security(jwt_guard(SETTINGS), scopes=["admin"])])
+    router = protected_router(settings=OTHER, exclude=["/open"])
+    router.get("/x")(read)
+    router.get("/open")(read)
+    app.include_router(router)
+    client = TestClient(app)
+
+    assert [401, 401] == statuses(client, "/x", "/open")
+    assert [403, 403] == statuses(client, "/x", "/open", **bearer(OTHER_SECRET))
+    assert [200, 200] == statuses(client, "/x", "/open", **bearer(OTHER_SECRET, scope="admin"))
+
+
+@pytest.mark.parametrize("how", ["protected-router", "nested", "application"])
 def test_a_guard_that_came_while_serving_covers_plain_routes(how: str) -> None:
     """The application served before it had any guard."""
     app = FastAPI()
     app.get("/first")(read)
     client = TestClient(app)
     assert [200] == statuses(client, "/first")
+    router = APIRouter()
+    router.add_route("/plain", plain)
+    router.mount("/m", PlainTextResponse("inside"))
+
+    if how == "application":
+        app.include_router(router)
+        protect(app, SETTINGS)
+    elif how == "nested":
+        outer = APIRouter()
+        outer.include_router(protected_router(router, settings=SETTINGS))
+        app.include_router(outer)
+    else:
+        app.include_router(protected_router(router, settings=SETTINGS))
+
+    assert [401, 401] == statuses(client, "/plain", "/m/")
+    assert [200, 200, 200] == statuses(client, "/first", "/plain", "/m/", **bearer())
+    assert [401 if how == "application" else 200] == statuses(client, "/first")
+
+
+@pytest.mark.parametrize("how", ["inclusion", "router"])
+def test_a_plain_guard_that_came_while_serving_refuses_plain_routes_once_it_is_asked(
+    how: str,
+) -> None:
+    """It is a dependency, and sees the application with the first request to it."""
+    app = FastAPI()
+    app.get("/first")(read)
+    client = TestClient(app)
+    assert [200] == statuses(client, "/first")
     guard = [Depends(jwt_guard(SETTINGS))]
     router = APIRouter(dependencies=guard if how == "router" else None)
+    router.get("/x")(read)
     router.add_route("/plain", plain)
     router.mount("/m", PlainTextResponse("inside"))
 
     app.include_router(router, dependencies=guard if how == "inclusion" else None)
 
-    assert [401, 401] == statuses(client, "/plain", "/m/")
-    assert [200, 200, 200] == statuses(client, "/first", "/plain", "/m/", **bearer())
+    for path in ("/x", "/plain", "/m/"):
+        with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
+            client.get(path, headers=bearer())
 
 
-@pytest.mark.parametrize("where", ["protected-router", "application"])
-def test_a_default_application_of_a_guarded_router_is_refused(where: str) -> None:
-    """What serves when no route matches, no dependency stands over."""
-
-    def build() -> None:
-        if where == "protected-router":
-            protected_router(settings=SETTINGS, default=PlainTextResponse("inside"))
-        else:
-            app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
-            app.router.default = PlainTextResponse("inside")
-            TestClient(app).get("/x")
-
+def test_a_default_application_of_a_guarded_router_is_refused() -> None:
+    """No dependency applies to what serves when no route matches."""
     with pytest.raises(ConfigurationError, match="default application"):
-        build()
+        protected_router(settings=SETTINGS, default=PlainTextResponse("inside"))
+
+
+@pytest.mark.parametrize("how", ["protect", "jwt_guard"])
+def test_a_default_application_of_a_guarded_application_is_refused(how: str) -> None:
+    """It serves every path that nobody else does."""
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))] if how == "jwt_guard" else None)
+    if how == "protect":
+        protect(app, SETTINGS)
+    app.get("/x")(read)
+    app.router.default = PlainTextResponse("inside")
+    client = TestClient(app)
+
+    for path in ("/x", "/nowhere"):
+        with pytest.raises(ConfigurationError, match="default application"):
+            client.get(path, headers=bearer())
 
 
 class Odd(Route):
@@ -274,7 +429,14 @@ class Odd(Route):
 def test_a_plain_route_that_handles_requests_in_its_own_way_is_refused() -> None:
     """It would not ask the application that was wrapped."""
     with pytest.raises(ConfigurationError, match="Odd cannot be guarded"):
-        protected_router(settings=SETTINGS).routes.append(Odd("/x", plain))
+        protected_router(settings=SETTINGS, routes=[Odd("/x", plain)])
+
+    router = protected_router(settings=SETTINGS)
+    router.routes.append(Odd("/x", plain))
+    app = FastAPI()
+    app.include_router(router)
+
+    assert_never_served(app, "/x", "Odd cannot be guarded")
 
 
 def test_a_guard_that_an_endpoint_asks_for_adds_and_replaces_nothing() -> None:

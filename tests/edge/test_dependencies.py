@@ -1,5 +1,6 @@
 """Does each dependency hand out what the token says, and refuse what it cannot vouch for?"""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
@@ -13,7 +14,6 @@ from jwt_deps import (
     CurrentUser,
     JWTSettings,
     SessionState,
-    at_hand,
     claims_as,
     current_session_id,
     current_user_id,
@@ -24,12 +24,11 @@ from jwt_deps import (
     get_token,
     optional,
     protected_router,
+    recognition,
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.authentication import Awaiting
-from jwt_deps.principals import Principal
-from jwt_deps.recognition import AwaitingRevocation, recognize_new_at_hand
+from jwt_deps.authentication import Verified, authenticate
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 
@@ -167,11 +166,13 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
     calls: list[str] = []
     forgetful = JWTSettings(secret_key=SECRET, token_cache_size=0)
 
-    def counting(token: str, settings: JWTSettings) -> Principal | Awaiting | AwaitingRevocation:
+    async def counting(
+        token: str, settings: JWTSettings, *, clock: Callable[[], float]
+    ) -> Verified:
         calls.append("verify")
-        return recognize_new_at_hand(token, settings)
+        return await authenticate(token, settings, clock=clock)
 
-    monkeypatch.setattr(at_hand, "recognize_new_at_hand", counting)
+    monkeypatch.setattr(recognition, "authenticate", counting)
     router = APIRouter()
 
     @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])

@@ -35,7 +35,7 @@ from jwt_deps.nonces import Nonces
 from jwt_deps.principals import Principal
 from jwt_deps.replays import MemoryReplayStore, StoreUnavailableError
 from jwt_deps.thumbprints import thumbprint
-from tests.edge.serving import SETTINGS, bearer, token
+from tests.edge.serving import SETTINGS, bearer, document_of, token
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
 
@@ -738,7 +738,7 @@ class TestTold:
         """Both say what a route needs."""
         app = app_of(settings(dpop="required", dpop_nonce_keys=[NONCE_KEY]))
 
-        operation = app.openapi()["paths"]["/me"]["get"]
+        operation = document_of(app)["paths"]["/me"]["get"]
         found = {route.path: route.requires for route in audit(app).routes}
 
         assert {"dpop": "required"} == operation["x-jwt-requires"]
@@ -748,10 +748,10 @@ class TestTold:
 
     def test_allowed(self) -> None:
         """Either scheme will do."""
-        operation = app_of(settings()).openapi()["paths"]["/me"]["get"]
+        operation = document_of(app_of(settings()))["paths"]["/me"]["get"]
 
         assert [{"JWT": []}, {"JWT-DPoP": []}] == operation["security"]
 
     def test_off(self) -> None:
         """Nothing is said."""
-        assert "x-jwt-requires" not in app_of(SETTINGS).openapi()["paths"]["/me"]["get"]
+        assert "x-jwt-requires" not in document_of(app_of(SETTINGS))["paths"]["/me"]["get"]

@@ -380,6 +380,42 @@ class TestOwnHandlers:
         assert (401, type_) == (answer.status_code, answer.headers["content-type"])
         assert "credentials" not in answer.text
 
+    @pytest.mark.parametrize("explain", [False, True])
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_a_stream_is_sent_whole(self, method: str, *, explain: bool) -> None:
+        """It listens for the client's leaving, and is not refused once more for that."""
+        settings = EXPLAINING if explain else OPEN
+        app = app_of(settings, exception_handlers={HTTPException: _streamed})
+
+        answer = TestClient(app).request(method, "/", json={"a": 1})
+
+        assert (401, {"title": "x"}) == (answer.status_code, answer.json())
+
+    @pytest.mark.parametrize("settings", [OPEN, EXPLAINING], ids=["plain", "explaining"])
+    @pytest.mark.parametrize(
+        ("method", "path"), [("GET", "/"), ("POST", "/"), ("POST", "/body"), ("GET", "/below/x")]
+    )
+    def test_a_status_of_its_own_is_sent(
+        self, method: str, path: str, settings: JWTSettings
+    ) -> None:
+        """Some applications answer everything with 200 and say what was wrong in the body."""
+
+        async def handler(_: Request, error: HTTPException) -> Response:
+            return JSONResponse({"code": error.status_code}, 200)
+
+        router = protected_router(settings=settings)
+        router.mount("/below", Starlette())
+
+        @router.post("/body")
+        async def body(value: Strict) -> None: ...
+
+        app = app_of(settings, exception_handlers={HTTPException: handler})
+        app.include_router(router)
+
+        answer = TestClient(app).request(method, path, json={"a": 1})
+
+        assert (200, 401) == (answer.status_code, answer.json()["code"])
+
     def test_what_it_has_run_afterwards_is_run(self) -> None:
         """A background task is part of its answer."""
         ran: list[str] = []
@@ -475,7 +511,7 @@ def test_it_does_not_matter_what_calls_itself_the_application() -> None:
 
 
 def test_a_mount_explains() -> None:
-    """At its door; what is mounted there is not asked."""
+    """What is mounted there is not asked."""
     router = protected_router(settings=EXPLAINING)
     router.mount("/below", Starlette())
     app = FastAPI()

@@ -25,12 +25,14 @@ from jwt_deps import (
     get_token,
     jwt_guard,
     optional,
+    protect,
     protected_router,
     public,
     require_scopes,
 )
 from jwt_deps.flights import Flight
 from jwt_deps.testing import Answer, FakeIssuer
+from tests.edge.serving import document_of
 from tests.edge.test_websockets import WithoutDenials
 from tests.keys.asking import AUDIENCE, discovering, settings_for
 from tests.minting import SECRET
@@ -86,14 +88,22 @@ def routed(settings: JWTSettings | None) -> FastAPI:
 
 
 def guarded(settings: JWTSettings | None) -> FastAPI:
-    """An application that is under guard as a whole."""
+    """An application that is guarded as a whole."""
+    app = protect(FastAPI(), settings)
+    add_routes(app)
+    return app
+
+
+def with_plain_guard(settings: JWTSettings | None) -> FastAPI:
+    """An application whose guard is one dependency."""
     app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
     add_routes(app)
     return app
 
 
 Build = Callable[[JWTSettings | None], FastAPI]
-each_guard = pytest.mark.parametrize("build", [routed, guarded])
+each_guard = pytest.mark.parametrize("build", [routed, guarded, with_plain_guard])
+each_with_a_lifespan = pytest.mark.parametrize("build", [routed, guarded])
 
 
 def bearer(issuer: FakeIssuer, **members: Any) -> dict[str, str]:
@@ -111,7 +121,7 @@ class TestRequests:
 
         answers = [client.get("/me", headers=bearer(issuer)) for _ in range(3)]
 
-        assert [["alice", "alice", issuer.issuer, None]] * 3 == [one.json() for one in answers]
+        assert [["alice", "alice", issuer.issuer, []]] * 3 == [one.json() for one in answers]
         assert 1 == issuer.count("jwks")
 
     @each_guard
@@ -335,7 +345,7 @@ class TestSeveralIssuers:
             client = TestClient(build(settings))
             members = {"user": {"id": "bob"}, "scp": ["read"]}
 
-            assert ["alice", "alice", issuer.issuer, None] == client.get(
+            assert ["alice", "alice", issuer.issuer, []] == client.get(
                 "/me", headers=bearer(issuer, **members)
             ).json()
             assert ["bob", "bob", staff.issuer, ["read"]] == client.get(
@@ -400,7 +410,7 @@ class TestSeveralIssuers:
         app = routed(None)
         app.dependency_overrides[get_claims] = lambda: {"sub": "alice", "iss": "x"}
 
-        assert ["alice", "alice", "x", None] == TestClient(app).get("/me").json()
+        assert ["alice", "alice", "x", []] == TestClient(app).get("/me").json()
 
     @staticmethod
     def _named(name: str, **options: Any) -> dict[str, Any]:
@@ -411,7 +421,7 @@ class TestSeveralIssuers:
 class TestOpenAPI:
     def test_where_keys_are_fetched(self, issuer: FakeIssuer) -> None:
         """An operation that needs a token can answer 503, and says when to try again."""
-        paths = routed(settings_for(issuer)).openapi()["paths"]
+        paths = document_of(routed(settings_for(issuer)))["paths"]
 
         outage = paths["/me"]["get"]["responses"]["503"]
         assert ["Retry-After"] == list(outage["headers"])
@@ -421,7 +431,7 @@ class TestOpenAPI:
 
     def test_where_they_are_configured(self) -> None:
         """Elsewhere nothing is said of it."""
-        paths = routed(JWTSettings(secret_key=SECRET)).openapi()["paths"]
+        paths = document_of(routed(JWTSettings(secret_key=SECRET)))["paths"]
 
         assert "503" not in json.dumps(paths)
 
@@ -435,12 +445,20 @@ class TestOpenAPI:
         app = FastAPI()
         app.include_router(router)
 
-        described = app.openapi()["paths"]["/mine"]["get"]["responses"]["503"]
+        described = document_of(app)["paths"]["/mine"]["get"]["responses"]["503"]
         assert "mine" == described["description"]
 
 
 class TestLifespan:
-    @each_guard
+    def test_warm_up_of_a_plain_guard(self, issuer: FakeIssuer) -> None:
+        """A dependency has no lifespan: the keys are fetched by the first request, as ever."""
+        with TestClient(with_plain_guard(settings_for(issuer, warm_up=True))) as client:
+            assert 0 == issuer.count("jwks")
+            assert 200 == client.get("/me", headers=bearer(issuer)).status_code
+
+        assert 1 == issuer.count("jwks")
+
+    @each_with_a_lifespan
     def test_warm_up(self, issuer: FakeIssuer, build: Build) -> None:
         """Keys are there before the first request."""
         with TestClient(build(settings_for(issuer, warm_up=True))) as client:

@@ -1,11 +1,14 @@
 """Are the two classes dependencies like any other, and never input?"""
 
+import copy
 import threading
-import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pickle import dumps, loads
 from typing import Annotated, Any, get_args
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI, Query
 from fastapi.dependencies import utils
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
@@ -17,10 +20,13 @@ from jwt_deps import (
     JWTSettings,
     SessionState,
     current_user_id,
+    get_settings,
+    identities,
+    optional,
     protected_router,
+    public,
 )
 from jwt_deps.claims import ClaimMapping
-from jwt_deps.credentials import TokenDependency
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
 
@@ -82,11 +88,28 @@ def test_neither_costs_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("annotation", [CurrentUser, SessionState, Claims])
-@pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "optional"])
-def test_a_forgotten_depends_stops_the_start(annotation: Any, *, wrapped: bool) -> None:
+@pytest.mark.parametrize(
+    "around",
+    [
+        pytest.param(lambda given: given, id="bare"),
+        pytest.param(lambda given: given | None, id="optional"),
+        pytest.param(lambda given: given | int, id="union"),
+        pytest.param(
+            lambda given: list[given],  # type: ignore[valid-type]
+            id="list",
+        ),
+        pytest.param(
+            lambda given: dict[str, given],  # type: ignore[valid-type]
+            id="dict",
+        ),
+        pytest.param(lambda given: Annotated[given, Body()], id="body"),
+        pytest.param(lambda given: Annotated[given, Query()], id="query"),
+    ],
+)
+def test_a_forgotten_depends_stops_the_start(annotation: Any, around: Any) -> None:
     """An identity must never be read from the query or the body."""
     app = FastAPI()
-    kind = annotation | None if wrapped else annotation
+    kind = around(annotation)
 
     with pytest.raises(ConfigurationError, match="Depends"):
 
@@ -102,12 +125,6 @@ def test_no_model_can_have_one_as_a_field(annotation: Any) -> None:
         class Body(BaseModel):
             model_config = ConfigDict(frozen=True)
             who: annotation
-
-
-def test_calling_the_class_is_asking_for_the_dependency() -> None:
-    """There is no constructor that somebody could call with an id of their choice."""
-    with pytest.raises(TypeError):
-        CurrentUser("mallory")  # type: ignore[call-arg]
 
 
 def test_a_user_cannot_be_changed() -> None:
@@ -134,21 +151,256 @@ def test_dependencies_have_names_and_docs() -> None:
     """A debugger and a documentation tool can tell them apart."""
     assert "<dependency current_user_id>" == repr(current_user_id)
     assert "user" in (current_user_id.__doc__ or "")
-    assert isinstance(CurrentUser, TokenDependency)
     assert "CurrentUser" == CurrentUser.__name__
+    assert "user" in (CurrentUser.__doc__ or "")
 
 
-def test_it_stands_for_its_class_where_a_class_is_expected() -> None:
-    """For `isinstance`, and in unions either way round."""
+ALICE = CurrentUser("alice", "s", frozenset({"a"}), Claims({"sub": "alice", "n": [1]}))
+STATE = SessionState({"plan": "pro", "cart": ["book"]})
+
+
+def test_a_user_is_constructed_like_any_object() -> None:
+    """With the four arguments that every token fills; the others have defaults."""
+    assert ("alice", "s", frozenset({"a"}), "alice") == (
+        ALICE.id,
+        ALICE.session_id,
+        ALICE.scopes,
+        ALICE.claims.sub,
+    )
+    assert (None, None, frozenset()) == (ALICE.issuer, ALICE.client_id, ALICE.roles)
+    assert "web" == CurrentUser("a", None, frozenset(), Claims({}), client_id="web").client_id
+    assert ALICE == CurrentUser(
+        id="alice", session_id="s", scopes=ALICE.scopes, claims=ALICE.claims
+    )
+    with pytest.raises(TypeError):
+        CurrentUser("mallory")  # type: ignore[call-arg]
+
+
+def test_what_is_the_same_is_equal_and_has_one_hash() -> None:
+    """So that users and states can be in sets, and be compared in tests."""
+    again = CurrentUser("alice", "s", frozenset({"a"}), Claims({"sub": "alice", "n": [1]}))
+    other = replace(ALICE, claims=Claims({"sub": "alice", "n": [2]}))
+
+    assert (True, True, False) == (again == ALICE, hash(again) == hash(ALICE), other == ALICE)
+    assert 2 == len({ALICE, again, other})
+    assert STATE == SessionState(dict(STATE))
+    assert 1 == len({STATE, SessionState(dict(STATE))})
+
+
+@pytest.mark.parametrize("made", [ALICE, STATE], ids=["user", "state"])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda it: loads(dumps(it))])  # noqa: S301 - its own
+def test_it_can_be_copied_and_sent_to_another_process(made: Any, copied: Any) -> None:
+    """Its class is what the name says, so pickle finds it."""
+    again = copied(made)
+
+    assert (True, type(made)) == (again == made, type(again))
+
+
+def test_a_match_statement_takes_one_apart() -> None:
+    """By position and by name; a state by its keys."""
+    found: list[Any] = []
+    for one in (ALICE, STATE, "alice"):
+        match one:
+            case CurrentUser(name, session_id="s"):
+                found.append(name)
+            case SessionState() as state:
+                found.append(state["plan"])
+            case _:
+                found.append(None)
+
+    assert ["alice", "pro", None] == found
+
+
+@pytest.mark.parametrize("made", [ALICE, STATE], ids=["user", "state"])
+def test_no_log_shows_a_value(made: Any) -> None:
+    """Names alone."""
+    for value in ("alice", "pro", "book"):
+        assert value not in repr(made)
+
+
+def test_they_are_classes_where_a_class_is_expected() -> None:
+    """For `isinstance`, `issubclass` and in unions either way round."""
+    assert isinstance(ALICE, CurrentUser)
     assert not isinstance("alice", CurrentUser)
+    assert issubclass(Member, CurrentUser)
+    assert issubclass(SessionState, Mapping)
+    assert not issubclass(CurrentUser, SessionState)
     assert get_args(CurrentUser | None) == tuple(reversed(get_args(None | CurrentUser)))
 
 
-@pytest.mark.parametrize("base", [CurrentUser, SessionState])
-def test_it_cannot_be_a_base_class(base: Any) -> None:
-    """A subclass would be an ordinary class to FastAPI, its fields read from the request."""
-    with pytest.raises(ConfigurationError, match="cannot be a base class"):
-        type(base.__name__, types.resolve_bases((base,)), {})
+class Member(CurrentUser):
+    """A subclass that reads one more claim."""
+
+    @property
+    def email(self) -> str:
+        return str(self.claims["email"])
+
+
+@dataclass(frozen=True)
+class Employee(CurrentUser):
+    """One that has a field of its own."""
+
+    team: str = field(default="none", repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "team", self.claims["team"])
+
+
+class Cart(SessionState):
+    """A state that knows what is in it."""
+
+    @property
+    def plan(self) -> str:
+        return str(self["plan"])
+
+
+def told_of_subclasses() -> TestClient:
+    router = APIRouter()
+
+    @router.get("/r")
+    async def read(
+        member: Annotated[Member, Depends()],
+        employee: Annotated[Employee, Depends(Employee)],
+        cart: Annotated[Cart, Depends()],
+    ) -> list[str]:
+        return [member.email, employee.id, employee.team, cart.plan]
+
+    return client_of(protected_router(router, settings=SETTINGS))
+
+
+def test_a_subclass_is_a_dependency_too() -> None:
+    """A plain one, a dataclass, and one of the state."""
+    answer = told_of_subclasses().get("/r", headers=bearer(email="a@b.test", team="x", plan="pro"))
+
+    assert ["a@b.test", "alice", "x", "pro"] == answer.json()
+    assert 401 == told_of_subclasses().get("/r").status_code
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        pytest.param({}, [None, None, []], id="absent"),
+        pytest.param({"client_id": "web", "azp": "other"}, [None, "web", []], id="client-id"),
+        pytest.param({"azp": "spa"}, [None, "spa", []], id="azp"),
+        pytest.param({"client_id": 7, "azp": "spa"}, [None, "spa", []], id="client-id-no-string"),
+        pytest.param({"iss": "https://a.test"}, ["https://a.test", None, []], id="issuer"),
+        pytest.param({"iss": 7}, [None, None, []], id="issuer-no-string"),
+    ],
+)
+def test_issuer_and_client(members: dict[str, Any], expected: list[Any]) -> None:
+    """RFC 7519 §4.1.1; RFC 9068 §2.2, and `azp` of OpenID Connect."""
+    router = APIRouter()
+
+    @router.get("/r")
+    async def read(user: Annotated[CurrentUser, Depends()]) -> list[Any]:
+        return [user.issuer, user.client_id, sorted(user.roles)]
+
+    client = client_of(protected_router(router, settings=SETTINGS))
+
+    assert expected == client.get("/r", headers=bearer(**members)).json()
+
+
+async def replaced() -> CurrentUser:
+    return ALICE
+
+
+class OfAFixture:
+    def __call__(self) -> CurrentUser:
+        return ALICE
+
+
+@pytest.mark.parametrize(
+    "replacement",
+    [lambda: ALICE, replaced, OfAFixture()],
+    ids=["lambda", "coroutine", "callable-object"],
+)
+def test_a_test_replaces_it_by_an_instance(replacement: Any) -> None:
+    """In `app.dependency_overrides`, like any dependency."""
+    app = FastAPI()
+
+    @app.get("/r")
+    async def read(user: Annotated[CurrentUser, Depends()]) -> str:
+        return user.id
+
+    app.dependency_overrides[CurrentUser] = replacement
+
+    assert "alice" == TestClient(app).get("/r").json()
+
+
+@pytest.mark.parametrize("dependency", [CurrentUser, SessionState, Member, Cart])
+def test_a_client_passes_nothing(dependency: Any) -> None:
+    """Not under the names of the parameters, and not as a body."""
+    app = FastAPI()
+
+    @app.post("/r")
+    async def read(it: Annotated[Any, Depends(dependency)]) -> None: ...
+
+    operation = app.openapi()["paths"]["/r"]["post"]
+    forged = {"id": "mallory", "connection": "x", "security_scopes": "y"}
+
+    assert (False, False) == ("parameters" in operation, "requestBody" in operation)
+    assert [{"JWT": []}] == operation["security"]
+    app.dependency_overrides[get_settings] = lambda: SETTINGS
+    assert 401 == TestClient(app).post("/r", params=forged, json=forged).status_code
+
+
+class TestFastAPIThatDoesNotLookThroughWrapped:
+    """Below 0.123 a class is called as it is: the other way has to give the same."""
+
+    @pytest.fixture(autouse=True)
+    def _other_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(identities, "_WRAPPED_IS_AWAITED", False)
+
+    def test_it_is_made_in_the_event_loop(self) -> None:
+        """By a generator, which FastAPI never runs in a thread."""
+
+        @dataclass(frozen=True)
+        class Made(CurrentUser):
+            def __post_init__(self) -> None:
+                threads.append(threading.get_ident())
+
+        threads: list[int] = []
+        router = protected_router(settings=SETTINGS)
+
+        @router.get("/r")
+        async def read(user: Annotated[Made, Depends()]) -> list[Any]:
+            return [user.id, isinstance(user, Made), threading.get_ident()]
+
+        client = client_of(router)
+        answer = client.get("/r", headers=bearer()).json()
+
+        assert ["alice", True, *threads] == answer
+        assert 401 == client.get("/r").status_code
+        operation = client.get("/openapi.json").json()["paths"]["/r"]["get"]
+        assert "parameters" not in operation
+        assert {"JWT": []} in operation["security"]
+
+    def test_optional_takes_it(self) -> None:
+        """A request without a token gets `None`."""
+
+        class Made(CurrentUser): ...
+
+        router = protected_router(settings=SETTINGS)
+
+        @router.get("/r")
+        @public
+        async def read(user: Annotated[Made | None, Depends(optional(Made))]) -> Any:
+            return user and user.id
+
+        client = client_of(router)
+
+        assert [None, "alice"] == [
+            client.get("/r", headers=headers).json() for headers in ({}, bearer())
+        ]
+
+
+def test_a_fastapi_that_fails_the_trial_gets_the_other_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However it fails."""
+    monkeypatch.setattr(identities, "FastAPI", None)
+
+    assert identities._is_wrapped_awaited() is False
 
 
 @pytest.mark.parametrize("annotation", [Claims, ClaimMapping])

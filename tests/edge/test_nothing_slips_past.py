@@ -1,12 +1,11 @@
-"""Is there a way into a guarded router that no guard stands over?"""
+"""Is there a way into a guarded router that no guard applies to?"""
 
 from collections.abc import Callable
 from pathlib import Path
-from types import MethodType
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security, WebSocket, params
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security, WebSocket
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -19,10 +18,10 @@ from jwt_deps import (
     JWTSettings,
     current_user_id,
     jwt_guard,
+    protect,
     protected_router,
     public,
 )
-from jwt_deps.applications import extend_fastapi
 from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
 
@@ -57,6 +56,26 @@ def below_two_protected_routers(router: APIRouter) -> FastAPI:
     return app
 
 
+def below_a_protected_application(router: APIRouter) -> FastAPI:
+    app = protect(FastAPI(), SETTINGS)
+    app.include_router(router)
+    return app
+
+
+def below_an_application_protected_later(router: APIRouter) -> FastAPI:
+    app = FastAPI()
+    app.include_router(router)
+    return protect(app, SETTINGS)
+
+
+def below_a_protected_inclusion(router: APIRouter) -> FastAPI:
+    outer = protected_router(settings=SETTINGS)
+    outer.include_router(router)
+    app = FastAPI()
+    app.include_router(outer)
+    return app
+
+
 def below_a_guarded_application(router: APIRouter) -> FastAPI:
     app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
     app.include_router(router)
@@ -83,13 +102,20 @@ def mounted_as_it_is(router: APIRouter) -> FastAPI:
     return app
 
 
-PLACES = [
+#: Where everything is covered, what FastAPI runs no dependencies for too.
+PLACES: list[Place] = [
     below_protected_router,
     below_two_protected_routers,
+    below_a_protected_application,
+    below_an_application_protected_later,
+    below_a_protected_inclusion,
+    mounted_as_it_is,
+]
+#: Where the guard is one plain dependency.
+PLAIN_GUARDS: list[Place] = [
     below_a_guarded_application,
     below_a_guarded_inclusion,
     below_a_guarded_router,
-    mounted_as_it_is,
 ]
 
 
@@ -115,57 +141,62 @@ def add_nested_plain_route(router: APIRouter, _: Path) -> None:
     inner.add_route("/x", plain)
 
 
+def notice(router: APIRouter) -> None:
+    """Let FastAPI see what was put into the list of routes by hand: it looks when one is added."""
+    router.get("/noticed")(read)
+
+
 def append_plain_route(router: APIRouter, _: Path) -> None:
     router.routes.append(Route("/x", plain))
-    router._mark_routes_changed()
+    notice(router)
 
 
 def extend_plain_routes(router: APIRouter, _: Path) -> None:
     router.routes.extend([Route("/x", plain)])
-    router._mark_routes_changed()
+    notice(router)
 
 
 def increase_plain_routes(router: APIRouter, _: Path) -> None:
     router.routes += [Route("/x", plain)]
-    router._mark_routes_changed()
+    notice(router)
 
 
 def insert_plain_route(router: APIRouter, _: Path) -> None:
     router.routes.insert(0, Route("/x", plain))
-    router._mark_routes_changed()
+    notice(router)
 
 
 def assign_plain_routes(router: APIRouter, _: Path) -> None:
-    router.routes[:] = [Route("/x", plain)]
-    router._mark_routes_changed()
+    router.routes[:] = [Route("/x", plain), *router.routes]
+    notice(router)
 
 
 def assign_one_plain_route(router: APIRouter, _: Path) -> None:
     router.add_route("/y", plain)
     router.routes[-1] = Route("/x", plain)
-    router._mark_routes_changed()
+    notice(router)
 
 
 def add_mount(router: APIRouter, _: Path) -> None:
     router.mount("/x", PlainTextResponse("inside"))
-    router._mark_routes_changed()
+    notice(router)
 
 
 def add_mounted_application(router: APIRouter, _: Path) -> None:
     app = FastAPI()
     app.get("/")(read)
     router.mount("/x", app)
-    router._mark_routes_changed()
+    notice(router)
 
 
 def add_mounted_routes(router: APIRouter, _: Path) -> None:
     router.routes.append(Mount("/x", routes=[Route("/", plain)]))
-    router._mark_routes_changed()
+    notice(router)
 
 
 def add_host(router: APIRouter, _: Path) -> None:
     router.routes.append(Host("testserver", PlainTextResponse("inside")))
-    router._mark_routes_changed()
+    notice(router)
 
 
 def add_frontend(router: APIRouter, folder: Path) -> None:
@@ -179,9 +210,17 @@ def add_nested_frontend(router: APIRouter, folder: Path) -> None:
     add_frontend(inner, folder)
 
 
-WAYS = [
+Way = Callable[[APIRouter, Path], None]
+
+#: What FastAPI runs dependencies for.
+ITS_OWN: list[Way] = [
     add_api_route,
     add_nested_api_route,
+    add_frontend,
+    add_nested_frontend,
+]
+#: What it runs none for.
+STARLETTES: list[Way] = [
     add_plain_route,
     add_nested_plain_route,
     append_plain_route,
@@ -194,41 +233,82 @@ WAYS = [
     add_mounted_application,
     add_mounted_routes,
     add_host,
-    add_frontend,
-    add_nested_frontend,
 ]
 MOMENTS = ["before", "after-inclusion", "after-the-schema", "while-serving"]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_every_route_is_guarded_however_and_whenever_it_came(
-    way: Callable[[APIRouter, Path], None], place: Place, moment: str, tmp_path: Path
-) -> None:
-    """FastAPI's routes and Starlette's, mounts and files, early and late, at any depth."""
+moments = pytest.mark.parametrize("moment", MOMENTS)
+
+
+def client_at(
+    moment: str, way: Way, place: Place, folder: Path, headers: dict[str, str] | None = None
+) -> TestClient:
+    """A client of an application to which the route came at that moment."""
     router = APIRouter()
     router.get("/first")(read)
     if moment == "before":
-        way(router, tmp_path)
+        way(router, folder)
     app = place(router)
     client = TestClient(app)
     if moment == "after-inclusion":
-        way(router, tmp_path)
+        way(router, folder)
     if moment == "after-the-schema":
-        way(router, tmp_path)
+        way(router, folder)
         app.openapi()
     if moment == "while-serving":
-        assert 401 == client.get("/first").status_code
-        way(router, tmp_path)
+        expected = 401 if headers is None else 200
+        assert expected == client.get("/first", headers=headers).status_code
+        way(router, folder)
+    return client
 
-    without = client.get("/x/")
-    forged = client.get("/x/", headers=bearer(OTHER_SECRET))
-    good = client.get("/x/", headers=bearer())
+
+def assert_guarded(client: TestClient, path: str) -> None:
+    """Closed without a token and with another's, open with a good one."""
+    without = client.get(path)
+    forged = client.get(path, headers=bearer(OTHER_SECRET))
+    good = client.get(path, headers=bearer())
 
     assert [401, 401] == [without.status_code, forged.status_code]
     assert "inside" not in without.text + forged.text
     assert (200, True) == (good.status_code, "inside" in good.text)
+
+
+@moments
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("way", [*ITS_OWN, *STARLETTES], ids=lambda way: way.__name__)
+def test_every_route_is_guarded_however_and_whenever_it_came(
+    way: Way, place: Place, moment: str, tmp_path: Path
+) -> None:
+    """FastAPI's routes and Starlette's, mounts and files, early and late, at any depth."""
+    assert_guarded(client_at(moment, way, place, tmp_path), "/x/")
+
+
+@moments
+@pytest.mark.parametrize("place", PLAIN_GUARDS, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("way", ITS_OWN, ids=lambda way: way.__name__)
+def test_a_plain_guard_covers_what_fastapi_runs_dependencies_for(
+    way: Way, place: Place, moment: str, tmp_path: Path
+) -> None:
+    """`jwt_guard` is one dependency, and FastAPI runs it."""
+    assert_guarded(client_at(moment, way, place, tmp_path), "/x/")
+
+
+@moments
+@pytest.mark.parametrize("place", PLAIN_GUARDS, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("way", STARLETTES, ids=lambda way: way.__name__)
+def test_a_plain_guard_refuses_loudly_what_fastapi_does_not_ask_it_for(
+    way: Way, place: Place, moment: str, tmp_path: Path
+) -> None:
+    """From the first request on that it is asked for, nothing is served, and `protect` is named."""
+    client = client_at(moment, way, place, tmp_path, bearer())
+
+    if moment != "while-serving":
+        with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
+            client.get("/first", headers=bearer())
+    for path in ("/x/", "/x", "/first"):
+        for headers in ({}, bearer()):
+            with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
+                client.get(path, headers=headers)
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
@@ -254,8 +334,8 @@ def test_websockets_are_guarded_before_they_are_accepted(kind: str, place: Place
 
 
 def test_plain_routes_of_the_application_itself_are_guarded() -> None:
-    """`jwt_guard` on an application covers what was added to the application."""
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    """`protect` covers what was added to the application."""
+    app = protect(FastAPI(), SETTINGS)
     app.add_route("/x", plain)
     app.mount("/m", PlainTextResponse("inside"))
     client = TestClient(app)
@@ -265,11 +345,19 @@ def test_plain_routes_of_the_application_itself_are_guarded() -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"])
-def test_the_pages_of_fastapi_itself_stay_open_below_a_guarded_application(path: str) -> None:
+@pytest.mark.parametrize("how", ["protect", "jwt_guard"])
+def test_the_pages_of_fastapi_itself_stay_open_in_a_guarded_application(
+    how: str, path: str
+) -> None:
     """Swagger UI has to load before anybody can authorize in it."""
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    if how == "protect":
+        app = protect(FastAPI(), SETTINGS)
+    else:
+        app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.get("/x")(read)
+    client = TestClient(app)
 
-    assert 200 == TestClient(app).get(path).status_code
+    assert [200, 401, 200] == [client.get(it).status_code for it in (path, "/x", path)]
 
 
 def test_the_pages_of_another_application_do_not() -> None:
@@ -286,7 +374,7 @@ def test_the_pages_of_another_application_do_not() -> None:
     [pytest.param(["/x"], id="its-path"), pytest.param(["/x/*"], id="everything-below")],
 )
 def test_a_mount_can_be_excluded_as_a_whole(exclude: list[str]) -> None:
-    """It is one route, with one door."""
+    """It is one route."""
     router = protected_router(settings=SETTINGS, exclude=exclude)
     router.mount("/x", PlainTextResponse("inside"))
     app = FastAPI()
@@ -320,7 +408,7 @@ class Marked:
         await PlainTextResponse("inside")(scope, receive, send)
 
 
-def test_dependencies_in_a_mounted_application_go_by_the_settings_at_its_door() -> None:
+def test_dependencies_in_a_mounted_application_go_by_the_settings_of_the_guard_before_it() -> None:
     """The mounted application knows nothing of the guard, and its dependencies do."""
     inner = FastAPI()
 
@@ -342,7 +430,7 @@ def test_dependencies_in_a_mounted_application_go_by_the_settings_at_its_door() 
 def test_a_mounted_application_with_a_guard_of_its_own_decides_for_itself(kind: str) -> None:
     """The innermost guard is the one inside, and it leaves nothing open."""
     if kind == "application":
-        inner: FastAPI | APIRouter = FastAPI(dependencies=[Depends(jwt_guard(OTHER))])
+        inner: FastAPI | APIRouter = protect(FastAPI(), OTHER)
     else:
         inner = protected_router(settings=OTHER)
     inner.get("/x")(read)
@@ -352,7 +440,7 @@ def test_a_mounted_application_with_a_guard_of_its_own_decides_for_itself(kind: 
     @public
     async def opened() -> None: ...
 
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app = protect(FastAPI(), SETTINGS)
     app.mount("/inner", inner)
     client = TestClient(app)
 
@@ -365,10 +453,10 @@ def test_a_mounted_application_with_a_guard_of_its_own_decides_for_itself(kind: 
 
 
 def test_a_frontend_of_a_mounted_router_is_guarded_by_its_own_guard(tmp_path: Path) -> None:
-    """Where FastAPI's books name no route, every guard decides for itself."""
+    """The outer one leaves the decision to it."""
     inner = protected_router(settings=OTHER)
     add_frontend(inner, tmp_path)
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app = protect(FastAPI(), SETTINGS)
     app.mount("/inner", inner)
     client = TestClient(app)
 
@@ -378,14 +466,20 @@ def test_a_frontend_of_a_mounted_router_is_guarded_by_its_own_guard(tmp_path: Pa
     ]
 
 
-def test_the_frontend_of_an_application_goes_by_the_applications_settings(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["protect", "jwt_guard"])
+def test_the_frontend_of_an_application_goes_by_the_applications_settings(
+    how: str, tmp_path: Path
+) -> None:
     """The caller's own dependencies of it, too."""
     seen: list[str] = []
 
     async def note(user_id: Annotated[str, Depends(current_user_id)]) -> None:
         seen.append(user_id)
 
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS)), Depends(note)])
+    if how == "protect":
+        app = protect(FastAPI(), SETTINGS, dependencies=[Depends(note)])
+    else:
+        app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS)), Depends(note)])
     (tmp_path / "index.html").write_text("inside")
     app.frontend("/x", directory=tmp_path)
 
@@ -423,32 +517,45 @@ def test_an_application_without_a_guard_is_left_as_it_is() -> None:
     assert before == app.router.routes
 
 
-def test_a_guarded_application_with_a_foreign_layer_outermost_is_closed_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Another package may have put one there before this one came."""
+class Layered(FastAPI):
+    """An application that builds its own middleware, as another package may have it do."""
 
-    def layered(self: FastAPI) -> ASGIApp:
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put one layer around the router."""
+
         async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
             await self.router(scope, receive, send)
 
         return outermost
 
-    monkeypatch.setattr(FastAPI, "openapi", FastAPI.openapi)
-    monkeypatch.setattr(FastAPI, "build_middleware_stack", layered)
-    extend_fastapi()
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+
+def test_an_application_with_middleware_of_its_own_making_is_closed_too() -> None:
+    """The guard is inside of all middleware, whoever builds it."""
+    app = protect(Layered(), SETTINGS)
     app.add_route("/x", plain)
 
-    assert isinstance(app.build_middleware_stack(), MethodType)
-    with TestClient(app) as client, pytest.raises(HTTPException) as refused:
-        client.get("/x")
+    with TestClient(app) as client:
+        with pytest.raises(HTTPException) as refused:
+            client.get("/x")
+        assert 200 == client.get("/x", headers=bearer()).status_code
 
     assert 401 == refused.value.status_code
 
 
+def test_an_application_that_served_before_is_closed_when_it_is_protected() -> None:
+    """Its middleware is built already."""
+    app = FastAPI()
+    app.add_route("/x", plain)
+    client = TestClient(app)
+    assert 200 == client.get("/x").status_code
+
+    protect(app, SETTINGS)
+
+    assert_guarded(client, "/x")
+
+
 def test_a_router_that_was_guarded_once_serves_as_before_where_it_is_not() -> None:
-    """Its plain routes are wrapped, and a wrapper without a guard over it changes nothing."""
+    """Its plain routes are wrapped, and a wrapper to which no guard applies changes nothing."""
     router = APIRouter()
     router.add_route("/x", plain)
     protected_router(router, settings=SETTINGS)
@@ -461,10 +568,12 @@ def test_a_router_that_was_guarded_once_serves_as_before_where_it_is_not() -> No
 def test_a_plain_route_is_told_its_settings_exclusions() -> None:
     """`excluded_route_paths` reaches Starlette's routes as well."""
     settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/x"])
-    app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
+    app = protect(FastAPI(), settings)
     app.add_route("/x", plain)
+    app.add_route("/closed", plain)
+    client = TestClient(app)
 
-    assert 200 == TestClient(app).get("/x").status_code
+    assert [200, 401] == [client.get(path).status_code for path in ("/x", "/closed")]
 
 
 @pytest.mark.parametrize(
@@ -503,25 +612,48 @@ def test_scopes_are_asked_of_a_frontend_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [0, 1])
-@pytest.mark.parametrize("outer", [[], [Depends(jwt_guard(SETTINGS))]], ids=["open", "guarded"])
+@pytest.mark.parametrize("outer", [False, True], ids=["open", "guarded"])
+@pytest.mark.parametrize("kind", ["protected_router", "jwt_guard"])
 def test_a_router_with_a_guard_of_its_own_is_closed_where_it_is_mounted(
-    outer: list[params.Depends], depth: int
+    kind: str, depth: int, *, outer: bool
 ) -> None:
-    """Its plain routes too, also below a mount of Starlette's."""
-    inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
-    inner.add_route("/plain", plain)
+    """Its plain routes too, also below a mount of Starlette's.
+
+    In an application that nobody protects, a router with a plain guard has none.
+    """
+    if kind == "jwt_guard":
+        inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
+    else:
+        inner = protected_router(settings=OTHER)
+    if outer or kind == "protected_router":
+        inner.add_route("/plain", plain)
     inner.get("/x")(read)
     mount = Mount("/inner", inner)
-    app = FastAPI(dependencies=outer)
+    app = protect(FastAPI(), SETTINGS) if outer else FastAPI()
     app.router.routes.append(Mount("/deep", routes=[mount]) if depth else mount)
     client = TestClient(app)
 
-    for path in ("/deep/inner/plain", "/deep/inner/x") if depth else ("/inner/plain", "/inner/x"):
+    paths = ("/x", "/plain") if outer or kind == "protected_router" else ("/x",)
+    for path in (f"/deep/inner{path}" if depth else f"/inner{path}" for path in paths):
         assert [401, 401] == [
             client.get(path, headers=headers).status_code for headers in ({}, bearer())
         ]
         if not (depth and outer):
             assert 200 == client.get(path, headers=bearer(OTHER_SECRET)).status_code
+
+
+def test_a_mounted_router_with_a_plain_guard_over_plain_routes_is_refused_loudly() -> None:
+    """In an application that nobody protects, FastAPI does not ask it for them."""
+    inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
+    inner.get("/x")(read)
+    inner.add_route("/plain", plain)
+    app = FastAPI()
+    app.mount("/inner", inner)
+    client = TestClient(app)
+
+    for path in ("/inner/x", "/inner/plain"):
+        with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
+            client.get(path, headers=bearer(OTHER_SECRET))
 
 
 def test_the_endpoint_of_a_wrapped_route_can_serve_elsewhere() -> None:

@@ -23,25 +23,9 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.openapi import describe
+from tests.edge.documents import BEARER, locks, nothing, operations, protected, schemes
 from tests.edge.serving import SETTINGS
 from tests.minting import SECRET
-
-BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-
-
-async def nothing() -> None: ...
-
-
-def operations(app: FastAPI) -> dict[str, dict[str, Any]]:
-    return {path: item["get"] for path, item in app.openapi().get("paths", {}).items()}
-
-
-def locks(app: FastAPI) -> dict[str, Any]:
-    return {path: operation.get("security") for path, operation in operations(app).items()}
-
-
-def schemes(app: FastAPI) -> Any:
-    return app.openapi().get("components", {}).get("securitySchemes")
 
 
 def test_guarded_routes_have_a_lock_and_public_ones_have_none() -> None:
@@ -66,7 +50,7 @@ def test_guarded_routes_have_a_lock_and_public_ones_have_none() -> None:
 
 
 def test_refusals_are_documented_where_there_is_a_lock() -> None:
-    """401 and 403 with their challenge and body; what a route says of them itself stays."""
+    """400, 401 and 403 with their challenge and body; what a route says of them itself stays."""
     router = protected_router(settings=SETTINGS)
     router.get("/closed", responses={403: {"description": "not you"}})(nothing)
     router.get("/open")(public(lambda: None))
@@ -75,7 +59,7 @@ def test_refusals_are_documented_where_there_is_a_lock() -> None:
 
     found = operations(app)
 
-    assert ["200", "401", "403"] == sorted(found["/closed"]["responses"])
+    assert ["200", "400", "401", "403"] == sorted(found["/closed"]["responses"])
     assert "WWW-Authenticate" in found["/closed"]["responses"]["401"]["headers"]
     assert "not you" == found["/closed"]["responses"]["403"]["description"]
     assert ["200"] == list(found["/open"]["responses"])
@@ -101,9 +85,10 @@ def test_dependencies_bring_their_lock_without_a_guard() -> None:
         "/function": [{"JWT": []}],
         "/class": [{"JWT": []}],
         "/state": [{"JWT": []}],
-        "/optional": None,
+        "/optional": [{}, {"JWT": []}],
     } == locks(app)
-    assert ["200", "401", "403"] == sorted(operations(app)["/class"]["responses"])
+    for path in ("/class", "/optional"):
+        assert ["200", "400", "401", "403"] == sorted(operations(app)[path]["responses"])
 
 
 def test_a_public_route_that_asks_for_the_user_has_a_lock() -> None:
@@ -269,7 +254,7 @@ def test_where_people_log_in_is_named_where_it_is_discovered(
 def test_no_log_in_is_named_whose_token_would_not_do(options: dict[str, Any]) -> None:
     """Swagger UI sends what it gets as `Authorization: Bearer`."""
     settings = JWTSettings(issuer="https://login.example.com", **DISCOVERED, **options)
-    app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
+    app = protected(settings)
     app.get("/r")(nothing)
 
     assert LOGIN not in schemes(app)
@@ -294,7 +279,7 @@ def test_patterns_of_the_environment_are_known_to_the_schema(
     """`JWT_EXCLUDED_ROUTE_PATHS` takes the lock away too."""
     monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
     monkeypatch.setenv("JWT_EXCLUDED_ROUTE_PATHS", "/open,/health")
-    app = FastAPI(dependencies=[Depends(jwt_guard())])
+    app = protected(None)
     for path in ("/open", "/health", "/closed"):
         app.get(path)(nothing)
 
@@ -303,7 +288,7 @@ def test_patterns_of_the_environment_are_known_to_the_schema(
 
 def test_a_schema_needs_no_configuration() -> None:
     """It can be printed in a build that has no secrets."""
-    app = FastAPI(dependencies=[Depends(jwt_guard())])
+    app = protected(None)
     app.get("/closed")(nothing)
 
     assert {"/closed": [{"JWT": []}]} == locks(app)
@@ -329,7 +314,7 @@ def test_other_schemes_of_the_application_stay() -> None:
 
 def test_an_application_that_needs_no_token_has_no_scheme() -> None:
     """Not even when all of its guarded routes are public."""
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app = protected()
     app.get("/open")(public(lambda: None))
 
     assert "components" not in app.openapi()
@@ -352,7 +337,7 @@ def test_components_of_the_application_stay() -> None:
 
 def test_the_schema_is_made_once_and_again_for_new_routes() -> None:
     """As FastAPI does it."""
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app = protected()
     app.get("/a")(nothing)
     first = app.openapi()
 
@@ -368,7 +353,7 @@ def test_routes_outside_the_schema_stay_outside() -> None:
     router = APIRouter()
     router.get("/hidden", include_in_schema=False)(nothing)
     router.websocket("/ws")(nothing)
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app = protected()
     app.include_router(router)
 
     assert {} == locks(app)
@@ -398,7 +383,7 @@ def test_operations_that_the_application_took_out_stay_out() -> None:
 
 def test_webhooks_are_not_guarded_routes() -> None:
     """They are calls that others answer."""
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app = protected()
     app.webhooks.post("ping")(nothing)
 
     assert "security" not in app.openapi()["webhooks"]["ping"]["post"]

@@ -1,4 +1,4 @@
-"""Does overriding a dependency in a test change everything that stands on it?"""
+"""Does overriding a dependency in a test change everything that depends on it?"""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from jwt_deps import (
     get_token,
     jwt_guard,
     optional,
+    protect,
     protected_router,
     require_scopes,
 )
@@ -33,7 +34,7 @@ async def plain(request: PlainRequest) -> PlainTextResponse:
 
 
 def application(settings: JWTSettings | None = None) -> FastAPI:
-    app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
+    app = protect(FastAPI(), settings)
     router = protected_router(settings=settings, prefix="/r")
 
     @router.get("/me")
@@ -129,6 +130,20 @@ def test_overriding_get_claims_changes_everything_downstream(
 
     assert (200, ["zoe"]) == (me.status_code, me.json()["names"])
     assert (200, 200, "zoe") == (admin.status_code, raw.status_code, raw.text)
+
+
+@pytest.mark.parametrize("settings", [None, SETTINGS], ids=["environment", "own-settings"])
+def test_overriding_get_claims_changes_a_plain_guard_too(settings: JWTSettings | None) -> None:
+    """`jwt_guard` goes by it as the others do."""
+    app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
+
+    @app.get("/me")
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    app.dependency_overrides[get_claims] = as_dict()
+
+    assert (200, "zoe") == ((answer := TestClient(app).get("/me")).status_code, answer.json())
 
 
 def test_a_plain_mapping_will_do_for_the_guard() -> None:
@@ -263,17 +278,18 @@ def test_an_override_of_something_else_leaves_the_settings_alone(
 
 
 def test_what_an_override_writes_to_the_state_stays() -> None:
-    """It stands for the verification, which writes there too."""
+    """Under names of its own; the package's names say what the claims say."""
     app = application()
 
     async def claims(request: Request) -> Claims:
-        request.state.session_id = "its own"
+        request.state.tenant = "its own"
+        request.state.session_id = "not in the claims"
         return Claims({"sub": "alice"})
 
-    async def session(request: Request, _: Annotated[str, Depends(current_user_id)]) -> str:
-        return str(request.state.session_id)
+    async def session(request: Request, _: Annotated[str, Depends(current_user_id)]) -> Any:
+        return [request.state.tenant, request.state.user_id, request.state.session_id]
 
     app.dependency_overrides[get_claims] = claims
     app.get("/session")(session)
 
-    assert "its own" == TestClient(app).get("/session").json()
+    assert ["its own", "alice", None] == TestClient(app).get("/session").json()

@@ -167,7 +167,7 @@ def test_a_class_does_not_inherit_the_mark() -> None:
 def test_patterns_are_matched_against_whole_templates(
     pattern: str, opened: set[str], where: str
 ) -> None:
-    """Prefixes included, `*` as in `fnmatch`, in `exclude` as in `excluded_route_paths`."""
+    """Prefixes included, `*` for any characters, in `exclude` as in `excluded_route_paths`."""
     if where == "exclude":
         router = protected_router(items(), prefix="/api", settings=SETTINGS, exclude=[pattern])
     else:

@@ -99,11 +99,18 @@ INVALID = 'Bearer error="invalid_token", error_description="{}"'
             id="expired",
         ),
         pytest.param(
-            {"Authorization": "Bearer " + mint(claims(now=time.time()), OTHER_SECRET)},
+            {"Authorization": "Bearer " + good(secret=OTHER_SECRET)},
             401,
             "Invalid token: signature verification failed",
             INVALID.format("signature verification failed"),
             id="forged",
+        ),
+        pytest.param(
+            {"Authorization": "Bearer " + good(secret=OTHER_SECRET, exp=1)},
+            401,
+            "Token has expired",
+            INVALID.format("The access token expired"),
+            id="forged-and-expired",
         ),
         pytest.param(
             {"Authorization": "Bearer " + good(aud="evil☃")},
@@ -259,7 +266,7 @@ def test_the_log_has_the_reason_and_the_kid_and_nothing_else(
 ) -> None:
     """Reason code and `kid`, escaped; never the token, never a claim."""
     forged = mint(
-        claims(now=time.time(), sub="alice@example.com"),
+        claims(now=time.time(), sub="alice@example.com", iss="idp", aud="api"),
         OTHER_SECRET,
         header={"kid": "k1\nlevel=ERROR " + "x" * 100},
     )

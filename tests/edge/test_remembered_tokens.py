@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from jwt_deps import CurrentUser, JWTSettings, get_claims, protected_router
 from jwt_deps import recognition as module
-from jwt_deps.authentication import Awaiting, Verified, authenticate_at_hand
+from jwt_deps.authentication import Verified, authenticate
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
 
@@ -50,13 +50,11 @@ def test_a_remembered_token_is_verified_once(monkeypatch: pytest.MonkeyPatch) ->
     """However many requests bring it."""
     verified: list[str] = []
 
-    def noting(
-        token: str, settings: JWTSettings, clock: Callable[[], float]
-    ) -> Verified | Awaiting:
+    async def noting(token: str, settings: JWTSettings, *, clock: Callable[[], float]) -> Verified:
         verified.append(token)
-        return authenticate_at_hand(token, settings, clock)
+        return await authenticate(token, settings, clock=clock)
 
-    monkeypatch.setattr(module, "authenticate_at_hand", noting)
+    monkeypatch.setattr(module, "authenticate", noting)
     asking, headers = client(), bearer(roles=["a"])
 
     for _ in range(5):

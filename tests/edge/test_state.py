@@ -54,19 +54,25 @@ def test_everything_that_the_token_says_is_there() -> None:
         "user_id": "alice",
         "session_id": "s",
         "scopes": ["a", "b"],
+        "audience": None,
         "dependencies": {"tenant": {"id": 1}},
         "session_state": {"plan": ["pro"]},
     } == seen
     assert dict is type(seen["dependencies"]) is type(seen["session_state"])
 
 
-def test_each_is_there_only_when_there_is_something() -> None:
-    """`getattr(request.state, name, None)` tells whether the token said it."""
+def test_what_the_token_does_not_say_is_there_and_empty() -> None:
+    """In the middleware's shapes: AgentOS takes an absent list of scopes for root."""
     client, seen = application()
 
     client.get("/r/", headers=bearer(sub=""))
 
-    assert {"authenticated", "claims", "token"} == set(seen)
+    assert {
+        **dict.fromkeys(["user_id", "session_id", "audience"]),
+        "scopes": [],
+        "dependencies": {},
+        "session_state": {},
+    } == {name: seen[name] for name in set(seen) - {"authenticated", "claims", "token"}}
 
 
 def test_without_a_scopes_claim_no_scopes_are_injected() -> None:
@@ -75,18 +81,18 @@ def test_without_a_scopes_claim_no_scopes_are_injected() -> None:
 
     client.get("/r/", headers=bearer(scope="a"))
 
-    assert "scopes" not in seen
+    assert [] == seen["scopes"]
 
 
 @pytest.mark.parametrize("value", [{"id": "x"}, 1.5, True, ["x"]])
-def test_a_value_of_no_shape_is_not_there(value: object) -> None:
+def test_a_value_of_no_shape_is_none(value: object) -> None:
     """An identifier that is none is nobody's."""
     client, seen = application()
 
     answer = client.get("/r/", headers=bearer(session_id=value))
 
     assert 200 == answer.status_code
-    assert "session_id" not in seen
+    assert seen["session_id"] is None
 
 
 def test_a_websocket_has_it_too() -> None:

@@ -20,7 +20,7 @@ from jwt_deps import (
 from jwt_deps.audit import audit
 from jwt_deps.claims import Claims
 from jwt_deps.step_up import insufficiency
-from tests.edge.serving import SETTINGS, bearer, client_of
+from tests.edge.serving import SETTINGS, bearer, client_of, document_of
 
 NOW = 1_700_000_000
 
@@ -198,7 +198,7 @@ class TestTold:
 
     def test_openapi(self) -> None:
         """In an extension of the operation."""
-        paths = self.app.openapi()["paths"]
+        paths = document_of(self.app)["paths"]
 
         assert {"acr_values": ["phr", "phrh"], "max_age": 300} == (
             paths["/pay"]["post"]["x-jwt-requires"]
@@ -210,10 +210,10 @@ class TestTold:
         both = APIRouter(dependencies=[Depends(require_acr("a", max_age=9))])
         both.get("/x", dependencies=[Depends(require_acr("b", "c", max_age=5))])(recent)
         app = FastAPI()
-        app.include_router(both)
+        app.include_router(protected_router(both, settings=SETTINGS))
 
         assert {"acr_values": [["a"], ["b", "c"]], "max_age": 5} == (
-            app.openapi()["paths"]["/x"]["get"]["x-jwt-requires"]
+            document_of(app)["paths"]["/x"]["get"]["x-jwt-requires"]
         )
 
     def test_audit(self) -> None:

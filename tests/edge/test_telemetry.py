@@ -29,6 +29,7 @@ from jwt_deps import (
     IssuerSettings,
     JWTSettings,
     current_user_id,
+    protect,
     protected_router,
     require_scopes,
     telemetry,
@@ -454,23 +455,79 @@ class TestSpans:
             found["jwt_deps.reason"],
         )
 
-    def test_of_an_application_that_opentelemetry_instruments(self) -> None:
+    @pytest.mark.parametrize("when", ["before", "after"])
+    @pytest.mark.parametrize("guard", ["router", "application"])
+    def test_of_an_application_that_opentelemetry_instruments(self, guard: str, when: str) -> None:
         """It leaves an application alone whose layers are not those that it knows."""
         spans = InMemorySpanExporter()
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(spans))
         app = FastAPI()
-        app.include_router(protected_router(_reading(), settings=SETTINGS))
-        FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+        if when == "before":
+            FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+        if guard == "router":
+            app.include_router(protected_router(_reading(), settings=SETTINGS))
+        else:
+            protect(app, SETTINGS).include_router(_reading())
+        if when == "after":
+            FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+        client = TestClient(app)
 
-        TestClient(app).get("/me", headers=bearer(iss=ISSUER))
+        answers = [client.get("/me", headers=it) for it in ({}, bearer(iss=ISSUER))]
 
-        server = next(it for it in spans.get_finished_spans() if it.kind is SpanKind.SERVER)
-        assert server.attributes is not None
-        assert ("/me", "accepted") == (
-            server.attributes["http.route"],
-            server.attributes["jwt_deps.result"],
+        refused, served = (it for it in spans.get_finished_spans() if it.kind is SpanKind.SERVER)
+        assert [401, 200] == [answer.status_code for answer in answers]
+        assert refused.attributes is not None
+        assert served.attributes is not None
+        assert ("/me", "missing") == (
+            refused.attributes["http.route"],
+            refused.attributes["jwt_deps.reason"],
         )
+        assert ("/me", "accepted") == (
+            served.attributes["http.route"],
+            served.attributes["jwt_deps.result"],
+        )
+
+    @pytest.mark.parametrize("first", ["opentelemetry", "jwt_deps"])
+    def test_of_every_application_that_opentelemetry_instruments(self, first: str) -> None:
+        """Before this package is imported or after: it puts a class of its own in FastAPI's place.
+
+        Plain routes are guarded there as well.
+        """
+        instrument = """
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+spans, provider = InMemorySpanExporter(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(spans))
+FastAPIInstrumentor().instrument(tracer_provider=provider)
+"""
+        use = "\nimport jwt_deps\n"
+        script = (
+            (instrument + use if first == "opentelemetry" else use + instrument)
+            + f"""
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from opentelemetry.trace import SpanKind
+from starlette.responses import PlainTextResponse
+app = jwt_deps.protect(FastAPI(), jwt_deps.JWTSettings(secret_key={SECRET!r}))
+app.get("/me")(lambda: "inside")
+app.add_route("/plain", lambda _: PlainTextResponse("inside"))
+app.mount("/mount", PlainTextResponse("inside"))
+client = TestClient(app)
+paths = ("/me", "/plain", "/mount/x")
+assert [401] * 3 == [client.get(path).status_code for path in paths]
+headers = {bearer()!r}
+assert [200] * 3 == [client.get(path, headers=headers).status_code for path in paths]
+server = [it for it in spans.get_finished_spans() if it.kind is SpanKind.SERVER]
+assert {{"missing": 3, None: 3}} == {{
+    reason: sum(it.attributes.get("jwt_deps.reason") == reason for it in server)
+    for reason in ("missing", None)
+}}
+"""
+        )
+        run(script)
 
     def test_of_one_issuer_among_several(self) -> None:
         """The issuer whose token it is, by the first name that its settings have."""

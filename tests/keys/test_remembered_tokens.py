@@ -8,7 +8,7 @@ import pytest
 
 from jwt_deps import AuthError, JWTSettings, Reason
 from jwt_deps import recognition as module
-from jwt_deps.authentication import Awaiting, Verified, authenticate_at_hand
+from jwt_deps.authentication import Verified, authenticate
 from jwt_deps.recognition import recognize
 from jwt_deps.testing import FakeIssuer, VirtualClock
 
@@ -26,13 +26,11 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that were verified."""
     asked: list[str] = []
 
-    def noting(
-        token: str, settings: JWTSettings, clock: Callable[[], float]
-    ) -> Verified | Awaiting:
+    async def noting(token: str, settings: JWTSettings, *, clock: Callable[[], float]) -> Verified:
         asked.append(token)
-        return authenticate_at_hand(token, settings, clock)
+        return await authenticate(token, settings, clock=clock)
 
-    monkeypatch.setattr(module, "authenticate_at_hand", noting)
+    monkeypatch.setattr(module, "authenticate", noting)
     return asked
 
 

@@ -23,7 +23,7 @@ from jwt_deps import (
 )
 from jwt_deps.explanation import Outcome, explain
 from jwt_deps.recognition import recognize
-from jwt_deps.revocation import ManagedSource, PreparingSource, refuse_revoked_at_hand
+from jwt_deps.revocation import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
 from tests.keys.asking import AUDIENCE, settings_for
 from tests.minting import NOW, SECRET, claims, mint
@@ -104,7 +104,7 @@ def test_what_is_revoked_again_ends_when_it_would_have() -> None:
 
 def test_nobody_to_ask_is_nobody_who_refuses() -> None:
     """Without a source no token is revoked, and there is no replica to be well."""
-    assert refuse_revoked_at_hand(None, {"jti": "1"})
+    assert accepted(mint(TOKEN), JWTSettings(**SETTINGS))
     settings = JWTSettings(secret_key=SECRET, revocation=MemoryRevocations())
     assert settings.revocation_health() is None
 
@@ -222,7 +222,7 @@ class Plain:
 
 def test_a_source_that_fetches() -> None:
     """It is awaited when it does not know, and asked again."""
-    source = Fetching(*(None, None, False), *(None, None, True))
+    source = Fetching(*(None, False), *(None, True))
     settings = JWTSettings(**SETTINGS, revocation=source)
 
     assert accepted(mint(TOKEN), settings)
@@ -230,8 +230,33 @@ def test_a_source_that_fetches() -> None:
     assert 2 == source.prepared
 
 
+def test_among_several_sources_each_is_asked_once_and_again_only_if_it_fetched() -> None:
+    """What was asked in vain is not asked a third time, in however many layers the sources are."""
+    sure, fetching = Fetching(*[False]), Fetching(*[None, False])
+    sources = AnyRevocation(sure, AnyRevocation(fetching, Plain(answer=False)))
+
+    assert accepted(mint(TOKEN), JWTSettings(**SETTINGS, revocation=sources))
+    assert ([], 0, [], 1) == (sure.answers, sure.prepared, fetching.answers, fetching.prepared)
+
+
+def test_nothing_is_fetched_for_a_token_that_another_source_calls_revoked() -> None:
+    """One answer is enough."""
+    fetching = Fetching(None)
+    sources = AnyRevocation(fetching, Plain(answer=True))
+
+    assert not accepted(mint(TOKEN), JWTSettings(**SETTINGS, revocation=sources))
+    assert 0 == fetching.prepared
+
+
 @pytest.mark.parametrize(
-    "source", [Plain(None), Fetching(None, None, None)], ids=["forgot-to-answer", "fetched-in-vain"]
+    "source",
+    [
+        Plain(None),
+        Fetching(None, None),
+        AnyRevocation(Fetching(*[None, False]), Plain(None)),
+        AnyRevocation(Fetching(None, None), Plain(answer=False)),
+    ],
+    ids=["forgot-to-answer", "fetched-in-vain", "one-of-two-forgot", "one-of-two-in-vain"],
 )
 def test_a_source_that_does_not_know_refuses(source: Any) -> None:
     """Nobody can tell: that is an outage, and never a pass."""

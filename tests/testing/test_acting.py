@@ -1,6 +1,8 @@
 """Whom does `acting_as` let requests be, where, and for how long?"""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import pytest
@@ -357,6 +359,159 @@ class TestHowLong:
         for _ in range(2):
             with alice:
                 assert "alice" == get(app, "/read")
+        assert {} == app.dependency_overrides
+
+
+class TestOverlap:
+    """Blocks that end in another order than the reverse of that in which they began."""
+
+    @pytest.mark.parametrize("first", [0, 1, 2])
+    @pytest.mark.parametrize("second", [0, 1])
+    def test_the_last_one_still_open_holds(self, first: int, second: int) -> None:
+        """In whatever order they end; after the last one a token is needed again."""
+        app = app_of(protected_router(routes(), settings=SETTINGS))
+        users = ["alice", "bob", "carol"]
+        open_blocks = [(user, acting_as(app, user)) for user in users]
+        for _, block in open_blocks:
+            block.__enter__()
+
+        for position in (first, second, 0):
+            assert open_blocks[-1][0] == get(app, "/perhaps")
+            open_blocks.pop(position)[1].__exit__(None, None, None)
+
+        assert ({}, 401) == (app.dependency_overrides, TestClient(app).get("/me").status_code)
+
+    def test_exit_stacks(self) -> None:
+        """One for each user, closed in the order of their beginning."""
+        app = app_of(protected_router(routes(), settings=SETTINGS))
+        alice, bob = ExitStack(), ExitStack()
+        alice.enter_context(acting_as(app, "alice"))
+        bob.enter_context(acting_as(app, "bob"))
+
+        alice.close()
+        between = get(app, "/perhaps")
+        bob.close()
+
+        assert ("bob", {}, 401) == (
+            between,
+            app.dependency_overrides,
+            TestClient(app).get("/me").status_code,
+        )
+
+    def test_tasks(self) -> None:
+        """Each opens a block of its own for a while."""
+        app = guarded()
+
+        async def act(user_id: str, turns: int) -> None:
+            with acting_as(app, user_id):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+
+        async def all_of_them() -> None:
+            await asyncio.gather(act("alice", 1), act("bob", 3), act("carol", 2))
+
+        asyncio.run(all_of_them())
+
+        assert {} == app.dependency_overrides
+
+    def test_an_application_and_one_that_is_mounted_in_it(self) -> None:
+        """Each has overrides of its own, and each block takes away those that it made."""
+        inner, outer = guarded(), guarded()
+        outer.mount("/sub", inner)
+        both, one = acting_as(outer, "both"), acting_as(inner, "one")
+        both.__enter__()
+        one.__enter__()
+
+        assert ("both", "one") == (get(outer, "/perhaps"), get(outer, "/sub/perhaps"))
+        both.__exit__(None, None, None)
+        assert ({}, "one") == (outer.dependency_overrides, get(outer, "/sub/perhaps"))
+        one.__exit__(None, None, None)
+        assert ({}, {}) == (outer.dependency_overrides, inner.dependency_overrides)
+
+    def test_settings(self) -> None:
+        """Those of `using_settings` too."""
+        app, one, other = guarded(), TokenFactory(), TokenFactory()
+        first, second = using_settings(app, one.settings), using_settings(app, other.settings)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+
+        assert "bob" == TestClient(app).get("/perhaps", headers=bearer(other("bob"))).json()
+        second.__exit__(None, None, None)
+        assert {} == app.dependency_overrides
+
+    def test_one_block_within_itself(self) -> None:
+        """It ends as often as it began."""
+        app = guarded()
+        alice = acting_as(app, "alice")
+
+        with alice, acting_as(app, "bob"):
+            with alice:
+                inner = get(app, "/perhaps")
+            outer = get(app, "/perhaps")
+
+        assert ("alice", "bob", {}) == (inner, outer, app.dependency_overrides)
+
+
+async def replaced_claims() -> dict[str, str]:
+    return {"sub": "dave"}
+
+
+class TestOwnOverrides:
+    """Those that a test makes itself, beside the blocks."""
+
+    def test_from_before(self) -> None:
+        """Come back when the last block ends, in whatever order they do."""
+        app = guarded()
+        app.dependency_overrides[get_claims] = replaced_claims
+        alice, bob = acting_as(app, "alice"), acting_as(app, "bob")
+        alice.__enter__()
+        bob.__enter__()
+        alice.__exit__(None, None, None)
+        bob.__exit__(None, None, None)
+
+        assert {get_claims: replaced_claims} == app.dependency_overrides
+
+    def test_from_within_a_block(self) -> None:
+        """Stay: the block takes away only what it put there."""
+        app = guarded()
+
+        with acting_as(app, "alice"):
+            app.dependency_overrides[get_claims] = replaced_claims
+            within = get(app, "/perhaps")
+
+        assert ("dave", {get_claims: replaced_claims}) == (within, app.dependency_overrides)
+
+    def test_from_between_two_blocks(self) -> None:
+        """Come back after the one that began later, and stay after the other."""
+        app = guarded()
+        alice, bob = acting_as(app, "alice"), acting_as(app, "bob")
+        alice.__enter__()
+        app.dependency_overrides[get_claims] = replaced_claims
+        bob.__enter__()
+        alice.__exit__(None, None, None)
+
+        assert "bob" == get(app, "/perhaps")
+        bob.__exit__(None, None, None)
+        assert {get_claims: replaced_claims} == app.dependency_overrides
+
+    def test_cleared_within_a_block(self) -> None:
+        """Nothing comes back that the test itself took away."""
+        app = guarded()
+
+        with acting_as(app, "alice"), acting_as(app, "bob"):
+            app.dependency_overrides.clear()
+
+        assert {} == app.dependency_overrides
+
+    def test_another_dictionary(self) -> None:
+        """A test may put one in the place of the application's."""
+        app = guarded()
+
+        with acting_as(app, "alice"):
+            app.dependency_overrides = dict(app.dependency_overrides)
+            assert "alice" == get(app, "/perhaps")
+
         assert {} == app.dependency_overrides
 
 

@@ -15,9 +15,9 @@ import trustme
 
 from jwt_deps import JWTSettings, SignatureError, UnknownKeyError
 from jwt_deps.testing import Answer, FakeIssuer, SigningKey, VirtualClock
-from jwt_deps.verification import verify
 from tests.core.checking import parsed_by
 from tests.testing.asking import get
+from tests.verifying import verify
 
 NOW = 1_700_000_000
 

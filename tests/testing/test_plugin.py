@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from jwt_deps import JWTSettings, protected_router
 from jwt_deps.audit import audit
 from jwt_deps.testing import FakeIssuer, TokenFactory, VirtualClock, bearer
-from jwt_deps.verification import verify
+from tests.verifying import verify
 
 ROOT = Path(__file__).parents[2]
 SUITE = """
@@ -25,8 +25,10 @@ def test_before():
     assert "jwt_deps" not in sys.modules
 
 def test_tokens(jwt_tokens, jwt_settings):
-    from jwt_deps.verification import verify
-    assert verify(jwt_tokens("alice"), jwt_settings)["sub"] == "alice"
+    import asyncio
+    from jwt_deps.authentication import authenticate
+    verified = asyncio.run(authenticate(jwt_tokens("alice"), jwt_settings))
+    assert verified.claims["sub"] == "alice"
 """
 
 

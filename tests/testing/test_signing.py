@@ -16,7 +16,7 @@ from jwt_deps import JWTSettings, SignatureError
 from jwt_deps.serialization import encode_base64url
 from jwt_deps.testing import SigningKey
 from jwt_deps.thumbprints import thumbprint
-from jwt_deps.verification import verify
+from tests.verifying import verify
 
 PAIRS = [
     *(f"{kind}{size}" for kind in ("RS", "PS", "ES") for size in (256, 384, 512)),

@@ -50,6 +50,37 @@ async def calls(connection: HTTPConnection, scopes: SecurityScopes) -> None:
     assert_type(get_settings(), JWTSettings)
 
 
+class Member(CurrentUser):
+    """A subclass is constructed and injected as its base is."""
+
+
+def constructed() -> None:
+    """The classes are what they say."""
+    user = CurrentUser("alice", None, frozenset(), Claims({}))
+    assert_type(user, CurrentUser)
+    assert_type(user.id, str)
+    assert_type(user.session_id, str | None)
+    assert_type(user.scopes, frozenset[str])
+    assert_type(user.claims, Claims)
+    assert_type(user.issuer, str | None)
+    assert_type(user.client_id, str | None)
+    assert_type(user.roles, frozenset[str])
+    assert_type(Member("a", "s", frozenset({"x"}), Claims({}), client_id="web"), Member)
+    assert_type(SessionState({"cart": 1}), SessionState)
+    match user:
+        case CurrentUser(name, session):
+            assert_type(name, str)
+            assert_type(session, str | None)
+
+
+def by_default(
+    user: CurrentUser = Depends(CurrentUser),
+    state: SessionState = Depends(SessionState),
+    member: Annotated[Member | None, Depends(optional(Member))] = None,
+) -> tuple[str, SessionState, Member | None]:
+    return user.id, state, member
+
+
 async def own_async(user: Annotated[CurrentUser, Depends()]) -> int:
     return len(user.id)
 

@@ -1,0 +1,766 @@
+"""Does a document come right whoever made it, with whatever else is in it, and how often?"""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.security import APIKeyHeader, HTTPBasic, HTTPBearer, OAuth2PasswordBearer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jwt_deps import (
+    AnyRevocation,
+    CurrentUser,
+    JWTSettings,
+    MemoryRevocations,
+    SessionState,
+    current_user_id,
+    get_claims,
+    get_settings,
+    get_token,
+    jwt_guard,
+    optional,
+    protected_router,
+    public,
+    require_acr,
+    require_scopes,
+)
+from jwt_deps.openapi import describe
+from tests.edge.documents import (
+    BEARER,
+    dangling,
+    locks,
+    named,
+    nothing,
+    operations,
+    protected,
+    schemes,
+)
+from tests.edge.serving import OTHER, SETTINGS
+from tests.minting import SECRET
+
+COOKIE = JWTSettings(secret_key=SECRET, token_source="cookie")
+LAX = JWTSettings(secret_key=SECRET, validate=False)
+GATEWAY = {"type": "apiKey", "in": "header", "name": "X-Gateway"}
+
+maybe = optional(current_user_id)
+
+
+def recipe(app: FastAPI, edit: Callable[[dict[str, Any]], object] = lambda _: None) -> None:
+    """FastAPI's own for a document of one's own ("Extending OpenAPI")."""
+
+    def custom_openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            made = get_openapi(
+                title="x", version="1", routes=app.routes, webhooks=app.webhooks.routes
+            )
+            edit(made)
+            app.openapi_schema = made
+        # As whoever hooks a replaced `app.openapi` does it, with a document that may be cached.
+        describe(app, app.openapi_schema)
+        return app.openapi_schema
+
+    app.openapi = custom_openapi  # type: ignore[method-assign]
+
+
+def two_routes(settings: JWTSettings = SETTINGS) -> FastAPI:
+    app = protected(settings)
+    app.get("/closed")(lambda: None)
+    app.get("/open")(public(lambda: None))
+    return app
+
+
+class TestCustomDocuments:
+    def test_the_recipe_of_fastapi(self) -> None:
+        """Locks and refusals are those of the application's own document."""
+        app = two_routes()
+        expected = operations(app)
+        recipe(app)
+        app.openapi_schema = None
+
+        assert expected == operations(app)
+        assert {"/closed": [{"JWT": []}], "/open": None} == locks(app)
+        assert {"JWT": BEARER} == schemes(app)
+
+    @pytest.mark.parametrize("settings", [SETTINGS, COOKIE, LAX], ids=["header", "cookie", "lax"])
+    def test_correcting_it_again_changes_nothing(self, settings: JWTSettings) -> None:
+        """Not even the order of its members."""
+        app = two_routes(settings)
+        app.get("/maybe")(public(with_optional()))
+        document = app.openapi()
+        text = json.dumps(document)
+
+        describe(app, document)
+
+        assert text == json.dumps(document)
+
+    def test_what_the_application_adds_stays(self) -> None:
+        """Servers, components, members of an operation, and its own words for the scheme."""
+        app = two_routes()
+        added = {"type": "oauth2", "flows": {}}
+
+        def edit(document: dict[str, Any]) -> None:
+            document["servers"] = [{"url": "/v1"}]
+            document["components"]["securitySchemes"]["JWT"]["description"] = "ask the help desk"
+            document["components"]["securitySchemes"]["theirs"] = added
+            document["paths"]["/closed"]["get"]["x-rate"] = 5
+            document["paths"]["/by-hand"] = {"get": {"security": [{"theirs": []}]}}
+
+        recipe(app, edit)
+
+        document = app.openapi()
+        assert [{"url": "/v1"}] == document["servers"]
+        assert {**BEARER, "description": "ask the help desk"} == schemes(app)["JWT"]
+        assert added == schemes(app)["theirs"]
+        assert 5 == document["paths"]["/closed"]["get"]["x-rate"]
+        assert [{"theirs": []}] == document["paths"]["/by-hand"]["get"]["security"]
+
+    def test_a_lock_over_the_whole_document(self) -> None:
+        """It is no lock of ours on a route that needs no token; other people's stays there."""
+        app = two_routes()
+        app.get("/stated")(public(lambda: None))
+
+        def edit(document: dict[str, Any]) -> None:
+            document["paths"]["/stated"]["get"]["security"] = []
+            document["security"] = [{"JWT": []}, {"gateway": []}]
+            document["components"]["securitySchemes"]["gateway"] = GATEWAY
+
+        recipe(app, edit)
+
+        assert {
+            "/closed": [{"JWT": []}],
+            "/open": [{"gateway": []}],
+            "/stated": [],
+        } == locks(app)
+        assert [{"JWT": []}, {"gateway": []}] == app.openapi()["security"]
+        assert locks(app) == locks(app)
+
+    def test_a_lock_over_the_whole_document_with_a_scheme_that_is_not_used(self) -> None:
+        """What it names stays defined, though operations take a cookie."""
+        app = two_routes(COOKIE)
+        recipe(app, lambda document: document.update(security=[{"JWT": []}]))
+
+        assert {"/closed": [{"JWT-cookie-access_token": []}], "/open": []} == locks(app)
+        assert {"JWT", "JWT-cookie-access_token"} == set(schemes(app))
+
+    @pytest.mark.parametrize(
+        "place",
+        ["paths", "webhooks", "pathItems", "callbacks", "nested"],
+    )
+    def test_a_definition_that_is_referred_to_by_hand_stays(self, place: str) -> None:
+        """Wherever a document can have an operation."""
+        app = two_routes(COOKIE)
+        item = {"summary": "by hand", "post": {"security": [{"JWT": []}]}}
+        places: dict[str, dict[str, Any]] = {
+            "paths": {"paths": {"/hand": item}},
+            "webhooks": {"webhooks": {"hand": item}},
+            "pathItems": {"components": {"pathItems": {"hand": item}}},
+            "callbacks": {"components": {"callbacks": {"hand": {"/x": item}}}},
+            "nested": {"paths": {"/hand": {"get": {"callbacks": {"hand": {"/x": item}}}}}},
+        }
+
+        def edit(document: dict[str, Any]) -> None:
+            for member, added in places[place].items():
+                document.setdefault(member, {}).update(added)
+
+        recipe(app, edit)
+
+        assert "JWT" in schemes(app)
+        assert set() == dangling(app.openapi())
+
+    def test_a_token_and_another_credential_together(self) -> None:
+        """What an application writes by hand is more exact than FastAPI's alternatives."""
+        app = two_routes(COOKIE)
+        both: list[Any] = [{"JWT": [], "gateway": []}]
+
+        def edit(document: dict[str, Any]) -> None:
+            for path in ("/closed", "/open"):
+                document["paths"][path]["get"]["security"] = copy.deepcopy(both)
+            document["components"]["securitySchemes"]["gateway"] = GATEWAY
+
+        recipe(app, edit)
+
+        assert {
+            "/closed": [{"gateway": [], "JWT-cookie-access_token": []}],
+            "/open": [{"gateway": []}],
+        } == locks(app)
+        assert locks(app) == locks(app)
+
+    def test_models_stay_where_no_scheme_is_left(self) -> None:
+        """They have the other half of the components."""
+        app = protected(exclude=["/open/{number}"])
+        app.get("/open/{number}")(with_number)
+
+        components = app.openapi()["components"]
+        assert {"HTTPValidationError", "ValidationError"} == set(components["schemas"])
+        assert "securitySchemes" not in components
+
+    def test_an_operation_says_of_itself_that_it_needs_nothing(self) -> None:
+        """It does."""
+        app = protected()
+        app.get("/r", openapi_extra={"security": [{}]})(nothing)
+
+        assert {"/r": [{"JWT": []}]} == locks(app)
+
+    def test_a_document_that_is_not_all(self) -> None:
+        """Without responses, without operations, without routes at all."""
+        app = two_routes()
+        bare: dict[str, Any] = {"paths": {"/closed": {"get": {}}}}
+        empty: dict[str, Any] = {}
+
+        describe(app, bare)
+        describe(app, empty)
+
+        assert [{"JWT": []}] == bare["paths"]["/closed"]["get"]["security"]
+        assert {"400", "401", "403"} == set(bare["paths"]["/closed"]["get"]["responses"])
+        assert {"JWT"} == set(bare["components"]["securitySchemes"])
+        assert set() == dangling(empty)
+
+    def test_an_application_without_tokens_is_left_alone(self) -> None:
+        """Also what looks like ours in it."""
+        app = FastAPI()
+        app.get("/r", openapi_extra={"security": [{"JWT": []}]})(nothing)
+        document = get_openapi(title="x", version="1", routes=app.routes)
+        document["components"] = {"securitySchemes": {"JWT": dict(BEARER), "other": {}}}
+        document["security"] = [{"other": []}]
+        before = copy.deepcopy(document)
+
+        describe(app, document)
+
+        assert before == document
+
+    def test_two_routes_with_one_path(self) -> None:
+        """FastAPI describes the one that was added last."""
+        app = protected()
+        app.get("/r")(nothing)
+        app.get("/r")(public(lambda: None))
+
+        assert {"/r": None} == locks(app)
+        assert ["200"] == list(operations(app)["/r"]["responses"])
+
+
+async def with_number(number: int) -> None: ...
+
+
+def with_optional() -> Any:
+    async def endpoint(user_id: Annotated[str | None, Depends(maybe)]) -> None: ...
+
+    return endpoint
+
+
+class TestOptional:
+    def test_who_asks_decides(self) -> None:
+        """A guard, a dependency that needs a token, or scopes asked of the optional one."""
+        app = protected(exclude=["/open/*"])
+        app.get("/open/maybe", dependencies=[Depends(maybe)])(nothing)
+        app.get("/open/both", dependencies=[Depends(maybe), Depends(get_claims)])(nothing)
+        app.get("/open/scoped", dependencies=[Security(maybe, scopes=["a"])])(nothing)
+        app.get("/closed", dependencies=[Depends(maybe)])(nothing)
+
+        assert {
+            "/open/maybe": [{}, {"JWT": []}],
+            "/open/both": [{"JWT": []}],
+            "/open/scoped": [{"JWT": ["a"]}],
+            "/closed": [{"JWT": []}],
+        } == locks(app)
+
+    def test_beside_other_credentials(self) -> None:
+        """A route that needs a password does not become one that needs nothing."""
+        app = FastAPI()
+        app.get("/r", dependencies=[Depends(maybe), Depends(HTTPBasic())])(nothing)
+
+        assert {"/r": [{"HTTPBasic": []}, {"JWT": []}]} == locks(app)
+
+    def test_below_a_credential_of_the_whole_document(self) -> None:
+        """What holds everywhere holds here too, with a token or without one."""
+        app = FastAPI()
+        app.get("/r", dependencies=[Depends(maybe)])(nothing)
+        recipe(app, lambda document: document.update(security=[{"gateway": []}]))
+
+        assert {"/r": [{"gateway": []}, {"JWT": []}]} == locks(app)
+        assert locks(app) == locks(app)
+
+    def test_with_another_credential_together(self) -> None:
+        """Written by hand: the token may be left out, the other one may not."""
+        app = FastAPI()
+        extra: dict[str, Any] = {"security": [{"JWT": [], "gateway": []}]}
+        app.get("/r", dependencies=[Depends(maybe)], openapi_extra=extra)(nothing)
+
+        expected: list[Any] = [{"gateway": []}, {"gateway": [], "JWT": []}]
+        assert {"/r": expected} == locks(app)
+        describe(app, app.openapi())
+        assert {"/r": expected} == locks(app)
+
+
+class TestUnderValidateFalse:
+    @pytest.mark.parametrize(
+        ("dependency", "lock"),
+        [
+            pytest.param(get_claims, [{}, {"JWT": []}], id="claims"),
+            pytest.param(SessionState, [{}, {"JWT": []}], id="state"),
+            pytest.param(maybe, [{}, {"JWT": []}], id="optional"),
+            pytest.param(CurrentUser, [{"JWT": []}], id="user"),
+            pytest.param(current_user_id, [{"JWT": []}], id="user-id"),
+            pytest.param(get_token, [{"JWT": []}], id="token"),
+            pytest.param(require_acr("a"), [{"JWT": []}], id="acr"),
+            pytest.param(require_scopes("a"), [{"JWT": ["a"]}], id="scopes"),
+        ],
+    )
+    def test_a_lock_where_a_request_without_a_token_is_refused(
+        self, dependency: Any, lock: list[dict[str, list[str]]]
+    ) -> None:
+        """Elsewhere anybody gets in, and no refusal is described."""
+        app = protected(LAX)
+        app.get("/r", dependencies=[Depends(dependency)])(nothing)
+
+        assert {"/r": lock} == locks(app)
+        assert (lock[0] != {}) == ("401" in operations(app)["/r"]["responses"])
+
+    def test_a_guard_alone(self) -> None:
+        """It refuses nobody."""
+        assert [{}, {"JWT": []}] == locks(two_routes(LAX))["/closed"]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("described", "missing"),
+        [
+            pytest.param({400: {"description": "mine"}}, set(), id="one"),
+            pytest.param({"4XX": {"description": "mine"}}, {"400", "401", "403"}, id="range"),
+            pytest.param({"5XX": {"description": "mine"}}, {"503"}, id="other-range"),
+            pytest.param(
+                {"default": {"description": "mine"}}, {"400", "401", "403", "503"}, id="default"
+            ),
+        ],
+    )
+    def test_what_the_application_describes_stays(
+        self, described: dict[int | str, dict[str, Any]], missing: set[str]
+    ) -> None:
+        """By its status, by a range, or by `default`, which a status would override."""
+        settings = JWTSettings(secret_key=SECRET, revocation=Unreachable())
+        app = protected(settings)
+        app.get("/r", responses=described)(nothing)
+
+        responses = operations(app)["/r"]["responses"]
+        (status,) = described
+        assert "mine" == responses[str(status)]["description"]
+        assert missing == {"400", "401", "403", "503"} - set(responses)
+
+    def test_a_status_that_a_recipe_wrote_as_a_number(self) -> None:
+        """JSON would have it twice."""
+        app = two_routes()
+
+        def edit(document: dict[str, Any]) -> None:
+            document["paths"]["/closed"]["get"]["responses"][401] = {"description": "mine"}
+
+        recipe(app, edit)
+
+        assert "401" not in operations(app)["/closed"]["responses"]
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            pytest.param({}, False, id="nothing"),
+            pytest.param({"revocation": MemoryRevocations()}, False, id="in-memory"),
+            pytest.param(
+                {"dpop": "allowed", "public_origin": "https://a.example"}, True, id="dpop"
+            ),
+        ],
+    )
+    def test_where_a_token_may_be_impossible_to_check(
+        self, options: dict[str, Any], *, expected: bool
+    ) -> None:
+        """503 is described where what is asked can be out of reach, or full."""
+        app = two_routes(JWTSettings(secret_key=SECRET, **options))
+
+        assert expected == ("503" in operations(app)["/closed"]["responses"])
+        assert "503" not in operations(app)["/open"]["responses"]
+
+    def test_revocations_from_elsewhere(self) -> None:
+        """Alone or among several."""
+        for source in (Unreachable(), AnyRevocation(MemoryRevocations(), Unreachable())):
+            app = two_routes(JWTSettings(secret_key=SECRET, revocation=source))
+
+            assert "503" in operations(app)["/closed"]["responses"]
+
+    def test_an_application_that_edits_them(self) -> None:
+        """Edits those of one operation; nothing that it does reaches another application's."""
+        first, second = two_routes(), two_routes()
+        first.get("/other")(nothing)
+        edited = operations(first)["/closed"]["responses"]["401"]
+        edited["description"] = "edited"
+
+        assert "edited" != operations(first)["/other"]["responses"]["401"]["description"]
+        edited["headers"].clear()
+        assert operations(second)["/closed"]["responses"]["401"]["headers"]
+
+
+class Unreachable:
+    """A source of revocations that is not in this process."""
+
+    def is_revoked(self, _: Any) -> bool:
+        return False
+
+
+class TestCallbacksAndWebhooks:
+    """They are requests that this application sends, so no token for it is in them."""
+
+    @pytest.mark.parametrize("where", ["route", "router", "application"])
+    def test_callbacks(self, where: str) -> None:
+        """No lock of ours, however it got there; other people's stays."""
+        basic = [Depends(HTTPBasic())]
+        inner = APIRouter(dependencies=[Depends(get_claims)])
+        inner.post("/inner", name="inner", dependencies=basic)(lambda: None)
+        sent = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+        sent.post("{$request.body.url}/{number:int}", name="sent", dependencies=basic)(nothing)
+        sent.post("/bare", name="bare", callbacks=inner.routes)(lambda: None)
+        at: dict[str, Any] = {where: {"callbacks": sent.routes}}
+        app = protected(COOKIE, **at.get("application", {}))
+        router = APIRouter(**at.get("router", {}))
+        router.get("/r", **at.get("route", {}))(nothing)
+        app.include_router(router)
+
+        callbacks = operations(app)["/r"]["callbacks"]
+        ((item,), bare) = callbacks["sent"].values(), callbacks["bare"]["/bare"]["post"]
+        assert [{"HTTPBasic": []}] == item["post"]["security"]
+        assert {"401", "403"}.isdisjoint(item["post"]["responses"])
+        assert "security" not in bare
+        assert [{"HTTPBasic": []}] == bare["callbacks"]["inner"]["/inner"]["post"]["security"]
+        assert {"HTTPBasic", "JWT-cookie-access_token"} == set(schemes(app))
+        assert set() == dangling(app.openapi())
+
+    def test_callbacks_alone(self) -> None:
+        """Nothing is left to define, unless the whole document refers to it."""
+        sent = APIRouter()
+        sent.post("/sent", dependencies=[Depends(get_claims)])(nothing)
+        alone, referred_to = FastAPI(callbacks=sent.routes), FastAPI(callbacks=sent.routes)
+        for app in (alone, referred_to):
+            app.get("/r")(nothing)
+        recipe(referred_to, lambda document: document.update(security=[{"JWT": []}]))
+
+        assert "components" not in alone.openapi()
+        assert {"JWT": BEARER} == schemes(referred_to)
+
+    def test_callbacks_of_other_kinds(self) -> None:
+        """FastAPI describes those of its own routes alone."""
+        plain = APIRouter()
+        plain.add_route("/plain", nothing)  # type: ignore[arg-type]
+        app = protected()
+        app.get("/r", callbacks=plain.routes)(nothing)
+
+        assert {} == operations(app)["/r"]["callbacks"]
+
+    def test_callbacks_written_by_hand(self) -> None:
+        """Whatever they say is the application's own statement, and does not dangle."""
+        called: dict[str, Any] = {
+            "on": {"/x": {"post": {"security": [{"JWT": []}], "responses": {}}}}
+        }
+        app = protected(COOKIE)
+        app.get("/r", openapi_extra={"callbacks": called})(nothing)
+
+        assert called == operations(app)["/r"]["callbacks"]
+        assert set() == dangling(app.openapi())
+
+    def test_webhooks(self) -> None:
+        """Also in a router of webhooks that has the guard itself, and in one that it includes."""
+        basic = Depends(HTTPBasic())
+        inner = APIRouter(dependencies=[Depends(get_claims)])
+        inner.post("inner", dependencies=[basic])(nothing)
+        outer = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+        outer.post("outer")(nothing)
+        outer.include_router(inner)
+        app = FastAPI(webhooks=outer)
+        app.get("/r")(nothing)
+
+        document = app.openapi()
+        assert "security" not in document["webhooks"]["outer"]["post"]
+        assert [{"HTTPBasic": []}] == document["webhooks"]["inner"]["post"]["security"]
+        assert {"HTTPBasic"} == set(schemes(app))
+
+
+THEIRS = {"type": "apiKey", "in": "header", "name": "X-Theirs"}
+
+
+def theirs(name: str = "JWT") -> Any:
+    return APIKeyHeader(name="X-Theirs", scheme_name=name)
+
+
+class TestForeignSchemes:
+    @pytest.mark.parametrize("first", ["ours", "theirs"])
+    def test_one_of_our_name(self, first: str) -> None:
+        """Both are defined, whichever FastAPI met last, and each operation names its own."""
+        key = theirs()
+        app = FastAPI()
+        both = [Depends(get_claims), Depends(key)]
+
+        def ours() -> None:
+            app.get("/ours", dependencies=both[:1])(nothing)
+
+        def other() -> None:
+            app.get("/theirs", dependencies=both[1:])(nothing)
+            app.get("/both", dependencies=both)(nothing)
+            app.get("/other-way", dependencies=both[::-1])(nothing)
+
+        for add in (ours, other) if first == "ours" else (other, ours):
+            add()
+
+        assert {"JWT": THEIRS, "JWT-bearer": BEARER} == schemes(app)
+        assert {
+            "/ours": [{"JWT-bearer": []}],
+            "/theirs": [{"JWT": []}],
+            "/both": [{"JWT": []}, {"JWT-bearer": []}],
+            "/other-way": [{"JWT": []}, {"JWT-bearer": []}],
+        } == locks(app)
+
+    def test_scopes_go_to_whom_they_are_asked_of(self) -> None:
+        """FastAPI puts those of both under the one name."""
+        other = OAuth2PasswordBearer("token", scheme_name="JWT")
+        app = FastAPI()
+        asked = [Security(other, scopes=["b"]), Security(get_claims, scopes=["a"])]
+        app.get("/r", dependencies=asked)(nothing)
+
+        assert {"/r": [{"JWT": ["b"]}, {"JWT-bearer": ["a"]}]} == locks(app)
+        assert "oauth2" == schemes(app)["JWT"]["type"]
+
+    def test_the_same_definition(self) -> None:
+        """It stays two schemes: the tokens are not the same."""
+        app = FastAPI()
+        other = HTTPBearer(bearerFormat="JWT", scheme_name="JWT")
+        app.get("/r", dependencies=[Depends(other), Depends(get_claims)])(nothing)
+
+        assert {"JWT": BEARER, "JWT-bearer": BEARER} == schemes(app)
+
+    def test_where_ours_is_not_needed(self) -> None:
+        """The guard's lock goes, theirs stays."""
+        app = protected(exclude=["*"])
+        app.get("/theirs", dependencies=[Depends(theirs())])(nothing)
+        app.get("/nothing")(nothing)
+
+        assert {"/theirs": [{"JWT": []}], "/nothing": None} == locks(app)
+        assert {"JWT": THEIRS} == schemes(app)
+
+    def test_over_the_whole_document(self) -> None:
+        """The name is theirs there."""
+        app = protected(exclude=["/open"])
+        app.get("/theirs", dependencies=[Depends(theirs())])(nothing)
+        app.get("/open")(nothing)
+        recipe(app, lambda document: document.update(security=[{"JWT": []}]))
+
+        assert {"/theirs": [{"JWT": []}, {"JWT-bearer": []}], "/open": None} == locks(app)
+
+    def test_an_optional_token_below_one_over_the_whole_document(self) -> None:
+        """Describing it again does not take theirs for ours."""
+        sent = APIRouter()
+        sent.post("/sent", dependencies=[Depends(theirs())])(nothing)
+        app = protected(LAX)
+        app.get("/r", callbacks=sent.routes)(nothing)
+        whole: list[Any] = [{"JWT": []}, {"JWT": [], "gateway": []}]
+        recipe(app, lambda document: document.update(security=whole))
+
+        assert {"/r": [*whole, {"JWT-bearer": []}]} == locks(app)
+        assert {"/r": [*whole, {"JWT-bearer": []}]} == locks(app)
+
+    @pytest.mark.parametrize("where", ["callback", "webhook"])
+    def test_elsewhere_in_the_document(self, where: str) -> None:
+        """A name is one name in all of it."""
+        sent = APIRouter()
+        sent.post("/sent", dependencies=[Depends(theirs())])(nothing)
+        app = protected(webhooks=sent if where == "webhook" else None)
+        app.get("/r", callbacks=sent.routes if where == "callback" else None)(nothing)
+
+        assert {"JWT": THEIRS, "JWT-bearer": BEARER} == schemes(app)
+        assert {"/r": [{"JWT-bearer": []}]} == locks(app)
+        assert {"JWT", "JWT-bearer"} == set(named(app.openapi()))
+
+    def test_our_second_choice_is_theirs_too(self) -> None:
+        """The next one is free."""
+        app = protected(JWTSettings(secret_key=SECRET, token_source="both", cookie_name="c"))
+        keys = [theirs(name) for name in ("JWT", "JWT-bearer", "JWT-cookie-c")]
+        app.get("/r", dependencies=[Depends(key) for key in keys])(nothing)
+
+        assert [
+            {"JWT": []},
+            {"JWT-bearer": []},
+            {"JWT-cookie-c": []},
+            {"JWT-bearer-2": []},
+            {"JWT-cookie-c-2": []},
+        ] == locks(app)["/r"]
+        assert set() == dangling(app.openapi())
+
+    def test_a_partial(self) -> None:
+        """FastAPI looks through it."""
+        app = FastAPI()
+        app.get("/r", dependencies=[Depends(partial(theirs())), Depends(get_claims)])(nothing)
+
+        assert {"JWT", "JWT-bearer"} == set(schemes(app))
+
+    def test_two_configurations_that_would_have_one_name(self) -> None:
+        """What no component can be called is written with a dash, which is not all there is."""
+        app = FastAPI()
+        for number, name in enumerate(("a!b", "a#b")):
+            settings = JWTSettings(secret_key=SECRET, token_source="cookie", cookie_name=name)
+            router = protected_router(settings=settings, prefix=f"/{number}")
+            router.get("/r")(nothing)
+            app.include_router(router)
+
+        assert {
+            "JWT-cookie-a-b": {"type": "apiKey", "in": "cookie", "name": "a!b"},
+            "JWT-cookie-a-b-2": {"type": "apiKey", "in": "cookie", "name": "a#b"},
+        } == schemes(app)
+
+
+def issuers(number: int) -> JWTSettings:
+    return JWTSettings(
+        issuers={
+            f"customer-{one}": {
+                "issuer": f"https://customer-{one}.example.com",
+                "audience": "api",
+                "discovery": True,
+            }
+            for one in range(number)
+        }
+    )
+
+
+class TestManyIssuers:
+    @pytest.mark.parametrize(("number", "named_in_it"), [(4, True), (5, False), (100, False)])
+    def test_customers_are_not_listed(self, number: int, *, named_in_it: bool) -> None:
+        """Up to four issuers are named; of more, plain bearer says enough."""
+        app = two_routes(issuers(number))
+        text = json.dumps(app.openapi())
+
+        assert named_in_it == ("customer-3" in text)
+        assert (number + 1 if named_in_it else 1) == len(schemes(app))
+
+    def test_the_size_does_not_grow(self) -> None:
+        """An issuer more is no byte more."""
+        assert 1 == len({len(json.dumps(two_routes(issuers(n)).openapi())) for n in (5, 6, 50)})
+
+
+def test_scopes_of_an_outer_guard_are_shown() -> None:
+    """The innermost guard decides, for what is asked outside of it too."""
+    app = FastAPI(dependencies=[Security(jwt_guard(OTHER), scopes=["outer"])])
+    router = protected_router(settings=SETTINGS, exclude=["/open"])
+    router.get("/closed")(nothing)
+    router.get("/open")(nothing)
+    app.include_router(router)
+
+    assert {"/closed": [{"JWT": ["outer"]}], "/open": None} == locks(app)
+
+
+THOUSAND = """
+import time
+from fastapi import Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+from jwt_deps import JWTSettings, protected_router, require_scopes
+from jwt_deps.openapi import describe
+
+def endpoint() -> None: ...
+
+router = protected_router(settings=JWTSettings(secret_key="x" * 32))
+for number in range(1000):
+    router.get(f"/{number}", dependencies=[Depends(require_scopes("a"))])(endpoint)
+app = FastAPI()
+app.include_router(router)
+get_openapi(title="x", version="1", routes=app.routes)  # which reads the routes
+times = []
+for _ in range(3):
+    start = time.process_time()
+    document = get_openapi(title="x", version="1", routes=app.routes)
+    generated = time.process_time()
+    describe(app, document)
+    times.append((generated - start, time.process_time() - generated))
+print(min(describing for _, describing in times) / min(generating for generating, _ in times))
+"""
+
+
+def test_a_thousand_routes_are_described_faster_than_generated() -> None:
+    """By processor time, in a process where coverage does not count lines."""
+    ran = subprocess.run(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", THOUSAND], capture_output=True, text=True, check=True
+    )
+
+    assert float(ran.stdout) < 1 / 2
+
+
+FOREIGN: list[Any] = [theirs(), theirs("JWT-bearer"), HTTPBasic()]
+DEPENDENCIES: list[Any] = [get_claims, CurrentUser, maybe, require_scopes("a"), *FOREIGN]
+ASKING = {get_claims, CurrentUser, require_scopes("a")}
+ALL_SETTINGS = [
+    SETTINGS,
+    COOKIE,
+    LAX,
+    JWTSettings(secret_key=SECRET, token_source="both"),
+    JWTSettings(secret_key=SECRET, token_header_key="X-Token"),
+    JWTSettings(secret_key=SECRET, dpop="required", public_origin="https://a.example"),
+    issuers(2),
+    issuers(5),
+]
+of_route = st.lists(st.sampled_from(DEPENDENCIES), max_size=3)
+of_document: st.SearchStrategy[list[Any]] = st.lists(
+    st.sampled_from([{}, {"JWT": []}, {"JWT": [], "HTTPBasic": []}]), max_size=2
+)
+
+
+@given(
+    settings=st.sampled_from(ALL_SETTINGS),
+    routes=st.lists(st.tuples(of_route, of_route, of_route, st.booleans()), max_size=4),
+    sent=of_route,
+    whole=of_document,
+)
+def test_nothing_dangles(
+    settings: JWTSettings, routes: list[Any], sent: list[Any], whole: list[Any]
+) -> None:
+    """Every scheme that a document refers to is defined in it, whatever the application is like.
+
+    Describing twice changes nothing, a lock is where a token is needed and nowhere else, and an
+    application that asks for no token is left alone.
+    """
+    hooks = APIRouter(dependencies=[Depends(one) for one in sent])
+    hooks.post("hook")(nothing)
+    app = FastAPI(webhooks=hooks)
+    for number, (own, over, called, guarded) in enumerate(routes):
+        inmost = APIRouter(dependencies=[Depends(one) for one in sent])
+        inmost.post(f"/inmost/{number}")(nothing)
+        callbacks = APIRouter(dependencies=[Depends(one) for one in called])
+        callbacks.post(f"/called/{number}", callbacks=inmost.routes)(nothing)
+        inner = APIRouter(dependencies=[Depends(one) for one in over])
+        below = [Depends(one) for one in own]
+        inner.get(f"/{number}", dependencies=below, callbacks=callbacks.routes)(nothing)
+        app.include_router(protected_router(inner, settings=settings) if guarded else inner)
+    app.dependency_overrides[get_settings] = lambda: settings
+    document = get_openapi(title="x", version="1", routes=app.routes, webhooks=app.webhooks.routes)
+    if {name for one in whole for name in one} <= set(named(document)):
+        document["security"] = whole
+
+    before = copy.deepcopy(document)
+
+    describe(app, document)
+    text = json.dumps(document)
+
+    dependencies = {*sent, *(one for *lists, _ in routes for part in lists for one in part)}
+    if dependencies <= set(FOREIGN) and not any(guarded for *_, guarded in routes):
+        assert before == document  # whatever FastAPI itself leaves undefined
+        return
+    assert set() == dangling(document)
+    describe(app, document)
+    assert text == json.dumps(document)
+    if not settings.validate:
+        return
+    taken = {one.scheme_name for one in dependencies if one in FOREIGN}
+    for number, (own, over, _, guarded) in enumerate(routes):
+        asked = [*own, *over]
+        required = guarded or not ASKING.isdisjoint(asked)
+        operation = document["paths"][f"/{number}"]["get"]
+        security = operation.get("security", document.get("security", []))
+        names = {name for one in security for name in one}
+        assert (required or maybe in asked) == ("401" in operation["responses"])
+        assert (required or maybe in asked) == (not names <= taken)
+        assert not (required and {} in security)

@@ -1,0 +1,502 @@
+"""Attack: an exclusion that means more, or less, than what it names."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
+
+from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protect, protected_router
+from tests.edge.serving import SETTINGS
+from tests.minting import SECRET
+
+from .asking import HAS_FRONTEND, INSIDE, LIVE, REFUSED, ask, including, page, plain, read
+
+Guarding = Callable[[APIRouter, list[Any]], FastAPI]
+
+
+def by_protected_router(router: APIRouter, exclude: Any) -> FastAPI:
+    """Exclude in `protected_router`."""
+    return including(protected_router(router, settings=SETTINGS, exclude=exclude))
+
+
+def by_mounted_protected_router(router: APIRouter, exclude: Any) -> FastAPI:
+    """Exclude in a `protected_router` that is mounted at the root."""
+    app = FastAPI(openapi_url=None)
+    app.mount("", protected_router(router, settings=SETTINGS, exclude=exclude))
+    return app
+
+
+def by_protect(router: APIRouter, exclude: Any) -> FastAPI:
+    """Exclude in `protect`."""
+    return protect(including(router), SETTINGS, exclude)
+
+
+def by_protect_before(router: APIRouter, exclude: Any) -> FastAPI:
+    """Exclude in `protect`, before there are routes."""
+    app = protect(FastAPI(), SETTINGS, exclude)
+    app.include_router(router)
+    return app
+
+
+WAYS = [by_protected_router, by_mounted_protected_router, by_protect, by_protect_before]
+ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+
+
+# ---- by identity --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An endpoint that is equal to every other one of its class."""
+
+    async def __call__(self) -> str:
+        return INSIDE
+
+
+@dataclass(frozen=True)
+class Page:
+    """An ASGI endpoint that is equal to every other one of its class."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(INSIDE)(scope, receive, send)
+
+
+@dataclass
+class Unhashable:
+    """An endpoint that no set can hold."""
+
+    async def __call__(self) -> str:
+        return INSIDE
+
+
+@ways
+@pytest.mark.parametrize("make", [Reader, Unhashable])
+def test_an_equal_endpoint_is_not_excluded_with_it(make: Callable[[], Any], way: Guarding) -> None:
+    """`exclude` holds the object itself."""
+    opened, closed = make(), make()
+    assert opened == closed
+    router = APIRouter()
+    router.get("/open")(opened)
+    router.get("/closed")(closed)
+
+    app = way(router, [opened])
+
+    assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
+
+
+@ways
+def test_an_equal_plain_endpoint_is_not_excluded_with_it(way: Guarding) -> None:
+    """Of Starlette's routes as well."""
+    opened, closed = Page(), Page()
+    router = APIRouter()
+    router.routes.append(Route("/open", opened))
+    router.routes.append(Route("/closed", closed))
+
+    app = way(router, [opened])
+
+    assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
+
+
+@pytest.mark.parametrize("way", [by_protect, by_protect_before])
+@pytest.mark.parametrize("kind", ["dataclass", "router", "application"])
+def test_an_equal_application_is_not_excluded_with_it(kind: str, way: Guarding) -> None:
+    """Two routers are equal when their routes are; each is mounted at a place of its own."""
+    route = Route("/", plain)
+    pairs: dict[str, tuple[Any, Any]] = {
+        "dataclass": (Page(), Page()),
+        "router": (APIRouter(routes=[route]), APIRouter(routes=[route])),
+        "application": (FastAPI(), FastAPI()),
+    }
+    opened, closed = pairs[kind]
+    for one in (opened, closed):
+        if isinstance(one, FastAPI):
+            one.get("/")(read)
+    app = FastAPI()
+    if way is by_protect_before:
+        protect(app, SETTINGS, [opened])
+    app.mount("/open", opened)
+    app.mount("/closed", closed)
+    if way is by_protect:
+        protect(app, SETTINGS, [opened])
+
+    assert ask(app, "/closed/") in (401, REFUSED)
+    assert ask(app, "/open/") in (200, REFUSED)
+
+
+def test_two_equal_routers_in_a_protected_router_are_told_apart() -> None:
+    """`exclude=[pub]` where `pub == priv`."""
+    route = Route("/", plain)
+    opened, closed = APIRouter(routes=[route]), APIRouter(routes=[route])
+    assert opened == closed
+
+    def build() -> FastAPI:
+        router = protected_router(settings=SETTINGS, exclude=[opened])
+        router.mount("/open", opened)
+        router.mount("/closed", closed)
+        app = FastAPI()
+        app.mount("/m", router)
+        return app
+
+    try:
+        app = build()
+    except ConfigurationError:
+        return
+    assert ask(app, "/m/closed/") in (401, REFUSED)
+
+
+class Pages:
+    """Endpoints as methods."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pages)
+
+    def __hash__(self) -> int:
+        return 1
+
+    async def read(self) -> str:
+        """Answer."""
+        return INSIDE
+
+    async def write(self) -> str:
+        """Answer, too."""
+        return INSIDE
+
+
+@ways
+def test_a_bound_method_is_meant_by_its_object_and_its_function(way: Guarding) -> None:
+    """`pages.read` is a new object each time; another object's method is another endpoint."""
+    pages, others = Pages(), Pages()
+    router = APIRouter()
+    router.get("/open")(pages.read)
+    router.get("/write")(pages.write)
+    router.get("/others")(others.read)
+
+    app = way(router, [pages.read])
+
+    assert [200, 401, 401] == [ask(app, path) for path in ("/open", "/write", "/others")]
+
+
+@ways
+def test_a_partial_of_an_excluded_function_is_another_endpoint(way: Guarding) -> None:
+    """What it is called with may be what has to be guarded."""
+
+    async def item(name: str = "public") -> str:
+        return INSIDE if name else ""
+
+    router = APIRouter()
+    router.get("/open")(item)
+    router.get("/closed")(partial(item, "secret"))
+
+    app = way(router, [item])
+
+    assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
+
+
+@ways
+def test_a_wrapper_of_an_excluded_function_is_another_endpoint(way: Guarding) -> None:
+    """`__wrapped__` says where it comes from, not that it may be open."""
+
+    async def wrapper() -> str:
+        return INSIDE
+
+    wrapper.__wrapped__ = read  # type: ignore[attr-defined]
+    router = APIRouter()
+    router.get("/open")(read)
+    router.get("/closed")(wrapper)
+
+    app = way(router, [read])
+
+    assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
+
+
+# ---- patterns -----------------------------------------------------------------------------------
+
+
+@ways
+@pytest.mark.parametrize(
+    ("pattern", "closed"),
+    [
+        pytest.param("/v?/x", "/v1/x", id="question-mark"),
+        pytest.param("/v[0-9]/x", "/v1/x", id="range"),
+        pytest.param("/v[!2]/x", "/v1/x", id="not-in"),
+        pytest.param("/v./x", "/v1/x", id="regex-dot"),
+        pytest.param("/v(1|2)/x", "/v1/x", id="regex-group"),
+        pytest.param("/v1/x$", "/v1/x", id="regex-end"),
+        pytest.param("/V1/X", "/v1/x", id="case"),
+        pytest.param("/v1", "/v1/x", id="prefix"),
+        pytest.param("v1/x", "/v1/x", id="no-slash"),
+        pytest.param("/v1/x/", "/v1/x", id="slash-more"),
+        pytest.param("/v1/x\n", "/v1/x", id="line-feed"),
+        pytest.param("", "/v1/x", id="empty"),
+        pytest.param("{path}", "/v1/x", id="braces"),
+    ],
+)
+def test_nothing_but_the_star_is_a_wildcard(pattern: str, closed: str, way: Guarding) -> None:
+    """The pattern matches no route: nothing is open, and the start says so."""
+    router = APIRouter()
+    router.get(closed)(read)
+
+    try:
+        app = way(router, [pattern])
+        assert ask(app, closed) in (401, REFUSED)
+        if way is by_mounted_protected_router:
+            return  # a mounted router has no lifespan of its own
+        with TestClient(app):
+            pytest.fail("it started")
+    except ConfigurationError:
+        return
+
+
+@ways
+@pytest.mark.parametrize("template", ["/a?b", "/a[b]", "/a.b", "/a+b", "/a(b)", "/a|b", "/a^b$"])
+def test_characters_of_a_template_mean_themselves(template: str, way: Guarding) -> None:
+    """A pattern that is the template excludes it, and not its neighbours."""
+    router = APIRouter()
+    router.get(template)(read)
+    router.get("/axb")(read)
+    router.get("/ab")(read)
+    path = template.replace("?", "%3F").replace("|", "%7C").replace("^", "%5E")
+
+    app = way(router, [template])
+
+    assert [200, 401, 401] == [ask(app, one) for one in (path, "/axb", "/ab")]
+
+
+@ways
+@pytest.mark.parametrize(
+    ("pattern", "opened"),
+    [
+        pytest.param("/a/{id}", {"/a/1"}, id="template"),
+        pytest.param("/a/*", {"/a/1", "/a/1/b"}, id="star-at-the-end"),
+        pytest.param("*/b", {"/a/1/b", "/c/b"}, id="star-at-the-start"),
+        pytest.param("/*/b", {"/a/1/b", "/c/b"}, id="star-inside"),
+        pytest.param("/**", {"/a/1", "/a/1/b", "/c/b"}, id="two-stars"),
+    ],
+)
+def test_a_star_is_any_text(pattern: str, opened: set[str], way: Guarding) -> None:
+    """Slashes included, over the whole template."""
+    router = APIRouter()
+    for template in ("/a/{id}", "/a/{id}/b", "/c/b"):
+        router.get(template)(read)
+    app = way(router, [pattern])
+
+    assert opened == {path for path in ("/a/1", "/a/1/b", "/c/b") if ask(app, path) == 200}
+
+
+WRONG = [
+    pytest.param([None], id="none"),
+    pytest.param([Path("/x")], id="path"),
+    pytest.param([PurePosixPath("/x")], id="pure-path"),
+    pytest.param([re.compile("/x")], id="regex"),
+    pytest.param([b"/x"], id="bytes"),
+    pytest.param([1], id="number"),
+    pytest.param([["/x"]], id="list-in-list"),
+    pytest.param([True], id="boolean"),
+    pytest.param(Path("/x"), id="path-alone"),
+    pytest.param(re.compile("/x"), id="regex-alone"),
+    pytest.param(b"/x", id="bytes-alone"),
+    pytest.param(1, id="number-alone"),
+]
+
+
+@pytest.mark.parametrize("exclude", WRONG)
+@pytest.mark.parametrize("where", ["protected_router", "protect", "jwt_guard"])
+def test_what_can_exclude_nothing_is_refused_with_a_sentence(where: str, exclude: Any) -> None:
+    """`ConfigurationError` at once, and no `TypeError` of the machinery."""
+    make: Callable[[], Any] = {
+        "protected_router": lambda: protected_router(settings=SETTINGS, exclude=exclude),
+        "protect": lambda: protect(FastAPI(), SETTINGS, exclude),
+        "jwt_guard": lambda: jwt_guard(SETTINGS, exclude),
+    }[where]
+
+    with pytest.raises(ConfigurationError, match="exclusion"):
+        make()
+
+
+@pytest.mark.parametrize("exclude", ["/x", read], ids=["text", "endpoint"])
+@ways
+def test_one_exclusion_needs_no_list(exclude: Any, way: Guarding) -> None:
+    """A text is not taken for a list of characters."""
+    router = APIRouter()
+    router.get("/x")(read)
+    router.get("/y")(plain_read)
+    app = way(router, exclude)
+
+    assert (200, 401) == (ask(app, "/x"), ask(app, "/y"))
+
+
+async def plain_read() -> str:
+    """Answer."""
+    return INSIDE
+
+
+@pytest.mark.parametrize("kind", [tuple, set, frozenset, iter], ids=lambda kind: kind.__name__)
+@ways
+def test_exclusions_come_in_any_collection(kind: Callable[[Any], Any], way: Guarding) -> None:
+    """One that can be read once only is read once."""
+    router = APIRouter()
+    router.get("/x")(read)
+    router.get("/y")(plain_read)
+    app = way(router, kind(["/x"]))
+
+    assert [200, 401, 200] == [ask(app, path) for path in ("/x", "/y", "/x")]
+
+
+@ways
+def test_a_list_that_changes_later_changes_nothing(way: Guarding) -> None:
+    """The exclusions are those that were given."""
+    router = APIRouter()
+    router.get("/x")(read)
+    router.get("/y")(plain_read)
+    exclude = ["/x"]
+    app = way(router, exclude)
+    exclude.append("/y")
+
+    assert (200, 401) == (ask(app, "/x"), ask(app, "/y"))
+
+
+if HAS_FRONTEND:
+
+    @ways
+    @pytest.mark.parametrize("pattern", ["/x", "/x/*"])
+    @pytest.mark.parametrize("asked", ["/x/", "/x/index.html"])
+    def test_a_frontend_can_be_excluded(
+        asked: str, pattern: str, way: Guarding, tmp_path: Path
+    ) -> None:
+        """By its path, with or without a star, and it alone."""
+        (tmp_path / "index.html").write_text(INSIDE)
+        router = APIRouter()
+        router.frontend("/x", directory=tmp_path)
+        router.frontend("/y", directory=tmp_path)
+        router.get("/first")(read)
+        app = way(router, [pattern])
+
+        assert [200, 401, 401] == [ask(app, path) for path in (asked, "/y/", "/first")]
+
+    @pytest.mark.parametrize("pattern", ["/api/x", "/api/x/*"])
+    def test_a_frontend_with_a_prefix_is_excluded_by_its_whole_path(
+        pattern: str, tmp_path: Path
+    ) -> None:
+        """The prefixes belong to it."""
+        (tmp_path / "index.html").write_text(INSIDE)
+        router = APIRouter()
+        router.frontend("/x", directory=tmp_path)
+        router.frontend("/y", directory=tmp_path)
+        protected = protected_router(settings=SETTINGS, exclude=[pattern])
+        protected.include_router(router, prefix="/api")
+        app = including(protected)
+
+        assert (200, 401) == (ask(app, "/api/x/"), ask(app, "/api/y/"))
+
+    @pytest.mark.parametrize("pattern", ["/x", "/x/*"])
+    def test_a_frontend_under_a_plain_guard_can_be_excluded(pattern: str, tmp_path: Path) -> None:
+        """`jwt_guard(exclude=[...])`."""
+        (tmp_path / "index.html").write_text(INSIDE)
+        app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS, [pattern]))])
+        app.frontend("/x", directory=tmp_path)
+        app.frontend("/y", directory=tmp_path)
+        app.get("/first")(read)
+
+        assert [200, 401, 401] == [ask(app, path) for path in ("/x/", "/y/", "/first")]
+
+    def test_an_exclusion_of_a_path_below_a_frontend_is_told(tmp_path: Path) -> None:
+        """A file is no route: the pattern matches none."""
+        (tmp_path / "index.html").write_text(INSIDE)
+        app = FastAPI()
+        app.frontend("/x", directory=tmp_path)
+        protect(app, SETTINGS, ["/x/index.html"])
+
+        with pytest.raises(ConfigurationError, match=r"/x/index\.html"), TestClient(app):
+            pytest.fail("it started")
+
+    @pytest.mark.parametrize("path", ["/x/../first", "/x/%2e%2e/first", "/x/..%2ffirst"])
+    def test_an_open_frontend_opens_no_other_path(path: str, tmp_path: Path) -> None:
+        """However the path is written."""
+        (tmp_path / "index.html").write_text("page")
+        app = FastAPI()
+        app.get("/first")(read)
+        app.add_route("/first-plain", plain)
+        app.frontend("/x", directory=tmp_path)
+        protect(app, SETTINGS, ["/x"])
+        client = TestClient(app)
+
+        for spelling in (path, path.replace("first", "first-plain")):
+            assert INSIDE not in client.get(spelling).text
+
+
+@ways
+def test_an_excluded_mount_opens_nothing_beside_it(way: Guarding) -> None:
+    """Names that begin alike are other mounts."""
+    router = APIRouter()
+    for name in ("/pub", "/public", "/pu"):
+        router.mount(name, page())
+
+    app = way(router, ["/pub"])
+
+    answers = [ask(app, f"{name}/x") for name in ("/pub", "/public", "/pu")]
+    if LIVE:
+        assert [200, 401, 401] == answers
+    else:  # the mounts are not copied, and so the pattern matches no route
+        assert set(answers) <= {404, REFUSED}
+
+
+def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> None:
+    """What is in a mount is the mount's own."""
+    app = FastAPI()
+    app.router.routes.append(Mount("/m", routes=[Route("/a", plain), Route("/b", plain)]))
+    protect(app, SETTINGS, ["/m/a"])
+
+    assert (ask(app, "/m/a"), ask(app, "/m/b")) in ((200, 401), (REFUSED, REFUSED), (401, 401))
+
+
+@pytest.mark.parametrize("pattern", ["/x?", "[x]", "/v[12]"])
+def test_patterns_of_the_settings_know_no_other_wildcards_either(pattern: str) -> None:
+    """`JWT_EXCLUDED_ROUTE_PATHS`."""
+    try:
+        settings = JWTSettings(secret_key=SECRET, excluded_route_paths=[pattern])
+    except ConfigurationError:
+        return
+    router = protected_router(settings=settings)
+    for path in ("/xy", "/x", "/v1"):
+        router.get(path)(read)
+    app = including(router)
+
+    assert {ask(app, path) for path in ("/xy", "/x", "/v1")} <= {401, REFUSED}
+
+
+def test_an_endpoint_excluded_in_one_router_is_guarded_in_another() -> None:
+    """An exclusion belongs to its guard."""
+    app = FastAPI()
+    for prefix, exclude in (("/a", [read]), ("/b", [])):
+        router = protected_router(settings=SETTINGS, exclude=exclude)
+        router.get("/x")(read)
+        router.add_route("/plain", plain)
+        app.include_router(router, prefix=prefix)
+
+    assert [200, 401] == [ask(app, path) for path in ("/a/x", "/b/x")]
+    assert [401, 401] == [ask(app, path) for path in ("/a/plain", "/b/plain")]
+
+
+def test_an_exclusion_by_endpoint_holds_for_the_request_of_its_route_only() -> None:
+    """A plain route that shares the endpoint's name stays guarded."""
+
+    async def plain_endpoint(_: Request) -> PlainTextResponse:
+        return PlainTextResponse(INSIDE)
+
+    plain_endpoint.__name__ = plain_endpoint.__qualname__ = "read"
+    router = protected_router(settings=SETTINGS, exclude=[read])
+    router.get("/open")(read)
+    router.add_route("/closed", plain_endpoint)
+    app = including(router)
+
+    assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))

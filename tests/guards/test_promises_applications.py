@@ -1,0 +1,424 @@
+"""`protect(app)` guards a whole application, whatever is in it and whenever it came."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
+
+from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router, public
+from tests.edge.serving import OTHER, SETTINGS
+
+from .asking import (
+    FOREIGN,
+    GOOD,
+    LIVE,
+    REFUSED,
+    answers_of,
+    ask,
+    assert_guarded,
+    including,
+    page,
+    plain,
+    read,
+)
+from .kinds import Kind, kinds
+
+moments = pytest.mark.parametrize("moment", ["before", "after"])
+
+
+def application(moment: str, fill: Callable[[FastAPI], Any], exclude: Any = ()) -> FastAPI:
+    """Protect an application before or after it is filled."""
+    app = FastAPI()
+    if moment == "before":
+        protect(app, SETTINGS, exclude)
+    fill(app)
+    return app if moment == "before" else protect(app, SETTINGS, exclude)
+
+
+def test_protect_returns_the_application_itself() -> None:
+    """So that it can stand around the call that makes it."""
+    app = FastAPI()
+
+    assert protect(app, SETTINGS) is app
+
+
+@moments
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"])
+def test_the_pages_of_fastapi_stay_open(path: str, moment: str) -> None:
+    """Swagger UI has to load before a user can authorize in it."""
+    app = application(moment, lambda app: app.get("/first")(read))
+
+    assert 200 == TestClient(app).get(path).status_code
+
+
+@moments
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_a_route_that_only_has_the_path_of_a_page_is_guarded(path: str, moment: str) -> None:
+    """Pages are known by what serves them, not by their address."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    if moment == "before":
+        protect(app, SETTINGS)
+    app.add_route(path, plain)
+    protect(app, SETTINGS) if moment == "after" else None
+
+    assert_guarded(app, path)
+
+
+@moments
+def test_the_pages_of_a_mounted_application_need_a_token(moment: str) -> None:
+    """They describe the inside of what is guarded."""
+    inner = FastAPI()
+    inner.get("/x")(read)
+    app = application(moment, lambda app: app.mount("/m", inner))
+    client = TestClient(app)
+
+    assert [401, 200] == [
+        client.get("/m/openapi.json", headers=headers).status_code for headers in ({}, GOOD)
+    ]
+
+
+@moments
+@pytest.mark.parametrize("exclude", [["/r/first"], [read], "/r/first", read, ["/r/*"]])
+def test_routes_of_a_protected_application_can_be_excluded(exclude: Any, moment: str) -> None:
+    """By pattern and by endpoint; one alone needs no list."""
+    router = APIRouter()
+    router.get("/first")(read)
+    app = application(moment, lambda app: app.include_router(router, prefix="/r"), exclude)
+
+    assert 200 == ask(app, "/r/first")
+
+
+@moments
+def test_public_endpoints_of_a_protected_application_are_open(moment: str) -> None:
+    """At any depth."""
+
+    @public
+    async def opened() -> str:
+        return "inside"
+
+    def fill(app: FastAPI) -> None:
+        router = APIRouter()
+        router.get("/o")(opened)
+        router.get("/first")(read)
+        app.include_router(router, prefix="/r")
+
+    app = application(moment, fill)
+
+    assert (200, 401) == (ask(app, "/r/o"), ask(app, "/r/first"))
+
+
+@moments
+@pytest.mark.parametrize("started", [True, False], ids=["started", "not-started"])
+def test_an_exclusion_that_matches_no_route_is_told(moment: str, *, started: bool) -> None:
+    """At the start, or where no lifespan runs with each request."""
+    app = application(moment, lambda app: app.get("/first")(read), ["/nowhere"])
+
+    if started:
+        with pytest.raises(ConfigurationError, match="/nowhere"), TestClient(app):
+            pytest.fail("it started")
+    else:
+        assert [REFUSED, REFUSED] == [ask(app, "/first", GOOD) for _ in range(2)]
+
+
+@moments
+def test_a_plain_route_is_closed_for_the_first_request_of_all(moment: str) -> None:
+    """Nothing has to be asked before it."""
+    app = application(moment, lambda app: app.add_route("/x", plain))
+
+    assert 401 == ask(app, "/x")
+    assert_guarded(app, "/x")
+
+
+@moments
+def test_a_started_application_has_its_mounts_guarded(moment: str) -> None:
+    """The start neither opens nor refuses them."""
+    app = application(moment, lambda app: app.mount("/x", page()))
+
+    with TestClient(app) as client:
+        assert_guarded(client, "/x/y")
+
+
+@moments
+def test_a_mount_leaves_the_other_routes_as_they_are(moment: str) -> None:
+    """API routes beside it are served."""
+
+    def fill(app: FastAPI) -> None:
+        app.get("/first")(read)
+        app.mount("/x", page())
+
+    assert_guarded(application(moment, fill), "/first")
+
+
+@kinds
+def test_an_application_that_served_already_is_guarded_from_then_on(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """The routes that it had and those that it gets later are closed, or protect raises."""
+    app = FastAPI()
+    kind.add(app.router, tmp_path)
+    client = TestClient(app)
+    served = LIVE or not kind.lost
+    assert ask(client, kind.path) == (200 if served else 404)
+
+    try:
+        protect(app, SETTINGS)
+    except ConfigurationError:
+        return
+
+    assert_guarded(client, kind.path, served=served)
+    app.add_route("/later", plain)
+    app.get("/later-api")(read)
+    assert_guarded(client, "/later")
+    assert_guarded(client, "/later-api")
+
+
+@moments
+def test_an_inner_protected_router_decides_in_a_protected_application(moment: str) -> None:
+    """The innermost settings authenticate."""
+    router = protected_router(settings=OTHER)
+    router.get("/x")(read)
+    router.add_route("/plain", plain)
+    app = application(moment, lambda app: app.include_router(router))
+
+    assert_guarded(app, "/x", good=FOREIGN, bad=GOOD)
+    assert_guarded(app, "/plain", good=FOREIGN, bad=GOOD)
+
+
+@pytest.mark.parametrize("inner_moment", ["before", "after"])
+@moments
+def test_a_mounted_protected_application_decides_for_itself(moment: str, inner_moment: str) -> None:
+    """Both are protected, each with its own settings."""
+    inner = FastAPI()
+    if inner_moment == "before":
+        protect(inner, OTHER)
+    inner.get("/x")(read)
+    inner.add_route("/plain", plain)
+    inner.mount("/files", page())
+    if inner_moment == "after":
+        protect(inner, OTHER)
+    app = application(moment, lambda app: app.mount("/i", inner))
+
+    for path in ("/i/x", "/i/plain", "/i/files/y"):
+        assert_guarded(app, path, good=FOREIGN, bad=GOOD)
+
+
+@moments
+def test_an_exception_handler_of_the_application_answers_for_refusals(moment: str) -> None:
+    """401 comes as an `HTTPException`, for plain routes and mounts as well."""
+
+    async def mine(_: Request, error: Any) -> PlainTextResponse:
+        return PlainTextResponse("mine", error.status_code)
+
+    def fill(app: FastAPI) -> None:
+        app.get("/first")(read)
+        app.add_route("/plain", plain)
+        app.mount("/m", page())
+        app.add_exception_handler(HTTPException, mine)
+
+    client = TestClient(application(moment, fill))
+
+    assert [("mine", 401)] * 3 == [
+        (answer.text, answer.status_code)
+        for answer in (client.get(path) for path in ("/first", "/plain", "/m/x"))
+    ]
+
+
+@moments
+def test_a_refusal_passes_the_middleware_of_the_application(moment: str) -> None:
+    """A browser can read a 401 from another origin only with its CORS headers."""
+
+    def fill(app: FastAPI) -> None:
+        app.add_middleware(CORSMiddleware, allow_origins=["https://front.example"])
+        app.get("/first")(read)
+        app.add_route("/plain", plain)
+
+    client = TestClient(application(moment, fill))
+    headers = {"Origin": "https://front.example"}
+
+    for path in ("/first", "/plain"):
+        answer = client.get(path, headers=headers)
+        assert (401, "https://front.example") == (
+            answer.status_code,
+            answer.headers.get("access-control-allow-origin"),
+        )
+
+
+def test_a_preflight_request_needs_no_token() -> None:
+    """Browsers send none with it; the CORS middleware answers."""
+    app = FastAPI()
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["POST"])
+    app.post("/first")(read)
+    protect(app, SETTINGS)
+
+    answer = TestClient(app).options(
+        "/first", headers={"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    )
+
+    assert 200 == answer.status_code
+
+
+@moments
+@pytest.mark.parametrize("path", ["/nowhere", "/first/"])
+def test_what_does_not_exist_answers_as_without_a_guard(path: str, moment: str) -> None:
+    """404 and redirects to the right spelling tell nothing that the schema does not."""
+    app = application(moment, lambda app: app.get("/first")(read))
+
+    answer = TestClient(app).get(path, follow_redirects=False)
+
+    assert answer.status_code in {404, 307}
+
+
+@moments
+def test_a_lifespan_of_a_protected_application_runs_once(moment: str) -> None:
+    """Also when the application is started twice."""
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, int]]:
+        seen.append("up")
+        yield {"number": 1}
+        seen.append("down")
+
+    app = FastAPI(lifespan=lifespan)
+    if moment == "before":
+        protect(app, SETTINGS)
+
+    @app.get("/first")
+    async def first(request: Request) -> str:
+        return "inside" if request.state.number == 1 else ""
+
+    if moment == "after":
+        protect(app, SETTINGS)
+    for _ in range(2):
+        with TestClient(app) as client:
+            assert_guarded(client, "/first")
+
+    assert ["up", "down"] * 2 == seen
+
+
+def test_an_application_with_a_layer_of_its_own_around_the_stack_is_guarded() -> None:
+    """A subclass may build its middleware stack however it likes."""
+
+    class Own(FastAPI):
+        def build_middleware_stack(self) -> ASGIApp:
+            return AsyncExitStackMiddleware(self.router)
+
+    app = protect(Own(), SETTINGS)
+    app.add_route("/x", plain)
+    app.mount("/m", page())
+    app.get("/api")(read)
+
+    for path in ("/x", "/m/y", "/api"):
+        try:
+            status: Any = ask(app, path)
+        except HTTPException as refused:  # there is nothing in this stack that answers for it
+            status = refused.status_code
+        assert status in {401, REFUSED}
+
+
+def test_protecting_twice_is_one_guard_or_told() -> None:
+    """Never none, and never a guard with other settings beside it in silence."""
+    app = protect(FastAPI(), SETTINGS)
+    app.get("/first")(read)
+
+    with suppress(ConfigurationError):
+        protect(app, OTHER)
+
+    assert ask(app, "/first") == 401
+    assert {200, 401} == {ask(app, "/first", headers) for headers in (GOOD, FOREIGN)}
+
+
+@pytest.mark.parametrize("outer", [SETTINGS, OTHER], ids=["same", "other"])
+def test_an_application_with_a_guard_among_its_dependencies_can_be_protected(outer: Any) -> None:
+    """`jwt_guard` is the inner one then; or `protect` says that there is one already."""
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.get("/first")(read)
+    app.add_route("/plain", plain)
+
+    try:
+        protect(app, outer)
+    except ConfigurationError:
+        return
+
+    assert_guarded(app, "/first")
+    assert ask(app, "/plain") == 401
+
+
+@moments
+def test_the_application_can_be_asked_for_urls(moment: str) -> None:
+    """`url_path_for` knows guarded routes, plain ones and mounts."""
+
+    def fill(app: FastAPI) -> None:
+        app.get("/first", name="first")(read)
+        app.add_route("/plain", plain, name="plain")
+        app.mount("/m", page(), name="files")
+
+    app = application(moment, fill)
+    app.get("/second", name="second")(read)
+
+    assert ["/first", "/plain", "/second", "/m/a"] == [
+        str(app.url_path_for("first")),
+        str(app.url_path_for("plain")),
+        str(app.url_path_for("second")),
+        str(app.url_path_for("files", path="a")),
+    ]
+
+
+def test_another_application_is_not_guarded_with_it() -> None:
+    """The guard is on this instance only."""
+    guarded, free = protect(FastAPI(), SETTINGS), FastAPI()
+    for app in (guarded, free):
+        app.get("/first")(read)
+        app.add_route("/plain", plain)
+        app.mount("/m", page())
+
+    for path in ("/first", "/plain", "/m/x"):
+        assert_guarded(guarded, path)
+        assert [200, 200, 200] == answers_of(free, path)
+
+
+@moments
+def test_a_router_of_the_protected_application_can_be_served_elsewhere(moment: str) -> None:
+    """It stays guarded: the routes were taken from an application that is closed."""
+    router = APIRouter()
+    router.get("/x")(read)
+    app = application(moment, lambda app: app.include_router(router))
+
+    other = including(app.router, prefix="/copy")
+
+    assert ask(other, "/copy/x") in (401, REFUSED)
+
+
+@moments
+def test_the_router_of_the_protected_application_is_guarded_where_it_is_mounted(
+    moment: str,
+) -> None:
+    """`app.mount("/v1", app.router)` gives a second address, not a second door."""
+
+    def fill(app: FastAPI) -> None:
+        app.get("/x")(read)
+        app.add_route("/plain", plain)
+
+    app = application(moment, fill)
+    app.mount("/v1", app.router)
+
+    for path in ("/x", "/plain", "/v1/x", "/v1/plain"):
+        assert_guarded(app, path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [APIRouter(), None, "app", page()], ids=["router", "none", "text", "asgi"]
+)
+def test_what_is_no_application_is_refused(wrong: Any) -> None:
+    """The sentence says what protect takes."""
+    with pytest.raises(ConfigurationError, match="FastAPI"):
+        protect(wrong, SETTINGS)
