@@ -14,8 +14,8 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 
 from jwt_deps import (
     Claims,
-    _fastapi,
     JWTSettings,
+    _fastapi,
     current_user_id,
     get_claims,
     get_token,
