@@ -261,7 +261,7 @@ class TestWhoMeetsAnApplication:
 
     @pytest.mark.parametrize("asked", [False, True], ids=["not-asked", "asked"])
     def test_dependencies_alone_leave_the_document_of_fastapi(self, *, asked: bool) -> None:
-        """It is what FastAPI makes of them: a lock named JWT, also where the token is optional."""
+        """It is what FastAPI makes of them: a lock named JWT, and not a word of refusals."""
         app = FastAPI()
         made = app.openapi
         app.get("/claims", dependencies=[Depends(get_claims)])(nothing)
@@ -277,11 +277,11 @@ class TestWhoMeetsAnApplication:
         native = get_openapi(title=app.title, version=app.version, routes=app.routes)
         assert made == app.openapi
         assert native == app.openapi()
-        assert {"/claims": [{"JWT": []}], "/scopes": [{"JWT": ["a"]}]} == {
-            path: lock for path, lock in locks(app).items() if path in {"/claims", "/scopes"}
-        }
+        found = locks(app)
+        assert [{"JWT": []}] == found["/claims"]
+        assert [["JWT"]] == [list(one) for one in found["/scopes"]]  # with scopes from 0.123
+        assert found["/open"] is None
         assert {"JWT": BEARER} == schemes(app)
-        assert {"/open": None} == {"/open": locks(app)["/open"]}
         assert "401" not in operations(app)["/claims"]["responses"]
 
     def test_another_application_stays_as_it_is(self) -> None:
