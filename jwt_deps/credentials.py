@@ -17,7 +17,7 @@ from .claims import Claims
 from .confirmation import confirm
 from .environment import get_settings
 from .errors import AuthError, InsufficientScopeError, MissingTokenError
-from .notes import matched, notes_of
+from .notes import Notes, matched, notes_of
 from .pointers import refusal_under, scopes_of
 from .principals import Principal
 from .recognition import recognize
@@ -139,13 +139,17 @@ async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     return refusal_under(settings, error, connection, match)
 
 
-async def settings_for(connection: HTTPConnection) -> JWTSettings:
+async def settings_for(connection: HTTPConnection, notes: Notes | None = None) -> JWTSettings:
     """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
-    notes = notes_of(connection.scope)
+    if notes is None:
+        notes = notes_of(connection.scope)
     match = matched(connection.scope, notes)
     if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
-    settings = await settings_of(notes.guard_over(match), connection)
+    guard = notes.guard_over(match)
+    settings = None if guard is None else guard.settings
+    if settings is None:
+        settings = await settings_of(guard, connection)
     notes.match, notes.settings = match, settings
     return settings
 
@@ -184,13 +188,16 @@ async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = N
 
 
 async def caller_or_error(
-    connection: HTTPConnection, settings: JWTSettings | None = None
+    connection: HTTPConnection,
+    settings: JWTSettings | None = None,
+    notes: Notes | None = None,
 ) -> Principal | AuthError:
     """The same, with the error as a value: it is on its way to become an answer."""
     scope = connection.scope
-    notes = notes_of(scope)
+    if notes is None:
+        notes = notes_of(scope)
     if settings is None:
-        settings = await settings_for(connection)
+        settings = await settings_for(connection, notes)
     known = notes.caller(settings)
     if known is not None:
         return known
@@ -199,7 +206,7 @@ async def caller_or_error(
         if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
             found = await _replaced(connection, settings)
         else:
-            token = await token_of(connection, settings)
+            token = await token_of(connection, settings, notes)
             found = await recognize(token, settings)
             if settings.senders is not None:
                 await confirm(scope, token, found, settings.senders)
@@ -247,14 +254,17 @@ async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> A
     return replaced[dependency]
 
 
-async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
+async def token_of(
+    connection: HTTPConnection, settings: JWTSettings, notes: Notes | None = None
+) -> str:
     """The encoded token, from `get_token`'s replacement or from where the settings say to look.
 
     Raises:
         AuthError: there is none, or not exactly one, or it came from another site.
     """
     scope = connection.scope
-    if overrides.is_overridden(connection, get_token):
+    replaceable = notes is None or notes.overriding is not None
+    if replaceable and overrides.is_overridden(connection, get_token):
         replaced: str | None = await _once(connection, get_token)
         if replaced is None:
             raise MissingTokenError("Invalid token: none was given")

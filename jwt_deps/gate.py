@@ -44,30 +44,31 @@ def through(
         return receive, send
     notes.wrapped = True
 
-    refused = False
+    asked = False
 
     async def receive_admitted() -> Message:
-        nonlocal refused
-        # Not again while a refusal is being answered: streams listen for the client's leaving.
-        if notes.decided is None and not (refused or notes.refused):
-            # Any other error than a refusal is raised again where FastAPI runs the guard: here it
-            # would be taken for a body that cannot be read.
-            with suppress(ConfigurationError, RequestValidationError):
-                try:
+        nonlocal asked
+        # Once: while a refusal is being answered, streams listen for the client's leaving.
+        if notes.decision.route is None and not (asked or notes.decision.refused):
+            try:
+                # Any other error than a refusal is raised again where FastAPI runs the guard:
+                # here it would be taken for a body that cannot be read.
+                with suppress(ConfigurationError, RequestValidationError):
                     await ask(Request(scope, receive), notes)
-                except HTTPException:
-                    refused = True
-                    # FastAPI's own route ends here; what another one makes of it is not known.
-                    notes.refused = type(scope.get("route")) is APIRoute
-                    raise
+            except HTTPException:
+                asked = True
+                # FastAPI's own route ends here; what another one makes of it is not known.
+                notes.decision.refused = type(scope.get("route")) is APIRoute
+                raise
         return await receive()
 
     async def send_decided(message: Message) -> None:
         if (
-            notes.decided is None
-            and not notes.refused
+            notes.decision.route is None
+            and not notes.decision.refused
             and _succeeds(message)
-            and notes_of(scope).decided is None  # those of a scope that was changed on the way
+            and notes_of(scope).decision.route
+            is None  # those of a scope that was changed on the way
         ):
             raise ConfigurationError(
                 "undecided",

@@ -7,6 +7,7 @@ request that a guard is asked for, meets an application in which only routers ar
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from itertools import chain
 from typing import Any
 
@@ -133,6 +134,11 @@ class Installation:
         return self._guard is not None and self._is_in_place
 
     @property
+    def is_displaced(self) -> bool:
+        """Whether `protect` was called and no longer applies: what it was put into was replaced."""
+        return self._guard is not None and not self._is_in_place
+
+    @property
     def _is_in_place(self) -> bool:
         return self._app.router.middleware_stack == self._serve
 
@@ -219,6 +225,24 @@ class Installation:
 
         app.openapi = corrected_openapi  # type: ignore[method-assign]
         self._openapi = corrected_openapi
+
+    @classmethod
+    def document_of(cls, app: FastAPI) -> dict[str, Any]:
+        """The OpenAPI document as requests get it once the application has met its guards.
+
+        Nothing is kept of it: neither the document that the application has, nor what is known of
+        that, changes.
+        """
+        one, kept = cls.known(app), app.openapi_schema
+        with _fastapi.unchanged((), app, *([] if one is None else [one])):
+            app.openapi_schema = deepcopy(kept)
+            if one is not None and kept is not None and one._described is kept:
+                one._described = app.openapi_schema
+            schema = app.openapi()
+        if (one is None or app.openapi is not one._openapi) and any(guards_in(app)):
+            schema = deepcopy(schema)
+            describe(app, schema)
+        return schema
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -11,8 +11,8 @@ from starlette.types import Scope
 
 from . import _fastapi
 from .claims import Claims
-from .principals import Principal
-from .routes import UNKNOWN, Match, RouteGuard, guards_among, match_of
+from .principals import STATE_NAMES, Principal
+from .routes import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
 from .settings import JWTSettings
 
 if TYPE_CHECKING:
@@ -26,6 +26,21 @@ _ABSENT: Any = object()
 _BELOW = Match((), None, ())
 
 
+class Decision:
+    """What was decided about a request, known to all copies of its scope.
+
+    Attributes:
+        route: where a guard let the request pass to; `None` if none decided.
+        refused: whether a guard refused it, and what answers is the application's own handler.
+    """
+
+    __slots__ = ("refused", "route")
+
+    def __init__(self) -> None:
+        self.route: Match | None = None
+        self.refused = False
+
+
 class Notes:
     """What this package remembers of one request.
 
@@ -34,8 +49,7 @@ class Notes:
             outermost first.
         guard: the guard around the application that serves, where that is mounted below one.
         guard_settings: under which settings that guard decided.
-        decided: the route that a guard let the request pass to; `None` if none decided.
-        refused: whether a guard refused it where nothing of the route runs after that.
+        decision: what was decided about it.
         wrapped: whether its body and its answer pass a guard (`gate`).
         plain: the route that is served, where FastAPI runs no dependencies for it.
         match: the route that `settings` were found for.
@@ -48,7 +62,7 @@ class Notes:
         "_principals",
         "_replaced",
         "app",
-        "decided",
+        "decision",
         "entered",
         "guard",
         "guard_settings",
@@ -58,7 +72,6 @@ class Notes:
         "overriding",
         "path",
         "plain",
-        "refused",
         "scope_id",
         "settings",
         "wrapped",
@@ -74,8 +87,7 @@ class Notes:
         self.entered: tuple[RouteGuard, ...] = ()
         self.guard: RouteGuard | None = None
         self.guard_settings: JWTSettings | None = None
-        self.decided: Match | None = None
-        self.refused = False
+        self.decision = Decision()
         self.wrapped = False
         self._before: dict[str, Any] | None = None  # what was in the state where we wrote
         self._copied = False
@@ -113,11 +125,10 @@ class Notes:
 
     def innermost(self, match: Match) -> RouteGuard | None:
         """The guard that decides about a route, of those that the application does not replace."""
-        overridden = () if self.overriding is None else self.overriding.dependency_overrides
-        for guard in reversed(match.guards or self.entered):
-            if guard not in overridden:
-                return guard
-        return None
+        guards = match.guards or self.entered
+        if self.overriding is None:
+            return guards[-1] if guards else None
+        return deciding(guards, self.overriding.dependency_overrides)
 
     def guard_over(self, match: Match) -> RouteGuard | None:
         """The guard whose settings hold for a route."""
@@ -130,14 +141,14 @@ class Notes:
 
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
         """Note that the request has come to a guarded router, or application."""
-        self.decided, self.refused = None, False
+        self.decision = Decision()
         self.entered = (guard,) if outermost else (*self.entered, guard)
 
     def leave(self, guard: RouteGuard | None, settings: JWTSettings | None) -> None:
         """Note that what follows is an application of its own, below a guard that has decided."""
         if guard is not None:
             self.guard, self.guard_settings = guard, settings
-        self.entered, self.decided = (), _BELOW
+        self.entered, self.decision.route = (), _BELOW
         self.plain = self.match = self.settings = None
 
     def conclude(
@@ -145,20 +156,19 @@ class Notes:
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
         self.clear_state(scope)
+        state = scope.setdefault("state", {})
+        before = self._before = {name: state.get(name, _ABSENT) for name in STATE_NAMES}
         if isinstance(found, Principal):
-            written: dict[str, Any] = {}
-            found.write_state(written)
-            self._write_state(scope, written)
+            found.write_state(state)
+            if found.token is None:
+                # What took the place of the verification may have written there itself.
+                own = {name: it for name, it in before.items() if it is not _ABSENT}
+                state.update({name: it for name, it in own.items() if not state[name]})
         elif not settings.validate:
-            self._write_state(scope, {"authenticated": False})
+            state["authenticated"] = False
             found = Principal(Claims({}), settings, found)
         self._principals.append((settings, found))
         return found
-
-    def _write_state(self, scope: Scope, written: dict[str, Any]) -> None:
-        state = scope.setdefault("state", {})
-        self._before = {name: state.get(name, _ABSENT) for name in written}
-        state.update(written)
 
     def clear_state(self, scope: Scope) -> None:
         """Take away what an outer guard wrote, and only that: the lifespan's own stays."""
@@ -166,26 +176,32 @@ class Notes:
             _restore(scope["state"], self._before)
             self._before = None
 
-    def asks_the_same(self, scope: Scope) -> bool:
-        """Whether a scope asks for what these notes were taken of."""
+    def is_of(self, scope: Scope) -> bool:
+        """Whether these notes are of that very scope, asking for what it asked for."""
+        if (
+            self.scope_id != id(scope)
+            or scope.get("path") != self.path
+            or scope.get("method") != self.method
+        ):
+            return False
         headers = scope["headers"]
-        return (
-            # Starlette puts an equal list there when the headers are read.
-            (headers is self.headers or headers == self.headers)
-            and scope.get("path") == self.path
-            and scope.get("method") == self.method
-        )
+        # Starlette puts an equal list there when the headers are read.
+        if headers is not self.headers and headers != self.headers:
+            self.headers = headers
+            self.decision.route, self._principals = None, []  # another token may be in there
+        return True
 
     def follow(self, scope: Scope) -> "Notes":
         """The notes of a copy of the scope: of the same request, or of another one."""
         copy = Notes(scope)
-        if self.asks_the_same(scope):
-            # A middleware on the way made the copy.
-            for name in ("entered", "guard", "guard_settings", "decided", "_before", "_copied"):
+        if (
+            copy.path == self.path and copy.method == self.method and copy.headers == self.headers
+        ):  # a middleware on the way made the copy
+            for name in ("entered", "guard", "guard_settings", "decision", "_before", "_copied"):
                 setattr(copy, name, getattr(self, name))
-            copy._principals = self._principals  # noqa: SLF001 - its own class
+            copy._principals = self._principals
             return copy
-        copy._copied = True  # noqa: SLF001
+        copy._copied = True
         if "state" in scope:
             scope["state"] = dict(scope["state"])
             if self._before is not None:
@@ -221,7 +237,7 @@ def notes_of(scope: Scope) -> Notes:
     if notes is None:
         notes = scope[_KEY] = Notes(scope)
         return notes
-    if notes.scope_id == id(scope) and notes.asks_the_same(scope):
+    if notes.is_of(scope):
         app = scope.get("app")
         if notes.app is not app:
             notes.served_by(app)

@@ -13,8 +13,8 @@ from . import _fastapi
 from .errors import ConfigurationError
 from .gate import through
 from .guards import JWTGuard
-from .plain_routes import GuardedRoutes, apply_to_copies
 from .installation import Installation, meet, watch
+from .plain_routes import GuardedRoutes, apply_to_copies
 from .routes import mark_public
 from .settings import JWTSettings
 from .trial import try_out

@@ -25,6 +25,7 @@ from . import _fastapi
 from .errors import ConfigurationError
 from .gate import through
 from .guards import JWTGuard
+from .notes import Notes
 from .plain_routes import GuardedRoutes
 from .routes import Match
 
@@ -60,7 +61,7 @@ class _Guard(JWTGuard):
         super().__init__()
         self.matches: list[Match] = []
 
-    async def admit(self, _: HTTPConnection, match: Match) -> None:
+    async def decide(self, _: HTTPConnection, match: Match, __: Notes) -> None:
         self.matches.append(match)
         raise _Asked(401)
 

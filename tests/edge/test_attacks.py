@@ -69,6 +69,11 @@ def test_a_mounted_fastapi_is_not_taken_for_documentation(kind: str) -> None:
     assert [200] == statuses(client, f"{prefix}/x", **bearer())
 
 
+def connect(client: TestClient, path: str, headers: dict[str, str]) -> None:
+    with client.websocket_connect(path, headers=headers):
+        pytest.fail("it was accepted")
+
+
 def assert_never_served(app: FastAPI, path: str, match: str, *, websocket: bool = False) -> None:
     """Say why at start, where there is one, and at each request."""
     with pytest.raises(ConfigurationError, match=match), TestClient(app):
@@ -76,11 +81,7 @@ def assert_never_served(app: FastAPI, path: str, match: str, *, websocket: bool 
     client = TestClient(app)
     for headers in ({}, bearer()):
         with pytest.raises(ConfigurationError, match=match):
-            if websocket:
-                with client.websocket_connect(path, headers=headers):
-                    pytest.fail("it was accepted")
-            else:
-                client.get(path, headers=headers)
+            connect(client, path, headers) if websocket else client.get(path, headers=headers)
 
 
 @pytest.mark.parametrize(

@@ -382,7 +382,7 @@ class TestOwnHandlers:
 
     @pytest.mark.parametrize("explain", [False, True])
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_a_stream_is_sent_whole(self, method: str, explain: bool) -> None:
+    def test_a_stream_is_sent_whole(self, method: str, *, explain: bool) -> None:
         """It listens for the client's leaving, and is not refused once more for that."""
         settings = EXPLAINING if explain else OPEN
         app = app_of(settings, exception_handlers={HTTPException: _streamed})

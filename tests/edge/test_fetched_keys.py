@@ -121,7 +121,7 @@ class TestRequests:
 
         answers = [client.get("/me", headers=bearer(issuer)) for _ in range(3)]
 
-        assert [["alice", "alice", issuer.issuer, None]] * 3 == [one.json() for one in answers]
+        assert [["alice", "alice", issuer.issuer, []]] * 3 == [one.json() for one in answers]
         assert 1 == issuer.count("jwks")
 
     @each_guard
@@ -345,7 +345,7 @@ class TestSeveralIssuers:
             client = TestClient(build(settings))
             members = {"user": {"id": "bob"}, "scp": ["read"]}
 
-            assert ["alice", "alice", issuer.issuer, None] == client.get(
+            assert ["alice", "alice", issuer.issuer, []] == client.get(
                 "/me", headers=bearer(issuer, **members)
             ).json()
             assert ["bob", "bob", staff.issuer, ["read"]] == client.get(
@@ -410,7 +410,7 @@ class TestSeveralIssuers:
         app = routed(None)
         app.dependency_overrides[get_claims] = lambda: {"sub": "alice", "iss": "x"}
 
-        assert ["alice", "alice", "x", None] == TestClient(app).get("/me").json()
+        assert ["alice", "alice", "x", []] == TestClient(app).get("/me").json()
 
     @staticmethod
     def _named(name: str, **options: Any) -> dict[str, Any]:

@@ -615,7 +615,7 @@ def test_scopes_are_asked_of_a_frontend_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("outer", [False, True], ids=["open", "guarded"])
 @pytest.mark.parametrize("kind", ["protected_router", "jwt_guard"])
 def test_a_router_with_a_guard_of_its_own_is_closed_where_it_is_mounted(
-    kind: str, outer: bool, depth: int
+    kind: str, depth: int, *, outer: bool
 ) -> None:
     """Its plain routes too, also below a mount of Starlette's.
 

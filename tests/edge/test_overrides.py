@@ -278,17 +278,18 @@ def test_an_override_of_something_else_leaves_the_settings_alone(
 
 
 def test_what_an_override_writes_to_the_state_stays() -> None:
-    """It takes the place of the verification, which writes there too."""
+    """Under names of its own; the package's names say what the claims say."""
     app = application()
 
     async def claims(request: Request) -> Claims:
-        request.state.session_id = "its own"
+        request.state.tenant = "its own"
+        request.state.session_id = "not in the claims"
         return Claims({"sub": "alice"})
 
-    async def session(request: Request, _: Annotated[str, Depends(current_user_id)]) -> str:
-        return str(request.state.session_id)
+    async def session(request: Request, _: Annotated[str, Depends(current_user_id)]) -> Any:
+        return [request.state.tenant, request.state.user_id, request.state.session_id]
 
     app.dependency_overrides[get_claims] = claims
     app.get("/session")(session)
 
-    assert "its own" == TestClient(app).get("/session").json()
+    assert ["its own", "alice", None] == TestClient(app).get("/session").json()
