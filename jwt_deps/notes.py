@@ -151,15 +151,11 @@ class Notes:
         if self._before is not None:
             self.clear_state(scope)
         state = scope.setdefault("state", {})
-        before = self._before = (
+        self._before = (
             {name: state.get(name, _ABSENT) for name in STATE_NAMES} if state else _NOTHING_BEFORE
         )
         if isinstance(found, Principal):
             found.write_state(state)
-            if found.token is None:
-                # What took the place of the verification may have written there itself.
-                own = {name: it for name, it in before.items() if it is not _ABSENT}
-                state.update({name: it for name, it in own.items() if not state[name]})
         elif not settings.validate:
             state["authenticated"] = False
             found = Principal(Claims({}), settings, found)
