@@ -118,7 +118,9 @@ class Notes:
 
     def guard_over(self, match: Match) -> RouteGuard | None:
         """The guard whose settings hold for a route."""
-        guard = self.innermost(match) or self.guard
+        guard = self.guard
+        if match.guards or self.entered:
+            guard = self.innermost(match) or guard
         if guard is None and match is UNKNOWN:
             router = getattr(self.app, "router", None)
             over_all = guards_among(getattr(router, "dependencies", ()))
