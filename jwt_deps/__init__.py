@@ -86,6 +86,7 @@ __all__ = [
     "MemoryReplayStore",
     "MemoryRevocations",
     "MissingTokenError",
+    "ProtectedRouter",
     "Reason",
     "RedisReplayStore",
     "RedisRevocations",

@@ -6,11 +6,12 @@ installed FastAPI is one that these functions know.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from copy import copy
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from fastapi import APIRouter, Request, Security, WebSocket, params
+from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params
 from fastapi.dependencies.utils import (
     get_dependant,
     get_parameterless_sub_dependant,
@@ -18,6 +19,7 @@ from fastapi.dependencies.utils import (
 )
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute, Host, Mount
 from starlette.types import Scope
 
@@ -34,23 +36,29 @@ __all__ = [
     "add_exception_handler",
     "apply_first",
     "call",
+    "candidates",
     "dependants",
-        "forget_route",
+    "dependency_tree",
+    "forget_route",
     "frontend_path",
     "frontends",
     "has_empty_path",
     "include_before_prefix",
+    "included_frontends",
     "included_router",
     "inclusion_dependencies",
     "inclusion_of",
+    "is_served_by_router",
     "low_priority_routes",
     "mounted_app",
     "nodes_below",
-        "read_again",
+    "path_parameters",
+    "read_again",
     "route_context",
     "scopes_at",
     "served_routes",
     "solved",
+    "unchanged",
 ]
 
 #: Whether a router copies the routes that it includes, as FastAPI did up to 0.136.
@@ -59,6 +67,7 @@ COPIES = iter_route_contexts is None
 _NOTHING: dict[str, Any] = {}
 _OF_ONE_ROUTE = ("effective_route_context", "frontend_path", "frontend_specificity")
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
+_VERSION = "_effective_candidates_version"  # of the routes that an inclusion was built from
 
 
 # Of a request: what FastAPI writes into the ASGI scope under the key "fastapi".
@@ -109,6 +118,72 @@ def inclusion_dependencies(inclusion: Any) -> tuple[params.Depends, ...] | None:
     context = getattr(inclusion, "include_context", None)
     found = getattr(context, "dependencies", None)
     return None if found is None else tuple(found)
+
+
+def candidates(inclusion: Any) -> list[tuple[Any, Any]] | None:
+    """What an inclusion serves, in order: each as it was added, and as it is served.
+
+    A router that is included below is there as an inclusion in both places. FastAPI keeps what it
+    built before; what came into the list of routes by hand since is there too, because FastAPI
+    builds again when the next route is added. `None` where it cannot be read.
+    """
+    router = included_router(inclusion)
+    if router is None or not hasattr(inclusion, "effective_candidates"):
+        return None
+    found = [(_added(it), it) for it in inclusion.effective_candidates()]
+    if not all(any(_is(added, route) for added, _ in found) for route in router.routes):
+        fresh = copy(inclusion)
+        setattr(fresh, _VERSION, None)
+        built = [(_added(it), it) for it in fresh.effective_candidates()]
+        found += [it for it in built if not any(_is(added, it[0]) for added, _ in found)]
+    return [(added, getattr(it, "starlette_route", None) or it) for added, it in found]
+
+
+def _added(candidate: Any) -> Any:
+    return candidate if included_router(candidate) else getattr(candidate, "original_route", None)
+
+
+def _is(one: Any, other: Any) -> bool:
+    """Whether two are the same route, or inclusions of the same router."""
+    return one is other or (included_router(one) or one) is (included_router(other) or other)
+
+
+def included_frontends(inclusion: Any) -> list[tuple[Any, Any]] | None:
+    """What an inclusion serves by the `frontend()` of its own router, as `candidates`."""
+    groups = low_priority_routes(included_router(inclusion))
+    if not groups:
+        return []
+    if not hasattr(inclusion, "effective_low_priority_routes"):
+        return None
+    built = inclusion.effective_low_priority_routes()
+    return [(it.original_route, it) for it in built if any(it.original_route is g for g in groups)]
+
+
+@contextmanager
+def unchanged(routers: Iterable[Any], *others: Any) -> Iterator[None]:
+    """Take back what FastAPI remembers of inclusions in some routers while they are read.
+
+    An inclusion builds what it serves when it is first asked, and serves that from then on; an
+    application keeps its OpenAPI document.
+
+    Args:
+        routers: the routers.
+        others: other objects whose attributes stay as they are.
+    """
+    kept = [(one, dict(vars(one))) for one in others]
+    waiting = [route for router in routers for route in router.routes]
+    while waiting:
+        route = waiting.pop()
+        if included_router(route) is not None:
+            kept.append((route, dict(vars(route))))
+            lists = (it for it in vars(route).values() if isinstance(it, list))
+            waiting.extend(it for one in lists for it in one)
+    try:
+        yield
+    finally:
+        for one, attributes in kept:
+            vars(one).clear()
+            vars(one).update(attributes)
 
 
 def low_priority_routes(router: Any) -> Sequence[Any]:
@@ -229,6 +304,28 @@ def nodes_below(dependency: Callable[..., Any]) -> list[Any]:
     return list(dependants(get_dependant(path="", call=dependency)))
 
 
+def dependency_tree(dependencies: Iterable[params.Depends]) -> Any:
+    """The tree that FastAPI would make of dependencies, as that of a route, to be walked only."""
+    return get_dependant(path="", call=_asking_for(_wanted(dependencies)))
+
+
+def path_parameters(root: Any) -> dict[str, Any]:
+    """The types of the path parameters in a dependency tree, constraints included, by name.
+
+    What cannot be read is not there.
+    """
+    found: dict[str, Any] = {}
+    for node in (root, *dependants(root)):
+        for parameter in getattr(node, "path_params", ()):
+            info = getattr(parameter, "field_info", None)
+            if info is not None:
+                kind: Any = info.annotation
+                for constraint in info.metadata:
+                    kind = Annotated[kind, constraint]
+                found.setdefault(parameter.alias, kind)
+    return found
+
+
 def scopes_at(node: Any) -> tuple[str, ...]:
     """The scopes that a node of the tree was declared with, those of the nodes above included."""
     if hasattr(node, "own_oauth_scopes"):
@@ -259,9 +356,8 @@ async def solved(
     Raises:
         RequestValidationError: one asks for client input that the request does not have.
     """
-    wanted = {f"value{at}": Annotated[Any, one] for at, one in enumerate(dependencies)}
     async with _opened(connection.scope) as stack:
-        yield await _solve(connection, wanted, stack)
+        yield await _solve(connection, _wanted(dependencies), stack)
 
 
 async def _solve(connection: HTTPConnection, wanted: dict[str, Any], stack: AsyncExitStack) -> Any:
@@ -277,6 +373,10 @@ async def _solve(connection: HTTPConnection, wanted: dict[str, Any], stack: Asyn
     return found
 
 
+def _wanted(dependencies: Iterable[params.Depends]) -> dict[str, Any]:
+    return {f"value{at}": Annotated[Any, one] for at, one in enumerate(dependencies)}
+
+
 def _asking_for(wanted: dict[str, Any]) -> Callable[..., None]:
     def endpoint(**_: Any) -> None:
         """Take the place of a path operation function."""
@@ -289,6 +389,26 @@ def _asking_for(wanted: dict[str, Any]) -> Callable[..., None]:
 
 
 # Of an application.
+
+
+def is_served_by_router(app: FastAPI) -> bool:
+    """Whether all requests to an application are known to come to its router.
+
+    FastAPI calls the router from the innermost of its middleware. A class that builds its
+    middleware in a way of its own may call something else: what it has built is looked through,
+    each middleware having the next one as `app`.
+    """
+    if type(app).__call__ is not FastAPI.__call__:
+        return False
+    stack: Any = app.middleware_stack
+    own = type(app).build_middleware_stack is FastAPI.build_middleware_stack
+    if "build_middleware_stack" in vars(app):
+        own = False
+    if own and (stack is None or isinstance(stack, ServerErrorMiddleware)):
+        return True
+    while stack is not None and stack is not app.router:
+        stack = getattr(stack, "app", None)
+    return stack is not None
 
 
 def add_exception_handler(scope: Scope, kind: type[Exception], handler: Any) -> None:

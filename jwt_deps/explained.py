@@ -8,7 +8,6 @@ from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
-
 from starlette.types import Scope
 
 from ._fastapi import add_exception_handler

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from inspect import unwrap
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
-from starlette.exceptions import HTTPException, WebSocketException
 
 from ._fastapi import dependants, scopes_at
 from .credentials import TokenDependency, caller_or_error, refused, require, settings_of
@@ -17,10 +16,7 @@ from .pointers import refusal_under
 from .routes import UNKNOWN, Match, RouteGuard
 from .settings import JWTSettings
 
-if TYPE_CHECKING:
-    from .principals import Principal
-
-__all__ = ["JWTGuard", "ask", "asked_of", "is_excluded", "require_for_guard"]
+__all__ = ["JWTGuard", "ask", "asked_of", "asks_scopes", "is_excluded", "require_for_guard"]
 
 
 class JWTGuard(RouteGuard, TokenDependency[None]):
@@ -54,52 +50,45 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         notes = notes_of(connection.scope)
         if not notes.wrapped:
             self._meet(notes.app)
-        match, scopes = matched(connection.scope, notes), security_scopes.scopes
+        match = matched(connection.scope, notes)
+        guard: RouteGuard | None = self
         if self not in match.guards:
             # FastAPI tells of another route, or of none: this guard decides, for all that follows.
             if not notes.entered:
                 notes.guard = self
-            match, guard = UNKNOWN, self
-        else:
-            guard = notes.innermost(match) or self  # type: ignore[assignment]
-        await guard.decide(connection, match)
-        if scopes:
-            await require_for_guard(self, scopes, connection, match)
+            match = UNKNOWN
+        elif len(match.guards) > 1:
+            guard = notes.innermost(match)
+        decided = None if notes.decision is None else notes.decision.route
+        if isinstance(guard, JWTGuard) and (decided is not match or match is UNKNOWN):
+            await guard.decide(connection, match, notes)
+        if security_scopes.scopes:
+            await require_for_guard(self, security_scopes.scopes, connection, match)
 
-    async def decide(self, connection: HTTPConnection, match: Match) -> None:
-        """Decide as `admit`, where nothing of the route runs after a refusal.
-
-        What answers then is the application's own handler of exceptions, with any status.
-
-        Raises:
-            HTTPException: as `admit`.
-        """
-        try:
-            await self.admit(connection, match)
-        except (HTTPException, WebSocketException):
-            notes_of(connection.scope).refused = True
-            raise
-
-    async def admit(self, connection: HTTPConnection, match: Match) -> None:
+    async def decide(self, connection: HTTPConnection, match: Match, notes: Notes) -> None:
         """Decide about a request to a route that this guard is the innermost of.
+
+        Args:
+            connection: the request.
+            match: its route.
+            notes: what is remembered of it.
 
         Raises:
             HTTPException: the request is refused; or `WebSocketException` where a server cannot
                 deny a handshake.
         """
-        notes = notes_of(connection.scope)
-        if notes.decided is match is not UNKNOWN:
-            return
         if not self.excludes(match):
             settings = self.settings
             if settings is None:
                 settings = await settings_of(self, connection)
             notes.match, notes.settings = match, settings
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
-                found = await caller_or_error(connection, settings)
+                found = await caller_or_error(connection, settings, notes)
                 if isinstance(found, AuthError):
+                    if notes.decision is not None:
+                        notes.decision.refused = True
                     raise refusal_under(settings, found, connection, match) from found
-        notes.decided = match
+        notes.let_pass(match)
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""
@@ -114,9 +103,17 @@ async def ask(connection: HTTPConnection, notes: Notes) -> None:
     match = matched(connection.scope, notes)
     guard = notes.innermost(match)
     if isinstance(guard, JWTGuard):
-        await guard.admit(connection, match)
+        await guard.decide(connection, match, notes)
     else:
-        notes.decided = match  # the application replaces its guards, and what it put there decides
+        notes.let_pass(match)  # the application replaces its guards: what it put there decides
+
+
+def asks_scopes(guard: RouteGuard, match: Match) -> bool:
+    """Whether the scopes of `Security(guard, scopes=[...])` are asked for on a route.
+
+    Those of a guard that itself excludes the route are not.
+    """
+    return not (guard in match.guards[-1:] and guard.excludes(match))
 
 
 async def require_for_guard(
@@ -130,7 +127,7 @@ async def require_for_guard(
     Raises:
         HTTPException: the request is refused.
     """
-    if guard in match.guards[-1:] and guard.excludes(match):
+    if not asks_scopes(guard, match):
         return
     try:
         await require(connection, scopes)

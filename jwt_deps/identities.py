@@ -95,7 +95,7 @@ class _Injected(type):
         (name,), verified = _FROM_GENERATOR, Annotated[Any, Depends(cls._dependency)]
         return Signature([Parameter(name, Parameter.KEYWORD_ONLY, annotation=verified)])
 
-    if not TYPE_CHECKING:  # a type checker goes by the constructor
+    if not TYPE_CHECKING:  # pragma: no branch - a type checker goes by the constructor
 
         def __call__(cls, *arguments: Any, **members: Any) -> Any:
             """Make an instance; for FastAPI, answer with one that is made of the token."""

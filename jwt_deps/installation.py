@@ -7,6 +7,7 @@ request that a guard is asked for, meets an application in which only routers ar
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from itertools import chain
 from typing import Any
 
@@ -117,7 +118,7 @@ class Installation:
     def of(cls, app: FastAPI) -> "Installation":
         """The one of an application, made where there is none."""
         one: Installation | None = getattr(app.state, _OURS, None)
-        if one is None or one._app is not app:
+        if one is None or one._app is not app:  # noqa: SLF001 - it is this very class
             one = cls(app)
             setattr(app.state, _OURS, one)
         return one
@@ -131,6 +132,11 @@ class Installation:
     def is_protected(self) -> bool:
         """Whether a guard applies to everything in the application, and is asked."""
         return self._guard is not None and self._is_in_place
+
+    @property
+    def is_displaced(self) -> bool:
+        """Whether `protect` was called and no longer applies: what it was put into was replaced."""
+        return self._guard is not None and not self._is_in_place
 
     @property
     def _is_in_place(self) -> bool:
@@ -166,7 +172,7 @@ class Installation:
     def _stand_before(self, router: APIRouter) -> None:
         if self._inner is None:
             self._inner = router.middleware_stack
-            router.middleware_stack = self._serve
+            router.middleware_stack = self._serve  # type: ignore[assignment] # it is awaited
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve what comes to the router of the application: inside of its middleware."""
@@ -219,6 +225,24 @@ class Installation:
 
         app.openapi = corrected_openapi  # type: ignore[method-assign]
         self._openapi = corrected_openapi
+
+    @classmethod
+    def document_of(cls, app: FastAPI) -> dict[str, Any]:
+        """The OpenAPI document as requests get it once the application has met its guards.
+
+        Nothing is kept of it: neither the document that the application has, nor what is known of
+        that, changes.
+        """
+        one, kept = cls.known(app), app.openapi_schema
+        with _fastapi.unchanged((), app, *([] if one is None else [one])):
+            app.openapi_schema = deepcopy(kept)
+            if one is not None and kept is not None and one._described is kept:
+                one._described = app.openapi_schema
+            schema = app.openapi()
+        if (one is None or app.openapi is not one._openapi) and any(guards_in(app)):
+            schema = deepcopy(schema)
+            describe(app, schema)
+        return schema
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -275,7 +299,7 @@ def _apply_inclusions(router: APIRouter) -> None:
         own = () if getattr(included, "is_protected", False) else included.dependencies
         apply_to_copies(router, before, (*(options.get("dependencies") or ()), *own))
 
-    router.include_router = include_router  # type: ignore[method-assign]
+    router.include_router = include_router  # type: ignore[method-assign, assignment]
 
 
 def _apply(router: APIRouter, over: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The settings of a route as far as they are known without a request, for schema and audit."""
+"""Which settings does a route have, as far as that is known without a request?"""
 
 from collections.abc import Callable
 from contextlib import contextmanager

@@ -11,19 +11,35 @@ from starlette.types import Scope
 
 from . import _fastapi
 from .claims import Claims
-from .principals import Principal
-from .routes import UNKNOWN, Match, RouteGuard, guards_among, match_of
+from .principals import STATE_NAMES, Principal
+from .routes import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
 from .settings import JWTSettings
 
 if TYPE_CHECKING:
     from .errors import AuthError
 
-__all__ = ["Notes", "matched", "notes_of"]
+__all__ = ["Decision", "Notes", "matched", "notes_of"]
 
 _KEY = "jwt_deps"
 _ABSENT: Any = object()
+_NOTHING_BEFORE: dict[str, Any] = dict.fromkeys(STATE_NAMES, _ABSENT)
 # In place of a route: what is served is another application, below a guard that let it pass.
 _BELOW = Match((), None, ())
+
+
+class Decision:
+    """What was decided about a request, known to all copies of its scope.
+
+    Attributes:
+        route: where a guard let the request pass to; `None` if none decided.
+        refused: whether a guard refused it, and what answers is the application's own handler.
+    """
+
+    __slots__ = ("refused", "route")
+
+    def __init__(self) -> None:
+        self.route: Match | None = None
+        self.refused = False
 
 
 class Notes:
@@ -34,63 +50,45 @@ class Notes:
             outermost first.
         guard: the guard around the application that serves, where that is mounted below one.
         guard_settings: under which settings that guard decided.
-        decided: the route that a guard let the request pass to; `None` if none decided.
-        refused: whether a guard refused it where nothing of the route runs after that.
+        decision: what was decided about it.
         wrapped: whether its body and its answer pass a guard (`gate`).
+        copied: whether the scope is a copy of another request's that is not routed anew.
         plain: the route that is served, where FastAPI runs no dependencies for it.
         match: the route that `settings` were found for.
         settings: what holds for that route.
     """
 
-    __slots__ = (
-        "_before",
-        "_copied",
-        "_principals",
-        "_replaced",
-        "app",
-        "decided",
-        "entered",
-        "guard",
-        "guard_settings",
-        "headers",
-        "match",
-        "method",
-        "overriding",
-        "path",
-        "plain",
-        "refused",
-        "scope_id",
-        "settings",
-        "wrapped",
-    )
+    entered: tuple[RouteGuard, ...] = ()
+    guard: RouteGuard | None = None
+    guard_settings: JWTSettings | None = None
+    decision: Decision | None = None
+    wrapped: bool = False
+    plain: Match | None = None
+    match: Match | None = None
+    settings: JWTSettings | None = None
+    overriding: Any = None
+    _before: dict[str, Any] | None = None  # what was in the state where this package wrote
+    copied: bool = False
+    _replaced: dict[Callable[..., Any], Any] | None = None
 
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
-        if not isinstance(scope["headers"], list):
-            scope["headers"] = list(scope["headers"])  # they are read several times
-        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        headers = scope["headers"]
+        if type(headers) is not list:
+            headers = scope["headers"] = list(headers)  # they are read several times
+        self.headers: list[tuple[bytes, bytes]] = headers
         self.method = scope.get("method")
         self.path = scope.get("path")
-        self.entered: tuple[RouteGuard, ...] = ()
-        self.guard: RouteGuard | None = None
-        self.guard_settings: JWTSettings | None = None
-        self.decided: Match | None = None
-        self.refused = False
-        self.wrapped = False
-        self._before: dict[str, Any] | None = None  # what was in the state where we wrote
-        self._copied = False
-        self.overriding: Any = None
-        self._replaced: dict[Callable[..., Any], Any] | None = None
         # Under which settings who was calling: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
-        self.served_by(scope.get("app"))
+        self.app = app = scope.get("app")
+        if getattr(app, "dependency_overrides", None):
+            self.overriding = app  # the application, if it replaces dependencies
 
     def served_by(self, app: Any) -> None:
-        """Note which application serves the request from here on; one may be in another."""
+        """Note that another application serves the request from here on, one in the other."""
         self.app = app
-        self.plain: Match | None = None
-        self.match: Match | None = None
-        self.settings: JWTSettings | None = None
+        self.plain = self.match = self.settings = None
         # What one application replaces says nothing about the other.
         overriding = app if getattr(app, "dependency_overrides", None) else None
         if overriding is not self.overriding:
@@ -113,11 +111,10 @@ class Notes:
 
     def innermost(self, match: Match) -> RouteGuard | None:
         """The guard that decides about a route, of those that the application does not replace."""
-        overridden = () if self.overriding is None else self.overriding.dependency_overrides
-        for guard in reversed(match.guards or self.entered):
-            if guard not in overridden:
-                return guard
-        return None
+        guards = match.guards or self.entered
+        if self.overriding is None:
+            return guards[-1] if guards else None
+        return deciding(guards, self.overriding.dependency_overrides)
 
     def guard_over(self, match: Match) -> RouteGuard | None:
         """The guard whose settings hold for a route."""
@@ -130,35 +127,40 @@ class Notes:
 
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
         """Note that the request has come to a guarded router, or application."""
-        self.decided, self.refused = None, False
+        self.let_pass(None)
         self.entered = (guard,) if outermost else (*self.entered, guard)
+
+    def let_pass(self, route: Match | None) -> None:
+        """Note that a guard let the request pass to a route; `None`: none has decided yet."""
+        if self.decision is None:
+            self.decision = Decision()
+        self.decision.route, self.decision.refused = route, False
 
     def leave(self, guard: RouteGuard | None, settings: JWTSettings | None) -> None:
         """Note that what follows is an application of its own, below a guard that has decided."""
         if guard is not None:
             self.guard, self.guard_settings = guard, settings
-        self.entered, self.decided = (), _BELOW
+        self.let_pass(_BELOW)
+        self.entered = ()
         self.plain = self.match = self.settings = None
 
     def conclude(
         self, scope: Scope, settings: JWTSettings, found: "Principal | AuthError"
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
-        self.clear_state(scope)
+        if self._before is not None:
+            self.clear_state(scope)
+        state = scope.setdefault("state", {})
+        self._before = (
+            {name: state.get(name, _ABSENT) for name in STATE_NAMES} if state else _NOTHING_BEFORE
+        )
         if isinstance(found, Principal):
-            written: dict[str, Any] = {}
-            found.write_state(written)
-            self._write_state(scope, written)
+            found.write_state(state)
         elif not settings.validate:
-            self._write_state(scope, {"authenticated": False})
+            state["authenticated"] = False
             found = Principal(Claims({}), settings, found)
         self._principals.append((settings, found))
         return found
-
-    def _write_state(self, scope: Scope, written: dict[str, Any]) -> None:
-        state = scope.setdefault("state", {})
-        self._before = {name: state.get(name, _ABSENT) for name in written}
-        state.update(written)
 
     def clear_state(self, scope: Scope) -> None:
         """Take away what an outer guard wrote, and only that: the lifespan's own stays."""
@@ -166,26 +168,36 @@ class Notes:
             _restore(scope["state"], self._before)
             self._before = None
 
-    def asks_the_same(self, scope: Scope) -> bool:
-        """Whether a scope asks for what these notes were taken of."""
+    def is_of(self, scope: Scope) -> bool:
+        """Whether these notes are of that very scope, asking for what it asked for."""
+        if (
+            self.scope_id != id(scope)
+            or scope.get("path") != self.path
+            or scope.get("method") != self.method
+        ):
+            return False
         headers = scope["headers"]
-        return (
-            # Starlette puts an equal list there when the headers are read.
-            (headers is self.headers or headers == self.headers)
-            and scope.get("path") == self.path
-            and scope.get("method") == self.method
-        )
+        # Starlette puts an equal list there when the headers are read.
+        if headers is not self.headers and headers != self.headers:
+            self.headers = headers
+            self._principals = []  # another token may be in there
+            if self.decision is not None:
+                self.decision.route = None
+        return True
 
     def follow(self, scope: Scope) -> "Notes":
         """The notes of a copy of the scope: of the same request, or of another one."""
         copy = Notes(scope)
-        if self.asks_the_same(scope):
-            # A middleware on the way made the copy.
-            for name in ("entered", "guard", "guard_settings", "decided", "_before", "_copied"):
+        if self.decision is None:
+            self.decision = Decision()
+        if (
+            copy.path == self.path and copy.method == self.method and copy.headers == self.headers
+        ):  # a middleware on the way made the copy
+            for name in ("entered", "guard", "guard_settings", "decision", "_before", "copied"):
                 setattr(copy, name, getattr(self, name))
-            copy._principals = self._principals  # noqa: SLF001 - its own class
+            copy._principals = self._principals
             return copy
-        copy._copied = True  # noqa: SLF001
+        copy.copied = True
         if "state" in scope:
             scope["state"] = dict(scope["state"])
             if self._before is not None:
@@ -197,14 +209,9 @@ class Notes:
 
         For where FastAPI has not yet written, or just begins to write, which route is served.
         """
-        if self._copied:
+        if self.copied:
             _fastapi.forget_route(scope)
-            self._copied = False
-
-    @property
-    def is_unrouted(self) -> bool:
-        """Whether what the scope says of a route may be that of another request."""
-        return self._copied and not _fastapi.COPIES
+            self.copied = False
 
 
 def _restore(state: dict[str, Any], before: dict[str, Any]) -> None:
@@ -221,7 +228,7 @@ def notes_of(scope: Scope) -> Notes:
     if notes is None:
         notes = scope[_KEY] = Notes(scope)
         return notes
-    if notes.scope_id == id(scope) and notes.asks_the_same(scope):
+    if notes.is_of(scope):
         app = scope.get("app")
         if notes.app is not app:
             notes.served_by(app)
@@ -234,4 +241,6 @@ def matched(scope: Scope, notes: Notes) -> Match:
     """The route whose dependencies are being run, as far as this request can know it."""
     if notes.plain is not None:
         return notes.plain
-    return UNKNOWN if notes.is_unrouted else match_of(scope)
+    if notes.copied and not _fastapi.COPIES:
+        return UNKNOWN  # what the scope says of a route may be that of another request
+    return match_of(scope)

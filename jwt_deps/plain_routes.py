@@ -13,7 +13,8 @@ from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.params import Depends, Security
 from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute, APIWebSocketRoute
-from starlette.routing import BaseRoute, Host, Match as Matched, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
+from starlette.routing import Match as Matched
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import _fastapi
@@ -28,7 +29,11 @@ __all__ = [
     "GuardedApp",
     "GuardedRoutes",
     "apply_to_copies",
+    "around",
+    "can_be_guarded",
+    "check",
     "covered",
+    "guards_inside",
     "guards_itself",
     "is_plain",
     "plain_endpoint",
@@ -79,16 +84,16 @@ class GuardedApp:
             if scope["type"] == "websocket"
             else Request(scope, receive)
         )
-        inside = _guards_inside(self.route)
+        inside = guards_inside(self.route)
         match = replace(match, guards=(*match.guards, *inside))
         notes = notes_of(scope)
         notes.plain = match
         innermost = notes.innermost(match)
         if isinstance(innermost, JWTGuard) and innermost not in inside:
-            await innermost.decide(connection, match)
-        own = [it for it in match.dependencies if not isinstance(it.dependency, RouteGuard)]
+            await innermost.decide(connection, match, notes)
+        own = [it for it in match.dependencies if not isinstance(it.dependency, JWTGuard)]
         for depends in match.dependencies:
-            if isinstance(depends, Security) and isinstance(depends.dependency, RouteGuard):
+            if isinstance(depends, Security) and isinstance(depends.dependency, JWTGuard):
                 scopes = list(depends.scopes or ())
                 await require_for_guard(depends.dependency, scopes, connection, match)
         if not own:
@@ -107,7 +112,7 @@ class GuardedApp:
         """The route as it is being served: all that it came through applies to it."""
         app: Any = scope.get("app")
         router = getattr(app, "router", None)
-        over, included = self._over(scope, router)
+        over, included = self.over(_fastapi.inclusion_of(scope), router)
         guards = guards_among(over)
         entered = notes_of(scope).entered
         missing = tuple(it for it in entered if not any(it is guard for guard in guards))
@@ -119,9 +124,16 @@ class GuardedApp:
             dependencies=over,
         )
 
-    def _over(self, scope: Scope, router: Any) -> tuple[tuple[Depends, ...], bool]:
-        """What applies to the route, outermost first, and whether it was included."""
-        inclusion: Any = _fastapi.inclusion_of(scope)
+    def over(self, inclusion: Any, router: Any) -> tuple[tuple[Depends, ...], bool]:
+        """What applies to the route, outermost first, and whether it was included.
+
+        Args:
+            inclusion: the inclusion that serves it, if one does.
+            router: that of the application.
+
+        Raises:
+            ConfigurationError: FastAPI does not tell.
+        """
         inner = None if inclusion is None else _fastapi.included_router(inclusion)
         if inner is not None and _is_among(inner, self.homes):
             outer = _fastapi.inclusion_dependencies(inclusion)
@@ -195,7 +207,8 @@ def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
     return guards_among(router.dependencies) if isinstance(router, APIRouter) else ()
 
 
-def _guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
+def guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
+    """The guards of what is mounted, over everything in it, the last of which decides there."""
     return _guards_of(mounted(route)) if isinstance(route, Mount | Host) else ()
 
 
@@ -248,8 +261,8 @@ class GuardedRoutes:
                     self._close(inner, over, guards, seen)
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 _refuse_unguarded(route, (*outer, *route.dependencies), guards)
-            elif is_plain(route) and type(route).handle in _STARLETTES_OWN:
-                wrapped = _wrap(route, router) or wrapped
+            elif can_be_guarded(route):
+                wrapped = self._wrap(route, router) or wrapped
                 self._close_mounted(route, seen)
             else:
                 raise ConfigurationError(
@@ -263,11 +276,37 @@ class GuardedRoutes:
             # FastAPI may have built what it serves from the routes as they were before.
             _fastapi.read_again(router)
 
+    @staticmethod
+    def _wrap(route: BaseRoute, home: APIRouter) -> bool:
+        return _wrap(route, home)
+
     def _close_mounted(self, route: BaseRoute, seen: list[Any]) -> None:
         """Close what is mounted, if guards of its own apply to it: then those decide there."""
         for router in _routers_mounted([route]):
             if not any(router is one for one in seen):
                 self._close(router, (), guards_among(router.dependencies), seen)
+
+
+class _Check(GuardedRoutes):
+    """The same look, with nothing changed."""
+
+    @staticmethod
+    def _wrap(route: BaseRoute, home: APIRouter) -> bool:  # noqa: ARG004
+        return False
+
+
+def check(router: APIRouter) -> None:
+    """Look whether everything below a guarded router can be guarded, with nothing changed.
+
+    Raises:
+        ConfigurationError: as `GuardedRoutes.look`, which requests to the router meet.
+    """
+    _Check(router).look()
+
+
+def can_be_guarded(route: BaseRoute) -> bool:
+    """Whether a route is a plain one that serves its application as Starlette's own do."""
+    return is_plain(route) and type(route).handle in _STARLETTES_OWN
 
 
 def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
@@ -313,9 +352,7 @@ def _refuse_unguarded(
         )
 
 
-def apply_to_copies(
-    router: APIRouter, before: int, dependencies: Iterable[Depends]
-) -> None:
+def apply_to_copies(router: APIRouter, before: int, dependencies: Iterable[Depends]) -> None:
     """Apply the dependencies of an inclusion to the plain routes that it copied.
 
     Up to FastAPI 0.136: nothing tells later where a copied route came from.
@@ -339,20 +376,31 @@ def _wrap(route: Any, home: APIRouter) -> bool:
             return False
         app.homes.append(home)
         return True
-    guarded = GuardedApp(app.unwrapped if isinstance(app, GuardedApp) else app, route)
-    if isinstance(app, GuardedApp):
-        # FastAPI copied the route, or it is the endpoint of another: what applied to it still does.
-        guarded.endpoint = app.endpoint
-        guarded.inherited = (
-            *(it for one in app.homes for it in one.dependencies),
-            *app.inherited,
-        )
-    guarded.homes.append(home)
-    route.app = guarded
+    guarded = route.app = around(route, home)
     if isinstance(route, Route | WebSocketRoute):
         # Starlette serves the app, FastAPI builds what it serves from the endpoint.
         route.endpoint = guarded
     return True
+
+
+def around(route: Any, home: APIRouter) -> GuardedApp:
+    """The guards around a plain route in a router, as requests find them; nothing is changed."""
+    app = route.app
+    guarded = GuardedApp(app.unwrapped if isinstance(app, GuardedApp) else app, route)
+    if isinstance(app, GuardedApp):
+        guarded.endpoint = app.endpoint
+        if app.route is route:
+            guarded.homes.extend(app.homes)
+            guarded.inherited = app.inherited
+        else:
+            # FastAPI copied the route, or it is another's endpoint: what applied to it still does.
+            guarded.inherited = (
+                *(it for one in app.homes for it in one.dependencies),
+                *app.inherited,
+            )
+    if not _is_among(home, guarded.homes):
+        guarded.homes.append(home)
+    return guarded
 
 
 def covered(router: APIRouter) -> list[APIRouter]:

@@ -14,7 +14,10 @@ from .responses import Pointer, is_scope, refusal
 from .routes import Match
 from .settings import JWTSettings
 
-__all__ = ["pointer_to", "refusal_under", "scopes_of"]
+__all__ = ["REFUSALS", "pointer_to", "refusal_under", "scopes_of"]
+
+#: Where a scope has a list for the refusals that are made for it: `jwt_deps.audit` gives one.
+REFUSALS = "jwt_deps.refusals"
 
 
 def scopes_of(match: Match) -> list[str]:
@@ -42,6 +45,8 @@ def refusal_under(
     settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: Match
 ) -> Exception:
     """The exception that answers for an error as settings have it, on the matched route."""
+    if REFUSALS in connection.scope:
+        connection.scope[REFUSALS].append(error)
     if settings.explain:
         explaining(connection.scope)
     pointer = pointer_to(settings, match) if settings.resource else None

@@ -195,6 +195,15 @@ class Principal:
         `dependencies` and `session_state` that the application's lifespan put there stay, unless
         the token has such claims.
         """
+        if self.token is not None:
+            self._write_state(state)
+            return
+        # An override of `get_claims` gave the claims, and may have written to the state itself.
+        found: dict[str, Any] = {}
+        self._write_state(found)
+        state.update((name, value) for name, value in found.items() if value or name not in state)
+
+    def _write_state(self, state: dict[str, Any]) -> None:
         if self._state is None:
             self._state = self._fixed_state()
         state.update(self._state)

@@ -1,8 +1,8 @@
-"""What does the service say of itself to clients that know nothing of it, by RFC 9728?"""
+"""The metadata document by which a service describes itself to clients (RFC 9728)."""
 
 import weakref
-from inspect import unwrap
 from collections.abc import Iterator
+from inspect import unwrap
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
@@ -11,11 +11,9 @@ from fastapi.responses import JSONResponse, Response
 from .credentials import TokenDependency
 from .environment import get_settings
 from .errors import ConfigurationError
-from .guards import JWTGuard, asked_of
 from .inventory import Inventory, Served
-from .openapi import known_settings
 from .resource import WELL_KNOWN
-from .routers import routers_of
+from .routers import Snapshot
 from .routes import RouteGuard, mark_public
 from .senders import DPoPMode, SenderPolicy
 from .settings import JWTSettings, TokenSource
@@ -27,7 +25,7 @@ ANY_METADATA = WELL_KNOWN + "{rest:path}"
 
 _PAGES = ("resource_name", "resource_documentation", "resource_policy_uri", "resource_tos_uri")
 
-# Anybody's browser may read it: it is public, and a client in a page of its own has to.
+# Any web page may read it: it is public, and a client that runs in a browser has to.
 _PREFLIGHT = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD",
@@ -36,14 +34,15 @@ _PREFLIGHT = {
 }
 _HEADERS = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=300"}
 
-# By application and resource: walking all routes is not what a stranger's request may cost.
-_scopes: weakref.WeakKeyDictionary[FastAPI, dict[str, tuple[tuple[int, ...] | None, list[str]]]] = (
+# By application and resource, with the routes that were walked for it: anyone may ask for the
+# document, and walking all routes costs more than seeing that they are the same.
+_scopes: weakref.WeakKeyDictionary[FastAPI, dict[str, tuple[Snapshot, list[str]]]] = (
     weakref.WeakKeyDictionary()
 )
 
 
 def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -> None:
-    """Serve the metadata document of a protected resource (RFC 9728) to everybody.
+    """Serve the metadata document of a protected resource (RFC 9728), without a token.
 
     It is at `/.well-known/oauth-protected-resource`, followed by the path of the resource
     identifier, and names the issuers that are accepted and the scopes that the routes under these
@@ -64,12 +63,12 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
             "JWT_RESOURCE (resource) is missing: the URL that clients know this service by.",
         )
     for depends in app.router.dependencies:
-        call = unwrap(depends.dependency)
+        call = None if depends.dependency is None else unwrap(depends.dependency)
         if isinstance(call, TokenDependency) and not isinstance(call, RouteGuard):
             raise ConfigurationError(
                 "metadata_not_public",
-                f"{call!r} stands over the whole application, and so over its metadata: put "
-                "jwt_guard() there, or the dependency over a router.",
+                f"{call!r} applies to the whole application, and so to its metadata: call "
+                "protect(app) instead, or give the dependency to a router.",
             )
 
     async def given() -> JWTSettings | None:
@@ -120,43 +119,27 @@ def _bindings(senders: SenderPolicy | None) -> dict[str, Any]:
 
 
 def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
-    resource, version = str(settings.resource), _version_of(app)
+    resource = str(settings.resource)
     known = _scopes.setdefault(app, {})
-    if version is None or resource not in known or known[resource][0] != version:
+    if resource not in known or not known[resource][0].is_current():
+        inventory = Inventory.of(app)
         asked = (
             scope
-            for served in Inventory.of(app).routes
-            for one in (*served.doors, served)
+            for served in inventory.routes
+            for one in (*served.mounts, served)
             for scope in _asked(one, resource)
         )
         # Refresh tokens are between clients and issuers (MCP, "Refresh Tokens").
         names = dict.fromkeys(scope for scope in asked if scope != "offline_access")
-        known[resource] = _version_of(app), list(names)
+        known[resource] = Snapshot(inventory.routers), list(names)
     return known[resource][1]
-
-
-def _version_of(app: FastAPI) -> tuple[int, ...] | None:
-    """How often routes were added to its routers; `None`, and nothing is kept, if nobody counts.
-
-    FastAPI's own count has no public name.
-    """
-    routers = routers_of(app.router)
-    counts: list[Any] = [getattr(router, "_routes_version", None) for router in routers]
-    return None if None in counts else tuple(counts)
 
 
 def _asked(served: Served, resource: str) -> Iterator[str]:
     """The scopes that a route asks for, if tokens for this resource open it."""
-    guard = _guard_over(served)
-    settings = known_settings(served.app, guard)
-    if settings is None or settings.resource != resource:
-        return
-    left_out = guard is not None and guard.excludes(served.match)
-    for call, scopes in asked_of(served.match):
-        if not (left_out and isinstance(call, JWTGuard)):
+    settings = served.settings
+    if settings is not None and settings.resource == resource:
+        guard = served.guard
+        is_public = guard is not None and guard.excludes(served.match)
+        for _, scopes in served.asked(is_public=is_public):
             yield from scopes
-
-
-def _guard_over(served: Served) -> RouteGuard | None:
-    guards = [guard for one in (*served.doors, served) for guard in one.match.guards]
-    return guards[-1] if guards else None

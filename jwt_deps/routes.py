@@ -7,7 +7,7 @@ asked there decides for itself.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import isfunction
@@ -21,7 +21,7 @@ from starlette.types import Scope
 
 from . import _fastapi
 from .errors import ConfigurationError
-from .paths import PathPatterns, split_exclusions
+from .paths import split_exclusions
 from .routers import routers_of
 from .settings import JWTSettings
 
@@ -29,6 +29,7 @@ __all__ = [
     "UNKNOWN",
     "Match",
     "RouteGuard",
+    "deciding",
     "guards_among",
     "is_marked_public",
     "is_page",
@@ -98,6 +99,11 @@ class RouteGuard:
         return known
 
 
+def deciding(guards: Sequence[RouteGuard], replaced: Container[Any] = ()) -> RouteGuard | None:
+    """The guard that decides: the innermost of those that the application does not replace."""
+    return next((guard for guard in reversed(guards) if guard not in replaced), None)
+
+
 def same_endpoint(one: Any, other: Any) -> bool:
     """Whether two callables are one and the same: by identity, since equal is not the same.
 
@@ -148,7 +154,9 @@ def _match_of_own_frontend(scope: Scope) -> Match:
     app = scope.get("app")
     if _fastapi.frontend_path(scope) is None or not isinstance(app, FastAPI):
         return UNKNOWN
-    groups = [it for router in routers_of(app.router) for it in _fastapi.low_priority_routes(router)]
+    groups = [
+        it for router in routers_of(app.router) for it in _fastapi.low_priority_routes(router)
+    ]
     found = [match for it in groups if (match := match_of_frontend(it, it, scope)).paths]
     # Routers that are mounted can have the same paths: then it is not known which it is.
     return found[0] if len(found) == 1 else UNKNOWN

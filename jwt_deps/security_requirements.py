@@ -1,4 +1,4 @@
-"""The security requirements of OpenAPI (3.1 §4.8.30): what a document says of one operation.
+"""Which security requirements does an operation have (OpenAPI 3.1 §4.8.30)?
 
 A list of alternatives, each the names of schemes with scopes; `{}` is the one that needs nothing.
 """
@@ -71,11 +71,16 @@ def without_native(
         scopes: those asked of the other library's scheme; `None` if the operation does not use it.
     """
     kept: list[Requirement] = []
+    theirs: Requirement = {NATIVE: []}
     for one in found:
         if one.keys() != {NATIVE}:
             kept.append(one)
         elif scopes is not None:
-            kept.append({NATIVE: [scope for scope in one[NATIVE] if scope in scopes]})
+            # Up to FastAPI 0.122 each dependency is written as a requirement of its own.
+            if not any(theirs is known for known in kept):
+                kept.append(theirs)
+            asked = [scope for scope in one[NATIVE] if scope in scopes]
+            theirs[NATIVE] += [scope for scope in asked if scope not in theirs[NATIVE]]
     return kept
 
 

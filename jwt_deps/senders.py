@@ -98,11 +98,6 @@ class SenderPolicy:
         object.__setattr__(self, "provable", provable)
 
     @property
-    def schemes(self) -> tuple[str, ...]:
-        """The schemes that a token may come with."""
-        return ("bearer", "dpop") if self.with_dpop else ("bearer",)
-
-    @property
     def with_dpop(self) -> bool:
         """Whether a key can be proved."""
         return self.dpop is not DPoPMode.OFF

@@ -1,67 +1,139 @@
-"""What does the application itself answer without a token? Asked in process, route by route."""
+"""What an application itself answers without a token, asked in process, route by route."""
 
 import asyncio
-import re
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 
-from jwt_deps.inventory import WEBSOCKET
+from jwt_deps._fastapi import path_parameters
+from jwt_deps.inventory import WEBSOCKET, Inventory
+from jwt_deps.plain_routes import GuardedApp
+from jwt_deps.pointers import REFUSALS
+from jwt_deps.routes import same_endpoint
 
-from .report import Audit, AuditedRoute
+from .path_values import filled
+from .report import Audit
 from .verdicts import Verdict
 
 __all__ = ["probe"]
 
-_PARAMETER = re.compile(r"{[^{}:]+(?::(\w+))?}")
-_VALUES = {"int": "1", "float": "1.5", "uuid": "00000000-0000-4000-8000-000000000000"}
-
-#: What a guarded route may say to somebody without a token; 404 and 405 are a path parameter or
-#: a method that did not fit.
-_REFUSED = frozenset({"401", "403", "404", "405", "closed"})
+_REFUSED = frozenset({401, 403})
+_NOT_ROUTED = frozenset({404, 405})
+_POLICY_VIOLATION = 1008
 
 
-async def probe(app: FastAPI, audit: Audit, *, seconds: float = 5) -> Audit:
+async def probe(
+    app: FastAPI, audit: Audit, *, seconds: float = 5, values: Mapping[str, str] | None = None
+) -> Audit:
     """Ask every guarded route of an application for an answer without a token.
 
-    Routes that are public or unguarded are not asked: their endpoints would run. An endpoint
-    that runs although its route looks guarded is what this is there to find.
+    A guard has to refuse: with 401 or 403, or for a WebSocket by closing with 1008. Any other
+    answer is a problem, and so is a refusal that no guard made, since the endpoint may have run.
+    Routes that are public or unguarded are not asked: their endpoints would run. An endpoint that
+    runs although its route looks guarded is what this is there to find.
 
     Args:
         app: the application, its lifespan running if it needs one.
         audit: what was found by looking.
         seconds: how long to wait for an answer; after that a route gave none.
+        values: values for path parameters, by name; by default they are made from the types of
+            the parameters.
 
     Returns:
-        The audit with the answers, and a problem for each that is no refusal.
+        The audit with the answers, and a problem for each that is no refusal by a guard.
     """
-    routes = [await _probed(app, route, seconds) for route in audit.routes]
-    problems = (
-        f"{' '.join(route.methods)} {route.path} looks guarded, and answered "
-        f"{route.answer} without a token."
-        for route in routes
-        if route.answer is not None and not _REFUSED.issuperset(route.answer.split())
+    known = _endpoints(app)
+    routes, problems, notes = [], list(audit.problems), list(audit.notes)
+    for route in audit.routes:
+        if route.verdict is not Verdict.GUARDED:
+            routes.append(route)
+            continue
+        endpoint, types = known.get((route.path, route.methods), (None, {}))
+        host, path = _address(filled(route.path, types, values or {}))
+        methods = ("GET",) if route.methods == ("*",) else route.methods
+        asked = [await _ask(app, _scope(app, it, host, path), seconds) for it in methods]
+        routes.append(replace(route, answer=" ".join(dict.fromkeys(it.told for it in asked))))
+        for method, answer in zip(route.methods, asked, strict=True):
+            problems.extend(_problems(f"{method} {route.path}", path, answer, endpoint))
+            notes.extend(_notes(f"{method} {route.path}", answer))
+    return replace(
+        audit,
+        routes=tuple(routes),
+        problems=tuple(dict.fromkeys(problems)),
+        notes=tuple(dict.fromkeys(notes)),
     )
-    return replace(audit, routes=tuple(routes), problems=(*audit.problems, *problems))
 
 
-async def _probed(app: FastAPI, route: AuditedRoute, seconds: float) -> AuditedRoute:
-    if route.verdict is not Verdict.GUARDED:
-        return route
-    host, path = _address(route.path)
-    methods = ("GET",) if route.methods == ("*",) else route.methods
-    answers = [await _ask(app, _scope(app, method, host, path), seconds) for method in methods]
-    return replace(route, answer=" ".join(dict.fromkeys(answers)))
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a request was answered with.
+
+    Attributes:
+        told: the status, how a WebSocket was closed, or what went wrong.
+        code: the status, or the code of the close.
+        by_guard: whether a guard, or another dependency of this package, refused the request.
+        challenged: whether it has a challenge.
+        endpoint: that of the route that matched, as far as the scope says.
+    """
+
+    told: str
+    code: int | None = None
+    by_guard: bool = False
+    challenged: bool = False
+    endpoint: Any = None
 
 
-def _address(template: str) -> tuple[str, str]:
-    """A host and a path that the template fits."""
-    filled = _PARAMETER.sub(lambda found: _VALUES.get(found[1] or "", "x"), template)
-    filled = filled.removesuffix("*")
-    if not filled.startswith("//"):
-        return "localhost", filled
-    host, _, path = filled[2:].partition("/")
+def _endpoints(app: FastAPI) -> dict[tuple[str, tuple[str, ...]], tuple[Any, dict[str, Any]]]:
+    """The endpoints of the routes, and the types of their path parameters."""
+    found: dict[tuple[str, tuple[str, ...]], tuple[Any, dict[str, Any]]] = {}
+    for served in Inventory.of(app).routes:
+        root = served.match.dependant
+        types = {} if root is None else path_parameters(root)
+        found.setdefault((served.path, served.methods), (served.match.endpoint, types))
+    return found
+
+
+def _problems(route: str, path: str, answer: _Answer, endpoint: Any) -> Iterator[str]:
+    """What is wrong with an answer, if it is no refusal by a guard."""
+    if answer.by_guard and answer.code in {*_REFUSED, _POLICY_VIOLATION}:
+        return
+    if answer.code in _REFUSED or answer.code == _POLICY_VIOLATION:
+        yield (
+            f"{route} answered {answer.told} without a token, and no guard of jwt-deps did: "
+            "whether it is guarded is not known."
+        )
+    elif answer.code in _NOT_ROUTED and not _is_of(answer, endpoint):
+        yield (
+            f"{route} answered {answer.told} at {path}, and no guard was asked: whether it is "
+            "guarded is not known. Give values for its path parameters that lead to it "
+            "(values={...}, --value NAME=VALUE)."
+        )
+    else:
+        yield f"{route} looks guarded, and answered {answer.told} without a token."
+
+
+def _notes(route: str, answer: _Answer) -> Iterator[str]:
+    if answer.by_guard and answer.code in _REFUSED and not answer.challenged:
+        yield (
+            f"{route} refuses without a challenge (WWW-Authenticate): an exception handler that "
+            "makes the answer has to send exc.headers along."
+        )
+
+
+def _is_of(answer: _Answer, endpoint: Any) -> bool:
+    """Whether the request came to a route with that endpoint."""
+    return endpoint is not None and same_endpoint(answer.endpoint, endpoint)
+
+
+def _address(path: str) -> tuple[str, str]:
+    """The host and the path of a request."""
+    path = path.removesuffix("*")
+    if not path.startswith("//"):
+        return "localhost", path
+    host, _, path = path[2:].partition("/")
     return host, f"/{path}"
 
 
@@ -70,7 +142,7 @@ def _scope(app: FastAPI, method: str, host: str, path: str) -> dict[str, Any]:
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "path": path,
-        "raw_path": path.encode(),
+        "raw_path": quote(path).encode(),
         "query_string": b"",
         "root_path": "",
         "headers": [(b"host", host.encode())],
@@ -78,6 +150,7 @@ def _scope(app: FastAPI, method: str, host: str, path: str) -> dict[str, Any]:
         "server": (host, 80),
         "state": {},
         "app": app,
+        REFUSALS: [],
     }
     if method == WEBSOCKET:
         denial: dict[str, Any] = {"websocket.http.response": {}}
@@ -91,27 +164,26 @@ def _scope(app: FastAPI, method: str, host: str, path: str) -> dict[str, Any]:
     return {**scope, "type": "http", "scheme": "http", "method": method}
 
 
-async def _ask(app: FastAPI, scope: dict[str, Any], seconds: float) -> str:
-    """The status of the answer, `closed` or `accepted` of a WebSocket, or what went wrong."""
-    answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+async def _ask(app: FastAPI, scope: dict[str, Any], seconds: float) -> _Answer:
+    """What an application answers, or what went wrong."""
+    answered: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
     connect: dict[str, Any] = {"type": "websocket.connect"}
     request: dict[str, Any] = {"type": "http.request", "body": b"", "more_body": False}
     waiting = [connect if scope["type"] == "websocket" else request]
 
     async def receive() -> dict[str, Any]:
         if not waiting:
-            await asyncio.Event().wait()  # whoever waits for more is cancelled with the answer
+            await asyncio.Event().wait()  # what waits for more is cancelled with the answer
         return waiting.pop()
 
     async def send(message: Any) -> None:
-        answer = {
-            "http.response.start": str(message.get("status")),
-            "websocket.http.response.start": str(message.get("status")),
-            "websocket.close": "closed",
-            "websocket.accept": "accepted",
-        }.get(message["type"])
+        answer = _read(message)
         if answer is not None and not answered.done():
-            answered.set_result(answer)
+            endpoint = scope.get("endpoint")
+            if isinstance(endpoint, GuardedApp):
+                endpoint = endpoint.endpoint
+            by_guard = bool(scope[REFUSALS])
+            answered.set_result(replace(answer, by_guard=by_guard, endpoint=endpoint))
 
     task = asyncio.create_task(app(scope, receive, send))
     await asyncio.wait((task, answered), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -121,4 +193,16 @@ async def _ask(app: FastAPI, scope: dict[str, Any], seconds: float) -> str:
         return answered.result()
     answered.cancel()
     error = None if task.cancelled() else task.exception()
-    return "nothing" if error is None else type(error).__name__
+    return _Answer("nothing" if error is None else type(error).__name__)
+
+
+def _read(message: Any) -> _Answer | None:
+    kind = message["type"]
+    if kind in {"http.response.start", "websocket.http.response.start"}:
+        names = {bytes(name).lower() for name, _ in message.get("headers", ())}
+        status = message["status"]
+        return _Answer(str(status), status, challenged=b"www-authenticate" in names)
+    if kind == "websocket.close":
+        code = message.get("code", 1000)
+        return _Answer("closed" if code == _POLICY_VIOLATION else f"closed({code})", code)
+    return _Answer("accepted") if kind == "websocket.accept" else None

@@ -1,4 +1,4 @@
-"""Is every route accounted for? The routes with their verdicts, and what is wrong besides."""
+"""The audit of an application: its routes with their verdicts, and what is wrong besides."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -7,12 +7,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from jwt_deps.installation import idle_exclusions
+from jwt_deps._fastapi import unchanged
 from jwt_deps.credentials import get_claims
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.guards import asked_of
-from jwt_deps.inventory import Inventory, Served
-from jwt_deps.openapi import known_settings, settings_problem
+from jwt_deps.installation import Installation, idle_exclusions
+from jwt_deps.inventory import Inventory, Reached, Served, refusals
+from jwt_deps.openapi import settings_problem
 from jwt_deps.paths import PathPatterns
 from jwt_deps.resource_metadata import ANY_METADATA
 
@@ -64,7 +64,7 @@ class Audit:
 
     @property
     def unguarded(self) -> tuple[AuditedRoute, ...]:
-        """The routes that nobody guards and nobody meant to be public."""
+        """The routes that are neither guarded nor public on purpose."""
         return tuple(route for route in self.routes if route.verdict is Verdict.UNGUARDED)
 
     @property
@@ -84,31 +84,32 @@ class Audit:
 def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
     """Say of every route that an application serves whether it needs a token, and why.
 
-    It looks at the application as it is now: routes that a lifespan adds are there once it runs.
+    It looks at the application as it is now, and changes nothing about it: routes that a lifespan
+    adds are there once it runs.
 
     Args:
-        app: the application. As before its first request, guards are put around its plain routes.
-        allow: path patterns (`*` as in `fnmatch`) of routes that may be open although nothing in
-            the code says so, a mount of static files for instance.
+        app: the application.
+        allow: path patterns (`*` is any text) of routes that may be open although nothing in the
+            code says so, a mount of static files for instance.
     """
     inventory = Inventory.of(app)
     allowed = PathPatterns(allow)
-    judged = [(served, judge(served, allowed)) for served in inventory.routes]
-    problems = [
-        *inventory.problems,
-        *(problem for one in inventory.applications for problem in _problems(one)),
-        *(
-            f"The allowed path {pattern!r} matches no route."
-            for pattern in allowed.unmatched(served.path for served in inventory.routes)
-        ),
-        *(
-            problem
-            for one in inventory.applications
-            for problem in _disagreements(one, inventory.routes)
-        ),
-    ]
+    with unchanged(inventory.routers):
+        judged = [(served, judge(served, allowed)) for served in inventory.routes]
+        problems = [
+            *(problem for one in inventory.applications for problem in _problems(one)),
+            *(
+                f"The allowed path {pattern!r} matches no route."
+                for pattern in allowed.unmatched(served.path for served in inventory.routes)
+            ),
+            *(
+                problem
+                for one in inventory.applications
+                for problem in _disagreements(one.app, inventory.routes)
+            ),
+        ]
+        notes = tuple(dict.fromkeys(_notes(inventory)))
     routes = tuple(_audited(served, judgement) for served, judgement in judged)
-    notes = tuple(dict.fromkeys(_notes(inventory)))
     return Audit(routes, tuple(dict.fromkeys(problems)), notes)
 
 
@@ -132,7 +133,9 @@ def _name(endpoint: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _problems(app: FastAPI) -> Iterator[str]:
+def _problems(reached: Reached) -> Iterator[str]:
+    app = reached.app
+    yield from refusals(reached)
     try:
         yield from idle_exclusions(app)
     except ConfigurationError as error:
@@ -148,10 +151,9 @@ def _notes(inventory: Inventory) -> Iterator[str]:
     """Where challenges name a metadata document (RFC 9728 §5.1) that no route serves."""
     paths = {served.path for served in inventory.routes}
     for served in inventory.routes:
-        guards = [guard for one in (*served.doors, served) for guard in one.match.guards]
-        if not guards and next(asked_of(served.match), None) is None:
-            continue
-        settings = known_settings(served.app, guards[-1] if guards else None)
+        asking = (one for one in (served, *reversed(served.mounts)))
+        first = next((one for one in asking if any(one.asked(is_public=False))), None)
+        settings = None if first is None else first.settings
         if settings is None or settings.resource is None:
             continue
         if paths.isdisjoint((settings.metadata_path, ANY_METADATA)):
@@ -182,14 +184,10 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:
-    """The document as it is now; the application shall make its own when it is asked for."""
-    kept = app.openapi_schema
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are about names, and come again
-            return app.openapi()
-    finally:
-        app.openapi_schema = kept
+    """The document as requests get it once the application serves; nothing of it is kept."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are about names, and come again
+        return Installation.document_of(app)
 
 
 def _disagreement(

@@ -1,6 +1,6 @@
-"""Who may call this route? Judged by what runs for it, never by what its name suggests."""
+"""Whether a route needs a token, judged by what runs for it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from inspect import unwrap
@@ -8,14 +8,12 @@ from typing import Any
 
 from fastapi.security.base import SecurityBase
 
+from jwt_deps._fastapi import dependants
 from jwt_deps.credentials import TokenDependency, get_token
 from jwt_deps.dependencies import current_user_id, is_optional
-from jwt_deps.guards import JWTGuard, asked_of
 from jwt_deps.identities import CurrentUser
 from jwt_deps.inventory import Served
-from jwt_deps.openapi import known_settings
 from jwt_deps.paths import PathPatterns
-from jwt_deps._fastapi import dependants
 from jwt_deps.routes import Match, RouteGuard, is_marked_public
 from jwt_deps.settings import JWTSettings
 from jwt_deps.step_up import RequireACR
@@ -58,25 +56,23 @@ class Judgement:
 def judge(served: Served, allowed: PathPatterns) -> Judgement:
     """Judge a route by what runs for it, and by the mounts that a request has to pass.
 
+    Requirements add up: those of the mounts hold for what is below them.
+
     Args:
         served: the route.
         allowed: the paths of routes that may be open although nothing in the code says so.
     """
     own = judge_itself(served)
-    doors = [
-        (door, judged)
-        for door in served.doors
-        if not door.decides_itself and (judged := judge_itself(door)).verdict is Verdict.GUARDED
-    ]
-    passed = [judged for _, judged in doors]
-    scopes = _united(*(judged.scopes for judged in (*passed, own)))
-    requires = _united(*(judged.requires for judged in (*passed, own)))
+    judged = [(mount, judge_itself(mount)) for mount in served.mounts]
+    passed = [(mount, one) for mount, one in judged if one.verdict is Verdict.GUARDED]
+    scopes = _united(*(one.scopes for _, one in passed), own.scopes)
+    requires = _united(*(one.requires for _, one in passed), own.requires)
     if own.verdict is Verdict.GUARDED:
         return Judgement(Verdict.GUARDED, own.why, own.settings, scopes, requires)
-    if doors:
-        door, judged = doors[-1]
-        why = f"the mount {door.path!r} is guarded"
-        return Judgement(Verdict.GUARDED, why, judged.settings, scopes, requires)
+    if passed:
+        mount, one = passed[-1]
+        why = f"the mount {mount.path!r} is guarded"
+        return Judgement(Verdict.GUARDED, why, one.settings, scopes, requires)
     if own.verdict is Verdict.UNGUARDED and allowed.match(served.path):
         return Judgement(Verdict.PUBLIC, "allowed by name in this audit")
     return own
@@ -84,55 +80,36 @@ def judge(served: Served, allowed: PathPatterns) -> Judgement:
 
 def judge_itself(served: Served) -> Judgement:
     """Judge a route by what runs for it alone, as its own application describes it."""
-    match = served.match
-    guard = next((one for one in reversed(match.guards) if isinstance(one, JWTGuard)), None)
-    over = guard or _guard_at_doors(served)
-    settings = known_settings(served.app, over)
-    open_ = None if guard is None else _left_out(served, guard, settings)
+    guard, settings = served.guard, served.settings
+    public = None if guard is None else _excluded_by(served, guard, settings)
     validates = settings is None or settings.validate
-    asked = list(_asked(served, guard, open_))
+    asked: list[tuple[Any, tuple[str, ...]]] = list(served.asked(is_public=public is not None))
     proofs = [call for call, scopes in asked if _proves(call, scopes, validates=validates)]
     if proofs:
-        why = "its guard" if guard in proofs else f"its own dependency {proofs[0].__name__}"
+        why = _why_guarded(served, proofs)
         scopes = _united(*(_shown(*one) for one in asked))
         requires = _united(*(_required(call) for call, _ in asked), _proofs(settings))
-        return Judgement(Verdict.GUARDED, why, _label(over, settings), scopes, requires)
-    if open_ is not None:
-        return Judgement(Verdict.PUBLIC, open_)
-    if guard is None:
-        return _without_guard(served)
-    if all(call is not guard for call, _ in asked):
+        return Judgement(Verdict.GUARDED, why, _label(served), scopes, requires)
+    if public is not None:
+        return Judgement(Verdict.PUBLIC, public)
+    if guard in {call for call, _ in asked}:
+        why = "its guard refuses no request: JWT_VALIDATE is false"
+        return Judgement(Verdict.UNGUARDED, why)
+    if served.match.guards:
         return Judgement(Verdict.UNGUARDED, "dependency_overrides replaces its guard")
-    return Judgement(Verdict.UNGUARDED, "its guard refuses nobody: JWT_VALIDATE is false")
+    return _without_guard(served)
 
 
-def _asked(
-    served: Served, guard: JWTGuard | None, open_: str | None
-) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
-    """What asks for a token, with which scopes: the guard, unless it leaves the route out."""
-    match = served.match
-    if match.dependant is not None:
-        asked = asked_of(match, served.app.dependency_overrides)
-    elif guard is not None:  # it stands around the route, where no override reaches
-        asked = iter([(guard, ()), *asked_of(match)])
-    else:
-        return  # FastAPI runs no dependencies for it, and nothing stands around it
-    guards: tuple[object, ...] = match.guards
-    for call, scopes in asked:
-        if not any(one is call for one in guards):
-            yield call, scopes
-        elif guard is not None and open_ is None and (call is guard or scopes):
-            yield guard, scopes  # what an outer guard asks for, the innermost one decides
-
-
-def _guard_at_doors(served: Served) -> JWTGuard | None:
-    """The guard under whose settings a route without one of its own is."""
-    over = (guard for door in reversed(served.doors) for guard in reversed(door.match.guards))
-    return next((guard for guard in over if isinstance(guard, JWTGuard)), None)
+def _why_guarded(served: Served, proofs: list[Any]) -> str:
+    if served.guard in proofs:
+        return "its guard"
+    if proofs[0] in served.match.guards:
+        return "the scopes that a guard around it asks for"
+    return f"its own dependency {proofs[0].__name__}"
 
 
 def _proves(call: TokenDependency[Any], scopes: tuple[str, ...], *, validates: bool) -> bool:
-    """Whether nobody gets past a dependency without a token that verifies."""
+    """Whether a dependency refuses every request without a token that verifies."""
     if scopes or call in _NEVER_ANONYMOUS or isinstance(call, RequireACR):
         return True
     return validates and call is not get_token  # which only says where the token is
@@ -166,8 +143,8 @@ def _united(*parts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for part in parts for one in part))
 
 
-def _left_out(served: Served, guard: JWTGuard, settings: JWTSettings | None) -> str | None:
-    """What makes a guard leave a route out, if it does."""
+def _excluded_by(served: Served, guard: RouteGuard, settings: JWTSettings | None) -> str | None:
+    """What makes a guard exclude a route, if it does."""
     match = served.match
     if guard.excludes(match):
         if match.documentation:
@@ -201,18 +178,19 @@ def _without_guard(served: Served) -> Judgement:
         return Judgement(Verdict.PUBLIC, "@public")
     if any(map(is_optional, calls)):
         return Judgement(Verdict.PUBLIC, "a token is optional")
-    return Judgement(Verdict.UNGUARDED, _why_open(match, calls))
+    return Judgement(Verdict.UNGUARDED, served.open_because or _why_open(match, calls))
 
 
 def _why_open(match: Match, calls: list[Any]) -> str:
-    if any(isinstance(unwrap(one.dependency), TokenDependency) for one in match.dependencies):
+    ours = (one.dependency for one in match.dependencies if one.dependency is not None)
+    if any(isinstance(unwrap(call), TokenDependency) for call in ours):
         return "FastAPI runs no dependencies for it, and a guard is needed"
     if get_token in calls:
         return "get_token does not verify what it finds"
     foreign = [call for call in _schemes(calls) if not isinstance(call, TokenDependency)]
     if foreign:
         return f"{type(foreign[0]).__name__} is asked, which is not of jwt-deps"
-    return "no guard stands over it"
+    return "no guard applies to it"
 
 
 def _calls(served: Served) -> list[Any]:
@@ -227,8 +205,10 @@ def _schemes(calls: list[Any]) -> list[SecurityBase]:
     return [call for call in schemes if not isinstance(call, RouteGuard)]
 
 
-def _label(guard: JWTGuard | None, settings: JWTSettings | None) -> str:
-    """Name settings by what distinguishes them, none of which is secret."""
+def _label(served: Served) -> str:
+    """Name the settings of a route by what distinguishes them, none of which is secret."""
+    guard, _ = served.settings_from
+    settings = served.settings
     source = "JWT_*" if guard is None or guard.settings is None else "own"
     if settings is None:
         return source

@@ -1,4 +1,4 @@
-"""Does every route of an application need a token, or is it meant not to? `jwt-deps audit`."""
+"""`jwt-deps audit`: whether each route of an application needs a token or is meant not to."""
 
 import asyncio
 import importlib
@@ -71,10 +71,17 @@ def audit(  # noqa: PLR0913 - each an option of its own
         bool,
         typer.Option(
             "--probe",
-            help="Ask every guarded route without a token too; it must refuse. An endpoint that "
-            "is open after all runs.",
+            help="Ask every guarded route without a token too; its guard must refuse. An endpoint "
+            "that is open after all runs.",
         ),
     ] = False,
+    value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="With --probe, a value for the path parameter NAME; repeatable.",
+        ),
+    ] = None,
     lifespan: Annotated[
         bool,
         typer.Option(
@@ -91,8 +98,9 @@ def audit(  # noqa: PLR0913 - each an option of its own
     """Say of every route whether it needs a token, and fail if one was forgotten.
 
     A route is guarded, public on purpose (@public, an exclusion, a page that FastAPI adds), or
-    unguarded. Also wrong: an exclusion that matches no route, and an OpenAPI document that says
-    something else than what happens.
+    unguarded. Also wrong: an exclusion that matches no route, what makes the application refuse
+    to serve, and an OpenAPI document that says something else than what happens. The application
+    is not changed.
 
     Exit codes:
       0   every route is accounted for; with --against, nothing changed
@@ -102,16 +110,19 @@ def audit(  # noqa: PLR0913 - each an option of its own
     Examples:
       jwt-deps audit main:app
       jwt-deps audit main:app --probe
+      jwt-deps audit main:app --probe --value tenant=acme
       jwt-deps audit main:app --format markdown >> "$GITHUB_STEP_SUMMARY"
       jwt-deps audit main:app --format json > audit.json
       jwt-deps audit main:app --against audit.json
       jwt-deps audit main:make_app --factory --allow '/static/*'
     """
     before = None if against is None else _earlier(against)
+    values = dict(map(_name_and_value, value or []))
     # What the application prints while it is made is no part of a document.
     with redirect_stdout(sys.stderr):
         app = _load(target, app_dir, factory=factory)
-        found = asyncio.run(_audited(app, allow or [], ask=ask, lifespan=lifespan))
+        audited = _audited(app, allow or [], values if ask else None, lifespan=lifespan)
+        found = asyncio.run(audited)
     if before is None:
         _show(found, format_)
         raise typer.Exit(ACCEPTED if found.ok else REFUSED)
@@ -126,6 +137,13 @@ def _earlier(path: Path) -> Audit:
         return from_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise impossible(f"{path} cannot be read: {error}. Write it with --format json.") from None
+
+
+def _name_and_value(option: str) -> tuple[str, str]:
+    name, equals, value = option.partition("=")
+    if not (name and equals):
+        raise impossible(f"{option!r} is not of the form NAME=VALUE, tenant=acme for example.")
+    return name, value
 
 
 def _load(target: str, folder: Path, *, factory: bool) -> FastAPI:
@@ -151,12 +169,14 @@ def _load(target: str, folder: Path, *, factory: bool) -> FastAPI:
     return app
 
 
-async def _audited(app: FastAPI, allow: list[str], *, ask: bool, lifespan: bool) -> Audit:
+async def _audited(
+    app: FastAPI, allow: list[str], values: dict[str, str] | None, *, lifespan: bool
+) -> Audit:
     async with AsyncExitStack() as stack:
         if lifespan:
             await stack.enter_async_context(app.router.lifespan_context(app))
         found = audit_app(app, allow=allow)
-        return await probe(app, found) if ask else found
+        return found if values is None else await probe(app, found, values=values)
 
 
 def _show(found: Audit, format_: Format) -> None:

@@ -1,4 +1,4 @@
-"""Which holes can an application have? This one has every kind, beside what is as it should be."""
+"""An application with every kind of hole, beside routes that are as they should be."""
 
 import tempfile
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 from jwt_deps import (
     Claims,
     JWTSettings,
+    _fastapi,
     current_user_id,
     get_claims,
     get_token,
@@ -25,7 +26,12 @@ from jwt_deps import (
     require_scopes,
 )
 
-__all__ = ["GUARDED", "HOLES", "PUBLIC", "app"]
+__all__ = ["FRONTEND", "GUARDED", "HOLES", "LIVE", "PUBLIC", "app"]
+
+#: Whether a router serves what is added to a router that it includes afterwards, and its mounts.
+LIVE = not _fastapi.COPIES
+#: Whether this FastAPI has `frontend()`.
+FRONTEND = hasattr(APIRouter, "frontend")
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="jwt-deps-audit-"))
 (_FOLDER / "index.html").write_text("<!doctype html><title>page</title>")
@@ -42,22 +48,22 @@ LAX = JWTSettings(
     _env_prefix="JWT_DEPS_HOLES_",
 )
 
-#: Routes that are open although nobody said so, and why.
+#: Routes that are open by mistake, and why.
 HOLES = {
-    "GET /forgotten": "no guard stands over it",
+    "GET /forgotten": "no guard applies to it",
     "GET /token-alone": "get_token does not verify what it finds",
     "GET /another-scheme": "APIKeyHeader is asked, which is not of jwt-deps",
-    "WEBSOCKET /open-socket": "no guard stands over it",
-    "GET /lax": "its guard refuses nobody: JWT_VALIDATE is false",
-    "GET /lax-claims": "its guard refuses nobody: JWT_VALIDATE is false",
-    "GET /plain": "no guard stands over it",
-    "WEBSOCKET /plain-socket": "no guard stands over it",
-    "* /files/*": "no guard stands over it",
-    "GET /starlette/page": "no guard stands over it",
-    "GET /starlette/deep/page": "no guard stands over it",
-    "GET //pages.example.org/page": "no guard stands over it",
-    "GET /service/inner": "no guard stands over it",
-    "GET /web/{path}": "no guard stands over it",
+    "WEBSOCKET /open-socket": "no guard applies to it",
+    "GET /lax": "its guard refuses no request: JWT_VALIDATE is false",
+    "GET /lax-claims": "its guard refuses no request: JWT_VALIDATE is false",
+    "GET /plain": "no guard applies to it",
+    "WEBSOCKET /plain-socket": "no guard applies to it",
+    "* /files/*": "no guard applies to it",
+    "GET /starlette/page": "no guard applies to it",
+    "GET /starlette/deep/page": "no guard applies to it",
+    "GET //pages.example.org/page": "no guard applies to it",
+    "GET /service/inner": "no guard applies to it",
+    "GET /web/{path}": "no guard applies to it",
 }
 #: Routes that are open on purpose, and what says so.
 PUBLIC = {
@@ -91,19 +97,28 @@ GUARDED = {
 }
 
 
+if not FRONTEND:
+    del HOLES["GET /web/{path}"], GUARDED["GET /kept-web/{path}"]
+if not LIVE:
+    for _name in ("GET /api/late", "* /kept-files/*"):
+        del GUARDED[_name]
+    for _name in ("GET /kept-service/inner", "GET /kept-service/by-itself"):
+        del GUARDED[_name]
+
+
 async def page(_: Request) -> Response:
-    """Answer whoever asks."""
+    """Answer any request."""
     return PlainTextResponse("page")
 
 
 async def socket(websocket: WebSocket) -> None:
-    """Talk to whoever asks."""
+    """Accept any connection."""
     await websocket.accept()
     await websocket.close()
 
 
 def endpoint() -> Callable[..., Any]:
-    """Make an endpoint that answers whoever asks."""
+    """Make an endpoint that answers any request."""
 
     async def answer() -> str:
         return "inside"
@@ -117,22 +132,22 @@ async def user_only(_: Annotated[str, Depends(current_user_id)]) -> str:
 
 
 async def claims_only(_: Annotated[Claims, Depends(get_claims)]) -> str:
-    """Answer whoever has claims, which may be none."""
+    """Answer with claims, of which there may be none."""
     return "inside"
 
 
 async def token_only(_: Annotated[str, Depends(get_token)]) -> str:
-    """Answer whoever sends anything that looks like a token."""
+    """Answer a request with anything that looks like a token."""
     return "inside"
 
 
 async def key_only(_: Annotated[str, Depends(APIKeyHeader(name="X-Key"))]) -> str:
-    """Answer whoever has a key of another library."""
+    """Answer a request with a key of another library."""
     return "inside"
 
 
 async def anybody(_: Annotated[str | None, Depends(optional(current_user_id))]) -> str:
-    """Answer everybody, and users by name."""
+    """Answer any request, and users by name."""
     return "inside"
 
 
@@ -168,7 +183,8 @@ def _kept() -> APIRouter:
     kept.add_route("/kept/page", page)
     kept.mount("/kept-files", StaticFiles(directory=_FOLDER))
     kept.mount("/kept-service", _service())
-    kept.frontend("/kept-web", directory=_FOLDER)
+    if FRONTEND:
+        kept.frontend("/kept-web", directory=_FOLDER)
     return kept
 
 
@@ -189,7 +205,8 @@ def _holes(app: FastAPI) -> None:
     app.mount("/starlette", Starlette(routes=[Route("/page", page), deep]))
     app.routes.append(Host("pages.example.org", Starlette(routes=[Route("/page", page)])))
     app.mount("/service", _service())
-    app.frontend("/web", directory=_FOLDER)
+    if FRONTEND:
+        app.frontend("/web", directory=_FOLDER)
 
 
 def make_app() -> FastAPI:

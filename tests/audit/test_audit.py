@@ -1,20 +1,26 @@
-"""Does the audit find every hole, and nothing else, and does the application agree with it?"""
+"""The audit finds every hole, and nothing else, and the application agrees with it."""
 
 import asyncio
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.datastructures import State
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Mount, Route, Router
 
 from jwt_deps import (
+    ConfigurationError,
     JWTSettings,
     current_user_id,
     get_claims,
@@ -23,14 +29,31 @@ from jwt_deps import (
     jwt_guard,
     mount_resource_metadata,
     optional,
+    protect,
     protected_router,
-    public,
     require_scopes,
 )
 from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
-from tests.audit.holes import GUARDED, HOLES, PUBLIC, app, endpoint, make_app, page, user_only
+from jwt_deps.installation import Installation
+from jwt_deps.inventory import Inventory
+from jwt_deps.plain_routes import GuardedApp
+from tests.audit.holes import (
+    FRONTEND,
+    GUARDED,
+    HOLES,
+    LIVE,
+    PUBLIC,
+    app,
+    endpoint,
+    make_app,
+    page,
+    user_only,
+)
 from tests.edge.serving import OTHER, SETTINGS, bearer
-from tests.minting import SECRET
+from tests.minting import OTHER_SECRET, SECRET
+
+live = pytest.mark.skipif(not LIVE, reason="up to 0.136 inclusions copy some kinds of routes")
+frontend = pytest.mark.skipif(not FRONTEND, reason="this FastAPI has no frontend()")
 
 
 @pytest.fixture(autouse=True)
@@ -167,10 +190,11 @@ class Passing:
 
 WAYS = [
     pytest.param(one_route(), "guarded", "its guard", id="protected-router"),
-    pytest.param(one_route(guard=False), "unguarded", "no guard stands over it", id="no-guard"),
+    pytest.param(one_route(guard=False), "unguarded", "no guard applies to it", id="no-guard"),
     pytest.param(one_route(exclude="/x"), "public", "exclude '/x'", id="excluded"),
     pytest.param(
-        one_route(settings=LAX), *("unguarded", "its guard refuses nobody: JWT_VALIDATE is false"),
+        one_route(settings=LAX), "unguarded",
+        "its guard refuses no request: JWT_VALIDATE is false",
         id="validate-false",
     ),
     pytest.param(
@@ -237,16 +261,16 @@ def with_default(app: FastAPI) -> FastAPI:
             *(
                 overridden(asking(built_on_ours), built_on_ours),
                 "GET /x",
-                "no guard stands over it",
+                "no guard applies to it",
             ),
             id="what-was-built-on-ours",
         ),
         pytest.param(
             *(overridden(asking(current_user_id), current_user_id), "GET /x"),
-            "no guard stands over it",
+            "no guard applies to it",
             id="ours",
         ),
-        pytest.param(with_default(FastAPI()), "* /*", "no guard stands over it", id="a-default"),
+        pytest.param(with_default(FastAPI()), "* /*", "no guard applies to it", id="a-default"),
     ],
 )
 def test_what_opens_a_route_behind_its_back_is_seen(app: FastAPI, name: str, why: str) -> None:
@@ -265,67 +289,375 @@ def both(*over: Any, replaced: Any = None, outside: Any = None) -> FastAPI:
     app, outer = FastAPI(), APIRouter(dependencies=[] if outside is None else [outside])
     outer.include_router(router)
     app.include_router(outer)
+    app = protect(app, SETTINGS, exclude=["/p", "/x"])
     return app if replaced is None else overridden(app, replaced)
 
 
 GUARD, OUTER = jwt_guard(SETTINGS), jwt_guard(OTHER)
 LEAVES_OUT = jwt_guard(SETTINGS, exclude=["/p", "/x"])
 NEEDS_A = require_scopes("a")
+
+
+async def built_on_scopes(_: Annotated[None, Depends(NEEDS_A)]) -> None:
+    """Be a dependency of the application's own, with scopes inside."""
+
+
+OPEN = ("exclude '/x'", None)
 ASKED = [
+    pytest.param(both(Depends(GUARD)), ("its guard", ()), id="a-guard"),
+    pytest.param(both(), OPEN, id="the-only-guard-excludes-it"),
     pytest.param(
-        both(Depends(GUARD), Depends(NEEDS_A), replaced=NEEDS_A),
-        *(("its guard", ("a",)), ("its guard", ())), id="replaced-beside-the-guard",
+        both(Depends(NEEDS_A)), ("its own dependency scopes_required", ("a",)),
+        id="a-dependency-where-the-guard-excludes-it",
     ),
     pytest.param(
-        both(Depends(GUARD), replaced=GUARD),
-        *(("its guard", ()), ("dependency_overrides replaces its guard", None)),
-        id="the-guard-is-replaced",
+        both(Depends(built_on_scopes)), ("its own dependency scopes_required", ("a",)),
+        id="a-dependency-inside-of-another",
     ),
     pytest.param(
-        both(Depends(current_user_id)),
-        ("FastAPI runs no dependencies for it, and a guard is needed", None),
-        ("its own dependency current_user_id", ()),
-        id="no-guard",
+        both(Depends(GUARD), Depends(built_on_scopes)), ("its guard", ("a",)),
+        id="a-dependency-beside-the-guard",
     ),
     pytest.param(
-        both(Security(GUARD, scopes=["a"])), *[("its guard", ("a",))] * 2, id="scopes-of-the-guard"
+        both(Depends(GUARD), Depends(NEEDS_A), replaced=NEEDS_A), ("its guard", ()),
+        id="a-dependency-is-replaced",
     ),
     pytest.param(
-        both(Depends(GUARD), outside=Security(OUTER, scopes=["a"])),
-        *[("its guard", ("a",))] * 2, id="scopes-of-an-outer-guard",
+        both(Depends(GUARD), replaced=GUARD), OPEN, id="the-guard-is-replaced-and-the-next-decides"
+    ),
+    pytest.param(
+        both(Depends(LEAVES_OUT), outside=Depends(GUARD), replaced=LEAVES_OUT), ("its guard", ()),
+        id="the-guard-is-replaced-and-the-next-asks",
+    ),
+    pytest.param(
+        both(Security(GUARD, scopes=["a"])), ("its guard", ("a",)), id="scopes-of-the-guard"
+    ),
+    pytest.param(
+        both(Security(LEAVES_OUT, scopes=["a"])), OPEN, id="scopes-of-a-guard-that-excludes-it"
+    ),
+    pytest.param(
+        both(Depends(GUARD), outside=Security(OUTER, scopes=["a"])), ("its guard", ("a",)),
+        id="scopes-of-an-outer-guard",
     ),
     pytest.param(
         both(Depends(LEAVES_OUT), outside=Security(OUTER, scopes=["a"])),
-        *(("exclude '/p'", None), ("exclude '/x'", None)), id="the-inner-guard-leaves-it-out",
-    ),
-    pytest.param(
-        both(Depends(GUARD), outside=Security(OUTER, scopes=["a"]), replaced=OUTER),
-        *(("its guard", ("a",)), ("its guard", ())), id="an-outer-guard-is-replaced",
+        ("the scopes that a guard around it asks for", ("a",)),
+        id="scopes-where-the-inner-guard-excludes-it",
     ),
     pytest.param(
         both(Depends(GUARD), outside=Security(OUTER, scopes=["a"]), replaced=GUARD),
-        *[("its guard", ("a",))] * 2, id="scopes-keep-a-replaced-guard",
+        ("its guard", ("a",)), id="scopes-of-an-outer-guard-that-decides",
     ),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("app", "plain", "fastapis"), ASKED)
-def test_what_is_asked_of_a_caller_is_what_the_application_asks(
-    app: FastAPI, plain: tuple[str, Any], fastapis: tuple[str, Any]
+@pytest.mark.parametrize(("app", "expected"), ASKED)
+@pytest.mark.parametrize("path", ["/p", "/x"])
+def test_what_is_asked_of_a_request_is_what_the_application_asks(
+    app: FastAPI, expected: tuple[str, Any], path: str
 ) -> None:
-    """No override reaches a plain route; what an outer guard asks for, the innermost decides."""
-    found, client = named(audit(app)), TestClient(app)
+    """Requirements add up, for plain routes and for FastAPI's own in the same way."""
+    if path == "/p" and not LIVE:
+        pytest.skip("up to 0.136 a plain route is copied without what applies to it")
+    why, scopes = expected
+    route, client = of(app, f"GET {path}"), TestClient(app)
+    secret = OTHER_SECRET if OUTER is route_guard(app, path) else SECRET
 
-    for name, (why, scopes) in (("/p", plain), ("/x", fastapis)):
-        statuses = [
-            client.get(name, headers=headers).status_code
-            for headers in ({}, bearer(sub="u"), bearer(sub="u", scope="a"))
+    statuses = [
+        client.get(path, headers=headers).status_code
+        for headers in ({}, bearer(secret, sub="u"), bearer(secret, sub="u", scope="a"))
+    ]
+
+    assert (why.replace("/x", path), scopes or ()) == (route.why, route.scopes)
+    assert ([200] * 3 if scopes is None else [401, 403 if scopes else 200, 200]) == statuses
+
+
+def route_guard(app: FastAPI, path: str) -> Any:
+    """The guard that decides about a route."""
+    return next(one.guard for one in Inventory.of(app).routes if one.path == path)
+
+
+def plain_under(*over: Any) -> FastAPI:
+    """An application with a plain route under dependencies, and no `protect`."""
+    app, router = FastAPI(), APIRouter(dependencies=list(over))
+    router.add_api_route("/x", endpoint())
+    router.add_route("/p", page)
+    app.include_router(router)
+    return app
+
+
+class TestPlainRoutesThatNothingCovers:
+    SENTENCE = (
+        "jwt_guard() applies to '/p', which FastAPI runs no dependencies for: call protect(app) "
+        "for a whole application, or protected_router(...) for a router, which guard such routes "
+        "too. See docs/errors.md#unprotected_route."
+    )
+    WHY = "jwt_guard() does not cover it: protect(app) or protected_router(...) would"
+
+    @live
+    def test_a_guard_that_is_a_mere_dependency(self) -> None:
+        """The plain route is open, and the first guarded request refuses to serve on."""
+        app = plain_under(Depends(jwt_guard(SETTINGS)))
+
+        found = audit(app)
+
+        plain, own = named(found)["GET /p"], named(found)["GET /x"]
+        assert (Verdict.UNGUARDED, self.WHY) == (plain.verdict, plain.why)
+        assert Verdict.GUARDED is own.verdict
+        assert (self.SENTENCE,) == found.problems
+        assert 200 == TestClient(app).get("/p").status_code
+        with pytest.raises(ConfigurationError, match="call protect"):
+            TestClient(app).get("/x")
+
+    def test_a_guard_over_the_whole_application(self) -> None:
+        """Likewise; the pages that FastAPI adds are none of these."""
+        app = whole_app(Depends(jwt_guard(SETTINGS)))
+        app.mount("/p", PlainTextResponse("x"))
+
+        found = audit(app)
+
+        assert ("* /p/*",) == tuple(f"{one.methods[0]} {one.path}" for one in found.unguarded)
+        assert (self.SENTENCE,) == found.problems
+
+    @live
+    def test_a_dependency_without_a_guard(self) -> None:
+        """FastAPI runs it for its own routes only, and nothing else does."""
+        route = of(plain_under(Depends(current_user_id)), "GET /p")
+
+        why = "FastAPI runs no dependencies for it, and a guard is needed"
+        assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
+
+    @live
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param({}, id="nothing-around-it"),
+            pytest.param({"middleware": [Middleware(Passing)]}, id="middleware"),
+            pytest.param({"max_body_size": 100}, id="a-limit"),
+        ],
+    )
+    def test_a_router_with_a_guard_that_is_mounted(self, options: dict[str, Any]) -> None:
+        """Whatever is around the mount, FastAPI runs no dependencies for the plain route in it."""
+        inner = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+        inner.add_route("/p", page)
+        inner.add_api_route("/x", endpoint())
+        app = FastAPI()
+        app.router.routes.append(Mount("/m", app=inner, **options))
+
+        found = named(audit(app))
+
+        assert (Verdict.UNGUARDED, self.WHY) == (found["GET /m/p"].verdict, found["GET /m/p"].why)
+        assert Verdict.GUARDED is found["GET /m/x"].verdict
+        assert (self.SENTENCE,) == audit(app).problems
+        assert 200 == TestClient(app).get("/m/p").status_code
+
+    @live
+    @pytest.mark.parametrize(
+        "options", [{}, {"middleware": [Middleware(Passing)]}, {"max_body_size": 100}]
+    )
+    def test_the_same_router_in_a_protected_application(self, options: dict[str, Any]) -> None:
+        """Its own guard is asked for the plain route too, and decides."""
+        inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER, exclude="/o"))])
+        inner.add_route("/p", page)
+        inner.add_route("/o", page)
+        app = FastAPI()
+        app.router.routes.append(Mount("/m", app=inner, **options))
+
+        found = named(audit(protect(app, SETTINGS)))
+
+        client = TestClient(app)
+        assert ("guarded", "its guard") == (found["GET /m/p"].verdict, found["GET /m/p"].why)
+        assert Verdict.PUBLIC is found["GET /m/o"].verdict
+        assert [401, 200] == [client.get(path).status_code for path in ("/m/p", "/m/o")]
+        good = client.get("/m/p", headers=bearer(OTHER_SECRET))
+        assert 200 == good.status_code
+
+
+class OwnStack(FastAPI):
+    """An application that builds its middleware in a way of its own."""
+
+    def build_middleware_stack(self) -> Any:
+        return Passing(super().build_middleware_stack())
+
+
+class PastTheRouter(FastAPI):
+    """An application whose requests pass the router's own middleware by."""
+
+    def build_middleware_stack(self) -> Any:
+        return ExceptionMiddleware(self.router.app)
+
+
+class OwnCall(FastAPI):
+    """An application that is called in a way of its own."""
+
+    async def __call__(self, *connection: Any) -> None:
+        await ExceptionMiddleware(self.router.app)(*connection)
+
+
+class TestProtect:
+    LATE = "not known whether protect(app) is asked, because {} builds its own middleware"
+
+    @pytest.mark.parametrize("kind", [FastAPI, OwnStack, PastTheRouter, OwnCall])
+    def test_a_plain_route_that_was_there_before(self, kind: type[FastAPI]) -> None:
+        """The guards are around it, whatever way a request comes."""
+        app = kind()
+        app.add_route("/p", page)
+        protect(app, SETTINGS)
+
+        route = of(app, "GET /p")
+
+        assert (Verdict.GUARDED, 401) == (route.verdict, TestClient(app).get("/p").status_code)
+
+    @pytest.mark.parametrize("kind", [OwnStack, PastTheRouter, OwnCall])
+    def test_a_plain_route_that_comes_later(self, kind: type[FastAPI]) -> None:
+        """Whether its requests are seen is not known before the middleware is built."""
+        app = protect(kind(), SETTINGS)
+        app.add_route("/p", page)
+
+        route = of(app, "GET /p")
+
+        assert (Verdict.UNGUARDED, self.LATE.format(kind.__name__)) == (route.verdict, route.why)
+
+    def test_middleware_that_was_built_is_looked_through(self) -> None:
+        """Then it is known that requests come to the router of the application."""
+        app = protect(OwnStack(), SETTINGS)
+        TestClient(app).get("/docs")
+        app.add_route("/p", page)
+
+        route = of(app, "GET /p")
+
+        assert (Verdict.GUARDED, 401) == (route.verdict, TestClient(app).get("/p").status_code)
+
+    def test_middleware_that_passes_the_router_by(self) -> None:
+        """A route that comes later is open, and stays so to the audit."""
+        app = protect(PastTheRouter(), SETTINGS)
+        TestClient(app).get("/docs")
+        app.add_route("/p", page)
+
+        route = of(app, "GET /p")
+
+        assert (Verdict.UNGUARDED, 200) == (route.verdict, TestClient(app).get("/p").status_code)
+
+    def test_a_stack_that_an_instrumentation_replaced(self) -> None:
+        """On one instance, as OpenTelemetry does."""
+        app = protect(FastAPI(), SETTINGS)
+        app.add_route("/p", page)
+        app.build_middleware_stack = lambda: app.router.app  # type: ignore[method-assign]
+
+        assert Verdict.UNGUARDED is of(app, "GET /p").verdict
+
+    @pytest.mark.parametrize("replaced", ["middleware_stack", "router"])
+    def test_what_it_was_put_into_is_replaced(self, replaced: str) -> None:
+        """Nothing is asked for what comes later, so nothing plain is called guarded."""
+        app = FastAPI()
+        app.add_route("/p", page)
+        protect(app, SETTINGS)
+        if replaced == "router":
+            app.router = APIRouter(routes=app.router.routes)
+        else:
+            app.router.middleware_stack = app.router.app
+
+        found = audit(app)
+
+        route = named(found)["GET /p"]
+        why = "what protect(app) was put into was replaced"
+        assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
+        assert found.problems[0].startswith("protect(app) was called, and app.router or")
+
+    @frontend
+    def test_all_kinds_of_routes(self, tmp_path: Path) -> None:
+        """Those that were there, those that come later, and what is mounted."""
+        (tmp_path / "index.html").write_text("page")
+        app, router = FastAPI(), APIRouter()
+        router.add_route("/p", page)
+        router.add_api_route("/x", endpoint())
+        app.include_router(router, prefix="/r")
+        protect(app, SETTINGS)
+        app.mount("/m", Router(routes=[Route("/p", page)]))
+        app.frontend("/f", directory=tmp_path)
+        app.add_route("/late", page)
+
+        found = {one.path: one.verdict for one in audit(app).routes}
+
+        paths = ("/r/p", "/r/x", "/m/p", "/f/{path}", "/late")
+        assert dict.fromkeys(paths, Verdict.GUARDED) == {one: found[one] for one in paths}
+        client = TestClient(app)
+        assert {401} == {client.get(it.replace("{path}", "")).status_code for it in paths}
+
+    def test_a_mounted_application_that_is_protected(self) -> None:
+        """Its own guard decides, at any depth."""
+        inner = protect(FastAPI(), OTHER, exclude=["/o"])
+        inner.add_route("/p", page)
+        inner.add_route("/o", page)
+        app = FastAPI()
+        app.mount("/m", inner)
+
+        found = named(audit(app))
+
+        assert ("guarded", "public") == (found["GET /m/p"].verdict, found["GET /m/o"].verdict)
+        client = TestClient(app)
+        assert [401, 200] == [client.get(path).status_code for path in ("/m/p", "/m/o")]
+
+    def test_the_router_of_a_protected_application_that_is_mounted(self) -> None:
+        """The guard is before that router."""
+        app = protect(FastAPI(), SETTINGS)
+        app.add_route("/p", page)
+        app.mount("/v1", app.router)
+
+        route = of(app, "GET /v1/p")
+
+        assert (Verdict.GUARDED, 401) == (route.verdict, TestClient(app).get("/v1/p").status_code)
+
+
+@live
+class TestRequirementsAddUp:
+    def test_of_routers_and_inclusions(self) -> None:
+        """Each level has its own, for a plain route as for any other."""
+        inner, middle = APIRouter(), APIRouter(dependencies=[Depends(require_scopes("router"))])
+        inner.add_route("/p", page)
+        inner.add_api_route("/x", endpoint())
+        middle.include_router(inner, dependencies=[Depends(require_scopes("inclusion"))])
+        app = FastAPI()
+        app.include_router(protected_router(middle, settings=SETTINGS))
+
+        found = named(audit(app))
+
+        scopes = ("router", "inclusion")
+        assert (scopes, scopes) == (found["GET /p"].scopes, found["GET /x"].scopes)
+
+    @pytest.mark.parametrize("guarded", [protect, lambda app, _: app], ids=["guarded", "open"])
+    def test_of_a_mount_and_what_is_mounted(self, guarded: Callable[..., FastAPI]) -> None:
+        """A guard of the mounted application adds to them, and takes none away."""
+        inner = FastAPI()
+        inner.add_api_route("/x", endpoint(), dependencies=[Depends(require_scopes("inner"))])
+        outer = protected_router(settings=OTHER, dependencies=[Depends(require_scopes("mount"))])
+        outer.mount("/m", guarded(inner, OTHER))
+        app = FastAPI()
+        app.include_router(outer)
+
+        route, client = of(app, "GET /m/x"), TestClient(app)
+
+        assert ("guarded", ("mount", "inner")) == (route.verdict, route.scopes)
+        for scope, status in (("", 403), ("inner", 403), ("mount", 403), ("mount inner", 200)):
+            good = bearer(OTHER_SECRET, scope=scope)
+            assert status == client.get("/m/x", headers=good).status_code
+
+    def test_where_the_mounted_application_excludes_a_route(self) -> None:
+        """What the mount asks for is asked for all the same."""
+        inner = protect(FastAPI(), SETTINGS, exclude=["/x"])
+        inner.add_api_route("/x", endpoint())
+        outer = protected_router(settings=SETTINGS, dependencies=[Depends(require_scopes("mount"))])
+        outer.mount("/m", inner)
+        app = FastAPI()
+        app.include_router(outer)
+
+        route, client = of(app, "GET /m/x"), TestClient(app)
+
+        assert ("guarded", ("mount",)) == (route.verdict, route.scopes)
+        assert "the mount '/m/*' is guarded" == route.why
+        assert [401, 403] == [
+            client.get("/m/x", headers=headers).status_code for headers in ({}, bearer())
         ]
-        route = found[f"GET {name}"]
-        assert (why, scopes or ()) == (route.why, route.scopes)
-        asked = [401, 403 if scopes else 200, 200]
-        # A dependency that stands alone is asked under `get_settings`.
-        assert ([200] * 3 if scopes is None else asked) == statuses
 
 
 def test_a_public_route_may_ask_for_a_credential_of_another_kind() -> None:
@@ -336,7 +668,7 @@ def test_a_public_route_may_ask_for_a_credential_of_another_kind() -> None:
 
 
 MOUNTS = [
-    pytest.param(behind({}), "unguarded", "no guard stands over it", id="no-guard"),
+    pytest.param(behind({}), "unguarded", "no guard applies to it", id="no-guard"),
     pytest.param(
         behind({"settings": SETTINGS}), "guarded", "the mount '/x/*' is guarded", id="guarded"
     ),
@@ -346,11 +678,12 @@ MOUNTS = [
     ),
     pytest.param(
         behind({"settings": SETTINGS, "exclude": "/x"}),
-        *("unguarded", "no guard stands over it"), id="excluded",
+        *("unguarded", "no guard applies to it"), id="excluded",
     ),
 ]  # fmt: skip
 
 
+@live
 @pytest.mark.parametrize(("app", "verdict", "why"), MOUNTS)
 def test_what_is_behind_a_mount_is_as_guarded_as_the_way_to_it(
     app: FastAPI, verdict: str, why: str
@@ -363,33 +696,21 @@ def test_what_is_behind_a_mount_is_as_guarded_as_the_way_to_it(
     assert (401 if verdict == "guarded" else 200) == status
 
 
-def test_an_application_with_a_guard_of_its_own_decides_behind_the_door() -> None:
-    """The innermost guard decides, and leaves out what it likes."""
+@live
+@pytest.mark.parametrize("options", [{}, {"middleware": [Middleware(Passing)]}])
+def test_a_mounted_application_with_a_guard_of_its_own_decides(options: dict[str, Any]) -> None:
+    """The innermost guard does, and excludes what it likes, whatever is around the mount."""
     inner = FastAPI(dependencies=[Depends(jwt_guard(OTHER, exclude="/open"))])
     inner.add_api_route("/open", endpoint())
     inner.add_api_route("/kept", endpoint())
     outer = protected_router(settings=SETTINGS)
-    outer.mount("/x", inner)
+    outer.routes.append(Mount("/x", app=inner, **options))
     app = FastAPI()
     app.include_router(outer)
-    client = TestClient(app)
+    found, client = named(audit(app)), TestClient(app)
 
-    assert (Verdict.PUBLIC, 200) == (of(app, "GET /x/open").verdict, client.get("/x/open").status_code)  # fmt: skip  # noqa: E501
-    assert (Verdict.GUARDED, 401) == (of(app, "GET /x/kept").verdict, client.get("/x/kept").status_code)  # fmt: skip  # noqa: E501
-
-
-def test_middleware_around_a_mount_keeps_the_door_shut() -> None:
-    """Nobody looks through it for a guard inside, so both have to be passed."""
-    inner = FastAPI(dependencies=[Depends(jwt_guard(OTHER, exclude="/open"))])
-    inner.add_api_route("/open", endpoint())
-    outer = protected_router(settings=SETTINGS)
-    outer.routes.append(Mount("/x", app=inner, middleware=[Middleware(Passing)]))
-    app = FastAPI()
-    app.include_router(outer)
-
-    route, status = of(app, "GET /x/open"), TestClient(app).get("/x/open").status_code
-
-    assert (Verdict.GUARDED, 401) == (route.verdict, status)
+    assert ("public", 200) == (found["GET /x/open"].verdict, client.get("/x/open").status_code)
+    assert ("guarded", 401) == (found["GET /x/kept"].verdict, client.get("/x/kept").status_code)
 
 
 def test_a_router_mounted_as_an_application_is_walked() -> None:
@@ -402,6 +723,7 @@ def test_a_router_mounted_as_an_application_is_walked() -> None:
     assert "its guard" == of(app, "GET /x/kept").why
 
 
+@frontend
 def test_frontends_of_included_routers_are_each_their_own(tmp_path: Path) -> None:
     """At every level, under the guard of that level."""
     (tmp_path / "index.html").write_text("page")
@@ -501,6 +823,39 @@ class TestAllowed:
         assert ("The allowed path '/y' matches no route.",) == found.problems
 
 
+def of_request(_: Request) -> JWTSettings:
+    """Read the request."""
+    return SETTINGS
+
+
+def failing() -> JWTSettings:
+    """Raise."""
+    raise ZeroDivisionError
+
+
+async def asynchronous() -> JWTSettings:
+    """Need a loop."""
+    return SETTINGS
+
+
+async def generating() -> AsyncIterator[JWTSettings]:
+    """Need a loop, too."""
+    yield SETTINGS
+
+
+def giving_nothing() -> None:
+    """Forget to return."""
+
+
+OVERRIDES = [of_request, failing, asynchronous, generating, giving_nothing]
+
+
+def document(security: Any) -> dict[str, Any]:
+    """An OpenAPI document of the route `/x`."""
+    locked = {} if security is None else {"security": security}
+    return {"paths": {"/x": {"get": {"responses": {}, **locked}}}}
+
+
 class TestProblems:
     def test_nothing_is_wrong(self) -> None:
         """Then it is well, and says so."""
@@ -516,16 +871,19 @@ class TestProblems:
         assert found.problems[0].startswith("The exclusion '/y' matches no route")
         assert found.problems[1].startswith("exclude names the endpoint 'answer'")
 
+    @live
     def test_a_route_that_cannot_be_guarded(self) -> None:
         """The application would not start."""
         router = protected_router(settings=SETTINGS)
         app = FastAPI()
         app.include_router(router)
-        list.append(router.routes, _StrangeRoute("/s", page))
-        router.routes = list(router.routes)
-        router._mark_routes_changed()
+        router.routes.append(_StrangeRoute("/s", page))
 
-        assert any("cannot be guarded" in problem for problem in audit(app).problems)
+        found = audit(app)
+
+        assert any("cannot be guarded" in problem for problem in found.problems)
+        assert Verdict.UNGUARDED is named(found)["GET /s"].verdict
+        assert 500 == TestClient(app, raise_server_exceptions=False).get("/s").status_code
 
     def test_no_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Then nobody knows what `excluded_route_paths` says."""
@@ -540,18 +898,41 @@ class TestProblems:
             route.verdict,
         )
 
-    def test_settings_that_only_a_request_can_tell(self) -> None:
-        """Nobody can judge by them here."""
+    @pytest.mark.parametrize("of_settings", OVERRIDES, ids=lambda it: it.__name__)
+    def test_settings_that_are_not_known_before_a_request(self, of_settings: Any) -> None:
+        """The audit is made all the same; it says that there was nothing to judge by."""
+        app = one_route(settings=None)
+        app.dependency_overrides[get_settings] = of_settings
+
+        found = audit(app)
+
+        (problem,) = found.problems
+        assert problem.startswith("There are no settings to judge by: what replaces get_settings ")
+        route = named(found)["GET /x"]
+        assert (Verdict.GUARDED, "JWT_*") == (route.verdict, route.settings)
+
+    def test_settings_that_a_generator_yields(self) -> None:
+        """No audit fails of it."""
         app = one_route(settings=None)
 
-        def of_request(_: Request) -> JWTSettings:
-            return SETTINGS
+        def of_generator() -> Iterator[JWTSettings]:
+            yield SETTINGS
 
-        app.dependency_overrides[get_settings] = of_request
+        app.dependency_overrides[get_settings] = of_generator
 
-        assert audit(app).problems == (
-            "There are no settings to judge by: what replaces get_settings needs a request.",
-        )
+        assert Verdict.GUARDED is of(app, "GET /x").verdict
+
+    @live
+    def test_settings_of_the_application_around_a_mount(self) -> None:
+        """What it replaces holds for what is mounted there without a guard of its own."""
+        inner, app = one_route(guard=False), FastAPI()
+        router = protected_router()
+        router.mount("/m", inner)
+        app.include_router(router)
+        other = JWTSettings(secret_key=SECRET, audience="api")
+        app.dependency_overrides[get_settings] = lambda: other
+
+        assert "JWT_*: HS256 for api" == of(app, "GET /m/x").settings
 
     def test_claims_that_are_replaced(self) -> None:
         """A test's override that found its way into the application."""
@@ -561,37 +942,84 @@ class TestProblems:
         assert ("dependency_overrides replaces get_claims: no token is checked.",) == audit(app).problems  # fmt: skip  # noqa: E501
 
     @pytest.mark.parametrize(
-        ("app", "security", "problem"),
+        ("dependency", "security", "problem"),
         [
             pytest.param(
-                *(one_route(), None, "OpenAPI says of GET /x that it needs no token, and it does."),
+                *(current_user_id, None),
+                "OpenAPI says of GET /x that it needs no token, and it does.",
                 id="no-lock",
             ),
             pytest.param(
-                *(one_route(), [{}, {"JWT": []}]),
+                *(current_user_id, [{}, {"JWT": []}]),
                 "OpenAPI says of GET /x that it needs no token, and it does.",
                 id="an-optional-lock",
             ),
             pytest.param(
-                *(one_route(exclude="/x"), [{"JWT": []}]),
+                *(optional(current_user_id), [{"JWT": []}]),
                 "OpenAPI says of GET /x that it needs a token, and it does not.",
                 id="a-lock-too-many",
             ),
             pytest.param(
-                *(one_route(Depends(require_scopes("a"))), [{"JWT": ["b"]}]),
+                *(require_scopes("a"), [{"JWT": ["b"]}]),
                 "OpenAPI says of GET /x other scopes than those that it needs.",
                 id="other-scopes",
             ),
         ],
     )
     def test_a_document_that_says_something_else(
-        self, app: FastAPI, security: Any, problem: str
+        self, dependency: Any, security: Any, problem: str
     ) -> None:
-        """Made by hand, or by something that replaced `app.openapi`."""
-        operation = {} if security is None else {"security": security}
-        app.openapi = lambda: {"paths": {"/x": {"get": operation}}}  # type: ignore[method-assign]
+        """Made by hand, or by something that replaced `app.openapi`, and corrected by no guard."""
+        app = asking(dependency)
+        app.openapi = lambda: document(security)  # type: ignore[method-assign]
 
         assert (problem,) == audit(app).problems
+
+    @pytest.mark.parametrize("security", [None, [{"JWT": []}]], ids=["no-lock", "a-lock"])
+    @pytest.mark.parametrize("exclude", [[], ["/x"]], ids=["guarded", "excluded"])
+    @pytest.mark.parametrize("met", [False, True])
+    def test_a_document_that_the_guard_corrects(
+        self,
+        security: Any,
+        exclude: list[str],
+        met: bool,  # noqa: FBT001
+    ) -> None:
+        """What requests get once the application serves is judged, and nothing of it is kept."""
+        app, mine = one_route(exclude=exclude), document(security)
+        app.openapi = lambda: mine  # type: ignore[method-assign]
+        if met:
+            TestClient(app).get("/x")
+        before = deepcopy(mine)
+
+        assert () == audit(app).problems
+        assert met or before == mine
+
+    @pytest.mark.parametrize("guarded", [protect, lambda app, _: app], ids=["protect", "router"])
+    @pytest.mark.parametrize("made", [False, True], ids=["not-made", "made"])
+    @pytest.mark.parametrize("met", [False, True], ids=["not-met", "met"])
+    def test_the_document_of_an_application_is_as_before(
+        self,
+        guarded: Any,
+        made: bool,  # noqa: FBT001
+        met: bool,  # noqa: FBT001
+    ) -> None:
+        """Whether one was made, and corrected, or not: the next request gets what it would have."""
+        app = guarded(one_route(Depends(require_scopes("a"))), SETTINGS)
+        if made:
+            app.openapi()
+        if met:
+            TestClient(app).get("/openapi.json")
+        kept, text = app.openapi_schema, json.dumps(app.openapi_schema)
+
+        found = audit(app)
+
+        assert () == found.problems
+        assert (kept, text) == (app.openapi_schema, json.dumps(app.openapi_schema))
+        assert kept is app.openapi_schema
+        client = TestClient(app)
+        client.get("/x")
+        ((operation,),) = [it.values() for it in client.get("/openapi.json").json()["paths"].values()]  # fmt: skip  # noqa: E501
+        assert [{"JWT": ["a"]}] == operation["security"]
 
     def test_a_document_that_leaves_a_route_out_says_nothing_of_it(self) -> None:
         """Nor does an application without a document."""
@@ -600,6 +1028,265 @@ class TestProblems:
         without.openapi_url = None
 
         assert ((), ()) == (audit(silent).problems, audit(without).problems)
+
+
+def state_of(app: FastAPI) -> dict[str, Any]:
+    """Every attribute of an application and of all routers, routes and mounts in it."""
+    found: dict[str, Any] = {}
+    waiting: list[Any] = [app]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, Starlette | Router | BaseRoute | GuardedApp | Installation | State):
+            continue
+        if str(id(one)) in found:
+            continue
+        found[str(id(one))] = {
+            name: list(value) if isinstance(value, list) else value
+            for name, value in vars(one).items()
+        }
+        for value in vars(one).values():
+            waiting.extend(value if isinstance(value, list | tuple) else [value])
+            waiting.extend(value.values() if isinstance(value, dict) else [])
+    return found
+
+
+def made_of_everything() -> FastAPI:
+    return protect(make_app(), SETTINGS)
+
+
+def without_protect() -> FastAPI:
+    app = plain_under(Depends(jwt_guard(SETTINGS)))
+    app.router.dependencies.append(Depends(jwt_guard(SETTINGS)))
+    return app
+
+
+class TestNothingIsChanged:
+    @pytest.mark.parametrize("make", [make_app, made_of_everything, without_protect])
+    @pytest.mark.parametrize("served", [False, True], ids=["not-served", "served"])
+    def test_every_attribute_is_as_before(self, make: Any, served: bool) -> None:  # noqa: FBT001
+        """Of the application, of its routers and routes, and of what is mounted."""
+        app = make()
+        if served:
+            TestClient(app, raise_server_exceptions=False).get("/api/user")
+        before = state_of(app)
+
+        audit(app)
+
+        after = state_of(app)
+        assert before.keys() == after.keys()
+        for one, attributes in before.items():
+            assert attributes.keys() == after[one].keys()
+            for name, value in attributes.items():
+                assert (name, value is after[one][name] or value == after[one][name]) == (
+                    name,
+                    True,
+                )
+
+    def test_a_plain_route_is_as_open_as_before(self) -> None:
+        """An audit closes nothing."""
+        app = plain_under(Depends(jwt_guard(SETTINGS)))
+
+        audit(app)
+
+        assert 200 == TestClient(app).get("/p").status_code
+
+    @live
+    @pytest.mark.parametrize("served", [False, True], ids=["not-served", "served"])
+    def test_a_route_that_is_moved_in_by_hand_afterwards(self, served: bool) -> None:  # noqa: FBT001
+        """It is met as it would have been without an audit."""
+        app, router = FastAPI(), APIRouter()
+        router.add_api_route("/x", endpoint())
+        app.include_router(router)
+        if served:
+            TestClient(app).get("/x")
+        audit(app)
+        router.routes.append(Route("/p", page))
+
+        assert (404 if served else 200) == TestClient(app).get("/p").status_code
+
+
+@live
+class TestRoutesMovedByHand:
+    def test_into_a_protected_router(self) -> None:
+        """A plain route is guarded, an inclusion that has no guard is a problem."""
+        other, inner = APIRouter(), APIRouter()
+        inner.add_api_route("/x", endpoint())
+        other.add_route("/p", page)
+        other.include_router(inner)
+        router = protected_router(settings=SETTINGS)
+        router.routes.extend(other.routes)
+        app = FastAPI()
+        app.include_router(router)
+
+        found = audit(app)
+
+        assert Verdict.GUARDED is named(found)["GET /p"].verdict
+        sentence = "The route _IncludedRouter is in a guarded router and no guard applies to it"
+        assert found.problems[0].startswith(sentence)
+        assert 500 == TestClient(app, raise_server_exceptions=False).get("/x").status_code
+
+    def test_into_a_router_that_was_served(self) -> None:
+        """The next request meets it, and so does the audit."""
+        router = protected_router(settings=SETTINGS)
+        router.add_api_route("/x", endpoint())
+        app = FastAPI()
+        app.include_router(router)
+        client = TestClient(app)
+        client.get("/x")
+        router.routes.append(Route("/p", page))
+
+        route = of(app, "GET /p")
+
+        assert Verdict.GUARDED is route.verdict
+        assert 401 == client.get("/p").status_code
+
+    def test_out_of_a_protected_router(self) -> None:
+        """It is guarded as long as it was met by its guard before."""
+        router = protected_router(settings=SETTINGS)
+        router.add_route("/p", page)
+        moved, app = FastAPI(), FastAPI()
+        app.include_router(router)
+        moved.router.routes.extend(router.routes)
+
+        verdicts = [of(moved, "GET /p").verdict]
+        statuses = [TestClient(moved).get("/p").status_code]
+        TestClient(app).get("/p")
+        verdicts.append(of(moved, "GET /p").verdict)
+        statuses.append(TestClient(moved).get("/p").status_code)
+
+        assert ([200, 401], ["unguarded", "guarded"]) == (statuses, verdicts)
+
+    def test_a_guard_that_came_after_a_route(self) -> None:
+        """The route has none, and the application refuses to serve."""
+        app, router = FastAPI(), APIRouter()
+        router.add_api_route("/x", endpoint())
+        app.include_router(router)
+        app.router.dependencies.append(Depends(jwt_guard(SETTINGS)))
+
+        found = audit(app)
+
+        assert ["GET /x"] == [f"GET {one.path}" for one in found.unguarded]
+        assert "no guard applies to it" in found.problems[0]
+
+
+@live
+class TestWhatCannotBeRead:
+    """A FastAPI in which something that is read has changed: nothing is called guarded."""
+
+    NOT_KNOWN = "not known: this FastAPI does not tell what applies to it"
+
+    @pytest.fixture
+    def app(self) -> FastAPI:
+        router = APIRouter()
+        router.add_api_route("/x", endpoint())
+        router.add_route("/p", page)
+        app = FastAPI()
+        app.include_router(protected_router(router, settings=SETTINGS))
+        return app
+
+    def test_what_an_inclusion_serves(self, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is one unguarded entry."""
+        monkeypatch.setattr("jwt_deps._fastapi.candidates", lambda _: None)
+
+        route = of(app, "* /(_IncludedRouter)")
+
+        assert (Verdict.UNGUARDED, self.NOT_KNOWN) == (route.verdict, route.why)
+
+    def test_what_applies_to_an_inclusion(
+        self, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """FastAPI runs the dependencies of its own routes, those of a plain route are not known."""
+        monkeypatch.setattr("jwt_deps._fastapi.inclusion_dependencies", lambda _: None)
+
+        route = of(app, "GET /p")
+
+        assert (Verdict.UNGUARDED, self.NOT_KNOWN) == (route.verdict, route.why)
+
+
+class TestMountedApplications:
+    def below(self, inner: FastAPI) -> FastAPI:
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/m", inner)
+        return app
+
+    def test_a_guard_that_is_a_mere_dependency_there(self) -> None:
+        """The guard outside has it asked for plain routes, too: nothing is wrong."""
+        inner = whole_app(Depends(jwt_guard(OTHER)))
+        inner.add_route("/p", page)
+        app = self.below(inner)
+
+        found = audit(app)
+
+        assert ((), "its guard") == (found.problems, named(found)["GET /m/p"].why)
+        assert 401 == TestClient(app).get("/m/p").status_code
+        assert 200 == TestClient(app).get("/m/p", headers=bearer(OTHER_SECRET)).status_code
+
+    @live
+    def test_a_second_way_in(self) -> None:
+        """On which nothing covers plain routes."""
+        inner = whole_app(Depends(jwt_guard(OTHER)))
+        inner.add_route("/p", page)
+        app = FastAPI()
+        app.mount("/open", inner)
+        app.mount("/m", protected_router(settings=SETTINGS))
+        app.router.routes[-1].app.mount("/in", inner)  # type: ignore[attr-defined]
+
+        found = audit(app)
+
+        assert "call protect(app)" in found.problems[0]
+        assert ("unguarded", "guarded") == (
+            named(found)["GET /open/p"].verdict,
+            named(found)["GET /m/in/p"].verdict,
+        )
+
+    @live
+    def test_a_protected_router_there(self) -> None:
+        """It looks at the application that it is in, which refuses to serve."""
+        inner = whole_app(Depends(jwt_guard(OTHER)))
+        inner.add_route("/p", page)
+        router = protected_router(settings=OTHER)
+        router.add_api_route("/r", endpoint())
+        inner.include_router(router)
+        app = self.below(inner)
+
+        assert "call protect(app)" in audit(app).problems[0]
+        client = TestClient(app, raise_server_exceptions=False)
+        assert 500 == client.get("/m/r").status_code
+
+    def test_a_starlette_application_on_the_way(self) -> None:
+        """Its plain routes are behind the mount; what has a guard in it is asked that."""
+        inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
+        inner.add_route("/p", page)
+        app = self.below(FastAPI())
+        between = Starlette(routes=[Mount("/r", app=inner), Route("/p", page)])
+        app.mount("/s", between)
+
+        found = named(audit(app))
+
+        why = (found["GET /s/p"].why, found["GET /s/r/p"].why)
+        assert ("the mount '/s/*' is guarded", "its guard") == why
+
+    @live
+    def test_a_host_with_a_prefix(self) -> None:
+        """The prefix is part of the path below the host."""
+        router = APIRouter()
+        router.routes.append(Host("a.test", Router(routes=[Route("/p", page)])))
+        app = FastAPI()
+        app.include_router(protected_router(router, settings=SETTINGS), prefix="/r")
+
+        verdicts = [of(app, "GET //a.test/r/p").verdict]
+        answer = TestClient(app, base_url="http://a.test").get("/r/p")
+        verdicts.append(of(app, "GET //a.test/r/p").verdict)
+
+        assert ([Verdict.GUARDED] * 2, 401) == (verdicts, answer.status_code)
+
+
+def test_a_default_application_in_a_guarded_router() -> None:
+    """It is unguarded, and the application refuses to serve it."""
+    found = audit(with_default(protect(FastAPI(), SETTINGS)))
+
+    assert ("/*",) == tuple(one.path for one in found.unguarded)
+    assert "default application" in found.problems[0]
 
 
 class TestNotes:
@@ -637,12 +1324,8 @@ class TestNotes:
         assert () == audit(app).notes
 
     def test_settings_that_only_a_request_can_tell(self) -> None:
-        """What they name nobody knows here."""
+        """What they name is not known."""
         app = one_route(settings=None)
-
-        def of_request(_: Request) -> JWTSettings:
-            return self.RESOURCE
-
         app.dependency_overrides[get_settings] = of_request
 
         assert () == audit(app).notes
@@ -664,139 +1347,7 @@ class _StrangeRoute(Route):
         """Serve in a way of its own."""
 
 
-class TestProbe:
-    def asked(self, app: FastAPI, **options: Any) -> Audit:
-        return asyncio.run(probe(app, audit(app), **options))
-
-    def test_only_guarded_routes_are_asked(self) -> None:
-        """The endpoints of others would run."""
-        ran: list[str] = []
-        app = one_route()
-
-        @app.get("/open")
-        @public
-        async def open_() -> None:
-            ran.append("open")
-
-        found = named(self.asked(app))
-
-        assert ("401", None, []) == (found["GET /x"].answer, found["GET /open"].answer, ran)
-
-    def test_an_endpoint_that_answers_all_the_same_is_a_problem(self) -> None:
-        """Whatever the reason: here a middleware that answers first."""
-        app = one_route()
-
-        @app.middleware("http")
-        async def cached(*_: Any) -> PlainTextResponse:
-            return PlainTextResponse("from the cache")
-
-        found = self.asked(app)
-
-        assert ("GET /x looks guarded, and answered 200 without a token.",) == found.problems
-        assert not found.ok
-
-    def test_an_error_is_no_refusal(self) -> None:
-        """It is told by its kind."""
-        app = one_route()
-
-        @app.middleware("http")
-        async def broken(*_: Any) -> None:
-            raise ZeroDivisionError
-
-        assert "answered 500" in self.asked(app).problems[0]
-
-    def test_an_application_that_says_nothing_has_not_refused(self) -> None:
-        """It is waited for no longer than told."""
-        app = one_route()
-
-        @app.middleware("http")
-        async def slow(*_: Any) -> None:
-            await asyncio.Event().wait()
-
-        assert "answered nothing" in self.asked(app, seconds=0.05).problems[0]
-
-    def test_an_application_that_fails_before_it_answers(self) -> None:
-        """What was raised is named, by its kind alone."""
-
-        class Failing(FastAPI):
-            async def __call__(self, *_: Any) -> None:
-                raise ZeroDivisionError("secret")
-
-        app = Failing(dependencies=[Depends(jwt_guard(SETTINGS))])
-        app.add_api_route("/x", endpoint())
-
-        (problem,) = {one.rpartition("answered")[2] for one in self.asked(app).problems}
-        assert " ZeroDivisionError without a token." == problem
-
-    def test_an_application_that_ends_without_an_answer(self) -> None:
-        """That is none."""
-
-        class Silent(FastAPI):
-            async def __call__(self, *_: Any) -> None:
-                """Say nothing."""
-
-        app = Silent(dependencies=[Depends(jwt_guard(SETTINGS))])
-        app.add_api_route("/x", endpoint())
-
-        assert "answered nothing" in self.asked(app).problems[0]
-
-    def test_parameters_are_filled_in(self) -> None:
-        """With something that their converters take."""
-        router = APIRouter()
-        for path in ("/{a}", "/i/{a:int}", "/f/{a:float}", "/u/{a:uuid}", "/p/{a:path}"):
-            router.add_api_route(path, endpoint())
-        app = FastAPI()
-        app.include_router(protected_router(router, settings=SETTINGS))
-
-        answers = {one.answer for one in self.asked(app).routes if one.answer}
-
-        assert {"401"} == answers
-
-    def test_a_host_is_asked_by_its_name(self) -> None:
-        """As a browser would."""
-        router = protected_router(settings=SETTINGS)
-        router.routes.append(Host("{name}.example.org", Router(routes=[Route("/page", page)])))
-        app = FastAPI()
-        app.include_router(router)
-        asked = self.asked(app)
-
-        assert "401" == named(asked)["GET //{name}.example.org/page"].answer
-
-    def test_whoever_waits_for_more_of_the_request_gets_no_more(self) -> None:
-        """There is no more, and the answer is not waited for longer than told."""
-
-        class Reading(FastAPI):
-            async def __call__(self, _: Any, receive: Any, __: Any) -> None:
-                while True:
-                    await receive()
-
-        app = Reading(dependencies=[Depends(jwt_guard(SETTINGS))])
-        app.add_api_route("/x", endpoint())
-
-        assert "answered nothing" in self.asked(app, seconds=0.05).problems[0]
-
-    def test_a_websocket_that_accepts_first_is_a_problem(self) -> None:
-        """A refusal comes before."""
-        app = one_route()
-        app.add_api_websocket_route("/w", _accepting)
-        found = audit(app)
-        routes = tuple(
-            AuditedRoute(one.path, one.methods, one.endpoint, Verdict.GUARDED, "claimed")
-            for one in found.routes
-            if one.path == "/w"
-        )
-
-        asked = asyncio.run(probe(app, Audit(routes)))
-
-        assert "accepted" == asked.routes[0].answer
-        assert not asked.ok
-
-
-async def _accepting(websocket: WebSocket) -> None:
-    await websocket.accept()
-    await websocket.receive()
-
-
+@frontend
 def test_the_folder_of_the_holes_is_real() -> None:
     """So that its routes serve something."""
     assert "page" in TestClient(app).get("/web/index.html").text

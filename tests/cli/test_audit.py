@@ -81,7 +81,7 @@ class TestInThisProcess:
         result = audit(written(tmp_path, GOOD, HOLE), *folder_of(tmp_path))
 
         assert 1 == result.exit_code
-        assert "GET /forgotten  unguarded  no guard stands over it" in result.stdout
+        assert "GET /forgotten  unguarded  no guard applies to it" in result.stdout
         assert "3 routes, 1 unguarded, 0 problems" in result.stdout
 
     def test_a_hole_can_be_allowed(self, tmp_path: Path) -> None:
@@ -117,6 +117,39 @@ class TestInThisProcess:
 
         assert 0 == result.exit_code
         assert "GET /kept  guarded  its guard          own: HS256  401" in result.stdout
+
+    def test_values_for_path_parameters(self, tmp_path: Path) -> None:
+        """A middleware knows its tenants, and only requests to one of them come to the guard."""
+        dispatch = """
+from starlette.responses import PlainTextResponse
+from fastapi import APIRouter
+from jwt_deps import protected_router
+
+tenants = APIRouter()
+tenants.add_api_route("/{tenant}/x", lambda: None)
+app.include_router(protected_router(tenants, settings=settings))
+
+@app.middleware("http")
+async def dispatch(request, go_on):
+    if "/acme/" in request.url.path or request.url.path == "/kept":
+        return await go_on(request)
+    return PlainTextResponse("", 404)
+"""
+        app = written(tmp_path, GOOD, dispatch)
+
+        without = audit(app, *folder_of(tmp_path), "--probe")
+        result = audit(app, *folder_of(tmp_path), "--probe", "--value", "tenant=acme")
+
+        assert "GET /{tenant}/x answered 404 at /1/x, and no guard was asked" in without.stdout
+        assert (1, 0) == (without.exit_code, result.exit_code)
+
+    @pytest.mark.parametrize("value", ["tenant", "=acme"])
+    def test_a_value_without_a_name(self, tmp_path: Path, value: str) -> None:
+        """It is said how one is written."""
+        result = audit(written(tmp_path, GOOD), *folder_of(tmp_path), "--value", value)
+
+        assert 2 == result.exit_code
+        assert f"{value!r} is not of the form NAME=VALUE, tenant=acme for example" in result.stderr
 
     def test_a_factory(self, tmp_path: Path) -> None:
         """The function is called."""
@@ -179,7 +212,7 @@ class TestInThisProcess:
         more = audit(after, *folder_of(tmp_path), "--against", str(lock))
 
         assert (0, "Nothing changed.\n") == (same.exit_code, same.stdout)
-        assert (1, "+ GET /more: unguarded, no guard stands over it\n") == (
+        assert (1, "+ GET /more: unguarded, no guard applies to it\n") == (
             more.exit_code,
             more.stdout,
         )

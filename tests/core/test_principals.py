@@ -262,11 +262,35 @@ class TestState:
             "session_state": {},
         } == state
 
+    def test_a_list_of_audiences_is_the_requests_own(self) -> None:
+        """As any list."""
+        principal = Principal(Claims({"aud": ["a"]}), self.SETTINGS, token="t")
+
+        state_of(principal)["audience"].append("b")
+
+        assert ["a"] == state_of(principal)["audience"]
+
+    def test_a_session_that_is_asked_for_often_is_found_once(self) -> None:
+        """One token comes many times."""
+        principal = Principal(Claims({"session_id": "s"}), self.SETTINGS)
+
+        assert ["s", "s"] == [principal.session_id for _ in range(2)]
+
+    def test_without_names_of_claims_nothing_is_chosen(self) -> None:
+        """Empty mappings, and what the lifespan put there stays."""
+        state = {"dependencies": "own"}
+
+        Principal(Claims({"tenant": "t"}), _settings(), token="t").write_state(state)
+
+        assert {"dependencies": "own", "session_state": {}} == {
+            name: state[name] for name in ("dependencies", "session_state")
+        }
+
     def test_what_the_lifespan_put_there_stays(self) -> None:
         """Unless the token has such claims; nobody but the token says which scopes there are."""
         state = {"dependencies": "own", "session_state": "own", "scopes": ["own"], "more": 1}
 
-        Principal(Claims({"tenant": "t"}), self.SETTINGS).write_state(state)
+        Principal(Claims({"tenant": "t"}), self.SETTINGS, token="t").write_state(state)
 
         assert [{"tenant": "t"}, "own", [], 1] == [
             state[name] for name in ("dependencies", "session_state", "scopes", "more")

@@ -1,11 +1,12 @@
-"""What do the tests of OpenAPI share? Guarded applications, and what their documents say."""
+"""What the tests of OpenAPI share: guarded applications, and what their documents say."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
-from jwt_deps import JWTSettings, jwt_guard
+from jwt_deps import JWTSettings, protect
 from tests.edge.serving import SETTINGS
 
 BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
@@ -18,7 +19,27 @@ def protected(
     settings: JWTSettings | None = SETTINGS, exclude: Any = (), **options: Any
 ) -> FastAPI:
     """An application with a guard over all of it."""
-    return FastAPI(dependencies=[Depends(jwt_guard(settings, exclude))], **options)
+    return protect(FastAPI(**options), settings, exclude)
+
+
+def open_to_all(settings: JWTSettings | None = None, **options: Any) -> FastAPI:
+    """An application whose guard excludes every route, so that dependencies alone ask for tokens.
+
+    Its document is corrected, which it is not without a guard.
+    """
+    return protected(settings, exclude=["*"], **options)
+
+
+def started(app: FastAPI) -> FastAPI:
+    """The application after its lifespan, in which the guards of its routers meet it."""
+    with TestClient(app):
+        return app
+
+
+def served(app: FastAPI) -> FastAPI:
+    """The application after a request for its document, whoever makes that."""
+    assert 200 == TestClient(app).get("/openapi.json").status_code
+    return app
 
 
 def operations(app: FastAPI) -> dict[str, dict[str, Any]]:

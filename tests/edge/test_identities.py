@@ -169,6 +169,9 @@ def test_a_user_is_constructed_like_any_object() -> None:
     )
     assert (None, None, frozenset()) == (ALICE.issuer, ALICE.client_id, ALICE.roles)
     assert "web" == CurrentUser("a", None, frozenset(), Claims({}), client_id="web").client_id
+    assert ALICE == CurrentUser(
+        id="alice", session_id="s", scopes=ALICE.scopes, claims=ALICE.claims
+    )
     with pytest.raises(TypeError):
         CurrentUser("mallory")  # type: ignore[call-arg]
 

@@ -1,4 +1,4 @@
-"""Does a document come right whoever made it, with whatever else is in it, and how often?"""
+"""A document comes right whoever made it, with whatever else is in it, and however often."""
 
 import copy
 import json
@@ -12,6 +12,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import APIKeyHeader, HTTPBasic, HTTPBearer, OAuth2PasswordBearer
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ from jwt_deps import (
     get_token,
     jwt_guard,
     optional,
+    protect,
     protected_router,
     public,
     require_acr,
@@ -39,9 +41,12 @@ from tests.edge.documents import (
     locks,
     named,
     nothing,
+    open_to_all,
     operations,
     protected,
     schemes,
+    served,
+    started,
 )
 from tests.edge.serving import OTHER, SETTINGS
 from tests.minting import SECRET
@@ -54,17 +59,22 @@ maybe = optional(current_user_id)
 
 
 def recipe(app: FastAPI, edit: Callable[[dict[str, Any]], object] = lambda _: None) -> None:
-    """FastAPI's own for a document of one's own ("Extending OpenAPI")."""
+    """FastAPI's own for a document of one's own ("Extending OpenAPI"), and a request for it."""
+    replace_openapi(app, edit)
+    served(app)
 
+
+def replace_openapi(
+    app: FastAPI, edit: Callable[[dict[str, Any]], object] = lambda _: None
+) -> None:
     def custom_openapi() -> dict[str, Any]:
-        if not app.openapi_schema:
-            made = get_openapi(
-                title="x", version="1", routes=app.routes, webhooks=app.webhooks.routes
-            )
-            edit(made)
-            app.openapi_schema = made
-        # As whoever hooks a replaced `app.openapi` does it, with a document that may be cached.
-        describe(app, app.openapi_schema)
+        if app.openapi_schema:
+            return app.openapi_schema
+        openapi_schema = get_openapi(
+            title="x", version="1", routes=app.routes, webhooks=app.webhooks.routes
+        )
+        edit(openapi_schema)
+        app.openapi_schema = openapi_schema
         return app.openapi_schema
 
     app.openapi = custom_openapi  # type: ignore[method-assign]
@@ -82,8 +92,8 @@ class TestCustomDocuments:
         """Locks and refusals are those of the application's own document."""
         app = two_routes()
         expected = operations(app)
-        recipe(app)
         app.openapi_schema = None
+        recipe(app)
 
         assert expected == operations(app)
         assert {"/closed": [{"JWT": []}], "/open": None} == locks(app)
@@ -246,6 +256,201 @@ class TestCustomDocuments:
         assert ["200"] == list(operations(app)["/r"]["responses"])
 
 
+class TestWhoMeetsAnApplication:
+    """A document is corrected on an application that a guard has met, and on no other."""
+
+    @pytest.mark.parametrize("asked", [False, True], ids=["not-asked", "asked"])
+    def test_dependencies_alone_leave_the_document_of_fastapi(self, *, asked: bool) -> None:
+        """It is what FastAPI makes of them: a lock named JWT, and not a word of refusals."""
+        app = FastAPI()
+        made = app.openapi
+        app.get("/claims", dependencies=[Depends(get_claims)])(nothing)
+        app.get("/scopes", dependencies=[Security(current_user_id, scopes=["a"])])(nothing)
+        app.get("/maybe")(with_optional())
+        app.get("/open")(public(lambda: None))
+        app.dependency_overrides[get_settings] = lambda: SETTINGS
+        if asked:
+            with TestClient(app) as client:
+                assert 401 == client.get("/claims").status_code
+                assert 200 == client.get("/openapi.json").status_code
+
+        native = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        assert made == app.openapi
+        assert native == app.openapi()
+        found = locks(app)
+        assert [{"JWT": []}] == found["/claims"]
+        assert [["JWT"]] == [list(one) for one in found["/scopes"]]  # with scopes from 0.123
+        assert found["/open"] is None
+        assert {"JWT": BEARER} == schemes(app)
+        assert "401" not in operations(app)["/claims"]["responses"]
+
+    def test_another_application_stays_as_it_is(self) -> None:
+        """Nothing is changed in the class, only on the instance."""
+        before = FastAPI.openapi
+        two_routes()
+        other = FastAPI()
+
+        assert before is FastAPI.openapi
+        assert "openapi" not in vars(other)
+
+    @pytest.mark.parametrize("how", ["start", "request", "refused-request"])
+    def test_a_router_meets_it(self, how: str) -> None:
+        """When the application starts, or with the first request to what is guarded."""
+        router = protected_router(settings=SETTINGS)
+        router.get("/closed")(nothing)
+        router.get("/open")(public(lambda: None))
+        app = FastAPI()
+        app.include_router(router)
+        native = {"/closed": [{"JWT": []}], "/open": [{"JWT": []}]}
+
+        assert native == locks(app)
+
+        app.openapi_schema = None
+        if how == "start":
+            started(app)
+        else:
+            TestClient(app).get("/open" if how == "request" else "/closed")
+
+        assert {"/closed": [{"JWT": []}], "/open": None} == locks(app)
+        assert "401" in operations(app)["/closed"]["responses"]
+
+    def test_a_document_that_was_made_before_is_corrected(self) -> None:
+        """FastAPI keeps it, and the same object comes right."""
+        router = protected_router(settings=SETTINGS)
+        router.get("/open")(public(lambda: None))
+        app = FastAPI()
+        app.include_router(router)
+        made = app.openapi()
+
+        assert {"/open": [{"JWT": []}]} == locks(app)
+        assert made is started(app).openapi()
+        assert {"/open": None} == locks(app)
+
+    def test_a_guard_as_a_dependency_meets_it(self) -> None:
+        """With the first request that it is asked for."""
+        app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+        app.get("/open")(public(lambda: None))
+
+        assert {"/open": [{"JWT": []}]} == locks(app)
+        assert 200 == TestClient(app).get("/open").status_code
+        assert {"/open": None} == locks(app)
+
+
+def marked(document: dict[str, Any]) -> None:
+    document["info"]["x-mine"] = True
+
+
+class TestReplacedOpenAPI:
+    """Applications replace `app.openapi`, as FastAPI documents it, before `protect` or after."""
+
+    def routes(self, app: FastAPI) -> FastAPI:
+        app.get("/closed")(nothing)
+        app.get("/open")(public(lambda: None))
+        return app
+
+    def true(self, document: dict[str, Any]) -> bool:
+        closed, open_ = (document["paths"][path]["get"] for path in ("/closed", "/open"))
+        assert [{"JWT": []}] == closed["security"]
+        assert {"400", "401", "403"} <= set(closed["responses"])
+        assert "security" not in open_
+        assert ["200"] == list(open_["responses"])
+        assert {"JWT": BEARER} == document["components"]["securitySchemes"]
+        return True
+
+    @pytest.mark.parametrize("order", ["before", "after", "after-the-routes"])
+    def test_the_document_that_is_served(self, order: str) -> None:
+        """Its own, and true: FastAPI's recipe keeps it in `app.openapi_schema`."""
+        app = FastAPI()
+        if order == "before":
+            replace_openapi(app, marked)
+        protect(app, SETTINGS)
+        if order == "after":
+            replace_openapi(app, marked)
+        self.routes(app)
+        if order == "after-the-routes":
+            replace_openapi(app, marked)
+
+        first, second = (TestClient(app).get("/openapi.json") for _ in range(2))
+
+        assert self.true(first.json())
+        assert first.json()["info"]["x-mine"]
+        assert first.text == second.text
+        assert app.openapi() is app.openapi_schema
+
+    def test_one_replaced_while_serving(self) -> None:
+        """And again: each request looks which one is there now."""
+        app = self.routes(protected())
+        client = TestClient(app)
+        assert self.true(client.get("/openapi.json").json())
+        for _ in range(2):
+            app.openapi_schema = None
+            replace_openapi(app, marked)
+
+            document = client.get("/openapi.json").json()
+
+            assert self.true(document)
+            assert document["info"]["x-mine"]
+
+    def test_one_that_calls_what_it_replaces(self) -> None:
+        """Which is corrected already: nothing is there twice."""
+        app = self.routes(protected())
+        replaced = app.openapi
+
+        def custom() -> dict[str, Any]:
+            return {**copy.deepcopy(replaced()), "servers": [{"url": "/v1"}]}
+
+        app.openapi = custom  # type: ignore[method-assign]
+        first, second = (TestClient(app).get("/openapi.json") for _ in range(2))
+
+        assert self.true(first.json())
+        assert [{"url": "/v1"}] == first.json()["servers"]
+        assert first.text == second.text
+
+    def test_one_that_makes_it_for_each_request(self) -> None:
+        """Each is corrected."""
+        app = self.routes(protected())
+
+        def custom() -> dict[str, Any]:
+            return get_openapi(title="x", version="1", routes=app.routes)
+
+        app.openapi = custom  # type: ignore[method-assign]
+        client = TestClient(app)
+
+        assert all(self.true(client.get("/openapi.json").json()) for _ in range(3))
+
+    @pytest.mark.parametrize("when", ["before-the-start", "after-the-start"])
+    def test_of_an_application_with_a_guarded_router(self, when: str) -> None:
+        """The start meets it; after that, the first request to the router does."""
+        router = protected_router(settings=SETTINGS)
+        router.get("/closed")(nothing)
+        router.get("/open")(public(lambda: None))
+        app = FastAPI()
+        app.include_router(router)
+        if when == "before-the-start":
+            replace_openapi(app, marked)
+        with TestClient(app) as client:
+            if when == "after-the-start":
+                replace_openapi(app, marked)
+                client.get("/open")
+
+            assert self.true(client.get("/openapi.json").json())
+
+    def test_one_of_a_subclass(self) -> None:
+        """A method is as good as a function on the instance."""
+
+        class Own(FastAPI):
+            def openapi(self) -> dict[str, Any]:
+                document = super().openapi()
+                marked(document)
+                return document
+
+        app = self.routes(protect(Own(), SETTINGS))
+
+        assert self.true(app.openapi())
+        assert app.openapi()["info"]["x-mine"]
+        assert app.openapi() is app.openapi()
+
+
 async def with_number(number: int) -> None: ...
 
 
@@ -273,14 +478,14 @@ class TestOptional:
 
     def test_beside_other_credentials(self) -> None:
         """A route that needs a password does not become one that needs nothing."""
-        app = FastAPI()
+        app = open_to_all()
         app.get("/r", dependencies=[Depends(maybe), Depends(HTTPBasic())])(nothing)
 
         assert {"/r": [{"HTTPBasic": []}, {"JWT": []}]} == locks(app)
 
     def test_below_a_credential_of_the_whole_document(self) -> None:
         """What holds everywhere holds here too, with a token or without one."""
-        app = FastAPI()
+        app = open_to_all(SETTINGS)
         app.get("/r", dependencies=[Depends(maybe)])(nothing)
         recipe(app, lambda document: document.update(security=[{"gateway": []}]))
 
@@ -289,7 +494,7 @@ class TestOptional:
 
     def test_with_another_credential_together(self) -> None:
         """Written by hand: the token may be left out, the other one may not."""
-        app = FastAPI()
+        app = open_to_all()
         extra: dict[str, Any] = {"security": [{"JWT": [], "gateway": []}]}
         app.get("/r", dependencies=[Depends(maybe)], openapi_extra=extra)(nothing)
 
@@ -440,7 +645,7 @@ class TestCallbacksAndWebhooks:
         """Nothing is left to define, unless the whole document refers to it."""
         sent = APIRouter()
         sent.post("/sent", dependencies=[Depends(get_claims)])(nothing)
-        alone, referred_to = FastAPI(callbacks=sent.routes), FastAPI(callbacks=sent.routes)
+        alone, referred_to = (open_to_all(SETTINGS, callbacks=sent.routes) for _ in range(2))
         for app in (alone, referred_to):
             app.get("/r")(nothing)
         recipe(referred_to, lambda document: document.update(security=[{"JWT": []}]))
@@ -476,7 +681,7 @@ class TestCallbacksAndWebhooks:
         outer = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
         outer.post("outer")(nothing)
         outer.include_router(inner)
-        app = FastAPI(webhooks=outer)
+        app = open_to_all(webhooks=outer)
         app.get("/r")(nothing)
 
         document = app.openapi()
@@ -497,7 +702,7 @@ class TestForeignSchemes:
     def test_one_of_our_name(self, first: str) -> None:
         """Both are defined, whichever FastAPI met last, and each operation names its own."""
         key = theirs()
-        app = FastAPI()
+        app = open_to_all()
         both = [Depends(get_claims), Depends(key)]
 
         def ours() -> None:
@@ -522,7 +727,7 @@ class TestForeignSchemes:
     def test_scopes_go_to_whom_they_are_asked_of(self) -> None:
         """FastAPI puts those of both under the one name."""
         other = OAuth2PasswordBearer("token", scheme_name="JWT")
-        app = FastAPI()
+        app = open_to_all()
         asked = [Security(other, scopes=["b"]), Security(get_claims, scopes=["a"])]
         app.get("/r", dependencies=asked)(nothing)
 
@@ -531,7 +736,7 @@ class TestForeignSchemes:
 
     def test_the_same_definition(self) -> None:
         """It stays two schemes: the tokens are not the same."""
-        app = FastAPI()
+        app = open_to_all()
         other = HTTPBearer(bearerFormat="JWT", scheme_name="JWT")
         app.get("/r", dependencies=[Depends(other), Depends(get_claims)])(nothing)
 
@@ -596,7 +801,7 @@ class TestForeignSchemes:
 
     def test_a_partial(self) -> None:
         """FastAPI looks through it."""
-        app = FastAPI()
+        app = open_to_all()
         app.get("/r", dependencies=[Depends(partial(theirs())), Depends(get_claims)])(nothing)
 
         assert {"JWT", "JWT-bearer"} == set(schemes(app))
@@ -613,7 +818,7 @@ class TestForeignSchemes:
         assert {
             "JWT-cookie-a-b": {"type": "apiKey", "in": "cookie", "name": "a!b"},
             "JWT-cookie-a-b-2": {"type": "apiKey", "in": "cookie", "name": "a#b"},
-        } == schemes(app)
+        } == schemes(started(app))
 
 
 def issuers(number: int) -> JWTSettings:
@@ -652,7 +857,7 @@ def test_scopes_of_an_outer_guard_are_shown() -> None:
     router.get("/open")(nothing)
     app.include_router(router)
 
-    assert {"/closed": [{"JWT": ["outer"]}], "/open": None} == locks(app)
+    assert {"/closed": [{"JWT": ["outer"]}], "/open": None} == locks(started(app))
 
 
 THOUSAND = """

@@ -1,4 +1,4 @@
-"""What do schema and audit know of settings that an application's own code decides?"""
+"""What schema and audit know of settings that an application's own code decides."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial, wraps
@@ -12,7 +12,7 @@ from jwt_deps import JWTSettings, get_claims, get_settings
 from jwt_deps.audit import audit
 from jwt_deps.openapi import known_settings, settings_problem
 from jwt_deps.routes import RouteGuard
-from tests.edge.documents import BEARER, schemes
+from tests.edge.documents import BEARER, open_to_all, schemes
 from tests.edge.serving import SETTINGS
 from tests.minting import SECRET
 
@@ -104,8 +104,8 @@ KNOWN = [
 ]
 
 
-def app_with(override: Any) -> FastAPI:
-    app = FastAPI()
+def app_with(override: Any, app: FastAPI | None = None) -> FastAPI:
+    app = app or open_to_all()
     app.get("/r", dependencies=[Depends(get_claims)])(lambda: None)
     app.dependency_overrides[get_settings] = override
     return app
@@ -129,7 +129,7 @@ def test_what_does_not_is_a_problem_of_the_audit(override: Any, reason: str) -> 
 
     assert known_settings(app, None) is None
     assert sentence == settings_problem(app)
-    assert sentence in audit(app).problems
+    assert sentence in audit(app_with(override, FastAPI())).problems
     answer = TestClient(app).get("/openapi.json")
     assert 200 == answer.status_code
     assert {"JWT": BEARER} == answer.json()["components"]["securitySchemes"]
@@ -183,7 +183,7 @@ def test_one_document_asks_once() -> None:
 
 def test_an_application_that_asks_for_no_token_is_not_asked() -> None:
     """Its document has nothing that settings could change."""
-    app = FastAPI()
+    app = open_to_all()
     app.get("/r")(lambda: None)
     app.dependency_overrides[get_settings] = pytest.fail
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.testclient import TestClient
+from starlette.routing import Route
 
 from jwt_deps import (
     ConfigurationError,
@@ -22,7 +23,6 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.inventory import Inventory
-from jwt_deps.resource_metadata import _version_of
 from tests.minting import SECRET, mint
 from tests.minting import claims as claims_of
 
@@ -410,32 +410,50 @@ def test_a_route_that_is_added_to_an_inner_router() -> None:
     assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
 
 
-def test_without_fastapis_count_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no public name, so a later version may count in another way."""
+def test_a_route_that_is_added_to_a_mounted_application() -> None:
+    """Likewise: every router that was walked is seen to have changed."""
+    app, inner = _with_an_inner_router()
+    below = FastAPI()
+    below.include_router(protected_router(settings=settings()))
+    app.mount("/below", below)
+    _ask_for(inner, "first")
+    client = TestClient(app)
+    before = client.get(PATH).json()["scopes_supported"]
+
+    late = protected_router(settings=settings())
+    _ask_for(late, "second")
+    below.include_router(late)
+
+    assert ["first"] == before
+    assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
+
+
+def test_the_routes_are_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as they are the same: anyone may ask for the document."""
     app, inner = _with_an_inner_router()
     _ask_for(inner, "first")
-    walked = 0
+    walked: list[FastAPI] = []
     walk = Inventory.of
 
     def counted(application: FastAPI) -> Inventory:
-        nonlocal walked
-        walked += 1
+        walked.append(application)
         return walk(application)
 
     monkeypatch.setattr(Inventory, "of", counted)
-    monkeypatch.setattr("jwt_deps.resource_metadata._version_of", lambda _: None)
     client = TestClient(app)
 
-    told = [client.get(PATH).json()["scopes_supported"] for _ in range(2)]
+    told = [client.get(PATH).json()["scopes_supported"] for _ in range(3)]
 
-    assert ([["first"], ["first"]], 2) == (told, walked)
+    assert ([["first"]] * 3, [app]) == (told, walked)
 
 
-def test_a_router_that_does_not_count() -> None:
-    """Then nobody knows whether routes were added."""
-    app, _ = _with_an_inner_router()
-    assert _version_of(app) is not None
+def test_a_plain_route_that_nothing_covers_asks_for_nothing() -> None:
+    """Only what is asked for is named."""
+    used = settings()
+    router = APIRouter(dependencies=[Depends(jwt_guard(used)), Depends(require_scopes("never"))])
+    router.routes.append(Route("/plain", lambda _: None))
+    app = FastAPI()
+    app.mount("/m", router)
+    mount_resource_metadata(app, used)
 
-    del app.router._routes_version
-
-    assert _version_of(app) is None
+    assert "scopes_supported" not in TestClient(app).get(PATH).json()

@@ -6,6 +6,7 @@ endpoint here answers `inside`: a refusal that contains this text fails the test
 
 import asyncio
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
@@ -57,6 +58,10 @@ LIVE = VERSION >= (0, 137)
 HAS_FRONTEND = hasattr(APIRouter, "frontend")
 
 INSIDE = "inside"
+
+_PLAIN_PATH = re.compile(r"(/[\w.-]*[\w-])*/?")
+_REDIRECTS = {302, 303, 307, 308}
+
 REFUSED = "ConfigurationError"
 
 #: Accepted by `SETTINGS`, and a token of another issuer, accepted by `OTHER`.
@@ -105,13 +110,25 @@ def ask(
     target: ASGIApp | TestClient, path: str, headers: Headers | None = None, method: str = "GET"
 ) -> Answer:
     """Return the status of the answer to one request, or `REFUSED`."""
-    client = target if isinstance(target, TestClient) else TestClient(target)
     try:
-        answer = client.request(method, path, headers=headers or {})
+        status, text = _answer(target, path, headers or {}, method)
     except ConfigurationError:
         return REFUSED
-    assert (INSIDE in answer.text) == (answer.status_code == 200), answer.text
-    return answer.status_code
+    assert (INSIDE in text) == (status == 200), f"{path}: {status} {text}"
+    return status
+
+
+def _answer(
+    target: ASGIApp | TestClient, path: str, headers: Headers, method: str
+) -> tuple[int, str]:
+    """Ask straight, which is ten times faster, where a client would do nothing else."""
+    client = target if isinstance(target, TestClient) else TestClient(target)
+    if client.portal is None and _PLAIN_PATH.fullmatch(path):
+        status, body, _ = send_request(client.app, method, path, headers)
+        if status not in _REDIRECTS:
+            return status, body.decode()
+    answer = client.request(method, path, headers=headers)
+    return answer.status_code, answer.text
 
 
 def knock(target: ASGIApp | TestClient, path: str, headers: Headers | None = None) -> Answer:
@@ -164,7 +181,8 @@ def assert_guarded(
         served: whether FastAPI serves the path at all; if not, it is 404 with any token.
     """
     expected = [401, 401, 200] if served else [404, 404, 404]
-    assert expected == answers_of(target, path, good=good, bad=bad)
+    found = answers_of(target, path, good=good, bad=bad)
+    assert expected == found, f"{path}: {found}, not {expected}"
 
 
 def assert_closed(
@@ -223,7 +241,10 @@ def scope_of(method: str, path: str, headers: Headers) -> dict[str, Any]:
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "headers": [
+            (name.lower().encode(), value.encode())
+            for name, value in {"host": "testserver", **headers}.items()
+        ],
         "client": ("127.0.0.1", 1),
         "server": ("testserver", 80),
         "state": {},

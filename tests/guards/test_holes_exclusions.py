@@ -59,7 +59,7 @@ ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 class Reader:
     """An endpoint that is equal to every other one of its class."""
 
-    async def __call__(self) -> str:
+    def __call__(self) -> str:
         return INSIDE
 
 
@@ -75,7 +75,7 @@ class Page:
 class Unhashable:
     """An endpoint that no set can hold."""
 
-    async def __call__(self) -> str:
+    def __call__(self) -> str:
         return INSIDE
 
 
@@ -440,14 +440,14 @@ def test_an_excluded_mount_opens_nothing_beside_it(way: Guarding) -> None:
     router = APIRouter()
     for name in ("/pub", "/public", "/pu"):
         router.mount(name, page())
-    try:
-        app = way(router, ["/pub"])
-        answers = [ask(app, f"{name}/x") for name in ("/pub", "/public", "/pu")]
-    except ConfigurationError:
-        assert not LIVE  # the mount is not copied, and so the pattern matches nothing
-        return
 
-    assert answers == [200, 401, 401] if LIVE or REFUSED not in answers else not LIVE
+    app = way(router, ["/pub"])
+
+    answers = [ask(app, f"{name}/x") for name in ("/pub", "/public", "/pu")]
+    if LIVE:
+        assert [200, 401, 401] == answers
+    else:  # the mounts are not copied, and so the pattern matches no route
+        assert set(answers) <= {404, REFUSED}
 
 
 def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> None:
