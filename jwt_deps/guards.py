@@ -7,7 +7,6 @@ from typing import Any, Self
 from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
-from starlette.exceptions import HTTPException, WebSocketException
 
 from ._fastapi import dependants, scopes_at
 from .credentials import TokenDependency, caller_or_error, refused, require, settings_of
