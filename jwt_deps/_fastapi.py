@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COPIES",
     "add_exception_handler",
+    "added_route",
     "apply_first",
     "call",
     "candidates",
@@ -41,6 +42,7 @@ __all__ = [
     "dependency_tree",
     "forget_route",
     "frontend_path",
+    "frontend_prefix",
     "frontends",
     "has_empty_path",
     "include_before_prefix",
@@ -53,6 +55,7 @@ __all__ = [
     "mounted_app",
     "nodes_below",
     "path_parameters",
+    "plain_route",
     "read_again",
     "route_context",
     "scopes_at",
@@ -107,6 +110,31 @@ def forget_route(scope: Scope) -> None:
 # Of routes and routers.
 
 
+def added_route(served: Any) -> Any:
+    """The route, or the group of `frontend()`, as it was added, of what an inclusion serves.
+
+    `None` where it cannot be read, which is no route of any router.
+    """
+    return getattr(served, "original_route", None)
+
+
+def plain_route(served: Any) -> Any:
+    """What an inclusion serves of a route of Starlette's, with its prefixes; `None` of any other.
+
+    The context that FastAPI writes has the dependencies, and this the path and the endpoint.
+    """
+    return getattr(served, "starlette_route", None)
+
+
+def frontend_prefix(served: Any) -> str:
+    """The prefixes of the inclusions that a `frontend()` is served through; none without them.
+
+    Where it cannot be read no path is that of a request, so that no pattern means it.
+    """
+    found = getattr(served, "frontend_prefix", "")
+    return found if isinstance(found, str) else ""
+
+
 def included_router(route: BaseRoute) -> APIRouter | None:
     """The router that an entry among the routes includes; `None` for any other entry."""
     found = getattr(route, "original_router", None)
@@ -136,11 +164,11 @@ def candidates(inclusion: Any) -> list[tuple[Any, Any]] | None:
         setattr(fresh, _VERSION, None)
         built = [(_added(it), it) for it in fresh.effective_candidates()]
         found += [it for it in built if not any(_is(added, it[0]) for added, _ in found)]
-    return [(added, getattr(it, "starlette_route", None) or it) for added, it in found]
+    return [(added, plain_route(it) or it) for added, it in found]
 
 
 def _added(candidate: Any) -> Any:
-    return candidate if included_router(candidate) else getattr(candidate, "original_route", None)
+    return candidate if included_router(candidate) else added_route(candidate)
 
 
 def _is(one: Any, other: Any) -> bool:
@@ -201,7 +229,7 @@ def served_routes(router: APIRouter) -> Iterator[tuple[BaseRoute, Any]]:
         return
     for route in iter_route_contexts(router.routes):
         # Up to FastAPI 0.142 the public walker stops short of Starlette's own routes.
-        yield route.original_route, getattr(route, "starlette_route", None) or route
+        yield route.original_route, plain_route(route) or route
 
 
 def frontends(router: APIRouter) -> Iterator[tuple[Any, Any]]:

@@ -15,6 +15,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
+from ._fastapi import scopes_at
 from .credentials import TokenDependency, get_claims
 from .dependencies import (
     current_session_id,
@@ -163,10 +164,10 @@ class _Correction:
                 shown.ours = self.ours = True
             elif isinstance(scheme, SecurityBase):
                 self.foreign[scheme.scheme_name] = scheme
-                shown.foreign.setdefault(scheme.scheme_name, set()).update(_scopes_of(node))
+                shown.foreign.setdefault(scheme.scheme_name, set()).update(scopes_at(node))
             elif is_optional(node.call):
                 self.ours = True
-                shown.optional.append(_scopes_of(node))
+                shown.optional.append(scopes_at(node))
         return shown
 
     def _needs(self, route: Any, shown: _Shown) -> _Needs | None:
@@ -297,13 +298,6 @@ def _unwrapped(call: Any) -> Any:
     while isinstance(call, partial):
         call = call.func
     return unwrap(call)
-
-
-def _scopes_of(node: Any) -> tuple[str, ...]:
-    """All scopes that are asked of a dependency, by `Security(...)` around it and above it."""
-    # The last is what FastAPI up to 0.122 has in place of the others.
-    names = ("parent_oauth_scopes", "own_oauth_scopes", "security_scopes")
-    return tuple(scope for name in names for scope in getattr(node, name, None) or ())
 
 
 def _proves(call: TokenDependency[Any], scopes: Collection[str]) -> bool:

@@ -153,8 +153,8 @@ class GuardedApp:
     def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
         """The template as it is served; `None` where it is not known, and no pattern means it."""
         context = _fastapi.route_context(scope)
-        if getattr(context, "original_route", None) is self.route:
-            return getattr(context.starlette_route, "path", None)
+        if _fastapi.added_route(context) is self.route:
+            return getattr(_fastapi.plain_route(context), "path", None)
         if _fastapi.COPIES:
             for route in getattr(app, "routes", ()):
                 if getattr(route, "app", None) is self and _fits(route, scope):

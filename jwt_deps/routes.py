@@ -134,13 +134,13 @@ def match_of(scope: Scope) -> Match:
     context = _fastapi.route_context(scope)
     owner = route
     if context is not None:
-        served = getattr(context, "starlette_route", None)
+        added, served = _fastapi.added_route(context), _fastapi.plain_route(context)
         # The context of an outer application stays in the scope of one mounted in it, hence the
         # comparison, which FastAPI itself makes too.
-        if route is not None and (context.original_route is route or served is route):
+        if route is not None and (added is route or served is route):
             owner = served or context
         elif route is None and getattr(context, "dependant", None) is not None:
-            return match_of_frontend(context, context.original_route, scope)
+            return UNKNOWN if added is None else match_of_frontend(context, added, scope)
     if owner is None:
         return _match_of_own_frontend(scope)
     known = _matches.get(id(owner))
@@ -164,7 +164,7 @@ def _match_of_own_frontend(scope: Scope) -> Match:
 
 def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Match:
     """What `frontend()` serves: at every path that it has, or at that of one request."""
-    below = getattr(owner, "frontend_prefix", "")
+    below = _fastapi.frontend_prefix(owner)
     paths = tuple((below + page.path).rstrip("/") for page in group.routes)
     if scope is not None:
         rest = _fastapi.frontend_path(scope) or ""

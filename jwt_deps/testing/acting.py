@@ -15,7 +15,7 @@ from jwt_deps.claims import Claims
 from jwt_deps.credentials import get_claims, get_token, settings_for
 from jwt_deps.environment import get_settings
 from jwt_deps.issuers import IssuerSettings
-from jwt_deps.routers import routers_of
+from jwt_deps.routers import mounted, routers_of
 from jwt_deps.settings import JWTSettings
 
 from .naming import claims_for
@@ -194,7 +194,7 @@ def _mounted(routes: Iterable[BaseRoute]) -> Iterator[FastAPI]:
     for route in routes:
         if not isinstance(route, Mount | Host):
             continue
-        app = getattr(route, "_base_app", getattr(route.app, "unwrapped", route.app))
+        app = mounted(route)
         if isinstance(app, FastAPI):
             yield app
         else:
