@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from inspect import unwrap
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -35,7 +34,6 @@ __all__ = [
     "ours",
     "serving",
     "simple",
-    "untouched",
 ]
 
 BARE = "FastAPI, bare"
@@ -148,17 +146,6 @@ def simple() -> Iterator[Contestant]:
         for name, check in validators.complete(algorithm).items():
             app = serving(_Checked(check))
             yield Contestant(f"{name} {algorithm}", app, good, algorithm, secure=True)
-
-
-def untouched(contestant: Contestant) -> Contestant:
-    """The contestant as it would be where this package is not imported, unless it is one of ours.
-
-    Importing it puts a layer around every `FastAPI`, and nobody else has to pay for that.
-    """
-    app = contestant.app
-    if isinstance(app, FastAPI) and not contestant.name.startswith(_OURS):
-        app.middleware_stack = unwrap(FastAPI.build_middleware_stack)(app)
-    return contestant
 
 
 def ours() -> Iterator[Contestant]:

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from importlib import import_module
 from typing import Any, TypeVar
 
-from benchmarks.contestants import BARE, NOOP, Contestant, ours, simple, untouched
+from benchmarks.contestants import BARE, NOOP, Contestant, ours, simple
 from benchmarks.driving import bars, flaws, requests_of
 from benchmarks.measuring import Effort, Findings, Measured, take_turns
 from benchmarks.peers import peers
@@ -47,7 +47,7 @@ async def _run(effort: Effort) -> Findings:
         if not isinstance(found, Contestant):
             notes.append(f"- {found[0]} did not take part: {found[1]}.")
             continue
-        wrong = await flaws(untouched(found))
+        wrong = await flaws(found)
         if any(map(bars, wrong)):
             notes.append(f"- {found.name} did not take part: {', '.join(wrong)}.")
             continue

@@ -21,7 +21,7 @@ from .notes import Notes, matched, notes_of
 from .pointers import refusal_under, scopes_of
 from .principals import Principal
 from .recognition import recognize
-from .routes import UNKNOWN, RouteGuard
+from .routes import UNKNOWN, Match, RouteGuard
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token
@@ -144,12 +144,26 @@ async def settings_for(connection: HTTPConnection, notes: Notes | None = None) -
     if notes is None:
         notes = notes_of(connection.scope)
     match = matched(connection.scope, notes)
+    settings = _settled(notes, match)
+    if settings is None:
+        settings = await settings_of(notes.guard_over(match), connection)
+        notes.match, notes.settings = match, settings
+    return settings
+
+
+def _settled(notes: Notes, match: Match) -> JWTSettings | None:
+    """The settings of the matched route; `None` where what replaces a dependency has to be called.
+
+    A plain function, because each request asks, and hardly any replaces a dependency.
+    """
     if notes.settings is not None and notes.match is match is not UNKNOWN:
         return notes.settings
     guard = notes.guard_over(match)
     settings = None if guard is None else guard.settings
     if settings is None:
-        settings = await settings_of(guard, connection)
+        settings = notes.guard_settings if guard is notes.guard else None
+        if settings is None and notes.overriding is None:
+            settings = get_settings()
     notes.match, notes.settings = match, settings
     return settings
 
@@ -197,7 +211,7 @@ async def caller_or_error(
     if notes is None:
         notes = notes_of(scope)
     if settings is None:
-        settings = await settings_for(connection, notes)
+        settings = _settled(notes, matched(scope, notes)) or await settings_for(connection, notes)
     known = notes.caller(settings)
     if known is not None:
         return known
@@ -206,7 +220,9 @@ async def caller_or_error(
         if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
             found = await _replaced(connection, settings)
         else:
-            token = await token_of(connection, settings, notes)
+            token = None if notes.overriding is None else await _replaced_token(connection)
+            if token is None:
+                token = sent_token(connection, settings)
             found = await recognize(token, settings)
             if settings.senders is not None:
                 await confirm(scope, token, found, settings.senders)
@@ -254,21 +270,37 @@ async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> A
     return replaced[dependency]
 
 
-async def token_of(
-    connection: HTTPConnection, settings: JWTSettings, notes: Notes | None = None
-) -> str:
+async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
     """The encoded token, from `get_token`'s replacement or from where the settings say to look.
 
     Raises:
         AuthError: there is none, or not exactly one, or it came from another site.
     """
+    replaced = await _replaced_token(connection)
+    return sent_token(connection, settings) if replaced is None else replaced
+
+
+async def _replaced_token(connection: HTTPConnection) -> str | None:
+    """The token that the replacement of `get_token` gives; `None` if nothing replaces it.
+
+    Raises:
+        MissingTokenError: it gives none.
+    """
+    if not overrides.is_overridden(connection, get_token):
+        return None
+    replaced: str | None = await _once(connection, get_token)
+    if replaced is None:
+        raise MissingTokenError("Invalid token: none was given")
+    return replaced
+
+
+def sent_token(connection: HTTPConnection, settings: JWTSettings) -> str:
+    """The encoded token, from where the settings say to look.
+
+    Raises:
+        AuthError: there is none, or not exactly one, or it came from another site.
+    """
     scope = connection.scope
-    replaceable = notes is None or notes.overriding is not None
-    if replaceable and overrides.is_overridden(connection, get_token):
-        replaced: str | None = await _once(connection, get_token)
-        if replaced is None:
-            raise MissingTokenError("Invalid token: none was given")
-        return replaced
     if scope["type"] == "http":
         return find_token(RequestHead(scope["headers"], scope.get("method")), settings)
     head = RequestHead(scope["headers"], None, scope.get("subprotocols") or ())

@@ -6,6 +6,7 @@ kind of route it came from: what is not known to have been decided is refused.
 """
 
 from contextlib import suppress
+from typing import cast
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +18,7 @@ from .errors import ConfigurationError
 from .fresh_nonces import sending_nonces
 from .guards import ask
 from .nonces import Nonces
-from .notes import notes_of
+from .notes import Decision, notes_of
 from .routes import RouteGuard
 
 __all__ = ["through"]
@@ -43,13 +44,14 @@ def through(
     if notes.wrapped:
         return receive, send
     notes.wrapped = True
+    decision = cast("Decision", notes.decision)
 
     asked = False
 
     async def receive_admitted() -> Message:
         nonlocal asked
         # Once: while a refusal is being answered, streams listen for the client's leaving.
-        if notes.decision.route is None and not (asked or notes.decision.refused):
+        if decision.route is None and not (asked or decision.refused):
             try:
                 # Any other error than a refusal is raised again where FastAPI runs the guard:
                 # here it would be taken for a body that cannot be read.
@@ -58,17 +60,16 @@ def through(
             except HTTPException:
                 asked = True
                 # FastAPI's own route ends here; what another one makes of it is not known.
-                notes.decision.refused = type(scope.get("route")) is APIRoute
+                decision.refused = type(scope.get("route")) is APIRoute
                 raise
         return await receive()
 
     async def send_decided(message: Message) -> None:
         if (
-            notes.decision.route is None
-            and not notes.decision.refused
+            decision.route is None
+            and not decision.refused
             and _succeeds(message)
-            and notes_of(scope).decision.route
-            is None  # those of a scope that was changed on the way
+            and _undecided(scope)
         ):
             raise ConfigurationError(
                 "undecided",
@@ -79,6 +80,12 @@ def through(
 
     answer = sending_nonces(scope, send_decided) if Nonces.in_use else send_decided
     return (receive_admitted if scope["type"] == "http" else receive), answer
+
+
+def _undecided(scope: Scope) -> bool:
+    """Whether nothing was decided either since the scope was changed on the way."""
+    now = notes_of(scope).decision
+    return now is None or now.route is None
 
 
 def _succeeds(message: Message) -> bool:

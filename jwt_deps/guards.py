@@ -59,7 +59,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             match = UNKNOWN
         elif len(match.guards) > 1:
             guard = notes.innermost(match)
-        if isinstance(guard, JWTGuard) and (match is UNKNOWN or notes.decision.route is not match):
+        decided = None if notes.decision is None else notes.decision.route
+        if isinstance(guard, JWTGuard) and (decided is not match or match is UNKNOWN):
             await guard.decide(connection, match, notes)
         if security_scopes.scopes:
             await require_for_guard(self, security_scopes.scopes, connection, match)
@@ -84,9 +85,10 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
                 found = await caller_or_error(connection, settings, notes)
                 if isinstance(found, AuthError):
-                    notes.decision.refused = True
+                    if notes.decision is not None:
+                        notes.decision.refused = True
                     raise refusal_under(settings, found, connection, match) from found
-        notes.decision.route = match
+        notes.let_pass(match)
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""
@@ -103,9 +105,7 @@ async def ask(connection: HTTPConnection, notes: Notes) -> None:
     if isinstance(guard, JWTGuard):
         await guard.decide(connection, match, notes)
     else:
-        notes.decision.route = (
-            match  # the application replaces its guards, and what it put there decides
-        )
+        notes.let_pass(match)  # the application replaces its guards: what it put there decides
 
 
 def asks_scopes(guard: RouteGuard, match: Match) -> bool:

@@ -118,7 +118,7 @@ class Installation:
     def of(cls, app: FastAPI) -> "Installation":
         """The one of an application, made where there is none."""
         one: Installation | None = getattr(app.state, _OURS, None)
-        if one is None or one._app is not app:
+        if one is None or one._app is not app:  # noqa: SLF001 - it is this very class
             one = cls(app)
             setattr(app.state, _OURS, one)
         return one
@@ -172,7 +172,7 @@ class Installation:
     def _stand_before(self, router: APIRouter) -> None:
         if self._inner is None:
             self._inner = router.middleware_stack
-            router.middleware_stack = self._serve
+            router.middleware_stack = self._serve  # type: ignore[assignment] # it is awaited
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve what comes to the router of the application: inside of its middleware."""
@@ -299,7 +299,7 @@ def _apply_inclusions(router: APIRouter) -> None:
         own = () if getattr(included, "is_protected", False) else included.dependencies
         apply_to_copies(router, before, (*(options.get("dependencies") or ()), *own))
 
-    router.include_router = include_router  # type: ignore[method-assign]
+    router.include_router = include_router  # type: ignore[method-assign, assignment]
 
 
 def _apply(router: APIRouter, over: list[Any]) -> None:

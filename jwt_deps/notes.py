@@ -18,10 +18,11 @@ from .settings import JWTSettings
 if TYPE_CHECKING:
     from .errors import AuthError
 
-__all__ = ["Notes", "matched", "notes_of"]
+__all__ = ["Decision", "Notes", "matched", "notes_of"]
 
 _KEY = "jwt_deps"
 _ABSENT: Any = object()
+_NOTHING_BEFORE: dict[str, Any] = dict.fromkeys(STATE_NAMES, _ABSENT)
 # In place of a route: what is served is another application, below a guard that let it pass.
 _BELOW = Match((), None, ())
 
@@ -51,58 +52,43 @@ class Notes:
         guard_settings: under which settings that guard decided.
         decision: what was decided about it.
         wrapped: whether its body and its answer pass a guard (`gate`).
+        copied: whether the scope is a copy of another request's that is not routed anew.
         plain: the route that is served, where FastAPI runs no dependencies for it.
         match: the route that `settings` were found for.
         settings: what holds for that route.
     """
 
-    __slots__ = (
-        "_before",
-        "_copied",
-        "_principals",
-        "_replaced",
-        "app",
-        "decision",
-        "entered",
-        "guard",
-        "guard_settings",
-        "headers",
-        "match",
-        "method",
-        "overriding",
-        "path",
-        "plain",
-        "scope_id",
-        "settings",
-        "wrapped",
-    )
+    entered: tuple[RouteGuard, ...] = ()
+    guard: RouteGuard | None = None
+    guard_settings: JWTSettings | None = None
+    decision: Decision | None = None
+    wrapped: bool = False
+    plain: Match | None = None
+    match: Match | None = None
+    settings: JWTSettings | None = None
+    overriding: Any = None
+    _before: dict[str, Any] | None = None  # what was in the state where this package wrote
+    copied: bool = False
+    _replaced: dict[Callable[..., Any], Any] | None = None
 
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
-        if not isinstance(scope["headers"], list):
-            scope["headers"] = list(scope["headers"])  # they are read several times
-        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        headers = scope["headers"]
+        if type(headers) is not list:
+            headers = scope["headers"] = list(headers)  # they are read several times
+        self.headers: list[tuple[bytes, bytes]] = headers
         self.method = scope.get("method")
         self.path = scope.get("path")
-        self.entered: tuple[RouteGuard, ...] = ()
-        self.guard: RouteGuard | None = None
-        self.guard_settings: JWTSettings | None = None
-        self.decision = Decision()
-        self.wrapped = False
-        self._before: dict[str, Any] | None = None  # what was in the state where we wrote
-        self._copied = False
-        self.overriding: Any = None
-        self._replaced: dict[Callable[..., Any], Any] | None = None
         # Under which settings who was calling: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
-        self.served_by(scope.get("app"))
+        self.app = app = scope.get("app")
+        if getattr(app, "dependency_overrides", None):
+            self.overriding = app  # the application, if it replaces dependencies
 
     def served_by(self, app: Any) -> None:
-        """Note which application serves the request from here on; one may be in another."""
+        """Note that another application serves the request from here on, one in the other."""
         self.app = app
-        self.plain: Match | None = None
-        self.match: Match | None = None
-        self.settings: JWTSettings | None = None
+        self.plain = self.match = self.settings = None
         # What one application replaces says nothing about the other.
         overriding = app if getattr(app, "dependency_overrides", None) else None
         if overriding is not self.overriding:
@@ -132,7 +118,9 @@ class Notes:
 
     def guard_over(self, match: Match) -> RouteGuard | None:
         """The guard whose settings hold for a route."""
-        guard = self.innermost(match) or self.guard
+        guard = self.guard
+        if match.guards or self.entered:
+            guard = self.innermost(match) or guard
         if guard is None and match is UNKNOWN:
             router = getattr(self.app, "router", None)
             over_all = guards_among(getattr(router, "dependencies", ()))
@@ -141,29 +129,35 @@ class Notes:
 
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
         """Note that the request has come to a guarded router, or application."""
-        self.decision = Decision()
+        self.let_pass(None)
         self.entered = (guard,) if outermost else (*self.entered, guard)
+
+    def let_pass(self, route: Match | None) -> None:
+        """Note that a guard let the request pass to a route; `None`: none has decided yet."""
+        if self.decision is None:
+            self.decision = Decision()
+        self.decision.route, self.decision.refused = route, False
 
     def leave(self, guard: RouteGuard | None, settings: JWTSettings | None) -> None:
         """Note that what follows is an application of its own, below a guard that has decided."""
         if guard is not None:
             self.guard, self.guard_settings = guard, settings
-        self.entered, self.decision.route = (), _BELOW
+        self.let_pass(_BELOW)
+        self.entered = ()
         self.plain = self.match = self.settings = None
 
     def conclude(
         self, scope: Scope, settings: JWTSettings, found: "Principal | AuthError"
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
-        self.clear_state(scope)
+        if self._before is not None:
+            self.clear_state(scope)
         state = scope.setdefault("state", {})
-        before = self._before = {name: state.get(name, _ABSENT) for name in STATE_NAMES}
+        self._before = (
+            {name: state.get(name, _ABSENT) for name in STATE_NAMES} if state else _NOTHING_BEFORE
+        )
         if isinstance(found, Principal):
             found.write_state(state)
-            if found.token is None:
-                # What took the place of the verification may have written there itself.
-                own = {name: it for name, it in before.items() if it is not _ABSENT}
-                state.update({name: it for name, it in own.items() if not state[name]})
         elif not settings.validate:
             state["authenticated"] = False
             found = Principal(Claims({}), settings, found)
@@ -188,20 +182,24 @@ class Notes:
         # Starlette puts an equal list there when the headers are read.
         if headers is not self.headers and headers != self.headers:
             self.headers = headers
-            self.decision.route, self._principals = None, []  # another token may be in there
+            self._principals = []  # another token may be in there
+            if self.decision is not None:
+                self.decision.route = None
         return True
 
     def follow(self, scope: Scope) -> "Notes":
         """The notes of a copy of the scope: of the same request, or of another one."""
         copy = Notes(scope)
+        if self.decision is None:
+            self.decision = Decision()
         if (
             copy.path == self.path and copy.method == self.method and copy.headers == self.headers
         ):  # a middleware on the way made the copy
-            for name in ("entered", "guard", "guard_settings", "decision", "_before", "_copied"):
+            for name in ("entered", "guard", "guard_settings", "decision", "_before", "copied"):
                 setattr(copy, name, getattr(self, name))
             copy._principals = self._principals
             return copy
-        copy._copied = True
+        copy.copied = True
         if "state" in scope:
             scope["state"] = dict(scope["state"])
             if self._before is not None:
@@ -213,14 +211,9 @@ class Notes:
 
         For where FastAPI has not yet written, or just begins to write, which route is served.
         """
-        if self._copied:
+        if self.copied:
             _fastapi.forget_route(scope)
-            self._copied = False
-
-    @property
-    def is_unrouted(self) -> bool:
-        """Whether what the scope says of a route may be that of another request."""
-        return self._copied and not _fastapi.COPIES
+            self.copied = False
 
 
 def _restore(state: dict[str, Any], before: dict[str, Any]) -> None:
@@ -250,4 +243,6 @@ def matched(scope: Scope, notes: Notes) -> Match:
     """The route whose dependencies are being run, as far as this request can know it."""
     if notes.plain is not None:
         return notes.plain
-    return UNKNOWN if notes.is_unrouted else match_of(scope)
+    if notes.copied and not _fastapi.COPIES:
+        return UNKNOWN  # what the scope says of a route may be that of another request
+    return match_of(scope)

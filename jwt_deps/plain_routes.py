@@ -91,9 +91,9 @@ class GuardedApp:
         innermost = notes.innermost(match)
         if isinstance(innermost, JWTGuard) and innermost not in inside:
             await innermost.decide(connection, match, notes)
-        own = [it for it in match.dependencies if not isinstance(it.dependency, RouteGuard)]
+        own = [it for it in match.dependencies if not isinstance(it.dependency, JWTGuard)]
         for depends in match.dependencies:
-            if isinstance(depends, Security) and isinstance(depends.dependency, RouteGuard):
+            if isinstance(depends, Security) and isinstance(depends.dependency, JWTGuard):
                 scopes = list(depends.scopes or ())
                 await require_for_guard(depends.dependency, scopes, connection, match)
         if not own:

@@ -195,29 +195,24 @@ class Principal:
         `dependencies` and `session_state` that the application's lifespan put there stay, unless
         the token has such claims.
         """
-        if self.token is not None:
-            self._write_state(state)
-            return
-        # An override of `get_claims` gave the claims, and may have written to the state itself.
-        found: dict[str, Any] = {}
-        self._write_state(found)
-        state.update((name, value) for name, value in found.items() if value or name not in state)
-
-    def _write_state(self, state: dict[str, Any]) -> None:
         if self._state is None:
             self._state = self._fixed_state()
-        state.update(self._state)
         claims, settings = self.claims, self.settings
+        # An override of `get_claims` gave claims without a token: what it wrote itself stays.
+        written = state if self.token is not None else {}
+        written.update(self._state)
         if type(self._state["audience"]) is list:
-            state["audience"] = claims.aud
+            written["audience"] = claims.aud
         # Without the setting no claim is taken for AgentOS's scopes, which make administrators.
-        state["scopes"] = sorted(self.scopes) if settings.scopes_claim else []
+        written["scopes"] = sorted(self.scopes) if settings.scopes_claim else []
         found = dependencies_of(claims, settings) if settings.dependencies_claims else None
-        if found or "dependencies" not in state:
-            state["dependencies"] = dict(found or {})
+        if found or "dependencies" not in written:
+            written["dependencies"] = dict(found or ())
         found = session_state_of(claims, settings) if settings.session_state_claims else None
-        if found or "session_state" not in state:
-            state["session_state"] = dict(found or {})
+        if found or "session_state" not in written:
+            written["session_state"] = dict(found or ())
+        if written is not state:
+            state.update((name, it) for name, it in written.items() if it or name not in state)
 
     def _fixed_state(self) -> dict[str, Any]:
         """The part that is the same in each request, but for a list of audiences."""

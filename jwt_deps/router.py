@@ -54,7 +54,7 @@ class ProtectedRouter(APIRouter):
         self.lifespan_context = lifespan_with_keys
         self._guarded.look()
 
-    def include_router(self, router: APIRouter, **options: Any) -> None:  # type: ignore[override]
+    def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include a router, with the guard over all that it serves, now and later.
 
         It takes what `APIRouter.include_router` takes. A router that has a route with an empty
@@ -88,7 +88,7 @@ class ProtectedRouter(APIRouter):
 
     if _fastapi.COPIES:
 
-        @property  # type: ignore[override]
+        @property
         def routes(self) -> list[BaseRoute]:
             """The routes, which another router copies: so it has to find the guards around them."""
             self._guarded.look()
@@ -112,12 +112,12 @@ class ProtectedRouter(APIRouter):
         before FastAPI serves the files of a `frontend()`, for which it asks the router no more.
         """
         self._guarded.look()
-        return super().matches(scope)  # type: ignore[misc] # from FastAPI 0.137
+        return super().matches(scope)  # from FastAPI 0.137
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that another router has found to be for this one."""
         receive, send = self._enter(scope, receive, send, outermost=False)
-        await super().handle(scope, receive, send)  # type: ignore[misc] # from FastAPI 0.137
+        await super().handle(scope, receive, send)  # from FastAPI 0.137
 
     def _enter(
         self, scope: Scope, receive: Receive, send: Send, *, outermost: bool

@@ -6,7 +6,6 @@ header costs no more than its transfer.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from .errors import (
     CrossSiteRequestError,
@@ -44,7 +43,6 @@ _MOST_SUBPROTOCOLS = 64
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
-@dataclass(slots=True)
 class RequestHead:
     """What the look-up needs to know of a request.
 
@@ -54,15 +52,22 @@ class RequestHead:
         subprotocols: what a WebSocket handshake offers, in order.
     """
 
-    headers: Iterable[tuple[bytes, bytes]] = field(repr=False)
-    method: str | None = None
-    subprotocols: Sequence[str] = field(default=(), repr=False)
+    __slots__ = ("headers", "method", "subprotocols")
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        method: str | None = None,
+        subprotocols: Sequence[str] = (),
+    ) -> None:
         # They are read several times, and ASGI promises no more than an iterable: one that ran
         # dry after the cookie would hide where the request came from.
-        if not isinstance(self.headers, list | tuple):
-            self.headers = tuple(self.headers)
+        self.headers = headers if type(headers) is list else tuple(headers)
+        self.method = method
+        self.subprotocols = subprotocols
+
+    def __repr__(self) -> str:
+        return f"RequestHead(method={self.method!r})"
 
     def values(self, name: str) -> list[str]:
         """All values of one header, in order."""
@@ -108,7 +113,15 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
             if value is not None:
                 raise _repeated("more than one header carries credentials")
             value = sent
-    token = _credentials(value, settings) if value is not None else None
+    token = None
+    if value is not None:
+        if len(value) > settings.max_token_size + _SCHEME_ROOM:
+            raise _too_large()
+        text = value.decode("latin-1").strip(" \t")
+        if text.startswith("Bearer ") and "," not in text:  # what nearly every client sends
+            token = text[7:].lstrip(" ")
+        else:
+            token = _credentials(text, settings)
     if head.subprotocols and (offered := _from_subprotocols(head.subprotocols)) is not None:
         if token is not None:
             raise _repeated("both a header and the subprotocols carry a token")
@@ -116,13 +129,8 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
     return token, value is not None
 
 
-def _credentials(value: bytes, settings: JWTSettings) -> str | None:
+def _credentials(text: str, settings: JWTSettings) -> str | None:
     """The token in the value of a header; `None` if it has credentials of other schemes alone."""
-    if len(value) > settings.max_token_size + _SCHEME_ROOM:
-        raise _too_large()
-    text = value.decode("latin-1").strip(" \t")
-    if text.startswith("Bearer ") and "," not in text:  # what nearly every client sends
-        return text[7:].lstrip(" ")
     with_dpop = settings.senders is not None and settings.senders.with_dpop
     ours = (_BEARER_OR_DPOP if with_dpop else _BEARER).search(text)
     if ours is None:

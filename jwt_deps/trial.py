@@ -8,7 +8,7 @@ dependencies. Where it is not, no guard can be made.
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -30,6 +30,8 @@ from .plain_routes import GuardedRoutes
 from .routes import Match
 
 __all__ = ["try_out"]
+
+_OK = 200
 
 
 @cache
@@ -61,7 +63,7 @@ class _Guard(JWTGuard):
         super().__init__()
         self.matches: list[Match] = []
 
-    async def decide(self, _: HTTPConnection, match: Match, __: Notes) -> None:
+    async def decide(self, connection: HTTPConnection, match: Match, notes: Notes) -> None:  # noqa: ARG002
         self.matches.append(match)
         raise _Asked(401)
 
@@ -76,7 +78,7 @@ class _Router(APIRouter):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.guarded.look()
         receive, send = through(scope, receive, send, self.guard, outermost=False)
-        await super().handle(scope, receive, send)  # type: ignore[misc]
+        await super().handle(scope, receive, send)
 
 
 async def _api() -> str:
@@ -141,7 +143,7 @@ def _unread(inner: APIRouter, middle: APIRouter, outer: APIRouter) -> Iterator[s
         yield "an inclusion is not found"
     if _fastapi.inclusion_dependencies(inclusion) is None:
         yield "the dependencies of an inclusion are not found"
-    if _fastapi.mounted_app(Mount("/x", _page, middleware=[Middleware(_Around)])) is not _page:
+    if _fastapi.mounted_app(Mount("/x", _page, middleware=[Middleware(_around)])) is not _page:
         yield "what is mounted is not found"
 
 
@@ -158,9 +160,8 @@ def _late_failures() -> Iterator[str]:
             yield f"{path} has no guard that comes late"
 
 
-class _Around:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+def _around(app: ASGIApp) -> ASGIApp:
+    return partial(app)
 
 
 def _failure(outer: APIRouter, guard: _Guard, path: str) -> Iterator[str]:
@@ -178,9 +179,9 @@ def _failure(outer: APIRouter, guard: _Guard, path: str) -> Iterator[str]:
     if guard not in match.guards:
         yield f"{path} has no guard"
     told = match.dependencies if match.dependant is None else None
-    if told is not None and not _fastapi.COPIES:
-        if not any(it.dependency is _marker for it in told):
-            yield f"{path} has not all dependencies"
+    all_told = told is None or any(it.dependency is _marker for it in told)
+    if not (all_told or _fastapi.COPIES):
+        yield f"{path} has not all dependencies"
 
 
 def _answers(router: APIRouter, path: str) -> bool:
@@ -207,8 +208,8 @@ def _answers(router: APIRouter, path: str) -> bool:
     }
     call = router(scope, receive, send)
     try:
-        call.send(None)  # type: ignore[attr-defined]
-        call.close()  # type: ignore[attr-defined]
+        call.send(None)
+        call.close()
     except (_Asked, StopIteration):
         pass
-    return any(message.get("status") == 200 for message in sent)
+    return any(message.get("status") == _OK for message in sent)

@@ -1,6 +1,7 @@
 """Does every example in the README and the documentation run?"""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,13 @@ def test_the_readme_has_its_two_commands() -> None:
     assert "pip install uv && uv run jwt-deps demo\n" in readme
     assert "pip install uv && uv run pytest -n auto\n" in readme
     assert "uv run pytest -n auto\n" in gate
+
+
+def test_the_gate_begins_with_the_lowest_fastapi() -> None:
+    """The one that the package and its README name."""
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    fastapi = next(it for it in package["dependencies"] if it.startswith("fastapi"))
+    floor = fastapi.removeprefix("fastapi>=").partition(",")[0]
+
+    assert f"older=({floor} " in (ROOT / ".ci" / "run").read_text()
+    assert f"FastAPI {floor} or newer" in (ROOT / "README.md").read_text()

@@ -16,6 +16,7 @@ from jwt_deps import (
     claims_as,
     jwt_guard,
     optional,
+    protect,
     protected_router,
     require_any_scope,
     require_scopes,
@@ -92,3 +93,16 @@ def test_a_protected_router_adds_no_input_either() -> None:
     app.include_router(router)
 
     assert {"parameters", "requestBody"}.isdisjoint(app.openapi()["paths"]["/r"]["post"])
+
+
+def test_a_protected_application_adds_no_input_either() -> None:
+    """Neither to routes that were there before, nor to others."""
+    app = FastAPI()
+    app.post("/before")(own)
+    protect(app, JWTSettings(secret_key=SECRET))
+    app.post("/after")(own)
+
+    paths = app.openapi()["paths"]
+
+    for path in ("/before", "/after"):
+        assert {"parameters", "requestBody"}.isdisjoint(paths[path]["post"])

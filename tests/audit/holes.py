@@ -15,6 +15,7 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 from jwt_deps import (
     Claims,
     JWTSettings,
+    _fastapi,
     current_user_id,
     get_claims,
     get_token,
@@ -25,7 +26,12 @@ from jwt_deps import (
     require_scopes,
 )
 
-__all__ = ["GUARDED", "HOLES", "PUBLIC", "app"]
+__all__ = ["FRONTEND", "GUARDED", "HOLES", "LIVE", "PUBLIC", "app"]
+
+#: Whether a router serves what is added to a router that it includes afterwards, and its mounts.
+LIVE = not _fastapi.COPIES
+#: Whether this FastAPI has `frontend()`.
+FRONTEND = hasattr(APIRouter, "frontend")
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="jwt-deps-audit-"))
 (_FOLDER / "index.html").write_text("<!doctype html><title>page</title>")
@@ -89,6 +95,15 @@ GUARDED = {
     "GET /kept-service/inner": ("the mount '/kept-service/*' is guarded", OWN, ()),
     "GET /kept-service/by-itself": ("its own dependency current_user_id", OWN, ()),
 }
+
+
+if not FRONTEND:
+    del HOLES["GET /web/{path}"], GUARDED["GET /kept-web/{path}"]
+if not LIVE:
+    for _name in ("GET /api/late", "* /kept-files/*"):
+        del GUARDED[_name]
+    for _name in ("GET /kept-service/inner", "GET /kept-service/by-itself"):
+        del GUARDED[_name]
 
 
 async def page(_: Request) -> Response:
@@ -168,7 +183,8 @@ def _kept() -> APIRouter:
     kept.add_route("/kept/page", page)
     kept.mount("/kept-files", StaticFiles(directory=_FOLDER))
     kept.mount("/kept-service", _service())
-    kept.frontend("/kept-web", directory=_FOLDER)
+    if FRONTEND:
+        kept.frontend("/kept-web", directory=_FOLDER)
     return kept
 
 
@@ -189,7 +205,8 @@ def _holes(app: FastAPI) -> None:
     app.mount("/starlette", Starlette(routes=[Route("/page", page), deep]))
     app.routes.append(Host("pages.example.org", Starlette(routes=[Route("/page", page)])))
     app.mount("/service", _service())
-    app.frontend("/web", directory=_FOLDER)
+    if FRONTEND:
+        app.frontend("/web", directory=_FOLDER)
 
 
 def make_app() -> FastAPI:

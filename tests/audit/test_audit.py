@@ -37,9 +37,23 @@ from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
 from jwt_deps.installation import Installation
 from jwt_deps.inventory import Inventory
 from jwt_deps.plain_routes import GuardedApp
-from tests.audit.holes import GUARDED, HOLES, PUBLIC, app, endpoint, make_app, page, user_only
+from tests.audit.holes import (
+    FRONTEND,
+    GUARDED,
+    HOLES,
+    LIVE,
+    PUBLIC,
+    app,
+    endpoint,
+    make_app,
+    page,
+    user_only,
+)
 from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
+
+live = pytest.mark.skipif(not LIVE, reason="up to 0.136 inclusions copy some kinds of routes")
+frontend = pytest.mark.skipif(not FRONTEND, reason="this FastAPI has no frontend()")
 
 
 @pytest.fixture(autouse=True)
@@ -343,6 +357,8 @@ def test_what_is_asked_of_a_request_is_what_the_application_asks(
     app: FastAPI, expected: tuple[str, Any], path: str
 ) -> None:
     """Requirements add up, for plain routes and for FastAPI's own in the same way."""
+    if path == "/p" and not LIVE:
+        pytest.skip("up to 0.136 a plain route is copied without what applies to it")
     why, scopes = expected
     route, client = of(app, f"GET {path}"), TestClient(app)
     secret = OTHER_SECRET if OUTER is route_guard(app, path) else SECRET
@@ -378,6 +394,7 @@ class TestPlainRoutesThatNothingCovers:
     )
     WHY = "jwt_guard() does not cover it: protect(app) or protected_router(...) would"
 
+    @live
     def test_a_guard_that_is_a_mere_dependency(self) -> None:
         """The plain route is open, and the first guarded request refuses to serve on."""
         app = plain_under(Depends(jwt_guard(SETTINGS)))
@@ -402,6 +419,7 @@ class TestPlainRoutesThatNothingCovers:
         assert ("* /p/*",) == tuple(f"{one.methods[0]} {one.path}" for one in found.unguarded)
         assert (self.SENTENCE,) == found.problems
 
+    @live
     def test_a_dependency_without_a_guard(self) -> None:
         """FastAPI runs it for its own routes only, and nothing else does."""
         route = of(plain_under(Depends(current_user_id)), "GET /p")
@@ -409,6 +427,7 @@ class TestPlainRoutesThatNothingCovers:
         why = "FastAPI runs no dependencies for it, and a guard is needed"
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
 
+    @live
     @pytest.mark.parametrize(
         "options",
         [
@@ -432,6 +451,7 @@ class TestPlainRoutesThatNothingCovers:
         assert (self.SENTENCE,) == audit(app).problems
         assert 200 == TestClient(app).get("/m/p").status_code
 
+    @live
     @pytest.mark.parametrize(
         "options", [{}, {"middleware": [Middleware(Passing)]}, {"max_body_size": 100}]
     )
@@ -544,6 +564,7 @@ class TestProtect:
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
         assert found.problems[0].startswith("protect(app) was called, and app.router or")
 
+    @frontend
     def test_all_kinds_of_routes(self, tmp_path: Path) -> None:
         """Those that were there, those that come later, and what is mounted."""
         (tmp_path / "index.html").write_text("page")
@@ -588,6 +609,7 @@ class TestProtect:
         assert (Verdict.GUARDED, 401) == (route.verdict, TestClient(app).get("/v1/p").status_code)
 
 
+@live
 class TestRequirementsAddUp:
     def test_of_routers_and_inclusions(self) -> None:
         """Each level has its own, for a plain route as for any other."""
@@ -661,6 +683,7 @@ MOUNTS = [
 ]  # fmt: skip
 
 
+@live
 @pytest.mark.parametrize(("app", "verdict", "why"), MOUNTS)
 def test_what_is_behind_a_mount_is_as_guarded_as_the_way_to_it(
     app: FastAPI, verdict: str, why: str
@@ -673,6 +696,7 @@ def test_what_is_behind_a_mount_is_as_guarded_as_the_way_to_it(
     assert (401 if verdict == "guarded" else 200) == status
 
 
+@live
 @pytest.mark.parametrize("options", [{}, {"middleware": [Middleware(Passing)]}])
 def test_a_mounted_application_with_a_guard_of_its_own_decides(options: dict[str, Any]) -> None:
     """The innermost guard does, and excludes what it likes, whatever is around the mount."""
@@ -699,6 +723,7 @@ def test_a_router_mounted_as_an_application_is_walked() -> None:
     assert "its guard" == of(app, "GET /x/kept").why
 
 
+@frontend
 def test_frontends_of_included_routers_are_each_their_own(tmp_path: Path) -> None:
     """At every level, under the guard of that level."""
     (tmp_path / "index.html").write_text("page")
@@ -846,6 +871,7 @@ class TestProblems:
         assert found.problems[0].startswith("The exclusion '/y' matches no route")
         assert found.problems[1].startswith("exclude names the endpoint 'answer'")
 
+    @live
     def test_a_route_that_cannot_be_guarded(self) -> None:
         """The application would not start."""
         router = protected_router(settings=SETTINGS)
@@ -896,6 +922,7 @@ class TestProblems:
 
         assert Verdict.GUARDED is of(app, "GET /x").verdict
 
+    @live
     def test_settings_of_the_application_around_a_mount(self) -> None:
         """What it replaces holds for what is mounted there without a guard of its own."""
         inner, app = one_route(guard=False), FastAPI()
@@ -1063,6 +1090,7 @@ class TestNothingIsChanged:
 
         assert 200 == TestClient(app).get("/p").status_code
 
+    @live
     @pytest.mark.parametrize("served", [False, True], ids=["not-served", "served"])
     def test_a_route_that_is_moved_in_by_hand_afterwards(self, served: bool) -> None:  # noqa: FBT001
         """It is met as it would have been without an audit."""
@@ -1077,6 +1105,7 @@ class TestNothingIsChanged:
         assert (404 if served else 200) == TestClient(app).get("/p").status_code
 
 
+@live
 class TestRoutesMovedByHand:
     def test_into_a_protected_router(self) -> None:
         """A plain route is guarded, an inclusion that has no guard is a problem."""
@@ -1097,7 +1126,7 @@ class TestRoutesMovedByHand:
         assert 500 == TestClient(app, raise_server_exceptions=False).get("/x").status_code
 
     def test_into_a_router_that_was_served(self) -> None:
-        """It is met once its guard has seen it, and the audit sees it at once."""
+        """The next request meets it, and so does the audit."""
         router = protected_router(settings=SETTINGS)
         router.add_api_route("/x", endpoint())
         app = FastAPI()
@@ -1109,7 +1138,7 @@ class TestRoutesMovedByHand:
         route = of(app, "GET /p")
 
         assert Verdict.GUARDED is route.verdict
-        assert [404, 401, 401] == [client.get(path).status_code for path in ("/p", "/x", "/p")]
+        assert 401 == client.get("/p").status_code
 
     def test_out_of_a_protected_router(self) -> None:
         """It is guarded as long as it was met by its guard before."""
@@ -1140,6 +1169,7 @@ class TestRoutesMovedByHand:
         assert "no guard applies to it" in found.problems[0]
 
 
+@live
 class TestWhatCannotBeRead:
     """A FastAPI in which something that is read has changed: nothing is called guarded."""
 
@@ -1191,6 +1221,7 @@ class TestMountedApplications:
         assert 401 == TestClient(app).get("/m/p").status_code
         assert 200 == TestClient(app).get("/m/p", headers=bearer(OTHER_SECRET)).status_code
 
+    @live
     def test_a_second_way_in(self) -> None:
         """On which nothing covers plain routes."""
         inner = whole_app(Depends(jwt_guard(OTHER)))
@@ -1208,6 +1239,7 @@ class TestMountedApplications:
             named(found)["GET /m/in/p"].verdict,
         )
 
+    @live
     def test_a_protected_router_there(self) -> None:
         """It looks at the application that it is in, which refuses to serve."""
         inner = whole_app(Depends(jwt_guard(OTHER)))
@@ -1234,6 +1266,7 @@ class TestMountedApplications:
         why = (found["GET /s/p"].why, found["GET /s/r/p"].why)
         assert ("the mount '/s/*' is guarded", "its guard") == why
 
+    @live
     def test_a_host_with_a_prefix(self) -> None:
         """The prefix is part of the path below the host."""
         router = APIRouter()
@@ -1314,6 +1347,7 @@ class _StrangeRoute(Route):
         """Serve in a way of its own."""
 
 
+@frontend
 def test_the_folder_of_the_holes_is_real() -> None:
     """So that its routes serve something."""
     assert "page" in TestClient(app).get("/web/index.html").text

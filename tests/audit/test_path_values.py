@@ -1,5 +1,6 @@
 """Values for path parameters fit the convertors of a template and the types of an endpoint."""
 
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from enum import Enum, IntEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -77,11 +78,12 @@ def test_a_given_value_comes_first() -> None:
     "kind",
     [
         Custom,
+        Callable[..., Any],
         Annotated[str, AfterValidator(lambda _: 1 / 0)],
         Annotated[str, Field(pattern="^(?=y)y{9}$"), AfterValidator(int)],
         Annotated[Any, Field(json_schema_extra={"format": "other"}), AfterValidator(int)],
     ],
-    ids=["unknown", "failing", "impossible", "other-format"],
+    ids=["unknown", "without-a-schema", "failing", "impossible", "other-format"],
 )
 def test_a_type_that_nothing_fits(kind: Any) -> None:
     """Some value is asked with; the answer tells whether it led to the route."""
@@ -92,6 +94,10 @@ class YearConvertor(StringConvertor):
     regex = "[0-9]{4}"
 
 
+class OrConvertor(StringConvertor):
+    regex = "(?:west|north)[0-9]"
+
+
 class OddConvertor(StringConvertor):
     regex = "(?P<odd>a|b)(?P=odd)"
 
@@ -100,5 +106,8 @@ def test_convertors_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their expressions are read; what cannot be found is asked with something."""
     monkeypatch.setitem(CONVERTOR_TYPES, "year", YearConvertor())
     monkeypatch.setitem(CONVERTOR_TYPES, "odd", OddConvertor())
+    monkeypatch.setitem(CONVERTOR_TYPES, "or", OrConvertor())
 
-    assert "/1111/x/1" == filled("/{a:year}/{b:odd}/{c:unheard_of}", {}, {})
+    path = filled("/{a:year}/{b:odd}/{c:or}/{d:unheard_of}", {}, {})
+
+    assert "/1111/x/west1/1" == path

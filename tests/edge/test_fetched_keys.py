@@ -53,7 +53,7 @@ def add_routes(router: APIRouter | FastAPI) -> None:
     @router.get("/me")
     async def me(request: Request, user: Annotated[str, Depends(current_user_id)]) -> Any:
         state = request.state
-        return [user, state.user_id, state.claims["iss"], getattr(state, "scopes", None)]
+        return [user, state.user_id, state.claims["iss"], state.scopes]
 
     @router.get("/maybe")
     @public

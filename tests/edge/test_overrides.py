@@ -278,7 +278,7 @@ def test_an_override_of_something_else_leaves_the_settings_alone(
 
 
 def test_what_an_override_writes_to_the_state_stays() -> None:
-    """Under names of its own; the package's names say what the claims say."""
+    """It takes the place of the verification, which writes there too."""
     app = application()
 
     async def claims(request: Request) -> Claims:
@@ -292,4 +292,5 @@ def test_what_an_override_writes_to_the_state_stays() -> None:
     app.dependency_overrides[get_claims] = claims
     app.get("/session")(session)
 
-    assert ["its own", "alice", None] == TestClient(app).get("/session").json()
+    expected = ["its own", "alice", "not in the claims"]
+    assert expected == TestClient(app).get("/session").json()

@@ -1,6 +1,6 @@
 """Does a protected router protect what it contains, except what it was told to leave out?"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from jwt_deps import (
     get_claims,
     jwt_guard,
     optional,
+    protect,
     protected_router,
     public,
 )
@@ -48,6 +49,9 @@ def items() -> APIRouter:
 
 async def greet() -> str:
     return "hello"
+
+
+async def read_nothing() -> None: ...
 
 
 @pytest.mark.parametrize("path", ["/api/items/", "/api/items/1", "/api/items/1/health"])
@@ -323,9 +327,64 @@ def test_a_nested_route_is_public_only_if_the_innermost_router_says_so(
     assert status == client_of(outer).get("/o/i/hello").status_code
 
 
-def test_a_guard_on_the_application_gives_way_to_a_router_of_its_own_settings() -> None:
-    """`jwt_guard` and `protected_router` are the same guard."""
-    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+def with_protect(exclude: Any = ()) -> FastAPI:
+    return protect(FastAPI(), SETTINGS, exclude)
+
+
+def with_jwt_guard(exclude: Any = ()) -> FastAPI:
+    return FastAPI(dependencies=[Depends(jwt_guard(SETTINGS, exclude))])
+
+
+each_application = pytest.mark.parametrize("application", [with_protect, with_jwt_guard])
+
+
+@each_application
+@pytest.mark.parametrize("exclude", ["/nowhere", read_nothing])
+def test_an_exclusion_of_an_application_that_matches_nothing_stops_the_first_guarded_request(
+    application: Callable[[Any], FastAPI], exclude: Any
+) -> None:
+    """And every one after it: nothing is served until the exclusion is right."""
+    app = application(exclude)
+    app.get("/hello")(greet)
+    client = TestClient(app)
+
+    for headers in (bearer(), {}):
+        with pytest.raises(ConfigurationError, match=r"nowhere|read_nothing"):
+            client.get("/hello", headers=headers)
+
+
+def test_an_exclusion_of_a_protected_application_that_matches_nothing_stops_the_start() -> None:
+    """With a lifespan the server does not start."""
+    app = with_protect("/nowhere")
+    app.get("/hello")(greet)
+
+    with pytest.raises(ConfigurationError, match="'/nowhere'"), TestClient(app):
+        pytest.fail("it started")
+
+
+@each_application
+def test_an_application_can_exclude_as_a_router_does(
+    application: Callable[[Any], FastAPI],
+) -> None:
+    """By mark, endpoint and pattern."""
+    app = application(["/open/*", greet])
+    app.get("/hello")(greet)
+    app.get("/open/x")(read_nothing)
+    app.get("/marked")(public(lambda: None))
+    app.get("/closed")(read_nothing)
+    client = TestClient(app)
+
+    assert {"/hello": 200, "/open/x": 200, "/marked": 200, "/closed": 401} == {
+        path: client.get(path).status_code for path in ("/hello", "/open/x", "/marked", "/closed")
+    }
+
+
+@each_application
+def test_a_guard_on_the_application_gives_way_to_a_router_of_its_own_settings(
+    application: Callable[[], FastAPI],
+) -> None:
+    """They are the same guard."""
+    app = application()
     router = protected_router(settings=OTHER, prefix="/other")
     router.get("/hello")(greet)
     app.include_router(router)

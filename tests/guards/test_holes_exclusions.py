@@ -59,7 +59,7 @@ ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 class Reader:
     """An endpoint that is equal to every other one of its class."""
 
-    async def __call__(self) -> str:
+    def __call__(self) -> str:
         return INSIDE
 
 
@@ -75,7 +75,7 @@ class Page:
 class Unhashable:
     """An endpoint that no set can hold."""
 
-    async def __call__(self) -> str:
+    def __call__(self) -> str:
         return INSIDE
 
 
@@ -319,7 +319,7 @@ def test_what_can_exclude_nothing_is_refused_with_a_sentence(where: str, exclude
         "jwt_guard": lambda: jwt_guard(SETTINGS, exclude),
     }[where]
 
-    with pytest.raises(ConfigurationError, match="exclusion"):
+    with pytest.raises(ConfigurationError, match=r"(?i)exclu"):
         make()
 
 

@@ -622,6 +622,47 @@ def test_routes_moved_below_a_mount_or_a_host_are_guarded(
     assert_closed(lambda: app, "/m/plain")
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_pages_of_another_application_moved_by_hand_are_guarded(moment: str) -> None:
+    """They describe that one: only an application's own pages are open."""
+    other = FastAPI()
+    other.get("/secret-plans")(read)
+    app = FastAPI(openapi_url=None)
+    if moment == "before":
+        protect(app, SETTINGS)
+    app.router.routes.extend(other.routes)
+    if moment != "before":
+        protect(app, SETTINGS)
+    client = TestClient(app)
+
+    for path in ("/openapi.json", "/docs"):
+        try:
+            answer = client.get(path)
+        except ConfigurationError:
+            continue
+        assert 401 == answer.status_code
+        assert "secret-plans" not in answer.text
+
+
+@pytest.mark.parametrize("serving", [True, False], ids=["serving", "not-serving"])
+def test_another_router_in_a_protected_application_is_guarded_or_refused(*, serving: bool) -> None:
+    """`app.router = APIRouter()`, after `protect`."""
+    app = protect(FastAPI(), SETTINGS)
+    app.get("/first")(read)
+    client = TestClient(app)
+    if serving:
+        assert 401 == ask(client, "/first")
+
+    app.router = APIRouter()
+    app.router.get("/x")(read)
+    app.get("/y")(read)
+    app.add_route("/plain", plain)
+
+    for path in ("/x", "/y", "/plain"):
+        for headers in ({}, FOREIGN):
+            assert ask(client, path, headers) in (401, 404, REFUSED)
+
+
 def test_mounted_pages_moved_by_hand_are_guarded() -> None:
     """A ready `Mount` object."""
     assert_closed(
