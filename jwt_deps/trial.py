@@ -63,7 +63,7 @@ class _Guard(JWTGuard):
         super().__init__()
         self.matches: list[Match] = []
 
-    async def decide(self, _: HTTPConnection, match: Match, __: Notes) -> None:
+    async def decide(self, connection: HTTPConnection, match: Match, notes: Notes) -> None:  # noqa: ARG002
         self.matches.append(match)
         raise _Asked(401)
 

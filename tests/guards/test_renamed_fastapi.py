@@ -33,6 +33,8 @@ NAMES = [
     "_low_priority_routes",
     "_frontend_routes",
     "starlette_route",
+    "original_route",
+    "frontend_prefix",
     "effective_candidates",
     "_handle_selected",
     "_IncludedRouter",
