@@ -20,7 +20,7 @@ from fastapi.dependencies.utils import (
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.routing import BaseRoute, Host, Mount
+from starlette.routing import BaseRoute, Host, Match, Mount
 from starlette.types import Scope
 
 try:
@@ -40,6 +40,7 @@ __all__ = [
     "candidates",
     "dependants",
     "dependency_tree",
+    "fits",
     "forget_route",
     "frontend_path",
     "frontend_prefix",
@@ -50,10 +51,12 @@ __all__ = [
     "included_router",
     "inclusion_dependencies",
     "inclusion_of",
+    "is_routed",
     "is_served_by_router",
     "low_priority_routes",
     "mounted_app",
     "nodes_below",
+    "own_context",
     "path_parameters",
     "plain_route",
     "read_again",
@@ -95,16 +98,40 @@ def frontend_path(scope: Scope) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def forget_route(scope: Scope) -> None:
-    """Take away what a copied scope says of the route of the request that it was copied from.
+def is_routed(scope: Scope, router: object) -> bool:
+    """Whether a scope was routed before it came to a router: it is a copy of another request's.
 
-    What FastAPI writes is one dictionary in all copies of a scope: each gets its own.
+    A mount routes too, to the application that serves from there on, or to the router.
     """
+    endpoint = scope.get("endpoint")
+    return not (endpoint is None or endpoint is router or endpoint is scope.get("app"))
+
+
+def own_context(scope: Scope) -> None:
+    """Let what FastAPI writes into a scope be written there alone.
+
+    It is one dictionary in all copies of a scope.
+    """
+    if "fastapi" in scope:
+        scope["fastapi"] = dict(scope["fastapi"])
+
+
+def forget_route(scope: Scope) -> None:
+    """Take away what a copied scope says of the route of the request that it was copied from."""
     if "fastapi" in scope:
         told = {name: it for name, it in scope["fastapi"].items() if name not in _OF_ONE_ROUTE}
         scope["fastapi"] = told
     for name in ("route", "endpoint"):
         scope.pop(name, None)
+
+
+def fits(scope: Scope) -> bool:
+    """Whether the route of an included router that a scope tells of is one for its path.
+
+    A copy of the scope that is served at the same time can have told of another one.
+    """
+    context = route_context(scope)
+    return context is None or context.matches(scope)[0] is not Match.NONE
 
 
 # Of routes and routers.
@@ -389,9 +416,12 @@ async def solved(
 
 
 async def _solve(connection: HTTPConnection, wanted: dict[str, Any], stack: AsyncExitStack) -> Any:
+    # A parameter of the path's name is one of the path, as for FastAPI's own routes: from the
+    # query, a client could say what it likes.
+    path = "".join(f"/{{{name}}}" for name in connection.scope.get("path_params", ()))
     found = await solve_dependencies(
         request=cast("Request | WebSocket", connection),
-        dependant=get_dependant(path="", call=_asking_for(wanted)),
+        dependant=get_dependant(path=path, call=_asking_for(wanted)),
         dependency_overrides_provider=connection.scope.get("app"),
         async_exit_stack=stack,
         embed_body_fields=False,

@@ -6,7 +6,6 @@ kind of route it came from: what is not known to have been decided is refused.
 """
 
 from contextlib import suppress
-from typing import cast
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -14,20 +13,27 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
+from . import _fastapi
 from .errors import ConfigurationError
 from .fresh_nonces import sending_nonces
 from .guards import ask
 from .nonces import Nonces
-from .notes import Decision, notes_of
+from .notes import Notes, notes_of
 from .routes import RouteGuard
 
-__all__ = ["through"]
+__all__ = ["isolated", "through"]
 
 _REDIRECTS = 300
 
 
-def through(
-    scope: Scope, receive: Receive, send: Send, guard: RouteGuard, *, outermost: bool
+def through(  # noqa: PLR0913 - the three of ASGI, and whose they are
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    guard: RouteGuard,
+    router: object,
+    *,
+    outermost: bool,
 ) -> tuple[Receive, Send]:
     """Note that a request comes to what a guard applies to; with what it is served from there on.
 
@@ -36,56 +42,82 @@ def through(
         receive: as the server gave it.
         send: likewise.
         guard: the guard of the router or application.
+        router: the router that is guarded.
         outermost: whether it is the first one in the application.
     """
-    notes = notes_of(scope)
-    notes.from_here(scope)
+    notes = isolated(scope, router)
     notes.enter(guard, outermost=outermost)
-    if notes.wrapped:
+    if type(send) is _Answer and send.notes is notes:
         return receive, send
-    notes.wrapped = True
-    decision = cast("Decision", notes.decision)
+    answer = _Answer(notes, scope, sending_nonces(scope, send) if Nonces.in_use else send)
+    return (_Body(notes, scope, receive) if scope["type"] == "http" else receive), answer
 
-    asked = False
 
-    async def receive_admitted() -> Message:
-        nonlocal asked
+def isolated(scope: Scope, router: object) -> Notes:
+    """The notes of a request, of which no other one writes into its scope from here on.
+
+    What FastAPI writes is one dictionary in all copies of a scope, as is the state: those of
+    another request, as a batch endpoint makes them, get their own.
+    """
+    known = "jwt_deps" in scope
+    notes = notes_of(scope)
+    if not known and _fastapi.is_routed(scope, router):
+        notes.separate(scope)
+    if notes.copied:
+        _fastapi.forget_route(scope)
+    _fastapi.own_context(scope)
+    notes.copied, notes.isolated = False, True
+    return notes
+
+
+class _Body:
+    """What a request receives: before the first byte of its body the guard is asked."""
+
+    __slots__ = ("_asked", "_notes", "_receive", "_scope")
+
+    def __init__(self, notes: Notes, scope: Scope, receive: Receive) -> None:
+        self._notes, self._scope, self._receive = notes, scope, receive
+        self._asked = False
+
+    async def __call__(self) -> Message:
+        decision = self._notes.decision
         # Once: while a refusal is being answered, streams listen for the client's leaving.
-        if decision.route is None and not (asked or decision.refused):
+        if not self._asked and decision.route is None and not decision.refused:
             try:
                 # Any other error than a refusal is raised again where FastAPI runs the guard:
                 # here it would be taken for a body that cannot be read.
                 with suppress(ConfigurationError, RequestValidationError):
-                    await ask(Request(scope, receive), notes)
+                    await ask(Request(self._scope, self._receive), self._notes)
             except HTTPException:
-                asked = True
+                self._asked = True
                 # FastAPI's own route ends here; what another one makes of it is not known.
-                decision.refused = type(scope.get("route")) is APIRoute
+                decision.refused = type(self._scope.get("route")) is APIRoute
                 raise
-        return await receive()
+        return await self._receive()
 
-    async def send_decided(message: Message) -> None:
+
+class _Answer:
+    """What a request is answered with: nothing successful that no guard has decided about."""
+
+    __slots__ = ("_scope", "_send", "notes")
+
+    def __init__(self, notes: Notes, scope: Scope, send: Send) -> None:
+        self.notes, self._scope, self._send = notes, scope, send
+
+    async def __call__(self, message: Message) -> None:
+        decision = self.notes.decision
         if (
             decision.route is None
             and not decision.refused
             and _succeeds(message)
-            and _undecided(scope)
+            and notes_of(self._scope).decision.route is None  # the scope may have been changed
         ):
             raise ConfigurationError(
                 "undecided",
                 "A guarded route answered without its guard having been asked, and is refused: "
                 "it is of a kind that this package does not know.",
             )
-        await send(message)
-
-    answer = sending_nonces(scope, send_decided) if Nonces.in_use else send_decided
-    return (receive_admitted if scope["type"] == "http" else receive), answer
-
-
-def _undecided(scope: Scope) -> bool:
-    """Whether nothing was decided either since the scope was changed on the way."""
-    now = notes_of(scope).decision
-    return now is None or now.route is None
+        await self._send(message)
 
 
 def _succeeds(message: Message) -> bool:

@@ -48,7 +48,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
         """Refuse the request, or let it pass."""
         notes = notes_of(connection.scope)
-        if not notes.wrapped:
+        if not notes.entered:
             self._meet(notes.app)
         match = matched(connection.scope, notes)
         guard: RouteGuard | None = self
@@ -59,8 +59,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             match = UNKNOWN
         elif len(match.guards) > 1:
             guard = notes.innermost(match)
-        decided = None if notes.decision is None else notes.decision.route
-        if isinstance(guard, JWTGuard) and (decided is not match or match is UNKNOWN):
+        undecided = notes.decision.route is not match or match is UNKNOWN
+        if isinstance(guard, JWTGuard) and undecided:
             await guard.decide(connection, match, notes)
         if security_scopes.scopes:
             await require_for_guard(self, security_scopes.scopes, connection, match)
@@ -85,8 +85,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
                 found = await caller_or_error(connection, settings, notes)
                 if isinstance(found, AuthError):
-                    if notes.decision is not None:
-                        notes.decision.refused = True
+                    notes.decision.refused = True
                     raise refusal_under(settings, found, connection, match) from found
         notes.let_pass(match)
 
@@ -108,12 +107,14 @@ async def ask(connection: HTTPConnection, notes: Notes) -> None:
         notes.let_pass(match)  # the application replaces its guards: what it put there decides
 
 
-def asks_scopes(guard: RouteGuard, match: Match) -> bool:
+def asks_scopes(guard: RouteGuard, match: Match, settings: JWTSettings | None) -> bool:
     """Whether the scopes of `Security(guard, scopes=[...])` are asked for on a route.
 
-    Those of a guard that itself excludes the route are not.
+    Those of a guard that itself excludes the route, or whose settings do, are not.
     """
-    return not (guard in match.guards[-1:] and guard.excludes(match))
+    if guard not in match.guards[-1:]:
+        return True
+    return not (guard.excludes(match) or (settings is not None and is_excluded(match, settings)))
 
 
 async def require_for_guard(
@@ -127,7 +128,7 @@ async def require_for_guard(
     Raises:
         HTTPException: the request is refused.
     """
-    if not asks_scopes(guard, match):
+    if not asks_scopes(guard, match, notes_of(connection.scope).settings):
         return
     try:
         await require(connection, scopes)

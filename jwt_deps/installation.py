@@ -20,7 +20,7 @@ from . import _fastapi
 from .credentials import get_claims
 from .environment import get_settings
 from .errors import ConfigurationError
-from .gate import through
+from .gate import isolated, through
 from .guards import JWTGuard
 from .openapi import describe
 from .paths import PathPatterns
@@ -28,6 +28,7 @@ from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoin
 from .routers import Snapshot, dependencies_of_routers, mounted_routers, served_routes
 from .routes import (
     Match,
+    forget_matches,
     guards_among,
     is_page,
     match_of_frontend,
@@ -148,15 +149,23 @@ class Installation:
             raise ConfigurationError(
                 "protected_twice", "protect(app) was called before for this application."
             )
-        over = [Depends(guard), *dependencies]
         router = self._app.router
+        if type(router).__call__ is not APIRouter.__call__:
+            raise ConfigurationError(
+                "router_class",
+                f"The router of the application is a {type(router).__name__}, which is called in "
+                "its own way, and protect(app) cannot guard it: include it in the application.",
+            )
+        over = [Depends(guard), *dependencies]
         _apply(router, over)
         if _fastapi.COPIES:
             _apply_inclusions(router)
-        guarded = GuardedRoutes(router)
+        guarded = GuardedRoutes(router, guard)
         guarded.look()
         self._guard, self._guarded = guard, guarded
         self._stand_before(router)
+        if self._app.middleware_stack is None:  # else it has the router that is there now
+            self._app.add_middleware(_InPlace, installation=self)
         self._describe_truly()
 
     def watch(self) -> None:
@@ -181,8 +190,11 @@ class Installation:
             self._start_last()
             return inner(scope, receive, send)
         self.look()
+        router = self._app.router
         if self._guard is not None:
-            receive, send = through(scope, receive, send, self._guard, outermost=True)
+            receive, send = through(scope, receive, send, self._guard, router, outermost=True)
+        else:
+            isolated(scope, router)
         return inner(scope, receive, send)
 
     def look(self) -> None:
@@ -195,7 +207,7 @@ class Installation:
             self._guarded.look()
         elif not self._known.is_current():
             try:
-                self._known = Snapshot(covered(self._app.router))
+                self._known = covered(self._app)
             except ConfigurationError:
                 # What the guard is not asked for must not be served either.
                 self._stand_before(self._app.router)
@@ -236,10 +248,11 @@ class Installation:
         one, kept = cls.known(app), app.openapi_schema
         with _fastapi.unchanged((), app, *([] if one is None else [one])):
             app.openapi_schema = deepcopy(kept)
-            if one is not None and kept is not None and one._described is kept:
-                one._described = app.openapi_schema
+            if one is not None and kept is not None and one._described is kept:  # noqa: SLF001
+                one._described = app.openapi_schema  # noqa: SLF001
             schema = app.openapi()
-        if (one is None or app.openapi is not one._openapi) and any(guards_in(app)):
+        met = one is not None and app.openapi is one._openapi  # noqa: SLF001
+        if not met and any(guards_in(app)):
             schema = deepcopy(schema)
             describe(app, schema)
         return schema
@@ -309,6 +322,24 @@ def _apply(router: APIRouter, over: list[Any]) -> None:
         if included or getattr(route, "dependant", None) is not None:
             _fastapi.apply_first(route, over)
     router.dependencies[:0] = over
+    forget_matches()
+
+
+class _InPlace:
+    """A middleware that refuses to serve an application by another router than the guarded one."""
+
+    def __init__(self, app: ASGIApp, installation: Installation) -> None:
+        self._app = app
+        self._installation = installation
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if not self._installation.is_protected:
+            raise ConfigurationError(
+                "router_replaced",
+                "The router of the application was replaced after protect(app), and no guard "
+                "applies to the new one: replace it before.",
+            )
+        return self._app(scope, receive, send)
 
 
 def idle_exclusions(app: FastAPI) -> Iterator[str]:
@@ -371,7 +402,7 @@ def _matches(app: FastAPI) -> Iterator[Match]:
             yield match_of_route(served)
         else:
             endpoint = plain_endpoint(added)
-            page = is_page(endpoint)
+            page = is_page(endpoint, added, app)
             yield Match(
                 templates(added, getattr(served, "path", None)), endpoint, (), documentation=page
             )

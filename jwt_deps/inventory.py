@@ -109,7 +109,7 @@ class Served:
             return
         for call, scopes in asked_of(match, self.app.dependency_overrides):
             of_route = [it for it in match.guards if it is cast("object", call)]
-            if not of_route or (scopes and asks_scopes(of_route[0], match)):
+            if not of_route or (scopes and asks_scopes(of_route[0], match, self.settings)):
                 yield call, scopes
             elif of_route == [guard] and not is_public and guard not in self.inside:
                 yield call, ()
@@ -319,7 +319,7 @@ def _plain(entry: _Entry, way: _Way) -> Served:
         templates(entry.added, path),
         endpoint,
         (),
-        documentation=is_page(endpoint) and entry.home is way.app.router,
+        documentation=entry.home is way.app.router and is_page(endpoint, entry.added, way.app),
     )
     try:
         over = _over(entry, way)

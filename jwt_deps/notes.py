@@ -51,7 +51,7 @@ class Notes:
         guard: the guard around the application that serves, where that is mounted below one.
         guard_settings: under which settings that guard decided.
         decision: what was decided about it.
-        wrapped: whether its body and its answer pass a guard (`gate`).
+        isolated: whether nothing but this request writes into its scope (`gate`).
         copied: whether the scope is a copy of another request's that is not routed anew.
         plain: the route that is served, where FastAPI runs no dependencies for it.
         match: the route that `settings` were found for.
@@ -61,8 +61,7 @@ class Notes:
     entered: tuple[RouteGuard, ...] = ()
     guard: RouteGuard | None = None
     guard_settings: JWTSettings | None = None
-    decision: Decision | None = None
-    wrapped: bool = False
+    isolated: bool = False
     plain: Match | None = None
     match: Match | None = None
     settings: JWTSettings | None = None
@@ -79,6 +78,7 @@ class Notes:
         self.headers: list[tuple[bytes, bytes]] = headers
         self.method = scope.get("method")
         self.path = scope.get("path")
+        self.decision = Decision()
         # Under which settings who was calling: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
         self.app = app = scope.get("app")
@@ -88,6 +88,7 @@ class Notes:
     def served_by(self, app: Any) -> None:
         """Note that another application serves the request from here on, one in the other."""
         self.app = app
+        self.entered = ()
         self.plain = self.match = self.settings = None
         # What one application replaces says nothing about the other.
         overriding = app if getattr(app, "dependency_overrides", None) else None
@@ -130,12 +131,13 @@ class Notes:
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
         """Note that the request has come to a guarded router, or application."""
         self.let_pass(None)
-        self.entered = (guard,) if outermost else (*self.entered, guard)
+        if outermost:
+            self.entered = (guard,)
+        elif guard not in self.entered[-1:]:  # a middleware may serve one scope twice
+            self.entered = (*self.entered, guard)
 
     def let_pass(self, route: Match | None) -> None:
         """Note that a guard let the request pass to a route; `None`: none has decided yet."""
-        if self.decision is None:
-            self.decision = Decision()
         self.decision.route, self.decision.refused = route, False
 
     def leave(self, guard: RouteGuard | None, settings: JWTSettings | None) -> None:
@@ -183,15 +185,12 @@ class Notes:
         if headers is not self.headers and headers != self.headers:
             self.headers = headers
             self._principals = []  # another token may be in there
-            if self.decision is not None:
-                self.decision.route = None
+            self.decision.route = None
         return True
 
     def follow(self, scope: Scope) -> "Notes":
         """The notes of a copy of the scope: of the same request, or of another one."""
         copy = Notes(scope)
-        if self.decision is None:
-            self.decision = Decision()
         if (
             copy.path == self.path and copy.method == self.method and copy.headers == self.headers
         ):  # a middleware on the way made the copy
@@ -199,21 +198,16 @@ class Notes:
                 setattr(copy, name, getattr(self, name))
             copy._principals = self._principals
             return copy
-        copy.copied = True
-        if "state" in scope:
-            scope["state"] = dict(scope["state"])
-            if self._before is not None:
-                _restore(scope["state"], self._before)
+        copy.separate(scope)
+        if self._before is not None and "state" in scope:
+            _restore(scope["state"], self._before)
         return copy
 
-    def from_here(self, scope: Scope) -> None:
-        """Let a copied scope be routed anew, without the route of the request it was copied from.
-
-        For where FastAPI has not yet written, or just begins to write, which route is served.
-        """
-        if self.copied:
-            _fastapi.forget_route(scope)
-            self.copied = False
+    def separate(self, scope: Scope) -> None:
+        """Note that the scope is a copy of another request's, and give it a state of its own."""
+        self.copied = True
+        if "state" in scope:
+            scope["state"] = dict(scope["state"])
 
 
 def _restore(state: dict[str, Any], before: dict[str, Any]) -> None:
@@ -245,4 +239,7 @@ def matched(scope: Scope, notes: Notes) -> Match:
         return notes.plain
     if notes.copied and not _fastapi.COPIES:
         return UNKNOWN  # what the scope says of a route may be that of another request
-    return match_of(scope)
+    match = match_of(scope)
+    if match.guards and not (notes.isolated or _fastapi.COPIES or _fastapi.fits(scope)):
+        return UNKNOWN  # as what another one writes into it meanwhile
+    return match

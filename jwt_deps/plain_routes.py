@@ -4,6 +4,7 @@ Each is wrapped in an ASGI application that asks the guards which apply to it as
 runs the other dependencies there. What can be neither guarded nor wrapped is refused.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
@@ -11,13 +12,12 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.params import Depends, Security
-from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 from starlette.routing import Match as Matched
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import _fastapi
+from . import _fastapi, overrides
 from .errors import ConfigurationError
 from .guards import JWTGuard, require_for_guard
 from .notes import notes_of
@@ -75,38 +75,45 @@ class GuardedApp:
         if scope["type"] not in {"http", "websocket"}:
             await self.unwrapped(scope, receive, send)
             return
-        match = self.match(scope)
-        if not match.guards:
+        match, notes = self.match(scope), notes_of(scope)
+        if match.documentation:
+            notes.let_pass(match)
+        if match.documentation or not (match.guards or (notes.guard and match.dependencies)):
             await self.unwrapped(scope, receive, send)
             return
-        connection: HTTPConnection = (
+        inside, closed = guards_inside(self.route), self._is_closed()
+        notes.plain = match = replace(match, guards=(*match.guards, *inside))
+        replay = _Replay(receive)
+        connection: Request | WebSocket = (
             WebSocket(scope, receive, send)
             if scope["type"] == "websocket"
-            else Request(scope, receive)
+            else Request(scope, replay.record)
         )
-        inside = guards_inside(self.route)
-        match = replace(match, guards=(*match.guards, *inside))
-        notes = notes_of(scope)
-        notes.plain = match
         innermost = notes.innermost(match)
         if isinstance(innermost, JWTGuard) and innermost not in inside:
             await innermost.decide(connection, match, notes)
-        own = [it for it in match.dependencies if not isinstance(it.dependency, JWTGuard)]
+        own = []
         for depends in match.dependencies:
-            if isinstance(depends, Security) and isinstance(depends.dependency, JWTGuard):
-                scopes = list(depends.scopes or ())
-                await require_for_guard(depends.dependency, scopes, connection, match)
-        if not own:
-            settings = notes.settings
-            notes.leave(innermost, settings)
-            await self.unwrapped(scope, receive, choosing_bearer(scope, send))
-            return
+            guard = depends.dependency
+            if not isinstance(guard, JWTGuard) or overrides.is_overridden(connection, guard):
+                own.append(depends)
+            elif isinstance(depends, Security):
+                await require_for_guard(guard, list(depends.scopes or ()), connection, match)
         async with _fastapi.solved(connection, own) as found:
             notes.leave(innermost, notes.settings)
-            send = _with_headers(found.response.headers.raw, choosing_bearer(scope, send))
-            await self.unwrapped(scope, receive, send)
-        if found.background_tasks is not None:
+            if innermost in inside and not closed:
+                notes.let_pass(None)  # it decides there, or nothing is answered
+            headers = found.response.headers.raw if own else []
+            send = _with_headers(headers, choosing_bearer(scope, send))
+            await self.unwrapped(scope, replay.replay, send)
+        if own and found.background_tasks is not None:
             await found.background_tasks()
+
+    def _is_closed(self) -> bool:
+        """Whether what is mounted asks its own guard before everything that it answers."""
+        app = mounted(self.route) if isinstance(self.route, Mount | Host) else None
+        router = app.router if isinstance(app, FastAPI) else app
+        return app is self.unwrapped and _is_protected(router)
 
     def match(self, scope: Scope) -> Match:
         """The route as it is being served: all that it came through applies to it."""
@@ -120,7 +127,9 @@ class GuardedApp:
             templates(self.route, self._path(scope, app, included=included)),
             self.endpoint,
             (*missing, *guards),
-            documentation=is_page(self.endpoint) and _is_among(router, self.homes),
+            documentation=(
+                _is_among(router, self.homes) and is_page(self.endpoint, self.route, app)
+            ),
             dependencies=over,
         )
 
@@ -171,6 +180,24 @@ def _is_among(router: Any, homes: Iterable[APIRouter]) -> bool:
     return any(router is home for home in homes)  # routers compare by value
 
 
+class _Replay:
+    """A body that dependencies may read, and the application after them."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._kept: deque[Message] = deque()
+
+    async def record(self) -> Message:
+        """Receive, and keep what came."""
+        message = await self._receive()
+        self._kept.append(message)
+        return message
+
+    async def replay(self) -> Message:
+        """Receive what was kept, and then the rest."""
+        return self._kept.popleft() if self._kept else await self._receive()
+
+
 def _with_headers(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
     """Send what dependencies put into their `Response` along with the answer."""
     if not headers:
@@ -204,7 +231,17 @@ def guards_itself(app: Any) -> bool:
 
 def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
     router = app.router if isinstance(app, FastAPI) else app
-    return guards_among(router.dependencies) if isinstance(router, APIRouter) else ()
+    if not isinstance(router, APIRouter):
+        return ()
+    # What an application replaces by its own is none of its guards.
+    replaced = getattr(app, "dependency_overrides", ())
+    return tuple(it for it in guards_among(router.dependencies) if it not in replaced)
+
+
+def _is_protected(router: Any) -> bool:
+    """Whether a router asks its guard itself, for everything that comes to it."""
+    gate = getattr(getattr(router, "middleware_stack", None), "__self__", None)
+    return bool(getattr(router, "is_protected", False) or getattr(gate, "is_protected", False))
 
 
 def guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
@@ -216,10 +253,15 @@ class GuardedRoutes:
     """What is below a guarded router: each route with the guards, now and when others are added.
 
     Whatever way a route comes in, it is looked at before the next request is served.
+
+    Args:
+        router: the router.
+        guard: the guard that has to apply to everything in it; `None` for those that it has.
     """
 
-    def __init__(self, router: APIRouter) -> None:
+    def __init__(self, router: APIRouter, guard: RouteGuard | None = None) -> None:
         self._router = router
+        self._guard = guard
         self._seen = Snapshot()
         self._looking = False
 
@@ -235,9 +277,12 @@ class GuardedRoutes:
         try:
             if self._seen.is_current():
                 return
-            seen: list[APIRouter] = []
-            self._close(self._router, (), guards_among(self._router.dependencies), seen)
-            self._seen = Snapshot(seen)
+            seen = Snapshot()
+            guards = guards_among(self._router.dependencies)
+            if self._guard is not None and self._guard not in guards:
+                guards = (self._guard, *guards)
+            self._close(self._router, (), guards, seen)
+            self._seen = seen
         finally:
             self._looking = False
 
@@ -246,44 +291,59 @@ class GuardedRoutes:
         router: APIRouter,
         outer: tuple[Depends, ...],
         guards: tuple[RouteGuard, ...],
-        seen: list[Any],
+        seen: Snapshot,
     ) -> None:
         """Close a router that is included with `outer`, and in which `guards` must apply."""
-        _refuse_default(router)
-        seen.append(router)
+        anything = bool(outer or router.dependencies)
+        if anything:
+            _refuse_default(router)
         wrapped = False
-        for route in list(router.routes):
+        for route in seen.add(router):
             inner = _fastapi.included_router(route)
             if inner is not None:
                 over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
-                _refuse_unguarded(route, over, guards)
-                if not any(inner is one for one in seen):
-                    self._close(inner, over, guards, seen)
+                self._close_included(inner, route, over, guards, seen)
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 _refuse_unguarded(route, (*outer, *route.dependencies), guards)
+                if anything and "handle" in vars(route):
+                    raise _of_unknown_class(route)
             elif can_be_guarded(route):
-                wrapped = self._wrap(route, router) or wrapped
+                wrapped = self._wrap(route, router, seen) or wrapped
                 self._close_mounted(route, seen)
-            else:
-                raise ConfigurationError(
-                    "route_class",
-                    f"A route of the class {type(route).__name__} cannot be guarded: mount what "
-                    "it serves as an ASGI application instead, or keep it out of guarded routers.",
-                )
+            elif anything:
+                raise _of_unknown_class(route)
         for group in _fastapi.low_priority_routes(router):
             _refuse_unguarded(group, (*outer, *getattr(group, "dependencies", ())), guards)
         if wrapped:
             # FastAPI may have built what it serves from the routes as they were before.
             _fastapi.read_again(router)
 
-    @staticmethod
-    def _wrap(route: BaseRoute, home: APIRouter) -> bool:
-        return _wrap(route, home)
+    def _close_included(
+        self,
+        inner: APIRouter,
+        inclusion: BaseRoute,
+        over: tuple[Depends, ...],
+        guards: tuple[RouteGuard, ...],
+        seen: Snapshot,
+    ) -> None:
+        _refuse_unguarded(inclusion, over, guards)
+        if over:
+            _refuse_own_handle(inner)
+        if not seen.has(inner):
+            self._close(inner, over, guards, seen)
 
-    def _close_mounted(self, route: BaseRoute, seen: list[Any]) -> None:
-        """Close what is mounted, if guards of its own apply to it: then those decide there."""
+    @staticmethod
+    def _wrap(route: Any, home: APIRouter, seen: Snapshot) -> bool:
+        new = _wrap(route, home)
+        if not isinstance(route.app, GuardedApp):
+            raise _of_unknown_class(route)
+        seen.add_plain(route)
+        return new
+
+    def _close_mounted(self, route: BaseRoute, seen: Snapshot) -> None:
+        """Close what is mounted: what applies to its routers holds for plain routes in it too."""
         for router in _routers_mounted([route]):
-            if not any(router is one for one in seen):
+            if not seen.has(router):
                 self._close(router, (), guards_among(router.dependencies), seen)
 
 
@@ -291,7 +351,7 @@ class _Check(GuardedRoutes):
     """The same look, with nothing changed."""
 
     @staticmethod
-    def _wrap(route: BaseRoute, home: APIRouter) -> bool:  # noqa: ARG004
+    def _wrap(route: Any, home: APIRouter, seen: Snapshot) -> bool:  # noqa: ARG004
         return False
 
 
@@ -306,7 +366,7 @@ def check(router: APIRouter) -> None:
 
 def can_be_guarded(route: BaseRoute) -> bool:
     """Whether a route is a plain one that serves its application as Starlette's own do."""
-    return is_plain(route) and type(route).handle in _STARLETTES_OWN
+    return is_plain(route) and type(route).handle in _STARLETTES_OWN and "handle" not in vars(route)
 
 
 def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
@@ -316,13 +376,31 @@ def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
             continue
         app = mounted(route)
         if isinstance(app, APIRouter):
-            if guards_itself(app):
-                yield app
+            yield app
         elif isinstance(app, FastAPI):
-            if guards_itself(app):
-                yield app.router
+            yield app.router
         else:
             yield from _routers_mounted(getattr(app, "routes", ()))
+
+
+def _of_unknown_class(route: BaseRoute) -> ConfigurationError:
+    return ConfigurationError(
+        "route_class",
+        f"A route of the class {type(route).__name__} cannot be guarded: mount what it serves as "
+        "an ASGI application instead, or keep it out of guarded routers.",
+    )
+
+
+def _refuse_own_handle(router: APIRouter) -> None:
+    # FastAPI leaves it to the router what it serves, and one that serves in its own way may run
+    # no dependencies.
+    handle = getattr(type(router), "handle", None)
+    if handle is not getattr(APIRouter, "handle", None) and not _is_protected(router):
+        raise ConfigurationError(
+            "route_class",
+            f"A router of the class {type(router).__name__} handles requests in its own way, and "
+            "cannot be guarded: mount it as an application instead.",
+        )
 
 
 def _refuse_default(router: APIRouter) -> None:
@@ -403,27 +481,27 @@ def around(route: Any, home: APIRouter) -> GuardedApp:
     return guarded
 
 
-def covered(router: APIRouter) -> list[APIRouter]:
-    """The routers below the router of an application, if their guards cover all that is in them.
+def covered(app: FastAPI) -> Snapshot:
+    """The routers of an application, if their guards cover all that is in them.
 
     For guards that are mere dependencies: FastAPI runs these for its own routes only.
 
     Raises:
         ConfigurationError: a guard applies to a route that FastAPI does not ask it for.
     """
-    seen: list[APIRouter] = []
+    router, seen = app.router, Snapshot()
     waiting: list[tuple[APIRouter, tuple[Depends, ...]]] = [(router, ())]
     while waiting:
         current, outer = waiting.pop()
-        if any(current is known for known in seen):
+        if seen.has(current):
             continue
-        seen.append(current)
+        routes = seen.add(current)
         if getattr(current, "is_protected", False):
             continue  # it asks its guard itself, for all that is in it
         guards = guards_among((*outer, *current.dependencies))
         if guards:
             _refuse_default(current)
-        for route in current.routes:
+        for route in routes:
             inner = _fastapi.included_router(route)
             if inner is not None:
                 over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
@@ -431,7 +509,7 @@ def covered(router: APIRouter) -> list[APIRouter]:
                 waiting.append((inner, over))
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 _refuse_unguarded(route, (*outer, *route.dependencies), guards)
-            elif guards and not (current is router and is_page(plain_endpoint(route))):
+            elif guards and not (current is router and is_page(plain_endpoint(route), route, app)):
                 raise _not_covered(route)
             else:
                 waiting.extend((it, ()) for it in mounted_routers([route]))

@@ -131,7 +131,10 @@ def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
         )
         # Refresh tokens are between clients and issuers (MCP, "Refresh Tokens").
         names = dict.fromkeys(scope for scope in asked if scope != "offline_access")
-        known[resource] = Snapshot(inventory.routers), list(names)
+        seen = Snapshot()
+        for router in inventory.routers:
+            seen.add(router)
+        known[resource] = seen, list(names)
     return known[resource][1]
 
 

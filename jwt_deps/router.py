@@ -35,7 +35,8 @@ class ProtectedRouter(APIRouter):
 
     def __init__(self, guard: JWTGuard, **options: Any) -> None:
         dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
-        self._guarded = GuardedRoutes(self)
+        self._guarded = GuardedRoutes(self, guard)
+        self._looked_at = 0  # how many routes there were then
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
         self._met: Any = None
@@ -86,17 +87,18 @@ class ProtectedRouter(APIRouter):
             apply_to_copies(self, before, dependencies)
         self._guarded.look()
 
-    if _fastapi.COPIES:
-
-        @property
-        def routes(self) -> list[BaseRoute]:
-            """The routes, which another router copies: so it has to find the guards around them."""
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The routes. What takes them elsewhere has to find the guards around them."""
+        if _fastapi.COPIES or len(self._routes) != self._looked_at:
             self._guarded.look()
-            return self._routes
+            self._looked_at = len(self._routes)
+        return self._routes
 
-        @routes.setter
-        def routes(self, routes: list[BaseRoute]) -> None:
-            self._routes = routes
+    @routes.setter
+    def routes(self, routes: list[BaseRoute]) -> None:
+        self._routes = routes
+        self._looked_at = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an application, where it is mounted."""
@@ -126,7 +128,7 @@ class ProtectedRouter(APIRouter):
         if app is not self._met:
             meet(app)
             self._met = app
-        return through(scope, receive, send, self._guard, outermost=outermost)
+        return through(scope, receive, send, self._guard, self, outermost=outermost)
 
 
 def protected_router(

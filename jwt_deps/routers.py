@@ -68,20 +68,42 @@ def dependencies_of_routers(router: APIRouter) -> Iterator[Depends]:
 class Snapshot:
     """The routes of some routers as they were when they were looked at.
 
-    A route can come into a router in ways that no method sees: so before each request what is
-    there is compared with what was, by identity, because routes compare by value.
+    A route can come into a router in ways that no method sees, and serve another application than
+    it did. So before each request what is there is compared with what was, by identity, because
+    routes compare by value.
     """
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_plain", "_routers")
 
-    def __init__(self, routers: Iterable[APIRouter] = ()) -> None:
-        self._kept = [(router, router.routes, list(router.routes)) for router in routers]
+    def __init__(self) -> None:
+        self._routers: list[tuple[APIRouter, list[BaseRoute], list[BaseRoute], Any]] = []
+        self._plain: list[tuple[Any, Any]] = []
+
+    def add(self, router: APIRouter) -> list[BaseRoute]:
+        """Keep the routes of a router; those that are added while they are looked at are new."""
+        kept = list(router.routes)
+        self._routers.append((router, router.routes, kept, router.default))
+        return kept
+
+    def add_plain(self, route: Any) -> None:
+        """Keep what a plain route serves."""
+        self._plain.append((route, route.app))
+
+    def has(self, router: APIRouter) -> bool:
+        """Whether the routes of a router are kept."""
+        return any(router is known for known, *_ in self._routers)
 
     def is_current(self) -> bool:
         """Whether the routes are those; not where nothing was looked at."""
-        for router, routes, kept in self._kept:
-            if router.routes is not routes or len(routes) != len(kept):
+        for router, routes, kept, default in self._routers:
+            if (
+                router.routes is not routes
+                or len(routes) != len(kept)
+                or router.default is not default
+                or not all(map(is_, routes, kept))
+            ):
                 return False
-            if not all(map(is_, routes, kept)):
+        for route, app in self._plain:
+            if route.app is not app:
                 return False
-        return bool(self._kept)
+        return bool(self._routers)

@@ -30,6 +30,7 @@ __all__ = [
     "Match",
     "RouteGuard",
     "deciding",
+    "forget_matches",
     "guards_among",
     "is_marked_public",
     "is_page",
@@ -175,9 +176,23 @@ def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Mat
     return Match(templates, None, guards_among(owner.dependencies), dependant=owner.dependant)
 
 
-def is_page(endpoint: Any) -> bool:
-    """Whether an endpoint is that of a page that FastAPI itself adds, `/docs` for instance."""
-    return isfunction(endpoint) and endpoint.__module__ == _PAGES
+def is_page(endpoint: Any, route: Any, app: Any) -> bool:
+    """Whether a route is one of the pages that FastAPI itself adds to an application.
+
+    Args:
+        endpoint: the callable behind the route.
+        route: the route, as it was added.
+        app: the application.
+    """
+    if not (isfunction(endpoint) and endpoint.__module__ == _PAGES and isinstance(app, FastAPI)):
+        return False
+    pages = (app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url)
+    return getattr(route, "path", None) in pages
+
+
+def forget_matches() -> None:
+    """Find out anew what applies to routes: something was applied to them since."""
+    _matches.clear()
 
 
 def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:

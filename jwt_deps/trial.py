@@ -77,7 +77,7 @@ class _Router(APIRouter):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.guarded.look()
-        receive, send = through(scope, receive, send, self.guard, outermost=False)
+        receive, send = through(scope, receive, send, self.guard, self, outermost=False)
         await super().handle(scope, receive, send)
 
 
