@@ -1,4 +1,4 @@
-"""Match path patterns with `*` against the templates of routes."""
+"""Which route templates does a path pattern with `*` match?"""
 
 import re
 from collections.abc import Callable, Iterable

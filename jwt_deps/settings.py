@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsConfigDict, SettingsError
 
 from .addresses import is_issuer_url
 from .bounded import BoundedMap
@@ -26,7 +26,7 @@ from .published import KeyHealth
 from .resource import ResourceSettings
 from .revocation_settings import RevocationSettings
 from .senders import SenderSettings
-from .values import Several, sentence
+from .values import SettingsWithoutMethod, Several, sentence
 
 __all__ = ["JWTSettings", "KeylessSettings", "TokenSource"]
 
@@ -49,24 +49,7 @@ class TokenSource(StrEnum):
 _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 
-class _Missing:
-    """A descriptor that reports its attribute as missing from the class."""
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        raise AttributeError
-
-
-class _WithoutValidateMethod:
-    # The field `validate` has the name of a deprecated classmethod of BaseModel. pydantic 2.9 to
-    # 2.11 takes that method for the field's default in every subclass, and all versions warn about
-    # the name. This class precedes BaseModel, so pydantic finds no such attribute.
-    validate = _Missing()
-
-
-class _Base(_WithoutValidateMethod, BaseSettings): ...
-
-
-class _Validate(_Base):
+class _Validate(SettingsWithoutMethod):
     validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
     """`False` refuses nobody and believes nothing unverified: a token that verifies is
     injected, any other request goes on anonymous."""

@@ -4,9 +4,17 @@ import json
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SecretStr, ValidationError
-from pydantic_settings import NoDecode, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsError
 
-__all__ = ["NoneOrSeveral", "OneOrSeveral", "Secrets", "Several", "as_tuple", "sentence"]
+__all__ = [
+    "NoneOrSeveral",
+    "OneOrSeveral",
+    "Secrets",
+    "SettingsWithoutMethod",
+    "Several",
+    "as_tuple",
+    "sentence",
+]
 
 
 def _json_list(value: Any) -> Any:
@@ -70,3 +78,21 @@ def as_tuple(value: str | list[str] | None) -> tuple[str, ...]:
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+class _Missing:
+    """A descriptor that reports its attribute as missing from the class."""
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise AttributeError
+
+
+class _WithoutMethod:
+    # The field `validate` has the name of a deprecated classmethod of BaseModel. pydantic 2.9 to
+    # 2.11 takes that method for the field's default in every subclass, and all versions warn about
+    # the name. This class precedes BaseModel, so pydantic finds no such attribute.
+    validate = _Missing()
+
+
+class SettingsWithoutMethod(_WithoutMethod, BaseSettings):
+    """Settings that can have a field called `validate`."""

@@ -33,6 +33,7 @@ CONTRACT = {
     "require_any_scope",
     "require_acr",
     "protected_router",
+    "ProtectedRouter",
     "protect",
     "jwt_guard",
     "public",

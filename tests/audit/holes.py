@@ -146,7 +146,7 @@ async def key_only(_: Annotated[str, Depends(APIKeyHeader(name="X-Key"))]) -> st
     return "inside"
 
 
-async def anybody(_: Annotated[str | None, Depends(optional(current_user_id))]) -> str:
+async def optional_user(_: Annotated[str | None, Depends(optional(current_user_id))]) -> str:
     """Answer any request, and users by name."""
     return "inside"
 
@@ -216,7 +216,7 @@ def make_app() -> FastAPI:
     app.include_router(guarded)
     app.include_router(protected_router(api, prefix="/twice/api", settings=STRICT, exclude=[named]))
     app.add_api_route("/marked", public(endpoint()))
-    app.add_api_route("/maybe", anybody)
+    app.add_api_route("/maybe", optional_user)
     app.add_api_route("/by-itself", user_only)
     app.include_router(_kept())
     _holes(app)

@@ -81,7 +81,7 @@ class TestAnApplicationWithEveryHole:
         assert not found.ok
 
     @pytest.mark.parametrize("name", PUBLIC)
-    def test_public_is_what_somebody_meant_to_be(self, found: Audit, name: str) -> None:
+    def test_public_is_what_is_meant_to_be(self, found: Audit, name: str) -> None:
         """And the audit tells who said so."""
         route = named(found)[name]
 
@@ -105,7 +105,7 @@ class TestAnApplicationWithEveryHole:
         assert ((), {"401"}) == (asked.problems, answers)
 
     def test_its_message_names_each_hole(self, found: Audit) -> None:
-        """For whoever reads a failed test."""
+        """It is the message of a failed test."""
         lines = str(found).splitlines()
 
         assert {f"{name} is unguarded: {why}" for name, why in HOLES.items()} == set(lines)
@@ -169,10 +169,10 @@ def asking(dependency: Callable[..., Any]) -> FastAPI:
     return app
 
 
-def behind(door: Any, *, inside: list[BaseRoute] | None = None, **mount: Any) -> FastAPI:
+def behind(guarded: Any, *, inside: list[BaseRoute] | None = None, **mount: Any) -> FastAPI:
     app = FastAPI()
     inner = Router(routes=inside or [Route("/", page)])
-    router = protected_router(**door) if door else APIRouter()
+    router = protected_router(**guarded) if guarded else APIRouter()
     router.routes.append(Mount("/x", app=inner, **mount))
     app.include_router(router)
     return app
@@ -714,7 +714,7 @@ def test_a_mounted_application_with_a_guard_of_its_own_decides(options: dict[str
 
 
 def test_a_router_mounted_as_an_application_is_walked() -> None:
-    """Its own guard stands over its routes."""
+    """Its own guard applies to its routes."""
     app = FastAPI()
     inner = protected_router(settings=SETTINGS)
     inner.add_api_route("/kept", endpoint())
@@ -886,7 +886,7 @@ class TestProblems:
         assert 500 == TestClient(app, raise_server_exceptions=False).get("/s").status_code
 
     def test_no_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Then nobody knows what `excluded_route_paths` says."""
+        """What `excluded_route_paths` says is not known."""
         monkeypatch.delenv("JWT_SECRET_KEY")
         get_settings.cache_clear()
 

@@ -284,7 +284,7 @@ class TestChallenge:
 
 class TestSettings:
     def test_the_resource_is_the_audience(self) -> None:
-        """RFC 8707: whoever asks for a token for it gets one with that audience."""
+        """RFC 8707: a token that a client asks for has that audience."""
         accepted = settings()
 
         assert (RESOURCE,) == accepted.accepted_audiences
@@ -332,7 +332,7 @@ class TestSettings:
             mount_resource_metadata(FastAPI(), settings(resource=None))
         assert "resource_missing" == caught.value.reason
 
-    def test_nobody_could_read_it(self) -> None:
+    def test_a_document_that_would_need_a_token(self) -> None:
         """A dependency over the whole application would ask for a token there too."""
         with pytest.raises(ConfigurationError) as caught:
             mount_resource_metadata(FastAPI(dependencies=[Depends(get_claims)]), settings())
