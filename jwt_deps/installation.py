@@ -223,10 +223,9 @@ class Installation:
 
     def _describe_truly(self) -> None:
         """Let the document say which routes need a token, whoever makes it."""
-        app = self._app
-        if app.openapi is self._openapi:
+        if self.describes:
             return
-        openapi = app.openapi
+        app, openapi = self._app, self._app.openapi
 
         def corrected_openapi() -> dict[str, Any]:
             schema = openapi()
@@ -238,6 +237,16 @@ class Installation:
         app.openapi = corrected_openapi  # type: ignore[method-assign]
         self._openapi = corrected_openapi
 
+    @property
+    def describes(self) -> bool:
+        """Whether the document of the application is corrected whenever it is asked for."""
+        return self._app.openapi is self._openapi
+
+    def take_for_described(self, document: Any, copied: Any) -> None:
+        """Take the copy of a document that was corrected for one that was."""
+        if document is not None and self._described is document:
+            self._described = copied
+
     @classmethod
     def document_of(cls, app: FastAPI) -> dict[str, Any]:
         """The OpenAPI document as requests get it once the application has met its guards.
@@ -248,11 +257,10 @@ class Installation:
         one, kept = cls.known(app), app.openapi_schema
         with _fastapi.unchanged((), app, *([] if one is None else [one])):
             app.openapi_schema = deepcopy(kept)
-            if one is not None and kept is not None and one._described is kept:  # noqa: SLF001
-                one._described = app.openapi_schema  # noqa: SLF001
+            if one is not None:
+                one.take_for_described(kept, app.openapi_schema)
             schema = app.openapi()
-        met = one is not None and app.openapi is one._openapi  # noqa: SLF001
-        if not met and any(guards_in(app)):
+        if not (one is not None and one.describes) and any(guards_in(app)):
             schema = deepcopy(schema)
             describe(app, schema)
         return schema

@@ -374,13 +374,13 @@ def refusals(reached: Reached) -> Iterator[str]:
             "with app.add_middleware."
         )
     protected = [it for it in routers_of(app.router) if getattr(it, "is_protected", False)]
-    looks = [(check, router) for router in protected]
+    looks: list[Callable[[], object]] = [partial(check, router) for router in protected]
     if installed is not None and installed.is_protected:
-        looks.append((check, app.router))
+        looks.append(partial(check, app.router))
     elif protected or not reached.is_covered:
-        looks.append((covered, app.router))  # type: ignore[arg-type]
-    for look, router in looks:
+        looks.append(partial(covered, app))
+    for look in looks:
         try:
-            look(router)
+            look()
         except ConfigurationError as error:
             yield str(error)

@@ -1,4 +1,4 @@
-"""Which settings does a route have, as far as that is known without a request?"""
+"""The settings of a route as far as they are known without a request, for schema and audit."""
 
 from collections.abc import Callable
 from contextlib import contextmanager

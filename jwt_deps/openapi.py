@@ -1,4 +1,4 @@
-"""What does OpenAPI say of tokens? A lock where one is needed, and nowhere else.
+"""Correct what an OpenAPI document says of tokens: a lock where one is needed, and nowhere else.
 
 FastAPI shows the lock of every dependency that can ask for a token. It cannot know which routes a
 guard excludes, what an optional dependency does, or that a callback is another server's operation.

@@ -187,7 +187,8 @@ def is_page(endpoint: Any, route: Any, app: Any) -> bool:
     if not (isfunction(endpoint) and endpoint.__module__ == _PAGES and isinstance(app, FastAPI)):
         return False
     pages = (app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url)
-    return getattr(route, "path", None) in pages
+    # Without a document there are no pages, whatever their addresses would be.
+    return bool(app.openapi_url) and getattr(route, "path", None) in pages
 
 
 def forget_matches() -> None:

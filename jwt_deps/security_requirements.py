@@ -1,4 +1,4 @@
-"""Which security requirements does an operation have (OpenAPI 3.1 §4.8.30)?
+"""The security requirements of OpenAPI (3.1 §4.8.30): what a document says of one operation.
 
 A list of alternatives, each the names of schemes with scopes; `{}` is the one that needs nothing.
 """

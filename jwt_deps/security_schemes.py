@@ -1,4 +1,4 @@
-"""Which security schemes of OpenAPI describe the tokens of a configuration?"""
+"""The security schemes in OpenAPI that describe the tokens of a configuration."""
 
 import re
 from collections.abc import Collection, Iterator

@@ -102,11 +102,19 @@ def test_a_ready_made_route_in_a_guarded_router_is_refused(route: BaseRoute, how
         router.routes.extend([route])
     else:
         router.routes = [route]
-    app = FastAPI()
-    app.include_router(router)
 
-    websocket = isinstance(route, APIWebSocketRoute)
-    assert_never_served(app, "/x", refusal, websocket=websocket)
+    with pytest.raises(ConfigurationError, match=refusal):
+        FastAPI().include_router(router)
+
+
+@pytest.mark.parametrize("route", [APIRoute("/x", read)], ids=["http"])
+def test_a_ready_made_route_that_comes_after_the_inclusion_is_refused(route: BaseRoute) -> None:
+    """When the application starts, and with each request."""
+    router, app = protected_router(settings=SETTINGS), FastAPI()
+    app.include_router(router)
+    router.routes.append(route)
+
+    assert_never_served(app, "/x", "'/x' is in a guarded router and no guard applies to it")
 
 
 @pytest.mark.parametrize("how", ["appended", "extended", "assigned"])

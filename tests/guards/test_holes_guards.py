@@ -162,15 +162,19 @@ def test_an_application_with_a_late_guard_can_be_protected(
 
 def test_a_dependency_appended_to_a_protected_router_takes_nothing_away() -> None:
     """Nor does clearing the list."""
-    router = protected_router(settings=SETTINGS)
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
-    router.dependencies.clear()
-    router.get("/late")(read)
-    router.add_route("/late-plain", plain)
+
+
+    def build() -> FastAPI:
+        router = protected_router(settings=SETTINGS)
+        router.get("/api")(read)
+        router.add_route("/plain", plain)
+        router.dependencies.clear()
+        router.get("/late")(read)
+        router.add_route("/late-plain", plain)
+        return including(router)
 
     for path in ("/api", "/plain", "/late", "/late-plain"):
-        assert_closed(lambda: including(router), path)
+        assert_closed(build, path)
 
 
 # ---- middleware on a mount ----------------------------------------------------------------------
