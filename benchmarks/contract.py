@@ -50,6 +50,7 @@ BEGIN = "<!-- written by `python -m benchmarks.contract`: begin -->"
 END = "<!-- written by `python -m benchmarks.contract`: end -->"
 QUICK = Effort(rounds=1, slice_seconds=0.0002, quick=True)
 
+_OURS = "jwt-deps"
 _ALGORITHMS = ("HS256", "RS256")
 #: The default of `token_cache_size`.
 _CACHED = 2048
@@ -236,14 +237,20 @@ async def _seconds(
     Raises:
         _NotMeasuredError: one of them is missing, refuses the good token or accepts a bad one.
     """
-    slices = {}
-    for number, contestant in enumerate(contestants):
+    here = []
+    for contestant in contestants:
         if not isinstance(contestant, Contestant):
             raise _NotMeasuredError(f"{contestant[0]}: {contestant[1]}")
         wrong = [flaw for flaw in await flaws(contestant) if bars(flaw)]
         if wrong:
             raise _NotMeasuredError(f"{contestant.name}: {', '.join(wrong)}")
-        slices[str(number)] = requests_of(contestant, headers=headers, clock=process_time)
+        here.append(contestant)
+    # All of them prepare for what this package needs: requests after that are slower for a while.
+    prepare = next(it.prepare for it in here if it.name == _OURS)
+    slices = {
+        str(number): requests_of(replace(it, prepare=prepare), headers=headers, clock=process_time)
+        for number, it in enumerate(here)
+    }
     return [tenth(samples) for samples in (await in_turn(slices, effort)).values()]
 
 
@@ -254,9 +261,7 @@ def _microseconds(one: float, two: float) -> str:
 def _ours(algorithm: str, app: ASGIApp) -> Contestant:
     """An application of this package; each slice begins with new settings and an empty cache."""
     prepare = configured(algorithm, _CACHED)
-    return Contestant(
-        "jwt-deps", app, tokens.good(algorithm), algorithm, prepare=prepare, secure=True
-    )
+    return Contestant(_OURS, app, tokens.good(algorithm), algorithm, prepare=prepare, secure=True)
 
 
 @cache
