@@ -29,6 +29,7 @@ __all__ = [
     "REFUSAL",
     "ROUTER",
     "Contestant",
+    "NoOp",
     "configured",
     "no_op",
     "ours",
@@ -65,15 +66,15 @@ class Contestant:
     secure: bool = False
 
 
-class _NoOp:
-    """The unit in which DESIGN §7 counts: an asynchronous dependency that does nothing."""
+class NoOp:
+    """A dependency that does nothing: the cheapest that FastAPI can have."""
 
     async def __call__(self, connection: HTTPConnection) -> None:
         """Nothing."""
 
 
 #: The one that is measured.
-no_op = _NoOp()
+no_op = NoOp()
 
 
 class _Refusing:

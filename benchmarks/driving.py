@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, islice
 
 from starlette.types import Message, Scope
 
@@ -10,7 +11,7 @@ from benchmarks import tokens
 from benchmarks.contestants import Contestant
 from benchmarks.measuring import Slice
 
-__all__ = ["bars", "flaws", "requests_of", "scope_of", "status_of"]
+__all__ = ["bars", "bearer", "flaws", "requests_of", "scope_of", "status_of"]
 
 #: Requests that are not counted, after the preparation has used the processor for other things.
 _WARM = 30
@@ -19,8 +20,13 @@ _MUTE = "does not answer the good token as it should"
 _ACCEPTS = "accepts: "
 
 
-def scope_of(token: str | None, path: str = "/x") -> Scope:
-    """A GET request as a server would hand it on."""
+def bearer(token: str | None) -> bytes | None:
+    """The `Authorization` header of a token; `None` without one."""
+    return None if token is None else b"Bearer " + token.encode()
+
+
+def scope_of(authorization: bytes | None, path: str = "/x") -> Scope:
+    """A GET request with that `Authorization` header, as a server passes it to an application."""
     headers = [
         (b"host", b"api.example.com"),
         (b"user-agent", b"benchmark/1.0"),
@@ -29,8 +35,8 @@ def scope_of(token: str | None, path: str = "/x") -> Scope:
         (b"connection", b"keep-alive"),
         (b"x-request-id", b"4d3e9f00112233445566"),
     ]
-    if token is not None:
-        headers.append((b"authorization", b"Bearer " + token.encode()))
+    if authorization is not None:
+        headers.append((b"authorization", authorization))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -48,15 +54,15 @@ def scope_of(token: str | None, path: str = "/x") -> Scope:
     }
 
 
-def _fresh(request: Scope, count: int) -> list[Scope]:
-    """So many requests alike, of new objects each: bytes remember the hash that they once had."""
+def _fresh(requests: Sequence[Scope], count: int) -> list[Scope]:
+    """So many requests, of new objects each: bytes remember the hash that they once had."""
     return [
         {
             **request,
             "headers": [(name, bytes(bytearray(value))) for name, value in request["headers"]],
             "state": {},
         }
-        for _ in range(count)
+        for request in islice(cycle(requests), count)
     ]
 
 
@@ -68,19 +74,33 @@ async def _send(_: Message) -> None:
     """Nobody is there to read it."""
 
 
-def requests_of(contestant: Contestant, path: str = "/x") -> Slice:
-    """Make a slice of requests, one after the other."""
-    app, request = contestant.app, scope_of(contestant.token, path)
+def requests_of(
+    contestant: Contestant,
+    path: str = "/x",
+    headers: Sequence[bytes] = (),
+    clock: Callable[[], float] = time.perf_counter,
+) -> Slice:
+    """Make a slice of requests, one after the other.
+
+    Args:
+        contestant: the application, and the token that it gets.
+        path: of the route.
+        headers: `Authorization` headers that the requests have in turn, in place of that token.
+        clock: what the seconds are of.
+    """
+    app = contestant.app
+    values: Sequence[bytes | None] = headers or [bearer(contestant.token)]
+    requests = [scope_of(value, path) for value in values]
 
     async def run(count: int) -> float:
         contestant.prepare()
-        waiting = _fresh(request, _WARM + count)
+        waiting = _fresh(requests, _WARM + count)
         for _ in range(_WARM):
             await app(waiting.pop(), _receive, _send)
-        begun = time.perf_counter()
+        begun = clock()
         while waiting:  # what is answered is gone, as in a server
             await app(waiting.pop(), _receive, _send)
-        return (time.perf_counter() - begun) / count
+        return (clock() - begun) / count
 
     return run
 
@@ -95,7 +115,7 @@ async def status_of(contestant: Contestant, token: str | None, path: str = "/x")
 
     contestant.prepare()
     try:
-        await contestant.app(scope_of(token, path), _receive, send)
+        await contestant.app(scope_of(bearer(token), path), _receive, send)
     except Exception:  # noqa: BLE001 - whatever a peer lets escape, a server makes 500 of it
         return 500
     return found[0]

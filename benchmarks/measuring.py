@@ -8,7 +8,7 @@ by side. What was made at the start is kept from the garbage collector's walks.
 import gc
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Protocol, TypeAlias
@@ -21,7 +21,9 @@ __all__ = [
     "awaits_of",
     "calls_of",
     "fastest_of",
+    "in_turn",
     "take_turns",
+    "tenth",
 ]
 
 #: Runs something so many times and returns the seconds that one took.
@@ -150,6 +152,36 @@ async def take_turns(
     finally:
         gc.unfreeze()
     return {name: _summary(found, fastest) for name, found in ratios.items()}
+
+
+async def in_turn(slices: Mapping[str, Slice], effort: Effort) -> dict[str, list[float]]:
+    """Measure slices in turn (A B C C B A), in another order each round.
+
+    Args:
+        slices: what is measured, by name.
+        effort: how many rounds of which length.
+
+    Returns:
+        The seconds of each, two for each round.
+    """
+    counts = {name: await _calibrated(run, effort) for name, run in slices.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in slices}
+    names = list(slices)
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(effort.rounds):
+            random.shuffle(names)
+            for name in (*names, *reversed(names)):
+                seconds[name].append(await slices[name](counts[name]))
+    finally:
+        gc.unfreeze()
+    return seconds
+
+
+def tenth(samples: Sequence[float]) -> float:
+    """The 10th percentile: what something takes while the machine does little else."""
+    return quantiles(samples, n=10, method="inclusive")[0] if len(samples) > 1 else samples[0]
 
 
 async def _calibrated(run: Slice, effort: Effort) -> int:

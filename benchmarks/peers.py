@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from benchmarks import tokens
 from benchmarks.contestants import Contestant, serving
 
-__all__ = ["AGENTOS", "PEERS", "peers"]
+__all__ = ["AGENTOS", "PEERS", "agent_os", "peers"]
 
 AGENTOS = "agno JWTMiddleware"
 
@@ -164,13 +164,22 @@ def peers() -> Iterator[Contestant | tuple[str, str]]:
     """Every peer that can be had, and for the others their name and what went wrong."""
     for package, name, algorithms, make in PEERS:
         for algorithm in algorithms:
-            full = f"{name} {algorithm}"
-            try:
-                app = make(algorithm)
-            except ImportError as error:
-                yield full, f"{package} is not here ({error.name or type(error).__name__})"
-            except Exception as error:  # noqa: BLE001 - others' code; what it was is reported
-                yield full, f"{package} could not be set up: {type(error).__name__}: {error}"
-            else:
-                token = tokens.good(algorithm)
-                yield Contestant(full, app, token, algorithm, secure=True)
+            yield _peer(package, name, algorithm, make)
+
+
+def agent_os(algorithm: str) -> Contestant | tuple[str, str]:
+    """The AgentOS middleware, or its name and why it cannot be measured."""
+    return _peer("agno", AGENTOS, algorithm, _agno)
+
+
+def _peer(
+    package: str, name: str, algorithm: str, make: Callable[[str], ASGIApp]
+) -> Contestant | tuple[str, str]:
+    full = f"{name} {algorithm}"
+    try:
+        app = make(algorithm)
+    except ImportError as error:
+        return full, f"{package} is not here ({error.name or type(error).__name__})"
+    except Exception as error:  # noqa: BLE001 - others' code; what it was is reported
+        return full, f"{package} could not be set up: {type(error).__name__}: {error}"
+    return Contestant(full, app, tokens.good(algorithm), algorithm, secure=True)

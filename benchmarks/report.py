@@ -7,7 +7,7 @@ from benchmarks.measuring import Findings
 from benchmarks.plot import alternative, svg
 from benchmarks.targets import table
 
-__all__ = ["BEGIN", "END", "PAGE", "PICTURE", "markdown", "write"]
+__all__ = ["BEGIN", "END", "PAGE", "PICTURE", "between", "markdown", "write"]
 
 BEGIN = "<!-- written by `python -m benchmarks`: begin -->"
 END = "<!-- written by `python -m benchmarks`: end -->"
@@ -35,6 +35,26 @@ def markdown(findings: Mapping[str, Findings], missing: Mapping[str, str]) -> st
     return "\n".join(parts).rstrip() + "\n"
 
 
+def between(old: str, begin: str, end: str, text: str, page: Path) -> str:
+    """Replace what a page has between two marks.
+
+    Args:
+        old: the page's text.
+        begin: the first mark.
+        end: the second.
+        text: what to put between them.
+        page: where the text is from, for the error.
+
+    Raises:
+        ValueError: the marks are not in it.
+    """
+    before, first, rest = old.partition(begin)
+    _, second, after = rest.partition(end)
+    if not (first and second):
+        raise ValueError(f"{page} has no line {begin!r}, and after it {end!r}: add both.")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
+
+
 def write(text: str, findings: Mapping[str, Findings], folder: Path) -> None:
     """Put the report between the marks of the page, and the picture beside it.
 
@@ -42,14 +62,10 @@ def write(text: str, findings: Mapping[str, Findings], folder: Path) -> None:
         ValueError: there is a page, and the marks are not in it.
     """
     page, picture = folder / PAGE, folder / PICTURE
-    before, after = "", ""
-    if page.exists():
-        before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not (begin and end):
-            raise ValueError(f"{page} has no line {BEGIN!r}, and after it {END!r}: add both.")
+    old = page.read_text(encoding="utf-8") if page.exists() else f"{BEGIN}{END}"
+    new = between(old, BEGIN, END, text, page)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    page.write_text(new, encoding="utf-8")
     figures = {name: value for it in findings.values() for name, value in it.figures.items()}
     if "requests" in findings:
         picture.write_text(svg(figures), encoding="utf-8")

@@ -8,8 +8,18 @@ import pytest
 from fastapi import FastAPI
 
 from benchmarks import __main__ as command
-from benchmarks import driving, environment, loopback, measuring, plot, report, server, targets
-from benchmarks.contestants import AGAIN, BARE, NOOP, ROUTER, Contestant, ours, serving, simple
+from benchmarks import (
+    contract,
+    driving,
+    environment,
+    loopback,
+    measuring,
+    plot,
+    report,
+    server,
+    targets,
+)
+from benchmarks.contestants import AGAIN, BARE, NOOP, Contestant, ours, serving, simple
 from benchmarks.measuring import Findings
 from benchmarks.peers import AGENTOS, PEERS
 from benchmarks.tokens import bad, good
@@ -33,23 +43,6 @@ def test_the_report_answers_for_every_target(findings: dict[str, Findings]) -> N
     text = report.markdown(findings, {})
 
     assert [] == [it.what for it in targets.TARGETS if f"| {it.what} |" not in text]
-
-
-def test_the_budget_is_measured_with_this_package_alone(findings: dict[str, Findings]) -> None:
-    """What DESIGN §7 counts in needs no peer, and is counted as it says."""
-    figures = {
-        "requests/unit": 2.0,
-        "requests/added/jwt-deps: token seen before HS256": 3.0,
-        "requests/added/jwt-deps: token seen before RS256": 4.0,
-        "requests/added/jwt-deps: seen before, guard and user HS256": 9.0,
-        f"requests/added/{ROUTER}": 3.0,
-        "requests/added/jwt-deps: new token HS256": 12.0,
-        "requests/added/jwt-deps: new token RS256": 30.0,
-        "requests/added/floor: signature only RS256": 24.0,
-    }
-
-    assert figures.keys() <= findings["requests"].figures.keys()
-    assert [1.5, 2, 3, 6, 4] == [it.figure(figures) for it in targets.TARGETS[:5]]
 
 
 def test_the_report_names_what_could_not_be_installed(findings: dict[str, Findings]) -> None:
@@ -202,3 +195,100 @@ def test_the_command_prints_one_group(capsys: pytest.CaptureFixture[str]) -> Non
     assert 0 == command.main(["--quick", "--here", "--only", "verify"])
     assert "## Verification alone" in capsys.readouterr().out
     assert before == PAGE.stat().st_mtime_ns
+
+
+@pytest.fixture(scope="module")
+def contract_rows() -> list[contract.Row]:
+    """The contract, measured in this process as briefly as can be."""
+    return contract.rows(contract.QUICK)
+
+
+def test_every_row_of_the_contract_is_measured(contract_rows: list[contract.Row]) -> None:
+    """All sides of all comparisons are installed, accept good tokens and refuse bad ones."""
+    assert {} == {it.what: it.detail for it in contract_rows if it.figure is None}
+
+
+def test_the_contract_has_the_bounds_of_the_design(contract_rows: list[contract.Row]) -> None:
+    """In its order; no figure is asserted, except that no body is read."""
+    uploads = [it for it in contract_rows if it.unit == "bytes"]
+
+    assert [
+        *(1.15, 1.15, 1.15, None),
+        *(1.15, 1.15),
+        *(0.10, 0.25, 0.10, 0.25),
+        *(0, 0, 0, 0),
+        *(1, 1.25),
+    ] == [it.bound for it in contract_rows]
+    assert [0, 0, 0, 0] == [it.figure for it in uploads]
+
+
+def test_the_table_of_the_contract_has_five_cells_in_a_line(
+    contract_rows: list[contract.Row],
+) -> None:
+    """What, figure, bound, whether it is met, and what was compared."""
+    lines = contract.markdown(contract_rows).splitlines()
+
+    assert 2 + len(contract_rows) == len(lines)
+    assert {6} == {line.count("|") for line in lines}
+
+
+def test_the_page_has_the_rows_and_bounds_of_the_contract(
+    contract_rows: list[contract.Row],
+) -> None:
+    """The figures are of the run that was written last."""
+    _, _, rest = PAGE.read_text().partition(contract.BEGIN)
+    _, _, table = rest.partition(contract.END)[0].partition("|---|")
+    written = [line.split(" | ") for line in table.splitlines()[1:] if line.startswith("| ")]
+    measured = [str(it).split(" | ") for it in contract_rows]
+
+    assert [(it[0], it[2]) for it in measured] == [(it[0], it[2]) for it in written]
+
+
+@pytest.mark.parametrize(
+    ("bound", "figure", "verdict"),
+    [
+        pytest.param(1.15, 1.15, "met", id="at the bound"),
+        pytest.param(1.15, 1.151, "**not met**", id="above it"),
+        pytest.param(1.15, None, "not measured", id="without a figure"),
+        pytest.param(None, 2.0, "no bound", id="without a bound"),
+        pytest.param(0, 0, "met", id="nothing"),
+    ],
+)
+def test_a_row_says_whether_its_bound_is_met(
+    bound: float | None, figure: float | None, verdict: str
+) -> None:
+    """The figure itself is compared, not what the table shows of it."""
+    row = contract.Row("this / that", bound, figure, "")
+
+    assert verdict == row.verdict
+    assert f" | {verdict} | " in str(row)
+
+
+def test_the_command_writes_the_table_between_its_marks(
+    contract_rows: list[contract.Row],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And prints it; the rest of the page stays."""
+    monkeypatch.setattr(contract, "rows", lambda _: contract_rows)
+    page = tmp_path / "speed.md"
+    page.write_text(f"before\n{contract.BEGIN}\nold\n{contract.END}\nafter\n")
+
+    assert 0 == contract.main(["--rounds", "1", "--write", str(page)])
+
+    written = page.read_text()
+    printed = capsys.readouterr().out
+    assert contract.markdown(contract_rows) in printed
+    assert f"before\n{contract.BEGIN}\n\n{printed}\n{contract.END}\nafter\n" == written
+
+
+def test_a_page_without_the_marks_of_the_contract_is_refused_first(tmp_path: Path) -> None:
+    """Before minutes are spent on measuring."""
+    page = tmp_path / "speed.md"
+    page.write_text("mine\n")
+
+    with pytest.raises(ValueError, match="add both"):
+        contract.main(["--write", str(page)])
+
+    assert "mine\n" == page.read_text()
