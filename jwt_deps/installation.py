@@ -337,7 +337,7 @@ class _InPlace:
     """A middleware that refuses to serve an application by another router than the guarded one."""
 
     def __init__(self, app: ASGIApp, installation: Installation) -> None:
-        self._app = app
+        self.app = app
         self._installation = installation
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -347,7 +347,7 @@ class _InPlace:
                 "The router of the application was replaced after protect(app), and no guard "
                 "applies to the new one: replace it before.",
             )
-        return self._app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 def idle_exclusions(app: FastAPI) -> Iterator[str]:

@@ -4,8 +4,9 @@ What applies to a route is found by the functions that requests use, and nothing
 the application, its routers and routes, nor what FastAPI remembers of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 from fastapi import APIRouter

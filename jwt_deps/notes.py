@@ -135,6 +135,8 @@ class Notes:
             self.entered = (guard,)
         elif guard not in self.entered[-1:]:  # a middleware may serve one scope twice
             self.entered = (*self.entered, guard)
+        if self.overriding is not None and guard in self.overriding.dependency_overrides:
+            self.let_pass(_BELOW)  # what the application put in its place decides
 
     def let_pass(self, route: Match | None) -> None:
         """Note that a guard let the request pass to a route; `None`: none has decided yet."""

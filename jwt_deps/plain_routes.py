@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.params import Depends, Security
@@ -24,9 +24,6 @@ from .notes import notes_of
 from .routers import Snapshot, mounted, mounted_routers
 from .routes import Match, RouteGuard, guards_among, is_page, templates
 from .subprotocols import choosing_bearer
-
-if TYPE_CHECKING:
-    from fastapi.requests import HTTPConnection
 
 __all__ = [
     "GuardedApp",

@@ -1,7 +1,7 @@
 """How a whole router is protected: `protected_router`, `jwt_guard` and the mark `public`."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends
@@ -89,10 +89,18 @@ class ProtectedRouter(APIRouter):
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """The routes. What takes them elsewhere has to find the guards around them."""
-        if _fastapi.COPIES or len(self._routes) != self._looked_at:
+        """The routes. What takes them elsewhere has to find the guards around them.
+
+        Raises:
+            ConfigurationError: one of them cannot be guarded, and FastAPI, up to 0.136, may be
+                about to copy it. From 0.137 that is raised before the next request is served.
+        """
+        if _fastapi.COPIES:
             self._guarded.look()
+        elif len(self._routes) != self._looked_at:
             self._looked_at = len(self._routes)
+            with suppress(ConfigurationError):
+                self._guarded.look()
         return self._routes
 
     @routes.setter

@@ -134,18 +134,39 @@ def uncovered(*_: Any) -> None:
     asked(app)
 
 
-class Unknown(APIRouter):
-    """A router that serves in a way of its own."""
+class OwnWay(APIRoute):
+    """A route that serves in a way of its own."""
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve without having asked any route."""
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve without FastAPI's dependencies."""
         await PlainTextResponse("hello")(scope, receive, send)
 
 
 def served_undecided(*_: Any) -> None:
+    app = protect(FastAPI(), SETTINGS)
+    app.router.route_class = OwnWay
+    app.get("/x")(hello)
+    asked(app)
+
+
+class OwnCall(APIRouter):
+    """A router that is called in a way of its own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve past what is put around it."""
+        await self.app(scope, receive, send)
+
+
+def called_in_its_own_way(*_: Any) -> None:
     app = FastAPI()
-    app.router = Unknown()
-    asked(protect(app, SETTINGS))
+    app.router = OwnCall()
+    protect(app, SETTINGS)
+
+
+def with_another_router(*_: Any) -> None:
+    app = protect(FastAPI(), SETTINGS)
+    app.router = APIRouter()
+    asked(app)
 
 
 def renamed_in_fastapi(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +263,8 @@ MISTAKES: dict[str, Mistake] = {
     "protected_twice": lambda *_: protect(protect(FastAPI(), SETTINGS), SETTINGS),
     "unprotected_route": uncovered,
     "undecided": served_undecided,
+    "router_class": called_in_its_own_way,
+    "router_replaced": with_another_router,
     "unknown_fastapi": renamed_in_fastapi,
     "exclusion_type": lambda *_: split_exclusions([7]),  # type: ignore[list-item]
     "idle_exclusion": idle,

@@ -1141,20 +1141,16 @@ class TestRoutesMovedByHand:
         assert 401 == client.get("/p").status_code
 
     def test_out_of_a_protected_router(self) -> None:
-        """It is guarded as long as it was met by its guard before."""
+        """Its guard stays around it."""
         router = protected_router(settings=SETTINGS)
         router.add_route("/p", page)
-        moved, app = FastAPI(), FastAPI()
-        app.include_router(router)
+        moved = FastAPI()
         moved.router.routes.extend(router.routes)
 
-        verdicts = [of(moved, "GET /p").verdict]
-        statuses = [TestClient(moved).get("/p").status_code]
-        TestClient(app).get("/p")
-        verdicts.append(of(moved, "GET /p").verdict)
-        statuses.append(TestClient(moved).get("/p").status_code)
-
-        assert ([200, 401], ["unguarded", "guarded"]) == (statuses, verdicts)
+        assert ("guarded", 401) == (
+            of(moved, "GET /p").verdict,
+            TestClient(moved).get("/p").status_code,
+        )
 
     def test_a_guard_that_came_after_a_route(self) -> None:
         """The route has none, and the application refuses to serve."""
@@ -1223,7 +1219,7 @@ class TestMountedApplications:
 
     @live
     def test_a_second_way_in(self) -> None:
-        """On which nothing covers plain routes."""
+        """What is behind a protected router as well has the inner guard around it."""
         inner = whole_app(Depends(jwt_guard(OTHER)))
         inner.add_route("/p", page)
         app = FastAPI()
@@ -1234,10 +1230,11 @@ class TestMountedApplications:
         found = audit(app)
 
         assert "call protect(app)" in found.problems[0]
-        assert ("unguarded", "guarded") == (
+        assert ("guarded", "guarded") == (
             named(found)["GET /open/p"].verdict,
             named(found)["GET /m/in/p"].verdict,
         )
+        assert 401 == TestClient(app).get("/open/p").status_code
 
     @live
     def test_a_protected_router_there(self) -> None:

@@ -132,7 +132,6 @@ class TestAnEndpointThatRuns:
         app = FastAPI()
         app.add_route("/x", answer)
         looked = audit(protect(app, SETTINGS))
-        app.router.middleware_stack = app.router.app
         app.dependency_overrides.update({one: lambda: None for one in guards_of(app)})
 
         found = asyncio.run(probe(app, looked))

@@ -664,13 +664,13 @@ class TestValidateFalse:
         assert caplog.records == []
 
     @pytest.mark.parametrize(("given", "holds"), [({}, True), ({"validate": False}, False)])
-    def test_in_a_subclass(self, given: dict[str, bool], *, holds: bool) -> None:
+    def test_in_a_subclass(self, given: dict[str, Any], *, holds: bool) -> None:
         """Subclasses inherit the default, although pydantic has a method of the same name."""
 
         class OwnSettings(JWTSettings):
             service: str = "notes"
 
-        assert holds is OwnSettings(secret_key=SECRET, **given).validate
+        assert holds is OwnSettings(**{"secret_key": SECRET, **given}).validate
         assert not hasattr(OwnSettings, "validate")
 
     def test_needs_a_key_all_the_same(self) -> None:

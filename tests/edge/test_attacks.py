@@ -103,8 +103,14 @@ def test_a_ready_made_route_in_a_guarded_router_is_refused(route: BaseRoute, how
     else:
         router.routes = [route]
 
-    with pytest.raises(ConfigurationError, match=refusal):
-        FastAPI().include_router(router)
+    app = FastAPI()
+    try:
+        app.include_router(router)
+    except ConfigurationError as error:  # up to FastAPI 0.136, which would copy it
+        assert refusal in str(error)
+        return
+
+    assert_never_served(app, "/x", refusal, websocket=isinstance(route, APIWebSocketRoute))
 
 
 @pytest.mark.parametrize("route", [APIRoute("/x", read)], ids=["http"])

@@ -163,7 +163,6 @@ def test_an_application_with_a_late_guard_can_be_protected(
 def test_a_dependency_appended_to_a_protected_router_takes_nothing_away() -> None:
     """Nor does clearing the list."""
 
-
     def build() -> FastAPI:
         router = protected_router(settings=SETTINGS)
         router.get("/api")(read)

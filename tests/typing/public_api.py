@@ -16,6 +16,7 @@ from jwt_deps import (
     JWTSettings,
     KeyHealth,
     KeysUnavailableError,
+    ProtectedRouter,
     SessionState,
     claims_as,
     current_session_id,
@@ -94,7 +95,7 @@ def factories() -> None:
     assert_type(optional(current_user_id), Callable[..., Awaitable[str | None]])
     assert_type(optional(own_async), Callable[..., Awaitable[int | None]])
     assert_type(optional(own_sync), Callable[..., Awaitable[bytes | None]])
-    assert_type(protected_router(APIRouter(), prefix="/x"), APIRouter)
+    assert_type(protected_router(APIRouter(), prefix="/x"), ProtectedRouter)
 
 
 @public
