@@ -25,7 +25,7 @@ from starlette.types import Scope
 
 try:
     from fastapi.routing import iter_route_contexts  # from FastAPI 0.137.2
-except ImportError:  # up to 0.136, where a router copies the routes that it includes
+except ImportError:  # old FastAPI: up to 0.136 a router copies the routes that it includes
     iter_route_contexts = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def served_routes(router: APIRouter) -> Iterator[tuple[BaseRoute, Any]]:
 
     Without those of `frontend()`, which have no place among the others.
     """
-    if iter_route_contexts is None:
+    if iter_route_contexts is None:  # old FastAPI
         yield from ((route, route) for route in router.routes)
         return
     for route in iter_route_contexts(router.routes):
@@ -296,9 +296,10 @@ def read_again(router: APIRouter) -> None:
 
     It does that when a route is added, which has a public name: so one is, for a moment.
     """
-    if not COPIES:
-        router.add_route("/", _nothing)
-        router.routes.pop()
+    if COPIES:  # old FastAPI
+        return
+    router.add_route("/", _nothing)
+    router.routes.pop()
 
 
 async def _nothing(_: Any) -> Any:

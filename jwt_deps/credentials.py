@@ -21,7 +21,7 @@ from .notes import Notes, matched, notes_of
 from .pointers import refusal_under, scopes_of
 from .principals import Principal
 from .recognition import recognize
-from .routes import UNKNOWN, Match, RouteGuard
+from .routes import UNKNOWN, Match
 from .settings import JWTSettings, KeylessSettings, TokenSource
 from .subprotocols import answer_with_bearer
 from .tokens import RequestHead, find_token
@@ -146,7 +146,7 @@ async def settings_for(connection: HTTPConnection, notes: Notes | None = None) -
     match = matched(connection.scope, notes)
     settings = _settled(notes, match)
     if settings is None:
-        settings = await settings_of(notes.guard_over(match), connection)
+        settings = await settings_of(connection)
         notes.match, notes.settings = match, settings
     return settings
 
@@ -168,17 +168,12 @@ def _settled(notes: Notes, match: Match) -> JWTSettings | None:
     return settings
 
 
-async def settings_of(guard: RouteGuard | None, connection: HTTPConnection) -> JWTSettings:
-    """The settings of a guard, those of `get_settings` for one without its own.
+async def settings_of(connection: HTTPConnection) -> JWTSettings:
+    """The settings where no guard has its own: those of `get_settings`, or of what replaces it.
 
     Raises:
         ConfigurationError: the environment holds no configuration that can work.
     """
-    if guard is not None and guard.settings is not None:
-        return guard.settings
-    notes = notes_of(connection.scope)
-    if guard is notes.guard and notes.guard_settings is not None:
-        return notes.guard_settings  # found in the application around this one
     if overrides.is_overridden(connection, get_settings):
         return cast("JWTSettings", await _once(connection, get_settings))
     if overrides.is_overridden(connection, get_claims):

@@ -80,7 +80,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         if not self.excludes(match):
             settings = self.settings
             if settings is None:
-                settings = await settings_of(self, connection)
+                settings = await settings_of(connection)
             notes.match, notes.settings = match, settings
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
                 found = await caller_or_error(connection, settings, notes)
@@ -101,10 +101,10 @@ async def ask(connection: HTTPConnection, notes: Notes) -> None:
     """
     match = matched(connection.scope, notes)
     guard = notes.innermost(match)
-    if isinstance(guard, JWTGuard):
+    if isinstance(
+        guard, JWTGuard
+    ):  # else the application replaces them, and what it put there decides
         await guard.decide(connection, match, notes)
-    else:
-        notes.let_pass(match)  # the application replaces its guards: what it put there decides
 
 
 def asks_scopes(guard: RouteGuard, match: Match, settings: JWTSettings | None) -> bool:
@@ -159,9 +159,7 @@ def asked_of(
         if isinstance(call, TokenDependency):
             yield call, (*scopes_at(node), *call.scopes)
     for depends in match.dependencies:
-        if depends.dependency is None or depends.dependency in replaced:
-            continue
-        call = unwrap(depends.dependency)
-        if isinstance(call, TokenDependency):
+        given: Any = depends.dependency
+        if given not in replaced and isinstance(found := unwrap(given), TokenDependency):
             asked = tuple(depends.scopes or ()) if isinstance(depends, Security) else ()
-            yield call, (*asked, *call.scopes)
+            yield found, (*asked, *found.scopes)

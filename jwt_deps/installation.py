@@ -60,7 +60,7 @@ def protect(
         app = protect(FastAPI(), exclude=["/health"])
 
     Args:
-        app: the application, with or without routes, of one's own or built by somebody else.
+        app: the application, with or without routes, your own or one that another package built.
         settings: what is accepted; `None` for `get_settings`.
         exclude: endpoints, and patterns of whole route templates (`*` is any text).
         dependencies: what else applies to everything in it, `Depends(require_scopes("api"))` for
@@ -158,7 +158,7 @@ class Installation:
             )
         over = [Depends(guard), *dependencies]
         _apply(router, over)
-        if _fastapi.COPIES:
+        if _fastapi.COPIES:  # old FastAPI
             _apply_inclusions(router)
         guarded = GuardedRoutes(router, guard)
         guarded.look()
@@ -222,7 +222,7 @@ class Installation:
             raise ConfigurationError("idle_exclusion", problem)
 
     def _describe_truly(self) -> None:
-        """Let the document say which routes need a token, whoever makes it."""
+        """Let the document say which routes need a token, also one that was replaced."""
         if self.describes:
             return
         app, openapi = self._app, self._app.openapi
@@ -307,7 +307,7 @@ class Installation:
         return list({id(one): one for one in found if one is not None}.values())
 
 
-def _apply_inclusions(router: APIRouter) -> None:
+def _apply_inclusions(router: APIRouter) -> None:  # old FastAPI
     """Let inclusions in the router of one application apply to plain routes too.
 
     Up to FastAPI 0.136 their dependencies are told nowhere else than in the call that includes.

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from . import _fastapi
 from .claims import Claims
 from .principals import STATE_NAMES, Principal
-from .routes import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
+from .routes import UNKNOWN, Match, RouteGuard, deciding, match_of
 from .settings import JWTSettings
 
 if TYPE_CHECKING:
@@ -119,14 +119,9 @@ class Notes:
 
     def guard_over(self, match: Match) -> RouteGuard | None:
         """The guard whose settings hold for a route."""
-        guard = self.guard
         if match.guards or self.entered:
-            guard = self.innermost(match) or guard
-        if guard is None and match is UNKNOWN:
-            router = getattr(self.app, "router", None)
-            over_all = guards_among(getattr(router, "dependencies", ()))
-            guard = over_all[-1] if over_all else None
-        return guard
+            return self.innermost(match) or self.guard
+        return self.guard
 
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
         """Note that the request has come to a guarded router, or application."""
@@ -154,9 +149,9 @@ class Notes:
         self, scope: Scope, settings: JWTSettings, found: "Principal | AuthError"
     ) -> "Principal | AuthError":
         """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
-        if self._before is not None:
-            self.clear_state(scope)
         state = scope.setdefault("state", {})
+        if self._before is not None:  # what an outer guard wrote, and only that
+            _restore(state, self._before)
         self._before = (
             {name: state.get(name, _ABSENT) for name in STATE_NAMES} if state else _NOTHING_BEFORE
         )
@@ -167,12 +162,6 @@ class Notes:
             found = Principal(Claims({}), settings, found)
         self._principals.append((settings, found))
         return found
-
-    def clear_state(self, scope: Scope) -> None:
-        """Take away what an outer guard wrote, and only that: the lifespan's own stays."""
-        if self._before is not None:
-            _restore(scope["state"], self._before)
-            self._before = None
 
     def is_of(self, scope: Scope) -> bool:
         """Whether these notes are of that very scope, asking for what it asked for."""
@@ -187,7 +176,8 @@ class Notes:
         if headers is not self.headers and headers != self.headers:
             self.headers = headers
             self._principals = []  # another token may be in there
-            self.decision.route = None
+            if self.decision.route is not _BELOW:  # no guard is asked again there
+                self.decision.route = None
         return True
 
     def follow(self, scope: Scope) -> "Notes":

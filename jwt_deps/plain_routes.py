@@ -72,9 +72,6 @@ class GuardedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass or raise the refusal, which the application's handlers answer."""
-        if scope["type"] not in {"http", "websocket"}:
-            await self.unwrapped(scope, receive, send)
-            return
         match, notes = self.match(scope), notes_of(scope)
         if match.documentation:
             notes.let_pass(match)
@@ -164,14 +161,14 @@ class GuardedApp:
         context = _fastapi.route_context(scope)
         if _fastapi.added_route(context) is self.route:
             return getattr(_fastapi.plain_route(context), "path", None)
-        if _fastapi.COPIES:
+        if _fastapi.COPIES:  # old FastAPI
             for route in getattr(app, "routes", ()):
                 if getattr(route, "app", None) is self and _fits(route, scope):
                     return getattr(route, "path", None)
         return None if included else getattr(self.route, "path", None)
 
 
-def _fits(route: BaseRoute, scope: Scope) -> bool:
+def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI
     # A mount has put its own path into the root path by now, and the router asks with the rest.
     return isinstance(route, Mount) or route.matches(scope)[0] is not Matched.NONE
 
@@ -430,7 +427,9 @@ def _refuse_unguarded(
         )
 
 
-def apply_to_copies(router: APIRouter, before: int, dependencies: Iterable[Depends]) -> None:
+def apply_to_copies(  # old FastAPI
+    router: APIRouter, before: int, dependencies: Iterable[Depends]
+) -> None:
     """Apply the dependencies of an inclusion to the plain routes that it copied.
 
     Up to FastAPI 0.136: nothing tells later where a copied route came from.

@@ -66,7 +66,7 @@ async def recognize(
 
     Raises:
         InvalidTokenError: one of its subclasses, whatever the text was; revoked tokens too.
-        KeysUnavailableError: nobody can tell, because keys or revocations cannot be had.
+        KeysUnavailableError: it cannot be told, because keys or revocations cannot be had.
     """
     began, judge = telemetry.start(), settings.issuer
     try:

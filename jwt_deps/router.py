@@ -81,10 +81,9 @@ class ProtectedRouter(APIRouter):
                 _fastapi.include_before_prefix(self, super().include_router, router, **options)
         finally:
             self.prefix = own
-        if _fastapi.COPIES and not isinstance(router, ProtectedRouter):
-            apply_to_copies(self, before, (*dependencies, *router.dependencies))
-        elif _fastapi.COPIES:
-            apply_to_copies(self, before, dependencies)
+        if _fastapi.COPIES:  # old FastAPI
+            theirs = () if isinstance(router, ProtectedRouter) else tuple(router.dependencies)
+            apply_to_copies(self, before, (*dependencies, *theirs))
         self._guarded.look()
 
     @property
@@ -95,7 +94,7 @@ class ProtectedRouter(APIRouter):
             ConfigurationError: one of them cannot be guarded, and FastAPI, up to 0.136, may be
                 about to copy it. From 0.137 that is raised before the next request is served.
         """
-        if _fastapi.COPIES:
+        if _fastapi.COPIES:  # old FastAPI
             self._guarded.look()
         elif len(self._routes) != self._looked_at:
             self._looked_at = len(self._routes)

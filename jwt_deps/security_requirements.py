@@ -77,7 +77,7 @@ def without_native(
             kept.append(one)
         elif scopes is not None:
             # Up to FastAPI 0.122 each dependency is written as a requirement of its own.
-            if not any(theirs is known for known in kept):
+            if not any(theirs is known for known in kept):  # not on old FastAPI
                 kept.append(theirs)
             asked = [scope for scope in one[NATIVE] if scope in scopes]
             theirs[NATIVE] += [scope for scope in asked if scope not in theirs[NATIVE]]

@@ -15,7 +15,9 @@ PUBLIC = {"/health", "/logout"}
 
 def operations() -> dict[tuple[str, str], dict[str, Any]]:
     """Every operation of the schema, by method and path."""
-    paths = demo_app(make_secret()).openapi()["paths"]
+    app = demo_app(make_secret())
+    with TestClient(app):
+        paths = app.openapi()["paths"]
     return {
         (method, path): operation
         for path, item in paths.items()
