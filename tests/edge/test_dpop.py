@@ -35,7 +35,7 @@ from jwt_deps.nonces import Nonces
 from jwt_deps.principals import Principal
 from jwt_deps.replays import MemoryReplayStore, StoreUnavailableError
 from jwt_deps.thumbprints import thumbprint
-from tests.edge.serving import SETTINGS, bearer, document_of, token
+from tests.edge.serving import SETTINGS, bearer, document_of, live_mounts, token
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
 
@@ -210,6 +210,7 @@ class TestAccepted:
 
         assert 200 == ask(with_dpop(allowed, htu=f"{ORIGIN}/scoped"), path="/scoped")[0]
 
+    @live_mounts
     def test_under_two_guards_with_the_same_store(self) -> None:
         """A mount with a guard of its own uses the proof of the same request."""
         store = MemoryReplayStore()
