@@ -20,8 +20,10 @@ from . import _fastapi
 from .credentials import get_claims
 from .environment import get_settings
 from .errors import ConfigurationError
+from .fresh_nonces import sending_nonces
 from .gate import isolated, through
 from .guards import JWTGuard
+from .nonces import Nonces
 from .openapi import describe
 from .paths import PathPatterns
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
@@ -195,6 +197,8 @@ class Installation:
             receive, send = through(scope, receive, send, self._guard, router, outermost=True)
         else:
             isolated(scope, router)
+            if Nonces.in_use:
+                send = sending_nonces(scope, send)
         return inner(scope, receive, send)
 
     def look(self) -> None:

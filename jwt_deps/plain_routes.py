@@ -87,8 +87,8 @@ class GuardedApp:
             else Request(scope, replay.record)
         )
         innermost = notes.innermost(match)
-        if isinstance(innermost, JWTGuard) and innermost not in inside:
-            await innermost.decide(connection, match, notes)
+        for deciding in self._deciding(scope, match, innermost, inside):
+            await deciding.decide(connection, match, notes)
         own = []
         for depends in match.dependencies:
             guard = depends.dependency
@@ -116,9 +116,9 @@ class GuardedApp:
         """The route as it is being served: all that it came through applies to it."""
         app: Any = scope.get("app")
         router = getattr(app, "router", None)
-        over, included = self.over(_fastapi.inclusion_of(scope), router)
-        guards = guards_among(over)
         entered = notes_of(scope).entered
+        over, included = self.over(_fastapi.inclusion_of(scope), router, entered)
+        guards = guards_among(over)
         missing = tuple(it for it in entered if not any(it is guard for guard in guards))
         return Match(
             templates(self.route, self._path(scope, app, included=included)),
@@ -130,12 +130,52 @@ class GuardedApp:
             dependencies=over,
         )
 
-    def over(self, inclusion: Any, router: Any) -> tuple[tuple[Depends, ...], bool]:
+    def _deciding(
+        self,
+        scope: Scope,
+        match: Match,
+        innermost: RouteGuard | None,
+        inside: tuple[RouteGuard, ...],
+    ) -> Iterator[JWTGuard]:
+        """The guards that have to let a request pass before the application is asked.
+
+        The innermost alone, unless nothing tells which router serves a shared route: it would
+        open what is another router's to the tokens of its own.
+        """
+        app: Any = scope.get("app")
+        if len(self.homes) > 1 and not self._is_told(scope, getattr(app, "router", None)):
+            replaced = getattr(app, "dependency_overrides", ())
+            for guard in match.guards:
+                if isinstance(guard, JWTGuard) and guard not in (innermost, *inside, *replaced):
+                    yield guard
+        if isinstance(innermost, JWTGuard) and innermost not in inside:
+            yield innermost
+
+    def _is_told(self, scope: Scope, router: Any) -> bool:
+        """Whether it is known which of the homes of a shared route serves it."""
+        inner = _fastapi.included_router(_fastapi.inclusion_of(scope))
+        if _is_among(inner, self.homes) or _is_among(router, self.homes):
+            return True
+        return len(self._homes_of(notes_of(scope).entered)) == 1
+
+    def _homes_of(self, entered: tuple[RouteGuard, ...]) -> list[APIRouter]:
+        """Those homes that the request came through by their guards; all, where none is known."""
+        mine = [
+            home
+            for home in self.homes
+            if any(guard in entered for guard in guards_among(home.dependencies))
+        ]
+        return mine or self.homes
+
+    def over(
+        self, inclusion: Any, router: Any, entered: tuple[RouteGuard, ...] = ()
+    ) -> tuple[tuple[Depends, ...], bool]:
         """What applies to the route, outermost first, and whether it was included.
 
         Args:
             inclusion: the inclusion that serves it, if one does.
             router: that of the application.
+            entered: the guards of the routers that the request came through.
 
         Raises:
             ConfigurationError: FastAPI does not tell.
@@ -153,7 +193,7 @@ class GuardedApp:
         if _is_among(router, self.homes):
             return (*router.dependencies, *self.inherited), False
         # In a router that is mounted as it is; if it is shared, all that may apply to it.
-        over = (it for home in self.homes for it in home.dependencies)
+        over = (it for home in self._homes_of(entered) for it in home.dependencies)
         return (*over, *self.inherited), False
 
     def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:

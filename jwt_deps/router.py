@@ -49,7 +49,10 @@ class ProtectedRouter(APIRouter):
                 if not isinstance(app, FastAPI):
                     yield state
                     return
-                async with Installation.of(app).running():
+                installation = Installation.of(app)
+                if _fastapi.COPIES:
+                    installation.watch()
+                async with installation.running():
                     yield state
 
         self.lifespan_context = lifespan_with_keys
@@ -169,7 +172,10 @@ def protected_router(
             guarded, or FastAPI is a release that this package does not know.
     """
     try_out()
-    outer = ProtectedRouter(JWTGuard(settings, exclude, meet=meet), **apirouter_options)
+    # Where FastAPI copies its routes, requests do not come to the router: its guard stands before
+    # the application, as a plain one does.
+    found = watch if _fastapi.COPIES else meet
+    outer = ProtectedRouter(JWTGuard(settings, exclude, meet=found), **apirouter_options)
     for router in routers:
         outer.include_router(router)
     return outer

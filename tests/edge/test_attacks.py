@@ -31,7 +31,7 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer, client_of, token
+from tests.edge.serving import LIVE, OTHER, SETTINGS, bearer, client_of, live_mounts, token
 from tests.minting import OTHER_SECRET, SECRET
 
 
@@ -120,6 +120,12 @@ def test_a_ready_made_route_that_comes_after_the_inclusion_is_refused(route: Bas
     app.include_router(router)
     router.routes.append(route)
 
+    if not LIVE:  # the application serves the routes that were copied then
+        assert [404, 404] == [
+            *statuses(TestClient(app), "/x"),
+            *statuses(TestClient(app), "/x", **bearer()),
+        ]
+        return
     assert_never_served(app, "/x", "'/x' is in a guarded router and no guard applies to it")
 
 
@@ -240,11 +246,12 @@ def test_a_guard_inside_a_dependency_of_the_callers_own_covers_plain_routes(wher
     if where == "router":
         app.include_router(router)
     client = TestClient(app)
-    paths = ("/x", "/plain", "/m/")
+    paths = ("/x", "/plain", "/m/") if LIVE or where == "application" else ("/x", "/plain")
 
-    assert [401, 401, 401] == statuses(client, *paths)
-    assert [401, 401, 401] == statuses(client, *paths, **bearer(OTHER_SECRET))
-    assert [200, 200, 200] == statuses(client, *paths, **bearer())
+    assert {401} == {*statuses(client, *paths)}
+    assert {401} == {*statuses(client, *paths, **bearer(OTHER_SECRET))}
+    assert {200} == {*statuses(client, *paths, **bearer())}
+    assert LIVE or where == "application" or [404] == statuses(client, "/m/")
 
 
 def test_a_guard_inside_a_dependency_alone_refuses_plain_routes_once_it_is_asked() -> None:
@@ -273,22 +280,63 @@ def test_a_copied_router_shares_its_routes_and_not_its_guards() -> None:
     assert [401, 200] == statuses(client, "/a/plain", "/b/plain", **bearer(OTHER_SECRET))
 
 
-@pytest.mark.parametrize(
-    "route", [Route("/x", plain), Mount("/x", PlainTextResponse("inside"))], ids=["route", "mount"]
-)
+@pytest.mark.parametrize("kind", ["route", pytest.param("mount", marks=live_mounts)])
 def test_a_route_shared_by_two_guarded_routers_opens_to_the_tokens_of_each_where_it_is_theirs(
-    route: BaseRoute,
+    kind: str,
 ) -> None:
     """The settings of the one are not believed in the other."""
     app = FastAPI()
+    route = shared_route(kind)
     for prefix, settings in (("/a", SETTINGS), ("/b", OTHER)):
         router = protected_router(settings=settings)
         router.routes.append(route)
         app.include_router(router, prefix=prefix)
     client = TestClient(app)
 
+    if not LIVE:  # nobody can tell through which of the two a copy is served, and so it is closed
+        for headers in ({}, bearer(), bearer(OTHER_SECRET)):
+            assert [401, 401] == statuses(client, "/a/x/", "/b/x/", **headers)
+        return
     assert [200, 401] == statuses(client, "/a/x/", "/b/x/", **bearer())
     assert [401, 200] == statuses(client, "/a/x/", "/b/x/", **bearer(OTHER_SECRET))
+
+
+def shared_route(kind: str) -> BaseRoute:
+    """A route to put into several routers."""
+    return Route("/x", plain) if kind == "route" else Mount("/x", PlainTextResponse("inside"))
+
+
+@pytest.mark.parametrize("kind", ["route", "mount"])
+def test_a_route_shared_by_two_mounted_routers_opens_to_the_tokens_of_each_where_it_is_theirs(
+    kind: str,
+) -> None:
+    """Each has a guard of its own, by which its requests came."""
+    app = FastAPI()
+    route = shared_route(kind)
+    for prefix, settings in (("/a", SETTINGS), ("/b", OTHER)):
+        router = protected_router(settings=settings)
+        router.routes.append(route)
+        app.mount(prefix, router)
+    client = TestClient(app)
+
+    assert [401, 401] == statuses(client, "/a/x/", "/b/x/")
+    assert [200, 401] == statuses(client, "/a/x/", "/b/x/", **bearer())
+    assert [401, 200] == statuses(client, "/a/x/", "/b/x/", **bearer(OTHER_SECRET))
+
+
+@pytest.mark.parametrize("kind", ["route", "mount"])
+def test_a_route_of_two_guarded_routers_is_closed_in_a_third_that_has_no_guard(kind: str) -> None:
+    """Nobody can tell that it is served through neither: both guards have to let a request pass."""
+    app = FastAPI()
+    route = shared_route(kind)
+    for prefix, settings in (("/a", SETTINGS), ("/b", OTHER)):
+        router = protected_router(settings=settings)
+        router.routes.append(route)
+        app.include_router(router, prefix=prefix)
+    app.mount("/c", APIRouter(routes=[route]))
+
+    for headers in ({}, bearer(), bearer(OTHER_SECRET)):
+        assert [401] == statuses(TestClient(app), "/c/x/", **headers)
 
 
 def test_routes_shared_with_an_application_that_served_before_are_guarded() -> None:
@@ -319,10 +367,11 @@ def test_scopes_asked_of_a_router_are_asked_on_its_plain_routes(dependency: Any)
     router.mount("/m", PlainTextResponse("inside"))
     router.get("/x")(read)
     client = client_of(router)
-    paths = ("/x", "/plain", "/m/")
+    paths = ("/x", "/plain", "/m/") if LIVE else ("/x", "/plain")
 
-    assert [403, 403, 403] == statuses(client, *paths, **bearer())
-    assert [200, 200, 200] == statuses(client, *paths, **bearer(scope="admin"))
+    assert {403} == {*statuses(client, *paths, **bearer())}
+    assert {200} == {*statuses(client, *paths, **bearer(scope="admin"))}
+    assert LIVE or [404] == statuses(client, "/m/")
 
 
 @pytest.mark.parametrize("kind", ["guard", "own"])
@@ -387,11 +436,17 @@ def test_a_guard_that_came_while_serving_covers_plain_routes(how: str) -> None:
     else:
         app.include_router(protected_router(router, settings=SETTINGS))
 
-    assert [401, 401] == statuses(client, "/plain", "/m/")
-    assert [200, 200, 200] == statuses(client, "/first", "/plain", "/m/", **bearer())
+    paths = ("/plain", "/m/") if LIVE else ("/plain",)
+
+    assert {401} == {*statuses(client, *paths)}
+    assert {200} == {*statuses(client, "/first", *paths, **bearer())}
+    assert LIVE or [404] == statuses(client, "/m/")
     assert [401 if how == "application" else 200] == statuses(client, "/first")
 
 
+@pytest.mark.skipif(
+    not LIVE, reason="up to 0.136 nothing tells which router a copied route came from"
+)
 @pytest.mark.parametrize("how", ["inclusion", "router"])
 def test_a_plain_guard_that_came_while_serving_refuses_plain_routes_once_it_is_asked(
     how: str,
@@ -448,6 +503,10 @@ def test_a_plain_route_that_handles_requests_in_its_own_way_is_refused() -> None
     router = protected_router(settings=SETTINGS)
     router.routes.append(Odd("/x", plain))
     app = FastAPI()
+    if not LIVE:  # it would be copied
+        with pytest.raises(ConfigurationError, match="Odd cannot be guarded"):
+            app.include_router(router)
+        return
     app.include_router(router)
 
     assert_never_served(app, "/x", "Odd cannot be guarded")
@@ -511,6 +570,7 @@ def test_a_request_made_of_a_copied_scope_is_another_request() -> None:
     assert [401, 401] == seen
 
 
+@live_mounts
 def test_a_mounted_application_has_overrides_of_its_own() -> None:
     """What the outer one puts in the place of `get_claims` is not asked for the inner one's."""
     inner = FastAPI()

@@ -35,7 +35,7 @@ from jwt_deps.nonces import Nonces
 from jwt_deps.principals import Principal
 from jwt_deps.replays import MemoryReplayStore, StoreUnavailableError
 from jwt_deps.thumbprints import thumbprint
-from tests.edge.serving import SETTINGS, bearer, document_of, token
+from tests.edge.serving import LIVE, SETTINGS, bearer, document_of, live_mounts, token
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
 
@@ -210,6 +210,7 @@ class TestAccepted:
 
         assert 200 == ask(with_dpop(allowed, htu=f"{ORIGIN}/scoped"), path="/scoped")[0]
 
+    @live_mounts
     def test_under_two_guards_with_the_same_store(self) -> None:
         """A mount with a guard of its own uses the proof of the same request."""
         store = MemoryReplayStore()
@@ -580,6 +581,16 @@ class TestMemoryStore:
 NONCE_KEY = "k" * 32
 
 
+def met(app: FastAPI) -> TestClient:
+    """A client of an application that has not started.
+
+    Up to FastAPI 0.136 it meets a guarded router with the first request that is for that.
+    """
+    client = TestClient(app)
+    assert LIVE or 401 == client.get("/me").status_code
+    return client
+
+
 class TestNonces:
     def test_needed(self) -> None:
         """401 with a nonce, which then does."""
@@ -629,7 +640,7 @@ class TestNonces:
     def test_age(self, age: float, status: int, fresh: bool) -> None:  # noqa: FBT001
         """Near its end a fresh one comes with the answer, which nobody may store."""
         nonce = Nonces([NONCE_KEY]).issue(time.time() - age)
-        client = TestClient(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
+        client = met(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
 
         response = client.get("/me", headers=with_dpop(TOKEN, nonce=nonce))
 
@@ -689,7 +700,7 @@ class TestWhereverItRuns:
         """The handshake's answer brings the fresh one."""
         nonce = Nonces([NONCE_KEY]).issue(time.time() - 200)
         headers = with_dpop(TOKEN, htu=f"{ORIGIN}/live", nonce=nonce)
-        client = TestClient(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
+        client = met(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
 
         with client.websocket_connect("/live", headers=headers) as session:
             sent: Any = session.extra_headers

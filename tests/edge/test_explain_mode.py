@@ -43,7 +43,7 @@ from jwt_deps import (
 from jwt_deps.errors import ExpiredTokenError
 from jwt_deps.explanation import HINTS
 from jwt_deps.testing import Answer, FakeIssuer
-from tests.edge.serving import bearer
+from tests.edge.serving import bearer, live_mounts
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
 
 OPEN = JWTSettings(secret_key=SECRET, audience="api", token_source=TokenSource.BOTH)
@@ -393,7 +393,13 @@ class TestOwnHandlers:
 
     @pytest.mark.parametrize("settings", [OPEN, EXPLAINING], ids=["plain", "explaining"])
     @pytest.mark.parametrize(
-        ("method", "path"), [("GET", "/"), ("POST", "/"), ("POST", "/body"), ("GET", "/below/x")]
+        ("method", "path"),
+        [
+            ("GET", "/"),
+            ("POST", "/"),
+            ("POST", "/body"),
+            pytest.param("GET", "/below/x", marks=live_mounts),
+        ],
     )
     def test_a_status_of_its_own_is_sent(
         self, method: str, path: str, settings: JWTSettings
@@ -510,6 +516,7 @@ def test_it_does_not_matter_what_calls_itself_the_application() -> None:
     assert "missing" == TestClient(app).get("/").json()["reason"]
 
 
+@live_mounts
 def test_a_mount_explains() -> None:
     """What is mounted there is not asked."""
     router = protected_router(settings=EXPLAINING)

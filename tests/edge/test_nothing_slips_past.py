@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security, WebSocket
@@ -22,7 +22,14 @@ from jwt_deps import (
     protected_router,
     public,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer
+from tests.edge.serving import (
+    LIVE,
+    OTHER,
+    SETTINGS,
+    bearer,
+    frontend,
+    live_mounts,
+)
 from tests.minting import OTHER_SECRET, SECRET
 
 Place = Callable[[APIRouter], FastAPI]
@@ -213,11 +220,11 @@ def add_nested_frontend(router: APIRouter, folder: Path) -> None:
 Way = Callable[[APIRouter, Path], None]
 
 #: What FastAPI runs dependencies for.
-ITS_OWN: list[Way] = [
+ITS_OWN: list[Any] = [
     add_api_route,
     add_nested_api_route,
-    add_frontend,
-    add_nested_frontend,
+    pytest.param(add_frontend, marks=frontend),
+    pytest.param(add_nested_frontend, marks=frontend),
 ]
 #: What it runs none for.
 STARLETTES: list[Way] = [
@@ -234,6 +241,17 @@ STARLETTES: list[Way] = [
     add_mounted_routes,
     add_host,
 ]
+#: What an inclusion copies up to FastAPI 0.136, if it is there before.
+COPIED: list[Way] = [
+    add_api_route,
+    add_plain_route,
+    append_plain_route,
+    extend_plain_routes,
+    increase_plain_routes,
+    insert_plain_route,
+    assign_plain_routes,
+    assign_one_plain_route,
+]
 MOMENTS = ["before", "after-inclusion", "after-the-schema", "while-serving"]
 
 
@@ -244,6 +262,8 @@ def client_at(
     moment: str, way: Way, place: Place, folder: Path, headers: dict[str, str] | None = None
 ) -> TestClient:
     """A client of an application to which the route came at that moment."""
+    if not LIVE and way is add_host and moment == "before":
+        pytest.skip("up to 0.136 `include_router` fails for a route that has no path")
     router = APIRouter()
     router.get("/first")(read)
     if moment == "before":
@@ -262,12 +282,20 @@ def client_at(
     return client
 
 
-def assert_guarded(client: TestClient, path: str) -> None:
-    """Closed without a token and with another's, open with a good one."""
+def is_served(way: Way, moment: str) -> bool:
+    """Whether FastAPI serves what came to an included router in that way at that moment."""
+    return LIVE or (moment == "before" and way in COPIED)
+
+
+def assert_guarded(client: TestClient, path: str, *, served: bool = True) -> None:
+    """Closed without a token and with another's, open with a good one; 404 if it is not served."""
     without = client.get(path)
     forged = client.get(path, headers=bearer(OTHER_SECRET))
     good = client.get(path, headers=bearer())
 
+    if not served:
+        assert [404] * 3 == [answer.status_code for answer in (without, forged, good)]
+        return
     assert [401, 401] == [without.status_code, forged.status_code]
     assert "inside" not in without.text + forged.text
     assert (200, True) == (good.status_code, "inside" in good.text)
@@ -280,7 +308,9 @@ def test_every_route_is_guarded_however_and_whenever_it_came(
     way: Way, place: Place, moment: str, tmp_path: Path
 ) -> None:
     """FastAPI's routes and Starlette's, mounts and files, early and late, at any depth."""
-    assert_guarded(client_at(moment, way, place, tmp_path), "/x/")
+    client = client_at(moment, way, place, tmp_path)
+
+    assert_guarded(client, "/x/", served=is_served(way, moment))
 
 
 @moments
@@ -290,7 +320,9 @@ def test_a_plain_guard_covers_what_fastapi_runs_dependencies_for(
     way: Way, place: Place, moment: str, tmp_path: Path
 ) -> None:
     """`jwt_guard` is one dependency, and FastAPI runs it."""
-    assert_guarded(client_at(moment, way, place, tmp_path), "/x/")
+    client = client_at(moment, way, place, tmp_path)
+
+    assert_guarded(client, "/x/", served=is_served(way, moment))
 
 
 @moments
@@ -300,7 +332,13 @@ def test_a_plain_guard_refuses_loudly_what_fastapi_does_not_ask_it_for(
     way: Way, place: Place, moment: str, tmp_path: Path
 ) -> None:
     """From the first request on that it is asked for, nothing is served, and `protect` is named."""
+    if not LIVE and moment == "before" and place is not below_a_guarded_application:
+        pytest.skip("up to 0.136 nothing tells which router a copied route came from")
     client = client_at(moment, way, place, tmp_path, bearer())
+    if not is_served(way, moment):
+        assert_guarded(client, "/first")
+        assert_guarded(client, "/x/", served=False)
+        return
 
     if moment != "while-serving":
         with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
@@ -369,6 +407,7 @@ def test_the_pages_of_another_application_do_not() -> None:
     assert 401 == TestClient(app).get("/inner/openapi.json").status_code
 
 
+@live_mounts
 @pytest.mark.parametrize(
     "exclude",
     [pytest.param(["/x"], id="its-path"), pytest.param(["/x/*"], id="everything-below")],
@@ -408,6 +447,7 @@ class Marked:
         await PlainTextResponse("inside")(scope, receive, send)
 
 
+@live_mounts
 def test_dependencies_in_a_mounted_application_go_by_the_settings_of_the_guard_before_it() -> None:
     """The mounted application knows nothing of the guard, and its dependencies do."""
     inner = FastAPI()
@@ -452,6 +492,7 @@ def test_a_mounted_application_with_a_guard_of_its_own_decides_for_itself(kind: 
     assert 200 == client.get("/inner/open").status_code
 
 
+@frontend
 def test_a_frontend_of_a_mounted_router_is_guarded_by_its_own_guard(tmp_path: Path) -> None:
     """The outer one leaves the decision to it."""
     inner = protected_router(settings=OTHER)
@@ -466,6 +507,7 @@ def test_a_frontend_of_a_mounted_router_is_guarded_by_its_own_guard(tmp_path: Pa
     ]
 
 
+@frontend
 @pytest.mark.parametrize("how", ["protect", "jwt_guard"])
 def test_the_frontend_of_an_application_goes_by_the_applications_settings(
     how: str, tmp_path: Path
@@ -496,6 +538,9 @@ class Homemade(BaseRoute):
         await PlainTextResponse("inside")(scope, receive, send)
 
 
+@pytest.mark.skipif(
+    not LIVE, reason="up to 0.136 `include_router` fails for a route that has no path"
+)
 def test_a_route_of_a_kind_that_nobody_knows_is_refused_loudly() -> None:
     """What can be neither guarded nor wrapped must not be there."""
     router = APIRouter()
@@ -580,7 +625,9 @@ def test_a_plain_route_is_told_its_settings_exclusions() -> None:
     ("route", "path"),
     [
         pytest.param(Route("/x", plain), "/x", id="route"),
-        pytest.param(Mount("/m", PlainTextResponse("inside")), "/m/x", id="mount"),
+        pytest.param(
+            Mount("/m", PlainTextResponse("inside")), "/m/x", id="mount", marks=live_mounts
+        ),
     ],
 )
 def test_a_route_that_two_routers_share_is_wrapped_once(route: BaseRoute, path: str) -> None:
@@ -599,6 +646,7 @@ def test_a_route_that_two_routers_share_is_wrapped_once(route: BaseRoute, path: 
         ]
 
 
+@frontend
 def test_scopes_are_asked_of_a_frontend_too(tmp_path: Path) -> None:
     """Its route is unknown, and the guard's own scopes hold all the same."""
     app = FastAPI(dependencies=[Security(jwt_guard(SETTINGS), scopes=["files"])])

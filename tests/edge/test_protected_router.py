@@ -25,7 +25,7 @@ from jwt_deps import (
 )
 from jwt_deps.guards import asked_of
 from jwt_deps.routes import Match
-from tests.edge.serving import OTHER, SETTINGS, bearer, client_of
+from tests.edge.serving import LIVE, OTHER, SETTINGS, bearer, client_of
 from tests.minting import OTHER_SECRET, SECRET
 
 
@@ -285,7 +285,9 @@ def test_exclusions_are_checked_after_the_lifespan_has_added_its_routes() -> Non
         return str(request.state.kept)
 
     with TestClient(app) as client:
-        assert (200, "yes") == (client.get("/late").status_code, client.get("/state").json())
+        # Up to 0.136 the application serves the routes that were copied before.
+        expected = 200 if LIVE else 404
+        assert (expected, "yes") == (client.get("/late").status_code, client.get("/state").json())
 
 
 def test_without_a_configuration_the_application_does_not_start() -> None:

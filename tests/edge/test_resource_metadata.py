@@ -23,6 +23,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.inventory import Inventory
+from tests.edge.serving import live_mounts, live_routes
 from tests.minting import SECRET, mint
 from tests.minting import claims as claims_of
 
@@ -269,6 +270,7 @@ class TestChallenge:
 
         assert 'Bearer realm="api"' == TestClient(app).get("/").headers["www-authenticate"]
 
+    @live_mounts
     def test_on_a_mount(self) -> None:
         """FastAPI runs no dependencies for it; its scopes are those of its router."""
         needed = [Security(require_scopes("call"), scopes=["read"]), Depends(get_claims)]
@@ -384,8 +386,10 @@ def test_the_scopes_are_gathered_once() -> None:
     assert first == second
 
 
-def _with_an_inner_router() -> tuple[FastAPI, APIRouter]:
+def _with_an_inner_router(*scopes: str) -> tuple[FastAPI, APIRouter]:
     inner = APIRouter()
+    for scope in scopes:
+        _ask_for(inner, scope)
     app, used = FastAPI(), settings()
     app.include_router(protected_router(inner, settings=used))
     mount_resource_metadata(app, used)
@@ -397,6 +401,7 @@ def _ask_for(router: APIRouter, scope: str) -> None:
     async def route() -> None: ...
 
 
+@live_routes
 def test_a_route_that_is_added_to_an_inner_router() -> None:
     """Its scopes are told, although the application itself has not changed."""
     app, inner = _with_an_inner_router()
@@ -412,11 +417,10 @@ def test_a_route_that_is_added_to_an_inner_router() -> None:
 
 def test_a_route_that_is_added_to_a_mounted_application() -> None:
     """Likewise: every router that was walked is seen to have changed."""
-    app, inner = _with_an_inner_router()
+    app, _ = _with_an_inner_router("first")
     below = FastAPI()
     below.include_router(protected_router(settings=settings()))
     app.mount("/below", below)
-    _ask_for(inner, "first")
     client = TestClient(app)
     before = client.get(PATH).json()["scopes_supported"]
 
@@ -430,8 +434,7 @@ def test_a_route_that_is_added_to_a_mounted_application() -> None:
 
 def test_the_routes_are_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as they are the same: anyone may ask for the document."""
-    app, inner = _with_an_inner_router()
-    _ask_for(inner, "first")
+    app, _ = _with_an_inner_router("first")
     walked: list[FastAPI] = []
     walk = Inventory.of
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
-import fastapi
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.requests import Request
@@ -21,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from jwt_deps import ConfigurationError
-from tests.edge.serving import bearer
+from tests.edge.serving import HAS_FRONTEND, LIVE, bearer
 from tests.minting import OTHER_SECRET
 
 __all__ = [
@@ -49,13 +48,6 @@ __all__ = [
 
 Headers: TypeAlias = dict[str, str]
 Answer: TypeAlias = int | str
-
-VERSION = tuple(int(part) for part in fastapi.__version__.split(".")[:2])
-
-#: Whether `include_router` is live. Up to FastAPI 0.136 it copies: routes added later, and mounts
-#: and hosts of an included router, are 404 there whatever this package does.
-LIVE = VERSION >= (0, 137)
-HAS_FRONTEND = hasattr(APIRouter, "frontend")
 
 INSIDE = "inside"
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import pytest
@@ -122,8 +123,12 @@ class TestABatchThatNoGuardKnows:
         assert [401, 200] == TestClient(app).get("/batch").json()
         assert ["/open/x"] == ran
 
-    def test_the_state_of_each_is_its_own(self) -> None:
-        """Also where the state was there before: it is one dictionary in all copies, too."""
+    @pytest.mark.parametrize("started", [False, True])
+    def test_the_state_of_each_is_its_own(self, *, started: bool) -> None:
+        """Also where the state was there before: it is one dictionary in all copies, too.
+
+        Up to FastAPI 0.136 the application has to have started, or to have met the guard.
+        """
         router = APIRouter()
 
         @router.get("/me")
@@ -151,7 +156,9 @@ class TestABatchThatNoGuardKnows:
             return [*texts, str(getattr(request.state, "user_id", None))]
 
         expected = ['"alice"', '"bob"', '"None"', "None"]
-        assert expected == TestClient(app).get("/batch").json()
+        with TestClient(app) if started else nullcontext(TestClient(app)) as client:
+            assert LIVE or started or 401 == ask(client, "/me")
+            assert expected == client.get("/batch").json()
 
 
 class Answering:

@@ -30,6 +30,7 @@ from jwt_deps import (
 )
 from jwt_deps.serialization import decode_base64url, parse_object
 from jwt_deps.testing import TokenFactory, acting_as, bearer, using_settings
+from tests.edge.serving import live_mounts
 
 SECRET = "correct-horse-battery-staple-".ljust(64, "0")
 SETTINGS = JWTSettings(secret_key=SECRET)
@@ -291,6 +292,7 @@ class TestMounts:
                 lambda app: Mount("/a", app_of(APIRouter(routes=[Mount("/b", app)]))),
                 "/a/b/me",
                 id="below-another",
+                marks=live_mounts,
             ),
         ],
     )
