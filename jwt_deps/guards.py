@@ -101,9 +101,8 @@ async def ask(connection: HTTPConnection, notes: Notes) -> None:
     """
     match = matched(connection.scope, notes)
     guard = notes.innermost(match)
-    if isinstance(
-        guard, JWTGuard
-    ):  # else the application replaces them, and what it put there decides
+    # Where the application replaces all of them, what it put there decides.
+    if isinstance(guard, JWTGuard):  # pragma: no branch
         await guard.decide(connection, match, notes)
 
 

@@ -50,7 +50,7 @@ class ProtectedRouter(APIRouter):
                     yield state
                     return
                 installation = Installation.of(app)
-                if _fastapi.COPIES:
+                if _fastapi.COPIES:  # old FastAPI
                     installation.watch()
                 async with installation.running():
                     yield state

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps import (
     ConfigurationError,
+    JWTSettings,
     current_user_id,
     get_settings,
     jwt_guard,
@@ -24,6 +26,7 @@ from jwt_deps import (
     public,
 )
 from tests.edge.serving import OTHER, SETTINGS, bearer
+from tests.minting import SECRET
 
 from .asking import FOREIGN, GOOD, INSIDE, LIVE, REFUSED, ask, including, plain, read
 
@@ -252,6 +255,71 @@ def test_what_a_lifespan_put_into_the_state_comes_back_below_another_guard() -> 
         assert 401 == client.get("/in/x", headers=GOOD).status_code
         assert ["alice", "alice", "the lifespan's"] == client.get("/y", headers=GOOD).json()
         assert 200 == client.get("/in/x", headers=FOREIGN).status_code
+
+
+class Stripping(APIRoute):
+    """A route class that takes the token away once it has read the body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Read, strip, and go on."""
+        handler = super().get_route_handler()
+
+        async def strip(request: Request) -> Response:
+            await request.body()
+            kept = [it for it in request.scope["headers"] if it[0] != b"authorization"]
+            request.scope["headers"] = kept
+            return await handler(request)
+
+        return strip
+
+
+def test_a_token_that_is_gone_after_the_body_was_read_is_missed() -> None:
+    """The guard is asked again, as FastAPI does."""
+    app = protect(FastAPI(), SETTINGS)
+    app.router.route_class = Stripping
+    app.post("/x")(read)
+
+    assert 401 == ask(app, "/x", GOOD, method="POST")
+
+
+@live
+def test_the_state_of_a_router_in_a_mounted_application_is_that_of_its_own_settings() -> None:
+    """Both guards ask; what the outer one wrote goes, and the lifespan's own comes back."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> Any:
+        yield {"dependencies": "the lifespan's"}
+
+    inner, router = (
+        FastAPI(),
+        protected_router(settings=JWTSettings(secret_key=SECRET, user_id_claim="name")),
+    )
+
+    @router.get("/x")
+    async def x(request: Request) -> list[Any]:
+        return [request.state.user_id, request.state.dependencies]
+
+    inner.include_router(router)
+    app = protect(FastAPI(lifespan=lifespan), SETTINGS)
+    app.mount("/in", inner)
+    with TestClient(app) as client:
+        answer = client.get("/in/x", headers=bearer(sub="alice", name="Alice"))
+
+    assert ["Alice", "the lifespan's"] == answer.json()
+
+
+def test_a_batch_without_a_state() -> None:
+    """A server that runs no lifespan gives none."""
+    router, app = APIRouter(), FastAPI()
+    router.get("/me")(read)
+    app.include_router(protected_router(router, settings=SETTINGS))
+
+    @app.get("/batch")
+    async def batch(request: Request) -> int:
+        scope = {**request.scope, "path": "/me", "raw_path": b"/me", "headers": []}
+        return await _child(app, scope)
+
+    assert 200 == asyncio.run(served(app, [(b"host", b"x")], "/batch"))
 
 
 def test_a_batch_in_an_application_without_guards() -> None:
