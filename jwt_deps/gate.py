@@ -47,7 +47,7 @@ def through(  # noqa: PLR0913 - the three of ASGI, and whose they are
     """
     notes = isolated(scope, router)
     notes.enter(guard, outermost=outermost)
-    if type(send) is _Answer and send.notes is notes:
+    if isinstance(send, _Answer) and send.notes is notes:
         return receive, send
     answer = _Answer(notes, scope, sending_nonces(scope, send) if Nonces.in_use else send)
     return (_Body(notes, scope, receive) if scope["type"] == "http" else receive), answer
