@@ -189,7 +189,9 @@ def jwt_guard(
     It covers what FastAPI runs dependencies for: its own routes, WebSocket routes, `frontend()`.
     Where it finds itself in an application with other routes that it applies to, it refuses to
     serve and names `protect`, which covers them too. It finds out with the first request that it
-    is asked for: until then, FastAPI tells it nothing of the application.
+    is asked for: until then, FastAPI tells it nothing of the application. Up to FastAPI 0.136,
+    which copies what a router includes, plain routes of an included router are open and nothing
+    tells: `jwt-deps audit` finds them.
 
         router = APIRouter(dependencies=[Depends(jwt_guard())])
 
