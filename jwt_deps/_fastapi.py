@@ -131,7 +131,12 @@ def fits(scope: Scope) -> bool:
     A copy of the scope that is served at the same time can have told of another one.
     """
     context = route_context(scope)
-    return context is None or context.matches(scope)[0] is not Match.NONE
+    if context is None:
+        return True
+    match, child = context.matches(scope)
+    # Templates can overlap: the parameters of the path are those of this scope alone.
+    told = child.get("path_params", {})
+    return match is Match.FULL and told == scope.get("path_params", {})
 
 
 # Of routes and routers.

@@ -23,7 +23,7 @@ from .routes import RouteGuard
 
 __all__ = ["isolated", "through"]
 
-_REDIRECTS = 300
+_REDIRECTS, _ERRORS = 300, 400
 
 
 def through(  # noqa: PLR0913 - the three of ASGI, and whose they are
@@ -99,17 +99,18 @@ class _Body:
 class _Answer:
     """What a request is answered with: nothing successful that no guard has decided about."""
 
-    __slots__ = ("_scope", "_send", "notes")
+    __slots__ = ("_endpoint", "_scope", "_send", "notes")
 
     def __init__(self, notes: Notes, scope: Scope, send: Send) -> None:
         self.notes, self._scope, self._send = notes, scope, send
+        self._endpoint = scope.get("endpoint")  # another one, once a route has matched
 
     async def __call__(self, message: Message) -> None:
         decision = self.notes.decision
         if (
             decision.route is None
             and not decision.refused
-            and _succeeds(message)
+            and self._succeeds(message)
             and notes_of(self._scope).decision.route is None  # the scope may have been changed
         ):
             raise ConfigurationError(
@@ -119,9 +120,10 @@ class _Answer:
             )
         await self._send(message)
 
-
-def _succeeds(message: Message) -> bool:
-    kind = message["type"]
-    if kind == "http.response.start":
-        return bool(message["status"] < _REDIRECTS)
-    return bool(kind == "websocket.accept")
+    def _succeeds(self, message: Message) -> bool:
+        kind = message["type"]
+        if kind == "http.response.start":
+            # To the right spelling of a path Starlette redirects without a route.
+            routed = self._scope.get("endpoint") is not self._endpoint
+            return bool(message["status"] < (_ERRORS if routed else _REDIRECTS))
+        return bool(kind == "websocket.accept")

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -166,8 +167,9 @@ class Installation:
         guarded.look()
         self._guard, self._guarded = guard, guarded
         self._stand_before(router)
-        if self._app.middleware_stack is None:  # else it has the router that is there now
-            self._app.add_middleware(_InPlace, installation=self)
+        # Not by `add_middleware`, which takes none once the application has served: a stack that is
+        # built anew has it.
+        self._app.user_middleware.insert(0, Middleware(_InPlace, installation=self))
         self._describe_truly()
 
     def watch(self) -> None:

@@ -23,6 +23,7 @@ __all__ = ["Decision", "Notes", "matched", "notes_of"]
 _KEY = "jwt_deps"
 _ABSENT: Any = object()
 _NOTHING_BEFORE: dict[str, Any] = dict.fromkeys(STATE_NAMES, _ABSENT)
+_OF_GUARD = ("guard", "guard_settings", "guard_root")
 # In place of a route: what is served is another application, below a guard that let it pass.
 _BELOW = Match((), None, ())
 
@@ -50,6 +51,7 @@ class Notes:
             outermost first.
         guard: the guard around the application that serves, where that is mounted below one.
         guard_settings: under which settings that guard decided.
+        guard_root: the root path below which that guard applies, of a mount.
         decision: what was decided about it.
         isolated: whether nothing but this request writes into its scope (`gate`).
         copied: whether the scope is a copy of another request's that is not routed anew.
@@ -61,6 +63,7 @@ class Notes:
     entered: tuple[RouteGuard, ...] = ()
     guard: RouteGuard | None = None
     guard_settings: JWTSettings | None = None
+    guard_root: str | None = None
     isolated: bool = False
     plain: Match | None = None
     match: Match | None = None
@@ -78,6 +81,7 @@ class Notes:
         self.headers: list[tuple[bytes, bytes]] = headers
         self.method = scope.get("method")
         self.path = scope.get("path")
+        self.subprotocols = scope.get("subprotocols")  # where a WebSocket brings its token
         self.decision = Decision()
         # Under which settings who was calling: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
@@ -128,6 +132,7 @@ class Notes:
         self.let_pass(None)
         if outermost:
             self.entered = (guard,)
+            self.guard = self.guard_settings = self.guard_root = None
         elif guard not in self.entered[-1:]:  # a middleware may serve one scope twice
             self.entered = (*self.entered, guard)
         if self.overriding is not None and guard in self.overriding.dependency_overrides:
@@ -137,10 +142,18 @@ class Notes:
         """Note that a guard let the request pass to a route; `None`: none has decided yet."""
         self.decision.route, self.decision.refused = route, False
 
-    def leave(self, guard: RouteGuard | None, settings: JWTSettings | None) -> None:
-        """Note that what follows is an application of its own, below a guard that has decided."""
+    def leave(
+        self, guard: RouteGuard | None, settings: JWTSettings | None, root: str | None
+    ) -> None:
+        """Note that what follows is an application of its own, below a guard that has decided.
+
+        Args:
+            guard: the guard.
+            settings: under which it decided.
+            root: the root path of what is mounted there; `None` for a plain route.
+        """
         if guard is not None:
-            self.guard, self.guard_settings = guard, settings
+            self.guard, self.guard_settings, self.guard_root = guard, settings, root
         self.let_pass(_BELOW)
         self.entered = ()
         self.plain = self.match = self.settings = None
@@ -169,6 +182,7 @@ class Notes:
             self.scope_id != id(scope)
             or scope.get("path") != self.path
             or scope.get("method") != self.method
+            or scope.get("subprotocols") != self.subprotocols
         ):
             return False
         headers = scope["headers"]
@@ -184,12 +198,19 @@ class Notes:
         """The notes of a copy of the scope: of the same request, or of another one."""
         copy = Notes(scope)
         if (
-            copy.path == self.path and copy.method == self.method and copy.headers == self.headers
+            copy.path == self.path
+            and copy.method == self.method
+            and copy.headers == self.headers
+            and copy.subprotocols == self.subprotocols
         ):  # a middleware on the way made the copy
-            for name in ("entered", "guard", "guard_settings", "decision", "_before", "copied"):
+            for name in ("entered", *_OF_GUARD, "decision", "_before", "copied"):
                 setattr(copy, name, getattr(self, name))
             copy._principals = self._principals
             return copy
+        if self.guard_root is not None and scope.get("root_path", "").startswith(self.guard_root):
+            # It stays below the mount, as where a middleware there changes the path.
+            for name in _OF_GUARD:
+                setattr(copy, name, getattr(self, name))
         copy.separate(scope)
         if self._before is not None and "state" in scope:
             _restore(scope["state"], self._before)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from threading import RLock, get_ident
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
@@ -39,6 +40,7 @@ __all__ = [
     "plain_endpoint",
 ]
 
+_LOOK = RLock()
 _STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
 
 
@@ -97,7 +99,8 @@ class GuardedApp:
             elif isinstance(depends, Security):
                 await require_for_guard(guard, list(depends.scopes or ()), connection, match)
         async with _fastapi.solved(connection, own) as found:
-            notes.leave(innermost, notes.settings)
+            root = scope.get("root_path", "") if isinstance(self.route, Mount | Host) else None
+            notes.leave(innermost, notes.settings, root)
             if innermost in inside and not closed:
                 notes.let_pass(None)  # it decides there, or nothing is answered
             headers = found.response.headers.raw if own else []
@@ -283,7 +286,20 @@ def _is_protected(router: Any) -> bool:
 
 def guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
     """The guards of what is mounted, over everything in it, the last of which decides there."""
-    return _guards_of(mounted(route)) if isinstance(route, Mount | Host) else ()
+    if not isinstance(route, Mount | Host):
+        return ()
+    app = mounted(route)
+    return _guards_of(app) if _leads_to(route.app, app) else ()
+
+
+def _leads_to(app: Any, behind: Any) -> bool:
+    """Whether an application is another one, or layers around it with what is inside as `app`.
+
+    What a mount serves can be replaced, and then the guards of what was mounted are not asked.
+    """
+    while app is not None and app is not behind:
+        app = app.unwrapped if isinstance(app, GuardedApp) else getattr(app, "app", None)
+    return app is not None
 
 
 class GuardedRoutes:
@@ -300,7 +316,7 @@ class GuardedRoutes:
         self._router = router
         self._guard = guard
         self._seen = Snapshot()
-        self._looking = False
+        self._looking: int | None = None  # the thread that does
 
     def look(self) -> None:
         """Guard what is new.
@@ -308,20 +324,21 @@ class GuardedRoutes:
         Raises:
             ConfigurationError: a route that cannot be guarded, or that no guard applies to.
         """
-        if self._looking:
+        if self._looking == get_ident():
             return  # the router lets itself be looked at when its routes are read
-        self._looking = True
-        try:
-            if self._seen.is_current():
-                return
-            seen = Snapshot()
-            guards = guards_among(self._router.dependencies)
-            if self._guard is not None and self._guard not in guards:
-                guards = (self._guard, *guards)
-            self._close(self._router, (), guards, seen)
-            self._seen = seen
-        finally:
-            self._looking = False
+        with _LOOK:  # another thread serves nothing before this one is done
+            self._looking = get_ident()
+            try:
+                if self._seen.is_current():
+                    return
+                seen = Snapshot()
+                guards = guards_among(self._router.dependencies)
+                if self._guard is not None and self._guard not in guards:
+                    guards = (self._guard, *guards)
+                self._close(self._router, (), guards, seen)
+                self._seen = seen
+            finally:
+                self._looking = None
 
     def _close(
         self,
@@ -432,7 +449,8 @@ def _refuse_own_handle(router: APIRouter) -> None:
     # FastAPI leaves it to the router what it serves, and one that serves in its own way may run
     # no dependencies.
     handle = getattr(type(router), "handle", None)
-    if handle is not getattr(APIRouter, "handle", None) and not _is_protected(router):
+    own = handle is not getattr(APIRouter, "handle", None) or "handle" in vars(router)
+    if own and not _is_protected(router):
         raise ConfigurationError(
             "route_class",
             f"A router of the class {type(router).__name__} handles requests in its own way, and "

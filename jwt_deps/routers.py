@@ -100,6 +100,7 @@ class Snapshot:
                 router.routes is not routes
                 or len(routes) != len(kept)
                 or router.default is not default
+                or "handle" in vars(router)
                 or not all(map(is_, routes, kept))
             ):
                 return False

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
@@ -25,7 +25,7 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer
+from tests.edge.serving import OTHER, SETTINGS, bearer, token
 
 from .asking import FOREIGN, GOOD, INSIDE, LIVE, REFUSED, ask, including, page, plain, read
 
@@ -472,3 +472,193 @@ class TestOverriddenGuards:
         outer.mount("/m", inner)
 
         assert [401, 401, 200] == [ask(outer, path, it) for it in ({}, FOREIGN, GOOD)]
+
+
+class Slash:
+    """A middleware that changes the path, as many an application has one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take the slash from the end."""
+        if scope["type"] == "http":
+            scope["path"] = scope["path"].rstrip("/")
+        await self.app(scope, receive, send)
+
+
+class TestAPathThatIsChangedBelowAMount:
+    """It stays below the mount, and so below the guard of the mount."""
+
+    @pytest.mark.parametrize("path", ["/sub/plain", "/sub/plain/"])
+    def test_a_requirement_within_still_holds(self, path: str) -> None:
+        """An excluded mount lets requests pass that the application within refuses."""
+        answers = []
+        for exclude in ([], ["/sub"]):
+            inner = FastAPI(dependencies=[Depends(require_scopes("admin"))])
+            inner.add_route("/plain", plain)
+            inner.add_middleware(Slash)
+            app = protect(FastAPI(), SETTINGS, exclude=exclude)
+            app.mount("/sub", inner)
+            answers += [ask(app, path, it) for it in ({}, GOOD, bearer(scope="admin"))]
+
+        assert [401, 403, 200] == answers[:3]
+        assert [401, 403, 200] == answers[3:]
+
+    @pytest.mark.parametrize("path", ["/sub/me", "/sub/me/"])
+    def test_the_user_is_the_one_whom_the_guard_let_pass(self, path: str) -> None:
+        """The settings of the guard say which claim names the user."""
+        inner = FastAPI()
+        inner.add_middleware(Slash)
+
+        @inner.get("/me")
+        async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
+            return user
+
+        settings = SETTINGS.model_copy(update={"user_id_claim": "employee"})
+        app = protect(FastAPI(), settings)
+        app.mount("/sub", inner)
+
+        answer = TestClient(app).get(path, headers=bearer(sub="customer", employee="e1"))
+
+        assert "e1" == answer.json()
+
+
+def test_a_copy_of_a_handshake_with_another_token_is_another_request() -> None:
+    """A WebSocket brings its token as a subprotocol too."""
+    app = protect(FastAPI(), SETTINGS)
+    users: list[str] = []
+
+    @app.websocket("/ws")
+    async def endpoint(
+        websocket: WebSocket, user: Annotated[str, Depends(current_user_id)]
+    ) -> None:
+        users.append(user)
+        if "copy" in websocket.scope:
+            return
+        await websocket.accept(subprotocol="bearer")
+        for second in (token(sub="bob"), "garbage"):
+            copy = {**websocket.scope, "copy": True, "subprotocols": ["bearer", second]}
+            await app(copy, websocket.receive, unheard)
+        await websocket.close()
+
+    async def unheard(message: Message) -> None:
+        pass
+
+    with TestClient(app).websocket_connect(
+        "/ws", subprotocols=["bearer", token(sub="alice")]
+    ) as websocket:
+        websocket.receive()
+
+    assert ["alice", "bob"] == users
+
+
+@live
+def test_templates_that_overlap_do_not_excuse_each_other() -> None:
+    """What FastAPI writes into the scope can be of the other one, and both fit the path."""
+    ran: list[str] = []
+    router = APIRouter()
+
+    @router.get("/x")
+    async def x(request: Request) -> None:
+        ran.append(request.url.path)
+
+    guarded = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS, ["/{tenant}/x"]))])
+    guarded.include_router(router)
+
+    async def slow() -> None:
+        await asyncio.sleep(0.02)
+
+    app = FastAPI(dependencies=[Depends(slow)])
+    app.include_router(guarded, prefix="/admin")
+    app.include_router(guarded, prefix="/{tenant}")
+
+    @app.get("/batch")
+    async def batch(request: Request) -> list[int]:
+        async def later(path: str, seconds: float) -> int:
+            await asyncio.sleep(seconds)
+            status, _ = await child(app, request.scope, path, {})
+            return int(status)
+
+        both = await asyncio.gather(
+            later("/admin/x", 0), later("/t1/x", 0.01), return_exceptions=True
+        )
+        return [it if isinstance(it, int) else 500 for it in both]
+
+    status, _ = TestClient(app).get("/batch").json()
+
+    assert status in {401, 500}
+    assert "/admin/x" not in ran
+
+
+class Served:
+    """An application that records what reaches it, and answers 302 as an effect without a body."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count one request and answer it."""
+        self.requests += 1
+        await PlainTextResponse("secret", 302)(scope, receive, send)
+
+
+class TestAGuardThatIsNotAskedAnyMore:
+    """The application was changed after its guard had been found."""
+
+    def test_what_a_mount_serves_is_replaced(self) -> None:
+        """The guard of what was mounted there decides nothing."""
+        app = protect(FastAPI(), SETTINGS)
+        inner = protect(FastAPI(), OTHER)
+        inner.get("/x")(read)
+        app.mount("/m", inner)
+        assert 401 == ask(app, "/m/x")
+        served = Served()
+        (mount,) = (it for it in app.router.routes if isinstance(it, Mount))
+        mount.app = served
+
+        assert ask(app, "/m/x") in {REFUSED, 401}
+        assert 0 == served.requests
+
+    @pytest.mark.parametrize("when", ["before the inclusion", "after a request"])
+    def test_a_router_is_given_another_handle(self, when: str) -> None:
+        """It may run no dependencies."""
+        served = Served()
+        router = APIRouter()
+        router.get("/x")(read)
+        app = protect(FastAPI(), SETTINGS)
+        if when == "before the inclusion":
+            vars(router)["handle"] = served
+        app.include_router(router)
+        if when == "after a request":
+            assert 401 == ask(app, "/x")
+            vars(router)["handle"] = served
+
+        assert ask(app, "/x") in {REFUSED, 401}
+        assert 0 == served.requests
+
+    def test_a_route_redirects_without_having_asked_its_guard(self) -> None:
+        """A redirect can carry a code or a session, as an answer does."""
+        served = Served()
+
+        class Own(APIRoute):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await served(scope, receive, send)
+
+        app = protect(FastAPI(), SETTINGS)
+        app.router.route_class = Own
+        app.get("/x")(read)
+
+        assert REFUSED == ask(app, "/x")
+
+    def test_the_router_of_an_application_that_had_served_before(self) -> None:
+        """A new stack of middleware closes the router that is there then."""
+        app = FastAPI()
+        app.get("/before")(read)
+        assert 200 == ask(app, "/before")
+        protect(app, SETTINGS)
+        app.router = APIRouter()
+        app.get("/x")(read)
+        app.middleware_stack = None
+
+        assert ask(app, "/x") in {REFUSED, 401}
