@@ -99,11 +99,11 @@ class _Body:
 class _Answer:
     """What a request is answered with: nothing successful that no guard has decided about."""
 
-    __slots__ = ("_endpoint", "_scope", "_send", "notes")
+    __slots__ = ("_route", "_scope", "_send", "notes")
 
     def __init__(self, notes: Notes, scope: Scope, send: Send) -> None:
         self.notes, self._scope, self._send = notes, scope, send
-        self._endpoint = scope.get("endpoint")  # another one, once a route has matched
+        self._route = scope.get("route")  # another one, once a route has matched
 
     async def __call__(self, message: Message) -> None:
         decision = self.notes.decision
@@ -123,7 +123,9 @@ class _Answer:
     def _succeeds(self, message: Message) -> bool:
         kind = message["type"]
         if kind == "http.response.start":
-            # To the right spelling of a path Starlette redirects without a route.
-            routed = self._scope.get("endpoint") is not self._endpoint
+            # A redirect by a route of FastAPI's can have an effect. To the right spelling of a path
+            # routers redirect without one, also in a mounted application with a guard of its own.
+            route = self._scope.get("route")
+            routed = isinstance(route, APIRoute) and route is not self._route
             return bool(message["status"] < (_ERRORS if routed else _REDIRECTS))
         return bool(kind == "websocket.accept")

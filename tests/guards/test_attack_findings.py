@@ -662,3 +662,17 @@ class TestAGuardThatIsNotAskedAnyMore:
         app.middleware_stack = None
 
         assert ask(app, "/x") in {REFUSED, 401}
+
+    @pytest.mark.parametrize("kind", ["protect", "jwt_guard"])
+    def test_a_mounted_application_redirects_to_the_right_spelling(self, kind: str) -> None:
+        """No route of it has matched, so there is nothing to decide."""
+        inner = FastAPI(dependencies=[] if kind == "protect" else [Depends(jwt_guard(OTHER))])
+        if kind == "protect":
+            protect(inner, OTHER)
+        inner.get("/x")(read)
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/m", inner)
+
+        answer = TestClient(app, follow_redirects=False).get("/m/x/")
+
+        assert (307, "http://testserver/m/x") == (answer.status_code, answer.headers["location"])
