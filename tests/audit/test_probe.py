@@ -102,7 +102,15 @@ class TestAnEndpointThatRuns:
             "is guarded is not known."
         )
 
-    @pytest.mark.parametrize("status", [302, 400, 422, 500])
+    def test_a_redirect(self) -> None:
+        """It is told, or what became of it: no guard decided about it, so the gate refuses it."""
+        app, _ = open_route(302)
+
+        told = 500 if LIVE else 302  # up to FastAPI 0.136 an included router has no gate
+        sentence = f"GET /x looks guarded, and answered {told} without a token."
+        assert (sentence,) == asked(app).problems
+
+    @pytest.mark.parametrize("status", [400, 422, 500])
     def test_any_other_answer(self, status: int) -> None:
         """It is told."""
         app, _ = open_route(status)
