@@ -132,7 +132,6 @@ class Notes:
         self.let_pass(None)
         if outermost:
             self.entered = (guard,)
-            self.guard = self.guard_settings = self.guard_root = None
         elif guard not in self.entered[-1:]:  # a middleware may serve one scope twice
             self.entered = (*self.entered, guard)
         if self.overriding is not None and guard in self.overriding.dependency_overrides:

@@ -473,6 +473,23 @@ class TestOverriddenGuards:
 
         assert [401, 401, 200] == [ask(outer, path, it) for it in ({}, FOREIGN, GOOD)]
 
+    def test_the_user_is_then_the_one_whom_the_outer_guard_let_pass(self) -> None:
+        """Its settings say which claim names the user."""
+        inner = protect(FastAPI(), OTHER)
+
+        @inner.get("/me")
+        async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
+            return user
+
+        guard: Any = inner.router.dependencies[0].dependency
+        inner.dependency_overrides[guard] = lambda: None
+        outer = protect(FastAPI(), SETTINGS.model_copy(update={"user_id_claim": "employee"}))
+        outer.mount("/m", inner)
+
+        answer = TestClient(outer).get("/m/me", headers=bearer(sub="customer", employee="e1"))
+
+        assert (200, "e1") == (answer.status_code, answer.json())
+
 
 class Slash:
     """A middleware that changes the path, as many an application has one."""
