@@ -51,7 +51,7 @@ _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 class _Validate(SettingsWithoutMethod):
     validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
-    """`False` refuses nobody and believes nothing unverified: a token that verifies is
+    """`False` refuses no request and believes nothing unverified: a token that verifies is
     injected, any other request goes on anonymous."""
 
 

@@ -182,7 +182,7 @@ def test_house_rules(path: Path) -> None:
     assert "__future__.annotations" not in set(imports(path))
 
 
-#: Names of FastAPI's and Starlette's that are nobody's business: a release may change any of them.
+#: Names of FastAPI's and Starlette's that are private: a release may change any of them.
 PRIVATE = {
     "_base_app",
     "_effective_candidates_version",

@@ -74,7 +74,7 @@ def test_attack_cookies_of_megabytes(piece: bytes, number: int) -> None:
 
 @pytest.mark.parametrize("name", ["bearer", "a", "bearer, ", ""])
 def test_attack_subprotocols_by_the_thousand(name: str) -> None:
-    """Nobody offers so many."""
+    """No client offers so many."""
     head = RequestHead([], None, [name] * 100_000)
 
     assert Reason.TOO_LARGE is refused(head).reason

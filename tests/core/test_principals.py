@@ -287,7 +287,7 @@ class TestState:
         }
 
     def test_what_the_lifespan_put_there_stays(self) -> None:
-        """Unless the token has such claims; nobody but the token says which scopes there are."""
+        """Unless the token has such claims; only the token says which scopes there are."""
         state = {"dependencies": "own", "session_state": "own", "scopes": ["own"], "more": 1}
 
         Principal(Claims({"tenant": "t"}), self.SETTINGS, token="t").write_state(state)

@@ -37,7 +37,7 @@ def started(app: FastAPI) -> FastAPI:
 
 
 def served(app: FastAPI) -> FastAPI:
-    """The application after a request for its document, whoever makes that."""
+    """The application after a request for its document, whichever code makes that."""
     assert 200 == TestClient(app).get("/openapi.json").status_code
     return app
 

@@ -293,7 +293,7 @@ def test_a_route_shared_by_two_guarded_routers_opens_to_the_tokens_of_each_where
         app.include_router(router, prefix=prefix)
     client = TestClient(app)
 
-    if not LIVE:  # nobody can tell through which of the two a copy is served, and so it is closed
+    if not LIVE:  # it is not known through which of the two a copy is served, and so it is closed
         for headers in ({}, bearer(), bearer(OTHER_SECRET)):
             assert [401, 401] == statuses(client, "/a/x/", "/b/x/", **headers)
         return
@@ -326,7 +326,7 @@ def test_a_route_shared_by_two_mounted_routers_opens_to_the_tokens_of_each_where
 
 @pytest.mark.parametrize("kind", ["route", "mount"])
 def test_a_route_of_two_guarded_routers_is_closed_in_a_third_that_has_no_guard(kind: str) -> None:
-    """Nobody can tell that it is served through neither: both guards have to let a request pass."""
+    """It is not known to be served through neither: both guards have to let a request pass."""
     app = FastAPI()
     route = shared_route(kind)
     for prefix, settings in (("/a", SETTINGS), ("/b", OTHER)):
@@ -348,7 +348,7 @@ def test_routes_shared_with_an_application_that_served_before_are_guarded() -> N
     closed = protect(FastAPI(routes=shared), SETTINGS)
 
     assert [401, 401] == statuses(TestClient(closed), "/x", "/m/")
-    # From then on nobody can tell through which of the two it is served, and so it is closed.
+    # From then on it is not known through which of the two it is served, and so it is closed.
     assert [401, 401] == statuses(TestClient(open_), "/x", "/m/")
 
 
@@ -477,7 +477,7 @@ def test_a_default_application_of_a_guarded_router_is_refused() -> None:
 
 @pytest.mark.parametrize("how", ["protect", "jwt_guard"])
 def test_a_default_application_of_a_guarded_application_is_refused(how: str) -> None:
-    """It serves every path that nobody else does."""
+    """It serves every path that no other route does."""
     app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))] if how == "jwt_guard" else None)
     if how == "protect":
         protect(app, SETTINGS)

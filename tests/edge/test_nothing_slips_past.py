@@ -575,7 +575,7 @@ class Layered(FastAPI):
 
 
 def test_an_application_with_middleware_of_its_own_making_is_closed_too() -> None:
-    """The guard is inside of all middleware, whoever builds it."""
+    """The guard is inside of all middleware, whichever code builds it."""
     app = protect(Layered(), SETTINGS)
     app.add_route("/x", plain)
 
@@ -667,7 +667,7 @@ def test_a_router_with_a_guard_of_its_own_is_closed_where_it_is_mounted(
 ) -> None:
     """Its plain routes too, also below a mount of Starlette's.
 
-    In an application that nobody protects, a router with a plain guard has none.
+    In an application without `protect`, a router with a plain guard has none.
     """
     if kind == "jwt_guard":
         inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
@@ -691,7 +691,7 @@ def test_a_router_with_a_guard_of_its_own_is_closed_where_it_is_mounted(
 
 
 def test_a_mounted_router_with_a_plain_guard_over_plain_routes_is_refused_loudly() -> None:
-    """In an application that nobody protects, FastAPI does not ask it for them."""
+    """In an application without `protect`, FastAPI does not ask it for them."""
     inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
     inner.get("/x")(read)
     inner.add_route("/plain", plain)

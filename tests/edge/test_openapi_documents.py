@@ -1,4 +1,4 @@
-"""A document comes right whoever made it, with whatever else is in it, and however often."""
+"""A document comes out right whichever code made it, whatever else is in it, and however often."""
 
 import copy
 import json
@@ -529,7 +529,7 @@ class TestUnderValidateFalse:
         assert (lock[0] != {}) == ("401" in operations(app)["/r"]["responses"])
 
     def test_a_guard_alone(self) -> None:
-        """It refuses nobody."""
+        """It refuses no request."""
         assert [{}, {"JWT": []}] == locks(two_routes(LAX))["/closed"]
 
 

@@ -1,4 +1,4 @@
-"""What an attack by somebody who had not seen the code got through, each as it has to be."""
+"""What two attacks by people who had not seen the code got through, and what is right instead."""
 
 import asyncio
 import threading

@@ -429,7 +429,7 @@ class OwnSetUp(FastAPI):
     """An application that adds routes while it is set up."""
 
     def setup(self) -> None:
-        """Add a route that nobody else knows."""
+        """Add a route of a kind that is not known."""
         super().setup()
         self.add_route("/plain", plain)
 

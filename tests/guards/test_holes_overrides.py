@@ -469,7 +469,7 @@ def test_an_anonymous_request_keeps_what_the_lifespan_put_into_its_state(
 
 @state_places
 def test_one_request_leaves_nothing_in_the_state_of_the_next(place: str) -> None:
-    """What the lifespan gave is there again, whoever called before."""
+    """What the lifespan gave is there again, whichever caller came before."""
     with TestClient(stateful(place)) as client:
         assert "alice" == client.get("/closed", headers=GOOD).json()["user_id"]
 

@@ -53,7 +53,7 @@ def only_admins_in_a_thread(user: Annotated[str, Depends(current_user_id)]) -> N
 
 @dataclass(frozen=True)
 class Requirement:
-    """Something that is asked of whoever calls.
+    """Something that is asked of the caller.
 
     Attributes:
         dependency: asks for it.
@@ -383,7 +383,7 @@ def test_requirements_of_all_levels_add_up() -> None:
 
 
 def test_a_requirement_of_the_application_holds_for_a_router_with_other_settings() -> None:
-    """Whoever the inner settings let in needs the outer scope, too."""
+    """A caller whom the inner settings let in needs the outer scope, too."""
     router = protected_router(settings=OTHER)
     router.get("/x")(read)
     router.add_route("/plain", plain)

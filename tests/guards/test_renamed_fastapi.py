@@ -1,7 +1,7 @@
 """A FastAPI in which a private name has changed: served rightly, or refused with a sentence.
 
 The installed package is copied, and one name in its sources is another one, everywhere, so that
-FastAPI itself works as before. Whoever reads the old name from outside finds nothing.
+FastAPI itself works as before. Code outside that reads the old name finds nothing.
 """
 
 import json
@@ -20,7 +20,7 @@ from .asking import HAS_FRONTEND, LIVE
 SOURCES = Path(fastapi.__file__).parent
 ROUTING = (SOURCES / "routing.py").read_text()
 
-#: Names that FastAPI promises to nobody. `fastapi` is the key of the ASGI scope.
+#: Names that FastAPI does not document. `fastapi` is the key of the ASGI scope.
 NAMES = [
     "fastapi",
     "included_router",
