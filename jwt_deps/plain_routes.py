@@ -475,12 +475,10 @@ def _refuse_unguarded(
     # is put into the list of routes as an object, or was there before the guard, has none of them.
     found = guards_among(over)
     if not all(any(guard is one for one in found) for guard in guards):
-        path = getattr(route, "path", None)
-        named = type(route).__name__ if path is None else repr(path)
         raise ConfigurationError(
             "unguarded_route",
-            f"The route {named} is in a guarded router and no guard applies to it, because it was "
-            "added as an object or before the guard: add it with the router's decorators, "
+            f"The route {_named(route)} is in a guarded router and no guard applies to it, because "
+            "it was added as an object or before the guard: add it with the router's decorators, "
             "add_api_route or include_router, or call protect(app) for a whole application.",
         )
 
@@ -576,11 +574,14 @@ def covered(app: FastAPI) -> Snapshot:
 
 
 def _not_covered(route: BaseRoute) -> ConfigurationError:
-    path = getattr(route, "path", None)
-    named = type(route).__name__ if path is None else repr(path)
     return ConfigurationError(
         "unprotected_route",
-        f"jwt_guard() applies to {named}, which FastAPI runs no dependencies for: call "
+        f"jwt_guard() applies to {_named(route)}, which FastAPI runs no dependencies for: call "
         "protect(app) for a whole application, or protected_router(...) for a router, which guard "
         "such routes too.",
     )
+
+
+def _named(route: BaseRoute) -> str:
+    path = getattr(route, "path", None)
+    return type(route).__name__ if path is None else repr(path)
