@@ -56,6 +56,20 @@ def test_pick_and_send(
     expect(page.locator("#challenge")).to_contain_text(challenge)
 
 
+def test_click_before_the_tokens_have_come(page: Page, url: str) -> None:
+    """The buttons wait for the tokens: a fast click sends the token that is shown, not none."""
+    page.add_init_script(
+        "const ask = fetch; window.fetch = async (...sent) => {"
+        " if (sent[0] === '/demo/tokens') await new Promise((go) => setTimeout(go, 1000));"
+        " return ask(...sent); };"
+    )
+
+    page.goto(url)
+    page.get_by_role("button", name="Send").click()
+
+    expect(page.locator("#status")).to_have_text("200")
+
+
 @pytest.mark.parametrize(
     ("token", "shown"),
     [

@@ -73,6 +73,7 @@ element("websocket").addEventListener("click", talk);
 async function start() {
   tokens = await (await fetch("/demo/tokens", { cache: "no-store" })).json();
   element("token").replaceChildren(...Object.keys(tokens).map((name) => new Option(name)));
+  element("choices").disabled = false; // not before: without the tokens, each button would send none
   await showClaims();
 }
 start().catch(unreachable);
