@@ -20,7 +20,7 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from jwt_deps.authentication import authenticate
+from jwt_deps.tokens.authentication import authenticate
 
 __all__ = [
     "AGAIN",

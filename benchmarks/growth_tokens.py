@@ -25,8 +25,8 @@ from benchmarks.measuring import (
 from benchmarks.per_request import in_a_loop
 from benchmarks.verifying import settings_for
 from jwt_deps import JWTSettings
-from jwt_deps.authentication import authenticate
-from jwt_deps.recognition import recognize
+from jwt_deps.tokens.authenticate import recognize
+from jwt_deps.tokens.authentication import authenticate
 
 __all__ = ["distinct", "keys", "size"]
 

@@ -26,9 +26,9 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from jwt_deps import AuthError, JWTSettings, UnknownKeyError
-from jwt_deps.authentication import authenticate
-from jwt_deps.freshness import JWKSCacheSettings
+from jwt_deps.keys.lifetime import JWKSCacheSettings
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
+from jwt_deps.tokens.authentication import authenticate
 
 __all__ = [
     "MEMORY",

@@ -5,7 +5,7 @@ from benchmarks.measuring import Effort, Findings, Measured, awaits_of, calls_of
 from benchmarks.per_request import in_a_loop
 from benchmarks.validators import MINIMAL
 from jwt_deps import JWTSettings
-from jwt_deps.authentication import authenticate
+from jwt_deps.tokens.authentication import authenticate
 
 __all__ = ["OURS", "run", "settings_for"]
 

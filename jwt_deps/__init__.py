@@ -1,20 +1,5 @@
 """FastAPI dependencies for JWT access tokens: composable callables instead of a middleware."""
 
-from .claims import Claims
-from .cookies import clear_token_cookie, set_token_cookie
-from .credentials import get_claims, get_token
-from .dependencies import (
-    claims_as,
-    current_session_id,
-    current_user_id,
-    get_dependencies,
-    get_scopes,
-    get_session_state,
-    optional,
-    require_any_scope,
-    require_scopes,
-)
-from .environment import get_settings
 from .errors import (
     AuthError,
     ClaimError,
@@ -40,23 +25,38 @@ from .errors import (
     Step,
     UnknownKeyError,
 )
-from .freshness import JWKSCacheSettings
-from .identities import CurrentUser, SessionState
-from .installation import protect
-from .issuers import IssuerSettings
-from .mcp import mcp_settings
-from .published import KeyHealth
-from .redis_replays import RedisReplayStore
-from .redis_revocations import RedisRevocations
-from .replays import MemoryReplayStore, ReplayStore, StoreUnavailableError
-from .resource_metadata import mount_resource_metadata
-from .revocation import AnyRevocation, MemoryRevocations, RevocationSource
-from .revocation_health import RevocationHealth, WhenStale
-from .router import ProtectedRouter, jwt_guard, protected_router, public
-from .senders import ClientCertificate, DPoPMode
-from .settings import JWTSettings, TokenSource
-from .status_lists import StatusLists
-from .step_up import require_acr
+from .keys.lifetime import JWKSCacheSettings
+from .keys.published import KeyHealth
+from .possession.redis_replay_store import RedisReplayStore
+from .possession.replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
+from .revocation.health import RevocationHealth, WhenStale
+from .revocation.memory import AnyRevocation, MemoryRevocations, RevocationSource
+from .revocation.redis import RedisRevocations
+from .revocation.status_list import StatusLists
+from .settings.environment import get_settings
+from .settings.issuer import IssuerSettings
+from .settings.mcp import mcp_settings
+from .settings.sender import ClientCertificate, DPoPMode
+from .settings.service import JWTSettings, TokenSource
+from .tokens.claims import Claims
+from .web.caller import get_claims, get_token
+from .web.cookies import clear_token_cookie, set_token_cookie
+from .web.dependencies import (
+    claims_as,
+    current_session_id,
+    current_user_id,
+    get_dependencies,
+    get_scopes,
+    get_session_state,
+    optional,
+    require_any_scope,
+    require_scopes,
+)
+from .web.identities import CurrentUser, SessionState
+from .web.installation import protect
+from .web.resource_metadata import mount_resource_metadata
+from .web.router import ProtectedRouter, jwt_guard, protected_router, public
+from .web.step_up import require_acr
 
 __all__ = [
     "AnyRevocation",

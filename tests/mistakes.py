@@ -24,23 +24,22 @@ from jwt_deps import (
     JWTSettings,
     RedisReplayStore,
     StatusLists,
-    _fastapi,
     claims_as,
     current_user_id,
-    fetching,
     jwt_guard,
     mcp_settings,
     mount_resource_metadata,
     protect,
     protected_router,
     public,
-    redis_replays,
     require_acr,
     require_scopes,
-    signatures,
-    trial,
 )
-from jwt_deps.paths import split_exclusions
+from jwt_deps.jose import signatures
+from jwt_deps.keys import http as fetching
+from jwt_deps.possession import redis_replay_store as redis_replays
+from jwt_deps.settings.path_patterns import split_exclusions
+from jwt_deps.web import _fastapi, trial
 from tests.edge.serving import SETTINGS
 from tests.minting import SECRET, pair
 

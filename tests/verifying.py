@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jwt_deps import JWTSettings
-from jwt_deps.authentication import authenticate
+from jwt_deps.tokens.authentication import authenticate
 
 __all__ = ["verify"]
 

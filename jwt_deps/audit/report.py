@@ -7,14 +7,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from jwt_deps._fastapi import unchanged
-from jwt_deps.credentials import get_claims
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.installation import Installation, idle_exclusions
-from jwt_deps.inventory import Inventory, Reached, Served, refusals
-from jwt_deps.openapi import settings_problem
-from jwt_deps.paths import PathPatterns
-from jwt_deps.resource_metadata import ANY_METADATA
+from jwt_deps.settings.path_patterns import PathPatterns
+from jwt_deps.web._fastapi import unchanged
+from jwt_deps.web.caller import get_claims
+from jwt_deps.web.installation import Installation, idle_exclusions
+from jwt_deps.web.inventory import Inventory, Reached, Served, refusals
+from jwt_deps.web.openapi import settings_problem
+from jwt_deps.web.resource_metadata import ANY_METADATA
 
 from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself
 

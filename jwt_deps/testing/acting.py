@@ -11,12 +11,12 @@ from fastapi import FastAPI
 from fastapi.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount
 
-from jwt_deps.claims import Claims
-from jwt_deps.credentials import get_claims, get_token, settings_for
-from jwt_deps.environment import get_settings
-from jwt_deps.issuers import IssuerSettings
-from jwt_deps.routers import mounted, routers_of
-from jwt_deps.settings import JWTSettings
+from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings.issuer import IssuerSettings
+from jwt_deps.settings.service import JWTSettings
+from jwt_deps.tokens.claims import Claims
+from jwt_deps.web.caller import get_claims, get_token, settings_for
+from jwt_deps.web.routers import mounted, routers_of
 
 from .naming import claims_for
 from .signing import SigningKey

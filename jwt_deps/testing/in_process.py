@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeAlias
 
-from jwt_deps.addresses import shown
-from jwt_deps.fetching import Fetched, Fetcher, FetchError
-from jwt_deps.key_cache import KeyCache
-from jwt_deps.publishers import KeyPublisher
-from jwt_deps.settings import JWTSettings
+from jwt_deps.keys.addresses import shown
+from jwt_deps.keys.cache import KeyCache
+from jwt_deps.keys.http import Fetched, Fetcher, FetchError
+from jwt_deps.keys.provider import KeyPublisher
+from jwt_deps.settings.service import JWTSettings
 
 from .answers import Answer
 from .tokens import isolated

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jwt_deps.issuers import IssuerSettings
+from jwt_deps.settings.issuer import IssuerSettings
 
 __all__ = ["claims_for", "put", "take"]
 

@@ -12,9 +12,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from jwt_deps.key_material import is_pem, is_public
-from jwt_deps.serialization import decode_base64url, parse_object
-from jwt_deps.thumbprints import public_jwk
+from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.jose.jwk import is_pem, is_public
+from jwt_deps.jose.thumbprints import public_jwk
 
 __all__ = ["Loaded", "PrivateKey", "load_private_key"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from jwt_deps.serialization import encode_base64url
-from jwt_deps.thumbprints import thumbprint
+from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose.thumbprints import thumbprint
 
 from .signing import SigningKey
 

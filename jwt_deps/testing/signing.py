@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jwt_deps.serialization import encode_base64url
-from jwt_deps.signatures import HMAC_ALGORITHMS, algorithms_of
-from jwt_deps.thumbprints import public_jwk, thumbprint
+from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose.signatures import HMAC_ALGORITHMS, algorithms_of
+from jwt_deps.jose.thumbprints import public_jwk, thumbprint
 
 from .private_keys import PrivateKey, load_private_key
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
-from jwt_deps.issuers import IssuerSettings
-from jwt_deps.settings import JWTSettings
+from jwt_deps.settings.issuer import IssuerSettings
+from jwt_deps.settings.service import JWTSettings
 
 from .naming import claims_for
 from .signing import SigningKey

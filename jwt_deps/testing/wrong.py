@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 from jwt_deps.errors import Reason
-from jwt_deps.issuers import IssuerSettings
-from jwt_deps.serialization import decode_base64url, encode_base64url
-from jwt_deps.settings import JWTSettings
-from jwt_deps.signatures import HMAC_ALGORITHMS
+from jwt_deps.jose.encoding import decode_base64url, encode_base64url
+from jwt_deps.jose.signatures import HMAC_ALGORITHMS
+from jwt_deps.settings.issuer import IssuerSettings
+from jwt_deps.settings.service import JWTSettings
 
 from .naming import take
 from .signing import SigningKey

@@ -15,7 +15,6 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 from jwt_deps import (
     Claims,
     JWTSettings,
-    _fastapi,
     current_user_id,
     get_claims,
     get_token,
@@ -25,6 +24,7 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
+from jwt_deps.web import _fastapi
 
 __all__ = ["FRONTEND", "GUARDED", "HOLES", "LIVE", "PUBLIC", "app"]
 

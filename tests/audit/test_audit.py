@@ -34,9 +34,9 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
-from jwt_deps.installation import Installation
-from jwt_deps.inventory import Inventory
-from jwt_deps.plain_routes import GuardedApp
+from jwt_deps.web.installation import Installation
+from jwt_deps.web.inventory import Inventory
+from jwt_deps.web.plain_routes import GuardedApp
 from tests.audit.holes import (
     FRONTEND,
     GUARDED,
@@ -1182,7 +1182,7 @@ class TestWhatCannotBeRead:
 
     def test_what_an_inclusion_serves(self, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is one unguarded entry."""
-        monkeypatch.setattr("jwt_deps._fastapi.candidates", lambda _: None)
+        monkeypatch.setattr("jwt_deps.web._fastapi.candidates", lambda _: None)
 
         route = of(app, "* /(_IncludedRouter)")
 
@@ -1192,7 +1192,7 @@ class TestWhatCannotBeRead:
         self, app: FastAPI, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """FastAPI runs the dependencies of its own routes, those of a plain route are not known."""
-        monkeypatch.setattr("jwt_deps._fastapi.inclusion_dependencies", lambda _: None)
+        monkeypatch.setattr("jwt_deps.web._fastapi.inclusion_dependencies", lambda _: None)
 
         route = of(app, "GET /p")
 

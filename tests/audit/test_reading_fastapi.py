@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.params import Path as PathParameter
 from starlette.routing import Mount, Route
 
-from jwt_deps import _fastapi
+from jwt_deps.web import _fastapi
 from tests.audit.holes import endpoint, page
 
 included = pytest.mark.skipif(_fastapi.COPIES, reason="up to 0.136 routers copy what they include")

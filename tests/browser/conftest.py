@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jwt_deps.demo.api import demo_app
-from jwt_deps.demo.server import running
-from jwt_deps.demo.tokens import make_secret
+from jwt_deps.cli.demo.api import demo_app
+from jwt_deps.cli.demo.server import running
+from jwt_deps.cli.demo.tokens import make_secret
 
 if TYPE_CHECKING:  # without Playwright the modules are skipped, and this one is still read
     from playwright.sync_api import Browser, Page

@@ -8,9 +8,9 @@ import pytest
 from fastapi import Response
 
 from jwt_deps import set_token_cookie
-from jwt_deps.demo.api import demo_app
-from jwt_deps.demo.server import running
-from jwt_deps.demo.tokens import demo_tokens, make_secret
+from jwt_deps.cli.demo.api import demo_app
+from jwt_deps.cli.demo.server import running
+from jwt_deps.cli.demo.tokens import demo_tokens, make_secret
 
 from .chromium import OTHER_SITE, Browser, Page, expect, travelling_cookies
 from .pictures import picture

@@ -1,6 +1,6 @@
 """Does the demo's Swagger UI show, in a real browser, what is guarded, and take a token?"""
 
-from jwt_deps.demo.tokens import demo_tokens
+from jwt_deps.cli.demo.tokens import demo_tokens
 
 from .chromium import Page, expect
 from .pictures import picture

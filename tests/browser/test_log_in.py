@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from jwt_deps.demo.server import running
+from jwt_deps.cli.demo.server import running
 from tests.providers import conftest as providers
 from tests.providers.identity import Provider
 from tests.providers.programs import unused_port

@@ -18,7 +18,7 @@ _SCRIPT = Path(sysconfig.get_path("scripts"), "jwt-deps")
 COMMAND = (
     [str(_SCRIPT)]
     if _SCRIPT.exists()
-    else [sys.executable, "-c", "from jwt_deps.cli import main; main()"]
+    else [sys.executable, "-c", "from jwt_deps.cli.app import main; main()"]
 )
 PATIENCE = 60
 

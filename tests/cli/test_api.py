@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from jwt_deps.demo.api import demo_app
-from jwt_deps.demo.tokens import demo_tokens, make_secret, mint
+from jwt_deps.cli.demo.api import demo_app
+from jwt_deps.cli.demo.tokens import demo_tokens, make_secret, mint
 from tests.minting import SECRET
 from tests.minting import mint as independent_mint
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from jwt_deps.cli import main
+from jwt_deps.cli.app import main
 from tests.minting import SECRET
 
 from .processes import run

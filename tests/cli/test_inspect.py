@@ -14,9 +14,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from jwt_deps.cli import main
-from jwt_deps.commands import inspect as command
-from jwt_deps.commands.piped import is_terminal, piped
+from jwt_deps.cli import inspect as command
+from jwt_deps.cli.app import main
+from jwt_deps.cli.piped import is_terminal, piped
 from jwt_deps.errors import Step
 from jwt_deps.testing import FakeIssuer
 from tests.minting import OTHER_SECRET, SECRET, b64, claims, compact, mint, mint_raw, pair

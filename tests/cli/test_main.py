@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 import jwt_deps
-from jwt_deps.cli import main
-from jwt_deps.commands.output import console
+from jwt_deps.cli.app import main
+from jwt_deps.cli.output import console
 
 from .processes import run
 
@@ -102,15 +102,15 @@ def test_real_process_without_the_extra(missing: str) -> None:
 def test_without_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """No extra is blamed for a module that none of them brings."""
     _forget(monkeypatch)
-    monkeypatch.setitem(sys.modules, "jwt_deps.demo.api", None)
+    monkeypatch.setitem(sys.modules, "jwt_deps.cli.demo.api", None)
 
-    with pytest.raises(ModuleNotFoundError, match=r"jwt_deps\.demo\.api"):
+    with pytest.raises(ModuleNotFoundError, match=r"jwt_deps\.cli\.demo\.api"):
         importlib.import_module("jwt_deps.cli")
 
 
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command line be imported afresh, and put everything back after the test."""
     for name in list(sys.modules):
-        if name == "jwt_deps.cli" or name.startswith("jwt_deps.demo"):
+        if name.startswith("jwt_deps.cli"):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(jwt_deps, "demo", None)
+    monkeypatch.setattr(jwt_deps, "cli", None)

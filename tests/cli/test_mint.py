@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jwt_deps import Claims, JWTSettings
-from jwt_deps.cli import main
-from jwt_deps.serialization import decode_base64url, parse_object
+from jwt_deps.cli.app import main
+from jwt_deps.jose.encoding import decode_base64url, parse_object
 from tests.minting import KINDS, OTHER_SECRET, SECRET, pair
 from tests.verifying import verify
 

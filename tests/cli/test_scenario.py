@@ -5,12 +5,12 @@ from fastapi import FastAPI, WebSocket
 from fastapi.responses import PlainTextResponse
 from typer.testing import CliRunner
 
-from jwt_deps.cli import main
-from jwt_deps.demo import command
-from jwt_deps.demo.player import Outcome, play
-from jwt_deps.demo.scenario import SCENARIO, Answer, Step
-from jwt_deps.demo.server import running
-from jwt_deps.demo.tokens import demo_tokens, make_secret
+from jwt_deps.cli.app import main
+from jwt_deps.cli.demo import command
+from jwt_deps.cli.demo.player import Outcome, play
+from jwt_deps.cli.demo.scenario import SCENARIO, Answer, Step
+from jwt_deps.cli.demo.server import running
+from jwt_deps.cli.demo.tokens import demo_tokens, make_secret
 
 from .processes import plain, run
 

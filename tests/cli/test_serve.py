@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from jwt_deps.cli import main
-from jwt_deps.demo.server import address_of, is_loopback, listen
+from jwt_deps.cli.app import main
+from jwt_deps.cli.demo.server import address_of, is_loopback, listen
 
 from .processes import PATIENCE, environment, run, serving
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.bounded import BoundedMap
+from jwt_deps.concurrency.bounded import BoundedMap
 
 
 @given(size=st.integers(0, 6), keys=st.lists(st.integers(0, 9), max_size=60))

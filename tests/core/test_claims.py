@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from jwt_deps.claims import ClaimMapping, Claims
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.tokens.claims import ClaimMapping, Claims
 
 MEMBERS: dict[str, Any] = {
     "sub": "alice",

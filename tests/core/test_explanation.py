@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_deps import AuthError, ClaimError, IssuerSettings, JWTSettings, Reason, Step
-from jwt_deps.authentication import authenticate
-from jwt_deps.explanation import HINTS, Explanation, Outcome, explain, explanation_of
 from jwt_deps.testing import Answer, FakeIssuer
+from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.explain import HINTS, Explanation, Outcome, explain, explanation_of
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint, mint_raw
 from tests.property.strategies import (
     reproducible,

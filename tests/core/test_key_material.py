@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa, x25519
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.key_material import (
+from jwt_deps.jose.jwk import (
     is_pem,
     jwk_public_key,
     jwk_serves,

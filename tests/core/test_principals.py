@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from jwt_deps.claims import ClaimMapping, Claims
 from jwt_deps.errors import ClaimError, Reason
-from jwt_deps.principals import (
+from jwt_deps.settings.service import JWTSettings
+from jwt_deps.tokens.claims import ClaimMapping, Claims
+from jwt_deps.tokens.principal import (
     Principal,
     dependencies_of,
     scopes_of,
@@ -16,7 +17,6 @@ from jwt_deps.principals import (
     state_of,
     user_id_of,
 )
-from jwt_deps.settings import JWTSettings
 from tests.minting import SECRET
 
 Members = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings
 from jwt_deps.errors import Reason
-from jwt_deps.explanation import explain
+from jwt_deps.tokens.explain import explain
 from tests.minting import SECRET, claims, mint, mint_raw
 
 NOW = 1_700_000_000.0

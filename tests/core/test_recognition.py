@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
-from jwt_deps import recognition as module
-from jwt_deps.authentication import Verified, authenticate
-from jwt_deps.principals import Principal
-from jwt_deps.recognition import recognize
+from jwt_deps.tokens import authenticate as module
+from jwt_deps.tokens.authenticate import recognize
+from jwt_deps.tokens.authentication import Verified, authenticate
+from jwt_deps.tokens.principal import Principal
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint
 
 TOKEN = mint(claims(scope="read write", roles=["a"], profile={"name": ["Alice"]}))

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from jwt_deps.environment import get_settings
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
-from jwt_deps.revocation_settings import RevocationSettings
-from jwt_deps.senders import SenderSettings
-from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource
+from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings.revocation import RevocationSettings
+from jwt_deps.settings.sender import SenderSettings
+from jwt_deps.settings.service import JWTSettings, KeylessSettings, TokenSource
 from tests.core.saying import everything_said
 from tests.minting import (
     OTHER_SECRET,

@@ -13,8 +13,8 @@ from jose.backends.cryptography_backend import (
     CryptographyRSAKey,
 )
 
-from jwt_deps import signatures
-from jwt_deps.signatures import PublicKey, algorithms_of, signature_key
+from jwt_deps.jose import signatures
+from jwt_deps.jose.signatures import PublicKey, algorithms_of, signature_key
 from tests.minting import ALGORITHMS, SECRET, Key, KeyPair, pair, sign, signing_key
 
 MESSAGE = b"eyJhbGciOiJIUzI1NiJ9.e30"

@@ -112,7 +112,7 @@ def test_its_address_is_not_shown() -> None:
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sentence says what to install."""
-    monkeypatch.setattr("jwt_deps.redis_replays.find_spec", lambda _: None)
+    monkeypatch.setattr("jwt_deps.possession.redis_replay_store.find_spec", lambda _: None)
 
     with pytest.raises(ConfigurationError, match="jwt-deps\\[redis\\]"):
         RedisReplayStore("redis://127.0.0.1")

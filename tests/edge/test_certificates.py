@@ -13,7 +13,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from jwt_deps import ConfigurationError, ConfirmationError, JWTSettings, Reason
-from jwt_deps.certificates import check_certificate
+from jwt_deps.possession.mtls import check_certificate
 from tests.minting import SECRET
 
 CA = trustme.CA()

@@ -24,11 +24,11 @@ from jwt_deps import (
     get_token,
     optional,
     protected_router,
-    recognition,
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.tokens import authenticate as recognition
+from jwt_deps.tokens.authentication import Verified, authenticate
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 

@@ -41,8 +41,8 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.errors import ExpiredTokenError
-from jwt_deps.explanation import HINTS
 from jwt_deps.testing import Answer, FakeIssuer
+from jwt_deps.tokens.explain import HINTS
 from tests.edge.serving import bearer, live_mounts
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
 

@@ -30,15 +30,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from jwt_deps import (
-    ConfigurationError,
-    _fastapi,
-    jwt_guard,
-    protect,
-    protected_router,
-    trial,
-)
-from jwt_deps.plain_routes import GuardedRoutes
+from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
+from jwt_deps.web import _fastapi, trial
+from jwt_deps.web.plain_routes import GuardedRoutes
 from tests.guards.asking import HAS_FRONTEND
 
 included = pytest.mark.skipif(_fastapi.COPIES, reason="up to 0.136 routers copy what they include")

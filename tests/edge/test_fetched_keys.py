@@ -30,7 +30,7 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from jwt_deps.flights import Flight
+from jwt_deps.concurrency.flights import Flight
 from jwt_deps.testing import Answer, FakeIssuer
 from tests.edge.serving import document_of
 from tests.edge.test_websockets import WithoutDenials

@@ -21,12 +21,12 @@ from jwt_deps import (
     SessionState,
     current_user_id,
     get_settings,
-    identities,
     optional,
     protected_router,
     public,
 )
-from jwt_deps.claims import ClaimMapping
+from jwt_deps.tokens.claims import ClaimMapping
+from jwt_deps.web import identities
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
 

@@ -22,7 +22,7 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.openapi import describe
+from jwt_deps.web.openapi import describe
 from tests.edge.documents import (
     BEARER,
     locks,

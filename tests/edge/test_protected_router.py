@@ -23,8 +23,8 @@ from jwt_deps import (
     protected_router,
     public,
 )
-from jwt_deps.guards import asked_of
-from jwt_deps.routes import Match
+from jwt_deps.web.guard import asked_of
+from jwt_deps.web.routing import Match
 from tests.edge.serving import LIVE, OTHER, SETTINGS, bearer, client_of
 from tests.minting import OTHER_SECRET, SECRET
 

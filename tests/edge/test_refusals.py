@@ -31,7 +31,7 @@ from jwt_deps.errors import (
     RevocationUnavailableError,
     SignatureError,
 )
-from jwt_deps.responses import refusal
+from jwt_deps.web.responses import refusal
 from tests.edge.serving import bearer, client_of, token
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
 

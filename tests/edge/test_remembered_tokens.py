@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.testclient import TestClient
 
 from jwt_deps import CurrentUser, JWTSettings, get_claims, protected_router
-from jwt_deps import recognition as module
-from jwt_deps.authentication import Verified, authenticate
+from jwt_deps.tokens import authenticate as module
+from jwt_deps.tokens.authentication import Verified, authenticate
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
 

@@ -22,7 +22,7 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.inventory import Inventory
+from jwt_deps.web.inventory import Inventory
 from tests.edge.serving import live_mounts, live_routes
 from tests.minting import SECRET, mint
 from tests.minting import claims as claims_of

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings
-from jwt_deps.authentication import Verified, authenticate
 from jwt_deps.errors import AuthError
-from jwt_deps.fetching import Fetched, Fetcher, FetchError
+from jwt_deps.keys.http import Fetched, Fetcher, FetchError
 from jwt_deps.testing import FakeIssuer
+from jwt_deps.tokens.authentication import Verified, authenticate
 
 __all__ = [
     "AUDIENCE",

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jwt_deps import JWTSettings
-from jwt_deps.fetching import FetchError
-from jwt_deps.freshness import JWKSCacheSettings
-from jwt_deps.key_cache import KeyCache
-from jwt_deps.keys import KeySet
-from jwt_deps.published import PublishedKeys
+from jwt_deps.keys.cache import KeyCache
+from jwt_deps.keys.http import FetchError
+from jwt_deps.keys.key_set import KeySet
+from jwt_deps.keys.lifetime import JWKSCacheSettings
+from jwt_deps.keys.published import PublishedKeys
 from jwt_deps.testing import FakeIssuer, VirtualClock
 from tests.minting import pair
 

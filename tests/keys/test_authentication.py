@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings
-from jwt_deps.authentication import authenticate
-from jwt_deps.claims import Claims
 from jwt_deps.errors import (
     ClaimError,
     ExpiredTokenError,
@@ -21,9 +19,11 @@ from jwt_deps.errors import (
     SignatureError,
     UnknownKeyError,
 )
-from jwt_deps.key_cache import KeyCache
-from jwt_deps.principals import scopes_of, user_id_of
+from jwt_deps.keys.cache import KeyCache
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
+from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.claims import Claims
+from jwt_deps.tokens.principal import scopes_of, user_id_of
 from tests.keys.asking import (
     AUDIENCE,
     accepted,

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from jwt_deps.fetching import FetchError
-from jwt_deps.flights import Flight
+from jwt_deps.concurrency.flights import Flight
+from jwt_deps.keys.http import FetchError
 
 FAILED = FetchError("no such luck")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_deps import ConfigurationError, JWTSettings
-from jwt_deps.freshness import JWKSCacheSettings, Lifetime
+from jwt_deps.keys.lifetime import JWKSCacheSettings, Lifetime
 
 POLICY = JWKSCacheSettings()
 

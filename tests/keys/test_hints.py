@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings
-from jwt_deps.fetching import _problem
+from jwt_deps.keys.http import _problem
 from tests.minting import SECRET
 
 ISSUER = {"issuer": "https://issuer.example", "audience": "api"}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-import jwt_deps.fetching as fetching_module
+import jwt_deps.keys.http as fetching_module
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings
-from jwt_deps.freshness import JWKSCacheSettings
+from jwt_deps.keys.lifetime import JWKSCacheSettings
 from tests.core.saying import everything_said
 from tests.minting import SECRET, pair
 

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, UnknownKeyError
-from jwt_deps.authentication import authenticate
+from jwt_deps.concurrency.limits import Absent
 from jwt_deps.errors import SignatureError
-from jwt_deps.fetching import FetchError
-from jwt_deps.key_cache import KeyCache
-from jwt_deps.limits import Absent
-from jwt_deps.published import KeyHealth
+from jwt_deps.keys.cache import KeyCache
+from jwt_deps.keys.http import FetchError
+from jwt_deps.keys.published import KeyHealth
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.testing.issuer import Request
+from jwt_deps.tokens.authentication import authenticate
 from tests.keys.faking import (
     ALGORITHM,
     DOWN,
@@ -582,7 +582,7 @@ class TestUnknownKey:
         self, publisher: FakePublisher, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When the second one takes too long for both, nobody can tell."""
-        monkeypatch.setattr("jwt_deps.key_cache._GRACE", 0.1)
+        monkeypatch.setattr("jwt_deps.keys.cache._GRACE", 0.1)
         cache = cache_of(publisher, clock, timeout=0.3, connect_timeout=0.3)
 
         async def scene() -> tuple[object, bool]:

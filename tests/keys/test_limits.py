@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.limits import Absent, Backoff, TokenBucket
+from jwt_deps.concurrency.limits import Absent, Backoff, TokenBucket
 
 # Sixteenths of a second add up without rounding, so that a window is as long as it says.
 SPANS = st.integers(0, 16 * 90).map(lambda sixteenths: sixteenths / 16)

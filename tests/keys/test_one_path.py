@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, Reason
-from jwt_deps.authentication import authenticate
 from jwt_deps.testing import FakeIssuer, SigningKey
+from jwt_deps.tokens.authentication import authenticate
 
 from .asking import AUDIENCE, authenticated, issuer_settings, refused, settings_for
 

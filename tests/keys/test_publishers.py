@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-import jwt_deps.fetching as fetching_module
+import jwt_deps.keys.http as fetching_module
 from jwt_deps import ConfigurationError
-from jwt_deps.addresses import refuse_address
-from jwt_deps.fetching import FetchError
-from jwt_deps.freshness import JWKSCacheSettings
-from jwt_deps.key_cache import KeyCache
-from jwt_deps.published import PublishedKeys
-from jwt_deps.publishers import KeyPublisher
+from jwt_deps.keys.addresses import refuse_address
+from jwt_deps.keys.cache import KeyCache
+from jwt_deps.keys.http import FetchError
+from jwt_deps.keys.lifetime import JWKSCacheSettings
+from jwt_deps.keys.provider import KeyPublisher
+from jwt_deps.keys.published import PublishedKeys
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 
 POLICY = JWKSCacheSettings()

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from jwt_deps import AuthError, JWTSettings, Reason
-from jwt_deps import recognition as module
-from jwt_deps.authentication import Verified, authenticate
-from jwt_deps.recognition import recognize
 from jwt_deps.testing import FakeIssuer, VirtualClock
+from jwt_deps.tokens import authenticate as module
+from jwt_deps.tokens.authenticate import recognize
+from jwt_deps.tokens.authentication import Verified, authenticate
 
 from .asking import AUDIENCE, settings_for
 

@@ -10,21 +10,21 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from jwt_deps import serialization
-from jwt_deps.claims import Claims
 from jwt_deps.errors import AuthError, ConfigurationError, InvalidTokenError
-from jwt_deps.keys import KeySet
-from jwt_deps.principals import (
+from jwt_deps.jose import encoding as serialization
+from jwt_deps.jose.encoding import decode_base64url, encode_base64url, parse_object
+from jwt_deps.keys.key_set import KeySet
+from jwt_deps.settings.service import JWTSettings, TokenSource
+from jwt_deps.tokens.claims import Claims
+from jwt_deps.tokens.lookup import RequestHead, find_token
+from jwt_deps.tokens.principal import (
     dependencies_of,
     scopes_of,
     session_id_of,
     session_state_of,
     user_id_of,
 )
-from jwt_deps.serialization import decode_base64url, encode_base64url, parse_object
-from jwt_deps.settings import JWTSettings, TokenSource
-from jwt_deps.tokens import RequestHead, find_token
-from jwt_deps.verification import unverified_expiry
+from jwt_deps.tokens.verify import unverified_expiry
 from tests.core.saying import everything_said
 from tests.minting import (
     ALGORITHMS,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from jwt_deps.addresses import host_of, is_loopback_host
-from jwt_deps.fetching import Fetched, Fetcher
+from jwt_deps.keys.addresses import host_of, is_loopback_host
+from jwt_deps.keys.http import Fetched, Fetcher
 from tests.recipes.page import clear_environment
 
 

@@ -20,9 +20,9 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from jwt_deps.authentication import Verified, authenticate
-from jwt_deps.principals import scopes_of, session_id_of, user_id_of
 from jwt_deps.testing import FakeIssuer, SigningKey
+from jwt_deps.tokens.authentication import Verified, authenticate
+from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
 from tests.recipes.page import RECIPES
 from tests.recipes.provider import KEY, OTHER_KEY, give_keys, issue
 

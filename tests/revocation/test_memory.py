@@ -21,10 +21,10 @@ from jwt_deps import (
     RevokedTokenError,
     protected_router,
 )
-from jwt_deps.explanation import Outcome, explain
-from jwt_deps.recognition import recognize
-from jwt_deps.revocation import ManagedSource, PreparingSource
+from jwt_deps.revocation.memory import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
+from jwt_deps.tokens.authenticate import recognize
+from jwt_deps.tokens.explain import Outcome, explain
 from tests.keys.asking import AUDIENCE, settings_for
 from tests.minting import NOW, SECRET, claims, mint
 

@@ -22,9 +22,9 @@ from jwt_deps import (
     RevocationUnavailableError,
     WhenStale,
     protected_router,
-    redis_revocations,
 )
-from jwt_deps.cli import main
+from jwt_deps.cli.app import main
+from jwt_deps.revocation import redis as redis_revocations
 from tests.minting import SECRET, claims, mint
 
 from .valkey import Valkey, free_port, until, valkey
@@ -408,7 +408,7 @@ def test_100_000_entries(replicas: Replicas) -> None:
     one, two = replicas
     entries = one._entries
     now = time.time()
-    from jwt_deps.revocation_entries import new_revocation  # noqa: PLC0415
+    from jwt_deps.revocation.entries import new_revocation  # noqa: PLC0415
 
     for number in range(100_000):
         entries.put(new_revocation(jti=f"{number:032}", expires=now + 900, now=now), now)
@@ -448,7 +448,7 @@ _GOOD: dict[str, Any] = {
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sentence says which extra brings it."""
-    monkeypatch.setattr("jwt_deps.revocation_store.find_spec", lambda _: None)
+    monkeypatch.setattr("jwt_deps.revocation.redis_stream.find_spec", lambda _: None)
 
     with pytest.raises(ConfigurationError, match=r"jwt-deps\[redis\]"):
         RedisRevocations("redis://localhost")

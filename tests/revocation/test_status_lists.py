@@ -16,9 +16,9 @@ from jwt_deps import (
     RevokedTokenError,
     StatusLists,
 )
-from jwt_deps.recognition import recognize
 from jwt_deps.testing.answers import Answer
 from jwt_deps.testing.server import LoopbackServer
+from jwt_deps.tokens.authenticate import recognize
 from tests.minting import NOW, OTHER_SECRET, SECRET, b64, claims, mint, mint_raw
 
 ISSUER = "https://issuer.example"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jwt_deps import AuthError, ConfigurationError, JWTSettings, Reason
-from jwt_deps.authentication import authenticate
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
+from jwt_deps.tokens.authentication import authenticate
 
 URL = "https://login.example.com/realms/a"
 

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from jwt_deps import JWTSettings, SignatureError
-from jwt_deps.serialization import encode_base64url
+from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose.thumbprints import thumbprint
 from jwt_deps.testing import SigningKey
-from jwt_deps.thumbprints import thumbprint
 from tests.verifying import verify
 
 PAIRS = [

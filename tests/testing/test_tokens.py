@@ -10,9 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from jwt_deps import AuthError, Claims, IssuerSettings, JWTSettings, Reason, current_user_id
-from jwt_deps.authentication import Verified, authenticate
-from jwt_deps.principals import scopes_of, session_id_of, user_id_of
-from jwt_deps.serialization import decode_base64url, parse_object
+from jwt_deps.jose.encoding import decode_base64url, parse_object
 from jwt_deps.testing import (
     FakeIssuer,
     SigningKey,
@@ -22,6 +20,8 @@ from jwt_deps.testing import (
     bearer,
     using_settings,
 )
+from jwt_deps.tokens.authentication import Verified, authenticate
+from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
 
 ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "PS384", "ES256", "ES512", "EdDSA", "Ed25519"]
 KEYS = {algorithm: SigningKey.generate(algorithm) for algorithm in ALGORITHMS}

@@ -1,0 +1,114 @@
+"""What is in a token, and why would it be refused? `jwt-deps inspect`, which never shows it."""
+
+import asyncio
+import re
+import time
+from typing import Annotated, Any
+
+import typer
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings.service import JWTSettings
+from jwt_deps.tokens.explain import Explanation, explain
+
+from .output import ACCEPTED, REFUSED, UNUSABLE, Format, impossible
+from .piped import is_terminal, piped
+from .report import Contents, Report, show_report, show_report_as_json
+
+__all__ = ["inspect"]
+
+_LARGEST = 1024 * 1024
+# What is pasted along with a token: the line of a header, and quotes.
+_PASTED = re.compile(r"""["']?(?:[\w-]+:\s*)?(?:bearer\s+)?(?P<token>\S*?)["']?""", re.IGNORECASE)
+
+
+def inspect(
+    *, form: Annotated[Format, typer.Option("--format", help="For people, or JSON.")] = Format.TEXT
+) -> None:
+    """Show what is in a token, and why a request with it would be refused.
+
+    The token is read from standard input, so that it stays out of the shell's
+    history; on a terminal it is asked for, and not shown. A pasted line
+    'Authorization: Bearer ...' will do. Header and claims are shown, and then
+    every check under the settings in JWT_*. The token itself and its signature
+    are never shown.
+
+    Examples:
+      jwt-deps inspect                            asks for the token
+      jwt-deps inspect < token.txt
+      jwt-deps mint --user alice | jwt-deps inspect
+      pbpaste | JWT_AUDIENCE=orders jwt-deps inspect --format json
+
+    Exit codes:
+      0  a request with the token would be accepted
+      1  it would be refused
+      2  there is no token, or no usable settings to check it with
+    """
+    token = _token()
+    report = asyncio.run(_report(token))
+    if form is Format.JSON:
+        show_report_as_json(report)
+    else:
+        show_report(report)
+    if report.explanation is None:
+        raise typer.Exit(UNUSABLE)
+    raise typer.Exit(ACCEPTED if report.explanation.accepted else REFUSED)
+
+
+def _token() -> str:
+    # What is no UTF-8 is no token either, and is checked like anything else.
+    text = _asked() if is_terminal() else piped(_LARGEST).decode("utf-8", "replace")
+    text = text.strip()
+    pasted = _PASTED.fullmatch(text)
+    token = text if pasted is None else pasted["token"]
+    if not token:
+        raise impossible(
+            "There is no token on standard input: pipe one in, jwt-deps inspect < token.txt."
+        )
+    return token
+
+
+def _asked() -> str:
+    try:
+        answer: str = typer.prompt(
+            "Token", default="", hide_input=True, show_default=False, err=True
+        )
+    except typer.Abort:  # Ctrl-C or Ctrl-D, which is no verdict on a token
+        return ""
+    return answer
+
+
+async def _report(token: str) -> Report:
+    explanation: Explanation | None = None
+    problem = None
+    try:
+        settings = get_settings()
+    except ConfigurationError as error:
+        problem = str(error)
+    else:
+        explanation = await _explained(token, settings)
+    return Report(_contents(token), explanation, problem, time.time())
+
+
+async def _explained(token: str, settings: JWTSettings) -> Explanation:
+    try:
+        return await explain(token, settings)
+    finally:
+        settings.close_keys()
+
+
+def _contents(token: str) -> Contents:
+    """What the first two parts say, read as strictly as a service reads them."""
+    parts = token.split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        return Contents(None, None)
+    return Contents(_object(parts[0]), _object(parts[1]))
+
+
+def _object(segment: str) -> dict[str, Any] | None:
+    try:
+        return parse_object(decode_base64url(segment.encode()))
+    except ValueError:
+        return None

@@ -1,0 +1,95 @@
+"""How are tokens taken back from a terminal? `jwt-deps revoke`."""
+
+import os
+import time
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
+from jwt_deps.revocation.redis import RedisRevocations
+from jwt_deps.settings.env_values import NoneOrSeveral, as_tuple
+
+from .durations import seconds_of
+from .output import ACCEPTED, impossible, note
+
+__all__ = ["revoke"]
+
+_ISSUERS: TypeAdapter[str | list[str] | None] = TypeAdapter(NoneOrSeveral)
+
+
+def revoke(  # noqa: PLR0913, PLR0917 - Typer's options
+    jti: Annotated[str | None, typer.Option(help="One token, by its jti.")] = None,
+    session: Annotated[str | None, typer.Option(help="All tokens of a session.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="All tokens that a user was issued until now.")
+    ] = None,
+    issuer: Annotated[
+        str | None,
+        typer.Option(help="Whose tokens; else those of JWT_ISSUER. Alone: all of them."),
+    ] = None,
+    every_issuer: Annotated[  # noqa: FBT002 - a flag
+        bool, typer.Option("--every-issuer", help="Of whatever issuer.")
+    ] = False,
+    longest: Annotated[
+        str, typer.Option(help="How long the longest-lived token lives: 900, 15m, 1h, 30d.")
+    ] = "30d",
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="JWT_REVOCATION_URL", show_envvar=True, help="Redis or Valkey: redis://..."
+        ),
+    ] = None,
+) -> None:
+    """Take tokens back, in every process that follows the same Redis or Valkey.
+
+    Name one of --jti, --session and --subject, or --issuer alone. The first
+    three mean the tokens of the one issuer in JWT_ISSUER unless told otherwise,
+    and of every issuer where none is configured. It holds in running processes
+    within a second, and ends by itself when the tokens do.
+
+    Examples:
+      jwt-deps revoke --jti 2f1c --issuer https://issuer.example
+      jwt-deps revoke --session 77a0
+      jwt-deps revoke --subject alice --longest 1h
+      jwt-deps revoke --issuer https://issuer.example
+
+    Exit codes:
+      0  the server knows of it
+      2  it could not be done, and a sentence says why
+    """
+    if url is None:
+        raise impossible("name the server with --url or JWT_REVOCATION_URL.")
+    if every_issuer and issuer is not None:
+        raise impossible("--issuer and --every-issuer contradict each other.")
+    named = (jti, session, subject) != (None, None, None)
+    if named and issuer is None and not every_issuer:
+        issuer = _only_issuer()
+    try:
+        revocations = RedisRevocations(url, longest_lifetime=seconds_of(longest))
+        revocations.revoke(jti=jti, session=session, subject=subject, issuer=issuer)
+    except ConfigurationError as error:
+        raise impossible(str(error)) from None
+    except RevocationUnavailableError:
+        raise impossible("the server cannot be reached, and knows nothing of it.") from None
+    except ValueError as error:
+        raise impossible(f"{error}.") from None
+    whose = "of every issuer" if issuer is None else "of one issuer"
+    note(f"Revoked {whose}, as of {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC.")
+    raise typer.Exit(ACCEPTED)
+
+
+def _only_issuer() -> str | None:
+    """The issuer that the environment names, `None` if it names none.
+
+    The rest of the settings is not needed here, and may be missing on this machine.
+    """
+    variables = {name.upper(): value for name, value in os.environ.items()}
+    try:
+        issuers = as_tuple(_ISSUERS.validate_python(variables.get("JWT_ISSUER") or None))
+    except ValidationError:
+        raise impossible("JWT_ISSUER cannot be read: pass --issuer.") from None
+    if len(issuers) > 1 or any(name.startswith("JWT_ISSUERS") for name in variables):
+        raise impossible("several issuers are configured: pass --issuer or --every-issuer.")
+    return issuers[0] if issuers else None

@@ -1,0 +1,1 @@
+"""Single flights, locks, limits and bounded maps."""

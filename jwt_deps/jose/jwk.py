@@ -1,0 +1,193 @@
+"""What key is this text? PEM, shared secret and JWK become key objects, or a sentence why not."""
+
+import json
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
+
+from jwt_deps.errors import ConfigurationError
+
+from .encoding import decode_base64url
+from .signatures import HMAC_ALGORITHMS, PublicKey, algorithms_of
+
+__all__ = [
+    "JWK_SET",
+    "STATIC_KEYS",
+    "is_pem",
+    "is_public",
+    "is_secret_jwk",
+    "jwk_public_key",
+    "jwk_serves",
+    "pem_public_key",
+    "require_strong_secret",
+]
+
+#: Where a static key and a JWK Set come from: every sentence about one says where to look.
+STATIC_KEYS = "JWT_SECRET_KEY (secret_key) or JWT_VERIFICATION_KEYS (verification_keys)"
+JWK_SET = "JWT_JWKS_FILE (jwks_file)"
+
+#: RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used".
+MIN_RSA_BITS = 2048
+
+_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1,
+    "P-384": ec.SECP384R1,
+    "P-521": ec.SECP521R1,
+}
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+
+def is_pem(text: str) -> bool:
+    """Whether the text means to be PEM, well-formed or not."""
+    return "-----BEGIN" in text
+
+
+def pem_public_key(text: str) -> PublicKey:
+    r"""Load a public key from PEM; a literal `\n`, as environments have it, is a line break.
+
+    Raises:
+        ConfigurationError: a private key, a certificate, a weak or unusable key.
+    """
+    pem = text.replace("\\n", "\n").strip().encode()
+    if b"PRIVATE KEY" in pem:
+        raise ConfigurationError(
+            "private_key",
+            f"A private key is configured in {STATIC_KEYS} where a public key belongs: give the "
+            "public half, `openssl pkey -in private.pem -pubout`, and keep the private one with "
+            "the issuer.",
+        )
+    if b"CERTIFICATE" in pem:
+        raise ConfigurationError(
+            "certificate",
+            f"A certificate is configured in {STATIC_KEYS} where a public key belongs: take the "
+            "key out of it with `openssl x509 -in certificate.pem -pubkey -noout`.",
+        )
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        # `from None`: the parser's own message may quote the key.
+        raise ConfigurationError(
+            "not_pem", f"A key in {STATIC_KEYS} is not a public key in PEM."
+        ) from None
+    return _usable(key, f"A key in {STATIC_KEYS}")
+
+
+def is_public(text: str) -> bool:
+    """Whether a text that is not PEM is somebody's public key all the same.
+
+    A JWK, a JWK Set, or base64 of a public key, as some consoles show it: as a shared secret,
+    whoever reads it could sign (RFC 8725 §2.1).
+    """
+    with suppress(ValueError, RecursionError):
+        document = json.loads(text)
+        return isinstance(document, dict) and not {"kty", "keys"}.isdisjoint(document)
+    with suppress(ValueError, UnsupportedAlgorithm):
+        load_der_public_key(b64decode("".join(text.split()), validate=True))
+        return True
+    return False
+
+
+def require_strong_secret(secret: bytes, algorithm: str) -> None:
+    """Refuse a shared secret shorter than its hash (RFC 7518 §3.2)."""
+    needed = HMAC_ALGORITHMS[algorithm]
+    if len(secret) < needed:
+        raise ConfigurationError(
+            "short_secret",
+            f"A shared secret in {STATIC_KEYS} has {len(secret)} bytes and {algorithm} needs at "
+            f"least {needed} (RFC 7518 §3.2): set a random one, `openssl rand -base64 48`.",
+        )
+
+
+def jwk_serves(jwk: Mapping[str, Any]) -> bool:
+    """Whether a JWK is meant for checking signatures with a key type that is supported.
+
+    Key sets of real issuers also hold encryption keys and new key types (RFC 7517 §5: "ignore
+    JWKs within a JWK Set that use kty values that are not understood").
+    """
+    if jwk.get("use", "sig") != "sig":
+        return False
+    operations = jwk.get("key_ops")
+    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
+        return False
+    match jwk:
+        case {"kty": "RSA" | "oct"}:
+            return True
+        case {"kty": "EC", "crv": str(curve)}:
+            return curve in _CURVES
+        case {"kty": "OKP", "crv": "Ed25519"}:
+            return True
+        case _:
+            return False
+
+
+def is_secret_jwk(jwk: Mapping[str, Any]) -> bool:
+    """Whether a JWK holds what only its owner may know."""
+    return jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk)
+
+
+def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
+    """Build the public key of a JWK that `jwk_serves` (RFC 7518 §6, RFC 8037 §2).
+
+    Raises:
+        ConfigurationError: secret members, malformed coordinates, a weak key.
+    """
+    name = f"A key in {JWK_SET}"
+    if is_secret_jwk(jwk):
+        raise ConfigurationError(
+            "secret_jwk",
+            f"{name} is secret: a JWK Set holds public keys only, and a shared secret belongs "
+            "in JWT_SECRET_KEY (secret_key).",
+        )
+    try:
+        match jwk["kty"]:
+            case "RSA":
+                key: PublicKey = rsa.RSAPublicNumbers(
+                    e=_integer(jwk["e"]), n=_integer(jwk["n"])
+                ).public_key()
+            case "EC":
+                curve = _CURVES[jwk["crv"]]()
+                size = (curve.key_size + 7) // 8
+                key = ec.EllipticCurvePublicNumbers(
+                    x=_integer(jwk["x"], size), y=_integer(jwk["y"], size), curve=curve
+                ).public_key()
+            case _:
+                key = ed25519.Ed25519PublicKey.from_public_bytes(_octets(jwk["x"]))
+    except (KeyError, ValueError):
+        raise ConfigurationError(
+            "malformed_jwk", f"{name} has missing or malformed members."
+        ) from None
+    return _usable(key, name)
+
+
+def _usable(key: object, name: str) -> PublicKey:
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+        raise ConfigurationError("key_type", f"{name} is neither RSA, nor EC, nor Ed25519.")
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
+        raise ConfigurationError(
+            "short_rsa_key",
+            f"{name} is an RSA key of {key.key_size} bits and {MIN_RSA_BITS} are needed "
+            "(RFC 7518 §3.3): have the issuer make a longer one.",
+        )
+    if not algorithms_of(key):
+        raise ConfigurationError(
+            "key_curve", f"{name} is on a curve that JWS does not use (RFC 7518 §3.4)."
+        )
+    return key
+
+
+def _octets(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("a JWK member is not a string")  # noqa: TRY004 - one error, one question
+    return decode_base64url(value.encode())
+
+
+def _integer(value: object, size: int | None = None) -> int:
+    octets = _octets(value)
+    if size is not None and len(octets) != size:  # RFC 7518 §6.2.1.2: full length, always
+        raise ValueError("a coordinate has the wrong length")
+    return int.from_bytes(octets, "big")

@@ -1,0 +1,203 @@
+"""Can this key check that signature? The only module that imports python-jose.
+
+python-jose checks signatures through `Key` objects; it is used for nothing else, because
+its parser and its claim checks are looser than the RFCs (see `docs/security.md`). Its keys
+get here what need not be made anew with each check, and RSASSA-PSS and Ed25519, which it lacks,
+have `Key`s of their own on the same `cryptography` primitives.
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hmac import HMAC
+from jose import backends
+from jose.backends.base import Key
+
+# By name: an installation without this backend fails here, and never falls back.
+from jose.backends.cryptography_backend import (
+    CryptographyECKey,
+    CryptographyHMACKey,
+    CryptographyRSAKey,
+)
+from jose.exceptions import JWKError
+
+from jwt_deps.errors import ConfigurationError
+
+__all__ = [
+    "ALGORITHMS",
+    "HMAC_ALGORITHMS",
+    "PublicKey",
+    "SignatureKey",
+    "algorithms_of",
+    "signature_key",
+]
+
+PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
+class SignatureKey(Protocol):
+    """A python-jose `Key`, as far as this package needs one."""
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        """Whether `sig` is this key's signature of `msg`."""
+        ...
+
+
+#: Bytes of the hash, which is also the shortest secret (RFC 7518 §3.2).
+HMAC_ALGORITHMS = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+_HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
+    "PS256": hashes.SHA256,
+    "PS384": hashes.SHA384,
+    "PS512": hashes.SHA512,
+}
+_RSA_ALGORITHMS = ("RS256", "RS384", "RS512", *_HASHES)
+# Each ECDSA algorithm means one curve (RFC 7518 §3.4), `secp256r1` under its X9.62 name.
+_CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+# RFC 8037 named it EdDSA, RFC 9864 gave the curve its own name; issuers use both.
+_ED25519_ALGORITHMS = ("EdDSA", "Ed25519")
+
+#: Every algorithm that can be configured. `none` is not among them and cannot be added.
+ALGORITHMS = frozenset(
+    {*HMAC_ALGORITHMS, *_RSA_ALGORITHMS, *_CURVE_ALGORITHMS.values(), *_ED25519_ALGORITHMS}
+)
+
+
+def _holds(verify: Callable[..., None], *arguments: Any) -> bool:
+    """What `cryptography` says by an exception, as python-jose wants it."""
+    try:
+        verify(*arguments)
+    except InvalidSignature:
+        return False
+    return True
+
+
+class _PSSKey(Key):
+    """RSASSA-PSS with MGF1 and a salt as long as the hash (RFC 7518 §3.5)."""
+
+    def __init__(self, key: rsa.RSAPublicKey, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        digest = _HASHES[algorithm]()
+        self._key = key
+        self._digest = digest
+        self._padding = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH)
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        return _holds(self._key.verify, sig, msg, self._padding, self._digest)
+
+
+class _Ed25519Key(Key):
+    """Ed25519 (RFC 8037 §3.1)."""
+
+    def __init__(self, key: ed25519.Ed25519PublicKey, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        self._key = key
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        return _holds(self._key.verify, sig, msg)
+
+
+# python-jose's own keys make anew with each check what is the same for all of them.
+
+
+class _RSAKey(CryptographyRSAKey):
+    """RSASSA-PKCS1-v1_5 (RFC 7518 §3.3)."""
+
+    def __init__(self, key: rsa.RSAPublicKey, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        self._digest = self.hash_alg()
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        return _holds(self.prepared_key.verify, sig, msg, self.RSA1_5, self._digest)
+
+
+class _ECKey(CryptographyECKey):
+    """ECDSA (RFC 7518 §3.4): two numbers, each as long as those of the curve."""
+
+    def __init__(self, key: ec.EllipticCurvePublicKey, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        self._ecdsa = ec.ECDSA(self.hash_alg())
+        self._half = (key.key_size + 7) // 8
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        half = self._half
+        if len(sig) != 2 * half:
+            return False
+        r, s = int.from_bytes(sig[:half], "big"), int.from_bytes(sig[half:], "big")
+        return _holds(self.prepared_key.verify, encode_dss_signature(r, s), msg, self._ecdsa)
+
+
+class _HMACKey(CryptographyHMACKey):
+    """HS* (RFC 7518 §3.2) with the secret worked in once, which takes longer than a token does."""
+
+    def __init__(self, key: bytes, algorithm: str) -> None:
+        super().__init__(key, algorithm)
+        self._made_of = (key, algorithm)
+        self._keyed = HMAC(self.prepared_key, self.ALG_MAP[algorithm])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _HMACKey, self._made_of  # OpenSSL's state stays here
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        code = self._keyed.copy()
+        code.update(msg)
+        return hmac.compare_digest(code.finalize(), sig)
+
+
+def _require_cryptography() -> None:
+    """Refuse a python-jose that checks with anything but `cryptography`.
+
+    Its other backends are `ecdsa`, which is not constant-time (CVE-2024-23342), and `rsa`.
+
+    Raises:
+        ConfigurationError: when this module is imported.
+    """
+    chosen = (backends.RSAKey, backends.ECKey, backends.HMACKey)
+    if chosen != (CryptographyRSAKey, CryptographyECKey, CryptographyHMACKey):
+        raise ConfigurationError(
+            "signature_backend",
+            "python-jose does not check signatures with cryptography: install it again, "
+            "pip install --force-reinstall 'python-jose[cryptography]'.",
+        )
+
+
+_require_cryptography()
+
+_KEYS: dict[str, Callable[[Any, str], SignatureKey]] = {
+    **dict.fromkeys(HMAC_ALGORITHMS, _HMACKey),
+    **dict.fromkeys(("RS256", "RS384", "RS512"), _RSAKey),
+    **dict.fromkeys(_CURVE_ALGORITHMS.values(), _ECKey),
+    **dict.fromkeys(_HASHES, _PSSKey),
+    **dict.fromkeys(_ED25519_ALGORITHMS, _Ed25519Key),
+}
+
+
+def algorithms_of(key: PublicKey) -> tuple[str, ...]:
+    """Name the algorithms that a public key can check; none for a curve that JWS does not know."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return _RSA_ALGORITHMS
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        algorithm = _CURVE_ALGORITHMS.get(key.curve.name)
+        return (algorithm,) if algorithm else ()
+    return _ED25519_ALGORITHMS
+
+
+def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
+    """Build the `Key` for one key and one algorithm (RFC 8725 §3.1).
+
+    Raises:
+        ValueError: the algorithm is not one of this key's, or python-jose recognises the shared
+            secret as somebody's public key.
+    """
+    fitting = HMAC_ALGORITHMS if isinstance(material, bytes) else algorithms_of(material)
+    if algorithm not in fitting:
+        raise ValueError("the key is not one for this algorithm")
+    try:
+        return _KEYS[algorithm](material, algorithm)
+    except JWKError as error:
+        raise ValueError("a public key is no shared secret") from error

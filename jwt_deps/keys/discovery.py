@@ -1,0 +1,74 @@
+"""Where does an issuer publish its keys? Its own document says, if it is its own.
+
+OpenID Connect Discovery 1.0 and OAuth 2.0 Authorization Server Metadata (RFC 8414). Two members
+are read, `issuer` and `jwks_uri`; nothing else in the document changes what is accepted.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from jwt_deps.jose.encoding import parse_object
+
+from .addresses import shown, split_url
+from .http import Fetcher, FetchError
+
+__all__ = ["discover", "well_known_urls"]
+
+
+def well_known_urls(issuer: str) -> tuple[str, ...]:
+    """Where the document of an issuer can be, in the order in which to ask.
+
+    RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery
+    §4 behind it.
+    """
+    parts = urlsplit(issuer)
+    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    candidates = (
+        f"{origin}/.well-known/oauth-authorization-server{path}",
+        f"{origin}/.well-known/openid-configuration{path}",
+        f"{origin}{path}/.well-known/openid-configuration",
+    )
+    return tuple(dict.fromkeys(candidates))
+
+
+async def discover(
+    issuer: str, urls: Sequence[str], fetcher: Fetcher, *, allow_loopback: bool
+) -> str:
+    """Find the URL of an issuer's JWK Set.
+
+    Raises:
+        FetchError: no document, or one of another issuer (RFC 8414 §3.3: the two "MUST be
+            identical"), or one that names no acceptable URL.
+    """
+    problems: list[str] = []
+    for url in urls:
+        try:
+            fetched = await fetcher.get(url)
+            document = parse_object(fetched.body or b"")
+            return _jwks_uri(document, issuer, url, allow_loopback=allow_loopback)
+        except FetchError as error:
+            if error.outage:  # it says nothing about where the document is
+                raise
+            problems.append(str(error))
+        except ValueError:  # a page for people, as some sites send for every path
+            problems.append(f"{shown(url)} is no JSON object")
+    # The last is said first: that the document is not at the other places is no news.
+    raise FetchError("; ".join(reversed(problems)), outage=False)
+
+
+def _jwks_uri(document: dict[str, object], issuer: str, url: str, *, allow_loopback: bool) -> str:
+    named = document.get("issuer")
+    if named != issuer:
+        raise FetchError(
+            f"the issuer in {shown(url)} is {str(named)[:256]!r} and the one configured "
+            f"{issuer!r}: they have to be identical, to the last slash",
+            outage=False,
+        )
+    jwks_uri = document.get("jwks_uri")
+    if not isinstance(jwks_uri, str):
+        raise FetchError(f"{shown(url)} names no jwks_uri", outage=False)
+    try:
+        split_url(jwks_uri, allow_loopback=allow_loopback)
+    except ValueError as error:
+        raise FetchError(f"the jwks_uri in {shown(url)} {error}", outage=False) from None
+    return jwks_uri

@@ -1,0 +1,314 @@
+"""Which key checks this token? Every key with exactly one algorithm, chosen by `kid` and `alg`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jwt_deps.errors import ConfigurationError, UnknownKeyError
+from jwt_deps.jose.jwk import (
+    JWK_SET,
+    STATIC_KEYS,
+    is_pem,
+    is_public,
+    jwk_public_key,
+    jwk_serves,
+    pem_public_key,
+    require_strong_secret,
+)
+from jwt_deps.jose.signatures import (
+    ALGORITHMS,
+    HMAC_ALGORITHMS,
+    PublicKey,
+    SignatureKey,
+    algorithms_of,
+    signature_key,
+)
+
+__all__ = ["KeySet", "VerificationKey"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationKey:
+    """One key for one algorithm (RFC 8725 §3.1), ready to check signatures."""
+
+    algorithm: str
+    kid: str | None = None
+    key: SignatureKey = field(repr=False, compare=False)
+    public: PublicKey | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """All keys of one configuration, indexed, so that choosing one costs the same for any number.
+
+    `static` keys have no `kid` and serve every token whose `alg` fits them. Keys of a JWK Set
+    serve the tokens that name them, or, for a token that names none, the one that fits.
+    """
+
+    algorithms: frozenset[str]
+    static: Mapping[str, tuple[VerificationKey, ...]] = field(repr=False)
+    named: Mapping[tuple[str, str], VerificationKey] = field(repr=False)
+    kids: frozenset[str] = field(repr=False)
+    in_set: Mapping[str, tuple[VerificationKey, ...]] = field(repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        algorithms: Sequence[str],
+        static: Sequence[str] = (),
+        jwks: Mapping[str, Any] | None = None,
+    ) -> "KeySet":
+        """Build the set from texts.
+
+        Args:
+            algorithms: the allow-list, RFC 7518 names.
+            static: shared secrets and public keys in PEM.
+            jwks: a JWK Set (RFC 7517 §5).
+
+        Raises:
+            ConfigurationError: for anything that could never work, or only by weakening a check.
+        """
+        algorithms = tuple(dict.fromkeys(algorithms))  # named twice is one key all the same
+        allowed = _allowed(algorithms) if jwks is None else _asymmetric(algorithms)
+        fixed = [key for text in static for key in _static_keys(text, algorithms)]
+        listed = _jwks_keys(jwks, algorithms) if jwks is not None else []
+        if not fixed and not listed:
+            raise ConfigurationError(
+                "no_key",
+                "There is no key to check a token with: set JWT_SECRET_KEY (secret_key), "
+                "JWT_VERIFICATION_KEYS (verification_keys) or JWT_JWKS_FILE (jwks_file), or have "
+                "them fetched with JWT_DISCOVERY=true (discovery) or JWT_JWKS_URL (jwks_url).",
+            )
+        unserved = sorted(allowed - {key.algorithm for key in (*fixed, *listed)})
+        if unserved:
+            raise ConfigurationError(
+                "algorithm_without_key",
+                f"No configured key fits {', '.join(unserved)}: remove it from JWT_ALGORITHM "
+                "(algorithm) or add a key for it.",
+            )
+        return cls._of(allowed, fixed, listed)
+
+    @classmethod
+    def published(
+        cls, algorithms: Sequence[str], jwks: Mapping[str, Any], max_keys: int
+    ) -> tuple["KeySet", int]:
+        """Build the set from what an issuer publishes, and count the members that are unusable.
+
+        Unlike a file of one's own, it cannot be put right here, so one bad member does not take
+        the others along.
+
+        Raises:
+            ValueError: not a JWK Set, or too large, or nothing in it is usable.
+        """
+        entries = jwks.get("keys")
+        if not isinstance(entries, list):
+            raise ValueError("is no JWK Set")  # noqa: TRY004 - one error, one question
+        if len(entries) > max_keys:
+            raise ValueError(f"has more than {max_keys} keys")
+        found: list[list[VerificationKey]] = []
+        skipped = 0
+        for entry in entries:
+            try:
+                found.append(_jwk_keys(entry, algorithms))
+            except ConfigurationError:
+                skipped += 1
+            else:
+                skipped += not isinstance(entry, dict)
+        listed = _unambiguous(key for keys in found for key in keys)
+        # Names and algorithms are what keys are compared by.
+        ambiguous = sum(bool(keys) and not any(map(listed.__contains__, keys)) for keys in found)
+        if not listed:
+            raise ValueError(f"has no usable key for {', '.join(algorithms)}")
+        return cls._of(frozenset(algorithms), (), listed), skipped + ambiguous
+
+    @classmethod
+    def awaited(cls, algorithms: Sequence[str]) -> "KeySet":
+        """The set of an issuer whose keys are yet to be fetched: it knows none.
+
+        Raises:
+            ConfigurationError: the algorithms are not for published keys.
+        """
+        return cls._of(_asymmetric(algorithms), (), ())
+
+    @classmethod
+    def empty(cls, algorithms: Iterable[str] = ()) -> "KeySet":
+        """A set that knows no key."""
+        return cls._of(frozenset(algorithms), (), ())
+
+    @classmethod
+    def _of(
+        cls,
+        algorithms: frozenset[str],
+        fixed: Iterable[VerificationKey],
+        listed: Iterable[VerificationKey],
+    ) -> "KeySet":
+        return cls(
+            algorithms=algorithms,
+            static=_by_algorithm(fixed),
+            named=_by_name(listed),
+            kids=frozenset(key.kid for key in listed if key.kid is not None),
+            in_set=_by_algorithm(listed),
+        )
+
+    @property
+    def size(self) -> int:
+        """How many keys there are, each counted once per algorithm."""
+        return sum(map(len, (*self.static.values(), *self.in_set.values())))
+
+    def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
+        """Choose the keys that may check a token, which is one, or the static ones that fit.
+
+        Raises:
+            UnknownKeyError: no key is meant for such a token. A `kid` that names a key of the
+                JWK Set is final: if that key does not fit `algorithm`, no other is tried.
+        """
+        if kid is not None and kid in self.kids:
+            named = self.named.get((kid, algorithm))
+            if named is None:
+                raise UnknownKeyError
+            return (named,)
+        candidates = self.static.get(algorithm, ())
+        if kid is None:
+            unnamed = self.in_set.get(algorithm, ())
+            if len(unnamed) == 1:  # more than one would mean trying them all
+                candidates = (*unnamed, *candidates)
+        if not candidates:
+            raise UnknownKeyError
+        return candidates
+
+
+def _allowed(algorithms: Sequence[str]) -> frozenset[str]:
+    allowed = frozenset(algorithms)
+    if not allowed or not allowed <= ALGORITHMS:
+        # The name is not quoted: a secret set in the wrong variable would be shown.
+        raise ConfigurationError(
+            "unknown_algorithm",
+            f"JWT_ALGORITHM (algorithm) names {'what is not supported' if allowed else 'nothing'}; "
+            f"it takes one or several of {', '.join(sorted(ALGORITHMS))}.",
+        )
+    return allowed
+
+
+def _asymmetric(algorithms: Sequence[str]) -> frozenset[str]:
+    allowed = _allowed(algorithms)
+    if not allowed.isdisjoint(HMAC_ALGORITHMS):
+        # An HS* token is signed with whatever the verifier holds, and a JWK Set holds
+        # nothing secret (RFC 8725 §2.1).
+        raise ConfigurationError(
+            "hmac_and_jwks",
+            "HS* algorithms and a JWK Set exclude each other: set JWT_ALGORITHM (algorithm) "
+            "to the issuer's signature algorithm, for example RS256.",
+        )
+    return allowed
+
+
+def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
+    """One text serves the allowed algorithms that fit it, and has to serve one."""
+    try:
+        secret = text.encode()
+    except UnicodeEncodeError:
+        # `from None`: the codec's error holds the text.
+        raise ConfigurationError(
+            "secret_not_text",
+            f"A key in {STATIC_KEYS} is not UTF-8 text: set one that is, for example of "
+            "`openssl rand -base64 48`.",
+        ) from None
+    if is_pem(text):
+        public = pem_public_key(text)
+        fitting = [name for name in algorithms if name in algorithms_of(public)]
+        keys = [
+            VerificationKey(algorithm=name, key=signature_key(public, name)) for name in fitting
+        ]
+        kind = "a public key"
+    elif is_public(text):
+        raise ConfigurationError(
+            "public_key_not_pem",
+            f"A key in {STATIC_KEYS} is a public key and not in PEM: give it in PEM, with its "
+            "-----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file).",
+        )
+    else:
+        fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
+        for name in fitting:
+            require_strong_secret(secret, name)
+        try:
+            keys = [
+                VerificationKey(algorithm=name, key=signature_key(secret, name)) for name in fitting
+            ]
+        except ValueError:
+            raise ConfigurationError(
+                "openssh_key",
+                f"A key in {STATIC_KEYS} is a public key in OpenSSH form: give it in PEM, "
+                "`ssh-keygen -e -m PKCS8 -f key.pub`.",
+            ) from None
+        kind = "a shared secret"
+    if not keys:
+        raise ConfigurationError(
+            "unfit_key",
+            f"A key in {STATIC_KEYS} is {kind} and fits none of {', '.join(algorithms)}: set "
+            "JWT_ALGORITHM (algorithm) to what the issuer signs with.",
+        )
+    return keys
+
+
+def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[VerificationKey]:
+    entries = jwks.get("keys")
+    if not isinstance(entries, list):
+        raise ConfigurationError(
+            "jwks_without_keys", f'The JWK Set in {JWK_SET} has no "keys" array (RFC 7517 §5.1).'
+        )
+    found = [key for entry in entries for key in _jwk_keys(entry, algorithms)]
+    if not found:
+        raise ConfigurationError(
+            "jwks_unused",
+            f"No key in {JWK_SET} checks signatures with {', '.join(algorithms)}: set "
+            "JWT_ALGORITHM (algorithm) to what the issuer signs with.",
+        )
+    return found
+
+
+def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
+    """One JWK serves the allowed algorithms that fit it, which may be none."""
+    if not isinstance(jwk, dict) or not jwk_serves(jwk):
+        return []
+    kid = jwk.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise ConfigurationError("kid_form", f"A key in {JWK_SET} has a kid that is not a string.")
+    public = jwk_public_key(jwk)
+    return [
+        VerificationKey(algorithm=name, kid=kid, key=signature_key(public, name), public=public)
+        for name in algorithms
+        if name in algorithms_of(public) and jwk.get("alg", name) == name
+    ]
+
+
+def _unambiguous(keys: Iterable[VerificationKey]) -> list[VerificationKey]:
+    """Leave out keys that share a name and are different, and count them; name equal ones once."""
+    by_name: dict[tuple[str | None, str], list[VerificationKey]] = {}
+    for key in keys:
+        same = by_name.setdefault((key.kid, key.algorithm), [])
+        if not any(key.public == other.public for other in same):
+            same.append(key)
+    clear = [same for (kid, _), same in by_name.items() if kid is None or len(same) == 1]
+    return [key for same in clear for key in same]
+
+
+def _by_algorithm(keys: Iterable[VerificationKey]) -> dict[str, tuple[VerificationKey, ...]]:
+    index: dict[str, tuple[VerificationKey, ...]] = {}
+    for key in keys:
+        index[key.algorithm] = (*index.get(key.algorithm, ()), key)
+    return index
+
+
+def _by_name(keys: Iterable[VerificationKey]) -> dict[tuple[str, str], VerificationKey]:
+    index: dict[tuple[str, str], VerificationKey] = {}
+    for key in keys:
+        if key.kid is None:
+            continue
+        if (key.kid, key.algorithm) in index:
+            raise ConfigurationError(
+                "kid_twice",
+                f"Two keys in {JWK_SET} share one kid and one algorithm: which of them is meant "
+                "cannot be told, give each its own kid.",
+            )
+        index[key.kid, key.algorithm] = key
+    return index

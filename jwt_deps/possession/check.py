@@ -1,0 +1,117 @@
+"""Is the sender of a token the one that it was issued to? Asked anew with every request."""
+
+import time
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from jwt_deps import telemetry
+from jwt_deps.errors import ConfirmationError, DPoPProofError, Reason, ReplaysUnavailableError
+from jwt_deps.settings.sender import DPoPMode, SenderPolicy
+from jwt_deps.tokens.lookup import sent_with_dpop
+from jwt_deps.tokens.principal import Principal
+
+from .dpop import EARLIEST, LATEST, ExpectedProof, Proof, check_proof
+from .mtls import check_certificate
+from .replay_store import StoreUnavailableError
+
+__all__ = ["FRESH_NONCE", "confirm"]
+
+#: Where the scope has a list for the nonce that the answer is to carry.
+FRESH_NONCE = "jwt_deps.dpop_nonce"
+
+#: And where it has the proofs that this very request was let in with.
+_USED = "jwt_deps.dpop_proofs"
+
+_Scope = MutableMapping[str, Any]
+
+
+async def confirm(
+    scope: _Scope,
+    token: str,
+    principal: Principal,
+    policy: SenderPolicy,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Have the sender prove what a verified token is bound to, by all members of its `cnf`.
+
+    Args:
+        scope: the request, as ASGI has it.
+        token: the encoded token.
+        principal: who it speaks for.
+        policy: what is asked of senders.
+        clock: seconds since the epoch.
+
+    Raises:
+        ConfirmationError: the sender does not have what the token is bound to.
+        DPoPProofError: the proof does not hold, or has been used before.
+        ReplaysUnavailableError: nobody can tell whether it has.
+    """
+    bound: dict[str, Any] = principal.claims.get("cnf") or {}
+    if "x5t#S256" in bound:
+        check_certificate(scope, bound["x5t#S256"], policy)
+    by_dpop = policy.with_dpop and sent_with_dpop(scope["headers"], policy.token_header)
+    if "jkt" not in bound:
+        if by_dpop or policy.dpop is DPoPMode.REQUIRED:
+            raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
+        return
+    if not by_dpop:
+        raise ConfirmationError(Reason.DOWNGRADED, "it is bound to a key, and came as a bearer's")
+    now = clock()
+    expected = ExpectedProof(
+        method=scope.get("method") or "GET",  # RFC 6455 §4.1: of a handshake
+        target=policy.origin + _below(policy.origin, scope),
+        token=token,
+        thumbprint=bound["jkt"],
+        algorithms=policy.algorithms,
+        nonces=policy.nonces,
+    )
+    proof = check_proof(_values(scope["headers"], b"dpop"), expected, now)
+    await _use(scope, proof, policy, now)
+    _renew(scope, proof, policy, now)
+
+
+async def _use(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) -> None:
+    """Use a proof up, for as long as any process would accept it."""
+    ttl = proof.made - now - EARLIEST + LATEST
+    try:
+        unused = await policy.store.add_if_absent(proof.key, ttl)
+    except StoreUnavailableError as error:
+        raise ReplaysUnavailableError from error
+    # A second guard over the same request, with settings of its own, asks for the same proof.
+    used: set[str] = scope.setdefault(_USED, set())
+    if not unused and proof.key not in used:
+        telemetry.replay_rejected()
+        raise DPoPProofError(Reason.PROOF_REPLAYED, "it has been used before")
+    used.add(proof.key)
+
+
+def _renew(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) -> None:
+    """Have the answer carry a fresh nonce before the client's one ends (RFC 9449 §8.2)."""
+    nonces, age, fresh = policy.nonces, proof.nonce_age, scope.get(FRESH_NONCE)
+    if nonces is not None and age is not None and fresh is not None and nonces.is_stale(age):
+        fresh.append(nonces.issue(now))
+
+
+def _below(origin: str, scope: _Scope) -> str:
+    """The path that the client sent, without the prefix that the public origin ends with."""
+    path = _path(scope)
+    # uvicorn puts its `--root-path` back in front of what a proxy has cut off. Starlette matches
+    # routes without it, so that no other route is meant by either spelling.
+    root: str = scope.get("app_root_path", scope.get("root_path", ""))
+    if root and path.startswith(f"{root}/") and urlsplit(origin).path.endswith(root):
+        return path.removeprefix(root)
+    return path
+
+
+def _path(scope: _Scope) -> str:
+    """The path that the client sent, escapes and all; no header can change it."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        return quote(scope["path"], safe="/:@!$&'()*+,;=~")
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in headers if key == name]

@@ -1,0 +1,192 @@
+"""Does the sender of a token have the key that it is bound to? DPoP proofs, RFC 9449 §4.3."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jwt_deps.errors import (
+    ConfigurationError,
+    ConfirmationError,
+    DPoPNonceError,
+    DPoPProofError,
+    Reason,
+)
+from jwt_deps.jose.encoding import decode_base64url, encode_base64url, parse_object
+from jwt_deps.jose.jwk import is_secret_jwk, jwk_public_key, jwk_serves
+from jwt_deps.jose.signatures import PublicKey, algorithms_of, signature_key
+from jwt_deps.jose.thumbprints import thumbprint
+
+from .nonces import Nonces
+from .uris import target_uri
+
+__all__ = ["EARLIEST", "LATEST", "ExpectedProof", "Proof", "check_proof"]
+
+#: When a proof may have been made, in seconds from now (RFC 9449 §11.1).
+EARLIEST, LATEST = -60, 30
+
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_LONGEST = 8192
+_TYPE = "dpop+jwt"
+_NO_TIME = 1e15
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedProof:
+    """What a proof has to be about.
+
+    Attributes:
+        method: the method of the request.
+        target: the URI of the request, as clients know it.
+        token: the access token that comes with it.
+        thumbprint: of the key that the token is bound to, `cnf.jkt`.
+        algorithms: those that are accepted.
+        nonces: those of this service; `None` if it asks for none.
+    """
+
+    method: str
+    target: str
+    token: str = field(repr=False)
+    thumbprint: str
+    algorithms: Collection[str]
+    nonces: Nonces | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A proof that passed every check but that for replay.
+
+    Attributes:
+        key: what it is remembered under.
+        made: its `iat`.
+        nonce_age: how old its nonce is; `None` without one.
+    """
+
+    key: str = field(repr=False)
+    made: float
+    nonce_age: float | None = None
+
+
+def check_proof(headers: Sequence[str], expected: ExpectedProof, now: float) -> Proof:
+    """Check the `DPoP` header of a request (RFC 9449 §4.3), each check with its own reason.
+
+    That the key is the token's comes before the signature, which is checked with that key alone.
+
+    Args:
+        headers: the values of all `DPoP` headers.
+        expected: what the proof has to be about.
+        now: seconds since the epoch.
+
+    Raises:
+        DPoPProofError: the proof does not hold.
+        DPoPNonceError: it needs a nonce of this service; the error has one.
+        ConfirmationError: it is a proof of another key than that of the token.
+    """
+    header, claims, signing_input, signature = _parsed(headers)
+    if header.get("typ") != _TYPE:
+        raise DPoPProofError(Reason.PROOF_TYPE, "its type is not dpop+jwt")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in expected.algorithms:
+        raise DPoPProofError(Reason.PROOF_ALGORITHM, "its algorithm is not accepted")
+    key = _bound_key(header.get("jwk"), expected.thumbprint)
+    if algorithm not in algorithms_of(key):
+        raise DPoPProofError(Reason.PROOF_ALGORITHM, "its algorithm is not that of its key")
+    if not signature_key(key, algorithm).verify(signing_input, signature):
+        raise DPoPProofError(Reason.PROOF_SIGNATURE, "its signature is not that of its key")
+    _check_request(claims, expected)
+    age = _nonce_age(claims, expected.nonces, now)
+    _check_times(claims, now)
+    name = "|".join((expected.thumbprint, target_uri(expected.target), claims["jti"]))
+    digest = encode_base64url(hashlib.sha256(name.encode()).digest())
+    return Proof(f"{expected.thumbprint}.{digest}", claims["iat"], age)
+
+
+def _parsed(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
+    if not headers:
+        raise DPoPProofError(Reason.PROOF_MISSING, "the request has no DPoP header")
+    if len(headers) > 1:
+        raise DPoPProofError(Reason.PROOF_REPEATED, "the request has more than one DPoP header")
+    text = headers[0].strip(" \t")
+    parts = _COMPACT.fullmatch(text) if len(text) <= _LONGEST else None
+    header = claims = None
+    signature = b""
+    if parts is not None:
+        try:
+            header, claims, signature = (
+                parse_object(decode_base64url(parts[1].encode())),
+                parse_object(decode_base64url(parts[2].encode())),
+                decode_base64url(parts[3].encode()),
+            )
+        except ValueError:
+            header = None
+    # Raised out here: the parser's error holds what it read.
+    if parts is None or header is None or claims is None or "crit" in header:
+        raise DPoPProofError(Reason.PROOF_MALFORMED, "it is not one JWT that can be read")
+    if not _has_required(claims):
+        raise DPoPProofError(Reason.PROOF_CLAIMS, "it lacks one of jti, htm, htu and iat")
+    return header, claims, text[: text.rindex(".")].encode(), signature
+
+
+def _has_required(claims: Mapping[str, Any]) -> bool:
+    texts = (claims.get(name) for name in ("jti", "htm", "htu"))
+    return all(isinstance(text, str) and text for text in texts) and _is_time(claims.get("iat"))
+
+
+def _is_time(value: object) -> bool:
+    # Not `isinstance`: a bool is an int to Python. The parser lets no infinity through.
+    return type(value) in (int, float) and abs(value) < _NO_TIME  # type: ignore[arg-type]
+
+
+def _bound_key(jwk: object, bound_to: str) -> PublicKey:
+    if not isinstance(jwk, dict):
+        raise DPoPProofError(Reason.PROOF_KEY, "it holds no public key")
+    if is_secret_jwk(jwk):
+        raise DPoPProofError(Reason.PROOF_PRIVATE_KEY, "it holds a private key")
+    key = name = None
+    try:
+        if jwk_serves(jwk):
+            key, name = jwk_public_key(jwk), thumbprint(jwk)
+    except (ConfigurationError, ValueError):
+        key = None
+    if key is None or name is None:
+        raise DPoPProofError(Reason.PROOF_KEY, "it holds no public key that can be used")
+    if not hmac.compare_digest(name.encode(), bound_to.encode()):
+        raise ConfirmationError(Reason.PROOF_BINDING, "Invalid DPoP key binding")
+    return key
+
+
+def _check_request(claims: Mapping[str, Any], expected: ExpectedProof) -> None:
+    if claims["htm"] != expected.method:  # RFC 9110 §9.1: methods are case-sensitive
+        raise DPoPProofError(Reason.PROOF_METHOD, "it is for another method")
+    if not _same_target(claims["htu"], expected.target):
+        raise DPoPProofError(Reason.PROOF_TARGET, "it is for another target")
+    digest = encode_base64url(hashlib.sha256(expected.token.encode()).digest())
+    if claims.get("ath") != digest:
+        raise DPoPProofError(Reason.PROOF_TOKEN, "it is for another access token")
+
+
+def _same_target(claimed: str, target: str) -> bool:
+    try:
+        return target_uri(claimed) == target_uri(target)
+    except ValueError:
+        return False
+
+
+def _nonce_age(claims: Mapping[str, Any], nonces: Nonces | None, now: float) -> float | None:
+    if nonces is None:
+        return None
+    nonce = claims.get("nonce")
+    age = nonces.age(nonce, now) if isinstance(nonce, str) else None
+    if age is None:
+        raise DPoPNonceError(nonces.issue(now))
+    return age
+
+
+def _check_times(claims: Mapping[str, Any], now: float) -> None:
+    if not EARLIEST <= claims["iat"] - now <= LATEST:
+        raise DPoPProofError(Reason.PROOF_TIME, "it was not made just now")
+    begins, ends = claims.get("nbf", now), claims.get("exp", now + 1)
+    if not (_is_time(begins) and _is_time(ends) and begins <= now + LATEST and now < ends + LATEST):
+        raise DPoPProofError(Reason.PROOF_TIME, "it is not valid now")

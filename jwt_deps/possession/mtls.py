@@ -1,0 +1,148 @@
+"""Did the client authenticate with the certificate that its token is bound to? RFC 8705 §3."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from cryptography.x509 import load_der_x509_certificate
+
+from jwt_deps.errors import ConfirmationError, Reason
+from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.settings.sender import ClientCertificate, SenderPolicy
+
+__all__ = ["check_certificate"]
+
+_PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
+# RFC 9440 §2.1 by way of RFC 8941 §3.3.5: a byte sequence, and no parameters.
+_BYTE_SEQUENCE = re.compile(r":([A-Za-z0-9+/]+={0,2}):")
+# Envoy's x-forwarded-client-cert: one element, whose values are quoted if need be.
+_XFCC_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(?:;|$)')
+_XFCC_SEVERAL = frozenset({"uri", "dns"})  # a pair for each alternative name of the subject
+# Where servers and middleware take a client's address from that is not the connection's.
+_FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
+
+
+def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPolicy) -> None:
+    """Compare the certificate of a connection with the one that a token is bound to.
+
+    Args:
+        scope: the request, as ASGI has it.
+        bound_to: the token's `x5t#S256`.
+        policy: where the certificate comes from, and from whom it is believed.
+
+    Raises:
+        ConfirmationError: there is none, not exactly one, or another one.
+    """
+    thumbprint = None
+    try:
+        thumbprint = _thumbprint(scope, policy)
+    except ValueError:
+        thumbprint = None
+    if thumbprint is None or not hmac.compare_digest(thumbprint.encode(), bound_to.encode()):
+        raise ConfirmationError(
+            Reason.CERTIFICATE, "it is bound to a certificate that its sender did not show"
+        )
+
+
+def _thumbprint(scope: Mapping[str, Any], policy: SenderPolicy) -> str | None:
+    source = policy.certificate
+    if source is ClientCertificate.TLS:
+        return _of_connection(scope)
+    if not _is_trusted(scope, policy):
+        return None
+    if source is ClientCertificate.XFCC:
+        value = _single(scope["headers"], b"x-forwarded-client-cert")
+        return None if value is None else _of_xfcc(value)
+    if source is ClientCertificate.CLIENT_CERT:
+        value = _single(scope["headers"], b"client-cert")
+        return None if value is None else _of_byte_sequence(value)
+    value = _single(scope["headers"], policy.certificate_header)
+    return None if value is None else _of_pem(unquote_to_bytes(value))
+
+
+def _of_connection(scope: Mapping[str, Any]) -> str | None:
+    """The certificate of the server's own TLS, by the ASGI extension `tls`."""
+    tls = (scope.get("extensions") or {}).get("tls") or {}
+    chain = list(tls.get("client_cert_chain") or ())
+    if not chain or tls.get("client_cert_error"):
+        return None
+    return _of_pem(str(chain[0]).encode())
+
+
+def _is_trusted(scope: Mapping[str, Any], policy: SenderPolicy) -> bool:
+    client = scope.get("client")
+    if client is None or _is_forwarded(str(client[0]), scope["headers"]):
+        return False
+    address = ipaddress.ip_address(str(client[0]).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in policy.proxies)
+
+
+def _is_forwarded(host: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether an address may be a header's, which whoever sends the request can write.
+
+    uvicorn with `--proxy-headers` puts it in the place of the connection's, and is not alone.
+    """
+    texts = [value.decode("latin-1") for name, value in headers if name in _FORWARDING]
+    named = rf"(?<![0-9A-Fa-f.]){re.escape(host)}(?![0-9A-Fa-f.])"
+    return any(re.search(named, text) for text in texts)
+
+
+def _single(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """The value of a header that must not be repeated."""
+    values = [value for key, value in headers if key == name]
+    return values[0].decode("latin-1").strip(" \t") if len(values) == 1 else None
+
+
+def _of_byte_sequence(value: str) -> str:
+    found = _BYTE_SEQUENCE.fullmatch(value)
+    if found is None:
+        raise ValueError("no byte sequence")
+    return _of_der(_decoded(found[1].encode()))
+
+
+def _of_xfcc(value: str) -> str | None:
+    """The certificate of the one element that the proxy itself wrote."""
+    members: dict[str, str] = {}
+    position = 0
+    while position < len(value):
+        pair = _XFCC_PAIR.match(value, position)
+        name = pair[1].lower() if pair is not None else ""
+        if pair is None or (name in members and name not in _XFCC_SEVERAL):
+            raise ValueError("not one element")
+        members[name] = pair[2].strip('"')
+        position = pair.end()
+    found = []
+    if "hash" in members:
+        digest = bytes.fromhex(members["hash"])
+        found.append(
+            encode_base64url(digest) if len(digest) == hashlib.sha256().digest_size else ""
+        )
+    if "cert" in members:
+        found.append(_of_pem(unquote_to_bytes(members["cert"])))
+    return found[0] if len(set(found)) == 1 else None
+
+
+def _of_pem(text: bytes) -> str:
+    found = _PEM.fullmatch(text)
+    if found is None:
+        raise ValueError("not one certificate")
+    return _of_der(_decoded(b"".join(found[1].split())))
+
+
+def _decoded(text: bytes) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("no base64") from error
+
+
+def _of_der(der: bytes) -> str:
+    load_der_x509_certificate(der)  # it is one, and nothing behind it
+    return encode_base64url(hashlib.sha256(der).digest())

@@ -1,0 +1,1 @@
+"""Revocation of tokens: entries in memory and in Redis, Token Status Lists."""

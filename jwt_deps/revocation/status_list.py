@@ -1,0 +1,261 @@
+"""Does the issuer's own list say that a token is revoked? Token Status Lists, read with bounds.
+
+draft-ietf-oauth-status-list: a token names a place in a list, `status.status_list{idx, uri}`,
+and the list is a signed JWT, compressed, with a few bits for each token. It is fetched when it
+is first needed and kept while it is fresh, so that a request finds it in memory.
+"""
+
+import asyncio
+import logging
+import math
+import random
+import time
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from jwt_deps.concurrency.bounded import BoundedMap
+from jwt_deps.concurrency.flights import Flight
+from jwt_deps.concurrency.limits import Backoff
+from jwt_deps.concurrency.locks import ForkSafeLock
+from jwt_deps.errors import AuthError, ConfigurationError, RevocationUnavailableError
+from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.keys.addresses import host_of, shown
+from jwt_deps.keys.http import Fetcher, FetchError
+from jwt_deps.settings.issuer import IssuerSettings
+from jwt_deps.tokens.authentication import keys_for
+from jwt_deps.tokens.verify import ParsedToken, check_signature
+
+__all__ = ["StatusLists"]
+
+logger = logging.getLogger("jwt_deps")
+
+_TYPES = frozenset({"statuslist+jwt", "application/statuslist+jwt"})
+_BITS = frozenset({1, 2, 4, 8})
+_PARTS = 3
+_KEPT = 64
+_SHORTEST = 1.0
+
+
+class _List(NamedTuple):
+    bits: int
+    octets: bytes
+    until: float
+
+    def status(self, index: int) -> int | None:
+        """What the list says of a place; `None` if it has no such place."""
+        octet, shift = divmod(index * self.bits, 8)
+        if octet >= len(self.octets):
+            return None
+        return (self.octets[octet] >> shift) & ((1 << self.bits) - 1)
+
+
+class StatusLists:
+    """A source of revocations: the status lists of one issuer.
+
+    Tokens without `status` pass, as do other issuers': this list says nothing of them.
+    """
+
+    def __init__(  # noqa: PLR0913 - what can be set
+        self,
+        issuer: IssuerSettings,
+        *,
+        hosts: Collection[str],
+        longest_fresh: float = 300,
+        accept_unreachable: bool = False,
+        timeout: float = 5,
+        max_bytes: int = 1024 * 1024,
+        max_octets: int = 8 * 1024 * 1024,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare; nothing is fetched before a token needs it.
+
+        Args:
+            issuer: whose keys sign the lists, and where they are.
+            hosts: the hosts that lists may be fetched from, and no others.
+            longest_fresh: most seconds for which a list is used without asking again; its own
+                `ttl` and `exp` can make it less, HTTP caching has no say.
+            accept_unreachable: whether tokens pass whose list cannot be had, in place of a 503.
+            timeout: seconds for one fetch.
+            max_bytes: longest list that is read, as it is sent.
+            max_octets: longest list that is read, unpacked.
+            clock: seconds since the epoch.
+
+        Raises:
+            ConfigurationError: no host, or `httpx2` is not installed.
+        """
+        if not hosts:
+            raise ConfigurationError(
+                "status_list_hosts", "StatusLists needs the hosts that lists may come from."
+            )
+        self._issuer = issuer
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._longest_fresh = longest_fresh
+        self._accepts = accept_unreachable
+        self._timeout = timeout
+        self._max_octets = max_octets
+        self._clock = clock
+        self._lists: BoundedMap[str, _List] = BoundedMap(_KEPT)
+        self._flights: BoundedMap[str, Flight] = BoundedMap(_KEPT)
+        self._backoffs: BoundedMap[str, Backoff] = BoundedMap(_KEPT)
+        self._lock = ForkSafeLock()
+        self._fetcher = Fetcher(
+            trusted_hosts=self._hosts,
+            allow_loopback=issuer.allow_loopback,
+            ca_file=issuer.ca_file,
+            max_bytes=max_bytes,
+            accept="application/statuslist+jwt",
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(sorted(self._hosts))}>"
+
+    def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
+        """Whether the list says anything but valid; `None` if it has to be fetched.
+
+        A place that cannot be read, is on a host that is not allowed or is not in the list
+        counts as revoked.
+        """
+        accepted = self._issuer.accepted_issuers
+        if "status" not in claims or (accepted and claims.get("iss") not in accepted):
+            return False
+        place = self._place(claims["status"])
+        if place is None:
+            return True
+        uri, index = place
+        known = self._lists.get(uri)
+        if known is None or self._clock() >= known.until:
+            if not (self._accepts and self._is_waiting(uri)):
+                return None
+            return known is not None and known.status(index) != 0
+        return known.status(index) != 0
+
+    async def prepare(self, claims: Mapping[str, Any]) -> None:
+        """Fetch the list that a token names, or wait for the fetch that is under way.
+
+        Raises:
+            RevocationUnavailableError: it cannot be had.
+        """
+        place = self._place(claims.get("status"))
+        if place is None:
+            return
+        uri = place[0]
+        if not self._is_waiting(uri) and await self._depart(uri).wait() is None:
+            return
+        if not self._accepts:
+            raise RevocationUnavailableError
+
+    def _place(self, status: object) -> tuple[str, int] | None:
+        member = status.get("status_list") if isinstance(status, Mapping) else None
+        if not isinstance(member, Mapping):
+            return None
+        index, uri = member.get("idx"), member.get("uri")
+        if type(index) is not int or index < 0 or not isinstance(uri, str):
+            return None
+        return (uri, index) if host_of(uri) in self._hosts else None
+
+    def _is_waiting(self, uri: str) -> bool:
+        backoff = self._backoffs.get(uri)
+        return backoff is not None and backoff.holds(time.monotonic())
+
+    def _depart(self, uri: str) -> Flight:
+        with self._lock():
+            flight = self._flights.get(uri)
+            if flight is None or not flight.is_under_way():
+                flight = Flight(self._fetch(uri), patience=self._timeout + 1)
+                self._flights.put(uri, flight)
+            return flight
+
+    async def _fetch(self, uri: str) -> FetchError | None:
+        backoff = self._backoffs.get(uri) or Backoff(1, 60)
+        self._backoffs.put(uri, backoff)
+        try:
+            async with asyncio.timeout(self._timeout):
+                self._lists.put(uri, await self._fetched(uri))
+        except TimeoutError:
+            problem = FetchError(f"no answer within {self._timeout:g} s")
+        except FetchError as error:
+            problem = error
+        except (AuthError, ValueError) as error:
+            words = "is not signed as it must be" if isinstance(error, AuthError) else str(error)
+            problem = FetchError(f"the list at {shown(uri)} {words}", outage=False)
+        else:
+            backoff.succeed()
+            return None
+        backoff.fail(time.monotonic(), random.uniform(-1, 1))  # noqa: S311 - no secret
+        logger.warning("a status list cannot be had: %s", problem)
+        return problem
+
+    async def _fetched(self, uri: str) -> _List:
+        now = self._clock()
+        fetched = await self._fetcher.get(uri)
+        parsed = _parsed(fetched.body or b"")
+        if parsed.algorithm not in self._issuer.keys.algorithms:
+            raise ValueError("has an algorithm that is not accepted")
+        check_signature(parsed, await keys_for(parsed, self._issuer))
+        claims = _object(parsed.payload)
+        if claims.get("sub") != uri:
+            raise ValueError("is meant for another address")
+        accepted = self._issuer.accepted_issuers
+        if accepted and claims.get("iss", accepted[0]) not in accepted:
+            raise ValueError("is of another issuer")
+        expires, lives = _number(claims, "exp", math.inf), _number(claims, "ttl", math.inf)
+        if _number(claims, "iat", None) > now + self._issuer.leeway or now >= expires:
+            raise ValueError("is not valid now")
+        until = min(now + max(_SHORTEST, min(lives, self._longest_fresh)), expires)
+        bits, octets = _unpacked(claims.get("status_list"), self._max_octets)
+        return _List(bits, octets, until)
+
+
+def _parsed(body: bytes) -> ParsedToken:
+    segments = body.strip().split(b".")
+    if len(segments) != _PARTS:
+        raise ValueError("is no JWT")
+    header, payload, signature = map(_decoded, segments)
+    members = _object(header)
+    algorithm, kid, kind = members.get("alg"), members.get("kid"), members.get("typ")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES or "crit" in members:
+        raise ValueError("is of another type")
+    if not isinstance(algorithm, str) or not isinstance(kid, str | None):
+        raise ValueError("has a header that cannot be read")  # noqa: TRY004 - one kind of refusal
+    signed = segments[0] + b"." + segments[1]
+    return ParsedToken(algorithm, kid, segments[0], signed, payload, signature)
+
+
+def _unpacked(member: object, most: int) -> tuple[int, bytes]:
+    """The bits of each place, and the octets (draft §4.1)."""
+    bits = member.get("bits") if isinstance(member, Mapping) else None
+    packed = member.get("lst") if isinstance(member, Mapping) else None
+    if type(bits) is not int or bits not in _BITS or not isinstance(packed, str):
+        raise ValueError("has no list")
+    compressed = _decoded(packed.encode())
+    inflater = zlib.decompressobj()
+    octets = None
+    with suppress(zlib.error):
+        octets = inflater.decompress(compressed, most)
+    if octets is None or not inflater.eof:
+        raise ValueError("is longer than this service reads, or not compressed as it must be")
+    return bits, octets
+
+
+# The parsers' own errors quote what they read.
+
+
+def _decoded(segment: bytes) -> bytes:
+    with suppress(ValueError):
+        return decode_base64url(segment)
+    raise ValueError("is not base64url as RFC 7515 has it")
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    with suppress(ValueError):
+        return parse_object(data)
+    raise ValueError("has a part that is not a JSON object")
+
+
+def _number(claims: dict[str, Any], name: str, absent: float | None) -> float:
+    value = claims.get(name, absent)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("has a time that is no number")  # noqa: TRY004 - as above
+    return value

@@ -1,0 +1,1 @@
+"""What an operator writes: the settings, from code and from the environment."""

@@ -1,0 +1,299 @@
+"""Whose tokens are accepted, checked with which keys, and what do their claims mean?"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.jose.encoding import parse_object
+from jwt_deps.keys.addresses import split_url
+from jwt_deps.keys.cache import KeyCache
+from jwt_deps.keys.key_set import KeySet
+from jwt_deps.keys.lifetime import JWKSCacheSettings
+from jwt_deps.keys.provider import KeyPublisher
+
+from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
+
+__all__ = ["IssuerSettings"]
+
+# What is accepted of keys over HTTP when nothing else is said.
+_PUBLISHED_ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
+
+
+class IssuerSettings(BaseModel):
+    """One issuer: its keys, what its tokens must say, and where they say it.
+
+    Immutable once built. `JWTSettings` has the same parameters for a service with one issuer.
+
+    Raises:
+        ConfigurationError: a value is malformed or contradicts another; the sentence says what
+            to set and never quotes a value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    secret_key: SecretStr | None = None
+    """Shared secret (HS*), or a public key in PEM (RS*, PS*, ES*, EdDSA, Ed25519)."""
+    verification_keys: Secrets = Field(default_factory=list)
+    """Further keys accepted beside `secret_key`, for rotation."""
+    jwks_file: Path | None = None
+    """A JWK Set (RFC 7517) on disk."""
+    jwks_url: str | None = None
+    """Where the issuer publishes its JWK Set: the keys are fetched, and kept up to date."""
+    discovery: bool = False
+    """Whether the issuer's own document (OpenID Connect Discovery, RFC 8414) names the place."""
+    discovery_url: str | None = None
+    """Where that document is, if it is not at its well-known place; turns `discovery` on."""
+    algorithm: OneOrSeveral = "HS256"
+    """The algorithms that are accepted, RFC 7518 names; `none` can never be. With keys over HTTP,
+    the default is RS256, PS256, ES256, ES384, ES512, EdDSA and Ed25519."""
+    issuer: NoneOrSeveral = None
+    """Accepted `iss`, one or several; when set, the claim is required."""
+    audience: NoneOrSeveral = None
+    """Accepted audiences, one or several; when set, the claim is required."""
+    audience_claim: str = "aud"
+    """The claim that names the audience; Amazon Cognito has `client_id` instead."""
+    verify_audience: bool = True
+    """`False` accepts tokens that were made for somebody else: only for an issuer whose tokens
+    name no audience at all."""
+    leeway: float = Field(default=10, ge=0, le=300)
+    """Clock difference that is forgiven, in seconds, at most 300."""
+    require_exp: bool = True
+    """Whether a token must have `exp`."""
+    profile: Literal["lenient", "rfc9068"] = "lenient"
+    """`rfc9068` accepts only what RFC 9068 calls an access token: `typ` is `at+jwt`, it names its
+    key, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there. `lenient` accepts
+    what most providers issue."""
+    scopes_claim: str | None = None
+    """The claim that holds the scopes: a space-separated string or a list of strings. `None`:
+    none are injected, and scope checks read the registered `scope` claim."""
+    user_id_claim: str = "sub"
+    """The claim that identifies the user; a dotted path reaches into nested claims."""
+    session_id_claim: str = "session_id"
+    """The claim that identifies the session; a dotted path as above."""
+    dependencies_claims: Several = Field(default_factory=list)
+    """The claims that `get_dependencies` hands out."""
+    session_state_claims: Several = Field(default_factory=list)
+    """The claims that `get_session_state` hands out."""
+    ca_file: Path | None = None
+    """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
+    allow_loopback: bool = False
+    """Whether keys may come from this very machine, by plain `http` too: for development."""
+    jwks_cache: JWKSCacheSettings = Field(default_factory=JWKSCacheSettings)
+    """How keys over HTTP are kept."""
+
+    _keys: KeySet = PrivateAttr()
+    _cache: KeyCache | None = PrivateAttr(default=None)
+    _issuers: tuple[str, ...] = PrivateAttr()
+    _audiences: tuple[str, ...] = PrivateAttr()
+
+    def __init__(self, **values: Any) -> None:
+        problem = None
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problem = sentence(error)
+        if problem is not None:
+            # Raised out here: pydantic's errors hold the input, which can be a secret.
+            raise ConfigurationError("invalid_setting", problem)
+
+    @field_validator(
+        "algorithm",
+        "issuer",
+        "audience",
+        "audience_claim",
+        "user_id_claim",
+        "session_id_claim",
+        "scopes_claim",
+        "jwks_url",
+        "discovery_url",
+    )
+    @classmethod
+    def _is_not_empty(cls, value: Any) -> Any:
+        # An empty variable must not switch a check off: `JWT_AUDIENCE=$UNSET` is a mistake.
+        names = [value] if isinstance(value, str) else value
+        if names is not None and not (names and all(name.strip() for name in names)):
+            raise ValueError("is empty: give it a value or leave it unset")
+        return value
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        # Copied, so that a list that was given, and changed later, loosens no check.
+        self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self._meant_for())
+        if self.audience is not None and not self.verify_audience:
+            raise ConfigurationError(
+                "audience_unverified",
+                "JWT_VERIFY_AUDIENCE (verify_audience) is false, and JWT_AUDIENCE (audience) is "
+                "set: take one of them away.",
+            )
+        self._prepare_keys()
+        return self
+
+    def _meant_for(self) -> NoneOrSeveral:
+        return self.audience
+
+    def _check_profile(self) -> None:
+        names_both = self._issuers and self._audiences and self.audience_claim == "aud"
+        if self.is_rfc9068 and not names_both:
+            raise ConfigurationError(
+                "profile_unchecked",
+                "JWT_PROFILE=rfc9068 (profile) needs JWT_ISSUER (issuer) and JWT_AUDIENCE "
+                "(audience), which RFC 9068 has every resource server check, and the claim aud.",
+            )
+
+    def _prepare_keys(self) -> None:
+        self._check_profile()
+        if not self.is_remote:
+            self._keys = self._configured_keys()
+            return
+        self._check_remote()
+        if "algorithm" not in self.model_fields_set:
+            object.__setattr__(self, "algorithm", list(_PUBLISHED_ALGORITHMS))
+        self._keys = KeySet.awaited(self.algorithms)
+        publisher = KeyPublisher(
+            self._issuers[0],
+            algorithms=self.algorithms,
+            policy=self.jwks_cache,
+            jwks_url=self.jwks_url,
+            discovery_url=self.discovery_url,
+            ca_file=self.ca_file,
+            allow_loopback=self.allow_loopback,
+        )
+        self._cache = KeyCache(self._issuers[0], publisher, self.jwks_cache)
+
+    def _check_remote(self) -> None:
+        """Refuse what cannot work with keys over HTTP, or only by weakening a check."""
+        if self.jwks_url is not None and (self.discovery or self.discovery_url is not None):
+            raise ConfigurationError(
+                "two_key_addresses",
+                "JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery) exclude each other: the "
+                "one says where the keys are, the other finds out.",
+            )
+        if self.secret_key or self.verification_keys or self.jwks_file:
+            raise ConfigurationError(
+                "fetched_and_configured",
+                "Keys over HTTP and configured keys exclude each other: take away JWT_SECRET_KEY "
+                "(secret_key), JWT_VERIFICATION_KEYS (verification_keys) and JWT_JWKS_FILE "
+                "(jwks_file), or JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery).",
+            )
+        if not self._issuers or (self.jwks_url is None and len(self._issuers) > 1):
+            raise ConfigurationError(
+                "fetched_without_issuer",
+                "JWT_ISSUER (issuer) must name the issuer whose keys are fetched"
+                + (", and discovery finds the keys of one." if self._issuers else "."),
+            )
+        if not self._audiences and self.verify_audience:
+            # An issuer signs tokens for many services with the same keys (RFC 8725 §3.9).
+            raise ConfigurationError(
+                "fetched_without_audience",
+                "JWT_AUDIENCE (audience) must say which tokens of this issuer are meant for this "
+                "service. An issuer without audiences needs JWT_AUDIENCE_CLAIM (audience_claim), "
+                "or JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts everybody's.",
+            )
+        self._check_urls()
+
+    def _check_urls(self) -> None:
+        urls = {"jwks_url": self.jwks_url, "discovery_url": self.discovery_url}
+        if self.jwks_url is None:
+            urls["issuer"] = self._issuers[0]
+        for name, url in urls.items():
+            if url is None:
+                continue
+            try:
+                split_url(url, allow_loopback=self.allow_loopback)
+                if name == "issuer" and "?" in url:
+                    raise ValueError("has a query, which RFC 8414 §2 excludes")  # noqa: TRY301
+            except ValueError as error:
+                raise ConfigurationError(
+                    "key_address",
+                    f"JWT_{name.upper()} ({name}) {error}; it has to be an https:// address, or "
+                    "with JWT_ALLOW_LOOPBACK=true (allow_loopback) an http:// one of this machine.",
+                ) from None
+
+    def _configured_keys(self) -> KeySet:
+        static = [self.secret_key] if self.secret_key is not None else []
+        return KeySet.build(
+            self.algorithms,
+            [secret.get_secret_value() for secret in (*static, *self.verification_keys)],
+            _read_jwks(self.jwks_file) if self.jwks_file is not None else None,
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            # pydantic's own error would quote the value, which may be a secret.
+            raise ConfigurationError(
+                "settings_are_fixed",
+                f"{name} cannot be changed: build new settings, or model_copy(update=...) these.",
+            )
+        super().__setattr__(name, value)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: Any = None) -> Self:
+        return self
+
+    def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002
+        """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
+        # Not `dict(self)`, which would take the property `keys` for a mapping's method.
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**values, **(update or {})})
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the issuer publishes its keys, and they have to be fetched."""
+        return self.discovery or not (self.jwks_url is None and self.discovery_url is None)
+
+    @cached_property
+    def is_rfc9068(self) -> bool:
+        """Whether tokens have to keep to RFC 9068."""
+        return self.profile == "rfc9068"
+
+    @cached_property
+    def keys(self) -> KeySet:
+        """The configured keys, built once with the settings; none when they are fetched."""
+        return self._keys
+
+    @cached_property
+    def key_cache(self) -> KeyCache | None:
+        """The fetched keys; `None` when they are configured."""
+        return self._cache
+
+    @cached_property
+    def algorithms(self) -> tuple[str, ...]:
+        """`algorithm` as a tuple."""
+        return as_tuple(self.algorithm)
+
+    @cached_property
+    def accepted_issuers(self) -> tuple[str, ...]:
+        """`issuer` as a tuple, empty when unchecked."""
+        return self._issuers
+
+    @cached_property
+    def accepted_audiences(self) -> tuple[str, ...]:
+        """`audience` as a tuple, empty when unchecked."""
+        return self._audiences
+
+
+def _read_jwks(path: Path) -> dict[str, Any]:
+    try:
+        return parse_object(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            "jwks_file", f"JWT_JWKS_FILE (jwks_file) cannot be read: {error.strerror}."
+        ) from None  # it holds the value, which may be a key in the wrong variable
+    except ValueError:
+        raise ConfigurationError(
+            "jwks_file", "JWT_JWKS_FILE (jwks_file) is not a JSON object."
+        ) from None

@@ -1,0 +1,64 @@
+"""Which issuers are accepted, and which settings hold for the tokens of each?"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic_settings import BaseSettings
+
+from jwt_deps.errors import ConfigurationError
+
+from .issuer import IssuerSettings
+
+__all__ = ["issuer_table", "settings_by_issuer"]
+
+
+def issuer_table(value: Any) -> Any:
+    """Build each issuer by itself, so that a sentence about one says which."""
+    if not isinstance(value, Mapping):
+        return value
+    built = {}
+    for name, members in value.items():
+        try:
+            built[name] = _issuer(str(name), members)
+        except ConfigurationError as error:
+            variable, said = f"JWT_ISSUERS__{str(name).upper()}__", error.message
+            if variable not in said:
+                said = said.replace("JWT_", variable)
+            raise ConfigurationError(error.reason, said) from None
+    return built
+
+
+def _issuer(name: str, members: Any) -> IssuerSettings:
+    # JWTSettings say more than those of an issuer, which would not count here.
+    if isinstance(members, IssuerSettings) and not isinstance(members, BaseSettings):
+        return members
+    if not isinstance(members, dict):
+        raise ConfigurationError(
+            "issuer_form",
+            f"JWT_ISSUERS__{name.upper()} (issuers) has to be IssuerSettings: "
+            f"JWT_ISSUERS__{name.upper()}__ISSUER and so on.",
+        )
+    return IssuerSettings(**{str(name): value for name, value in members.items()})
+
+
+def settings_by_issuer(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, IssuerSettings]:
+    """Which settings hold for which `iss`: every one for exactly one."""
+    routes: dict[str, IssuerSettings] = {}
+    for name, settings in issuers.items():
+        label = f"JWT_ISSUERS__{name.upper()}__"
+        if not settings.accepted_issuers:
+            raise ConfigurationError("issuer_unnamed", f"{label}ISSUER (issuer) is missing.")
+        if settings.verify_audience and not settings.accepted_audiences:
+            raise ConfigurationError(
+                "issuer_audience",
+                f"{label}AUDIENCE (audience) is missing; {label}VERIFY_AUDIENCE=false "
+                "(verify_audience) accepts everybody's tokens.",
+            )
+        for issuer in settings.accepted_issuers:
+            if issuer in routes:
+                raise ConfigurationError(
+                    "issuer_twice", f"{label}ISSUER (issuer) names another one's issuer."
+                )
+            routes[issuer] = settings
+    return MappingProxyType(routes)

@@ -1,0 +1,51 @@
+"""What does MCP ask of a server that checks tokens? By revision 2026-07-28."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jwt_deps.errors import ConfigurationError
+
+from .service import JWTSettings, TokenSource
+
+__all__ = ["mcp_settings"]
+
+_KEYS = {"secret_key", "verification_keys", "jwks_file", "jwks_url", "discovery_url", "issuers"}
+
+
+def mcp_settings(**values: Any) -> JWTSettings:
+    """Make the settings of a server for the Model Context Protocol, and refuse what it forbids.
+
+    The issuer's keys are found by discovery unless keys or their place are given, tokens are taken
+    from the `Authorization` header alone, they must be meant for this server, and they expire. What
+    is not given comes from the environment, as for `JWTSettings`.
+
+    Args:
+        **values: as for `JWTSettings`; `resource` is the URL that clients connect to, without a
+            slash at its end, and `issuer` the authorization server.
+
+    Raises:
+        ConfigurationError: the settings are not those of an MCP server, or cannot work.
+    """
+    if _KEYS.isdisjoint(values):
+        values.setdefault("discovery", True)
+    settings = JWTSettings(**values)
+    for wrong in _forbidden(settings):
+        raise ConfigurationError("mcp_forbids", f"For MCP, {wrong}")
+    return settings
+
+
+def _forbidden(settings: JWTSettings) -> Iterator[str]:
+    by_header = settings.token_source is TokenSource.HEADER
+    several = [settings] if settings.issuers is None else settings.issuers.values()
+    if settings.resource is None:
+        yield "JWT_RESOURCE (resource) is missing: the server's URL."
+    if not settings.authorization_servers:
+        yield "JWT_ISSUER (issuer) has to be the https:// address of an authorization server."
+    if not (by_header and settings.header_name == b"authorization"):
+        yield "tokens come in the Authorization header: leave the token_* settings alone."
+    if not all(one.verify_audience and one.accepted_audiences for one in several):
+        yield "tokens name this server: leave JWT_VERIFY_AUDIENCE (verify_audience) alone."
+    if not all(one.require_exp for one in several):
+        yield "tokens expire: leave JWT_REQUIRE_EXP (require_exp) alone."
+    if not settings.validate:
+        yield "every request needs a token: leave JWT_VALIDATE (validate) alone."

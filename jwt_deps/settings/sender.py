@@ -1,0 +1,232 @@
+"""Must the sender of a token prove to be the one that it was issued to, and how? The settings."""
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from dataclasses import field as _field
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import NoDecode
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.jose.signatures import ALGORITHMS, HMAC_ALGORITHMS
+from jwt_deps.keys.addresses import host_of, is_loopback_host
+from jwt_deps.possession.nonces import Nonces
+from jwt_deps.possession.redis_replay_store import RedisReplayStore
+from jwt_deps.possession.replay_store import MemoryReplayStore, ReplayStore
+from jwt_deps.possession.uris import origin_of
+
+from .env_values import OneOrSeveral, Secrets, Several, as_tuple
+
+__all__ = ["ClientCertificate", "DPoPMode", "SenderPolicy", "SenderSettings"]
+
+_SHORTEST_SECRET = 32
+_MEMORY = "memory"
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class DPoPMode(StrEnum):
+    """Whether tokens are bound to a key that their sender proves with each request (RFC 9449)."""
+
+    OFF = "off"
+    ALLOWED = "allowed"
+    REQUIRED = "required"
+
+
+class ClientCertificate(StrEnum):
+    """Where the certificate comes from that a client authenticated with (RFC 8705)."""
+
+    OFF = "off"
+    TLS = "tls"
+    CLIENT_CERT = "client-cert"
+    XFCC = "xfcc"
+    ESCAPED_PEM = "escaped-pem"
+
+
+def _store(value: Any) -> str | ReplayStore:
+    if value == _MEMORY:
+        return _MEMORY
+    if isinstance(value, str):
+        return RedisReplayStore(value)  # which shows nobody the password in the address
+    if not callable(getattr(value, "add_if_absent", None)):
+        raise ValueError("is 'memory', the address of a server, or a ReplayStore")  # noqa: TRY004 - pydantic wants this one
+    store: ReplayStore = value
+    return store
+
+
+@dataclass(frozen=True, slots=True)
+class SenderPolicy:
+    """What the settings ask of the sender of a token.
+
+    Attributes:
+        dpop: whether keys are proved.
+        origin: what clients call this service, without a slash at its end; empty if none is.
+        algorithms: of proofs.
+        nonces: those of this service; `None` if it asks for none.
+        store: where proofs are remembered.
+        certificate: where the client's certificate comes from.
+        certificate_header: which header holds it, where that can be chosen.
+        proxies: from whom a header with a certificate is believed.
+        token_header: the header that carries the token, as ASGI has it.
+        provable: the members of `cnf` that can be proved.
+    """
+
+    dpop: DPoPMode
+    origin: str
+    algorithms: tuple[str, ...]
+    nonces: Nonces | None
+    store: ReplayStore
+    certificate: ClientCertificate
+    certificate_header: bytes
+    proxies: tuple[_Network, ...]
+    token_header: bytes
+    provable: frozenset[str] = _field(init=False)
+
+    def __post_init__(self) -> None:
+        members = {"jkt": self.with_dpop, "x5t#S256": self.with_certificates}
+        provable = frozenset(name for name, is_provable in members.items() if is_provable)
+        object.__setattr__(self, "provable", provable)
+
+    @property
+    def with_dpop(self) -> bool:
+        """Whether a key can be proved."""
+        return self.dpop is not DPoPMode.OFF
+
+    @property
+    def with_certificates(self) -> bool:
+        """Whether a certificate can be proved."""
+        return self.certificate is not ClientCertificate.OFF
+
+
+class SenderSettings(BaseModel):
+    """The part of `JWTSettings` that is about the senders of tokens."""
+
+    dpop: DPoPMode = DPoPMode.OFF
+    """`off`, `allowed` or `required`: whether tokens are bound to a key, and their sender proves
+    with each request to have it (RFC 9449)."""
+    public_origin: str | None = None
+    """What clients call this service, `https://api.example.com`, with the prefix that a proxy
+    takes away. Proofs are for that address; no header of a request changes it."""
+    dpop_algorithms: OneOrSeveral = Field(
+        default_factory=lambda: ["ES256", "PS256", "Ed25519", "EdDSA"]
+    )
+    """The algorithms of DPoP proofs. A client makes its key for DPoP anew, so none needs RS256."""
+    dpop_nonce_keys: Secrets = Field(default_factory=list)
+    """Secrets for nonces, which proofs then need: the first one seals, all are accepted."""
+    dpop_replay_store: Annotated[str | ReplayStore, NoDecode, PlainValidator(_store)] = _MEMORY
+    """Where proofs are remembered: `memory`, for one process; `redis://...`, for several
+    (`jwt-deps[redis]`); or a `ReplayStore` of your own."""
+    client_certificate: ClientCertificate = ClientCertificate.OFF
+    """Where the certificate comes from that tokens are bound to (RFC 8705): `off`; `tls`, the
+    server's own TLS; or from a proxy's header `client-cert` (RFC 9440), `xfcc`, `escaped-pem`."""
+    client_certificate_header: str = "X-SSL-Client-Cert"
+    """The header of `escaped-pem`, PEM in URL encoding, as nginx writes it."""
+    trusted_proxies: Several = Field(default_factory=list)
+    """Addresses and networks of the proxies whose header with a certificate is believed."""
+
+    _senders: SenderPolicy | None = PrivateAttr(default=None)
+
+    @field_validator("public_origin")
+    @classmethod
+    def _is_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            origin = origin_of(value)
+        except ValueError:
+            raise ValueError("is no address such as https://api.example.com") from None
+        if origin.startswith("http:") and not is_loopback_host(host_of(origin)):
+            raise ValueError("does not begin with https://; http:// is for this very machine")
+        return origin
+
+    @field_validator("dpop_algorithms")
+    @classmethod
+    def _are_asymmetric(cls, value: str | list[str]) -> str | list[str]:
+        names = as_tuple(value)
+        if not names or not {*names} <= ALGORITHMS - HMAC_ALGORITHMS.keys():
+            raise ValueError("names one or several of RS, PS, ES 256 to 512, Ed25519 and EdDSA")
+        return value
+
+    @field_validator("dpop_nonce_keys")
+    @classmethod
+    def _are_long(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if any(len(secret.get_secret_value()) < _SHORTEST_SECRET for secret in value):
+            raise ValueError(f"has a secret of fewer than {_SHORTEST_SECRET} characters")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        try:
+            _networks(value)
+        except ValueError:
+            raise ValueError("names IP addresses or networks, 10.0.0.0/8 for instance") from None
+        return value
+
+    @model_validator(mode="after")
+    def _can_be_proved(self) -> Self:
+        by_dpop = self.dpop is not DPoPMode.OFF
+        by_certificate = self.client_certificate is not ClientCertificate.OFF
+        if by_dpop and self.public_origin is None:
+            raise ConfigurationError(
+                "no_public_origin",
+                "JWT_DPOP (dpop) needs JWT_PUBLIC_ORIGIN (public_origin), what clients call this "
+                "service: a proof is made for an address, and no header can be believed about it.",
+            )
+        by_header = by_certificate and self.client_certificate is not ClientCertificate.TLS
+        if by_header and not self.trusted_proxies:
+            raise ConfigurationError(
+                "no_trusted_proxies",
+                "JWT_CLIENT_CERTIFICATE (client_certificate) takes it from a header, and needs "
+                "JWT_TRUSTED_PROXIES (trusted_proxies): anybody else could write that header.",
+            )
+        if by_dpop or by_certificate:
+            self._senders = self._policy()
+        return self
+
+    def _policy(self) -> SenderPolicy:
+        store = self.dpop_replay_store
+        keys = [secret.get_secret_value() for secret in self.dpop_nonce_keys]
+        name: str = getattr(self, "token_header_key", "Authorization")
+        return SenderPolicy(
+            dpop=self.dpop,
+            origin=self.public_origin or "",
+            algorithms=as_tuple(self.dpop_algorithms),
+            nonces=Nonces(keys) if keys else None,
+            store=MemoryReplayStore() if isinstance(store, str) else store,
+            certificate=self.client_certificate,
+            certificate_header=self.client_certificate_header.lower().encode("latin-1"),
+            proxies=_networks(self.trusted_proxies),
+            token_header=name.lower().encode("ascii"),
+        )
+
+    async def close_senders(self) -> None:
+        """Close the connections of the replay store, if it has any."""
+        close = getattr(self.dpop_replay_store, "close", None)
+        if close is not None:
+            await close()
+
+    @cached_property
+    def senders(self) -> SenderPolicy | None:
+        """What is asked of the sender of a token; `None` if nothing is."""
+        return self._senders
+
+    @cached_property
+    def provable(self) -> Collection[str]:
+        """The members of `cnf` (RFC 7800) that can be proved here."""
+        return () if self._senders is None else self._senders.provable
+
+
+def _networks(names: list[str]) -> tuple[_Network, ...]:
+    return tuple(ipaddress.ip_network(name) for name in names)

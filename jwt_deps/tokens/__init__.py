@@ -1,0 +1,1 @@
+"""One token: look-up, claim checks, verification, claims, principal, explanation."""

@@ -1,0 +1,143 @@
+"""Check what a token says: its issuer, times, subject, id, audience and binding."""
+
+import math
+import sys
+from collections.abc import Callable, Collection
+from typing import Any
+
+from jwt_deps.errors import ClaimError, ExpiredTokenError, Reason, Step
+from jwt_deps.settings.issuer import IssuerSettings
+
+__all__ = [
+    "CLAIM_CHECKS",
+    "check_claims",
+    "check_issuer",
+    "numeric_date",
+    "refuse_unproved",
+    "time_limits",
+]
+
+_NUMBERS = (int, float)
+_LARGEST = int(sys.float_info.max)  # two integers are compared faster
+
+
+def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
+    leeway = settings.leeway
+    if "exp" not in claims:
+        if settings.require_exp:
+            raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
+    elif now >= _number(claims["exp"], "exp") + leeway:  # RFC 7519 §4.1.4: "on or after"
+        raise ExpiredTokenError
+    for name in ("nbf", "iat"):
+        if name in claims and _number(claims[name], name) - leeway > now:
+            raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
+
+
+def time_limits(claims: dict[str, Any], leeway: float) -> tuple[float, float]:
+    """From when to when a token that passed every check passes them, in seconds since the epoch."""
+    begins = max(claims.get("nbf", -math.inf), claims.get("iat", -math.inf))
+    return begins - leeway, claims.get("exp", math.inf) + leeway
+
+
+def numeric_date(claims: dict[str, Any], name: str) -> float | None:
+    """A time in seconds since the epoch (RFC 7519 §2), `None` if the token does not have it.
+
+    Raises:
+        ClaimError: it is not a finite number.
+    """
+    return _number(claims[name], name) if name in claims else None
+
+
+def _number(value: Any, name: str) -> float:
+    # Not `isinstance`: a bool is an int to Python. Finite: the parser lets neither infinity nor
+    # NaN through, and an integer that no float can hold is no time.
+    if type(value) not in _NUMBERS or not -_LARGEST <= value <= _LARGEST:
+        raise _claim_type(name, "a number", Step.TIMES)
+    number: float = value
+    return number
+
+
+def _check_subject(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
+    for name in ("sub", "jti"):  # RFC 7519 §4.1.2, §4.1.7
+        if name in claims and not isinstance(claims[name], str):
+            raise _claim_type(name, "a string", Step.SUBJECT)
+
+
+def check_issuer(claims: dict[str, Any], settings: IssuerSettings) -> None:
+    """Check the issuer (RFC 7519 §4.1.1) against those that the settings accept, if any are set.
+
+    Raises:
+        ClaimError: it is absent, no string, or not accepted.
+    """
+    accepted = settings.accepted_issuers
+    if not accepted:
+        return
+    if "iss" not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
+    issuer = claims["iss"]
+    if not isinstance(issuer, str):
+        raise _claim_type("iss", "a string", Step.ISSUER)
+    if issuer not in accepted:
+        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
+
+
+def _check_audience(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
+    name, accepted = settings.audience_claim, settings.accepted_audiences
+    if not accepted:
+        return
+    if name not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience", Step.AUDIENCE)
+    audience = claims[name]
+    if isinstance(audience, str) and audience in accepted:
+        return
+    audiences = [audience] if isinstance(audience, str) else audience
+    if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
+        raise _claim_type(name, "a string or a list of strings", Step.AUDIENCE)
+    if not any(one in accepted for one in audiences):
+        foreign = "it is meant for another service"
+        raise ClaimError(Reason.CLAIM_FOREIGN, name, foreign, Step.AUDIENCE)
+
+
+def refuse_unproved(claims: dict[str, Any], provable: Collection[str]) -> None:
+    """Refuse a token that is bound to what nobody here lets its sender prove (RFC 7800).
+
+    Taking it without that proof would turn it into the bearer token that its issuer meant to
+    prevent.
+
+    Raises:
+        ClaimError: a member of its `cnf` is none of the provable ones.
+    """
+    if "cnf" not in claims:
+        return
+    members = claims["cnf"] or {"": None}
+    if not isinstance(members, dict) or not all(
+        name in provable and isinstance(value, str) for name, value in members.items()
+    ):
+        unproved = "it is bound to a key that was not proved"
+        raise ClaimError(Reason.CONFIRMATION, "cnf", unproved, Step.CONFIRMATION)
+
+
+#: What a token says is checked by these, in this order, once its issuer is accepted.
+CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]] = {
+    Step.TIMES: _check_times,
+    Step.SUBJECT: _check_subject,
+    Step.AUDIENCE: _check_audience,
+}
+
+
+def check_claims(
+    claims: dict[str, Any], settings: IssuerSettings, now: float, provable: Collection[str] = ()
+) -> None:
+    """Check what a token says, beside its issuer, against what that issuer's tokens must say.
+
+    Raises:
+        InvalidTokenError: the first thing that is wrong.
+    """
+    for check in CLAIM_CHECKS.values():
+        check(claims, settings, now)
+    if "cnf" in claims:
+        refuse_unproved(claims, provable)
+
+
+def _claim_type(name: str, expected: str, step: Step) -> ClaimError:
+    return ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not {expected}", step)

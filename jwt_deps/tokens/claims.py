@@ -1,0 +1,157 @@
+"""What did the token say? Verified claims that nobody can change and no log can show."""
+
+from collections.abc import Iterator, Mapping
+from inspect import Parameter, Signature
+from types import MappingProxyType
+from typing import Any, ClassVar, NoReturn, Self
+
+from pydantic_core import SchemaSerializer, core_schema
+
+from jwt_deps.errors import ConfigurationError
+
+__all__ = ["ClaimMapping", "Claims"]
+
+
+class ClaimMapping(Mapping[str, Any]):
+    """A read-only mapping of claim names to JSON values.
+
+    Arrays and objects are copied whenever they are read, so one request cannot change what
+    another one sees. `repr()` shows names and no values.
+    """
+
+    __slots__ = ("_members",)
+
+    #: How FastAPI writes one that an endpoint returns.
+    __pydantic_serializer__: ClassVar = SchemaSerializer(
+        core_schema.any_schema(serialization=core_schema.plain_serializer_function_ser_schema(dict))
+    )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+        """Refuse to be a parameter or a body: what a token says must never come from the client.
+
+        Raises:
+            ConfigurationError: always, when the route is registered.
+        """
+        raise ConfigurationError(
+            "claims_as_input",
+            f"{cls.__name__} comes from a verified token, never from the request: take it with "
+            "Depends(get_claims) or its like, and annotate an endpoint that returns it with "
+            "Mapping[str, Any].",
+        )
+
+    def __init__(self, members: Mapping[str, Any], /) -> None:
+        self._members = {name: _copy(value) for name, value in members.items()}
+
+    @classmethod
+    def of(cls, members: dict[str, Any]) -> Self:
+        """Make one of a dict that nobody else has, without copying it."""
+        made = cls.__new__(cls)
+        made._members = members  # noqa: SLF001 - its own
+        return made
+
+    def __getitem__(self, name: str) -> Any:
+        return _copy(self._members[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} with {', '.join(sorted(self._members)) or 'nothing'}>"
+
+    def __hash__(self) -> int:
+        # Equal mappings have equal names, and equal values where those are no containers.
+        containers = (dict, list)
+        return hash(
+            frozenset(
+                (name, None if isinstance(value, containers) else value)
+                for name, value in self._members.items()
+            )
+        )
+
+    def view(self) -> Mapping[str, Any]:
+        """The claims without a copy of each, for checks that only look."""
+        return MappingProxyType(self._members)
+
+    def at(self, path: str) -> Any:
+        """The value of a claim, or of a member of one by a dotted path; `None` when absent.
+
+        A claim whose own name has dots in it (`https://api.example.com/user`) comes first.
+        """
+        value: Any = self._members
+        if path in value:
+            found = value[path]
+            return found if type(found) is str else _copy(found)
+        if "." not in path:
+            return None
+        for name in path.split("."):
+            if not isinstance(value, dict) or name not in value:
+                return None
+            value = value[name]
+        return _copy(value)
+
+
+# `Depends(Claims)`, for `Depends(get_claims)`, would read them from the request: with this
+# signature FastAPI meets the refusal above when the route is registered.
+ClaimMapping.__signature__ = Signature(  # type: ignore[attr-defined]
+    [Parameter("members", Parameter.POSITIONAL_ONLY, annotation=ClaimMapping)]
+)
+
+
+class Claims(ClaimMapping):
+    """The claims of a verified token; the registered ones (RFC 7519 §4.1) are attributes too.
+
+    `Claims({"sub": "alice"})` builds one for a test.
+    """
+
+    __slots__ = ()
+
+    @property
+    def iss(self) -> str | None:
+        """Issuer."""
+        return self._members.get("iss")
+
+    @property
+    def sub(self) -> str | None:
+        """Subject."""
+        return self._members.get("sub")
+
+    @property
+    def aud(self) -> str | list[str] | None:
+        """Audience."""
+        audience: str | list[str] | None = _copy(self._members.get("aud"))
+        return audience
+
+    @property
+    def exp(self) -> float | None:
+        """Expiry, in seconds since the epoch."""
+        return self._members.get("exp")
+
+    @property
+    def nbf(self) -> float | None:
+        """Beginning of validity, in seconds since the epoch."""
+        return self._members.get("nbf")
+
+    @property
+    def iat(self) -> float | None:
+        """Time of issue, in seconds since the epoch."""
+        return self._members.get("iat")
+
+    @property
+    def jti(self) -> str | None:
+        """Identifier of the token."""
+        return self._members.get("jti")
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value

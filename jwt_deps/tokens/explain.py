@@ -1,0 +1,261 @@
+"""Why would a token be refused? Every check of the verification, and what each of them says."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jwt_deps.errors import AuthError, ClaimError, Reason, Step
+from jwt_deps.revocation.memory import refuse_revoked
+from jwt_deps.settings.service import JWTSettings
+
+from .authentication import authenticate, issuer_of, keys_for
+from .claim_checks import CLAIM_CHECKS, refuse_unproved
+from .profiles import check_profile
+from .verify import check_signature, parse, read_claims
+
+if TYPE_CHECKING:
+    from jwt_deps.keys.key_set import VerificationKey
+    from jwt_deps.settings.issuer import IssuerSettings
+
+__all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain", "explanation_of"]
+
+
+class Outcome(StrEnum):
+    """What became of a check."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    NOT_REACHED = "not reached"
+
+
+#: What to do about a refusal, by its reason: fixed sentences, so that all of them can be shown.
+HINTS: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.MISSING: "Send the token where JWT_TOKEN_SOURCE says: by default in the header "
+        "'Authorization: Bearer <token>'.",
+        Reason.REPEATED_CREDENTIALS: "Send one token, in one header or one cookie.",
+        Reason.EMPTY_CREDENTIALS: "Put the token behind the word Bearer; a variable in the "
+        "client may be empty.",
+        Reason.CROSS_SITE: "Call from a page of the same site (with JWT_COOKIE_REQUESTS="
+        "same-origin: of the same origin), or send the token in the header.",
+        Reason.TOO_LARGE: "Have the issuer put less into the token, or raise JWT_MAX_TOKEN_SIZE.",
+        Reason.NOT_COMPACT: "Send an access token that is a JWT; an opaque token, which some "
+        "issuers give when no audience is asked for, is none.",
+        Reason.ENCRYPTED: "Have the issuer sign tokens and not encrypt them.",
+        Reason.ENCODING: "Send the token as it was issued: it was cut, padded or encoded again.",
+        Reason.HEADER: "Send the token as it was issued: its first part is no JSON object.",
+        Reason.ALGORITHM: "If the issuer means to sign with this algorithm, name it in "
+        "JWT_ALGORITHM, with a key that fits.",
+        Reason.TYPE: "Send an access token; an ID, logout or DPoP token is none.",
+        Reason.CRITICAL: "Have the issuer leave out the header 'crit'.",
+        Reason.KEY_ID: "Have the issuer name its keys with a short string.",
+        Reason.UNKNOWN_KEY: "Compare the token's kid and alg with the configured keys or the "
+        "issuer's JWK Set; the token may be of another environment.",
+        Reason.SIGNATURE: "Compare the key with the issuer's: a token of another environment "
+        "and a secret with a line break at its end are the usual causes.",
+        Reason.PAYLOAD: "Send the token as it was issued: its second part is no JSON object.",
+        Reason.EXPIRED: "Get a fresh token; if it is fresh, compare the clocks.",
+        Reason.NOT_YET_VALID: "Compare the clocks of issuer and service; JWT_LEEWAY forgives a "
+        "difference of seconds.",
+        Reason.CLAIM_MISSING: "Have the issuer add the claim, or correct the setting that asks "
+        "for it.",
+        Reason.CLAIM_INVALID: "Have the issuer send the claim in the form that is expected.",
+        Reason.CLAIM_FOREIGN: "Compare the claim with JWT_ISSUER or JWT_AUDIENCE, character by "
+        "character: a slash at the end counts.",
+        Reason.CONFIRMATION: "Get a token that is not bound to a key, or enable the check of "
+        "what it is bound to.",
+        Reason.NOT_BOUND: "Ask the issuer for a DPoP-bound token: send it a proof with the request "
+        "(RFC 9449 §5).",
+        Reason.DOWNGRADED: "Send the token as 'Authorization: DPoP <token>', with a proof in the "
+        "header DPoP.",
+        Reason.CERTIFICATE: "Connect with the certificate that the token was issued for; behind a "
+        "proxy see JWT_CLIENT_CERTIFICATE and JWT_TRUSTED_PROXIES.",
+        Reason.PROOF_MISSING: "Send a proof in the header DPoP, a new one with each request.",
+        Reason.PROOF_REPEATED: "Send one DPoP header.",
+        Reason.PROOF_MALFORMED: "Send one JWT in compact serialization in the header DPoP.",
+        Reason.PROOF_CLAIMS: "Put jti, htm, htu and iat into the proof (RFC 9449 §4.2).",
+        Reason.PROOF_TYPE: "Set the proof's typ to dpop+jwt.",
+        Reason.PROOF_ALGORITHM: "Sign the proof with one of the algs of the challenge.",
+        Reason.PROOF_KEY: "Put the public key into the proof's header as jwk.",
+        Reason.PROOF_PRIVATE_KEY: "Make a new key: the private one has just been sent. Put only "
+        "its public half into the proof.",
+        Reason.PROOF_BINDING: "Sign the proof with the key that the token was issued for.",
+        Reason.PROOF_SIGNATURE: "Sign the proof with the private half of its jwk.",
+        Reason.PROOF_METHOD: "Set htm to the method of the request, in the same case.",
+        Reason.PROOF_TARGET: "Set htu to the address of the request without its query; compare "
+        "JWT_PUBLIC_ORIGIN with what clients call.",
+        Reason.PROOF_TOKEN: "Set ath to the SHA-256 of the access token (RFC 9449 §4.2).",
+        Reason.PROOF_NONCE: "Make the proof again with the nonce of the header DPoP-Nonce.",
+        Reason.PROOF_TIME: "Compare the clocks of client and service.",
+        Reason.PROOF_REPLAYED: "Make a new proof, with a new jti, for each request.",
+        Reason.REPLAYS_UNAVAILABLE: "See JWT_DPOP_REPLAY_STORE: it is out of reach, or full.",
+        Reason.REVOKED: "Get a fresh token: this one was taken back, alone or with its "
+        "session, its user or its issuer.",
+        Reason.REVOCATION_UNAVAILABLE: "See the log for why revocations cannot be had; the token "
+        "may be good.",
+        Reason.SCOPE: "Ask the issuer for the scopes that the challenge names; JWT_SCOPES_CLAIM "
+        "says which claim holds them.",
+        Reason.ACR: "Send the user to the issuer with the acr_values that the challenge names "
+        "(RFC 9470 §4); the issuer must put 'acr' into access tokens.",
+        Reason.AUTH_TIME: "Send the user to the issuer with the max_age that the challenge names "
+        "(RFC 9470 §4); the issuer must put 'auth_time' into access tokens.",
+        Reason.KEYS_UNAVAILABLE: "See the log for why the issuer's keys cannot be fetched; the "
+        "token may be good.",
+    }
+)
+
+
+_MAX_NAME = 64  # a name can be the token's own, of a claim that a model forbids
+
+
+def explanation_of(error: AuthError) -> dict[str, str]:
+    """What may be told of a refusal beyond its sentence: names, never a value."""
+    claim = {"claim": error.claim[:_MAX_NAME]} if isinstance(error, ClaimError) else {}
+    named = {"reason": error.reason.value, "step": error.step.value}
+    return {**named, **claim, "hint": HINTS[error.reason], "see": error.anchor}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check of a token.
+
+    Attributes:
+        step: which one.
+        outcome: what became of it; a check is not reached when it needs what another one refused.
+        error: the refusal, if it is one.
+    """
+
+    step: Step
+    outcome: Outcome
+    error: AuthError | None = None
+
+    @property
+    def title(self) -> str:
+        """What the check asks."""
+        return _TITLES[self.step]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What all checks say of a token.
+
+    Attributes:
+        findings: the checks in the order in which they are made.
+        error: what a request with the token would be refused with; `None` if it would pass.
+    """
+
+    findings: tuple[Finding, ...]
+    error: AuthError | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a request with the token would pass."""
+        return self.error is None
+
+
+_TITLES = {
+    Step.SIZE: "is it short enough to be read",
+    Step.FORM: "is it a JWS in compact serialization",
+    Step.HEADER: "does its header name an accepted algorithm and type",
+    Step.PAYLOAD: "is its payload a JSON object",
+    Step.ISSUER: "is its issuer accepted",
+    Step.TIMES: "is it valid now",
+    Step.SUBJECT: "are its subject and its id strings",
+    Step.AUDIENCE: "is it meant for this service",
+    Step.CONFIRMATION: "is it free of a binding that nobody proves",
+    Step.KEY: "is a key known for it",
+    Step.SIGNATURE: "does its signature match that key",
+    Step.REVOCATION: "is it still good, not revoked",
+}
+_BY_TEXT = (Step.SIZE, Step.FORM, Step.HEADER)
+_BY_CLAIMS = (Step.PAYLOAD, Step.ISSUER, *CLAIM_CHECKS, Step.CONFIRMATION)
+_BY_KEY = (Step.KEY, Step.SIGNATURE)
+
+
+async def explain(
+    token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
+) -> Explanation:
+    """Make every check of a token, also those behind the first one that refuses it.
+
+    Keys that an issuer publishes are fetched as for a request.
+
+    Args:
+        token: the encoded token.
+        settings: what is accepted.
+        clock: seconds since the epoch.
+    """
+    error = None
+    try:
+        verified = await authenticate(token, settings, clock=clock)
+        if settings.revocations is not None:
+            await refuse_revoked(settings.revocations, verified.claims)
+    except AuthError as refusal:
+        error = refusal
+    order: tuple[Step, ...] = (*_BY_TEXT, *_BY_CLAIMS, *_BY_KEY)
+    made = await _checks(token, settings, clock())
+    if settings.revocations is not None:
+        order = (*order, Step.REVOCATION)
+        if error is None or error.step is Step.REVOCATION:
+            made[Step.REVOCATION] = error
+    findings = (_finding(step, made) for step in order)
+    return Explanation(tuple(findings), error)
+
+
+_Made: TypeAlias = dict[Step, AuthError | None]
+
+
+def _finding(step: Step, made: _Made) -> Finding:
+    if step not in made:
+        return Finding(step, Outcome.NOT_REACHED)
+    error = made[step]
+    return Finding(step, Outcome.PASSED if error is None else Outcome.REFUSED, error)
+
+
+async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
+    """Every check that can be made, with its refusal."""
+    made: _Made = {}
+    try:
+        parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
+    except AuthError as error:
+        return {**dict.fromkeys(_BY_TEXT[: _BY_TEXT.index(error.step)]), error.step: error}
+    made.update(dict.fromkeys(_BY_TEXT))
+    claims: dict[str, Any] = {}
+    with _noting(made, Step.PAYLOAD):
+        claims = read_claims(parsed.payload)
+    issuer: IssuerSettings | None = None if settings.routes_by_issuer else settings
+    if made[Step.PAYLOAD] is None:
+        with _noting(made, Step.ISSUER):
+            issuer = issuer_of(claims, parsed, settings)
+    if issuer is None:
+        return made
+    if made[Step.PAYLOAD] is None:
+        for step, check in CLAIM_CHECKS.items():
+            with _noting(made, step):
+                check(claims, issuer, now)
+        if issuer.is_rfc9068:
+            with _noting(made, Step.HEADER):
+                check_profile(token, claims)
+        with _noting(made, Step.CONFIRMATION):
+            refuse_unproved(claims, settings.provable)
+    candidates: tuple[VerificationKey, ...] = ()
+    with _noting(made, Step.KEY):
+        candidates = await keys_for(parsed, issuer)
+    if made[Step.KEY] is None:
+        with _noting(made, Step.SIGNATURE):
+            check_signature(parsed, candidates)
+    return made
+
+
+@contextmanager
+def _noting(made: _Made, step: Step) -> Iterator[None]:
+    """Note what became of a check; the refusal may name another step than the given one."""
+    try:
+        yield
+    except AuthError as error:
+        made[error.step] = error
+    else:
+        made[step] = None

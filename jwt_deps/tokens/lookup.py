@@ -1,0 +1,229 @@
+"""Find the encoded token in a request's headers, and check that it may be used from there.
+
+The size of a header's value is checked before anything else is looked at, so that one hostile
+header costs no more than its transfer.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from jwt_deps.errors import (
+    CrossSiteRequestError,
+    InvalidRequestError,
+    MalformedTokenError,
+    MissingTokenError,
+    Reason,
+)
+from jwt_deps.settings.service import JWTSettings, TokenSource
+
+__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "sent_with_dpop"]
+
+#: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
+#: WebSocket API lets a page put a credential.
+SUBPROTOCOL = "bearer"
+
+# Methods that change nothing (RFC 9110 §9.2.1); every other one is one that a foreign page
+# must not be able to send with the user's cookie.
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# Who may be asking, in the words of `Sec-Fetch-Site`. `none` is the user's own doing: a bookmark,
+# the address bar.
+_OWN_PAGES = {
+    "same-site": frozenset({"same-origin", "same-site", "none"}),
+    "same-origin": frozenset({"same-origin", "none"}),
+}
+# A scheme at the beginning of one of the credentials in a header, separated by commas
+# (RFC 9110 §11.4). Nothing in it is tried twice, so the time is linear.
+_BEARER = re.compile(r"(?:^|,)[ \t]*+bearer(?![^ \t,])", re.IGNORECASE)
+_BEARER_OR_DPOP = re.compile(r"(?:^|,)[ \t]*+(?:bearer|dpop)(?![^ \t,])", re.IGNORECASE)
+# What a header's value may have beside the token: the scheme, and white space.
+_SCHEME_ROOM = 64
+# What an application's other cookies may take: as much as servers read of a header by default.
+_OTHER_COOKIES = 65_536
+_MOST_SUBPROTOCOLS = 64
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+
+
+class RequestHead:
+    """What the look-up needs to know of a request.
+
+    Attributes:
+        headers: names in lower case and values, as ASGI has them.
+        method: the HTTP method; `None` for a WebSocket handshake.
+        subprotocols: what a WebSocket handshake offers, in order.
+    """
+
+    __slots__ = ("headers", "method", "subprotocols")
+
+    def __init__(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        method: str | None = None,
+        subprotocols: Sequence[str] = (),
+    ) -> None:
+        # They are read several times, and ASGI promises no more than an iterable: one that ran
+        # dry after the cookie would hide where the request came from.
+        self.headers = headers if type(headers) is list else tuple(headers)
+        self.method = method
+        self.subprotocols = subprotocols
+
+    def __repr__(self) -> str:
+        return f"RequestHead(method={self.method!r})"
+
+    def values(self, name: str) -> list[str]:
+        """All values of one header, in order."""
+        return self.values_of(name.lower().encode("latin-1"))
+
+    def values_of(self, wanted: bytes) -> list[str]:
+        """The same, by the name as ASGI has it."""
+        return [value.decode("latin-1") for key, value in self.headers if key == wanted]
+
+
+def find_token(head: RequestHead, settings: JWTSettings) -> str:
+    """Find the encoded token (RFC 6750 §2.1), without looking at what it says.
+
+    The header wins; the cookie is read only when the header is absent, so that a request can
+    never be re-labelled by a cookie that somebody else planted. Query and body are never read.
+
+    Raises:
+        MalformedTokenError: a header is longer than any with a token of `max_token_size` is.
+        MissingTokenError: no bearer credentials where the settings say to look.
+        InvalidRequestError: more than one credential, or a scheme with nothing behind it.
+        CrossSiteRequestError: the token is in a cookie and another site caused the request.
+    """
+    source = settings.token_source
+    if source is not TokenSource.COOKIE:
+        token, present = _from_headers(head, settings)
+        if token is not None:
+            return token
+        if source is TokenSource.BOTH and present:
+            raise MissingTokenError(settings.missing)
+    if source is not TokenSource.HEADER:
+        token = _from_cookie(head, settings)
+        if token is not None:
+            _refuse_cross_site(head, settings)
+            return token
+    raise MissingTokenError(settings.missing)
+
+
+def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:
+    """The token of the header or of the subprotocol pair, and whether the header was there."""
+    name, value = settings.header_name, None
+    for key, sent in head.headers:
+        if key == name:
+            if value is not None:
+                raise _repeated("more than one header carries credentials")
+            value = sent
+    token = None
+    if value is not None:
+        if len(value) > settings.max_token_size + _SCHEME_ROOM:
+            raise _too_large()
+        text = value.decode("latin-1").strip(" \t")
+        if text.startswith("Bearer ") and "," not in text:  # what nearly every client sends
+            token = text[7:].lstrip(" ")
+        else:
+            token = _credentials(text, settings)
+    if head.subprotocols and (offered := _from_subprotocols(head.subprotocols)) is not None:
+        if token is not None:
+            raise _repeated("both a header and the subprotocols carry a token")
+        token = offered
+    return token, value is not None
+
+
+def _credentials(text: str, settings: JWTSettings) -> str | None:
+    """The token in the value of a header; `None` if it has credentials of other schemes alone."""
+    with_dpop = settings.senders is not None and settings.senders.with_dpop
+    ours = (_BEARER_OR_DPOP if with_dpop else _BEARER).search(text)
+    if ours is None:
+        return None  # another scheme's credentials are not ours to judge
+    if "," in text:
+        raise _repeated("one header carries several credentials")
+    # RFC 9110 §11.4: 1*SP. A tab stays with the token, and makes it one that is refused.
+    token = text[ours.end() :].strip(" ")
+    if not token:
+        raise _empty()
+    return token
+
+
+def sent_with_dpop(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
+    """Whether the token came with the scheme `DPoP` (RFC 9449 §7.1), in that one header."""
+    values = [value.strip(b" \t") for key, value in headers if key == name]
+    return len(values) == 1 and values[0][:5].lower() == b"dpop "
+
+
+def _from_subprotocols(offered: Sequence[str]) -> str | None:
+    if len(offered) > _MOST_SUBPROTOCOLS:
+        raise _too_large()
+    marks = [position for position, name in enumerate(offered) if name.lower() == SUBPROTOCOL]
+    if not marks:
+        return None
+    if len(marks) > 1:
+        raise _repeated("the subprotocols carry several tokens")
+    token = offered[marks[0] + 1] if marks[0] + 1 < len(offered) else ""
+    if not token:
+        raise _empty()
+    return token
+
+
+def _from_cookie(head: RequestHead, settings: JWTSettings) -> str | None:
+    name, room = settings.cookie_name, settings.max_token_size + _OTHER_COOKIES
+    found = []
+    for header in head.values("cookie"):
+        room -= len(header)
+        if room < 0:
+            raise _too_large()
+        for pair in header.split(";"):
+            if name not in pair:
+                continue
+            key, _, value = pair.partition("=")
+            # Only these are optional white space; a name that a wider `strip` would make equal
+            # is another cookie, one that escapes the rules for `__Host-` (RFC 6265bis §4.1.3).
+            if key.strip(" \t") == name:
+                found.append(value.strip(" \t"))
+    if len(found) > 1:
+        # A sibling subdomain can plant a second cookie of the same name.
+        raise _repeated("more than one cookie carries a token")
+    return found[0] if found and found[0] else None
+
+
+def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
+    """Let a cookie speak only where the browser says that the user's own page is asking."""
+    if head.method in _SAFE_METHODS:
+        return
+    sites = head.values("sec-fetch-site")
+    if sites:
+        # An unknown word is refused.
+        if not _OWN_PAGES[settings.cookie_requests].issuperset(sites):
+            raise CrossSiteRequestError
+        return
+    origins = head.values("origin")
+    if origins and not (len(origins) == 1 and _is_own_origin(origins[0], head, settings)):
+        raise CrossSiteRequestError
+    # Neither header: not a browser, hence nobody whose cookies a page could borrow.
+
+
+def _is_own_origin(origin: str, head: RequestHead, settings: JWTSettings) -> bool:
+    own = settings.public_origin
+    if own is not None and settings.cookie_requests == "same-origin":
+        return origin.lower() == "/".join(own.split("/", 3)[:3])  # without a proxy's prefix
+    return _is_origin_of(origin, head.values("host"))
+
+
+def _is_origin_of(origin: str, hosts: list[str]) -> bool:
+    scheme, separator, authority = origin.lower().partition("://")
+    port = _DEFAULT_PORTS.get(scheme)
+    if not separator or port is None or len(hosts) != 1:  # "null" among others
+        return False
+    # TLS may end before this process, so the scheme tells nothing but the default port.
+    return authority.removesuffix(f":{port}") == hosts[0].lower().removesuffix(f":{port}")
+
+
+def _too_large() -> MalformedTokenError:
+    return MalformedTokenError(Reason.TOO_LARGE, "it is longer than this service reads")
+
+
+def _repeated(description: str) -> InvalidRequestError:
+    return InvalidRequestError(Reason.REPEATED_CREDENTIALS, description)
+
+
+def _empty() -> InvalidRequestError:
+    return InvalidRequestError(Reason.EMPTY_CREDENTIALS, "Bearer stands without a token")

@@ -1,0 +1,261 @@
+"""Who is calling, and with what? The settings' claim names applied to verified claims."""
+
+from typing import Any
+
+from jwt_deps.errors import AuthError, ClaimError, Reason
+from jwt_deps.settings.issuer import IssuerSettings
+
+from .claims import ClaimMapping, Claims
+
+__all__ = [
+    "STATE_NAMES",
+    "Principal",
+    "client_id_of",
+    "dependencies_of",
+    "scopes_of",
+    "session_id_of",
+    "session_state_of",
+    "state_of",
+    "user_id_of",
+]
+
+
+#: What this package puts on `request.state`.
+STATE_NAMES = (
+    "claims",
+    "token",
+    "authenticated",
+    "user_id",
+    "session_id",
+    "scopes",
+    "dependencies",
+    "session_state",
+    "audience",
+)
+
+
+def user_id_of(claims: Claims, settings: IssuerSettings) -> str:
+    """The user's id.
+
+    Raises:
+        ClaimError: the claim is absent, empty, or neither a string nor an integer.
+    """
+    name = settings.user_id_claim
+    user_id = _identifier_at(claims, name)
+    if user_id is None:
+        raise ClaimError(Reason.CLAIM_MISSING, name, "it names no user")
+    return user_id
+
+
+def session_id_of(claims: Claims, settings: IssuerSettings) -> str | None:
+    """The session's id; `None` when the token names none.
+
+    Raises:
+        ClaimError: the claim is neither a string nor an integer.
+    """
+    return _identifier_at(claims, settings.session_id_claim)
+
+
+def client_id_of(claims: Claims) -> str | None:
+    """The client that a token was issued to: `client_id` (RFC 9068 §2.2), else `azp`."""
+    for name in ("client_id", "azp"):
+        client = claims.at(name)
+        if isinstance(client, str):
+            return client
+    return None
+
+
+def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
+    """The scopes granted (RFC 8693 §4.2, RFC 9068 §2.2.3), from a string or a list.
+
+    A claim of any other shape grants nothing.
+    """
+    value = claims.at(settings.scopes_claim or "scope")
+    if isinstance(value, str):
+        # RFC 6749 §3.3: separated by spaces, and by nothing else that Unicode calls white space.
+        return frozenset(value.split(" ")) - {""}
+    if isinstance(value, list) and all(isinstance(scope, str) for scope in value):
+        return frozenset(value)
+    return frozenset()
+
+
+def dependencies_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
+    """The claims that `dependencies_claims` names, as far as the token has them."""
+    return _selection(claims, settings.dependencies_claims)
+
+
+def session_state_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
+    """The claims that `session_state_claims` names, as far as the token has them."""
+    return _selection(claims, settings.session_state_claims)
+
+
+class Principal:
+    """Who is calling, under the settings that say what the claims mean.
+
+    Immutable; what is asked of it often is found once, because one token comes many times.
+
+    Attributes:
+        claims: the verified claims; none for an anonymous caller.
+        settings: what was asked of them, and what they mean: those of the token's issuer.
+        error: why the caller is anonymous, which only `validate=False` lets anyone be.
+        token: the encoded token; `None` where there was none.
+    """
+
+    __slots__ = (
+        "_identity",
+        "_scopes",
+        "_session_id",
+        "_state",
+        "_user_id",
+        "claims",
+        "error",
+        "settings",
+        "token",
+    )
+
+    def __init__(
+        self,
+        claims: Claims,
+        settings: IssuerSettings,
+        error: AuthError | None = None,
+        token: str | None = None,
+    ) -> None:
+        self.claims = claims
+        self.settings = settings
+        self.error = error
+        self.token = token
+        self._identity: tuple[Any, ...] | None = None
+        self._user_id: str | None = None
+        self._session_id: str | None = None
+        self._scopes: frozenset[str] | None = None
+        self._state: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Principal with {self.claims!r}>"
+
+    def known(self) -> "Principal":
+        """This caller, or the error that made it anonymous."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+    @property
+    def user_id(self) -> str:
+        """The user's id.
+
+        Raises:
+            AuthError: the one that made the caller anonymous, or a `ClaimError`: the claim is
+                absent, empty, or neither a string nor an integer.
+        """
+        user_id = self._user_id
+        if user_id is None:
+            user_id = self._user_id = user_id_of(self.known().claims, self.settings)
+        return user_id
+
+    @property
+    def session_id(self) -> str | None:
+        """The session's id; `None` when the token names none.
+
+        Raises:
+            ClaimError: the claim is neither a string nor an integer.
+        """
+        if self._session_id is None:
+            self._session_id = session_id_of(self.claims, self.settings)
+        return self._session_id
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes granted."""
+        if self._scopes is None:
+            self._scopes = scopes_of(self.claims, self.settings)
+        return self._scopes
+
+    @property
+    def identity(self) -> tuple[str, str | None, frozenset[str], Claims, str | None, str | None]:
+        """The user's id, session's id, scopes, claims, issuer and client, for `CurrentUser`.
+
+        Raises:
+            AuthError: what `user_id` or `session_id` raises.
+        """
+        if self._identity is None:
+            # Where no issuer is configured, `iss` is whatever the token has there.
+            issuer: Any = self.claims.iss
+            self._identity = (
+                self.user_id,
+                self.session_id,
+                self.scopes,
+                self.claims,
+                issuer if isinstance(issuer, str) else None,
+                client_id_of(self.claims),
+            )
+        return self._identity
+
+    def write_state(self, state: dict[str, Any]) -> None:
+        """Put what `state_of` gives into `request.state`.
+
+        `dependencies` and `session_state` that the application's lifespan put there stay, unless
+        the token has such claims.
+        """
+        if self._state is None:
+            self._state = self._fixed_state()
+        claims, settings = self.claims, self.settings
+        # An override of `get_claims` gave claims without a token: what it wrote itself stays.
+        written = state if self.token is not None else {}
+        written.update(self._state)
+        if type(self._state["audience"]) is list:
+            written["audience"] = claims.aud
+        # Without the setting no claim is taken for AgentOS's scopes, which make administrators.
+        written["scopes"] = sorted(self.scopes) if settings.scopes_claim else []
+        found = dependencies_of(claims, settings) if settings.dependencies_claims else None
+        if found or "dependencies" not in written:
+            written["dependencies"] = dict(found or ())
+        found = session_state_of(claims, settings) if settings.session_state_claims else None
+        if found or "session_state" not in written:
+            written["session_state"] = dict(found or ())
+        if written is not state:
+            state.update((name, it) for name, it in written.items() if it or name not in state)
+
+    def _fixed_state(self) -> dict[str, Any]:
+        """The part that is the same in each request, but for a list of audiences."""
+        claims, settings = self.claims, self.settings
+        return {
+            "authenticated": True,
+            "token": self.token,
+            "claims": claims,
+            # A token that names no user is a good token; a dependency on the user refuses it.
+            "user_id": _identifier(claims.at(settings.user_id_claim)),
+            "session_id": _identifier(claims.at(settings.session_id_claim)),
+            "audience": claims.aud,
+        }
+
+
+def state_of(principal: Principal) -> dict[str, Any]:
+    """What `request.state` says of a caller, in the names and shapes of the AgentOS middleware.
+
+    `user_id`, `session_id` and `audience` are `None` where the token has none; `scopes` is a list,
+    `dependencies` and `session_state` are dicts, empty where it has none. Lists and dicts are new
+    ones each time: they are the endpoint's own.
+    """
+    state: dict[str, Any] = {}
+    principal.write_state(state)
+    return state
+
+
+def _identifier(value: Any) -> str | None:
+    """What a claim identifies somebody or something by; `None` where it does not."""
+    if isinstance(value, str):
+        return None if not value or value.isspace() else value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _identifier_at(claims: Claims, name: str) -> str | None:
+    value: Any = claims.at(name)
+    found = _identifier(value)
+    if found is None and not (value is None or isinstance(value, str)):
+        raise ClaimError(Reason.CLAIM_INVALID, name, f"its {name} is not an identifier")
+    return found
+
+
+def _selection(claims: Claims, names: list[str]) -> ClaimMapping:
+    values = {name: claims.at(name) for name in names}
+    return ClaimMapping({name: value for name, value in values.items() if value is not None})

@@ -1,0 +1,184 @@
+"""Take a token apart, and check its signature with given keys. `authentication` has the order."""
+
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from jwt_deps.concurrency.bounded import BoundedMap
+from jwt_deps.errors import MalformedTokenError, Reason, SignatureError
+from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.keys.key_set import VerificationKey
+
+from .claim_checks import numeric_date
+
+__all__ = [
+    "KnownHeaders",
+    "ParsedToken",
+    "check_signature",
+    "parse",
+    "read_claims",
+    "remember_header",
+    "unverified_expiry",
+]
+
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_ENCRYPTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
+
+# RFC 7515 §4.1.9: a name without a slash stands for `application/<name>`; RFC 9068 §2.1 has
+# `at+jwt`. Whatever else calls itself something (`dpop+jwt`, `logout+jwt`) is not an access token.
+_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+_MAX_KID = 256
+_LONGEST_KNOWN = 1024
+_NOT_BASE64URL = "it is not base64url as RFC 7515 has it"
+
+
+#: What the first part of a token says, `alg` and `kid`, by the text of that part.
+KnownHeaders: TypeAlias = BoundedMap[bytes, tuple[str, str | None]]
+
+
+@dataclass(slots=True)
+class ParsedToken:
+    """A JWS in compact serialization (RFC 7515 §7.1), taken apart and not yet believed.
+
+    `new_header` is the text of its header, empty when that was known.
+    """
+
+    algorithm: str
+    kid: str | None
+    new_header: bytes = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+def parse(
+    token: str, algorithms: Collection[str], max_size: int, known: KnownHeaders | None = None
+) -> ParsedToken:
+    """Take a token apart, as far as that needs no key.
+
+    Args:
+        token: the encoded token.
+        algorithms: those that are accepted.
+        max_size: the longest token that is looked at, in bytes.
+        known: headers that need not be parsed again, of tokens that verified with these
+            algorithms.
+
+    Raises:
+        MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
+    """
+    if len(token) > max_size:
+        raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
+    text = token.encode("ascii", "replace")  # what is replaced is refused
+    signing_input, _, third = text.rpartition(b".")
+    first, _, second = signing_input.partition(b".")  # no decoder takes a `second` with a dot
+    header = known.get(first) if known is not None else None
+    if header is None:
+        _refuse_other_forms(token)
+        decoded, payload, signature = _decoded(first), _decoded(second), _decoded(third)
+        header = _header(decoded, algorithms)
+    else:
+        payload = signature = b""
+        try:
+            payload = decode_base64url(second)
+            signature = decode_base64url(third)
+        except ValueError:
+            pass
+        if not (payload and signature):
+            _refuse_other_forms(token)  # what is looked at first decides about the reason
+            raise _malformed(Reason.ENCODING, _NOT_BASE64URL)
+        first = b""
+    return ParsedToken(header[0], header[1], first, signing_input, payload, signature)
+
+
+def _refuse_other_forms(token: str) -> None:
+    if not _COMPACT.fullmatch(token):
+        if _ENCRYPTED.fullmatch(token):
+            raise _malformed(Reason.ENCRYPTED, "encrypted tokens are not supported")
+        raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
+
+
+def remember_header(parsed: ParsedToken, known: KnownHeaders) -> None:
+    """Remember the header of a token that verified, and of no other: strangers can write many."""
+    if 0 < len(parsed.new_header) <= _LONGEST_KNOWN:
+        known.put(parsed.new_header, (parsed.algorithm, parsed.kid))
+
+
+def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) -> VerificationKey:
+    """Check the signature with the keys that were chosen for the token, and return the one it fits.
+
+    Raises:
+        SignatureError: the signature matches none of them.
+    """
+    for candidate in candidates:
+        if candidate.key.verify(parsed.signing_input, parsed.signature):
+            return candidate
+    raise SignatureError
+
+
+# The parsers' own errors quote what they read, and that is the token: the package's errors are
+# raised outside of their handlers, so that not even `__context__` leads back to them.
+
+
+def read_claims(payload: bytes) -> dict[str, Any]:
+    """Read the payload, which is worth what the signature is worth.
+
+    Raises:
+        MalformedTokenError: it is not a JSON object with one reading.
+    """
+    claims = None
+    try:  # noqa: SIM105 - it would cost as much as the reading
+        claims = parse_object(payload)
+    except ValueError:
+        pass
+    if claims is not None:
+        return claims
+    raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object")
+
+
+def unverified_expiry(token: str) -> float | None:
+    """Read `exp` of a token that this service was handed by its own issuer, without a check.
+
+    Raises:
+        MalformedTokenError: not a JWS with a readable payload.
+        ClaimError: its `exp` is not a number.
+    """
+    match = _COMPACT.fullmatch(token)
+    if match is None:
+        raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
+    return numeric_date(read_claims(_decoded(match[2].encode("ascii"))), "exp")
+
+
+def _decoded(segment: bytes) -> bytes:
+    with suppress(ValueError):
+        return decode_base64url(segment)
+    raise _malformed(Reason.ENCODING, _NOT_BASE64URL)
+
+
+def _header(data: bytes, algorithms: Collection[str]) -> tuple[str, str | None]:
+    header: dict[str, Any] | None = None
+    with suppress(ValueError):
+        header = parse_object(data)
+    if header is None:
+        raise _malformed(Reason.HEADER, "its header is not a JSON object")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
+        raise _malformed(Reason.ALGORITHM, "its algorithm is not accepted")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise _malformed(Reason.TYPE, "its type is not that of an access token")
+    if "crit" in header or "b64" in header:
+        # RFC 7515 §4.1.11: an extension that is not understood must not be passed over, and none
+        # is understood. `b64` changes what is signed (RFC 7797), and some leave it out of `crit`.
+        raise _malformed(Reason.CRITICAL, "it needs an extension that is not understood")
+    if "kid" not in header:
+        return algorithm, None
+    kid = header["kid"]
+    if not isinstance(kid, str) or len(kid) > _MAX_KID:
+        raise _malformed(Reason.KEY_ID, "its key id is not a short string")
+    return algorithm, kid
+
+
+def _malformed(reason: Reason, description: str) -> MalformedTokenError:
+    return MalformedTokenError(reason, description)

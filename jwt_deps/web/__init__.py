@@ -1,0 +1,1 @@
+"""FastAPI: dependencies, guards, routers, answers, OpenAPI, cookies, WebSockets."""

@@ -1,0 +1,306 @@
+"""Who is calling this route, and is it proven? Found once per request, whoever asks how often."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
+from inspect import Signature, signature
+from typing import Any, Generic, TypeVar, cast
+
+from fastapi import WebSocket
+from fastapi.openapi.models import HTTPBearer
+from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+from starlette.types import Scope
+
+from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError
+from jwt_deps.possession.check import confirm
+from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings.service import JWTSettings, KeylessSettings, TokenSource
+from jwt_deps.tokens.authenticate import recognize
+from jwt_deps.tokens.claims import Claims
+from jwt_deps.tokens.lookup import RequestHead, find_token
+from jwt_deps.tokens.principal import Principal
+
+from . import overrides
+from .pointers import refusal_under, scopes_of
+from .request_state import Notes, matched, notes_of
+from .routing import UNKNOWN, Match
+from .websockets import answer_with_bearer
+
+__all__ = [
+    "CallerDependency",
+    "TokenDependency",
+    "caller_of",
+    "caller_or_error",
+    "get_claims",
+    "get_token",
+    "refused",
+    "require",
+    "scopes_of_route",
+    "settings_for",
+    "settings_of",
+    "token_of",
+]
+
+T = TypeVar("T")
+
+
+class TokenDependency(SecurityBase, Generic[T]):
+    """A dependency that answers from the request's token.
+
+    Every one takes the connection and the scopes that `Security(...)` asks for, and nothing
+    else, because any other parameter would be input from the client. Being a `SecurityBase`, it
+    puts the lock on the operations that use it.
+    """
+
+    #: Scopes that it needs by itself, for OpenAPI and for the challenge.
+    scopes: tuple[str, ...] = ()
+
+    def __init__(self, answer: Callable[[HTTPConnection], Awaitable[T]]) -> None:
+        self._answer = answer
+        self._present(answer)
+
+    def _present(self, answer: Callable[..., Any]) -> None:
+        """Look like the function that answers, to OpenAPI and to people."""
+        self.model = HTTPBearer(bearerFormat="JWT")
+        self.scheme_name = "JWT"
+        self.__doc__ = answer.__doc__
+        self.__name__ = getattr(answer, "__name__", type(self).__name__)
+        # FastAPI asks for it with every route, and finding it out takes longest.
+        self.__signature__ = _signature_of_instances(cast("Any", type(self)))
+
+    def __repr__(self) -> str:
+        return f"<dependency {self.__name__}>"
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
+        """Answer, or refuse the request.
+
+        Raises:
+            HTTPException: the refusal; or `WebSocketException` where a server cannot deny a
+                handshake. The typed error is its `__cause__`.
+        """
+        try:
+            if security_scopes.scopes:
+                await require(connection, security_scopes.scopes)
+            return await self._answer(connection)
+        except AuthError as error:
+            raise await refused(error, connection) from error
+
+
+class CallerDependency(TokenDependency[T]):
+    """A dependency that reads its answer off the caller, once the token is verified."""
+
+    def __init__(self, read: Callable[[Principal], T]) -> None:
+        self._read = read
+        self._present(read)
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
+        """Answer, or refuse the request, as any `TokenDependency`.
+
+        Raises:
+            HTTPException: the refusal; or `WebSocketException`.
+        """
+        caller: Principal | AuthError
+        try:
+            if needed := security_scopes.scopes:
+                return self._read(await require(connection, needed))
+            caller = await caller_or_error(connection)
+            if isinstance(caller, Principal):
+                return self._read(caller)
+        except AuthError as error:
+            caller = error
+        raise await refused(caller, connection) from caller
+
+
+@cache
+def _signature_of_instances(kind: type[Any]) -> Signature:
+    called = signature(kind.__call__)
+    return called.replace(parameters=list(called.parameters.values())[1:])
+
+
+@TokenDependency
+async def get_token(connection: HTTPConnection) -> str:
+    """The encoded token, found where the settings say to look and not yet verified."""
+    return await token_of(connection, await settings_for(connection))
+
+
+@CallerDependency
+def get_claims(caller: Principal) -> Claims:
+    """The claims of the verified token.
+
+    With `validate=False`, a caller who proves nothing has none.
+    """
+    return caller.claims
+
+
+async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
+    """The exception that answers for an error under the settings of the matched route."""
+    settings = await settings_for(connection)
+    match = matched(connection.scope, notes_of(connection.scope))
+    return refusal_under(settings, error, connection, match)
+
+
+async def settings_for(connection: HTTPConnection, notes: Notes | None = None) -> JWTSettings:
+    """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
+    if notes is None:
+        notes = notes_of(connection.scope)
+    match = matched(connection.scope, notes)
+    settings = _settled(notes, match)
+    if settings is None:
+        settings = await settings_of(connection)
+        notes.match, notes.settings = match, settings
+    return settings
+
+
+def _settled(notes: Notes, match: Match) -> JWTSettings | None:
+    """The settings of the matched route; `None` where what replaces a dependency has to be called.
+
+    A plain function, because each request asks, and hardly any replaces a dependency.
+    """
+    if notes.settings is not None and notes.match is match is not UNKNOWN:
+        return notes.settings
+    guard = notes.guard_over(match)
+    settings = None if guard is None else guard.settings
+    if settings is None:
+        settings = notes.guard_settings if guard is notes.guard else None
+        if settings is None and notes.overriding is None:
+            settings = get_settings()
+    notes.match, notes.settings = match, settings
+    return settings
+
+
+async def settings_of(connection: HTTPConnection) -> JWTSettings:
+    """The settings where no guard has its own: those of `get_settings`, or of what replaces it.
+
+    Raises:
+        ConfigurationError: the environment holds no configuration that can work.
+    """
+    if overrides.is_overridden(connection, get_settings):
+        return cast("JWTSettings", await _once(connection, get_settings))
+    if overrides.is_overridden(connection, get_claims):
+        # Nothing is verified here then, and a test need not configure keys that nobody uses.
+        return KeylessSettings()
+    return get_settings()
+
+
+async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = None) -> Principal:
+    """Find out who is calling, once per request and configuration.
+
+    What was found goes to `request.state` under the names that the AgentOS middleware uses.
+
+    Raises:
+        AuthError: nobody who proved anything, unless `validate=False` lets them be anonymous.
+    """
+    found = await caller_or_error(connection, settings)
+    if isinstance(found, AuthError):
+        raise found
+    return found
+
+
+async def caller_or_error(
+    connection: HTTPConnection,
+    settings: JWTSettings | None = None,
+    notes: Notes | None = None,
+) -> Principal | AuthError:
+    """The same, with the error as a value: it is on its way to become an answer."""
+    scope = connection.scope
+    if notes is None:
+        notes = notes_of(scope)
+    if settings is None:
+        settings = _settled(notes, matched(scope, notes)) or await settings_for(connection, notes)
+    known = notes.caller(settings)
+    if known is not None:
+        return known
+    found: Principal | AuthError
+    try:
+        if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
+            found = await _replaced(connection, settings)
+        else:
+            token = None if notes.overriding is None else await _replaced_token(connection)
+            if token is None:
+                token = sent_token(connection, settings)
+            found = await recognize(token, settings)
+            if settings.senders is not None:
+                await confirm(scope, token, found, settings.senders)
+    except AuthError as error:
+        found = error
+    return notes.conclude(scope, settings, found)
+
+
+async def require(
+    connection: HTTPConnection,
+    needed: Sequence[str],
+    *,
+    any_of: bool = False,
+    settings: JWTSettings | None = None,
+) -> Principal:
+    """Refuse a caller who lacks scopes: all of them, or with `any_of` the last one too.
+
+    Raises:
+        InsufficientScopeError: it names every scope that the route needs, not only the first
+            one missing, so that a client can ask for all of them at once.
+    """
+    caller = await caller_of(connection, settings)
+    granted = caller.known().scopes
+    if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
+        raise InsufficientScopeError(dict.fromkeys((*needed, *scopes_of_route(connection.scope))))
+    return caller
+
+
+def scopes_of_route(scope: Scope) -> list[str]:
+    """Every scope that the matched route asks for, in the order declared."""
+    return scopes_of(matched(scope, notes_of(scope)))
+
+
+async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:
+    """Who the replacement of `get_claims` says is calling."""
+    claims: Mapping[str, Any] = await _once(connection, get_claims)
+    replaced = claims if isinstance(claims, Claims) else Claims(claims)
+    return Principal(replaced, settings.settings_of(replaced.iss) or settings)
+
+
+async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
+    replaced = notes_of(connection.scope).replaced
+    if dependency not in replaced:
+        replaced[dependency] = await overrides.call(connection, dependency)
+    return replaced[dependency]
+
+
+async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
+    """The encoded token, from `get_token`'s replacement or from where the settings say to look.
+
+    Raises:
+        AuthError: there is none, or not exactly one, or it came from another site.
+    """
+    replaced = await _replaced_token(connection)
+    return sent_token(connection, settings) if replaced is None else replaced
+
+
+async def _replaced_token(connection: HTTPConnection) -> str | None:
+    """The token that the replacement of `get_token` gives; `None` if nothing replaces it.
+
+    Raises:
+        MissingTokenError: it gives none.
+    """
+    if not overrides.is_overridden(connection, get_token):
+        return None
+    replaced: str | None = await _once(connection, get_token)
+    if replaced is None:
+        raise MissingTokenError("Invalid token: none was given")
+    return replaced
+
+
+def sent_token(connection: HTTPConnection, settings: JWTSettings) -> str:
+    """The encoded token, from where the settings say to look.
+
+    Raises:
+        AuthError: there is none, or not exactly one, or it came from another site.
+    """
+    scope = connection.scope
+    if scope["type"] == "http":
+        return find_token(RequestHead(scope["headers"], scope.get("method")), settings)
+    head = RequestHead(scope["headers"], None, scope.get("subprotocols") or ())
+    token = find_token(head, settings)
+    if isinstance(connection, WebSocket) and settings.token_source is not TokenSource.COOKIE:
+        answer_with_bearer(connection)
+    return token

@@ -1,0 +1,165 @@
+"""Who may pass a route: the guard, which decides by the route that matched."""
+
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from inspect import unwrap
+from typing import Any, Self
+
+from fastapi.params import Security
+from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
+
+from jwt_deps.errors import AuthError
+from jwt_deps.settings.service import JWTSettings
+
+from ._fastapi import dependants, scopes_at
+from .caller import TokenDependency, caller_or_error, refused, require, settings_of
+from .pointers import refusal_under
+from .request_state import Notes, matched, notes_of
+from .routing import UNKNOWN, Match, RouteGuard
+
+__all__ = ["JWTGuard", "ask", "asked_of", "asks_scopes", "is_excluded", "require_for_guard"]
+
+
+class JWTGuard(RouteGuard, TokenDependency[None]):
+    """A dependency that lets a request pass with a token that verifies, or to a public route.
+
+    Of several guards that apply to a route the innermost decides, and whichever is asked first
+    asks it: nothing else that applies to the route runs before.
+    """
+
+    def __init__(
+        self,
+        settings: JWTSettings | None = None,
+        exclude: Iterable[str | Callable[..., Any]] = (),
+        meet: Callable[[Any], object] = lambda _: None,
+    ) -> None:
+        RouteGuard.__init__(self, settings, exclude)
+        TokenDependency.__init__(self, self._pass)
+        self.__name__ = "jwt_guard"
+        self._meet = meet
+
+    def __copy__(self) -> Self:
+        """Return the guard itself: a copy would be another guard, which nothing knows."""
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        """Return the guard itself."""
+        return self
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
+        """Refuse the request, or let it pass."""
+        notes = notes_of(connection.scope)
+        if not notes.entered:
+            self._meet(notes.app)
+        match = matched(connection.scope, notes)
+        guard: RouteGuard | None = self
+        if self not in match.guards:
+            # FastAPI tells of another route, or of none: this guard decides, for all that follows.
+            if not notes.entered:
+                notes.guard = self
+            match = UNKNOWN
+        elif len(match.guards) > 1:
+            guard = notes.innermost(match)
+        undecided = notes.decision.route is not match or match is UNKNOWN
+        if isinstance(guard, JWTGuard) and undecided:
+            await guard.decide(connection, match, notes)
+        if security_scopes.scopes:
+            await require_for_guard(self, security_scopes.scopes, connection, match)
+
+    async def decide(self, connection: HTTPConnection, match: Match, notes: Notes) -> None:
+        """Decide about a request to a route that this guard is the innermost of.
+
+        Args:
+            connection: the request.
+            match: its route.
+            notes: what is remembered of it.
+
+        Raises:
+            HTTPException: the request is refused; or `WebSocketException` where a server cannot
+                deny a handshake.
+        """
+        if not self.excludes(match):
+            settings = self.settings
+            if settings is None:
+                settings = await settings_of(connection)
+            notes.match, notes.settings = match, settings
+            if not (settings.excluded_route_paths and is_excluded(match, settings)):
+                found = await caller_or_error(connection, settings, notes)
+                if isinstance(found, AuthError):
+                    notes.decision.refused = True
+                    raise refusal_under(settings, found, connection, match) from found
+        notes.let_pass(match)
+
+    async def _pass(self, connection: HTTPConnection) -> None:
+        """Never asked: a guard decides by the route, in `__call__`."""
+
+
+async def ask(connection: HTTPConnection, notes: Notes) -> None:
+    """Ask the guard that decides about a request before FastAPI does.
+
+    Raises:
+        HTTPException: the request is refused.
+    """
+    match = matched(connection.scope, notes)
+    guard = notes.innermost(match)
+    # Where the application replaces all of them, what it put there decides.
+    if isinstance(guard, JWTGuard):  # pragma: no branch
+        await guard.decide(connection, match, notes)
+
+
+def asks_scopes(guard: RouteGuard, match: Match, settings: JWTSettings | None) -> bool:
+    """Whether the scopes of `Security(guard, scopes=[...])` are asked for on a route.
+
+    Those of a guard that itself excludes the route, or whose settings do, are not.
+    """
+    if guard not in match.guards[-1:]:
+        return True
+    return not (guard.excludes(match) or (settings is not None and is_excluded(match, settings)))
+
+
+async def require_for_guard(
+    guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: Match
+) -> None:
+    """Require the scopes that `Security(guard, scopes=[...])` asks for.
+
+    They hold for whatever the innermost guard lets in; the scopes of a guard that itself excludes
+    the route are not asked for.
+
+    Raises:
+        HTTPException: the request is refused.
+    """
+    if not asks_scopes(guard, match, notes_of(connection.scope).settings):
+        return
+    try:
+        await require(connection, scopes)
+    except AuthError as error:
+        raise await refused(error, connection) from error
+
+
+def is_excluded(match: Match, settings: JWTSettings) -> bool:
+    """Whether the settings' `excluded_route_paths` mean this route."""
+    excluded = settings.excluded
+    known = match.open_by.get(excluded)
+    if known is None:
+        known = match.open_by[excluded] = any(map(excluded.match, match.paths))
+    return known
+
+
+def asked_of(
+    match: Match, replaced: Container[Any] = ()
+) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
+    """The dependencies of this package that run for a route, each with the scopes asked for.
+
+    What is in `replaced` does not run, and nothing below it. Of the guards of the route only the
+    innermost, and only if it does not exclude the route, asks for a token: which one that is, the
+    caller has to know.
+    """
+    for node in dependants(match.dependant, replaced) if match.dependant is not None else ():
+        call = unwrap(node.call)
+        if isinstance(call, TokenDependency):
+            yield call, (*scopes_at(node), *call.scopes)
+    for depends in match.dependencies:
+        given: Any = depends.dependency
+        if given not in replaced and isinstance(found := unwrap(given), TokenDependency):
+            asked = tuple(depends.scopes or ()) if isinstance(depends, Security) else ()
+            yield found, (*asked, *found.scopes)

@@ -1,0 +1,438 @@
+"""What one application needs beside its dependencies: on that instance, and nothing in FastAPI.
+
+`protect` puts a guard over a whole application. The lifespan of a `ProtectedRouter`, or the first
+request that a guard is asked for, meets an application in which only routers are guarded.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from itertools import chain
+from typing import Any
+
+from fastapi import APIRouter, Depends, params
+from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.possession.nonces import Nonces
+from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings.path_patterns import PathPatterns
+from jwt_deps.settings.service import JWTSettings
+
+from . import _fastapi
+from .caller import get_claims
+from .fresh_nonces import sending_nonces
+from .gate import isolated, through
+from .guard import JWTGuard
+from .openapi import describe
+from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
+from .routers import Snapshot, dependencies_of_routers, mounted_routers, served_routes
+from .routing import (
+    Match,
+    forget_matches,
+    guards_among,
+    is_page,
+    match_of_frontend,
+    match_of_route,
+    same_endpoint,
+    templates,
+)
+from .trial import try_out
+
+__all__ = ["Installation", "guards_in", "idle_exclusions", "meet", "protect", "watch"]
+
+_OURS = "jwt_deps"  # the name on the state of an application
+
+
+def protect(
+    app: FastAPI,
+    settings: JWTSettings | None = None,
+    exclude: Iterable[str | Callable[..., Any]] = (),
+    dependencies: Sequence[params.Depends] = (),
+) -> FastAPI:
+    """Guard a whole application, with all that it serves now and later, and return it.
+
+    Its routes, plain routes, mounts, hosts, `frontend()` and WebSockets need a token; its OpenAPI
+    document says so. The pages that FastAPI adds itself, `/docs` and the schema, stay open, so
+    that *Authorize* works; `FastAPI(openapi_url=None)` takes them away. Nothing else is changed
+    than this one application.
+
+        app = protect(FastAPI(), exclude=["/health"])
+
+    Args:
+        app: the application, with or without routes, your own or one that another package built.
+        settings: what is accepted; `None` for `get_settings`.
+        exclude: endpoints, and patterns of whole route templates (`*` is any text).
+        dependencies: what else applies to everything in it, `Depends(require_scopes("api"))` for
+            instance.
+
+    Raises:
+        ConfigurationError: it is no FastAPI application, or protected already, or FastAPI is a
+            release that this package does not know.
+    """
+    if not isinstance(app, FastAPI):
+        raise ConfigurationError(
+            "not_an_application",
+            f"protect takes a FastAPI application, not {type(app).__name__}: of a router make "
+            "protected_router(router).",
+        )
+    try_out()
+    Installation.of(app).protect(JWTGuard(settings, exclude, meet=meet), dependencies)
+    return app
+
+
+def meet(app: Any) -> None:
+    """Look at an application that a guard is asked in.
+
+    Raises:
+        ConfigurationError: a guard is asked there that does not cover what it should.
+    """
+    if isinstance(app, FastAPI):
+        Installation.of(app).look()
+
+
+def watch(app: Any) -> None:
+    """Look at an application that a guard without a router of its own is asked in, from now on.
+
+    Raises:
+        ConfigurationError: a guard is asked there that does not cover what it should.
+    """
+    if isinstance(app, FastAPI):
+        Installation.of(app).watch()
+
+
+class Installation:
+    """What one application needs beside its dependencies."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._guard: JWTGuard | None = None
+        self._guarded: GuardedRoutes | None = None
+        self._inner: ASGIApp | None = None
+        self._openapi: Any = None
+        self._described: Any = None
+        self._checked = False
+        self._running = False
+        self._known = Snapshot()
+
+    @classmethod
+    def of(cls, app: FastAPI) -> "Installation":
+        """The one of an application, made where there is none."""
+        one: Installation | None = getattr(app.state, _OURS, None)
+        if one is None or one._app is not app:  # noqa: SLF001 - it is this very class
+            one = cls(app)
+            setattr(app.state, _OURS, one)
+        return one
+
+    @classmethod
+    def known(cls, app: FastAPI) -> "Installation | None":
+        """The one of an application, if there is one."""
+        return getattr(app.state, _OURS, None)
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether a guard applies to everything in the application, and is asked."""
+        return self._guard is not None and self._is_in_place
+
+    @property
+    def is_displaced(self) -> bool:
+        """Whether `protect` was called and no longer applies: what it was put into was replaced."""
+        return self._guard is not None and not self._is_in_place
+
+    @property
+    def _is_in_place(self) -> bool:
+        return self._app.router.middleware_stack == self._serve
+
+    def protect(self, guard: JWTGuard, dependencies: Sequence[params.Depends]) -> None:
+        """Put a guard over everything in the application."""
+        if self._guard is not None:
+            raise ConfigurationError(
+                "protected_twice", "protect(app) was called before for this application."
+            )
+        router = self._app.router
+        if type(router).__call__ is not APIRouter.__call__:
+            raise ConfigurationError(
+                "router_class",
+                f"The router of the application is a {type(router).__name__}, which is called in "
+                "its own way, and protect(app) cannot guard it: include it in the application.",
+            )
+        over = [Depends(guard), *dependencies]
+        _apply(router, over)
+        if _fastapi.COPIES:  # old FastAPI
+            _apply_inclusions(router)
+        guarded = GuardedRoutes(router, guard)
+        guarded.look()
+        self._guard, self._guarded = guard, guarded
+        self._stand_before(router)
+        # Not by `add_middleware`, which takes none once the application has served: a stack that is
+        # built anew has it.
+        self._app.user_middleware.insert(0, Middleware(_InPlace, installation=self))
+        self._describe_truly()
+
+    def watch(self) -> None:
+        """Look now and before each request that follows, also to what no guard is asked for.
+
+        Raises:
+            ConfigurationError: as `look`.
+        """
+        if not self._is_in_place:
+            self._stand_before(self._app.router)
+            self.look()
+
+    def _stand_before(self, router: APIRouter) -> None:
+        if self._inner is None:
+            self._inner = router.middleware_stack
+            router.middleware_stack = self._serve  # type: ignore[assignment] # it is awaited
+
+    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve what comes to the router of the application: inside of its middleware."""
+        inner: ASGIApp = self._inner  # type: ignore[assignment]
+        if scope["type"] == "lifespan":
+            self._start_last()
+            return inner(scope, receive, send)
+        self.look()
+        router = self._app.router
+        if self._guard is not None:
+            receive, send = through(scope, receive, send, self._guard, router, outermost=True)
+        else:
+            isolated(scope, router)
+            if Nonces.in_use:
+                send = sending_nonces(scope, send)
+        return inner(scope, receive, send)
+
+    def look(self) -> None:
+        """Guard what is new in the application, and refuse what no guard covers.
+
+        Raises:
+            ConfigurationError: a sentence that says what to do.
+        """
+        if self._guarded is not None:
+            self._guarded.look()
+        elif not self._known.is_current():
+            try:
+                self._known = covered(self._app)
+            except ConfigurationError:
+                # What the guard is not asked for must not be served either.
+                self._stand_before(self._app.router)
+                raise
+        if not self._checked:
+            self._check_exclusions()
+            self._checked = True
+        self._describe_truly()
+
+    def _check_exclusions(self) -> None:
+        for problem in idle_exclusions(self._app):
+            raise ConfigurationError("idle_exclusion", problem)
+
+    def _describe_truly(self) -> None:
+        """Let the document say which routes need a token, also one that was replaced."""
+        if self.describes:
+            return
+        app, openapi = self._app, self._app.openapi
+
+        def corrected_openapi() -> dict[str, Any]:
+            schema = openapi()
+            if self._described is not schema:
+                describe(app, schema)
+                self._described = schema
+            return schema
+
+        app.openapi = corrected_openapi  # type: ignore[method-assign]
+        self._openapi = corrected_openapi
+
+    @property
+    def describes(self) -> bool:
+        """Whether the document of the application is corrected whenever it is asked for."""
+        return self._app.openapi is self._openapi
+
+    def take_for_described(self, document: Any, copied: Any) -> None:
+        """Take the copy of a document that was corrected for one that was."""
+        if document is not None and self._described is document:
+            self._described = copied
+
+    @classmethod
+    def document_of(cls, app: FastAPI) -> dict[str, Any]:
+        """The OpenAPI document as requests get it once the application has met its guards.
+
+        Nothing is kept of it: neither the document that the application has, nor what is known of
+        that, changes.
+        """
+        one, kept = cls.known(app), app.openapi_schema
+        with _fastapi.unchanged((), app, *([] if one is None else [one])):
+            app.openapi_schema = deepcopy(kept)
+            if one is not None:
+                one.take_for_described(kept, app.openapi_schema)
+            schema = app.openapi()
+        if not (one is not None and one.describes) and any(guards_in(app)):
+            schema = deepcopy(schema)
+            describe(app, schema)
+        return schema
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """What lasts as long as the application: fetched keys, and who listens to revocations."""
+        if self._running:  # another router with a guard is in the same application
+            yield
+            return
+        self._running = True
+        try:
+            self.look()
+            settings = self._settings()
+            await asyncio.gather(*(one.open_revocations() for one in settings))
+            await asyncio.gather(*(one.refresh_keys() for one in settings if one.warm_up))
+            yield
+        finally:
+            self._running = False
+            for one in self._settings():
+                one.close_keys()
+                await one.close_revocations()
+                await one.close_senders()
+
+    def _start_last(self) -> None:
+        """Start inside of the application's own lifespan, whatever was added to that since.
+
+        Routes may be added while an application starts, and a server reports an error there.
+        """
+        router = self._app.router
+        lifespan = router.lifespan_context
+
+        @asynccontextmanager
+        async def watched_lifespan(served: FastAPI) -> AsyncIterator[Any]:
+            router.lifespan_context = lifespan
+            async with lifespan(served) as state, self.running():
+                yield state
+
+        router.lifespan_context = watched_lifespan
+
+    def _settings(self) -> list[JWTSettings]:
+        """The settings of the guards of this application."""
+        found = (_settings(self._app, guard) for guard in guards_in(self._app))
+        return list({id(one): one for one in found if one is not None}.values())
+
+
+def _apply_inclusions(router: APIRouter) -> None:  # old FastAPI
+    """Let inclusions in the router of one application apply to plain routes too.
+
+    Up to FastAPI 0.136 their dependencies are told nowhere else than in the call that includes.
+    """
+    include = router.include_router
+
+    def include_router(included: APIRouter, **options: Any) -> None:
+        before = len(router.routes)
+        include(included, **options)
+        own = () if getattr(included, "is_protected", False) else included.dependencies
+        apply_to_copies(router, before, (*(options.get("dependencies") or ()), *own))
+
+    router.include_router = include_router  # type: ignore[method-assign, assignment]
+
+
+def _apply(router: APIRouter, over: list[Any]) -> None:
+    """Apply dependencies to a router: to what it has already, and to what it gets later."""
+    for route in (*router.routes, *_fastapi.low_priority_routes(router)):
+        included = _fastapi.included_router(route) is not None
+        if included or getattr(route, "dependant", None) is not None:
+            _fastapi.apply_first(route, over)
+    router.dependencies[:0] = over
+    forget_matches()
+
+
+class _InPlace:
+    """A middleware that refuses to serve an application by another router than the guarded one."""
+
+    def __init__(self, app: ASGIApp, installation: Installation) -> None:
+        self.app = app
+        self._installation = installation
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if not self._installation.is_protected:
+            raise ConfigurationError(
+                "router_replaced",
+                "The router of the application was replaced after protect(app), and no guard "
+                "applies to the new one: replace it before.",
+            )
+        return self.app(scope, receive, send)
+
+
+def idle_exclusions(app: FastAPI) -> Iterator[str]:
+    """The exclusions that exclude nothing, each as a sentence: a route is believed to be public.
+
+    Raises:
+        ConfigurationError: there is no configuration.
+    """
+    matches = list(_matches(app))
+    templates = [path for match in matches for path in match.paths]
+    for guard in _guards(app, matches):
+        mine = [match for match in matches if not match.guards or guard in match.guards]
+        yield from _idle(guard.patterns, [path for match in mine for path in match.paths])
+        for endpoint in guard.endpoints:
+            if not any(same_endpoint(match.endpoint, endpoint) for match in mine):
+                yield (
+                    f"exclude names the endpoint {getattr(endpoint, '__name__', endpoint)!r}, "
+                    "and no guarded route has it."
+                )
+        settings = _settings(app, guard)
+        if settings is not None:
+            yield from _idle(settings.excluded, templates)
+
+
+def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:
+    unmatched = patterns.unmatched(templates)
+    if unmatched:
+        yield (
+            f"The exclusion {', '.join(map(repr, unmatched))} matches no route: write the whole "
+            "template with its prefixes, '/api/items/{item_id}', or a pattern, '/api/*'. A "
+            "mount is one route."
+        )
+
+
+def _settings(app: FastAPI, guard: JWTGuard) -> JWTSettings | None:
+    if guard.settings is not None:
+        return guard.settings
+    if not {get_settings, get_claims}.isdisjoint(app.dependency_overrides):
+        return None  # a test's own configuration, which only a request can ask for
+    return get_settings()
+
+
+def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
+    """The guards of an application, each once."""
+    return _guards(app, _matches(app))
+
+
+def _guards(app: FastAPI, matches: Iterable[Match]) -> Iterator[JWTGuard]:
+    seen: list[JWTGuard] = []
+    over_routers = guards_among(dependencies_of_routers(app.router))
+    for guard in chain(over_routers, (guard for match in matches for guard in match.guards)):
+        if isinstance(guard, JWTGuard) and not any(guard is known for known in seen):
+            seen.append(guard)
+            yield guard
+
+
+def _matches(app: FastAPI) -> Iterator[Match]:
+    for added, served in _served(app.router):
+        if getattr(served, "dependant", None) is not None:
+            yield match_of_route(served)
+        else:
+            endpoint = plain_endpoint(added)
+            page = is_page(endpoint, added, app)
+            yield Match(
+                templates(added, getattr(served, "path", None)), endpoint, (), documentation=page
+            )
+    for router in (app.router, *mounted_routers(app.routes)):
+        for group, served in _fastapi.frontends(router):
+            yield match_of_frontend(served, group)
+
+
+def _served(
+    router: APIRouter, within: tuple[APIRouter, ...] = ()
+) -> Iterator[tuple[BaseRoute, Any]]:
+    """The routes of the router that serves, and of those mounted in it as if applications."""
+    served = list(served_routes(router))
+    yield from served
+    within = (*within, router)
+    for mounted in mounted_routers(added for added, _ in served):
+        if not any(mounted is one for one in within):  # a router can be mounted in itself
+            yield from _served(mounted, within)

@@ -1,0 +1,388 @@
+"""All routes that an application serves, at any depth, as requests meet them.
+
+What applies to a route is found by the functions that requests use, and nothing is changed: not
+the application, its routers and routes, nor what FastAPI remembers of them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, cast
+
+from fastapi import APIRouter
+from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
+from fastapi.params import Depends
+from fastapi.routing import APIRoute
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.settings.service import JWTSettings
+
+from . import _fastapi
+from .caller import TokenDependency
+from .guard import asked_of, asks_scopes
+from .installation import Installation
+from .openapi import known_settings
+from .plain_routes import (
+    GuardedApp,
+    around,
+    can_be_guarded,
+    check,
+    covered,
+    guards_inside,
+    guards_itself,
+    plain_endpoint,
+)
+from .routers import mounted, routers_of
+from .routing import (
+    Match,
+    RouteGuard,
+    deciding,
+    guards_among,
+    is_page,
+    match_of_route,
+    templates,
+)
+
+__all__ = ["WEBSOCKET", "Inventory", "Served", "refusals"]
+
+#: What stands in the place of methods.
+WEBSOCKET, ANY = "WEBSOCKET", "*"
+
+_NO_MATCH = Match((), None, ())
+_NOT_COVERED = "jwt_guard() does not cover it: protect(app) or protected_router(...) would"
+_UNREADABLE = "not known: this FastAPI does not tell what applies to it"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A route, or a mount point, as requests reach it.
+
+    Attributes:
+        path: its whole template, the paths of mounts included; `//host/...` below a host.
+        methods: HTTP methods; `WEBSOCKET`; `*` for whatever an application below a mount takes.
+        match: the route as its guards see it; without guards and dependant where none is asked.
+        app: the innermost FastAPI application that serves it.
+        mounts: the mounts and hosts that a request comes through, the outermost first.
+        schema_path: its name in the OpenAPI document of `app`; `None` if it is not in there.
+        behind: what is mounted there.
+        inside: of the guards in `match`, those of what is mounted there, which are asked below.
+        open_because: why nothing is asked for it, where that has a reason of its own.
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    match: Match
+    app: FastAPI
+    mounts: "tuple[Served, ...]" = ()
+    schema_path: str | None = None
+    behind: Any = field(default=None, repr=False)
+    inside: tuple[RouteGuard, ...] = ()
+    open_because: str | None = None
+
+    @property
+    def guard(self) -> RouteGuard | None:
+        """The guard that decides about it, in its own application."""
+        return deciding(self.match.guards, self.app.dependency_overrides)
+
+    @property
+    def settings_from(self) -> tuple[RouteGuard | None, FastAPI]:
+        """The guard whose settings hold for it, and the application in which they are found."""
+        for one in (self, *reversed(self.mounts)):
+            if one.guard is not None:
+                return one.guard, one.app
+        return None, self.app
+
+    @property
+    def settings(self) -> JWTSettings | None:
+        """The settings that hold for it, as far as they are known before a request."""
+        guard, app = self.settings_from
+        return known_settings(app, guard)
+
+    def asked(self, *, is_public: bool) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
+        """What asks for a token there, each with the scopes asked for.
+
+        Args:
+            is_public: whether the guard that decides, or its settings, exclude the route.
+        """
+        match, guard = self.match, self.guard
+        if match.dependant is None:
+            return
+        for call, scopes in asked_of(match, self.app.dependency_overrides):
+            of_route = [it for it in match.guards if it is cast("object", call)]
+            if not of_route or (scopes and asks_scopes(of_route[0], match, self.settings)):
+                yield call, scopes
+            elif of_route == [guard] and not is_public and guard not in self.inside:
+                yield call, ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An application as requests reach it.
+
+    Attributes:
+        app: the application.
+        is_covered: whether guards outside of it are asked for its plain routes, every way in.
+    """
+
+    app: FastAPI
+    is_covered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How requests come to a router.
+
+    Attributes:
+        app: the innermost FastAPI application on it.
+        prefix: the path so far.
+        mounts: the mount points so far.
+        is_covered: whether something asks the guards of plain routes there.
+        open_because: why nothing does, where it should.
+    """
+
+    app: FastAPI
+    prefix: str = ""
+    mounts: tuple[Served, ...] = ()
+    is_covered: bool = False
+    open_because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A route as it was added and as it is served, with the router and the inclusion it is in."""
+
+    added: BaseRoute
+    served: Any
+    home: Any
+    inclusion: Any = None
+    is_covered: bool = False
+
+
+@dataclass(slots=True)
+class Inventory:
+    """All that is served: routes, and the FastAPI applications and the routers that have them."""
+
+    routes: list[Served] = field(default_factory=list)
+    applications: list[Reached] = field(default_factory=list)
+    routers: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, app: FastAPI) -> "Inventory":
+        """Walk an application, with nothing changed."""
+        inventory = cls()
+        inventory.routes.extend(inventory._application(app, _Way(app)))
+        return inventory
+
+    def _application(self, app: FastAPI, way: _Way) -> Iterator[Served]:
+        is_covered = way.is_covered and guards_itself(app)
+        self._reach(app, is_covered=is_covered)
+        why, installed = None, Installation.known(app)
+        if installed is not None and installed.is_protected:
+            is_covered = _fastapi.is_served_by_router(app) or is_covered
+            if not is_covered:
+                why = (
+                    "not known whether protect(app) is asked, because "
+                    f"{type(app).__name__} builds its own middleware"
+                )
+        elif installed is not None and installed.is_displaced:
+            is_covered, why = False, "what protect(app) was put into was replaced"
+        way = replace(way, app=app, is_covered=is_covered, open_because=why)
+        with _fastapi.unchanged(routers_of(app.router)):
+            yield from self._router(app.router, way)
+
+    def _reach(self, app: FastAPI, *, is_covered: bool) -> None:
+        for at, known in enumerate(self.applications):
+            if known.app is app:
+                self.applications[at] = Reached(app, known.is_covered and is_covered)
+                return
+        self.applications.append(Reached(app, is_covered))
+
+    def _router(self, router: Router, way: _Way) -> Iterator[Served]:
+        self._note(router)
+        for entry in self._entries(router):
+            if isinstance(entry.served, Mount | Host):
+                yield from self._mounted(entry, way)
+            else:
+                yield from _route(entry, way)
+        # What serves all that no route matches; a copied router has the method of the other one.
+        if getattr(router.default, "__func__", None) is not type(router).not_found:
+            match = Match((), router.default, ())
+            yield Served(f"{way.prefix}/*", (ANY,), match, way.app, way.mounts)
+
+    def _note(self, router: Any) -> None:
+        if not any(router is known for known in self.routers):
+            self.routers.append(router)
+
+    def _entries(self, router: Router) -> Iterator[_Entry]:
+        """All routes of a router and of those that it includes, those of `frontend()` last."""
+        is_covered = getattr(router, "is_protected", False)
+        for route in (*router.routes, *_fastapi.low_priority_routes(router)):
+            if _fastapi.included_router(route) is not None:
+                yield from self._included(route, is_covered=is_covered)
+            else:
+                yield _Entry(route, route, router, None, is_covered)
+
+    def _included(self, inclusion: Any, *, is_covered: bool) -> Iterator[_Entry]:
+        router: Any = _fastapi.included_router(inclusion)
+        self._note(router)
+        is_covered = is_covered or getattr(router, "is_protected", False)
+        found = _fastapi.candidates(inclusion)
+        frontends = _fastapi.included_frontends(inclusion)
+        for added, served in found or ():
+            if _fastapi.included_router(served) is not None:
+                yield from self._included(served, is_covered=is_covered)
+            else:
+                yield _Entry(added, served, router, inclusion, is_covered)
+        for group, served in frontends or ():
+            yield _Entry(group, served, router, inclusion, is_covered)
+        if found is None or frontends is None:
+            yield _Entry(inclusion, None, router, inclusion)
+
+    def _mounted(self, entry: _Entry, way: _Way) -> Iterator[Served]:
+        route = entry.served
+        path = f"//{route.host}" if isinstance(route, Host) else way.prefix + route.path
+        behind = mounted(route)
+        if sum(mount.behind is behind for mount in way.mounts) > 1:
+            return  # mounted in itself
+        point = replace(_plain(entry, way), path=f"{path}/*", methods=(ANY,))
+        if not isinstance(behind, Starlette | Router):
+            yield point
+            return
+        inside = guards_inside(entry.added)
+        if point.match.dependant is not None:
+            match = replace(point.match, guards=(*point.match.guards, *inside))
+            point = replace(point, match=match, inside=inside)
+        point = replace(point, behind=behind)
+        below = replace(
+            way,
+            prefix=path,
+            mounts=(*way.mounts, point),
+            is_covered=way.is_covered or entry.is_covered,
+            open_because=None,
+        )
+        if isinstance(behind, FastAPI):
+            yield from self._application(behind, below)
+        elif isinstance(behind, Starlette):
+            yield from self._router(behind.router, below)
+        else:
+            yield from self._router(behind, _below_router(behind, below))
+
+
+def _below_router(router: Router, way: _Way) -> _Way:
+    """The way into a router that is mounted as if it were an application."""
+    if not isinstance(router, APIRouter):
+        return way
+    installed = getattr(router.middleware_stack, "__self__", None)
+    is_protected = getattr(router, "is_protected", False) or (
+        isinstance(installed, Installation) and installed.is_protected
+    )
+    return replace(way, is_covered=is_protected or (way.is_covered and guards_itself(router)))
+
+
+def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
+    served: Any = entry.served
+    if getattr(served, "dependant", None) is None:
+        yield _plain(entry, way)
+        return
+    match = match_of_route(served)
+    pages = getattr(entry.added, "routes", None)
+    if pages is not None:  # what `frontend()` adds has several paths and no template
+        below = way.prefix + getattr(served, "frontend_prefix", "")
+        for page in pages:
+            path = f"{below}{page.path.rstrip('/')}/{{path}}"
+            yield Served(path, ("GET",), match, way.app, way.mounts)
+        return
+    in_schema = isinstance(entry.added, APIRoute) and served.include_in_schema
+    yield Served(
+        way.prefix + served.path,
+        _methods(served),
+        match,
+        way.app,
+        way.mounts,
+        schema_path=served.path_format if in_schema else None,
+    )
+
+
+def _plain(entry: _Entry, way: _Way) -> Served:
+    """A route that FastAPI runs no dependencies for."""
+    path, kind = getattr(entry.served, "path", None), type(entry.added).__name__
+    shown = f"{way.prefix}/({kind})" if path is None else way.prefix + path
+    served = Served(shown, _methods(entry.served), _NO_MATCH, way.app, way.mounts)
+    if entry.served is None:
+        return replace(served, path=f"{way.prefix}/({kind})", open_because=_UNREADABLE)
+    if not can_be_guarded(entry.added):
+        why = f"not known: routes of the class {kind} are served in a way of their own"
+        match = replace(_NO_MATCH, endpoint=plain_endpoint(entry.added))
+        return replace(served, match=match, open_because=why)
+    endpoint = plain_endpoint(entry.added)
+    match = Match(
+        templates(entry.added, path),
+        endpoint,
+        (),
+        documentation=entry.home is way.app.router and is_page(endpoint, entry.added, way.app),
+    )
+    try:
+        over = _over(entry, way)
+    except ConfigurationError:
+        return replace(served, match=match, open_because=_UNREADABLE)
+    guards = guards_among(over)
+    if guards and _is_asked(entry, way):
+        tree = _fastapi.dependency_tree(over)
+        return replace(served, match=replace(match, guards=guards, dependant=tree))
+    uncovered = way.open_because or (_NOT_COVERED if guards else None)
+    return replace(served, match=replace(match, dependencies=over), open_because=uncovered)
+
+
+def _over(entry: _Entry, way: _Way) -> tuple[Depends, ...]:
+    """What applies to a plain route, whether or not anything asks for it."""
+    route: Any = entry.added
+    is_wrapped, is_looked_at = isinstance(route.app, GuardedApp), way.is_covered or entry.is_covered
+    if is_wrapped and not is_looked_at:
+        guarded = route.app
+    elif isinstance(entry.home, APIRouter):
+        guarded = around(route, entry.home)
+    else:
+        return ()  # a router of Starlette's has no dependencies
+    over, _ = guarded.over(entry.inclusion, way.app.router)
+    return cast("tuple[Depends, ...]", over)
+
+
+def _is_asked(entry: _Entry, way: _Way) -> bool:
+    """Whether requests to a plain route meet its guards."""
+    if way.is_covered or entry.is_covered:
+        return True
+    installed, route = Installation.known(way.app), entry.added
+    is_wrapped = isinstance(getattr(route, "app", None), GuardedApp)
+    return is_wrapped and not (installed is not None and installed.is_displaced)
+
+
+def _methods(route: Any) -> tuple[str, ...]:
+    if not isinstance(route, Route) and not hasattr(route, "methods"):
+        return (WEBSOCKET,) if isinstance(route, WebSocketRoute) else (ANY,)
+    methods = set(route.methods or (ANY,))
+    return tuple(sorted(methods - {"HEAD"} if "GET" in methods else methods))
+
+
+def refusals(reached: Reached) -> Iterator[str]:
+    """Why an application would refuse to serve, each as a sentence, with nothing changed."""
+    app = reached.app
+    installed = Installation.known(app)
+    if installed is not None and installed.is_displaced:
+        yield (
+            "protect(app) was called, and app.router or its middleware_stack was replaced since: "
+            "no guard is asked for plain routes and mounts. Replace it before, or add middleware "
+            "with app.add_middleware."
+        )
+    protected = [it for it in routers_of(app.router) if getattr(it, "is_protected", False)]
+    looks: list[Callable[[], object]] = [partial(check, router) for router in protected]
+    if installed is not None and installed.is_protected:
+        looks.append(partial(check, app.router))
+    elif protected or not reached.is_covered:
+        looks.append(partial(covered, app))
+    for look in looks:
+        try:
+            look()
+        except ConfigurationError as error:
+            yield str(error)

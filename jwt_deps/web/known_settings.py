@@ -1,0 +1,102 @@
+"""The settings of a route as far as they are known without a request, for schema and audit."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
+from inspect import (
+    isasyncgenfunction,
+    iscoroutine,
+    iscoroutinefunction,
+    isgeneratorfunction,
+    signature,
+    unwrap,
+)
+from typing import Any
+
+from fastapi import FastAPI
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.revocation.memory import AnyRevocation, MemoryRevocations, RevocationSource
+from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings.service import JWTSettings
+
+from .routing import RouteGuard
+
+__all__ = ["can_be_out_of_reach", "known_settings", "settings_problem"]
+
+
+def known_settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None:
+    """The settings under a guard; `None` if it takes a request to know them."""
+    if guard is not None and guard.settings is not None:
+        return guard.settings
+    override = app.dependency_overrides.get(get_settings)
+    if override is not None:
+        found = _answer_of(override)
+        return found if isinstance(found, JWTSettings) else None
+    try:
+        return get_settings()
+    except ConfigurationError:
+        # A schema can be printed where there are no secrets, in a build of the docs for one.
+        # Every request still raises this error.
+        return None
+
+
+def settings_problem(app: FastAPI) -> str | None:
+    """Why the settings in place of `get_settings` are not known, as a sentence; `None` if they are.
+
+    It says nothing of an application that does not override `get_settings`.
+    """
+    override = app.dependency_overrides.get(get_settings)
+    found = None if override is None else _answer_of(override)
+    if not isinstance(found, str):
+        return None
+    return f"There are no settings to judge by: what replaces get_settings {found}."
+
+
+def can_be_out_of_reach(settings: JWTSettings | None) -> bool:
+    """Whether checking a token needs what may not answer: keys, revocations, a replay store."""
+    if settings is None:
+        return False
+    policy = settings.senders
+    replays = policy is not None and policy.with_dpop  # a store in memory can be full
+    return bool(settings.key_caches) or replays or _may_not_answer(settings.revocations)
+
+
+def _may_not_answer(source: RevocationSource | None) -> bool:
+    if isinstance(source, AnyRevocation):
+        return any(map(_may_not_answer, source.sources))
+    return not (source is None or type(source) is MemoryRevocations)
+
+
+def _answer_of(override: Callable[..., Any]) -> JWTSettings | str:
+    """What an override answers without a request, or else the reason why it does not."""
+    try:
+        if signature(override).parameters:
+            return "needs a request"
+        # There is no event loop to run these in, or one that is running already.
+        if _is(override, iscoroutinefunction) or _is(override, isasyncgenfunction):
+            return "is asynchronous, and runs only for a request"
+        if _is(override, isgeneratorfunction):
+            with contextmanager(override)() as yielded:
+                found = yielded
+        else:
+            found = override()
+    except Exception as error:  # noqa: BLE001
+        # It is the application's own code, mostly a test's, and can raise anything. A schema and
+        # an audit say what they can without it; each request raises the same error again. Only its
+        # class is named, because the message of an error about settings may quote a secret.
+        return f"raises {type(error).__name__}"
+    if isinstance(found, JWTSettings):
+        return found
+    if iscoroutine(found):  # of a plain function that calls an asynchronous one
+        found.close()
+    return "gives no JWTSettings"
+
+
+def _is(call: Any, kind: Callable[[Any], bool]) -> bool:
+    """Whether a callable is of a kind of function, as FastAPI decides how to call it."""
+    while isinstance(call, partial):
+        call = call.func
+    called = (call, unwrap(call))
+    # A class is called too, but not by its `__call__`, which is that of its instances.
+    return any(kind(one) or kind(type(one).__call__) for one in called)

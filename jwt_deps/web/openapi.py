@@ -1,0 +1,315 @@
+"""Correct what an OpenAPI document says of tokens: a lock where one is needed, and nowhere else.
+
+FastAPI shows the lock of every dependency that can ask for a token. It cannot know which routes a
+guard excludes, what an optional dependency does, or that a callback is another server's operation.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import unwrap
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.encoders import jsonable_encoder
+from fastapi.routing import APIRoute
+from fastapi.security.base import SecurityBase
+
+from jwt_deps.settings.service import JWTSettings
+
+from ._fastapi import scopes_at
+from .caller import TokenDependency, get_claims
+from .dependencies import (
+    current_session_id,
+    get_dependencies,
+    get_scopes,
+    get_session_state,
+    is_optional,
+)
+from .guard import asked_of, is_excluded
+from .identities import SessionState
+from .known_settings import can_be_out_of_reach, known_settings, settings_problem
+from .responses import add_refusals, documented_refusals
+from .routers import served_routes
+from .routing import RouteGuard, match_of_route
+from .security_requirements import (
+    Requirement,
+    optional,
+    references,
+    required,
+    without,
+    without_native,
+)
+from .security_schemes import NATIVE, SchemeNames, plain_bearer, proofs_of, schemes_of
+from .step_up import RequireACR
+
+__all__ = ["describe", "known_settings", "settings_problem"]
+
+# The extension of an operation that asks for more than scopes: OpenAPI itself knows nothing of it.
+_FURTHER = "x-jwt-requires"
+
+# What answers an anonymous caller where `validate=False` lets one in. Of others it is not known.
+_ANSWERS_ANYONE: tuple[Any, ...] = (
+    get_claims,
+    get_scopes,
+    get_dependencies,
+    get_session_state,
+    current_session_id,
+    unwrap(SessionState),
+)
+
+
+def describe(app: FastAPI, schema: dict[str, Any]) -> None:
+    """Correct a document that FastAPI made of an application's routes, in place.
+
+    What the application added to it stays. Correcting it again changes nothing.
+    """
+    _Correction(app, schema).run()
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What the dependencies of a route make FastAPI show.
+
+    Attributes:
+        ours: whether one of this package is among them.
+        foreign: the scopes asked of other people's schemes, by the scheme's name.
+        optional: the scopes asked by each `optional(...)`, which FastAPI does not show.
+    """
+
+    ours: bool = False
+    foreign: dict[str, set[str]] = field(default_factory=dict)
+    optional: list[tuple[str, ...]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What an operation asks of a token.
+
+    Attributes:
+        settings: under which the token is checked; `None` if they are not known.
+        scopes: the scopes needed.
+        required: whether a request without a token is refused.
+        refuses: whether any request is.
+        further: what is needed beside scopes.
+    """
+
+    settings: JWTSettings | None
+    scopes: list[str]
+    required: bool
+    refuses: bool
+    further: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """An operation of the document and what its route shows; it needs no token without `needs`."""
+
+    document: dict[str, Any]
+    shown: _Shown
+    needs: _Needs | None
+
+
+@dataclass(slots=True)
+class _Correction:
+    """One correction of one document."""
+
+    app: FastAPI
+    schema: dict[str, Any]
+    # By identity: where two routes have the same path and method, the last one is documented.
+    operations: dict[int, _Operation] = field(default_factory=dict)
+    foreign: dict[str, SecurityBase] = field(default_factory=dict)
+    ours: bool = False
+    # What `get_settings` answers, asked once: an override of it can be any code.
+    overall: list[JWTSettings | None] = field(default_factory=list)
+    tokens: dict[int, tuple[list[str], bool]] = field(default_factory=dict)
+    refusals: dict[str, dict[str, Any]] = field(default_factory=documented_refusals)
+
+    def run(self) -> None:
+        """Read all operations, then correct them: names depend on those of other people's."""
+        for route in _documented(self.app.router):
+            shown = self._shown(route)
+            item = self.schema.get("paths", {}).get(route.path_format, {})
+            self._add(item, route, shown, self._needs(route, shown))
+        for route in _documented(self.app.webhooks):
+            item = self.schema.get("webhooks", {}).get(route.path_format, {})
+            self._add(item, route, self._shown(route), None)
+        names = SchemeNames(self.foreign)
+        for operation in self.operations.values():
+            if operation.needs is not None:
+                self._name(operation.needs.settings, names)
+        for operation in self.operations.values():
+            self._correct(operation, names)
+        self._define(names)
+
+    def _add(
+        self, item: Mapping[str, Any], route: Any, shown: _Shown, needs: _Needs | None
+    ) -> None:
+        for method in route.methods:
+            document = item.get(method.lower())
+            if document is None:
+                continue
+            self.operations[id(document)] = _Operation(document, shown, needs)
+            # Callbacks are requests that this application sends: no token of its own is in them.
+            for callback in route.callbacks or ():
+                if isinstance(callback, APIRoute):
+                    called = document.get("callbacks", {}).get(callback.name, {})
+                    item_there = called.get(callback.path, {})
+                    self._add(item_there, callback, self._shown(callback), None)
+
+    def _shown(self, route: Any) -> _Shown:
+        shown = _Shown()
+        for node in _below(route.dependant):
+            scheme = _unwrapped(node.call)
+            if isinstance(scheme, TokenDependency):
+                shown.ours = self.ours = True
+            elif isinstance(scheme, SecurityBase):
+                self.foreign[scheme.scheme_name] = scheme
+                shown.foreign.setdefault(scheme.scheme_name, set()).update(scopes_at(node))
+            elif is_optional(node.call):
+                self.ours = True
+                shown.optional.append(scopes_at(node))
+        return shown
+
+    def _needs(self, route: Any, shown: _Shown) -> _Needs | None:
+        match = match_of_route(route)
+        asked = list(asked_of(match))
+        if not (asked or shown.optional):
+            return None
+        guard: Any = match.guards[-1] if match.guards else None
+        settings = self._settings(guard)
+        excluded = settings is not None and is_excluded(match, settings)
+        open_ = guard is None or guard.excludes(match) or excluded
+        over: tuple[Any, ...] = match.guards
+        # Of the guards over a route only the innermost asks, for the scopes of outer ones too. A
+        # guard that is no guard over the route, but a parameter of its endpoint, always asks.
+        asking = [
+            (call, scopes)
+            for call, scopes in asked
+            if call not in over or (not open_ and (call is guard or scopes))
+        ]
+        if not (asking or shown.optional):
+            return None
+        validates = settings is None or settings.validate
+        # Scopes asked of an optional dependency are asked of requests without a token too.
+        required = any(validates or _proves(*one) for one in asking) or any(shown.optional)
+        scopes = (scope for _, scopes in asking for scope in scopes)
+        others = (scope for scopes in shown.optional for scope in scopes)
+        return _Needs(
+            settings,
+            list(dict.fromkeys((*scopes, *others))),
+            required=required,
+            refuses=required or validates,
+            further={**_further(call for call, _ in asking), **proofs_of(settings)},
+        )
+
+    def _settings(self, guard: RouteGuard | None) -> JWTSettings | None:
+        if guard is not None and guard.settings is not None:
+            return guard.settings
+        if not self.overall:
+            self.overall.append(known_settings(self.app, None))
+        return self.overall[0]
+
+    def _name(self, settings: JWTSettings | None, names: SchemeNames) -> None:
+        if id(settings) not in self.tokens:
+            schemes = [names.add(name, scheme) for name, scheme in schemes_of(settings)]
+            self.tokens[id(settings)] = schemes, can_be_out_of_reach(settings)
+
+    def _correct(self, operation: _Operation, names: SchemeNames) -> None:
+        document, shown, needs = operation.document, operation.shown, operation.needs
+        found: list[Requirement] = document.get("security", [])
+        own = set(names.definitions)
+        if NATIVE not in self.foreign:
+            own.add(NATIVE)
+        elif shown.ours and not any(own.intersection(one) for one in found):
+            # Not corrected yet: FastAPI wrote both under the one name.
+            found = without_native(found, shown.foreign.get(NATIVE))
+        everywhere: list[Requirement] = self.schema.get("security", [])
+        inherited = without(everywhere, own)
+        if needs is not None:
+            schemes, outage = self.tokens[id(needs.settings)]
+            wanted = [{name: list(needs.scopes)} for name in schemes]
+            if needs.required:
+                document["security"] = required(found, own, wanted)
+            else:
+                document["security"] = optional(found, own, wanted, inherited)
+            if needs.further:
+                document[_FURTHER] = needs.further
+            if needs.refuses:
+                add_refusals(document.setdefault("responses", {}), self.refusals, outage=outage)
+            return
+        if shown.ours and document.get("security"):
+            del document["security"]
+            if kept := without(found, own):
+                document["security"] = kept
+        if inherited != everywhere:
+            # What holds for the whole document would be a lock here, where no token is needed.
+            document.setdefault("security", inherited)
+
+    def _define(self, names: SchemeNames) -> None:
+        """Define the schemes that are used, and no others of this package."""
+        if not (self.ours or names.definitions):
+            return
+        components = self.schema.get("components", {})
+        defined = dict(components.get("securitySchemes", {}))
+        self._define_foreign(defined)
+        if NATIVE not in {*self.foreign, *names.definitions}:
+            if NATIVE in references(self.schema):  # by hand, over the whole document for one
+                defined.setdefault(NATIVE, plain_bearer())
+            elif defined.get(NATIVE) == plain_bearer():
+                del defined[NATIVE]
+        # What is there is the same, or how the application itself describes the tokens.
+        defined = {**names.definitions, **defined}
+        if defined:
+            self.schema.setdefault("components", {})["securitySchemes"] = defined
+        elif "securitySchemes" in components:
+            del components["securitySchemes"]
+            if not components:
+                del self.schema["components"]
+
+    def _define_foreign(self, defined: dict[str, Any]) -> None:
+        """Define other people's schemes that FastAPI did not, or not as they are.
+
+        It defines nothing that only a callback refers to, and has one definition for each name,
+        which can be that of this package.
+        """
+        for operation in self.operations.values():
+            for name in operation.shown.foreign:
+                lost = name not in defined or (name == NATIVE and defined[name] == plain_bearer())
+                if lost and any(name in one for one in operation.document.get("security", ())):
+                    model = self.foreign[name].model
+                    defined[name] = jsonable_encoder(model, by_alias=True, exclude_none=True)
+
+
+def _documented(router: APIRouter) -> Iterator[Any]:
+    for added, served in served_routes(router):
+        if isinstance(added, APIRoute) and served.include_in_schema:
+            yield served
+
+
+def _below(dependant: Any) -> list[Any]:
+    nodes = list(dependant.dependencies)
+    for node in nodes:
+        nodes += node.dependencies  # which the loop comes to later
+    return nodes
+
+
+def _unwrapped(call: Any) -> Any:
+    """What FastAPI takes for the scheme of a dependency."""
+    while isinstance(call, partial):
+        call = call.func
+    return unwrap(call)
+
+
+def _proves(call: TokenDependency[Any], scopes: Collection[str]) -> bool:
+    """Whether a dependency refuses a request without a token even where `validate` is off."""
+    return bool(scopes) or not (isinstance(call, RouteGuard) or call in _ANSWERS_ANYONE)
+
+
+def _further(calls: Iterable[TokenDependency[Any]]) -> dict[str, Any]:
+    """What an operation needs beside scopes: how and when its user authenticated (RFC 9470)."""
+    asked = [call for call in calls if isinstance(call, RequireACR)]
+    levels = [list(call.acr_values) for call in asked if call.acr_values]
+    ages = [call.max_age for call in asked if call.max_age is not None]
+    acr = {"acr_values": levels[0] if len(levels) == 1 else levels} if levels else {}
+    return {**acr, **({"max_age": min(ages)} if ages else {})}

@@ -1,0 +1,588 @@
+"""How routes are guarded that FastAPI runs no dependencies for: plain routes, mounts, hosts.
+
+Each is wrapped in an ASGI application that asks the guards which apply to it as it is served, and
+runs the other dependencies there. What can be neither guarded nor wrapped is refused.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from threading import RLock, get_ident
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, WebSocket
+from fastapi.params import Depends, Security
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
+from starlette.routing import Match as Matched
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jwt_deps.errors import ConfigurationError
+
+from . import _fastapi, overrides
+from .guard import JWTGuard, require_for_guard
+from .request_state import notes_of
+from .routers import Snapshot, mounted, mounted_routers
+from .routing import Match, RouteGuard, guards_among, is_page, templates
+from .websockets import choosing_bearer
+
+__all__ = [
+    "GuardedApp",
+    "GuardedRoutes",
+    "apply_to_copies",
+    "around",
+    "can_be_guarded",
+    "check",
+    "covered",
+    "guards_inside",
+    "guards_itself",
+    "is_plain",
+    "plain_endpoint",
+]
+
+_LOOK = RLock()
+_STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
+
+
+class GuardedApp:
+    """An ASGI application behind the guards that apply to its route; none, and it is itself.
+
+    A mount is one route: the guards are asked before the application that is mounted.
+
+    Attributes:
+        unwrapped: the application.
+        route: the route that serves it.
+        endpoint: the callable behind the route.
+        homes: the routers that the route was added to, which is one unless it is shared.
+        inherited: what applies to it besides, where FastAPI copied the route.
+    """
+
+    def __init__(self, app: ASGIApp, route: Mount | Host | Route | WebSocketRoute) -> None:
+        endpoint = getattr(route, "endpoint", app)
+        # The name of the endpoint is asked for by others, the limiter `slowapi` for one.
+        update_wrapper(self, endpoint, [*WRAPPER_ASSIGNMENTS], ())
+        self.unwrapped = app
+        self.route = route
+        self.endpoint: Any = endpoint
+        self.homes: list[APIRouter] = []
+        self.inherited: tuple[Depends, ...] = ()
+
+    @property
+    def routes(self) -> Any:
+        """The routes of the application, which `url_for` walks."""
+        return getattr(self.unwrapped, "routes", [])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request pass or raise the refusal, which the application's handlers answer."""
+        match, notes = self.match(scope), notes_of(scope)
+        if match.documentation:
+            notes.let_pass(match)
+        if match.documentation or not (match.guards or (notes.guard and match.dependencies)):
+            await self.unwrapped(scope, receive, send)
+            return
+        inside, closed = guards_inside(self.route), self._is_closed()
+        notes.plain = match = replace(match, guards=(*match.guards, *inside))
+        replay = _Replay(receive)
+        connection: Request | WebSocket = (
+            WebSocket(scope, receive, send)
+            if scope["type"] == "websocket"
+            else Request(scope, replay.record)
+        )
+        innermost = notes.innermost(match)
+        for deciding in self._deciding(scope, match, innermost, inside):
+            await deciding.decide(connection, match, notes)
+        own = []
+        for depends in match.dependencies:
+            guard = depends.dependency
+            if not isinstance(guard, JWTGuard) or overrides.is_overridden(connection, guard):
+                own.append(depends)
+            elif isinstance(depends, Security):
+                await require_for_guard(guard, list(depends.scopes or ()), connection, match)
+        async with _fastapi.solved(connection, own) as found:
+            root = scope.get("root_path", "") if isinstance(self.route, Mount | Host) else None
+            notes.leave(innermost, notes.settings, root)
+            if innermost in inside and not closed:
+                notes.let_pass(None)  # it decides there, or nothing is answered
+            headers = found.response.headers.raw if own else []
+            send = _with_headers(headers, choosing_bearer(scope, send))
+            await self.unwrapped(scope, replay.replay, send)
+        if own and found.background_tasks is not None:
+            await found.background_tasks()
+
+    def _is_closed(self) -> bool:
+        """Whether what is mounted asks its own guard before everything that it answers."""
+        app = mounted(self.route) if isinstance(self.route, Mount | Host) else None
+        router = app.router if isinstance(app, FastAPI) else app
+        return app is self.unwrapped and _is_protected(router)
+
+    def match(self, scope: Scope) -> Match:
+        """The route as it is being served: all that it came through applies to it."""
+        app: Any = scope.get("app")
+        router = getattr(app, "router", None)
+        entered = notes_of(scope).entered
+        over, included = self.over(_fastapi.inclusion_of(scope), router, entered)
+        guards = guards_among(over)
+        missing = tuple(it for it in entered if not any(it is guard for guard in guards))
+        return Match(
+            templates(self.route, self._path(scope, app, included=included)),
+            self.endpoint,
+            (*missing, *guards),
+            documentation=(
+                _is_among(router, self.homes) and is_page(self.endpoint, self.route, app)
+            ),
+            dependencies=over,
+        )
+
+    def _deciding(
+        self,
+        scope: Scope,
+        match: Match,
+        innermost: RouteGuard | None,
+        inside: tuple[RouteGuard, ...],
+    ) -> Iterator[JWTGuard]:
+        """The guards that have to let a request pass before the application is asked.
+
+        The innermost alone, unless nothing tells which router serves a shared route: it would
+        open what is another router's to the tokens of its own.
+        """
+        app: Any = scope.get("app")
+        if len(self.homes) > 1 and not self._is_told(scope, getattr(app, "router", None)):
+            replaced = getattr(app, "dependency_overrides", ())
+            for guard in match.guards:
+                if isinstance(guard, JWTGuard) and guard not in (innermost, *inside, *replaced):
+                    yield guard
+        if isinstance(innermost, JWTGuard) and innermost not in inside:
+            yield innermost
+
+    def _is_told(self, scope: Scope, router: Any) -> bool:
+        """Whether it is known which of the homes of a shared route serves it."""
+        inner = _fastapi.included_router(_fastapi.inclusion_of(scope))
+        if _is_among(inner, self.homes) or _is_among(router, self.homes):
+            return True
+        return len(self._homes_of(notes_of(scope).entered)) == 1
+
+    def _homes_of(self, entered: tuple[RouteGuard, ...]) -> list[APIRouter]:
+        """Those homes that the request came through by their guards; all, where none is known."""
+        mine = [
+            home
+            for home in self.homes
+            if any(guard in entered for guard in guards_among(home.dependencies))
+        ]
+        return mine or self.homes
+
+    def over(
+        self, inclusion: Any, router: Any, entered: tuple[RouteGuard, ...] = ()
+    ) -> tuple[tuple[Depends, ...], bool]:
+        """What applies to the route, outermost first, and whether it was included.
+
+        Args:
+            inclusion: the inclusion that serves it, if one does.
+            router: that of the application.
+            entered: the guards of the routers that the request came through.
+
+        Raises:
+            ConfigurationError: FastAPI does not tell.
+        """
+        inner = None if inclusion is None else _fastapi.included_router(inclusion)
+        if inner is not None and _is_among(inner, self.homes):
+            outer = _fastapi.inclusion_dependencies(inclusion)
+            if outer is None:
+                raise ConfigurationError(
+                    "unknown_fastapi",
+                    "This FastAPI does not tell which dependencies apply to a plain route: install "
+                    "a release of jwt-deps that knows it, or an older FastAPI.",
+                )
+            return (*outer, *inner.dependencies), True
+        if _is_among(router, self.homes):
+            return (*router.dependencies, *self.inherited), False
+        # In a router that is mounted as it is; if it is shared, all that may apply to it.
+        over = (it for home in self._homes_of(entered) for it in home.dependencies)
+        return (*over, *self.inherited), False
+
+    def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
+        """The template as it is served; `None` where it is not known, and no pattern means it."""
+        context = _fastapi.route_context(scope)
+        if _fastapi.added_route(context) is self.route:
+            return getattr(_fastapi.plain_route(context), "path", None)
+        if _fastapi.COPIES:  # old FastAPI
+            for route in getattr(app, "routes", ()):
+                if getattr(route, "app", None) is self and _fits(route, scope):
+                    return getattr(route, "path", None)
+        return None if included else getattr(self.route, "path", None)
+
+
+def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI
+    # A mount has put its own path into the root path by now, and the router asks with the rest.
+    return isinstance(route, Mount) or route.matches(scope)[0] is not Matched.NONE
+
+
+def _is_among(router: Any, homes: Iterable[APIRouter]) -> bool:
+    return any(router is home for home in homes)  # routers compare by value
+
+
+class _Replay:
+    """A body that dependencies may read, and the application after them."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._kept: deque[Message] = deque()
+
+    async def record(self) -> Message:
+        """Receive, and keep what came."""
+        message = await self._receive()
+        self._kept.append(message)
+        return message
+
+    async def replay(self) -> Message:
+        """Receive what was kept, and then the rest."""
+        return self._kept.popleft() if self._kept else await self._receive()
+
+
+def _with_headers(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
+    """Send what dependencies put into their `Response` along with the answer."""
+    if not headers:
+        return send
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return send_with_headers
+
+
+def is_plain(route: BaseRoute) -> bool:
+    """Whether that is a route of Starlette's, which FastAPI runs no dependencies for."""
+    return isinstance(route, Mount | Host | Route | WebSocketRoute) and not isinstance(
+        route, APIRoute | APIWebSocketRoute
+    )
+
+
+def plain_endpoint(route: Any) -> Any:
+    """The callable behind a plain route, before it was wrapped."""
+    found = getattr(route, "endpoint", None) or getattr(route, "app", None)
+    return found.endpoint if isinstance(found, GuardedApp) else found
+
+
+def guards_itself(app: Any) -> bool:
+    """Whether an application has a guard of its own over everything, which is the innermost."""
+    return bool(_guards_of(app))
+
+
+def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
+    router = app.router if isinstance(app, FastAPI) else app
+    if not isinstance(router, APIRouter):
+        return ()
+    # What an application replaces by its own is none of its guards.
+    replaced = getattr(app, "dependency_overrides", ())
+    return tuple(it for it in guards_among(router.dependencies) if it not in replaced)
+
+
+def _is_protected(router: Any) -> bool:
+    """Whether a router asks its guard itself, for everything that comes to it."""
+    gate = getattr(getattr(router, "middleware_stack", None), "__self__", None)
+    return bool(getattr(router, "is_protected", False) or getattr(gate, "is_protected", False))
+
+
+def guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
+    """The guards of what is mounted, over everything in it, the last of which decides there."""
+    if not isinstance(route, Mount | Host):
+        return ()
+    app = mounted(route)
+    return _guards_of(app) if _leads_to(route.app, app) else ()
+
+
+def _leads_to(app: Any, behind: Any) -> bool:
+    """Whether an application is another one, or layers around it with what is inside as `app`.
+
+    What a mount serves can be replaced, and then the guards of what was mounted are not asked.
+    """
+    while app is not None and app is not behind:
+        app = app.unwrapped if isinstance(app, GuardedApp) else getattr(app, "app", None)
+    return app is not None
+
+
+class GuardedRoutes:
+    """What is below a guarded router: each route with the guards, now and when others are added.
+
+    Whatever way a route comes in, it is looked at before the next request is served.
+
+    Args:
+        router: the router.
+        guard: the guard that has to apply to everything in it; `None` for those that it has.
+    """
+
+    def __init__(self, router: APIRouter, guard: RouteGuard | None = None) -> None:
+        self._router = router
+        self._guard = guard
+        self._seen = Snapshot()
+        self._looking: int | None = None  # the thread that does
+
+    def look(self) -> None:
+        """Guard what is new.
+
+        Raises:
+            ConfigurationError: a route that cannot be guarded, or that no guard applies to.
+        """
+        if self._looking == get_ident():
+            return  # the router lets itself be looked at when its routes are read
+        with _LOOK:  # another thread serves nothing before this one is done
+            self._looking = get_ident()
+            try:
+                if self._seen.is_current():
+                    return
+                seen = Snapshot()
+                guards = guards_among(self._router.dependencies)
+                if self._guard is not None and self._guard not in guards:
+                    guards = (self._guard, *guards)
+                self._close(self._router, (), guards, seen)
+                self._seen = seen
+            finally:
+                self._looking = None
+
+    def _close(
+        self,
+        router: APIRouter,
+        outer: tuple[Depends, ...],
+        guards: tuple[RouteGuard, ...],
+        seen: Snapshot,
+    ) -> None:
+        """Close a router that is included with `outer`, and in which `guards` must apply."""
+        anything = bool(outer or router.dependencies)
+        if anything:
+            _refuse_default(router)
+        wrapped = False
+        for route in seen.add(router):
+            inner = _fastapi.included_router(route)
+            if inner is not None:
+                over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
+                self._close_included(inner, route, over, guards, seen)
+            elif isinstance(route, APIRoute | APIWebSocketRoute):
+                _refuse_unguarded(route, (*outer, *route.dependencies), guards)
+                if anything and "handle" in vars(route):
+                    raise _of_unknown_class(route)
+            elif can_be_guarded(route):
+                wrapped = self._wrap(route, router, seen) or wrapped
+                self._close_mounted(route, seen)
+            elif anything:
+                raise _of_unknown_class(route)
+        for group in _fastapi.low_priority_routes(router):
+            _refuse_unguarded(group, (*outer, *getattr(group, "dependencies", ())), guards)
+        if wrapped:
+            # FastAPI may have built what it serves from the routes as they were before.
+            _fastapi.read_again(router)
+
+    def _close_included(
+        self,
+        inner: APIRouter,
+        inclusion: BaseRoute,
+        over: tuple[Depends, ...],
+        guards: tuple[RouteGuard, ...],
+        seen: Snapshot,
+    ) -> None:
+        _refuse_unguarded(inclusion, over, guards)
+        if over:
+            _refuse_own_handle(inner)
+        if not seen.has(inner):
+            self._close(inner, over, guards, seen)
+
+    @staticmethod
+    def _wrap(route: Any, home: APIRouter, seen: Snapshot) -> bool:
+        new = _wrap(route, home)
+        if not isinstance(route.app, GuardedApp):
+            raise _of_unknown_class(route)
+        seen.add_plain(route)
+        return new
+
+    def _close_mounted(self, route: BaseRoute, seen: Snapshot) -> None:
+        """Close what is mounted: what applies to its routers holds for plain routes in it too."""
+        for router in _routers_mounted([route]):
+            if not seen.has(router):
+                self._close(router, (), guards_among(router.dependencies), seen)
+
+
+class _Check(GuardedRoutes):
+    """The same look, with nothing changed."""
+
+    @staticmethod
+    def _wrap(route: Any, home: APIRouter, seen: Snapshot) -> bool:  # noqa: ARG004
+        return False
+
+
+def check(router: APIRouter) -> None:
+    """Look whether everything below a guarded router can be guarded, with nothing changed.
+
+    Raises:
+        ConfigurationError: as `GuardedRoutes.look`, which requests to the router meet.
+    """
+    _Check(router).look()
+
+
+def can_be_guarded(route: BaseRoute) -> bool:
+    """Whether a route is a plain one that serves its application as Starlette's own do."""
+    return is_plain(route) and type(route).handle in _STARLETTES_OWN and "handle" not in vars(route)
+
+
+def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
+    """The routers mounted among routes, as they are or as those of an application."""
+    for route in routes:
+        if not isinstance(route, Mount | Host):
+            continue
+        app = mounted(route)
+        if isinstance(app, APIRouter):
+            yield app
+        elif isinstance(app, FastAPI):
+            yield app.router
+        else:
+            yield from _routers_mounted(getattr(app, "routes", ()))
+
+
+def _of_unknown_class(route: BaseRoute) -> ConfigurationError:
+    return ConfigurationError(
+        "route_class",
+        f"A route of the class {type(route).__name__} cannot be guarded: mount what it serves as "
+        "an ASGI application instead, or keep it out of guarded routers.",
+    )
+
+
+def _refuse_own_handle(router: APIRouter) -> None:
+    # FastAPI leaves it to the router what it serves, and one that serves in its own way may run
+    # no dependencies.
+    handle = getattr(type(router), "handle", None)
+    own = handle is not getattr(APIRouter, "handle", None) or "handle" in vars(router)
+    if own and not _is_protected(router):
+        raise ConfigurationError(
+            "route_class",
+            f"A router of the class {type(router).__name__} handles requests in its own way, and "
+            "cannot be guarded: mount it as an application instead.",
+        )
+
+
+def _refuse_default(router: APIRouter) -> None:
+    # The method of another router is as good: a copied router keeps that of the one it is of.
+    if getattr(router.default, "__func__", None) is not type(router).not_found:
+        raise ConfigurationError(
+            "default_application",
+            "A guarded router has a default application, which no guard applies to: mount it "
+            "as the last route instead.",
+        )
+
+
+def _refuse_unguarded(
+    route: Any, over: tuple[Depends, ...], guards: tuple[RouteGuard, ...]
+) -> None:
+    # FastAPI gives a route the dependencies of its router once, in the method that adds it. What
+    # is put into the list of routes as an object, or was there before the guard, has none of them.
+    found = guards_among(over)
+    if not all(any(guard is one for one in found) for guard in guards):
+        raise ConfigurationError(
+            "unguarded_route",
+            f"The route {_named(route)} is in a guarded router and no guard applies to it, because "
+            "it was added as an object or before the guard: add it with the router's decorators, "
+            "add_api_route or include_router, or call protect(app) for a whole application.",
+        )
+
+
+def apply_to_copies(  # old FastAPI
+    router: APIRouter, before: int, dependencies: Iterable[Depends]
+) -> None:
+    """Apply the dependencies of an inclusion to the plain routes that it copied.
+
+    Up to FastAPI 0.136: nothing tells later where a copied route came from.
+
+    Args:
+        router: the router that includes.
+        before: how many routes it had.
+        dependencies: those of the inclusion, and of the router that was included.
+    """
+    for route in router.routes[before:]:
+        if is_plain(route):
+            _wrap(route, router)
+            route.app.inherited = (*dependencies, *route.app.inherited)  # type: ignore[attr-defined]
+
+
+def _wrap(route: Any, home: APIRouter) -> bool:
+    """Put the guards around a plain route; whether that was new for the router it is in."""
+    app = route.app
+    if isinstance(app, GuardedApp) and app.route is route:
+        if _is_among(home, app.homes):
+            return False
+        app.homes.append(home)
+        return True
+    guarded = route.app = around(route, home)
+    if isinstance(route, Route | WebSocketRoute):
+        # Starlette serves the app, FastAPI builds what it serves from the endpoint.
+        route.endpoint = guarded
+    return True
+
+
+def around(route: Any, home: APIRouter) -> GuardedApp:
+    """The guards around a plain route in a router, as requests find them; nothing is changed."""
+    app = route.app
+    guarded = GuardedApp(app.unwrapped if isinstance(app, GuardedApp) else app, route)
+    if isinstance(app, GuardedApp):
+        guarded.endpoint = app.endpoint
+        if app.route is route:
+            guarded.homes.extend(app.homes)
+            guarded.inherited = app.inherited
+        else:
+            # FastAPI copied the route, or it is another's endpoint: what applied to it still does.
+            guarded.inherited = (
+                *(it for one in app.homes for it in one.dependencies),
+                *app.inherited,
+            )
+    if not _is_among(home, guarded.homes):
+        guarded.homes.append(home)
+    return guarded
+
+
+def covered(app: FastAPI) -> Snapshot:
+    """The routers of an application, if their guards cover all that is in them.
+
+    For guards that are mere dependencies: FastAPI runs these for its own routes only.
+
+    Raises:
+        ConfigurationError: a guard applies to a route that FastAPI does not ask it for.
+    """
+    router, seen = app.router, Snapshot()
+    waiting: list[tuple[APIRouter, tuple[Depends, ...]]] = [(router, ())]
+    while waiting:
+        current, outer = waiting.pop()
+        if seen.has(current):
+            continue
+        routes = seen.add(current)
+        if getattr(current, "is_protected", False):
+            continue  # it asks its guard itself, for all that is in it
+        guards = guards_among((*outer, *current.dependencies))
+        if guards:
+            _refuse_default(current)
+        for route in routes:
+            inner = _fastapi.included_router(route)
+            if inner is not None:
+                over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
+                _refuse_unguarded(route, over, guards)
+                waiting.append((inner, over))
+            elif isinstance(route, APIRoute | APIWebSocketRoute):
+                _refuse_unguarded(route, (*outer, *route.dependencies), guards)
+            elif guards and not (current is router and is_page(plain_endpoint(route), route, app)):
+                raise _not_covered(route)
+            else:
+                waiting.extend((it, ()) for it in mounted_routers([route]))
+        for group in _fastapi.low_priority_routes(current):
+            _refuse_unguarded(group, (*outer, *getattr(group, "dependencies", ())), guards)
+    return seen
+
+
+def _not_covered(route: BaseRoute) -> ConfigurationError:
+    return ConfigurationError(
+        "unprotected_route",
+        f"jwt_guard() applies to {_named(route)}, which FastAPI runs no dependencies for: call "
+        "protect(app) for a whole application, or protected_router(...) for a router, which guard "
+        "such routes too.",
+    )
+
+
+def _named(route: BaseRoute) -> str:
+    path = getattr(route, "path", None)
+    return type(route).__name__ if path is None else repr(path)

@@ -1,0 +1,149 @@
+"""The metadata document by which a service describes itself to clients (RFC 9728)."""
+
+import weakref
+from collections.abc import Iterator
+from inspect import unwrap
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings.resource import WELL_KNOWN
+from jwt_deps.settings.sender import DPoPMode, SenderPolicy
+from jwt_deps.settings.service import JWTSettings, TokenSource
+
+from .caller import TokenDependency
+from .inventory import Inventory, Served
+from .routers import Snapshot
+from .routing import RouteGuard, mark_public
+
+__all__ = ["ANY_METADATA", "mount_resource_metadata"]
+
+#: The path of the route where the settings are not known before a request.
+ANY_METADATA = WELL_KNOWN + "{rest:path}"
+
+_PAGES = ("resource_name", "resource_documentation", "resource_policy_uri", "resource_tos_uri")
+
+# Any web page may read it: it is public, and a client that runs in a browser has to.
+_PREFLIGHT = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Max-Age": "86400",
+}
+_HEADERS = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=300"}
+
+# By application and resource, with the routes that were walked for it: anyone may ask for the
+# document, and walking all routes costs more than seeing that they are the same.
+_scopes: weakref.WeakKeyDictionary[FastAPI, dict[str, tuple[Snapshot, list[str]]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -> None:
+    """Serve the metadata document of a protected resource (RFC 9728), without a token.
+
+    It is at `/.well-known/oauth-protected-resource`, followed by the path of the resource
+    identifier, and names the issuers that are accepted and the scopes that the routes under these
+    settings ask for. Every URL in it comes from the settings, none from a request.
+
+    Args:
+        app: the outermost application, because the path begins at the root of the host.
+        settings: whose `resource` is described; `None` for `get_settings`, which is asked when
+            the document is.
+
+    Raises:
+        ConfigurationError: the settings name no `resource`, or the application asks for a token
+            on every route by something else than a guard.
+    """
+    if settings is not None and settings.resource is None:
+        raise ConfigurationError(
+            "resource_missing",
+            "JWT_RESOURCE (resource) is missing: the URL that clients know this service by.",
+        )
+    for depends in app.router.dependencies:
+        call = None if depends.dependency is None else unwrap(depends.dependency)
+        if isinstance(call, TokenDependency) and not isinstance(call, RouteGuard):
+            raise ConfigurationError(
+                "metadata_not_public",
+                f"{call!r} applies to the whole application, and so to its metadata: call "
+                "protect(app) instead, or give the dependency to a router.",
+            )
+
+    async def given() -> JWTSettings | None:
+        return settings
+
+    async def protected_resource_metadata(
+        request: Request,
+        found: Annotated[JWTSettings, Depends(given if settings is not None else get_settings)],
+    ) -> Response:
+        here = WELL_KNOWN + request.path_params["rest"] if settings is None else found.metadata_path
+        if found.resource is None or here != found.metadata_path:
+            return JSONResponse({"detail": "Not Found"}, 404, _PREFLIGHT)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=_PREFLIGHT)
+        return JSONResponse(_document(request.app, found), headers=_HEADERS)
+
+    mark_public(protected_resource_metadata)
+    # What `get_settings` will say is not known yet, hence all paths that it can be.
+    path = ANY_METADATA if settings is None else settings.metadata_path
+    methods = ["GET", "HEAD", "OPTIONS"]
+    app.add_api_route(path, protected_resource_metadata, methods=methods, include_in_schema=False)
+
+
+def _document(app: FastAPI, settings: JWTSettings) -> dict[str, Any]:
+    """The members of RFC 9728 §2; what would be empty is left out."""
+    by_header = settings.token_source is not TokenSource.COOKIE
+    standard = by_header and settings.header_name == b"authorization"
+    members = {
+        "resource": settings.resource,
+        "authorization_servers": list(settings.authorization_servers),
+        "scopes_supported": _scopes_of(app, settings),
+        "bearer_methods_supported": ["header"] if standard else [],
+        **{name: getattr(settings, name) for name in _PAGES},
+        **_bindings(settings.senders),
+    }
+    return {name: value for name, value in members.items() if value not in (None, [], False)}
+
+
+def _bindings(senders: SenderPolicy | None) -> dict[str, Any]:
+    """What is said of tokens that are bound to a key or a certificate (RFC 9449, RFC 8705)."""
+    if senders is None:
+        return {}
+    return {
+        "dpop_signing_alg_values_supported": list(senders.algorithms) if senders.with_dpop else [],
+        "dpop_bound_access_tokens_required": senders.dpop is DPoPMode.REQUIRED,
+        "tls_client_certificate_bound_access_tokens": senders.with_certificates,
+    }
+
+
+def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
+    resource = str(settings.resource)
+    known = _scopes.setdefault(app, {})
+    if resource not in known or not known[resource][0].is_current():
+        inventory = Inventory.of(app)
+        asked = (
+            scope
+            for served in inventory.routes
+            for one in (*served.mounts, served)
+            for scope in _asked(one, resource)
+        )
+        # Refresh tokens are between clients and issuers (MCP, "Refresh Tokens").
+        names = dict.fromkeys(scope for scope in asked if scope != "offline_access")
+        seen = Snapshot()
+        for router in inventory.routers:
+            seen.add(router)
+        known[resource] = seen, list(names)
+    return known[resource][1]
+
+
+def _asked(served: Served, resource: str) -> Iterator[str]:
+    """The scopes that a route asks for, if tokens for this resource open it."""
+    settings = served.settings
+    if settings is not None and settings.resource == resource:
+        guard = served.guard
+        is_public = guard is not None and guard.excludes(served.match)
+        for _, scopes in served.asked(is_public=is_public):
+            yield from scopes

@@ -1,0 +1,278 @@
+"""Which answer does a refusal get? The only module that knows status codes and challenges."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from fastapi import HTTPException, WebSocketException
+from fastapi.requests import HTTPConnection
+
+from jwt_deps import telemetry
+from jwt_deps.errors import (
+    AuthError,
+    ClaimError,
+    CrossSiteRequestError,
+    DPoPNonceError,
+    InsufficientAuthenticationError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    KeysUnavailableError,
+    MissingTokenError,
+    ReplaysUnavailableError,
+)
+from jwt_deps.settings.sender import SenderPolicy
+from jwt_deps.tokens.explain import explanation_of
+from jwt_deps.tokens.lookup import sent_with_dpop
+
+from .challenges import with_dpop
+
+__all__ = [
+    "ExplainedRefusal",
+    "Pointer",
+    "add_refusals",
+    "documented_refusals",
+    "is_scope",
+    "refusal",
+]
+
+logger = logging.getLogger("jwt_deps")
+
+# RFC 6750 §3: scope-token, and the characters that error_description may have.
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+
+_POLICY_VIOLATION = 1008
+_TRY_AGAIN_LATER = 1013
+_UNAVAILABLE = 503
+_MAX_LOGGED = 64
+_OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
+# 503 comes without a challenge: another token would not help.
+_STATUSES: dict[type, int] = {
+    AuthError: 401,
+    InvalidRequestError: 400,
+    InsufficientScopeError: 403,
+    CrossSiteRequestError: 403,
+    KeysUnavailableError: _UNAVAILABLE,
+    ReplaysUnavailableError: _UNAVAILABLE,
+}
+
+
+def documented_refusals() -> dict[str, dict[str, Any]]:
+    """What an OpenAPI document says of the responses to a refused token, by status.
+
+    Each document has its own, because an application may edit what it says.
+    """
+    body = {
+        "type": "object",
+        "properties": {"detail": {"type": "string", "title": "Detail"}},
+        "required": ["detail"],
+    }
+    content = {"application/json": {"schema": body}}
+    challenge = {
+        "WWW-Authenticate": {
+            "description": "The challenge of RFC 6750 §3",
+            "schema": {"type": "string"},
+        }
+    }
+    again = {
+        "Retry-After": {
+            "description": "Seconds after which to try again",
+            "schema": {"type": "integer"},
+        }
+    }
+    return {
+        status: {"description": description, "headers": headers, "content": content}
+        for status, description, headers in (
+            ("400", "More than one access token, or `Bearer` without one", challenge),
+            ("401", "No access token, or one that is not accepted", challenge),
+            (
+                "403",
+                "The access token lacks a scope, or its cookie came from another site",
+                challenge,
+            ),
+            (str(_UNAVAILABLE), "Whether the access token is good cannot be checked now", again),
+        )
+    }
+
+
+def add_refusals(
+    responses: dict[Any, Any], refusals: dict[str, dict[str, Any]], *, outage: bool
+) -> None:
+    """Add to the responses of an OpenAPI operation those to a refused token.
+
+    What the application describes itself stays, by its status, its range (`4XX`) or as `default`:
+    FastAPI adds its own 422 by the same rule.
+
+    Args:
+        responses: those of the operation.
+        refusals: what the document says of them.
+        outage: whether checking a token needs what may not answer.
+    """
+    known = {str(status).upper() for status in responses}
+    for status, refusal in refusals.items():
+        described = not known.isdisjoint((status, f"{status[0]}XX", "DEFAULT"))
+        if not described and (outage or status != str(_UNAVAILABLE)):
+            responses[status] = dict(refusal)
+
+
+class Pointer(NamedTuple):
+    """What a challenge says besides: parameters of RFC 9728 §5.1 and RFC 6750 §3, ready-made.
+
+    Attributes:
+        metadata: where the resource describes itself.
+        scoped: the scopes that the route needs, and that.
+    """
+
+    metadata: str
+    scoped: str
+
+
+class ExplainedRefusal(HTTPException):
+    """A refusal that says why, under `JWT_EXPLAIN`.
+
+    Attributes:
+        explanation: what the body says beside `detail`.
+    """
+
+    def __init__(
+        self, status: int, detail: str, headers: dict[str, str], explanation: dict[str, str]
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.explanation = explanation
+
+
+def refusal(
+    error: AuthError,
+    connection: HTTPConnection,
+    *,
+    explained: bool = False,
+    pointer: Pointer | None = None,
+    senders: SenderPolicy | None = None,
+) -> HTTPException | WebSocketException:
+    """Turn an error into the exception that FastAPI answers with.
+
+    Raise it `from error`: an exception handler of the application then finds the typed error in
+    `__cause__`. A WebSocket handshake is denied with the same status and challenge where the
+    server can (the ASGI extension `websocket.http.response`), and closed with 1008
+    elsewhere, or with 1013 when keys cannot be fetched.
+
+    Args:
+        error: why the request is refused.
+        connection: the request.
+        explained: whether answer and log say which check failed.
+        pointer: what the challenge says besides; `None` for nothing.
+        senders: what is asked of the senders of tokens, if anything is.
+    """
+    # A request remembers why it was refused: with the frames that it was raised in, which know the
+    # request, both would wait for the garbage collector.
+    error.__traceback__ = None
+    telemetry.rejected(error.reason)
+    if logger.isEnabledFor(logging.INFO):
+        _log(error, explained=explained)
+    scope = connection.scope
+    answer = _answer(type(error))  # type: ignore[arg-type]  # for mypy no class has a hash
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
+        "extensions", {}
+    ):
+        why = f"{error} ({error.reason})" if explained else str(error)
+        return WebSocketException(_TRY_AGAIN_LATER if answer.outage else _POLICY_VIOLATION, why)
+    headers = {"Cache-Control": "no-store"}
+    if answer.header is not None:
+        name, attribute = answer.header
+        headers[name] = str(getattr(error, attribute))
+    challenge = _challenge(error, answer)
+    if challenge is not None:
+        if pointer is not None and not isinstance(error, InvalidRequestError):
+            challenge += pointer.metadata if ', scope="' in challenge else pointer.scoped
+        if senders is not None and senders.with_dpop:
+            used = sent_with_dpop(scope["headers"], senders.token_header)
+            challenge = with_dpop(challenge, error, senders, used=used)
+        headers["WWW-Authenticate"] = challenge
+    if explained:
+        return ExplainedRefusal(answer.status, str(error), headers, explanation_of(error))
+    return HTTPException(answer.status, str(error), headers)
+
+
+def _log(error: AuthError, *, explained: bool) -> None:
+    kid = error.kid[:_MAX_LOGGED] if error.kid is not None else None
+    if isinstance(error, ClaimError):
+        # A name from the settings or the RFC; from a model that forbids more, the token's own.
+        name = error.claim[:_MAX_LOGGED]
+        logger.info("request refused: reason=%s claim=%r kid=%r", error.reason, name, kid)
+    else:
+        logger.info("request refused: reason=%s kid=%r", error.reason, kid)
+    if explained:
+        told = explanation_of(error)
+        logger.info(
+            "the check that failed: %s; %s See %s", told["step"], told["hint"], error.anchor
+        )
+
+
+def is_scope(text: str) -> bool:
+    """Whether the text can be a scope (RFC 6749 §3.3)."""
+    return _SCOPE.fullmatch(text) is not None
+
+
+class _Answer(NamedTuple):
+    """What all errors of one class are answered with; it is found once, because each request pays.
+
+    Attributes:
+        status: the HTTP status.
+        outage: whether nobody can tell whether the token is good.
+        header: one that goes along, and the attribute of the error that has its value.
+        bare: whether the challenge says nothing of an error.
+        additions: what the challenge says besides the error.
+    """
+
+    status: int
+    outage: bool
+    header: tuple[str, str] | None
+    bare: bool
+    additions: tuple[Callable[[Any], str], ...]
+
+
+@lru_cache(maxsize=256)
+def _answer(kind: type[AuthError]) -> _Answer:
+    status = next(_STATUSES[it] for it in kind.__mro__ if it in _STATUSES)
+    outage, header = issubclass(kind, _OUTAGES), None
+    if outage and status == _UNAVAILABLE:
+        header = "Retry-After", "retry_after"
+    elif issubclass(kind, DPoPNonceError):
+        header = "DPoP-Nonce", "nonce"
+    additions = tuple(add for it, add in _ADDITIONS.items() if issubclass(kind, it))
+    return _Answer(status, outage, header, issubclass(kind, MissingTokenError), additions)
+
+
+def _challenge(error: AuthError, answer: _Answer) -> str | None:
+    if answer.bare:
+        return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without one
+    if error.code is None:
+        return None
+    challenge = _with_error(error.code, error.description)
+    for add in answer.additions:
+        challenge += add(error)
+    return challenge
+
+
+@lru_cache(maxsize=256)  # descriptions are made of fixed words and of names, never of a token
+def _with_error(code: str, description: str) -> str:
+    return f'Bearer error="{code}", error_description="{_UNQUOTABLE.sub("", description)}"'
+
+
+def _authentication(error: InsufficientAuthenticationError) -> str:
+    """What RFC 9470 §3 adds to a challenge."""
+    values = f', acr_values="{" ".join(error.acr_values)}"' if error.acr_values else ""
+    age = "" if error.max_age is None else f', max_age="{error.max_age}"'
+    return f"{values}{age}{_scope(error.scopes) if error.scopes else ''}"
+
+
+def _scope(scopes: Iterable[str]) -> str:
+    return f', scope="{" ".join(scope for scope in scopes if is_scope(scope))}"'
+
+
+_ADDITIONS: dict[type, Callable[[Any], str]] = {
+    InsufficientAuthenticationError: _authentication,
+    InsufficientScopeError: lambda error: _scope(error.scopes),
+}

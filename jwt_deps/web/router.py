@@ -1,0 +1,223 @@
+"""How a whole router is protected: `protected_router`, `jwt_guard` and the mark `public`."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends
+from fastapi.applications import FastAPI
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.settings.service import JWTSettings
+
+from . import _fastapi
+from .gate import through
+from .guard import JWTGuard
+from .installation import Installation, meet, watch
+from .plain_routes import GuardedRoutes, apply_to_copies
+from .routing import mark_public
+from .trial import try_out
+
+__all__ = ["ProtectedRouter", "jwt_guard", "protected_router", "public"]
+
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+
+
+class ProtectedRouter(APIRouter):
+    """A router with a guard over all that it serves, also where FastAPI runs no dependencies.
+
+    Made by `protected_router`.
+    """
+
+    #: For who walks routers: this one asks its guard itself.
+    is_protected = True
+
+    def __init__(self, guard: JWTGuard, **options: Any) -> None:
+        dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
+        self._guarded = GuardedRoutes(self, guard)
+        self._looked_at = 0  # how many routes there were then
+        super().__init__(dependencies=dependencies, **options)
+        self._guard = guard
+        self._met: Any = None
+        lifespan = self.lifespan_context
+
+        @asynccontextmanager
+        async def lifespan_with_keys(app: Any) -> AsyncIterator[Any]:
+            async with lifespan(app) as state:
+                self._guarded.look()
+                if not isinstance(app, FastAPI):
+                    yield state
+                    return
+                installation = Installation.of(app)
+                if _fastapi.COPIES:  # old FastAPI
+                    installation.watch()
+                async with installation.running():
+                    yield state
+
+        self.lifespan_context = lifespan_with_keys
+        self._guarded.look()
+
+    def include_router(self, router: APIRouter, **options: Any) -> None:
+        """Include a router, with the guard over all that it serves, now and later.
+
+        It takes what `APIRouter.include_router` takes. A router that has a route with an empty
+        path can be included, too: the prefix may come from this router or from its own inclusion.
+
+        Raises:
+            ConfigurationError: it is not a router, or has a route that cannot be guarded.
+        """
+        if not isinstance(router, APIRouter):
+            raise ConfigurationError(
+                "not_a_router",
+                f"protected_router takes APIRouter objects, not {type(router).__name__}: of an "
+                "application give its .router.",
+            )
+        prefix = self.prefix + options.pop("prefix", "")
+        before, dependencies = len(self.routes), options.get("dependencies") or ()
+        # FastAPI looks at the prefix of the inclusion alone when it looks for empty paths.
+        own, self.prefix = self.prefix, ""
+        try:
+            if prefix or _fastapi.COPIES or not _fastapi.has_empty_path(router):
+                super().include_router(router, prefix=prefix, **options)
+            else:
+                _fastapi.include_before_prefix(self, super().include_router, router, **options)
+        finally:
+            self.prefix = own
+        if _fastapi.COPIES:  # old FastAPI
+            theirs = () if isinstance(router, ProtectedRouter) else tuple(router.dependencies)
+            apply_to_copies(self, before, (*dependencies, *theirs))
+        self._guarded.look()
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The routes. What takes them elsewhere has to find the guards around them.
+
+        Raises:
+            ConfigurationError: one of them cannot be guarded, and FastAPI, up to 0.136, may be
+                about to copy it. From 0.137 that is raised before the next request is served.
+        """
+        if _fastapi.COPIES:  # old FastAPI
+            self._guarded.look()
+        elif len(self._routes) != self._looked_at:
+            self._looked_at = len(self._routes)
+            with suppress(ConfigurationError):
+                self._guarded.look()
+        return self._routes
+
+    @routes.setter
+    def routes(self, routes: list[BaseRoute]) -> None:
+        self._routes = routes
+        self._looked_at = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as an application, where it is mounted."""
+        if scope["type"] in {"http", "websocket"}:
+            self._guarded.look()
+            receive, send = self._enter(scope, receive, send, outermost=True)
+        await super().__call__(scope, receive, send)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell another router whether a request is for this one.
+
+        Asked before every request that may be: what was added by hand is looked at here, and so
+        before FastAPI serves the files of a `frontend()`, for which it asks the router no more.
+        """
+        self._guarded.look()
+        return super().matches(scope)  # from FastAPI 0.137
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that another router has found to be for this one."""
+        receive, send = self._enter(scope, receive, send, outermost=False)
+        await super().handle(scope, receive, send)  # from FastAPI 0.137
+
+    def _enter(
+        self, scope: Scope, receive: Receive, send: Send, *, outermost: bool
+    ) -> tuple[Receive, Send]:
+        app = scope.get("app")
+        if app is not self._met:
+            meet(app)
+            self._met = app
+        return through(scope, receive, send, self._guard, self, outermost=outermost)
+
+
+def protected_router(
+    *routers: APIRouter,
+    settings: JWTSettings | None = None,
+    exclude: Iterable[str | Callable[..., Any]] = (),
+    **apirouter_options: Any,
+) -> ProtectedRouter:
+    """Make a router whose routes need a token, unless they are excluded.
+
+    With routers given it contains them, with none it is a router to decorate; both may be mixed,
+    and routes added to any of them later are guarded too. Excluded is an endpoint marked
+    `@public`, an endpoint listed in `exclude`, or a route whose whole template, prefixes included,
+    matches a pattern in `exclude` or in the settings' `excluded_route_paths`.
+
+        app.include_router(protected_router(users, items, prefix="/api", exclude=["/api/health"]))
+
+    Args:
+        *routers: the routers to contain.
+        settings: what is accepted here; `None` for `get_settings`. Every dependency on these
+            routes goes by it, the caller's own ones that are built on this package's too.
+        exclude: endpoints, by identity, and patterns of whole route templates (`*` is any text).
+        **apirouter_options: whatever `APIRouter` takes, `prefix` and `tags` for instance.
+
+    Returns:
+        An `APIRouter` to include. A request without a token, or with one that does not verify, is
+        refused with 401 (RFC 6750 §3.1) before its body is read, from FastAPI 0.137.2.
+
+    Raises:
+        ConfigurationError: something given is not a router, or holds a route that cannot be
+            guarded, or FastAPI is a release that this package does not know.
+    """
+    try_out()
+    # Where FastAPI copies its routes, requests do not come to the router: its guard stands before
+    # the application, as a plain one does.
+    found = watch if _fastapi.COPIES else meet
+    outer = ProtectedRouter(JWTGuard(settings, exclude, meet=found), **apirouter_options)
+    for router in routers:
+        outer.include_router(router)
+    return outer
+
+
+def jwt_guard(
+    settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
+) -> JWTGuard:
+    """Make the guard of `protected_router` as one plain dependency.
+
+    It covers what FastAPI runs dependencies for: its own routes, WebSocket routes, `frontend()`.
+    Where it finds itself in an application with other routes that it applies to, it refuses to
+    serve and names `protect`, which covers them too. It finds out with the first request that it
+    is asked for: until then, FastAPI tells it nothing of the application. Up to FastAPI 0.136,
+    which copies what a router includes, plain routes of an included router are open and nothing
+    tells: `jwt-deps audit` finds them.
+
+        router = APIRouter(dependencies=[Depends(jwt_guard())])
+
+    Args:
+        settings: as for `protected_router`.
+        exclude: as for `protected_router`.
+
+    Raises:
+        ConfigurationError: FastAPI is a release that this package does not know.
+    """
+    try_out()
+    return JWTGuard(settings, exclude, meet=watch)
+
+
+def public(endpoint: EndpointT) -> EndpointT:
+    """Mark an endpoint as one that needs no token, above or below its route decorator.
+
+    Raises:
+        ConfigurationError: the object cannot be marked; list it in `exclude` instead.
+    """
+    try:
+        mark_public(endpoint)
+    except AttributeError as error:
+        raise ConfigurationError(
+            "not_markable",
+            f"@public cannot mark {type(endpoint).__name__} objects: list it in exclude=[...].",
+        ) from error
+    return endpoint

@@ -1,0 +1,244 @@
+"""Which route a request matched, and which guards apply to it.
+
+FastAPI tells a dependency nothing about the route that it runs for, so the answer is read from
+the ASGI scope (`_fastapi`), and believed only where it agrees with `scope["route"]`, which is
+public. Where nothing can be read no guard is found and nothing is excluded: every guard that is
+asked there decides for itself.
+"""
+
+import weakref
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from inspect import isfunction
+from types import MethodType
+from typing import Any
+
+from fastapi.applications import FastAPI
+from fastapi.params import Depends
+from starlette.routing import BaseRoute, Mount
+from starlette.types import Scope
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.settings.path_patterns import split_exclusions
+from jwt_deps.settings.service import JWTSettings
+
+from . import _fastapi
+from .routers import routers_of
+
+__all__ = [
+    "UNKNOWN",
+    "Match",
+    "RouteGuard",
+    "deciding",
+    "forget_matches",
+    "guards_among",
+    "is_marked_public",
+    "is_page",
+    "mark_public",
+    "match_of",
+    "match_of_frontend",
+    "match_of_route",
+    "same_endpoint",
+    "templates",
+]
+
+_PUBLIC = "__jwt_deps_public__"
+_PAGES = "fastapi.applications"
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Match:
+    """A route as the application serves it.
+
+    Attributes:
+        paths: its template with every prefix; a mount's also with what lies below it.
+        endpoint: the callable behind it.
+        guards: the guards that apply to it, outermost first.
+        documentation: whether it is a page that FastAPI itself adds, `/docs` for instance.
+        dependant: FastAPI's tree of its dependencies, if it runs any.
+        dependencies: what applies to a route that FastAPI runs no dependencies for.
+        open_by: what was decided about it, by the guard or the patterns that decided.
+        pointers: further parameters of challenges on it, for `pointers`.
+    """
+
+    paths: tuple[str, ...]
+    endpoint: Any
+    guards: "tuple[RouteGuard, ...]"
+    documentation: bool = False
+    dependant: Any = field(default=None, repr=False)
+    dependencies: tuple[Depends, ...] = ()
+    open_by: dict[object, bool] = field(default_factory=dict, repr=False)
+    pointers: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+class RouteGuard:
+    """The settings of a guard, and what it excludes."""
+
+    def __init__(
+        self, settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
+    ) -> None:
+        if settings is not None and not isinstance(settings, JWTSettings):
+            raise ConfigurationError(
+                "not_settings",
+                f"settings takes a JWTSettings, not {type(settings).__name__}; what needs no "
+                "token goes to exclude=[...].",
+            )
+        self.settings = settings
+        self.patterns, self.endpoints = split_exclusions(exclude)
+
+    def excludes(self, match: Match) -> bool:
+        """Whether a route needs no token, by its own mark or by this guard's exclusions."""
+        known = match.open_by.get(self)
+        if known is None:
+            known = (
+                match.documentation
+                or is_marked_public(match.endpoint)
+                or any(same_endpoint(match.endpoint, it) for it in self.endpoints)
+                or any(map(self.patterns.match, match.paths))
+            )
+            match.open_by[self] = known
+        return known
+
+
+def deciding(guards: Sequence[RouteGuard], replaced: Container[Any] = ()) -> RouteGuard | None:
+    """The guard that decides: the innermost of those that the application does not replace."""
+    return next((guard for guard in reversed(guards) if guard not in replaced), None)
+
+
+def same_endpoint(one: Any, other: Any) -> bool:
+    """Whether two callables are one and the same: by identity, since equal is not the same.
+
+    A bound method is a new object each time: its object and its function decide.
+    """
+    if isinstance(one, MethodType) and isinstance(other, MethodType):
+        return one.__self__ is other.__self__ and one.__func__ is other.__func__
+    return one is other
+
+
+def mark_public(endpoint: Any) -> None:
+    """Write on an endpoint that it needs no token."""
+    setattr(endpoint, _PUBLIC, True)
+
+
+def is_marked_public(endpoint: Any) -> bool:
+    """Whether an endpoint itself is marked; a class does not inherit the mark."""
+    return getattr(endpoint, "__dict__", {}).get(_PUBLIC) is True
+
+
+#: What is known of a route that cannot be identified: nothing, so that nothing excludes it.
+UNKNOWN = Match((), None, ())
+
+
+def match_of(scope: Scope) -> Match:
+    """The route whose dependencies are being run."""
+    route = scope.get("route")
+    context = _fastapi.route_context(scope)
+    owner = route
+    if context is not None:
+        added, served = _fastapi.added_route(context), _fastapi.plain_route(context)
+        # The context of an outer application stays in the scope of one mounted in it, hence the
+        # comparison, which FastAPI itself makes too.
+        if route is not None and (added is route or served is route):
+            owner = served or context
+        elif route is None and getattr(context, "dependant", None) is not None:
+            return UNKNOWN if added is None else match_of_frontend(context, added, scope)
+    if owner is None:
+        return _match_of_own_frontend(scope)
+    known = _matches.get(id(owner))
+    if known is not None:
+        return known[1]
+    return UNKNOWN if getattr(owner, "dependant", None) is None else _remembered_match(owner)
+
+
+def _match_of_own_frontend(scope: Scope) -> Match:
+    """The `frontend()` of the application itself, for which FastAPI names no route."""
+    app = scope.get("app")
+    if _fastapi.frontend_path(scope) is None or not isinstance(app, FastAPI):
+        return UNKNOWN
+    groups = [
+        it for router in routers_of(app.router) for it in _fastapi.low_priority_routes(router)
+    ]
+    found = [match for it in groups if (match := match_of_frontend(it, it, scope)).paths]
+    # Routers that are mounted can have the same paths: then it is not known which it is.
+    return found[0] if len(found) == 1 else UNKNOWN
+
+
+def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Match:
+    """What `frontend()` serves: at every path that it has, or at that of one request."""
+    below = _fastapi.frontend_prefix(owner)
+    paths = tuple((below + page.path).rstrip("/") for page in group.routes)
+    if scope is not None:
+        rest = _fastapi.frontend_path(scope) or ""
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        at = path[: len(path) - len(rest)].rstrip("/")
+        paths = (at,) if at in paths and path.endswith(rest) else ()
+    templates = tuple(it for path in paths for it in (path or "/", f"{path}/{{path:path}}"))
+    return Match(templates, None, guards_among(owner.dependencies), dependant=owner.dependant)
+
+
+def is_page(endpoint: Any, route: Any, app: Any) -> bool:
+    """Whether a route is one of the pages that FastAPI itself adds to an application.
+
+    Args:
+        endpoint: the callable behind the route.
+        route: the route, as it was added.
+        app: the application.
+    """
+    if not (isfunction(endpoint) and endpoint.__module__ == _PAGES and isinstance(app, FastAPI)):
+        return False
+    pages = (app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url)
+    # Without a document there are no pages, whatever their addresses would be.
+    return bool(app.openapi_url) and getattr(route, "path", None) in pages
+
+
+def forget_matches() -> None:
+    """Find out anew what applies to routes: something was applied to them since."""
+    _matches.clear()
+
+
+def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:
+    """The templates that patterns can mean a plain route by; none for a host."""
+    if path is None:
+        return ()
+    return (path, f"{path}/{{path:path}}") if isinstance(route, Mount) else (path,)
+
+
+def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
+    """The guards in a list of dependencies and below them, in the order of a run."""
+    return tuple(
+        guard
+        for depends in dependencies
+        if depends.dependency is not None
+        for guard in _guards_of_callable(depends.dependency)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _guards_of_callable(call: Callable[..., Any]) -> tuple[RouteGuard, ...]:
+    if isinstance(call, RouteGuard):
+        return (call,)
+    calls = (node.call for node in _fastapi.nodes_below(call))
+    return tuple(it for it in calls if isinstance(it, RouteGuard))
+
+
+# By identity, because routes compare by value and are not hashable.
+_matches: dict[int, tuple[weakref.ref[Any], Match]] = {}
+
+
+def _remembered_match(owner: Any) -> Match:
+    key, match = id(owner), match_of_route(owner)
+    _matches[key] = (weakref.ref(owner, lambda _: _matches.pop(key, None)), match)
+    return match
+
+
+def match_of_route(owner: Any) -> Match:
+    """The match of a route that FastAPI runs dependencies for.
+
+    Its guards are among what applies to the route, not among its endpoint's own parameters: a
+    guard that an endpoint asks for adds to those and takes the place of none.
+    """
+    paths = {getattr(owner, name, "") for name in ("path", "path_format")} - {""}
+    guards = guards_among(owner.dependencies)
+    endpoint = getattr(owner, "endpoint", None)
+    return Match(tuple(sorted(paths)), endpoint, guards, dependant=owner.dependant)
