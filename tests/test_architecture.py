@@ -29,7 +29,6 @@ ROOMS = [
 ]
 #: Imports that go the wrong way still.
 TO_CUT = {
-    "concurrency.flights": {"keys"},
     "possession.check": {"settings", "tokens"},
     "possession.mtls": {"settings"},
     "revocation.status_list": {"settings", "tokens"},

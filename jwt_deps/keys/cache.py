@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jwt_deps import telemetry
-from jwt_deps.concurrency.flights import Flight
-from jwt_deps.concurrency.limits import Absent, Backoff, TokenBucket
-from jwt_deps.concurrency.locks import ForkSafeLock
+from jwt_deps.concurrency import Absent, Backoff, ForkSafeLock, SingleFlight, TokenBucket
 from jwt_deps.errors import KeysUnavailableError, UnknownKeyError
 
 from .http import FetchError
@@ -68,7 +66,7 @@ class KeyCache:
         self._publisher = publisher
         self._policy = policy
         self._snapshot: _Snapshot | None = None
-        self._flight: Flight | None = None
+        self._flight: SingleFlight[FetchError | None] | None = None
         self._error: FetchError | None = None
         self._backoff = Backoff(policy.backoff, policy.max_backoff)
         self._bucket = TokenBucket(policy.forced_capacity, policy.forced_refill)
@@ -106,7 +104,7 @@ class KeyCache:
 
     async def refresh(self) -> FetchError | None:
         """Fetch the keys now, or wait for the fetch that is under way, and say why it failed."""
-        return await self._depart().wait()
+        return await self._start().wait()
 
     def export(self) -> dict[str, Any] | None:
         """The keys as JSON, for `seed` in another process; `None` before they are there."""
@@ -146,7 +144,7 @@ class KeyCache:
             fresh=fresh,
             degraded=usable and not fresh and self._error is not None,
             cooling_down=self._is_cooling_down(),
-            reloading=flight is not None and flight.is_under_way(),
+            reloading=flight is not None and flight.is_running(),
             age=now - life.fetched_at if life is not None else None,
             keys=snapshot.published.keys.size if usable and snapshot is not None else 0,
             skipped=snapshot.published.skipped if snapshot is not None else 0,
@@ -186,14 +184,14 @@ class KeyCache:
         if snapshot is not None and now < snapshot.life.unusable_at:
             if now < snapshot.life.expires_at or self._is_out_of_reach(now):
                 if not self._is_cooling_down():
-                    self._depart()
+                    self._start()
                 return snapshot  # nobody waits for an issuer that is known to be out of reach
         elif self._is_cooling_down():
             raise self._unavailable()
-        closings, error = self._closings, await self._depart().wait()
+        closings, error = self._closings, await self._start().wait()
         if error is not None and closings == self._closings and not self._is_cooling_down():
             # The issuer did not fail: the fetch was lost with the event loop of somebody else.
-            error = await self._depart().wait()
+            error = await self._start().wait()
         snapshot = self._snapshot
         if snapshot is None or self.clock() >= snapshot.life.unusable_at:
             raise self._unavailable() from error
@@ -204,7 +202,7 @@ class KeyCache:
         if self._has_changed(seen):
             return self._current(seen)
         flight = self._flight
-        if flight is not None and flight.is_under_way():
+        if flight is not None and flight.is_running():
             await flight.wait()
             if self._has_changed(seen):
                 return self._current(seen)
@@ -240,26 +238,26 @@ class KeyCache:
     def _unavailable(self) -> KeysUnavailableError:
         return KeysUnavailableError(math.ceil(max(1, self._backoff.retry_at - self.clock())))
 
-    def _depart(self) -> Flight:
+    def _start(self) -> SingleFlight[FetchError | None]:
         """The fetch under way, else a new one."""
         with self._state():
-            if self._flight is None or not self._flight.is_under_way():
-                self._flight = self._start(forced=False)
+            if self._flight is None or not self._flight.is_running():
+                self._flight = self._new_fetch(forced=False)
             return self._flight
 
-    def _force(self) -> Flight | None:
+    def _force(self) -> SingleFlight[FetchError | None] | None:
         """A fetch past every cache on the way, unless there were enough of them."""
         with self._state():
-            if self._flight is not None and self._flight.is_under_way():
+            if self._flight is not None and self._flight.is_running():
                 return self._flight
             if not self._bucket.take(self.clock()):
                 return None
-            self._flight = self._start(forced=True)
+            self._flight = self._new_fetch(forced=True)
             return self._flight
 
-    def _start(self, *, forced: bool) -> Flight:
-        patience = self._policy.timeout + _GRACE
-        return Flight(self._fetch(forced=forced), patience=patience)
+    def _new_fetch(self, *, forced: bool) -> SingleFlight[FetchError | None]:
+        timeout = self._policy.timeout + _GRACE
+        return SingleFlight(self._fetch(forced=forced), timeout=timeout, lost=FetchError)
 
     async def _fetch(self, *, forced: bool) -> FetchError | None:
         asked_at = self.clock()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
-from jwt_deps.concurrency.locks import ForkSafeLock
+from jwt_deps.concurrency import ForkSafeLock
 
 __all__ = ["Entries", "Kind", "Revocation", "new_revocation", "value_at"]
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jwt_deps.concurrency.locks import ForkSafeLock
+from jwt_deps.concurrency import ForkSafeLock
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 
 from .entries import Entries, Revocation, new_revocation

@@ -15,10 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from jwt_deps.concurrency.bounded import BoundedMap
-from jwt_deps.concurrency.flights import Flight
-from jwt_deps.concurrency.limits import Backoff
-from jwt_deps.concurrency.locks import ForkSafeLock
+from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight
 from jwt_deps.errors import AuthError, ConfigurationError, RevocationUnavailableError
 from jwt_deps.jose.encoding import decode_base64url, parse_object
 from jwt_deps.keys.addresses import host_of, shown
@@ -96,9 +93,9 @@ class StatusLists:
         self._timeout = timeout
         self._max_octets = max_octets
         self._clock = clock
-        self._lists: BoundedMap[str, _List] = BoundedMap(_KEPT)
-        self._flights: BoundedMap[str, Flight] = BoundedMap(_KEPT)
-        self._backoffs: BoundedMap[str, Backoff] = BoundedMap(_KEPT)
+        self._lists: LRUMap[str, _List] = LRUMap(_KEPT)
+        self._flights: LRUMap[str, SingleFlight[FetchError | None]] = LRUMap(_KEPT)
+        self._backoffs: LRUMap[str, Backoff] = LRUMap(_KEPT)
         self._lock = ForkSafeLock()
         self._fetcher = Fetcher(
             trusted_hosts=self._hosts,
@@ -141,7 +138,7 @@ class StatusLists:
         if place is None:
             return
         uri = place[0]
-        if not self._is_waiting(uri) and await self._depart(uri).wait() is None:
+        if not self._is_waiting(uri) and await self._start(uri).wait() is None:
             return
         if not self._accepts:
             raise RevocationUnavailableError
@@ -159,11 +156,11 @@ class StatusLists:
         backoff = self._backoffs.get(uri)
         return backoff is not None and backoff.holds(time.monotonic())
 
-    def _depart(self, uri: str) -> Flight:
+    def _start(self, uri: str) -> SingleFlight[FetchError | None]:
         with self._lock():
             flight = self._flights.get(uri)
-            if flight is None or not flight.is_under_way():
-                flight = Flight(self._fetch(uri), patience=self._timeout + 1)
+            if flight is None or not flight.is_running():
+                flight = SingleFlight(self._fetch(uri), timeout=self._timeout + 1, lost=FetchError)
                 self._flights.put(uri, flight)
             return flight
 

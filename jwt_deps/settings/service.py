@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
 
-from jwt_deps.concurrency.bounded import BoundedMap
+from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.keys.addresses import is_issuer_url
 from jwt_deps.keys.cache import KeyCache
@@ -195,14 +195,14 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         }[self.token_source]
 
     @cached_property
-    def known_headers(self) -> BoundedMap[bytes, tuple[str, str | None]]:
+    def known_headers(self) -> LRUMap[bytes, tuple[str, str | None]]:
         """What the headers of tokens that verified say: issuers use few."""
-        return BoundedMap(_KNOWN_HEADERS)
+        return LRUMap(_KNOWN_HEADERS)
 
     @cached_property
-    def verified_tokens(self) -> BoundedMap[str, Any]:
+    def verified_tokens(self) -> LRUMap[str, Any]:
         """The tokens that verified, for `recognition`."""
-        return BoundedMap(self.token_cache_size)
+        return LRUMap(self.token_cache_size)
 
     @cached_property
     def excluded(self) -> PathPatterns:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from jwt_deps.concurrency.bounded import BoundedMap
+from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import MalformedTokenError, Reason, SignatureError
 from jwt_deps.jose.encoding import decode_base64url, parse_object
 from jwt_deps.keys.key_set import VerificationKey
@@ -35,7 +35,7 @@ _NOT_BASE64URL = "it is not base64url as RFC 7515 has it"
 
 
 #: What the first part of a token says, `alg` and `kid`, by the text of that part.
-KnownHeaders: TypeAlias = BoundedMap[bytes, tuple[str, str | None]]
+KnownHeaders: TypeAlias = LRUMap[bytes, tuple[str, str | None]]
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from jwt_deps.concurrency.flights import Flight
+from jwt_deps.concurrency import SingleFlight
 from jwt_deps.testing import Answer, FakeIssuer
 from tests.edge.serving import document_of
 from tests.edge.test_websockets import WithoutDenials
@@ -528,14 +528,14 @@ class TestLifespan:
         self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, *, added: bool
     ) -> None:
         """A fetch that is under way is stopped: nobody waits for it any more."""
-        stopped: list[Flight] = []
-        cancel = Flight.cancel
+        stopped: list[SingleFlight[Any]] = []
+        cancel = SingleFlight.cancel
 
-        def stop(flight: Flight) -> None:
+        def stop(flight: SingleFlight[Any]) -> None:
             stopped.append(flight)
             cancel(flight)
 
-        monkeypatch.setattr(Flight, "cancel", stop)
+        monkeypatch.setattr(SingleFlight, "cancel", stop)
         local = {"secret_key": SECRET, "issuer": "local", "audience": AUDIENCE}
         first = {"local": local} if added else {"a": discovering(issuer)}
         settings = JWTSettings(issuers=first)
@@ -667,7 +667,7 @@ class TestServer:
 
         @app.get("/begin", dependencies=[Depends(get_token)])
         async def begin() -> None:
-            settings.key_caches["default"]._depart()
+            settings.key_caches["default"]._start()
 
         issuer.jwks = Answer(hang=True)
         started = time.monotonic()

@@ -84,7 +84,7 @@ def cache_of(
 
 async def landed(cache: KeyCache) -> None:
     """Wait until no fetch is under way."""
-    if cache._flight is not None and cache._flight.is_under_way():
+    if cache._flight is not None and cache._flight.is_running():
         await cache._flight.wait()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, UnknownKeyError
-from jwt_deps.concurrency.limits import Absent
+from jwt_deps.concurrency import Absent
 from jwt_deps.errors import SignatureError
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import FetchError
@@ -796,7 +796,7 @@ class TestUnknownKey:
             holds = cache._backoff.holds
 
             def departs(now: float) -> bool:
-                cache._depart()
+                cache._start()
                 return holds(now)
 
             monkeypatch.setattr(type(cache._backoff), "holds", lambda _, now: departs(now))

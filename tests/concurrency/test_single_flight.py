@@ -9,22 +9,23 @@ from contextlib import suppress
 
 import pytest
 
-from jwt_deps.concurrency.flights import Flight
-from jwt_deps.keys.http import FetchError
+from jwt_deps.concurrency import SingleFlight
 
-FAILED = FetchError("no such luck")
-
-
-def flight_of(work: Coroutine[None, None, FetchError | None], *, patience: float = 60) -> Flight:
-    return Flight(work, patience=patience)
+FAILED = "no such luck"
 
 
-async def lands(result: FetchError | None = None) -> FetchError | None:
+def flight_of(
+    work: Coroutine[None, None, str | None], *, timeout: float = 60
+) -> SingleFlight[str | None]:
+    return SingleFlight(work, timeout=timeout, lost=str)
+
+
+async def finishes(result: str | None = None) -> str | None:
     await asyncio.sleep(0.01)
     return result
 
 
-async def crashes() -> FetchError | None:
+async def crashes() -> str | None:
     await asyncio.sleep(0)
     raise LookupError("a mistake")
 
@@ -32,17 +33,17 @@ async def crashes() -> FetchError | None:
 class LoopOfItsOwn:
     """An event loop in another thread, which starts a flight and can end in two ways."""
 
-    def __init__(self, work: Coroutine[None, None, FetchError | None], patience: float) -> None:
+    def __init__(self, work: Coroutine[None, None, str | None], timeout: float) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        start = asyncio.run_coroutine_threadsafe(self._start(work, patience), self.loop)
+        start = asyncio.run_coroutine_threadsafe(self._start(work, timeout), self.loop)
         self.flight = start.result()
 
     async def _start(
-        self, work: Coroutine[None, None, FetchError | None], patience: float
-    ) -> Flight:
-        return flight_of(work, patience=patience)
+        self, work: Coroutine[None, None, str | None], seconds: float
+    ) -> SingleFlight[str | None]:
+        return flight_of(work, timeout=seconds)
 
     def stop(self) -> None:
         """End without cancelling anything, as a loop does whose thread was stopped."""
@@ -59,32 +60,32 @@ class LoopOfItsOwn:
 
 class TestOneForAll:
     @pytest.mark.parametrize("result", [None, FAILED], ids=["landed", "failed"])
-    def test_everybody_gets_the_result(self, result: FetchError | None) -> None:
+    def test_everybody_gets_the_result(self, result: str | None) -> None:
         """All that wait learn the same, and so does who comes later."""
 
-        async def scene() -> tuple[list[FetchError | None], FetchError | None]:
-            flight = flight_of(lands(result))
+        async def scene() -> tuple[list[str | None], str | None]:
+            flight = flight_of(finishes(result))
             together = await asyncio.gather(*(flight.wait() for _ in range(10)))
             return together, await flight.wait()
 
         assert ([result] * 10, result) == asyncio.run(scene())
 
-    def test_it_is_under_way_until_it_is_done(self) -> None:
+    def test_it_is_running_until_it_is_done(self) -> None:
         """From the start to the landing, and not after it."""
 
         async def scene() -> list[bool]:
-            flight = flight_of(lands())
-            before = flight.is_under_way()
+            flight = flight_of(finishes())
+            before = flight.is_running()
             await flight.wait()
-            return [before, flight.is_under_way()]
+            return [before, flight.is_running()]
 
         assert [True, False] == asyncio.run(scene())
 
     def test_whoever_goes_away_leaves_it_to_the_others(self) -> None:
         """A caller that is cancelled, even the first one, does not take the fetch along."""
 
-        async def scene() -> tuple[bool, FetchError | None]:
-            flight = flight_of(lands(FAILED))
+        async def scene() -> tuple[bool, str | None]:
+            flight = flight_of(finishes(FAILED))
             first, second = (asyncio.create_task(flight.wait()) for _ in range(2))
             await asyncio.sleep(0)
             first.cancel()
@@ -97,12 +98,12 @@ class TestOneForAll:
     def test_the_last_one_to_go_away_leaves_it_too(self) -> None:
         """It is done although nobody waits any more."""
 
-        async def scene() -> FetchError | None:
-            flight = flight_of(lands(FAILED))
+        async def scene() -> str | None:
+            flight = flight_of(finishes(FAILED))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(flight.wait(), 0.001)
             await asyncio.sleep(0.05)
-            assert not flight.is_under_way()
+            assert not flight.is_running()
             return await flight.wait()
 
         assert FAILED is asyncio.run(scene())
@@ -120,7 +121,7 @@ class TestOneForAll:
         found = asyncio.run(scene())
 
         assert [LookupError] * 3 == [type(one) for one in found]
-        assert [(logging.ERROR, "fetching keys failed unexpectedly")] == [
+        assert [(logging.ERROR, "a fetch failed unexpectedly")] == [
             (record.levelno, record.getMessage()) for record in caplog.records
         ]
 
@@ -146,19 +147,19 @@ class TestStopping:
         """Whoever waits for a fetch that is stopped learns that it was."""
 
         async def scene() -> tuple[str, bool]:
-            flight = flight_of(lands())
+            flight = flight_of(finishes())
             waiting = asyncio.create_task(flight.wait())
             await asyncio.sleep(0)
             flight.cancel()
-            return str(await waiting), flight.is_under_way()
+            return str(await waiting), flight.is_running()
 
         assert ("the fetch was stopped", False) == asyncio.run(scene())
 
     def test_after_the_landing(self) -> None:
         """Stopping what is done changes nothing."""
 
-        async def scene() -> FetchError | None:
-            flight = flight_of(lands(FAILED))
+        async def scene() -> str | None:
+            flight = flight_of(finishes(FAILED))
             await flight.wait()
             flight.cancel()
             return await flight.wait()
@@ -167,7 +168,7 @@ class TestStopping:
 
     def test_from_another_thread(self) -> None:
         """Whoever replaces the issuers may be in another thread than the fetch."""
-        other = LoopOfItsOwn(asyncio.sleep(60), patience=60)
+        other = LoopOfItsOwn(asyncio.sleep(60), timeout=60)
 
         other.flight.cancel()
         result = asyncio.run(other.flight.wait())
@@ -179,13 +180,13 @@ class TestStopping:
     def test_a_loop_that_closes_at_that_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A loop that was closed between the question and the order is no error."""
 
-        async def scene() -> Flight:
+        async def scene() -> SingleFlight[str | None]:
             flight = flight_of(asyncio.sleep(60))
             await asyncio.sleep(0)
             return flight
 
         flight = asyncio.run(scene())
-        monkeypatch.setattr(flight, "is_under_way", lambda: True)
+        monkeypatch.setattr(flight, "is_running", lambda: True)
 
         flight.cancel()
 
@@ -195,7 +196,7 @@ class TestStopping:
 class TestAcrossLoops:
     def test_it_is_waited_for_in_another_loop(self) -> None:
         """A caller in another thread waits in its own loop."""
-        other = LoopOfItsOwn(lands(FAILED), patience=60)
+        other = LoopOfItsOwn(finishes(FAILED), timeout=60)
 
         result = asyncio.run(other.flight.wait())
         other.stop()
@@ -206,24 +207,24 @@ class TestAcrossLoops:
     def test_its_loop_ends_in_order(self) -> None:
         """When `asyncio.run` ends, the fetch was stopped, and nobody waits for it."""
 
-        async def scene() -> Flight:
+        async def scene() -> SingleFlight[str | None]:
             flight = flight_of(asyncio.sleep(60))
             await asyncio.sleep(0)
             return flight
 
         flight = asyncio.run(scene())
 
-        assert not flight.is_under_way()
+        assert not flight.is_running()
         assert "the fetch was stopped" == str(asyncio.run(flight.wait()))
 
     def test_its_loop_stands_still(self) -> None:
         """A fetch that is not heard of again is given up, in bounded time."""
-        other = LoopOfItsOwn(asyncio.sleep(60), patience=0.2)
+        other = LoopOfItsOwn(asyncio.sleep(60), timeout=0.2)
         other.stop()
-        before = other.flight.is_under_way()
+        before = other.flight.is_running()
 
         result = asyncio.run(other.flight.wait())
-        after = other.flight.is_under_way()
+        after = other.flight.is_running()
         other.close()
 
         assert (True, False) == (before, after)
@@ -231,11 +232,11 @@ class TestAcrossLoops:
 
     def test_its_loop_was_closed_under_it(self, caplog: pytest.LogCaptureFixture) -> None:
         """A fetch in a loop that was closed without a word is not under way."""
-        other = LoopOfItsOwn(asyncio.sleep(60), patience=60)
+        other = LoopOfItsOwn(asyncio.sleep(60), timeout=60)
         other.stop()
         task = other.flight._task
         other.loop.close()
-        under_way = other.flight.is_under_way()
+        under_way = other.flight.is_running()
 
         # What Python says about such a task when it is collected is not this test's business.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -248,7 +249,7 @@ class TestAcrossLoops:
 
     def test_whoever_waited_has_ended(self, caplog: pytest.LogCaptureFixture) -> None:
         """A caller whose loop is gone when the fetch lands disturbs nobody."""
-        other = LoopOfItsOwn(asyncio.sleep(0.2, FAILED), patience=60)
+        other = LoopOfItsOwn(asyncio.sleep(0.2, FAILED), timeout=60)
 
         async def impatient() -> None:
             with pytest.raises(TimeoutError):
@@ -267,10 +268,10 @@ class TestAcrossProcesses:
         """In a forked process the task does not run, so nobody there waits for it."""
 
         async def scene() -> list[bool]:
-            flight = flight_of(lands())
-            here = flight.is_under_way()
+            flight = flight_of(finishes())
+            here = flight.is_running()
             flight._pid -= 1  # as it looks in a child
-            there = flight.is_under_way()
+            there = flight.is_running()
             await flight.wait()
             return [here, there]
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.concurrency.bounded import BoundedMap
+from jwt_deps.concurrency import LRUMap
 
 
 @given(size=st.integers(0, 6), keys=st.lists(st.integers(0, 9), max_size=60))
 def test_it_never_holds_more_than_its_size(size: int, keys: list[int]) -> None:
     """And what it gives is what was put."""
-    known: BoundedMap[int, str] = BoundedMap(size)
+    known: LRUMap[int, str] = LRUMap(size)
 
     for key in keys:
         assert known.get(key) in {None, str(key)}
@@ -23,7 +23,7 @@ def test_it_never_holds_more_than_its_size(size: int, keys: list[int]) -> None:
 
 def test_what_is_asked_for_stays() -> None:
     """However much comes and goes meanwhile."""
-    known: BoundedMap[int, str] = BoundedMap(4)
+    known: LRUMap[int, str] = LRUMap(4)
     known.put(0, "kept")
 
     for key in range(1, 100):
@@ -35,7 +35,7 @@ def test_what_is_asked_for_stays() -> None:
 
 def test_what_is_forgotten_on_purpose_is_gone() -> None:
     """From both generations."""
-    known: BoundedMap[str, int] = BoundedMap(2)
+    known: LRUMap[str, int] = LRUMap(2)
     known.put("old", 1)
     known.put("young", 2)
     for name in ("old", "young", "neither"):
@@ -47,7 +47,7 @@ def test_what_is_forgotten_on_purpose_is_gone() -> None:
 @pytest.mark.parametrize("size", [0, 1, 2, 3])
 def test_small_sizes(size: int) -> None:
     """None remembers nothing; one remembers the last."""
-    known: BoundedMap[int, int] = BoundedMap(size)
+    known: LRUMap[int, int] = LRUMap(size)
     for key in range(10):
         known.put(key, key)
 
@@ -57,7 +57,7 @@ def test_small_sizes(size: int) -> None:
 
 def test_threads_never_see_a_wrong_value() -> None:
     """They can lose one."""
-    known: BoundedMap[int, int] = BoundedMap(16)
+    known: LRUMap[int, int] = LRUMap(16)
     wrong: list[int] = []
 
     def use() -> None:
@@ -81,7 +81,7 @@ def test_threads_never_see_a_wrong_value() -> None:
 
 def test_a_flood_of_distinct_keys_leaves_no_trace() -> None:
     """Memory is that of one filling."""
-    known: BoundedMap[str, str] = BoundedMap(64)
+    known: LRUMap[str, str] = LRUMap(64)
 
     def flood() -> int:
         for number in range(20_000):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.concurrency.limits import Absent, Backoff, TokenBucket
+from jwt_deps.concurrency import Absent, Backoff, TokenBucket
 
 # Sixteenths of a second add up without rounding, so that a window is as long as it says.
 SPANS = st.integers(0, 16 * 90).map(lambda sixteenths: sixteenths / 16)
@@ -82,19 +82,19 @@ class TestTokenBucket:
 
 class TestBackoff:
     @pytest.mark.parametrize(
-        ("spread", "pauses"),
+        ("jitter", "pauses"),
         [
             pytest.param(0, [1, 2, 4, 8, 16, 32, 60, 60], id="doubles-up-to-the-longest"),
             pytest.param(-1, [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 48, 48], id="shortest"),
             pytest.param(1, [1.2, 2.4, 4.8, 9.6, 19.2, 38.4, 60, 60], id="longest-stays-longest"),
         ],
     )
-    def test_growth(self, spread: float, pauses: list[float]) -> None:
+    def test_growth(self, jitter: float, pauses: list[float]) -> None:
         """Each failure doubles the pause, 20 % more or less, and none is beyond the longest."""
         backoff = Backoff(1, 60)
         found = []
         for _ in pauses:
-            backoff.fail(0, spread)
+            backoff.fail(0, jitter)
             found.append(backoff.retry_at)
 
         assert pytest.approx(pauses) == found
@@ -126,16 +126,16 @@ class TestBackoff:
     @given(
         first=st.floats(0.001, 10),
         longest=st.floats(10, 1e6),
-        spreads=st.lists(st.floats(-1, 1), min_size=1, max_size=100),
+        jitters=st.lists(st.floats(-1, 1), min_size=1, max_size=100),
     )
     def test_the_pause_stays_in_its_bounds(
-        self, first: float, longest: float, spreads: list[float]
+        self, first: float, longest: float, jitters: list[float]
     ) -> None:
         """It is never longer than the longest, nor shorter than 80 % of the first."""
         backoff = Backoff(first, longest)
         pauses = []
-        for spread in spreads:
-            backoff.fail(0, spread)
+        for jitter in jitters:
+            backoff.fail(0, jitter)
             pauses.append(backoff.retry_at)
 
         assert 0.799 * first <= min(pauses)

@@ -1,0 +1,225 @@
+"""Share work between requests, threads and event loops: single flight, limits, LRU map, lock."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Hashable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+__all__ = ["Absent", "Backoff", "ForkSafeLock", "LRUMap", "SingleFlight", "TokenBucket"]
+
+logger = logging.getLogger("jwt_deps")
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+class SingleFlight(Generic[T]):
+    """One piece of work for all who need its result, in the event loop of the first of them.
+
+    Those who wait may be in several event loops and threads, may be cancelled while they wait, and
+    may be in a forked process, where the work does not exist. None of them can stop the work.
+    """
+
+    def __init__(
+        self, work: Coroutine[None, None, T], *, timeout: float, lost: Callable[[str], T]
+    ) -> None:
+        """Start the work.
+
+        Args:
+            work: it limits its own time.
+            timeout: seconds after which its event loop is taken for dead.
+            lost: makes the result when the work cannot give one, from the reason.
+        """
+        self._done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._pid = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self._deadline = time.monotonic() + timeout
+        self._lost = lost
+        # In an empty context: the first caller's request must not leak into the shared work.
+        # Not by `create_task`: an eager one would run under the lock of the caller.
+        self._task = asyncio.Task(work, loop=self._loop, context=contextvars.Context())
+        self._task.add_done_callback(self._on_done)
+
+    def is_running(self) -> bool:
+        """Whether a result can still come."""
+        return (
+            not self._done.done()
+            and self._pid == os.getpid()
+            and not self._loop.is_closed()
+            and time.monotonic() < self._deadline
+        )
+
+    async def wait(self) -> T:
+        """Wait for the result. A caller that is cancelled leaves the work to the others."""
+        done = asyncio.shield(asyncio.wrap_future(self._done))
+        try:
+            return await asyncio.wait_for(done, max(0, self._deadline - time.monotonic()))
+        except TimeoutError:
+            return self._lost("the fetch was lost with its event loop")
+
+    def cancel(self) -> None:
+        """Stop the work: its result is not needed any more."""
+        if self.is_running():
+            with suppress(RuntimeError):  # its loop was closed meanwhile, which stopped it too
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def _on_done(self, task: "asyncio.Task[T]") -> None:
+        if task.cancelled():
+            self._done.set_result(self._lost("the fetch was stopped"))
+        elif (error := task.exception()) is not None:
+            # A defect of this package, not of the server that was asked: the waiting requests
+            # get a 500.
+            logger.error("a fetch failed unexpectedly", exc_info=error)
+            self._done.set_exception(error)
+        else:
+            self._done.set_result(task.result())
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """Lets `capacity` pass at once and one more every `refill` seconds.
+
+    In any span shorter than `refill` it lets at most `capacity` pass.
+    """
+
+    capacity: int
+    refill: float
+    _level: float = field(init=False)
+    _seen: float | None = None
+
+    def __post_init__(self) -> None:
+        self._level = self.capacity
+
+    def take(self, now: float) -> bool:
+        """Take one, and return whether there was one."""
+        if self._seen is not None:
+            gained = max(0, now - self._seen) / self.refill
+            self._level = min(self.capacity, self._level + gained)
+        self._seen = now
+        if self._level < 1:
+            return False
+        self._level -= 1
+        return True
+
+    def refund(self) -> None:
+        """Give one back."""
+        self._level = min(self.capacity, self._level + 1)
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Doubles the pause with every failure in a row, up to `longest`."""
+
+    first: float
+    longest: float
+    failures: int = 0
+    retry_at: float = float("-inf")
+
+    def fail(self, now: float, jitter: float) -> None:
+        """Count a failure; `jitter`, from -1 to 1, changes the pause by up to 20 %."""
+        # Exponents stay small: 2 to the power of a long outage is no float.
+        pause = min(self.longest, self.first * 2 ** min(self.failures, 32))
+        self.failures += 1
+        self.retry_at = now + min(self.longest, pause * (1 + 0.2 * jitter))
+
+    def succeed(self) -> None:
+        """Forget the failures."""
+        self.failures = 0
+        self.retry_at = float("-inf")
+
+    def holds(self, now: float) -> bool:
+        """Whether the pause is not over yet."""
+        return now < self.retry_at
+
+
+@dataclass(slots=True)
+class Absent:
+    """Remembers `size` names at most, each for `ttl` seconds: the oldest make room."""
+
+    size: int
+    ttl: float
+    _until: dict[Hashable, float] = field(default_factory=dict)
+
+    def add(self, name: Hashable, now: float) -> None:
+        """Remember a name."""
+        if self.size == 0:
+            return
+        self._until.pop(name, None)  # a dict keeps the order of insertion
+        while len(self._until) >= self.size:
+            del self._until[next(iter(self._until))]
+        self._until[name] = now + self.ttl
+
+    def has(self, name: Hashable, now: float) -> bool:
+        """Whether the name is remembered."""
+        return now < self._until.get(name, float("-inf"))
+
+
+class ForkSafeLock:
+    """A lock between threads; a forked process gets a new one.
+
+    In a process that was forked while a thread held the lock, that thread does not exist.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    def __call__(self) -> threading.Lock:
+        """Return the lock of this process."""
+        if self._pid != os.getpid():
+            self._lock = threading.Lock()
+            self._pid = os.getpid()
+        return self._lock
+
+
+class LRUMap(Generic[K, V]):
+    """A map of at most `size` entries that drops those that were not used for the longest time.
+
+    There are two generations. The young one takes new entries and those that are looked up; when
+    it is full, it becomes the old one, and the entries of the former old one are dropped. Every
+    step is a single operation on a dict: threads can lose an entry, and never see a wrong one.
+
+    Args:
+        size: the most entries of both generations; 0 keeps nothing.
+    """
+
+    __slots__ = ("_half", "_old", "_size", "_young")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._half = max(1, size // 2)
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, key: K) -> V | None:
+        """Return the value of a key, or `None`."""
+        value = self._young.get(key)
+        if value is None:
+            value = self._old.pop(key, None)
+            if value is not None:
+                self.put(key, value)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Store a value."""
+        if not self._size:
+            return
+        if len(self._young) >= self._half:
+            self._young, self._old = {}, self._young if self._size > 1 else {}
+        self._young[key] = value
+
+    def discard(self, key: K) -> None:
+        """Remove a key, if it is there."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)

@@ -1,1 +1,0 @@
-"""Single flights, locks, limits and bounded maps."""
