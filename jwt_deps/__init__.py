@@ -27,6 +27,7 @@ from .errors import (
 )
 from .keys.lifetime import JWKSCacheSettings
 from .keys.published import KeyHealth
+from .possession.policy import ClientCertificate, DPoPMode
 from .possession.redis_replay_store import RedisReplayStore
 from .possession.replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
 from .revocation.health import RevocationHealth, WhenStale
@@ -36,7 +37,6 @@ from .revocation.status_list import StatusLists
 from .settings.environment import get_settings
 from .settings.issuer import IssuerSettings
 from .settings.mcp import mcp_settings
-from .settings.sender import ClientCertificate, DPoPMode
 from .settings.service import JWTSettings, TokenSource
 from .tokens.claims import Claims
 from .web.caller import get_claims, get_token

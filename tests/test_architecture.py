@@ -27,12 +27,6 @@ ROOMS = [
     "testing",
     "cli",
 ]
-#: Imports that go the wrong way still.
-TO_CUT = {
-    "possession.check": {"settings", "tokens"},
-    "possession.mtls": {"settings"},
-    "revocation.status_list": {"settings", "tokens"},
-}
 CORE = ROOMS[: ROOMS.index("web")]
 WEB_FRAMEWORKS = {"fastapi", "starlette"}
 
@@ -68,12 +62,7 @@ def test_imports_go_one_way(path: Path) -> None:
         return
     known = {name.split(".")[1] for name in imports(path) if name.startswith("jwt_deps.")}
 
-    later = {
-        other
-        for other in known & set(ROOMS)
-        if ROOMS.index(other) > ROOMS.index(room)
-        and other not in TO_CUT.get(module_of(path), set())
-    }
+    later = {other for other in known & set(ROOMS) if ROOMS.index(other) > ROOMS.index(room)}
 
     assert set() == later
 

@@ -1,18 +1,16 @@
 """Is the sender of a token the one that it was issued to? Asked anew with every request."""
 
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from jwt_deps import telemetry
 from jwt_deps.errors import ConfirmationError, DPoPProofError, Reason, ReplaysUnavailableError
-from jwt_deps.settings.sender import DPoPMode, SenderPolicy
-from jwt_deps.tokens.lookup import sent_with_dpop
-from jwt_deps.tokens.principal import Principal
 
 from .dpop import EARLIEST, LATEST, ExpectedProof, Proof, check_proof
 from .mtls import check_certificate
+from .policy import DPoPMode, SenderPolicy
 from .replay_store import StoreUnavailableError
 
 __all__ = ["FRESH_NONCE", "confirm"]
@@ -29,36 +27,35 @@ _Scope = MutableMapping[str, Any]
 async def confirm(
     scope: _Scope,
     token: str,
-    principal: Principal,
+    bound: Mapping[str, Any],
     policy: SenderPolicy,
     *,
-    clock: Callable[[], float] = time.time,
+    by_dpop: bool,
 ) -> None:
     """Have the sender prove what a verified token is bound to, by all members of its `cnf`.
 
     Args:
         scope: the request, as ASGI has it.
         token: the encoded token.
-        principal: who it speaks for.
+        bound: the members of its `cnf` claim (RFC 7800); empty without one.
         policy: what is asked of senders.
-        clock: seconds since the epoch.
+        by_dpop: whether the token came with the scheme `DPoP` (RFC 9449 §7.1).
 
     Raises:
         ConfirmationError: the sender does not have what the token is bound to.
         DPoPProofError: the proof does not hold, or has been used before.
         ReplaysUnavailableError: nobody can tell whether it has.
     """
-    bound: dict[str, Any] = principal.claims.get("cnf") or {}
     if "x5t#S256" in bound:
         check_certificate(scope, bound["x5t#S256"], policy)
-    by_dpop = policy.with_dpop and sent_with_dpop(scope["headers"], policy.token_header)
+    by_dpop = by_dpop and policy.with_dpop
     if "jkt" not in bound:
         if by_dpop or policy.dpop is DPoPMode.REQUIRED:
             raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
         return
     if not by_dpop:
         raise ConfirmationError(Reason.DOWNGRADED, "it is bound to a key, and came as a bearer's")
-    now = clock()
+    now = time.time()
     expected = ExpectedProof(
         method=scope.get("method") or "GET",  # RFC 6455 §4.1: of a handshake
         target=policy.origin + _below(policy.origin, scope),

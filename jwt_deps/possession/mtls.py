@@ -14,7 +14,8 @@ from cryptography.x509 import load_der_x509_certificate
 
 from jwt_deps.errors import ConfirmationError, Reason
 from jwt_deps.jose.encoding import encode_base64url
-from jwt_deps.settings.sender import ClientCertificate, SenderPolicy
+
+from .policy import ClientCertificate, SenderPolicy
 
 __all__ = ["check_certificate"]
 

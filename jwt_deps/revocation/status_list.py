@@ -13,16 +13,22 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight
-from jwt_deps.errors import AuthError, ConfigurationError, RevocationUnavailableError
+from jwt_deps.errors import (
+    AuthError,
+    ConfigurationError,
+    RevocationUnavailableError,
+    SignatureError,
+)
 from jwt_deps.jose.encoding import decode_base64url, parse_object
 from jwt_deps.keys.addresses import host_of, shown
+from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import Fetcher, FetchError
-from jwt_deps.settings.issuer import IssuerSettings
-from jwt_deps.tokens.authentication import keys_for
-from jwt_deps.tokens.verify import ParsedToken, check_signature
+from jwt_deps.keys.key_set import KeySet
 
 __all__ = ["StatusLists"]
 
@@ -48,6 +54,49 @@ class _List(NamedTuple):
         return (self.octets[octet] >> shift) & ((1 << self.bits) - 1)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _SignedList:
+    algorithm: str
+    kid: str | None
+    signing_input: bytes
+    payload: bytes
+    signature: bytes
+
+
+class StatusListIssuer(Protocol):
+    """What is read of the settings of an issuer, `IssuerSettings` or `JWTSettings`."""
+
+    @property
+    def accepted_issuers(self) -> tuple[str, ...]:
+        """Its names, as `iss` has them; empty when they are not checked."""
+        ...
+
+    @property
+    def keys(self) -> KeySet:
+        """The configured keys, and the algorithms that are accepted."""
+        ...
+
+    @property
+    def key_cache(self) -> KeyCache | None:
+        """The fetched keys; `None` when they are configured."""
+        ...
+
+    @property
+    def leeway(self) -> float:
+        """Clock difference that is tolerated, in seconds."""
+        ...
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
+        ...
+
+    @property
+    def allow_loopback(self) -> bool:
+        """Whether lists may come from this machine, by plain `http` too."""
+        ...
+
+
 class StatusLists:
     """A source of revocations: the status lists of one issuer.
 
@@ -56,7 +105,7 @@ class StatusLists:
 
     def __init__(  # noqa: PLR0913 - what can be set
         self,
-        issuer: IssuerSettings,
+        issuer: StatusListIssuer,
         *,
         hosts: Collection[str],
         longest_fresh: float = 300,
@@ -190,7 +239,7 @@ class StatusLists:
         parsed = _parsed(fetched.body or b"")
         if parsed.algorithm not in self._issuer.keys.algorithms:
             raise ValueError("has an algorithm that is not accepted")
-        check_signature(parsed, await keys_for(parsed, self._issuer))
+        await self._check_signature(parsed)
         claims = _object(parsed.payload)
         if claims.get("sub") != uri:
             raise ValueError("is meant for another address")
@@ -204,8 +253,17 @@ class StatusLists:
         bits, octets = _unpacked(claims.get("status_list"), self._max_octets)
         return _List(bits, octets, until)
 
+    async def _check_signature(self, jws: _SignedList) -> None:
+        cache, keys = self._issuer.key_cache, self._issuer.keys
+        if cache is None:
+            candidates = keys.choose(jws.algorithm, jws.kid)
+        else:
+            candidates = await cache.choose(jws.algorithm, jws.kid)
+        if not any(one.key.verify(jws.signing_input, jws.signature) for one in candidates):
+            raise SignatureError
 
-def _parsed(body: bytes) -> ParsedToken:
+
+def _parsed(body: bytes) -> _SignedList:
     segments = body.strip().split(b".")
     if len(segments) != _PARTS:
         raise ValueError("is no JWT")
@@ -217,7 +275,7 @@ def _parsed(body: bytes) -> ParsedToken:
     if not isinstance(algorithm, str) or not isinstance(kid, str | None):
         raise ValueError("has a header that cannot be read")  # noqa: TRY004 - one kind of refusal
     signed = segments[0] + b"." + segments[1]
-    return ParsedToken(algorithm, kid, segments[0], signed, payload, signature)
+    return _SignedList(algorithm, kid, signed, payload, signature)
 
 
 def _unpacked(member: object, most: int) -> tuple[int, bytes]:

@@ -2,9 +2,6 @@
 
 import ipaddress
 from collections.abc import Collection
-from dataclasses import dataclass
-from dataclasses import field as _field
-from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Self
 
@@ -23,35 +20,17 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose.signatures import ALGORITHMS, HMAC_ALGORITHMS
 from jwt_deps.keys.addresses import host_of, is_loopback_host
 from jwt_deps.possession.nonces import Nonces
+from jwt_deps.possession.policy import ClientCertificate, DPoPMode, Network, SenderPolicy
 from jwt_deps.possession.redis_replay_store import RedisReplayStore
 from jwt_deps.possession.replay_store import MemoryReplayStore, ReplayStore
 from jwt_deps.possession.uris import origin_of
 
 from .env_values import OneOrSeveral, Secrets, Several, as_tuple
 
-__all__ = ["ClientCertificate", "DPoPMode", "SenderPolicy", "SenderSettings"]
+__all__ = ["SenderSettings"]
 
 _SHORTEST_SECRET = 32
 _MEMORY = "memory"
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class DPoPMode(StrEnum):
-    """Whether tokens are bound to a key that their sender proves with each request (RFC 9449)."""
-
-    OFF = "off"
-    ALLOWED = "allowed"
-    REQUIRED = "required"
-
-
-class ClientCertificate(StrEnum):
-    """Where the certificate comes from that a client authenticated with (RFC 8705)."""
-
-    OFF = "off"
-    TLS = "tls"
-    CLIENT_CERT = "client-cert"
-    XFCC = "xfcc"
-    ESCAPED_PEM = "escaped-pem"
 
 
 def _store(value: Any) -> str | ReplayStore:
@@ -63,50 +42,6 @@ def _store(value: Any) -> str | ReplayStore:
         raise ValueError("is 'memory', the address of a server, or a ReplayStore")  # noqa: TRY004 - pydantic wants this one
     store: ReplayStore = value
     return store
-
-
-@dataclass(frozen=True, slots=True)
-class SenderPolicy:
-    """What the settings ask of the sender of a token.
-
-    Attributes:
-        dpop: whether keys are proved.
-        origin: what clients call this service, without a slash at its end; empty if none is.
-        algorithms: of proofs.
-        nonces: those of this service; `None` if it asks for none.
-        store: where proofs are remembered.
-        certificate: where the client's certificate comes from.
-        certificate_header: which header holds it, where that can be chosen.
-        proxies: from whom a header with a certificate is believed.
-        token_header: the header that carries the token, as ASGI has it.
-        provable: the members of `cnf` that can be proved.
-    """
-
-    dpop: DPoPMode
-    origin: str
-    algorithms: tuple[str, ...]
-    nonces: Nonces | None
-    store: ReplayStore
-    certificate: ClientCertificate
-    certificate_header: bytes
-    proxies: tuple[_Network, ...]
-    token_header: bytes
-    provable: frozenset[str] = _field(init=False)
-
-    def __post_init__(self) -> None:
-        members = {"jkt": self.with_dpop, "x5t#S256": self.with_certificates}
-        provable = frozenset(name for name, is_provable in members.items() if is_provable)
-        object.__setattr__(self, "provable", provable)
-
-    @property
-    def with_dpop(self) -> bool:
-        """Whether a key can be proved."""
-        return self.dpop is not DPoPMode.OFF
-
-    @property
-    def with_certificates(self) -> bool:
-        """Whether a certificate can be proved."""
-        return self.certificate is not ClientCertificate.OFF
 
 
 class SenderSettings(BaseModel):
@@ -228,5 +163,5 @@ class SenderSettings(BaseModel):
         return () if self._senders is None else self._senders.provable
 
 
-def _networks(names: list[str]) -> tuple[_Network, ...]:
+def _networks(names: list[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(name) for name in names)

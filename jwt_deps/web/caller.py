@@ -18,7 +18,7 @@ from jwt_deps.settings.environment import get_settings
 from jwt_deps.settings.service import JWTSettings, KeylessSettings, TokenSource
 from jwt_deps.tokens.authenticate import recognize
 from jwt_deps.tokens.claims import Claims
-from jwt_deps.tokens.lookup import RequestHead, find_token
+from jwt_deps.tokens.lookup import RequestHead, find_token, sent_with_dpop
 from jwt_deps.tokens.principal import Principal
 
 from . import overrides
@@ -220,8 +220,10 @@ async def caller_or_error(
             if token is None:
                 token = sent_token(connection, settings)
             found = await recognize(token, settings)
-            if settings.senders is not None:
-                await confirm(scope, token, found, settings.senders)
+            if (policy := settings.senders) is not None:
+                by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
+                bound = found.claims.get("cnf") or {}
+                await confirm(scope, token, bound, policy, by_dpop=by_dpop)
     except AuthError as error:
         found = error
     return notes.conclude(scope, settings, found)

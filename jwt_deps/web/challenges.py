@@ -1,7 +1,7 @@
 """What does a challenge say where DPoP is understood? Both schemes, or the one that was used."""
 
 from jwt_deps.errors import AuthError, InvalidRequestError, MissingTokenError
-from jwt_deps.settings.sender import DPoPMode, SenderPolicy
+from jwt_deps.possession.policy import DPoPMode, SenderPolicy
 
 __all__ = ["with_dpop"]
 

@@ -9,9 +9,9 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.possession.policy import DPoPMode, SenderPolicy
 from jwt_deps.settings.environment import get_settings
 from jwt_deps.settings.resource import WELL_KNOWN
-from jwt_deps.settings.sender import DPoPMode, SenderPolicy
 from jwt_deps.settings.service import JWTSettings, TokenSource
 
 from .caller import TokenDependency

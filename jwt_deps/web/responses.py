@@ -22,7 +22,7 @@ from jwt_deps.errors import (
     MissingTokenError,
     ReplaysUnavailableError,
 )
-from jwt_deps.settings.sender import SenderPolicy
+from jwt_deps.possession.policy import SenderPolicy
 from jwt_deps.tokens.explain import explanation_of
 from jwt_deps.tokens.lookup import sent_with_dpop
 

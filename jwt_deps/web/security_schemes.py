@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from jwt_deps.keys.discovery import well_known_urls
-from jwt_deps.settings.sender import DPoPMode
+from jwt_deps.possession.policy import DPoPMode
 from jwt_deps.settings.service import JWTSettings, TokenSource
 
 __all__ = ["NATIVE", "SchemeNames", "plain_bearer", "proofs_of", "schemes_of"]

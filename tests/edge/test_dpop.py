@@ -33,8 +33,6 @@ from jwt_deps.jose.thumbprints import thumbprint
 from jwt_deps.possession.check import confirm
 from jwt_deps.possession.nonces import Nonces
 from jwt_deps.possession.replay_store import MemoryReplayStore, StoreUnavailableError
-from jwt_deps.tokens.claims import Claims
-from jwt_deps.tokens.principal import Principal
 from tests.edge.serving import LIVE, SETTINGS, bearer, document_of, live_mounts, token
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
@@ -667,10 +665,10 @@ class TestWhereverItRuns:
             "path": "/files/a ü",
             "headers": [(b"authorization", f"DPoP {TOKEN}".encode()), (b"dpop", made.encode())],
         }
-        caller = Principal(Claims({"cnf": {"jkt": jkt()}}), configured)
+        bound = {"jkt": jkt()}
         assert configured.senders is not None
 
-        asyncio.run(confirm(scope, TOKEN, caller, configured.senders))
+        asyncio.run(confirm(scope, TOKEN, bound, configured.senders, by_dpop=True))
 
         assert "jwt_deps.dpop_proofs" in scope
 

@@ -1,0 +1,76 @@
+"""The sender constraint that a service asks of its tokens: DPoP (RFC 9449), mTLS (RFC 8705)."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from .nonces import Nonces
+from .replay_store import ReplayStore
+
+__all__ = ["ClientCertificate", "DPoPMode", "Network", "SenderPolicy"]
+
+#: Addresses of proxies.
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class DPoPMode(StrEnum):
+    """Whether tokens are bound to a key that their sender proves with each request (RFC 9449)."""
+
+    OFF = "off"
+    ALLOWED = "allowed"
+    REQUIRED = "required"
+
+
+class ClientCertificate(StrEnum):
+    """Where the certificate comes from that a client authenticated with (RFC 8705)."""
+
+    OFF = "off"
+    TLS = "tls"
+    CLIENT_CERT = "client-cert"
+    XFCC = "xfcc"
+    ESCAPED_PEM = "escaped-pem"
+
+
+@dataclass(frozen=True, slots=True)
+class SenderPolicy:
+    """What the settings ask of the sender of a token.
+
+    Attributes:
+        dpop: whether a DPoP proof is accepted, or required.
+        origin: what clients call this service, without a trailing slash; empty without DPoP.
+        algorithms: the algorithms that are accepted of proofs.
+        nonces: the nonces of this service; `None` if it asks for none.
+        store: where used proofs are recorded.
+        certificate: where the client's certificate comes from.
+        certificate_header: the header that holds it, where that can be chosen.
+        proxies: the proxies whose header with a certificate is believed.
+        token_header: the header that carries the token, its name in lower case as in ASGI.
+        provable: the members of `cnf` (RFC 7800) that can be proved.
+    """
+
+    dpop: DPoPMode
+    origin: str
+    algorithms: tuple[str, ...]
+    nonces: Nonces | None
+    store: ReplayStore
+    certificate: ClientCertificate
+    certificate_header: bytes
+    proxies: tuple[Network, ...]
+    token_header: bytes
+    provable: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        members = {"jkt": self.with_dpop, "x5t#S256": self.with_certificates}
+        provable = frozenset(name for name, is_provable in members.items() if is_provable)
+        object.__setattr__(self, "provable", provable)
+
+    @property
+    def with_dpop(self) -> bool:
+        """Whether a key can be proved."""
+        return self.dpop is not DPoPMode.OFF
+
+    @property
+    def with_certificates(self) -> bool:
+        """Whether a certificate can be proved."""
+        return self.certificate is not ClientCertificate.OFF
