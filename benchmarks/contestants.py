@@ -20,7 +20,7 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.verify import verify
 
 __all__ = [
     "AGAIN",
@@ -179,7 +179,7 @@ def configured(algorithm: str, cache_size: int) -> Preparation:
             get_settings.cache_clear()
             # A service that refuses tokens has accepted others: it knows its issuer's headers.
             # In a thread, as the caller may be in an event loop.
-            warm_up = authenticate(tokens.good(algorithm), get_settings())
+            warm_up = verify(tokens.good(algorithm), get_settings())
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(asyncio.run, warm_up).result()
 

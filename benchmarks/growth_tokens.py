@@ -25,8 +25,8 @@ from benchmarks.measuring import (
 from benchmarks.per_request import in_a_loop
 from benchmarks.verifying import settings_for
 from jwt_deps import JWTSettings
-from jwt_deps.tokens.authenticate import recognize
-from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.authenticate import authenticate
+from jwt_deps.tokens.verify import verify
 
 __all__ = ["distinct", "keys", "size"]
 
@@ -78,7 +78,7 @@ def keys(effort: Effort) -> Findings:
             )
             built[str(count)] = fastest_of(make, effort) * 1e6
             token = tokens.signed(tokens.claims(), "RS256", f"key-{count - 1}")
-            slices[str(count)] = awaits_of(partial(authenticate, token, make()))
+            slices[str(count)] = awaits_of(partial(verify, token, make()))
     measured = in_a_loop(take_turns(slices["1"], slices, effort))
     last = str(counts[-1])
     per_key = (built[last] - built["1"]) / (counts[-1] - 1)
@@ -139,7 +139,7 @@ async def _recognized(sent: Iterable[str], settings: JWTSettings, repeats: int =
     begun = time.perf_counter()
     for _ in range(repeats):
         for token in sent:
-            await recognize(token, settings)
+            await authenticate(token, settings)
     return time.perf_counter() - begun
 
 
@@ -163,8 +163,8 @@ def _padded(length: int, algorithm: str) -> str:
 
 
 def _verification(token: str, algorithm: str) -> Slice:
-    return awaits_of(partial(authenticate, token, settings_for(algorithm)))
+    return awaits_of(partial(verify, token, settings_for(algorithm)))
 
 
 def _recognition(token: str, algorithm: str) -> Slice:
-    return awaits_of(partial(recognize, token, settings_for(algorithm, 2048)))
+    return awaits_of(partial(authenticate, token, settings_for(algorithm, 2048)))

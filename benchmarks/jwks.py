@@ -28,7 +28,7 @@ from uuid import uuid4
 from jwt_deps import AuthError, JWTSettings, UnknownKeyError
 from jwt_deps.keys.lifetime import JWKSCacheSettings
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
-from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.verify import verify
 
 __all__ = [
     "MEMORY",
@@ -94,7 +94,7 @@ class Service:
 
     async def ask(self, token: str) -> bool:
         """One request, and whether it was accepted."""
-        watched = _Watched(authenticate(token, self.settings))
+        watched = _Watched(verify(token, self.settings))
         outcome, begun = "accepted", time.perf_counter()
         try:
             await watched
@@ -108,7 +108,7 @@ class Service:
     async def fend_off(self, forged: str) -> None:
         """One request that is not counted."""
         with suppress(UnknownKeyError):
-            await authenticate(forged, self.settings)
+            await verify(forged, self.settings)
 
     async def settle(self) -> None:
         """Let the fetch in the background come to its end, however long that takes."""

@@ -5,7 +5,7 @@ from benchmarks.measuring import Effort, Findings, Measured, awaits_of, calls_of
 from benchmarks.per_request import in_a_loop
 from benchmarks.validators import MINIMAL
 from jwt_deps import JWTSettings
-from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.verify import verify
 
 __all__ = ["OURS", "run", "settings_for"]
 
@@ -51,7 +51,7 @@ def _measure(algorithm: str, effort: Effort) -> dict[str, Measured]:
     raw = validators.signature_only(algorithm)
     contestants = {
         _RAW: calls_of(lambda: raw(token)),
-        OURS: awaits_of(lambda: authenticate(token, settings)),
+        OURS: awaits_of(lambda: verify(token, settings)),
     }
     for name, check in validators.libraries(algorithm):
         contestants[name] = calls_of(lambda check=check: check(token))  # type: ignore[misc]

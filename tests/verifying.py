@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jwt_deps import JWTSettings
-from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.verify import verify as verify_token
 
 __all__ = ["verify"]
 
@@ -17,7 +17,7 @@ def verify(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> dict[str, Any]:
     """Return the claims of a token that passes every check, or raise the error that refuses it."""
-    request = authenticate(token, settings, clock=clock)
+    request = verify_token(token, settings, clock=clock)
     try:
         request.send(None)
     except StopIteration as end:

@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
 from jwt_deps.concurrency import ForkSafeLock
+from jwt_deps.jose.claim_path import value_at
 
-__all__ = ["Entries", "Kind", "Revocation", "new_revocation", "value_at"]
+__all__ = ["Entries", "Kind", "Revocation", "new_revocation"]
 
 # The largest leeway that settings allow: for so long a token is good after its `exp`.
 _GRACE = 300
@@ -206,15 +207,3 @@ def _find(table: dict[str | None, _Values], issuer: str | None, name: object) ->
 def _issued_until(claims: Mapping[str, Any], before: float) -> bool:
     issued = claims.get("iat")
     return not isinstance(issued, int | float) or issued <= before
-
-
-def value_at(claims: Mapping[str, Any], path: str) -> Any:
-    """A claim, or a member of one by a dotted path, as `Claims.at` has it."""
-    if path in claims or "." not in path:
-        return claims.get(path)
-    value: Any = claims
-    for name in path.split("."):
-        if not isinstance(value, Mapping) or name not in value:
-            return None
-        value = value[name]
-    return value

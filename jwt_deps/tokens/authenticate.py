@@ -1,12 +1,10 @@
-"""Has this very token been verified before, and does all that it rested on still hold?
+"""Authenticate the sender of a token: from the token cache, or by verifying the token.
 
-A token that verified is remembered under its full text, as nearly every client puts it into a
-header, so that the header of the next request need not be taken apart. Remembered with it are who
-it speaks for, the key that its signature belongs to, and its times. What was refused is never
-remembered. With each use it is asked again whether the token has begun and not ended, whether its
-issuer is still accepted, and whether the issuer still publishes that key; if not, the token is
-verified like a new one, and refused for the reason that it would be. Whether it was revoked is
-asked of every token, remembered or new, and last.
+A verified token is cached under its full text, so that the next request with it needs no parsing.
+Cached with it are its principal, the key that its signature matched, and its times. A refused
+token is never cached. Each use checks again whether the token has begun and not ended, whether its
+issuer is still accepted, and whether the issuer still has that key; if not, the token is verified
+like a new one. Revocation is checked last, for cached and new tokens alike.
 """
 
 import time
@@ -19,32 +17,32 @@ from jwt_deps.keys.key_set import VerificationKey
 from jwt_deps.revocation.memory import refuse_revoked
 from jwt_deps.settings.service import JWTSettings
 
-from .authentication import Verified, authenticate
 from .claim_checks import time_limits
 from .claims import Claims
 from .principal import Principal
+from .verify import VerifiedToken, verify
 
-__all__ = ["recognize"]
+__all__ = ["authenticate"]
 
-# Longer ones are rare, and few of them would fill the memory of many.
-_LONGEST = 4096
+# Longer tokens are rare, and a few of them would fill the memory of many.
+_MAX_CACHED = 4096
 
 
-class _Remembered(NamedTuple):
+class _CacheEntry(NamedTuple):
     principal: Principal
     key: VerificationKey
     kid: str | None
-    #: From when to when it holds, with the clock difference that is forgiven.
+    #: From when to when the token is valid, leeway included.
     begins: float
     ends: float
-    #: Whether there is nothing else to ask.
-    always: bool
+    #: Whether issuer and key cannot change: they are configured.
+    fixed: bool
 
     def __repr__(self) -> str:
-        return f"<remembered {self.principal!r}>"
+        return f"<token cache entry of {self.principal!r}>"
 
-    def holds(self, settings: JWTSettings) -> bool:
-        """Whether its issuer and its key would be accepted as they were."""
+    def is_current(self, settings: JWTSettings) -> bool:
+        """Whether the issuer is still accepted, and still has the key."""
         issuer = self.principal.settings
         if issuer is not settings and settings.settings_of(self.principal.claims.iss) is not issuer:
             return False
@@ -55,10 +53,10 @@ class _Remembered(NamedTuple):
         return cached is not None and any(key is self.key for key in cached)
 
 
-async def recognize(
+async def authenticate(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> Principal:
-    """Find out who a token speaks for, verifying it unless that was done.
+    """Return the principal of a token, verifying the token unless it is in the token cache.
 
     Args:
         token: the encoded token.
@@ -66,15 +64,15 @@ async def recognize(
         clock: seconds since the epoch.
 
     Raises:
-        InvalidTokenError: one of its subclasses, whatever the text was; revoked tokens too.
-        KeysUnavailableError: it cannot be told, because keys or revocations cannot be had.
+        InvalidTokenError: one of its subclasses; revoked tokens too.
+        KeysUnavailableError: keys or revocations are unavailable, so the token cannot be checked.
     """
     began, judge = telemetry.start(), settings.issuer
     try:
-        principal = _recalled(token, settings, clock)
+        principal = _cached(token, settings, clock)
         if principal is None:
-            verified = await authenticate(token, settings, clock=clock)
-            principal = _remembered(token, verified, settings)
+            verified = await verify(token, settings, clock=clock)
+            principal = _cache(token, verified, settings)
         judge = principal.settings.issuer
         if settings.revocations is not None:
             await refuse_revoked(settings.revocations, principal.claims.view())
@@ -89,27 +87,27 @@ async def recognize(
     return principal
 
 
-def _recalled(token: str, settings: JWTSettings, clock: Callable[[], float]) -> Principal | None:
-    """Who a token speaks for that was verified before, if that still holds."""
-    known: _Remembered | None = settings.verified_tokens.get(token)
-    if known is None:
+def _cached(token: str, settings: JWTSettings, clock: Callable[[], float]) -> Principal | None:
+    """Look up the token cache; `None` if the token has to be verified."""
+    entry: _CacheEntry | None = settings.verified_tokens.get(token)
+    if entry is None:
         return None
-    principal, _, _, begins, ends, always = known
-    if begins <= clock() < ends and (always or known.holds(settings)):
+    principal, _, _, begins, ends, fixed = entry
+    if begins <= clock() < ends and (fixed or entry.is_current(settings)):
         return principal
     settings.verified_tokens.discard(token)
     return None
 
 
-def _remembered(token: str, verified: Verified, settings: JWTSettings) -> Principal:
+def _cache(token: str, verified: VerifiedToken, settings: JWTSettings) -> Principal:
+    """Make the principal of a verified token, and put it into the token cache."""
     claims = verified.claims
     principal = Principal(Claims.of(claims), verified.settings, token=token)
-    if settings.token_cache_size and len(token) <= _LONGEST:
-        # Configured keys are those of these settings for good.
-        always = verified.settings is settings and settings.key_cache is None
+    if settings.token_cache_size and len(token) <= _MAX_CACHED:
+        fixed = verified.settings is settings and settings.key_cache is None
         limits = time_limits(claims, verified.settings.leeway)
         settings.verified_tokens.put(
             token,
-            _Remembered(principal, verified.key, verified.kid, *limits, always),
+            _CacheEntry(principal, verified.key, verified.kid, *limits, fixed),
         )
     return principal

@@ -5,13 +5,21 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
-from jwt_deps.errors import ClaimError, ExpiredTokenError, Reason, Step
+from jwt_deps.errors import (
+    ClaimError,
+    ExpiredTokenError,
+    MalformedTokenError,
+    Reason,
+    Step,
+)
+from jwt_deps.jose.encoding import decode_base64url, parse_object
 from jwt_deps.settings.issuer import IssuerSettings
 
 __all__ = [
     "CLAIM_CHECKS",
     "check_claims",
     "check_issuer",
+    "check_profile",
     "numeric_date",
     "refuse_unproved",
     "time_limits",
@@ -19,6 +27,21 @@ __all__ = [
 
 _NUMBERS = (int, float)
 _LARGEST = int(sys.float_info.max)  # two integers are compared faster
+
+# RFC 9068 §2.1 and §4; media types are compared without regard to case (RFC 2045 §5.1).
+_ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+
+# RFC 9068 §2.2.
+_PROFILE_CLAIMS = {
+    "exp": Step.TIMES,
+    "iat": Step.TIMES,
+    "sub": Step.SUBJECT,
+    "client_id": Step.SUBJECT,
+    "jti": Step.SUBJECT,
+    "iss": Step.ISSUER,
+    "aud": Step.AUDIENCE,
+}
+_PROFILE_STRINGS = ("client_id", "jti")
 
 
 def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
@@ -137,6 +160,32 @@ def check_claims(
         check(claims, settings, now)
     if "cnf" in claims:
         refuse_unproved(claims, provable)
+
+
+def check_profile(token: str, claims: dict[str, Any]) -> None:
+    """Check what RFC 9068 asks of a token beyond what is asked of all.
+
+    Args:
+        token: the encoded token, whose header was read before.
+        claims: what it says.
+
+    Raises:
+        MalformedTokenError: it is typed as something else, or names no key.
+        ClaimError: a claim is missing, or is of another kind.
+    """
+    header = parse_object(decode_base64url(token.partition(".")[0].encode("ascii")))
+    if header.get("typ", "").lower() not in _ACCESS_TOKEN_TYPES:
+        raise MalformedTokenError(Reason.TYPE, "its type is not at+jwt")
+    if "kid" not in header:
+        raise MalformedTokenError(Reason.KEY_ID, "it names no key")
+    for name, step in _PROFILE_CLAIMS.items():
+        if name not in claims:
+            raise ClaimError(Reason.CLAIM_MISSING, name, f"it has no {name}", step)
+    for name in _PROFILE_STRINGS:
+        if not isinstance(claims[name], str):
+            raise ClaimError(
+                Reason.CLAIM_INVALID, name, f"its {name} is not a string", _PROFILE_CLAIMS[name]
+            )
 
 
 def _claim_type(name: str, expected: str, step: Step) -> ClaimError:

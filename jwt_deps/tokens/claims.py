@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NoReturn, Self
 from pydantic_core import SchemaSerializer, core_schema
 
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.jose.claim_path import value_at
 
 __all__ = ["ClaimMapping", "Claims"]
 
@@ -84,17 +85,8 @@ class ClaimMapping(Mapping[str, Any]):
 
         A claim whose own name has dots in it (`https://api.example.com/user`) comes first.
         """
-        value: Any = self._members
-        if path in value:
-            found = value[path]
-            return found if type(found) is str else _copy(found)
-        if "." not in path:
-            return None
-        for name in path.split("."):
-            if not isinstance(value, dict) or name not in value:
-                return None
-            value = value[name]
-        return _copy(value)
+        found = value_at(self._members, path)
+        return found if type(found) is str else _copy(found)
 
 
 # `Depends(Claims)`, for `Depends(get_claims)`, would read them from the request: with this

@@ -12,10 +12,8 @@ from jwt_deps.errors import AuthError, ClaimError, Reason, Step
 from jwt_deps.revocation.memory import refuse_revoked
 from jwt_deps.settings.service import JWTSettings
 
-from .authentication import authenticate, issuer_of, keys_for
-from .claim_checks import CLAIM_CHECKS, refuse_unproved
-from .profiles import check_profile
-from .verify import check_signature, parse, read_claims
+from .claim_checks import CLAIM_CHECKS, check_profile, refuse_unproved
+from .verify import check_signature, issuer_of, keys_for, parse, read_claims, verify
 
 if TYPE_CHECKING:
     from jwt_deps.keys.key_set import VerificationKey
@@ -190,7 +188,7 @@ async def explain(
     """
     error = None
     try:
-        verified = await authenticate(token, settings, clock=clock)
+        verified = await verify(token, settings, clock=clock)
         if settings.revocations is not None:
             await refuse_revoked(settings.revocations, verified.claims)
     except AuthError as refusal:

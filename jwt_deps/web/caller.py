@@ -16,7 +16,7 @@ from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError
 from jwt_deps.possession.check import confirm
 from jwt_deps.settings.environment import get_settings
 from jwt_deps.settings.service import JWTSettings, KeylessSettings, TokenSource
-from jwt_deps.tokens.authenticate import recognize
+from jwt_deps.tokens.authenticate import authenticate
 from jwt_deps.tokens.claims import Claims
 from jwt_deps.tokens.lookup import RequestHead, find_token, sent_with_dpop
 from jwt_deps.tokens.principal import Principal
@@ -219,7 +219,7 @@ async def caller_or_error(
             token = None if notes.overriding is None else await _replaced_token(connection)
             if token is None:
                 token = sent_token(connection, settings)
-            found = await recognize(token, settings)
+            found = await authenticate(token, settings)
             if (policy := settings.senders) is not None:
                 by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
                 bound = found.claims.get("cnf") or {}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from jwt_deps import AuthError, ClaimError, IssuerSettings, JWTSettings, Reason, Step
 from jwt_deps.testing import Answer, FakeIssuer
-from jwt_deps.tokens.authentication import authenticate
 from jwt_deps.tokens.explain import HINTS, Explanation, Outcome, explain, explanation_of
+from jwt_deps.tokens.verify import verify
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint, mint_raw
 from tests.property.strategies import (
     reproducible,
@@ -225,7 +225,7 @@ def test_the_first_refusal_is_what_a_request_gets(
     token = token[: len(token) - cut]
     expected: AuthError | None = None
     try:
-        asyncio.run(authenticate(token, SETTINGS, clock=clock))
+        asyncio.run(verify(token, SETTINGS, clock=clock))
     except AuthError as error:
         expected = error
 

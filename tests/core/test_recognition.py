@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
 from jwt_deps.tokens import authenticate as module
-from jwt_deps.tokens.authenticate import recognize
-from jwt_deps.tokens.authentication import Verified, authenticate
+from jwt_deps.tokens.authenticate import authenticate
 from jwt_deps.tokens.principal import Principal
+from jwt_deps.tokens.verify import VerifiedToken, verify
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint
 
 TOKEN = mint(claims(scope="read write", roles=["a"], profile={"name": ["Alice"]}))
@@ -29,7 +29,7 @@ def recognized(
 ) -> Principal | Reason:
     """Who it speaks for, or why nobody."""
     try:
-        return asyncio.run(recognize(token, settings, clock=now))
+        return asyncio.run(authenticate(token, settings, clock=now))
     except AuthError as error:
         return error.reason
 
@@ -39,11 +39,13 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that were verified."""
     asked: list[str] = []
 
-    async def noting(token: str, settings: JWTSettings, *, clock: Callable[[], float]) -> Verified:
+    async def noting(
+        token: str, settings: JWTSettings, *, clock: Callable[[], float]
+    ) -> VerifiedToken:
         asked.append(token)
-        return await authenticate(token, settings, clock=clock)
+        return await verify(token, settings, clock=clock)
 
-    monkeypatch.setattr(module, "authenticate", noting)
+    monkeypatch.setattr(module, "verify", noting)
     return asked
 
 
@@ -312,7 +314,7 @@ def test_threads_with_loops_of_their_own_share_one_memory() -> None:
         async def many() -> None:
             for turn in range(400):
                 number = turn % 8
-                principal = await recognize(tokens[number], settings, clock=clock)
+                principal = await authenticate(tokens[number], settings, clock=clock)
                 if principal.user_id != f"user-{number}":
                     wrong.append(principal)
 
@@ -364,7 +366,7 @@ def test_what_verified_shows_nothing() -> None:
     """Its key's name, no values, and not the token."""
     settings = settings_of()
 
-    said = repr(asyncio.run(authenticate(TOKEN, settings, clock=clock)))
+    said = repr(asyncio.run(verify(TOKEN, settings, clock=clock)))
 
     assert "<verified by VerificationKey(algorithm='HS256', kid=None)>" == said
     assert TOKEN not in said

@@ -27,8 +27,8 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.tokens import authenticate as recognition
-from jwt_deps.tokens.authentication import Verified, authenticate
+from jwt_deps.tokens import authenticate as authentication
+from jwt_deps.tokens.verify import VerifiedToken, verify
 from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
 
@@ -168,11 +168,11 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
 
     async def counting(
         token: str, settings: JWTSettings, *, clock: Callable[[], float]
-    ) -> Verified:
+    ) -> VerifiedToken:
         calls.append("verify")
-        return await authenticate(token, settings, clock=clock)
+        return await verify(token, settings, clock=clock)
 
-    monkeypatch.setattr(recognition, "authenticate", counting)
+    monkeypatch.setattr(authentication, "verify", counting)
     router = APIRouter()
 
     @router.get("/", dependencies=[Depends(require_scopes("a")), Depends(require_any_scope("a"))])

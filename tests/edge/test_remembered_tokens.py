@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from jwt_deps import CurrentUser, JWTSettings, get_claims, protected_router
 from jwt_deps.tokens import authenticate as module
-from jwt_deps.tokens.authentication import Verified, authenticate
+from jwt_deps.tokens.verify import VerifiedToken, verify
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
 
@@ -50,11 +50,13 @@ def test_a_remembered_token_is_verified_once(monkeypatch: pytest.MonkeyPatch) ->
     """However many requests bring it."""
     verified: list[str] = []
 
-    async def noting(token: str, settings: JWTSettings, *, clock: Callable[[], float]) -> Verified:
+    async def noting(
+        token: str, settings: JWTSettings, *, clock: Callable[[], float]
+    ) -> VerifiedToken:
         verified.append(token)
-        return await authenticate(token, settings, clock=clock)
+        return await verify(token, settings, clock=clock)
 
-    monkeypatch.setattr(module, "authenticate", noting)
+    monkeypatch.setattr(module, "verify", noting)
     asking, headers = client(), bearer(roles=["a"])
 
     for _ in range(5):

@@ -18,7 +18,7 @@ from jwt_deps import IssuerSettings, JWTSettings
 from jwt_deps.errors import AuthError
 from jwt_deps.keys.http import Fetched, Fetcher, FetchError
 from jwt_deps.testing import FakeIssuer
-from jwt_deps.tokens.authentication import Verified, authenticate
+from jwt_deps.tokens.verify import VerifiedToken, verify
 
 __all__ = [
     "AUDIENCE",
@@ -73,9 +73,9 @@ def settings_for(*issuers: FakeIssuer, **options: Any) -> JWTSettings:
 
 def authenticated(
     token: str, settings: JWTSettings, clock: Callable[[], float] = time.time
-) -> Verified:
+) -> VerifiedToken:
     """Authenticate a token."""
-    return asyncio.run(authenticate(token, settings, clock=clock))
+    return asyncio.run(verify(token, settings, clock=clock))
 
 
 def accepted(token: str, settings: JWTSettings) -> bool:

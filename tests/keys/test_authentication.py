@@ -21,9 +21,9 @@ from jwt_deps.errors import (
 )
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
-from jwt_deps.tokens.authentication import authenticate
 from jwt_deps.tokens.claims import Claims
 from jwt_deps.tokens.principal import scopes_of, user_id_of
+from jwt_deps.tokens.verify import verify
 from tests.keys.asking import (
     AUDIENCE,
     accepted,
@@ -351,7 +351,7 @@ class TestOutage:
         token = issuer.token(audience=AUDIENCE)
 
         async def wait() -> None:
-            task = asyncio.create_task(authenticate(token, settings_for(issuer), clock=clock))
+            task = asyncio.create_task(verify(token, settings_for(issuer), clock=clock))
             await eventually(lambda: issuer.count("jwks") == 1)
             clock.advance(1000)
             await task
@@ -557,7 +557,7 @@ class TestReplaced:
         token, asked = issuer.token(audience=AUDIENCE), issuer.count("jwks")
 
         async def wait() -> None:
-            task = asyncio.create_task(authenticate(token, settings))
+            task = asyncio.create_task(verify(token, settings))
             await eventually(lambda: issuer.count("jwks") > asked)
             settings.replace_issuers(replacement)
             await task
@@ -579,8 +579,8 @@ class TestReplaced:
                     await asyncio.sleep(0)
 
         async def run() -> None:
-            await authenticate(token, settings)
-            await asyncio.gather(change(), *(authenticate(token, settings) for _ in range(50)))
+            await verify(token, settings)
+            await asyncio.gather(change(), *(verify(token, settings) for _ in range(50)))
 
         asyncio.run(run())
 

@@ -23,7 +23,7 @@ from jwt_deps.keys.http import FetchError
 from jwt_deps.keys.published import KeyHealth
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.testing.issuer import Request
-from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.verify import verify
 from tests.keys.faking import (
     ALGORITHM,
     DOWN,
@@ -1298,7 +1298,7 @@ def service(issuer: FakeIssuer) -> Service:
 async def accepts(service: Service, token: str) -> object:
     """`True`, or the type of the error."""
     try:
-        await authenticate(token, service.settings)
+        await verify(token, service.settings)
     except Exception as error:  # noqa: BLE001 - which one is the question
         return type(error)
     return True

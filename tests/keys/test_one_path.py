@@ -11,7 +11,7 @@ import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, Reason
 from jwt_deps.testing import FakeIssuer, SigningKey
-from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.verify import verify
 
 from .asking import AUDIENCE, authenticated, issuer_settings, refused, settings_for
 
@@ -122,7 +122,7 @@ def test_a_request_does_not_wait_forever_for_issuers_that_change() -> None:
             return time.time()
 
         async def ask() -> None:
-            task = asyncio.create_task(authenticate(token, settings, clock=clock))
+            task = asyncio.create_task(verify(token, settings, clock=clock))
             while not task.done():
                 settings.replace_issuers({"a": issuer_settings(issuer)})
                 await asyncio.sleep(0.001)

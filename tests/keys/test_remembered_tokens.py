@@ -9,8 +9,8 @@ import pytest
 from jwt_deps import AuthError, JWTSettings, Reason
 from jwt_deps.testing import FakeIssuer, VirtualClock
 from jwt_deps.tokens import authenticate as module
-from jwt_deps.tokens.authenticate import recognize
-from jwt_deps.tokens.authentication import Verified, authenticate
+from jwt_deps.tokens.authenticate import authenticate
+from jwt_deps.tokens.verify import VerifiedToken, verify
 
 from .asking import AUDIENCE, settings_for
 
@@ -26,11 +26,13 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that were verified."""
     asked: list[str] = []
 
-    async def noting(token: str, settings: JWTSettings, *, clock: Callable[[], float]) -> Verified:
+    async def noting(
+        token: str, settings: JWTSettings, *, clock: Callable[[], float]
+    ) -> VerifiedToken:
         asked.append(token)
-        return await authenticate(token, settings, clock=clock)
+        return await verify(token, settings, clock=clock)
 
-    monkeypatch.setattr(module, "authenticate", noting)
+    monkeypatch.setattr(module, "verify", noting)
     return asked
 
 
@@ -45,7 +47,7 @@ def trusting(issuer: FakeIssuer, **options: Any) -> tuple[JWTSettings, VirtualCl
 def asked(token: str, settings: JWTSettings) -> str:
     """`accepted`, or the reason why not."""
     try:
-        asyncio.run(recognize(token, settings))
+        asyncio.run(authenticate(token, settings))
     except AuthError as error:
         return error.reason.value
     return "accepted"

@@ -21,8 +21,8 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.testing import FakeIssuer, SigningKey
-from jwt_deps.tokens.authentication import Verified, authenticate
 from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
+from jwt_deps.tokens.verify import VerifiedToken, verify
 from tests.recipes.page import RECIPES
 from tests.recipes.provider import KEY, OTHER_KEY, give_keys, issue
 
@@ -184,8 +184,8 @@ def settings_of(name: str, **changed: object) -> JWTSettings:
     return settings
 
 
-def verified(token: str, settings: JWTSettings) -> Verified:
-    return asyncio.run(authenticate(token, settings))
+def verified(token: str, settings: JWTSettings) -> VerifiedToken:
+    return asyncio.run(verify(token, settings))
 
 
 def claims_of(name: str, number: int = 0, **changed: object) -> dict[str, Any]:

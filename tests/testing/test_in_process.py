@@ -10,7 +10,7 @@ import pytest
 
 from jwt_deps import AuthError, ConfigurationError, JWTSettings, Reason
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
-from jwt_deps.tokens.authentication import authenticate
+from jwt_deps.tokens.verify import verify
 
 URL = "https://login.example.com/realms/a"
 
@@ -27,7 +27,7 @@ def outcome(issuer: FakeIssuer, settings: JWTSettings, token: str | None = None)
     """Who the token is of, or why it is refused."""
     token = token or issuer.token({"sub": "alice"}, audience="api")
     try:
-        return str(asyncio.run(authenticate(token, settings)).claims["sub"])
+        return str(asyncio.run(verify(token, settings)).claims["sub"])
     except AuthError as error:
         return error.reason
 

@@ -26,8 +26,8 @@ def test_before():
 
 def test_tokens(jwt_tokens, jwt_settings):
     import asyncio
-    from jwt_deps.authentication import authenticate
-    verified = asyncio.run(authenticate(jwt_tokens("alice"), jwt_settings))
+    from jwt_deps.tokens.verify import verify
+    verified = asyncio.run(verify(jwt_tokens("alice"), jwt_settings))
     assert verified.claims["sub"] == "alice"
 """
 

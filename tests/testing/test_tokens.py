@@ -20,16 +20,16 @@ from jwt_deps.testing import (
     bearer,
     using_settings,
 )
-from jwt_deps.tokens.authentication import Verified, authenticate
 from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
+from jwt_deps.tokens.verify import VerifiedToken, verify
 
 ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "PS384", "ES256", "ES512", "EdDSA", "Ed25519"]
 KEYS = {algorithm: SigningKey.generate(algorithm) for algorithm in ALGORITHMS}
 SECRET = "correct-horse-battery-staple-".ljust(64, "0")
 
 
-def verified(token: str, settings: JWTSettings) -> Verified:
-    return asyncio.run(authenticate(token, settings))
+def verified(token: str, settings: JWTSettings) -> VerifiedToken:
+    return asyncio.run(verify(token, settings))
 
 
 def refusal(token: str, settings: JWTSettings) -> Reason:
