@@ -1,38 +1,39 @@
-"""What can go wrong with a token? One typed error per answer, and no HTTP in any of them.
+"""Typed errors, without HTTP in them, and the reason code of each refusal.
 
     JWTDepsError
-    ├── ConfigurationError            .reason, .message; for who deploys, never a response
-    └── AuthError                     .reason, .code, .description
-        ├── MissingTokenError         no credentials at all: a bare challenge
-        ├── InvalidRequestError       invalid_request: two credentials where one belongs
-        ├── CrossSiteRequestError     a cookie that another site made the browser send
+    ├── ConfigurationError            .reason, .message; at start-up, never an answer to a request
+    └── AuthError                     .reason, .step, .code, .description, .kid
+        ├── MissingTokenError         no credentials: a challenge without an error code
+        ├── InvalidRequestError       invalid_request: several credentials, or an empty one
+        ├── CrossSiteRequestError     a token in a cookie, on a cross-site request
         ├── InsufficientScopeError    insufficient_scope: .scopes
         ├── InsufficientAuthenticationError   .acr_values, .max_age (RFC 9470)
-        ├── KeysUnavailableError      nobody can tell: the issuer's keys cannot be fetched
-        │   └── RevocationUnavailableError  nor whether the token was revoked
-        ├── DPoPProofError            invalid_dpop_proof: the proof that came with the token
+        ├── KeysUnavailableError      the issuer's keys cannot be fetched: .retry_after
+        │   └── RevocationUnavailableError  the revocations cannot be read
+        ├── DPoPProofError            invalid_dpop_proof: the proof is missing or not valid
         │   └── DPoPNonceError        use_dpop_nonce: .nonce
-        ├── ReplaysUnavailableError   nobody can tell whether the proof has been used before
+        ├── ReplaysUnavailableError   the replay store does not answer: .retry_after
         └── InvalidTokenError         invalid_token
-            ├── ConfirmationError     bound to a key or certificate that its sender lacks
+            ├── ConfirmationError     bound to a key or certificate that its sender did not prove
             ├── MalformedTokenError   not a JWS that this package reads
-            ├── UnknownKeyError       no configured key is meant for this token
-            ├── SignatureError        the key is known, the signature is not its
-            ├── ExpiredTokenError
-            ├── RevokedTokenError
+            ├── UnknownKeyError       no key is configured for its `kid` and `alg`
+            ├── SignatureError        the signature does not match the key
+            ├── ExpiredTokenError     it has expired
+            ├── RevokedTokenError     it was revoked
             └── ClaimError            .claim: the name, never the value
 
-Messages are fixed sentences. They hold names from the configuration and names of claims,
-never a value and never text from a token, so every one of them is safe to show and to log.
+`jwt_deps.web.responses` knows the status and the challenge of each.
 
-Every `.reason` is a section of the errors page, with the causes and what to do: `.anchor`.
+Messages are fixed sentences. They hold names from the configuration and names of claims, never a
+value and never text from a token, so each can be shown and logged.
+
+Each `.reason` is a section of the errors page, with causes and cures: `.anchor`.
 """
 
 from collections.abc import Iterable
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
-
-from .reasons import Reason, Step, step_of
 
 __all__ = [
     "AuthError",
@@ -61,18 +62,130 @@ __all__ = [
 ]
 
 
+class Reason(StrEnum):
+    """Why a request was refused: one code for each rule, in logs, errors and the errors page."""
+
+    MISSING = "missing"
+    REPEATED_CREDENTIALS = "repeated_credentials"
+    EMPTY_CREDENTIALS = "empty_credentials"
+    CROSS_SITE = "cross_site"
+    TOO_LARGE = "too_large"
+    NOT_COMPACT = "not_compact"
+    ENCRYPTED = "encrypted"
+    ENCODING = "encoding"
+    HEADER = "header"
+    ALGORITHM = "algorithm"
+    TYPE = "type"
+    CRITICAL = "critical"
+    KEY_ID = "key_id"
+    UNKNOWN_KEY = "unknown_key"
+    SIGNATURE = "signature"
+    PAYLOAD = "payload"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    CLAIM_MISSING = "claim_missing"
+    CLAIM_INVALID = "claim_invalid"
+    CLAIM_FOREIGN = "claim_foreign"
+    CONFIRMATION = "confirmation"
+    NOT_BOUND = "not_bound"
+    DOWNGRADED = "downgraded"
+    CERTIFICATE = "certificate_binding"
+    PROOF_MISSING = "proof_missing"
+    PROOF_REPEATED = "proof_repeated"
+    PROOF_MALFORMED = "proof_malformed"
+    PROOF_CLAIMS = "proof_claims"
+    PROOF_TYPE = "proof_type"
+    PROOF_ALGORITHM = "proof_algorithm"
+    PROOF_KEY = "proof_key"
+    PROOF_PRIVATE_KEY = "proof_private_key"
+    PROOF_BINDING = "proof_binding"
+    PROOF_SIGNATURE = "proof_signature"
+    PROOF_METHOD = "proof_method"
+    PROOF_TARGET = "proof_target"
+    PROOF_TOKEN = "proof_token"  # noqa: S105 - a name
+    PROOF_NONCE = "proof_nonce"
+    PROOF_TIME = "proof_time"
+    PROOF_REPLAYED = "proof_replayed"
+    REPLAYS_UNAVAILABLE = "replays_unavailable"
+    REVOKED = "revoked"
+    REVOCATION_UNAVAILABLE = "revocation_unavailable"
+    SCOPE = "scope"
+    ACR = "acr"
+    AUTH_TIME = "auth_time"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+
+
+class Step(StrEnum):
+    """Which check refused a request, in the order in which the checks are made.
+
+    The order is the same for configured and for fetched keys.
+    """
+
+    CREDENTIALS = "credentials"
+    SIZE = "size"
+    FORM = "form"
+    HEADER = "header"
+    PAYLOAD = "payload"
+    ISSUER = "issuer"
+    TIMES = "times"
+    SUBJECT = "subject"
+    AUDIENCE = "audience"
+    CONFIRMATION = "confirmation"
+    KEY = "key"
+    SIGNATURE = "signature"
+    REVOCATION = "revocation"
+    PROOF = "proof"
+    CLAIMS = "claims"
+    SCOPES = "scopes"
+    AUTHENTICATION = "authentication"
+
+
+# Which step a reason belongs to. Reasons that several steps share are not listed: `ClaimError`
+# is given its step.
+_STEPS = {
+    Reason.MISSING: Step.CREDENTIALS,
+    Reason.REPEATED_CREDENTIALS: Step.CREDENTIALS,
+    Reason.EMPTY_CREDENTIALS: Step.CREDENTIALS,
+    Reason.CROSS_SITE: Step.CREDENTIALS,
+    Reason.TOO_LARGE: Step.SIZE,
+    Reason.NOT_COMPACT: Step.FORM,
+    Reason.ENCRYPTED: Step.FORM,
+    Reason.ENCODING: Step.FORM,
+    Reason.HEADER: Step.HEADER,
+    Reason.ALGORITHM: Step.HEADER,
+    Reason.TYPE: Step.HEADER,
+    Reason.CRITICAL: Step.HEADER,
+    Reason.KEY_ID: Step.HEADER,
+    Reason.UNKNOWN_KEY: Step.KEY,
+    Reason.KEYS_UNAVAILABLE: Step.KEY,
+    Reason.SIGNATURE: Step.SIGNATURE,
+    Reason.PAYLOAD: Step.PAYLOAD,
+    Reason.EXPIRED: Step.TIMES,
+    Reason.NOT_BOUND: Step.CONFIRMATION,
+    Reason.DOWNGRADED: Step.CONFIRMATION,
+    Reason.CERTIFICATE: Step.CONFIRMATION,
+    Reason.REVOKED: Step.REVOCATION,
+    Reason.REVOCATION_UNAVAILABLE: Step.REVOCATION,
+    Reason.SCOPE: Step.SCOPES,
+    Reason.ACR: Step.AUTHENTICATION,
+    Reason.AUTH_TIME: Step.AUTHENTICATION,
+    Reason.REPLAYS_UNAVAILABLE: Step.PROOF,
+    **{reason: Step.PROOF for reason in Reason if reason.startswith("proof_")},
+}
+
+
 class JWTDepsError(Exception):
-    """Everything that this package raises on purpose.
+    """The base of every error that this package raises on purpose.
 
     Attributes:
-        reason: what is wrong, in a word: a `str`, and a `Reason` where a request is refused.
+        reason: a code for what is wrong: a `Reason` where a request is refused, else a `str`.
     """
 
     reason: Any
 
     @property
     def anchor(self) -> str:
-        """Where its causes and cures are: a path in the repository, and a page of the site."""
+        """The section of the errors page with its causes and cures, as a path in the repository."""
         return f"docs/errors.md#{self.reason}"
 
 
@@ -80,8 +193,8 @@ class ConfigurationError(JWTDepsError):
     """The configuration cannot work; the message says what to set.
 
     Attributes:
-        reason: which mistake it is.
-        message: the sentence without the anchor that it ends with in `str()`.
+        reason: a code for the mistake.
+        message: the sentence, without the anchor that `str()` appends.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -94,11 +207,11 @@ class ConfigurationError(JWTDepsError):
 
 
 class AuthError(JWTDepsError):
-    """A request that is refused.
+    """The base of every error that refuses a request.
 
     Attributes:
-        reason: which rule refused it.
-        code: the error code of RFC 6750 §3.1, `None` where the RFC wants a bare challenge.
+        reason: the rule that refused it.
+        code: the error code of RFC 6750 §3.1; `None` where the challenge carries none.
         description: a sentence for the challenge's `error_description`.
         kid: the token's key id, for logs; `None` until the header has been read.
     """
@@ -115,12 +228,12 @@ class AuthError(JWTDepsError):
 
     @cached_property
     def step(self) -> Step:
-        """Which check the rule belongs to."""
-        return step_of(self.reason)
+        """The check that the rule belongs to."""
+        return _STEPS.get(self.reason, Step.CLAIMS)
 
 
 class MissingTokenError(AuthError):
-    """The request carries no bearer credentials (RFC 6750 §3: no error code then)."""
+    """The request carries no access token (RFC 6750 §3.1: then no error code)."""
 
     reason = Reason.MISSING
     description = "The request carries no access token"
@@ -130,20 +243,20 @@ class MissingTokenError(AuthError):
 
 
 class InvalidRequestError(AuthError):
-    """The request carries credentials, but not one credential (RFC 6750 §3.1)."""
+    """The request carries several credentials, or an empty one (RFC 6750 §3.1)."""
 
     code = "invalid_request"
 
 
 class CrossSiteRequestError(AuthError):
-    """A token in a cookie, on a request that another site caused."""
+    """The token is in a cookie, and another site caused the request."""
 
     def __init__(self) -> None:
         super().__init__(Reason.CROSS_SITE, "the cookie came with a cross-site request")
 
 
 class InsufficientScopeError(AuthError):
-    """The token is good and does not reach this far (RFC 6750 §3.1).
+    """The token is valid and lacks a required scope (RFC 6750 §3.1).
 
     Attributes:
         scopes: every scope that the operation needs, in the order declared.
@@ -157,11 +270,11 @@ class InsufficientScopeError(AuthError):
 
 
 class InsufficientAuthenticationError(AuthError):
-    """The token is good, and its user has to authenticate again, or more strongly (RFC 9470 §3).
+    """The token is valid, and its user has to authenticate again, or more strongly (RFC 9470 §3).
 
     Attributes:
-        acr_values: the authentication context classes of which one is needed.
-        max_age: how many seconds ago the user may have authenticated; `None`: whenever.
+        acr_values: the authentication context classes of which one is required.
+        max_age: the largest age of the authentication in seconds; `None`: any age.
         scopes: every scope that the operation needs, in the order declared.
     """
 
@@ -182,9 +295,9 @@ class InsufficientAuthenticationError(AuthError):
 
 
 class KeysUnavailableError(AuthError):
-    """The issuer's keys cannot be fetched, so nobody knows whether the token is good.
+    """The issuer's keys cannot be fetched, so the token can be neither accepted nor refused.
 
-    It is no `InvalidTokenError`: a client would throw a good token away.
+    It is not an `InvalidTokenError`, on which a client would discard a valid token.
 
     Attributes:
         retry_after: seconds after which to try again.
@@ -197,9 +310,9 @@ class KeysUnavailableError(AuthError):
 
 
 class RevocationUnavailableError(KeysUnavailableError):
-    """Nobody knows whether the token was revoked: what knows it has been out of reach too long.
+    """The revocations cannot be read, so the token can be neither accepted nor refused.
 
-    Whoever handles the outage of an issuer handles this one as well.
+    A handler of `KeysUnavailableError` handles this outage as well.
 
     Attributes:
         retry_after: seconds after which to try again.
@@ -208,12 +321,11 @@ class RevocationUnavailableError(KeysUnavailableError):
     def __init__(self, retry_after: int = 1) -> None:
         super().__init__(retry_after)
         self.reason = Reason.REVOCATION_UNAVAILABLE
-        self.step = Step.REVOCATION
         self.description = "whether the access token was revoked cannot be found out now"
 
 
 class InvalidTokenError(AuthError):
-    """The token is expired, forged, foreign or not a token (RFC 6750 §3.1)."""
+    """The token is expired, revoked, malformed or invalid for other reasons (RFC 6750 §3.1)."""
 
     code = "invalid_token"
 
@@ -223,14 +335,14 @@ class MalformedTokenError(InvalidTokenError):
 
 
 class UnknownKeyError(InvalidTokenError):
-    """No configured key is meant for this token's `kid` and `alg`."""
+    """No key is configured for the token's `kid` and `alg`."""
 
     def __init__(self) -> None:
         super().__init__(Reason.UNKNOWN_KEY, "no key is configured for it")
 
 
 class SignatureError(InvalidTokenError):
-    """The signature does not belong to the key that it was checked with."""
+    """The signature does not match the key."""
 
     reason = Reason.SIGNATURE
     description = "signature verification failed"
@@ -240,7 +352,7 @@ class SignatureError(InvalidTokenError):
 
 
 class ExpiredTokenError(InvalidTokenError):
-    """The token was good until its `exp` (RFC 7519 §4.1.4)."""
+    """The token's `exp` is past (RFC 7519 §4.1.4)."""
 
     reason = Reason.EXPIRED
     description = "The access token expired"
@@ -250,7 +362,7 @@ class ExpiredTokenError(InvalidTokenError):
 
 
 class RevokedTokenError(InvalidTokenError):
-    """The token was good until somebody took it back."""
+    """The token was revoked before its `exp`."""
 
     def __init__(self) -> None:
         description = "The access token was revoked"
@@ -273,14 +385,14 @@ class ClaimError(InvalidTokenError):
 
 
 class ConfirmationError(InvalidTokenError):
-    """The token is bound to a key or certificate (RFC 7800) that its sender did not prove to have.
+    """The token is bound to a key or certificate (RFC 7800) that its sender did not prove.
 
-    Or it is bound to none, where it must be.
+    Or it is not bound, where the settings require it.
     """
 
 
 class DPoPProofError(AuthError):
-    """The proof that came with a DPoP-bound token does not hold (RFC 9449 §7.1)."""
+    """The DPoP proof is missing or not valid (RFC 9449 §4.3, §7.1)."""
 
     code = "invalid_dpop_proof"
 
@@ -289,10 +401,10 @@ class DPoPProofError(AuthError):
 
 
 class DPoPNonceError(DPoPProofError):
-    """The proof needs a nonce of this service (RFC 9449 §9).
+    """The DPoP proof needs a nonce of this service (RFC 9449 §9).
 
     Attributes:
-        nonce: the one to use.
+        nonce: the nonce for the next proof.
     """
 
     code = "use_dpop_nonce"
@@ -303,7 +415,7 @@ class DPoPNonceError(DPoPProofError):
 
 
 class ReplaysUnavailableError(AuthError):
-    """The replay store does not answer, so nobody knows whether the proof has been used before.
+    """The replay store does not answer, so the DPoP proof may have been used before.
 
     Attributes:
         retry_after: seconds after which to try again.

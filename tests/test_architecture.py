@@ -12,7 +12,6 @@ PACKAGE = Path(jwt_deps.__file__).parent
 
 #: Each room may import those before it. The core is what stands before `web`.
 ROOMS = [
-    "reasons",
     "errors",
     "telemetry",
     "concurrency",
