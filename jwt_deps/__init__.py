@@ -30,9 +30,8 @@ from .keys.published import KeyHealth
 from .possession.policy import ClientCertificate, DPoPMode
 from .possession.redis_replay_store import RedisReplayStore
 from .possession.replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
-from .revocation.health import RevocationHealth, WhenStale
 from .revocation.memory import AnyRevocation, MemoryRevocations, RevocationSource
-from .revocation.redis import RedisRevocations
+from .revocation.redis import RedisRevocations, RevocationHealth, WhenStale
 from .revocation.status_list import StatusLists
 from .settings.environment import get_settings
 from .settings.issuer import IssuerSettings

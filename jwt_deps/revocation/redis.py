@@ -14,13 +14,14 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from jwt_deps.concurrency import ForkSafeLock
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 
 from .entries import Entries, Revocation, new_revocation
-from .health import RevocationHealth, WhenStale
 from .redis_stream import BATCH, Position, RevocationStore, Update
 
 __all__ = ["RedisRevocations", "RevocationHealth", "WhenStale"]
@@ -34,6 +35,34 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _SWEPT_AT_ONCE = 10_000
 _OWN = 10_000  # what this process revoked last, more than a server loses that dies
 _PATIENCE = 5.0  # seconds that a start waits for the first load
+
+
+class WhenStale(StrEnum):
+    """What holds when the server has been out of reach for too long."""
+
+    REFUSE = "refuse"
+    SERVE = "serve"
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationHealth:
+    """How the replica of this process is, for a readiness endpoint: report it, and do not fail.
+
+    Attributes:
+        loaded: whether everything was read at least once.
+        stale: whether `max_staleness` has passed without a sign of the server.
+        serving_stale: whether requests are served all the same.
+        age: seconds since the last sign of the server; `None` before the first.
+        entries: how many there are.
+        last_error: what kind of error the last attempt ended with; `None` when it did not.
+    """
+
+    loaded: bool
+    stale: bool
+    serving_stale: bool
+    age: float | None
+    entries: int
+    last_error: str | None
 
 
 class _Changed(Exception):  # noqa: N818 - no error: the server's data is not what was followed

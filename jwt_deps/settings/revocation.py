@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, PlainValidator, PrivateAttr, SecretStr
 
-from jwt_deps.revocation.health import RevocationHealth, WhenStale
 from jwt_deps.revocation.memory import AnyRevocation, ManagedSource, RevocationSource
-from jwt_deps.revocation.redis import RedisRevocations
+from jwt_deps.revocation.redis import RedisRevocations, RevocationHealth, WhenStale
 
 __all__ = ["RevocationSettings"]
 

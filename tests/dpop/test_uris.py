@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.possession.uris import origin_of, target_uri
+from jwt_deps.possession.dpop import origin_of, target_uri
 
 
 @pytest.mark.parametrize(
