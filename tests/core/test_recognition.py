@@ -351,14 +351,14 @@ def _of_length_with(length: int) -> str:
     raise AssertionError
 
 
-def test_what_is_remembered_shows_nothing() -> None:
+def test_a_cached_token_shows_nothing() -> None:
     """Names of claims, no values, and not the token."""
     settings = settings_of()
     recognized(TOKEN, settings)
 
     said = repr(settings.verified_tokens.get(TOKEN))
 
-    assert said.startswith("<remembered <Principal with <Claims with ")
+    assert said.startswith("<token cache entry of <Principal with <Claims with ")
     assert TOKEN not in said
 
 
