@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose.private_keys import PrivateKey
 from jwt_deps.jose.thumbprints import public_jwk, thumbprint
-from jwt_deps.testing.private_keys import PrivateKey
 
 from .output import impossible, note
 

@@ -21,12 +21,13 @@
 carries a token. Nothing here needs a test framework; pytest has fixtures of all of it.
 """
 
+from jwt_deps.jose.signing import SigningKey
+
 from .acting import acting_as, using_settings
 from .answers import Answer
 from .clock import VirtualClock
 from .issuer import FakeIssuer
 from .proving import Prover
-from .signing import SigningKey
 from .tokens import TokenFactory, bearer
 from .wrong import Wrong
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount
 
+from jwt_deps.jose.signing import SigningKey
 from jwt_deps.settings.environment import get_settings
 from jwt_deps.settings.issuer import IssuerSettings
 from jwt_deps.settings.service import JWTSettings
@@ -19,7 +20,6 @@ from jwt_deps.web.caller import get_claims, get_token, settings_for
 from jwt_deps.web.routers import mounted, routers_of
 
 from .naming import claims_for
-from .signing import SigningKey
 
 __all__ = ["acting_as", "using_settings"]
 

@@ -13,13 +13,13 @@ from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from jwt_deps.jose.signing import SigningKey
 from jwt_deps.settings.service import JWTSettings
 
 from .answers import Answer
 from .in_process import settings_in_process
 from .key_ring import KeyRing
 from .server import LoopbackServer
-from .signing import SigningKey
 from .tokens import isolated
 
 __all__ = ["Endpoint", "FakeIssuer", "Request"]

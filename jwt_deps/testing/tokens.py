@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
+from jwt_deps.jose.signing import SigningKey
 from jwt_deps.settings.issuer import IssuerSettings
 from jwt_deps.settings.service import JWTSettings
 
 from .naming import claims_for
-from .signing import SigningKey
 from .wrong import Draft, Wrong, applies, spoil
 
 __all__ = ["TokenFactory", "bearer", "isolated"]

@@ -1,4 +1,4 @@
-"""What does this text sign with? A private key in PEM or as a JWK, else a shared secret.
+"""Load what signs: a private key in PEM or as a JWK, else a shared secret.
 
 No sentence of an error quotes the text, and no error leads back to one that does.
 """
@@ -12,9 +12,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from jwt_deps.jose.encoding import decode_base64url, parse_object
-from jwt_deps.jose.jwk import is_pem, is_public
-from jwt_deps.jose.thumbprints import public_jwk
+from .encoding import decode_base64url, parse_object
+from .jwk import is_pem, is_public
+from .thumbprints import public_jwk
 
 __all__ = ["Loaded", "PrivateKey", "load_private_key"]
 

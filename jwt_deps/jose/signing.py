@@ -1,4 +1,4 @@
-"""How does a test sign a token? With a key made on the spot or loaded, by `cryptography` alone."""
+"""A key that signs: made on the spot, or loaded from PEM, a JWK or a shared secret."""
 
 import hmac
 import json
@@ -14,11 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jwt_deps.jose.encoding import encode_base64url
-from jwt_deps.jose.signatures import HMAC_ALGORITHMS, algorithms_of
-from jwt_deps.jose.thumbprints import public_jwk, thumbprint
-
+from .encoding import encode_base64url
 from .private_keys import PrivateKey, load_private_key
+from .signatures import HMAC_ALGORITHMS, algorithms_of
+from .thumbprints import public_jwk, thumbprint
 
 __all__ = ["SigningKey"]
 
