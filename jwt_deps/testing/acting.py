@@ -17,7 +17,7 @@ from jwt_deps.settings.issuer import IssuerSettings
 from jwt_deps.settings.service import JWTSettings
 from jwt_deps.tokens.claims import Claims
 from jwt_deps.web.caller import get_claims, get_token, settings_for
-from jwt_deps.web.routers import mounted, routers_of
+from jwt_deps.web.routing import mounted, routers_of
 
 from .naming import claims_for
 

@@ -30,15 +30,18 @@ from .gate import isolated, through
 from .guard import JWTGuard
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
-from .routers import Snapshot, dependencies_of_routers, mounted_routers, served_routes
 from .routing import (
     Match,
+    Snapshot,
+    dependencies_of_routers,
     forget_matches,
     guards_among,
     is_page,
     match_of_frontend,
     match_of_route,
+    mounted_routers,
     same_endpoint,
+    served_routes,
     templates,
 )
 from .trial import try_out

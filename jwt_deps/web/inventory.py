@@ -34,7 +34,6 @@ from .plain_routes import (
     guards_itself,
     plain_endpoint,
 )
-from .routers import mounted, routers_of
 from .routing import (
     Match,
     RouteGuard,
@@ -42,6 +41,8 @@ from .routing import (
     guards_among,
     is_page,
     match_of_route,
+    mounted,
+    routers_of,
     templates,
 )
 

@@ -30,8 +30,7 @@ from .guard import asked_of, is_excluded
 from .identities import SessionState
 from .known_settings import can_be_out_of_reach, known_settings, settings_problem
 from .responses import add_refusals, documented_refusals
-from .routers import served_routes
-from .routing import RouteGuard, match_of_route
+from .routing import RouteGuard, match_of_route, served_routes
 from .security_requirements import (
     Requirement,
     optional,

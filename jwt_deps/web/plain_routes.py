@@ -23,8 +23,16 @@ from jwt_deps.errors import ConfigurationError
 from . import _fastapi, overrides
 from .guard import JWTGuard, require_for_guard
 from .request_state import notes_of
-from .routers import Snapshot, mounted, mounted_routers
-from .routing import Match, RouteGuard, guards_among, is_page, templates
+from .routing import (
+    Match,
+    RouteGuard,
+    Snapshot,
+    guards_among,
+    is_page,
+    mounted,
+    mounted_routers,
+    templates,
+)
 from .websockets import choosing_bearer
 
 __all__ = [

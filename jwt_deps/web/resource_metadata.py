@@ -16,8 +16,7 @@ from jwt_deps.settings.service import JWTSettings, TokenSource
 
 from .caller import TokenDependency
 from .inventory import Inventory, Served
-from .routers import Snapshot
-from .routing import RouteGuard, mark_public
+from .routing import RouteGuard, Snapshot, mark_public
 
 __all__ = ["ANY_METADATA", "mount_resource_metadata"]
 
