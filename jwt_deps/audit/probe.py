@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from jwt_deps.web._fastapi import path_parameters
 from jwt_deps.web.inventory import WEBSOCKET, Inventory
 from jwt_deps.web.plain_routes import GuardedApp
-from jwt_deps.web.pointers import REFUSALS
+from jwt_deps.web.responses import REFUSALS
 from jwt_deps.web.routing import same_endpoint
 
 from .path_values import filled

@@ -22,8 +22,8 @@ from jwt_deps.tokens.lookup import RequestHead, find_token, sent_with_dpop
 from jwt_deps.tokens.principal import Principal
 
 from . import overrides
-from .pointers import refusal_under, scopes_of
 from .request_state import Notes, matched, notes_of
+from .responses import refusal_under, scopes_of
 from .routing import UNKNOWN, Match
 from .websockets import answer_with_bearer
 

@@ -13,8 +13,8 @@ from jwt_deps.settings.service import JWTSettings
 
 from ._fastapi import dependants, scopes_at
 from .caller import TokenDependency, caller_or_error, refused, require, settings_of
-from .pointers import refusal_under
 from .request_state import Notes, matched, notes_of
+from .responses import refusal_under
 from .routing import UNKNOWN, Match, RouteGuard
 
 __all__ = ["JWTGuard", "ask", "asked_of", "asks_scopes", "is_excluded", "require_for_guard"]

@@ -1,13 +1,20 @@
-"""Which answer does a refusal get? The only module that knows status codes and challenges."""
+"""The answer to a refused request: status, challenge and body."""
 
+import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from inspect import isawaitable
 from typing import Any, NamedTuple
 
-from fastapi import HTTPException, WebSocketException
+from fastapi import HTTPException, Response, WebSocketException
+from fastapi.concurrency import run_in_threadpool
+from fastapi.params import Security
 from fastapi.requests import HTTPConnection
+from fastapi.responses import JSONResponse
+from fastapi.security.base import SecurityBase
+from starlette.types import Scope
 
 from jwt_deps import telemetry
 from jwt_deps.errors import (
@@ -22,19 +29,28 @@ from jwt_deps.errors import (
     MissingTokenError,
     ReplaysUnavailableError,
 )
-from jwt_deps.possession.policy import SenderPolicy
+from jwt_deps.possession.policy import DPoPMode, SenderPolicy
+from jwt_deps.settings.service import JWTSettings
 from jwt_deps.tokens.explain import explanation_of
 from jwt_deps.tokens.lookup import sent_with_dpop
 
-from .challenges import with_dpop
+from ._fastapi import add_exception_handler, dependants, scopes_at
+from .routing import Match
 
 __all__ = [
+    "REFUSALS",
     "ExplainedRefusal",
     "Pointer",
     "add_refusals",
+    "answer_explained",
     "documented_refusals",
+    "explaining",
     "is_scope",
+    "pointer_to",
     "refusal",
+    "refusal_under",
+    "scopes_of",
+    "with_dpop",
 ]
 
 logger = logging.getLogger("jwt_deps")
@@ -276,3 +292,113 @@ _ADDITIONS: dict[type, Callable[[Any], str]] = {
     InsufficientAuthenticationError: _authentication,
     InsufficientScopeError: lambda error: _scope(error.scopes),
 }
+
+
+def with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: bool) -> str:
+    """Turn the challenge of a bearer into that of a service with DPoP (RFC 9449 §7.1, §7.2).
+
+    Args:
+        challenge: `Bearer` and its parameters.
+        error: what it is about.
+        policy: of the service.
+        used: whether the request came with the scheme `DPoP`.
+    """
+    parameters = challenge.removeprefix("Bearer ")
+    algorithms = f'algs="{" ".join(policy.algorithms)}"'
+    if used and not isinstance(error, InvalidRequestError):
+        return f"DPoP {parameters}, {algorithms}"
+    if isinstance(error, InvalidRequestError):  # nobody knows which one was meant
+        return f"{challenge}, DPoP {parameters}, {algorithms}"
+    if isinstance(error, MissingTokenError) and policy.dpop is DPoPMode.REQUIRED:
+        return f"DPoP {parameters}, {algorithms}"
+    return f"{challenge}, DPoP {algorithms}"
+
+
+#: Where a scope has a list for the refusals that are made for it: `jwt_deps.audit` gives one.
+REFUSALS = "jwt_deps.refusals"
+
+
+def scopes_of(match: Match) -> list[str]:
+    """Every scope that a route asks for, in the order declared, once or more often."""
+    return list(_asked(match))
+
+
+def _asked(match: Match) -> Iterator[str]:
+    for node in dependants(match.dependant) if match.dependant is not None else ():
+        yield from scopes_at(node)
+        yield from _own(node.call)
+    for depends in match.dependencies:
+        if isinstance(depends, Security):
+            yield from depends.scopes or ()
+        yield from _own(depends.dependency)
+
+
+def _own(call: Any) -> tuple[str, ...]:
+    """The scopes that a dependency of this package needs by itself."""
+    scopes = getattr(call, "scopes", ()) if isinstance(call, SecurityBase) else ()
+    return scopes if isinstance(scopes, tuple) else ()
+
+
+def refusal_under(
+    settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: Match
+) -> Exception:
+    """The exception that answers for an error as settings have it, on the matched route."""
+    if REFUSALS in connection.scope:
+        connection.scope[REFUSALS].append(error)
+    if settings.explain:
+        explaining(connection.scope)
+    pointer = pointer_to(settings, match) if settings.resource else None
+    return refusal(
+        error, connection, explained=settings.explain, pointer=pointer, senders=settings.senders
+    )
+
+
+def pointer_to(settings: JWTSettings, match: Match) -> Pointer:
+    """The parameters for the challenges of a route, made once for it.
+
+    Clients ask for the scopes that a challenge names (MCP, "Scope Selection Strategy"), so they
+    are those of the route, not all that the service has.
+    """
+    url = str(settings.metadata_url)
+    known: Pointer | None = match.pointers.get(url)
+    if known is None:
+        metadata = f', resource_metadata="{url}"'
+        scopes = " ".join(dict.fromkeys(filter(is_scope, scopes_of(match))))
+        known = Pointer(metadata, f', scope="{scopes}"{metadata}' if scopes else metadata)
+        match.pointers[url] = known
+    return known
+
+
+def explaining(scope: Scope) -> None:
+    """Let the application that serves a request explain the refusals that are to be explained."""
+    add_exception_handler(scope, ExplainedRefusal, answer_explained)
+
+
+async def answer_explained(connection: HTTPConnection, error: ExplainedRefusal) -> Response:
+    """Answer as the application does, and add the explanation to a body that is a JSON object."""
+    # Not the application's own, which may lack one, or have one that came too late to be used.
+    handlers = connection.scope["starlette.exception_handlers"][0]
+    handler: Any = next(handlers[kind] for kind in type(error).__mro__[1:] if kind in handlers)
+    # A handler may be any callable, so only what it returns tells whether to wait for it.
+    answer: Any = await run_in_threadpool(handler, connection, error)
+    return _with(error.explanation, await answer if isawaitable(answer) else answer)
+
+
+def _with(explanation: dict[str, str], response: Response) -> Response:
+    # A stream has no body yet, and on a WebSocket a handler may have answered by itself.
+    if not hasattr(response, "body") or "json" not in response.headers.get("content-type", ""):
+        return response
+    try:
+        body = json.loads(bytes(response.body))
+        if not isinstance(body, dict):
+            return response
+        explained = JSONResponse(
+            {**explanation, **body}, response.status_code, background=response.background
+        )
+    except ValueError:
+        return response  # whatever the application wrote there goes out as it is
+    explained.raw_headers = [
+        *((name, value) for name, value in response.raw_headers if name != b"content-length"),
+        (b"content-length", str(len(explained.body)).encode()),
+    ]
+    return explained
