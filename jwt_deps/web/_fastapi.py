@@ -17,7 +17,8 @@ from fastapi.dependencies.utils import (
     get_parameterless_sub_dependant,
     solve_dependencies,
 )
-from fastapi.exceptions import RequestValidationError
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.requests import HTTPConnection
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COPIES",
-    "add_exception_handler",
     "added_route",
     "apply_first",
     "call",
@@ -60,6 +60,7 @@ __all__ = [
     "path_parameters",
     "plain_route",
     "read_again",
+    "replace_default_handler",
     "route_context",
     "scopes_at",
     "served_routes",
@@ -475,8 +476,15 @@ def is_served_by_router(app: FastAPI) -> bool:
     return stack is not None
 
 
-def add_exception_handler(scope: Scope, kind: type[Exception], handler: Any) -> None:
-    """Give the application that serves a request a handler, unless it has one."""
-    handlers = scope.get("starlette.exception_handlers")
-    if handlers is not None:
-        handlers[0].setdefault(kind, handler)
+def replace_default_handler(scope: Scope, kind: type[HTTPException], handler: Any) -> None:
+    """Handle a kind of `HTTPException` where the application leaves that to FastAPI's default.
+
+    A handler that the application registered itself goes on answering.
+    """
+    found = scope.get("starlette.exception_handlers")
+    if found is None:
+        return
+    handlers: dict[Any, Any] = found[0]
+    present = next((handlers[it] for it in kind.__mro__ if it in handlers), None)
+    if present is http_exception_handler:
+        handlers[kind] = handler

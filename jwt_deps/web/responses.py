@@ -1,20 +1,16 @@
 """The answer to a refused request: status, challenge and body."""
 
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from inspect import isawaitable
 from typing import Any, NamedTuple
 
-from fastapi import HTTPException, Response, WebSocketException
-from fastapi.concurrency import run_in_threadpool
+from fastapi import HTTPException, WebSocketException
 from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from fastapi.security.base import SecurityBase
-from starlette.types import Scope
 
 from jwt_deps import telemetry
 from jwt_deps.errors import (
@@ -34,23 +30,20 @@ from jwt_deps.settings.service import JWTSettings
 from jwt_deps.tokens.explain import explanation_of
 from jwt_deps.tokens.lookup import sent_with_dpop
 
-from ._fastapi import add_exception_handler, dependants, scopes_at
+from ._fastapi import dependants, replace_default_handler, scopes_at
 from .routing import Match
 
 __all__ = [
     "REFUSALS",
+    "ChallengeParameters",
     "ExplainedRefusal",
-    "Pointer",
     "add_refusals",
-    "answer_explained",
+    "challenge_parameters",
     "documented_refusals",
-    "explaining",
     "is_scope",
-    "pointer_to",
     "refusal",
     "refusal_under",
     "scopes_of",
-    "with_dpop",
 ]
 
 logger = logging.getLogger("jwt_deps")
@@ -133,7 +126,7 @@ def add_refusals(
             responses[status] = dict(refusal)
 
 
-class Pointer(NamedTuple):
+class ChallengeParameters(NamedTuple):
     """What a challenge says besides: parameters of RFC 9728 §5.1 and RFC 6750 §3, ready-made.
 
     Attributes:
@@ -146,7 +139,9 @@ class Pointer(NamedTuple):
 
 
 class ExplainedRefusal(HTTPException):
-    """A refusal that says why, under `JWT_EXPLAIN`.
+    """A refusal with debug hints, under `JWT_EXPLAIN`.
+
+    An exception handler of the application's own sees an `HTTPException` like any other.
 
     Attributes:
         explanation: what the body says beside `detail`.
@@ -164,7 +159,7 @@ def refusal(
     connection: HTTPConnection,
     *,
     explained: bool = False,
-    pointer: Pointer | None = None,
+    parameters: ChallengeParameters | None = None,
     senders: SenderPolicy | None = None,
 ) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
@@ -178,7 +173,7 @@ def refusal(
         error: why the request is refused.
         connection: the request.
         explained: whether answer and log say which check failed.
-        pointer: what the challenge says besides; `None` for nothing.
+        parameters: what the challenge says besides; `None` for nothing.
         senders: what is asked of the senders of tokens, if anything is.
     """
     # A request remembers why it was refused: with the frames that it was raised in, which know the
@@ -200,11 +195,11 @@ def refusal(
         headers[name] = str(getattr(error, attribute))
     challenge = _challenge(error, answer)
     if challenge is not None:
-        if pointer is not None and not isinstance(error, InvalidRequestError):
-            challenge += pointer.metadata if ', scope="' in challenge else pointer.scoped
+        if parameters is not None and not isinstance(error, InvalidRequestError):
+            challenge += parameters.metadata if ', scope="' in challenge else parameters.scoped
         if senders is not None and senders.with_dpop:
             used = sent_with_dpop(scope["headers"], senders.token_header)
-            challenge = with_dpop(challenge, error, senders, used=used)
+            challenge = _with_dpop(challenge, error, senders, used=used)
         headers["WWW-Authenticate"] = challenge
     if explained:
         return ExplainedRefusal(answer.status, str(error), headers, explanation_of(error))
@@ -294,7 +289,7 @@ _ADDITIONS: dict[type, Callable[[Any], str]] = {
 }
 
 
-def with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: bool) -> str:
+def _with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: bool) -> str:
     """Turn the challenge of a bearer into that of a service with DPoP (RFC 9449 §7.1, §7.2).
 
     Args:
@@ -346,59 +341,35 @@ def refusal_under(
     if REFUSALS in connection.scope:
         connection.scope[REFUSALS].append(error)
     if settings.explain:
-        explaining(connection.scope)
-    pointer = pointer_to(settings, match) if settings.resource else None
+        replace_default_handler(connection.scope, ExplainedRefusal, _answer_with_hints)
+    parameters = challenge_parameters(settings, match) if settings.resource else None
     return refusal(
-        error, connection, explained=settings.explain, pointer=pointer, senders=settings.senders
+        error,
+        connection,
+        explained=settings.explain,
+        parameters=parameters,
+        senders=settings.senders,
     )
 
 
-def pointer_to(settings: JWTSettings, match: Match) -> Pointer:
+def challenge_parameters(settings: JWTSettings, match: Match) -> ChallengeParameters:
     """The parameters for the challenges of a route, made once for it.
 
     Clients ask for the scopes that a challenge names (MCP, "Scope Selection Strategy"), so they
     are those of the route, not all that the service has.
     """
     url = str(settings.metadata_url)
-    known: Pointer | None = match.pointers.get(url)
+    known: ChallengeParameters | None = match.challenge_parameters.get(url)
     if known is None:
         metadata = f', resource_metadata="{url}"'
         scopes = " ".join(dict.fromkeys(filter(is_scope, scopes_of(match))))
-        known = Pointer(metadata, f', scope="{scopes}"{metadata}' if scopes else metadata)
-        match.pointers[url] = known
+        known = ChallengeParameters(
+            metadata, f', scope="{scopes}"{metadata}' if scopes else metadata
+        )
+        match.challenge_parameters[url] = known
     return known
 
 
-def explaining(scope: Scope) -> None:
-    """Let the application that serves a request explain the refusals that are to be explained."""
-    add_exception_handler(scope, ExplainedRefusal, answer_explained)
-
-
-async def answer_explained(connection: HTTPConnection, error: ExplainedRefusal) -> Response:
-    """Answer as the application does, and add the explanation to a body that is a JSON object."""
-    # Not the application's own, which may lack one, or have one that came too late to be used.
-    handlers = connection.scope["starlette.exception_handlers"][0]
-    handler: Any = next(handlers[kind] for kind in type(error).__mro__[1:] if kind in handlers)
-    # A handler may be any callable, so only what it returns tells whether to wait for it.
-    answer: Any = await run_in_threadpool(handler, connection, error)
-    return _with(error.explanation, await answer if isawaitable(answer) else answer)
-
-
-def _with(explanation: dict[str, str], response: Response) -> Response:
-    # A stream has no body yet, and on a WebSocket a handler may have answered by itself.
-    if not hasattr(response, "body") or "json" not in response.headers.get("content-type", ""):
-        return response
-    try:
-        body = json.loads(bytes(response.body))
-        if not isinstance(body, dict):
-            return response
-        explained = JSONResponse(
-            {**explanation, **body}, response.status_code, background=response.background
-        )
-    except ValueError:
-        return response  # whatever the application wrote there goes out as it is
-    explained.raw_headers = [
-        *((name, value) for name, value in response.raw_headers if name != b"content-length"),
-        (b"content-length", str(len(explained.body)).encode()),
-    ]
-    return explained
+async def _answer_with_hints(_: HTTPConnection, error: ExplainedRefusal) -> JSONResponse:
+    body = {**error.explanation, "detail": error.detail}
+    return JSONResponse(body, error.status_code, error.headers)

@@ -150,7 +150,7 @@ class Match:
         dependant: FastAPI's tree of its dependencies, if it runs any.
         dependencies: what applies to a route that FastAPI runs no dependencies for.
         open_by: what was decided about it, by the guard or the patterns that decided.
-        pointers: further parameters of challenges on it, for `pointers`.
+        challenge_parameters: of the challenges on it, by the URL of the metadata.
     """
 
     paths: tuple[str, ...]
@@ -160,7 +160,7 @@ class Match:
     dependant: Any = field(default=None, repr=False)
     dependencies: tuple[Depends, ...] = ()
     open_by: dict[object, bool] = field(default_factory=dict, repr=False)
-    pointers: dict[str, Any] = field(default_factory=dict, repr=False)
+    challenge_parameters: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class RouteGuard:

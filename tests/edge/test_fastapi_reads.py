@@ -23,8 +23,10 @@ from fastapi import (
     WebSocket,
 )
 from fastapi.dependencies.utils import get_dependant
+from fastapi.exceptions import HTTPException
 from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route
@@ -698,36 +700,32 @@ class TestSolved:
         assert 422 == ask("/plain", endpoint).status_code
 
 
-class TestAddExceptionHandler:
-    def test_it_answers(self) -> None:
-        """For the request that is being served, on an application without one."""
+class Odd(HTTPException):
+    """An exception of the tests' own."""
 
-        async def endpoint(request: Request) -> Response:
-            _fastapi.add_exception_handler(
-                request.scope, LookupError, lambda *_: PlainTextResponse("handled", 418)
-            )
-            raise LookupError
 
-        assert 418 == ask("/plain", endpoint).status_code
-
-    def test_that_of_the_application_stays(self) -> None:
-        """It is the application's own answer."""
+class TestReplaceDefaultHandler:
+    @pytest.mark.parametrize("kind", [HTTPException, StarletteHTTPException, Odd])
+    @pytest.mark.parametrize("own", [True, False], ids=["own-handler", "default-handler"])
+    def test_only_the_default_is_replaced(self, kind: Any, *, own: bool) -> None:
+        """A handler that the application registered, for a base class too, goes on answering."""
         app = FastAPI()
-        app.add_exception_handler(LookupError, lambda *_: PlainTextResponse("own", 419))
+        if own:
+            app.add_exception_handler(kind, lambda *_: PlainTextResponse("own", 419))
 
         async def endpoint(request: Request) -> Response:
-            _fastapi.add_exception_handler(
-                request.scope, LookupError, lambda *_: PlainTextResponse("handled", 418)
+            _fastapi.replace_default_handler(
+                request.scope, Odd, lambda *_: PlainTextResponse("handled", 418)
             )
-            raise LookupError
+            raise Odd(400)
 
-        assert 419 == ask("/plain", endpoint, app).status_code
+        assert (419 if own else 418) == ask("/plain", endpoint, app).status_code
 
-    def test_there_is_no_place_for_one(self) -> None:
+    def test_no_handlers_at_all(self) -> None:
         """Then nothing is added, and the error is the server's business."""
         scope: Scope = {}
 
-        _fastapi.add_exception_handler(scope, LookupError, None)
+        _fastapi.replace_default_handler(scope, Odd, None)
 
         assert {} == scope
 
