@@ -1,4 +1,4 @@
-"""Who is calling this route, and is it proven? Found once per request, whoever asks how often."""
+"""Finds the principal of a request, once per request and settings."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
@@ -21,7 +21,7 @@ from jwt_deps.tokens.claims import Claims
 from jwt_deps.tokens.lookup import RequestHead, find_token, sent_with_dpop
 from jwt_deps.tokens.principal import Principal
 
-from . import overrides
+from . import _fastapi
 from .request_state import Notes, matched, notes_of
 from .responses import refusal_under, scopes_of
 from .routing import UNKNOWN, Match
@@ -34,6 +34,7 @@ __all__ = [
     "caller_or_error",
     "get_claims",
     "get_token",
+    "is_overridden",
     "refused",
     "require",
     "scopes_of_route",
@@ -43,6 +44,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+def is_overridden(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:
+    """Whether `app.dependency_overrides` replaces a dependency."""
+    overrides = getattr(connection.scope.get("app"), "dependency_overrides", None)
+    return bool(overrides) and dependency in cast("dict[Any, Any]", overrides)
 
 
 class TokenDependency(SecurityBase, Generic[T]):
@@ -175,9 +182,9 @@ async def settings_of(connection: HTTPConnection) -> JWTSettings:
     Raises:
         ConfigurationError: the environment holds no configuration that can work.
     """
-    if overrides.is_overridden(connection, get_settings):
+    if is_overridden(connection, get_settings):
         return cast("JWTSettings", await _once(connection, get_settings))
-    if overrides.is_overridden(connection, get_claims):
+    if is_overridden(connection, get_claims):
         # Nothing is verified here then, and a test need not configure keys that nobody uses.
         return KeylessSettings()
     return get_settings()
@@ -213,7 +220,7 @@ async def caller_or_error(
         return known
     found: Principal | AuthError
     try:
-        if notes.overriding is not None and overrides.is_overridden(connection, get_claims):
+        if notes.overriding is not None and is_overridden(connection, get_claims):
             found = await _replaced(connection, settings)
         else:
             token = None if notes.overriding is None else await _replaced_token(connection)
@@ -264,7 +271,7 @@ async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Princi
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
     replaced = notes_of(connection.scope).replaced
     if dependency not in replaced:
-        replaced[dependency] = await overrides.call(connection, dependency)
+        replaced[dependency] = await _fastapi.call(connection, dependency)
     return replaced[dependency]
 
 
@@ -284,7 +291,7 @@ async def _replaced_token(connection: HTTPConnection) -> str | None:
     Raises:
         MissingTokenError: it gives none.
     """
-    if not overrides.is_overridden(connection, get_token):
+    if not is_overridden(connection, get_token):
         return None
     replaced: str | None = await _once(connection, get_token)
     if replaced is None:

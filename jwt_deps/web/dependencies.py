@@ -12,12 +12,13 @@ from pydantic import BaseModel, ValidationError
 from jwt_deps.errors import AuthError, ClaimError, ConfigurationError, MissingTokenError, Reason
 from jwt_deps.tokens.principal import Principal, dependencies_of, session_state_of
 
-from . import overrides
+from . import _fastapi
 from .caller import (
     CallerDependency,
     TokenDependency,
     caller_of,
     get_claims,
+    is_overridden,
     refused,
     require,
     settings_for,
@@ -134,11 +135,9 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         except AuthError as error:
             raise await refused(error, connection) from error
         called = unwrap(dependency)
-        if isinstance(called, TokenDependency) and not (
-            overrides.is_overridden(connection, dependency)
-        ):
+        if isinstance(called, TokenDependency) and not (is_overridden(connection, dependency)):
             return await called(connection=connection, security_scopes=security_scopes)
-        return await overrides.call(connection, dependency, security_scopes.scopes)
+        return await _fastapi.call(connection, dependency, security_scopes.scopes)
 
     setattr(optional_dependency, _OPTIONAL, True)
     return optional_dependency
@@ -150,7 +149,7 @@ def is_optional(dependency: Callable[..., Any]) -> bool:
 
 
 async def _has_credential(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:
-    if any(overrides.is_overridden(connection, it) for it in (dependency, get_claims)):
+    if any(is_overridden(connection, it) for it in (dependency, get_claims)):
         return True  # the replacement speaks for the caller, whatever the request carries
     settings = await settings_for(connection)
     try:

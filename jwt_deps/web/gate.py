@@ -1,8 +1,8 @@
 """What a request passes before a guarded router or application serves it.
 
 A guard is a dependency, and FastAPI runs dependencies after it has read the body. So the first
-call of `receive` asks the guard. And no successful answer leaves without a decision, whatever
-kind of route it came from: what is not known to have been decided is refused.
+call of `receive` asks the guard. No successful answer is sent without a decision of a guard,
+whatever kind of route it came from.
 """
 
 from contextlib import suppress
@@ -14,15 +14,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.possession.check import FRESH_NONCE
 from jwt_deps.possession.nonces import Nonces
 
 from . import _fastapi
-from .fresh_nonces import sending_nonces
 from .guard import ask
 from .request_state import Notes, notes_of
 from .routing import RouteGuard
 
-__all__ = ["isolated", "through"]
+__all__ = ["isolated", "sending_nonces", "through"]
 
 _REDIRECTS, _ERRORS = 300, 400
 
@@ -130,3 +130,30 @@ class _Answer:
             routed = isinstance(route, APIRoute) and route is not self._route
             return bool(message["status"] < (_ERRORS if routed else _REDIRECTS))
         return bool(kind == "websocket.accept")
+
+
+_BEGINNINGS = ("http.response.start", "websocket.accept")
+
+
+def sending_nonces(scope: Scope, send: Send) -> Send:
+    """Let the answer to a request carry the nonce that the checks of its proof found due.
+
+    It comes with `Cache-Control: no-store` (RFC 9449 §8.2).
+    """
+    if scope["type"] not in {"http", "websocket"} or FRESH_NONCE in scope:
+        return send
+    fresh: list[str] = []
+    scope[FRESH_NONCE] = fresh
+
+    async def send_with_nonce(message: Message) -> None:
+        if fresh and message["type"] in _BEGINNINGS:
+            headers = [
+                (name, value)
+                for name, value in message.get("headers") or ()
+                if name.lower() not in {b"cache-control", b"dpop-nonce"}
+            ]
+            headers += [(b"cache-control", b"no-store"), (b"dpop-nonce", fresh[-1].encode())]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_with_nonce

@@ -25,8 +25,7 @@ from jwt_deps.settings.service import JWTSettings
 
 from . import _fastapi
 from .caller import get_claims
-from .fresh_nonces import sending_nonces
-from .gate import isolated, through
+from .gate import isolated, sending_nonces, through
 from .guard import JWTGuard
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint

@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
 
-from . import _fastapi, overrides
+from . import _fastapi
+from .caller import is_overridden
 from .guard import JWTGuard, require_for_guard
 from .request_state import notes_of
 from .routing import (
@@ -103,7 +104,7 @@ class GuardedApp:
         own = []
         for depends in match.dependencies:
             guard = depends.dependency
-            if not isinstance(guard, JWTGuard) or overrides.is_overridden(connection, guard):
+            if not isinstance(guard, JWTGuard) or is_overridden(connection, guard):
                 own.append(depends)
             elif isinstance(depends, Security):
                 await require_for_guard(guard, list(depends.scopes or ()), connection, match)
