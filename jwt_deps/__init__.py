@@ -41,6 +41,8 @@ from .tokens.claims import Claims
 from .web.caller import get_claims, get_token
 from .web.cookies import clear_token_cookie, set_token_cookie
 from .web.dependencies import (
+    CurrentUser,
+    SessionState,
     claims_as,
     current_session_id,
     current_user_id,
@@ -48,14 +50,13 @@ from .web.dependencies import (
     get_scopes,
     get_session_state,
     optional,
+    require_acr,
     require_any_scope,
     require_scopes,
 )
-from .web.identities import CurrentUser, SessionState
 from .web.installation import protect
 from .web.resource_metadata import mount_resource_metadata
 from .web.router import ProtectedRouter, jwt_guard, protected_router, public
-from .web.step_up import require_acr
 
 __all__ = [
     "AnyRevocation",

@@ -153,7 +153,7 @@ READERS = {"web._fastapi", "web.trial"}
 #: `CurrentUser` is called as FastAPI's documentation calls it.
 ALSO_READ: dict[str, set[str]] = {
     "web.inventory": {"frontend_prefix"},
-    "web.identities": {"security_scopes"},
+    "web.dependencies": {"security_scopes"},
 }
 
 

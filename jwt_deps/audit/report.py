@@ -13,7 +13,7 @@ from jwt_deps.web._fastapi import unchanged
 from jwt_deps.web.caller import get_claims
 from jwt_deps.web.installation import Installation, idle_exclusions
 from jwt_deps.web.inventory import Inventory, Reached, Served, refusals
-from jwt_deps.web.openapi import settings_problem
+from jwt_deps.web.known_settings import settings_problem
 from jwt_deps.web.resource_metadata import ANY_METADATA
 
 from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself

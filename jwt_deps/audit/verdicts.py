@@ -12,11 +12,9 @@ from jwt_deps.settings.path_patterns import PathPatterns
 from jwt_deps.settings.service import JWTSettings
 from jwt_deps.web._fastapi import dependants
 from jwt_deps.web.caller import TokenDependency, get_token
-from jwt_deps.web.dependencies import current_user_id, is_optional
-from jwt_deps.web.identities import CurrentUser
+from jwt_deps.web.dependencies import CurrentUser, RequireACR, current_user_id, is_optional
 from jwt_deps.web.inventory import Served
 from jwt_deps.web.routing import Match, RouteGuard, is_marked_public
-from jwt_deps.web.step_up import RequireACR
 
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 

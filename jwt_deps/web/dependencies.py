@@ -1,15 +1,37 @@
-"""What can a route ask of its token? The callables to put into `Depends()`."""
+"""The callables for `Depends()`: what a route can ask of its token.
 
-from collections.abc import Awaitable, Callable, Mapping
+FastAPI calls a class that is a dependency in a thread, with arguments from the request. For
+`CurrentUser` and `SessionState` neither may happen, so each names in `__wrapped__`, as
+`functools.wraps` does, the dependency that reads the verified token. FastAPI looks there from 0.123
+on, for what to await, its parameters and its lock in OpenAPI. For a FastAPI that does not, the
+class takes that dependency's answer as its parameter and has an asynchronous generator as
+`__call__`, which every FastAPI runs in the event loop.
+"""
+
+import time
+from abc import ABCMeta
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import cache
-from inspect import unwrap
-from typing import Any, TypeVar, cast, overload
+from inspect import Parameter, Signature, unwrap
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar, cast, overload
 
+from fastapi import Depends
+from fastapi.applications import FastAPI
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from pydantic import BaseModel, ValidationError
 
-from jwt_deps.errors import AuthError, ClaimError, ConfigurationError, MissingTokenError, Reason
+from jwt_deps.errors import (
+    AuthError,
+    ClaimError,
+    ConfigurationError,
+    InsufficientAuthenticationError,
+    MissingTokenError,
+    Reason,
+)
+from jwt_deps.tokens.claims import ClaimMapping, Claims
 from jwt_deps.tokens.principal import Principal, dependencies_of, session_state_of
 
 from . import _fastapi
@@ -21,23 +43,187 @@ from .caller import (
     is_overridden,
     refused,
     require,
+    scopes_of_route,
     settings_for,
     token_of,
 )
 from .responses import is_scope
 
 __all__ = [
+    "CurrentUser",
+    "RequireACR",
+    "SessionState",
     "claims_as",
     "current_session_id",
     "current_user_id",
     "get_dependencies",
     "get_scopes",
     "get_session_state",
+    "insufficiency",
     "is_optional",
     "optional",
+    "require_acr",
     "require_any_scope",
     "require_scopes",
 ]
+
+
+def _is_wrapped_awaited() -> bool:
+    """Whether this FastAPI awaits what a class names in `__wrapped__`: one request finds it out.
+
+    It takes a millisecond and needs no event loop. However it fails, the other way works.
+    """
+    answers: list[object] = []
+
+    async def wrapped() -> str:
+        return "awaited"
+
+    class Trial:
+        __wrapped__ = wrapped
+
+        def __new__(cls) -> Any:
+            return wrapped()
+
+    async def endpoint(answer: Annotated[Any, Depends(Trial)]) -> None:
+        answers.append(answer)
+
+    async def nothing(*_: Any) -> Any: ...
+
+    head = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    with suppress(Exception):  # StopIteration too, with which a coroutine ends
+        app = FastAPI(openapi_url=None)
+        app.add_api_route("/", endpoint)
+        request = app(head, nothing, nothing)
+        with closing(request):
+            request.send(None)
+    return answers == ["awaited"]
+
+
+_WRAPPED_IS_AWAITED = _is_wrapped_awaited()
+_FROM_WRAPPED = {"connection", "security_scopes"}
+_FROM_GENERATOR = {"verified_by_jwt_deps"}
+
+
+async def _hand_on(verified_by_jwt_deps: object) -> AsyncIterator[object]:
+    yield verified_by_jwt_deps
+
+
+class _Injected(type):
+    """The class of classes that are made of the verified token when FastAPI calls them."""
+
+    _dependency: CallerDependency[Any]
+    _of: Any
+
+    def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:
+        super().__init__(name, bases, members)
+        cls._dependency = CallerDependency(cls._of)
+        cls._dependency.__name__, cls._dependency.__doc__ = name, cls.__doc__
+        if not _WRAPPED_IS_AWAITED:
+            cls.__call__ = staticmethod(_hand_on)  # type: ignore[method-assign]
+
+    # Properties of the classes and not of their instances.
+
+    @property
+    def __wrapped__(cls) -> CallerDependency[Any]:
+        """What FastAPI calls in place of the class."""
+        return cls._dependency
+
+    @property
+    def __signature__(cls) -> Signature:
+        """What FastAPI passes: nothing that a client sends."""
+        if _WRAPPED_IS_AWAITED:
+            return cls._dependency.__signature__
+        (name,), verified = _FROM_GENERATOR, Annotated[Any, Depends(cls._dependency)]
+        return Signature([Parameter(name, Parameter.KEYWORD_ONLY, annotation=verified)])
+
+    if not TYPE_CHECKING:  # pragma: no branch - a type checker goes by the constructor
+
+        def __call__(cls, *arguments: Any, **members: Any) -> Any:
+            """Make an instance; for FastAPI, answer with one that is made of the token."""
+            if not arguments:
+                if members.keys() == _FROM_WRAPPED:
+                    return cls._dependency(**members)
+                if members.keys() == _FROM_GENERATOR:
+                    return _hand_on(**members)
+            return super().__call__(*arguments, **members)
+
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+        """Refuse to be a parameter or a body: an identity must never come from the client.
+
+        Raises:
+            ConfigurationError: always, when the route is registered.
+        """
+        raise _no_input(cls)
+
+
+def _no_input(cls: type) -> ConfigurationError:
+    return ConfigurationError(
+        "identity_as_input",
+        f"{cls.__name__} is a dependency, not input: write "
+        f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__}).",
+    )
+
+
+class _InjectedMapping(_Injected, ABCMeta):
+    """The same for a mapping, whose own metaclass is `ABCMeta`."""
+
+
+@dataclass(frozen=True)
+class CurrentUser(metaclass=_Injected):
+    """The user that the verified token names: `user: Annotated[CurrentUser, Depends()]`.
+
+    A request without a token, or whose token names no user, is refused with 401. A subclass is a
+    dependency too, and what it adds to the constructor needs defaults. A test makes one with
+    `CurrentUser("alice", None, frozenset(), Claims({}))`. Its `repr` shows no value.
+
+    Attributes:
+        id: the user's id, from the claim that `user_id_claim` names.
+        session_id: the session's id, from the claim that `session_id_claim` names; `None` if the
+            token has none.
+        scopes: the scopes granted.
+        claims: all verified claims.
+        issuer: the token's `iss`, if it has one.
+        client_id: the client that the token was issued to: the claim `client_id` (RFC 9068 §2.2),
+            else `azp` (OpenID Connect Core §2).
+        roles: the roles granted; none yet, as no setting names the claim that holds them.
+    """
+
+    id: str = field(repr=False)
+    session_id: str | None = field(repr=False)
+    scopes: frozenset[str] = field(repr=False)
+    claims: Claims = field(repr=False)
+    issuer: str | None = field(default=None, repr=False)
+    client_id: str | None = field(default=None, repr=False)
+    roles: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @classmethod
+    def _of(cls, principal: Principal) -> Self:
+        return cls(*principal.known().identity)
+
+
+class SessionState(ClaimMapping, metaclass=_InjectedMapping):
+    """The session state in the verified token: `state: Annotated[SessionState, Depends()]`.
+
+    A read-only mapping of the claims that `session_state_claims` names; empty if the token has
+    none of them. A request without a token is refused with 401. A test makes one with
+    `SessionState({"cart": "c1"})`. Its `repr` shows names and no values.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+        """Refuse to be a parameter or a body, as `CurrentUser` does.
+
+        Raises:
+            ConfigurationError: always, when the route is registered.
+        """
+        raise _no_input(cls)
+
+    @classmethod
+    def _of(cls, principal: Principal) -> Self:
+        return cls(session_state_of(principal.claims, principal.settings))
+
 
 _OPTIONAL = "__jwt_deps_optional__"
 
@@ -181,7 +367,7 @@ class _RequireScopes(TokenDependency[None]):
         self.any_of = any_of
 
 
-_required = cache(_RequireScopes)
+_scopes_required = cache(_RequireScopes)
 
 
 def require_scopes(*scopes: str) -> TokenDependency[None]:
@@ -193,7 +379,7 @@ def require_scopes(*scopes: str) -> TokenDependency[None]:
     Raises:
         ConfigurationError: no scope, or a text that cannot be one.
     """
-    return _required(tuple(map(str, scopes)), any_of=False)
+    return _scopes_required(tuple(map(str, scopes)), any_of=False)
 
 
 def require_any_scope(*scopes: str) -> TokenDependency[None]:
@@ -204,4 +390,83 @@ def require_any_scope(*scopes: str) -> TokenDependency[None]:
     Raises:
         ConfigurationError: no scope, or a text that cannot be one.
     """
-    return _required(tuple(map(str, scopes)), any_of=True)
+    return _scopes_required(tuple(map(str, scopes)), any_of=True)
+
+
+def insufficiency(
+    claims: Claims, acr_values: tuple[str, ...], max_age: int | None, leeway: float, now: float
+) -> Reason | None:
+    """Why an authentication does not suffice (RFC 9470 §3, §6.1); `None` if it does.
+
+    Args:
+        claims: what the token says; `acr` and `auth_time` are looked at.
+        acr_values: any of these will do; none if it does not matter.
+        max_age: how many seconds ago the user may have authenticated, at most.
+        leeway: the clock difference that is forgiven.
+        now: seconds since the epoch.
+    """
+    acr: Any = claims.get("acr")
+    if acr_values and not (isinstance(acr, str) and acr in acr_values):
+        return Reason.ACR
+    if max_age is None:
+        return None
+    since: Any = claims.get("auth_time")
+    if type(since) not in (int, float) or not -leeway <= now - since <= max_age + leeway:
+        return Reason.AUTH_TIME
+    return None
+
+
+class RequireACR(TokenDependency[None]):
+    """What `require_acr` makes.
+
+    Attributes:
+        acr_values: any of these will do.
+        max_age: how many seconds ago the user may have authenticated, at most.
+    """
+
+    def __init__(self, acr_values: tuple[str, ...], max_age: int | None) -> None:
+        _refuse_impossible(acr_values, max_age)
+
+        async def acr_required(connection: HTTPConnection) -> None:
+            """Nothing: the user authenticated as is needed, or is refused with 401."""
+            caller = (await caller_of(connection)).known()
+            now, leeway = time.time(), caller.settings.leeway
+            reason = insufficiency(caller.claims, acr_values, max_age, leeway, now)
+            if reason is not None:
+                scopes = dict.fromkeys(scopes_of_route(connection.scope))
+                raise InsufficientAuthenticationError(reason, acr_values, max_age, scopes)
+
+        super().__init__(acr_required)
+        self.acr_values = acr_values
+        self.max_age = max_age
+
+
+def _refuse_impossible(acr_values: tuple[str, ...], max_age: int | None) -> None:
+    whole = max_age is None or (type(max_age) is int and max_age >= 0)
+    nothing = not acr_values and max_age is None
+    if nothing or not whole or not all(map(is_scope, acr_values)):
+        raise ConfigurationError(
+            "acr_values",
+            "require_acr takes one or more acr values, each without spaces, quotes or "
+            "backslashes, each as an argument of its own, or max_age in whole seconds, or both.",
+        )
+
+
+_acr_required = cache(RequireACR)
+
+
+def require_acr(*acr_values: str, max_age: int | None = None) -> TokenDependency[None]:
+    """Make the dependency that asks for a stronger or more recent authentication (RFC 9470).
+
+    The token's `acr` must be one of the values, and with `max_age` its `auth_time` no longer ago
+    than that many seconds, `leeway` added. Else 401 `insufficient_user_authentication`, with
+    which a client sends its user to the issuer again. The same arguments give the same callable.
+
+    Args:
+        *acr_values: authentication context classes, any of which will do.
+        max_age: the age of the authentication, in seconds.
+
+    Raises:
+        ConfigurationError: nothing is asked for, or what no challenge can carry.
+    """
+    return _acr_required(tuple(map(str, acr_values)), max_age)

@@ -23,7 +23,7 @@ from . import _fastapi
 from .caller import TokenDependency
 from .guard import asked_of, asks_scopes
 from .installation import Installation
-from .openapi import known_settings
+from .known_settings import known_settings
 from .plain_routes import (
     GuardedApp,
     around,

@@ -1,13 +1,15 @@
-"""Correct what an OpenAPI document says of tokens: a lock where one is needed, and nowhere else.
+"""Corrects what an OpenAPI document says of tokens: a lock where one is needed, and nowhere else.
 
 FastAPI shows the lock of every dependency that can ask for a token. It cannot know which routes a
 guard excludes, what an optional dependency does, or that a callback is another server's operation.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import unwrap
+from itertools import count
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -15,11 +17,15 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.keys.discovery import well_known_urls
+from jwt_deps.possession.policy import DPoPMode
+from jwt_deps.settings.service import JWTSettings, TokenSource
 
 from ._fastapi import scopes_at
 from .caller import TokenDependency, get_claims
 from .dependencies import (
+    RequireACR,
+    SessionState,
     current_session_id,
     get_dependencies,
     get_scopes,
@@ -27,22 +33,227 @@ from .dependencies import (
     is_optional,
 )
 from .guard import asked_of, is_excluded
-from .identities import SessionState
-from .known_settings import can_be_out_of_reach, known_settings, settings_problem
+from .known_settings import can_be_out_of_reach, known_settings
 from .responses import add_refusals, documented_refusals
 from .routing import RouteGuard, match_of_route, served_routes
-from .security_requirements import (
-    Requirement,
-    optional,
-    references,
-    required,
-    without,
-    without_native,
-)
-from .security_schemes import NATIVE, SchemeNames, plain_bearer, proofs_of, schemes_of
-from .step_up import RequireACR
 
-__all__ = ["describe", "known_settings", "settings_problem"]
+__all__ = ["describe"]
+
+#: The name under which FastAPI itself lists the dependencies of this package.
+_NATIVE = "JWT"
+
+# More discovered issuers than these are described by plain bearer alone: each would be a scheme in
+# every operation, and a public document would list the customers of a service.
+_MOST_ISSUERS = 4
+
+# What the name of a component cannot have (OpenAPI 3.1 §4.8.7).
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+
+_Scheme = dict[str, Any]
+
+
+def _plain_bearer() -> _Scheme:
+    """The scheme that FastAPI makes of the dependencies of this package."""
+    return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
+    """The schemes of which a request needs one, with the names that they would like to have.
+
+    Args:
+        settings: `None` if they are not known without a request: plain bearer.
+    """
+    source = settings.token_source if settings is not None else TokenSource.HEADER
+    if source is not TokenSource.COOKIE:
+        header = settings.token_header_key if settings is not None else "Authorization"
+        if header.lower() == "authorization":
+            yield from _of_authorization(settings)
+        else:
+            yield (
+                f"{_NATIVE}-header-{_as_name(header)}",
+                {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": header,
+                    "description": "`Bearer <token>`, the word included",
+                },
+            )
+    if settings is not None and source is not TokenSource.HEADER:
+        cookie = settings.cookie_name
+        scheme = {"type": "apiKey", "in": "cookie", "name": cookie}
+        yield f"{_NATIVE}-cookie-{_as_name(cookie)}", scheme
+
+
+def _of_authorization(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
+    policy = None if settings is None else settings.senders
+    mode = DPoPMode.OFF if policy is None else policy.dpop
+    if mode is not DPoPMode.REQUIRED:
+        yield _NATIVE, _plain_bearer()
+        if settings is not None:
+            yield from _of_discovery(settings)
+    if mode is not DPoPMode.OFF:
+        yield (
+            f"{_NATIVE}-DPoP",
+            {
+                "type": "http",
+                "scheme": "dpop",
+                "description": "`DPoP <token>`, with a proof in the header `DPoP` (RFC 9449)",
+            },
+        )
+
+
+def _of_discovery(settings: JWTSettings) -> Iterator[tuple[str, _Scheme]]:
+    """Where people get a token, of issuers that publish it (OpenAPI 3.1 §4.8.27).
+
+    The browser reads the document, not this process: a schema never waits for an issuer, is the
+    same whether it is up or down, and where it is down Swagger UI offers plain bearer alone.
+    """
+    issuers = [settings] if settings.issuers is None else list(settings.issuers.values())
+    discovered = [one for one in issuers if one.is_remote and one.jwks_url is None]
+    if len(discovered) > _MOST_ISSUERS:
+        return
+    for one in discovered:
+        (issuer,) = one.accepted_issuers
+        name = _as_name(issuer.partition("://")[2].strip("/"))
+        url = one.discovery_url or well_known_urls(issuer)[-1]
+        yield f"{_NATIVE}-openid-{name}", {"type": "openIdConnect", "openIdConnectUrl": url}
+
+
+def _as_name(text: str) -> str:
+    return _NOT_IN_NAMES.sub("-", text)
+
+
+def _proofs_of(settings: JWTSettings | None) -> dict[str, str]:
+    """What the sender of a token has to prove (RFC 9449, RFC 8705)."""
+    policy = None if settings is None else settings.senders
+    if policy is None:
+        return {}
+    dpop = {"dpop": policy.dpop.value} if policy.with_dpop else {}
+    return {**dpop, **({"client_certificate": "allowed"} if policy.with_certificates else {})}
+
+
+class _SchemeNames:
+    """The names of this package's schemes in one document.
+
+    Each name has one definition, and none is the name of another library's scheme.
+    """
+
+    def __init__(self, taken: Collection[str]) -> None:
+        self._taken = taken
+        #: The definitions by name.
+        self.definitions: dict[str, _Scheme] = {}
+
+    def add(self, wanted: str, scheme: _Scheme) -> str:
+        """Find the name of a scheme: the one wanted, or the next one that is free."""
+        name = next(name for name in _candidates(wanted) if self._is_free(name, scheme))
+        self.definitions[name] = scheme
+        return name
+
+    def _is_free(self, name: str, scheme: _Scheme) -> bool:
+        return name not in self._taken and self.definitions.get(name, scheme) == scheme
+
+
+def _candidates(wanted: str) -> Iterator[str]:
+    yield wanted
+    base = wanted
+    if wanted == _NATIVE:
+        base = f"{_NATIVE}-bearer"
+        yield base
+    yield from (f"{base}-{number}" for number in count(2))
+
+
+_Requirement = dict[str, list[str]]
+
+
+def _without(found: Iterable[_Requirement], own: Collection[str]) -> list[_Requirement]:
+    """Requirements without the schemes of this package."""
+    pairs = [(one, {name: one[name] for name in one if name not in own}) for one in found]
+    return [rest for one, rest in pairs if rest or not one]
+
+
+def _joined(
+    found: Iterable[_Requirement], own: Collection[str], wanted: Iterable[_Requirement]
+) -> Iterator[_Requirement]:
+    """Other people's requirements, and those that name theirs and a token together."""
+    for one in found:
+        rest = {name: one[name] for name in one if name not in own}
+        if len(rest) == len(one):
+            yield one
+        elif rest:
+            yield from ({**rest, **token} for token in wanted)
+
+
+def _with_token(
+    found: Iterable[_Requirement], own: set[str], wanted: list[_Requirement]
+) -> list[_Requirement]:
+    """The requirements of an operation that needs a token."""
+    kept = [one for one in _joined(found, own, wanted) if one]  # `{}`: nothing is needed
+    together = any(not own.isdisjoint(one) for one in kept)
+    return _once(kept if together else [*kept, *wanted])
+
+
+def _with_optional_token(
+    found: Iterable[_Requirement],
+    own: set[str],
+    wanted: list[_Requirement],
+    inherited: list[_Requirement],
+) -> list[_Requirement]:
+    """The requirements of an operation that takes a token and needs none."""
+    others = _without(found, own)
+    others = (others if any(others) else inherited) or [{}]
+    together = [one for one in _joined(found, own, wanted) if not own.isdisjoint(one)]
+    return _once([*others, *(together or wanted)])
+
+
+def _once(requirements: Iterable[_Requirement]) -> list[_Requirement]:
+    different: list[_Requirement] = []
+    for one in requirements:
+        if one not in different:
+            different.append(one)
+    return different
+
+
+def _without_native(
+    found: Iterable[_Requirement], scopes: Collection[str] | None
+) -> list[_Requirement]:
+    """Requirements without what FastAPI wrote of this package under another library's name.
+
+    Args:
+        found: the requirements.
+        scopes: those asked of the other library's scheme; `None` if the operation does not use it.
+    """
+    kept: list[_Requirement] = []
+    theirs: _Requirement = {_NATIVE: []}
+    for one in found:
+        if one.keys() != {_NATIVE}:
+            kept.append(one)
+        elif scopes is not None:
+            # Up to FastAPI 0.122 each dependency is written as a requirement of its own.
+            if not any(theirs is known for known in kept):  # not on old FastAPI
+                kept.append(theirs)
+            asked = [scope for scope in one[_NATIVE] if scope in scopes]
+            theirs[_NATIVE] += [scope for scope in asked if scope not in theirs[_NATIVE]]
+    return kept
+
+
+def _references(schema: Mapping[str, Any]) -> set[str]:
+    """The names of all security schemes that a document refers to."""
+    components = schema.get("components", {})
+    items = [
+        item
+        for items in (schema.get("paths"), schema.get("webhooks"), components.get("pathItems"))
+        for item in (items or {}).values()
+    ]
+    items += [item for one in components.get("callbacks", {}).values() for item in one.values()]
+    named = {name for one in schema.get("security", ()) for name in one}
+    while items:
+        for operation in items.pop().values():
+            if isinstance(operation, dict):
+                named.update(name for one in operation.get("security", ()) for name in one)
+                called = operation.get("callbacks", {}).values()
+                items += [item for one in called for item in one.values()]
+    return named
+
 
 # The extension of an operation that asks for more than scopes: OpenAPI itself knows nothing of it.
 _FURTHER = "x-jwt-requires"
@@ -133,7 +344,7 @@ class _Correction:
         for route in _documented(self.app.webhooks):
             item = self.schema.get("webhooks", {}).get(route.path_format, {})
             self._add(item, route, self._shown(route), None)
-        names = SchemeNames(self.foreign)
+        names = _SchemeNames(self.foreign)
         for operation in self.operations.values():
             if operation.needs is not None:
                 self._name(operation.needs.settings, names)
@@ -199,7 +410,7 @@ class _Correction:
             list(dict.fromkeys((*scopes, *others))),
             required=required,
             refuses=required or validates,
-            further={**_further(call for call, _ in asking), **proofs_of(settings)},
+            further={**_further(call for call, _ in asking), **_proofs_of(settings)},
         )
 
     def _settings(self, guard: RouteGuard | None) -> JWTSettings | None:
@@ -209,29 +420,29 @@ class _Correction:
             self.overall.append(known_settings(self.app, None))
         return self.overall[0]
 
-    def _name(self, settings: JWTSettings | None, names: SchemeNames) -> None:
+    def _name(self, settings: JWTSettings | None, names: _SchemeNames) -> None:
         if id(settings) not in self.tokens:
-            schemes = [names.add(name, scheme) for name, scheme in schemes_of(settings)]
+            schemes = [names.add(name, scheme) for name, scheme in _schemes_of(settings)]
             self.tokens[id(settings)] = schemes, can_be_out_of_reach(settings)
 
-    def _correct(self, operation: _Operation, names: SchemeNames) -> None:
+    def _correct(self, operation: _Operation, names: _SchemeNames) -> None:
         document, shown, needs = operation.document, operation.shown, operation.needs
-        found: list[Requirement] = document.get("security", [])
+        found: list[_Requirement] = document.get("security", [])
         own = set(names.definitions)
-        if NATIVE not in self.foreign:
-            own.add(NATIVE)
+        if _NATIVE not in self.foreign:
+            own.add(_NATIVE)
         elif shown.ours and not any(own.intersection(one) for one in found):
             # Not corrected yet: FastAPI wrote both under the one name.
-            found = without_native(found, shown.foreign.get(NATIVE))
-        everywhere: list[Requirement] = self.schema.get("security", [])
-        inherited = without(everywhere, own)
+            found = _without_native(found, shown.foreign.get(_NATIVE))
+        everywhere: list[_Requirement] = self.schema.get("security", [])
+        inherited = _without(everywhere, own)
         if needs is not None:
             schemes, outage = self.tokens[id(needs.settings)]
             wanted = [{name: list(needs.scopes)} for name in schemes]
             if needs.required:
-                document["security"] = required(found, own, wanted)
+                document["security"] = _with_token(found, own, wanted)
             else:
-                document["security"] = optional(found, own, wanted, inherited)
+                document["security"] = _with_optional_token(found, own, wanted, inherited)
             if needs.further:
                 document[_FURTHER] = needs.further
             if needs.refuses:
@@ -239,24 +450,24 @@ class _Correction:
             return
         if shown.ours and document.get("security"):
             del document["security"]
-            if kept := without(found, own):
+            if kept := _without(found, own):
                 document["security"] = kept
         if inherited != everywhere:
             # What holds for the whole document would be a lock here, where no token is needed.
             document.setdefault("security", inherited)
 
-    def _define(self, names: SchemeNames) -> None:
+    def _define(self, names: _SchemeNames) -> None:
         """Define the schemes that are used, and no others of this package."""
         if not (self.ours or names.definitions):
             return
         components = self.schema.get("components", {})
         defined = dict(components.get("securitySchemes", {}))
         self._define_foreign(defined)
-        if NATIVE not in {*self.foreign, *names.definitions}:
-            if NATIVE in references(self.schema):  # by hand, over the whole document for one
-                defined.setdefault(NATIVE, plain_bearer())
-            elif defined.get(NATIVE) == plain_bearer():
-                del defined[NATIVE]
+        if _NATIVE not in {*self.foreign, *names.definitions}:
+            if _NATIVE in _references(self.schema):  # by hand, over the whole document for one
+                defined.setdefault(_NATIVE, _plain_bearer())
+            elif defined.get(_NATIVE) == _plain_bearer():
+                del defined[_NATIVE]
         # What is there is the same, or how the application itself describes the tokens.
         defined = {**names.definitions, **defined}
         if defined:
@@ -274,7 +485,7 @@ class _Correction:
         """
         for operation in self.operations.values():
             for name in operation.shown.foreign:
-                lost = name not in defined or (name == NATIVE and defined[name] == plain_bearer())
+                lost = name not in defined or (name == _NATIVE and defined[name] == _plain_bearer())
                 if lost and any(name in one for one in operation.document.get("security", ())):
                     model = self.foreign[name].model
                     defined[name] = jsonable_encoder(model, by_alias=True, exclude_none=True)

@@ -26,7 +26,7 @@ from jwt_deps import (
     public,
 )
 from jwt_deps.tokens.claims import ClaimMapping
-from jwt_deps.web import identities
+from jwt_deps.web import dependencies
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
 
@@ -349,7 +349,7 @@ class TestFastAPIThatDoesNotLookThroughWrapped:
 
     @pytest.fixture(autouse=True)
     def _other_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(identities, "_WRAPPED_IS_AWAITED", False)
+        monkeypatch.setattr(dependencies, "_WRAPPED_IS_AWAITED", False)
 
     def test_it_is_made_in_the_event_loop(self) -> None:
         """By a generator, which FastAPI never runs in a thread."""
@@ -398,9 +398,9 @@ def test_a_fastapi_that_fails_the_trial_gets_the_other_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However it fails."""
-    monkeypatch.setattr(identities, "FastAPI", None)
+    monkeypatch.setattr(dependencies, "FastAPI", None)
 
-    assert identities._is_wrapped_awaited() is False
+    assert dependencies._is_wrapped_awaited() is False
 
 
 @pytest.mark.parametrize("annotation", [Claims, ClaimMapping])

@@ -865,7 +865,7 @@ import time
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from jwt_deps import JWTSettings, protected_router, require_scopes
-from jwt_deps.openapi import describe
+from jwt_deps.web.openapi import describe
 
 def endpoint() -> None: ...
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from jwt_deps import JWTSettings, get_claims, get_settings
 from jwt_deps.audit import audit
-from jwt_deps.web.openapi import known_settings, settings_problem
+from jwt_deps.web.known_settings import known_settings, settings_problem
 from jwt_deps.web.routing import RouteGuard
 from tests.edge.documents import BEARER, open_to_all, schemes
 from tests.edge.serving import SETTINGS
