@@ -9,16 +9,25 @@ names, numbers that are none.
 import binascii
 import json
 import math
+import sys
 from collections.abc import Collection
-from typing import Any, Never
+from typing import Any, Never, TypeGuard
 
 from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_schema, from_json
 
-__all__ = ["MAX_DEPTH", "decode_base64url", "encode_base64url", "parse_object"]
+__all__ = [
+    "MAX_DEPTH",
+    "decode_base64url",
+    "encode_base64url",
+    "is_numeric_date",
+    "parse_object",
+]
 
 #: Deepest nesting of arrays and objects that is read. Claims of real issuers stay below 10;
 #: Python's own limit is a RecursionError, which a stranger must not be able to cause.
 MAX_DEPTH = 32
+_NUMBERS = (int, float)
+_LARGEST = int(sys.float_info.max)  # two integers are compared faster
 
 # pydantic's decoder takes a third of the time of `binascii`, and refuses spare bits that are not
 # zero (RFC 4648 §3.5), with which four or sixteen spellings would name one byte string.
@@ -71,6 +80,15 @@ def parse_object(data: bytes) -> dict[str, Any]:
             if 2 * strings == data.count(b'"'):
                 return value
     return _parse_with_care(data)
+
+
+def is_numeric_date(value: object) -> TypeGuard[int | float]:
+    """Whether a member of a JSON object is a time in seconds since the epoch (RFC 7519 §2).
+
+    An integer that no float can hold is not: computing with it and the time of now would fail.
+    """
+    # Not `isinstance`: a bool is an int to Python. `parse_object` lets no infinity through.
+    return type(value) in _NUMBERS and -_LARGEST <= value <= _LARGEST  # type: ignore[operator]
 
 
 def _strings_in(values: Collection[Any], depth: int) -> float:

@@ -14,7 +14,7 @@ from jwt_deps.errors import (
     DPoPProofError,
     Reason,
 )
-from jwt_deps.jose.encoding import decode_base64url, encode_base64url, parse_object
+from jwt_deps.jose.encoding import decode_base64url, encode_base64url, is_numeric_date, parse_object
 from jwt_deps.jose.jwk import is_secret_jwk, jwk_public_key, jwk_serves
 from jwt_deps.jose.signatures import PublicKey, algorithms_of, signature_key
 from jwt_deps.jose.thumbprints import thumbprint
@@ -29,7 +29,6 @@ EARLIEST, LATEST = -60, 30
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _LONGEST = 8192
 _TYPE = "dpop+jwt"
-_NO_TIME = 1e15
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?[^#]*)?(?:#.*)?")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]+)(?::([0-9]*))?")
@@ -139,12 +138,9 @@ def _parsed(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], byt
 
 def _has_required(claims: Mapping[str, Any]) -> bool:
     texts = (claims.get(name) for name in ("jti", "htm", "htu"))
-    return all(isinstance(text, str) and text for text in texts) and _is_time(claims.get("iat"))
-
-
-def _is_time(value: object) -> bool:
-    # Not `isinstance`: a bool is an int to Python. The parser lets no infinity through.
-    return type(value) in (int, float) and abs(value) < _NO_TIME  # type: ignore[arg-type]
+    return all(isinstance(text, str) and text for text in texts) and is_numeric_date(
+        claims.get("iat")
+    )
 
 
 def _bound_key(jwk: object, bound_to: str) -> PublicKey:
@@ -196,7 +192,12 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
     if not EARLIEST <= claims["iat"] - now <= LATEST:
         raise DPoPProofError(Reason.PROOF_TIME, "it was not made just now")
     begins, ends = claims.get("nbf", now), claims.get("exp", now + 1)
-    if not (_is_time(begins) and _is_time(ends) and begins <= now + LATEST and now < ends + LATEST):
+    if not (
+        is_numeric_date(begins)
+        and is_numeric_date(ends)
+        and begins <= now + LATEST
+        and now < ends + LATEST
+    ):
         raise DPoPProofError(Reason.PROOF_TIME, "it is not valid now")
 
 

@@ -24,7 +24,7 @@ from jwt_deps.errors import (
     RevocationUnavailableError,
     SignatureError,
 )
-from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.jose.encoding import decode_base64url, is_numeric_date, parse_object
 from jwt_deps.keys.addresses import host_of, shown
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import Fetcher, FetchError
@@ -246,8 +246,9 @@ class StatusLists:
         accepted = self._issuer.accepted_issuers
         if accepted and claims.get("iss", accepted[0]) not in accepted:
             raise ValueError("is of another issuer")
-        expires, lives = _number(claims, "exp", math.inf), _number(claims, "ttl", math.inf)
-        if _number(claims, "iat", None) > now + self._issuer.leeway or now >= expires:
+        expires = _number(claims, "exp") if "exp" in claims else math.inf
+        lives = _number(claims, "ttl") if "ttl" in claims else math.inf
+        if _number(claims, "iat") > now + self._issuer.leeway or now >= expires:
             raise ValueError("is not valid now")
         until = min(now + max(_SHORTEST, min(lives, self._longest_fresh)), expires)
         bits, octets = _unpacked(claims.get("status_list"), self._max_octets)
@@ -309,8 +310,8 @@ def _object(data: bytes) -> dict[str, Any]:
     raise ValueError("has a part that is not a JSON object")
 
 
-def _number(claims: dict[str, Any], name: str, absent: float | None) -> float:
-    value = claims.get(name, absent)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("has a time that is no number")  # noqa: TRY004 - as above
+def _number(claims: dict[str, Any], name: str) -> float:
+    value = claims.get(name)
+    if not is_numeric_date(value):
+        raise ValueError("has a time that is no number")
     return value

@@ -31,6 +31,7 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
 )
+from jwt_deps.jose.encoding import is_numeric_date
 from jwt_deps.tokens.claims import ClaimMapping, Claims
 from jwt_deps.tokens.principal import Principal, dependencies_of, session_state_of
 
@@ -411,7 +412,7 @@ def insufficiency(
     if max_age is None:
         return None
     since: Any = claims.get("auth_time")
-    if type(since) not in (int, float) or not -leeway <= now - since <= max_age + leeway:
+    if not is_numeric_date(since) or not -leeway <= now - since <= max_age + leeway:
         return Reason.AUTH_TIME
     return None
 

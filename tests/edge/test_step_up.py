@@ -39,6 +39,7 @@ NOW = 1_700_000_000
         pytest.param({"acr": "phr", "auth_time": str(NOW)}, Reason.AUTH_TIME, id="time-as-text"),
         pytest.param({"acr": "phr", "auth_time": True}, Reason.AUTH_TIME, id="time-as-bool"),
         pytest.param({"acr": "phr", "auth_time": None}, Reason.AUTH_TIME, id="time-null"),
+        pytest.param({"acr": "phr", "auth_time": 10**400}, Reason.AUTH_TIME, id="beyond-floats"),
         pytest.param({"auth_time": NOW}, Reason.ACR, id="no-acr"),
         pytest.param({"acr": "pwd", "auth_time": NOW}, Reason.ACR, id="weaker"),
         pytest.param({"acr": "PHR", "auth_time": NOW}, Reason.ACR, id="other-case"),
@@ -49,7 +50,7 @@ NOW = 1_700_000_000
 )
 def test_what_suffices(claims: dict[str, Any], reason: Reason | None) -> None:
     """Any of the values, and recent enough, by the clocks' difference that is forgiven."""
-    assert reason == insufficiency(Claims(claims), ("phr", "phrh"), 300, 10, NOW)
+    assert reason == insufficiency(Claims(claims), ("phr", "phrh"), 300, 10, float(NOW))
 
 
 def test_each_half_alone() -> None:
