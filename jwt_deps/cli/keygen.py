@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from jwt_deps.jose.encoding import encode_base64url
-from jwt_deps.jose.private_keys import PrivateKey
+from jwt_deps.jose.signatures import PrivateKey
 from jwt_deps.jose.thumbprints import public_jwk, thumbprint
 
 from .output import impossible, note

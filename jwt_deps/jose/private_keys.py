@@ -6,7 +6,7 @@ No sentence of an error quotes the text, and no error leads back to one that doe
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -14,11 +14,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from .encoding import decode_base64url, parse_object
 from .jwk import is_pem, is_public
+from .signatures import PrivateKey
 from .thumbprints import public_jwk
 
-__all__ = ["Loaded", "PrivateKey", "load_private_key"]
-
-PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+__all__ = ["Loaded", "load_private_key"]
 
 _CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
     "P-256": ec.SECP256R1,

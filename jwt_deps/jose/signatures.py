@@ -31,13 +31,16 @@ from jwt_deps.errors import ConfigurationError
 __all__ = [
     "ALGORITHMS",
     "HMAC_ALGORITHMS",
+    "PrivateKey",
     "PublicKey",
     "SignatureKey",
     "algorithms_of",
+    "sign",
     "signature_key",
 ]
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 class SignatureKey(Protocol):
@@ -80,12 +83,16 @@ def _holds(verify: Callable[..., None], *arguments: Any) -> bool:
 class _PSSKey(Key):
     """RSASSA-PSS with MGF1 and a salt as long as the hash (RFC 7518 §3.5)."""
 
-    def __init__(self, key: rsa.RSAPublicKey, algorithm: str) -> None:
+    def __init__(self, key: Any, algorithm: str) -> None:
         super().__init__(key, algorithm)
         digest = _HASHES[algorithm]()
         self._key = key
         self._digest = digest
         self._padding = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH)
+
+    def sign(self, msg: bytes) -> bytes:
+        signature: bytes = self._key.sign(msg, self._padding, self._digest)
+        return signature
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
         return _holds(self._key.verify, sig, msg, self._padding, self._digest)
@@ -94,9 +101,13 @@ class _PSSKey(Key):
 class _Ed25519Key(Key):
     """Ed25519 (RFC 8037 §3.1)."""
 
-    def __init__(self, key: ed25519.Ed25519PublicKey, algorithm: str) -> None:
+    def __init__(self, key: Any, algorithm: str) -> None:
         super().__init__(key, algorithm)
         self._key = key
+
+    def sign(self, msg: bytes) -> bytes:
+        signature: bytes = self._key.sign(msg)
+        return signature
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
         return _holds(self._key.verify, sig, msg)
@@ -168,7 +179,7 @@ def _require_cryptography() -> None:
 
 _require_cryptography()
 
-_KEYS: dict[str, Callable[[Any, str], SignatureKey]] = {
+_KEYS: dict[str, Callable[[Any, str], Key]] = {
     **dict.fromkeys(HMAC_ALGORITHMS, _HMACKey),
     **dict.fromkeys(("RS256", "RS384", "RS512"), _RSAKey),
     **dict.fromkeys(_CURVE_ALGORITHMS.values(), _ECKey),
@@ -194,10 +205,31 @@ def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
         ValueError: the algorithm is not one of this key's, or python-jose recognises the shared
             secret as somebody's public key.
     """
-    fitting = HMAC_ALGORITHMS if isinstance(material, bytes) else algorithms_of(material)
-    if algorithm not in fitting:
+    key: SignatureKey = _key(material, material, algorithm)
+    return key
+
+
+def sign(private: PrivateKey | bytes, message: bytes, algorithm: str) -> bytes:
+    """Sign a message (RFC 7518 §3, RFC 8037 §3.1).
+
+    Args:
+        private: a private key, or the shared secret.
+        message: what is signed.
+        algorithm: its RFC 7518 name.
+
+    Raises:
+        ValueError: the algorithm is not one of this key's, or the shared secret is a public key.
+    """
+    public = private if isinstance(private, bytes) else private.public_key()
+    signature: bytes = _key(private, public, algorithm).sign(message)
+    return signature
+
+
+def _key(material: PrivateKey | PublicKey | bytes, public: PublicKey | bytes, name: str) -> Key:
+    fitting = HMAC_ALGORITHMS if isinstance(public, bytes) else algorithms_of(public)
+    if name not in fitting:
         raise ValueError("the key is not one for this algorithm")
     try:
-        return _KEYS[algorithm](material, algorithm)
+        return _KEYS[name](material, name)
     except JWKError as error:
         raise ValueError("a public key is no shared secret") from error

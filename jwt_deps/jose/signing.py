@@ -1,6 +1,5 @@
 """A key that signs: made on the spot, or loaded from PEM, a JWK or a shared secret."""
 
-import hmac
 import json
 import secrets
 from collections.abc import Mapping
@@ -9,24 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import uuid4
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from .encoding import encode_base64url
-from .private_keys import PrivateKey, load_private_key
-from .signatures import HMAC_ALGORITHMS, algorithms_of
+from .private_keys import load_private_key
+from .signatures import ALGORITHMS, HMAC_ALGORITHMS, PrivateKey, algorithms_of, sign
 from .thumbprints import public_jwk, thumbprint
 
 __all__ = ["SigningKey"]
 
-_HASHES: dict[str, hashes.HashAlgorithm] = {
-    "256": hashes.SHA256(),
-    "384": hashes.SHA384(),
-    "512": hashes.SHA512(),
-}
-_RSA = frozenset(kind + size for kind in ("RS", "PS") for size in _HASHES)
+_RSA = frozenset(name for name in ALGORITHMS if name.startswith(("RS", "PS")))
 _CURVES: dict[str, ec.EllipticCurve] = {
     "ES256": ec.SECP256R1(),
     "ES384": ec.SECP384R1(),
@@ -126,24 +118,7 @@ class SigningKey:
     def sign_bytes(self, header: bytes, payload: bytes) -> str:
         """Make one of these very bytes, whatever they say."""
         head = f"{encode_base64url(header)}.{encode_base64url(payload)}"
-        return f"{head}.{encode_base64url(self._signature(head.encode()))}"
-
-    def _signature(self, message: bytes) -> bytes:
-        """Sign as RFC 7518 §3 and RFC 8037 §3.1 have it."""
-        private = self.private
-        if isinstance(private, bytes):
-            return hmac.digest(private, message, f"sha{self.algorithm[2:]}")
-        if isinstance(private, ed25519.Ed25519PrivateKey):
-            return private.sign(message)
-        digest = _HASHES[self.algorithm[2:]]
-        if isinstance(private, ec.EllipticCurvePrivateKey):
-            r, s = decode_dss_signature(private.sign(message, ec.ECDSA(digest)))
-            size = (private.curve.key_size + 7) // 8
-            return r.to_bytes(size, "big") + s.to_bytes(size, "big")
-        if self.algorithm.startswith("PS"):
-            salted = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH)
-            return private.sign(message, salted, digest)
-        return private.sign(message, padding.PKCS1v15(), digest)
+        return f"{head}.{encode_base64url(sign(self.private, head.encode(), self.algorithm))}"
 
 
 def _json(value: object) -> bytes:
