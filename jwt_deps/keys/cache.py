@@ -27,7 +27,7 @@ from jwt_deps.errors import KeysUnavailableError, UnknownKeyError
 from .http import FetchError
 from .key_set import VerificationKey
 from .lifetime import JWKSCacheSettings, Lifetime
-from .published import KeyHealth, PublishedKeys, Publisher
+from .provider import KeyHealth, PublishedKeys, Publisher
 
 __all__ = ["KeyCache"]
 

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from jwt_deps.jose.encoding import parse_object
 
-from .addresses import shown, split_url
-from .http import Fetcher, FetchError
+from .http import Fetcher, FetchError, shown, split_url
 
 __all__ = ["discover", "well_known_urls"]
 

@@ -25,9 +25,8 @@ from jwt_deps.errors import (
     SignatureError,
 )
 from jwt_deps.jose.encoding import decode_base64url, is_numeric_date, parse_object
-from jwt_deps.keys.addresses import host_of, shown
 from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import Fetcher, FetchError
+from jwt_deps.keys.http import Fetcher, FetchError, host_of, shown
 from jwt_deps.keys.key_set import KeySet
 
 __all__ = ["StatusLists"]

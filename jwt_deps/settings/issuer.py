@@ -17,8 +17,8 @@ from pydantic import (
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose.encoding import parse_object
-from jwt_deps.keys.addresses import split_url
 from jwt_deps.keys.cache import KeyCache
+from jwt_deps.keys.http import split_url
 from jwt_deps.keys.key_set import KeySet
 from jwt_deps.keys.lifetime import JWKSCacheSettings
 from jwt_deps.keys.provider import KeyPublisher

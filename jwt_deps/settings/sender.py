@@ -18,7 +18,7 @@ from pydantic_settings import NoDecode
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose.signatures import ALGORITHMS, HMAC_ALGORITHMS
-from jwt_deps.keys.addresses import host_of, is_loopback_host
+from jwt_deps.keys.http import host_of, is_loopback_host
 from jwt_deps.possession.dpop import origin_of
 from jwt_deps.possession.nonces import Nonces
 from jwt_deps.possession.policy import ClientCertificate, DPoPMode, Network, SenderPolicy

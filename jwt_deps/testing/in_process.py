@@ -8,9 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeAlias
 
-from jwt_deps.keys.addresses import shown
 from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import Fetched, Fetcher, FetchError
+from jwt_deps.keys.http import Fetched, Fetcher, FetchError, shown
 from jwt_deps.keys.provider import KeyPublisher
 from jwt_deps.settings.service import JWTSettings
 

@@ -11,7 +11,7 @@ from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import FetchError
 from jwt_deps.keys.key_set import KeySet
 from jwt_deps.keys.lifetime import JWKSCacheSettings
-from jwt_deps.keys.published import PublishedKeys
+from jwt_deps.keys.provider import PublishedKeys
 from jwt_deps.testing import FakeIssuer, VirtualClock
 from tests.minting import pair
 

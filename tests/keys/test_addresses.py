@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.keys.addresses import host_of, is_loopback_host, refuse_address, shown, split_url
+from jwt_deps.keys.http import host_of, is_loopback_host, refuse_address, shown, split_url
 
 LEAKY = "leaky-value"
 

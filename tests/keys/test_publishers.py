@@ -8,12 +8,10 @@ import pytest
 
 import jwt_deps.keys.http as fetching_module
 from jwt_deps import ConfigurationError
-from jwt_deps.keys.addresses import refuse_address
 from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import FetchError
+from jwt_deps.keys.http import FetchError, refuse_address
 from jwt_deps.keys.lifetime import JWKSCacheSettings
-from jwt_deps.keys.provider import KeyPublisher
-from jwt_deps.keys.published import PublishedKeys
+from jwt_deps.keys.provider import KeyPublisher, PublishedKeys
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 
 POLICY = JWKSCacheSettings()

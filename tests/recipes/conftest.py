@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from jwt_deps.keys.addresses import host_of, is_loopback_host
-from jwt_deps.keys.http import Fetched, Fetcher
+from jwt_deps.keys.http import Fetched, Fetcher, host_of, is_loopback_host
 from tests.recipes.page import clear_environment
 
 
