@@ -26,7 +26,7 @@ from .errors import (
     UnknownKeyError,
 )
 from .keys.lifetime import JWKSCacheSettings
-from .keys.published import KeyHealth
+from .keys.provider import KeyHealth
 from .possession.policy import ClientCertificate, DPoPMode
 from .possession.redis_replay_store import RedisReplayStore
 from .possession.replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError

@@ -7,12 +7,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-__all__ = ["Absent", "Backoff", "ForkSafeLock", "LRUMap", "SingleFlight", "TokenBucket"]
+__all__ = ["Backoff", "ForkSafeLock", "LRUMap", "SingleFlight", "TokenBucket"]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -138,28 +138,6 @@ class Backoff:
     def holds(self, now: float) -> bool:
         """Whether the pause is not over yet."""
         return now < self.retry_at
-
-
-@dataclass(slots=True)
-class Absent:
-    """Remembers `size` names at most, each for `ttl` seconds: the oldest make room."""
-
-    size: int
-    ttl: float
-    _until: dict[Hashable, float] = field(default_factory=dict)
-
-    def add(self, name: Hashable, now: float) -> None:
-        """Remember a name."""
-        if self.size == 0:
-            return
-        self._until.pop(name, None)  # a dict keeps the order of insertion
-        while len(self._until) >= self.size:
-            del self._until[next(iter(self._until))]
-        self._until[name] = now + self.ttl
-
-    def has(self, name: Hashable, now: float) -> bool:
-        """Whether the name is remembered."""
-        return now < self._until.get(name, float("-inf"))
 
 
 class ForkSafeLock:

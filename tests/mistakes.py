@@ -222,7 +222,7 @@ MISTAKES: dict[str, Mistake] = {
     "fetched_without_audience": fetched(audience=None),
     "key_address": fetched(jwks_url="http://issuer.example/keys"),
     "ca_file": fetched(ca_file="/nowhere"),
-    "key_cache": lambda *_: JWKSCacheSettings(min_ttl=2, max_ttl=1),
+    "key_cache": lambda *_: JWKSCacheSettings(timeout=40),
     # several issuers
     "issuer_form": settings(issuers={"a": "https://a"}),
     "issuer_unnamed": settings(issuers={"a": issuer(issuer=None)}),

@@ -64,6 +64,8 @@ _FOR_NOW = frozenset({408, 429})
 # RFC 9110 §8.8.3, and short.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _MAX_PIECES = 4096
+#: Seconds for a connection; the caller limits the whole.
+_CONNECT_TIMEOUT = 2
 
 _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLCertVerificationError, "its certificate is not trusted; see JWT_CA_FILE (ca_file)"),
@@ -98,13 +100,12 @@ class Fetched:
 class Fetcher:
     """Fetches the documents of one issuer; it holds no connection and belongs to no event loop."""
 
-    def __init__(  # noqa: PLR0913 - every limit
+    def __init__(
         self,
         *,
         trusted_hosts: Collection[str] = (),
         allow_loopback: bool = False,
         ca_file: Path | None = None,
-        connect_timeout: float = 2,
         max_bytes: int = 256 * 1024,
         accept: str = "application/jwk-set+json, application/json",
     ) -> None:
@@ -114,7 +115,6 @@ class Fetcher:
             trusted_hosts: hosts that the configuration names, which may be in a private network.
             allow_loopback: whether this machine may be asked, by `http` too.
             ca_file: certificate authorities in PEM that are trusted in place of the system's.
-            connect_timeout: seconds to wait for a connection; the caller bounds the whole.
             max_bytes: longest body that is read.
             accept: the media types that are asked for (RFC 9110 §12.5.1).
 
@@ -128,7 +128,6 @@ class Fetcher:
             )
         self._trusted_hosts = frozenset(trusted_hosts)
         self._allow_loopback = allow_loopback
-        self._connect_timeout = connect_timeout
         self._max_bytes = max_bytes
         self._accept = accept
         import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
@@ -175,7 +174,7 @@ class Fetcher:
                 httpx2.AsyncClient(
                     verify=self._tls,
                     trust_env=False,
-                    timeout=httpx2.Timeout(None, connect=self._connect_timeout),
+                    timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
                 ) as client,
                 client.stream("GET", url, headers=headers, extensions={"trace": look}) as response,
             ):

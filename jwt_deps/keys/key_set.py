@@ -1,4 +1,4 @@
-"""Which key checks this token? Every key with exactly one algorithm, chosen by `kid` and `alg`."""
+"""Key sets: each key has exactly one algorithm, and is chosen by `kid` and `alg`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +25,9 @@ from jwt_deps.jose.signatures import (
 )
 
 __all__ = ["KeySet", "VerificationKey"]
+
+#: Most keys that an issuer's JWK Set may hold: those of real issuers have fewer than 20.
+_MAX_KEYS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +92,12 @@ class KeySet:
         return cls._of(allowed, fixed, listed)
 
     @classmethod
-    def published(
-        cls, algorithms: Sequence[str], jwks: Mapping[str, Any], max_keys: int
+    def from_response(
+        cls, algorithms: Sequence[str], jwks: Mapping[str, Any]
     ) -> tuple["KeySet", int]:
-        """Build the set from what an issuer publishes, and count the members that are unusable.
+        """Build the set from an issuer's JWK Set, and count the members that are unusable.
 
-        Unlike a file of one's own, it cannot be put right here, so one bad member does not take
-        the others along.
+        It cannot be corrected here, unlike a file of one's own, so a bad member is skipped.
 
         Raises:
             ValueError: not a JWK Set, or too large, or nothing in it is usable.
@@ -103,8 +105,8 @@ class KeySet:
         entries = jwks.get("keys")
         if not isinstance(entries, list):
             raise ValueError("is no JWK Set")  # noqa: TRY004 - one error, one question
-        if len(entries) > max_keys:
-            raise ValueError(f"has more than {max_keys} keys")
+        if len(entries) > _MAX_KEYS:
+            raise ValueError(f"has more than {_MAX_KEYS} keys")
         found: list[list[VerificationKey]] = []
         skipped = 0
         for entry in entries:

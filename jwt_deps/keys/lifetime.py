@@ -1,4 +1,4 @@
-"""How long are fetched keys good? As long as they say, within bounds, and longer in an outage."""
+"""The cache policy for keys (RFC 9111): how long fetched keys are fresh, and stale."""
 
 import re
 from dataclasses import dataclass
@@ -14,20 +14,28 @@ _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})\"?\s*(?=,|$)", re.I
 _UNCACHED = re.compile(r"(?:^|,)\s*(?:no-store|no-cache)\s*(?=,|$)", re.IGNORECASE)
 _AGE = re.compile(r"\d{1,9}")
 
-
-#: By how much of it a life is shortened at most, so that not all processes ask at once.
-SPREAD = 0.05
+#: Shortest lifetime that an issuer can ask for, in seconds: with `no-store` on each response, one
+#: fetch a minute is what an issuer can stand.
+MIN_TTL = 60
+#: Seconds before their end at which fresh keys are fetched again, so that no request waits.
+REFRESH_AHEAD = 30
+#: Share by which a lifetime is shortened at most, so that not all processes fetch at once.
+JITTER = 0.05
 
 
 class JWKSCacheSettings(BaseModel):
-    """How keys over HTTP are kept, in seconds: the defaults suit every provider known to us.
+    """How keys over HTTP are cached, in seconds. The defaults suit every provider known to us.
+
+    The issuer may say how long its keys are fresh (`Cache-Control: max-age`, RFC 9111 §5.2.2.1),
+    within 60 seconds and `max_ttl`. Where `ttl` or `max_ttl` is below 60, that is the shortest.
 
     A key that is no longer at the issuer's address is accepted for at most the longer of `ttl` and
     `max_ttl`, and `stale_if_error` on top when the issuer cannot be reached: two hours by default.
-    When keys move to another address and stay at the old one too, `discovery_ttl` comes on top.
+    When keys move to another address and stay at the old one too, an hour comes on top, for which
+    the address from discovery is cached.
 
     Raises:
-        ConfigurationError: the values contradict each other.
+        ConfigurationError: a value is out of range, or `timeout` is too long for the others.
     """
 
     model_config = ConfigDict(
@@ -36,38 +44,14 @@ class JWKSCacheSettings(BaseModel):
 
     ttl: float = Field(default=600, ge=1)
     """How long keys are fresh when the issuer does not say."""
-    respect_cache_control: bool = True
-    """Whether the issuer may say (RFC 9111 §5.2.2), between `min_ttl` and `max_ttl`."""
-    min_ttl: float = Field(default=60, ge=1)
-    """Shortest time that an issuer can ask for; `no-store` means this one."""
     max_ttl: float = Field(default=3600, ge=1)
     """Longest time that an issuer can ask for."""
-    refresh_ahead: float = Field(default=30, ge=0)
-    """How long before their end fresh keys are fetched again, in the background."""
     stale_if_error: float = Field(default=3600, ge=0)
     """How long keys outlive their end while the issuer cannot be reached; 0: not at all."""
-    discovery_ttl: float = Field(default=3600, ge=1)
-    """How long the place that discovery found is kept."""
-    connect_timeout: float = Field(default=2, gt=0)
-    """How long a connection may take."""
     timeout: float = Field(default=5, gt=0)
     """How long everything may take, discovery included; a request waits no longer for keys."""
-    forced_capacity: int = Field(default=2, ge=1)
-    """How many fetches unknown key ids can force in a row."""
-    forced_refill: float = Field(default=30, gt=0)
-    """After how long they can force another one."""
-    unknown_ttl: float = Field(default=30, ge=0)
-    """How long a key id that a healthy issuer does not know is remembered."""
-    unknown_size: int = Field(default=256, ge=0)
-    """How many of them are remembered."""
-    backoff: float = Field(default=1, gt=0)
-    """Pause after the first failed fetch; it doubles with every further one."""
-    max_backoff: float = Field(default=60, gt=0)
-    """Longest pause between attempts."""
     max_bytes: int = Field(default=256 * 1024, gt=0)
     """Longest document that is read."""
-    max_keys: int = Field(default=100, gt=0)
-    """Most keys that a set may hold."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -83,37 +67,40 @@ class JWKSCacheSettings(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        shortest = min(self.ttl, self.min_ttl) if self.respect_cache_control else self.ttl
-        if self.min_ttl > self.max_ttl:
-            raise ValueError("JWT_JWKS_CACHE (jwks_cache): min_ttl is longer than max_ttl")
-        if self.refresh_ahead + self.timeout >= shortest * (1 - SPREAD):
-            # The refresh would have to begin before the keys are there.
+        if 2 * self.timeout > self._shortest:
+            # The next fetch would have to begin before the keys are there.
             raise ValueError(
-                "JWT_JWKS_CACHE (jwks_cache): refresh_ahead and timeout together have to be "
-                "shorter than 95 % of ttl and min_ttl"
+                "JWT_JWKS_CACHE (jwks_cache): timeout must be at most half of ttl, of max_ttl and "
+                f"of {MIN_TTL} seconds"
             )
-        if self.connect_timeout > self.timeout:
-            raise ValueError("JWT_JWKS_CACHE (jwks_cache): connect_timeout is longer than timeout")
-        if self.backoff > self.max_backoff:
-            raise ValueError("JWT_JWKS_CACHE (jwks_cache): backoff is longer than max_backoff")
         return self
 
+    @property
+    def _shortest(self) -> float:
+        return min(MIN_TTL, self.ttl, self.max_ttl)
+
     def seconds(self, cache_control: str, age: str) -> float:
-        """How long an answer with these header fields is fresh (RFC 9111 §4.2)."""
-        if not self.respect_cache_control:
-            return self.ttl
+        """Return for how long a response with these header fields is fresh (RFC 9111 §4.2)."""
         if _UNCACHED.search(cache_control):
-            return self.min_ttl
+            return self._shortest
         stated = _MAX_AGE.search(cache_control)
         if stated is None:
             return self.ttl
-        spent = int(age) if _AGE.fullmatch(age) else 0  # in a cache on the way, RFC 9111 §5.1
-        return min(max(int(stated[1]) - spent, self.min_ttl), self.max_ttl)
+        # Seconds that the response spent in a cache on the way (RFC 9111 §5.1).
+        spent = int(age) if _AGE.fullmatch(age) else 0
+        return min(max(int(stated[1]) - spent, self._shortest), self.max_ttl)
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """The moments in the life of a set of keys, by the clock of their cache."""
+    """The moments in the life of a key set, by the clock of its cache.
+
+    Attributes:
+        fetched_at: when the issuer was asked.
+        refresh_at: from then on, a request starts a fetch in the background.
+        expires_at: from then on, requests wait for a fetch.
+        unusable_at: from then on, the keys are not used even if the issuer cannot be reached.
+    """
 
     fetched_at: float
     refresh_at: float
@@ -122,17 +109,17 @@ class Lifetime:
 
     @classmethod
     def beginning(
-        cls, fetched_at: float, seconds: float, policy: JWKSCacheSettings, spread: float
+        cls, fetched_at: float, seconds: float, policy: JWKSCacheSettings, jitter: float
     ) -> "Lifetime":
-        """The life of keys that were asked for at `fetched_at` and are fresh for `seconds`.
+        """Return the lifetime of keys that were asked for at `fetched_at`, fresh for `seconds`.
 
-        `spread`, from 0 to 1, shortens it by up to 5 %, so that the processes of a service do not
-        ask all at once; it never makes it longer, which would break the published bound.
+        `jitter`, from 0 to 1, shortens it by up to 5 %, so that the processes of a service do not
+        fetch all at once. It never lengthens it, which would break the documented bound.
         """
-        expires_at = fetched_at + seconds * (1 - SPREAD * spread)
+        expires_at = fetched_at + seconds * (1 - JITTER * jitter)
         return cls(
             fetched_at=fetched_at,
-            refresh_at=expires_at - policy.refresh_ahead,
+            refresh_at=expires_at - min(REFRESH_AHEAD, seconds / 2),
             expires_at=expires_at,
             unusable_at=expires_at + policy.stale_if_error,
         )

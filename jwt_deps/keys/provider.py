@@ -1,4 +1,4 @@
-"""What keys does an issuer publish? Discovery, one fetch, and a key object for each JWK."""
+"""Key providers: where an issuer's JWK Set is, one fetch of it, and key objects made of it."""
 
 import asyncio
 import logging
@@ -15,20 +15,23 @@ from .http import Fetcher, FetchError, host_of, shown
 from .key_set import KeySet
 from .lifetime import JWKSCacheSettings
 
-__all__ = ["KeyHealth", "KeyPublisher", "PublishedKeys", "Publisher"]
+__all__ = ["HTTPKeyProvider", "JWKSetResponse", "KeyHealth", "KeyProvider"]
 
 logger = logging.getLogger("jwt_deps")
 
+#: Seconds for which the address that discovery found is cached.
+_DISCOVERY_TTL = 3600
+
 
 @dataclass(frozen=True, slots=True)
-class PublishedKeys:
-    """What an issuer published, and where and how.
+class JWKSetResponse:
+    """An issuer's JWK Set (RFC 7517 §5), as it was fetched.
 
     Attributes:
         keys: ready to use.
         skipped: how many members of the set were unusable.
-        seconds: how long they are fresh.
-        url: where they were.
+        seconds: how long it is fresh.
+        url: where it was.
         body: the JWK Set itself.
         etag: its version, for asking again (RFC 9110 §8.8.3).
     """
@@ -41,34 +44,34 @@ class PublishedKeys:
     etag: str | None = None
 
 
-class Publisher(Protocol):
-    """Knows how to ask one issuer for its keys."""
+class KeyProvider(Protocol):
+    """Fetches the keys of one issuer."""
 
     async def fetch(
-        self, known: PublishedKeys | None, *, now: float, forced: bool
-    ) -> PublishedKeys:
+        self, known: JWKSetResponse | None, *, now: float, forced: bool
+    ) -> JWKSetResponse:
         """Fetch them; `keys` is the same object as before when they have not changed.
 
         Raises:
-            FetchError: there are none to be had.
+            FetchError: there is no usable JWK Set.
         """
         ...
 
-    def read(self, body: bytes) -> PublishedKeys:
+    def read(self, body: bytes) -> JWKSetResponse:
         """Make keys of a JWK Set that was fetched elsewhere.
 
         Raises:
-            ValueError: it is none, or nothing in it is usable.
+            ValueError: it is not a JWK Set, or nothing in it is usable.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHealth:
-    """How an issuer's keys are, for a readiness endpoint.
+    """State of an issuer's keys, for a readiness endpoint.
 
-    Being `degraded` is being ready: requests are served. Tying readiness to keys at all takes
-    every process out of service when the provider has an outage; report it, and do not fail.
+    A service that is `degraded` is ready: requests are served. A readiness check that fails with
+    the keys takes every process out of service when the provider has an outage.
 
     Attributes:
         fresh: whether there are keys within their time.
@@ -97,8 +100,8 @@ class _Found:
     at: float
 
 
-class KeyPublisher:
-    """One issuer, asked for its keys: at `jwks_url`, else where its own document says."""
+class HTTPKeyProvider:
+    """Fetches an issuer's keys: from `jwks_url`, else from where its discovery document says."""
 
     def __init__(  # noqa: PLR0913 - what an issuer's settings say
         self,
@@ -111,12 +114,12 @@ class KeyPublisher:
         ca_file: Path | None = None,
         allow_loopback: bool = False,
     ) -> None:
-        """Prepare to ask; nothing is fetched yet.
+        """Prepare; nothing is fetched yet.
 
         Args:
             issuer: its `iss`.
             algorithms: the allow-list.
-            policy: every limit.
+            policy: lifetimes, timeout and size limit.
             jwks_url: of the JWK Set, if it is not to be discovered.
             discovery_url: of the discovery document, where it is not at its well-known place.
             ca_file: certificate authorities in PEM to trust in place of the system's.
@@ -138,13 +141,12 @@ class KeyPublisher:
             trusted_hosts={host_of(url) for url in (issuer, jwks_url, discovery_url) if url},
             allow_loopback=allow_loopback,
             ca_file=ca_file,
-            connect_timeout=policy.connect_timeout,
             max_bytes=policy.max_bytes,
         )
 
     async def fetch(
-        self, known: PublishedKeys | None, *, now: float, forced: bool
-    ) -> PublishedKeys:
+        self, known: JWKSetResponse | None, *, now: float, forced: bool
+    ) -> JWKSetResponse:
         """Fetch the keys; what has not changed since `known` is not built again.
 
         Args:
@@ -153,34 +155,34 @@ class KeyPublisher:
             forced: whether caches on the way have to ask the origin.
 
         Raises:
-            FetchError: there are no usable keys to be had.
+            FetchError: there is no usable JWK Set.
         """
         if self._jwks_url is not None:
             return await self._fetch_from(self._jwks_url, known, forced=forced)
         found = self._found
-        if found is None or now >= found.at + self._policy.discovery_ttl:
+        if found is None or now >= found.at + _DISCOVERY_TTL:
             url = await self._discover(now, instead_of=found)
             return await self._fetch_from(url, known, forced=forced)
         try:
             return await self._fetch_from(found.url, known, forced=forced)
         except FetchError:
-            # Perhaps the issuer has moved them (RFC 8414 promises no permanence).
+            # The issuer may have moved them: RFC 8414 does not promise a permanent URL.
             url = await self._discover(now)
             if url == found.url:
                 raise
             return await self._fetch_from(url, known, forced=forced)
 
-    def read(self, body: bytes) -> PublishedKeys:
+    def read(self, body: bytes) -> JWKSetResponse:
         """Make keys of a JWK Set that was fetched elsewhere.
 
         Raises:
-            ValueError: it is none, or nothing in it is usable.
+            ValueError: it is not a JWK Set, or nothing in it is usable.
         """
         document: dict[str, object] = {}
         with suppress(ValueError):
             document = parse_object(body)
-        keys, skipped = KeySet.published(self._algorithms, document, self._policy.max_keys)
-        return PublishedKeys(keys, skipped, self._policy.ttl, "", body)
+        keys, skipped = KeySet.from_response(self._algorithms, document)
+        return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
 
     async def _discover(self, now: float, *, instead_of: _Found | None = None) -> str:
         # Half of the time for everything is left to fetch the keys where they were.
@@ -197,21 +199,21 @@ class KeyPublisher:
             except TimeoutError:
                 raise FetchError(f"no discovery document within {limit:g} s") from None
         except FetchError as error:
-            # What the issuer says now counts, even if it is nonsense; only silence does not.
-            if instead_of is None or not error.outage or not self._is_believed(instead_of, now):
+            # An answer counts, even a useless one; only an outage leaves the old address in use.
+            if instead_of is None or not error.outage or not self._is_usable(instead_of, now):
                 raise
             logger.warning("issuer %s: keys are taken where they were: %s", self._issuer, error)
             return instead_of.url
         self._found = _Found(url, now)
         return url
 
-    def _is_believed(self, found: _Found, now: float) -> bool:
-        """Whether an old place is still good enough while the document cannot be had."""
-        return now < found.at + self._policy.discovery_ttl + self._policy.stale_if_error
+    def _is_usable(self, found: _Found, now: float) -> bool:
+        """Whether an old address may be used while the document cannot be fetched."""
+        return now < found.at + _DISCOVERY_TTL + self._policy.stale_if_error
 
     async def _fetch_from(
-        self, url: str, known: PublishedKeys | None, *, forced: bool
-    ) -> PublishedKeys:
+        self, url: str, known: JWKSetResponse | None, *, forced: bool
+    ) -> JWKSetResponse:
         same = known if known is not None and known.url == url else None
         etag = same.etag if same is not None and not forced else None
         fetched = await self._fetcher.get(url, etag=etag, fresh=forced)

@@ -21,7 +21,7 @@ from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import split_url
 from jwt_deps.keys.key_set import KeySet
 from jwt_deps.keys.lifetime import JWKSCacheSettings
-from jwt_deps.keys.provider import KeyPublisher
+from jwt_deps.keys.provider import HTTPKeyProvider
 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
 
@@ -161,7 +161,7 @@ class IssuerSettings(BaseModel):
         if "algorithm" not in self.model_fields_set:
             object.__setattr__(self, "algorithm", list(_PUBLISHED_ALGORITHMS))
         self._keys = KeySet.awaited(self.algorithms)
-        publisher = KeyPublisher(
+        provider = HTTPKeyProvider(
             self._issuers[0],
             algorithms=self.algorithms,
             policy=self.jwks_cache,
@@ -170,7 +170,7 @@ class IssuerSettings(BaseModel):
             ca_file=self.ca_file,
             allow_loopback=self.allow_loopback,
         )
-        self._cache = KeyCache(self._issuers[0], publisher, self.jwks_cache)
+        self._cache = KeyCache(self._issuers[0], provider, self.jwks_cache)
 
     def _check_remote(self) -> None:
         """Refuse what cannot work with keys over HTTP, or only by weakening a check."""

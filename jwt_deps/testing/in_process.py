@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import Fetched, Fetcher, FetchError, shown
-from jwt_deps.keys.provider import KeyPublisher
+from jwt_deps.keys.provider import HTTPKeyProvider
 from jwt_deps.settings.service import JWTSettings
 
 from .answers import Answer
@@ -64,7 +64,7 @@ async def _body(answer: Answer) -> AsyncIterator[bytes]:
         raise httpx2.RemoteProtocolError("the connection was closed amid the body")
 
 
-class _Publisher(KeyPublisher):
+class _Provider(HTTPKeyProvider):
     """Asks with another fetcher, and makes keys of what comes as ever."""
 
     def __init__(self, fetcher: Fetcher, issuer: str, **options: Any) -> None:
@@ -83,7 +83,7 @@ def settings_in_process(ask: InProcess, values: Mapping[str, Any]) -> JWTSetting
         def _prepare_keys(self) -> None:
             super()._prepare_keys()
             issuer = self.accepted_issuers[0]
-            publisher = _Publisher(
+            provider = _Provider(
                 _Fetcher(ask, self.jwks_cache.max_bytes),
                 issuer,
                 algorithms=self.algorithms,
@@ -92,6 +92,6 @@ def settings_in_process(ask: InProcess, values: Mapping[str, Any]) -> JWTSetting
                 discovery_url=self.discovery_url,
                 allow_loopback=self.allow_loopback,
             )
-            self._cache = KeyCache(issuer, publisher, self.jwks_cache)
+            self._cache = KeyCache(issuer, provider, self.jwks_cache)
 
     return isolated(values, InProcessSettings)

@@ -121,9 +121,11 @@ def test_nested_settings() -> None:
 
 def test_members_of_the_cache() -> None:
     """The cache of a single issuer has members too."""
-    shown = rows(JWT_SECRET_KEY=SECRET, JWT_JWKS_CACHE='{"max_keys": 7}', JWT_JWKS_CACHE__TTL="300")
+    shown = rows(
+        JWT_SECRET_KEY=SECRET, JWT_JWKS_CACHE='{"max_bytes": 7}', JWT_JWKS_CACHE__TTL="300"
+    )
 
-    assert ("7", "JWT_JWKS_CACHE") == _value_and_origin(shown["jwks_cache.max_keys"])
+    assert ("7", "JWT_JWKS_CACHE") == _value_and_origin(shown["jwks_cache.max_bytes"])
     assert ("300", "JWT_JWKS_CACHE__TTL") == _value_and_origin(shown["jwks_cache.ttl"])
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.concurrency import Absent, Backoff, TokenBucket
+from jwt_deps.concurrency import Backoff, TokenBucket
 
 # Sixteenths of a second add up without rounding, so that a window is as long as it says.
 SPANS = st.integers(0, 16 * 90).map(lambda sixteenths: sixteenths / 16)
@@ -149,55 +149,3 @@ class TestBackoff:
             backoff.fail(0, 0)
 
         assert 60 == backoff.retry_at
-
-
-class TestAbsent:
-    def test_for_its_time(self) -> None:
-        """A name is remembered for `ttl` seconds, and from then on again if it is added again."""
-        absent = Absent(10, 30)
-        absent.add("a", 100)
-        before = [absent.has("a", 100), absent.has("a", 129.9), absent.has("a", 130)]
-        absent.add("a", 130)
-
-        assert [True, True, False, True] == [*before, absent.has("a", 159)]
-
-    def test_no_other_name(self) -> None:
-        """What was not added is not there."""
-        absent = Absent(10, 30)
-        absent.add("a", 0)
-
-        assert not absent.has("b", 0)
-
-    def test_the_oldest_make_room(self) -> None:
-        """The one that was added longest ago goes first, and adding again counts."""
-        absent = Absent(3, 30)
-        for name in ("a", "b", "a", "c", "d"):
-            absent.add(name, 0)
-
-        assert [True, False, True, True] == [absent.has(name, 0) for name in "abcd"]
-
-    def test_of_size_none(self) -> None:
-        """Of size 0 it remembers nothing."""
-        absent = Absent(0, 30)
-        absent.add("a", 0)
-
-        assert not absent.has("a", 0)
-
-    @given(
-        size=st.integers(0, 5),
-        events=st.lists(st.tuples(SPANS, st.integers(0, 9)), max_size=60),
-    )
-    def test_it_is_bounded_and_never_makes_up_a_name(
-        self, size: int, events: list[tuple[float, int]]
-    ) -> None:
-        """Whatever is added, it holds `size` names, each for its time and only if it was added."""
-        absent, now, added = Absent(size, 30), 0.0, dict[int, float]()
-        for span, name in events:
-            now += span
-            absent.add(name, now)
-            added[name] = now
-        there = {name for name in range(10) if absent.has(name, now)}
-
-        assert size >= len(absent._until)
-        assert {name for name, at in added.items() if now < at + 30} >= there
-        assert not events or size == 0 or events[-1][1] in there

@@ -258,10 +258,11 @@ class TestOutage:
         assert 503 == client.get("/scoped", headers=bearer(issuer, scope="read")).status_code
         assert 503 == client.get("/me", headers=bearer(issuer)).status_code
 
-    def test_afterwards(self, issuer: FakeIssuer) -> None:
+    def test_afterwards(self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
         """The same token is good when it is over: nobody was told to throw it away."""
         issuer.down()
-        settings = settings_for(issuer, jwks_cache={"backoff": 0.01})
+        monkeypatch.setattr("jwt_deps.keys.cache._FIRST_PAUSE", 0.01)
+        settings = settings_for(issuer)
         client = TestClient(routed(settings))
         headers = bearer(issuer)
         assert 503 == client.get("/me", headers=headers).status_code

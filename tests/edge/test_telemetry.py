@@ -178,8 +178,7 @@ def test_nothing_that_a_token_says_can_be_read_in_the_metrics(
 
 def test_an_outage_is_counted(tmp_path: Path, issuer: FakeIssuer) -> None:
     """Fetches that failed, and the old keys that were used meanwhile."""
-    life = {"ttl": 1, "min_ttl": 1, "max_ttl": 1, "refresh_ahead": 0}
-    short = {**life, "timeout": 0.5, "connect_timeout": 0.5}
+    short = {"ttl": 1, "max_ttl": 1, "timeout": 0.5}
     with serving(tmp_path, **discovering(issuer), jwks_cache=short) as service:
         token = issuer.token({"sub": "alice"}, audience=AUDIENCE)
         answers = [service.ask("/me", token)]

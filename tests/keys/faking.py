@@ -1,4 +1,4 @@
-"""What do the tests of fetched keys share? A publisher without a network, caches, settings."""
+"""What do the tests of fetched keys share? A provider without a network, caches, settings."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import FetchError
 from jwt_deps.keys.key_set import KeySet
 from jwt_deps.keys.lifetime import JWKSCacheSettings
-from jwt_deps.keys.provider import PublishedKeys
+from jwt_deps.keys.provider import JWKSetResponse
 from jwt_deps.testing import FakeIssuer, VirtualClock
 from tests.minting import pair
 
@@ -25,14 +25,14 @@ HOUR = 60 * MINUTE
 
 @dataclass(frozen=True)
 class Asked:
-    """What a cache has asked its publisher."""
+    """What a cache has asked its provider."""
 
     at: float
     forced: bool
-    known: PublishedKeys | None
+    known: JWKSetResponse | None
 
 
-class FakePublisher:
+class FakeProvider:
     """Publishes keys with these names until it is told otherwise.
 
     What it says is settled when it is asked, also if it says it later: `gate` makes it wait.
@@ -48,8 +48,8 @@ class FakePublisher:
         self.inside: Callable[[], None] = lambda: None
 
     async def fetch(
-        self, known: PublishedKeys | None, *, now: float, forced: bool
-    ) -> PublishedKeys:
+        self, known: JWKSetResponse | None, *, now: float, forced: bool
+    ) -> JWKSetResponse:
         self.asked.append(Asked(now, forced, known))
         self.inside()
         error, gate, body = self.error, self.gate, json.dumps(self.kids).encode()
@@ -60,13 +60,13 @@ class FakePublisher:
             return replace(known, seconds=self.seconds)
         return replace(self.read(body), seconds=self.seconds, skipped=self.skipped)
 
-    def read(self, body: bytes) -> PublishedKeys:
+    def read(self, body: bytes) -> JWKSetResponse:
         kids = json.loads(body)
         if not isinstance(kids, list):
             raise ValueError("is no JWK Set")  # noqa: TRY004 - what the protocol says
         jwks = {"keys": [pair("P-256").jwk(kid=kid) for kid in kids]}
-        keys, skipped = KeySet.published([ALGORITHM], jwks, 100)
-        return PublishedKeys(keys, skipped, self.seconds, "", body)
+        keys, skipped = KeySet.from_response([ALGORITHM], jwks)
+        return JWKSetResponse(keys, skipped, self.seconds, "", body)
 
     @property
     def forced(self) -> int:
@@ -75,11 +75,11 @@ class FakePublisher:
 
 
 def cache_of(
-    publisher: FakePublisher, clock: Callable[[], float] | None = None, **policy: Any
+    provider: FakeProvider, clock: Callable[[], float] | None = None, **policy: Any
 ) -> KeyCache:
-    """A cache of what a publisher says."""
+    """A cache of what a provider says."""
     clock = clock or VirtualClock()
-    return KeyCache("the-issuer", publisher, JWKSCacheSettings(**policy), clock=clock)
+    return KeyCache("the-issuer", provider, JWKSCacheSettings(**policy), clock=clock)
 
 
 async def landed(cache: KeyCache) -> None:

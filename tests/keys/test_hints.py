@@ -87,3 +87,11 @@ def test_keys_of_an_issuer_that_is_not_configured_are_not_taken() -> None:
 
     with pytest.raises(ValueError, match="an issuer that is not configured"):
         settings.seed_keys({"b": {}})
+
+
+def test_a_limit_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt variable, or one of an older version, is an error and not a default."""
+    monkeypatch.setenv("JWT_JWKS_CACHE__FORCED_REFILL", "60")
+
+    with pytest.raises(ConfigurationError, match=r"JWT_JWKS_CACHE__FORCED_REFILL \(jwks_cache"):
+        JWTSettings(secret_key=SECRET)

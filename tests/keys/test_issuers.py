@@ -210,8 +210,8 @@ REFUSED: list[Any] = [
         id="cache-misspelt",
     ),
     pytest.param(
-        {**AT_URL, "jwks_cache": {"ttl": 35}},
-        "refresh_ahead and timeout together have to be shorter than",
+        {**AT_URL, "jwks_cache": {"ttl": 9}},
+        "timeout must be at most half of ttl",
         id="cache-contradiction",
     ),
     pytest.param({**AT_URL, "jwks_cache": LEAKY}, "JWT_JWKS_CACHE (jwks_cache)", id="cache"),
@@ -489,13 +489,13 @@ class TestEnvironment:
             "JWT_AUDIENCE": "1234",
             "JWT_JWKS_URL": URL,
             "JWT_JWKS_CACHE__TTL": "900",
-            "JWT_JWKS_CACHE__MAX_KEYS": "5",
+            "JWT_JWKS_CACHE__MAX_BYTES": "5000",
         }.items():
             monkeypatch.setenv(name, value)
 
         settings = JWTSettings()
 
-        assert JWKSCacheSettings(ttl=900, max_keys=5) == settings.jwks_cache
+        assert JWKSCacheSettings(ttl=900, max_bytes=5000) == settings.jwks_cache
         assert ("1234",) == settings.accepted_audiences
 
     def test_nested_variables_are_no_mistake(

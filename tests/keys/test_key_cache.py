@@ -1,4 +1,4 @@
-"""Which keys are good now? Every rule of the cache, with a publisher and a clock of our own.
+"""Which keys are good now? Every rule of the cache, with a provider and a clock of our own.
 
 What is sent over HTTP, and what of it is believed, is at the end.
 """
@@ -10,13 +10,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Coroutine, Hashable, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, UnknownKeyError
-from jwt_deps.concurrency import Absent
 from jwt_deps.errors import SignatureError
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import FetchError
@@ -29,7 +28,7 @@ from tests.keys.faking import (
     DOWN,
     HOUR,
     MINUTE,
-    FakePublisher,
+    FakeProvider,
     Service,
     cache_of,
     landed,
@@ -64,14 +63,14 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def publisher() -> FakePublisher:
+def provider() -> FakeProvider:
     """It publishes one key, `a`."""
-    return FakePublisher("a")
+    return FakeProvider("a")
 
 
 @pytest.fixture
-def cache(publisher: FakePublisher, clock: VirtualClock) -> KeyCache:
-    return cache_of(publisher, clock)
+def cache(provider: FakeProvider, clock: VirtualClock) -> KeyCache:
+    return cache_of(provider, clock)
 
 
 async def together(*askers: Coroutine[Any, Any, object]) -> list[object]:
@@ -80,7 +79,7 @@ async def together(*askers: Coroutine[Any, Any, object]) -> list[object]:
 
 class TestCold:
     def test_a_thousand_callers_cause_one_fetch(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """All that come before there are keys wait for the same fetch."""
 
@@ -89,30 +88,30 @@ class TestCold:
 
         found = asyncio.run(scene())
 
-        assert ([["a"]] * 1000, 1) == (found, len(publisher.asked))
+        assert ([["a"]] * 1000, 1) == (found, len(provider.asked))
 
     def test_one_that_goes_away_does_not_take_the_fetch_along(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """The client of the first request hangs up; the others get their keys."""
 
         async def scene() -> object:
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             first, second = (asyncio.create_task(outcome(cache, "a")) for _ in range(2))
             await asyncio.sleep(0.01)
             first.cancel()
             await asyncio.sleep(0)
-            publisher.gate.set()
+            provider.gate.set()
             return await second
 
-        assert (["a"], 1) == (asyncio.run(scene()), len(publisher.asked))
+        assert (["a"], 1) == (asyncio.run(scene()), len(provider.asked))
 
     def test_nothing_of_the_first_request_is_in_the_fetch(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """What the first caller's context holds is not seen by what is done for all."""
         user, seen = contextvars.ContextVar("user", default="nobody"), []
-        publisher.inside = lambda: seen.append(user.get())
+        provider.inside = lambda: seen.append(user.get())
 
         async def scene() -> None:
             user.set("alice")
@@ -122,9 +121,9 @@ class TestCold:
 
         assert ["nobody"] == seen
 
-    def test_nobody_can_tell(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_nobody_can_tell(self, cache: KeyCache, provider: FakeProvider) -> None:
         """Without keys and without an answer a token is neither good nor bad."""
-        publisher.error = DOWN
+        provider.error = DOWN
 
         async def scene() -> tuple[int, BaseException | None]:
             with pytest.raises(KeysUnavailableError) as refused:
@@ -134,21 +133,21 @@ class TestCold:
         assert (1, DOWN) == asyncio.run(scene())
 
     def test_a_failure_is_told_to_all_who_waited(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """Many callers, one failed fetch."""
-        publisher.error = DOWN
+        provider.error = DOWN
 
         async def scene() -> list[object]:
             return await together(*(outcome(cache, "a") for _ in range(100)))
 
-        assert ([KeysUnavailableError] * 100, 1) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([KeysUnavailableError] * 100, 1) == (asyncio.run(scene()), len(provider.asked))
 
     def test_while_it_rests_nobody_waits_and_nobody_asks(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """After a failure the answer is there at once, and says for how long."""
-        publisher.error = DOWN
+        provider.error = DOWN
 
         async def scene() -> list[int]:
             found = []
@@ -160,13 +159,13 @@ class TestCold:
                 found.append(refused.value.retry_after)
             return found
 
-        assert ([1, 2, 4, 8, 16], 5) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([1, 2, 4, 8, 16], 5) == (asyncio.run(scene()), len(provider.asked))
 
     def test_how_often_an_outage_is_asked(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """With a request each second: after 1, 2, 4, ... seconds, and never more than 60."""
-        publisher.error = DOWN
+        provider.error = DOWN
 
         async def scene() -> None:
             for _ in range(250):
@@ -175,23 +174,23 @@ class TestCold:
 
         asyncio.run(scene())
 
-        assert [0, 1, 3, 7, 15, 31, 63, 123, 183, 243] == [asked.at for asked in publisher.asked]
+        assert [0, 1, 3, 7, 15, 31, 63, 123, 183, 243] == [asked.at for asked in provider.asked]
 
     def test_it_recovers(
         self,
         cache: KeyCache,
-        publisher: FakePublisher,
+        provider: FakeProvider,
         clock: VirtualClock,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """The first request after the pause finds the keys, and the log tells the story."""
         caplog.set_level(logging.INFO)
-        publisher.error = DOWN
+        provider.error = DOWN
 
         async def scene() -> object:
             await outcome(cache, "a")
             clock.advance(1)
-            publisher.error = None
+            provider.error = None
             return await outcome(cache, "a")
 
         assert (["a"], HEALTHY) == (asyncio.run(scene()), cache.health())
@@ -201,24 +200,22 @@ class TestCold:
         ] == [(record.levelno, record.getMessage()) for record in caplog.records]
 
     def test_unusable_keys_are_told_to_the_log(
-        self, cache: KeyCache, publisher: FakePublisher, caplog: pytest.LogCaptureFixture
+        self, cache: KeyCache, provider: FakeProvider, caplog: pytest.LogCaptureFixture
     ) -> None:
         """They do no harm, and somebody should know."""
-        publisher.skipped = 3
+        provider.skipped = 3
 
         asyncio.run(outcome(cache, "a"))
 
         assert ["issuer the-issuer publishes 3 unusable keys"] == caplog.messages
         assert 3 == cache.health().skipped
 
-    def test_a_fetch_that_takes_too_long(
-        self, publisher: FakePublisher, clock: VirtualClock
-    ) -> None:
+    def test_a_fetch_that_takes_too_long(self, provider: FakeProvider, clock: VirtualClock) -> None:
         """The time for everything together is bounded, and so is how long anybody waits."""
-        cache = cache_of(publisher, clock, timeout=0.05, connect_timeout=0.05)
+        cache = cache_of(provider, clock, timeout=0.05)
 
         async def scene() -> object:
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             return await outcome(cache, "a")
 
         assert KeysUnavailableError is asyncio.run(scene())
@@ -227,7 +224,7 @@ class TestCold:
 
 class TestFresh:
     def test_nobody_waits_and_nobody_asks(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Until shortly before their end the keys are handed out without anything else."""
 
@@ -237,10 +234,10 @@ class TestFresh:
             clock.advance(569)
             return [*waits, waited(cache, "a")]
 
-        assert ([False, False], 1) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([False, False], 1) == (asyncio.run(scene()), len(provider.asked))
 
     def test_ahead_of_their_end_one_fetch_starts_in_the_background(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Many callers go on with the keys that are there, and one fetch is under way."""
 
@@ -254,14 +251,14 @@ class TestFresh:
 
         waits, before, after = asyncio.run(scene())
 
-        assert ([False] * 100, 2) == (waits, len(publisher.asked))
+        assert ([False] * 100, 2) == (waits, len(provider.asked))
         assert (True, 570, True) == (before.reloading, before.age, before.fresh)
         assert HEALTHY == after
 
     def test_when_that_fails_it_rests(
         self,
         cache: KeyCache,
-        publisher: FakePublisher,
+        provider: FakeProvider,
         clock: VirtualClock,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -269,7 +266,7 @@ class TestFresh:
 
         async def scene() -> list[bool]:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             clock.advance(570)
             waits = []
             for _ in range(29):
@@ -279,33 +276,33 @@ class TestFresh:
             return waits
 
         assert [False] * 29 == asyncio.run(scene())
-        assert [0, 570, 571, 573, 577, 585] == [asked.at for asked in publisher.asked]
+        assert [0, 570, 571, 573, 577, 585] == [asked.at for asked in provider.asked]
         assert (True, False) == (cache.health().fresh, cache.health().degraded)
         assert {logging.WARNING} == {record.levelno for record in caplog.records}
 
     def test_expired_and_healthy(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Nobody asked for a while: all callers wait for one fetch, and get what it brings."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
             clock.advance(600)
-            publisher.kids = ("b",)
+            provider.kids = ("b",)
             return await together(*(outcome(cache, "b") for _ in range(100)))
 
-        assert ([["b"]] * 100, 2) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([["b"]] * 100, 2) == (asyncio.run(scene()), len(provider.asked))
 
 
 class TestOutage:
     def test_the_first_request_after_the_end_waits_and_is_served(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """What could not be replaced is still good."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             clock.advance(600)
             return await outcome(cache, "a")
 
@@ -317,13 +314,13 @@ class TestOutage:
         )
 
     def test_after_that_nobody_waits(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """An hour of outage costs no request any time, and few of them ask."""
 
         async def scene() -> list[bool]:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             clock.advance(600)
             await outcome(cache, "a")
             waits = []
@@ -336,23 +333,23 @@ class TestOutage:
         waits = asyncio.run(scene())
 
         assert (3599, 0) == (len(waits), sum(waits))
-        assert 66 == len(publisher.asked)
+        assert 66 == len(provider.asked)
 
     def test_one_that_hangs_costs_no_time_either(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """While an attempt is under way that began after a failure, nobody waits for it."""
 
         async def scene() -> list[bool]:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             clock.advance(600)
             await outcome(cache, "a")
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             clock.advance(1)
             return [waited(cache, "a") for _ in range(10)]
 
-        assert ([False] * 10, 3) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([False] * 10, 3) == (asyncio.run(scene()), len(provider.asked))
 
     @pytest.mark.parametrize(
         ("policy", "end"),
@@ -363,15 +360,15 @@ class TestOutage:
         ],
     )
     def test_until_the_bound(
-        self, publisher: FakePublisher, clock: VirtualClock, policy: dict[str, float], end: float
+        self, provider: FakeProvider, clock: VirtualClock, policy: dict[str, float], end: float
     ) -> None:
         """Old keys are good until the very moment that was promised, and not longer."""
-        cache = cache_of(publisher, clock, **policy)
-        publisher.seconds = policy.get("ttl", 600)
+        cache = cache_of(provider, clock, **policy)
+        provider.seconds = policy.get("ttl", 600)
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             clock.advance(end - 0.001)
             before = await outcome(cache, "a")
             clock.advance(0.001)
@@ -380,35 +377,35 @@ class TestOutage:
         assert [["a"], KeysUnavailableError, KeysUnavailableError] == asyncio.run(scene())
         assert (False, False) == (cache.health().fresh, cache.health().degraded)
 
-    def test_it_ends(self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock) -> None:
+    def test_it_ends(self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock) -> None:
         """After the bound too, the first request that may ask finds the keys."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             clock.advance(3 * HOUR)
             await outcome(cache, "a")
-            publisher.error, publisher.kids = None, ("b",)
+            provider.error, provider.kids = None, ("b",)
             clock.advance(1)
             return await outcome(cache, "b")
 
         assert (["b"], HEALTHY) == (asyncio.run(scene()), cache.health())
 
     def test_success_ends_the_doubling(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """A later outage begins with the shortest pause."""
 
         async def scene() -> int:
-            publisher.error = DOWN
+            provider.error = DOWN
             for seconds in (0, 1, 2, 4):
                 clock.advance(seconds)
                 await outcome(cache, "a")
             clock.advance(8)
-            publisher.error = None
+            provider.error = None
             await outcome(cache, "a")
             clock.advance(2 * HOUR)
-            publisher.error = DOWN
+            provider.error = DOWN
             with pytest.raises(KeysUnavailableError) as refused:
                 await cache.choose(ALGORITHM, "a")
             return refused.value.retry_after
@@ -416,30 +413,30 @@ class TestOutage:
         assert 1 == asyncio.run(scene())
 
     def test_a_short_one_long_ago_is_none(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """When nobody asked since a failure, the next request asks before it trusts old keys."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             clock.advance(570)
             waited(cache, "a")
             await landed(cache)
-            publisher.error, publisher.kids = None, ("b",)
+            provider.error, provider.kids = None, ("b",)
             clock.advance(30 * MINUTE)
             return await outcome(cache, "a")
 
         assert UnknownKeyError is asyncio.run(scene())
 
     def test_a_mistake_in_the_package_is_not_repeated_for_each_request(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """An error that nobody expected rests like any other, and the keys stay good."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = LookupError("a mistake")
+            provider.error = LookupError("a mistake")
             clock.advance(570)
             found = []
             for _ in range(10):
@@ -447,16 +444,16 @@ class TestOutage:
                 await asyncio.sleep(0.002)
             return found
 
-        assert ([["a"]] * 10, 2) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([["a"]] * 10, 2) == (asyncio.run(scene()), len(provider.asked))
 
     def test_a_mistake_in_the_package_leaves_old_keys_good(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Within the bound the keys outlive an error that nobody expected, too."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = LookupError("a mistake")
+            provider.error = LookupError("a mistake")
             clock.advance(600)
             return await outcome(cache, "a")
 
@@ -465,30 +462,30 @@ class TestOutage:
 
 class TestUnknownKey:
     def test_a_rotation_without_overlap_heals_within_the_request(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """The first token with the new key forces one fetch, and is good."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
-            publisher.kids = ("b",)
+            provider.kids = ("b",)
             return [await outcome(cache, "b"), await outcome(cache, "b")]
 
-        assert ([["b"], ["b"]], 2) == (asyncio.run(scene()), len(publisher.asked))
-        assert [False, True] == [asked.forced for asked in publisher.asked]
+        assert ([["b"], ["b"]], 2) == (asyncio.run(scene()), len(provider.asked))
+        assert [False, True] == [asked.forced for asked in provider.asked]
 
-    def test_many_at_once_force_one_fetch(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_many_at_once_force_one_fetch(self, cache: KeyCache, provider: FakeProvider) -> None:
         """All tokens that arrive with the new key wait for the same fetch."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
-            publisher.kids = ("b",)
+            provider.kids = ("b",)
             return await together(*(outcome(cache, "b") for _ in range(100)))
 
-        assert ([["b"]] * 100, 2) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([["b"]] * 100, 2) == (asyncio.run(scene()), len(provider.asked))
 
     def test_an_algorithm_that_changed_under_the_same_kid(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """A known name with an algorithm that does not fit may be a rotation too."""
 
@@ -496,40 +493,40 @@ class TestUnknownKey:
             await cache.choose(ALGORITHM, "a")
             return await outcome(cache, "a", "RS256")
 
-        assert (UnknownKeyError, 1) == (asyncio.run(scene()), publisher.forced)
+        assert (UnknownKeyError, 1) == (asyncio.run(scene()), provider.forced)
 
     def test_keys_that_others_have_fetched_meanwhile(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """A request that had read older keys looks into the newer ones, and asks nobody."""
 
         async def scene() -> list[str | None]:
             await cache.choose(ALGORITHM, "a")
-            seen = cache._snapshot
+            seen = cache._cached
             assert seen is not None
-            publisher.kids = ("b",)
+            provider.kids = ("b",)
             await cache.refresh()
-            newer = await cache._newer(seen, (ALGORITHM, "b"))
-            return [key.kid for key in newer.published.keys.choose(ALGORITHM, "b")]
+            newer = await cache._newer(seen)
+            return [key.kid for key in newer.keys.choose(ALGORITHM, "b")]
 
-        assert (["b"], 0) == (asyncio.run(scene()), publisher.forced)
+        assert (["b"], 0) == (asyncio.run(scene()), provider.forced)
 
     def test_a_fetch_under_way_may_bring_it(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """It is waited for, and none is forced when it does."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
-            publisher.kids = ("a", "b")
+            provider.kids = ("a", "b")
             clock.advance(570)
             waited(cache, "a")
             return await outcome(cache, "b")
 
-        assert (["b"], 2, 0) == (asyncio.run(scene()), len(publisher.asked), publisher.forced)
+        assert (["b"], 2, 0) == (asyncio.run(scene()), len(provider.asked), provider.forced)
 
     def test_a_fetch_under_way_that_does_not_bring_it(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """It may have asked a cache on the way: one is forced, for all who waited."""
 
@@ -538,111 +535,70 @@ class TestUnknownKey:
             clock.advance(570)
             waited(cache, "a")
             await asyncio.sleep(0)  # it has asked, and then the key changes
-            publisher.kids = ("b",)
+            provider.kids = ("b",)
             return await together(*(outcome(cache, "b") for _ in range(100)))
 
         found = asyncio.run(scene())
 
-        assert ([["b"]] * 100, 1) == (found, publisher.forced)
+        assert ([["b"]] * 100, 1) == (found, provider.forced)
 
     def test_a_rotation_while_a_forced_fetch_is_under_way(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """A fetch that asked before the rotation says nothing about a key that came after it."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
-            publisher.gate = gate = asyncio.Event()
+            provider.gate = gate = asyncio.Event()
             stranger = asyncio.create_task(outcome(cache, "unknown"))
             await asyncio.sleep(0.01)
-            publisher.gate, publisher.kids = None, ("b",)
+            provider.gate, provider.kids = None, ("b",)
             rotated = asyncio.create_task(outcome(cache, "b"))
             await asyncio.sleep(0.01)
             gate.set()
             await stranger
             return await rotated
 
-        assert (["b"], 2) == (asyncio.run(scene()), publisher.forced)
+        assert (["b"], 2) == (asyncio.run(scene()), provider.forced)
 
     def test_a_fetch_under_way_that_fails(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Then nobody can tell, and none is forced on top."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             clock.advance(570)
             waited(cache, "a")
             return await outcome(cache, "b")
 
-        assert (KeysUnavailableError, 0) == (asyncio.run(scene()), publisher.forced)
+        assert (KeysUnavailableError, 0) == (asyncio.run(scene()), provider.forced)
 
     def test_nobody_waits_for_two_fetches_longer_than_for_one(
-        self, publisher: FakePublisher, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+        self, provider: FakeProvider, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When the second one takes too long for both, nobody can tell."""
         monkeypatch.setattr("jwt_deps.keys.cache._GRACE", 0.1)
-        cache = cache_of(publisher, clock, timeout=0.3, connect_timeout=0.3)
+        cache = cache_of(provider, clock, timeout=0.3)
 
         async def scene() -> tuple[object, bool]:
             await cache.choose(ALGORITHM, "a")
-            publisher.gate = asyncio.Event()
-            asyncio.get_running_loop().call_later(0.2, publisher.gate.set)
+            provider.gate = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.2, provider.gate.set)
             clock.advance(570)
             waited(cache, "a")
             await asyncio.sleep(0)
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             begun = time.monotonic()
             found = await outcome(cache, "b")
             return found, time.monotonic() - begun < 0.49
 
         assert (KeysUnavailableError, True) == asyncio.run(scene())
-        assert 1 == publisher.forced
-
-    def test_a_name_that_a_healthy_issuer_does_not_know_is_remembered(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
-    ) -> None:
-        """For half a minute it forces nothing, and after that it may again."""
-
-        async def scene() -> list[int]:
-            await cache.choose(ALGORITHM, "a")
-            counts = []
-            for seconds in (0, 0, 29, 1):
-                clock.advance(seconds)
-                assert await outcome(cache, "b") is UnknownKeyError
-                counts.append(publisher.forced)
-            return counts
-
-        assert [1, 1, 1, 2] == asyncio.run(scene())
-
-    def test_a_remembered_name_that_is_published_meanwhile(
-        self, cache: KeyCache, publisher: FakePublisher
-    ) -> None:
-        """It is good as soon as the keys are there, whoever fetched them."""
-
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            before = await outcome(cache, "b")
-            publisher.kids = ("a", "b")
-            await cache.refresh()
-            return [before, await outcome(cache, "b")]
-
-        assert [UnknownKeyError, ["b"]] == asyncio.run(scene())
-
-    def test_few_names_are_remembered(self, cache: KeyCache) -> None:
-        """A flood of them takes no memory to speak of."""
-
-        async def scene() -> None:
-            await cache.choose(ALGORITHM, "a")
-            await together(*(outcome(cache, f"unknown-{n}") for n in range(3000)))
-
-        asyncio.run(scene())
-
-        assert 256 == len(cache._absent._until)
+        assert 1 == provider.forced
 
     def test_two_fetches_in_thirty_seconds(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """However many names are made up, two fetches are forced at once and one per refill."""
 
@@ -655,10 +611,10 @@ class TestUnknownKey:
             return found
 
         assert {UnknownKeyError} == asyncio.run(scene())
-        moments = [asked.at for asked in publisher.asked if asked.forced]
+        moments = [asked.at for asked in provider.asked if asked.forced]
         assert pytest.approx([0.1, 0.2, 30.1, 60.1, 90.1, 120.1], abs=0.2) == moments
 
-    def test_without_room_nobody_waits(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_without_room_nobody_waits(self, cache: KeyCache, provider: FakeProvider) -> None:
         """A token that may force nothing is refused at once."""
 
         async def scene() -> None:
@@ -670,10 +626,38 @@ class TestUnknownKey:
 
         asyncio.run(scene())
 
-        assert 2 == publisher.forced
+        assert 2 == provider.forced
+
+    def test_a_key_that_is_published_later(self, cache: KeyCache, provider: FakeProvider) -> None:
+        """It is good as soon as the keys are fetched, without another forced fetch."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            before = await outcome(cache, "b")
+            provider.kids = ("a", "b")
+            await cache.refresh()
+            return [before, await outcome(cache, "b")]
+
+        assert ([UnknownKeyError, ["b"]], 1) == (asyncio.run(scene()), provider.forced)
+
+    def test_one_name_asked_for_again_and_again(
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
+    ) -> None:
+        """It forces no more than many names do."""
+
+        async def scene() -> list[int]:
+            await cache.choose(ALGORITHM, "a")
+            counts = []
+            for seconds in (0, 0, 0, 29, 1):
+                clock.advance(seconds)
+                assert await outcome(cache, "b") is UnknownKeyError
+                counts.append(provider.forced)
+            return counts
+
+        assert [1, 2, 2, 2, 3] == asyncio.run(scene())
 
     def test_without_room_nothing_is_remembered(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Nobody was asked for that name, so the next request may ask."""
 
@@ -681,7 +665,7 @@ class TestUnknownKey:
             await cache.choose(ALGORITHM, "a")
             for kid in ("b", "c"):
                 await outcome(cache, kid)
-            publisher.kids = ("d",)
+            provider.kids = ("d",)
             found = [await outcome(cache, "d")]
             clock.advance(30)
             return [*found, await outcome(cache, "d")]
@@ -689,54 +673,54 @@ class TestUnknownKey:
         assert [UnknownKeyError, ["d"]] == asyncio.run(scene())
 
     def test_an_outage_is_no_answer(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """When the forced fetch fails nobody can tell, and while it rests nobody asks."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             found = [await outcome(cache, "b"), await outcome(cache, "b")]
             clock.advance(1)
             return [*found, await outcome(cache, "c"), await outcome(cache, "a")]
 
         unknown = [KeysUnavailableError] * 3
-        assert ([*unknown, ["a"]], 2) == (asyncio.run(scene()), publisher.forced)
+        assert ([*unknown, ["a"]], 2) == (asyncio.run(scene()), provider.forced)
 
     def test_an_outage_uses_up_no_room(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """What failed is given back: a rotation during an outage heals when that ends."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
-            publisher.error = DOWN
+            provider.error = DOWN
             for seconds in (1, 2, 4, 8):
                 await outcome(cache, "b")
                 clock.advance(seconds)
-            publisher.error, publisher.kids = None, ("b",)
+            provider.error, provider.kids = None, ("b",)
             found = [await outcome(cache, "b")]
-            publisher.kids = ("c",)
+            provider.kids = ("c",)
             return [*found, await outcome(cache, "c"), await outcome(cache, "d")]
 
-        assert ([["b"], ["c"], UnknownKeyError], 6) == (asyncio.run(scene()), publisher.forced)
+        assert ([["b"], ["c"], UnknownKeyError], 6) == (asyncio.run(scene()), provider.forced)
 
-    def test_a_remembered_name_during_an_outage(
-        self, cache: KeyCache, publisher: FakePublisher
+    def test_an_unknown_name_during_an_outage(
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """What was true before the outage may not be any more."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
             found = [await outcome(cache, "b")]
-            publisher.error = DOWN
+            provider.error = DOWN
             await cache.refresh()
             return [*found, await outcome(cache, "b")]
 
         assert [UnknownKeyError, KeysUnavailableError] == asyncio.run(scene())
 
     def test_without_room_during_an_outage(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Between two attempts of an outage, a token that may force nothing is not called bad."""
 
@@ -744,7 +728,7 @@ class TestUnknownKey:
             await cache.choose(ALGORITHM, "a")
             for kid in ("b", "c"):
                 await outcome(cache, kid)
-            publisher.error, publisher.kids = DOWN, ("d",)
+            provider.error, provider.kids = DOWN, ("d",)
             await cache.refresh()
             clock.advance(2)
             return await outcome(cache, "d")
@@ -752,47 +736,47 @@ class TestUnknownKey:
         assert KeysUnavailableError is asyncio.run(scene())
 
     def test_a_forced_fetch_that_is_stopped_is_no_answer(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """Nobody was asked: neither who forced it nor who joined is told that the key is bad."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             waiting = [asyncio.create_task(outcome(cache, "b")) for _ in range(3)]
             await asyncio.sleep(0.01)
             cache.close()
-            publisher.gate, publisher.kids = None, ("b",)
+            provider.gate, provider.kids = None, ("b",)
             return list(await asyncio.gather(*waiting))
 
         assert UnknownKeyError not in asyncio.run(scene())
 
     def test_a_forced_fetch_that_is_stopped_uses_up_no_room(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """It brought nothing, so it does not count."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             for _ in range(5):
                 waiting = asyncio.create_task(outcome(cache, "b"))
                 await asyncio.sleep(0.002)
                 cache.close()
                 await waiting
-            publisher.gate, publisher.kids = None, ("b",)
+            provider.gate, provider.kids = None, ("b",)
             return [await outcome(cache, "b")]
 
         assert [["b"]] == asyncio.run(scene())
 
     def test_a_fetch_of_another_thread_is_joined(
-        self, cache: KeyCache, publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
+        self, cache: KeyCache, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One that departs between the question and the order is not doubled."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
-            publisher.kids = ("a", "b")
+            provider.kids = ("a", "b")
             holds = cache._backoff.holds
 
             def departs(now: float) -> bool:
@@ -802,26 +786,7 @@ class TestUnknownKey:
             monkeypatch.setattr(type(cache._backoff), "holds", lambda _, now: departs(now))
             return await outcome(cache, "b")
 
-        assert (["b"], 2, 0) == (asyncio.run(scene()), len(publisher.asked), publisher.forced)
-
-    def test_what_is_remembered_changes_under_the_lock(self, cache: KeyCache) -> None:
-        """As everything else does: callers in several threads remember at the same time."""
-        locked = []
-
-        class Watched(Absent):
-            def add(self, name: Hashable, now: float) -> None:
-                locked.append(cache._state().locked())
-                super().add(name, now)
-
-        cache._absent = Watched(256, 30)
-
-        async def scene() -> None:
-            await cache.choose(ALGORITHM, "a")
-            await outcome(cache, "b")
-
-        asyncio.run(scene())
-
-        assert [True] == locked
+        assert (["b"], 2, 0) == (asyncio.run(scene()), len(provider.asked), provider.forced)
 
 
 class TestWithoutKid:
@@ -829,33 +794,33 @@ class TestWithoutKid:
         """A token that names no key is for the only one that fits."""
         assert ["a"] == asyncio.run(outcome(cache, None))
 
-    def test_several_that_fit(self, publisher: FakePublisher, clock: VirtualClock) -> None:
+    def test_several_that_fit(self, provider: FakeProvider, clock: VirtualClock) -> None:
         """No fetch could tell which is meant, so none is forced."""
-        publisher.kids = ("a", "b")
-        cache = cache_of(publisher, clock)
+        provider.kids = ("a", "b")
+        cache = cache_of(provider, clock)
 
         assert UnknownKeyError is asyncio.run(outcome(cache, None))
-        assert 1 == len(publisher.asked)
+        assert 1 == len(provider.asked)
 
-    def test_none_that_fits(self, cache: KeyCache, publisher: FakePublisher) -> None:
-        """A key for that algorithm may be new: one is forced, and the answer remembered."""
+    def test_none_that_fits(self, cache: KeyCache, provider: FakeProvider) -> None:
+        """A key for that algorithm may be new: a fetch is forced, within the limits."""
 
         async def scene() -> list[object]:
             return [await outcome(cache, None, "RS256") for _ in range(3)]
 
-        assert ([UnknownKeyError] * 3, 1) == (asyncio.run(scene()), publisher.forced)
+        assert ([UnknownKeyError] * 3, 2) == (asyncio.run(scene()), provider.forced)
 
 
 class TestReplacement:
     def test_a_withdrawn_key_stops(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """A good answer replaces all keys: what is not in it is not accepted any more."""
 
         async def scene() -> list[object]:
-            publisher.kids = ("a", "b")
+            provider.kids = ("a", "b")
             found = [await outcome(cache, "a")]
-            publisher.kids = ("b",)
+            provider.kids = ("b",)
             clock.advance(570)
             waited(cache, "b")
             await landed(cache)
@@ -868,59 +833,59 @@ class TestReplacement:
 
         async def scene() -> bool:
             await cache.choose(ALGORITHM, "a")
-            before = cache.published
+            before = cache.response
             clock.advance(500)
             await cache.refresh()
             assert before is not None
-            assert cache.published is not None
-            return before.keys is cache.published.keys
+            assert cache.response is not None
+            return before.keys is cache.response.keys
 
         assert (True, HEALTHY) == (asyncio.run(scene()), cache.health())
 
     def test_an_older_answer_never_replaces_a_newer_one(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Two fetches cross: what was asked for first arrives last, and is not believed."""
 
         async def scene() -> object:
-            publisher.gate = gate = asyncio.Event()
+            provider.gate = gate = asyncio.Event()
             older = asyncio.create_task(cache._fetch(forced=False))
             await asyncio.sleep(0.01)
             clock.advance(1)
-            publisher.gate, publisher.kids = None, ("b",)
+            provider.gate, provider.kids = None, ("b",)
             await cache._fetch(forced=False)
             gate.set()
             await older
             return await outcome(cache, "b")
 
-        assert (["b"], 2) == (asyncio.run(scene()), len(publisher.asked))
+        assert (["b"], 2) == (asyncio.run(scene()), len(provider.asked))
 
     def test_an_older_failure_says_nothing(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """A newer answer is there: there is no outage, and nothing to rest from."""
 
         async def scene() -> FetchError | None:
-            publisher.gate, publisher.error = gate, _ = asyncio.Event(), DOWN
+            provider.gate, provider.error = gate, _ = asyncio.Event(), DOWN
             older = asyncio.create_task(cache._fetch(forced=False))
             await asyncio.sleep(0.01)
             clock.advance(1)
-            publisher.gate, publisher.error = None, None
+            provider.gate, provider.error = None, None
             await cache._fetch(forced=False)
             gate.set()
             return await older
 
         assert (DOWN, HEALTHY) == (asyncio.run(scene()), cache.health())
 
-    def test_stopping_is_no_failure(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_stopping_is_no_failure(self, cache: KeyCache, provider: FakeProvider) -> None:
         """After `close` the next request starts another fetch at once."""
 
         async def scene() -> list[object]:
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             waiting = asyncio.create_task(outcome(cache, "a"))
             await asyncio.sleep(0.01)
             cache.close()
-            publisher.gate = None
+            provider.gate = None
             await waiting
             return [await outcome(cache, "a")]
 
@@ -934,16 +899,16 @@ class TestReplacement:
 
         assert (["a"], HEALTHY) == (found, cache.health())
 
-    def test_refresh_says_why_it_failed(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_refresh_says_why_it_failed(self, cache: KeyCache, provider: FakeProvider) -> None:
         """It fetches at once, also while the cache rests, and joins what is under way."""
 
         async def scene() -> list[FetchError | None]:
-            publisher.error = DOWN
+            provider.error = DOWN
             failed = await asyncio.gather(cache.refresh(), cache.refresh())
-            publisher.error = None
+            provider.error = None
             return [*failed, await cache.refresh()]
 
-        assert ([DOWN, DOWN, None], 2) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([DOWN, DOWN, None], 2) == (asyncio.run(scene()), len(provider.asked))
 
 
 class TestHealth:
@@ -960,13 +925,13 @@ class TestHealth:
             last_error=None,
         )
 
-        assert (expected, None, None) == (cache.health(), cache.published, cache.export())
+        assert (expected, None, None) == (cache.health(), cache.response, cache.export())
 
     def test_in_an_outage_without_keys(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """It rests, and says why; with no keys it is not merely degraded."""
-        publisher.error = DOWN
+        provider.error = DOWN
 
         asyncio.run(outcome(cache, "a"))
         clock.advance(0.5)
@@ -980,15 +945,15 @@ class TestHealth:
         )
         assert not cache.health().cooling_down
 
-    def test_while_it_fetches(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_while_it_fetches(self, cache: KeyCache, provider: FakeProvider) -> None:
         """It says so."""
 
         async def scene() -> bool:
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             waiting = asyncio.create_task(outcome(cache, "a"))
             await asyncio.sleep(0.01)
             reloading = cache.health().reloading
-            publisher.gate.set()
+            provider.gate.set()
             await waiting
             return reloading
 
@@ -1004,7 +969,7 @@ class TestSeed:
         return wall
 
     def test_keys_of_another_process(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock, wall: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock, wall: VirtualClock
     ) -> None:
         """They are good at once, through JSON, as old as they are by then."""
         asyncio.run(cache.refresh())
@@ -1012,23 +977,23 @@ class TestSeed:
         wall.advance(100)
         exported = json.loads(json.dumps(cache.export()))
         wall.advance(50)
-        other = cache_of(publisher, VirtualClock(5_000_000))
+        other = cache_of(provider, VirtualClock(5_000_000))
 
         other.seed(exported)
 
         assert (150, True, 1) == (other.health().age, other.health().fresh, other.health().keys)
-        assert (["a"], 1) == (asyncio.run(outcome(other, "a")), len(publisher.asked))
+        assert (["a"], 1) == (asyncio.run(outcome(other, "a")), len(provider.asked))
 
     def test_they_grow_old_like_others(
-        self, cache: KeyCache, publisher: FakePublisher, wall: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, wall: VirtualClock
     ) -> None:
         """Their time began in the process that fetched them."""
         asyncio.run(cache.refresh())
         exported = cache.export()
         assert exported is not None
         wall.advance(600 + HOUR)
-        other = cache_of(publisher)
-        publisher.error = DOWN
+        other = cache_of(provider)
+        provider.error = DOWN
 
         other.seed(exported)
 
@@ -1060,7 +1025,7 @@ class TestSeed:
         assert kids == asyncio.run(outcome(cache, kids[0]))
 
     def test_none_are_from_the_future(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Keys of a process whose clock is wrong are as new as can be, and are replaced in time."""
         cache.seed({"jwks": '["b"]', "fetched_at": 1e12})
@@ -1068,7 +1033,7 @@ class TestSeed:
         clock.advance(600)
 
         assert (0, ["a"]) == (age, asyncio.run(outcome(cache, "a")))
-        assert 1 == len(publisher.asked)
+        assert 1 == len(provider.asked)
 
     @pytest.mark.parametrize(
         "exported",
@@ -1098,10 +1063,10 @@ class TestSeed:
 
 class TestClock:
     def test_the_wall_clock_does_not_matter(
-        self, publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
+        self, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A clock that is set, back or forth, makes no key older and no pause longer."""
-        cache = KeyCache("the-issuer", publisher, cache_of(publisher)._policy)
+        cache = KeyCache("the-issuer", provider, cache_of(provider)._policy)
         wall = VirtualClock()
         monkeypatch.setattr(time, "time", wall)
 
@@ -1112,10 +1077,10 @@ class TestClock:
                 found.append(waited(cache, "a"))
             return found
 
-        assert ([["a"], False, False], 1) == (asyncio.run(scene()), len(publisher.asked))
+        assert ([["a"], False, False], 1) == (asyncio.run(scene()), len(provider.asked))
 
     def test_a_clock_that_goes_back_is_survived(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Even so there is an answer, and no flood of fetches."""
 
@@ -1125,24 +1090,24 @@ class TestClock:
             return [await outcome(cache, "a"), await outcome(cache, "b")]
 
         assert [["a"], UnknownKeyError] == asyncio.run(scene())
-        assert 2 == len(publisher.asked)
+        assert 2 == len(provider.asked)
 
 
 class TestSeveralLoops:
-    def test_two_threads_cause_one_fetch(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_two_threads_cause_one_fetch(self, cache: KeyCache, provider: FakeProvider) -> None:
         """Callers in two event loops, each with many requests, share what is under way."""
         found: list[object] = []
         ready = threading.Barrier(2)
         landing = time.monotonic() + 0.3
 
         async def slowly(*_: Any, **__: Any) -> Any:
-            publisher.inside()
+            provider.inside()
             await asyncio.sleep(landing - time.monotonic())
-            return publisher.read(b'["a"]')
+            return provider.read(b'["a"]')
 
         departures: list[int] = []
-        publisher.inside = lambda: departures.append(1)
-        publisher.fetch = slowly  # type: ignore[method-assign]
+        provider.inside = lambda: departures.append(1)
+        provider.fetch = slowly  # type: ignore[method-assign]
 
         async def scene() -> None:
             ready.wait()
@@ -1157,7 +1122,7 @@ class TestSeveralLoops:
         assert ([["a"]] * 100, 1) == (found, len(departures))
 
     def test_one_loop_after_the_other(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Each `asyncio.run` goes on with what the ones before have fetched."""
         found = []
@@ -1165,40 +1130,40 @@ class TestSeveralLoops:
             clock.advance(seconds)
             found.append(asyncio.run(outcome(cache, "a")))
 
-        assert ([["a"]] * 3, 2) == (found, len(publisher.asked))
+        assert ([["a"]] * 3, 2) == (found, len(provider.asked))
 
     def test_a_background_fetch_ends_with_its_loop(
-        self, cache: KeyCache, publisher: FakePublisher, clock: VirtualClock
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """It is nobody's failure; the next loop starts another one."""
 
         async def ahead() -> None:
             clock.advance(570)
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             waited(cache, "a")
             await asyncio.sleep(0)
 
         asyncio.run(cache.refresh())
         asyncio.run(ahead())
         after = cache.health()
-        publisher.gate = None
+        provider.gate = None
         asyncio.run(cache.refresh())
 
         assert (False, False, None) == (after.reloading, after.degraded, after.last_error)
         assert HEALTHY == cache.health()
 
     def test_the_loop_of_the_fetch_ends_under_a_caller_in_another(
-        self, cache: KeyCache, publisher: FakePublisher
+        self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """The issuer did not fail: the other loop fetches the keys itself."""
         departed, joined = threading.Event(), threading.Event()
 
         async def short() -> None:
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             asyncio.get_running_loop().call_later(0.01, departed.set)
             asyncio.get_running_loop().create_task(cache.refresh())
             await asyncio.to_thread(joined.wait)
-            publisher.gate = None
+            provider.gate = None
 
         async def scene() -> object:
             asyncio.get_running_loop().call_later(0.02, joined.set)
@@ -1234,14 +1199,14 @@ def in_a_child(work: Coroutine[Any, Any, object]) -> str:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 class TestFork:
-    def test_while_a_fetch_is_under_way(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_while_a_fetch_is_under_way(self, cache: KeyCache, provider: FakeProvider) -> None:
         """The child does not wait for a fetch that only its parent has."""
 
         async def scene() -> tuple[str, object]:
-            publisher.gate = asyncio.Event()
+            provider.gate = asyncio.Event()
             waiting = asyncio.create_task(outcome(cache, "a"))
             await asyncio.sleep(0.01)
-            gate, publisher.gate = publisher.gate, None
+            gate, provider.gate = provider.gate, None
             said = in_a_child(outcome(cache, "a"))
             gate.set()
             return said, await waiting
@@ -1250,22 +1215,22 @@ class TestFork:
 
     def test_while_a_thread_holds_the_lock(self, cache: KeyCache) -> None:
         """The child does not wait for a thread that only its parent has."""
-        with cache._state():
+        with cache._lock():
             said = in_a_child(outcome(cache, "a"))
 
         assert "['a']" == said
 
-    def test_with_keys(self, cache: KeyCache, publisher: FakePublisher) -> None:
+    def test_with_keys(self, cache: KeyCache, provider: FakeProvider) -> None:
         """The child has the keys that its parent had."""
         asyncio.run(cache.refresh())
-        publisher.error = DOWN
+        provider.error = DOWN
 
         assert "['a']" == in_a_child(outcome(cache, "a"))
 
     def test_as_it_looks_in_the_child(self, cache: KeyCache) -> None:
         """The lock of another process is not waited for."""
-        cache._state().acquire()
-        cache._state._pid -= 1
+        cache._lock().acquire()
+        cache._lock._pid -= 1
 
         assert ["a"] == asyncio.run(outcome(cache, "a"))
 
@@ -1430,7 +1395,7 @@ class TestBadAnswers:
         self, issuer: FakeIssuer, answer: Answer, said: str, *, forced: bool
     ) -> None:
         """Whatever comes instead of keys, those that are there are not replaced."""
-        service = service_of(issuer, timeout=0.3, connect_timeout=0.3)
+        service = service_of(issuer, timeout=0.3)
         kid = issuer.signing_key.kid
 
         async def scene() -> list[object]:
@@ -1450,7 +1415,7 @@ class TestBadAnswers:
     @pytest.mark.parametrize(("answer", "said"), BAD_ANSWERS)
     def test_nobody_can_tell(self, issuer: FakeIssuer, answer: Answer, said: str) -> None:
         """Without keys it is an outage, and never a bad token."""
-        service = service_of(issuer, direct=True, timeout=0.3, connect_timeout=0.3)
+        service = service_of(issuer, direct=True, timeout=0.3)
         issuer.jwks = answer
 
         found = asyncio.run(accepts(service, issuer.token(audience="api")))
@@ -1492,10 +1457,10 @@ class TestValidators:
 
         async def scene() -> tuple[bool, KeyHealth]:
             await service.cache.refresh()
-            before = service.cache.published
+            before = service.cache.response
             service.clock.advance(500)
             await service.cache.refresh()
-            after = service.cache.published
+            after = service.cache.response
             assert before is not None
             assert after is not None
             return before.keys is after.keys, service.cache.health()
@@ -1510,10 +1475,10 @@ class TestValidators:
 
         async def scene() -> bool:
             await service.cache.refresh()
-            before = service.cache.published
+            before = service.cache.response
             service.clock.advance(500)
             await service.cache.refresh()
-            after = service.cache.published
+            after = service.cache.response
             assert before is not None
             assert after is not None
             return before.keys is after.keys
@@ -1591,7 +1556,7 @@ class TestDiscovery:
                 return [await outcome(service.cache, kid) == [kid]]
 
             assert [True] == asyncio.run(scene())
-            assert other.jwks_url == getattr(service.cache.published, "url", None)
+            assert other.jwks_url == getattr(service.cache.response, "url", None)
 
     def test_keys_that_are_left_behind(self, issuer: FakeIssuer, service: Service) -> None:
         """When the old place goes on as if nothing had happened, the new one counts in an hour."""

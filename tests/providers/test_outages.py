@@ -16,11 +16,9 @@ T = TypeVar("T")
 
 #: Keys that are kept for a moment only, whatever the provider says.
 SHORT_LIVED = {
-    "JWT_JWKS_CACHE__RESPECT_CACHE_CONTROL": "false",
-    "JWT_JWKS_CACHE__TTL": "1.5",
+    "JWT_JWKS_CACHE__TTL": "2",
+    "JWT_JWKS_CACHE__MAX_TTL": "2",
     "JWT_JWKS_CACHE__TIMEOUT": "1",
-    "JWT_JWKS_CACHE__CONNECT_TIMEOUT": "1",
-    "JWT_JWKS_CACHE__REFRESH_AHEAD": "0",
 }
 
 

@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -136,7 +135,7 @@ class TestTrouble:
 
     def test_latency(self, issuer: FakeIssuer) -> None:
         """On top of what an answer has by itself."""
-        settings = issuer.settings("api", jwks_cache={"timeout": 0.2, "connect_timeout": 0.1})
+        settings = issuer.settings("api", jwks_cache={"timeout": 0.2})
         with suppress(KeyError), issuer.latency(60):
             during = problem(settings)
             raise KeyError
@@ -160,8 +159,7 @@ class TestTrouble:
     )
     def test_answers(self, issuer: FakeIssuer, answer: Answer, expected: str) -> None:
         """All of them are judged alike."""
-        patience: dict[str, Any] = {"timeout": 0.3, "connect_timeout": 0.2}
-        settings = issuer.settings("api", jwks_cache=patience if answer.hang else {})
+        settings = issuer.settings("api", jwks_cache={"timeout": 0.3} if answer.hang else {})
         issuer.jwks = answer
 
         assert expected in problem(settings)

@@ -11,7 +11,7 @@ from jwt_deps import ConfigurationError
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import FetchError, refuse_address
 from jwt_deps.keys.lifetime import JWKSCacheSettings
-from jwt_deps.keys.provider import KeyPublisher, PublishedKeys
+from jwt_deps.keys.provider import HTTPKeyProvider, JWKSetResponse
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 
 POLICY = JWKSCacheSettings()
@@ -25,24 +25,24 @@ def issuer() -> Iterator[FakeIssuer]:
         yield running
 
 
-def publisher_of(issuer: FakeIssuer, **options: Any) -> KeyPublisher:
+def provider_of(issuer: FakeIssuer, **options: Any) -> HTTPKeyProvider:
     """What asks an issuer."""
     defaults = {"algorithms": ALGORITHMS, "policy": POLICY, "allow_loopback": True}
-    return KeyPublisher(issuer.issuer, **{**defaults, **options})
+    return HTTPKeyProvider(issuer.issuer, **{**defaults, **options})
 
 
 def fetch(
-    publisher: KeyPublisher,
-    known: PublishedKeys | None = None,
+    provider: HTTPKeyProvider,
+    known: JWKSetResponse | None = None,
     *,
     now: float = 0,
     forced: bool = False,
-) -> PublishedKeys:
+) -> JWKSetResponse:
     """Ask it."""
-    return asyncio.run(publisher.fetch(known, now=now, forced=forced))
+    return asyncio.run(provider.fetch(known, now=now, forced=forced))
 
 
-def kids(published: PublishedKeys) -> set[str]:
+def kids(published: JWKSetResponse) -> set[str]:
     """Return the names of the keys."""
     return set(published.keys.kids)
 
@@ -50,26 +50,26 @@ def kids(published: PublishedKeys) -> set[str]:
 class TestPlace:
     def test_configured(self, issuer: FakeIssuer) -> None:
         """With a URL for the keys, no document is asked for."""
-        published = fetch(publisher_of(issuer, jwks_url=issuer.jwks_url))
+        published = fetch(provider_of(issuer, jwks_url=issuer.jwks_url))
 
         assert {issuer.signing_key.kid} == kids(published)
         assert 0 == issuer.count("discovery")
 
     def test_discovered_once(self, issuer: FakeIssuer) -> None:
-        """What the document says is kept as long as `discovery_ttl`."""
-        publisher = publisher_of(issuer)
+        """What the document says is kept for an hour."""
+        provider = provider_of(issuer)
 
         for now in (0, 600, 3599):
-            fetch(publisher, now=now)
+            fetch(provider, now=now)
 
         assert (1, 3) == (issuer.count("discovery"), issuer.count("jwks"))
 
     def test_discovered_again(self, issuer: FakeIssuer) -> None:
         """After that the document is asked for again."""
-        publisher = publisher_of(issuer)
+        provider = provider_of(issuer)
 
         for now in (0, 3600):
-            fetch(publisher, now=now)
+            fetch(provider, now=now)
 
         assert 2 == issuer.count("discovery")
 
@@ -78,7 +78,7 @@ class TestPlace:
         issuer.metadata["issuer"] = "https://public.example"
         inside = issuer.discovery_url
 
-        publisher = KeyPublisher(
+        provider = HTTPKeyProvider(
             "https://public.example",
             algorithms=ALGORITHMS,
             policy=POLICY,
@@ -86,14 +86,14 @@ class TestPlace:
             allow_loopback=True,
         )
 
-        assert {issuer.signing_key.kid} == kids(fetch(publisher))
+        assert {issuer.signing_key.kid} == kids(fetch(provider))
         assert ["/.well-known/openid-configuration"] == [
             request.path for request in issuer.requests if request.endpoint == "discovery"
         ]
 
     def test_overridden_and_another_issuers(self, issuer: FakeIssuer) -> None:
         """Wherever the document is, it has to be the issuer's own."""
-        publisher = KeyPublisher(
+        provider = HTTPKeyProvider(
             "https://public.example",
             algorithms=ALGORITHMS,
             policy=POLICY,
@@ -102,14 +102,14 @@ class TestPlace:
         )
 
         with pytest.raises(FetchError, match="identical"):
-            fetch(publisher)
+            fetch(provider)
 
     def test_on_another_host(self, issuer: FakeIssuer) -> None:
         """The keys may be elsewhere, as the document says."""
         with FakeIssuer(algorithm="ES256") as elsewhere:
             issuer.metadata["jwks_uri"] = elsewhere.jwks_url
 
-            published = fetch(publisher_of(issuer))
+            published = fetch(provider_of(issuer))
 
             assert {elsewhere.signing_key.kid} == kids(published)
             assert elsewhere.jwks_url == published.url
@@ -126,7 +126,7 @@ class TestPlace:
         issuer.metadata["jwks_uri"] = issuer.jwks_url.replace("127.0.0.1", "localhost")
 
         with pytest.raises(FetchError, match="leads to a private address"):
-            fetch(publisher_of(issuer))
+            fetch(provider_of(issuer))
 
         assert (1, 0) == (issuer.count("discovery"), issuer.count("jwks"))
 
@@ -135,12 +135,12 @@ class TestMoves:
     def test_the_keys_move_when_the_document_is_read_again(self, issuer: FakeIssuer) -> None:
         """A new place in a newer document holds from then on, and no old key survives it."""
         with FakeIssuer(algorithm="ES256") as elsewhere:
-            publisher = publisher_of(issuer)
-            known = fetch(publisher)
+            provider = provider_of(issuer)
+            known = fetch(provider)
             issuer.metadata["jwks_uri"] = elsewhere.jwks_url
 
-            before = fetch(publisher, known, now=3599)
-            after = fetch(publisher, before, now=3600)
+            before = fetch(provider, known, now=3599)
+            after = fetch(provider, before, now=3600)
 
             assert {issuer.signing_key.kid} == kids(before)
             assert {elsewhere.signing_key.kid} == kids(after)
@@ -149,23 +149,23 @@ class TestMoves:
     def test_the_keys_move_and_the_old_place_is_gone(self, issuer: FakeIssuer) -> None:
         """When nothing is at the old place, the document is asked at once for a new one."""
         with FakeIssuer(algorithm="ES256") as elsewhere:
-            publisher = publisher_of(issuer)
-            known = fetch(publisher)
+            provider = provider_of(issuer)
+            known = fetch(provider)
             issuer.metadata["jwks_uri"] = elsewhere.jwks_url
             issuer.jwks = Answer(status=404)
 
-            assert {elsewhere.signing_key.kid} == kids(fetch(publisher, known, now=1))
-            assert {elsewhere.signing_key.kid} == kids(fetch(publisher, known, now=2))
+            assert {elsewhere.signing_key.kid} == kids(fetch(provider, known, now=1))
+            assert {elsewhere.signing_key.kid} == kids(fetch(provider, known, now=2))
             assert 2 == issuer.count("discovery")
 
     def test_the_keys_fail_where_they_still_are(self, issuer: FakeIssuer) -> None:
         """When the document names the same place again, the failure is that of the keys."""
-        publisher = publisher_of(issuer)
-        known = fetch(publisher)
+        provider = provider_of(issuer)
+        known = fetch(provider)
         issuer.jwks = Answer(status=500)
 
         with pytest.raises(FetchError, match=r"jwks\.json' answered with status 500"):
-            fetch(publisher, known, now=1)
+            fetch(provider, known, now=1)
 
         assert (2, 2) == (issuer.count("discovery"), issuer.count("jwks"))
 
@@ -176,23 +176,23 @@ class TestMoves:
         self, issuer: FakeIssuer, answer: Answer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """An outage of the document alone takes no keys away, and is in the log."""
-        publisher = publisher_of(issuer)
-        known = fetch(publisher)
+        provider = provider_of(issuer)
+        known = fetch(provider)
         issuer.discovery = answer
 
-        again = fetch(publisher, known, now=7199)
+        again = fetch(provider, known, now=7199)
 
         assert known.keys is again.keys
         assert "keys are taken where they were" in caplog.text
 
     def test_but_not_for_ever(self, issuer: FakeIssuer) -> None:
-        """It is believed until `discovery_ttl` and `stale_if_error` have passed."""
-        publisher = publisher_of(issuer)
-        known = fetch(publisher)
+        """It is believed until an hour and `stale_if_error` have passed."""
+        provider = provider_of(issuer)
+        known = fetch(provider)
         issuer.discovery = Answer(status=500)
 
         with pytest.raises(FetchError, match="status 500"):
-            fetch(publisher, known, now=7200)
+            fetch(provider, known, now=7200)
 
     @pytest.mark.parametrize(
         "answer",
@@ -201,19 +201,19 @@ class TestMoves:
     )
     def test_and_not_against_what_the_issuer_says(self, issuer: FakeIssuer, answer: Answer) -> None:
         """An answer that is none of its documents counts: only silence does not."""
-        publisher = publisher_of(issuer)
-        known = fetch(publisher)
+        provider = provider_of(issuer)
+        known = fetch(provider)
         issuer.discovery = answer
 
         with pytest.raises(FetchError):
-            fetch(publisher, known, now=3600)
+            fetch(provider, known, now=3600)
 
     def test_a_document_that_hangs_does_not_take_the_keys_along(self, issuer: FakeIssuer) -> None:
         """Silence is an outage like any other: the keys are fetched where they were."""
-        policy = JWKSCacheSettings(timeout=0.6, connect_timeout=0.1, stale_if_error=7200)
-        publisher = publisher_of(issuer, policy=policy)
+        policy = JWKSCacheSettings(timeout=0.6, stale_if_error=7200)
+        provider = provider_of(issuer, policy=policy)
         clock = VirtualClock(0)
-        cache = KeyCache("issuer", publisher, policy, clock=clock)
+        cache = KeyCache("issuer", provider, policy, clock=clock)
         asyncio.run(cache.refresh())
         issuer.discovery = Answer(hang=True)
         clock.advance(3600)
@@ -226,11 +226,11 @@ class TestMoves:
 class TestAgain:
     def test_not_modified(self, issuer: FakeIssuer) -> None:
         """With 304 the keys are the same objects, and good for as long as it says."""
-        publisher = publisher_of(issuer, jwks_url=issuer.jwks_url)
-        known = fetch(publisher)
+        provider = provider_of(issuer, jwks_url=issuer.jwks_url)
+        known = fetch(provider)
         issuer.cache_control = "max-age=1200"
 
-        again = fetch(publisher, known)
+        again = fetch(provider, known)
 
         assert (known.keys, 600, 1200) == (again.keys, known.seconds, again.seconds)
         assert known.keys is again.keys
@@ -238,21 +238,21 @@ class TestAgain:
 
     def test_the_same_body(self, issuer: FakeIssuer) -> None:
         """With the same document under another tag no key is built again."""
-        publisher = publisher_of(issuer, jwks_url=issuer.jwks_url)
-        known = fetch(publisher)
+        provider = provider_of(issuer, jwks_url=issuer.jwks_url)
+        known = fetch(provider)
         issuer.jwks = Answer(headers={"etag": '"2"'})
 
-        again = fetch(publisher, known)
+        again = fetch(provider, known)
 
         assert known.keys is again.keys
         assert '"2"' == again.etag
 
     def test_forced(self, issuer: FakeIssuer) -> None:
         """A forced fetch asks past every cache and without a condition."""
-        publisher = publisher_of(issuer, jwks_url=issuer.jwks_url)
-        known = fetch(publisher)
+        provider = provider_of(issuer, jwks_url=issuer.jwks_url)
+        known = fetch(provider)
 
-        fetch(publisher, known, forced=True)
+        fetch(provider, known, forced=True)
 
         plain, forced = (request.headers for request in issuer.requests)
         assert ("cache-control" in plain, forced["cache-control"]) == (False, "no-cache")
@@ -260,11 +260,11 @@ class TestAgain:
 
     def test_other_keys(self, issuer: FakeIssuer) -> None:
         """A new document replaces the old one whole."""
-        publisher = publisher_of(issuer, jwks_url=issuer.jwks_url)
-        known = fetch(publisher)
+        provider = provider_of(issuer, jwks_url=issuer.jwks_url)
+        known = fetch(provider)
         new = issuer.rotate(overlap=False)
 
-        assert {new.kid} == kids(fetch(publisher, known))
+        assert {new.kid} == kids(fetch(provider, known))
 
     @pytest.mark.parametrize(
         ("answer", "why"),
@@ -289,17 +289,17 @@ class TestAgain:
         issuer.jwks = answer
 
         with pytest.raises(FetchError) as failed:
-            fetch(publisher_of(issuer, jwks_url=issuer.jwks_url))
+            fetch(provider_of(issuer, jwks_url=issuer.jwks_url))
 
         assert f"the document at {issuer.jwks_url!r} {why}" == str(failed.value)
 
     def test_the_query_of_a_url_is_not_told(self, issuer: FakeIssuer) -> None:
         """It may hold a key of somebody's."""
         issuer.jwks = Answer(status=500)
-        publisher = publisher_of(issuer, jwks_url=f"{issuer.jwks_url}?api_key=leaky-value")
+        provider = provider_of(issuer, jwks_url=f"{issuer.jwks_url}?api_key=leaky-value")
 
         with pytest.raises(FetchError) as failed:
-            fetch(publisher)
+            fetch(provider)
 
         assert "leaky-value" not in str(failed.value)
         assert "/jwks.json?api_key=leaky-value" == issuer.requests[0].path
@@ -307,7 +307,7 @@ class TestAgain:
 
 def test_nothing_is_fetched_before_somebody_asks(issuer: FakeIssuer) -> None:
     """To prepare is not to ask."""
-    publisher_of(issuer)
+    provider_of(issuer)
 
     assert [] == issuer.requests
 
@@ -315,4 +315,4 @@ def test_nothing_is_fetched_before_somebody_asks(issuer: FakeIssuer) -> None:
 def test_an_authority_that_cannot_be_read_is_refused_at_once(issuer: FakeIssuer) -> None:
     """Not at the first request."""
     with pytest.raises(ConfigurationError, match="JWT_CA_FILE"):
-        publisher_of(issuer, ca_file="/nowhere/ca.pem")
+        provider_of(issuer, ca_file="/nowhere/ca.pem")
