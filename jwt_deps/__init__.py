@@ -30,9 +30,15 @@ from .keys.provider import KeyHealth
 from .possession.policy import ClientCertificate, DPoPMode
 from .possession.redis_replay_store import RedisReplayStore
 from .possession.replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
-from .revocation.memory import AnyRevocation, MemoryRevocations, RevocationSource
-from .revocation.redis import RedisRevocations, RevocationHealth, WhenStale
-from .revocation.status_list import StatusLists
+from .revocation import (
+    AnyRevocation,
+    MemoryRevocations,
+    RedisRevocations,
+    RevocationHealth,
+    RevocationSource,
+    StatusLists,
+    WhenStale,
+)
 from .settings.environment import get_settings
 from .settings.issuer import IssuerSettings
 from .settings.mcp import mcp_settings

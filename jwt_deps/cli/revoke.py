@@ -8,7 +8,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
-from jwt_deps.revocation.redis import RedisRevocations
+from jwt_deps.revocation import RedisRevocations
 from jwt_deps.settings.env_values import NoneOrSeveral, as_tuple
 
 from .durations import seconds_of

@@ -1,1 +1,25 @@
 """Revocation of tokens: entries in memory and in Redis, Token Status Lists."""
+
+from .memory import MemoryRevocations
+from .redis import RedisRevocations, RevocationHealth, WhenStale
+from .source import (
+    AnyRevocation,
+    ManagedSource,
+    PreparingSource,
+    RevocationSource,
+    refuse_revoked,
+)
+from .status_list import StatusLists
+
+__all__ = [
+    "AnyRevocation",
+    "ManagedSource",
+    "MemoryRevocations",
+    "PreparingSource",
+    "RedisRevocations",
+    "RevocationHealth",
+    "RevocationSource",
+    "StatusLists",
+    "WhenStale",
+    "refuse_revoked",
+]

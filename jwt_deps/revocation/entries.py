@@ -1,5 +1,6 @@
-"""Which tokens does an entry name, and when does it end? Revocations in memory."""
+"""Entries: which tokens each one names, and when it can be dropped."""
 
+import heapq
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -8,17 +9,15 @@ from typing import Any, NamedTuple, TypeAlias
 from jwt_deps.concurrency import ForkSafeLock
 from jwt_deps.jose.claim_path import value_at
 
-__all__ = ["Entries", "Kind", "Revocation", "new_revocation"]
+__all__ = ["Entries", "Kind", "Revocation", "end_of_entry"]
 
-# The largest leeway that settings allow: for so long a token is good after its `exp`.
-_GRACE = 300
-_MONTH = 30 * 24 * 60 * 60
-_BUCKET = 60  # seconds; entries end by the minute
-_SWEPT_AT_ONCE = 64
+_LARGEST_LEEWAY = 300  # that settings allow: for so long a token is accepted after its `exp`
+_BUCKET = 60  # seconds: entries are dropped by the minute
+_DROPPED_AT_ONCE = 64
 
 
 class Kind(StrEnum):
-    """What an entry names tokens by."""
+    """The claim by which an entry names tokens."""
 
     JTI = "jti"
     SESSION = "session"
@@ -27,80 +26,57 @@ class Kind(StrEnum):
 
 
 class Revocation(NamedTuple):
-    """One entry.
+    """One entry: the tokens that it names are revoked.
 
     Attributes:
-        kind: what it names tokens by.
-        issuer: whose tokens; `None` for those of every issuer.
+        kind: the claim by which it names tokens.
+        issuer: the issuer of the tokens; `None` for those of every issuer.
         name: the `jti`, the session or the subject; empty for an issuer.
-        before: tokens issued until then, in seconds since the epoch; of a subject or an issuer.
-        until: when the last token that it names has ended.
+        issued_until: the last `iat` of the tokens of a subject or an issuer, in seconds since the
+            epoch; `None` for a token or a session.
+        until: when the entry can be dropped, because every token that it names has expired.
     """
 
     kind: Kind
     issuer: str | None
     name: str
-    before: float | None
+    issued_until: float | None
     until: int
 
     def __repr__(self) -> str:
         return f"<revocation by {self.kind}>"
 
 
-def new_revocation(  # noqa: PLR0913 - what can be named
-    *,
-    jti: str | None = None,
-    session: str | None = None,
-    subject: str | None = None,
-    issuer: str | None = None,
-    expires: float | None = None,
-    longest_lifetime: float = _MONTH,
-    now: float,
-) -> Revocation:
-    """Make an entry of exactly one of `jti`, `session` and `subject`, or of an issuer alone.
+def end_of_entry(expires: float) -> int:
+    """Return when an entry can be dropped: the largest leeway after its tokens, by the minute.
 
-    Raises:
-        ValueError: of several or none, or of an empty name.
+    Args:
+        expires: the `exp` of the last token that it names.
     """
-    if not 0 < longest_lifetime < math.inf or not (expires is None or math.isfinite(expires)):
-        raise ValueError("a lifetime is a number of seconds, and expires a time")
-    named = {Kind.JTI: jti, Kind.SESSION: session, Kind.SUBJECT: subject}
-    given = [(kind, name) for kind, name in named.items() if name is not None]
-    if not given and issuer is not None:
-        given = [(Kind.ISSUER, "")]
-    if len(given) != 1:
-        raise ValueError("name one of jti, session and subject, or an issuer alone")
-    ((kind, name),) = given
-    if issuer == "" or (name == "" and kind is not Kind.ISSUER):
-        raise ValueError("a name is empty")
-    before = now if kind in {Kind.SUBJECT, Kind.ISSUER} else None
-    # `expires` is that of one token: a session or a user may have others, which live longer.
-    alone = kind is Kind.JTI and expires is not None
-    ends = expires if alone and expires is not None else now + longest_lifetime
-    until = math.ceil((ends + _GRACE) / _BUCKET) * _BUCKET
-    return Revocation(kind, issuer, name, before, until)
+    return math.ceil((expires + _LARGEST_LEEWAY) / _BUCKET) * _BUCKET
 
 
 _Values: TypeAlias = dict[str, tuple[float, int]]
 
 
 class Entries:
-    """Revocations in memory: looking up takes no lock, and no time is looked at.
+    """The entries of one process. A look-up takes no lock and reads no clock.
 
-    An entry that has ended and is still here does no harm: what it names has ended too. Each
-    change takes away up to 64 of those, and `sweep` more.
+    An entry that has ended and is still here does no harm: the tokens that it names have expired.
+    Each change drops up to 64 of them, `drop_ended` more.
     """
 
     def __init__(self, session_claims: Sequence[str], subject_claims: Sequence[str]) -> None:
         self._session_claims = tuple(dict.fromkeys(session_claims))
         self._subject_claims = tuple(dict.fromkeys(subject_claims))
-        # By kind, issuer and name: until which `iat`, and when it ends.
+        # By kind, issuer and name: the last `iat`, and the end of the entry.
         self._tables: dict[Kind, dict[str | None, _Values]] = {kind: {} for kind in Kind}
         self._jtis = self._tables[Kind.JTI]
         self._sessions = self._tables[Kind.SESSION]
         self._subjects = self._tables[Kind.SUBJECT]
         self._issuers = self._tables[Kind.ISSUER]
         self._ends: dict[int, dict[tuple[Kind, str | None], list[str]]] = {}
+        self._order: list[int] = []  # a heap of the keys of `_ends`
         self._shared: dict[int, tuple[float, int]] = {}
         self._lock = ForkSafeLock()
 
@@ -108,8 +84,8 @@ class Entries:
         tables = (list(table.values()) for table in self._tables.values())
         return sum(len(names) for table in tables for names in table)
 
-    def names(self, claims: Mapping[str, Any]) -> bool:
-        """Whether an entry names the token with these claims."""
+    def match(self, claims: Mapping[str, Any]) -> bool:
+        """Return whether an entry names the token with these claims."""
         issuer = claims.get("iss")
         if not isinstance(issuer, str):
             issuer = None
@@ -121,42 +97,49 @@ class Entries:
                     return True
         if self._subjects:
             for path in self._subject_claims:
-                before = _find(self._subjects, issuer, value_at(claims, path))
-                if before is not None and _issued_until(claims, before):
+                until = _find(self._subjects, issuer, value_at(claims, path))
+                if until is not None and _is_issued_by(claims, until):
                     return True
         if self._issuers:
-            before = _find(self._issuers, issuer, "")
-            return before is not None and _issued_until(claims, before)
+            until = _find(self._issuers, issuer, "")
+            return until is not None and _is_issued_by(claims, until)
         return False
 
-    def put(self, entry: Revocation, now: float) -> bool:
-        """Add an entry; whether that changed anything."""
+    def add(self, entry: Revocation, now: float) -> None:
+        """Add an entry. One that is there already lasts, and reaches, as far as the longer one.
+
+        Args:
+            entry: the entry.
+            now: seconds since the epoch.
+        """
         bucket = -(-entry.until // _BUCKET) * _BUCKET
         with self._lock():
-            self._sweep(now, _SWEPT_AT_ONCE)
+            self._drop(now, _DROPPED_AT_ONCE)
             names = self._tables[entry.kind].setdefault(entry.issuer, {})
             old = names.get(entry.name)
-            if entry.before is None:
+            if entry.issued_until is None:
                 value = self._shared.setdefault(bucket, (math.inf, bucket))
             else:
-                value = (entry.before, bucket)
+                value = (entry.issued_until, bucket)
             if old is not None:
                 value = (max(old[0], value[0]), max(old[1], bucket))
                 if value == old:
-                    return False
+                    return
             names[entry.name] = value
             if old is None or old[1] < value[1]:
-                here = self._ends.setdefault(value[1], {})
-                here.setdefault((entry.kind, entry.issuer), []).append(entry.name)
-        return True
+                if value[1] not in self._ends:
+                    self._ends[value[1]] = {}
+                    heapq.heappush(self._order, value[1])
+                groups = self._ends[value[1]]
+                groups.setdefault((entry.kind, entry.issuer), []).append(entry.name)
 
-    def sweep(self, now: float, most: int) -> None:
-        """Take away entries that have ended, `most` of them at once."""
+    def drop_ended(self, now: float, most: int) -> None:
+        """Drop entries that have ended, at most `most` of them."""
         with self._lock():
-            self._sweep(now, most)
+            self._drop(now, most)
 
     def all(self) -> Iterator[Revocation]:
-        """Every entry, as it is now."""
+        """Yield every entry that is there at the time of the call."""
         with self._lock():
             tables = [
                 (kind, issuer, list(names.items()))
@@ -164,12 +147,12 @@ class Entries:
                 for issuer, names in table.items()
             ]
         for kind, issuer, items in tables:
-            for name, (before, until) in items:
-                yield Revocation(kind, issuer, name, None if before == math.inf else before, until)
+            for name, (issued, until) in items:
+                yield Revocation(kind, issuer, name, None if issued == math.inf else issued, until)
 
-    def _sweep(self, now: float, most: int) -> None:
-        while self._ends and most > 0:
-            bucket = min(self._ends)
+    def _drop(self, now: float, most: int) -> None:
+        while self._order and most > 0:
+            bucket = self._order[0]
             if bucket > now:
                 return
             groups = self._ends[bucket]
@@ -185,12 +168,12 @@ class Entries:
             if not names:
                 self._tables[kind].pop(issuer, None)
             if not groups:
-                del self._ends[bucket]
+                del self._ends[heapq.heappop(self._order)]
                 self._shared.pop(bucket, None)
 
 
 def _find(table: dict[str | None, _Values], issuer: str | None, name: object) -> float | None:
-    """Until which `iat` a name is revoked, by its issuer's entries and those of every issuer."""
+    """Return the last `iat` that is revoked, by entries of the issuer and those of every issuer."""
     if not isinstance(name, str):
         if not isinstance(name, int) or isinstance(name, bool):
             return None
@@ -204,6 +187,6 @@ def _find(table: dict[str | None, _Values], issuer: str | None, name: object) ->
     return found[0] if found is not None else None
 
 
-def _issued_until(claims: Mapping[str, Any], before: float) -> bool:
+def _is_issued_by(claims: Mapping[str, Any], until: float) -> bool:
     issued = claims.get("iat")
-    return not isinstance(issued, int | float) or issued <= before
+    return not isinstance(issued, int | float) or issued <= until

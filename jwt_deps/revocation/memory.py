@@ -1,139 +1,31 @@
-"""Was this token taken back? What answers it, and the answers of one process.
+"""Revocations in the memory of a process, and the one `revoke` that adds to them."""
 
-A source is asked after every other check, with the claims of a good token, and answers from
-memory: `True`, `False`, or `None` if it has to fetch something first. Only `False` lets a token
-pass. Entries name tokens in four ways:
-
-    jti       one token
-    session   every token of a session
-    subject   every token of a user that was issued until then
-    issuer    every token of an issuer that was issued until then
-"""
-
-import threading
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from jwt_deps.errors import RevocationUnavailableError, RevokedTokenError
+from .entries import Entries, Kind, Revocation, end_of_entry
 
-from .entries import Entries, new_revocation
+__all__ = ["MONTH", "SESSION_CLAIMS", "SUBJECT_CLAIMS", "MemoryRevocations", "Revocations"]
 
-__all__ = [
-    "AnyRevocation",
-    "ManagedSource",
-    "MemoryRevocations",
-    "PreparingSource",
-    "RevocationSource",
-    "refuse_revoked",
-]
-
-_MONTH = 30 * 24 * 60 * 60
+#: The lifetime of the longest-lived token where none is configured, in seconds.
+MONTH = 30 * 24 * 60 * 60
+#: The claims that name a session and a user where none are configured.
+SESSION_CLAIMS = ("sid", "session_id")
+SUBJECT_CLAIMS = ("sub",)
 
 
-class RevocationSource(Protocol):
-    """Knows which tokens were revoked (`(iss, jti)` and the like; RFC 7009 is how they get so)."""
-
-    def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
-        """Whether the token with these claims was revoked, without waiting for anything.
-
-        Args:
-            claims: of a token that passed every other check.
-
-        Returns:
-            `None` if it takes `prepare` to find out; without one, nobody can tell.
-
-        Raises:
-            RevocationUnavailableError: nobody can tell now.
-        """
-        ...
-
-
-@runtime_checkable
-class PreparingSource(Protocol):
-    """A source that may have to fetch something before it can answer."""
-
-    async def prepare(self, claims: Mapping[str, Any]) -> None:
-        """Fetch what it takes to answer for a token.
-
-        Raises:
-            RevocationUnavailableError: it cannot be had.
-        """
-        ...
-
-
-@runtime_checkable
-class ManagedSource(Protocol):
-    """A source that works in the background while an application serves."""
-
-    def open(self) -> None:
-        """Begin, and return once answers are at hand, or after a few seconds without."""
-        ...
-
-    def close(self) -> None:
-        """Stop; being asked again begins again."""
-        ...
-
-
-async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) -> None:
-    """Refuse a token that was revoked, or of which that cannot be found out.
-
-    Each source is asked once, and once more if it had to prepare.
-
-    Raises:
-        RevokedTokenError: a source says that it was revoked.
-        RevocationUnavailableError: none does, and one cannot tell.
-    """
-    undecided = _undecided(_each(source), claims)
-    if not undecided:
-        return
-    prepared = [one for one in undecided if isinstance(one, PreparingSource)]
-    for one in prepared:
-        await one.prepare(claims)
-    if _undecided(prepared, claims) or len(prepared) < len(undecided):
-        raise RevocationUnavailableError
-
-
-def _each(source: RevocationSource) -> Iterable[RevocationSource]:
-    if type(source) is not AnyRevocation:
-        return (source,)
-    return (one for inner in source.sources for one in _each(inner))
-
-
-def _undecided(
-    sources: Iterable[RevocationSource], claims: Mapping[str, Any]
-) -> list[RevocationSource]:
-    """The sources that have to prepare before they can tell, if no other says revoked."""
-    undecided = []
-    for source in sources:
-        revoked = source.is_revoked(claims)
-        if revoked is None:
-            undecided.append(source)
-        elif revoked is not False:
-            raise RevokedTokenError
-    return undecided
-
-
-class MemoryRevocations:
-    """The revocations of a service that runs in one process; a restart forgets them."""
+class Revocations:
+    """What `MemoryRevocations` and `RedisRevocations` have in common: entries, and `revoke`."""
 
     def __init__(
         self,
-        *,
-        session_claims: Sequence[str] = ("sid", "session_id"),
-        subject_claims: Sequence[str] = ("sub",),
-        longest_lifetime: float = _MONTH,
-        clock: Callable[[], float] = time.time,
+        session_claims: Sequence[str],
+        subject_claims: Sequence[str],
+        longest_lifetime: float,
+        clock: Callable[[], float],
     ) -> None:
-        """Start with none.
-
-        Args:
-            session_claims: the claims that name a session; dotted paths reach into nested ones.
-            subject_claims: the claims that name a user, likewise.
-            longest_lifetime: seconds that the longest-lived token lives; for so long an entry is
-                kept that does not say when its token expires.
-            clock: seconds since the epoch.
-        """
         self._entries = Entries(session_claims, subject_claims)
         self._longest_lifetime = longest_lifetime
         self._clock = clock
@@ -145,8 +37,12 @@ class MemoryRevocations:
         return f"<{type(self).__name__} with {len(self)} entries>"
 
     def is_revoked(self, claims: Mapping[str, Any]) -> bool:
-        """Whether the token with these claims was revoked."""
-        return self._entries.names(claims)
+        """Return whether the token with these claims was revoked.
+
+        Args:
+            claims: the claims of a token that passed every other check.
+        """
+        return self._entries.match(claims)
 
     def revoke(
         self,
@@ -157,69 +53,80 @@ class MemoryRevocations:
         issuer: str | None = None,
         expires: float | None = None,
     ) -> None:
-        """Revoke a token, a session, or what a user or an issuer was given until now.
+        """Revoke one token, or all tokens of a session, of a user or of an issuer.
+
+        Name one of `jti`, `session` and `subject`, or `issuer` alone. From then on a request with
+        such a token is answered with 401 (`revoked`). `RedisRevocations` waits for its server:
+        call it in a thread there, `await asyncio.to_thread(revocations.revoke, jti="2f1c")`.
 
         Args:
-            jti: of one token.
-            session: of the tokens to revoke.
-            subject: whose tokens are revoked that were issued until now (`iat`); one without
-                `iat` counts as issued before.
-            issuer: whose tokens, of every issuer if absent; alone, all that it issued until now.
-            expires: the `exp` of the token that `jti` names, after which the entry ends.
+            jti: the `jti` of the token to revoke.
+            session: the session whose tokens are revoked.
+            subject: the user whose tokens are revoked that were issued until now (`iat`); a token
+                without `iat` counts as issued before.
+            issuer: the issuer whose tokens are meant, `None` for every issuer's; alone, all that
+                it issued until now are revoked.
+            expires: the `exp` of the token that `jti` names, after which the entry is dropped.
 
         Raises:
-            ValueError: it names several things, or none.
+            ValueError: the arguments name several things, or nothing.
+            RevocationUnavailableError: the server of `RedisRevocations` does not answer. In this
+                process the revocation holds already, and the server gets it once it is back.
+
+        Example:
+            ```python
+            revocations.revoke(subject="alice", issuer="https://issuer.example")
+            ```
         """
+        lifetime = self._longest_lifetime
+        if not 0 < lifetime < math.inf or not (expires is None or math.isfinite(expires)):
+            raise ValueError("a lifetime is a number of seconds, and expires a time")
         now = self._clock()
-        entry = new_revocation(
-            jti=jti,
-            session=session,
-            subject=subject,
-            issuer=issuer,
-            expires=expires,
-            longest_lifetime=self._longest_lifetime,
-            now=now,
-        )
-        self._entries.put(entry, now)
+        named = {Kind.JTI: jti, Kind.SESSION: session, Kind.SUBJECT: subject}
+        given = [(kind, name) for kind, name in named.items() if name is not None]
+        if not given and issuer is not None:
+            given = [(Kind.ISSUER, "")]
+        if len(given) != 1:
+            raise ValueError("name one of jti, session and subject, or an issuer alone")
+        ((kind, name),) = given
+        if issuer == "" or (name == "" and kind is not Kind.ISSUER):
+            raise ValueError("a name is empty")
+        if kind is not Kind.JTI or expires is None:
+            # `expires` is that of one token: a session or a user can have longer-lived ones.
+            expires = now + lifetime
+        issued_until = now if kind in {Kind.SUBJECT, Kind.ISSUER} else None
+        entry = Revocation(kind, issuer, name, issued_until, end_of_entry(expires))
+        self._entries.add(entry, now)
+        self._publish(entry)
+
+    def _publish(self, entry: Revocation) -> None:
+        """Send an entry to the other processes, where there are any."""
 
 
-class AnyRevocation:
-    """Several sources as one: a token is revoked if one of them says so."""
+class MemoryRevocations(Revocations):
+    """The revocations of a service that runs in one process; a restart loses them."""
 
-    def __init__(self, *sources: RevocationSource) -> None:
-        """Ask these, in their order."""
-        self.sources = sources
+    def __init__(
+        self,
+        *,
+        session_claims: Sequence[str] = SESSION_CLAIMS,
+        subject_claims: Sequence[str] = SUBJECT_CLAIMS,
+        longest_lifetime: float = MONTH,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Start without entries.
 
-    def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
-        """Whether one says so; `None` if none does and one has to fetch something first."""
-        answers = []
-        for source in self.sources:
-            answer = source.is_revoked(claims)
-            if answer is not None and answer is not False:
-                return True
-            answers.append(answer)
-        return None if None in answers else False
+        Args:
+            session_claims: the claims that name a session; dotted paths reach into nested ones.
+            subject_claims: the claims that name a user, likewise.
+            longest_lifetime: the lifetime of the longest-lived token in seconds; for so long an
+                entry is kept that does not say when its token expires.
+            clock: seconds since the epoch.
 
-    async def prepare(self, claims: Mapping[str, Any]) -> None:
-        """Have those fetch what they need that need it."""
-        for source in self.sources:
-            if isinstance(source, PreparingSource) and source.is_revoked(claims) is None:
-                await source.prepare(claims)
-
-    def open(self) -> None:
-        """Begin with each."""
-        waits = [
-            threading.Thread(target=source.open, daemon=True)
-            for source in self.sources
-            if isinstance(source, ManagedSource)
-        ]
-        for wait in waits:
-            wait.start()
-        for wait in waits:
-            wait.join()
-
-    def close(self) -> None:
-        """Stop each."""
-        for source in self.sources:
-            if isinstance(source, ManagedSource):
-                source.close()
+        Example:
+            ```python
+            revocations = MemoryRevocations()
+            settings = JWTSettings(revocation=revocations)
+            ```
+        """
+        super().__init__(session_claims, subject_claims, longest_lifetime, clock)

@@ -1,9 +1,10 @@
-"""How do many processes learn of a revocation, when no request may wait for a network?
+"""Revocations of a service in many processes: each has a replica, fed by Redis or Valkey.
 
-Each keeps a replica in memory, which a thread fills at start and feeds from a stream. Without a
-sign of the server for `max_staleness` seconds the replica is no answer any more, and the policy
-holds: `refuse`, or `serve` and say so. What a replica knows it never forgets before its time, and
-gives back to a server that has lost it. Before it knows anything, it is no answer either.
+A request is answered from the replica and never waits for the network. A thread fills the replica
+at start and follows a stream of changes. Without an answer of the server for `max_staleness`
+seconds the replica is stale, and the policy applies: `refuse`, or `serve` and report it. A replica
+drops no entry before its end, and returns entries to a server that has lost them. Until it has
+been loaded once, every token is refused with 503.
 """
 
 import logging
@@ -21,24 +22,24 @@ from typing import Any
 from jwt_deps.concurrency import ForkSafeLock
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 
-from .entries import Entries, Revocation, new_revocation
+from .entries import Revocation
+from .memory import MONTH, SESSION_CLAIMS, SUBJECT_CLAIMS, Revocations
 from .redis_stream import BATCH, Position, RevocationStore, Update
 
 __all__ = ["RedisRevocations", "RevocationHealth", "WhenStale"]
 
 logger = logging.getLogger("jwt_deps")
 
-_MONTH = 30 * 24 * 60 * 60
-_HEARTBEAT = 0.5  # seconds after which a silent server is asked for a sign of life
+_HEARTBEAT = 0.5  # seconds after which a silent server is asked for its position
 _SHORTEST_STALENESS = 2
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-_SWEPT_AT_ONCE = 10_000
-_OWN = 10_000  # what this process revoked last, more than a server loses that dies
-_PATIENCE = 5.0  # seconds that a start waits for the first load
+_DROPPED_AT_ONCE = 10_000
+_RECENT = 10_000  # more entries of this process than a server loses that crashes
+_START_TIMEOUT = 5.0  # seconds that a start waits for the first load
 
 
 class WhenStale(StrEnum):
-    """What holds when the server has been out of reach for too long."""
+    """What happens to tokens when the replica is stale: `refuse` them with 503, or `serve`."""
 
     REFUSE = "refuse"
     SERVE = "serve"
@@ -46,15 +47,15 @@ class WhenStale(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RevocationHealth:
-    """How the replica of this process is, for a readiness endpoint: report it, and do not fail.
+    """The state of the replica of this process, for a readiness endpoint to report.
 
     Attributes:
-        loaded: whether everything was read at least once.
-        stale: whether `max_staleness` has passed without a sign of the server.
-        serving_stale: whether requests are served all the same.
-        age: seconds since the last sign of the server; `None` before the first.
-        entries: how many there are.
-        last_error: what kind of error the last attempt ended with; `None` when it did not.
+        loaded: whether every entry was read at least once.
+        stale: whether `max_staleness` has passed without an answer of the server.
+        serving_stale: whether tokens are accepted although it is stale.
+        age: seconds since the last answer of the server; `None` before the first.
+        entries: the number of entries.
+        last_error: the class of the error of the last attempt; `None` when it succeeded.
     """
 
     loaded: bool
@@ -66,14 +67,14 @@ class RevocationHealth:
 
 
 class _Changed(Exception):  # noqa: N818 - no error: the server's data is not what was followed
-    """The server is another process, or its data is other data."""
+    """The server was restarted, or its data was replaced."""
 
 
 class _Gap(_Changed):
-    """The stream lacks entries that were not read."""
+    """The stream no longer has entries that were not read."""
 
 
-class RedisRevocations:
+class RedisRevocations(Revocations):
     """The revocations of a service in many processes, kept by Redis or Valkey."""
 
     def __init__(  # noqa: PLR0913 - what can be set
@@ -83,24 +84,32 @@ class RedisRevocations:
         prefix: str = "jwt-deps:revocations",
         max_staleness: float = 10,
         when_stale: WhenStale | str = WhenStale.REFUSE,
-        session_claims: Sequence[str] = ("sid", "session_id"),
-        subject_claims: Sequence[str] = ("sub",),
-        longest_lifetime: float = _MONTH,
+        session_claims: Sequence[str] = SESSION_CLAIMS,
+        subject_claims: Sequence[str] = SUBJECT_CLAIMS,
+        longest_lifetime: float = MONTH,
     ) -> None:
-        """Prepare; the server is asked when an application starts, or a token is.
+        """Prepare. The server is first asked when an application starts, or with the first token.
 
         Args:
-            url: `redis://`, `rediss://` or `unix://`.
-            prefix: of the keys on the server; services that share it share revocations.
-            max_staleness: seconds without a sign of the server after which `when_stale` holds.
-            when_stale: `refuse` with 503, or `serve` and say so in `health` and the log.
+            url: a `redis://`, `rediss://` or `unix://` address.
+            prefix: of the keys on the server; services with the same one share revocations.
+            max_staleness: seconds without an answer of the server after which `when_stale`
+                applies; 2 or more.
+            when_stale: `refuse` tokens with 503, or `serve` and report it in `health` and the log.
             session_claims: the claims that name a session; dotted paths reach into nested ones.
             subject_claims: the claims that name a user, likewise.
-            longest_lifetime: seconds that the longest-lived token lives; for so long an entry is
-                kept that does not say when its token expires.
+            longest_lifetime: the lifetime of the longest-lived token in seconds; for so long an
+                entry is kept that does not say when its token expires.
 
         Raises:
-            ConfigurationError: `redis` is not installed, or a value cannot work.
+            ConfigurationError: the extra `jwt-deps[redis]` is not installed, or a value cannot
+                work.
+
+        Example:
+            ```python
+            revocations = RedisRevocations("redis://localhost")
+            settings = JWTSettings(revocation=revocations)
+            ```
         """
         if not _SHORTEST_STALENESS <= max_staleness < float("inf"):
             raise ConfigurationError(
@@ -108,83 +117,42 @@ class RedisRevocations:
                 "JWT_REVOCATION_MAX_STALENESS (max_staleness) must be 2 seconds or more: the "
                 "server gives a sign of life every half second.",
             )
+        super().__init__(session_claims, subject_claims, longest_lifetime, time.time)
         self._max_staleness = max_staleness
         self._serves_stale = WhenStale(when_stale) is WhenStale.SERVE
-        self._longest_lifetime = longest_lifetime
         self._timeout = min(2.0, max_staleness / 2)
-        self._entries = Entries(session_claims, subject_claims)
-        self._where = (url, prefix)
+        self._address = (url, prefix)
         self._store = self._connected()
         self._position: Position | None = None
         self._unsent = False
-        self._own: deque[Revocation] = deque(maxlen=_OWN)
+        self._recent: deque[Revocation] = deque(maxlen=_RECENT)
         self._reader: threading.Thread | None = None
         self._stop = threading.Event()
         self._loaded = threading.Event()
-        self._seen_at = self._good_until = float("-inf")
+        self._answered_at = self._fresh_until = float("-inf")
         self._error: str | None = None
-        self._told = False
+        self._stale_logged = False
         self._lock = ForkSafeLock()
-        _all.add(self)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} with {len(self)} entries>"
+        _instances.add(self)
 
     def is_revoked(self, claims: Mapping[str, Any]) -> bool:
-        """Whether the token with these claims was revoked, as far as the replica knows.
-
-        Raises:
-            RevocationUnavailableError: the replica is too old, and `when_stale` is `refuse`; or
-                nothing was loaded yet.
-        """
-        revoked = self._entries.names(claims)
-        # What is known as revoked stays so, however old the replica is.
-        if not revoked and time.monotonic() >= self._good_until:
-            self._go_on_stale()
-        return revoked
-
-    def revoke(
-        self,
-        *,
-        jti: str | None = None,
-        session: str | None = None,
-        subject: str | None = None,
-        issuer: str | None = None,
-        expires: float | None = None,
-    ) -> None:
-        """Revoke a token, a session, or what a user or an issuer was given until now.
-
-        It waits for the server: call it in a thread, `asyncio.to_thread(revocations.revoke, ...)`.
-        In this process it holds at once, and should the server be out of reach, it is sent as
-        soon as it is back.
+        """Return whether the token with these claims was revoked, by the replica.
 
         Args:
-            jti: of one token.
-            session: of the tokens to revoke.
-            subject: whose tokens are revoked that were issued until now (`iat`); one without
-                `iat` counts as issued before.
-            issuer: whose tokens, of every issuer if absent; alone, all that it issued until now.
-            expires: the `exp` of the token that `jti` names, after which the entry ends.
+            claims: the claims of a token that passed every other check.
 
         Raises:
-            ValueError: it names several things, or none.
-            RevocationUnavailableError: the server does not know of it yet.
+            RevocationUnavailableError: the replica is stale and `when_stale` is `refuse`, or it
+                was never loaded; 503.
         """
-        now = time.time()
-        entry = new_revocation(
-            jti=jti,
-            session=session,
-            subject=subject,
-            issuer=issuer,
-            expires=expires,
-            longest_lifetime=self._longest_lifetime,
-            now=now,
-        )
-        self._entries.put(entry, now)
-        self._own.append(entry)
+        revoked = super().is_revoked(claims)
+        # A revoked token stays so, however old the replica is.
+        if not revoked and time.monotonic() >= self._fresh_until:
+            self._answer_stale()
+        return revoked
+
+    def _publish(self, entry: Revocation) -> None:
+        self._recent.append(entry)
         try:
             self._store.add([entry])
         except self._store.errors as error:
@@ -193,12 +161,12 @@ class RedisRevocations:
             raise RevocationUnavailableError from None
 
     def open(self) -> None:
-        """Load the replica and follow the stream; waits for the load, for a few seconds."""
+        """Load the replica and follow the stream; waits for the load for at most five seconds."""
         self._begin()
-        self._loaded.wait(_PATIENCE)
+        self._loaded.wait(_START_TIMEOUT)
 
     def close(self) -> None:
-        """Stop following the stream; being asked again begins again."""
+        """Stop following the stream, until the next look-up begins again."""
         with self._lock():
             reader, self._reader = self._reader, None
             self._stop.set()
@@ -207,36 +175,36 @@ class RedisRevocations:
         self._store.close()
 
     def health(self) -> RevocationHealth:
-        """How the replica is."""
+        """Return the state of the replica."""
         now = time.monotonic()
-        stale = now >= self._good_until
-        seen, loaded = self._seen_at > float("-inf"), self._loaded.is_set()
+        stale = now >= self._fresh_until
+        seen, loaded = self._answered_at > float("-inf"), self._loaded.is_set()
         return RevocationHealth(
             loaded=loaded,
             stale=stale,
             serving_stale=stale and loaded and self._serves_stale,
-            age=now - self._seen_at if seen else None,
+            age=now - self._answered_at if seen else None,
             entries=len(self),
             last_error=self._error,
         )
 
-    def forked(self) -> None:
-        """Begin anew in a process that was forked: threads and connections stayed behind."""
+    def after_fork(self) -> None:
+        """Start again in a forked process, which has neither the thread nor the connections."""
         self._reader = None
         self._stop, self._loaded = threading.Event(), threading.Event()
-        self._seen_at = self._good_until = float("-inf")
+        self._answered_at = self._fresh_until = float("-inf")
         self._store = self._connected()
 
     def _connected(self) -> RevocationStore:
-        return RevocationStore(*self._where, self._timeout)
+        return RevocationStore(*self._address, self._timeout)
 
-    def _go_on_stale(self) -> None:
+    def _answer_stale(self) -> None:
         self._begin()
-        # Who has read nothing yet has nothing to go on with.
+        # A replica that was never loaded knows no revocations, so it cannot serve either.
         if not (self._serves_stale and self._loaded.is_set()):
             raise RevocationUnavailableError
-        if not self._told:
-            self._told = True
+        if not self._stale_logged:
+            self._stale_logged = True
             logger.error("revocations are stale, and tokens are accepted all the same")
 
     def _begin(self) -> None:
@@ -249,42 +217,42 @@ class RedisRevocations:
                 self._reader.start()
 
     def _run(self, stop: threading.Event) -> None:
-        pause, anew = _FIRST_PAUSE, False
+        pause, reload = _FIRST_PAUSE, False
         while not stop.is_set():
             try:
-                if anew or not self._resumed():
+                if reload or not self._resumed():
                     self._load()
-                pause, anew = _FIRST_PAUSE, False
+                pause, reload = _FIRST_PAUSE, False
                 self._follow(stop)
             except _Changed as changed:
-                anew = isinstance(changed, _Gap)
-                logger.warning("revocations are looked for anew: the server's data has changed")
+                reload = isinstance(changed, _Gap)
+                logger.warning("revocations are read again: the server's data has changed")
             except self._store.errors as error:
                 self._failed(error)
                 stop.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _resumed(self) -> bool:
-        """Go on where this replica has read to, if the server, perhaps restarted, still has that.
+        """Continue at the position of this replica, if the server still has it after a restart.
 
-        Reading a million entries takes longer than most bounds on staleness.
+        Reading a million entries again takes longer than most values of `max_staleness`.
         """
         before, now = self._position, self._store.position()
         if before is None or self._unsent or not self._store.holds(before):
             return False
-        if before.run != now.run:  # what nobody has read back yet may be lost
-            self._store.add(tuple(self._own))
+        if before.run != now.run:  # a crash may have lost the last entries
+            self._store.add(tuple(self._recent))
         self._position = before._replace(run=now.run)
         return True
 
     def _load(self) -> None:
-        """Read everything; and first give back what the server may have lost."""
+        """Read every entry, after returning to the server those that it may have lost."""
         before, now = self._position, self._store.position()
         known = before is not None and before.precedes(now)
         if self._unsent or not known:
             self._unsent = False
             try:
-                # Even nothing is given back: that names the generation.
+                # Even no entries: that creates the generation.
                 self._store.add(self._entries.all())
             except self._store.errors:
                 self._unsent = True
@@ -292,12 +260,12 @@ class RedisRevocations:
             now = self._store.position()
         wall = time.time()
         for entry in self._store.entries():
-            self._entries.put(entry, wall)
+            self._entries.add(entry, wall)
         self._position = now
 
     def _follow(self, stop: threading.Event) -> None:
         position = self._position
-        checked, wait = float("-inf"), 0.0  # what came while everything was read is there
+        checked, wait = float("-inf"), 0.0  # entries that came during the load are there
         while not stop.is_set() and position is not None:
             asked = time.monotonic()
             ahead, lost = False, self._unsent
@@ -306,30 +274,30 @@ class RedisRevocations:
                 lost = lost or not position.precedes(now)
                 ahead = now.number > position.number
                 checked = asked
-                self._entries.sweep(time.time(), _SWEPT_AT_ONCE)
+                self._entries.drop_ended(time.time(), _DROPPED_AT_ONCE)
             if lost:
                 raise _Changed
             updates = self._store.updates(position.stream_id, wait)
             if ahead and not updates:
-                raise _Gap  # there was more, and the stream does not have it any more
-            position = self._position = self._take(updates, position)
-            if len(updates) < BATCH:  # these were all that there were
-                self._seen(asked)
+                raise _Gap  # the stream has dropped entries that this replica lacks
+            position = self._position = self._apply(updates, position)
+            if len(updates) < BATCH:  # the replica is up to date
+                self._refreshed(asked)
                 wait = _HEARTBEAT
 
-    def _take(self, updates: Sequence[Update], position: Position) -> Position:
+    def _apply(self, updates: Sequence[Update], position: Position) -> Position:
         for update in updates:
             if (update.generation, update.number) != (position.generation, position.number + 1):
                 raise _Gap
-            self._entries.put(update.entry, time.time())
+            self._entries.add(update.entry, time.time())
             position = position._replace(number=update.number, stream_id=update.stream_id)
         return position
 
-    def _seen(self, at: float) -> None:
+    def _refreshed(self, at: float) -> None:
         self._error = None
-        self._told = False
-        self._seen_at = at
-        self._good_until = at + self._max_staleness
+        self._stale_logged = False
+        self._answered_at = at
+        self._fresh_until = at + self._max_staleness
         self._loaded.set()
 
     def _failed(self, error: Exception) -> None:
@@ -339,12 +307,12 @@ class RedisRevocations:
         self._error = kind
 
 
-_all: weakref.WeakSet[RedisRevocations] = weakref.WeakSet()
+_instances: weakref.WeakSet[RedisRevocations] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for one in list(_all):
-        one.forked()
+    for one in list(_instances):
+        one.after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

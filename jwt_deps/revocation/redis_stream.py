@@ -1,13 +1,13 @@
-"""What does Redis or Valkey keep of revocations, and how is it read so that nothing is lost?
+"""The revocations on a Redis or Valkey server, and a stream of changes without gaps.
 
-    {prefix}:entries      sorted set: each entry as JSON, by when it ends
-    {prefix}:stream       the same entries as they are added, numbered without a gap
+    {prefix}:entries      a sorted set: each entry as JSON, by its end
+    {prefix}:stream       the same entries in the order of their addition, numbered without a gap
     {prefix}:count        the number of the last one
-    {prefix}:generation   a name that this data has had since it was empty
+    {prefix}:generation   a random name, given to the data when it was empty
 
-A script writes an entry and its number into all of them at once. Who starts reads the position
-in the stream first and the entries after it, so whatever is added meanwhile is read twice and
-not missed. Redis 6.2 or later, or Valkey.
+A script writes an entry and its number into all of them at once. A replica that starts reads the
+position in the stream first and the entries after it, so that it reads an entry that is added
+meanwhile twice, and misses none. Redis 6.2 or later, or Valkey.
 """
 
 import json
@@ -28,8 +28,8 @@ BATCH = 500
 _PAGE = 5000
 _STREAM_LENGTH = 100_000
 
-# An entry that is there already is not announced again, so that many processes can put back what
-# they know. What has ended is taken away a little with each call.
+# An entry that is there already is not announced again, so that many processes can return theirs.
+# Each call removes some entries that have ended.
 _ADD = """
 local time = redis.call('TIME')
 local now = tonumber(time[1])
@@ -50,13 +50,13 @@ return generation
 
 
 class Position(NamedTuple):
-    """Where in the stream a reader is.
+    """A position of a reader in the stream.
 
     Attributes:
-        generation: of the data; `None` if there is none.
+        generation: the generation of the data; `None` if there is no data.
         number: the number of the last entry that was read.
-        stream_id: its place.
-        run: the server process.
+        stream_id: the id of that entry in the stream.
+        run: the id of the server process.
     """
 
     generation: str | None
@@ -65,7 +65,7 @@ class Position(NamedTuple):
     run: str
 
     def precedes(self, now: "Position") -> bool:
-        """Whether nothing can be lost since: one process of the server, and no step back."""
+        """Return whether no entry can be lost since: the same server process, and no step back."""
         same = (self.generation, self.run) == (now.generation, now.run)
         return same and self.number <= now.number
 
@@ -80,13 +80,13 @@ class Update(NamedTuple):
 
 
 class RevocationStore:
-    """The server, as far as this package needs it; every call may raise `redis.RedisError`."""
+    """The commands to the server; every call may raise one of `errors`."""
 
     def __init__(self, url: str, prefix: str, timeout: float) -> None:
         """Prepare to connect.
 
         Raises:
-            ConfigurationError: `redis` is not installed, or that is no URL of it.
+            ConfigurationError: `redis` is not installed, or the URL is not one of it.
         """
         if find_spec("redis") is None:
             raise ConfigurationError(
@@ -94,7 +94,7 @@ class RevocationStore:
                 "Revocations in Redis or Valkey need the package redis: "
                 "pip install 'jwt-deps[redis]'.",
             )
-        import redis  # noqa: PLC0415 - an extra, loaded by whoever uses it
+        import redis  # noqa: PLC0415 - an extra
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.retry import Retry  # noqa: PLC0415
 
@@ -119,7 +119,7 @@ class RevocationStore:
         self._add = self._client.register_script(_ADD)
 
     def add(self, entries: Iterable[Revocation]) -> None:
-        """Add entries, each with its place in the stream; known ones change nothing."""
+        """Add entries to the data and to the stream; those that are there already stay."""
         rest = iter(entries)
         first = True
         while (batch := list(islice(rest, BATCH))) or first:
@@ -132,7 +132,7 @@ class RevocationStore:
             first = False
 
     def position(self) -> Position:
-        """The end of the stream, as of now."""
+        """Return the position of the end of the stream."""
         pipe = self._client.pipeline(transaction=True)
         pipe.get(self._generation)
         pipe.get(self._count)
@@ -144,14 +144,14 @@ class RevocationStore:
         )
 
     def holds(self, position: Position) -> bool:
-        """Whether the stream has the entry at a position: then nothing up to it was lost."""
+        """Return whether the stream has the entry at a position: then none up to it was lost."""
         place = position.stream_id
         found: Any = self._client.xrange(self._stream, place, place)
         there = [(fields["g"], int(fields["n"])) for _, fields in found]
         return there == [(position.generation, position.number)]
 
     def entries(self) -> Iterator[Revocation]:
-        """Every entry, page by page; what is there from the first page to the last is included."""
+        """Yield every entry that is there from the first page to the last."""
         cursor = 0
         while True:
             answer: Any = self._client.zscan(self._entries, cursor, count=_PAGE)
@@ -162,7 +162,12 @@ class RevocationStore:
                 return
 
     def updates(self, after: str, wait: float) -> Sequence[Update]:
-        """What was added after a place in the stream, waiting for something to be."""
+        """Return the entries that were added after a stream id, and wait for the first.
+
+        Args:
+            after: the stream id.
+            wait: the longest wait in seconds.
+        """
         answer: Any = self._client.xread(
             {self._stream: after}, count=BATCH, block=max(1, int(wait * 1000))
         )
@@ -173,12 +178,12 @@ class RevocationStore:
         ]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What calls raise when the server cannot be used, or holds what nobody here wrote."""
+        """The errors of calls: the server does not answer, or its data has another form."""
         import redis  # noqa: PLC0415 - as above
 
         return (redis.RedisError, OSError, ValueError, KeyError, TypeError)
@@ -186,11 +191,11 @@ class RevocationStore:
 
 def _written(entry: Revocation) -> str:
     members = [entry.kind.value, entry.issuer, entry.name]
-    return json.dumps(members if entry.before is None else [*members, entry.before])
+    return json.dumps(members if entry.issued_until is None else [*members, entry.issued_until])
 
 
 def _read(text: str, until: int) -> Revocation:
-    """Raises ValueError: nobody here wrote that."""
+    """Raises ValueError: it has another form."""
     kind, issuer, name, *before = json.loads(text)
     return Revocation(
         Kind(kind),

@@ -6,8 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, PlainValidator, PrivateAttr, SecretStr
 
-from jwt_deps.revocation.memory import AnyRevocation, ManagedSource, RevocationSource
-from jwt_deps.revocation.redis import RedisRevocations, RevocationHealth, WhenStale
+from jwt_deps.revocation import (
+    AnyRevocation,
+    ManagedSource,
+    RedisRevocations,
+    RevocationHealth,
+    RevocationSource,
+    WhenStale,
+)
 
 __all__ = ["RevocationSettings"]
 

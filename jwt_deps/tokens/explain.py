@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jwt_deps.errors import AuthError, ClaimError, Reason, Step
-from jwt_deps.revocation.memory import refuse_revoked
+from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings.service import JWTSettings
 
 from .claim_checks import CLAIM_CHECKS, check_profile, refuse_unproved

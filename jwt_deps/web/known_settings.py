@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.revocation.memory import AnyRevocation, MemoryRevocations, RevocationSource
+from jwt_deps.revocation import AnyRevocation, MemoryRevocations, RevocationSource
 from jwt_deps.settings.environment import get_settings
 from jwt_deps.settings.service import JWTSettings
 

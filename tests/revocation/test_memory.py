@@ -21,7 +21,7 @@ from jwt_deps import (
     RevokedTokenError,
     protected_router,
 )
-from jwt_deps.revocation.memory import ManagedSource, PreparingSource
+from jwt_deps.revocation import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens.authenticate import authenticate
 from jwt_deps.tokens.explain import Outcome, explain
@@ -164,7 +164,7 @@ def test_entries_end_with_what_they_name() -> None:
     assert {"99", "x", "y", "z"} == {entry.name for entry in revocations._entries.all()} - {"alice"}
     assert "alice" not in repr(list(revocations._entries.all()))
     now += 5000
-    revocations._entries.sweep(now, 1000)
+    revocations._entries.drop_ended(now, 1000)
     assert "<MemoryRevocations with 0 entries>" == repr(revocations)
     assert {} == revocations._entries._ends
 

@@ -25,6 +25,7 @@ from jwt_deps import (
 )
 from jwt_deps.cli.app import main
 from jwt_deps.revocation import redis as redis_revocations
+from jwt_deps.revocation.entries import Kind, Revocation, end_of_entry
 from tests.minting import SECRET, claims, mint
 
 from .valkey import Valkey, free_port, until, valkey
@@ -408,10 +409,9 @@ def test_100_000_entries(replicas: Replicas) -> None:
     one, two = replicas
     entries = one._entries
     now = time.time()
-    from jwt_deps.revocation.entries import new_revocation  # noqa: PLC0415
-
     for number in range(100_000):
-        entries.put(new_revocation(jti=f"{number:032}", expires=now + 900, now=now), now)
+        entry = Revocation(Kind.JTI, None, f"{number:032}", None, end_of_entry(now + 900))
+        entries.add(entry, now)
     one._unsent = True
 
     seconds = until(lambda: len(two) == 100_000, 60)

@@ -1,0 +1,170 @@
+"""Ask the sources of revocations whether a token was revoked, after every other check.
+
+A source gets the claims of a token that passed the other checks, and answers from memory: `True`,
+`False`, or `None` if it has to fetch something first. A token passes if every source says `False`.
+
+`MemoryRevocations` and `RedisRevocations` have entries, which name tokens in four ways:
+
+    jti       one token
+    session   every token of a session
+    subject   every token of a user that was issued until a time
+    issuer    every token of an issuer that was issued until a time
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from jwt_deps.errors import RevocationUnavailableError, RevokedTokenError
+
+__all__ = [
+    "AnyRevocation",
+    "ManagedSource",
+    "PreparingSource",
+    "RevocationSource",
+    "refuse_revoked",
+]
+
+_MONTH = 30 * 24 * 60 * 60
+
+
+class RevocationSource(Protocol):
+    """A source of revocations, for `JWTSettings(revocation=...)`: an object with `is_revoked`."""
+
+    def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
+        """Return whether the token with these claims was revoked, without waiting for I/O.
+
+        Args:
+            claims: the claims of a token that passed every other check.
+
+        Returns:
+            `True` refuses the token with 401, `False` accepts it. `None`: the source has to fetch
+            something first; then its `prepare` is awaited and it is asked once more. Without a
+            `prepare` the token is refused with 503.
+
+        Raises:
+            RevocationUnavailableError: it cannot be found out now; the answer is 503.
+        """
+        ...
+
+
+@runtime_checkable
+class PreparingSource(Protocol):
+    """A source that may have to fetch something first."""
+
+    async def prepare(self, claims: Mapping[str, Any]) -> None:
+        """Fetch what the answer for a token depends on.
+
+        Args:
+            claims: the claims of the token.
+
+        Raises:
+            RevocationUnavailableError: it cannot be fetched; the answer is 503.
+        """
+        ...
+
+
+@runtime_checkable
+class ManagedSource(Protocol):
+    """A source that works in the background while an application serves."""
+
+    def open(self) -> None:
+        """Start, and return once answers are cached, or after a few seconds without."""
+        ...
+
+    def close(self) -> None:
+        """Stop, until the next look-up starts it again."""
+        ...
+
+
+async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) -> None:
+    """Refuse a token that was revoked, or whose revocation cannot be looked up.
+
+    Each source is asked once, and once more if it had to prepare.
+
+    Args:
+        source: the configured source.
+        claims: the claims of a token that passed every other check.
+
+    Raises:
+        RevokedTokenError: a source says that it was revoked.
+        RevocationUnavailableError: no source does, and one cannot answer.
+    """
+    undecided = _undecided(_each(source), claims)
+    if not undecided:
+        return
+    prepared = [one for one in undecided if isinstance(one, PreparingSource)]
+    for one in prepared:
+        await one.prepare(claims)
+    if _undecided(prepared, claims) or len(prepared) < len(undecided):
+        raise RevocationUnavailableError
+
+
+def _each(source: RevocationSource) -> Iterable[RevocationSource]:
+    if type(source) is not AnyRevocation:
+        return (source,)
+    return (one for inner in source.sources for one in _each(inner))
+
+
+def _undecided(
+    sources: Iterable[RevocationSource], claims: Mapping[str, Any]
+) -> list[RevocationSource]:
+    """Return the sources that have to prepare first, unless another says that it was revoked."""
+    undecided = []
+    for source in sources:
+        revoked = source.is_revoked(claims)
+        if revoked is None:
+            undecided.append(source)
+        elif revoked is not False:
+            raise RevokedTokenError
+    return undecided
+
+
+class AnyRevocation:
+    """Several sources as one: a token is revoked if one of them says so.
+
+    Args:
+        *sources: the sources, asked in this order.
+
+    Example:
+        ```python
+        settings = JWTSettings(revocation=AnyRevocation(MemoryRevocations(), status_lists))
+        ```
+    """
+
+    def __init__(self, *sources: RevocationSource) -> None:
+        self.sources = sources
+
+    def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
+        """Return whether one says so; `None` if none does and one has to fetch something first."""
+        answers = []
+        for source in self.sources:
+            answer = source.is_revoked(claims)
+            if answer is not None and answer is not False:
+                return True
+            answers.append(answer)
+        return None if None in answers else False
+
+    async def prepare(self, claims: Mapping[str, Any]) -> None:
+        """Have each source prepare that has to."""
+        for source in self.sources:
+            if isinstance(source, PreparingSource) and source.is_revoked(claims) is None:
+                await source.prepare(claims)
+
+    def open(self) -> None:
+        """Start each source, all at once, and wait for them."""
+        waits = [
+            threading.Thread(target=source.open, daemon=True)
+            for source in self.sources
+            if isinstance(source, ManagedSource)
+        ]
+        for wait in waits:
+            wait.start()
+        for wait in waits:
+            wait.join()
+
+    def close(self) -> None:
+        """Stop each source."""
+        for source in self.sources:
+            if isinstance(source, ManagedSource):
+                source.close()
