@@ -12,6 +12,7 @@ _STEPS = (
     growth_applications.routes,
     growth_applications.exclusions,
     growth_applications.start_up,
+    growth_applications.openapi,
 )
 
 

@@ -174,6 +174,7 @@ def _growth() -> Iterator[Target]:
     yield Target("exclusions, the match", 0.6, _one("growth/exclusions/match"), "µs")
     started, least = _one("growth/start/route"), _one("growth/start/floor")
     yield Target("start-up, per protected route", 50, started, "µs", floor=least)
+    yield Target("OpenAPI, describing / generating", 0.5, _one("growth/openapi/ratio"))
 
 
 TARGETS = (*_beside_peers(), *_requests(), *_verifications(), *_loopback(), *_growth())

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from jwt_deps import get_settings
 from tests.conformance.evidence import Evidence
+from tests.scheduling import BySharedServers, longest_first
 
 # A busy machine is no counterexample: by default an example of more than 200 ms fails.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -28,6 +30,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def pytest_configure(config: pytest.Config) -> None:
     """A whole run shows whether the conformance report is true."""
     config.pluginmanager.register(Evidence(), "conformance")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A worker that ends with a long module would end alone."""
+    longest_first(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BySharedServers:
+    """Under `-n`, servers that several modules share are started on one worker."""
+    return BySharedServers(config, log)
 
 
 REQUIRE_ALL = bool(os.environ.get("JWT_DEPS_REQUIRE_ALL"))

@@ -49,7 +49,7 @@ def chromium() -> Iterator[Browser]:
     """Run a browser, or skip the test where there is none."""
     if not EXECUTABLE.exists():
         pytest.skip("there is no /usr/bin/chromium: apt-get install chromium")
-    expect.set_options(timeout=30_000)  # milliseconds: a slow machine is not a wrong page
+    expect.set_options(timeout=60_000)  # milliseconds: a slow machine is not a wrong page
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=list(_FLAGS))
         try:

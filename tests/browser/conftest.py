@@ -40,6 +40,6 @@ def url(secret: str) -> Iterator[str]:
 def page(browser: "Browser") -> Iterator["Page"]:
     """Return a page with cookies of its own."""
     context = browser.new_context()
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     yield context.new_page()
     context.close()

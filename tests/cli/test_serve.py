@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -19,6 +18,7 @@ from websockets.sync.client import connect
 
 from jwt_deps.cli.app import main
 from jwt_deps.cli.demo.server import address_of, is_loopback, listen
+from tests.providers.programs import unused_port
 
 from .processes import PATIENCE, environment, run, serving
 
@@ -60,12 +60,6 @@ def status_by_httpx(line: str) -> int:
     return answer.status_code
 
 
-def free_port() -> int:
-    """A port that nobody uses right now."""
-    with listen("127.0.0.1", 0) as listener:
-        return int(listener.getsockname()[1])
-
-
 def has_ipv6() -> bool:
     """Whether this machine has the loopback address of IPv6."""
     try:
@@ -100,7 +94,7 @@ def invoke_until_ctrl_c(port: int) -> tuple[int, str]:
 
 def test_serve() -> None:
     """It says what can be done, serves, logs why it refused, and ends well with Ctrl-C."""
-    port = free_port()
+    port = unused_port()
 
     exit_code, output = invoke_until_ctrl_c(port)
 
@@ -191,12 +185,10 @@ def test_ctrl_c_with_an_open_websocket() -> None:
         headers = {"Authorization": f"Bearer {demo.line_after('user alice')}"}
         with connect(f"{url}/ws", additional_headers=headers) as websocket:
             greeting = websocket.recv(PATIENCE)
-            started = time.monotonic()
-            exit_code = demo.interrupt()
+            exit_code = demo.interrupt()  # which waits no longer than PATIENCE
 
     assert greeting == "Hello, alice"
     assert exit_code == 0
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "localhost.example.com", ""])  # noqa: S104 - refused

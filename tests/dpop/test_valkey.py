@@ -57,8 +57,8 @@ def test_once(valkey: Valkey) -> None:
 
     async def asked() -> list[bool]:
         first, second = RedisReplayStore(valkey.url), RedisReplayStore(valkey.url)
-        found = [await store.add_if_absent("a.1", 0.3) for store in (first, second, first)]
-        await asyncio.sleep(0.4)
+        found = [await store.add_if_absent("a.1", 2) for store in (first, second, first)]
+        await asyncio.sleep(2.1)
         found += [await second.add_if_absent("a.1", 60), await first.add_if_absent("a.2", 60)]
         await first.close()
         await second.close()
@@ -88,7 +88,7 @@ def test_out_of_reach(valkey: Valkey, how: str) -> None:
     """It cannot tell then, and does not wait long."""
 
     async def asked() -> None:
-        store = RedisReplayStore(valkey.url, timeout=0.2)
+        store = RedisReplayStore(valkey.url, timeout=1)
         await store.add_if_absent("a.1", 60)
         if how == "killed":
             valkey.kill()

@@ -213,16 +213,16 @@ class TestOutage:
 
     def test_and_again(self, issuer: FakeIssuer) -> None:
         """While it lasts, requests are answered at once and the issuer is left alone."""
-        issuer.down()
+        keys_out(issuer)
         client = TestClient(routed(settings_for(issuer)))
         headers = bearer(issuer)
         client.get("/me", headers=headers)
-        started = time.monotonic()
+        asked = len(issuer.requests)
 
         statuses = {client.get("/me", headers=headers).status_code for _ in range(10)}
 
         assert {503} == statuses
-        assert time.monotonic() - started < 0.7
+        assert asked == len(issuer.requests)
 
     def test_what_is_refused_in_an_outage_too(self, issuer: FakeIssuer) -> None:
         """A token that no key could make good is bad in an outage as well."""
@@ -663,7 +663,7 @@ class TestServer:
 
     def test_a_shutdown_does_not_wait_for_a_fetch(self, issuer: FakeIssuer) -> None:
         """A provider that hangs does not keep a service from ending."""
-        settings = settings_for(issuer)
+        settings = settings_for(issuer, jwks_cache={"timeout": 25})
         app = routed(settings)
 
         @app.get("/begin", dependencies=[Depends(get_token)])
@@ -676,4 +676,4 @@ class TestServer:
             url = f"http://127.0.0.1:{port}/begin"
             httpx2.get(url, headers=bearer(issuer), trust_env=False)
 
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20  # the fetch may take 25

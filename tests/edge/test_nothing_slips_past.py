@@ -31,6 +31,7 @@ from tests.edge.serving import (
     live_mounts,
 )
 from tests.minting import OTHER_SECRET, SECRET
+from tests.pairing import pairwise
 
 Place = Callable[[APIRouter], FastAPI]
 
@@ -255,9 +256,6 @@ COPIED: list[Way] = [
 MOMENTS = ["before", "after-inclusion", "after-the-schema", "while-serving"]
 
 
-moments = pytest.mark.parametrize("moment", MOMENTS)
-
-
 def client_at(
     moment: str, way: Way, place: Place, folder: Path, headers: dict[str, str] | None = None
 ) -> TestClient:
@@ -301,9 +299,7 @@ def assert_guarded(client: TestClient, path: str, *, served: bool = True) -> Non
     assert (200, True) == (good.status_code, "inside" in good.text)
 
 
-@moments
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
-@pytest.mark.parametrize("way", [*ITS_OWN, *STARLETTES], ids=lambda way: way.__name__)
+@pairwise(way=[*ITS_OWN, *STARLETTES], place=PLACES, moment=MOMENTS)
 def test_every_route_is_guarded_however_and_whenever_it_came(
     way: Way, place: Place, moment: str, tmp_path: Path
 ) -> None:
@@ -313,9 +309,7 @@ def test_every_route_is_guarded_however_and_whenever_it_came(
     assert_guarded(client, "/x/", served=is_served(way, moment))
 
 
-@moments
-@pytest.mark.parametrize("place", PLAIN_GUARDS, ids=lambda place: place.__name__)
-@pytest.mark.parametrize("way", ITS_OWN, ids=lambda way: way.__name__)
+@pairwise(way=ITS_OWN, place=PLAIN_GUARDS, moment=MOMENTS)
 def test_a_plain_guard_covers_what_fastapi_runs_dependencies_for(
     way: Way, place: Place, moment: str, tmp_path: Path
 ) -> None:
@@ -325,9 +319,7 @@ def test_a_plain_guard_covers_what_fastapi_runs_dependencies_for(
     assert_guarded(client, "/x/", served=is_served(way, moment))
 
 
-@moments
-@pytest.mark.parametrize("place", PLAIN_GUARDS, ids=lambda place: place.__name__)
-@pytest.mark.parametrize("way", STARLETTES, ids=lambda way: way.__name__)
+@pairwise(way=STARLETTES, place=PLAIN_GUARDS, moment=MOMENTS)
 def test_a_plain_guard_refuses_loudly_what_fastapi_does_not_ask_it_for(
     way: Way, place: Place, moment: str, tmp_path: Path
 ) -> None:

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
@@ -858,41 +856,6 @@ def test_scopes_of_an_outer_guard_are_shown() -> None:
     app.include_router(router)
 
     assert {"/closed": [{"JWT": ["outer"]}], "/open": None} == locks(started(app))
-
-
-THOUSAND = """
-import time
-from fastapi import Depends, FastAPI
-from fastapi.openapi.utils import get_openapi
-from jwt_deps import JWTSettings, protected_router, require_scopes
-from jwt_deps.web.openapi import describe
-
-def endpoint() -> None: ...
-
-router = protected_router(settings=JWTSettings(secret_key="x" * 32))
-for number in range(1000):
-    router.get(f"/{number}", dependencies=[Depends(require_scopes("a"))])(endpoint)
-app = FastAPI()
-app.include_router(router)
-get_openapi(title="x", version="1", routes=app.routes)  # which reads the routes
-times = []
-for _ in range(3):
-    start = time.process_time()
-    document = get_openapi(title="x", version="1", routes=app.routes)
-    generated = time.process_time()
-    describe(app, document)
-    times.append((generated - start, time.process_time() - generated))
-print(min(describing for _, describing in times) / min(generating for generating, _ in times))
-"""
-
-
-def test_a_thousand_routes_are_described_faster_than_generated() -> None:
-    """By processor time, in a process where coverage does not count lines."""
-    ran = subprocess.run(  # noqa: S603 - this very interpreter
-        [sys.executable, "-c", THOUSAND], capture_output=True, text=True, check=True
-    )
-
-    assert float(ran.stdout) < 1 / 2
 
 
 FOREIGN: list[Any] = [theirs(), theirs("JWT-bearer"), HTTPBasic()]

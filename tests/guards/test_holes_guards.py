@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.audit import Verdict, audit
 from tests.edge.serving import OTHER, SETTINGS, bearer
+from tests.pairing import pairwise
 
 from .asking import (
     FOREIGN,
@@ -255,9 +256,7 @@ def test_a_protected_router_below_a_mount_with_layers_is_closed(
     assert_guarded(app, path)
 
 
-@layers
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pairwise(moment=["before", "after"], path=PATHS, layer=list(LAYERS))
 def test_a_protected_application_below_a_mount_with_layers_is_closed(
     moment: str, path: str, layer: str, tmp_path: Path
 ) -> None:
@@ -273,10 +272,12 @@ def test_a_protected_application_below_a_mount_with_layers_is_closed(
     assert_guarded(app, path)
 
 
-@layers
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("outer", ["protect", "protected_router"])
-@pytest.mark.parametrize("inner", ["open", "plain-guard", "protected"])
+@pairwise(
+    inner=["open", "plain-guard", "protected"],
+    outer=["protect", "protected_router"],
+    path=PATHS,
+    layer=list(LAYERS),
+)
 def test_a_mount_with_layers_below_a_guard_is_closed(
     inner: str, outer: str, path: str, layer: str, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRo
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.audit import Verdict, audit
 from tests.edge.serving import SETTINGS
+from tests.pairing import pairwise
 
 from .asking import (
     FOREIGN,
@@ -204,7 +205,6 @@ WAYS: list[Callable[[APIRouter, list[BaseRoute]], None]] = [
     by_item,
     by_list_methods,
 ]
-ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 
 # ---- where it is moved --------------------------------------------------------------------------
 
@@ -351,9 +351,7 @@ def _served(place: Callable[..., Any], other: Callable[[], APIRouter]) -> bool:
     return LIVE or place in NOT_COPIED or copied
 
 
-@places
-@others
-@ways
+@pairwise(way=WAYS, other=OTHERS, place=PLACES)
 def test_routes_moved_by_hand_are_guarded_or_refused(
     way: Callable[[APIRouter, list[BaseRoute]], None],
     other: Callable[[], APIRouter],
@@ -367,11 +365,11 @@ def test_routes_moved_by_hand_are_guarded_or_refused(
     )
 
 
-@places
-@pytest.mark.parametrize(
-    "other", [websockets, included_websockets, plain_websockets, websocket_object]
+@pairwise(
+    way=[by_extend, by_slice, by_assignment],
+    other=[websockets, included_websockets, plain_websockets, websocket_object],
+    place=PLACES,
 )
-@pytest.mark.parametrize("way", [by_extend, by_slice, by_assignment])
 def test_websockets_moved_by_hand_are_guarded_or_refused(
     way: Callable[[APIRouter, list[BaseRoute]], None],
     other: Callable[[], APIRouter],
@@ -390,10 +388,12 @@ class Secret(HTTPException):
     """An answer of an endpoint that is no success."""
 
 
-@places
-@pytest.mark.parametrize("included", [True, False], ids=["included", "own"])
-@pytest.mark.parametrize("kind", ["api", "plain", "object"])
-@pytest.mark.parametrize("outcome", ["success", "redirect", "refusal", "error"])
+@pairwise(
+    outcome=["success", "redirect", "refusal", "error"],
+    place=PLACES,
+    kind=["api", "plain", "object"],
+    included=[True, False],
+)
 def test_the_endpoint_of_a_moved_route_never_runs_without_a_token(
     outcome: str, place: Callable[[Move], FastAPI], kind: str, *, included: bool
 ) -> None:

@@ -22,6 +22,7 @@ from jwt_deps import (
 )
 from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
+from tests.pairing import pairwise
 
 from .asking import INSIDE, LIVE, REFUSED, Answer, ask, including, knock, page, plain, read, talk
 from .kinds import Kind, kinds
@@ -203,9 +204,7 @@ def test_a_requirement_holds_for_api_routes(name: str, place: Callable[..., Fast
     ]
 
 
-@places
-@requirements
-@pytest.mark.parametrize("kind", ["plain", "mount"])
+@pairwise(kind=["plain", "mount"], name=list(REQUIREMENTS), place=PLACES)
 def test_a_requirement_holds_where_fastapi_runs_no_dependencies(
     kind: str, name: str, place: Callable[..., FastAPI]
 ) -> None:
@@ -307,10 +306,12 @@ def guarded_application(kind: str) -> Any:
     return protect(app, OTHER) if kind == "protected" else app
 
 
-@requirements
-@pytest.mark.parametrize("inner", ["protected", "mounted-router", "dependency"])
-@pytest.mark.parametrize("path", ["/in/x", "/in/plain"])
-@pytest.mark.parametrize("place", [protected, whole_application, inclusion_of_protected])
+@pairwise(
+    place=[protected, whole_application, inclusion_of_protected],
+    path=["/in/x", "/in/plain"],
+    inner=["protected", "mounted-router", "dependency"],
+    name=list(REQUIREMENTS),
+)
 def test_a_requirement_holds_for_a_mounted_application_with_a_guard_of_its_own(
     place: Callable[..., FastAPI], path: str, inner: str, name: str
 ) -> None:

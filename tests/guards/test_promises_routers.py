@@ -27,6 +27,7 @@ from jwt_deps import (
 )
 from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
+from tests.pairing import pairwise
 
 from .asking import (
     FOREIGN,
@@ -47,7 +48,7 @@ from .asking import (
     read,
     talk,
 )
-from .kinds import KINDS, Kind, Place, few_places, kinds, places
+from .kinds import KINDS, PLACES, Kind, Place, few_places, kinds, places
 
 
 def first(router: APIRouter) -> None:
@@ -105,20 +106,19 @@ def test_a_route_that_is_added_while_the_application_serves_needs_a_token(
     assert expected == answers_of(client, placed.prefix + kind.path)
 
 
-@places
-@pytest.mark.parametrize("moment", ["before", "after", "serving"])
-@pytest.mark.parametrize(
-    "add",
-    [
-        pytest.param(lambda router: router.websocket("/ws")(talk), id="api"),
-        pytest.param(lambda router: router.add_websocket_route("/ws", talk), id="plain"),
-        pytest.param(lambda router: router.routes.append(WebSocketRoute("/ws", talk)), id="object"),
-    ],
-)
+WEBSOCKETS: dict[str, Callable[[APIRouter], Any]] = {
+    "api": lambda router: router.websocket("/ws")(talk),
+    "plain": lambda router: router.add_websocket_route("/ws", talk),
+    "object": lambda router: router.routes.append(WebSocketRoute("/ws", talk)),
+}
+
+
+@pairwise(kind=list(WEBSOCKETS), place=PLACES, moment=["before", "after", "serving"])
 def test_a_websocket_needs_a_token_before_it_is_accepted(
-    add: Callable[[APIRouter], Any], place: Place, moment: str
+    kind: str, place: Place, moment: str
 ) -> None:
     """The handshake is denied with 401."""
+    add = WEBSOCKETS[kind]
 
     def fill(router: APIRouter) -> None:
         first(router)

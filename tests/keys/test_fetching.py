@@ -3,7 +3,6 @@
 import asyncio
 import math
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -244,17 +243,15 @@ class TestConnections:
         """A connection has its own limit, within that of the whole."""
 
         async def never(*_: Any, **__: Any) -> None:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
 
         monkeypatch.setattr(asyncio.BaseEventLoop, "sock_connect", never, raising=False)
         monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", never)
-        started = time.monotonic()
 
         monkeypatch.setattr("jwt_deps.keys.http._CONNECT_TIMEOUT", 0.1)
         failed = undone("https://127.0.0.1:1/")
 
         assert "'https://127.0.0.1:1/' did not answer in time" == str(failed)
-        assert time.monotonic() - started < 5
 
     @pytest.mark.parametrize(
         "url",
@@ -283,7 +280,7 @@ class TestConnections:
 class TestTime:
     @pytest.mark.parametrize(
         "answer",
-        [Answer(hang=True), Answer(drip=0.05), Answer(delay=5)],
+        [Answer(hang=True), Answer(drip=0.05), Answer(delay=60)],
         ids=["hang", "drip", "delay"],
     )
     def test_attack_a_provider_that_keeps_everybody_waiting(
@@ -298,12 +295,10 @@ class TestTime:
             allow_loopback=True,
             jwks_cache={"timeout": 0.2},
         )
-        started = time.monotonic()
 
         health = asyncio.run(settings.refresh_keys())["default"]
 
         assert "no answer within 0.2 s" == health.last_error
-        assert time.monotonic() - started < 2
 
 
 class TestAsked:

