@@ -60,7 +60,7 @@ class FakeIssuer(KeyRing):
         url: its own address, if it is only asked in process; `path` is not used then.
         algorithm: what the first key signs with: RS*, PS*, ES*, EdDSA or Ed25519.
         path: the path of the issuer's URL, for example `/realms/a`, or `/`.
-        host: an address of the loopback interface.
+        host: `localhost`, or an address of the loopback interface.
         port: 0 is any free one, the same after every further start.
         ssl_context: makes it an HTTPS server.
         clock: the time at which tokens are issued, in seconds since the epoch.

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler
-from ipaddress import ip_address
 from socketserver import ThreadingTCPServer
 from threading import Event, Thread, current_thread
 from typing import Any, TypeAlias
+
+from jwt_deps.keys.http import is_loopback_host
 
 from .answers import Answer
 
@@ -28,7 +29,7 @@ class LoopbackServer:
 
     Args:
         respond: decides on the answer; called by many threads.
-        host: an address of the loopback interface.
+        host: `localhost`, or an address of the loopback interface.
         port: 0 is any free one; once it is known it stays.
         ssl_context: serves HTTPS instead of HTTP.
 
@@ -44,7 +45,7 @@ class LoopbackServer:
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        if not ip_address(host).is_loopback:
+        if not is_loopback_host(host):
             raise ValueError("it listens on the loopback interface only: 127.0.0.1 or ::1")
         self._host, self._port = host, port
         self._respond, self._ssl_context = respond, ssl_context

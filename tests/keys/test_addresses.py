@@ -151,6 +151,7 @@ class TestURLs:
         [
             ("localhost", True),
             ("127.0.0.1", True),
+            ("127.0.0.2", True),
             ("::1", True),
             ("10.0.0.1", False),
             ("localhost.evil.example", False),

@@ -104,10 +104,10 @@ class TestAddresses:
         with pytest.raises(RuntimeError, match="before the start"):
             issuer.token()
 
-    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "localhost"])  # noqa: S104
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "issuer.example"])  # noqa: S104
     def test_no_other_machine_reaches_it(self, host: str) -> None:
         """Only addresses of the loopback interface are taken."""
-        with pytest.raises(ValueError, match=r"127\.0\.0\.1|IPv4"):
+        with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
             FakeIssuer(algorithm="ES256", host=host)
 
     def test_ipv6(self) -> None:

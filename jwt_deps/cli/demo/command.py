@@ -6,18 +6,20 @@ from typing import Annotated
 
 import typer
 
+from jwt_deps.keys.http import is_loopback_host
+
 from .api import demo_app
 from .player import play
 from .scenario import SCENARIO
 from .screen import show_outcomes, show_welcome
-from .server import address_of, is_loopback, listen, running, serve
+from .server import address_of, listen, running, serve
 from .tokens import demo_tokens, make_secret
 
 __all__ = ["demo"]
 
 
 def _loopback(host: str) -> str:
-    if not is_loopback(host):
+    if not is_loopback_host(host):
         raise typer.BadParameter(
             "the demo prints tokens that open it, so it listens on loopback addresses only: "
             "127.0.0.1, ::1 or localhost."

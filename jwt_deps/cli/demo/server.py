@@ -5,7 +5,6 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from threading import Thread
 from typing import Any
 
@@ -13,19 +12,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import LOGGING_CONFIG
 
-__all__ = ["address_of", "is_loopback", "listen", "running", "serve"]
+__all__ = ["address_of", "listen", "running", "serve"]
 
 _GRACE = 2  # seconds that an open WebSocket may delay the end
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # another name, which may mean any address
-        return False
 
 
 def listen(host: str, port: int) -> socket.socket:
