@@ -44,6 +44,7 @@ from .settings.issuer import IssuerSettings
 from .settings.mcp import mcp_settings
 from .settings.service import JWTSettings, TokenSource
 from .tokens.claims import Claims
+from .tokens.issue import create_access_token
 from .web.caller import get_claims, get_token
 from .web.cookies import clear_token_cookie, set_token_cookie
 from .web.dependencies import (
@@ -112,6 +113,7 @@ __all__ = [
     "WhenStale",
     "claims_as",
     "clear_token_cookie",
+    "create_access_token",
     "current_session_id",
     "current_user_id",
     "get_claims",

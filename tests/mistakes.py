@@ -25,6 +25,7 @@ from jwt_deps import (
     RedisReplayStore,
     StatusLists,
     claims_as,
+    create_access_token,
     current_user_id,
     jwt_guard,
     mcp_settings,
@@ -249,6 +250,10 @@ MISTAKES: dict[str, Mistake] = {
         secret_key=SECRET, revocation_url="redis://127.0.0.1", revocation_max_staleness=1
     ),
     "status_list_hosts": lambda *_: StatusLists(JWTSettings(**FETCHED), hosts=[]),
+    # issuing
+    "signing_key": lambda *_: create_access_token(
+        "alice", settings=JWTSettings(secret_key=RSA.public_pem, algorithm="RS256")
+    ),
     # dependencies and routers
     "settings_as_input": as_input(JWTSettings),
     "claims_as_input": as_input(Claims),

@@ -37,6 +37,7 @@ CONTRACT = {
     "protect",
     "jwt_guard",
     "public",
+    "create_access_token",
     "set_token_cookie",
     "clear_token_cookie",
     "JWTDepsError",

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose.jwk import MIN_RSA_BITS, is_pem
+from jwt_deps.jose.jwk import is_pem
+from jwt_deps.jose.signing import SigningKey
 from jwt_deps.settings.environment import get_settings, is_variable
 from jwt_deps.settings.issuer import IssuerSettings
 from jwt_deps.settings.service import JWTSettings
-from jwt_deps.testing import SigningKey
 from jwt_deps.tokens.explain import HINTS, explain
+from jwt_deps.tokens.issue import ClaimNames, access_token_claims, load_signing_key
 
-from .claims import Names, claim, placed
+from .claims import claim
 from .durations import seconds_of
 from .output import impossible, note
 from .piped import piped
@@ -103,23 +103,22 @@ def mint(  # noqa: PLR0913 - each an option of its own
     settings = _settings(needed=key is None)
     chosen = None if settings is None else _issuer(settings, issuer_name)
     signing = _signing_key(key, chosen, algorithm, kid)
-    names = Names() if chosen is None else Names.of(chosen)
-    now = int(time.time())
-    registered = {
-        "iss": names.iss if issuer is None else issuer,
-        names.audience: names.aud if audience is None else audience,
-        "iat": now,
-        "exp": None if lifetime is None else now + lifetime,
-    }
-    told = {name: value for name, value in registered.items() if value is not None}
-    places = {
-        names.user: user,
-        names.session: session,
-        names.scopes: " ".join(scope) if scope else None,
-    }
-    named = {"kid": signing.kid} if kid is not None or not signing.is_secret else {}
-    header = {"alg": signing.algorithm, "typ": "JWT", **named}
-    token = signing.sign(header, {**told, **placed(places), **dict(extra)})
+    names = ClaimNames() if chosen is None else ClaimNames.of(chosen)
+    members = access_token_claims(
+        names,
+        user,
+        scopes=scope or (),
+        session_id=session,
+        claims=dict(extra),
+        now=time.time(),
+        expires_in=lifetime,
+        issuer=issuer,
+        audience=audience,
+    )
+    header = {"alg": signing.algorithm, "typ": "JWT"}
+    if kid is not None or not signing.is_secret:
+        header["kid"] = signing.kid
+    token = signing.sign(header, members)
     typer.echo(token)
     if settings is not None:
         asyncio.run(_warn(token, settings))
@@ -163,23 +162,14 @@ def _signing_key(
     file: str | None, settings: IssuerSettings | None, algorithm: str | None, kid: str | None
 ) -> SigningKey:
     text = _configured_secret(settings) if file is None else _read(file)
-    candidates = [algorithm]
+    candidates: tuple[str | None, ...] = (algorithm,)
     if algorithm is None and settings is not None:
-        candidates = [*settings.algorithms, None]
-    problem = ""
-    for candidate in candidates:
-        try:
-            return _strong(SigningKey.load(text, candidate, kid))
-        except ValueError as error:
-            problem = str(error)
-    source = "The configured secret" if file is None else "The key in --key"
-    raise impossible(f"{source} cannot be used: {problem}.")
-
-
-def _strong(key: SigningKey) -> SigningKey:
-    if isinstance(key.private, RSAPrivateKey) and key.private.key_size < MIN_RSA_BITS:
-        raise ValueError(f"it has {key.private.key_size} bits, and {MIN_RSA_BITS} are needed")
-    return key
+        candidates = (*settings.algorithms, None)
+    try:
+        return load_signing_key(text, candidates, kid)
+    except ValueError as error:
+        source = "The configured secret" if file is None else "The key in --key"
+        raise impossible(f"{source} cannot be used: {error}.") from None
 
 
 def _configured_secret(settings: IssuerSettings | None) -> str:

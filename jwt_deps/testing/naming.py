@@ -1,11 +1,12 @@
-"""Under which names do claims say it? Under those that the settings read."""
+"""Claims of tokens for tests, under the names that the settings read."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jwt_deps.settings.issuer import IssuerSettings
+from jwt_deps.tokens.issue import ClaimNames, access_token_claims
 
-__all__ = ["claims_for", "put", "take"]
+__all__ = ["claims_for", "take"]
 
 
 def claims_for(  # noqa: PLR0913 - each by name
@@ -33,33 +34,18 @@ def claims_for(  # noqa: PLR0913 - each by name
         audience: the same for the audience.
         expires_in: seconds from `iat` to `exp`.
     """
-    granted = scopes if isinstance(scopes, str) else " ".join(scopes)
-    told = {
-        "iss": issuer or next(iter(settings.accepted_issuers), None),
-        settings.audience_claim: audience or next(iter(settings.accepted_audiences), None),
-        "iat": int(now),
-        "exp": int(now + expires_in),
-    }
-    filled = {name: value for name, value in told.items() if value is not None}
-    put(filled, settings.user_id_claim, user_id)
-    put(filled, settings.session_id_claim, session_id)
-    put(filled, settings.scopes_claim or "scope", granted or None)
-    given = {**filled, **(claims or {})}
+    given = access_token_claims(
+        ClaimNames.of(settings),
+        user_id,
+        scopes=scopes,
+        session_id=session_id,
+        claims=claims,
+        now=now,
+        expires_in=expires_in,
+        issuer=issuer,
+        audience=audience,
+    )
     return {name: value for name, value in given.items() if value is not None}
-
-
-def put(claims: dict[str, Any], name: str, value: object) -> None:
-    """Add a claim, by a dotted path a nested one; `None` adds nothing.
-
-    A name that is an address, `https://api.example.com/user`, has dots of its own.
-    """
-    if value is None:
-        return
-    *outer, last = [name] if "/" in name else name.split(".")
-    for part in outer:
-        inner = claims.get(part)
-        claims[part] = claims = dict(inner) if isinstance(inner, dict) else {}
-    claims[last] = value
 
 
 def take(claims: dict[str, Any], name: str) -> None:

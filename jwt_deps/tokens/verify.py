@@ -39,6 +39,8 @@ __all__ = [
     "KnownHeaders",
     "ParsedToken",
     "VerifiedToken",
+    "accept",
+    "cached_keys",
     "check_signature",
     "issuer_of",
     "keys_for",
@@ -115,8 +117,8 @@ async def verify(
     parsed = parse(token, accepted, settings.max_token_size, known)
     try:
         claims = read_claims(parsed.payload)
-        issuer = _accept(token, parsed, claims, settings, clock())
-        keys = _cached_keys(parsed, issuer)
+        issuer = accept(token, parsed, claims, settings, clock())
+        keys = cached_keys(parsed, issuer)
         if keys is None:
             issuer, keys = await _fetched_keys(token, parsed, claims, settings, issuer, clock)
         key = check_signature(parsed, keys)
@@ -127,7 +129,7 @@ async def verify(
     return VerifiedToken(claims, issuer, key, parsed.kid)
 
 
-def _accept(
+def accept(
     token: str, parsed: ParsedToken, claims: dict[str, Any], settings: JWTSettings, now: float
 ) -> IssuerSettings:
     """Make every check that needs no key, and return the settings of the token's issuer."""
@@ -138,7 +140,7 @@ def _accept(
     return issuer
 
 
-def _cached_keys(parsed: ParsedToken, issuer: IssuerSettings) -> _Keys | None:
+def cached_keys(parsed: ParsedToken, issuer: IssuerSettings) -> _Keys | None:
     """The keys that may check the signature; `None` if they have to be fetched."""
     cache = issuer.key_cache
     if cache is None:
@@ -179,9 +181,9 @@ async def _fetched_keys(  # noqa: PLR0913, PLR0917 - all that is known of the to
             keys = await keys_for(parsed, issuer)
         except AuthError as error:
             failure = error
-        waited_for, issuer = issuer, _accept(token, parsed, claims, settings, clock())
+        waited_for, issuer = issuer, accept(token, parsed, claims, settings, clock())
         if issuer is not waited_for:
-            keys, failure = _cached_keys(parsed, issuer), None
+            keys, failure = cached_keys(parsed, issuer), None
         if failure is not None:
             raise failure
         if keys is not None:

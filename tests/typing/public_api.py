@@ -19,6 +19,7 @@ from jwt_deps import (
     ProtectedRouter,
     SessionState,
     claims_as,
+    create_access_token,
     current_session_id,
     current_user_id,
     get_claims,
@@ -96,6 +97,14 @@ def factories() -> None:
     assert_type(optional(own_async), Callable[..., Awaitable[int | None]])
     assert_type(optional(own_sync), Callable[..., Awaitable[bytes | None]])
     assert_type(protected_router(APIRouter(), prefix="/x"), ProtectedRouter)
+
+
+def issued(settings: JWTSettings, jwk: dict[str, object]) -> None:
+    """A token is a string, and each form of a key is taken."""
+    assert_type(create_access_token("alice", scopes=["a"], claims={"plan": 1}), str)
+    assert_type(create_access_token("alice", settings=settings, signing_key=jwk), str)
+    create_access_token("alice", session_id=None, expires_in=0.5, signing_key=b"...")
+    create_access_token("alice", "notes")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 @public

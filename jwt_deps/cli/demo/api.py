@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from jwt_deps import (
     CurrentUser,
     JWTSettings,
-    TokenSource,
     clear_token_cookie,
     get_token,
     protected_router,
@@ -20,6 +19,7 @@ from jwt_deps import (
 )
 
 from .front import front
+from .tokens import demo_settings
 
 __all__ = ["demo_app"]
 
@@ -138,14 +138,7 @@ async def echo(websocket: WebSocket, user: User) -> None:
 
 def demo_app(secret: str) -> FastAPI:
     """Build the API; it accepts tokens that are signed with the secret."""
-    settings = JWTSettings(
-        secret_key=secret,
-        token_source=TokenSource.BOTH,
-        # Other ports of a developer's machine are the same site, and no friends of the demo.
-        cookie_requests="same-origin",
-        # A shell may hold `JWT_*` variables for an application under development: not for this.
-        _env_prefix="JWT_DEPS_DEMO_",
-    )
+    settings = demo_settings(secret)
     app = FastAPI(
         title="jwt-deps demo",
         description=_DESCRIPTION,

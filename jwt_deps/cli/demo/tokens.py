@@ -1,45 +1,56 @@
-"""Where do the demo's tokens come from? It is its own issuer: a secret of the moment, HS256."""
+"""The tokens of the demo, which is its own issuer: a new secret for each process, HS256."""
 
-import hashlib
-import hmac
-import json
 import secrets
 import time
-from collections.abc import Mapping
+from functools import partial
 
-from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose.signing import SigningKey
+from jwt_deps.settings.service import JWTSettings, TokenSource
+from jwt_deps.tokens.issue import ClaimNames, access_token_claims, create_access_token
 
-__all__ = ["LIFETIME", "demo_tokens", "make_secret", "mint"]
+__all__ = ["LIFETIME", "demo_settings", "demo_tokens", "make_secret"]
 
 #: How long the tokens are good for, in seconds.
 LIFETIME = 3600
 
 
 def make_secret() -> str:
-    """Make up a secret that is known to this process alone."""
+    """Make a secret that this process alone knows."""
     return secrets.token_urlsafe(48)
 
 
+def demo_settings(secret: str) -> JWTSettings:
+    """Make the settings of the demo, which accepts tokens that are signed with the secret."""
+    return JWTSettings(
+        secret_key=secret,
+        token_source=TokenSource.BOTH,
+        # Other ports of a developer's machine are the same site, and no friends of the demo.
+        cookie_requests="same-origin",
+        # A shell may hold `JWT_*` variables for an application under development: not for this.
+        _env_prefix="JWT_DEPS_DEMO_",
+    )
+
+
 def demo_tokens(secret: str) -> dict[str, str]:
-    """Mint the tokens that the demo hands out: `user`, `admin`, `expired`."""
-    now = int(time.time())
-    lasting = {"iat": now, "exp": now + LIFETIME}
-    past = {"iat": now - 2 * LIFETIME, "exp": now - LIFETIME}
-    alice = {"sub": "alice", "session_id": "alice-1", "scope": "notes"}
-    grace = {"sub": "grace", "session_id": "grace-1", "scope": "notes admin"}
+    """Make the tokens that the demo hands out: `user`, `admin`, `other` and `expired`."""
+    mint = partial(create_access_token, expires_in=LIFETIME, settings=demo_settings(secret))
     return {
-        "user": mint(secret, {**alice, **lasting}),
-        "admin": mint(secret, {**grace, **lasting}),
-        "expired": mint(secret, {**alice, **past}),
+        "user": mint("alice", session_id="alice-1", scopes=["notes"]),
+        "admin": mint("grace", session_id="grace-1", scopes=["notes", "admin"]),
+        "other": mint("bob", session_id="bob-1"),
+        "expired": _expired(secret),
     }
 
 
-def mint(secret: str, claims: Mapping[str, object]) -> str:
-    """Sign claims with HS256 (RFC 7515 §5.1), by hand: the library only ever verifies."""
-    head = ".".join(_encode(part) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
-    signature = hmac.digest(secret.encode(), head.encode(), hashlib.sha256)
-    return f"{head}.{encode_base64url(signature)}"
-
-
-def _encode(members: Mapping[str, object]) -> str:
-    return encode_base64url(json.dumps(members, separators=(",", ":")).encode())
+def _expired(secret: str) -> str:
+    key = SigningKey.load(secret, "HS256")
+    claims = access_token_claims(
+        ClaimNames(),
+        "alice",
+        scopes=["notes"],
+        session_id="alice-1",
+        claims=None,
+        now=time.time() - 2 * LIFETIME,
+        expires_in=LIFETIME,
+    )
+    return key.sign({"alg": "HS256", "typ": "JWT"}, claims)

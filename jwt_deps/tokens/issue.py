@@ -1,0 +1,297 @@
+"""Issue access tokens that a service's own settings accept (RFC 7519, RFC 9068)."""
+
+import json
+import math
+import time
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from jwt_deps.errors import (
+    AuthError,
+    ConfigurationError,
+    ConfirmationError,
+    Reason,
+    SignatureError,
+    UnknownKeyError,
+)
+from jwt_deps.jose.claim_path import put_at
+from jwt_deps.jose.jwk import MIN_RSA_BITS, is_pem
+from jwt_deps.jose.signatures import HMAC_ALGORITHMS
+from jwt_deps.jose.signing import SigningKey
+from jwt_deps.possession.policy import DPoPMode
+from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings.issuer import IssuerSettings
+from jwt_deps.settings.service import JWTSettings
+
+from .claims import Claims
+from .principal import scopes_of, session_id_of, user_id_of
+from .verify import accept, cached_keys, check_signature, parse, read_claims
+
+__all__ = ["ClaimNames", "access_token_claims", "create_access_token", "load_signing_key"]
+
+
+class ClaimNames(NamedTuple):
+    """Which claims hold what, and which issuer and audience a token names.
+
+    `user`, `session` and `scopes` are claim names or dotted paths, `audience` is a claim name.
+    `iss` and `aud` are the accepted values, the first of several; `None` where unchecked.
+    """
+
+    user: str = "sub"
+    session: str = "session_id"
+    scopes: str = "scope"
+    audience: str = "aud"
+    iss: str | None = None
+    aud: str | None = None
+
+    @classmethod
+    def of(cls, settings: IssuerSettings) -> "ClaimNames":
+        """Return the names that settings read."""
+        return cls(
+            user=settings.user_id_claim,
+            session=settings.session_id_claim,
+            scopes=settings.scopes_claim or "scope",
+            audience=settings.audience_claim,
+            iss=next(iter(settings.accepted_issuers), None),
+            aud=next(iter(settings.accepted_audiences), None),
+        )
+
+
+def create_access_token(  # noqa: PLR0913 - the contract's names
+    user_id: str,
+    *,
+    scopes: Iterable[str] = (),
+    session_id: str | None = None,
+    claims: Mapping[str, Any] | None = None,
+    expires_in: float = 3600,
+    settings: JWTSettings | None = None,
+    signing_key: str | bytes | Mapping[str, Any] | None = None,
+) -> str:
+    """Create an access token for a service that is its own issuer, as after a log-in.
+
+        token = create_access_token("alice", scopes=["notes:read"])
+
+    The token has `iat`, `exp` and `jti`, and `iss` and the audience where the settings check them.
+    User, session and scopes stand where the settings' claim names say. The token is checked before
+    it is returned, so that the same settings accept it.
+
+    Args:
+        user_id: the user's id, for the claim that `user_id_claim` names.
+        scopes: the granted scopes, or one string with spaces between them; they become a string
+            in the claim that `scopes_claim` names, `scope` by default (RFC 8693 §4.2).
+        session_id: the session's id, for the claim that `session_id_claim` names.
+        claims: further claims; they replace those of the same name. With several issuers, their
+            `iss` says whose token it is.
+        expires_in: seconds until the token expires, rounded up.
+        settings: those of the service; `None` is `get_settings()`.
+        signing_key: the private key, in PEM or as a JWK; `None` is `secret_key`, for HS256, HS384
+            and HS512. Its public half is what the settings have. The header's `kid` is that of
+            the JWK or of the configured JWK Set, or else the key's thumbprint (RFC 7638).
+
+    Returns:
+        The token, a JWS in compact serialization.
+
+    Raises:
+        ValueError: an argument cannot become part of a token, or the settings would refuse the
+            token; the sentence names the claim and no value.
+        ConfigurationError: `signing_key`: there is no key to sign with, or it does not match the
+            settings' keys and algorithms. Also what `get_settings` raises.
+    """
+    if settings is None:
+        settings = get_settings()
+    if not 0 < expires_in < math.inf:
+        raise ValueError("expires_in is not a positive number of seconds")
+    issuer = _issuer_for(settings, claims or {})
+    key = _signing_key(issuer, signing_key)
+    granted = scopes.split() if isinstance(scopes, str) else list(scopes)
+    members = access_token_claims(
+        ClaimNames.of(issuer),
+        user_id,
+        scopes=granted,
+        session_id=session_id,
+        claims={"jti": uuid4().hex, **(claims or {})},
+        now=time.time(),
+        expires_in=math.ceil(expires_in),
+    )
+    header = {"alg": key.algorithm, "typ": "at+jwt" if issuer.is_rfc9068 else "JWT"}
+    kid = _kid(issuer, key)
+    if kid is not None:
+        header["kid"] = kid
+    token = _sign(key, header, members)
+    try:
+        _require_same(_check(token, settings), issuer, user_id, granted, session_id)
+    except (SignatureError, UnknownKeyError):
+        raise ConfigurationError(
+            "signing_key",
+            "signing_key is not the private half of a key that the settings accept: compare it "
+            "with JWT_SECRET_KEY (secret_key), JWT_VERIFICATION_KEYS (verification_keys) and "
+            "JWT_JWKS_FILE (jwks_file).",
+        ) from None
+    except AuthError as error:
+        raise ValueError(f"the settings would refuse this token: {error}") from None
+    return token
+
+
+def access_token_claims(  # noqa: PLR0913 - each by name
+    names: ClaimNames,
+    user_id: str | None,
+    *,
+    scopes: Iterable[str],
+    session_id: str | None,
+    claims: Mapping[str, Any] | None,
+    now: float,
+    expires_in: float | None,
+    issuer: str | None = None,
+    audience: str | list[str] | None = None,
+) -> dict[str, Any]:
+    """Put together the claims of an access token.
+
+    Args:
+        names: where everything stands, and whose token it is.
+        user_id: `None` leaves it out, as with `session_id`.
+        scopes: the granted scopes, or one string with spaces between them.
+        session_id: the session's id.
+        claims: further claims; they replace those of the same name.
+        now: the time of issue, in seconds since the epoch.
+        expires_in: seconds from `now` to `exp`; `None` leaves `exp` out.
+        issuer: `iss`; `None` is that of `names`.
+        audience: the audience; `None` is that of `names`.
+    """
+    members = {
+        "iss": issuer or names.iss,
+        names.audience: audience or names.aud,
+        "iat": int(now),
+        "exp": None if expires_in is None else int(now + expires_in),
+    }
+    filled = {name: value for name, value in members.items() if value is not None}
+    granted = scopes if isinstance(scopes, str) else " ".join(scopes)
+    for path, value in (
+        (names.user, user_id),
+        (names.session, session_id),
+        (names.scopes, granted or None),
+    ):
+        if value is not None:
+            put_at(filled, path, value)
+    return {**filled, **(claims or {})}
+
+
+# OpenSSL checks a private RSA key when it is loaded, which takes 100 times as long as signing.
+@lru_cache(maxsize=16)
+def load_signing_key(
+    text: str | bytes, algorithms: tuple[str | None, ...], kid: str | None = None
+) -> SigningKey:
+    """Load a signing key for the first algorithm that it fits; `None` is the key's usual one.
+
+    Raises:
+        ValueError: it fits none of them, or it cannot be used.
+    """
+    problem = ""
+    for algorithm in algorithms:
+        try:
+            return _strong(SigningKey.load(text, algorithm, kid))
+        except ValueError as error:
+            problem = str(error)
+    raise ValueError(problem)
+
+
+def _strong(key: SigningKey) -> SigningKey:
+    if isinstance(key.private, RSAPrivateKey) and key.private.key_size < MIN_RSA_BITS:
+        raise ValueError(f"it has {key.private.key_size} bits, and {MIN_RSA_BITS} are needed")
+    return key
+
+
+def _issuer_for(settings: JWTSettings, claims: Mapping[str, Any]) -> IssuerSettings:
+    """The settings of the issuer whose token is made."""
+    found = settings.settings_of(claims.get("iss"))
+    several = list((settings.issuers or {}).values())
+    if found is None and "iss" not in claims and len(several) == 1:
+        return several[0]
+    if found is None:
+        raise ValueError("the settings have several issuers, and iss in claims names none of them")
+    return found
+
+
+def _signing_key(
+    issuer: IssuerSettings, given: str | bytes | Mapping[str, Any] | None
+) -> SigningKey:
+    if given is None:
+        return _shared_secret(issuer)
+    said = "it is a mapping that is no JWK"
+    with suppress(TypeError):
+        text = json.dumps(dict(given)) if isinstance(given, Mapping) else given
+        try:
+            return load_signing_key(text, issuer.algorithms)
+        except ValueError as error:
+            said = str(error)
+    raise ConfigurationError(
+        "signing_key", f"signing_key cannot be used with JWT_ALGORITHM (algorithm): {said}."
+    )
+
+
+def _shared_secret(issuer: IssuerSettings) -> SigningKey:
+    algorithm = next((name for name in issuer.algorithms if name in HMAC_ALGORITHMS), None)
+    secret = issuer.secret_key.get_secret_value() if issuer.secret_key is not None else ""
+    if algorithm is None or not secret or is_pem(secret):
+        raise ConfigurationError(
+            "signing_key",
+            "There is no key to sign with: give signing_key, the private key of JWT_ALGORITHM "
+            "(algorithm), or set JWT_SECRET_KEY (secret_key) to a shared secret for HS256.",
+        )
+    return SigningKey(uuid4().hex, algorithm, secret.encode())
+
+
+def _kid(issuer: IssuerSettings, key: SigningKey) -> str | None:
+    """The name that the settings know the key by."""
+    if isinstance(key.private, bytes):
+        return key.kid if issuer.is_rfc9068 else None  # which RFC 9068 §2.1 wants to be there
+    if key.kid not in issuer.keys.kids:
+        public = key.private.public_key()
+        for known in issuer.keys.in_set.get(key.algorithm, ()):
+            if known.public == public:
+                return known.kid
+    return key.kid
+
+
+def _sign(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    with suppress(TypeError, ValueError, RecursionError):  # whose texts quote values
+        return key.sign(header, claims)
+    raise ValueError("the claims cannot be written as JSON")
+
+
+def _check(token: str, settings: JWTSettings) -> Claims:
+    """Check what was made as a request would be, as far as the keys are known here."""
+    parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
+    claims = read_claims(parsed.payload)
+    issuer = accept(token, parsed, claims, settings, time.time())
+    keys = cached_keys(parsed, issuer)
+    if keys is not None:
+        check_signature(parsed, keys)
+    policy = settings.senders
+    if (
+        policy is not None
+        and policy.dpop is DPoPMode.REQUIRED
+        and "jkt" not in claims.get("cnf", {})
+    ):
+        raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
+    return Claims.of(claims)
+
+
+def _require_same(
+    claims: Claims,
+    issuer: IssuerSettings,
+    user_id: str,
+    scopes: Collection[str],
+    session_id: str | None,
+) -> None:
+    """Refuse claims from which other values are read than the arguments."""
+    if user_id_of(claims, issuer) != user_id:
+        raise ValueError("claims name another user than user_id does")
+    if session_id is not None and session_id_of(claims, issuer) != session_id:
+        raise ValueError("claims name another session than session_id does, or it is empty")
+    if scopes and scopes_of(claims, issuer) != frozenset(scopes):
+        raise ValueError("claims grant other scopes than scopes does, or one has a space in it")
