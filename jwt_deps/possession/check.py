@@ -71,7 +71,7 @@ async def confirm(
 
 async def _use(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) -> None:
     """Use a proof up, for as long as any process would accept it."""
-    ttl = proof.made - now - EARLIEST + LATEST
+    ttl = proof.issued_at - now - EARLIEST + LATEST
     try:
         unused = await policy.store.add_if_absent(proof.key, ttl)
     except StoreUnavailableError as error:

@@ -1,4 +1,4 @@
-"""Does the sender of a token have the key that it is bound to? DPoP proofs, RFC 9449 §4.3."""
+"""Check DPoP proofs: the sender of a token has the key that it is bound to (RFC 9449 §4.3)."""
 
 import hashlib
 import hmac
@@ -23,7 +23,7 @@ from .nonces import Nonces
 
 __all__ = ["EARLIEST", "LATEST", "ExpectedProof", "Proof", "check_proof", "origin_of", "target_uri"]
 
-#: When a proof may have been made, in seconds from now (RFC 9449 §11.1).
+#: The accepted `iat` of a proof, in seconds from now (RFC 9449 §11.1).
 EARLIEST, LATEST = -60, 30
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -42,15 +42,15 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 @dataclass(frozen=True, slots=True)
 class ExpectedProof:
-    """What a proof has to be about.
+    """What a proof has to match.
 
     Attributes:
         method: the method of the request.
-        target: the URI of the request, as clients know it.
-        token: the access token that comes with it.
+        target: the URI of the request, under the public origin.
+        token: the access token of the request.
         thumbprint: of the key that the token is bound to, `cnf.jkt`.
-        algorithms: those that are accepted.
-        nonces: those of this service; `None` if it asks for none.
+        algorithms: the accepted algorithms.
+        nonces: the nonces of this service; `None` if it asks for none.
     """
 
     method: str
@@ -66,30 +66,33 @@ class Proof:
     """A proof that passed every check but that for replay.
 
     Attributes:
-        key: what it is remembered under.
-        made: its `iat`.
-        nonce_age: how old its nonce is; `None` without one.
+        key: its key in the replay store.
+        issued_at: its `iat`.
+        nonce_age: the age of its nonce in seconds; `None` without one.
     """
 
     key: str = field(repr=False)
-    made: float
+    issued_at: float
     nonce_age: float | None = None
 
 
 def check_proof(headers: Sequence[str], expected: ExpectedProof, now: float) -> Proof:
-    """Check the `DPoP` header of a request (RFC 9449 §4.3), each check with its own reason.
+    """Check the `DPoP` header of a request (RFC 9449 §4.3), each check with its own reason code.
 
-    That the key is the token's comes before the signature, which is checked with that key alone.
+    The key is compared with that of the token before the signature is checked with it.
 
     Args:
         headers: the values of all `DPoP` headers.
-        expected: what the proof has to be about.
+        expected: what the proof has to match.
         now: seconds since the epoch.
 
+    Returns:
+        The proof, which the replay store has still to be asked for.
+
     Raises:
-        DPoPProofError: the proof does not hold.
-        DPoPNonceError: it needs a nonce of this service; the error has one.
-        ConfirmationError: it is a proof of another key than that of the token.
+        DPoPProofError: the proof is missing or not valid; 401.
+        DPoPNonceError: it needs a nonce of this service, which the error has; 401.
+        ConfirmationError: it proves another key than that of the token; 401.
     """
     header, claims, signing_input, signature = _parsed(headers)
     if header.get("typ") != _TYPE:
@@ -128,7 +131,7 @@ def _parsed(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], byt
             )
         except ValueError:
             header = None
-    # Raised out here: the parser's error holds what it read.
+    # Raised outside of the handler: the parser's error quotes the header.
     if parts is None or header is None or claims is None or "crit" in header:
         raise DPoPProofError(Reason.PROOF_MALFORMED, "it is not one JWT that can be read")
     if not _has_required(claims):
@@ -202,13 +205,13 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
 
 
 def target_uri(uri: str) -> str:
-    """Normalise a URI, without its query and fragment (RFC 9449 §4.3).
+    """Normalise a URI by RFC 3986 §6.2.2 and §6.2.3, without query and fragment (RFC 9449 §4.3).
 
     Scheme and host in lower case, escapes in upper case and only where they are needed, no dot
-    segments, no default port, `/` for an empty path. `%2F` stays what it is: no slash.
+    segments, no default port, `/` for an empty path. `%2F` stays, because it is not a slash.
 
     Raises:
-        ValueError: no URI with an authority, or one with user information.
+        ValueError: it is no URI with an authority, or has user information.
     """
     parts = _URI.fullmatch(uri) if _VISIBLE.fullmatch(uri) else None
     authority = _AUTHORITY.fullmatch(parts[2]) if parts else None
@@ -224,10 +227,10 @@ def target_uri(uri: str) -> str:
 
 
 def origin_of(uri: str) -> str:
-    """Normalise a public origin, with the prefix that a proxy takes away, if it has one.
+    """Normalise a public origin, and the path prefix that a proxy removes, if there is one.
 
     Raises:
-        ValueError: no `http` or `https` URI, or one with a query or a fragment.
+        ValueError: it is no `http` or `https` URI, or has a query or a fragment.
     """
     if "?" in uri or "#" in uri:
         raise ValueError("has a query or a fragment")
@@ -238,11 +241,11 @@ def origin_of(uri: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape what must be, and nothing else (RFC 3986 §6.2.2.1, §6.2.2.2)."""
-    return _ESCAPE.sub(_normal, _FOREIGN.sub(lambda found: f"%{ord(found[0]):02X}", text))
+    """Escape the characters that have to be, and no others (RFC 3986 §6.2.2.1, §6.2.2.2)."""
+    return _ESCAPE.sub(_normalised, _FOREIGN.sub(lambda found: f"%{ord(found[0]):02X}", text))
 
 
-def _normal(escape: re.Match[str]) -> str:
+def _normalised(escape: re.Match[str]) -> str:
     if escape[1] is None:
         raise ValueError("an escape is cut short")
     character = chr(int(escape[1], 16))

@@ -1,4 +1,4 @@
-"""Did the client authenticate with the certificate that its token is bound to? RFC 8705 §3."""
+"""Check that the client authenticated with the certificate of its token (RFC 8705 §3)."""
 
 import base64
 import binascii
@@ -25,20 +25,20 @@ _BYTE_SEQUENCE = re.compile(r":([A-Za-z0-9+/]+={0,2}):")
 # Envoy's x-forwarded-client-cert: one element, whose values are quoted if need be.
 _XFCC_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(?:;|$)')
 _XFCC_SEVERAL = frozenset({"uri", "dns"})  # a pair for each alternative name of the subject
-# Where servers and middleware take a client's address from that is not the connection's.
+# The headers from which servers and middleware take a client's address.
 _FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 
 
 def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPolicy) -> None:
-    """Compare the certificate of a connection with the one that a token is bound to.
+    """Compare the certificate of a request with the one that its token is bound to.
 
     Args:
-        scope: the request, as ASGI has it.
-        bound_to: the token's `x5t#S256`.
-        policy: where the certificate comes from, and from whom it is believed.
+        scope: the ASGI scope of the request.
+        bound_to: the token's `cnf` member `x5t#S256`.
+        policy: where the certificate comes from, and the proxies whose header is believed.
 
     Raises:
-        ConfirmationError: there is none, not exactly one, or another one.
+        ConfirmationError: there is no certificate, not exactly one, or another one; 401.
     """
     thumbprint = None
     try:
@@ -68,7 +68,7 @@ def _thumbprint(scope: Mapping[str, Any], policy: SenderPolicy) -> str | None:
 
 
 def _of_connection(scope: Mapping[str, Any]) -> str | None:
-    """The certificate of the server's own TLS, by the ASGI extension `tls`."""
+    """Return the thumbprint of the client's certificate in the server's own TLS (ASGI `tls`)."""
     tls = (scope.get("extensions") or {}).get("tls") or {}
     chain = list(tls.get("client_cert_chain") or ())
     if not chain or tls.get("client_cert_error"):
@@ -86,9 +86,9 @@ def _is_trusted(scope: Mapping[str, Any], policy: SenderPolicy) -> bool:
 
 
 def _is_forwarded(host: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether an address may be a header's, which whoever sends the request can write.
+    """Return whether an address may come from a header, which any client can write.
 
-    uvicorn with `--proxy-headers` puts it in the place of the connection's, and is not alone.
+    uvicorn with `--proxy-headers` replaces the connection's address by it, as other servers do.
     """
     texts = [value.decode("latin-1") for name, value in headers if name in _FORWARDING]
     named = rf"(?<![0-9A-Fa-f.]){re.escape(host)}(?![0-9A-Fa-f.])"
@@ -96,7 +96,7 @@ def _is_forwarded(host: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def _single(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
-    """The value of a header that must not be repeated."""
+    """Return the value of a header; `None` if it is absent or repeated."""
     values = [value for key, value in headers if key == name]
     return values[0].decode("latin-1").strip(" \t") if len(values) == 1 else None
 
@@ -109,7 +109,7 @@ def _of_byte_sequence(value: str) -> str:
 
 
 def _of_xfcc(value: str) -> str | None:
-    """The certificate of the one element that the proxy itself wrote."""
+    """Return the thumbprint in the one element that the proxy wrote."""
     members: dict[str, str] = {}
     position = 0
     while position < len(value):
@@ -145,5 +145,5 @@ def _decoded(text: bytes) -> bytes:
 
 
 def _of_der(der: bytes) -> str:
-    load_der_x509_certificate(der)  # it is one, and nothing behind it
+    load_der_x509_certificate(der)  # refuses what is not one certificate to the last byte
     return encode_base64url(hashlib.sha256(der).digest())

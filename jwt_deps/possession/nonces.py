@@ -1,4 +1,4 @@
-"""Did this service say that lately? Nonces that hold their own time, sealed, and are not stored."""
+"""DPoP nonces (RFC 9449 §9): encrypted times, so that none has to be stored."""
 
 import hashlib
 import os
@@ -18,14 +18,14 @@ _PURPOSE = b"jwt-deps DPoP nonce"
 
 
 class Nonces:
-    """DPoP nonces (RFC 9449 §9): a time, sealed with AES-256-GCM; nothing has to be remembered.
+    """Issues and checks nonces: each is the time of its issue, encrypted with AES-256-GCM.
 
     Args:
-        secrets: the first one seals, all are accepted, so that they can be rotated.
+        secrets: the first one encrypts, all of them decrypt, so that they can be rotated.
         lifetime: seconds for which a nonce is accepted.
     """
 
-    #: Whether this process has any: then answers have to be watched.
+    #: Whether this process has any, so that answers may have to carry a fresh one.
     in_use: ClassVar[bool] = False
 
     def __init__(self, secrets: Sequence[str], lifetime: float = 300) -> None:
@@ -39,28 +39,37 @@ class Nonces:
         return "<nonces>"
 
     def issue(self, now: float) -> str:
-        """A nonce of this second; the same for all who ask in it, so that asking costs nothing."""
+        """Return a nonce of this second, the same for every request in it.
+
+        Args:
+            now: seconds since the epoch.
+        """
         made, nonce = self._latest
         if not made <= now < made + 1:
             vector = os.urandom(_RANDOM)
-            sealed = self._ciphers[0].encrypt(vector, struct.pack(">d", now), _PURPOSE)
-            nonce = encode_base64url(vector + sealed)
+            encrypted = self._ciphers[0].encrypt(vector, struct.pack(">d", now), _PURPOSE)
+            nonce = encode_base64url(vector + encrypted)
             self._latest = (now, nonce)
         return nonce
 
     def age(self, nonce: str, now: float) -> float | None:
-        """How old a nonce is; `None` if it is too old, or not of this service."""
-        made = self._opened(nonce)
+        """Return the age of a nonce in seconds; `None` if it has expired or is another service's.
+
+        Args:
+            nonce: the `nonce` of a proof.
+            now: seconds since the epoch.
+        """
+        made = self._issued_at(nonce)
         # Another process's clock may be ahead of this one's.
         if made is None or not -self._lifetime <= now - made <= self._lifetime:
             return None
         return max(0.0, now - made)
 
     def is_stale(self, age: float) -> bool:
-        """Whether it is time for a fresh one."""
+        """Return whether a nonce of that age is to be replaced by a fresh one."""
         return age > self._lifetime / 2
 
-    def _opened(self, nonce: str) -> float | None:
+    def _issued_at(self, nonce: str) -> float | None:
         try:
             data = decode_base64url(nonce.encode("ascii"))
         except ValueError:

@@ -1,4 +1,4 @@
-"""Has any process seen this proof before? The replay store in Valkey or Redis."""
+"""The replay store that several processes share, in Valkey or Redis."""
 
 import asyncio
 import secrets
@@ -19,20 +19,25 @@ _SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def is_store_url(text: str) -> bool:
-    """Whether a text is the address of a Valkey or Redis server."""
+    """Return whether a text is the address of a Valkey or Redis server."""
     return text.startswith(_SCHEMES)
 
 
 class RedisReplayStore:
-    """A store that several processes share: `SET NX PX`, one command per proof.
+    """A store of used DPoP proofs in Valkey or Redis: `SET NX PX`, one command per proof.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`, credentials included; never shown.
-        prefix: what the names of its keys begin with.
-        timeout: seconds to wait for the server; then the answer is 503.
+        url: a `redis://`, `rediss://` or `unix://` address; its credentials are never shown.
+        prefix: the beginning of the names of its keys.
+        timeout: seconds to wait for the server, after which the request is answered with 503.
 
     Raises:
-        ConfigurationError: the extra `jwt-deps[redis]` is not installed, or it is no such URL.
+        ConfigurationError: the extra `jwt-deps[redis]` is not installed, or the URL is another.
+
+    Example:
+        ```python
+        settings = JWTSettings(dpop_replay_store=RedisReplayStore("redis://localhost"), ...)
+        ```
     """
 
     def __init__(self, url: str, *, prefix: str = "jwt-deps:dpop:", timeout: float = 1.0) -> None:
@@ -50,7 +55,7 @@ class RedisReplayStore:
         self._url = url
         self._prefix = prefix
         self._timeout = timeout
-        # A connection belongs to the event loop that it was opened in.
+        # A connection works only in the event loop in which it was opened.
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = (
             weakref.WeakKeyDictionary()
         )
@@ -59,10 +64,14 @@ class RedisReplayStore:
         return "redis"
 
     async def add_if_absent(self, key: str, ttl: float) -> bool:
-        """Add a key; whether it was absent.
+        """Add the key of a proof, and return whether it was absent.
+
+        Args:
+            key: the thumbprint of a public key, a dot, and the digest of the proof.
+            ttl: seconds for which the key must be kept.
 
         Raises:
-            StoreUnavailableError: the server does not answer, or refuses to remember.
+            StoreUnavailableError: the server does not answer, or refuses to write.
         """
         from redis.exceptions import RedisError  # noqa: PLC0415 - of an extra
 
@@ -70,7 +79,7 @@ class RedisReplayStore:
         try:
             if await client.set(name, mark, nx=True, px=max(1, round(ttl * 1000))):
                 return True
-            # A command that had to be sent again may have met what it wrote the first time.
+            # A command that was sent again may find what it wrote the first time.
             found: object = await client.get(name)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailableError from error
@@ -94,7 +103,7 @@ class RedisReplayStore:
                 self._url,
                 socket_timeout=self._timeout,
                 socket_connect_timeout=self._timeout,
-                # Once: a connection that was idle may have been closed by the server.
+                # One more attempt: the server may have closed an idle connection.
                 retry=Retry(NoBackoff(), 1),
             )
         return client

@@ -1,4 +1,4 @@
-"""Has this proof been used before? A store that answers once with yes, and then with no."""
+"""Record used DPoP proofs, so that none is accepted twice (RFC 9449 §11.1)."""
 
 import heapq
 import time
@@ -11,37 +11,37 @@ __all__ = ["MemoryReplayStore", "ReplayStore", "StoreUnavailableError"]
 
 
 class StoreUnavailableError(Exception):
-    """The store cannot tell: it is out of reach, or full."""
+    """The replay store does not answer, or is full; the request is answered with 503."""
 
 
 class ReplayStore(Protocol):
-    """Where DPoP proofs that were accepted are remembered (RFC 9449 §11.1)."""
+    """A store of used DPoP proofs, for `JWTSettings(dpop_replay_store=...)` (RFC 9449 §11.1)."""
 
     async def add_if_absent(self, key: str, ttl: float) -> bool:
-        """Add a key, in one step with asking for it.
+        """Add the key of a proof, in one atomic step with the look-up.
 
         Args:
-            key: the thumbprint of a public key, a dot, and the digest of a proof.
-            ttl: seconds for which the key must be remembered.
+            key: the thumbprint of a public key, a dot, and the digest of the proof.
+            ttl: seconds for which the key must be kept.
 
         Returns:
-            Whether it was absent.
+            Whether it was absent. If not, the proof is refused with 401.
 
         Raises:
-            StoreUnavailableError: nobody can tell; the request is answered with 503.
+            StoreUnavailableError: the store does not answer; the request is answered with 503.
         """
         ...
 
 
 class MemoryReplayStore:
-    """A store for one process, bounded: it refuses to answer when it is full.
+    """A store for one process, with a bound: when it is full, requests are answered with 503.
 
     Several processes need a store that they share, `RedisReplayStore`.
 
     Args:
-        size: the most proofs that are remembered.
-        per_key: the most of them that one key can have made.
-        clock: seconds of a clock that only goes forward.
+        size: the largest number of proofs that are kept.
+        per_key: the largest number of them by one client key.
+        clock: seconds of a monotonic clock.
     """
 
     def __init__(
@@ -66,15 +66,19 @@ class MemoryReplayStore:
         return len(self._known)
 
     async def add_if_absent(self, key: str, ttl: float) -> bool:
-        """Add a key; whether it was absent.
+        """Add the key of a proof, and return whether it was absent.
+
+        Args:
+            key: the thumbprint of a public key, a dot, and the digest of the proof.
+            ttl: seconds for which the key must be kept.
 
         Raises:
-            StoreUnavailableError: the store, or the share of one key in it, is full.
+            StoreUnavailableError: the store, or the share of one client key in it, is full.
         """
         maker = key.partition(".")[0]
         with self._lock:
             now = self._clock()
-            self._forget(now)
+            self._drop_ended(now)
             if key in self._known:
                 return False
             if len(self._known) >= self._size or self._made[maker] >= self._per_key:
@@ -84,7 +88,7 @@ class MemoryReplayStore:
             heapq.heappush(self._ends, (now + ttl, key))
             return True
 
-    def _forget(self, now: float) -> None:
+    def _drop_ended(self, now: float) -> None:
         while self._ends and self._ends[0][0] <= now:
             _, key = heapq.heappop(self._ends)
             self._known.discard(key)

@@ -1,8 +1,8 @@
-"""Does the issuer's own list say that a token is revoked? Token Status Lists, read with bounds.
+"""Token Status Lists of an issuer, as a source of revocations (draft-ietf-oauth-status-list).
 
-draft-ietf-oauth-status-list: a token names a place in a list, `status.status_list{idx, uri}`,
-and the list is a signed JWT, compressed, with a few bits for each token. It is fetched when it
-is first needed and kept while it is fresh, so that a request finds it in memory.
+A token names a place in a list, `status.status_list{idx, uri}`, and the list is a signed JWT,
+compressed, with a few bits for each token. A list is fetched when a token first names it, and
+cached while it is fresh.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class _List(NamedTuple):
     until: float
 
     def status(self, index: int) -> int | None:
-        """What the list says of a place; `None` if it has no such place."""
+        """Return the status at a place of the list; `None` if it has no such place."""
         octet, shift = divmod(index * self.bits, 8)
         if octet >= len(self.octets):
             return None
@@ -99,7 +99,7 @@ class StatusListIssuer(Protocol):
 class StatusLists:
     """A source of revocations: the status lists of one issuer.
 
-    Tokens without `status` pass, as do other issuers': this list says nothing of them.
+    Tokens without `status` and those of other issuers are not revoked by it.
     """
 
     def __init__(  # noqa: PLR0913 - what can be set
@@ -114,21 +114,28 @@ class StatusLists:
         max_octets: int = 8 * 1024 * 1024,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; nothing is fetched before a token needs it.
+        """Prepare; a list is fetched when a token first names it.
 
         Args:
-            issuer: whose keys sign the lists, and where they are.
-            hosts: the hosts that lists may be fetched from, and no others.
-            longest_fresh: most seconds for which a list is used without asking again; its own
-                `ttl` and `exp` can make it less, HTTP caching has no say.
-            accept_unreachable: whether tokens pass whose list cannot be had, in place of a 503.
+            issuer: the settings of the issuer, with whose keys the lists are signed.
+            hosts: the hosts from which lists may be fetched.
+            longest_fresh: the longest time in seconds for which a list is used before it is
+                fetched again; its own `ttl` and `exp` can shorten it, HTTP headers cannot.
+            accept_unreachable: whether tokens are accepted whose list cannot be fetched, in place
+                of a 503.
             timeout: seconds for one fetch.
-            max_bytes: longest list that is read, as it is sent.
-            max_octets: longest list that is read, unpacked.
+            max_bytes: the size of the largest list that is read, compressed.
+            max_octets: the size of the largest list that is read, decompressed.
             clock: seconds since the epoch.
 
         Raises:
-            ConfigurationError: no host, or `httpx2` is not installed.
+            ConfigurationError: no host is named, or `httpx2` is not installed.
+
+        Example:
+            ```python
+            lists = StatusLists(issuer, hosts={"issuer.example"})
+            settings = JWTSettings(issuers={"main": issuer}, revocation=lists)
+            ```
         """
         if not hosts:
             raise ConfigurationError(
@@ -157,10 +164,13 @@ class StatusLists:
         return f"<{type(self).__name__} of {', '.join(sorted(self._hosts))}>"
 
     def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
-        """Whether the list says anything but valid; `None` if it has to be fetched.
+        """Return whether the list has another status than valid; `None` if it has to be fetched.
 
-        A place that cannot be read, is on a host that is not allowed or is not in the list
-        counts as revoked.
+        A token counts as revoked if its `status` cannot be read, names a host that is not allowed,
+        or a place that is not in the list.
+
+        Args:
+            claims: the claims of a token that passed every other check.
         """
         accepted = self._issuer.accepted_issuers
         if "status" not in claims or (accepted and claims.get("iss") not in accepted):
@@ -177,10 +187,13 @@ class StatusLists:
         return known.status(index) != 0
 
     async def prepare(self, claims: Mapping[str, Any]) -> None:
-        """Fetch the list that a token names, or wait for the fetch that is under way.
+        """Fetch the list that a token names, or wait for the fetch of another request.
+
+        Args:
+            claims: the claims of the token.
 
         Raises:
-            RevocationUnavailableError: it cannot be had.
+            RevocationUnavailableError: it cannot be fetched; 503.
         """
         place = self._place(claims.get("status"))
         if place is None:
@@ -279,7 +292,7 @@ def _parsed(body: bytes) -> _SignedList:
 
 
 def _unpacked(member: object, most: int) -> tuple[int, bytes]:
-    """The bits of each place, and the octets (draft §4.1)."""
+    """Return the bits of each place, and the decompressed list (draft §4.1)."""
     bits = member.get("bits") if isinstance(member, Mapping) else None
     packed = member.get("lst") if isinstance(member, Mapping) else None
     if type(bits) is not int or bits not in _BITS or not isinstance(packed, str):

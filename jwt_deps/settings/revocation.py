@@ -1,4 +1,4 @@
-"""Who says which tokens were revoked, and what if nobody can? The settings."""
+"""Settings of revocation: a source in Python, and a server that several processes share."""
 
 import asyncio
 from functools import cached_property
@@ -28,27 +28,27 @@ _Revocation = Annotated[RevocationSource | None, PlainValidator(_revocation_sour
 
 
 class RevocationSettings(BaseModel):
-    """The part of `JWTSettings` that is about revocation."""
+    """The part of `JWTSettings` for revocation."""
 
     revocation: _Revocation = None
-    """What knows which tokens were revoked: `MemoryRevocations`, or an object of yours. In Python
-    alone, never in the environment."""
+    """The source of revocations: `MemoryRevocations`, or an object of yours. In Python alone,
+    never in the environment."""
     revocation_url: SecretStr | None = None
-    """Redis or Valkey that keeps the revocations of many processes: `redis://...`."""
+    """Redis or Valkey server with the revocations of many processes: `redis://...`."""
     revocation_max_staleness: float = 10
-    """Seconds without a sign of that server after which `revocation_when_stale` holds."""
+    """Seconds without an answer of that server after which `revocation_when_stale` applies."""
     revocation_when_stale: WhenStale = WhenStale.REFUSE
-    """`refuse` answers with 503 then; `serve` goes on with what is known, and says so in health
-    and log."""
+    """`refuse` then answers with 503; `serve` accepts tokens by the last known revocations, and
+    reports it in health and log."""
 
     _revocations: RevocationSource | None = PrivateAttr(default=None)
 
     def _revoke_by(self, session_claims: list[str], subject_claims: list[str]) -> None:
-        """Build what is asked, once it is known which claims name a session and a subject."""
+        """Build the source, with the claims that name a session and a subject."""
         if self.revocation_url is None:
             self._revocations = self.revocation
             return
-        kept = RedisRevocations(
+        replica = RedisRevocations(
             self.revocation_url.get_secret_value(),
             max_staleness=self.revocation_max_staleness,
             when_stale=self.revocation_when_stale,
@@ -56,15 +56,15 @@ class RevocationSettings(BaseModel):
             subject_claims=subject_claims,
         )
         own = self.revocation
-        self._revocations = kept if own is None else AnyRevocation(kept, own)
+        self._revocations = replica if own is None else AnyRevocation(replica, own)
 
     @cached_property
     def revocations(self) -> RevocationSource | None:
-        """What knows which tokens were revoked; `None` if nothing is asked."""
+        """The source of revocations; `None` without one."""
         return self._revocations
 
     def revocation_health(self) -> RevocationHealth | None:
-        """How the replica of `revocation_url` is; `None` without it."""
+        """Return the state of the replica of `revocation_url`; `None` without it."""
         source = self._revocations
         for one in source.sources if isinstance(source, AnyRevocation) else (source,):
             if isinstance(one, RedisRevocations):
@@ -72,11 +72,11 @@ class RevocationSettings(BaseModel):
         return None
 
     async def open_revocations(self) -> None:
-        """Have revocations at hand; without them tokens are refused with 503, as configured."""
+        """Start the source of revocations, and wait a few seconds for the first load."""
         if isinstance(self._revocations, ManagedSource):
             await asyncio.to_thread(self._revocations.open)
 
     async def close_revocations(self) -> None:
-        """Stop what follows revocations in the background."""
+        """Stop the source of revocations."""
         if isinstance(self._revocations, ManagedSource):
             await asyncio.to_thread(self._revocations.close)

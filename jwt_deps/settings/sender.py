@@ -1,4 +1,4 @@
-"""Must the sender of a token prove to be the one that it was issued to, and how? The settings."""
+"""Settings of the sender constraint: DPoP (RFC 9449) and mutual TLS (RFC 8705)."""
 
 import ipaddress
 from collections.abc import Collection
@@ -37,7 +37,7 @@ def _store(value: Any) -> str | ReplayStore:
     if value == _MEMORY:
         return _MEMORY
     if isinstance(value, str):
-        return RedisReplayStore(value)  # which shows nobody the password in the address
+        return RedisReplayStore(value)  # its repr hides the password in the address
     if not callable(getattr(value, "add_if_absent", None)):
         raise ValueError("is 'memory', the address of a server, or a ReplayStore")  # noqa: TRY004 - pydantic wants this one
     store: ReplayStore = value
@@ -45,22 +45,23 @@ def _store(value: Any) -> str | ReplayStore:
 
 
 class SenderSettings(BaseModel):
-    """The part of `JWTSettings` that is about the senders of tokens."""
+    """The part of `JWTSettings` for the sender constraint."""
 
     dpop: DPoPMode = DPoPMode.OFF
-    """`off`, `allowed` or `required`: whether tokens are bound to a key, and their sender proves
-    with each request to have it (RFC 9449)."""
+    """`off`, `allowed` or `required`: whether tokens are bound to a key, of which the client sends
+    a proof with each request (RFC 9449)."""
     public_origin: str | None = None
-    """What clients call this service, `https://api.example.com`, with the prefix that a proxy
-    takes away. Proofs are for that address; no header of a request changes it."""
+    """The address of this service for clients, `https://api.example.com`, with the path prefix
+    that a proxy removes. Proofs are made for that address; no header of a request changes it."""
     dpop_algorithms: OneOrSeveral = Field(
         default_factory=lambda: ["ES256", "PS256", "Ed25519", "EdDSA"]
     )
-    """The algorithms of DPoP proofs. A client makes its key for DPoP anew, so none needs RS256."""
+    """The accepted algorithms of DPoP proofs. Clients make new keys for DPoP, so none needs
+    RS256."""
     dpop_nonce_keys: Secrets = Field(default_factory=list)
-    """Secrets for nonces, which proofs then need: the first one seals, all are accepted."""
+    """Secrets for nonces, which proofs then need: the first one encrypts, all decrypt."""
     dpop_replay_store: Annotated[str | ReplayStore, NoDecode, PlainValidator(_store)] = _MEMORY
-    """Where proofs are remembered: `memory`, for one process; `redis://...`, for several
+    """Where used proofs are recorded: `memory`, for one process; `redis://...`, for several
     (`jwt-deps[redis]`); or a `ReplayStore` of your own."""
     client_certificate: ClientCertificate = ClientCertificate.OFF
     """Where the certificate comes from that tokens are bound to (RFC 8705): `off`; `tls`, the
@@ -68,7 +69,7 @@ class SenderSettings(BaseModel):
     client_certificate_header: str = "X-SSL-Client-Cert"
     """The header of `escaped-pem`, PEM in URL encoding, as nginx writes it."""
     trusted_proxies: Several = Field(default_factory=list)
-    """Addresses and networks of the proxies whose header with a certificate is believed."""
+    """Addresses and networks of the proxies whose header with a certificate is accepted."""
 
     _senders: SenderPolicy | None = PrivateAttr(default=None)
 
@@ -154,12 +155,12 @@ class SenderSettings(BaseModel):
 
     @cached_property
     def senders(self) -> SenderPolicy | None:
-        """What is asked of the sender of a token; `None` if nothing is."""
+        """The sender constraint; `None` if tokens are plain bearer tokens."""
         return self._senders
 
     @cached_property
     def provable(self) -> Collection[str]:
-        """The members of `cnf` (RFC 7800) that can be proved here."""
+        """The members of `cnf` (RFC 7800) that a sender can prove here."""
         return () if self._senders is None else self._senders.provable
 
 
