@@ -3,10 +3,18 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
+
+from jwt_deps.cli.app import main
 
 from .processes import run
 
 COMMANDS = ["audit", "demo", "inspect", "keygen", "mint", "settings"]
+
+
+def invoke(*arguments: str, **variables: str) -> Result:
+    """Run the command in this process, under the name that shells know."""
+    return CliRunner().invoke(main, arguments, env=variables, prog_name="jwt-deps")
 
 
 def test_completion_of_commands() -> None:
@@ -18,15 +26,16 @@ def test_completion_of_commands() -> None:
 
 def test_completion_of_options() -> None:
     """And the options of each."""
-    result = run(_JWT_DEPS_COMPLETE="complete_bash", COMP_WORDS="jwt-deps mint --", COMP_CWORD="2")
+    result = invoke(
+        _JWT_DEPS_COMPLETE="complete_bash", COMP_WORDS="jwt-deps mint --", COMP_CWORD="2"
+    )
 
     assert {"--user", "--scope", "--claim", "--expires", "--key"} <= set(result.stdout.split())
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_script(shell: str) -> None:
+def test_script() -> None:
     """`--show-completion` prints what the shell at hand reads."""
-    result = run("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    result = run("--show-completion", "zsh", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
 
     assert 0 == result.returncode
     assert "_JWT_DEPS_COMPLETE=complete_" in result.stdout
@@ -46,7 +55,7 @@ def test_installed(tmp_path: Path) -> None:
 
 def test_help() -> None:
     """The help lists every command, with examples and exit codes."""
-    result = run("--help")
+    result = invoke("--help")
 
     for command in COMMANDS:
         assert f"  jwt-deps {command} " in result.stdout
@@ -58,8 +67,8 @@ def test_help() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each(command: str) -> None:
     """Each has examples of its own."""
-    result = run(command, "--help")
+    result = invoke(command, "--help")
 
-    assert 0 == result.returncode
+    assert 0 == result.exit_code
     assert "Examples:" in result.stdout
     assert f"jwt-deps {command}" in result.stdout.partition("Examples:")[2]

@@ -219,10 +219,8 @@ HOSTILE = [
 def test_hostile_input(stdin: bytes) -> None:
     """Whatever comes is a token that would be refused, and none of it reaches the terminal."""
     result = inspect(stdin)
-    in_its_own = pipe(stdin, "inspect", **CONFIGURED)
 
-    assert 1 == result.exit_code
-    assert (1, result.stdout, "") == (in_its_own.returncode, in_its_own.stdout, in_its_own.stderr)
+    assert (1, "") == (result.exit_code, result.stderr)
     assert set("\x1b\x00\x80\ufffd").isdisjoint(result.output)
 
 
@@ -269,8 +267,6 @@ def test_the_token_is_never_shown(text: str, form: str, caplog: pytest.LogCaptur
         inspect(text, "--format", form, **WIDE).output,
         caplog.text,
     ]
-    done = pipe(text, "inspect", "--format", form, **CONFIGURED)
-    shown += [done.stdout, done.stderr]
 
     parts = [part for word in text.split() for part in word.split(".") if len(part) > 10]
     assert parts
@@ -287,11 +283,10 @@ def test_keys_of_an_issuer() -> None:
             "JWT_DISCOVERY": "true",
             "JWT_ALLOW_LOOPBACK": "true",
         }
-        result = pipe(token, "inspect", **variables)
-        here = inspect(token, **variables)
+        result = inspect(token, **variables)
 
-    assert (0, "") == (result.returncode, result.stderr)
-    assert "A request with this token would be accepted." in here.stdout
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert "A request with this token would be accepted." in result.stdout
 
 
 def test_outage() -> None:
@@ -314,13 +309,12 @@ def test_outage() -> None:
 
 
 def test_real_process() -> None:
-    """The command does it too."""
-    accepted, refused = good(), good(aud="billing")
+    """The command does it too, with bytes that are no text."""
+    hostile = b"\xff\xfe.\x00\x1b[31m.\x80"
+    done = pipe(hostile, "inspect", **CONFIGURED)
 
-    assert 0 == pipe(accepted, "inspect", **CONFIGURED).returncode
-    assert 1 == pipe(refused, "inspect", **CONFIGURED).returncode
-    assert 2 == pipe(accepted, "inspect").returncode
-    assert 2 == pipe("", "inspect", **CONFIGURED).returncode
+    assert 0 == pipe(good(), "inspect", **CONFIGURED).returncode
+    assert (1, inspect(hostile).stdout, "") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
