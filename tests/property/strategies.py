@@ -21,7 +21,7 @@ _EXAMPLES = os.environ.get("PROPERTY_EXAMPLES")
 
 #: Decorates every property.
 reproducible = settings(
-    max_examples=int(_EXAMPLES or 200),
+    max_examples=int(_EXAMPLES or 100),
     derandomize=_EXAMPLES is None,
     database=None,
     deadline=None,
