@@ -25,7 +25,7 @@ from benchmarks.measuring import (
 from benchmarks.per_request import in_a_loop
 from benchmarks.verifying import settings_for
 from jwt_deps import JWTSettings
-from jwt_deps.tokens.authenticate import authenticate
+from jwt_deps.tokens import authenticate_token
 from jwt_deps.tokens.verify import verify
 
 __all__ = ["distinct", "keys", "size"]
@@ -139,7 +139,7 @@ async def _recognized(sent: Iterable[str], settings: JWTSettings, repeats: int =
     begun = time.perf_counter()
     for _ in range(repeats):
         for token in sent:
-            await authenticate(token, settings)
+            await authenticate_token(token, settings)
     return time.perf_counter() - begun
 
 
@@ -167,4 +167,4 @@ def _verification(token: str, algorithm: str) -> Slice:
 
 
 def _recognition(token: str, algorithm: str) -> Slice:
-    return awaits_of(partial(authenticate, token, settings_for(algorithm, 2048)))
+    return awaits_of(partial(authenticate_token, token, settings_for(algorithm, 2048)))

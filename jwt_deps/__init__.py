@@ -39,12 +39,8 @@ from .revocation import (
     StatusLists,
     WhenStale,
 )
-from .settings.environment import get_settings
-from .settings.issuer import IssuerSettings
-from .settings.mcp import mcp_settings
-from .settings.service import JWTSettings, TokenSource
-from .tokens.claims import Claims
-from .tokens.issue import create_access_token
+from .settings import IssuerSettings, JWTSettings, TokenSource, get_settings, mcp_settings
+from .tokens import Claims, create_access_token
 from .web.caller import get_claims, get_token
 from .web.cookies import clear_token_cookie, set_token_cookie
 from .web.dependencies import (

@@ -39,7 +39,7 @@ from jwt_deps import (
 from jwt_deps.jose import signatures
 from jwt_deps.keys import http as fetching
 from jwt_deps.possession import redis_replay_store as redis_replays
-from jwt_deps.settings.path_patterns import split_exclusions
+from jwt_deps.settings import split_exclusions
 from jwt_deps.web import _fastapi, trial
 from tests.edge.serving import SETTINGS
 from tests.minting import SECRET, pair

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings.path_patterns import PathPatterns
+from jwt_deps.settings import PathPatterns
 from jwt_deps.web._fastapi import unchanged
 from jwt_deps.web.caller import get_claims
 from jwt_deps.web.installation import Installation, idle_exclusions

@@ -8,8 +8,7 @@ from typing import Any
 
 from fastapi.security.base import SecurityBase
 
-from jwt_deps.settings.path_patterns import PathPatterns
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings, PathPatterns
 from jwt_deps.web._fastapi import dependants
 from jwt_deps.web.caller import TokenDependency, get_token
 from jwt_deps.web.dependencies import CurrentUser, RequireACR, current_user_id, is_optional

@@ -9,9 +9,8 @@ import typer
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose.encoding import decode_base64url, parse_object
-from jwt_deps.settings.environment import get_settings
-from jwt_deps.settings.service import JWTSettings
-from jwt_deps.tokens.explain import Explanation, explain
+from jwt_deps.settings import JWTSettings, get_settings
+from jwt_deps.tokens import Explanation, explain_token
 
 from .output import ACCEPTED, REFUSED, UNUSABLE, Format, impossible
 from .piped import is_terminal, piped
@@ -94,7 +93,7 @@ async def _report(token: str) -> Report:
 
 async def _explained(token: str, settings: JWTSettings) -> Explanation:
     try:
-        return await explain(token, settings)
+        return await explain_token(token, settings)
     finally:
         settings.close_keys()
 

@@ -12,11 +12,8 @@ import typer
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose.jwk import is_pem
 from jwt_deps.jose.signing import SigningKey
-from jwt_deps.settings.environment import get_settings, is_variable
-from jwt_deps.settings.issuer import IssuerSettings
-from jwt_deps.settings.service import JWTSettings
-from jwt_deps.tokens.explain import HINTS, explain
-from jwt_deps.tokens.issue import ClaimNames, access_token_claims, load_signing_key
+from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings, is_variable
+from jwt_deps.tokens import HINTS, ClaimNames, access_token_claims, explain_token, load_signing_key
 
 from .claims import claim
 from .durations import seconds_of
@@ -202,7 +199,7 @@ def _read(file: str) -> str:
 
 async def _warn(token: str, settings: JWTSettings) -> None:
     """Say whether the settings would refuse what was minted under them."""
-    explanation = await explain(token, settings)
+    explanation = await explain_token(token, settings)
     settings.close_keys()
     error = explanation.error
     if error is not None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jwt_deps.errors import AuthError
-from jwt_deps.tokens.explain import Explanation, Finding, Outcome, explanation_of
+from jwt_deps.tokens import Explanation, Finding, Outcome, explanation_of
 
 from .output import console, distance, printable, show_json, utc
 

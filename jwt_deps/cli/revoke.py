@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 from jwt_deps.revocation import RedisRevocations
-from jwt_deps.settings.env_values import NoneOrSeveral, as_tuple
+from jwt_deps.settings import NoneOrSeveral, as_tuple
 
 from .durations import seconds_of
 from .output import ACCEPTED, impossible, note

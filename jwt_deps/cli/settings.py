@@ -16,7 +16,7 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose.jwk import is_pem, pem_public_key
 from jwt_deps.jose.signatures import PublicKey
 from jwt_deps.jose.thumbprints import public_jwk, thumbprint
-from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings import get_settings
 
 from .output import Format, console, impossible, printable, show_json
 

@@ -12,10 +12,8 @@ from fastapi.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount
 
 from jwt_deps.jose.signing import SigningKey
-from jwt_deps.settings.environment import get_settings
-from jwt_deps.settings.issuer import IssuerSettings
-from jwt_deps.settings.service import JWTSettings
-from jwt_deps.tokens.claims import Claims
+from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
+from jwt_deps.tokens import Claims
 from jwt_deps.web.caller import get_claims, get_token, settings_for
 from jwt_deps.web.routing import mounted, routers_of
 

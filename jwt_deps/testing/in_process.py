@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import Fetched, Fetcher, FetchError, shown
 from jwt_deps.keys.provider import HTTPKeyProvider
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 
 from .answers import Answer
 from .tokens import isolated

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from jwt_deps.jose.signing import SigningKey
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 
 from .answers import Answer
 from .in_process import settings_in_process

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jwt_deps.settings.issuer import IssuerSettings
-from jwt_deps.tokens.issue import ClaimNames, access_token_claims
+from jwt_deps.settings import IssuerSettings
+from jwt_deps.tokens import ClaimNames, access_token_claims
 
 __all__ = ["claims_for", "take"]
 

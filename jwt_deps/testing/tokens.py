@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from jwt_deps.jose.signing import SigningKey
-from jwt_deps.settings.issuer import IssuerSettings
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import IssuerSettings, JWTSettings
 
 from .naming import claims_for
 from .wrong import Draft, Wrong, applies, spoil

@@ -1,1 +1,34 @@
-"""One token: look-up, claim checks, verification, claims, principal, explanation."""
+"""Access tokens: look-up, verification, authentication, claims, issuing (RFC 7519, 6750, 9068)."""
+
+from .authenticate import authenticate_token
+from .claims import ClaimMapping, Claims
+from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
+from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
+from .lookup import SUBPROTOCOL, RequestHead, find_token, sent_with_dpop
+from .principal import STATE_NAMES, Principal, dependencies_of, session_state_of
+from .verify import unverified_expiry
+
+__all__ = [
+    "HINTS",
+    "STATE_NAMES",
+    "SUBPROTOCOL",
+    "ClaimMapping",
+    "ClaimNames",
+    "Claims",
+    "Explanation",
+    "Finding",
+    "Outcome",
+    "Principal",
+    "RequestHead",
+    "access_token_claims",
+    "authenticate_token",
+    "create_access_token",
+    "dependencies_of",
+    "explain_token",
+    "explanation_of",
+    "find_token",
+    "load_signing_key",
+    "sent_with_dpop",
+    "session_state_of",
+    "unverified_expiry",
+]

@@ -15,14 +15,14 @@ from jwt_deps import telemetry
 from jwt_deps.errors import AuthError, KeysUnavailableError, RevokedTokenError
 from jwt_deps.keys.key_set import VerificationKey
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 
 from .claim_checks import time_limits
 from .claims import Claims
 from .principal import Principal
 from .verify import VerifiedToken, verify
 
-__all__ = ["authenticate"]
+__all__ = ["authenticate_token"]
 
 # Longer tokens are rare, and a few of them would fill the memory of many.
 _MAX_CACHED = 4096
@@ -53,7 +53,7 @@ class _CacheEntry(NamedTuple):
         return cached is not None and any(key is self.key for key in cached)
 
 
-async def authenticate(
+async def authenticate_token(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> Principal:
     """Return the principal of a token, verifying the token unless it is in the token cache.

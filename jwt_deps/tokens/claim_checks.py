@@ -12,7 +12,7 @@ from jwt_deps.errors import (
     Step,
 )
 from jwt_deps.jose.encoding import decode_base64url, is_numeric_date, parse_object
-from jwt_deps.settings.issuer import IssuerSettings
+from jwt_deps.settings import IssuerSettings
 
 __all__ = [
     "CLAIM_CHECKS",

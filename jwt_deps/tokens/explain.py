@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jwt_deps.errors import AuthError, ClaimError, Reason, Step
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 
 from .claim_checks import CLAIM_CHECKS, check_profile, refuse_unproved
 from .verify import check_signature, issuer_of, keys_for, parse, read_claims, verify
 
 if TYPE_CHECKING:
     from jwt_deps.keys.key_set import VerificationKey
-    from jwt_deps.settings.issuer import IssuerSettings
+    from jwt_deps.settings import IssuerSettings
 
-__all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain", "explanation_of"]
+__all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain_token", "explanation_of"]
 
 
 class Outcome(StrEnum):
@@ -174,7 +174,7 @@ _BY_CLAIMS = (Step.PAYLOAD, Step.ISSUER, *CLAIM_CHECKS, Step.CONFIRMATION)
 _BY_KEY = (Step.KEY, Step.SIGNATURE)
 
 
-async def explain(
+async def explain_token(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> Explanation:
     """Make every check of a token, also those behind the first one that refuses it.

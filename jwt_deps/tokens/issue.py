@@ -24,9 +24,7 @@ from jwt_deps.jose.jwk import MIN_RSA_BITS, is_pem
 from jwt_deps.jose.signatures import HMAC_ALGORITHMS
 from jwt_deps.jose.signing import SigningKey
 from jwt_deps.possession.policy import DPoPMode
-from jwt_deps.settings.environment import get_settings
-from jwt_deps.settings.issuer import IssuerSettings
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 
 from .claims import Claims
 from .principal import scopes_of, session_id_of, user_id_of

@@ -14,7 +14,7 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
 )
-from jwt_deps.settings.service import JWTSettings, TokenSource
+from jwt_deps.settings import JWTSettings, TokenSource
 
 __all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "sent_with_dpop"]
 

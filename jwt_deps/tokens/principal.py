@@ -3,7 +3,7 @@
 from typing import Any
 
 from jwt_deps.errors import AuthError, ClaimError, Reason
-from jwt_deps.settings.issuer import IssuerSettings
+from jwt_deps.settings import IssuerSettings
 
 from .claims import ClaimMapping, Claims
 

@@ -30,8 +30,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.jose.encoding import decode_base64url, parse_object
 from jwt_deps.keys.key_set import VerificationKey
-from jwt_deps.settings.issuer import IssuerSettings
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import IssuerSettings, JWTSettings
 
 from .claim_checks import check_claims, check_issuer, check_profile, numeric_date
 

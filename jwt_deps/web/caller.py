@@ -14,12 +14,15 @@ from starlette.types import Scope
 
 from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError
 from jwt_deps.possession.check import confirm
-from jwt_deps.settings.environment import get_settings
-from jwt_deps.settings.service import JWTSettings, KeylessSettings, TokenSource
-from jwt_deps.tokens.authenticate import authenticate
-from jwt_deps.tokens.claims import Claims
-from jwt_deps.tokens.lookup import RequestHead, find_token, sent_with_dpop
-from jwt_deps.tokens.principal import Principal
+from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource, get_settings
+from jwt_deps.tokens import (
+    Claims,
+    Principal,
+    RequestHead,
+    authenticate_token,
+    find_token,
+    sent_with_dpop,
+)
 
 from . import _fastapi
 from .request_state import Notes, matched, notes_of
@@ -226,7 +229,7 @@ async def caller_or_error(
             token = None if notes.overriding is None else await _replaced_token(connection)
             if token is None:
                 token = sent_token(connection, settings)
-            found = await authenticate(token, settings)
+            found = await authenticate_token(token, settings)
             if (policy := settings.senders) is not None:
                 by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
                 bound = found.claims.get("cnf") or {}

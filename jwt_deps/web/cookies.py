@@ -5,9 +5,8 @@ from typing import Literal
 
 from fastapi import Response
 
-from jwt_deps.settings.environment import get_settings
-from jwt_deps.settings.service import JWTSettings
-from jwt_deps.tokens.verify import unverified_expiry
+from jwt_deps.settings import JWTSettings, get_settings
+from jwt_deps.tokens import unverified_expiry
 
 __all__ = ["clear_token_cookie", "set_token_cookie"]
 

@@ -32,8 +32,7 @@ from jwt_deps.errors import (
     Reason,
 )
 from jwt_deps.jose.encoding import is_numeric_date
-from jwt_deps.tokens.claims import ClaimMapping, Claims
-from jwt_deps.tokens.principal import Principal, dependencies_of, session_state_of
+from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, session_state_of
 
 from . import _fastapi
 from .caller import (

@@ -9,7 +9,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
 from jwt_deps.errors import AuthError
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 
 from ._fastapi import dependants, scopes_at
 from .caller import TokenDependency, caller_or_error, refused, require, settings_of

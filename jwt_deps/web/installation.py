@@ -19,9 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.possession.nonces import Nonces
-from jwt_deps.settings.environment import get_settings
-from jwt_deps.settings.path_patterns import PathPatterns
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 
 from . import _fastapi
 from .caller import get_claims

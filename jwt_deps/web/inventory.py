@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
 from .caller import TokenDependency

@@ -17,8 +17,7 @@ from fastapi import FastAPI
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.revocation import AnyRevocation, MemoryRevocations, RevocationSource
-from jwt_deps.settings.environment import get_settings
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings, get_settings
 
 from .routing import RouteGuard
 

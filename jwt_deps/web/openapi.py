@@ -19,7 +19,7 @@ from fastapi.security.base import SecurityBase
 
 from jwt_deps.keys.discovery import well_known_urls
 from jwt_deps.possession.policy import DPoPMode
-from jwt_deps.settings.service import JWTSettings, TokenSource
+from jwt_deps.settings import JWTSettings, TokenSource
 
 from ._fastapi import scopes_at
 from .caller import TokenDependency, get_claims

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
 
-from jwt_deps.settings.service import JWTSettings
-from jwt_deps.tokens.claims import Claims
-from jwt_deps.tokens.principal import STATE_NAMES, Principal
+from jwt_deps.settings import JWTSettings
+from jwt_deps.tokens import STATE_NAMES, Claims, Principal
 
 from . import _fastapi
 from .routing import UNKNOWN, Match, RouteGuard, deciding, match_of

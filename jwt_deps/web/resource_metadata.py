@@ -10,9 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.possession.policy import DPoPMode, SenderPolicy
-from jwt_deps.settings.environment import get_settings
-from jwt_deps.settings.resource import WELL_KNOWN
-from jwt_deps.settings.service import JWTSettings, TokenSource
+from jwt_deps.settings import WELL_KNOWN, JWTSettings, TokenSource, get_settings
 
 from .caller import TokenDependency
 from .inventory import Inventory, Served

@@ -26,9 +26,8 @@ from jwt_deps.errors import (
     ReplaysUnavailableError,
 )
 from jwt_deps.possession.policy import DPoPMode, SenderPolicy
-from jwt_deps.settings.service import JWTSettings
-from jwt_deps.tokens.explain import explanation_of
-from jwt_deps.tokens.lookup import sent_with_dpop
+from jwt_deps.settings import JWTSettings
+from jwt_deps.tokens import explanation_of, sent_with_dpop
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
 from .routing import Match

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
 from .gate import through

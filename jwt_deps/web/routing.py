@@ -16,8 +16,7 @@ from starlette.routing import BaseRoute, Host, Mount
 from starlette.types import Scope
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings.path_patterns import split_exclusions
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings, split_exclusions
 
 from . import _fastapi
 

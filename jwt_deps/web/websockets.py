@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import WebSocket
 from starlette.types import Message, Scope, Send
 
-from jwt_deps.tokens.lookup import SUBPROTOCOL
+from jwt_deps.tokens import SUBPROTOCOL
 
 __all__ = ["answer_with_bearer", "choosing_bearer"]
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from jwt_deps.errors import ConfigurationError, MalformedTokenError, Reason
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import SECRET, b64, claims, clock, compact, mint, pair, verification_text
 from tests.verifying import verify
 

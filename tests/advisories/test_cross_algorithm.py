@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jwt_deps.errors import InvalidTokenError, Reason
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import (
     ALGORITHMS,
     KINDS,

@@ -3,7 +3,7 @@
 import pytest
 
 from jwt_deps.errors import MalformedTokenError, Reason
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import SECRET, b64, claims, clock, mint, mint_raw, pair
 from tests.verifying import verify
 

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from jwt_deps.errors import InvalidTokenError, MalformedTokenError, Reason
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import SECRET, b64, clock, compact, mint_raw
 from tests.verifying import verify
 

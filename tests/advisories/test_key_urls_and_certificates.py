@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from jwt_deps.errors import InvalidTokenError, Reason
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import claims, clock, mint, pair
 from tests.verifying import verify
 

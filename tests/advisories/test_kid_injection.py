@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jwt_deps.errors import InvalidTokenError, Reason, UnknownKeyError
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.core.saying import everything_said
 from tests.minting import SECRET, claims, clock, mint, pair
 from tests.verifying import verify

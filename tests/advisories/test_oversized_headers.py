@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI
 
 from jwt_deps import JWTSettings, Reason, TokenSource, current_user_id, protected_router
 from jwt_deps.errors import AuthError, MalformedTokenError
-from jwt_deps.tokens.lookup import RequestHead, find_token
+from jwt_deps.tokens import RequestHead, find_token
 from tests.minting import SECRET, claims, mint
 
 MEGABYTE = 1 << 20

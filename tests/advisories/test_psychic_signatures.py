@@ -3,7 +3,7 @@
 import pytest
 
 from jwt_deps.errors import SignatureError
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import b64, claims, clock, mint, pair, verification_text
 from tests.verifying import verify
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, Reason
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import KINDS, SECRET, claims, clock, mint, pair
 from tests.verifying import verify
 

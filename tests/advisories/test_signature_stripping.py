@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jwt_deps.errors import InvalidTokenError
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import ALGORITHMS, b64, claims, clock, mint, signing_key, verification_text
 from tests.verifying import verify
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.tokens.claims import ClaimMapping, Claims
+from jwt_deps.tokens import ClaimMapping, Claims
 
 MEMBERS: dict[str, Any] = {
     "sub": "alice",

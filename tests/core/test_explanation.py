@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jwt_deps import AuthError, ClaimError, IssuerSettings, JWTSettings, Reason, Step
 from jwt_deps.testing import Answer, FakeIssuer
-from jwt_deps.tokens.explain import HINTS, Explanation, Outcome, explain, explanation_of
+from jwt_deps.tokens import HINTS, Explanation, Outcome, explain_token, explanation_of
 from jwt_deps.tokens.verify import verify
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint, mint_raw
 from tests.property.strategies import (
@@ -31,7 +31,7 @@ ORDER = [
 
 
 def explained(token: str, settings: JWTSettings = SETTINGS) -> Explanation:
-    return asyncio.run(explain(token, settings, clock=clock))
+    return asyncio.run(explain_token(token, settings, clock=clock))
 
 
 def outcomes(explanation: Explanation) -> dict[Step, str]:

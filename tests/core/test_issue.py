@@ -10,8 +10,7 @@ import pytest
 
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, create_access_token
 from jwt_deps.testing import FakeIssuer
-from jwt_deps.tokens.authenticate import authenticate
-from jwt_deps.tokens.principal import Principal
+from jwt_deps.tokens import Principal, authenticate_token
 from tests.minting import KINDS, OTHER_SECRET, SECRET, KeyPair, b64, pair, signing_key, unb64
 
 BOTH = {"issuer": "https://shop.example", "audience": "shop"}
@@ -19,7 +18,7 @@ RSA, EC = pair("RSA"), pair("P-256")
 
 
 def accepted(token: str, settings: JWTSettings) -> Principal:
-    return asyncio.run(authenticate(token, settings))
+    return asyncio.run(authenticate_token(token, settings))
 
 
 def header_of(token: str) -> dict[str, Any]:

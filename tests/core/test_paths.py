@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_deps import ConfigurationError, JWTSettings
-from jwt_deps.settings.path_patterns import PathPatterns, split_exclusions
+from jwt_deps.settings import PathPatterns, split_exclusions
 from tests.minting import SECRET
 from tests.property.strategies import reproducible
 

@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 
 from jwt_deps.errors import ClaimError, Reason
-from jwt_deps.settings.service import JWTSettings
-from jwt_deps.tokens.claims import ClaimMapping, Claims
-from jwt_deps.tokens.principal import (
-    Principal,
-    dependencies_of,
-    scopes_of,
-    session_id_of,
-    session_state_of,
-    state_of,
-    user_id_of,
-)
+from jwt_deps.settings import JWTSettings
+from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, session_state_of
+from jwt_deps.tokens.principal import scopes_of, session_id_of, state_of, user_id_of
 from tests.minting import SECRET
 
 Members = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings
 from jwt_deps.errors import Reason
-from jwt_deps.tokens.explain import explain
+from jwt_deps.tokens import explain_token
 from tests.minting import SECRET, claims, mint, mint_raw
 
 NOW = 1_700_000_000.0
@@ -35,7 +35,7 @@ def token(header: dict[str, Any] | None = None, without: str = "", **members: An
 
 def found(settings: JWTSettings, text: str) -> Reason | None:
     """The reason of the refusal, which the explanation has to name too."""
-    told = asyncio.run(explain(text, settings, clock=lambda: NOW))
+    told = asyncio.run(explain_token(text, settings, clock=lambda: NOW))
     if told.error is None:
         return None
     assert told.error.reason in {one.error.reason for one in told.findings if one.error}

@@ -21,7 +21,7 @@ from jwt_deps.errors import (
     SignatureError,
     UnknownKeyError,
 )
-from jwt_deps.settings.service import JWTSettings
+from jwt_deps.settings import JWTSettings
 from tests.minting import (
     NOW,
     SECRET,

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
+from jwt_deps.tokens import Principal, authenticate_token
 from jwt_deps.tokens import authenticate as module
-from jwt_deps.tokens.authenticate import authenticate
-from jwt_deps.tokens.principal import Principal
 from jwt_deps.tokens.verify import VerifiedToken, verify
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint
 
@@ -29,7 +28,7 @@ def recognized(
 ) -> Principal | Reason:
     """Who it speaks for, or why nobody."""
     try:
-        return asyncio.run(authenticate(token, settings, clock=now))
+        return asyncio.run(authenticate_token(token, settings, clock=now))
     except AuthError as error:
         return error.reason
 
@@ -314,7 +313,7 @@ def test_threads_with_loops_of_their_own_share_one_memory() -> None:
         async def many() -> None:
             for turn in range(400):
                 number = turn % 8
-                principal = await authenticate(tokens[number], settings, clock=clock)
+                principal = await authenticate_token(tokens[number], settings, clock=clock)
                 if principal.user_id != f"user-{number}":
                     wrong.append(principal)
 

@@ -10,10 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
-from jwt_deps.settings.environment import get_settings
+from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource, get_settings
 from jwt_deps.settings.revocation import RevocationSettings
 from jwt_deps.settings.sender import SenderSettings
-from jwt_deps.settings.service import JWTSettings, KeylessSettings, TokenSource
 from tests.core.saying import everything_said
 from tests.minting import (
     OTHER_SECRET,

@@ -11,8 +11,8 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
 )
-from jwt_deps.settings.service import JWTSettings, TokenSource
-from jwt_deps.tokens.lookup import SUBPROTOCOL, RequestHead, find_token
+from jwt_deps.settings import JWTSettings, TokenSource
+from jwt_deps.tokens import SUBPROTOCOL, RequestHead, find_token
 from tests.minting import SECRET
 
 HEADER = JWTSettings(secret_key=SECRET)

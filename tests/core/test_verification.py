@@ -18,8 +18,8 @@ from jwt_deps.errors import (
     SignatureError,
     UnknownKeyError,
 )
-from jwt_deps.settings.service import JWTSettings
-from jwt_deps.tokens.verify import unverified_expiry
+from jwt_deps.settings import JWTSettings
+from jwt_deps.tokens import unverified_expiry
 from tests.core.checking import parsed_by
 from tests.core.saying import everything_said
 from tests.minting import (

@@ -39,7 +39,7 @@ from jwt_deps import (
 )
 from jwt_deps.errors import ExpiredTokenError
 from jwt_deps.testing import Answer, FakeIssuer
-from jwt_deps.tokens.explain import HINTS
+from jwt_deps.tokens import HINTS
 from tests.edge.serving import bearer, live_mounts
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
 

@@ -25,7 +25,7 @@ from jwt_deps import (
     protected_router,
     public,
 )
-from jwt_deps.tokens.claims import ClaimMapping
+from jwt_deps.tokens import ClaimMapping
 from jwt_deps.web import dependencies
 from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET

@@ -18,7 +18,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import audit
-from jwt_deps.tokens.claims import Claims
+from jwt_deps.tokens import Claims
 from jwt_deps.web.dependencies import insufficiency
 from tests.edge.serving import SETTINGS, bearer, client_of, document_of
 

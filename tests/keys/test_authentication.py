@@ -21,7 +21,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
-from jwt_deps.tokens.claims import Claims
+from jwt_deps.tokens import Claims
 from jwt_deps.tokens.principal import scopes_of, user_id_of
 from jwt_deps.tokens.verify import verify
 from tests.keys.asking import (

@@ -9,7 +9,7 @@ import pytest
 from jwt_deps import AuthError, JWTSettings, Reason
 from jwt_deps.testing import FakeIssuer, VirtualClock
 from jwt_deps.tokens import authenticate as module
-from jwt_deps.tokens.authenticate import authenticate
+from jwt_deps.tokens import authenticate_token
 from jwt_deps.tokens.verify import VerifiedToken, verify
 
 from .asking import AUDIENCE, settings_for
@@ -47,7 +47,7 @@ def trusting(issuer: FakeIssuer, **options: Any) -> tuple[JWTSettings, VirtualCl
 def asked(token: str, settings: JWTSettings) -> str:
     """`accepted`, or the reason why not."""
     try:
-        asyncio.run(authenticate(token, settings))
+        asyncio.run(authenticate_token(token, settings))
     except AuthError as error:
         return error.reason.value
     return "accepted"

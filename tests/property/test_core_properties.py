@@ -14,17 +14,16 @@ from jwt_deps.errors import AuthError, ConfigurationError, InvalidTokenError
 from jwt_deps.jose import encoding as serialization
 from jwt_deps.jose.encoding import decode_base64url, encode_base64url, parse_object
 from jwt_deps.keys.key_set import KeySet
-from jwt_deps.settings.service import JWTSettings, TokenSource
-from jwt_deps.tokens.claims import Claims
-from jwt_deps.tokens.lookup import RequestHead, find_token
-from jwt_deps.tokens.principal import (
+from jwt_deps.settings import JWTSettings, TokenSource
+from jwt_deps.tokens import (
+    Claims,
+    RequestHead,
     dependencies_of,
-    scopes_of,
-    session_id_of,
+    find_token,
     session_state_of,
-    user_id_of,
+    unverified_expiry,
 )
-from jwt_deps.tokens.verify import unverified_expiry
+from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
 from tests.core.saying import everything_said
 from tests.minting import (
     ALGORITHMS,

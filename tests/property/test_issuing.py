@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_deps import ConfigurationError, JWTSettings, create_access_token
-from jwt_deps.tokens.authenticate import authenticate
+from jwt_deps.tokens import authenticate_token
 from tests.minting import ALGORITHMS, KeyPair, signing_key, verification_text
 
 from .strategies import plain_objects, reproducible
@@ -78,7 +78,7 @@ def test_what_is_issued_is_accepted(
     except (ConfigurationError, ValueError):
         return
 
-    principal = asyncio.run(authenticate(token, settings, clock=lambda: now))
+    principal = asyncio.run(authenticate_token(token, settings, clock=lambda: now))
 
     assert user == principal.user_id
     assert session is None or session == principal.session_id
@@ -99,4 +99,4 @@ def test_what_is_right_is_issued(values: dict[str, Any], user: str) -> None:
         signing_key=key.private_pem if isinstance(key, KeyPair) else None,
     )
 
-    assert user == asyncio.run(authenticate(token, settings)).user_id
+    assert user == asyncio.run(authenticate_token(token, settings)).user_id

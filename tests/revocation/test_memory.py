@@ -23,8 +23,7 @@ from jwt_deps import (
 )
 from jwt_deps.revocation import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
-from jwt_deps.tokens.authenticate import authenticate
-from jwt_deps.tokens.explain import Outcome, explain
+from jwt_deps.tokens import Outcome, authenticate_token, explain_token
 from tests.keys.asking import AUDIENCE, settings_for
 from tests.minting import NOW, SECRET, claims, mint
 
@@ -175,7 +174,7 @@ SETTINGS = {"secret_key": SECRET, "leeway": 0, "_env_prefix": "UNSET_"}
 def accepted(token: str, settings: JWTSettings, now: float = NOW) -> bool:
     """Whether a request with the token would pass."""
     try:
-        asyncio.run(authenticate(token, settings, clock=lambda: now))
+        asyncio.run(authenticate_token(token, settings, clock=lambda: now))
     except RevokedTokenError as error:
         return ("revoked", "revocation") != (error.reason, error.step)
     return True
@@ -263,7 +262,7 @@ def test_a_source_that_does_not_know_refuses(source: Any) -> None:
     settings = JWTSettings(**SETTINGS, revocation=source)
 
     with pytest.raises(RevocationUnavailableError) as caught:
-        asyncio.run(authenticate(mint(TOKEN), settings, clock=lambda: NOW))
+        asyncio.run(authenticate_token(mint(TOKEN), settings, clock=lambda: NOW))
 
     assert ("revocation_unavailable", 1) == (caught.value.reason, caught.value.retry_after)
 
@@ -319,10 +318,10 @@ def test_an_explanation_asks_too() -> None:
     settings = JWTSettings(**SETTINGS, revocation=revocations)
     token = mint(TOKEN)
 
-    before = asyncio.run(explain(token, settings, clock=lambda: NOW))
+    before = asyncio.run(explain_token(token, settings, clock=lambda: NOW))
     revocations.revoke(session="s")
-    after = asyncio.run(explain(token, settings, clock=lambda: NOW))
-    late = asyncio.run(explain(token, settings, clock=lambda: NOW + 900))
+    after = asyncio.run(explain_token(token, settings, clock=lambda: NOW))
+    late = asyncio.run(explain_token(token, settings, clock=lambda: NOW + 900))
 
     assert before.accepted
     assert Outcome.PASSED is before.findings[-1].outcome
@@ -437,7 +436,7 @@ def test_a_token_whose_keys_are_fetched_first(revoked: bool) -> None:  # noqa: F
             revocations.revoke(jti="1")
 
         try:
-            found = asyncio.run(authenticate(token, settings)).user_id
+            found = asyncio.run(authenticate_token(token, settings)).user_id
         except RevokedTokenError:
             found = "revoked"
 

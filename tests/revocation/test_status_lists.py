@@ -18,7 +18,7 @@ from jwt_deps import (
 )
 from jwt_deps.testing.answers import Answer
 from jwt_deps.testing.server import LoopbackServer
-from jwt_deps.tokens.authenticate import authenticate
+from jwt_deps.tokens import authenticate_token
 from tests.minting import NOW, OTHER_SECRET, SECRET, b64, claims, mint, mint_raw
 
 ISSUER = "https://issuer.example"
@@ -87,7 +87,7 @@ def verdict(source: StatusLists, members: Mapping[str, object]) -> str:
     """What a request with such a token would get."""
     settings = JWTSettings(secret_key=SECRET, revocation=source, token_cache_size=0)
     try:
-        asyncio.run(authenticate(mint(members), settings, clock=lambda: NOW))
+        asyncio.run(authenticate_token(mint(members), settings, clock=lambda: NOW))
     except RevokedTokenError:
         return "revoked"
     except RevocationUnavailableError:

@@ -5,8 +5,8 @@ import time
 from functools import partial
 
 from jwt_deps.jose.signing import SigningKey
-from jwt_deps.settings.service import JWTSettings, TokenSource
-from jwt_deps.tokens.issue import ClaimNames, access_token_claims, create_access_token
+from jwt_deps.settings import JWTSettings, TokenSource
+from jwt_deps.tokens import ClaimNames, access_token_claims, create_access_token
 
 __all__ = ["LIFETIME", "demo_settings", "demo_tokens", "make_secret"]
 
