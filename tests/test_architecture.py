@@ -1,6 +1,7 @@
 """Each room imports only the rooms before it; one module each reads python-jose and FastAPI."""
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,26 @@ def test_imports_go_one_way(path: Path) -> None:
     later = {other for other in known & set(ROOMS) if ROOMS.index(other) > ROOMS.index(room)}
 
     assert set() == later
+
+
+#: Rooms whose `__init__` hands on what other rooms import; their modules are private to them.
+WITH_A_FACE = {"revocation"}
+
+
+def imported_from(room: str, path: Path) -> set[str]:
+    """The names that a file of another room imports from a room: those of modules or of its face."""
+    prefix = f"jwt_deps.{room}."
+    if room_of(path) == room:
+        return set()
+    return {name.removeprefix(prefix) for name in imports(path) if name.startswith(prefix)}
+
+
+@pytest.mark.parametrize("room", sorted(WITH_A_FACE))
+def test_a_room_is_imported_by_its_face(room: str) -> None:
+    """Other rooms import the names in `__all__` of the room, and each of them."""
+    face = importlib.import_module(f"jwt_deps.{room}")
+
+    assert set(face.__all__) == set().union(*(imported_from(room, path) for path in FILES))
 
 
 def test_the_order_names_the_rooms_that_there_are() -> None:

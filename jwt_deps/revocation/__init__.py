@@ -5,7 +5,6 @@ from .redis import RedisRevocations, RevocationHealth, WhenStale
 from .source import (
     AnyRevocation,
     ManagedSource,
-    PreparingSource,
     RevocationSource,
     refuse_revoked,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "AnyRevocation",
     "ManagedSource",
     "MemoryRevocations",
-    "PreparingSource",
     "RedisRevocations",
     "RevocationHealth",
     "RevocationSource",

@@ -21,7 +21,7 @@ from jwt_deps import (
     RevokedTokenError,
     protected_router,
 )
-from jwt_deps.revocation import ManagedSource, PreparingSource
+from jwt_deps.revocation.source import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens import Outcome, authenticate_token, explain_token
 from tests.keys.asking import AUDIENCE, settings_for
