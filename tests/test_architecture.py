@@ -72,7 +72,7 @@ WITH_A_FACE = {"revocation"}
 
 
 def imported_from(room: str, path: Path) -> set[str]:
-    """The names that a file of another room imports from a room: those of modules or of its face."""
+    """What a file of another room imports from a room: names of its face, or of its modules."""
     prefix = f"jwt_deps.{room}."
     if room_of(path) == room:
         return set()
