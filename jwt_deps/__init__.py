@@ -27,9 +27,14 @@ from .errors import (
 )
 from .keys.lifetime import JWKSCacheSettings
 from .keys.provider import KeyHealth
-from .possession.policy import ClientCertificate, DPoPMode
-from .possession.redis_replay_store import RedisReplayStore
-from .possession.replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
+from .possession import (
+    ClientCertificate,
+    DPoPMode,
+    MemoryReplayStore,
+    RedisReplayStore,
+    ReplayStore,
+    StoreUnavailableError,
+)
 from .revocation import (
     AnyRevocation,
     MemoryRevocations,

@@ -1,1 +1,23 @@
-"""Proof of possession: DPoP (RFC 9449), mutual TLS (RFC 8705), nonces and replay stores."""
+"""Proof of possession: DPoP (RFC 9449) and mutual TLS (RFC 8705)."""
+
+from .check import FRESH_NONCE, confirm
+from .dpop import origin_of
+from .nonces import Nonces
+from .policy import ClientCertificate, DPoPMode, Network, SenderPolicy
+from .redis_replay_store import RedisReplayStore
+from .replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
+
+__all__ = [
+    "FRESH_NONCE",
+    "ClientCertificate",
+    "DPoPMode",
+    "MemoryReplayStore",
+    "Network",
+    "Nonces",
+    "RedisReplayStore",
+    "ReplayStore",
+    "SenderPolicy",
+    "StoreUnavailableError",
+    "confirm",
+    "origin_of",
+]

@@ -19,11 +19,17 @@ from pydantic_settings import NoDecode
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose.signatures import ALGORITHMS, HMAC_ALGORITHMS
 from jwt_deps.keys.http import host_of, is_loopback_host
-from jwt_deps.possession.dpop import origin_of
-from jwt_deps.possession.nonces import Nonces
-from jwt_deps.possession.policy import ClientCertificate, DPoPMode, Network, SenderPolicy
-from jwt_deps.possession.redis_replay_store import RedisReplayStore
-from jwt_deps.possession.replay_store import MemoryReplayStore, ReplayStore
+from jwt_deps.possession import (
+    ClientCertificate,
+    DPoPMode,
+    MemoryReplayStore,
+    Network,
+    Nonces,
+    RedisReplayStore,
+    ReplayStore,
+    SenderPolicy,
+    origin_of,
+)
 
 from .env_values import OneOrSeveral, Secrets, Several, as_tuple
 

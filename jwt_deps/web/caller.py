@@ -13,7 +13,7 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError
-from jwt_deps.possession.check import confirm
+from jwt_deps.possession import confirm
 from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource, get_settings
 from jwt_deps.tokens import (
     Claims,

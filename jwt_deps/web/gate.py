@@ -14,8 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.possession.check import FRESH_NONCE
-from jwt_deps.possession.nonces import Nonces
+from jwt_deps.possession import FRESH_NONCE, Nonces
 
 from . import _fastapi
 from .guard import ask

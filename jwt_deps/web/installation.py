@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.possession.nonces import Nonces
+from jwt_deps.possession import Nonces
 from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 
 from . import _fastapi

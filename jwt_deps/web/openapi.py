@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
 from jwt_deps.keys.discovery import well_known_urls
-from jwt_deps.possession.policy import DPoPMode
+from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import JWTSettings, TokenSource
 
 from ._fastapi import scopes_at

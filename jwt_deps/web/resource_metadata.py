@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.possession.policy import DPoPMode, SenderPolicy
+from jwt_deps.possession import DPoPMode, SenderPolicy
 from jwt_deps.settings import WELL_KNOWN, JWTSettings, TokenSource, get_settings
 
 from .caller import TokenDependency

@@ -25,7 +25,7 @@ from jwt_deps.errors import (
     MissingTokenError,
     ReplaysUnavailableError,
 )
-from jwt_deps.possession.policy import DPoPMode, SenderPolicy
+from jwt_deps.possession import DPoPMode, SenderPolicy
 from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import explanation_of, sent_with_dpop
 

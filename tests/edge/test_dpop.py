@@ -30,9 +30,7 @@ from jwt_deps import (
 )
 from jwt_deps.audit import audit
 from jwt_deps.jose.thumbprints import thumbprint
-from jwt_deps.possession.check import confirm
-from jwt_deps.possession.nonces import Nonces
-from jwt_deps.possession.replay_store import MemoryReplayStore, StoreUnavailableError
+from jwt_deps.possession import MemoryReplayStore, Nonces, StoreUnavailableError, confirm
 from tests.edge.serving import LIVE, SETTINGS, bearer, document_of, live_mounts, token
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
