@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from jwt_deps.jose.encoding import encode_base64url
-from jwt_deps.jose.signatures import PrivateKey
-from jwt_deps.jose.thumbprints import public_jwk, thumbprint
+from jwt_deps.jose.jwk import public_jwk, thumbprint
+from jwt_deps.jose.signatures import CURVES, PrivateKey
 
 from .output import impossible, note
 
@@ -63,11 +63,7 @@ class Form(StrEnum):
     JWK = "jwk"
 
 
-_OF_CURVE: dict[Curve, tuple[str, ec.EllipticCurve]] = {
-    Curve.P256: ("ES256", ec.SECP256R1()),
-    Curve.P384: ("ES384", ec.SECP384R1()),
-    Curve.P521: ("ES512", ec.SECP521R1()),
-}
+_OF_CURVE = {Curve(curve.crv): curve for curve in CURVES.values()}
 
 Out = Annotated[
     str,
@@ -163,9 +159,9 @@ def ec_pair(
       jwt-deps keygen ec --out keys
       jwt-deps keygen ec --curve P-384 --format jwk --out keys
     """
-    algorithm, named = _OF_CURVE[curve]
-    private = ec.generate_private_key(named)
-    _deliver(_named(private, algorithm, kid), out, form, force=force)
+    named = _OF_CURVE[curve]
+    private = ec.generate_private_key(named.curve)
+    _deliver(_named(private, named.algorithm, kid), out, form, force=force)
 
 
 @keygen.command("ed25519")

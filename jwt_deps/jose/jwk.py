@@ -1,8 +1,9 @@
-"""What key is this text? PEM, shared secret and JWK become key objects, or a sentence why not."""
+"""Keys as text: PEM, shared secrets, JWKs (RFC 7517) and their thumbprints (RFC 7638)."""
 
+import hashlib
 import json
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,11 +13,12 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 
 from jwt_deps.errors import ConfigurationError
 
-from .encoding import decode_base64url
-from .signatures import HMAC_ALGORITHMS, PublicKey, algorithms_of
+from .encoding import decode_base64url, encode_base64url
+from .signatures import CURVES, HMAC_ALGORITHMS, PublicKey, algorithms_of
 
 __all__ = [
     "JWK_SET",
+    "MIN_RSA_BITS",
     "STATIC_KEYS",
     "is_pem",
     "is_public",
@@ -24,7 +26,9 @@ __all__ = [
     "jwk_public_key",
     "jwk_serves",
     "pem_public_key",
+    "public_jwk",
     "require_strong_secret",
+    "thumbprint",
 ]
 
 #: Where a static key and a JWK Set come from: every sentence about one says where to look.
@@ -34,10 +38,13 @@ JWK_SET = "JWT_JWKS_FILE (jwks_file)"
 #: RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used".
 MIN_RSA_BITS = 2048
 
-_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
-    "P-256": ec.SECP256R1,
-    "P-384": ec.SECP384R1,
-    "P-521": ec.SECP521R1,
+_BY_CRV = {curve.crv: curve for curve in CURVES.values()}
+# RFC 7638 §3.2 and RFC 8037 §2: the members that make the key, in lexicographic order.
+_REQUIRED = {
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "RSA": ("e", "kty", "n"),
+    "oct": ("k", "kty"),
 }
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -118,7 +125,7 @@ def jwk_serves(jwk: Mapping[str, Any]) -> bool:
         case {"kty": "RSA" | "oct"}:
             return True
         case {"kty": "EC", "crv": str(curve)}:
-            return curve in _CURVES
+            return curve in _BY_CRV
         case {"kty": "OKP", "crv": "Ed25519"}:
             return True
         case _:
@@ -150,11 +157,9 @@ def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
                     e=_integer(jwk["e"]), n=_integer(jwk["n"])
                 ).public_key()
             case "EC":
-                curve = _CURVES[jwk["crv"]]()
-                size = (curve.key_size + 7) // 8
-                key = ec.EllipticCurvePublicNumbers(
-                    x=_integer(jwk["x"], size), y=_integer(jwk["y"], size), curve=curve
-                ).public_key()
+                curve = _BY_CRV[jwk["crv"]]
+                x, y = (_integer(jwk[name], curve.size) for name in ("x", "y"))
+                key = ec.EllipticCurvePublicNumbers(x, y, curve.curve).public_key()
             case _:
                 key = ed25519.Ed25519PublicKey.from_public_bytes(_octets(jwk["x"]))
     except (KeyError, ValueError):
@@ -191,3 +196,50 @@ def _integer(value: object, size: int | None = None) -> int:
     if size is not None and len(octets) != size:  # RFC 7518 §6.2.1.2: full length, always
         raise ValueError("a coordinate has the wrong length")
     return int.from_bytes(octets, "big")
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """Return the SHA-256 thumbprint of a JWK (RFC 7638 §3): 43 characters of base64url.
+
+    A key pair has that of its public half, whether or not private members are present. That of
+    a shared secret (`oct`) is for whoever may know the secret (RFC 7638 §7).
+
+    Raises:
+        ValueError: no key type that is known, or a member that makes the key is missing.
+    """
+    kind = jwk.get("kty")
+    names = _REQUIRED.get(kind) if isinstance(kind, str) else None
+    if names is None:
+        raise ValueError("the key type of a JWK is EC, OKP, RSA or oct")
+    members = {name: jwk.get(name) for name in names}
+    if not all(isinstance(value, str) and value.isascii() for value in members.values()):
+        raise ValueError(f"a JWK of type {kind} has the members {', '.join(names)}, all ASCII text")
+    canonical = json.dumps(members, separators=(",", ":")).encode("ascii")
+    return encode_base64url(hashlib.sha256(canonical).digest())
+
+
+def public_jwk(key: PublicKey) -> dict[str, str]:
+    """Write a public key as a JWK (RFC 7518 §6, RFC 8037 §2), with the members that make it.
+
+    Raises:
+        ValueError: it is on a curve that JWS does not use.
+    """
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return {"kty": "RSA", "n": _encoded(numbers.n), "e": _encoded(numbers.e)}
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        curve, point = CURVES.get(key.curve.name), key.public_numbers()
+        if curve is None:
+            raise ValueError("the key is on a curve that JWS does not use")
+        return {
+            "kty": "EC",
+            "crv": curve.crv,
+            "x": _encoded(point.x, curve.size),
+            "y": _encoded(point.y, curve.size),
+        }
+    return {"kty": "OKP", "crv": "Ed25519", "x": encode_base64url(key.public_bytes_raw())}
+
+
+def _encoded(value: int, size: int | None = None) -> str:
+    """Big-endian octets; a coordinate has its full length (RFC 7518 §6.2.1.2)."""
+    return encode_base64url(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))

@@ -3,7 +3,7 @@
 No sentence of an error quotes the text, and no error leads back to one that does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,17 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from .encoding import decode_base64url, parse_object
-from .jwk import is_pem, is_public
-from .signatures import PrivateKey
-from .thumbprints import public_jwk
+from .jwk import is_pem, is_public, public_jwk
+from .signatures import CURVES, PrivateKey
 
 __all__ = ["Loaded", "load_private_key"]
 
-_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
-    "P-256": ec.SECP256R1,
-    "P-384": ec.SECP384R1,
-    "P-521": ec.SECP521R1,
-}
+_CURVES = {curve.crv: curve.curve for curve in CURVES.values()}
 _PRIVATE = "give the private key, in PEM or as a JWK"
 
 
@@ -117,7 +112,7 @@ def _pair(jwk: Mapping[str, Any]) -> PrivateKey:
         case "RSA":
             private = _rsa(jwk)
         case "EC":
-            private = ec.derive_private_key(_integer(jwk["d"]), _CURVES[jwk["crv"]]())
+            private = ec.derive_private_key(_integer(jwk["d"]), _CURVES[jwk["crv"]])
         case "OKP":
             private = ed25519.Ed25519PrivateKey.from_private_bytes(_octets(jwk["d"]))
         case _:

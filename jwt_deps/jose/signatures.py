@@ -8,6 +8,7 @@ have `Key`s of their own on the same `cryptography` primitives.
 
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -30,7 +31,9 @@ from jwt_deps.errors import ConfigurationError
 
 __all__ = [
     "ALGORITHMS",
+    "CURVES",
     "HMAC_ALGORITHMS",
+    "Curve",
     "PrivateKey",
     "PublicKey",
     "SignatureKey",
@@ -60,14 +63,44 @@ _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
     "PS512": hashes.SHA512,
 }
 _RSA_ALGORITHMS = ("RS256", "RS384", "RS512", *_HASHES)
-# Each ECDSA algorithm means one curve (RFC 7518 §3.4), `secp256r1` under its X9.62 name.
-_CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """An elliptic curve of JWS, which has exactly one algorithm.
+
+    Attributes:
+        crv: its name in a JWK (RFC 7518 §6.2.1.1).
+        algorithm: the algorithm (RFC 7518 §3.4).
+        curve: the curve itself.
+    """
+
+    crv: str
+    algorithm: str
+    curve: ec.EllipticCurve
+
+    @property
+    def size(self) -> int:
+        """Octets of a coordinate, and of each half of a signature."""
+        return (self.curve.key_size + 7) // 8
+
+
+#: The curves by the names that `cryptography` has for them (SEC 2).
+CURVES = {
+    curve.curve.name: curve
+    for curve in (
+        Curve("P-256", "ES256", ec.SECP256R1()),
+        Curve("P-384", "ES384", ec.SECP384R1()),
+        Curve("P-521", "ES512", ec.SECP521R1()),
+    )
+}
+_ECDSA_ALGORITHMS = tuple(curve.algorithm for curve in CURVES.values())
 # RFC 8037 named it EdDSA, RFC 9864 gave the curve its own name; issuers use both.
 _ED25519_ALGORITHMS = ("EdDSA", "Ed25519")
 
 #: Every algorithm that can be configured. `none` is not among them and cannot be added.
 ALGORITHMS = frozenset(
-    {*HMAC_ALGORITHMS, *_RSA_ALGORITHMS, *_CURVE_ALGORITHMS.values(), *_ED25519_ALGORITHMS}
+    {*HMAC_ALGORITHMS, *_RSA_ALGORITHMS, *_ECDSA_ALGORITHMS, *_ED25519_ALGORITHMS}
 )
 
 
@@ -182,7 +215,7 @@ _require_cryptography()
 _KEYS: dict[str, Callable[[Any, str], Key]] = {
     **dict.fromkeys(HMAC_ALGORITHMS, _HMACKey),
     **dict.fromkeys(("RS256", "RS384", "RS512"), _RSAKey),
-    **dict.fromkeys(_CURVE_ALGORITHMS.values(), _ECKey),
+    **dict.fromkeys(_ECDSA_ALGORITHMS, _ECKey),
     **dict.fromkeys(_HASHES, _PSSKey),
     **dict.fromkeys(_ED25519_ALGORITHMS, _Ed25519Key),
 }
@@ -193,8 +226,8 @@ def algorithms_of(key: PublicKey) -> tuple[str, ...]:
     if isinstance(key, rsa.RSAPublicKey):
         return _RSA_ALGORITHMS
     if isinstance(key, ec.EllipticCurvePublicKey):
-        algorithm = _CURVE_ALGORITHMS.get(key.curve.name)
-        return (algorithm,) if algorithm else ()
+        curve = CURVES.get(key.curve.name)
+        return (curve.algorithm,) if curve is not None else ()
     return _ED25519_ALGORITHMS
 
 

@@ -12,18 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from .encoding import encode_base64url
+from .jwk import public_jwk, thumbprint
 from .private_keys import load_private_key
-from .signatures import ALGORITHMS, HMAC_ALGORITHMS, PrivateKey, algorithms_of, sign
-from .thumbprints import public_jwk, thumbprint
+from .signatures import ALGORITHMS, CURVES, HMAC_ALGORITHMS, PrivateKey, algorithms_of, sign
 
 __all__ = ["SigningKey"]
 
 _RSA = frozenset(name for name in ALGORITHMS if name.startswith(("RS", "PS")))
-_CURVES: dict[str, ec.EllipticCurve] = {
-    "ES256": ec.SECP256R1(),
-    "ES384": ec.SECP384R1(),
-    "ES512": ec.SECP521R1(),
-}
+_CURVES = {curve.algorithm: curve.curve for curve in CURVES.values()}
 _ED25519 = frozenset({"EdDSA", "Ed25519"})
 _NO_PUBLIC_HALF = "a shared secret has no public half: keep it, and publish nothing of it"
 

@@ -15,9 +15,8 @@ from jwt_deps.errors import (
     Reason,
 )
 from jwt_deps.jose.encoding import decode_base64url, encode_base64url, is_numeric_date, parse_object
-from jwt_deps.jose.jwk import is_secret_jwk, jwk_public_key, jwk_serves
+from jwt_deps.jose.jwk import is_secret_jwk, jwk_public_key, jwk_serves, thumbprint
 from jwt_deps.jose.signatures import PublicKey, algorithms_of, signature_key
-from jwt_deps.jose.thumbprints import thumbprint
 
 from .nonces import Nonces
 

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose.jwk import thumbprint
 from jwt_deps.jose.signing import SigningKey
-from jwt_deps.jose.thumbprints import thumbprint
 
 __all__ = ["Prover"]
 
