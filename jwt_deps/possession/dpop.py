@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,8 @@ from jwt_deps.errors import (
     DPoPProofError,
     Reason,
 )
-from jwt_deps.jose.encoding import decode_base64url, encode_base64url, is_numeric_date, parse_object
+from jwt_deps.jose.compact import parse_compact
+from jwt_deps.jose.encoding import encode_base64url, is_numeric_date, parse_object
 from jwt_deps.jose.jwk import is_secret_jwk, jwk_public_key, jwk_serves, thumbprint
 from jwt_deps.jose.signatures import PublicKey, algorithms_of, signature_key
 
@@ -25,7 +27,6 @@ __all__ = ["EARLIEST", "LATEST", "ExpectedProof", "Proof", "check_proof", "origi
 #: The accepted `iat` of a proof, in seconds from now (RFC 9449 §11.1).
 EARLIEST, LATEST = -60, 30
 
-_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _LONGEST = 8192
 _TYPE = "dpop+jwt"
 
@@ -117,25 +118,18 @@ def _parsed(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], byt
         raise DPoPProofError(Reason.PROOF_MISSING, "the request has no DPoP header")
     if len(headers) > 1:
         raise DPoPProofError(Reason.PROOF_REPEATED, "the request has more than one DPoP header")
-    text = headers[0].strip(" \t")
-    parts = _COMPACT.fullmatch(text) if len(text) <= _LONGEST else None
-    header = claims = None
-    signature = b""
-    if parts is not None:
-        try:
-            header, claims, signature = (
-                parse_object(decode_base64url(parts[1].encode())),
-                parse_object(decode_base64url(parts[2].encode())),
-                decode_base64url(parts[3].encode()),
-            )
-        except ValueError:
-            header = None
+    text = headers[0].strip(" \t").encode("ascii", "replace")  # what is replaced is refused
+    jws = header = claims = None
+    if len(text) <= _LONGEST:
+        with suppress(ValueError):
+            jws = parse_compact(text)
+            header, claims = parse_object(jws.header), parse_object(jws.payload)
     # Raised outside of the handler: the parser's error quotes the header.
-    if parts is None or header is None or claims is None or "crit" in header:
+    if jws is None or header is None or claims is None or "crit" in header:
         raise DPoPProofError(Reason.PROOF_MALFORMED, "it is not one JWT that can be read")
     if not _has_required(claims):
         raise DPoPProofError(Reason.PROOF_CLAIMS, "it lacks one of jti, htm, htu and iat")
-    return header, claims, text[: text.rindex(".")].encode(), signature
+    return header, claims, jws.signing_input, jws.signature
 
 
 def _has_required(claims: Mapping[str, Any]) -> bool:

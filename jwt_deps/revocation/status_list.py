@@ -24,6 +24,7 @@ from jwt_deps.errors import (
     RevocationUnavailableError,
     SignatureError,
 )
+from jwt_deps.jose.compact import CompactError, CompactJWS, CompactProblem, parse_compact
 from jwt_deps.jose.encoding import decode_base64url, is_numeric_date, parse_object
 from jwt_deps.keys.cache import KeyCache
 from jwt_deps.keys.http import Fetcher, FetchError, host_of, shown
@@ -35,9 +36,9 @@ logger = logging.getLogger("jwt_deps")
 
 _TYPES = frozenset({"statuslist+jwt", "application/statuslist+jwt"})
 _BITS = frozenset({1, 2, 4, 8})
-_PARTS = 3
 _KEPT = 64
 _SHORTEST = 1.0
+_NOT_BASE64URL = "is not base64url as RFC 7515 has it"
 
 
 class _List(NamedTuple):
@@ -57,9 +58,7 @@ class _List(NamedTuple):
 class _SignedList:
     algorithm: str
     kid: str | None
-    signing_input: bytes
-    payload: bytes
-    signature: bytes
+    jws: CompactJWS
 
 
 class StatusListIssuer(Protocol):
@@ -252,7 +251,7 @@ class StatusLists:
         if parsed.algorithm not in self._issuer.keys.algorithms:
             raise ValueError("has an algorithm that is not accepted")
         await self._check_signature(parsed)
-        claims = _object(parsed.payload)
+        claims = _object(parsed.jws.payload)
         if claims.get("sub") != uri:
             raise ValueError("is meant for another address")
         accepted = self._issuer.accepted_issuers
@@ -266,29 +265,33 @@ class StatusLists:
         bits, octets = _unpacked(claims.get("status_list"), self._max_octets)
         return _List(bits, octets, until)
 
-    async def _check_signature(self, jws: _SignedList) -> None:
+    async def _check_signature(self, signed: _SignedList) -> None:
         cache, keys = self._issuer.key_cache, self._issuer.keys
         if cache is None:
-            candidates = keys.choose(jws.algorithm, jws.kid)
+            candidates = keys.choose(signed.algorithm, signed.kid)
         else:
-            candidates = await cache.choose(jws.algorithm, jws.kid)
+            candidates = await cache.choose(signed.algorithm, signed.kid)
+        jws = signed.jws
         if not any(one.key.verify(jws.signing_input, jws.signature) for one in candidates):
             raise SignatureError
 
 
 def _parsed(body: bytes) -> _SignedList:
-    segments = body.strip().split(b".")
-    if len(segments) != _PARTS:
-        raise ValueError("is no JWT")
-    header, payload, signature = map(_decoded, segments)
-    members = _object(header)
+    jws = problem = None
+    try:
+        jws = parse_compact(body.strip())
+    except CompactError as error:
+        problem = error.problem
+    if jws is None:
+        spelling = {CompactProblem.ALPHABET, CompactProblem.ENCODING}
+        raise ValueError(_NOT_BASE64URL if problem in spelling else "is no JWT")
+    members = _object(jws.header)
     algorithm, kid, kind = members.get("alg"), members.get("kid"), members.get("typ")
     if not isinstance(kind, str) or kind.lower() not in _TYPES or "crit" in members:
         raise ValueError("is of another type")
     if not isinstance(algorithm, str) or not isinstance(kid, str | None):
         raise ValueError("has a header that cannot be read")  # noqa: TRY004 - one kind of refusal
-    signed = segments[0] + b"." + segments[1]
-    return _SignedList(algorithm, kid, signed, payload, signature)
+    return _SignedList(algorithm, kid, jws)
 
 
 def _unpacked(member: object, most: int) -> tuple[int, bytes]:
@@ -310,10 +313,10 @@ def _unpacked(member: object, most: int) -> tuple[int, bytes]:
 # The parsers' own errors quote what they read.
 
 
-def _decoded(segment: bytes) -> bytes:
+def _decoded(text: bytes) -> bytes:
     with suppress(ValueError):
-        return decode_base64url(segment)
-    raise ValueError("is not base64url as RFC 7515 has it")
+        return decode_base64url(text)
+    raise ValueError(_NOT_BASE64URL)
 
 
 def _object(data: bytes) -> dict[str, Any]:

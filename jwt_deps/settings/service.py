@@ -36,8 +36,6 @@ logger = logging.getLogger("jwt_deps")
 # RFC 9110 §5.6.2: what a header or a cookie can be called.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-_KNOWN_HEADERS = 64
-
 
 class TokenSource(StrEnum):
     """Where a request carries its token."""
@@ -193,11 +191,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             TokenSource.COOKIE: f"JWT cookie '{cookie}' missing",
             TokenSource.BOTH: f"JWT token missing from both {header} and '{cookie}' cookie",
         }[self.token_source]
-
-    @cached_property
-    def known_headers(self) -> LRUMap[bytes, tuple[str, str | None]]:
-        """What the headers of tokens that verified say: issuers use few."""
-        return LRUMap(_KNOWN_HEADERS)
 
     @cached_property
     def verified_tokens(self) -> LRUMap[str, Any]:

@@ -223,7 +223,7 @@ async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
     made.update(dict.fromkeys(_BY_TEXT))
     claims: dict[str, Any] = {}
     with _noting(made, Step.PAYLOAD):
-        claims = read_claims(parsed.payload)
+        claims = read_claims(parsed.jws.payload)
     issuer: IssuerSettings | None = None if settings.routes_by_issuer else settings
     if made[Step.PAYLOAD] is None:
         with _noting(made, Step.ISSUER):

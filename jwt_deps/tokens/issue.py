@@ -264,7 +264,7 @@ def _sign(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any])
 def _check(token: str, settings: JWTSettings) -> Claims:
     """Check what was made as a request would be, as far as the keys are known here."""
     parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
-    claims = read_claims(parsed.payload)
+    claims = read_claims(parsed.jws.payload)
     issuer = accept(token, parsed, claims, settings, time.time())
     keys = cached_keys(parsed, issuer)
     if keys is not None:

@@ -10,14 +10,12 @@ Until the signature is checked, what the token says is used to refuse it and to 
 and key, and for nothing else.
 """
 
-import re
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import (
     AuthError,
     ClaimError,
@@ -28,14 +26,14 @@ from jwt_deps.errors import (
     SignatureError,
     Step,
 )
-from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.jose.compact import CompactError, CompactJWS, CompactProblem, parse_compact
+from jwt_deps.jose.encoding import parse_object
 from jwt_deps.keys.key_set import VerificationKey
 from jwt_deps.settings import IssuerSettings, JWTSettings
 
 from .claim_checks import check_claims, check_issuer, check_profile, numeric_date
 
 __all__ = [
-    "KnownHeaders",
     "ParsedToken",
     "VerifiedToken",
     "accept",
@@ -45,42 +43,34 @@ __all__ = [
     "keys_for",
     "parse",
     "read_claims",
-    "remember_header",
     "unverified_expiry",
     "verify",
 ]
-
-_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-_ENCRYPTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
 
 # RFC 7515 §4.1.9: a name without a slash stands for `application/<name>`; RFC 9068 §2.1 has
 # `at+jwt`. Whatever else calls itself something (`dpop+jwt`, `logout+jwt`) is not an access token.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 _MAX_KID = 256
-_LONGEST_KNOWN = 1024
-_NOT_BASE64URL = "it is not base64url as RFC 7515 has it"
+_NOT_COMPACT = (Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
+_FORMS = {
+    CompactProblem.PARTS: _NOT_COMPACT,
+    CompactProblem.ALPHABET: _NOT_COMPACT,
+    CompactProblem.ENCRYPTED: (Reason.ENCRYPTED, "encrypted tokens are not supported"),
+    CompactProblem.ENCODING: (Reason.ENCODING, "it is not base64url as RFC 7515 has it"),
+}
 # A request waits for keys a second time only if the issuers were replaced while it waited.
 _MOST_WAITS = 2
 
 _Keys: TypeAlias = tuple[VerificationKey, ...]
 
-#: What the first part of a token says, `alg` and `kid`, by the text of that part.
-KnownHeaders: TypeAlias = LRUMap[bytes, tuple[str, str | None]]
-
 
 @dataclass(slots=True)
 class ParsedToken:
-    """A JWS in compact serialization (RFC 7515 §7.1), taken apart and not yet believed.
-
-    `new_header` is the text of its header, empty when that was known.
-    """
+    """A token whose header is accepted, and of which nothing is verified yet."""
 
     algorithm: str
     kid: str | None
-    new_header: bytes = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    payload: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    jws: CompactJWS = field(repr=False)
 
 
 class VerifiedToken(NamedTuple):
@@ -109,13 +99,12 @@ async def verify(
         InvalidTokenError: one of its subclasses, whatever the text was.
         KeysUnavailableError: the issuer's keys cannot be fetched, so the token cannot be judged.
     """
-    known = settings.known_headers
     accepted = (
         settings.accepted_algorithms if settings.routes_by_issuer else settings.keys.algorithms
     )
-    parsed = parse(token, accepted, settings.max_token_size, known)
+    parsed = parse(token, accepted, settings.max_token_size)
     try:
-        claims = read_claims(parsed.payload)
+        claims = read_claims(parsed.jws.payload)
         issuer = accept(token, parsed, claims, settings, clock())
         keys = cached_keys(parsed, issuer)
         if keys is None:
@@ -124,7 +113,6 @@ async def verify(
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = parsed.kid
         raise
-    remember_header(parsed, known)
     return VerifiedToken(claims, issuer, key, parsed.kid)
 
 
@@ -210,56 +198,30 @@ def issuer_of(claims: dict[str, Any], parsed: ParsedToken, settings: JWTSettings
     return issuer
 
 
-def parse(
-    token: str, algorithms: Collection[str], max_size: int, known: KnownHeaders | None = None
-) -> ParsedToken:
+def parse(token: str, algorithms: Collection[str], max_size: int) -> ParsedToken:
     """Take a token apart, as far as that needs no key.
 
     Args:
         token: the encoded token.
         algorithms: those that are accepted.
         max_size: the longest token that is looked at, in bytes.
-        known: headers that need not be parsed again, of tokens that verified with these
-            algorithms.
 
     Raises:
         MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
     """
     if len(token) > max_size:
         raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
-    text = token.encode("ascii", "replace")  # what is replaced is refused
-    signing_input, _, third = text.rpartition(b".")
-    first, _, second = signing_input.partition(b".")  # no decoder takes a `second` with a dot
-    header = known.get(first) if known is not None else None
-    if header is None:
-        _refuse_other_forms(token)
-        decoded, payload, signature = _decoded(first), _decoded(second), _decoded(third)
-        header = _header(decoded, algorithms)
-    else:
-        payload = signature = b""
-        try:
-            payload = decode_base64url(second)
-            signature = decode_base64url(third)
-        except ValueError:
-            pass
-        if not (payload and signature):
-            _refuse_other_forms(token)  # what is looked at first decides about the reason
-            raise _malformed(Reason.ENCODING, _NOT_BASE64URL)
-        first = b""
-    return ParsedToken(header[0], header[1], first, signing_input, payload, signature)
+    jws = _compact(token)
+    algorithm, kid = _header(jws.header, algorithms)
+    return ParsedToken(algorithm, kid, jws)
 
 
-def _refuse_other_forms(token: str) -> None:
-    if not _COMPACT.fullmatch(token):
-        if _ENCRYPTED.fullmatch(token):
-            raise _malformed(Reason.ENCRYPTED, "encrypted tokens are not supported")
-        raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-
-
-def remember_header(parsed: ParsedToken, known: KnownHeaders) -> None:
-    """Remember the header of a token that verified, and of no other: strangers can write many."""
-    if 0 < len(parsed.new_header) <= _LONGEST_KNOWN:
-        known.put(parsed.new_header, (parsed.algorithm, parsed.kid))
+def _compact(token: str) -> CompactJWS:
+    try:
+        return parse_compact(token.encode("ascii", "replace"))  # what is replaced is refused
+    except CompactError as error:
+        problem = error.problem
+    raise MalformedTokenError(*_FORMS[problem])
 
 
 def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) -> VerificationKey:
@@ -268,8 +230,9 @@ def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) 
     Raises:
         SignatureError: the signature matches none of them.
     """
+    jws = parsed.jws
     for candidate in candidates:
-        if candidate.key.verify(parsed.signing_input, parsed.signature):
+        if candidate.key.verify(jws.signing_input, jws.signature):
             return candidate
     raise SignatureError
 
@@ -301,16 +264,7 @@ def unverified_expiry(token: str) -> float | None:
         MalformedTokenError: not a JWS with a readable payload.
         ClaimError: its `exp` is not a number.
     """
-    match = _COMPACT.fullmatch(token)
-    if match is None:
-        raise _malformed(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
-    return numeric_date(read_claims(_decoded(match[2].encode("ascii"))), "exp")
-
-
-def _decoded(segment: bytes) -> bytes:
-    with suppress(ValueError):
-        return decode_base64url(segment)
-    raise _malformed(Reason.ENCODING, _NOT_BASE64URL)
+    return numeric_date(read_claims(_compact(token).payload), "exp")
 
 
 def _header(data: bytes, algorithms: Collection[str]) -> tuple[str, str | None]:

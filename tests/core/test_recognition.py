@@ -107,12 +107,12 @@ class TestRemembering:
         ],
     )
     def test_what_is_refused_is_not_remembered(self, token: str) -> None:
-        """Neither it nor its header."""
+        """Its claims are not kept."""
         settings = settings_of()
 
         recognized(token, settings)
 
-        assert (0, 0) == (len(settings.verified_tokens), len(settings.known_headers))
+        assert 0 == len(settings.verified_tokens)
 
     def test_a_token_that_ends_is_forgotten(self) -> None:
         """And refused for the reason that a new one would be."""
@@ -237,52 +237,6 @@ class TestMutation:
         assert isinstance(principal, Principal)
         assert principal.scopes is principal.scopes
         assert "alice" == principal.user_id
-
-
-class TestKnownHeaders:
-    def test_a_header_is_known_once_a_signature_verified(self) -> None:
-        """By its text."""
-        settings = settings_of()
-        recognized(TOKEN, settings)
-
-        assert ("HS256", None) == settings.known_headers.get(TOKEN.split(".")[0].encode())
-
-    @given(
-        part=st.integers(0, 2),
-        place=st.integers(0, 400),
-        instead=st.sampled_from(["", "A", ".", "=", " ", "é", "x.", "\n", "-"]),
-        many=st.integers(0, 60),
-    )
-    def test_a_known_header_opens_nothing(
-        self, part: int, place: int, instead: str, many: int
-    ) -> None:
-        """A token that was tampered with is refused for the reason that it is without."""
-        settings = settings_of()
-        recognized(TOKEN, settings)
-        parts = TOKEN.split(".")
-        place %= len(parts[part])
-        parts[part] = parts[part][:place] + instead + parts[part][place + many :]
-        tampered = ".".join(parts)
-
-        expected, got = (recognized(tampered, one) for one in (settings_of(), settings))
-
-        assert isinstance(expected, Principal) is isinstance(got, Principal)
-        assert isinstance(expected, Principal) or expected is got
-
-    def test_a_long_header_is_not_kept(self) -> None:
-        """It would cost more than it saves."""
-        settings = settings_of()
-        recognized(mint(claims(), header={"x": "y" * 1024}), settings)
-
-        assert 0 == len(settings.known_headers)
-
-    def test_their_number_is_bounded(self) -> None:
-        """Whatever an issuer writes."""
-        settings = settings_of()
-        for number in range(200):
-            recognized(mint(claims(), header={"x": number}), settings)
-
-        assert len(settings.known_headers) <= 64
 
 
 def test_settings_that_remember_can_be_copied_compared_and_shown() -> None:

@@ -687,9 +687,13 @@ class TestParse:
         parsed = parsed_by(token, SETTINGS.keys)
 
         signing_input = token.rpartition(".")[0].encode()
-        assert (parsed.algorithm, parsed.kid, parsed.payload) == ("HS256", "a", b"any bytes \xff")
-        assert parsed.signing_input == signing_input
-        assert parsed.signature == sign(signing_input, SECRET, "HS256")
+        assert (parsed.algorithm, parsed.kid, parsed.jws.payload) == (
+            "HS256",
+            "a",
+            b"any bytes \xff",
+        )
+        assert parsed.jws.signing_input == signing_input
+        assert parsed.jws.signature == sign(signing_input, SECRET, "HS256")
 
     def test_shows_nothing(self) -> None:
         """`repr` of a parsed token shows `alg` and `kid`, no payload and no signature."""
@@ -728,7 +732,12 @@ class TestUnverifiedExpiry:
         with pytest.raises(MalformedTokenError) as refused:
             unverified_expiry(token)
 
-        assert refused.value.reason in {Reason.NOT_COMPACT, Reason.ENCODING, Reason.PAYLOAD}
+        assert refused.value.reason in {
+            Reason.NOT_COMPACT,
+            Reason.ENCRYPTED,
+            Reason.ENCODING,
+            Reason.PAYLOAD,
+        }
 
     @pytest.mark.parametrize(
         "value",

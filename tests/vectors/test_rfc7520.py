@@ -56,7 +56,7 @@ class TestCompact:
         """What was signed comes out as the RFC has it."""
         parsed = parsed_by(example["output"]["compact"], _configure(example))
 
-        assert parsed.payload.decode() == example["input"]["payload"]
+        assert parsed.jws.payload.decode() == example["input"]["payload"]
         assert parsed.kid == example["input"]["key"].get("kid", parsed.kid)
 
     @pytest.mark.parametrize("example", EXAMPLES)

@@ -1,0 +1,79 @@
+"""Take a JWS in compact serialization apart (RFC 7515 §7.1), as tokens and proofs are sent."""
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from .encoding import decode_base64url
+
+__all__ = ["CompactError", "CompactJWS", "CompactProblem", "parse_compact"]
+
+_JWS = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
+_JWE = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
+_DOTS = 2
+
+
+class CompactProblem(Enum):
+    """Why a text is not a JWS in compact serialization."""
+
+    PARTS = auto()
+    """It does not have three parts."""
+    ENCRYPTED = auto()
+    """It is a JWE (RFC 7516 §7.1): five parts."""
+    ALPHABET = auto()
+    """A part is empty, or has a character that base64url does not have."""
+    ENCODING = auto()
+    """A part has a length, or trailing bits, that base64url does not have (RFC 4648 §3.5)."""
+
+
+class CompactError(ValueError):
+    """A text is not a JWS in compact serialization. The error holds nothing of the text."""
+
+    def __init__(self, problem: CompactProblem) -> None:
+        super().__init__(problem.name)
+        self.problem = problem
+
+
+@dataclass(slots=True)
+class CompactJWS:
+    """The decoded parts of a JWS, of which nothing is verified yet.
+
+    Attributes:
+        header: the octets of the JOSE header.
+        payload: the octets of the payload.
+        signature: the octets of the signature.
+        signing_input: what is signed (RFC 7515 §5.1), as it was sent.
+    """
+
+    header: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    signing_input: bytes = field(repr=False)
+
+
+def parse_compact(text: bytes) -> CompactJWS:
+    """Take a JWS in compact serialization apart. The caller limits its length.
+
+    Raises:
+        CompactError: it is not one, or not in its only spelling.
+    """
+    signing_input, _, third = text.rpartition(b".")
+    first, _, second = signing_input.partition(b".")
+    try:
+        # The decoder refuses what is outside the alphabet, further dots among it.
+        header, payload, signature = map(decode_base64url, (first, second, third))
+    except ValueError:
+        pass
+    else:
+        if header and payload and signature:
+            return CompactJWS(header, payload, signature, signing_input)
+    # Outside of the handler, so that no error leads to one that quotes the text.
+    raise CompactError(_problem(text))
+
+
+def _problem(text: bytes) -> CompactProblem:
+    if _JWS.fullmatch(text):
+        return CompactProblem.ENCODING
+    if _JWE.fullmatch(text):
+        return CompactProblem.ENCRYPTED
+    return CompactProblem.ALPHABET if text.count(b".") == _DOTS else CompactProblem.PARTS

@@ -1,0 +1,53 @@
+"""The parser of JWS in compact serialization: what is taken apart, and why a text is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jwt_deps.jose.compact import CompactError, CompactProblem, parse_compact
+from jwt_deps.jose.encoding import encode_base64url
+
+OCTETS = st.binary(min_size=1, max_size=60)
+
+
+@given(header=OCTETS, payload=OCTETS, signature=OCTETS)
+def test_parts(header: bytes, payload: bytes, signature: bytes) -> None:
+    """Each part is decoded, and the signing input is the text as it was sent."""
+    signed = f"{encode_base64url(header)}.{encode_base64url(payload)}".encode()
+
+    jws = parse_compact(signed + b"." + encode_base64url(signature).encode())
+
+    assert (header, payload, signature) == (jws.header, jws.payload, jws.signature)
+    assert signed == jws.signing_input
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param(b"", CompactProblem.PARTS, id="empty"),
+        pytest.param(b"YQ.YQ", CompactProblem.PARTS, id="two-parts"),
+        pytest.param(b"YQ.YQ.YQ.YQ", CompactProblem.PARTS, id="four-parts"),
+        pytest.param(b"YQ..YQ.YQ.YQ", CompactProblem.ENCRYPTED, id="jwe"),
+        pytest.param(b"YQ.YQ.", CompactProblem.ALPHABET, id="no-signature"),
+        pytest.param(b".YQ.YQ", CompactProblem.ALPHABET, id="no-header"),
+        pytest.param(b"YQ..YQ", CompactProblem.ALPHABET, id="no-payload"),
+        pytest.param(b"YQ==.YQ.YQ", CompactProblem.ALPHABET, id="padding"),
+        pytest.param(b"YQ.a+b/.YQ", CompactProblem.ALPHABET, id="base64"),
+        pytest.param(b"YQ.YQ.YQ\n", CompactProblem.ALPHABET, id="line-break"),
+        pytest.param(b"YQ.YQ.YR", CompactProblem.ENCODING, id="trailing-bits"),
+        pytest.param(b"YQ.A.YQ", CompactProblem.ENCODING, id="length"),
+    ],
+)
+def test_refused(text: bytes, problem: CompactProblem) -> None:
+    """The problem says which rule the text breaks; the error holds nothing of the text."""
+    with pytest.raises(CompactError) as refused:
+        parse_compact(text)
+
+    assert problem is refused.value.problem
+    assert (problem.name,) == refused.value.args
+    assert refused.value.__context__ is None
+
+
+def test_shows_nothing() -> None:
+    """A parsed JWS shows no part of the token."""
+    assert "CompactJWS()" == repr(parse_compact(b"YQ.YQ.YQ"))
