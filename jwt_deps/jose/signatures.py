@@ -1,12 +1,10 @@
-"""Can this key check that signature? The only module that imports python-jose.
+"""Sign, and check signatures, with python-jose's keys. The only module that imports python-jose.
 
-python-jose checks signatures through `Key` objects; it is used for nothing else, because
-its parser and its claim checks are looser than the RFCs (see `docs/security.md`). Its keys
-get here what need not be made anew with each check, and RSASSA-PSS and Ed25519, which it lacks,
-have `Key`s of their own on the same `cryptography` primitives.
+python-jose's own `Key` classes do HS*, RS* and ES*. RSASSA-PSS and Ed25519, which it lacks, have
+`Key`s here on the same `cryptography` primitives. python-jose is used for nothing else: its parser
+and its claim checks are looser than the RFCs (see `docs/security.md`).
 """
 
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -14,8 +12,6 @@ from typing import Any, Protocol, TypeAlias
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hmac import HMAC
 from jose import backends
 from jose.backends.base import Key
 
@@ -146,53 +142,6 @@ class _Ed25519Key(Key):
         return _holds(self._key.verify, sig, msg)
 
 
-# python-jose's own keys make anew with each check what is the same for all of them.
-
-
-class _RSAKey(CryptographyRSAKey):
-    """RSASSA-PKCS1-v1_5 (RFC 7518 §3.3)."""
-
-    def __init__(self, key: rsa.RSAPublicKey, algorithm: str) -> None:
-        super().__init__(key, algorithm)
-        self._digest = self.hash_alg()
-
-    def verify(self, msg: bytes, sig: bytes) -> bool:
-        return _holds(self.prepared_key.verify, sig, msg, self.RSA1_5, self._digest)
-
-
-class _ECKey(CryptographyECKey):
-    """ECDSA (RFC 7518 §3.4): two numbers, each as long as those of the curve."""
-
-    def __init__(self, key: ec.EllipticCurvePublicKey, algorithm: str) -> None:
-        super().__init__(key, algorithm)
-        self._ecdsa = ec.ECDSA(self.hash_alg())
-        self._half = (key.key_size + 7) // 8
-
-    def verify(self, msg: bytes, sig: bytes) -> bool:
-        half = self._half
-        if len(sig) != 2 * half:
-            return False
-        r, s = int.from_bytes(sig[:half], "big"), int.from_bytes(sig[half:], "big")
-        return _holds(self.prepared_key.verify, encode_dss_signature(r, s), msg, self._ecdsa)
-
-
-class _HMACKey(CryptographyHMACKey):
-    """HS* (RFC 7518 §3.2) with the secret worked in once, which takes longer than a token does."""
-
-    def __init__(self, key: bytes, algorithm: str) -> None:
-        super().__init__(key, algorithm)
-        self._made_of = (key, algorithm)
-        self._keyed = HMAC(self.prepared_key, self.ALG_MAP[algorithm])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _HMACKey, self._made_of  # OpenSSL's state stays here
-
-    def verify(self, msg: bytes, sig: bytes) -> bool:
-        code = self._keyed.copy()
-        code.update(msg)
-        return hmac.compare_digest(code.finalize(), sig)
-
-
 def _require_cryptography() -> None:
     """Refuse a python-jose that checks with anything but `cryptography`.
 
@@ -213,9 +162,9 @@ def _require_cryptography() -> None:
 _require_cryptography()
 
 _KEYS: dict[str, Callable[[Any, str], Key]] = {
-    **dict.fromkeys(HMAC_ALGORITHMS, _HMACKey),
-    **dict.fromkeys(("RS256", "RS384", "RS512"), _RSAKey),
-    **dict.fromkeys(_ECDSA_ALGORITHMS, _ECKey),
+    **dict.fromkeys(HMAC_ALGORITHMS, CryptographyHMACKey),
+    **dict.fromkeys(("RS256", "RS384", "RS512"), CryptographyRSAKey),
+    **dict.fromkeys(_ECDSA_ALGORITHMS, CryptographyECKey),
     **dict.fromkeys(_HASHES, _PSSKey),
     **dict.fromkeys(_ED25519_ALGORITHMS, _Ed25519Key),
 }
