@@ -129,7 +129,7 @@ def _required(call: TokenDependency[Any]) -> tuple[str, ...]:
 
 def _proofs(settings: JWTSettings | None) -> tuple[str, ...]:
     """What the sender of a token has to prove."""
-    policy = None if settings is None else settings.senders
+    policy = None if settings is None else settings.sender_policy
     if policy is None:
         return ()
     dpop = (f"dpop={policy.dpop}",) if policy.with_dpop else ()

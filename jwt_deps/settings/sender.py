@@ -77,7 +77,7 @@ class SenderSettings(BaseModel):
     trusted_proxies: Several = Field(default_factory=list)
     """Addresses and networks of the proxies whose header with a certificate is accepted."""
 
-    _senders: SenderPolicy | None = PrivateAttr(default=None)
+    _sender_policy: SenderPolicy | None = PrivateAttr(default=None)
 
     @field_validator("public_origin")
     @classmethod
@@ -134,7 +134,7 @@ class SenderSettings(BaseModel):
                 "JWT_TRUSTED_PROXIES (trusted_proxies): anybody else could write that header.",
             )
         if by_dpop or by_certificate:
-            self._senders = self._policy()
+            self._sender_policy = self._policy()
         return self
 
     def _policy(self) -> SenderPolicy:
@@ -153,21 +153,21 @@ class SenderSettings(BaseModel):
             token_header=name.lower().encode("ascii"),
         )
 
-    async def close_senders(self) -> None:
+    async def close_replay_store(self) -> None:
         """Close the connections of the replay store, if it has any."""
         close = getattr(self.dpop_replay_store, "close", None)
         if close is not None:
             await close()
 
     @cached_property
-    def senders(self) -> SenderPolicy | None:
+    def sender_policy(self) -> SenderPolicy | None:
         """The sender constraint; `None` if tokens are plain bearer tokens."""
-        return self._senders
+        return self._sender_policy
 
     @cached_property
     def provable(self) -> Collection[str]:
         """The members of `cnf` (RFC 7800) that a sender can prove here."""
-        return () if self._senders is None else self._senders.provable
+        return () if self._sender_policy is None else self._sender_policy.provable
 
 
 def _networks(names: list[str]) -> tuple[Network, ...]:

@@ -269,7 +269,7 @@ def _check(token: str, settings: JWTSettings) -> Claims:
     keys = cached_keys(parsed, issuer)
     if keys is not None:
         check_signature(parsed, keys)
-    policy = settings.senders
+    policy = settings.sender_policy
     if (
         policy is not None
         and policy.dpop is DPoPMode.REQUIRED

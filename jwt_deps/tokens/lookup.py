@@ -131,7 +131,7 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
 
 def _credentials(text: str, settings: JWTSettings) -> str | None:
     """The token in the value of a header; `None` if it has credentials of other schemes alone."""
-    with_dpop = settings.senders is not None and settings.senders.with_dpop
+    with_dpop = settings.sender_policy is not None and settings.sender_policy.with_dpop
     ours = (_BEARER_OR_DPOP if with_dpop else _BEARER).search(text)
     if ours is None:
         return None  # another scheme's credentials are not ours to judge

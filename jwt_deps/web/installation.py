@@ -290,7 +290,7 @@ class Installation:
             for one in self._settings():
                 one.close_keys()
                 await one.close_revocations()
-                await one.close_senders()
+                await one.close_replay_store()
 
     def _start_last(self) -> None:
         """Start inside of the application's own lifespan, whatever was added to that since.

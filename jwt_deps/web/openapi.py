@@ -85,7 +85,7 @@ def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
 
 
 def _of_authorization(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
-    policy = None if settings is None else settings.senders
+    policy = None if settings is None else settings.sender_policy
     mode = DPoPMode.OFF if policy is None else policy.dpop
     if mode is not DPoPMode.REQUIRED:
         yield _NATIVE, _plain_bearer()
@@ -125,7 +125,7 @@ def _as_name(text: str) -> str:
 
 def _proofs_of(settings: JWTSettings | None) -> dict[str, str]:
     """What the sender of a token has to prove (RFC 9449, RFC 8705)."""
-    policy = None if settings is None else settings.senders
+    policy = None if settings is None else settings.sender_policy
     if policy is None:
         return {}
     dpop = {"dpop": policy.dpop.value} if policy.with_dpop else {}

@@ -100,19 +100,19 @@ def _document(app: FastAPI, settings: JWTSettings) -> dict[str, Any]:
         "scopes_supported": _scopes_of(app, settings),
         "bearer_methods_supported": ["header"] if standard else [],
         **{name: getattr(settings, name) for name in _PAGES},
-        **_bindings(settings.senders),
+        **_bindings(settings.sender_policy),
     }
     return {name: value for name, value in members.items() if value not in (None, [], False)}
 
 
-def _bindings(senders: SenderPolicy | None) -> dict[str, Any]:
+def _bindings(policy: SenderPolicy | None) -> dict[str, Any]:
     """What is said of tokens that are bound to a key or a certificate (RFC 9449, RFC 8705)."""
-    if senders is None:
+    if policy is None:
         return {}
     return {
-        "dpop_signing_alg_values_supported": list(senders.algorithms) if senders.with_dpop else [],
-        "dpop_bound_access_tokens_required": senders.dpop is DPoPMode.REQUIRED,
-        "tls_client_certificate_bound_access_tokens": senders.with_certificates,
+        "dpop_signing_alg_values_supported": list(policy.algorithms) if policy.with_dpop else [],
+        "dpop_bound_access_tokens_required": policy.dpop is DPoPMode.REQUIRED,
+        "tls_client_certificate_bound_access_tokens": policy.with_certificates,
     }
 
 

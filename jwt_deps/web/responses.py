@@ -159,7 +159,7 @@ def refusal(
     *,
     explained: bool = False,
     parameters: ChallengeParameters | None = None,
-    senders: SenderPolicy | None = None,
+    sender_policy: SenderPolicy | None = None,
 ) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
 
@@ -173,7 +173,7 @@ def refusal(
         connection: the request.
         explained: whether answer and log say which check failed.
         parameters: what the challenge says besides; `None` for nothing.
-        senders: what is asked of the senders of tokens, if anything is.
+        sender_policy: the sender constraint; `None` without one.
     """
     # A request remembers why it was refused: with the frames that it was raised in, which know the
     # request, both would wait for the garbage collector.
@@ -196,9 +196,9 @@ def refusal(
     if challenge is not None:
         if parameters is not None and not isinstance(error, InvalidRequestError):
             challenge += parameters.metadata if ', scope="' in challenge else parameters.scoped
-        if senders is not None and senders.with_dpop:
-            used = sent_with_dpop(scope["headers"], senders.token_header)
-            challenge = _with_dpop(challenge, error, senders, used=used)
+        if sender_policy is not None and sender_policy.with_dpop:
+            used = sent_with_dpop(scope["headers"], sender_policy.token_header)
+            challenge = _with_dpop(challenge, error, sender_policy, used=used)
         headers["WWW-Authenticate"] = challenge
     if explained:
         return ExplainedRefusal(answer.status, str(error), headers, explanation_of(error))
@@ -347,7 +347,7 @@ def refusal_under(
         connection,
         explained=settings.explain,
         parameters=parameters,
-        senders=settings.senders,
+        sender_policy=settings.sender_policy,
     )
 
 

@@ -33,9 +33,9 @@ def shown(scope: dict[str, Any], source: str, **members: Any) -> bool:
         trusted_proxies=["10.0.0.0/8", "::1"],
         **members,
     )
-    assert settings.senders is not None
+    assert settings.sender_policy is not None
     try:
-        check_certificate({"headers": [], **scope}, BOUND, settings.senders)
+        check_certificate({"headers": [], **scope}, BOUND, settings.sender_policy)
     except ConfirmationError as error:
         return error.reason is not Reason.CERTIFICATE
     return True

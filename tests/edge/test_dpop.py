@@ -664,9 +664,9 @@ class TestWhereverItRuns:
             "headers": [(b"authorization", f"DPoP {TOKEN}".encode()), (b"dpop", made.encode())],
         }
         bound = {"jkt": jkt()}
-        assert configured.senders is not None
+        assert configured.sender_policy is not None
 
-        asyncio.run(confirm(scope, TOKEN, bound, configured.senders, by_dpop=True))
+        asyncio.run(confirm(scope, TOKEN, bound, configured.sender_policy, by_dpop=True))
 
         assert "jwt_deps.dpop_proofs" in scope
 
