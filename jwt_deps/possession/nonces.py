@@ -32,25 +32,20 @@ class Nonces:
         keys = (hashlib.sha256(_PURPOSE + b"\0" + secret.encode()).digest() for secret in secrets)
         self._ciphers = [AESGCM(key) for key in keys]
         self._lifetime = lifetime
-        self._latest = (-1.0, "")
         Nonces.in_use = True
 
     def __repr__(self) -> str:
         return "<nonces>"
 
     def issue(self, now: float) -> str:
-        """Return a nonce of this second, the same for every request in it.
+        """Return a new nonce.
 
         Args:
             now: seconds since the epoch.
         """
-        made, nonce = self._latest
-        if not made <= now < made + 1:
-            vector = os.urandom(_RANDOM)
-            encrypted = self._ciphers[0].encrypt(vector, struct.pack(">d", now), _PURPOSE)
-            nonce = encode_base64url(vector + encrypted)
-            self._latest = (now, nonce)
-        return nonce
+        vector = os.urandom(_RANDOM)
+        encrypted = self._ciphers[0].encrypt(vector, struct.pack(">d", now), _PURPOSE)
+        return encode_base64url(vector + encrypted)
 
     def age(self, nonce: str, now: float) -> float | None:
         """Return the age of a nonce in seconds; `None` if it has expired or is another service's.

@@ -11,7 +11,6 @@ A source gets the claims of a token that passed the other checks, and answers fr
     issuer    every token of an issuer that was issued until a time
 """
 
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -152,16 +151,10 @@ class AnyRevocation:
                 await source.prepare(claims)
 
     def open(self) -> None:
-        """Start each source, all at once, and wait for them."""
-        waits = [
-            threading.Thread(target=source.open, daemon=True)
-            for source in self.sources
-            if isinstance(source, ManagedSource)
-        ]
-        for wait in waits:
-            wait.start()
-        for wait in waits:
-            wait.join()
+        """Start each source that works in the background."""
+        for source in self.sources:
+            if isinstance(source, ManagedSource):
+                source.open()
 
     def close(self) -> None:
         """Stop each source."""
