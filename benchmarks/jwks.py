@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from jwt_deps import AuthError, JWTSettings, UnknownKeyError
-from jwt_deps.keys.lifetime import JWKSCacheSettings
+from jwt_deps.keys import JWKSCacheSettings
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.tokens.verify import verify
 

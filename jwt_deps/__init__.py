@@ -25,8 +25,7 @@ from .errors import (
     Step,
     UnknownKeyError,
 )
-from .keys.lifetime import JWKSCacheSettings
-from .keys.provider import KeyHealth
+from .keys import JWKSCacheSettings, KeyHealth
 from .possession import (
     ClientCertificate,
     DPoPMode,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jwt_deps.jose.encoding import parse_object
+from jwt_deps.jose import parse_object
 
 __all__ = ["claim"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.settings import JWTSettings, get_settings
 from jwt_deps.tokens import Explanation, explain_token
 

@@ -18,9 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from jwt_deps.jose.encoding import encode_base64url
-from jwt_deps.jose.jwk import public_jwk, thumbprint
-from jwt_deps.jose.signatures import CURVES, PrivateKey
+from jwt_deps.jose import CURVES, PrivateKey, encode_base64url, public_jwk, thumbprint
 
 from .output import impossible, note
 

@@ -10,8 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose.jwk import is_pem
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import SigningKey, is_pem
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings, is_variable
 from jwt_deps.tokens import HINTS, ClaimNames, access_token_claims, explain_token, load_signing_key
 

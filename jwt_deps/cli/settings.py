@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose.jwk import is_pem, pem_public_key, public_jwk, thumbprint
-from jwt_deps.jose.signatures import PublicKey
+from jwt_deps.jose import PublicKey, is_pem, pem_public_key, public_jwk, thumbprint
 from jwt_deps.settings import get_settings
 
 from .output import Format, console, impossible, printable, show_json

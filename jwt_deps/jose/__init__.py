@@ -1,1 +1,64 @@
-"""JOSE: base64url and JSON, keys, signatures (RFC 7515 to 7518, 7638)."""
+"""JOSE (RFC 7515 to 7518, 7638): base64url and JSON, the one JWS parser, keys, signatures."""
+
+from .claim_path import put_at, value_at
+from .compact import CompactError, CompactJWS, CompactProblem, parse_compact
+from .encoding import decode_base64url, encode_base64url, is_numeric_date, parse_object
+from .jwk import (
+    JWK_SET,
+    MIN_RSA_BITS,
+    STATIC_KEYS,
+    is_pem,
+    is_public,
+    is_secret_jwk,
+    jwk_public_key,
+    jwk_serves,
+    pem_public_key,
+    public_jwk,
+    require_strong_secret,
+    thumbprint,
+)
+from .signatures import (
+    ALGORITHMS,
+    CURVES,
+    HMAC_ALGORITHMS,
+    PrivateKey,
+    PublicKey,
+    SignatureKey,
+    algorithms_of,
+    signature_key,
+)
+from .signing import SigningKey
+
+__all__ = [
+    "ALGORITHMS",
+    "CURVES",
+    "HMAC_ALGORITHMS",
+    "JWK_SET",
+    "MIN_RSA_BITS",
+    "STATIC_KEYS",
+    "CompactError",
+    "CompactJWS",
+    "CompactProblem",
+    "PrivateKey",
+    "PublicKey",
+    "SignatureKey",
+    "SigningKey",
+    "algorithms_of",
+    "decode_base64url",
+    "encode_base64url",
+    "is_numeric_date",
+    "is_pem",
+    "is_public",
+    "is_secret_jwk",
+    "jwk_public_key",
+    "jwk_serves",
+    "parse_compact",
+    "parse_object",
+    "pem_public_key",
+    "public_jwk",
+    "put_at",
+    "require_strong_secret",
+    "signature_key",
+    "thumbprint",
+    "value_at",
+]

@@ -7,7 +7,7 @@ are read, `issuer` and `jwks_uri`; nothing else in the document changes what is 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from jwt_deps.jose.encoding import parse_object
+from jwt_deps.jose import parse_object
 
 from .http import Fetcher, FetchError, shown, split_url
 

@@ -5,22 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jwt_deps.errors import ConfigurationError, UnknownKeyError
-from jwt_deps.jose.jwk import (
+from jwt_deps.jose import (
+    ALGORITHMS,
+    HMAC_ALGORITHMS,
     JWK_SET,
     STATIC_KEYS,
+    PublicKey,
+    SignatureKey,
+    algorithms_of,
     is_pem,
     is_public,
     jwk_public_key,
     jwk_serves,
     pem_public_key,
     require_strong_secret,
-)
-from jwt_deps.jose.signatures import (
-    ALGORITHMS,
-    HMAC_ALGORITHMS,
-    PublicKey,
-    SignatureKey,
-    algorithms_of,
     signature_key,
 )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from jwt_deps.jose.encoding import parse_object
+from jwt_deps.jose import parse_object
 
 from .discovery import discover, well_known_urls
 from .http import Fetcher, FetchError, host_of, shown

@@ -15,10 +15,19 @@ from jwt_deps.errors import (
     DPoPProofError,
     Reason,
 )
-from jwt_deps.jose.compact import parse_compact
-from jwt_deps.jose.encoding import encode_base64url, is_numeric_date, parse_object
-from jwt_deps.jose.jwk import is_secret_jwk, jwk_public_key, jwk_serves, thumbprint
-from jwt_deps.jose.signatures import PublicKey, algorithms_of, signature_key
+from jwt_deps.jose import (
+    PublicKey,
+    algorithms_of,
+    encode_base64url,
+    is_numeric_date,
+    is_secret_jwk,
+    jwk_public_key,
+    jwk_serves,
+    parse_compact,
+    parse_object,
+    signature_key,
+    thumbprint,
+)
 
 from .nonces import Nonces
 

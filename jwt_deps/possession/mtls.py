@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from cryptography.x509 import load_der_x509_certificate
 
 from jwt_deps.errors import ConfirmationError, Reason
-from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose import encode_base64url
 
 from .policy import ClientCertificate, SenderPolicy
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from jwt_deps.jose.encoding import decode_base64url, encode_base64url
+from jwt_deps.jose import decode_base64url, encode_base64url
 
 __all__ = ["Nonces"]
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
 from jwt_deps.concurrency import ForkSafeLock
-from jwt_deps.jose.claim_path import value_at
+from jwt_deps.jose import value_at
 
 __all__ = ["Entries", "Kind", "Revocation", "end_of_entry"]
 

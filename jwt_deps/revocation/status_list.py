@@ -24,11 +24,16 @@ from jwt_deps.errors import (
     RevocationUnavailableError,
     SignatureError,
 )
-from jwt_deps.jose.compact import CompactError, CompactJWS, CompactProblem, parse_compact
-from jwt_deps.jose.encoding import decode_base64url, is_numeric_date, parse_object
-from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import Fetcher, FetchError, host_of, shown
-from jwt_deps.keys.key_set import KeySet
+from jwt_deps.jose import (
+    CompactError,
+    CompactJWS,
+    CompactProblem,
+    decode_base64url,
+    is_numeric_date,
+    parse_compact,
+    parse_object,
+)
+from jwt_deps.keys import Fetcher, FetchError, KeyCache, KeySet, host_of, shown
 
 __all__ = ["StatusLists"]
 

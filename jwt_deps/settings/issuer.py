@@ -16,12 +16,8 @@ from pydantic import (
 )
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose.encoding import parse_object
-from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import split_url
-from jwt_deps.keys.key_set import KeySet
-from jwt_deps.keys.lifetime import JWKSCacheSettings
-from jwt_deps.keys.provider import HTTPKeyProvider
+from jwt_deps.jose import parse_object
+from jwt_deps.keys import HTTPKeyProvider, JWKSCacheSettings, KeyCache, KeySet, split_url
 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import model_validator
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.keys.http import split_url
+from jwt_deps.keys import split_url
 
 from .env_values import NoneOrSeveral
 from .issuer import IssuerSettings

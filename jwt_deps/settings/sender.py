@@ -17,8 +17,8 @@ from pydantic import (
 from pydantic_settings import NoDecode
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose.signatures import ALGORITHMS, HMAC_ALGORITHMS
-from jwt_deps.keys.http import host_of, is_loopback_host
+from jwt_deps.jose import ALGORITHMS, HMAC_ALGORITHMS
+from jwt_deps.keys import host_of, is_loopback_host
 from jwt_deps.possession import (
     ClientCertificate,
     DPoPMode,

@@ -15,11 +15,7 @@ from pydantic_settings import SettingsConfigDict, SettingsError
 
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import is_issuer_url
-from jwt_deps.keys.key_set import KeySet
-from jwt_deps.keys.lifetime import JWKSCacheSettings
-from jwt_deps.keys.provider import KeyHealth
+from jwt_deps.keys import JWKSCacheSettings, KeyCache, KeyHealth, KeySet, is_issuer_url
 
 from .env_values import SettingsWithoutMethod, Several, sentence
 from .issuer import IssuerSettings

@@ -21,7 +21,7 @@
 carries a token. Nothing here needs a test framework; pytest has fixtures of all of it.
 """
 
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import SigningKey
 
 from .acting import acting_as, using_settings
 from .answers import Answer

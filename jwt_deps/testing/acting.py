@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount
 
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import Claims
 from jwt_deps.web.caller import get_claims, get_token, settings_for

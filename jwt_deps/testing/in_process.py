@@ -8,9 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeAlias
 
-from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import Fetched, Fetcher, FetchError, shown
-from jwt_deps.keys.provider import HTTPKeyProvider
+from jwt_deps.keys import Fetched, Fetcher, FetchError, HTTPKeyProvider, KeyCache, shown
 from jwt_deps.settings import JWTSettings
 
 from .answers import Answer

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import SigningKey
 from jwt_deps.settings import JWTSettings
 
 from .answers import Answer

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import SigningKey
 
 __all__ = ["KeyRing"]
 

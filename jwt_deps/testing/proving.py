@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from jwt_deps.jose.encoding import encode_base64url
-from jwt_deps.jose.jwk import thumbprint
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import SigningKey, encode_base64url, thumbprint
 
 __all__ = ["Prover"]
 

@@ -11,7 +11,7 @@ from socketserver import ThreadingTCPServer
 from threading import Event, Thread, current_thread
 from typing import Any, TypeAlias
 
-from jwt_deps.keys.http import is_loopback_host
+from jwt_deps.keys import is_loopback_host
 
 from .answers import Answer
 

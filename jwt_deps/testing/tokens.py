@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings
 
 from .naming import claims_for

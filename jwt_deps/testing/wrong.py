@@ -7,9 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from jwt_deps.errors import Reason
-from jwt_deps.jose.encoding import decode_base64url, encode_base64url
-from jwt_deps.jose.signatures import HMAC_ALGORITHMS
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import HMAC_ALGORITHMS, SigningKey, decode_base64url, encode_base64url
 from jwt_deps.settings import IssuerSettings, JWTSettings
 
 from .naming import take

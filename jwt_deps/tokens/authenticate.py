@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from jwt_deps import telemetry
 from jwt_deps.errors import AuthError, KeysUnavailableError, RevokedTokenError
-from jwt_deps.keys.key_set import VerificationKey
+from jwt_deps.keys import VerificationKey
 from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings import JWTSettings
 

@@ -11,7 +11,7 @@ from jwt_deps.errors import (
     Reason,
     Step,
 )
-from jwt_deps.jose.encoding import decode_base64url, is_numeric_date, parse_object
+from jwt_deps.jose import decode_base64url, is_numeric_date, parse_object
 from jwt_deps.settings import IssuerSettings
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn, Self
 from pydantic_core import SchemaSerializer, core_schema
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose.claim_path import value_at
+from jwt_deps.jose import value_at
 
 __all__ = ["ClaimMapping", "Claims"]
 

@@ -16,7 +16,7 @@ from .claim_checks import CLAIM_CHECKS, check_profile, refuse_unproved
 from .verify import check_signature, issuer_of, keys_for, parse, read_claims, verify
 
 if TYPE_CHECKING:
-    from jwt_deps.keys.key_set import VerificationKey
+    from jwt_deps.keys import VerificationKey
     from jwt_deps.settings import IssuerSettings
 
 __all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain_token", "explanation_of"]

@@ -19,10 +19,7 @@ from jwt_deps.errors import (
     SignatureError,
     UnknownKeyError,
 )
-from jwt_deps.jose.claim_path import put_at
-from jwt_deps.jose.jwk import MIN_RSA_BITS, is_pem
-from jwt_deps.jose.signatures import HMAC_ALGORITHMS
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import HMAC_ALGORITHMS, MIN_RSA_BITS, SigningKey, is_pem, put_at
 from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 

@@ -26,9 +26,8 @@ from jwt_deps.errors import (
     SignatureError,
     Step,
 )
-from jwt_deps.jose.compact import CompactError, CompactJWS, CompactProblem, parse_compact
-from jwt_deps.jose.encoding import parse_object
-from jwt_deps.keys.key_set import VerificationKey
+from jwt_deps.jose import CompactError, CompactJWS, CompactProblem, parse_compact, parse_object
+from jwt_deps.keys import VerificationKey
 from jwt_deps.settings import IssuerSettings, JWTSettings
 
 from .claim_checks import check_claims, check_issuer, check_profile, numeric_date

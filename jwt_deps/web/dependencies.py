@@ -31,7 +31,7 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
 )
-from jwt_deps.jose.encoding import is_numeric_date
+from jwt_deps.jose import is_numeric_date
 from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, session_state_of
 
 from . import _fastapi

@@ -17,7 +17,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
-from jwt_deps.keys.discovery import well_known_urls
+from jwt_deps.keys import well_known_urls
 from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import JWTSettings, TokenSource
 

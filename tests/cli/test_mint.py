@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from jwt_deps import Claims, JWTSettings
 from jwt_deps.cli.app import main
-from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.jose import decode_base64url, parse_object
 from tests.minting import KINDS, OTHER_SECRET, SECRET, pair
 from tests.verifying import verify
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from jwt_deps import JWTSettings
 from jwt_deps.cli.app import main
-from jwt_deps.jose.jwk import thumbprint
+from jwt_deps.jose import thumbprint
 from tests.minting import OTHER_SECRET, SECRET, pair
 
 from .processes import run

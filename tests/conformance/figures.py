@@ -3,7 +3,7 @@
 import json
 from functools import partial
 
-from jwt_deps.keys.key_set import KeySet
+from jwt_deps.keys import KeySet
 from tests.minting import unb64
 from tests.vectors import test_rfc7520, test_wycheproof
 from tests.vectors.thirdparty import ACCEPTED, outcome

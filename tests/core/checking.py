@@ -1,6 +1,6 @@
 """Do these keys check that token? The two steps of `verify` that concern keys, and no claims."""
 
-from jwt_deps.keys.key_set import KeySet
+from jwt_deps.keys import KeySet
 from jwt_deps.tokens.verify import ParsedToken, check_signature, parse
 
 MAX_SIZE = 16384

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.jose.compact import CompactError, CompactProblem, parse_compact
-from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose import CompactError, CompactProblem, encode_base64url, parse_compact
 
 OCTETS = st.binary(min_size=1, max_size=60)
 

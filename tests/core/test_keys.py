@@ -11,7 +11,7 @@ from jwt_deps.errors import (
     SignatureError,
     UnknownKeyError,
 )
-from jwt_deps.keys.key_set import KeySet, VerificationKey
+from jwt_deps.keys import KeySet, VerificationKey
 from tests.core.checking import check_with, parsed_by
 from tests.core.saying import everything_said
 from tests.minting import (

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from jwt_deps.jose.encoding import MAX_DEPTH, decode_base64url, encode_base64url, parse_object
+from jwt_deps.jose import decode_base64url, encode_base64url, parse_object
+from jwt_deps.jose.encoding import MAX_DEPTH
 from tests.minting import b64
 
 LONGEST_INTEGER = 4300  # digits, where Python itself stops (sys.set_int_max_str_digits)

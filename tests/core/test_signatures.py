@@ -13,8 +13,7 @@ from jose.backends.cryptography_backend import (
     CryptographyRSAKey,
 )
 
-from jwt_deps.jose import signatures
-from jwt_deps.jose.signatures import PublicKey, algorithms_of, signature_key
+from jwt_deps.jose import PublicKey, algorithms_of, signature_key, signatures
 from tests.minting import ALGORITHMS, SECRET, Key, KeyPair, pair, sign, signing_key
 
 MESSAGE = b"eyJhbGciOiJIUzI1NiJ9.e30"

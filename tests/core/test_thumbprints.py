@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
-from jwt_deps.jose.jwk import public_jwk, thumbprint
+from jwt_deps.jose import public_jwk, thumbprint
 from tests.minting import pair
 
 #: RFC 7638 §3.1.

@@ -29,7 +29,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import audit
-from jwt_deps.jose.jwk import thumbprint
+from jwt_deps.jose import thumbprint
 from jwt_deps.possession import MemoryReplayStore, Nonces, StoreUnavailableError, confirm
 from tests.edge.serving import LIVE, SETTINGS, bearer, document_of, live_mounts, token
 from tests.minting import SECRET, b64, claims, mint, pair

@@ -16,7 +16,7 @@ import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings
 from jwt_deps.errors import AuthError
-from jwt_deps.keys.http import Fetched, Fetcher, FetchError
+from jwt_deps.keys import Fetched, Fetcher, FetchError
 from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens.verify import VerifiedToken, verify
 

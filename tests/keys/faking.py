@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jwt_deps import JWTSettings
-from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import FetchError
-from jwt_deps.keys.key_set import KeySet
-from jwt_deps.keys.lifetime import JWKSCacheSettings
+from jwt_deps.keys import FetchError, JWKSCacheSettings, KeyCache, KeySet
 from jwt_deps.keys.provider import JWKSetResponse
 from jwt_deps.testing import FakeIssuer, VirtualClock
 from tests.minting import pair

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.keys.http import host_of, is_loopback_host, refuse_address, shown, split_url
+from jwt_deps.keys import host_of, is_loopback_host, shown, split_url
+from jwt_deps.keys.http import refuse_address
 
 LEAKY = "leaky-value"
 

@@ -19,7 +19,7 @@ from jwt_deps.errors import (
     SignatureError,
     UnknownKeyError,
 )
-from jwt_deps.keys.cache import KeyCache
+from jwt_deps.keys import KeyCache
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.tokens import Claims
 from jwt_deps.tokens.principal import scopes_of, user_id_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from jwt_deps.keys.discovery import discover, well_known_urls
-from jwt_deps.keys.http import Fetcher, FetchError
+from jwt_deps.keys import Fetcher, FetchError, well_known_urls
+from jwt_deps.keys.discovery import discover
 from jwt_deps.testing import Answer, FakeIssuer
 
 OAUTH = "/.well-known/oauth-authorization-server"

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 import jwt_deps.keys.http as fetching_module
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings
-from jwt_deps.keys.lifetime import JWKSCacheSettings
+from jwt_deps.keys import JWKSCacheSettings
 from tests.core.saying import everything_said
 from tests.minting import SECRET, pair
 

@@ -17,9 +17,7 @@ import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, UnknownKeyError
 from jwt_deps.errors import SignatureError
-from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import FetchError
-from jwt_deps.keys.provider import KeyHealth
+from jwt_deps.keys import FetchError, KeyCache, KeyHealth
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.testing.issuer import Request
 from jwt_deps.tokens.verify import verify

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_deps import ConfigurationError, JWTSettings
-from jwt_deps.keys.lifetime import JWKSCacheSettings, Lifetime
+from jwt_deps.keys import JWKSCacheSettings
+from jwt_deps.keys.lifetime import Lifetime
 
 POLICY = JWKSCacheSettings()
 

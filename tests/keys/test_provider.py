@@ -8,10 +8,9 @@ import pytest
 
 import jwt_deps.keys.http as fetching_module
 from jwt_deps import ConfigurationError
-from jwt_deps.keys.cache import KeyCache
-from jwt_deps.keys.http import FetchError, refuse_address
-from jwt_deps.keys.lifetime import JWKSCacheSettings
-from jwt_deps.keys.provider import HTTPKeyProvider, JWKSetResponse
+from jwt_deps.keys import FetchError, HTTPKeyProvider, JWKSCacheSettings, KeyCache
+from jwt_deps.keys.http import refuse_address
+from jwt_deps.keys.provider import JWKSetResponse
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 
 POLICY = JWKSCacheSettings()

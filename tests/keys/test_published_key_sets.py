@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jwt_deps.errors import ConfigurationError, SignatureError, UnknownKeyError
-from jwt_deps.keys.key_set import KeySet
+from jwt_deps.keys import KeySet
 from tests.core.checking import check_with
 from tests.minting import KINDS, SECRET, JSONObject, b64, claims, mint, pair
 

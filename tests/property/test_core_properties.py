@@ -11,9 +11,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from jwt_deps.errors import AuthError, ConfigurationError, InvalidTokenError
+from jwt_deps.jose import decode_base64url, encode_base64url, parse_object
 from jwt_deps.jose import encoding as serialization
-from jwt_deps.jose.encoding import decode_base64url, encode_base64url, parse_object
-from jwt_deps.keys.key_set import KeySet
+from jwt_deps.keys import KeySet
 from jwt_deps.settings import JWTSettings, TokenSource
 from jwt_deps.tokens import (
     Claims,

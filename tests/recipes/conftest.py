@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jwt_deps.keys.http import Fetched, Fetcher, host_of, is_loopback_host
+from jwt_deps.keys import Fetched, Fetcher, host_of, is_loopback_host
 from tests.recipes.page import clear_environment
 
 

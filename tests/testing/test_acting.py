@@ -28,7 +28,7 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.testing import TokenFactory, acting_as, bearer, using_settings
 from tests.edge.serving import live_mounts
 

@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from jwt_deps import JWTSettings, SignatureError
-from jwt_deps.jose.encoding import encode_base64url
-from jwt_deps.jose.jwk import thumbprint
+from jwt_deps.jose import encode_base64url, thumbprint
 from jwt_deps.testing import SigningKey
 from tests.verifying import verify
 

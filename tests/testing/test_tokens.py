@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from jwt_deps import AuthError, Claims, IssuerSettings, JWTSettings, Reason, current_user_id
-from jwt_deps.jose.encoding import decode_base64url, parse_object
+from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.testing import (
     FakeIssuer,
     SigningKey,

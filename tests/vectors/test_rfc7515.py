@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jwt_deps.errors import ClaimError, ExpiredTokenError, MalformedTokenError, Reason
-from jwt_deps.keys.key_set import KeySet
+from jwt_deps.keys import KeySet
 from jwt_deps.settings import JWTSettings
 from tests.core.checking import parsed_by
 from tests.minting import SECRET, JSONObject, mint_raw, pair, unb64, verification_text

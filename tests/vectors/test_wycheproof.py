@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jwt_deps.jose.signatures import HMAC_ALGORITHMS
-from jwt_deps.keys.key_set import KeySet
+from jwt_deps.jose import HMAC_ALGORITHMS
+from jwt_deps.keys import KeySet
 from tests.minting import JSONObject, unb64
 from tests.vectors.thirdparty import ACCEPTED, CONFIGURATION, load, outcome, secret_key_set
 

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from jwt_deps.errors import ConfigurationError, InvalidTokenError
-from jwt_deps.jose.jwk import require_strong_secret
-from jwt_deps.jose.signatures import signature_key
-from jwt_deps.keys.key_set import KeySet, VerificationKey
+from jwt_deps.jose import require_strong_secret, signature_key
+from jwt_deps.keys import KeySet, VerificationKey
 from tests.core.checking import check_with
 
 FOLDER = Path(__file__).parents[3] / "shared" / "vectors"

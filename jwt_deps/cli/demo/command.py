@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jwt_deps.keys.http import is_loopback_host
+from jwt_deps.keys import is_loopback_host
 
 from .api import demo_app
 from .player import play

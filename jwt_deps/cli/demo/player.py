@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from jwt_deps.jose.encoding import encode_base64url
+from jwt_deps.jose import encode_base64url
 
 from .scenario import WEBSOCKET, Answer, Step
 from .tokens import demo_tokens, make_secret

@@ -4,7 +4,7 @@ import secrets
 import time
 from functools import partial
 
-from jwt_deps.jose.signing import SigningKey
+from jwt_deps.jose import SigningKey
 from jwt_deps.settings import JWTSettings, TokenSource
 from jwt_deps.tokens import ClaimNames, access_token_claims, create_access_token
 
