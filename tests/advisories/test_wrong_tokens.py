@@ -1,0 +1,66 @@
+"""The wrong tokens of `jwt_deps.testing`, and guessed secrets, at a service for each source."""
+
+import base64
+from collections.abc import Callable
+
+import pytest
+
+from jwt_deps.testing import SigningKey, TokenFactory, Wrong
+from tests.minting import KeyPair, signing_key
+from tests.sources import ISSUER, Service, each_source, minted
+
+#: `NO_USER` is refused where the user is asked for, and these services ask for claims.
+WAYS = [way for way in Wrong if way is not Wrong.NO_USER]
+#: Those that only a set of named keys, or only public keys, can refuse.
+SOME = {Wrong.UNKNOWN_KID, Wrong.WRONG_ALGORITHM}
+
+
+def factory_for(service: Service, algorithm: str) -> TokenFactory:
+    """What makes tokens with the key of the service's issuer."""
+    key = signing_key(algorithm)
+    text = key.private_pem if isinstance(key, KeyPair) else str(key)
+    signer = SigningKey.load(text, algorithm)
+    return TokenFactory.for_settings(service.settings, key=signer, issuer=ISSUER)
+
+
+@each_source("HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA")
+@pytest.mark.parametrize("way", WAYS)
+def test_is_refused(source: str, algorithm: str, way: Wrong) -> None:
+    """Each for its own reason."""
+    service = Service(source, algorithm)
+    factory = factory_for(service, algorithm)
+    if way not in factory.ways:
+        assert way in SOME
+        return
+
+    token = factory("alice", header={"kid": "a"}, wrong=way)
+
+    assert way.reason == service.reason(token)
+
+
+#: What is like the secret, or is often one.
+GUESSES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "nul": lambda _: b"\x00",
+    "zeros": lambda secret: bytes(len(secret)),
+    "byte-behind": lambda secret: secret + b"\x01",
+    "line-end-behind": lambda secret: secret + b"\n",
+    "space-ahead": lambda secret: b" " + secret,
+    "cut-off": lambda secret: secret[:-1],
+    "half": lambda secret: secret[:32],
+    "twice": lambda secret: secret * 2,
+    "capitals": lambda secret: secret.upper(),
+    "backwards": lambda secret: secret[::-1],
+    "base64": base64.b64encode,
+    "word": lambda _: b"secret",
+    "issuer": lambda _: ISSUER.encode(),
+}
+
+
+@each_source("HS256", "HS384", "HS512")
+@pytest.mark.parametrize("guess", GUESSES)
+def test_a_secret_that_is_almost_the_one(source: str, algorithm: str, guess: str) -> None:
+    """A token that another secret signed is refused, however near it is."""
+    secret = GUESSES[guess](str(signing_key(algorithm)).encode())
+
+    assert "signature" == Service(source, algorithm).reason(minted(algorithm, secret))
