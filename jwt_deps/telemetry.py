@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from inspect import signature
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 __all__ = [
     "digest",
@@ -109,7 +109,7 @@ if TYPE_CHECKING or _USABLE:
     )
 
 
-def _ignore(*_: object, **__: object) -> None:
+def _ignore(*_: Any, **__: Any) -> None:
     """Do nothing, without the API."""
 
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -67,19 +68,20 @@ class _SignedList:
 
 
 class StatusListIssuer(Protocol):
-    """What is read of the settings of an issuer, `IssuerSettings` or `JWTSettings`."""
+    """The values that are read of the settings of an issuer, `IssuerSettings` or `JWTSettings`."""
 
-    @property
+    # pyright takes a cached property for no property, so these are what they are there.
+    @cached_property
     def accepted_issuers(self) -> tuple[str, ...]:
         """Its names, as `iss` has them; empty when they are not checked."""
         ...
 
-    @property
+    @cached_property
     def keys(self) -> KeySet:
         """The configured keys, and the algorithms that are accepted."""
         ...
 
-    @property
+    @cached_property
     def key_cache(self) -> KeyCache | None:
         """The fetched keys; `None` when they are configured."""
         ...

@@ -18,6 +18,7 @@ from jwt_deps import (
     KeysUnavailableError,
     ProtectedRouter,
     SessionState,
+    StatusLists,
     claims_as,
     create_access_token,
     current_session_id,
@@ -122,6 +123,12 @@ async def keys(settings: JWTSettings, error: KeysUnavailableError) -> None:
     assert_type(settings.jwks_cache, JWKSCacheSettings)
     assert_type(error.retry_after, int)
     settings.replace_issuers({"a": IssuerSettings(secret_key="...")})
+
+
+def status_lists(issuer: IssuerSettings, settings: JWTSettings) -> None:
+    """Status lists take the settings of one issuer, whichever class they have."""
+    assert_type(StatusLists(issuer, hosts={"issuer.example"}), StatusLists)
+    assert_type(StatusLists(settings, hosts={"issuer.example"}), StatusLists)
 
 
 async def endpoint(
