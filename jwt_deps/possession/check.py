@@ -1,4 +1,4 @@
-"""Is the sender of a token the one that it was issued to? Asked anew with every request."""
+"""Check with every request that its sender has what the token is bound to (`cnf`, RFC 7800)."""
 
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -15,7 +15,7 @@ from .replay_store import StoreUnavailableError
 
 __all__ = ["FRESH_NONCE", "confirm"]
 
-#: Where the scope has a list for the nonce that the answer is to carry.
+#: The key in the ASGI scope of a list, to which the nonce for the answer is added.
 FRESH_NONCE = "jwt_deps.dpop_nonce"
 
 #: And where it has the proofs that this very request was let in with.
@@ -42,9 +42,9 @@ async def confirm(
         by_dpop: whether the token came with the scheme `DPoP` (RFC 9449 §7.1).
 
     Raises:
-        ConfirmationError: the sender does not have what the token is bound to.
-        DPoPProofError: the proof does not hold, or has been used before.
-        ReplaysUnavailableError: nobody can tell whether it has.
+        ConfirmationError: the sender does not prove what the token is bound to; 401.
+        DPoPProofError: the proof is missing, not valid, or has been used before; 401.
+        ReplaysUnavailableError: the replay store does not answer; 503.
     """
     if "x5t#S256" in bound:
         check_certificate(scope, bound["x5t#S256"], policy)
@@ -85,14 +85,14 @@ async def _use(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) ->
 
 
 def _renew(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) -> None:
-    """Have the answer carry a fresh nonce before the client's one ends (RFC 9449 §8.2)."""
+    """Add a fresh nonce to the answer before that of the client expires (RFC 9449 §8.2)."""
     nonces, age, fresh = policy.nonces, proof.nonce_age, scope.get(FRESH_NONCE)
     if nonces is not None and age is not None and fresh is not None and nonces.is_stale(age):
         fresh.append(nonces.issue(now))
 
 
 def _below(origin: str, scope: _Scope) -> str:
-    """The path that the client sent, without the prefix that the public origin ends with."""
+    """Return the path that the client sent, without the prefix that the public origin has."""
     path = _path(scope)
     # uvicorn puts its `--root-path` back in front of what a proxy has cut off. Starlette matches
     # routes without it, so that no other route is meant by either spelling.
@@ -103,7 +103,7 @@ def _below(origin: str, scope: _Scope) -> str:
 
 
 def _path(scope: _Scope) -> str:
-    """The path that the client sent, escapes and all; no header can change it."""
+    """Return the path that the client sent, escapes included; no header can change it."""
     raw: bytes | None = scope.get("raw_path")
     if raw is None:
         return quote(scope["path"], safe="/:@!$&'()*+,;=~")

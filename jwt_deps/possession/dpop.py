@@ -103,7 +103,7 @@ def check_proof(headers: Sequence[str], expected: ExpectedProof, now: float) -> 
         DPoPNonceError: it needs a nonce of this service, which the error has; 401.
         ConfirmationError: it proves another key than that of the token; 401.
     """
-    header, claims, signing_input, signature = _parsed(headers)
+    header, claims, signing_input, signature = _parse(headers)
     if header.get("typ") != _TYPE:
         raise DPoPProofError(Reason.PROOF_TYPE, "its type is not dpop+jwt")
     algorithm = header.get("alg")
@@ -122,7 +122,7 @@ def check_proof(headers: Sequence[str], expected: ExpectedProof, now: float) -> 
     return Proof(f"{expected.thumbprint}.{digest}", claims["iat"], age)
 
 
-def _parsed(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
+def _parse(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
     if not headers:
         raise DPoPProofError(Reason.PROOF_MISSING, "the request has no DPoP header")
     if len(headers) > 1:

@@ -35,7 +35,7 @@ def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPol
     Args:
         scope: the ASGI scope of the request.
         bound_to: the token's `cnf` member `x5t#S256`.
-        policy: where the certificate comes from, and the proxies whose header is believed.
+        policy: where the certificate comes from, and the proxies whose header is accepted.
 
     Raises:
         ConfirmationError: there is no certificate, not exactly one, or another one; 401.

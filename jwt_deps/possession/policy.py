@@ -44,7 +44,7 @@ class SenderPolicy:
         store: where used proofs are recorded.
         certificate: where the client's certificate comes from.
         certificate_header: the header that holds it, where that can be chosen.
-        proxies: the proxies whose header with a certificate is believed.
+        proxies: the proxies whose header with a certificate is accepted.
         token_header: the header that carries the token, its name in lower case as in ASGI.
         provable: the members of `cnf` (RFC 7800) that can be proved.
     """

@@ -303,7 +303,7 @@ class RedisRevocations(Revocations):
     def _failed(self, error: Exception) -> None:
         kind = type(error).__name__  # its message may hold what the server sent
         if self._error != kind:
-            logger.warning("revocations cannot be followed: %s", kind)
+            logger.warning("revocations cannot be read: %s", kind)
         self._error = kind
 
 

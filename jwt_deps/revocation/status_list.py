@@ -150,12 +150,12 @@ class StatusLists:
         self._issuer = issuer
         self._hosts = frozenset(host.lower() for host in hosts)
         self._longest_fresh = longest_fresh
-        self._accepts = accept_unreachable
+        self._accept_unreachable = accept_unreachable
         self._timeout = timeout
         self._max_octets = max_octets
         self._clock = clock
         self._lists: LRUMap[str, _List] = LRUMap(_KEPT)
-        self._flights: LRUMap[str, SingleFlight[FetchError | None]] = LRUMap(_KEPT)
+        self._fetches: LRUMap[str, SingleFlight[FetchError | None]] = LRUMap(_KEPT)
         self._backoffs: LRUMap[str, Backoff] = LRUMap(_KEPT)
         self._lock = ForkSafeLock()
         self._fetcher = Fetcher(
@@ -187,7 +187,7 @@ class StatusLists:
         uri, index = place
         known = self._lists.get(uri)
         if known is None or self._clock() >= known.until:
-            if not (self._accepts and self._is_waiting(uri)):
+            if not (self._accept_unreachable and self._is_waiting(uri)):
                 return None
             return known is not None and known.status(index) != 0
         return known.status(index) != 0
@@ -207,7 +207,7 @@ class StatusLists:
         uri = place[0]
         if not self._is_waiting(uri) and await self._start(uri).wait() is None:
             return
-        if not self._accepts:
+        if not self._accept_unreachable:
             raise RevocationUnavailableError
 
     def _place(self, status: object) -> tuple[str, int] | None:
@@ -225,10 +225,10 @@ class StatusLists:
 
     def _start(self, uri: str) -> SingleFlight[FetchError | None]:
         with self._lock():
-            flight = self._flights.get(uri)
+            flight = self._fetches.get(uri)
             if flight is None or not flight.is_running():
                 flight = SingleFlight(self._fetch(uri), timeout=self._timeout + 1, lost=FetchError)
-                self._flights.put(uri, flight)
+                self._fetches.put(uri, flight)
             return flight
 
     async def _fetch(self, uri: str) -> FetchError | None:
@@ -236,7 +236,7 @@ class StatusLists:
         self._backoffs.put(uri, backoff)
         try:
             async with asyncio.timeout(self._timeout):
-                self._lists.put(uri, await self._fetched(uri))
+                self._lists.put(uri, await self._fetch_list(uri))
         except TimeoutError:
             problem = FetchError(f"no answer within {self._timeout:g} s")
         except FetchError as error:
@@ -248,13 +248,13 @@ class StatusLists:
             backoff.succeed()
             return None
         backoff.fail(time.monotonic(), random.uniform(-1, 1))  # noqa: S311 - no secret
-        logger.warning("a status list cannot be had: %s", problem)
+        logger.warning("a status list cannot be fetched: %s", problem)
         return problem
 
-    async def _fetched(self, uri: str) -> _List:
+    async def _fetch_list(self, uri: str) -> _List:
         now = self._clock()
         fetched = await self._fetcher.get(uri)
-        parsed = _parsed(fetched.body or b"")
+        parsed = _parse(fetched.body or b"")
         if parsed.algorithm not in self._issuer.keys.algorithms:
             raise ValueError("has an algorithm that is not accepted")
         await self._check_signature(parsed)
@@ -269,7 +269,7 @@ class StatusLists:
         if _number(claims, "iat") > now + self._issuer.leeway or now >= expires:
             raise ValueError("is not valid now")
         until = min(now + max(_SHORTEST, min(lives, self._longest_fresh)), expires)
-        bits, octets = _unpacked(claims.get("status_list"), self._max_octets)
+        bits, octets = _unpack(claims.get("status_list"), self._max_octets)
         return _List(bits, octets, until)
 
     async def _check_signature(self, signed: _SignedList) -> None:
@@ -283,7 +283,7 @@ class StatusLists:
             raise SignatureError
 
 
-def _parsed(body: bytes) -> _SignedList:
+def _parse(body: bytes) -> _SignedList:
     jws = problem = None
     try:
         jws = parse_compact(body.strip())
@@ -301,7 +301,7 @@ def _parsed(body: bytes) -> _SignedList:
     return _SignedList(algorithm, kid, jws)
 
 
-def _unpacked(member: object, most: int) -> tuple[int, bytes]:
+def _unpack(member: object, most: int) -> tuple[int, bytes]:
     """Return the bits of each place, and the decompressed list (draft §4.1)."""
     bits = member.get("bits") if isinstance(member, Mapping) else None
     packed = member.get("lst") if isinstance(member, Mapping) else None

@@ -123,15 +123,15 @@ class SenderSettings(BaseModel):
         if by_dpop and self.public_origin is None:
             raise ConfigurationError(
                 "no_public_origin",
-                "JWT_DPOP (dpop) needs JWT_PUBLIC_ORIGIN (public_origin), what clients call this "
-                "service: a proof is made for an address, and no header can be believed about it.",
+                "JWT_DPOP (dpop) needs JWT_PUBLIC_ORIGIN (public_origin), the address of this "
+                "service for clients: proofs are made for it, and any client can write a header.",
             )
         by_header = by_certificate and self.client_certificate is not ClientCertificate.TLS
         if by_header and not self.trusted_proxies:
             raise ConfigurationError(
                 "no_trusted_proxies",
                 "JWT_CLIENT_CERTIFICATE (client_certificate) takes it from a header, and needs "
-                "JWT_TRUSTED_PROXIES (trusted_proxies): anybody else could write that header.",
+                "JWT_TRUSTED_PROXIES (trusted_proxies): any client could write that header.",
             )
         if by_dpop or by_certificate:
             self._sender_policy = self._policy()
