@@ -49,7 +49,7 @@ __all__ = ["MISTAKES", "Mistake"]
 Mistake: TypeAlias = Callable[[Path, pytest.MonkeyPatch], object]
 
 RSA, EC = pair("RSA"), pair("P-256")
-FETCHED = {
+FETCHED: dict[str, Any] = {
     "jwks_url": "https://issuer.example/keys",
     "issuer": "https://issuer.example",
     "audience": "api",

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi.security.base import SecurityBase
 
-from jwt_deps.settings import JWTSettings, PathPatterns
+from jwt_deps.settings import PREFIX, JWTSettings, PathPatterns
 from jwt_deps.web._fastapi import dependants
 from jwt_deps.web.caller import TokenDependency, get_token
 from jwt_deps.web.dependencies import CurrentUser, RequireACR, current_user_id, is_optional
@@ -90,7 +90,8 @@ def judge_itself(served: Served) -> Judgement:
     if public is not None:
         return Judgement(Verdict.PUBLIC, public)
     if guard in {call for call, _ in asked}:
-        why = "its guard refuses no request: JWT_VALIDATE is false"
+        prefix = PREFIX if settings is None else settings.env_prefix
+        why = f"its guard refuses no request: {prefix}VALIDATE is false"
         return Judgement(Verdict.UNGUARDED, why)
     if served.match.guards:
         return Judgement(Verdict.UNGUARDED, "dependency_overrides replaces its guard")

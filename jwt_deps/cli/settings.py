@@ -107,7 +107,8 @@ def _origin(path: tuple[str, ...]) -> str:
     """The variable that is set: a member's own, or the one that holds it as JSON."""
     present = {name.upper(): name for name in os.environ}
     candidates = (_variable(path[:length]) for length in range(len(path), 0, -1))
-    return next(present[name] for name in candidates if name in present)
+    # Keys over HTTP set `algorithm`, which is in no variable then.
+    return next((present[name] for name in candidates if name in present), _DEFAULT)
 
 
 def _shown(value: Any) -> str:

@@ -1,18 +1,18 @@
 """What an operator writes: the settings, from code and from the environment."""
 
-from .env_values import NoneOrSeveral, as_tuple
-from .environment import get_settings, is_variable
+from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, with_prefix
+from .environment import get_settings, settings_without_keys
 from .issuer import IssuerSettings
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
-from .service import JWTSettings, KeylessSettings, TokenSource
+from .service import JWTSettings, TokenSource
 
 __all__ = [
+    "PREFIX",
     "WELL_KNOWN",
     "IssuerSettings",
     "JWTSettings",
-    "KeylessSettings",
     "NoneOrSeveral",
     "PathPatterns",
     "TokenSource",
@@ -20,5 +20,7 @@ __all__ = [
     "get_settings",
     "is_variable",
     "mcp_settings",
+    "settings_without_keys",
     "split_exclusions",
+    "with_prefix",
 ]

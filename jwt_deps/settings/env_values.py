@@ -1,20 +1,39 @@
-"""How is a list written in one variable? As JSON, or with commas; and errors without values."""
+"""Parsing of environment values: lists as JSON or with commas, prefixes, errors without values."""
 
 import json
-from typing import Annotated, Any
+import logging
+import os
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, SecretStr, ValidationError
+from pydantic import BeforeValidator, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsError
 
+from jwt_deps.errors import ConfigurationError
+
 __all__ = [
+    "PREFIX",
+    "EnvironmentSettings",
     "NoneOrSeveral",
     "OneOrSeveral",
     "Secrets",
-    "SettingsWithoutMethod",
     "Several",
     "as_tuple",
+    "is_variable",
     "sentence",
+    "with_prefix",
 ]
+
+logger = logging.getLogger("jwt_deps")
+
+#: What the variables begin with, unless `_env_prefix` says otherwise.
+PREFIX = "JWT_"
+# `JWT_DEPS_*` is for the package's own tests and tools.
+_RESERVED = "DEPS_"
+# Members of settings that are models themselves, which refuse members that do not exist.
+_NESTED = ("ISSUERS__", "JWKS_CACHE__")
 
 
 def _json_list(value: Any) -> Any:
@@ -65,7 +84,7 @@ def sentence(error: ValidationError | SettingsError) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else ""
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            message = "is no setting"
+            message = "unknown setting"
         label = f"JWT_{name.upper()} ({name})" if name else "settings"
         part = f"{label}: {message}"
         if part not in parts:
@@ -94,5 +113,65 @@ class _WithoutMethod:
     validate = _Missing()
 
 
-class SettingsWithoutMethod(_WithoutMethod, BaseSettings):
-    """Settings that can have a field called `validate`."""
+class EnvironmentSettings(_WithoutMethod, BaseSettings):
+    """Settings that can have a field called `validate`, and whose errors name their variables."""
+
+    _prefix: str = PrivateAttr(default=PREFIX)
+
+    def __init__(self, **values: Any) -> None:
+        given = values.get("_env_prefix")
+        prefix: str = self.model_config.get("env_prefix", "") if given is None else given
+        unknown = _unknown_variables(prefix, type(self).model_fields)
+        for name in unknown:
+            logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                # Not a dict, which pydantic-settings would merge with the environment's.
+                values[name] = MappingProxyType(dict(value))
+        problem = None
+        try:
+            super().__init__(**values)
+        except SettingsError as error:
+            problem = ConfigurationError("invalid_setting", sentence(error))
+        except ConfigurationError as error:
+            problem = with_prefix(error, prefix)
+        if problem is not None:  # raised out here, because the caught error may hold a secret
+            if unknown:
+                hint = f"({', '.join(unknown)} is set and is no setting: misspelt?)"
+                problem = ConfigurationError(problem.reason, f"{problem.message} {hint}")
+            raise problem
+        self._prefix = prefix
+
+    def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
+        """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
+        return super().model_copy(update={"_env_prefix": self._prefix, **(update or {})}, deep=deep)
+
+    @cached_property
+    def env_prefix(self) -> str:
+        """What the variables of these settings begin with: `JWT_`."""
+        return self._prefix
+
+
+def is_variable(name: str, prefix: str = PREFIX) -> bool:
+    """Whether an environment variable looks like a setting of this package."""
+    begins = bool(prefix) and name.upper().startswith(prefix.upper())
+    return begins and not name[len(prefix) :].upper().startswith(_RESERVED)
+
+
+def _unknown_variables(prefix: str, fields: Collection[str]) -> list[str]:
+    """The variables that look like settings, and are none."""
+    known = {name.upper() for name in fields}
+    return [
+        name
+        for name in sorted(os.environ)
+        if is_variable(name, prefix)
+        and (member := name[len(prefix) :].upper()) not in known
+        and not member.startswith(_NESTED)
+    ]
+
+
+def with_prefix(error: ConfigurationError, prefix: str) -> ConfigurationError:
+    """The same error, which names variables with this prefix."""
+    if prefix == PREFIX:
+        return error
+    return ConfigurationError(error.reason, error.message.replace(PREFIX, prefix))

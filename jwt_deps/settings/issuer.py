@@ -1,15 +1,20 @@
 """Whose tokens are accepted, checked with which keys, and what do their claims mean?"""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, Unpack
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     PrivateAttr,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -20,11 +25,47 @@ from jwt_deps.jose import parse_object
 from jwt_deps.keys import HTTPKeyProvider, JWKSCacheSettings, KeyCache, KeySet, split_url
 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
+from .keywords import IssuerKeywords
 
-__all__ = ["IssuerSettings"]
+__all__ = ["IssuerSettings", "settings_as_input"]
 
 # What is accepted of keys over HTTP when nothing else is said.
 _PUBLISHED_ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
+
+
+_boolean = TypeAdapter(bool)
+
+
+def settings_as_input() -> ConfigurationError:
+    """The error for settings that an endpoint would read from the request."""
+    return ConfigurationError(
+        "settings_as_input",
+        "JWTSettings is configuration, never input: take it with Depends(get_settings), and call "
+        "jwt_guard() with its parentheses.",
+    )
+
+
+class _ConfigurationOnly:
+    """Marks a field of settings, so that they cannot be read from a request.
+
+    For a class given to `Depends`, FastAPI makes each field an input of the client. It builds a
+    schema of each by itself, outside of a model, and that is refused here.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        if handler.field_name is None:
+            raise settings_as_input()
+        return handler(source)
+
+
+def _cache_settings(value: Any) -> Any:
+    return JWKSCacheSettings(**value) if isinstance(value, Mapping) else value
+
+
+def _is_true(value: Any) -> bool:
+    with suppress(ValidationError):
+        return _boolean.validate_python(value)
+    return False  # the field itself refuses it
 
 
 class IssuerSettings(BaseModel):
@@ -39,7 +80,7 @@ class IssuerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    secret_key: SecretStr | None = None
+    secret_key: Annotated[SecretStr | None, _ConfigurationOnly()] = None
     """Shared secret (HS*), or a public key in PEM (RS*, PS*, ES*, EdDSA, Ed25519)."""
     verification_keys: Secrets = Field(default_factory=list)
     """Further keys accepted beside `secret_key`, for rotation."""
@@ -86,7 +127,9 @@ class IssuerSettings(BaseModel):
     """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
     allow_loopback: bool = False
     """Whether keys may come from this very machine, by plain `http` too: for development."""
-    jwks_cache: JWKSCacheSettings = Field(default_factory=JWKSCacheSettings)
+    jwks_cache: Annotated[JWKSCacheSettings, BeforeValidator(_cache_settings)] = Field(
+        default_factory=JWKSCacheSettings
+    )
     """How keys over HTTP are kept."""
 
     _keys: KeySet = PrivateAttr()
@@ -94,7 +137,7 @@ class IssuerSettings(BaseModel):
     _issuers: tuple[str, ...] = PrivateAttr()
     _audiences: tuple[str, ...] = PrivateAttr()
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, **values: Unpack[IssuerKeywords]) -> None:
         problem = None
         try:
             super().__init__(**values)
@@ -103,6 +146,17 @@ class IssuerSettings(BaseModel):
         if problem is not None:
             # Raised out here: pydantic's errors hold the input, which can be a secret.
             raise ConfigurationError("invalid_setting", problem)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_published_algorithms(cls, values: Any) -> Any:
+        """Keys over HTTP have another default of `algorithm`."""
+        if not isinstance(values, dict) or "algorithm" in values:
+            return values
+        urls = (values.get("jwks_url"), values.get("discovery_url"))
+        if urls == (None, None) and not _is_true(values.get("discovery", False)):
+            return values
+        return {**values, "algorithm": list(_PUBLISHED_ALGORITHMS)}
 
     @field_validator(
         "algorithm",
@@ -154,8 +208,6 @@ class IssuerSettings(BaseModel):
             self._keys = self._configured_keys()
             return
         self._check_remote()
-        if "algorithm" not in self.model_fields_set:
-            object.__setattr__(self, "algorithm", list(_PUBLISHED_ALGORITHMS))
         self._keys = KeySet.awaited(self.algorithms)
         provider = HTTPKeyProvider(
             self._issuers[0],

@@ -1,10 +1,12 @@
 """What does MCP ask of a server that checks tokens? By revision 2026-07-28."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Unpack
 
 from jwt_deps.errors import ConfigurationError
 
+from .env_values import with_prefix
+from .keywords import JWTKeywords
 from .service import JWTSettings, TokenSource
 
 __all__ = ["mcp_settings"]
@@ -12,7 +14,7 @@ __all__ = ["mcp_settings"]
 _KEYS = {"secret_key", "verification_keys", "jwks_file", "jwks_url", "discovery_url", "issuers"}
 
 
-def mcp_settings(**values: Any) -> JWTSettings:
+def mcp_settings(**values: Unpack[JWTKeywords]) -> JWTSettings:
     """Make the settings of a server for the Model Context Protocol, and refuse what it forbids.
 
     The issuer's keys are found by discovery unless keys or their place are given, tokens are taken
@@ -30,7 +32,8 @@ def mcp_settings(**values: Any) -> JWTSettings:
         values.setdefault("discovery", True)
     settings = JWTSettings(**values)
     for wrong in _forbidden(settings):
-        raise ConfigurationError("mcp_forbids", f"For MCP, {wrong}")
+        error = ConfigurationError("mcp_forbids", f"For MCP, {wrong}")
+        raise with_prefix(error, settings.env_prefix)
     return settings
 
 

@@ -6,26 +6,25 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from inspect import Signature
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, Unpack, cast
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsConfigDict
 
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.keys import JWKSCacheSettings, KeyCache, KeyHealth, KeySet, is_issuer_url
+from jwt_deps.keys import KeyCache, KeyHealth, KeySet, is_issuer_url
 
-from .env_values import SettingsWithoutMethod, Several, sentence
-from .issuer import IssuerSettings
+from .env_values import PREFIX, EnvironmentSettings, Several
+from .issuer import IssuerSettings, settings_as_input
 from .issuers import issuer_table, settings_by_issuer
+from .keywords import JWTKeywords
 from .path_patterns import PATTERNS, PathPatterns
 from .resource import ResourceSettings
 from .revocation import RevocationSettings
 from .sender import SenderSettings
 
-__all__ = ["JWTSettings", "KeylessSettings", "TokenSource"]
+__all__ = ["JWTSettings", "TokenSource"]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -44,7 +43,7 @@ class TokenSource(StrEnum):
 _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 
-class _Validate(SettingsWithoutMethod):
+class _Validate(EnvironmentSettings):
     validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
     """`False` refuses no request and believes nothing unverified: a token that verifies is
     injected, any other request goes on anonymous."""
@@ -63,7 +62,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="JWT_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
@@ -100,19 +99,18 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     _excluded: PathPatterns = PrivateAttr()
     _routes: Mapping[str, IssuerSettings] | None = PrivateAttr(default=None)
 
-    def __init__(self, **values: Any) -> None:
-        problem = None
-        if isinstance(values.get("issuers"), Mapping):
-            # Not a dict, which pydantic-settings would merge with the environment's.
-            values["issuers"] = MappingProxyType(dict(values["issuers"]))
-        if isinstance(values.get("jwks_cache"), Mapping):
-            values["jwks_cache"] = JWKSCacheSettings(**values["jwks_cache"])
-        try:
-            super().__init__(**values)
-        except SettingsError as error:
-            problem = sentence(error)
-        if problem is not None:  # raised out here, because the caught error may hold a secret
-            raise ConfigurationError("invalid_setting", problem)
+    def __init__(self, **values: Unpack[JWTKeywords]) -> None:
+        super().__init__(**cast("dict[str, Any]", values))
+        if not self.validate:
+            logger.warning(
+                "%sVALIDATE is false: requests without a valid token go on as anonymous",
+                self._prefix,
+            )
+        if self.explain:
+            logger.warning(
+                "%sEXPLAIN is true: refusals tell callers why, which is for development",
+                self._prefix,
+            )
 
     @field_validator("token_header_key", "cookie_name")
     @classmethod
@@ -136,14 +134,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         issuers = [self] if self.issuers is None else list(self.issuers.values())
         sessions = ["sid", *(one.session_id_claim for one in issuers)]
         self._revoke_by(sessions, ["sub", *(one.user_id_claim for one in issuers)])
-        if not self.validate:
-            logger.warning(
-                "JWT_VALIDATE is false: requests without a valid token go on as anonymous"
-            )
-        if self.explain:
-            logger.warning(
-                "JWT_EXPLAIN is true: refusals tell callers why, which is for development"
-            )
         return self
 
     def _prepare_keys(self) -> None:
@@ -166,11 +156,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             ConfigurationError: when the route is registered.
         """
         if cls.__dict__.get("__pydantic_complete__"):  # pydantic's building of the class itself
-            raise ConfigurationError(
-                "settings_as_input",
-                "JWTSettings is configuration, never input: take it with Depends(get_settings), "
-                "and call jwt_guard() with its parentheses.",
-            )
+            raise settings_as_input()
         return handler(source)
 
     @cached_property
@@ -289,15 +275,3 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             stays = any(settings is other for other in issuers.values())
             if settings.key_cache is not None and not stays:
                 settings.key_cache.close()
-
-
-# What pydantic derives from the fields would make `Depends(JWTSettings)`, or the class itself in
-# `dependency_overrides[get_settings]`, read the configuration from the client's request.
-JWTSettings.__signature__ = Signature()
-
-
-class KeylessSettings(JWTSettings):
-    """Settings of an application that replaced `get_claims`, and so checks no token here."""
-
-    def _prepare_keys(self) -> None:
-        self._keys = KeySet.empty()

@@ -23,7 +23,8 @@ def bearer(token: str) -> dict[str, str]:
 
 def isolated(values: Mapping[str, Any], make: type[JWTSettings] = JWTSettings) -> JWTSettings:
     """Settings of these values, whatever the environment holds."""
-    return make(**{"_env_prefix": _NO_ENVIRONMENT, **values})
+    given: dict[str, Any] = {"_env_prefix": _NO_ENVIRONMENT, **values}
+    return make(**given)
 
 
 class TokenFactory:

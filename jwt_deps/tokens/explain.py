@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jwt_deps.errors import AuthError, ClaimError, Reason, Step
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings import JWTSettings
+from jwt_deps.settings import PREFIX, JWTSettings
 
 from .claim_checks import CLAIM_CHECKS, check_profile, refuse_unproved
 from .verify import check_signature, issuer_of, keys_for, parse, read_claims, verify
@@ -110,11 +110,21 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
 _MAX_NAME = 64  # a name can be the token's own, of a claim that a model forbids
 
 
-def explanation_of(error: AuthError) -> dict[str, str]:
-    """What may be told of a refusal beyond its sentence: names, never a value."""
+def explanation_of(error: AuthError, prefix: str = PREFIX) -> dict[str, str]:
+    """What may be told of a refusal beyond its sentence: names, never a value.
+
+    Args:
+        error: the refusal.
+        prefix: what the names of the variables in the hint begin with.
+    """
     claim = {"claim": error.claim[:_MAX_NAME]} if isinstance(error, ClaimError) else {}
     named = {"reason": error.reason.value, "step": error.step.value}
-    return {**named, **claim, "hint": HINTS[error.reason], "see": error.anchor}
+    return {
+        **named,
+        **claim,
+        "hint": HINTS[error.reason].replace(PREFIX, prefix),
+        "see": error.anchor,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,7 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         raise ConfigurationError(
             "signing_key",
             "signing_key is not the private half of a key that the settings accept: compare it "
-            "with JWT_SECRET_KEY (secret_key), JWT_VERIFICATION_KEYS (verification_keys) and "
-            "JWT_JWKS_FILE (jwks_file).",
+            "with secret_key, verification_keys and jwks_file.",
         ) from None
     except AuthError as error:
         raise ValueError(f"the settings would refuse this token: {error}") from None
@@ -224,7 +223,7 @@ def _signing_key(
         except ValueError as error:
             said = str(error)
     raise ConfigurationError(
-        "signing_key", f"signing_key cannot be used with JWT_ALGORITHM (algorithm): {said}."
+        "signing_key", f"signing_key cannot be used with the accepted algorithms: {said}."
     )
 
 
@@ -234,8 +233,8 @@ def _shared_secret(issuer: IssuerSettings) -> SigningKey:
     if algorithm is None or not secret or is_pem(secret):
         raise ConfigurationError(
             "signing_key",
-            "There is no key to sign with: give signing_key, the private key of JWT_ALGORITHM "
-            "(algorithm), or set JWT_SECRET_KEY (secret_key) to a shared secret for HS256.",
+            "There is no key to sign with: give signing_key, a private key for one of the accepted "
+            "algorithms, or have a shared secret in secret_key.",
         )
     return SigningKey(uuid4().hex, algorithm, secret.encode())
 

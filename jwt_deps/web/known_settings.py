@@ -70,7 +70,8 @@ def _may_not_answer(source: RevocationSource | None) -> bool:
 def _answer_of(override: Callable[..., Any]) -> JWTSettings | str:
     """What an override answers without a request, or else the reason why it does not."""
     try:
-        if signature(override).parameters:
+        is_class = isinstance(override, type) and issubclass(override, JWTSettings)
+        if not is_class and signature(override).parameters:
             return "needs a request"
         # There is no event loop to run these in, or one that is running already.
         if _is(override, iscoroutinefunction) or _is(override, isasyncgenfunction):

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.possession import DPoPMode, SenderPolicy
-from jwt_deps.settings import WELL_KNOWN, JWTSettings, TokenSource, get_settings
+from jwt_deps.settings import WELL_KNOWN, JWTSettings, TokenSource, get_settings, with_prefix
 
 from .caller import TokenDependency
 from .inventory import Inventory, Served
@@ -56,10 +56,11 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
             on every route by something else than a guard.
     """
     if settings is not None and settings.resource is None:
-        raise ConfigurationError(
+        error = ConfigurationError(
             "resource_missing",
             "JWT_RESOURCE (resource) is missing: the URL that clients know this service by.",
         )
+        raise with_prefix(error, settings.env_prefix)
     for depends in app.router.dependencies:
         call = None if depends.dependency is None else unwrap(depends.dependency)
         if isinstance(call, TokenDependency) and not isinstance(call, RouteGuard):

@@ -157,7 +157,7 @@ def refusal(
     error: AuthError,
     connection: HTTPConnection,
     *,
-    explained: bool = False,
+    hints_prefix: str | None = None,
     parameters: ChallengeParameters | None = None,
     sender_policy: SenderPolicy | None = None,
 ) -> HTTPException | WebSocketException:
@@ -171,7 +171,8 @@ def refusal(
     Args:
         error: why the request is refused.
         connection: the request.
-        explained: whether answer and log say which check failed.
+        hints_prefix: what the variables in debug hints begin with; `None` for no hints in answer
+            and log.
         parameters: what the challenge says besides; `None` for nothing.
         sender_policy: the sender constraint; `None` without one.
     """
@@ -180,13 +181,13 @@ def refusal(
     error.__traceback__ = None
     telemetry.rejected(error.reason)
     if logger.isEnabledFor(logging.INFO):
-        _log(error, explained=explained)
+        _log(error, hints_prefix)
     scope = connection.scope
     answer = _answer(type(error))  # type: ignore[arg-type]  # for mypy no class has a hash
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
-        why = f"{error} ({error.reason})" if explained else str(error)
+        why = f"{error} ({error.reason})" if hints_prefix is not None else str(error)
         return WebSocketException(_TRY_AGAIN_LATER if answer.outage else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
     if answer.header is not None:
@@ -200,12 +201,13 @@ def refusal(
             used = sent_with_dpop(scope["headers"], sender_policy.token_header)
             challenge = _with_dpop(challenge, error, sender_policy, used=used)
         headers["WWW-Authenticate"] = challenge
-    if explained:
-        return ExplainedRefusal(answer.status, str(error), headers, explanation_of(error))
+    if hints_prefix is not None:
+        hints = explanation_of(error, hints_prefix)
+        return ExplainedRefusal(answer.status, str(error), headers, hints)
     return HTTPException(answer.status, str(error), headers)
 
 
-def _log(error: AuthError, *, explained: bool) -> None:
+def _log(error: AuthError, hints_prefix: str | None) -> None:
     kid = error.kid[:_MAX_LOGGED] if error.kid is not None else None
     if isinstance(error, ClaimError):
         # A name from the settings or the RFC; from a model that forbids more, the token's own.
@@ -213,8 +215,8 @@ def _log(error: AuthError, *, explained: bool) -> None:
         logger.info("request refused: reason=%s claim=%r kid=%r", error.reason, name, kid)
     else:
         logger.info("request refused: reason=%s kid=%r", error.reason, kid)
-    if explained:
-        told = explanation_of(error)
+    if hints_prefix is not None:
+        told = explanation_of(error, hints_prefix)
         logger.info(
             "the check that failed: %s; %s See %s", told["step"], told["hint"], error.anchor
         )
@@ -345,7 +347,7 @@ def refusal_under(
     return refusal(
         error,
         connection,
-        explained=settings.explain,
+        hints_prefix=settings.env_prefix if settings.explain else None,
         parameters=parameters,
         sender_policy=settings.sender_policy,
     )

@@ -13,7 +13,7 @@ from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens import Principal, authenticate_token
 from tests.minting import KINDS, OTHER_SECRET, SECRET, KeyPair, b64, pair, signing_key, unb64
 
-BOTH = {"issuer": "https://shop.example", "audience": "shop"}
+BOTH: dict[str, Any] = {"issuer": "https://shop.example", "audience": "shop"}
 RSA, EC = pair("RSA"), pair("P-256")
 
 

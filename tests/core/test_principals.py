@@ -14,7 +14,7 @@ from tests.minting import SECRET
 Members = dict[str, Any]
 
 
-def _settings(**values: object) -> JWTSettings:
+def _settings(**values: Any) -> JWTSettings:
     return JWTSettings(secret_key=SECRET, **values)
 
 

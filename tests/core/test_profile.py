@@ -89,7 +89,7 @@ def test_strings(name: str) -> None:
 
 def test_a_header_that_another_issuer_uses_opens_nothing() -> None:
     """A header that is known from a lenient issuer is judged anew."""
-    other = {"secret_key": SECRET, "issuer": "https://b.example", "audience": "api"}
+    other: dict[str, Any] = {"secret_key": SECRET, "issuer": "https://b.example", "audience": "api"}
     both = {"a": IssuerSettings(**PROFILE), "b": IssuerSettings(**other)}
     settings = JWTSettings(issuers=both)
     header = {"typ": "JWT", "kid": "a"}

@@ -3,16 +3,27 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from fastapi import Depends, FastAPI
 from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
 
-from jwt_deps.errors import ConfigurationError, InvalidTokenError, SignatureError
-from jwt_deps.settings import JWTSettings, KeylessSettings, TokenSource, get_settings
+from jwt_deps import IssuerSettings, mcp_settings
+from jwt_deps.errors import (
+    ConfigurationError,
+    InvalidTokenError,
+    MissingTokenError,
+    SignatureError,
+)
+from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_without_keys
+from jwt_deps.settings.keywords import IssuerKeywords, JWTKeywords
 from jwt_deps.settings.revocation import RevocationSettings
 from jwt_deps.settings.sender import SenderSettings
+from jwt_deps.tokens import explanation_of
 from tests.core.saying import everything_said
 from tests.minting import (
     OTHER_SECRET,
@@ -82,7 +93,7 @@ class TestParameters:
         assert getattr(settings, name) == default
 
     @pytest.mark.parametrize(("name", "value"), [(name, value) for name, _, value, _ in VALUES])
-    def test_keyword(self, name: str, value: object) -> None:
+    def test_keyword(self, name: str, value: Any) -> None:
         """Every parameter is a keyword argument under its own name."""
         settings = JWTSettings(secret_key=SECRET, **{name: value})
 
@@ -124,7 +135,7 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("name", "value"), [("leeway", 0), ("leeway", 300), ("max_token_size", 1)]
     )
-    def test_bounds(self, name: str, value: float) -> None:
+    def test_bounds(self, name: str, value: Any) -> None:
         """The smallest and the largest value are allowed."""
         settings = JWTSettings(secret_key=SECRET, **{name: value})
 
@@ -175,7 +186,7 @@ class TestLists:
             pytest.param(frozenset({"a"}), id="frozenset"),
         ],
     )
-    def test_keyword(self, name: str, value: object) -> None:
+    def test_keyword(self, name: str, value: Any) -> None:
         """Any kind of collection will do as a keyword argument."""
         settings = JWTSettings(secret_key=SECRET, **{name: value})
 
@@ -192,7 +203,7 @@ class TestLists:
             pytest.param(["a", "b"], ("a", "b"), id="list"),
         ],
     )
-    def test_one_or_several(self, name: str, value: object, several: tuple[str, ...]) -> None:
+    def test_one_or_several(self, name: str, value: Any, several: tuple[str, ...]) -> None:
         """Issuer and audience may be one value or several, and have a plural as a tuple."""
         settings = JWTSettings(secret_key=SECRET, **{name: value})
 
@@ -207,7 +218,7 @@ class TestLists:
             pytest.param(["HS512", "HS256"], ("HS512", "HS256"), id="list"),
         ],
     )
-    def test_algorithms(self, value: object, several: tuple[str, ...]) -> None:
+    def test_algorithms(self, value: Any, several: tuple[str, ...]) -> None:
         """The algorithm may be one name or several, and has a plural as a tuple."""
         settings = JWTSettings(secret_key=SECRET, algorithm=value)
 
@@ -271,7 +282,7 @@ class TestKeys:
             pytest.param([SecretStr(OTHER_SECRET)], id="list-of-secret-strings"),
         ],
     )
-    def test_verification_keys_as_keyword(self, value: object) -> None:
+    def test_verification_keys_as_keyword(self, value: Any) -> None:
         """One key or any list of keys will do."""
         settings = JWTSettings(verification_keys=value)
 
@@ -509,7 +520,12 @@ class TestRefused:
     def test_each_mistake_is_named(self) -> None:
         """Several mistakes make one error that names each of them once."""
         with pytest.raises(ConfigurationError) as refused:
-            JWTSettings(secret_key=SECRET, leeway=-1, issuer=[1, 2, {}], audience="")
+            JWTSettings(
+                secret_key=SECRET,
+                leeway=-1,
+                issuer=[1, 2, {}],  # type: ignore[list-item]
+                audience="",
+            )
 
         named = [f"({name}): " for name in ("leeway", "issuer", "audience")]
         assert [str(refused.value).count(name) for name in named] == [1, 1, 1]
@@ -678,26 +694,38 @@ class TestValidateFalse:
             JWTSettings(validate=False)
 
 
-class TestKeylessSettings:
-    def test_need_no_key(self) -> None:
+class TestSettingsWithoutKeys:
+    @pytest.fixture(autouse=True)
+    def _forget(self) -> Iterator[None]:
+        get_settings.cache_clear()
+        yield
+        get_settings.cache_clear()
+
+    def test_need_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An application that replaced the check of tokens needs no key."""
-        assert KeylessSettings(cookie_name="session").cookie_name == "session"
+        monkeypatch.setenv("JWT_COOKIE_NAME", "session")
+        monkeypatch.setenv("JWT_ALGORITHM", "RS256")
+
+        assert "session" == settings_without_keys().cookie_name
 
     @pytest.mark.parametrize("token", [mint(claims()), mint(claims(), b"")])
     def test_accept_no_token(self, token: str) -> None:
         """Without a key no token is good, whatever signed it."""
         with pytest.raises(InvalidTokenError):
-            verify(token, KeylessSettings(), clock=clock)
+            verify(token, settings_without_keys(), clock=clock)
 
-    def test_use_no_key(self) -> None:
-        """A key that is configured all the same is not used."""
-        with pytest.raises(InvalidTokenError):
-            verify(mint(claims()), KeylessSettings(secret_key=SecretStr(SECRET)), clock=clock)
+    def test_are_those_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where keys are configured, nothing is different."""
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
 
-    def test_are_checked_in_all_else(self) -> None:
+        assert settings_without_keys() is get_settings()
+
+    def test_are_checked_in_all_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Everything but the key is checked as ever."""
+        monkeypatch.setenv("JWT_LEEWAY", "301")
+
         with pytest.raises(ConfigurationError, match="leeway"):
-            KeylessSettings(leeway=301)
+            settings_without_keys()
 
 
 class TestGetSettings:
@@ -768,3 +796,133 @@ class TestChanges:
         (record,) = caplog.records
         assert "JWT_AUDIENCES" in record.getMessage()
         assert "confidential" not in record.getMessage()
+
+
+class TestPrefix:
+    """Errors and warnings name the variables of these very settings."""
+
+    def test_an_error_at_once(self) -> None:
+        """Whether one value is wrong or two contradict each other, in an issuer's too."""
+        mistakes: list[tuple[dict[str, Any], str]] = [
+            ({"leeway": 301}, "STAFF_LEEWAY (leeway)"),
+            ({"secret_key": "short"}, "STAFF_SECRET_KEY (secret_key)"),
+            ({}, "STAFF_SECRET_KEY (secret_key)"),
+            ({"issuers": {"a": {"secret_key": "short"}}}, "STAFF_ISSUERS__A__SECRET_KEY"),
+            ({"jwks_cache": {"ttl": 0}}, "STAFF_JWKS_CACHE__TTL"),
+        ]
+        for values, variable in mistakes:
+            with pytest.raises(ConfigurationError) as refused:
+                JWTSettings(**{"_env_prefix": "STAFF_", **values})
+
+            assert variable in str(refused.value)
+            assert "JWT_" not in str(refused.value)
+
+    def test_a_value_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is read under the prefix and named by it."""
+        monkeypatch.setenv("STAFF_ISSUERS", "{")
+
+        with pytest.raises(ConfigurationError) as refused:
+            JWTSettings(_env_prefix="STAFF_")
+
+        assert "issuers" in str(refused.value)
+        assert refused.value.__context__ is None
+
+    def test_a_prefix_of_a_subclass(self) -> None:
+        """It can be the class's own."""
+
+        class StaffSettings(JWTSettings):
+            model_config = SettingsConfigDict(env_prefix="STAFF_")
+
+        with pytest.raises(ConfigurationError, match="STAFF_SECRET_KEY"):
+            StaffSettings(secret_key=SecretStr("short"))
+        assert "STAFF_" == StaffSettings(secret_key=SecretStr(SECRET)).env_prefix
+
+    def test_a_copy(self) -> None:
+        """It has the prefix of the original."""
+        settings = JWTSettings(secret_key=SECRET, _env_prefix="STAFF_")
+
+        with pytest.raises(ConfigurationError, match="STAFF_LEEWAY"):
+            settings.model_copy(update={"leeway": 301})
+        assert "STAFF_" == settings.model_copy(update={"leeway": 3}).env_prefix
+
+    def test_a_misspelt_variable(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is warned of, and named when the settings cannot work."""
+        monkeypatch.setenv("STAFF_AUDIENCES", "confidential")
+        monkeypatch.setenv("STAFF_JWKS_CACHE__TTL", "700")
+
+        JWTSettings(secret_key=SECRET, _env_prefix="STAFF_")
+
+        assert ["STAFF_AUDIENCES is set, and is no setting of jwt-deps: is it misspelt?"] == [
+            record.getMessage() for record in caplog.records
+        ]
+        with pytest.raises(ConfigurationError, match="STAFF_AUDIENCES") as refused:
+            JWTSettings(_env_prefix="STAFF_")
+        assert "confidential" not in str(refused.value)
+
+    def test_without_a_prefix(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Every variable of the environment would look like a setting, so none is warned of."""
+        monkeypatch.setenv("SECRET_KEY", SECRET)
+
+        settings = JWTSettings(_env_prefix="")
+
+        assert [] == caplog.records
+        assert SecretStr(SECRET) == settings.secret_key
+        with pytest.raises(ConfigurationError, match=r"^LEEWAY \(leeway\)"):
+            settings.model_copy(update={"leeway": 301})
+
+    @pytest.mark.parametrize(("name", "value"), [("VALIDATE", "false"), ("EXPLAIN", "true")])
+    def test_warnings(
+        self,
+        name: str,
+        value: str,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """What loosens a check is said under the variable's name."""
+        monkeypatch.setenv(f"STAFF_{name}", value)
+
+        JWTSettings(secret_key=SECRET, _env_prefix="STAFF_")
+
+        (record,) = caplog.records
+        assert record.getMessage().startswith(f"STAFF_{name} is {value}")
+
+    def test_mcp(self) -> None:
+        """What MCP forbids, too."""
+        with pytest.raises(ConfigurationError, match="STAFF_RESOURCE"):
+            mcp_settings(secret_key=SECRET, _env_prefix="STAFF_")
+
+    def test_hints(self) -> None:
+        """The hint of a refusal names variables as the settings do."""
+        hint = explanation_of(MissingTokenError("x"), "STAFF_")["hint"]
+
+        assert "STAFF_TOKEN_SOURCE" in hint
+        assert "JWT_" not in hint
+
+
+class TestKeywords:
+    def test_are_the_fields(self) -> None:
+        """What type checkers and editors know of is what there is."""
+        of_pydantic = {"_env_prefix", "_env_file", "_env_file_encoding", "_secrets_dir"}
+
+        assert set(IssuerSettings.model_fields) == set(IssuerKeywords.__annotations__)
+        assert {*JWTSettings.model_fields, *of_pydantic} == set(JWTKeywords.__annotations__)
+
+    def test_are_in_the_signature(self) -> None:
+        """Consoles complete them."""
+        assert set(JWTSettings.model_fields) == set(signature(JWTSettings).parameters)
+
+    @pytest.mark.parametrize("settings", [JWTSettings, IssuerSettings])
+    def test_are_no_inputs_of_a_client(self, settings: Any) -> None:
+        """A route that would read the configuration from the request is not registered."""
+        app = FastAPI()
+
+        def endpoint(settings: Any) -> None: ...
+
+        endpoint.__annotations__["settings"] = Annotated[settings, Depends()]
+
+        with pytest.raises(ConfigurationError, match=r"Depends\(get_settings\)"):
+            app.get("/x")(endpoint)

@@ -25,7 +25,7 @@ SEQUENCE = f":{base64.b64encode(DER).decode()}:"
 ESCAPED = quote(ONE.decode(), safe="")
 
 
-def shown(scope: dict[str, Any], source: str, **members: Any) -> bool:
+def shown(scope: dict[str, Any], source: Any, **members: Any) -> bool:
     """Whether the certificate counts as shown."""
     settings = JWTSettings(
         secret_key=SECRET,

@@ -188,7 +188,7 @@ def test_the_scheme_is_what_the_settings_read(
     assert {"/r": [{name: []} for name in expected]} == locks(app)
 
 
-DISCOVERED = {"audience": "api", "discovery": True}
+DISCOVERED: dict[str, Any] = {"audience": "api", "discovery": True}
 PLACES = {
     "JWT-openid-login.example.com": "https://login.example.com/.well-known/openid-configuration",
     "JWT-openid-id.example.com-realms-staff": (
@@ -373,7 +373,8 @@ def test_routes_outside_the_schema_stay_outside() -> None:
 def test_each_router_shows_its_own_scheme() -> None:
     """Two configurations in one application are two schemes."""
     app = FastAPI()
-    for prefix, options in (("/a", {}), ("/b", {"token_source": "cookie"})):
+    both: dict[str, Any] = {"/a": {}, "/b": {"token_source": "cookie"}}
+    for prefix, options in both.items():
         router = protected_router(settings=JWTSettings(secret_key=SECRET, **options), prefix=prefix)
         router.get("/r")(nothing)
         app.include_router(router)

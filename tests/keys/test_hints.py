@@ -11,7 +11,7 @@ from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settin
 from jwt_deps.keys.http import _problem
 from tests.minting import SECRET
 
-ISSUER = {"issuer": "https://issuer.example", "audience": "api"}
+ISSUER: dict[str, Any] = {"issuer": "https://issuer.example", "audience": "api"}
 
 
 def chained(*causes: BaseException) -> BaseException:

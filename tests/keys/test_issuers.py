@@ -215,7 +215,7 @@ REFUSED: list[Any] = [
         id="cache-contradiction",
     ),
     pytest.param({**AT_URL, "jwks_cache": LEAKY}, "JWT_JWKS_CACHE (jwks_cache)", id="cache"),
-    pytest.param({**AT_URL, "jwks_uri": URL}, "is no setting", id="misspelt"),
+    pytest.param({**AT_URL, "jwks_uri": URL}, "unknown setting", id="misspelt"),
 ]
 
 

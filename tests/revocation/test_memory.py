@@ -168,7 +168,7 @@ def test_entries_end_with_what_they_name() -> None:
     assert {} == revocations._entries._ends
 
 
-SETTINGS = {"secret_key": SECRET, "leeway": 0, "_env_prefix": "UNSET_"}
+SETTINGS: dict[str, Any] = {"secret_key": SECRET, "leeway": 0, "_env_prefix": "UNSET_"}
 
 
 def accepted(token: str, settings: JWTSettings, now: float = NOW) -> bool:

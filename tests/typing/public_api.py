@@ -1,5 +1,7 @@
 """What do type checkers make of the public API? Checked by mypy and pyright, never run."""
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, assert_type
 
@@ -28,6 +30,7 @@ from jwt_deps import (
     get_scopes,
     get_settings,
     get_token,
+    mcp_settings,
     optional,
     protected_router,
     public,
@@ -100,12 +103,33 @@ def factories() -> None:
     assert_type(protected_router(APIRouter(), prefix="/x"), ProtectedRouter)
 
 
+def settings_by_keyword() -> None:
+    """Keywords are known by name and by type: an editor completes them, a misspelt one is refused.
+
+    What a keyword takes is wider than what the field holds afterwards.
+    """
+    settings = JWTSettings(
+        secret_key="...",
+        algorithm=["HS256", "HS512"],
+        token_source="cookie",
+        jwks_cache={"ttl": 700},
+        issuers={"a": IssuerSettings(secret_key="...")},
+        _env_prefix="STAFF_",
+    )
+    assert_type(settings.leeway, float)
+    assert_type(settings.env_prefix, str)
+    JWTSettings(algoritm="HS256")  # type: ignore[call-arg]
+    IssuerSettings(isuer="a")  # type: ignore[call-arg]
+    JWTSettings(leeway="a")  # type: ignore[arg-type]
+    mcp_settings(resourse="a")  # type: ignore[call-arg]
+
+
 def issued(settings: JWTSettings, jwk: dict[str, object]) -> None:
     """A token is a string, and each form of a key is taken."""
     assert_type(create_access_token("alice", scopes=["a"], claims={"plan": 1}), str)
     assert_type(create_access_token("alice", settings=settings, signing_key=jwk), str)
     create_access_token("alice", session_id=None, expires_in=0.5, signing_key=b"...")
-    create_access_token("alice", "notes")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    create_access_token("alice", "notes")  # type: ignore[call-arg]
 
 
 @public
