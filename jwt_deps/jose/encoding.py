@@ -1,9 +1,8 @@
-"""What do these characters say, to the letter? Base64url and JSON with one reading each.
+"""Decode base64url and JSON, and refuse what has a second reading.
 
-Two texts that decode alike are two names for one token, and two parsers that disagree
-are an attack (RFC 8725 §2.4 and its successor's rules on base64url and JSON), so whatever
-has a second reading is refused: padding, foreign characters, spare bits, duplicate member
-names, numbers that are none.
+Two texts that decode alike are two names for one token, and two parsers that disagree are an attack
+(RFC 8725 §2.4 and its successor's rules on base64url and JSON). Refused are padding, foreign
+characters, spare bits, duplicate member names, and numbers that are not finite.
 """
 
 import binascii
@@ -24,7 +23,7 @@ __all__ = [
 ]
 
 #: Deepest nesting of arrays and objects that is read. Claims of real issuers stay below 10;
-#: Python's own limit is a RecursionError, which a stranger must not be able to cause.
+#: Python's own limit is a RecursionError, which a client must not be able to cause.
 MAX_DEPTH = 32
 _NUMBERS = (int, float)
 _LARGEST = int(sys.float_info.max)  # two integers are compared faster
@@ -71,7 +70,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     # strings that came of it need, and no member was dropped for another of its name.
     if data.isascii() and _BACKSLASH not in data:
         try:
-            # Without its memory of strings, which outlives the request and strangers could fill.
+            # Without its cache of strings, which outlives the request and which clients could fill.
             value = from_json(data, cache_strings="none")
         except ValueError:
             return _parse_with_care(data)
@@ -92,9 +91,9 @@ def is_numeric_date(value: object) -> TypeGuard[int | float]:
 
 
 def _strings_in(values: Collection[Any], depth: int) -> float:
-    """How many strings are among values and in all below them, names included.
+    """Count the strings among values and in all below them, names included.
 
-    Infinity where they are nested deeper than that, or a number is not finite.
+    Infinity where they are nested deeper than `depth`, or a number is not finite.
     """
     count: float = len(values)
     for value in values:
@@ -133,7 +132,7 @@ def _parse_with_care(data: bytes) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member name stands twice")
+        raise ValueError("a member name occurs twice")
     return members
 
 

@@ -50,7 +50,7 @@ _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 def is_pem(text: str) -> bool:
-    """Whether the text means to be PEM, well-formed or not."""
+    """Whether a text has a PEM header, well-formed or not."""
     return "-----BEGIN" in text
 
 
@@ -85,10 +85,9 @@ def pem_public_key(text: str) -> PublicKey:
 
 
 def is_public(text: str) -> bool:
-    """Whether a text that is not PEM is somebody's public key all the same.
+    """Whether a text that is not PEM is a public key: a JWK, a JWK Set, or base64 of a public key.
 
-    A JWK, a JWK Set, or base64 of a public key, as some consoles show it: as a shared secret,
-    whoever reads it could sign (RFC 8725 §2.1).
+    With a public key as the shared secret, each of its readers could sign (RFC 8725 §2.1).
     """
     with suppress(ValueError, RecursionError):
         document = json.loads(text)
@@ -133,7 +132,7 @@ def jwk_serves(jwk: Mapping[str, Any]) -> bool:
 
 
 def is_secret_jwk(jwk: Mapping[str, Any]) -> bool:
-    """Whether a JWK holds what only its owner may know."""
+    """Whether a JWK has private or secret members (RFC 7518 §6)."""
     return jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk)
 
 
@@ -202,7 +201,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
     """Return the SHA-256 thumbprint of a JWK (RFC 7638 §3): 43 characters of base64url.
 
     A key pair has that of its public half, whether or not private members are present. That of
-    a shared secret (`oct`) is for whoever may know the secret (RFC 7638 §7).
+    a shared secret (`oct`) must stay as secret as the secret itself (RFC 7638 §7).
 
     Raises:
         ValueError: no key type that is known, or a member that makes the key is missing.

@@ -101,7 +101,7 @@ ALGORITHMS = frozenset(
 
 
 def _holds(verify: Callable[..., None], *arguments: Any) -> bool:
-    """What `cryptography` says by an exception, as python-jose wants it."""
+    """Turn the exception of `cryptography` into the answer that python-jose gives."""
     try:
         verify(*arguments)
     except InvalidSignature:
@@ -185,7 +185,7 @@ def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
 
     Raises:
         ValueError: the algorithm is not one of this key's, or python-jose recognises the shared
-            secret as somebody's public key.
+            secret as a public key.
     """
     key: SignatureKey = _key(material, material, algorithm)
     return key

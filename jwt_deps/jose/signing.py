@@ -151,7 +151,7 @@ def _algorithms_of(private: PrivateKey | bytes) -> tuple[str, ...]:
 
 def _pair_of(private: PrivateKey | bytes) -> PrivateKey:
     if isinstance(private, bytes):
-        raise ValueError(_NO_PUBLIC_HALF)  # noqa: TRY004 - one error for whoever asks
+        raise ValueError(_NO_PUBLIC_HALF)  # noqa: TRY004 - one error for all
     return private
 
 

@@ -1,4 +1,4 @@
-"""Where does an issuer publish its keys? Its own document says, if it is its own.
+"""Find an issuer's JWK Set through its own discovery document.
 
 OpenID Connect Discovery 1.0 and OAuth 2.0 Authorization Server Metadata (RFC 8414). Two members
 are read, `issuer` and `jwks_uri`; nothing else in the document changes what is accepted.
@@ -15,7 +15,7 @@ __all__ = ["discover", "well_known_urls"]
 
 
 def well_known_urls(issuer: str) -> tuple[str, ...]:
-    """Where the document of an issuer can be, in the order in which to ask.
+    """Return the URLs at which an issuer's document can be, in the order in which to ask.
 
     RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery
     §4 behind it.
@@ -46,12 +46,12 @@ async def discover(
             document = parse_object(fetched.body or b"")
             return _jwks_uri(document, issuer, url, allow_loopback=allow_loopback)
         except FetchError as error:
-            if error.outage:  # it says nothing about where the document is
+            if error.outage:  # it does not show where the document is
                 raise
             problems.append(str(error))
-        except ValueError:  # a page for people, as some sites send for every path
+        except ValueError:  # an HTML page, as some sites send for each path
             problems.append(f"{shown(url)} is no JSON object")
-    # The last is said first: that the document is not at the other places is no news.
+    # The last problem comes first: most issuers have no document at the other places.
     raise FetchError("; ".join(reversed(problems)), outage=False)
 
 

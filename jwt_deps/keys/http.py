@@ -59,7 +59,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _OK = 200
 _NOT_MODIFIED = 304
-# Request Timeout and Too Many Requests speak of now, not of the document.
+# Request Timeout and Too Many Requests are about this moment, not about the document.
 _FOR_NOW = frozenset({408, 429})
 # RFC 9110 §8.8.3, and short.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
@@ -76,10 +76,10 @@ _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
 
 
 class FetchError(JWTDepsError):
-    """An identity provider did not give what it was asked for.
+    """A document of an identity provider could not be fetched, or cannot be used.
 
     Attributes:
-        outage: whether nothing is known of the document, since there was no answer about it.
+        outage: whether there was no answer about the document, as opposed to a useless one.
     """
 
     def __init__(self, message: str, *, outage: bool = True) -> None:
@@ -145,7 +145,7 @@ class Fetcher:
         Raises:
             FetchError: there was no answer, or not the one that was asked for.
         """
-        import httpx2  # noqa: PLC0415 - an extra, loaded by whoever uses it
+        import httpx2  # noqa: PLC0415 - an extra, loaded where it is used
 
         try:
             split_url(url, allow_loopback=self._allow_loopback)
@@ -178,8 +178,8 @@ class Fetcher:
                 ) as client,
                 client.stream("GET", url, headers=headers, extensions={"trace": look}) as response,
             ):
-                if not seen:  # the client library has changed its ways
-                    raise FetchError(f"nobody saw where {shown(url)} leads")
+                if not seen:  # the HTTP client reports no connection any more
+                    raise FetchError(f"the address that {shown(url)} leads to was not checked")
                 return await self._read(url, response, conditional=etag is not None)
         except httpx2.TimeoutException as error:
             raise FetchError(f"{shown(url)} did not answer in time") from error
@@ -190,7 +190,7 @@ class Fetcher:
         peer = stream.get_extra_info("server_addr")  # None once it has been reset
         try:
             if peer is None:
-                raise ValueError("nobody, it was closed at once")  # noqa: TRY301
+                raise ValueError("a connection that was closed at once")  # noqa: TRY301
             address = peer[0]
             if urlsplit(url).scheme == "http" and not is_loopback_host(address):
                 raise ValueError("another machine, and not by https")  # noqa: TRY301
@@ -206,14 +206,13 @@ class Fetcher:
     async def _read(self, url: str, response: "httpx2.Response", *, conditional: bool) -> Fetched:
         status, headers = response.status_code, response.headers
         cache_control, age = headers.get("cache-control", ""), headers.get("age", "")
-        # It will be sent back, so it has to be something that can be sent.
+        # It is sent back as a header, so it must be a valid one.
         stated = headers.get("etag", "")
         etag = stated if _ETAG.fullmatch(stated) else None
         if status == _NOT_MODIFIED and conditional:
             return Fetched(None, etag, cache_control, age)
         if status != _OK:
-            # A redirect is an answer like any other that is not the document: what it points to
-            # was never configured.
+            # A redirect is refused: the URL that it points to was never configured.
             outage = status // 100 not in {3, 4} or status in _FOR_NOW
             raise FetchError(f"{shown(url)} answered with status {status}", outage=outage)
         if headers.get("content-encoding", "identity").lower() != "identity":
@@ -226,13 +225,13 @@ class Fetcher:
                 long = f"{shown(url)} sent more than {self._max_bytes} bytes"
                 raise FetchError(long, outage=False)
             pieces += 1
-            if pieces > _MAX_PIECES:  # each costs time on the event loop, however small it is
+            if pieces > _MAX_PIECES:  # each costs time on the event loop
                 raise FetchError(f"{shown(url)} sent more than {_MAX_PIECES} pieces")
         return Fetched(bytes(body), etag, cache_control, age)
 
 
 def _problem(error: BaseException) -> str:
-    """What was wrong, in words that hold nothing of the answer."""
+    """Describe the problem in words that hold nothing of the response."""
     cause: BaseException | None = error
     while cause is not None:
         for kind, words in _PROBLEMS:
@@ -262,7 +261,7 @@ def _system_tls_context() -> ssl.SSLContext:
 
 
 def split_url(url: str, *, allow_loopback: bool = False) -> SplitResult:
-    """Take a URL apart that keys may be fetched from: `https`, a host, no credentials.
+    """Split a URL that keys may be fetched from: `https`, a host, no credentials.
 
     Args:
         url: the URL.
@@ -308,7 +307,7 @@ def host_of(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL for logs and health reports: without its query, which may hold a key of somebody's."""
+    """Return a URL for logs and health reports, without its query, which may hold an API key."""
     return repr(url.partition("?")[0][:256])
 
 

@@ -30,7 +30,7 @@ _MAX_KEYS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationKey:
-    """One key for one algorithm (RFC 8725 §3.1), ready to check signatures."""
+    """One key for one algorithm (RFC 8725 §3.1) that checks signatures."""
 
     algorithm: str
     kid: str | None = None
@@ -69,7 +69,7 @@ class KeySet:
         Raises:
             ConfigurationError: for anything that could never work, or only by weakening a check.
         """
-        algorithms = tuple(dict.fromkeys(algorithms))  # named twice is one key all the same
+        algorithms = tuple(dict.fromkeys(algorithms))  # an algorithm named twice counts once
         allowed = _allowed(algorithms) if jwks is None else _asymmetric(algorithms)
         fixed = [key for text in static for key in _static_keys(text, algorithms)]
         listed = _jwks_keys(jwks, algorithms) if jwks is not None else []
@@ -102,7 +102,7 @@ class KeySet:
         """
         entries = jwks.get("keys")
         if not isinstance(entries, list):
-            raise ValueError("is no JWK Set")  # noqa: TRY004 - one error, one question
+            raise ValueError("is no JWK Set")  # noqa: TRY004 - one error for all
         if len(entries) > _MAX_KEYS:
             raise ValueError(f"has more than {_MAX_KEYS} keys")
         found: list[list[VerificationKey]] = []
@@ -123,7 +123,7 @@ class KeySet:
 
     @classmethod
     def awaited(cls, algorithms: Sequence[str]) -> "KeySet":
-        """The set of an issuer whose keys are yet to be fetched: it knows none.
+        """Return the empty set of an issuer whose keys are not fetched yet.
 
         Raises:
             ConfigurationError: the algorithms are not for published keys.
@@ -282,7 +282,7 @@ def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
 
 
 def _unambiguous(keys: Iterable[VerificationKey]) -> list[VerificationKey]:
-    """Leave out keys that share a name and are different, and count them; name equal ones once."""
+    """Drop different keys that share a name and an algorithm; keep equal ones once."""
     by_name: dict[tuple[str | None, str], list[VerificationKey]] = {}
     for key in keys:
         same = by_name.setdefault((key.kid, key.algorithm), [])

@@ -553,7 +553,9 @@ class TestDialled:
 
         monkeypatch.setattr(httpx2.AsyncClient, "stream", blind)
 
-        assert f"nobody saw where {issuer.jwks_url!r} leads" == str(undone(issuer.jwks_url))
+        unchecked = f"the address that {issuer.jwks_url!r} leads to was not checked"
+
+        assert unchecked == str(undone(issuer.jwks_url))
 
     def test_over_https_nothing_precedes_the_look(
         self, monkeypatch: pytest.MonkeyPatch, secure: FakeIssuer, ca_file: Path
