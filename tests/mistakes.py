@@ -41,8 +41,8 @@ from jwt_deps.keys import http as fetching
 from jwt_deps.possession import redis_replay_store as redis_replays
 from jwt_deps.settings import split_exclusions
 from jwt_deps.web import _fastapi, trial
-from tests.edge.serving import SETTINGS
 from tests.minting import SECRET, pair
+from tests.web.serving import SETTINGS
 
 __all__ = ["MISTAKES", "Mistake"]
 

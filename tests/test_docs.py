@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from jwt_deps import JWTSettings
-from tests.edge.serving import bearer
 from tests.minting import SECRET
+from tests.web.serving import bearer
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,8 +7,8 @@ import pytest
 
 from jwt_deps.errors import InvalidTokenError, UnknownKeyError
 from jwt_deps.settings import JWTSettings
-from tests.core.saying import everything_said
 from tests.minting import claims, clock, mint, pair
+from tests.saying import everything_said
 from tests.sources import Service, each_source, minted
 from tests.verifying import verify
 

@@ -49,8 +49,8 @@ from tests.audit.holes import (
     page,
     user_only,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer
 
 live = pytest.mark.skipif(not LIVE, reason="up to 0.136 inclusions copy some kinds of routes")
 frontend = pytest.mark.skipif(not FRONTEND, reason="this FastAPI has no frontend()")

@@ -15,8 +15,8 @@ from starlette.routing import Host, Mount, Route, Router
 from jwt_deps import current_user_id, get_settings, optional, protect, protected_router, public
 from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
 from tests.audit.holes import LIVE, endpoint, page
-from tests.edge.serving import SETTINGS
 from tests.minting import SECRET
+from tests.web.serving import SETTINGS
 
 live = pytest.mark.skipif(not LIVE, reason="up to 0.136 inclusions have no mounts and hosts")
 

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from jwt_deps import ConfigurationError
-from tests.edge.serving import HAS_FRONTEND, LIVE, bearer
 from tests.minting import OTHER_SECRET
+from tests.web.serving import HAS_FRONTEND, LIVE, bearer
 
 __all__ = [
     "FOREIGN",

@@ -19,7 +19,7 @@ from starlette.routing import Host, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from jwt_deps import JWTSettings, protect, protected_router
-from tests.edge.serving import SETTINGS
+from tests.web.serving import SETTINGS
 
 from .asking import HAS_FRONTEND, INSIDE, LIVE, Answer, page, plain, read
 

@@ -25,7 +25,7 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer, token
+from tests.web.serving import OTHER, SETTINGS, bearer, token
 
 from .asking import FOREIGN, GOOD, INSIDE, LIVE, REFUSED, ask, including, page, plain, read
 

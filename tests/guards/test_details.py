@@ -25,8 +25,8 @@ from jwt_deps import (
     protected_router,
     public,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer
 
 from .asking import FOREIGN, GOOD, INSIDE, LIVE, REFUSED, ask, including, plain, read
 

@@ -16,8 +16,8 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protect, protected_router
-from tests.edge.serving import SETTINGS
 from tests.minting import SECRET
+from tests.web.serving import SETTINGS
 
 from .asking import HAS_FRONTEND, INSIDE, LIVE, REFUSED, ask, including, page, plain, read
 

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.audit import Verdict, audit
-from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.pairing import pairwise
+from tests.web.serving import OTHER, SETTINGS, bearer
 
 from .asking import (
     FOREIGN,
@@ -366,7 +366,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 FastAPIInstrumentor().instrument()
 import fastapi
 from tests.guards.asking import answers_of, including, page, plain, read
-from tests.edge.serving import SETTINGS
+from tests.web.serving import SETTINGS
 from jwt_deps import protect, protected_router
 
 assert fastapi.FastAPI is not fastapi.applications.FastAPI

@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI, Security
 from fastapi.testclient import TestClient
 
 from jwt_deps import CurrentUser, SessionState, get_settings
-from tests.edge.serving import SETTINGS
+from tests.web.serving import SETTINGS
 
 from .asking import FOREIGN, GOOD
 

@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRo
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.audit import Verdict, audit
-from tests.edge.serving import SETTINGS
 from tests.pairing import pairwise
+from tests.web.serving import SETTINGS
 
 from .asking import (
     FOREIGN,

@@ -24,8 +24,8 @@ from jwt_deps import (
     public,
 )
 from jwt_deps.audit import Verdict, audit, probe
-from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer
 
 from .asking import FOREIGN, GOOD, LIVE, REFUSED, answers_of, ask, including, page, plain, read
 

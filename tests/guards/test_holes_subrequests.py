@@ -26,8 +26,8 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer
 
 from .asking import LIVE, drive, including
 

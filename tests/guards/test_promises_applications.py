@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router, public
-from tests.edge.serving import OTHER, SETTINGS
+from tests.web.serving import OTHER, SETTINGS
 
 from .asking import (
     FOREIGN,

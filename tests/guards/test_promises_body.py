@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from jwt_deps import protect, protected_router
-from tests.edge.serving import OTHER, SETTINGS
+from tests.web.serving import OTHER, SETTINGS
 
 from .asking import FOREIGN, GOOD, LIVE, including, send_request
 

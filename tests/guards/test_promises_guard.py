@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protect, protected_router
 from jwt_deps.audit import Verdict, audit
-from tests.edge.serving import OTHER, SETTINGS
+from tests.web.serving import OTHER, SETTINGS
 
 from .asking import (
     FOREIGN,

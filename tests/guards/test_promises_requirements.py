@@ -20,9 +20,9 @@ from jwt_deps import (
     require_acr,
     require_scopes,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
 from tests.pairing import pairwise
+from tests.web.serving import OTHER, SETTINGS, bearer
 
 from .asking import INSIDE, LIVE, REFUSED, Answer, ask, including, knock, page, plain, read, talk
 from .kinds import Kind, kinds

@@ -25,9 +25,9 @@ from jwt_deps import (
     protected_router,
     public,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer
 from tests.minting import OTHER_SECRET, SECRET
 from tests.pairing import pairwise
+from tests.web.serving import OTHER, SETTINGS, bearer
 
 from .asking import (
     FOREIGN,

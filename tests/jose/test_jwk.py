@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa, x25519
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import is_pem, jwk_public_key, jwk_serves, pem_public_key, require_strong_secret
-from tests.core.saying import everything_said
 from tests.minting import KINDS, JSONObject, KeyPair, b64, pair, unb64
+from tests.saying import everything_said
 
 CERTIFICATE = (
     "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUdGVzdA==\n-----END CERTIFICATE-----\n"

@@ -17,8 +17,8 @@ from jwt_deps import ConfigurationError, JWTSettings
 from jwt_deps.keys import Fetched, Fetcher, FetchError
 from jwt_deps.keys.http import refuse_address
 from jwt_deps.testing import Answer, FakeIssuer
-from tests.core.saying import everything_said
 from tests.keys.asking import fetched, listening, reset_at_once, resolving, undone
+from tests.saying import everything_said
 
 SMALL = 4096
 

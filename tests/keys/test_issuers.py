@@ -13,8 +13,8 @@ from pydantic import SecretStr
 import jwt_deps.keys.http as fetching_module
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings
 from jwt_deps.keys import JWKSCacheSettings
-from tests.core.saying import everything_said
 from tests.minting import SECRET, pair
+from tests.saying import everything_said
 
 LEAKY = "leaky-value-that-nobody-may-see"
 ISSUER = "https://issuer.example"

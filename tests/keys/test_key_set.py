@@ -12,8 +12,7 @@ from jwt_deps.errors import (
     UnknownKeyError,
 )
 from jwt_deps.keys import KeySet, VerificationKey
-from tests.core.checking import check_with, parsed_by
-from tests.core.saying import everything_said
+from tests.checking import check_with, parsed_by
 from tests.minting import (
     ALGORITHMS,
     OTHER_SECRET,
@@ -25,6 +24,7 @@ from tests.minting import (
     signing_key,
     verification_text,
 )
+from tests.saying import everything_said
 
 SECRET_SETTINGS = ("JWT_SECRET_KEY (secret_key)", "JWT_VERIFICATION_KEYS (verification_keys)")
 JWKS_SETTING = ("JWT_JWKS_FILE (jwks_file)",)

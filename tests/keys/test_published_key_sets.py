@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jwt_deps.errors import ConfigurationError, SignatureError, UnknownKeyError
 from jwt_deps.keys import KeySet
-from tests.core.checking import check_with
+from tests.checking import check_with
 from tests.minting import KINDS, SECRET, JSONObject, b64, claims, mint, pair
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")

@@ -24,7 +24,6 @@ from jwt_deps.tokens import (
     unverified_expiry,
 )
 from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
-from tests.core.saying import everything_said
 from tests.minting import (
     ALGORITHMS,
     NOW,
@@ -54,6 +53,7 @@ from tests.property.strategies import (
     texts,
     unsigned_tokens,
 )
+from tests.saying import everything_said
 from tests.verifying import verify
 
 LOOSE = JWTSettings(secret_key=SECRET, require_exp=False)

@@ -30,7 +30,7 @@ from jwt_deps import (
 )
 from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.testing import TokenFactory, acting_as, bearer, using_settings
-from tests.edge.serving import live_mounts
+from tests.web.serving import live_mounts
 
 SECRET = "correct-horse-battery-staple-".ljust(64, "0")
 SETTINGS = JWTSettings(secret_key=SECRET)

@@ -15,7 +15,7 @@ import trustme
 
 from jwt_deps import JWTSettings, SignatureError, UnknownKeyError
 from jwt_deps.testing import Answer, FakeIssuer, SigningKey, VirtualClock
-from tests.core.checking import parsed_by
+from tests.checking import parsed_by
 from tests.testing.asking import get
 from tests.verifying import verify
 

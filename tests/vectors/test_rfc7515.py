@@ -10,7 +10,7 @@ import pytest
 from jwt_deps.errors import ClaimError, ExpiredTokenError, MalformedTokenError, Reason
 from jwt_deps.keys import KeySet
 from jwt_deps.settings import JWTSettings
-from tests.core.checking import parsed_by
+from tests.checking import parsed_by
 from tests.minting import SECRET, JSONObject, mint_raw, pair, unb64, verification_text
 from tests.vectors.thirdparty import ACCEPTED, outcome, secret_key_set
 from tests.verifying import verify

@@ -8,7 +8,7 @@ import pytest
 
 from jwt_deps.errors import Reason
 from jwt_deps.keys import KeySet
-from tests.core.checking import parsed_by
+from tests.checking import parsed_by
 from tests.minting import JSONObject, unb64
 from tests.vectors.thirdparty import ACCEPTED, load, outcome, secret_key_set
 

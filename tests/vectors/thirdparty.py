@@ -14,7 +14,7 @@ import pytest
 from jwt_deps.errors import ConfigurationError, InvalidTokenError
 from jwt_deps.jose import require_strong_secret, signature_key
 from jwt_deps.keys import KeySet, VerificationKey
-from tests.core.checking import check_with
+from tests.checking import check_with
 
 FOLDER = Path(__file__).parents[3] / "shared" / "vectors"
 

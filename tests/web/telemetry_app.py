@@ -1,6 +1,6 @@
 """Which application do the telemetry tests measure? A guarded one, with an SDK of its own.
 
-    python -m tests.edge.telemetry_app SETTINGS.json
+    python -m tests.web.telemetry_app SETTINGS.json
 
 It prints its port, and ends with its standard input. `/metrics` is what Prometheus would read.
 """

@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 from jwt_deps import CurrentUser, JWTSettings, get_claims, protected_router
 from jwt_deps.tokens import authenticate as module
 from jwt_deps.tokens.verify import VerifiedToken, verify
-from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
+from tests.web.serving import bearer, client_of
 
 
 def client(**values: Any) -> TestClient:

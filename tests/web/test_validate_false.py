@@ -21,8 +21,8 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from tests.edge.serving import bearer
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import bearer
 
 SETTINGS = JWTSettings(secret_key=SECRET, validate=False, token_source="both")
 NOTHING_PROVED = [

@@ -29,8 +29,8 @@ from jwt_deps import (
 )
 from jwt_deps.tokens import authenticate as authentication
 from jwt_deps.tokens.verify import VerifiedToken, verify
-from tests.edge.serving import SETTINGS, bearer, client_of, token
 from tests.minting import SECRET
+from tests.web.serving import SETTINGS, bearer, client_of, token
 
 RICH = JWTSettings(
     secret_key=SECRET,

@@ -40,8 +40,8 @@ from jwt_deps import (
 from jwt_deps.errors import ExpiredTokenError
 from jwt_deps.testing import Answer, FakeIssuer
 from jwt_deps.tokens import HINTS
-from tests.edge.serving import bearer, live_mounts
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
+from tests.web.serving import bearer, live_mounts
 
 OPEN = JWTSettings(secret_key=SECRET, audience="api", token_source=TokenSource.BOTH)
 EXPLAINING = OPEN.model_copy(update={"explain": True})

@@ -31,8 +31,8 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from tests.edge.serving import LIVE, OTHER, SETTINGS, bearer, client_of, live_mounts, token
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import LIVE, OTHER, SETTINGS, bearer, client_of, live_mounts, token
 
 
 async def read() -> str:

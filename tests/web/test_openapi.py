@@ -23,7 +23,9 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.web.openapi import describe
-from tests.edge.documents import (
+from tests.guards.asking import LIVE
+from tests.minting import SECRET
+from tests.web.documents import (
     BEARER,
     locks,
     nothing,
@@ -33,9 +35,7 @@ from tests.edge.documents import (
     schemes,
     started,
 )
-from tests.edge.serving import SETTINGS
-from tests.guards.asking import LIVE
-from tests.minting import SECRET
+from tests.web.serving import SETTINGS
 
 
 def test_guarded_routes_have_a_lock_and_public_ones_have_none() -> None:

@@ -20,8 +20,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import unverified_expiry
-from tests.core.checking import parsed_by
-from tests.core.saying import everything_said
+from tests.checking import parsed_by
 from tests.minting import (
     ALGORITHMS,
     NOW,
@@ -38,6 +37,7 @@ from tests.minting import (
     signing_key,
     verification_text,
 )
+from tests.saying import everything_said
 from tests.verifying import verify
 
 SETTINGS = JWTSettings(secret_key=SECRET)

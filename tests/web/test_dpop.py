@@ -31,9 +31,9 @@ from jwt_deps import (
 from jwt_deps.audit import audit
 from jwt_deps.jose import thumbprint
 from jwt_deps.possession import MemoryReplayStore, Nonces, StoreUnavailableError, confirm
-from tests.edge.serving import LIVE, SETTINGS, bearer, document_of, live_mounts, token
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
+from tests.web.serving import LIVE, SETTINGS, bearer, document_of, live_mounts, token
 
 ALGS = 'algs="ES256 PS256 Ed25519 EdDSA"'
 

@@ -23,9 +23,9 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.web.inventory import Inventory
-from tests.edge.serving import live_mounts, live_routes
 from tests.minting import SECRET, mint
 from tests.minting import claims as claims_of
+from tests.web.serving import live_mounts, live_routes
 
 RESOURCE = "https://api.example.com/v1"
 ISSUER = "https://login.example.com"

@@ -25,8 +25,8 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from tests.edge.serving import OTHER, SETTINGS, bearer, token
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer, token
 
 
 async def plain(request: PlainRequest) -> PlainTextResponse:

@@ -35,10 +35,10 @@ from jwt_deps import (
     telemetry,
 )
 from jwt_deps.testing import FakeIssuer
-from tests.edge.serving import bearer
 from tests.keys.asking import AUDIENCE, discovering
 from tests.minting import SECRET, claims, mint
 from tests.proving import ORIGIN, bound_token, with_dpop
+from tests.web.serving import bearer
 
 ISSUER = "https://issuer.example"
 
@@ -79,7 +79,7 @@ def serving(tmp_path: Path, **settings: Any) -> Iterator[Service]:
     plan = tmp_path / "settings.json"
     plan.write_text(json.dumps(settings))
     with subprocess.Popen(  # noqa: S603 - its own program
-        [sys.executable, "-m", "tests.edge.telemetry_app", str(plan)],
+        [sys.executable, "-m", "tests.web.telemetry_app", str(plan)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

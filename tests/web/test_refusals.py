@@ -32,8 +32,8 @@ from jwt_deps.errors import (
     SignatureError,
 )
 from jwt_deps.web.responses import refusal
-from tests.edge.serving import bearer, client_of, token
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
+from tests.web.serving import bearer, client_of, token
 
 
 def serving(**options: Any) -> TestClient:

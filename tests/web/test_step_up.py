@@ -20,7 +20,7 @@ from jwt_deps import (
 from jwt_deps.audit import audit
 from jwt_deps.tokens import Claims
 from jwt_deps.web.dependencies import insufficiency
-from tests.edge.serving import SETTINGS, bearer, client_of, document_of
+from tests.web.serving import SETTINGS, bearer, client_of, document_of
 
 NOW = 1_700_000_000
 

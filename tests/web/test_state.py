@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
 from jwt_deps import Claims, JWTSettings, protected_router
-from tests.edge.serving import bearer
 from tests.minting import SECRET, claims, mint
+from tests.web.serving import bearer
 
 SETTINGS = JWTSettings(
     secret_key=SECRET,

@@ -17,8 +17,8 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from tests.edge.serving import SETTINGS, bearer, token
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import SETTINGS, bearer, token
 
 
 def application(settings: JWTSettings = SETTINGS) -> FastAPI:

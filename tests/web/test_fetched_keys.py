@@ -32,10 +32,10 @@ from jwt_deps import (
 )
 from jwt_deps.concurrency import SingleFlight
 from jwt_deps.testing import Answer, FakeIssuer
-from tests.edge.serving import document_of
-from tests.edge.test_websockets import WithoutDenials
 from tests.keys.asking import AUDIENCE, discovering, settings_for
 from tests.minting import SECRET
+from tests.web.serving import document_of
+from tests.web.test_websockets import WithoutDenials
 
 DETAIL = {"detail": "Access token cannot be checked now"}
 

@@ -25,8 +25,8 @@ from jwt_deps import (
 )
 from jwt_deps.web.guard import asked_of
 from jwt_deps.web.routing import Match
-from tests.edge.serving import LIVE, OTHER, SETTINGS, bearer, client_of
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import LIVE, OTHER, SETTINGS, bearer, client_of
 
 
 def items() -> APIRouter:

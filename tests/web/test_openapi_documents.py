@@ -33,7 +33,8 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.web.openapi import describe
-from tests.edge.documents import (
+from tests.minting import SECRET
+from tests.web.documents import (
     BEARER,
     dangling,
     locks,
@@ -46,8 +47,7 @@ from tests.edge.documents import (
     served,
     started,
 )
-from tests.edge.serving import OTHER, SETTINGS
-from tests.minting import SECRET
+from tests.web.serving import OTHER, SETTINGS
 
 COOKIE = JWTSettings(secret_key=SECRET, token_source="cookie")
 LAX = JWTSettings(secret_key=SECRET, validate=False)

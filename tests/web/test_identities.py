@@ -27,8 +27,8 @@ from jwt_deps import (
 )
 from jwt_deps.tokens import ClaimMapping
 from jwt_deps.web import dependencies
-from tests.edge.serving import bearer, client_of
 from tests.minting import SECRET
+from tests.web.serving import bearer, client_of
 
 SETTINGS = JWTSettings(secret_key=SECRET, session_state_claims=["plan"])
 

@@ -22,7 +22,9 @@ from jwt_deps import (
     protected_router,
     public,
 )
-from tests.edge.serving import (
+from tests.minting import OTHER_SECRET, SECRET
+from tests.pairing import pairwise
+from tests.web.serving import (
     LIVE,
     OTHER,
     SETTINGS,
@@ -30,8 +32,6 @@ from tests.edge.serving import (
     frontend,
     live_mounts,
 )
-from tests.minting import OTHER_SECRET, SECRET
-from tests.pairing import pairwise
 
 Place = Callable[[APIRouter], FastAPI]
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from jwt_deps import JWTSettings, protect
-from tests.edge.serving import SETTINGS
+from tests.web.serving import SETTINGS
 
 BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 

@@ -13,8 +13,8 @@ from jwt_deps import (
     clear_token_cookie,
     set_token_cookie,
 )
-from tests.edge.serving import SETTINGS, token
 from tests.minting import SECRET, mint
+from tests.web.serving import SETTINGS, token
 
 
 def morsel(response: Response, name: str = "access_token") -> "Morsel[str]":

@@ -12,9 +12,9 @@ from jwt_deps import JWTSettings, get_claims, get_settings
 from jwt_deps.audit import audit
 from jwt_deps.web.known_settings import known_settings, settings_problem
 from jwt_deps.web.routing import RouteGuard
-from tests.edge.documents import BEARER, open_to_all, schemes
-from tests.edge.serving import SETTINGS
 from tests.minting import SECRET
+from tests.web.documents import BEARER, open_to_all, schemes
+from tests.web.serving import SETTINGS
 
 COOKIE = JWTSettings(secret_key=SECRET, token_source="cookie")
 

@@ -16,7 +16,7 @@ from jwt_deps import (
     require_any_scope,
     require_scopes,
 )
-from tests.edge.serving import SETTINGS
+from tests.web.serving import SETTINGS
 
 
 async def health() -> str:

@@ -24,7 +24,6 @@ from jwt_deps.settings.keywords import IssuerKeywords, JWTKeywords
 from jwt_deps.settings.revocation import RevocationSettings
 from jwt_deps.settings.sender import SenderSettings
 from jwt_deps.tokens import explanation_of
-from tests.core.saying import everything_said
 from tests.minting import (
     OTHER_SECRET,
     SECRET,
@@ -35,6 +34,7 @@ from tests.minting import (
     signing_key,
     verification_text,
 )
+from tests.saying import everything_said
 from tests.verifying import verify
 
 LEAKY = "leaky-value-that-nobody-may-see"
