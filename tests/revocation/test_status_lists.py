@@ -1,7 +1,6 @@
 """Is a status list read as the draft has it, and what becomes of one that is not as it must be?"""
 
 import asyncio
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,9 +15,11 @@ from jwt_deps import (
     RevokedTokenError,
     StatusLists,
 )
+from jwt_deps.testing import FakeIssuer
 from jwt_deps.testing.answers import Answer
 from jwt_deps.testing.server import LoopbackServer
 from jwt_deps.tokens import authenticate_token
+from tests.keys.asking import issuer_settings
 from tests.minting import NOW, OTHER_SECRET, SECRET, b64, claims, mint, mint_raw
 
 ISSUER = "https://issuer.example"
@@ -256,13 +257,20 @@ def test_hosts_are_needed() -> None:
 
 
 def test_fetched_keys(publisher: Publisher) -> None:
-    """An issuer whose keys are fetched has its lists checked with those."""
-    from jwt_deps.testing import FakeIssuer  # noqa: PLC0415
-    from tests.keys.asking import AUDIENCE, issuer_settings  # noqa: PLC0415
+    """An issuer whose keys are fetched has its lists checked with those, and with no others."""
 
-    with FakeIssuer() as issuer:
+    def fetched_list(source: StatusLists, signer: FakeIssuer) -> bool | None:
+        packed = {"bits": 1, "lst": b64(zlib.compress(b"\x02"))}
+        said = {"sub": publisher.uri, "iss": issuer.issuer, "status_list": packed}
+        header = {**TYPE, "kid": issuer.signing_key.kid}
+        publisher.answer = Answer(body=signer.token(said, header=header).encode())
+        revoked = {**place(publisher, 1), "iss": issuer.issuer}
+        asyncio.run(source.prepare(revoked))
+        return source.is_revoked(revoked)
+
+    with FakeIssuer() as issuer, FakeIssuer() as other:
         settings = issuer_settings(issuer)
-        source = StatusLists(settings, hosts={"127.0.0.1"})
-        publisher.publish(iat=time.time(), iss=issuer.issuer)
+
+        assert fetched_list(StatusLists(settings, hosts={"127.0.0.1"}), issuer)
         with pytest.raises(RevocationUnavailableError):
-            asyncio.run(source.prepare({**place(publisher), "iss": issuer.issuer, "aud": AUDIENCE}))
+            fetched_list(StatusLists(settings, hosts={"127.0.0.1"}), other)
