@@ -85,8 +85,9 @@ class Service:
     """An application whose settings have their keys from one source."""
 
     def __init__(self, source: str, algorithm: str, key: Key | None = None) -> None:
-        made = _fresh if source == "discovery_cold" else _shared
-        self.settings = made(source, algorithm, signing_key(algorithm) if key is None else key)
+        self.settings = _settings(source, algorithm, signing_key(algorithm) if key is None else key)
+        if source == "discovery_cold":  # a copy has fetched nothing
+            self.settings = self.settings.model_copy(update={"leeway": self.settings.leeway})
 
     def asked(self, token: str) -> AuthError | Mapping[str, Any]:
         """The claims of a token that is accepted, or the error that refused it."""
@@ -102,7 +103,8 @@ class Service:
         return answer.reason.value if isinstance(answer, AuthError) else "accepted"
 
 
-def _fresh(source: str, algorithm: str, key: Key) -> JWTSettings:
+@cache
+def _settings(source: str, algorithm: str, key: Key) -> JWTSettings:
     """Settings that accept what a key signs."""
     checked: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "algorithm": algorithm}
     if source in {"secret", "pem"}:
@@ -125,9 +127,6 @@ def _fresh(source: str, algorithm: str, key: Key) -> JWTSettings:
     if source == "discovery_warm":
         _runner().run(settings.refresh_keys())
     return settings
-
-
-_shared = cache(_fresh)
 
 
 def _text(key: Key) -> str:
