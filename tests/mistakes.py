@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed448
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from jose import backends
@@ -169,6 +169,28 @@ def with_another_router(*_: Any) -> None:
     asked(app)
 
 
+class PastTheRouter(FastAPI):
+    """An application that builds its middleware around something else than its router."""
+
+    def build_middleware_stack(self) -> Any:
+        return self.router.app
+
+
+def past_the_router(*_: Any) -> None:
+    TestClient(protect(PastTheRouter(), SETTINGS)).get("/docs")
+
+
+async def reads_body(_: Annotated[str, Body()]) -> None: ...
+
+
+def with_a_body_on_a_plain_route(*_: Any) -> None:
+    router = protected_router(settings=SETTINGS, dependencies=[Depends(reads_body)])
+    router.mount("/files", PlainTextResponse("hello"))
+    app = FastAPI()
+    app.include_router(router)
+    asked(app)
+
+
 def renamed_in_fastapi(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_fastapi, "route_context", lambda _: None)
     monkeypatch.setattr(_fastapi, "inclusion_of", lambda _: None)
@@ -269,6 +291,8 @@ MISTAKES: dict[str, Mistake] = {
     "undecided": served_undecided,
     "router_class": called_in_its_own_way,
     "router_replaced": with_another_router,
+    "router_bypassed": past_the_router,
+    "dependency_reads_body": with_a_body_on_a_plain_route,
     "unknown_fastapi": renamed_in_fastapi,
     "exclusion_type": lambda *_: split_exclusions([7]),  # type: ignore[list-item]
     "idle_exclusion": idle,

@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from inspect import unwrap
 from typing import Any
 
 from fastapi.security.base import SecurityBase
 
 from jwt_deps.settings import PREFIX, JWTSettings, PathPatterns
 from jwt_deps.web._fastapi import dependants
-from jwt_deps.web.caller import TokenDependency, get_token
+from jwt_deps.web.caller import TokenDependency, get_token, token_dependency
 from jwt_deps.web.dependencies import CurrentUser, RequireACR, current_user_id, is_optional
 from jwt_deps.web.inventory import Served
 from jwt_deps.web.routing import Match, RouteGuard, is_marked_public
@@ -18,7 +17,7 @@ from jwt_deps.web.routing import Match, RouteGuard, is_marked_public
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 
 # What refuses an anonymous caller even where `validate=False` lets one in.
-_NEVER_ANONYMOUS: tuple[Any, ...] = (current_user_id, unwrap(CurrentUser))
+_NEVER_ANONYMOUS: tuple[Any, ...] = (current_user_id, token_dependency(CurrentUser))
 _FEW = 3
 
 
@@ -181,7 +180,7 @@ def _without_guard(served: Served) -> Judgement:
 
 def _why_open(match: Match, calls: list[Any]) -> str:
     ours = (one.dependency for one in match.dependencies if one.dependency is not None)
-    if any(isinstance(unwrap(call), TokenDependency) for call in ours):
+    if any(token_dependency(call) is not None for call in ours):
         return "FastAPI runs no dependencies for it, and a guard is needed"
     if get_token in calls:
         return "get_token does not verify what it finds"
@@ -195,7 +194,8 @@ def _calls(served: Served) -> list[Any]:
     """What FastAPI calls before the endpoint."""
     root = served.match.dependant
     replaced = served.app.dependency_overrides
-    return [] if root is None else [unwrap(node.call) for node in dependants(root, replaced)]
+    nodes = () if root is None else dependants(root, replaced)
+    return [token_dependency(node.call) or node.call for node in nodes]
 
 
 def _schemes(calls: list[Any]) -> list[SecurityBase]:

@@ -18,19 +18,17 @@ __all__ = ["FRESH_NONCE", "confirm"]
 #: The key in the ASGI scope of a list, to which the nonce for the answer is added.
 FRESH_NONCE = "jwt_deps.dpop_nonce"
 
-#: And where it has the proofs that this very request was let in with.
-_USED = "jwt_deps.dpop_proofs"
-
 _Scope = MutableMapping[str, Any]
 
 
-async def confirm(
+async def confirm(  # noqa: PLR0913 - what is known of the request, and what is asked
     scope: _Scope,
     token: str,
     bound: Mapping[str, Any],
     policy: SenderPolicy,
     *,
     by_dpop: bool,
+    used: set[str],
 ) -> None:
     """Have the sender prove what a verified token is bound to, by all members of its `cnf`.
 
@@ -40,6 +38,8 @@ async def confirm(
         bound: the members of its `cnf` claim (RFC 7800); empty without one.
         policy: what is asked of senders.
         by_dpop: whether the token came with the scheme `DPoP` (RFC 9449 §7.1).
+        used: the proofs that this request was accepted with before, for a second guard with
+            settings of its own; what is accepted now is added.
 
     Raises:
         ConfirmationError: the sender does not prove what the token is bound to; 401.
@@ -65,19 +65,17 @@ async def confirm(
         nonces=policy.nonces,
     )
     proof = check_proof(_values(scope["headers"], b"dpop"), expected, now)
-    await _use(scope, proof, policy, now)
+    await _use(proof, policy, now, used)
     _renew(scope, proof, policy, now)
 
 
-async def _use(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) -> None:
+async def _use(proof: Proof, policy: SenderPolicy, now: float, used: set[str]) -> None:
     """Use a proof up, for as long as any process would accept it."""
     ttl = proof.issued_at - now - EARLIEST + LATEST
     try:
         unused = await policy.store.add_if_absent(proof.key, ttl)
     except StoreUnavailableError as error:
         raise ReplaysUnavailableError from error
-    # A second guard over the same request, with settings of its own, asks for the same proof.
-    used: set[str] = scope.setdefault(_USED, set())
     if not unused and proof.key not in used:
         telemetry.replay_rejected()
         raise DPoPProofError(Reason.PROOF_REPLAYED, "it has been used before")

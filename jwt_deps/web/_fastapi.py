@@ -8,18 +8,24 @@ installed FastAPI is one that these functions know.
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from copy import copy
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, isclass, isfunction, ismethod
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params
+from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params, routing
 from fastapi.dependencies.utils import (
     get_dependant,
     get_parameterless_sub_dependant,
     solve_dependencies,
 )
 from fastapi.exception_handlers import http_exception_handler
-from fastapi.exceptions import HTTPException, RequestValidationError
+from fastapi.exceptions import (
+    HTTPException,
+    RequestValidationError,
+    WebSocketRequestValidationError,
+)
 from fastapi.requests import HTTPConnection
+from fastapi.routing import APIRoute
+from starlette.applications import Starlette
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount
 from starlette.types import Scope
@@ -29,12 +35,15 @@ try:
 except ImportError:  # old FastAPI: up to 0.136 a router copies the routes that it includes
     iter_route_contexts = None  # type: ignore[assignment]
 
+from jwt_deps.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = [
     "COPIES",
     "added_route",
+    "application_in",
     "apply_first",
     "call",
     "candidates",
@@ -51,6 +60,7 @@ __all__ = [
     "included_router",
     "inclusion_dependencies",
     "inclusion_of",
+    "is_common_route",
     "is_routed",
     "is_served_by_router",
     "low_priority_routes",
@@ -60,10 +70,12 @@ __all__ = [
     "path_parameters",
     "plain_route",
     "read_again",
+    "refuse_body",
     "replace_default_handler",
     "route_context",
     "scopes_at",
     "served_routes",
+    "serves_asgi",
     "solved",
     "unchanged",
 ]
@@ -71,6 +83,7 @@ __all__ = [
 #: Whether a router copies the routes that it includes, as FastAPI did up to 0.136.
 COPIES = iter_route_contexts is None
 
+_ASGI_ARGUMENTS = 3
 _NOTHING: dict[str, Any] = {}
 _OF_ONE_ROUTE = ("effective_route_context", "frontend_path", "frontend_specificity")
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
@@ -102,10 +115,19 @@ def frontend_path(scope: Scope) -> str | None:
 def is_routed(scope: Scope, router: object) -> bool:
     """Whether a scope was routed before it came to a router: it is a copy of another request's.
 
-    A mount routes too, to the application that serves from there on, or to the router.
+    A mount routes too: to the router, its application, or something around that.
     """
-    endpoint = scope.get("endpoint")
-    return not (endpoint is None or endpoint is router or endpoint is scope.get("app"))
+    endpoint, route = scope.get("endpoint"), scope.get("route")
+    if endpoint is None or endpoint is router or endpoint is scope.get("app"):
+        return False
+    return not isinstance(route, Mount | Host) and (route is not None or not serves_asgi(endpoint))
+
+
+def serves_asgi(endpoint: Any) -> bool:
+    """Whether an endpoint is an ASGI application, as that of a mount, and no request handler."""
+    if isfunction(endpoint) or ismethod(endpoint):
+        return endpoint.__code__.co_argcount - ismethod(endpoint) == _ASGI_ARGUMENTS
+    return not isclass(endpoint)
 
 
 def own_context(scope: Scope) -> None:
@@ -292,9 +314,31 @@ def apply_first(entry: Any, dependencies: Sequence[params.Depends]) -> None:
     ]
 
 
-def mounted_app(route: Mount | Host) -> Any:
+def mounted_app(route: Any) -> Any:
     """What is mounted, without the middleware that a mount puts around it."""
     return getattr(route, "_base_app", route.app)
+
+
+def is_common_route(route: Any) -> bool:
+    """Whether a route is FastAPI's own in all that it does: it runs its dependencies first."""
+    kind = type(route)
+    return (
+        isinstance(route, APIRoute)
+        and kind.handle is APIRoute.handle
+        and kind.get_route_handler is APIRoute.get_route_handler
+        and not {"handle", "get_route_handler"}.intersection(vars(route))
+        and getattr(getattr(route.app, "__code__", None), "co_filename", None) == routing.__file__
+    )
+
+
+def application_in(app: Any) -> Any:
+    """The application in the layers around it, each with what is inside as `app`; else `None`.
+
+    What it serves has it as `scope["app"]`.
+    """
+    while app is not None and not isinstance(app, Starlette):
+        app = getattr(app, "app", None)
+    return app
 
 
 def read_again(router: APIRouter) -> None:
@@ -316,13 +360,15 @@ async def _nothing(_: Any) -> Any:
 async def _opened(scope: Scope) -> "AsyncIterator[AsyncExitStack]":
     """The exit stacks that FastAPI opens for its own routes; a plain route is served without."""
     async with AsyncExitStack() as stack:
-        opened = [name for name in _STACKS if name not in scope]
-        scope.update(dict.fromkeys(opened, stack))
+        # A copy of a scope has those of the request that it was copied from.
+        before = {name: scope[name] for name in _STACKS if name in scope}
+        scope.update(dict.fromkeys(_STACKS, stack))
         try:
             yield stack
         finally:
-            for name in opened:
+            for name in _STACKS:
                 del scope[name]
+            scope.update(before)
 
 
 def has_empty_path(router: APIRouter) -> bool:
@@ -361,9 +407,9 @@ def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
             yield from dependants(node, replaced)
 
 
-def nodes_below(dependency: Callable[..., Any]) -> list[Any]:
-    """The nodes of what a dependency depends on, at any depth, in the order of a run."""
-    return list(dependants(get_dependant(path="", call=dependency)))
+def nodes_below(dependency: Callable[..., Any], replaced: Container[Any] = ()) -> list[Any]:
+    """The nodes of what a dependency depends on, as `dependants` has them."""
+    return list(dependants(get_dependant(path="", call=dependency), replaced))
 
 
 def dependency_tree(dependencies: Iterable[params.Depends]) -> Any:
@@ -426,16 +472,39 @@ async def _solve(connection: HTTPConnection, wanted: dict[str, Any], stack: Asyn
     # A parameter of the path's name is one of the path, as for FastAPI's own routes: from the
     # query, a client could say what it likes.
     path = "".join(f"/{{{name}}}" for name in connection.scope.get("path_params", ()))
+    app, dependant = connection.scope.get("app"), get_dependant(path=path, call=_asking_for(wanted))
+    _refuse_body(dependant)
     found = await solve_dependencies(
         request=cast("Request | WebSocket", connection),
-        dependant=get_dependant(path=path, call=_asking_for(wanted)),
-        dependency_overrides_provider=connection.scope.get("app"),
+        dependant=dependant,
+        # Starlette's applications have no overrides.
+        dependency_overrides_provider=app if hasattr(app, "dependency_overrides") else None,
         async_exit_stack=stack,
         embed_body_fields=False,
     )
     if found.errors:
+        if isinstance(connection, WebSocket):
+            raise WebSocketRequestValidationError(found.errors)
         raise RequestValidationError(found.errors)
     return found
+
+
+def refuse_body(dependencies: Iterable[params.Depends]) -> None:
+    """Refuse dependencies that FastAPI would have to read the body for.
+
+    Raises:
+        ConfigurationError: one of them, or what it depends on, has a parameter from the body.
+    """
+    _refuse_body(dependency_tree(dependencies))
+
+
+def _refuse_body(dependant: Any) -> None:
+    if any(node.body_params for node in dependants(dependant)):
+        raise ConfigurationError(
+            "dependency_reads_body",
+            "A dependency that applies to a plain route or a mount has a parameter from the body, "
+            "which FastAPI reads for its own routes alone: let it take the Request and read that.",
+        )
 
 
 def _wanted(dependencies: Iterable[params.Depends]) -> dict[str, Any]:

@@ -25,24 +25,25 @@ from jwt_deps.tokens import (
 )
 
 from . import _fastapi
-from .request_state import Notes, matched, notes_of
+from .request_state import RequestState, matched, state_of
 from .responses import refusal_under, scopes_of
 from .routing import UNKNOWN, Match
 from .websockets import answer_with_bearer
 
 __all__ = [
-    "CallerDependency",
+    "PrincipalDependency",
     "TokenDependency",
-    "caller_of",
-    "caller_or_error",
     "get_claims",
     "get_token",
     "is_overridden",
+    "principal_of",
+    "principal_or_error",
     "refused",
     "require",
     "scopes_of_route",
     "settings_for",
     "settings_of",
+    "token_dependency",
     "token_of",
 ]
 
@@ -97,7 +98,7 @@ class TokenDependency(SecurityBase, Generic[T]):
             raise await refused(error, connection) from error
 
 
-class CallerDependency(TokenDependency[T]):
+class PrincipalDependency(TokenDependency[T]):
     """A dependency that reads its answer off the caller, once the token is verified."""
 
     def __init__(self, read: Callable[[Principal], T]) -> None:
@@ -114,12 +115,21 @@ class CallerDependency(TokenDependency[T]):
         try:
             if needed := security_scopes.scopes:
                 return self._read(await require(connection, needed))
-            caller = await caller_or_error(connection)
+            caller = await principal_or_error(connection)
             if isinstance(caller, Principal):
                 return self._read(caller)
         except AuthError as error:
             caller = error
         raise await refused(caller, connection) from caller
+
+
+def token_dependency(call: Any) -> TokenDependency[Any] | None:
+    """The dependency of this package that a callable is, or that a class of this package names.
+
+    What only wraps one is none: it can leave it out, or drop its refusal.
+    """
+    found = getattr(call, "__wrapped__", None) if isinstance(call, type) else call
+    return found if isinstance(found, TokenDependency) else None
 
 
 @cache
@@ -134,7 +144,7 @@ async def get_token(connection: HTTPConnection) -> str:
     return await token_of(connection, await settings_for(connection))
 
 
-@CallerDependency
+@PrincipalDependency
 def get_claims(caller: Principal) -> Claims:
     """The claims of the verified token.
 
@@ -146,36 +156,35 @@ def get_claims(caller: Principal) -> Claims:
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
     settings = await settings_for(connection)
-    match = matched(connection.scope, notes_of(connection.scope))
+    match = matched(connection.scope, state_of(connection.scope))
     return refusal_under(settings, error, connection, match)
 
 
-async def settings_for(connection: HTTPConnection, notes: Notes | None = None) -> JWTSettings:
+async def settings_for(
+    connection: HTTPConnection, state: RequestState | None = None
+) -> JWTSettings:
     """The settings that hold for the matched route: the innermost guard's, else `get_settings`."""
-    if notes is None:
-        notes = notes_of(connection.scope)
-    match = matched(connection.scope, notes)
-    settings = _settled(notes, match)
+    if state is None:
+        state = state_of(connection.scope)
+    match = matched(connection.scope, state)
+    settings = _resolve_settings(state, match)
     if settings is None:
         settings = await settings_of(connection)
-        notes.match, notes.settings = match, settings
+        state.match, state.settings = match, settings
     return settings
 
 
-def _settled(notes: Notes, match: Match) -> JWTSettings | None:
+def _resolve_settings(state: RequestState, match: Match) -> JWTSettings | None:
     """The settings of the matched route; `None` where what replaces a dependency has to be called.
 
     A plain function, because each request asks, and hardly any replaces a dependency.
     """
-    if notes.settings is not None and notes.match is match is not UNKNOWN:
-        return notes.settings
-    guard = notes.guard_over(match)
-    settings = None if guard is None else guard.settings
-    if settings is None:
-        settings = notes.guard_settings if guard is notes.guard else None
-        if settings is None and notes.overriding is None:
-            settings = get_settings()
-    notes.match, notes.settings = match, settings
+    if state.settings is not None and state.match is match is not UNKNOWN:
+        return state.settings
+    settings = state.guard_settings(match)
+    if settings is None and state.overriding is None:
+        settings = get_settings()
+    state.match, state.settings = match, settings
     return settings
 
 
@@ -195,7 +204,9 @@ async def settings_of(connection: HTTPConnection) -> JWTSettings:
     return get_settings()
 
 
-async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = None) -> Principal:
+async def principal_of(
+    connection: HTTPConnection, settings: JWTSettings | None = None
+) -> Principal:
     """Find out who is calling, once per request and configuration.
 
     What was found goes to `request.state` under the names that the AgentOS middleware uses.
@@ -203,42 +214,44 @@ async def caller_of(connection: HTTPConnection, settings: JWTSettings | None = N
     Raises:
         AuthError: nobody who proved anything, unless `validate=False` lets them be anonymous.
     """
-    found = await caller_or_error(connection, settings)
+    found = await principal_or_error(connection, settings)
     if isinstance(found, AuthError):
         raise found
     return found
 
 
-async def caller_or_error(
+async def principal_or_error(
     connection: HTTPConnection,
     settings: JWTSettings | None = None,
-    notes: Notes | None = None,
+    state: RequestState | None = None,
 ) -> Principal | AuthError:
     """The same, with the error as a value: it is on its way to become an answer."""
     scope = connection.scope
-    if notes is None:
-        notes = notes_of(scope)
+    if state is None:
+        state = state_of(scope)
     if settings is None:
-        settings = _settled(notes, matched(scope, notes)) or await settings_for(connection, notes)
-    known = notes.caller(settings)
+        settings = _resolve_settings(state, matched(scope, state)) or await settings_for(
+            connection, state
+        )
+    known = state.principal(settings)
     if known is not None:
         return known
     found: Principal | AuthError
     try:
-        if notes.overriding is not None and is_overridden(connection, get_claims):
+        if state.overriding is not None and is_overridden(connection, get_claims):
             found = await _replaced(connection, settings)
         else:
-            token = None if notes.overriding is None else await _replaced_token(connection)
+            token = None if state.overriding is None else await _replaced_token(connection)
             if token is None:
                 token = sent_token(connection, settings)
             found = await authenticate_token(token, settings)
             if (policy := settings.sender_policy) is not None:
                 by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
                 bound = found.claims.get("cnf") or {}
-                await confirm(scope, token, bound, policy, by_dpop=by_dpop)
+                await confirm(scope, token, bound, policy, by_dpop=by_dpop, used=state.proofs)
     except AuthError as error:
         found = error
-    return notes.conclude(scope, settings, found)
+    return state.record(scope, settings, found)
 
 
 async def require(
@@ -254,7 +267,7 @@ async def require(
         InsufficientScopeError: it names every scope that the route needs, not only the first
             one missing, so that a client can ask for all of them at once.
     """
-    caller = await caller_of(connection, settings)
+    caller = await principal_of(connection, settings)
     granted = caller.known().scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
         raise InsufficientScopeError(dict.fromkeys((*needed, *scopes_of_route(connection.scope))))
@@ -263,7 +276,7 @@ async def require(
 
 def scopes_of_route(scope: Scope) -> list[str]:
     """Every scope that the matched route asks for, in the order declared."""
-    return scopes_of(matched(scope, notes_of(scope)))
+    return scopes_of(matched(scope, state_of(scope)))
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:
@@ -274,7 +287,7 @@ async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Princi
 
 
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
-    replaced = notes_of(connection.scope).replaced
+    replaced = state_of(connection.scope).replaced
     if dependency not in replaced:
         replaced[dependency] = await _fastapi.call(connection, dependency)
     return replaced[dependency]

@@ -36,11 +36,11 @@ from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, se
 
 from . import _fastapi
 from .caller import (
-    CallerDependency,
+    PrincipalDependency,
     TokenDependency,
-    caller_of,
     get_claims,
     is_overridden,
+    principal_of,
     refused,
     require,
     scopes_of_route,
@@ -62,6 +62,7 @@ __all__ = [
     "insufficiency",
     "is_optional",
     "optional",
+    "optional_of",
     "require_acr",
     "require_any_scope",
     "require_scopes",
@@ -111,12 +112,12 @@ async def _hand_on(verified_by_jwt_deps: object) -> AsyncIterator[object]:
 class _Injected(type):
     """The class of classes that are made of the verified token when FastAPI calls them."""
 
-    _dependency: CallerDependency[Any]
+    _dependency: PrincipalDependency[Any]
     _of: Any
 
     def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:
         super().__init__(name, bases, members)
-        cls._dependency = CallerDependency(cls._of)
+        cls._dependency = PrincipalDependency(cls._of)
         cls._dependency.__name__, cls._dependency.__doc__ = name, cls.__doc__
         if not _WRAPPED_IS_AWAITED:
             cls.__call__ = staticmethod(_hand_on)  # type: ignore[method-assign]
@@ -124,7 +125,7 @@ class _Injected(type):
     # Properties of the classes and not of their instances.
 
     @property
-    def __wrapped__(cls) -> CallerDependency[Any]:
+    def __wrapped__(cls) -> PrincipalDependency[Any]:
         """What FastAPI calls in place of the class."""
         return cls._dependency
 
@@ -231,31 +232,31 @@ T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-@CallerDependency
+@PrincipalDependency
 def current_user_id(caller: Principal) -> str:
     """The id of the user that the token names; 401 if it names none."""
     return caller.user_id
 
 
-@CallerDependency
+@PrincipalDependency
 def current_session_id(caller: Principal) -> str | None:
     """The id of the session that the token names, if any."""
     return caller.session_id
 
 
-@CallerDependency
+@PrincipalDependency
 def get_scopes(caller: Principal) -> frozenset[str]:
     """The scopes that the token grants."""
     return caller.scopes
 
 
-@CallerDependency
+@PrincipalDependency
 def get_dependencies(caller: Principal) -> Mapping[str, Any]:
     """The claims that `dependencies_claims` names, read-only."""
     return dependencies_of(caller.claims, caller.settings)
 
 
-@CallerDependency
+@PrincipalDependency
 def get_session_state(caller: Principal) -> Mapping[str, Any]:
     """The claims that `session_state_claims` names, read-only."""
     return session_state_of(caller.claims, caller.settings)
@@ -263,7 +264,7 @@ def get_session_state(caller: Principal) -> Mapping[str, Any]:
 
 @cache
 def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
-    @CallerDependency
+    @PrincipalDependency
     def claims_as_model(caller: Principal) -> BaseModel:
         """The verified claims as the model has them."""
         try:
@@ -325,13 +326,19 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
             return await called(connection=connection, security_scopes=security_scopes)
         return await _fastapi.call(connection, dependency, security_scopes.scopes)
 
-    setattr(optional_dependency, _OPTIONAL, True)
+    setattr(optional_dependency, _OPTIONAL, dependency)
     return optional_dependency
+
+
+def optional_of(dependency: Any) -> Callable[..., Any] | None:
+    """What `optional` made a dependency of; `None` of any other."""
+    found: Callable[..., Any] | None = getattr(dependency, _OPTIONAL, None)
+    return found
 
 
 def is_optional(dependency: Callable[..., Any]) -> bool:
     """Whether that is a dependency that `optional` made."""
-    return getattr(dependency, _OPTIONAL, False) is True
+    return optional_of(dependency) is not None
 
 
 async def _has_credential(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:
@@ -345,7 +352,7 @@ async def _has_credential(connection: HTTPConnection, dependency: Callable[..., 
     except AuthError:
         if settings.validate:
             raise
-    return settings.validate or (await caller_of(connection, settings)).error is None
+    return settings.validate or (await principal_of(connection, settings)).error is None
 
 
 class _RequireScopes(TokenDependency[None]):
@@ -429,7 +436,7 @@ class RequireACR(TokenDependency[None]):
 
         async def acr_required(connection: HTTPConnection) -> None:
             """Nothing: the user authenticated as is needed, or is refused with 401."""
-            caller = (await caller_of(connection)).known()
+            caller = (await principal_of(connection)).known()
             now, leeway = time.time(), caller.settings.leeway
             reason = insufficiency(caller.claims, acr_values, max_age, leeway, now)
             if reason is not None:

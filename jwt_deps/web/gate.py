@@ -5,10 +5,10 @@ call of `receive` asks the guard. No successful answer is sent without a decisio
 whatever kind of route it came from.
 """
 
-from contextlib import suppress
+from collections import deque
 
+import anyio
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
@@ -18,100 +18,133 @@ from jwt_deps.possession import FRESH_NONCE, Nonces
 
 from . import _fastapi
 from .guard import ask
-from .request_state import Notes, notes_of
+from .request_state import RequestState, matched, next_state, state_of
 from .routing import RouteGuard
 
-__all__ = ["isolated", "sending_nonces", "through"]
+__all__ = ["Replay", "wrap_channels"]
 
 _REDIRECTS, _ERRORS = 300, 400
 
 
-def through(  # noqa: PLR0913 - the three of ASGI, and whose they are
+def wrap_channels(  # noqa: PLR0913 - the three of ASGI, and whose they are
     scope: Scope,
     receive: Receive,
     send: Send,
-    guard: RouteGuard,
     router: object,
+    guard: RouteGuard | None,
     *,
     outermost: bool,
 ) -> tuple[Receive, Send]:
-    """Note that a request comes to what a guard applies to; with what it is served from there on.
+    """Record that a request comes to a router, and return the channels to serve it with there.
 
     Args:
         scope: of the request, HTTP or WebSocket.
         receive: as the server gave it.
         send: likewise.
-        guard: the guard of the router or application.
-        router: the router that is guarded.
-        outermost: whether it is the first one in the application.
+        router: the router.
+        guard: the guard that applies to everything in it; `None` if guards apply to some routes.
+        outermost: whether it is the first router in the application.
     """
-    notes = isolated(scope, router)
-    notes.enter(guard, outermost=outermost)
-    if isinstance(send, _Answer) and send.notes is notes:
+    state = _isolated(scope, router, outermost=outermost)
+    if guard is not None:
+        state.enter(guard, outermost=outermost)
+    if isinstance(send, _Answer) and send.state is state:
+        send.covers_all = send.covers_all or guard is not None
         return receive, send
-    answer = _Answer(notes, scope, sending_nonces(scope, send) if Nonces.in_use else send)
-    return (_Body(notes, scope, receive) if scope["type"] == "http" else receive), answer
+    body = _Body(state, scope, receive) if scope["type"] == "http" else receive
+    return body, _Answer(state, scope, send, covers_all=guard is not None)
 
 
-def isolated(scope: Scope, router: object) -> Notes:
-    """The notes of a request, of which no other one writes into its scope from here on.
+def _isolated(scope: Scope, router: object, *, outermost: bool) -> RequestState:
+    """The state of a request, of which no other one writes into its scope from here on.
 
     What FastAPI writes is one dictionary in all copies of a scope, as is the state: those of
     another request, as a batch endpoint makes them, get their own.
     """
     known = "jwt_deps" in scope
-    notes = notes_of(scope)
+    state = next_state(scope, router) if outermost else state_of(scope)
     if not known and _fastapi.is_routed(scope, router):
-        notes.separate(scope)
-    if notes.copied:
+        state.separate(scope)
+    if state.copied:
         _fastapi.forget_route(scope)
     _fastapi.own_context(scope)
-    notes.copied, notes.isolated = False, True
-    return notes
+    state.copied, state.isolated = False, True
+    return state
+
+
+class Replay:
+    """A body that is read twice: by dependencies, and by the application after them."""
+
+    __slots__ = ("_kept", "_receive")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._kept: deque[Message] = deque()
+
+    async def record(self) -> Message:
+        """Receive, and keep what came."""
+        message = await self._receive()
+        self._kept.append(message)
+        return message
+
+    async def replay(self) -> Message:
+        """Receive what was kept, and then the rest."""
+        return self._kept.popleft() if self._kept else await self._receive()
 
 
 class _Body:
     """What a request receives: before the first byte of its body the guard is asked."""
 
-    __slots__ = ("_asked", "_notes", "_receive", "_scope")
+    __slots__ = ("_asked", "_replay", "_scope", "_state")
 
-    def __init__(self, notes: Notes, scope: Scope, receive: Receive) -> None:
-        self._notes, self._scope, self._receive = notes, scope, receive
+    def __init__(self, state: RequestState, scope: Scope, receive: Receive) -> None:
+        self._state, self._scope, self._replay = state, scope, Replay(receive)
         self._asked = False
 
     async def __call__(self) -> Message:
-        decision = self._notes.decision
+        decision = self._state.decision
         # Once: while a refusal is being answered, streams listen for the client's leaving.
         if not self._asked and decision.route is None and not decision.refused:
+            await self._ask()
+        return await self._replay.replay()
+
+    async def _ask(self) -> None:
+        # Shielded: `Request.is_disconnected` cancels what it waits for, and a DPoP proof that was
+        # used up by then would be refused when the guard is asked again.
+        with anyio.CancelScope(shield=True):
             try:
-                # Any other error than a refusal is raised again where FastAPI runs the guard:
-                # here it would be taken for a body that cannot be read.
-                with suppress(ConfigurationError, RequestValidationError):
-                    await ask(Request(self._scope, self._receive), self._notes)
-            except HTTPException:
                 self._asked = True
-                # FastAPI's own route ends here; what another one makes of it is not known.
-                decision.refused = type(self._scope.get("route")) is APIRoute
+                await ask(Request(self._scope, self._replay.record), self._state)
+                # What else applies to the route has not run: only where the guard is asked as a
+                # dependency an answer may follow.
+                self._state.let_pass(None)
+            except HTTPException:
                 raise
-        return await self._receive()
+            except Exception:  # noqa: BLE001 - raised again where FastAPI runs the guard
+                # Here FastAPI would take it for a body that cannot be read.
+                return
 
 
 class _Answer:
     """What a request is answered with: nothing successful that no guard has decided about."""
 
-    __slots__ = ("_route", "_scope", "_send", "notes")
+    __slots__ = ("_endpoint", "_route", "_scope", "_send", "covers_all", "state")
 
-    def __init__(self, notes: Notes, scope: Scope, send: Send) -> None:
-        self.notes, self._scope, self._send = notes, scope, send
-        self._route = scope.get("route")  # another one, once a route has matched
+    def __init__(self, state: RequestState, scope: Scope, send: Send, *, covers_all: bool) -> None:
+        self.state, self._scope, self.covers_all = state, scope, covers_all
+        self._send = sending_nonces(scope, send) if Nonces.in_use else send
+        # Others, once a route has matched.
+        self._route, self._endpoint = scope.get("route"), scope.get("endpoint")
 
     async def __call__(self, message: Message) -> None:
-        decision = self.notes.decision
+        decision = self.state.decision
         if (
             decision.route is None
-            and not decision.refused
+            and not (decision.refused and self._is_answered_by_handler())
             and self._succeeds(message)
-            and notes_of(self._scope).decision.route is None  # the scope may have been changed
+            and not self._ends_before_endpoint()
+            and state_of(self._scope).decision.route is None  # the scope may have been changed
+            and (self.covers_all or self._is_guarded())
         ):
             raise ConfigurationError(
                 "undecided",
@@ -123,12 +156,39 @@ class _Answer:
     def _succeeds(self, message: Message) -> bool:
         kind = message["type"]
         if kind == "http.response.start":
-            # A redirect by a route of FastAPI's can have an effect. To the right spelling of a path
-            # routers redirect without one, also in a mounted application with a guard of its own.
-            route = self._scope.get("route")
-            routed = isinstance(route, APIRoute) and route is not self._route
-            return bool(message["status"] < (_ERRORS if routed else _REDIRECTS))
+            # A redirect by an endpoint can have an effect. To the right spelling of a path routers
+            # redirect without one, also in a mounted application with a guard of its own.
+            return bool(message["status"] < (_ERRORS if self._is_handled() else _REDIRECTS))
         return bool(kind == "websocket.accept")
+
+    def _is_answered_by_handler(self) -> bool:
+        """Whether what answers a refusal is an exception handler of the application.
+
+        A route class that handles requests in its own way can answer as if there were none.
+        """
+        route = self._scope.get("route")
+        return not isinstance(route, APIRoute) or type(route).handle is APIRoute.handle
+
+    def _is_handled(self) -> bool:
+        """Whether the request came to an endpoint, of which the guards were not asked."""
+        route, endpoint = self._scope.get("route"), self._scope.get("endpoint")
+        if isinstance(route, APIRoute) and route is not self._route:
+            return True
+        return endpoint is not self._endpoint and not _fastapi.serves_asgi(endpoint)
+
+    def _ends_before_endpoint(self) -> bool:
+        """Whether what answers is an exception handler: FastAPI runs the guard before the endpoint.
+
+        A dependency further out can end a request before the guard is asked.
+        """
+        route = self._scope.get("route")
+        guarded = _fastapi.is_common_route(route) and self._is_guarded()
+        return guarded and route is not self._route
+
+    def _is_guarded(self) -> bool:
+        """Whether a guard applies to the route that matched."""
+        state = self.state
+        return state.innermost(matched(self._scope, state)) is not None
 
 
 _BEGINNINGS = ("http.response.start", "websocket.accept")

@@ -1,7 +1,6 @@
 """Who may pass a route: the guard, which decides by the route that matched."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from inspect import unwrap
 from typing import Any, Self
 
 from fastapi.params import Security
@@ -12,8 +11,16 @@ from jwt_deps.errors import AuthError
 from jwt_deps.settings import JWTSettings
 
 from ._fastapi import dependants, scopes_at
-from .caller import TokenDependency, caller_or_error, refused, require, settings_of
-from .request_state import Notes, matched, notes_of
+from .caller import (
+    TokenDependency,
+    principal_or_error,
+    refused,
+    require,
+    settings_of,
+    token_dependency,
+)
+from .dependencies import optional_of
+from .request_state import RequestState, matched, state_of
 from .responses import refusal_under
 from .routing import UNKNOWN, Match, RouteGuard
 
@@ -31,12 +38,12 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         self,
         settings: JWTSettings | None = None,
         exclude: Iterable[str | Callable[..., Any]] = (),
-        meet: Callable[[Any], object] = lambda _: None,
+        check: Callable[[Any], object] = lambda _: None,
     ) -> None:
         RouteGuard.__init__(self, settings, exclude)
         TokenDependency.__init__(self, self._pass)
         self.__name__ = "jwt_guard"
-        self._meet = meet
+        self._check = check
 
     def __copy__(self) -> Self:
         """Return the guard itself: a copy would be another guard, which nothing knows."""
@@ -48,31 +55,31 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
         """Refuse the request, or let it pass."""
-        notes = notes_of(connection.scope)
-        if not notes.entered:
-            self._meet(notes.app)
-        match = matched(connection.scope, notes)
+        state = state_of(connection.scope)
+        if not state.entered:
+            self._check(state.app)
+        match = matched(connection.scope, state)
         guard: RouteGuard | None = self
         if self not in match.guards:
             # FastAPI tells of another route, or of none: this guard decides, for all that follows.
-            if not notes.entered:
-                notes.guard = self
+            if not state.entered:
+                state.decide_alone(self)
             match = UNKNOWN
         elif len(match.guards) > 1:
-            guard = notes.innermost(match)
-        undecided = notes.decision.route is not match or match is UNKNOWN
+            guard = state.innermost(match)
+        undecided = state.decision.route is not match or match is UNKNOWN
         if isinstance(guard, JWTGuard) and undecided:
-            await guard.decide(connection, match, notes)
+            await guard.decide(connection, match, state)
         if security_scopes.scopes:
             await require_for_guard(self, security_scopes.scopes, connection, match)
 
-    async def decide(self, connection: HTTPConnection, match: Match, notes: Notes) -> None:
+    async def decide(self, connection: HTTPConnection, match: Match, state: RequestState) -> None:
         """Decide about a request to a route that this guard is the innermost of.
 
         Args:
             connection: the request.
             match: its route.
-            notes: what is remembered of it.
+            state: what is remembered of it.
 
         Raises:
             HTTPException: the request is refused; or `WebSocketException` where a server cannot
@@ -82,29 +89,29 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             settings = self.settings
             if settings is None:
                 settings = await settings_of(connection)
-            notes.match, notes.settings = match, settings
+            state.match, state.settings = match, settings
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
-                found = await caller_or_error(connection, settings, notes)
+                found = await principal_or_error(connection, settings, state)
                 if isinstance(found, AuthError):
-                    notes.decision.refused = True
+                    state.decision.refused = True
                     raise refusal_under(settings, found, connection, match) from found
-        notes.let_pass(match)
+        state.let_pass(match)
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""
 
 
-async def ask(connection: HTTPConnection, notes: Notes) -> None:
+async def ask(connection: HTTPConnection, state: RequestState) -> None:
     """Ask the guard that decides about a request before FastAPI does.
 
     Raises:
         HTTPException: the request is refused.
     """
-    match = matched(connection.scope, notes)
-    guard = notes.innermost(match)
+    match = matched(connection.scope, state)
+    guard = state.innermost(match)
     # Where the application replaces all of them, what it put there decides.
     if isinstance(guard, JWTGuard):  # pragma: no branch
-        await guard.decide(connection, match, notes)
+        await guard.decide(connection, match, state)
 
 
 def asks_scopes(guard: RouteGuard, match: Match, settings: JWTSettings | None) -> bool:
@@ -128,7 +135,7 @@ async def require_for_guard(
     Raises:
         HTTPException: the request is refused.
     """
-    if not asks_scopes(guard, match, notes_of(connection.scope).settings):
+    if not asks_scopes(guard, match, state_of(connection.scope).settings):
         return
     try:
         await require(connection, scopes)
@@ -155,11 +162,14 @@ def asked_of(
     caller has to know.
     """
     for node in dependants(match.dependant, replaced) if match.dependant is not None else ():
-        call = unwrap(node.call)
-        if isinstance(call, TokenDependency):
-            yield call, (*scopes_at(node), *call.scopes)
+        scopes = scopes_at(node)
+        # Scopes asked of an optional dependency are asked of requests without a token too.
+        call = token_dependency((optional_of(node.call) if scopes else None) or node.call)
+        if call is not None:
+            yield call, (*scopes, *call.scopes)
     for depends in match.dependencies:
         given: Any = depends.dependency
-        if given not in replaced and isinstance(found := unwrap(given), TokenDependency):
+        found = None if given in replaced else token_dependency(given)
+        if found is not None:
             asked = tuple(depends.scopes or ()) if isinstance(depends, Security) else ()
             yield found, (*asked, *found.scopes)

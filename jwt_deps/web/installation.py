@@ -15,15 +15,14 @@ from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.possession import Nonces
 from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 
 from . import _fastapi
 from .caller import get_claims
-from .gate import isolated, sending_nonces, through
+from .gate import wrap_channels
 from .guard import JWTGuard
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
@@ -43,9 +42,15 @@ from .routing import (
 )
 from .trial import try_out
 
-__all__ = ["Installation", "guards_in", "idle_exclusions", "meet", "protect", "watch"]
+__all__ = [
+    "Installation",
+    "guards_in",
+    "idle_exclusions",
+    "protect",
+    "watch_application",
+]
 
-_OURS = "jwt_deps"  # the name on the state of an application
+_OURS = "_jwt_deps"  # the name of the attribute of an application
 
 
 def protect(
@@ -81,28 +86,23 @@ def protect(
             "protected_router(router).",
         )
     try_out()
-    Installation.of(app).protect(JWTGuard(settings, exclude, meet=meet), dependencies)
+    Installation.of(app).protect(JWTGuard(settings, exclude, check=watch_application), dependencies)
     return app
 
 
-def meet(app: Any) -> None:
-    """Look at an application that a guard is asked in.
+def watch_application(app: Any) -> None:
+    """Look at an application that a guard is asked in, now and before each request that follows.
+
+    The request has not come to what `protect` or a protected router puts in front of the guard.
 
     Raises:
         ConfigurationError: a guard is asked there that does not cover what it should.
     """
     if isinstance(app, FastAPI):
-        Installation.of(app).look()
-
-
-def watch(app: Any) -> None:
-    """Look at an application that a guard without a router of its own is asked in, from now on.
-
-    Raises:
-        ConfigurationError: a guard is asked there that does not cover what it should.
-    """
-    if isinstance(app, FastAPI):
-        Installation.of(app).watch()
+        installation = Installation.of(app)
+        if installation.is_protected:
+            raise _bypassed()
+        installation.watch()
 
 
 class Installation:
@@ -118,20 +118,23 @@ class Installation:
         self._checked = False
         self._running = False
         self._known = Snapshot()
+        self.is_reached = False
 
     @classmethod
     def of(cls, app: FastAPI) -> "Installation":
         """The one of an application, made where there is none."""
-        one: Installation | None = getattr(app.state, _OURS, None)
-        if one is None or one._app is not app:  # noqa: SLF001 - it is this very class
+        one = cls.known(app)
+        if one is None:
             one = cls(app)
-            setattr(app.state, _OURS, one)
+            setattr(app, _OURS, one)
         return one
 
     @classmethod
     def known(cls, app: FastAPI) -> "Installation | None":
         """The one of an application, if there is one."""
-        return getattr(app.state, _OURS, None)
+        one: Installation | None = vars(app).get(_OURS)
+        # A copy of an application has what that one has.
+        return None if one is None or one._app is not app else one  # noqa: SLF001 - its own class
 
     @property
     def is_protected(self) -> bool:
@@ -165,13 +168,24 @@ class Installation:
         if _fastapi.COPIES:  # old FastAPI
             _apply_inclusions(router)
         guarded = GuardedRoutes(router, guard)
-        guarded.look()
+        guarded.update()
         self._guard, self._guarded = guard, guarded
         self._stand_before(router)
         # Not by `add_middleware`, which takes none once the application has served: a stack that is
         # built anew has it.
         self._app.user_middleware.insert(0, Middleware(_InPlace, installation=self))
+        if type(self._app).build_middleware_stack is not FastAPI.build_middleware_stack:
+            self._stand_around_stack()
         self._describe_truly()
+
+    def _stand_around_stack(self) -> None:
+        """Put the middleware around a stack that the application builds in a way of its own."""
+        build = self._app.build_middleware_stack
+
+        def build_middleware_stack() -> ASGIApp:
+            return _InPlace(build(), self)
+
+        self._app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
 
     def watch(self) -> None:
         """Look now and before each request that follows, also to what no guard is asked for.
@@ -181,7 +195,7 @@ class Installation:
         """
         if not self._is_in_place:
             self._stand_before(self._app.router)
-            self.look()
+            self.update()
 
     def _stand_before(self, router: APIRouter) -> None:
         if self._inner is None:
@@ -194,24 +208,21 @@ class Installation:
         if scope["type"] == "lifespan":
             self._start_last()
             return inner(scope, receive, send)
-        self.look()
-        router = self._app.router
-        if self._guard is not None:
-            receive, send = through(scope, receive, send, self._guard, router, outermost=True)
-        else:
-            isolated(scope, router)
-            if Nonces.in_use:
-                send = sending_nonces(scope, send)
+        self.is_reached = True
+        self.update()
+        receive, send = wrap_channels(
+            scope, receive, send, self._app.router, self._guard, outermost=True
+        )
         return inner(scope, receive, send)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Guard what is new in the application, and refuse what no guard covers.
 
         Raises:
             ConfigurationError: a sentence that says what to do.
         """
         if self._guarded is not None:
-            self._guarded.look()
+            self._guarded.update()
         elif not self._known.is_current():
             try:
                 self._known = covered(self._app)
@@ -280,7 +291,7 @@ class Installation:
             return
         self._running = True
         try:
-            self.look()
+            self.update()
             settings = self._settings()
             await asyncio.gather(*(one.open_revocations() for one in settings))
             await asyncio.gather(*(one.refresh_keys() for one in settings if one.warm_up))
@@ -314,20 +325,20 @@ class Installation:
         return list({id(one): one for one in found if one is not None}.values())
 
 
-def _apply_inclusions(router: APIRouter) -> None:  # old FastAPI
+def _apply_inclusions(outer: APIRouter) -> None:  # old FastAPI
     """Let inclusions in the router of one application apply to plain routes too.
 
     Up to FastAPI 0.136 their dependencies are told nowhere else than in the call that includes.
     """
-    include = router.include_router
+    include = outer.include_router
 
-    def include_router(included: APIRouter, **options: Any) -> None:
-        before = len(router.routes)
-        include(included, **options)
-        own = () if getattr(included, "is_protected", False) else included.dependencies
-        apply_to_copies(router, before, (*(options.get("dependencies") or ()), *own))
+    def include_router(router: APIRouter, **options: Any) -> None:
+        before = len(outer.routes)
+        include(router, **options)
+        own = () if getattr(router, "is_protected", False) else router.dependencies
+        apply_to_copies(outer, before, (*(options.get("dependencies") or ()), *own))
 
-    router.include_router = include_router  # type: ignore[method-assign, assignment]
+    outer.include_router = include_router  # type: ignore[method-assign]
 
 
 def _apply(router: APIRouter, over: list[Any]) -> None:
@@ -354,7 +365,27 @@ class _InPlace:
                 "The router of the application was replaced after protect(app), and no guard "
                 "applies to the new one: replace it before.",
             )
+        if not self._installation.is_reached:
+            send = self._refusing_unseen(scope, send)
         return self.app(scope, receive, send)
+
+    def _refusing_unseen(self, scope: Scope, send: Send) -> Send:
+        """Refuse what a route answers as long as no request has come to the guard."""
+
+        async def send_if_reached(message: Message) -> None:
+            if scope.get("endpoint") is not None and not self._installation.is_reached:
+                raise _bypassed()
+            await send(message)
+
+        return send_if_reached
+
+
+def _bypassed() -> ConfigurationError:
+    return ConfigurationError(
+        "router_bypassed",
+        "This application serves its routes without calling its router, so that protect(app) "
+        "cannot guard it: use protected_router for its routers.",
+    )
 
 
 def idle_exclusions(app: FastAPI) -> Iterator[str]:

@@ -339,7 +339,10 @@ def _plain(entry: _Entry, way: _Way) -> Served:
 def _over(entry: _Entry, way: _Way) -> tuple[Depends, ...]:
     """What applies to a plain route, whether or not anything asks for it."""
     route: Any = entry.added
-    is_wrapped, is_looked_at = isinstance(route.app, GuardedApp), way.is_covered or entry.is_covered
+    is_wrapped, is_looked_at = (
+        isinstance(route.app, GuardedApp),
+        way.is_covered or entry.is_covered,
+    )
     if is_wrapped and not is_looked_at:
         guarded = route.app
     elif isinstance(entry.home, APIRouter):

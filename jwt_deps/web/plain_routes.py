@@ -4,7 +4,6 @@ Each is wrapped in an ASGI application that asks the guards which apply to it as
 runs the other dependencies there. What can be neither guarded nor wrapped is refused.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
@@ -22,14 +21,17 @@ from jwt_deps.errors import ConfigurationError
 
 from . import _fastapi
 from .caller import is_overridden
+from .gate import Replay
 from .guard import JWTGuard, require_for_guard
-from .request_state import notes_of
+from .request_state import state_of
 from .routing import (
     Match,
     RouteGuard,
     Snapshot,
     guards_among,
+    is_fastapi_page,
     is_page,
+    is_plain,
     mounted,
     mounted_routers,
     templates,
@@ -46,11 +48,10 @@ __all__ = [
     "covered",
     "guards_inside",
     "guards_itself",
-    "is_plain",
     "plain_endpoint",
 ]
 
-_LOOK = RLock()
+_UPDATING = RLock()
 _STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
 
 
@@ -84,23 +85,24 @@ class GuardedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass or raise the refusal, which the application's handlers answer."""
-        match, notes = self.match(scope), notes_of(scope)
+        match, state = self.match(scope), state_of(scope)
+        is_below = state.mounted or state.gates or state.entered
         if match.documentation:
-            notes.let_pass(match)
-        if match.documentation or not (match.guards or (notes.guard and match.dependencies)):
+            state.let_pass(match)
+        if match.documentation or not (match.guards or (is_below and match.dependencies)):
             await self.unwrapped(scope, receive, send)
             return
         inside, closed = guards_inside(self.route), self._is_closed()
-        notes.plain = match = replace(match, guards=(*match.guards, *inside))
-        replay = _Replay(receive)
+        state.plain = match = replace(match, guards=(*match.guards, *inside))
+        replay = Replay(receive)
         connection: Request | WebSocket = (
             WebSocket(scope, receive, send)
             if scope["type"] == "websocket"
             else Request(scope, replay.record)
         )
-        innermost = notes.innermost(match)
+        innermost = state.innermost(match)
         for deciding in self._deciding(scope, match, innermost, inside):
-            await deciding.decide(connection, match, notes)
+            await deciding.decide(connection, match, state)
         own = []
         for depends in match.dependencies:
             guard = depends.dependency
@@ -109,10 +111,15 @@ class GuardedApp:
             elif isinstance(depends, Security):
                 await require_for_guard(guard, list(depends.scopes or ()), connection, match)
         async with _fastapi.solved(connection, own) as found:
-            root = scope.get("root_path", "") if isinstance(self.route, Mount | Host) else None
-            notes.leave(innermost, notes.settings, root)
+            is_mount = isinstance(self.route, Mount | Host)
+            state.leave(
+                innermost,
+                state.settings,
+                root=scope.get("root_path", "") if is_mount else None,
+                app=_fastapi.application_in(self.unwrapped) if is_mount else None,
+            )
             if innermost in inside and not closed:
-                notes.let_pass(None)  # it decides there, or nothing is answered
+                state.let_pass(None)  # it decides there, or nothing is answered
             headers = found.response.headers.raw if own else []
             send = _with_headers(headers, choosing_bearer(scope, send))
             await self.unwrapped(scope, replay.replay, send)
@@ -129,9 +136,9 @@ class GuardedApp:
         """The route as it is being served: all that it came through applies to it."""
         app: Any = scope.get("app")
         router = getattr(app, "router", None)
-        entered = notes_of(scope).entered
+        entered = state_of(scope).entered
         over, included = self.over(_fastapi.inclusion_of(scope), router, entered)
-        guards = guards_among(over)
+        guards = guards_among(over, getattr(app, "dependency_overrides", ()))
         missing = tuple(it for it in entered if not any(it is guard for guard in guards))
         return Match(
             templates(self.route, self._path(scope, app, included=included)),
@@ -169,7 +176,7 @@ class GuardedApp:
         inner = _fastapi.included_router(_fastapi.inclusion_of(scope))
         if _is_among(inner, self.homes) or _is_among(router, self.homes):
             return True
-        return len(self._homes_of(notes_of(scope).entered)) == 1
+        return len(self._homes_of(state_of(scope).entered)) == 1
 
     def _homes_of(self, entered: tuple[RouteGuard, ...]) -> list[APIRouter]:
         """Those homes that the request came through by their guards; all, where none is known."""
@@ -230,24 +237,6 @@ def _is_among(router: Any, homes: Iterable[APIRouter]) -> bool:
     return any(router is home for home in homes)  # routers compare by value
 
 
-class _Replay:
-    """A body that dependencies may read, and the application after them."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._kept: deque[Message] = deque()
-
-    async def record(self) -> Message:
-        """Receive, and keep what came."""
-        message = await self._receive()
-        self._kept.append(message)
-        return message
-
-    async def replay(self) -> Message:
-        """Receive what was kept, and then the rest."""
-        return self._kept.popleft() if self._kept else await self._receive()
-
-
 def _with_headers(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
     """Send what dependencies put into their `Response` along with the answer."""
     if not headers:
@@ -259,13 +248,6 @@ def _with_headers(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
         await send(message)
 
     return send_with_headers
-
-
-def is_plain(route: BaseRoute) -> bool:
-    """Whether that is a route of Starlette's, which FastAPI runs no dependencies for."""
-    return isinstance(route, Mount | Host | Route | WebSocketRoute) and not isinstance(
-        route, APIRoute | APIWebSocketRoute
-    )
 
 
 def plain_endpoint(route: Any) -> Any:
@@ -284,8 +266,7 @@ def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
     if not isinstance(router, APIRouter):
         return ()
     # What an application replaces by its own is none of its guards.
-    replaced = getattr(app, "dependency_overrides", ())
-    return tuple(it for it in guards_among(router.dependencies) if it not in replaced)
+    return guards_among(router.dependencies, getattr(app, "dependency_overrides", ()))
 
 
 def _is_protected(router: Any) -> bool:
@@ -326,18 +307,18 @@ class GuardedRoutes:
         self._router = router
         self._guard = guard
         self._seen = Snapshot()
-        self._looking: int | None = None  # the thread that does
+        self._updating: int | None = None  # the thread that does
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Guard what is new.
 
         Raises:
             ConfigurationError: a route that cannot be guarded, or that no guard applies to.
         """
-        if self._looking == get_ident():
+        if self._updating == get_ident():
             return  # the router lets itself be looked at when its routes are read
-        with _LOOK:  # another thread serves nothing before this one is done
-            self._looking = get_ident()
+        with _UPDATING:  # another thread serves nothing before this one is done
+            self._updating = get_ident()
             try:
                 if self._seen.is_current():
                     return
@@ -348,7 +329,7 @@ class GuardedRoutes:
                 self._close(self._router, (), guards, seen)
                 self._seen = seen
             finally:
-                self._looking = None
+                self._updating = None
 
     def _close(
         self,
@@ -358,11 +339,14 @@ class GuardedRoutes:
         seen: Snapshot,
     ) -> None:
         """Close a router that is included with `outer`, and in which `guards` must apply."""
-        anything = bool(outer or router.dependencies)
+        over = (*outer, *router.dependencies)
+        anything = bool(over)
+        routes = seen.add(router, (*guards, *guards_among(outer)))
         if anything:
             _refuse_default(router)
+            _refuse_body(routes, over)
         wrapped = False
-        for route in seen.add(router):
+        for route in routes:
             inner = _fastapi.included_router(route)
             if inner is not None:
                 over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
@@ -393,7 +377,7 @@ class GuardedRoutes:
         _refuse_unguarded(inclusion, over, guards)
         if over:
             _refuse_own_handle(inner)
-        if not seen.has(inner):
+        if not seen.has(inner, (*guards, *guards_among(over))):
             self._close(inner, over, guards, seen)
 
     @staticmethod
@@ -406,9 +390,10 @@ class GuardedRoutes:
 
     def _close_mounted(self, route: BaseRoute, seen: Snapshot) -> None:
         """Close what is mounted: what applies to its routers holds for plain routes in it too."""
-        for router in _routers_mounted([route]):
-            if not seen.has(router):
-                self._close(router, (), guards_among(router.dependencies), seen)
+        for router in _routers_mounted([route], seen):
+            guards = guards_among(router.dependencies)
+            if not seen.has(router, guards):
+                self._close(router, (), guards, seen)
 
 
 class _Check(GuardedRoutes):
@@ -425,26 +410,31 @@ def check(router: APIRouter) -> None:
     Raises:
         ConfigurationError: as `GuardedRoutes.look`, which requests to the router meet.
     """
-    _Check(router).look()
+    _Check(router).update()
 
 
 def can_be_guarded(route: BaseRoute) -> bool:
     """Whether a route is a plain one that serves its application as Starlette's own do."""
-    return is_plain(route) and type(route).handle in _STARLETTES_OWN and "handle" not in vars(route)
+    kind = type(route)
+    if not is_plain(route) or kind.handle not in _STARLETTES_OWN or "handle" in vars(route):
+        return False
+    # A mount that matches in its own way may choose there what it serves.
+    return not isinstance(route, Mount | Host) or kind.matches in {Mount.matches, Host.matches}
 
 
-def _routers_mounted(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
+def _routers_mounted(routes: Iterable[BaseRoute], seen: Snapshot) -> Iterator[APIRouter]:
     """The routers mounted among routes, as they are or as those of an application."""
     for route in routes:
-        if not isinstance(route, Mount | Host):
+        if not is_plain(route):
             continue
         app = mounted(route)
+        seen.add_mounted(app)
         if isinstance(app, APIRouter):
             yield app
         elif isinstance(app, FastAPI):
             yield app.router
         else:
-            yield from _routers_mounted(getattr(app, "routes", ()))
+            yield from _routers_mounted(getattr(app, "routes", ()), seen)
 
 
 def _of_unknown_class(route: BaseRoute) -> ConfigurationError:
@@ -476,6 +466,11 @@ def _refuse_default(router: APIRouter) -> None:
             "A guarded router has a default application, which no guard applies to: mount it "
             "as the last route instead.",
         )
+
+
+def _refuse_body(routes: Iterable[BaseRoute], over: tuple[Depends, ...]) -> None:
+    if any(can_be_guarded(it) and not is_fastapi_page(plain_endpoint(it)) for it in routes):
+        _fastapi.refuse_body(over)
 
 
 def _refuse_unguarded(
@@ -558,12 +553,12 @@ def covered(app: FastAPI) -> Snapshot:
     waiting: list[tuple[APIRouter, tuple[Depends, ...]]] = [(router, ())]
     while waiting:
         current, outer = waiting.pop()
-        if seen.has(current):
+        guards = guards_among((*outer, *current.dependencies))
+        if seen.has(current, guards):
             continue
-        routes = seen.add(current)
+        routes = seen.add(current, guards)
         if getattr(current, "is_protected", False):
             continue  # it asks its guard itself, for all that is in it
-        guards = guards_among((*outer, *current.dependencies))
         if guards:
             _refuse_default(current)
         for route in routes:

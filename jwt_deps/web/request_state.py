@@ -1,7 +1,8 @@
-"""What is remembered of one request: its guards, settings and principals, in the ASGI scope alone.
+"""What is known of one request: its guards, settings and principals, kept in its ASGI scope.
 
-It belongs to that one scope. A copy of a scope that asks for something else, as a batch endpoint
-makes them, is another request, and nothing of the first one decides about it.
+A scope that comes to an application again, itself or as a copy, is another request and is
+authenticated on its own: a batch endpoint sent it. A scope that was copied or changed elsewhere, by
+a wrapper, a route class or a dependency, is still the same request.
 """
 
 from collections.abc import Callable
@@ -13,27 +14,26 @@ from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import STATE_NAMES, Claims, Principal
 
 from . import _fastapi
-from .routing import UNKNOWN, Match, RouteGuard, deciding, match_of
+from .routing import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
 
 if TYPE_CHECKING:
     from jwt_deps.errors import AuthError
 
-__all__ = ["Decision", "Notes", "matched", "notes_of"]
+__all__ = ["Decision", "RequestState", "matched", "next_state", "state_of"]
 
 _KEY = "jwt_deps"
 _ABSENT: Any = object()
 _NOTHING_BEFORE: dict[str, Any] = dict.fromkeys(STATE_NAMES, _ABSENT)
-_OF_GUARD = ("guard", "guard_settings", "guard_root")
 # In place of a route: what is served is another application, below a guard that let it pass.
 _BELOW = Match((), None, ())
 
 
 class Decision:
-    """What was decided about a request, known to all copies of its scope.
+    """What was decided about a request, known to all copies of its scope that wrappers make.
 
     Attributes:
-        route: where a guard let the request pass to; `None` if none decided.
-        refused: whether a guard refused it, and what answers is the application's own handler.
+        route: the route that a guard let the request pass to; `None` if none decided.
+        refused: whether a guard refused it, and an exception handler is answering.
     """
 
     __slots__ = ("refused", "route")
@@ -43,45 +43,77 @@ class Decision:
         self.refused = False
 
 
-class Notes:
-    """What this package remembers of one request.
+class _Mounted:
+    """A guard that applies to what is mounted below it.
+
+    Attributes:
+        guard: the guard.
+        settings: under which it decided; `None` if it has not.
+        root: the root path of the mount; `None` for a plain route, which has nothing below it.
+        apps: the applications that serve there; empty as long as none is known.
+        gates: the routers through which the request had come to the mount.
+        outer: the guard of a mount further out.
+    """
+
+    __slots__ = ("apps", "gates", "guard", "outer", "root", "settings")
+
+    def __init__(  # noqa: PLR0913 - what is kept
+        self,
+        guard: RouteGuard,
+        settings: JWTSettings | None,
+        *,
+        root: str | None = None,
+        app: Any = None,
+        gates: tuple[Any, ...] = (),
+        outer: "_Mounted | None" = None,
+    ) -> None:
+        self.guard, self.settings, self.root = guard, settings, root
+        self.gates, self.outer = gates, outer
+        self.apps: list[Any] = [] if app is None else [app]
+
+    def covers(self, scope: Scope) -> bool:
+        """Whether a copied scope is served below the mount."""
+        if any(scope.get("app") is app for app in self.apps):
+            return True
+        root: str = scope.get("root_path", "")
+        return self.root is not None and root.startswith(f"{self.root}/")
+
+
+class RequestState:
+    """What this package knows of one request.
 
     Attributes:
         entered: the guards of the routers that the request came through in its application,
             outermost first.
-        guard: the guard around the application that serves, where that is mounted below one.
-        guard_settings: under which settings that guard decided.
-        guard_root: the root path below which that guard applies, of a mount.
+        gates: the guarded or watched routers that the request came to in its application.
+        mounted: the guard of the mount that the request came through last.
         decision: what was decided about it.
         isolated: whether nothing but this request writes into its scope (`gate`).
         copied: whether the scope is a copy of another request's that is not routed anew.
         plain: the route that is served, where FastAPI runs no dependencies for it.
+        found: the value of `scope["route"]`, and the route that is for it.
         match: the route that `settings` were found for.
-        settings: what holds for that route.
+        settings: the settings that hold for that route.
     """
 
     entered: tuple[RouteGuard, ...] = ()
-    guard: RouteGuard | None = None
-    guard_settings: JWTSettings | None = None
-    guard_root: str | None = None
+    gates: tuple[Any, ...] = ()
+    mounted: _Mounted | None = None
     isolated: bool = False
     plain: Match | None = None
+    found: tuple[Any, Match] | None = None
     match: Match | None = None
     settings: JWTSettings | None = None
     overriding: Any = None
-    _before: dict[str, Any] | None = None  # what was in the state where this package wrote
+    _before: dict[str, Any] | None = None  # what was in `request.state` under the names written
     copied: bool = False
+    _proofs: set[str] | None = None
     _replaced: dict[Callable[..., Any], Any] | None = None
 
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
-        headers = scope["headers"]
-        if type(headers) is not list:
-            headers = scope["headers"] = list(headers)  # they are read several times
-        self.headers: list[tuple[bytes, bytes]] = headers
-        self.method = scope.get("method")
         self.path = scope.get("path")
-        self.subprotocols = scope.get("subprotocols")  # where a WebSocket brings its token
+        self._credentials = _credentials(scope)
         self.decision = Decision()
         # Under which settings who was calling: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
@@ -90,10 +122,12 @@ class Notes:
             self.overriding = app  # the application, if it replaces dependencies
 
     def served_by(self, app: Any) -> None:
-        """Note that another application serves the request from here on, one in the other."""
+        """Record that another application serves the request from here on, one in the other."""
         self.app = app
         self.entered = ()
-        self.plain = self.match = self.settings = None
+        self.plain = self.found = self.match = self.settings = None
+        if self.mounted is not None and not any(app is known for known in self.mounted.apps):
+            self.mounted.apps.append(app)
         # What one application replaces says nothing about the other.
         overriding = app if getattr(app, "dependency_overrides", None) else None
         if overriding is not self.overriding:
@@ -107,11 +141,18 @@ class Notes:
             self._replaced = {}
         return self._replaced
 
-    def caller(self, settings: JWTSettings) -> "Principal | AuthError | None":
-        """Who is calling under these settings, if that was found out."""
-        for known, caller in self._principals:
+    @property
+    def proofs(self) -> set[str]:
+        """The identifiers of the DPoP proofs that this request was accepted with."""
+        if self._proofs is None:
+            self._proofs = set()
+        return self._proofs
+
+    def principal(self, settings: JWTSettings) -> "Principal | AuthError | None":
+        """The principal under these settings, or why there is none; `None` if not yet known."""
+        for known, found in self._principals:
             if known is settings:
-                return caller
+                return found
         return None
 
     def innermost(self, match: Match) -> RouteGuard | None:
@@ -119,16 +160,27 @@ class Notes:
         guards = match.guards or self.entered
         if self.overriding is None:
             return guards[-1] if guards else None
-        return deciding(guards, self.overriding.dependency_overrides)
+        replaced = self.overriding.dependency_overrides
+        if match.over:
+            asked = guards_among(match.over, replaced)
+            guards = tuple(it for it in match.guards if it in asked or it in self.entered)
+        return deciding(guards, replaced)
 
-    def guard_over(self, match: Match) -> RouteGuard | None:
-        """The guard whose settings hold for a route."""
-        if match.guards or self.entered:
-            return self.innermost(match) or self.guard
-        return self.guard
+    def guard_settings(self, match: Match) -> JWTSettings | None:
+        """The settings of the guard that decides about a route; `None` for `get_settings`."""
+        guard = self.innermost(match) if match.guards or self.entered else None
+        if guard is not None:
+            return guard.settings
+        mounted = self.mounted
+        return None if mounted is None else mounted.guard.settings or mounted.settings
 
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
-        """Note that the request has come to a guarded router, or application."""
+        """Record that the request has come to a guarded router or application.
+
+        Args:
+            guard: its guard.
+            outermost: whether it is the first one in the application.
+        """
         self.let_pass(None)
         if outermost:
             self.entered = (guard,)
@@ -138,120 +190,202 @@ class Notes:
             self.let_pass(_BELOW)  # what the application put in its place decides
 
     def let_pass(self, route: Match | None) -> None:
-        """Note that a guard let the request pass to a route; `None`: none has decided yet."""
+        """Record that a guard let the request pass to a route; `None`: none has decided yet."""
         self.decision.route, self.decision.refused = route, False
 
     def leave(
-        self, guard: RouteGuard | None, settings: JWTSettings | None, root: str | None
+        self,
+        guard: RouteGuard | None,
+        settings: JWTSettings | None,
+        *,
+        root: str | None,
+        app: Any,
     ) -> None:
-        """Note that what follows is an application of its own, below a guard that has decided.
+        """Record that what follows is an application of its own, below a guard that has decided.
 
         Args:
             guard: the guard.
             settings: under which it decided.
             root: the root path of what is mounted there; `None` for a plain route.
+            app: the application that is mounted there; `None` if that is not known.
         """
         if guard is not None:
-            self.guard, self.guard_settings, self.guard_root = guard, settings, root
+            self.mounted = _Mounted(
+                guard, settings, root=root, app=app, gates=self.gates, outer=self.mounted
+            )
+            self.gates = ()
         self.let_pass(_BELOW)
         self.entered = ()
-        self.plain = self.match = self.settings = None
+        self.plain = self.found = self.match = self.settings = None
 
-    def conclude(
+    def decide_alone(self, guard: RouteGuard) -> None:
+        """Record that a guard decides for all that follows: its route cannot be identified."""
+        self.mounted = _Mounted(guard, None, outer=self.mounted)
+
+    def record(
         self, scope: Scope, settings: JWTSettings, found: "Principal | AuthError"
     ) -> "Principal | AuthError":
-        """Note who is calling, and put it into `request.state`, as the AgentOS middleware does."""
-        state = scope.setdefault("state", {})
+        """Record the principal, and write it to `request.state` as the AgentOS middleware does."""
+        written = scope.setdefault("state", {})
         if self._before is not None:  # what an outer guard wrote, and only that
-            _restore(state, self._before)
+            _restore(written, self._before)
         self._before = (
-            {name: state.get(name, _ABSENT) for name in STATE_NAMES} if state else _NOTHING_BEFORE
+            {name: written.get(name, _ABSENT) for name in STATE_NAMES}
+            if written
+            else _NOTHING_BEFORE
         )
         if isinstance(found, Principal):
-            found.write_state(state)
+            found.write_state(written)
         elif not settings.validate:
-            state["authenticated"] = False
+            written["authenticated"] = False
             found = Principal(Claims({}), settings, found)
         self._principals.append((settings, found))
         return found
 
-    def is_of(self, scope: Scope) -> bool:
-        """Whether these notes are of that very scope, asking for what it asked for."""
-        if (
-            self.scope_id != id(scope)
-            or scope.get("path") != self.path
-            or scope.get("method") != self.method
-            or scope.get("subprotocols") != self.subprotocols
-        ):
-            return False
-        headers = scope["headers"]
-        # Starlette puts an equal list there when the headers are read.
-        if headers is not self.headers and headers != self.headers:
-            self.headers = headers
-            self._principals = []  # another token may be in there
-            if self.decision.route is not _BELOW:  # no guard is asked again there
-                self.decision.route = None
+    def refresh(self, scope: Scope) -> None:
+        """Forget who was calling if what the request brings has changed on its way."""
+        told = _credentials(scope)
+        if told != self._credentials:
+            self._credentials = told
+            self._principals, self._replaced = [], None
+
+    def follow(self, scope: Scope) -> "RequestState":
+        """The state of a copy of the scope."""
+        copy = RequestState(scope)
+        mounted, app, path = self.mounted, copy.app, scope.get("path")
+        is_same_path = path == self.path
+        if mounted is not None and not mounted.apps and is_same_path:
+            mounted.apps.append(app)
+        is_below = mounted is not None and not self.gates and mounted.covers(scope)
+        if not (is_below if app is not self.app else self.gates or is_same_path):
+            return self._separated(copy, scope, self._covering(scope))
+        # A wrapper on the way made the copy.
+        for name in ("entered", "gates", "mounted", "decision"):
+            setattr(copy, name, getattr(self, name))
+        if not is_same_path:
+            return self._separated(copy, scope, self.mounted)
+        for name in ("copied", "isolated", "plain", "_before", "_proofs"):
+            setattr(copy, name, getattr(self, name))
+        if copy._credentials == self._credentials:
+            copy._principals, copy._replaced = self._principals, self._replaced
+        if app is not self.app:
+            copy.app, copy.overriding = self.app, self.overriding
+            copy.served_by(app)
+        return copy
+
+    def again(self, scope: Scope, gate: object) -> "RequestState":
+        """The state of another request, by the same scope or a copy of it, that comes to a gate."""
+        mounted = self.mounted
+        if not any(gate is known for known in self.gates):
+            while mounted is not None:  # pragma: no branch - it was found there
+                found = any(gate is known for known in mounted.gates)
+                mounted = mounted.outer
+                if found:
+                    break
+        return self._separated(RequestState(scope), scope, mounted)
+
+    def has_passed(self, gate: object) -> bool:
+        """Whether the request has come to a gate before, in this application or an outer one."""
+        gates, mounted = self.gates, self.mounted
+        while not any(gate is known for known in gates):
+            if mounted is None:
+                return False
+            gates, mounted = mounted.gates, mounted.outer
         return True
 
-    def follow(self, scope: Scope) -> "Notes":
-        """The notes of a copy of the scope: of the same request, or of another one."""
-        copy = Notes(scope)
-        if (
-            copy.path == self.path
-            and copy.method == self.method
-            and copy.headers == self.headers
-            and copy.subprotocols == self.subprotocols
-        ):  # a middleware on the way made the copy
-            for name in ("entered", *_OF_GUARD, "decision", "_before", "copied"):
-                setattr(copy, name, getattr(self, name))
-            copy._principals = self._principals
-            return copy
-        if self.guard_root is not None and scope.get("root_path", "").startswith(self.guard_root):
-            # It stays below the mount, as where a middleware there changes the path.
-            for name in _OF_GUARD:
-                setattr(copy, name, getattr(self, name))
-        copy.separate(scope)
+    def _covering(self, scope: Scope) -> _Mounted | None:
+        mounted = self.mounted
+        while mounted is not None and not mounted.covers(scope):
+            mounted = mounted.outer
+        return mounted
+
+    def _separated(
+        self, copy: "RequestState", scope: Scope, mounted: _Mounted | None
+    ) -> "RequestState":
+        copy.mounted = mounted
+        if copy.scope_id == self.scope_id:
+            copy.copied = True
+        else:
+            copy.separate(scope)
         if self._before is not None and "state" in scope:
             _restore(scope["state"], self._before)
         return copy
 
     def separate(self, scope: Scope) -> None:
-        """Note that the scope is a copy of another request's, and give it a state of its own."""
+        """Record that the scope is a copy of another request's, with a `state` of its own."""
         self.copied = True
         if "state" in scope:
             scope["state"] = dict(scope["state"])
 
 
-def _restore(state: dict[str, Any], before: dict[str, Any]) -> None:
+def _restore(written: dict[str, Any], before: dict[str, Any]) -> None:
     for name, value in before.items():
         if value is _ABSENT:
-            state.pop(name, None)
+            written.pop(name, None)
         else:
-            state[name] = value
+            written[name] = value
 
 
-def notes_of(scope: Scope) -> Notes:
-    """The notes of the request that a scope stands for, new ones if there are none."""
-    notes: Notes | None = scope.get(_KEY)
-    if notes is None:
-        notes = scope[_KEY] = Notes(scope)
-        return notes
-    if notes.is_of(scope):
-        app = scope.get("app")
-        if notes.app is not app:
-            notes.served_by(app)
-        return notes
-    notes = scope[_KEY] = notes.follow(scope)
-    return notes
+def next_state(scope: Scope, gate: object) -> RequestState:
+    """The state of a request that comes to an application, or to a router that is mounted.
+
+    Args:
+        scope: of the request.
+        gate: the router. A scope that came there before is another request, also where it is
+            equal: an endpoint sent it, or a middleware that tries again.
+    """
+    state = state_of(scope)
+    if state.has_passed(gate):
+        state = scope[_KEY] = state.again(scope, gate)
+    state.gates = (*state.gates, gate)
+    return state
 
 
-def matched(scope: Scope, notes: Notes) -> Match:
+def state_of(scope: Scope) -> RequestState:
+    """The state of the request that a scope stands for, a new one if there is none."""
+    state: RequestState | None = scope.get(_KEY)
+    if state is None:
+        state = scope[_KEY] = RequestState(scope)
+        return state
+    if state.scope_id != id(scope):
+        state = scope[_KEY] = state.follow(scope)
+        return state
+    app = scope.get("app")
+    if state.app is not app:
+        state.served_by(app)
+    state.refresh(scope)
+    return state
+
+
+def _credentials(scope: Scope) -> tuple[Any, ...]:
+    """What decides who is calling: a value, because a middleware can edit the list of headers."""
+    headers = scope["headers"]
+    if type(headers) is not list:
+        headers = scope["headers"] = list(headers)  # they are read several times
+    return (
+        scope.get("method"),
+        scope.get("query_string"),
+        scope.get("subprotocols"),  # where a WebSocket brings its token
+        *headers,
+    )
+
+
+def matched(scope: Scope, state: RequestState) -> Match:
     """The route whose dependencies are being run, as far as this request can know it."""
-    if notes.plain is not None:
-        return notes.plain
-    if notes.copied and not _fastapi.COPIES:
+    if state.plain is not None:
+        return state.plain
+    route = scope.get("route")
+    if state.found is not None and state.found[0] is route is not None:
+        return state.found[1]
+    match = _matched(scope, state)
+    state.found = route, match
+    return match
+
+
+def _matched(scope: Scope, state: RequestState) -> Match:
+    if state.copied and not _fastapi.COPIES:
         return UNKNOWN  # what the scope says of a route may be that of another request
     match = match_of(scope)
-    if match.guards and not (notes.isolated or _fastapi.COPIES or _fastapi.fits(scope)):
+    if match.guards and not (state.isolated or _fastapi.COPIES or _fastapi.fits(scope)):
         return UNKNOWN  # as what another one writes into it meanwhile
     return match

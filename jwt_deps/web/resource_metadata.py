@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Iterator
-from inspect import unwrap
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
@@ -12,7 +11,7 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.possession import DPoPMode, SenderPolicy
 from jwt_deps.settings import WELL_KNOWN, JWTSettings, TokenSource, get_settings, with_prefix
 
-from .caller import TokenDependency
+from .caller import token_dependency
 from .inventory import Inventory, Served
 from .routing import RouteGuard, Snapshot, mark_public
 
@@ -62,8 +61,8 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
         )
         raise with_prefix(error, settings.env_prefix)
     for depends in app.router.dependencies:
-        call = None if depends.dependency is None else unwrap(depends.dependency)
-        if isinstance(call, TokenDependency) and not isinstance(call, RouteGuard):
+        call = token_dependency(depends.dependency)
+        if call is not None and not isinstance(call, RouteGuard):
             raise ConfigurationError(
                 "metadata_not_public",
                 f"{call!r} applies to the whole application, and so to its metadata: call "
@@ -132,7 +131,7 @@ def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
         names = dict.fromkeys(scope for scope in asked if scope != "offline_access")
         seen = Snapshot()
         for router in inventory.routers:
-            seen.add(router)
+            seen.add(router, ())
         known[resource] = seen, list(names)
     return known[resource][1]
 

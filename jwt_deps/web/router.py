@@ -13,9 +13,9 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
-from .gate import through
+from .gate import wrap_channels
 from .guard import JWTGuard
-from .installation import Installation, meet, watch
+from .installation import Installation, watch_application
 from .plain_routes import GuardedRoutes, apply_to_copies
 from .routing import mark_public
 from .trial import try_out
@@ -37,7 +37,7 @@ class ProtectedRouter(APIRouter):
     def __init__(self, guard: JWTGuard, **options: Any) -> None:
         dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
         self._guarded = GuardedRoutes(self, guard)
-        self._looked_at = 0  # how many routes there were then
+        self._known_count = 0  # how many routes there were then
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
         self._met: Any = None
@@ -46,18 +46,17 @@ class ProtectedRouter(APIRouter):
         @asynccontextmanager
         async def lifespan_with_keys(app: Any) -> AsyncIterator[Any]:
             async with lifespan(app) as state:
-                self._guarded.look()
+                self._guarded.update()
                 if not isinstance(app, FastAPI):
                     yield state
                     return
                 installation = Installation.of(app)
-                if _fastapi.COPIES:  # old FastAPI
-                    installation.watch()
+                installation.watch()
                 async with installation.running():
                     yield state
 
         self.lifespan_context = lifespan_with_keys
-        self._guarded.look()
+        self._guarded.update()
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include a router, with the guard over all that it serves, now and later.
@@ -88,7 +87,7 @@ class ProtectedRouter(APIRouter):
         if _fastapi.COPIES:  # old FastAPI
             theirs = () if isinstance(router, ProtectedRouter) else tuple(router.dependencies)
             apply_to_copies(self, before, (*dependencies, *theirs))
-        self._guarded.look()
+        self._guarded.update()
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -99,22 +98,22 @@ class ProtectedRouter(APIRouter):
                 about to copy it. From 0.137 that is raised before the next request is served.
         """
         if _fastapi.COPIES:  # old FastAPI
-            self._guarded.look()
-        elif len(self._routes) != self._looked_at:
-            self._looked_at = len(self._routes)
+            self._guarded.update()
+        elif len(self._routes) != self._known_count:
+            self._known_count = len(self._routes)
             with suppress(ConfigurationError):
-                self._guarded.look()
+                self._guarded.update()
         return self._routes
 
     @routes.setter
     def routes(self, routes: list[BaseRoute]) -> None:
         self._routes = routes
-        self._looked_at = 0
+        self._known_count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an application, where it is mounted."""
         if scope["type"] in {"http", "websocket"}:
-            self._guarded.look()
+            self._guarded.update()
             receive, send = self._enter(scope, receive, send, outermost=True)
         await super().__call__(scope, receive, send)
 
@@ -124,7 +123,7 @@ class ProtectedRouter(APIRouter):
         Asked before every request that may be: what was added by hand is looked at here, and so
         before FastAPI serves the files of a `frontend()`, for which it asks the router no more.
         """
-        self._guarded.look()
+        self._guarded.update()
         return super().matches(scope)  # from FastAPI 0.137
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,9 +136,10 @@ class ProtectedRouter(APIRouter):
     ) -> tuple[Receive, Send]:
         app = scope.get("app")
         if app is not self._met:
-            meet(app)
+            if isinstance(app, FastAPI):
+                Installation.of(app).watch()
             self._met = app
-        return through(scope, receive, send, self._guard, self, outermost=outermost)
+        return wrap_channels(scope, receive, send, self, self._guard, outermost=outermost)
 
 
 def protected_router(
@@ -173,10 +173,8 @@ def protected_router(
             guarded, or FastAPI is a release that this package does not know.
     """
     try_out()
-    # Where FastAPI copies its routes, requests do not come to the router: its guard stands before
-    # the application, as a plain one does.
-    found = watch if _fastapi.COPIES else meet
-    outer = ProtectedRouter(JWTGuard(settings, exclude, meet=found), **apirouter_options)
+    guard = JWTGuard(settings, exclude, check=watch_application)
+    outer = ProtectedRouter(guard, **apirouter_options)
     for router in routers:
         outer.include_router(router)
     return outer
@@ -204,7 +202,7 @@ def jwt_guard(
         ConfigurationError: FastAPI is a release that this package does not know.
     """
     try_out()
-    return JWTGuard(settings, exclude, meet=watch)
+    return JWTGuard(settings, exclude, check=watch_application)
 
 
 def public(endpoint: EndpointT) -> EndpointT:

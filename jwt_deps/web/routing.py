@@ -1,7 +1,7 @@
 """Which route a request matched, which guards apply to it, and what a router contains."""
 
 import weakref
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import isfunction
@@ -12,7 +12,9 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.applications import FastAPI
 from fastapi.params import Depends
-from starlette.routing import BaseRoute, Host, Mount
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 from starlette.types import Scope
 
 from jwt_deps.errors import ConfigurationError
@@ -29,8 +31,10 @@ __all__ = [
     "dependencies_of_routers",
     "forget_matches",
     "guards_among",
+    "is_fastapi_page",
     "is_marked_public",
     "is_page",
+    "is_plain",
     "mark_public",
     "match_of",
     "match_of_frontend",
@@ -46,10 +50,16 @@ __all__ = [
 served_routes = _fastapi.served_routes
 
 
-def mounted(route: Mount | Host) -> Any:
-    """What is mounted, without the middleware and the guards around it."""
+def mounted(route: Any) -> Any:
+    """What a mount, a host or a route serves, without the middleware and guards around it.
+
+    Layers are seen through that have what is inside as `app`, as Starlette's middleware does.
+    """
     app = _fastapi.mounted_app(route)
-    return getattr(app, "unwrapped", app)
+    app = inner = getattr(app, "unwrapped", app)
+    while inner is not None and not isinstance(inner, Starlette | Router):
+        inner = getattr(inner, "app", None)
+    return app if inner is None else inner
 
 
 def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
@@ -58,7 +68,7 @@ def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
     Those of a `FastAPI` are not among them: it is an application of its own.
     """
     for route in routes:
-        if isinstance(route, Mount | Host):
+        if is_plain(route):
             app = mounted(route)
             if isinstance(app, APIRouter):
                 yield app
@@ -96,25 +106,40 @@ class Snapshot:
     routes compare by value.
     """
 
-    __slots__ = ("_plain", "_routers")
+    __slots__ = ("_guards", "_mounted", "_plain", "_routers")
 
     def __init__(self) -> None:
         self._routers: list[tuple[APIRouter, list[BaseRoute], list[BaseRoute], Any]] = []
-        self._plain: list[tuple[Any, Any]] = []
+        self._guards: list[tuple[APIRouter, set[RouteGuard]]] = []
+        self._plain: list[tuple[Any, Any, Any]] = []
+        self._mounted: list[tuple[Any, list[BaseRoute], list[BaseRoute]]] = []
 
-    def add(self, router: APIRouter) -> list[BaseRoute]:
-        """Keep the routes of a router; those that are added while they are looked at are new."""
+    def add(self, router: APIRouter, guards: "Iterable[RouteGuard]") -> list[BaseRoute]:
+        """Keep the routes of a router; those that are added while they are looked at are new.
+
+        Args:
+            router: the router.
+            guards: those that apply to it where it was found. It can be included in several places.
+        """
         kept = list(router.routes)
         self._routers.append((router, router.routes, kept, router.default))
+        self._guards.append((router, set(guards)))
         return kept
 
     def add_plain(self, route: Any) -> None:
         """Keep what a plain route serves."""
-        self._plain.append((route, route.app))
+        self._plain.append((route, route.app, getattr(route, "endpoint", None)))
 
-    def has(self, router: APIRouter) -> bool:
-        """Whether the routes of a router are kept."""
-        return any(router is known for known, *_ in self._routers)
+    def add_mounted(self, app: Any) -> None:
+        """Keep the routes of an application that is mounted."""
+        routes = getattr(app, "routes", None)
+        if isinstance(routes, list):
+            self._mounted.append((app, routes, list(routes)))
+
+    def has(self, router: APIRouter, guards: "Iterable[RouteGuard]") -> bool:
+        """Whether the routes of a router are kept, looked at with the same guards."""
+        wanted = set(guards)
+        return any(router is known and wanted == have for known, have in self._guards)
 
     def is_current(self) -> bool:
         """Whether the routes are those; not where nothing was looked at."""
@@ -127,8 +152,12 @@ class Snapshot:
                 or not all(map(is_, routes, kept))
             ):
                 return False
-        for route, app in self._plain:
-            if route.app is not app:
+        for route, app, endpoint in self._plain:
+            if route.app is not app or getattr(route, "endpoint", None) is not endpoint:
+                return False
+        for mounted, routes, kept in self._mounted:
+            now = mounted.routes
+            if now is not routes or len(now) != len(kept) or not all(map(is_, now, kept)):
                 return False
         return bool(self._routers)
 
@@ -148,6 +177,7 @@ class Match:
         documentation: whether it is a page that FastAPI itself adds, `/docs` for instance.
         dependant: FastAPI's tree of its dependencies, if it runs any.
         dependencies: what applies to a route that FastAPI runs no dependencies for.
+        over: what applies to the route, in which `guards` were found.
         open_by: what was decided about it, by the guard or the patterns that decided.
         challenge_parameters: of the challenges on it, by the URL of the metadata.
     """
@@ -158,6 +188,7 @@ class Match:
     documentation: bool = False
     dependant: Any = field(default=None, repr=False)
     dependencies: tuple[Depends, ...] = ()
+    over: tuple[Depends, ...] = ()
     open_by: dict[object, bool] = field(default_factory=dict, repr=False)
     challenge_parameters: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -189,6 +220,13 @@ class RouteGuard:
             )
             match.open_by[self] = known
         return known
+
+
+def is_plain(route: BaseRoute) -> bool:
+    """Whether that is a route of Starlette's, which FastAPI runs no dependencies for."""
+    return isinstance(route, Mount | Host | Route | WebSocketRoute) and not isinstance(
+        route, APIRoute | APIWebSocketRoute
+    )
 
 
 def deciding(guards: Sequence[RouteGuard], replaced: Container[Any] = ()) -> RouteGuard | None:
@@ -264,7 +302,13 @@ def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Mat
         at = path[: len(path) - len(rest)].rstrip("/")
         paths = (at,) if at in paths and path.endswith(rest) else ()
     templates = tuple(it for path in paths for it in (path or "/", f"{path}/{{path:path}}"))
-    return Match(templates, None, guards_among(owner.dependencies), dependant=owner.dependant)
+    over = tuple(owner.dependencies)
+    return Match(templates, None, guards_among(over), dependant=owner.dependant, over=over)
+
+
+def is_fastapi_page(endpoint: Any) -> bool:
+    """Whether an endpoint is one that FastAPI itself adds to applications."""
+    return isfunction(endpoint) and endpoint.__module__ == _PAGES
 
 
 def is_page(endpoint: Any, route: Any, app: Any) -> bool:
@@ -275,7 +319,7 @@ def is_page(endpoint: Any, route: Any, app: Any) -> bool:
         route: the route, as it was added.
         app: the application.
     """
-    if not (isfunction(endpoint) and endpoint.__module__ == _PAGES and isinstance(app, FastAPI)):
+    if not (is_fastapi_page(endpoint) and isinstance(app, FastAPI)):
         return False
     pages = (app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url)
     # Without a document there are no pages, whatever their addresses would be.
@@ -294,14 +338,25 @@ def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:
     return (path, f"{path}/{{path:path}}") if isinstance(route, Mount) else (path,)
 
 
-def guards_among(dependencies: Iterable[Depends]) -> tuple[RouteGuard, ...]:
-    """The guards in a list of dependencies and below them, in the order of a run."""
-    return tuple(
-        guard
-        for depends in dependencies
-        if depends.dependency is not None
-        for guard in _guards_of_callable(depends.dependency)
-    )
+def guards_among(
+    dependencies: Iterable[Depends], replaced: Collection[Any] = ()
+) -> tuple[RouteGuard, ...]:
+    """The guards in a list of dependencies and below them, in the order of a run.
+
+    Args:
+        dependencies: the list.
+        replaced: what an application replaces: neither it runs, nor what it depends on.
+    """
+    calls: Iterator[Any] = (depends.dependency for depends in dependencies)
+    if replaced:
+        found: list[RouteGuard] = []
+        for call in calls:
+            if call is not None and call not in replaced:
+                nodes = () if isinstance(call, RouteGuard) else _fastapi.nodes_below(call, replaced)
+                below: tuple[Any, ...] = (call, *(node.call for node in nodes))
+                found += [it for it in below if isinstance(it, RouteGuard)]
+        return tuple(found)
+    return tuple(guard for call in calls if call is not None for guard in _guards_of_callable(call))
 
 
 @lru_cache(maxsize=4096)
@@ -331,4 +386,10 @@ def match_of_route(owner: Any) -> Match:
     paths = {getattr(owner, name, "") for name in ("path", "path_format")} - {""}
     guards = guards_among(owner.dependencies)
     endpoint = getattr(owner, "endpoint", None)
-    return Match(tuple(sorted(paths)), endpoint, guards, dependant=owner.dependant)
+    return Match(
+        tuple(sorted(paths)),
+        endpoint,
+        guards,
+        dependant=owner.dependant,
+        over=tuple(owner.dependencies),
+    )

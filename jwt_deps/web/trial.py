@@ -24,10 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from jwt_deps.errors import ConfigurationError
 
 from . import _fastapi
-from .gate import through
+from .gate import wrap_channels
 from .guard import JWTGuard
 from .plain_routes import GuardedRoutes
-from .request_state import Notes
+from .request_state import RequestState
 from .routing import Match
 
 __all__ = ["try_out"]
@@ -64,7 +64,7 @@ class _Guard(JWTGuard):
         super().__init__()
         self.matches: list[Match] = []
 
-    async def decide(self, connection: HTTPConnection, match: Match, notes: Notes) -> None:  # noqa: ARG002
+    async def decide(self, connection: HTTPConnection, match: Match, state: RequestState) -> None:  # noqa: ARG002
         self.matches.append(match)
         raise _Asked(401)
 
@@ -77,8 +77,8 @@ class _Router(APIRouter):
         self.guard, self.guarded = guard, GuardedRoutes(self)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.guarded.look()
-        receive, send = through(scope, receive, send, self.guard, self, outermost=False)
+        self.guarded.update()
+        receive, send = wrap_channels(scope, receive, send, self, self.guard, outermost=False)
         await super().handle(scope, receive, send)
 
 
@@ -115,7 +115,7 @@ def _failures() -> Iterator[str]:
     protected = _Router(guard)
     protected.include_router(inner)
     if _fastapi.COPIES:  # old FastAPI
-        protected.guarded.look()
+        protected.guarded.update()
     middle.include_router(protected, prefix="/p", dependencies=[Depends(_marker)])
     outer.include_router(middle, prefix="/o")
     for path in expected:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any
@@ -491,13 +492,16 @@ class OwnCall(FastAPI):
     """An application that is called in a way of its own."""
 
     async def __call__(self, *connection: Any) -> None:
-        await ExceptionMiddleware(self.router.app)(*connection)
+        connection[0]["app"] = self
+        async with AsyncExitStack() as stack:
+            connection[0]["fastapi_middleware_astack"] = stack
+            await ExceptionMiddleware(self.router.app)(*connection)
 
 
 class TestProtect:
     LATE = "not known whether protect(app) is asked, because {} builds its own middleware"
 
-    @pytest.mark.parametrize("kind", [FastAPI, OwnStack, PastTheRouter, OwnCall])
+    @pytest.mark.parametrize("kind", [FastAPI, OwnStack, OwnCall])
     def test_a_plain_route_that_was_there_before(self, kind: type[FastAPI]) -> None:
         """The guards are around it, whatever way a request comes."""
         app = kind()
@@ -529,14 +533,22 @@ class TestProtect:
         assert (Verdict.GUARDED, 401) == (route.verdict, TestClient(app).get("/p").status_code)
 
     def test_middleware_that_passes_the_router_by(self) -> None:
-        """A route that comes later is open, and stays so to the audit."""
+        """Every answer of a route is refused, and the audit calls none guarded."""
         app = protect(PastTheRouter(), SETTINGS)
-        TestClient(app).get("/docs")
         app.add_route("/p", page)
 
-        route = of(app, "GET /p")
+        assert Verdict.UNGUARDED is of(app, "GET /p").verdict
+        for path in ("/docs", "/p"):
+            with pytest.raises(ConfigurationError, match="without calling its router"):
+                TestClient(app).get(path)
 
-        assert (Verdict.UNGUARDED, 200) == (route.verdict, TestClient(app).get("/p").status_code)
+    def test_a_call_that_passes_the_router_by(self) -> None:
+        """The first route that the guard is asked for tells."""
+        app = protect(OwnCall(), SETTINGS)
+        app.get("/api")(lambda: "inside")
+
+        with pytest.raises(ConfigurationError, match="without calling its router"):
+            TestClient(app).get("/api", headers=bearer())
 
     def test_a_stack_that_an_instrumentation_replaced(self) -> None:
         """On one instance, as OpenTelemetry does."""

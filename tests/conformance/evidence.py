@@ -15,7 +15,7 @@ __all__ = ["Evidence", "missing"]
 
 
 class Evidence:
-    """Notes how each test ended."""
+    """RequestState how each test ended."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, str] = {}

@@ -856,8 +856,10 @@ class TestTrial:
 
     def test_a_route_that_is_served(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Plain ones are, where nothing wraps them."""
-        monkeypatch.setattr(GuardedRoutes, "look", unread)
-        monkeypatch.setattr(trial, "through", lambda _, receive, send, *__, **___: (receive, send))
+        monkeypatch.setattr(GuardedRoutes, "update", unread)
+        monkeypatch.setattr(
+            trial, "wrap_channels", lambda _, receive, send, *__, **___: (receive, send)
+        )
 
         assert "/plain is served" in list(trial._failures())
 
