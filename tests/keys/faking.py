@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import selectors
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -132,3 +133,24 @@ def service_of(issuer: FakeIssuer, *, direct: bool = False, **policy: Any) -> Se
     service = Service(settings, VirtualClock())
     service.cache.clock = service.clock
     return service
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits for nothing, and counts the seconds that it was asked to wait."""
+
+    passed = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        self.passed += timeout or 0
+        return super().select(0)
+
+
+class LoopOfVirtualTime(asyncio.SelectorEventLoop):
+    """A loop whose time passes at once when all it does is wait: a busy machine changes nothing."""
+
+    def __init__(self) -> None:
+        self._waiting = _Selector()
+        super().__init__(self._waiting)
+
+    def time(self) -> float:
+        return self._waiting.passed
