@@ -233,7 +233,7 @@ async def principal_or_error(
         settings = _resolve_settings(state, matched(scope, state)) or await settings_for(
             connection, state
         )
-    known = state.principal(settings)
+    known = state.principal(scope, settings)
     if known is not None:
         return known
     found: Principal | AuthError

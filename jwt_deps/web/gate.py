@@ -63,6 +63,8 @@ def _isolated(scope: Scope, router: object, *, outermost: bool) -> RequestState:
     """
     known = "jwt_deps" in scope
     state = next_state(scope, router) if outermost else state_of(scope)
+    if state.isolated and not state.copied:
+        return state
     if not known and _fastapi.is_routed(scope, router):
         state.separate(scope)
     if state.copied:
@@ -95,10 +97,10 @@ class Replay:
 class _Body:
     """What a request receives: before the first byte of its body the guard is asked."""
 
-    __slots__ = ("_asked", "_replay", "_scope", "_state")
+    __slots__ = ("_asked", "_receive", "_scope", "_state")
 
     def __init__(self, state: RequestState, scope: Scope, receive: Receive) -> None:
-        self._state, self._scope, self._replay = state, scope, Replay(receive)
+        self._state, self._scope, self._receive = state, scope, receive
         self._asked = False
 
     async def __call__(self) -> Message:
@@ -106,15 +108,17 @@ class _Body:
         # Once: while a refusal is being answered, streams listen for the client's leaving.
         if not self._asked and decision.route is None and not decision.refused:
             await self._ask()
-        return await self._replay.replay()
+        return await self._receive()
 
     async def _ask(self) -> None:
+        replay = Replay(self._receive)
+        self._receive = replay.replay  # what replaces a dependency may read the body
         # Shielded: `Request.is_disconnected` cancels what it waits for, and a DPoP proof that was
         # used up by then would be refused when the guard is asked again.
         with anyio.CancelScope(shield=True):
             try:
                 self._asked = True
-                await ask(Request(self._scope, self._replay.record), self._state)
+                await ask(Request(self._scope, replay.record), self._state)
                 # What else applies to the route has not run: only where the guard is asked as a
                 # dependency an answer may follow.
                 self._state.let_pass(None)

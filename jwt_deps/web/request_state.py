@@ -105,6 +105,7 @@ class RequestState:
     match: Match | None = None
     settings: JWTSettings | None = None
     overriding: Any = None
+    _credentials: tuple[Any, ...] | None = None  # that the principals were found with
     _before: dict[str, Any] | None = None  # what was in `request.state` under the names written
     copied: bool = False
     _proofs: set[str] | None = None
@@ -113,7 +114,8 @@ class RequestState:
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
         self.path = scope.get("path")
-        self._credentials = _credentials(scope)
+        if type(scope["headers"]) is not list:
+            scope["headers"] = list(scope["headers"])  # they are read several times
         self.decision = Decision()
         # Under which settings who was calling: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
@@ -148,8 +150,15 @@ class RequestState:
             self._proofs = set()
         return self._proofs
 
-    def principal(self, settings: JWTSettings) -> "Principal | AuthError | None":
-        """The principal under these settings, or why there is none; `None` if not yet known."""
+    def principal(self, scope: Scope, settings: JWTSettings) -> "Principal | AuthError | None":
+        """The principal under these settings, or why there is none; `None` if not yet known.
+
+        What was known is forgotten if what the request brings has changed on its way.
+        """
+        if not self._principals:
+            return None
+        if _credentials(scope) != self._credentials:
+            self._principals, self._replaced = [], None
         for known, found in self._principals:
             if known is settings:
                 return found
@@ -239,15 +248,10 @@ class RequestState:
         elif not settings.validate:
             written["authenticated"] = False
             found = Principal(Claims({}), settings, found)
+        if self._credentials is None or not self._principals:
+            self._credentials = _credentials(scope)
         self._principals.append((settings, found))
         return found
-
-    def refresh(self, scope: Scope) -> None:
-        """Forget who was calling if what the request brings has changed on its way."""
-        told = _credentials(scope)
-        if told != self._credentials:
-            self._credentials = told
-            self._principals, self._replaced = [], None
 
     def follow(self, scope: Scope) -> "RequestState":
         """The state of a copy of the scope."""
@@ -264,10 +268,11 @@ class RequestState:
             setattr(copy, name, getattr(self, name))
         if not is_same_path:
             return self._separated(copy, scope, self.mounted)
-        for name in ("copied", "isolated", "plain", "_before", "_proofs"):
+        for name in (
+            *("copied", "isolated", "plain", "_before", "_proofs"),
+            *("_principals", "_credentials", "_replaced"),
+        ):
             setattr(copy, name, getattr(self, name))
-        if copy._credentials == self._credentials:
-            copy._principals, copy._replaced = self._principals, self._replaced
         if app is not self.app:
             copy.app, copy.overriding = self.app, self.overriding
             copy.served_by(app)
@@ -287,6 +292,8 @@ class RequestState:
     def has_passed(self, gate: object) -> bool:
         """Whether the request has come to a gate before, in this application or an outer one."""
         gates, mounted = self.gates, self.mounted
+        if not gates and mounted is None:
+            return False
         while not any(gate is known for known in gates):
             if mounted is None:
                 return False
@@ -353,20 +360,16 @@ def state_of(scope: Scope) -> RequestState:
     app = scope.get("app")
     if state.app is not app:
         state.served_by(app)
-    state.refresh(scope)
     return state
 
 
 def _credentials(scope: Scope) -> tuple[Any, ...]:
     """What decides who is calling: a value, because a middleware can edit the list of headers."""
-    headers = scope["headers"]
-    if type(headers) is not list:
-        headers = scope["headers"] = list(headers)  # they are read several times
     return (
         scope.get("method"),
         scope.get("query_string"),
         scope.get("subprotocols"),  # where a WebSocket brings its token
-        *headers,
+        *scope["headers"],
     )
 
 
