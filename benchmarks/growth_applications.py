@@ -80,7 +80,9 @@ def exclusions(effort: Effort) -> Findings:
     for count in counts:
         # Each pattern means a route, because one that means none is refused at the start.
         settings = _with([f"/open/{number}" for number in range(count)])
-        matching[f"{count:,}"] = fastest_of(partial(settings.excluded.match, "/x0"), effort) * 1e6
+        matching[f"{count:,}"] = (
+            fastest_of(partial(settings.server.excluded.match, "/x0"), effort) * 1e6
+        )
         base = requests_of(Contestant("none", _excluding(_with([]), count), token), "/x0")
         ours = requests_of(Contestant("ours", _excluding(settings, count), token), "/x0")
         measured[f"{count:,}"] = in_a_loop(take_turns(base, {"ours": ours}, effort))["ours"]

@@ -117,7 +117,7 @@ def _flood(count: int) -> tuple[float, int, int]:
         sent = list(_minted(first, min(count, first + _TRACED)))
         spent += asyncio.run(_recognized(sent, settings, repeats))
         seen += len(sent) * repeats
-    entries = len(settings.verified_tokens)
+    entries = len(settings.server.token_cache)
     if count <= _TRACED:
         settings, following = settings_for("HS256", 2048), (0, count)
     else:

@@ -129,7 +129,7 @@ def _required(call: TokenDependency[Any]) -> tuple[str, ...]:
 
 def _proofs(settings: JWTSettings | None) -> tuple[str, ...]:
     """What the sender of a token has to prove."""
-    policy = None if settings is None else settings.sender_policy
+    policy = None if settings is None else settings.server.sender_policy
     if policy is None:
         return ()
     dpop = (f"dpop={policy.dpop}",) if policy.with_dpop else ()
@@ -151,7 +151,7 @@ def _excluded_by(served: Served, guard: RouteGuard, settings: JWTSettings | None
         pattern = _pattern(guard.patterns, match.paths)
         return "exclude names the endpoint" if pattern is None else f"exclude {pattern!r}"
     if settings is not None:
-        pattern = _pattern(settings.excluded, match.paths)
+        pattern = _pattern(settings.server.excluded, match.paths)
         if pattern is not None:
             return f"excluded_route_paths {pattern!r}"
     return None
@@ -210,9 +210,10 @@ def _label(served: Served) -> str:
     source = "JWT_*" if guard is None or guard.settings is None else "own"
     if settings is None:
         return source
-    algorithms = sorted(settings.accepted_algorithms)
+    algorithms = sorted(settings.server.accepted.algorithms)
     told = "/".join(algorithms) if len(algorithms) <= _FEW else f"{len(algorithms)} algorithms"
-    issuers = settings.issuer if settings.issuers is None else list(settings.issuers)
+    several = settings.server.accepted.named
+    issuers = settings.issuer if several is None else list(several)
     named = [issuers] if isinstance(issuers, str) else list(issuers or ())
     audience = [f"for {', '.join(settings.accepted_audiences)}"] * bool(settings.accepted_audiences)
     return " ".join([f"{source}: {told}", *map(str, named), *audience])

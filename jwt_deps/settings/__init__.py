@@ -3,18 +3,22 @@
 from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, with_prefix
 from .environment import get_settings, settings_without_keys
 from .issuer import IssuerSettings
+from .issuer_policy import IssuerPolicy
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
+from .server import ResourceServer
 from .service import JWTSettings, TokenSource
 
 __all__ = [
     "PREFIX",
     "WELL_KNOWN",
+    "IssuerPolicy",
     "IssuerSettings",
     "JWTSettings",
     "NoneOrSeveral",
     "PathPatterns",
+    "ResourceServer",
     "TokenSource",
     "as_tuple",
     "get_settings",

@@ -25,6 +25,7 @@ from jwt_deps.jose import parse_object
 from jwt_deps.keys import HTTPKeyProvider, JWKSCacheSettings, KeyCache, KeySet, split_url
 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
+from .issuer_policy import IssuerPolicy
 from .keywords import IssuerKeywords
 
 __all__ = ["IssuerSettings", "settings_as_input"]
@@ -132,8 +133,7 @@ class IssuerSettings(BaseModel):
     )
     """How keys over HTTP are kept."""
 
-    _keys: KeySet = PrivateAttr()
-    _cache: KeyCache | None = PrivateAttr(default=None)
+    _policy: IssuerPolicy = PrivateAttr()
     _issuers: tuple[str, ...] = PrivateAttr()
     _audiences: tuple[str, ...] = PrivateAttr()
 
@@ -187,7 +187,7 @@ class IssuerSettings(BaseModel):
                 "JWT_VERIFY_AUDIENCE (verify_audience) is false, and JWT_AUDIENCE (audience) is "
                 "set: take one of them away.",
             )
-        self._prepare_keys()
+        self._policy = self._make_policy()
         return self
 
     def _meant_for(self) -> NoneOrSeveral:
@@ -195,21 +195,36 @@ class IssuerSettings(BaseModel):
 
     def _check_profile(self) -> None:
         names_both = self._issuers and self._audiences and self.audience_claim == "aud"
-        if self.is_rfc9068 and not names_both:
+        if self.profile == "rfc9068" and not names_both:
             raise ConfigurationError(
                 "profile_unchecked",
                 "JWT_PROFILE=rfc9068 (profile) needs JWT_ISSUER (issuer) and JWT_AUDIENCE "
                 "(audience), which RFC 9068 has every resource server check, and the claim aud.",
             )
 
-    def _prepare_keys(self) -> None:
+    def _make_policy(self) -> IssuerPolicy:
         self._check_profile()
         if not self.is_remote:
-            self._keys = self._configured_keys()
-            return
+            return self._policy_with(self._configured_keys())
         self._check_remote()
-        self._keys = KeySet.awaited(self.algorithms)
-        provider = HTTPKeyProvider(
+        cache = KeyCache(self._issuers[0], self._key_provider(), self.jwks_cache)
+        return self._policy_with(KeySet.awaited(self.algorithms), cache)
+
+    def _policy_with(self, keys: KeySet, key_cache: KeyCache | None = None) -> IssuerPolicy:
+        return IssuerPolicy(
+            settings=self,
+            issuers=self._issuers,
+            audiences=self._audiences,
+            audience_claim=self.audience_claim,
+            leeway=self.leeway,
+            require_exp=self.require_exp,
+            is_rfc9068=self.profile == "rfc9068",
+            keys=keys,
+            key_cache=key_cache,
+        )
+
+    def _key_provider(self) -> HTTPKeyProvider:
+        return HTTPKeyProvider(
             self._issuers[0],
             algorithms=self.algorithms,
             policy=self.jwks_cache,
@@ -218,7 +233,6 @@ class IssuerSettings(BaseModel):
             ca_file=self.ca_file,
             allow_loopback=self.allow_loopback,
         )
-        self._cache = KeyCache(self._issuers[0], provider, self.jwks_cache)
 
     def _check_remote(self) -> None:
         """Refuse what cannot work with keys over HTTP, or only by weakening a check."""
@@ -304,19 +318,19 @@ class IssuerSettings(BaseModel):
         return self.discovery or not (self.jwks_url is None and self.discovery_url is None)
 
     @cached_property
-    def is_rfc9068(self) -> bool:
-        """Whether tokens have to keep to RFC 9068."""
-        return self.profile == "rfc9068"
+    def policy(self) -> IssuerPolicy:
+        """What requests need of these settings."""
+        return self._policy
 
-    @cached_property
+    @property
     def keys(self) -> KeySet:
-        """The configured keys, built once with the settings; none when they are fetched."""
-        return self._keys
+        """The configured keys; none when they are fetched."""
+        return self._policy.keys
 
-    @cached_property
+    @property
     def key_cache(self) -> KeyCache | None:
         """The fetched keys; `None` when they are configured."""
-        return self._cache
+        return self._policy.key_cache
 
     @cached_property
     def algorithms(self) -> tuple[str, ...]:

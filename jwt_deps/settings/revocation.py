@@ -1,16 +1,12 @@
 """Settings of revocation: a source in Python, and a server that several processes share."""
 
-import asyncio
-from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, PlainValidator, PrivateAttr, SecretStr
+from pydantic import BaseModel, PlainValidator, SecretStr
 
 from jwt_deps.revocation import (
     AnyRevocation,
-    ManagedSource,
     RedisRevocations,
-    RevocationHealth,
     RevocationSource,
     WhenStale,
 )
@@ -41,13 +37,12 @@ class RevocationSettings(BaseModel):
     """`refuse` then answers with 503; `serve` accepts tokens by the last known revocations, and
     reports it in health and log."""
 
-    _revocations: RevocationSource | None = PrivateAttr(default=None)
-
-    def _revoke_by(self, session_claims: list[str], subject_claims: list[str]) -> None:
+    def _make_revocations(
+        self, session_claims: list[str], subject_claims: list[str]
+    ) -> RevocationSource | None:
         """Build the source, with the claims that name a session and a subject."""
         if self.revocation_url is None:
-            self._revocations = self.revocation
-            return
+            return self.revocation
         replica = RedisRevocations(
             self.revocation_url.get_secret_value(),
             max_staleness=self.revocation_max_staleness,
@@ -56,27 +51,4 @@ class RevocationSettings(BaseModel):
             subject_claims=subject_claims,
         )
         own = self.revocation
-        self._revocations = replica if own is None else AnyRevocation(replica, own)
-
-    @cached_property
-    def revocations(self) -> RevocationSource | None:
-        """The source of revocations; `None` without one."""
-        return self._revocations
-
-    def revocation_health(self) -> RevocationHealth | None:
-        """Return the state of the replica of `revocation_url`; `None` without it."""
-        source = self._revocations
-        for one in source.sources if isinstance(source, AnyRevocation) else (source,):
-            if isinstance(one, RedisRevocations):
-                return one.health()
-        return None
-
-    async def open_revocations(self) -> None:
-        """Start the source of revocations, and wait a few seconds for the first load."""
-        if isinstance(self._revocations, ManagedSource):
-            await asyncio.to_thread(self._revocations.open)
-
-    async def close_revocations(self) -> None:
-        """Stop the source of revocations."""
-        if isinstance(self._revocations, ManagedSource):
-            await asyncio.to_thread(self._revocations.close)
+        return replica if own is None else AnyRevocation(replica, own)

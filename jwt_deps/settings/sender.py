@@ -1,15 +1,12 @@
 """Settings of the sender constraint: DPoP (RFC 9449) and mutual TLS (RFC 8705)."""
 
 import ipaddress
-from collections.abc import Collection
-from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
     Field,
     PlainValidator,
-    PrivateAttr,
     SecretStr,
     field_validator,
     model_validator,
@@ -77,8 +74,6 @@ class SenderSettings(BaseModel):
     trusted_proxies: Several = Field(default_factory=list)
     """Addresses and networks of the proxies whose header with a certificate is accepted."""
 
-    _sender_policy: SenderPolicy | None = PrivateAttr(default=None)
-
     @field_validator("public_origin")
     @classmethod
     def _is_origin(cls, value: str | None) -> str | None:
@@ -133,14 +128,14 @@ class SenderSettings(BaseModel):
                 "JWT_CLIENT_CERTIFICATE (client_certificate) takes it from a header, and needs "
                 "JWT_TRUSTED_PROXIES (trusted_proxies): any client could write that header.",
             )
-        if by_dpop or by_certificate:
-            self._sender_policy = self._policy()
         return self
 
-    def _policy(self) -> SenderPolicy:
+    def _make_sender_policy(self, token_header: bytes) -> SenderPolicy | None:
+        by_certificate = self.client_certificate is not ClientCertificate.OFF
+        if self.dpop is DPoPMode.OFF and not by_certificate:
+            return None
         store = self.dpop_replay_store
         keys = [secret.get_secret_value() for secret in self.dpop_nonce_keys]
-        name: str = getattr(self, "token_header_key", "Authorization")
         return SenderPolicy(
             dpop=self.dpop,
             origin=self.public_origin or "",
@@ -150,24 +145,8 @@ class SenderSettings(BaseModel):
             certificate=self.client_certificate,
             certificate_header=self.client_certificate_header.lower().encode("latin-1"),
             proxies=_networks(self.trusted_proxies),
-            token_header=name.lower().encode("ascii"),
+            token_header=token_header,
         )
-
-    async def close_replay_store(self) -> None:
-        """Close the connections of the replay store, if it has any."""
-        close = getattr(self.dpop_replay_store, "close", None)
-        if close is not None:
-            await close()
-
-    @cached_property
-    def sender_policy(self) -> SenderPolicy | None:
-        """The sender constraint; `None` if tokens are plain bearer tokens."""
-        return self._sender_policy
-
-    @cached_property
-    def provable(self) -> Collection[str]:
-        """The members of `cnf` (RFC 7800) that a sender can prove here."""
-        return () if self._sender_policy is None else self._sender_policy.provable
 
 
 def _networks(names: list[str]) -> tuple[Network, ...]:

@@ -1,6 +1,5 @@
 """What is this service configured to accept? Everything that it can be told, checked when built."""
 
-import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -13,16 +12,19 @@ from pydantic_settings import SettingsConfigDict
 
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.keys import KeyCache, KeyHealth, KeySet, is_issuer_url
+from jwt_deps.keys import KeyHealth, KeySet, is_issuer_url
+from jwt_deps.revocation import RevocationHealth, RevocationSource
 
 from .env_values import PREFIX, EnvironmentSettings, Several
 from .issuer import IssuerSettings, settings_as_input
-from .issuers import issuer_table, settings_by_issuer
+from .issuer_policy import IssuerPolicy
+from .issuers import issuer_table
 from .keywords import JWTKeywords
 from .path_patterns import PATTERNS, PathPatterns
 from .resource import ResourceSettings
 from .revocation import RevocationSettings
 from .sender import SenderSettings
+from .server import AcceptedIssuers, ResourceServer
 
 __all__ = ["JWTSettings", "TokenSource"]
 
@@ -96,8 +98,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     """Whether a refusal says in its body and in the log which check failed, and what to do about
     it: for development."""
 
-    _excluded: PathPatterns = PrivateAttr()
-    _routes: Mapping[str, IssuerSettings] | None = PrivateAttr(default=None)
+    _server: ResourceServer = PrivateAttr()
 
     def __init__(self, **values: Unpack[JWTKeywords]) -> None:
         super().__init__(**cast("dict[str, Any]", values))
@@ -129,24 +130,47 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
 
     @model_validator(mode="after")
     def _can_serve(self) -> Self:
-        self._excluded = PathPatterns(self.excluded_route_paths)
-        self._routes = None if self.issuers is None else settings_by_issuer(self.issuers)
-        issuers = [self] if self.issuers is None else list(self.issuers.values())
-        sessions = ["sid", *(one.session_id_claim for one in issuers)]
-        self._revoke_by(sessions, ["sub", *(one.user_id_claim for one in issuers)])
+        accepted = AcceptedIssuers(self._policy, self.issuers)
+        several = [self] if self.issuers is None else list(self.issuers.values())
+        header_name = self.token_header_key.lower().encode("ascii")
+        sender_policy = self._make_sender_policy(header_name)
+        self._server = ResourceServer(
+            accepted=accepted,
+            max_token_size=self.max_token_size,
+            header_name=header_name,
+            missing=self._missing(),
+            excluded=PathPatterns(self.excluded_route_paths),
+            sender_policy=sender_policy,
+            provable=frozenset() if sender_policy is None else sender_policy.provable,
+            revocations=self._make_revocations(
+                ["sid", *(one.session_id_claim for one in several)],
+                ["sub", *(one.user_id_claim for one in several)],
+            ),
+            token_cache=LRUMap(self.token_cache_size),
+            caches_tokens=self.token_cache_size > 0,
+        )
         return self
 
-    def _prepare_keys(self) -> None:
+    def _make_policy(self) -> IssuerPolicy:
         if self.issuers is None:
-            super()._prepare_keys()
-            return
+            return super()._make_policy()
         for name, field in IssuerSettings.model_fields.items():
             if getattr(self, name) != field.get_default(call_default_factory=True):
                 raise ConfigurationError(
                     "issuers_and_single",
                     f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
-        self._keys, self._audiences = KeySet.empty(), ()
+        self._audiences = ()  # `resource` is none of them
+        return self._policy_with(KeySet.empty())
+
+    def _missing(self) -> str:
+        """What is said where no token is, in the words of the AgentOS middleware."""
+        header, cookie = f"{self.token_header_key} header", self.cookie_name
+        return {
+            TokenSource.HEADER: f"{header} missing",
+            TokenSource.COOKIE: f"JWT cookie '{cookie}' missing",
+            TokenSource.BOTH: f"JWT token missing from both {header} and '{cookie}' cookie",
+        }[self.token_source]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -159,119 +183,95 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             raise settings_as_input()
         return handler(source)
 
-    @cached_property
-    def header_name(self) -> bytes:
-        """`token_header_key` as ASGI has it."""
-        return self.token_header_key.lower().encode("ascii")
+    def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
+        """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
+        issuers = {"issuers": self._server.accepted.named}  # those of `replace_issuers`
+        return super().model_copy(update={**issuers, **(update or {})}, deep=deep)
 
     @cached_property
-    def missing(self) -> str:
-        """What is said where no token is, in the words of the AgentOS middleware."""
-        header, cookie = f"{self.token_header_key} header", self.cookie_name
-        return {
-            TokenSource.HEADER: f"{header} missing",
-            TokenSource.COOKIE: f"JWT cookie '{cookie}' missing",
-            TokenSource.BOTH: f"JWT token missing from both {header} and '{cookie}' cookie",
-        }[self.token_source]
-
-    @cached_property
-    def verified_tokens(self) -> LRUMap[str, Any]:
-        """The tokens that verified, for `recognition`."""
-        return LRUMap(self.token_cache_size)
-
-    @cached_property
-    def excluded(self) -> PathPatterns:
-        """`excluded_route_paths`, compiled once with the settings."""
-        return self._excluded
-
-    def settings_of(self, issuer: object) -> IssuerSettings | None:
-        """The settings for the tokens of an issuer, by their `iss`; `None` if it is not accepted.
-
-        With one issuer these are they, whatever the token says: `iss` is checked with the rest.
-        """
-        if self._routes is None:
-            return self
-        return self._routes.get(issuer) if isinstance(issuer, str) else None
+    def server(self) -> ResourceServer:
+        """What requests need of these settings: keys, caches and policies."""
+        return self._server
 
     @property
-    def accepted_algorithms(self) -> frozenset[str]:
-        """The algorithms of all issuers; each accepts only its own."""
-        if self._routes is None:
-            return self.keys.algorithms
-        return frozenset().union(*(one.keys.algorithms for one in self._routes.values()))
-
-    @cached_property
-    def routes_by_issuer(self) -> bool:
-        """Whether a token's `iss` decides which settings hold for it."""
-        return self._routes is not None
+    def revocations(self) -> RevocationSource | None:
+        """The source of revocations; `None` without one."""
+        return self._server.revocations
 
     @property
     def authorization_servers(self) -> tuple[str, ...]:
         """The accepted issuers that are the URLs of one (RFC 8414 §2)."""
-        several = [self] if self.issuers is None else list(self.issuers.values())
-        named = (issuer for one in several for issuer in one.accepted_issuers)
-        return tuple(dict.fromkeys(issuer for issuer in named if is_issuer_url(issuer)))
+        named = self._server.accepted.named
+        several = [self] if named is None else list(named.values())
+        urls = (issuer for one in several for issuer in one.accepted_issuers)
+        return tuple(dict.fromkeys(issuer for issuer in urls if is_issuer_url(issuer)))
 
-    @property
-    def key_caches(self) -> dict[str, KeyCache]:
-        """The keys that are fetched, by the issuer's name; that of a single one is `default`."""
-        issuers = {"default": self} if self.issuers is None else self.issuers
-        caches = ((name, settings.key_cache) for name, settings in issuers.items())
-        return {name: keys for name, keys in caches if keys is not None}
+    def settings_of(self, issuer: object) -> IssuerSettings | None:
+        """Return the settings for the tokens of an issuer, by their `iss`.
+
+        Args:
+            issuer: the claim. With one issuer its settings are returned, whatever it is.
+
+        Returns:
+            The settings; `None` if the issuer is not accepted.
+        """
+        policy = self._server.accepted.policy_of(issuer)
+        return None if policy is None else policy.settings
 
     def key_health(self) -> dict[str, KeyHealth]:
-        """How the keys of each issuer are, for a readiness endpoint."""
-        return {name: keys.health() for name, keys in self.key_caches.items()}
+        """Return the state of each issuer's fetched keys, for a readiness endpoint.
+
+        Returns:
+            The state by the issuer's name in `issuers`; that of a single one is `default`.
+        """
+        return self._server.key_health()
 
     async def refresh_keys(self) -> dict[str, KeyHealth]:
-        """Fetch the keys of every issuer now, and say how that went.
+        """Fetch the keys of every issuer now. Keys that were good stay good when a fetch fails.
 
-        Keys that were good stay good when a fetch fails.
+        Returns:
+            What `key_health` returns afterwards.
         """
-        await asyncio.gather(*(keys.refresh() for keys in self.key_caches.values()))
-        return self.key_health()
+        return await self._server.refresh_keys()
 
     def export_keys(self) -> dict[str, Any]:
-        """The keys of every issuer as JSON: for `seed_keys` in a process that must start fast."""
-        exported = {name: keys.export() for name, keys in self.key_caches.items()}
-        return {name: keys for name, keys in exported.items() if keys is not None}
+        """Return the fetched keys of every issuer, for `seed_keys` in another process.
+
+        Returns:
+            JSON values by the issuer's name, as in `key_health`.
+        """
+        return self._server.export_keys()
 
     def seed_keys(self, exported: Mapping[str, Any]) -> None:
-        """Start with exported keys; they are as trusted as what is configured.
+        """Start with exported keys; they are trusted as configuration is.
+
+        Args:
+            exported: what `export_keys` returned.
 
         Raises:
-            ValueError: that is not what `export_keys` gave, or of other issuers.
+            ValueError: that is not what `export_keys` returned, or of other issuers.
         """
-        caches = self.key_caches
-        if not exported.keys() <= caches.keys():
-            raise ValueError("these keys are of an issuer that is not configured")
-        for name, keys in exported.items():
-            caches[name].seed(keys)
+        self._server.seed_keys(exported)
 
     def close_keys(self) -> None:
         """Stop the fetches that are under way; there are no connections to close."""
-        for keys in self.key_caches.values():
-            keys.close()
+        self._server.close_keys()
+
+    def revocation_health(self) -> RevocationHealth | None:
+        """Return the state of the replica of `revocation_url`; `None` without it."""
+        return self._server.revocation_health()
 
     def replace_issuers(self, issuers: Mapping[str, IssuerSettings]) -> None:
         """Accept these issuers from now on, and no other.
 
         Issuers that stay keep their keys if their `IssuerSettings` are the same object. It takes
-        effect at once, for requests that wait for keys too.
+        effect at once, for requests that wait for keys too. `issuers` stays what was configured.
+
+        Args:
+            issuers: all of them, by names of your own.
 
         Raises:
-            ConfigurationError: they contradict each other; then nothing changes.
+            ConfigurationError: they contradict each other; then nothing changes. Or these settings
+                were built without `issuers`.
         """
-        former, issuers = self.issuers, issuer_table(issuers)
-        if former is None:
-            raise ConfigurationError(
-                "no_issuers", "These settings were not built with JWT_ISSUERS (issuers)."
-            )
-        routes = settings_by_issuer(issuers)
-        # One assignment each: whoever reads sees the old table or the new one.
-        object.__setattr__(self, "issuers", dict(issuers))
-        self._routes = routes
-        for settings in former.values():
-            stays = any(settings is other for other in issuers.values())
-            if settings.key_cache is not None and not stays:
-                settings.key_cache.close()
+        self._server.accepted.replace(issuers)

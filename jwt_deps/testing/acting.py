@@ -96,8 +96,8 @@ def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManage
 
 async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSettings:
     settings = await settings_for(connection)
-    if issuer is None and settings.issuers:
-        return next(iter(settings.issuers.values()))
+    if issuer is None and (named := settings.server.accepted.named):
+        return next(iter(named.values()))
     return settings.settings_of(issuer) or settings
 
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeAlias
 
-from jwt_deps.keys import Fetched, Fetcher, FetchError, HTTPKeyProvider, KeyCache, shown
+from jwt_deps.keys import Fetched, Fetcher, FetchError, HTTPKeyProvider, shown
 from jwt_deps.settings import JWTSettings
 
 from .answers import Answer
@@ -78,18 +78,15 @@ def settings_in_process(ask: InProcess, values: Mapping[str, Any]) -> JWTSetting
     """
 
     class InProcessSettings(JWTSettings):
-        def _prepare_keys(self) -> None:
-            super()._prepare_keys()
-            issuer = self.accepted_issuers[0]
-            provider = _Provider(
+        def _key_provider(self) -> HTTPKeyProvider:
+            return _Provider(
                 _Fetcher(ask, self.jwks_cache.max_bytes),
-                issuer,
+                self.accepted_issuers[0],
                 algorithms=self.algorithms,
                 policy=self.jwks_cache,
                 jwks_url=self.jwks_url,
                 discovery_url=self.discovery_url,
                 allow_loopback=self.allow_loopback,
             )
-            self._cache = KeyCache(issuer, provider, self.jwks_cache)
 
     return isolated(values, InProcessSettings)

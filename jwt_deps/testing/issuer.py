@@ -232,7 +232,7 @@ class FakeIssuer(KeyRing):
             settings = isolated({"allow_loopback": True, **given})
         else:
             settings = settings_in_process(self._answer_in_process, given)
-        for keys in settings.key_caches.values():
+        for keys in settings.server.key_caches.values():
             keys.clock = clock or keys.clock
         return settings
 

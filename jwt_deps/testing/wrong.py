@@ -137,7 +137,7 @@ def applies(wrong: Wrong, settings: JWTSettings, issuer: IssuerSettings, key: Si
         case Wrong.NO_EXPIRY:
             return issuer.require_exp
         case Wrong.BAD_ISSUER | Wrong.NO_ISSUER:
-            return settings.routes_by_issuer or bool(issuer.accepted_issuers)
+            return settings.server.accepted.single is None or bool(issuer.accepted_issuers)
         case Wrong.BAD_AUDIENCE | Wrong.NO_AUDIENCE:
             return bool(issuer.accepted_audiences)
         case Wrong.UNKNOWN_KID:
@@ -154,7 +154,7 @@ def spoil(wrong: Wrong, draft: Draft) -> str:
 
 
 def _unaccepted(settings: JWTSettings) -> str | None:
-    accepted = settings.accepted_algorithms
+    accepted = settings.server.accepted.algorithms
     return next((name for name in _ALGORITHMS if name not in accepted), None)
 
 

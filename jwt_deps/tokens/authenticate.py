@@ -15,7 +15,7 @@ from jwt_deps import telemetry
 from jwt_deps.errors import AuthError, KeysUnavailableError, RevokedTokenError
 from jwt_deps.keys import VerificationKey
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings import JWTSettings
+from jwt_deps.settings import JWTSettings, ResourceServer
 
 from .claim_checks import time_limits
 from .claims import Claims
@@ -41,15 +41,14 @@ class _CacheEntry(NamedTuple):
     def __repr__(self) -> str:
         return f"<token cache entry of {self.principal!r}>"
 
-    def is_current(self, settings: JWTSettings) -> bool:
+    def is_current(self, server: ResourceServer) -> bool:
         """Whether the issuer is still accepted, and still has the key."""
-        issuer = self.principal.settings
-        if issuer is not settings and settings.settings_of(self.principal.claims.iss) is not issuer:
+        policy = self.principal.settings.policy
+        if server.accepted.policy_of(self.principal.claims.iss) is not policy:
             return False
-        cache = issuer.key_cache
-        if cache is None:
+        if policy.key_cache is None:
             return True
-        cached = cache.cached(self.key.algorithm, self.kid)
+        cached = policy.key_cache.cached(self.key.algorithm, self.kid)
         return cached is not None and any(key is self.key for key in cached)
 
 
@@ -68,14 +67,15 @@ async def authenticate_token(
         KeysUnavailableError: keys or revocations are unavailable, so the token cannot be checked.
     """
     began, judge = telemetry.start(), settings.issuer
+    server = settings.server
     try:
-        principal = _cached(token, settings, clock)
+        principal = _cached(token, server, clock)
         if principal is None:
             verified = await verify(token, settings, clock=clock)
-            principal = _cache(token, verified, settings)
+            principal = _cache(token, verified, server)
         judge = principal.settings.issuer
-        if settings.revocations is not None:
-            await refuse_revoked(settings.revocations, principal.claims.view())
+        if server.revocations is not None:
+            await refuse_revoked(server.revocations, principal.claims.view())
     except AuthError as error:
         if isinstance(error, RevokedTokenError):
             telemetry.revoked(judge)
@@ -87,26 +87,26 @@ async def authenticate_token(
     return principal
 
 
-def _cached(token: str, settings: JWTSettings, clock: Callable[[], float]) -> Principal | None:
+def _cached(token: str, server: ResourceServer, clock: Callable[[], float]) -> Principal | None:
     """Look up the token cache; `None` if the token has to be verified."""
-    entry: _CacheEntry | None = settings.verified_tokens.get(token)
+    entry: _CacheEntry | None = server.token_cache.get(token)
     if entry is None:
         return None
     principal, _, _, begins, ends, fixed = entry
-    if begins <= clock() < ends and (fixed or entry.is_current(settings)):
+    if begins <= clock() < ends and (fixed or entry.is_current(server)):
         return principal
-    settings.verified_tokens.discard(token)
+    server.token_cache.discard(token)
     return None
 
 
-def _cache(token: str, verified: VerifiedToken, settings: JWTSettings) -> Principal:
+def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Principal:
     """Make the principal of a verified token, and put it into the token cache."""
     claims = verified.claims
     principal = Principal(Claims.of(claims), verified.settings, token=token)
-    if settings.token_cache_size and len(token) <= _MAX_CACHED:
-        fixed = verified.settings is settings and settings.key_cache is None
+    if server.caches_tokens and len(token) <= _MAX_CACHED:
+        fixed = server.accepted.single is not None and verified.settings.policy.key_cache is None
         limits = time_limits(claims, verified.settings.leeway)
-        settings.verified_tokens.put(
+        server.token_cache.put(
             token,
             _CacheEntry(principal, verified.key, verified.kid, *limits, fixed),
         )

@@ -12,7 +12,7 @@ from jwt_deps.errors import (
     Step,
 )
 from jwt_deps.jose import decode_base64url, is_numeric_date, parse_object
-from jwt_deps.settings import IssuerSettings
+from jwt_deps.settings import IssuerPolicy
 
 __all__ = [
     "CLAIM_CHECKS",
@@ -40,10 +40,10 @@ _PROFILE_CLAIMS = {
 _PROFILE_STRINGS = ("client_id", "jti")
 
 
-def _check_times(claims: dict[str, Any], settings: IssuerSettings, now: float) -> None:
-    leeway = settings.leeway
+def _check_times(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> None:
+    leeway = policy.leeway
     if "exp" not in claims:
-        if settings.require_exp:
+        if policy.require_exp:
             raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
     elif now >= _number(claims["exp"], "exp") + leeway:  # RFC 7519 §4.1.4: "on or after"
         raise ExpiredTokenError
@@ -73,19 +73,19 @@ def _number(value: Any, name: str) -> float:
     return value
 
 
-def _check_subject(claims: dict[str, Any], _: IssuerSettings, __: float) -> None:
+def _check_subject(claims: dict[str, Any], _: IssuerPolicy, __: float) -> None:
     for name in ("sub", "jti"):  # RFC 7519 §4.1.2, §4.1.7
         if name in claims and not isinstance(claims[name], str):
             raise _claim_type(name, "a string", Step.SUBJECT)
 
 
-def check_issuer(claims: dict[str, Any], settings: IssuerSettings) -> None:
+def check_issuer(claims: dict[str, Any], policy: IssuerPolicy) -> None:
     """Check the issuer (RFC 7519 §4.1.1) against those that the settings accept, if any are set.
 
     Raises:
         ClaimError: it is absent, no string, or not accepted.
     """
-    accepted = settings.accepted_issuers
+    accepted = policy.issuers
     if not accepted:
         return
     if "iss" not in claims:
@@ -97,8 +97,8 @@ def check_issuer(claims: dict[str, Any], settings: IssuerSettings) -> None:
         raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
 
 
-def _check_audience(claims: dict[str, Any], settings: IssuerSettings, _: float) -> None:
-    name, accepted = settings.audience_claim, settings.accepted_audiences
+def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> None:
+    name, accepted = policy.audience_claim, policy.audiences
     if not accepted:
         return
     if name not in claims:
@@ -134,7 +134,7 @@ def refuse_unproved(claims: dict[str, Any], provable: Collection[str]) -> None:
 
 
 #: What a token says is checked by these, in this order, once its issuer is accepted.
-CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]] = {
+CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerPolicy, float], None]] = {
     Step.TIMES: _check_times,
     Step.SUBJECT: _check_subject,
     Step.AUDIENCE: _check_audience,
@@ -142,7 +142,7 @@ CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerSettings, float], None]
 
 
 def check_claims(
-    claims: dict[str, Any], settings: IssuerSettings, now: float, provable: Collection[str] = ()
+    claims: dict[str, Any], policy: IssuerPolicy, now: float, provable: Collection[str] = ()
 ) -> None:
     """Check what a token says, beside its issuer, against what that issuer's tokens must say.
 
@@ -150,7 +150,7 @@ def check_claims(
         InvalidTokenError: the first thing that is wrong.
     """
     for check in CLAIM_CHECKS.values():
-        check(claims, settings, now)
+        check(claims, policy, now)
     if "cnf" in claims:
         refuse_unproved(claims, provable)
 

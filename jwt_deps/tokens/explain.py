@@ -6,18 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from jwt_deps.errors import AuthError, ClaimError, Reason, Step
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings import PREFIX, JWTSettings
+from jwt_deps.settings import PREFIX, JWTSettings, ResourceServer
 
-from .claim_checks import CLAIM_CHECKS, check_profile, refuse_unproved
-from .verify import check_signature, issuer_of, keys_for, parse, read_claims, verify
+from .claim_checks import CLAIM_CHECKS, refuse_unproved
+from .verify import Verification, check_signature, verify
 
 if TYPE_CHECKING:
     from jwt_deps.keys import VerificationKey
-    from jwt_deps.settings import IssuerSettings
 
 __all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain_token", "explanation_of"]
 
@@ -199,13 +198,13 @@ async def explain_token(
     error = None
     try:
         verified = await verify(token, settings, clock=clock)
-        if settings.revocations is not None:
-            await refuse_revoked(settings.revocations, verified.claims)
+        if settings.server.revocations is not None:
+            await refuse_revoked(settings.server.revocations, verified.claims)
     except AuthError as refusal:
         error = refusal
     order: tuple[Step, ...] = (*_BY_TEXT, *_BY_CLAIMS, *_BY_KEY)
-    made = await _checks(token, settings, clock())
-    if settings.revocations is not None:
+    made = await _checks(token, settings.server, clock)
+    if settings.server.revocations is not None:
         order = (*order, Step.REVOCATION)
         if error is None or error.step is Step.REVOCATION:
             made[Step.REVOCATION] = error
@@ -223,38 +222,39 @@ def _finding(step: Step, made: _Made) -> Finding:
     return Finding(step, Outcome.PASSED if error is None else Outcome.REFUSED, error)
 
 
-async def _checks(token: str, settings: JWTSettings, now: float) -> _Made:
+async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]) -> _Made:
     """Every check that can be made, with its refusal."""
     made: _Made = {}
     try:
-        parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
+        steps = Verification(token, server, clock)
     except AuthError as error:
         return {**dict.fromkeys(_BY_TEXT[: _BY_TEXT.index(error.step)]), error.step: error}
     made.update(dict.fromkeys(_BY_TEXT))
-    claims: dict[str, Any] = {}
+    policy = server.accepted.single
     with _noting(made, Step.PAYLOAD):
-        claims = read_claims(parsed.jws.payload)
-    issuer: IssuerSettings | None = None if settings.routes_by_issuer else settings
+        steps.read_claims()
     if made[Step.PAYLOAD] is None:
         with _noting(made, Step.ISSUER):
-            issuer = issuer_of(claims, parsed, settings)
-    if issuer is None:
+            steps.find_issuer()
+            policy = steps.policy
+    if policy is None:
         return made
+    steps.policy = policy
     if made[Step.PAYLOAD] is None:
         for step, check in CLAIM_CHECKS.items():
             with _noting(made, step):
-                check(claims, issuer, now)
-        if issuer.is_rfc9068:
+                check(steps.claims, policy, clock())
+        if policy.is_rfc9068:
             with _noting(made, Step.HEADER):
-                check_profile(token, claims)
+                steps.check_profile()
         with _noting(made, Step.CONFIRMATION):
-            refuse_unproved(claims, settings.provable)
-    candidates: tuple[VerificationKey, ...] = ()
+            refuse_unproved(steps.claims, server.provable)
+    keys: tuple[VerificationKey, ...] = ()
     with _noting(made, Step.KEY):
-        candidates = await keys_for(parsed, issuer)
+        keys = await policy.fetched_keys(steps.parsed.algorithm, steps.parsed.kid)
     if made[Step.KEY] is None:
         with _noting(made, Step.SIGNATURE):
-            check_signature(parsed, candidates)
+            check_signature(steps.parsed, keys)
     return made
 
 

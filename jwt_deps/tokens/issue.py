@@ -21,11 +21,11 @@ from jwt_deps.errors import (
 )
 from jwt_deps.jose import HMAC_ALGORITHMS, MIN_RSA_BITS, SigningKey, is_pem, put_at
 from jwt_deps.possession import DPoPMode
-from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
+from jwt_deps.settings import IssuerSettings, JWTSettings, ResourceServer, get_settings
 
 from .claims import Claims
 from .principal import scopes_of, session_id_of, user_id_of
-from .verify import accept, cached_keys, check_signature, parse, read_claims
+from .verify import Verification, check_signature
 
 __all__ = ["ClaimNames", "access_token_claims", "create_access_token", "load_signing_key"]
 
@@ -113,13 +113,13 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         now=time.time(),
         expires_in=math.ceil(expires_in),
     )
-    header = {"alg": key.algorithm, "typ": "at+jwt" if issuer.is_rfc9068 else "JWT"}
+    header = {"alg": key.algorithm, "typ": "at+jwt" if issuer.policy.is_rfc9068 else "JWT"}
     kid = _kid(issuer, key)
     if kid is not None:
         header["kid"] = kid
     token = _sign(key, header, members)
     try:
-        _require_same(_check(token, settings), issuer, user_id, granted, session_id)
+        _require_same(_check(token, settings.server), issuer, user_id, granted, session_id)
     except (SignatureError, UnknownKeyError):
         raise ConfigurationError(
             "signing_key",
@@ -202,7 +202,7 @@ def _strong(key: SigningKey) -> SigningKey:
 def _issuer_for(settings: JWTSettings, claims: Mapping[str, Any]) -> IssuerSettings:
     """The settings of the issuer whose token is made."""
     found = settings.settings_of(claims.get("iss"))
-    several = list((settings.issuers or {}).values())
+    several = list((settings.server.accepted.named or {}).values())
     if found is None and "iss" not in claims and len(several) == 1:
         return several[0]
     if found is None:
@@ -242,7 +242,9 @@ def _shared_secret(issuer: IssuerSettings) -> SigningKey:
 def _kid(issuer: IssuerSettings, key: SigningKey) -> str | None:
     """The name that the settings know the key by."""
     if isinstance(key.private, bytes):
-        return key.kid if issuer.is_rfc9068 else None  # which RFC 9068 §2.1 wants to be there
+        return (
+            key.kid if issuer.policy.is_rfc9068 else None
+        )  # which RFC 9068 §2.1 wants to be there
     if key.kid not in issuer.keys.kids:
         public = key.private.public_key()
         for known in issuer.keys.in_set.get(key.algorithm, ()):
@@ -257,22 +259,19 @@ def _sign(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any])
     raise ValueError("the claims cannot be written as JSON")
 
 
-def _check(token: str, settings: JWTSettings) -> Claims:
+def _check(token: str, server: ResourceServer) -> Claims:
     """Check what was made as a request would be, as far as the keys are known here."""
-    parsed = parse(token, settings.accepted_algorithms, settings.max_token_size)
-    claims = read_claims(parsed.jws.payload)
-    issuer = accept(token, parsed, claims, settings, time.time())
-    keys = cached_keys(parsed, issuer)
+    steps = Verification(token, server, time.time)
+    steps.read_claims()
+    steps.check_without_key()
+    keys = steps.cached_keys()
     if keys is not None:
-        check_signature(parsed, keys)
-    policy = settings.sender_policy
-    if (
-        policy is not None
-        and policy.dpop is DPoPMode.REQUIRED
-        and "jkt" not in claims.get("cnf", {})
-    ):
+        check_signature(steps.parsed, keys)
+    policy = server.sender_policy
+    required = policy is not None and policy.dpop is DPoPMode.REQUIRED
+    if required and "jkt" not in steps.claims.get("cnf", {}):
         raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
-    return Claims.of(claims)
+    return Claims.of(steps.claims)
 
 
 def _require_same(

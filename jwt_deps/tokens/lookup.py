@@ -96,18 +96,18 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
         if token is not None:
             return token
         if source is TokenSource.BOTH and present:
-            raise MissingTokenError(settings.missing)
+            raise MissingTokenError(settings.server.missing)
     if source is not TokenSource.HEADER:
         token = _from_cookie(head, settings)
         if token is not None:
             _refuse_cross_site(head, settings)
             return token
-    raise MissingTokenError(settings.missing)
+    raise MissingTokenError(settings.server.missing)
 
 
 def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:
     """The token of the header or of the subprotocol pair, and whether the header was there."""
-    name, value = settings.header_name, None
+    name, value = settings.server.header_name, None
     for key, sent in head.headers:
         if key == name:
             if value is not None:
@@ -131,7 +131,8 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
 
 def _credentials(text: str, settings: JWTSettings) -> str | None:
     """The token in the value of a header; `None` if it has credentials of other schemes alone."""
-    with_dpop = settings.sender_policy is not None and settings.sender_policy.with_dpop
+    policy = settings.server.sender_policy
+    with_dpop = policy is not None and policy.with_dpop
     ours = (_BEARER_OR_DPOP if with_dpop else _BEARER).search(text)
     if ours is None:
         return None  # another scheme's credentials are not ours to judge

@@ -28,18 +28,15 @@ from jwt_deps.errors import (
 )
 from jwt_deps.jose import CompactError, CompactJWS, CompactProblem, parse_compact, parse_object
 from jwt_deps.keys import VerificationKey
-from jwt_deps.settings import IssuerSettings, JWTSettings
+from jwt_deps.settings import IssuerPolicy, IssuerSettings, JWTSettings, ResourceServer
 
 from .claim_checks import check_claims, check_issuer, check_profile, numeric_date
 
 __all__ = [
     "ParsedToken",
+    "Verification",
     "VerifiedToken",
-    "accept",
-    "cached_keys",
     "check_signature",
-    "issuer_of",
-    "keys_for",
     "parse",
     "read_claims",
     "unverified_expiry",
@@ -96,105 +93,131 @@ async def verify(
 
     Raises:
         InvalidTokenError: one of its subclasses, whatever the text was.
-        KeysUnavailableError: the issuer's keys cannot be fetched, so the token cannot be judged.
+        KeysUnavailableError: the issuer's keys cannot be fetched, so the token cannot be checked.
     """
-    accepted = (
-        settings.accepted_algorithms if settings.routes_by_issuer else settings.keys.algorithms
-    )
-    parsed = parse(token, accepted, settings.max_token_size)
+    verification = Verification(token, settings.server, clock)
     try:
-        claims = read_claims(parsed.jws.payload)
-        issuer = accept(token, parsed, claims, settings, clock())
-        keys = cached_keys(parsed, issuer)
+        verification.read_claims()
+        verification.check_without_key()
+        keys = verification.cached_keys()
         if keys is None:
-            issuer, keys = await _fetched_keys(token, parsed, claims, settings, issuer, clock)
-        key = check_signature(parsed, keys)
+            keys = await verification.fetched_keys()
+        key = check_signature(verification.parsed, keys)
     except (InvalidTokenError, KeysUnavailableError) as error:
-        error.kid = parsed.kid
+        error.kid = verification.parsed.kid
         raise
-    return VerifiedToken(claims, issuer, key, parsed.kid)
+    return VerifiedToken(
+        verification.claims, verification.policy.settings, key, verification.parsed.kid
+    )
 
 
-def accept(
-    token: str, parsed: ParsedToken, claims: dict[str, Any], settings: JWTSettings, now: float
-) -> IssuerSettings:
-    """Make every check that needs no key, and return the settings of the token's issuer."""
-    issuer = issuer_of(claims, parsed, settings)
-    if issuer.is_rfc9068:
-        check_profile(token, claims)
-    check_claims(claims, issuer, now, settings.provable)
-    return issuer
+class Verification:
+    """The verification of one token: its steps, and what is known of the token so far.
 
-
-def cached_keys(parsed: ParsedToken, issuer: IssuerSettings) -> _Keys | None:
-    """The keys that may check the signature; `None` if they have to be fetched."""
-    cache = issuer.key_cache
-    if cache is None:
-        return issuer.keys.choose(parsed.algorithm, parsed.kid)
-    return cache.cached(parsed.algorithm, parsed.kid)
-
-
-async def keys_for(parsed: ParsedToken, issuer: IssuerSettings) -> _Keys:
-    """The keys that may check a token's signature, fetched where that can help.
-
-    Raises:
-        UnknownKeyError: the issuer has no such key.
-        KeysUnavailableError: the issuer's keys cannot be fetched.
+    Attributes:
+        parsed: the token, taken apart.
+        claims: what it says, once `read_claims` has read it.
+        policy: that of its issuer, once `find_issuer` has found it.
     """
-    cache = issuer.key_cache
-    if cache is None:
-        return issuer.keys.choose(parsed.algorithm, parsed.kid)
-    return await cache.choose(parsed.algorithm, parsed.kid)
 
+    __slots__ = ("_clock", "_server", "_token", "claims", "parsed", "policy")
 
-async def _fetched_keys(  # noqa: PLR0913, PLR0917 - all that is known of the token by now
-    token: str,
-    parsed: ParsedToken,
-    claims: dict[str, Any],
-    settings: JWTSettings,
-    issuer: IssuerSettings,
-    clock: Callable[[], float],
-) -> tuple[IssuerSettings, _Keys]:
-    """Wait for the keys of a token's issuer, and return them with the issuer's settings.
+    claims: dict[str, Any]
+    policy: IssuerPolicy
 
-    Time passes while a request waits, and the accepted issuers can be replaced, so every check
-    that needs no key is made again after the wait.
-    """
-    for _ in range(_MOST_WAITS):
-        keys: _Keys | None = None
-        failure: AuthError | None = None
-        try:
-            keys = await keys_for(parsed, issuer)
-        except AuthError as error:
-            failure = error
-        waited_for, issuer = issuer, accept(token, parsed, claims, settings, clock())
-        if issuer is not waited_for:
-            keys, failure = cached_keys(parsed, issuer), None
-        if failure is not None:
-            raise failure
-        if keys is not None:
-            return issuer, keys
-    raise KeysUnavailableError(1)
+    def __init__(self, token: str, server: ResourceServer, clock: Callable[[], float]) -> None:
+        """Take the token apart.
 
+        Raises:
+            MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
+        """
+        self._token = token
+        self._server = server
+        self._clock = clock
+        self.parsed = parse(token, server.accepted.algorithms, server.max_token_size)
 
-def issuer_of(claims: dict[str, Any], parsed: ParsedToken, settings: JWTSettings) -> IssuerSettings:
-    """The settings of the issuer that a token names.
+    def read_claims(self) -> None:
+        """Read the payload, which is worth what the signature is worth.
 
-    Raises:
-        ClaimError: it names none, or one that is not accepted.
-        MalformedTokenError: the issuer does not sign with the token's algorithm.
-    """
-    if not settings.routes_by_issuer:
-        check_issuer(claims, settings)
-        return settings
-    issuer = settings.settings_of(claims.get("iss"))
-    if issuer is None:
-        if "iss" not in claims:
-            raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
-        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
-    if parsed.algorithm not in issuer.keys.algorithms:
-        raise MalformedTokenError(Reason.ALGORITHM, "its algorithm is not accepted")
-    return issuer
+        Raises:
+            MalformedTokenError: it is not a JSON object with one reading.
+        """
+        self.claims = read_claims(self.parsed.jws.payload)
+
+    def check_without_key(self) -> None:
+        """Make every check that needs no key.
+
+        Raises:
+            InvalidTokenError: the first thing that is wrong.
+        """
+        self.find_issuer()
+        if self.policy.is_rfc9068:
+            self.check_profile()
+        check_claims(self.claims, self.policy, self._clock(), self._server.provable)
+
+    def find_issuer(self) -> None:
+        """Find the policy of the issuer that the token names.
+
+        Raises:
+            ClaimError: it names none, or one that is not accepted.
+            MalformedTokenError: the issuer does not sign with the token's algorithm.
+        """
+        accepted = self._server.accepted
+        if accepted.single is not None:
+            check_issuer(self.claims, accepted.single)
+            self.policy = accepted.single
+            return
+        policy = accepted.policy_of(self.claims.get("iss"))
+        if policy is None:
+            if "iss" not in self.claims:
+                raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
+            raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
+        if self.parsed.algorithm not in policy.keys.algorithms:
+            raise MalformedTokenError(Reason.ALGORITHM, "its algorithm is not accepted")
+        self.policy = policy
+
+    def check_profile(self) -> None:
+        """Check what RFC 9068 asks of a token beyond the other checks.
+
+        Raises:
+            InvalidTokenError: the first thing that is wrong.
+        """
+        check_profile(self._token, self.claims)
+
+    def cached_keys(self) -> _Keys | None:
+        """The keys that may check the signature; `None` if they have to be fetched.
+
+        Raises:
+            UnknownKeyError: the issuer has no such key.
+        """
+        return self.policy.cached_keys(self.parsed.algorithm, self.parsed.kid)
+
+    async def fetched_keys(self) -> _Keys:
+        """Wait for the keys that may check the signature.
+
+        Time passes while a request waits, and the accepted issuers can be replaced, so every check
+        that needs no key is made again after the wait.
+
+        Raises:
+            InvalidTokenError: a check fails by now, or the issuer has no such key.
+            KeysUnavailableError: the issuer's keys cannot be fetched.
+        """
+        for _ in range(_MOST_WAITS):
+            keys: _Keys | None = None
+            failure: AuthError | None = None
+            waited_for = self.policy
+            try:
+                keys = await waited_for.fetched_keys(self.parsed.algorithm, self.parsed.kid)
+            except AuthError as error:
+                failure = error
+            self.check_without_key()
+            if self.policy is not waited_for:
+                keys, failure = self.cached_keys(), None
+            if failure is not None:
+                raise failure
+            if keys is not None:
+                return keys
+        raise KeysUnavailableError(1)
 
 
 def parse(token: str, algorithms: Collection[str], max_size: int) -> ParsedToken:

@@ -245,7 +245,7 @@ async def principal_or_error(
             if token is None:
                 token = sent_token(connection, settings)
             found = await authenticate_token(token, settings)
-            if (policy := settings.sender_policy) is not None:
+            if (policy := settings.server.sender_policy) is not None:
                 by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
                 bound = found.claims.get("cnf") or {}
                 await confirm(scope, token, bound, policy, by_dpop=by_dpop, used=state.proofs)

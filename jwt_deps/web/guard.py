@@ -145,7 +145,7 @@ async def require_for_guard(
 
 def is_excluded(match: Match, settings: JWTSettings) -> bool:
     """Whether the settings' `excluded_route_paths` mean this route."""
-    excluded = settings.excluded
+    excluded = settings.server.excluded
     known = match.open_by.get(excluded)
     if known is None:
         known = match.open_by[excluded] = any(map(excluded.match, match.paths))

@@ -293,15 +293,14 @@ class Installation:
         try:
             self.update()
             settings = self._settings()
-            await asyncio.gather(*(one.open_revocations() for one in settings))
+            await asyncio.gather(*(one.server.open_revocations() for one in settings))
             await asyncio.gather(*(one.refresh_keys() for one in settings if one.warm_up))
             yield
         finally:
             self._running = False
             for one in self._settings():
                 one.close_keys()
-                await one.close_revocations()
-                await one.close_replay_store()
+                await one.server.close()
 
     def _start_last(self) -> None:
         """Start inside of the application's own lifespan, whatever was added to that since.
@@ -407,7 +406,7 @@ def idle_exclusions(app: FastAPI) -> Iterator[str]:
                 )
         settings = _settings(app, guard)
         if settings is not None:
-            yield from _idle(settings.excluded, templates)
+            yield from _idle(settings.server.excluded, templates)
 
 
 def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:

@@ -56,9 +56,9 @@ def can_be_out_of_reach(settings: JWTSettings | None) -> bool:
     """Whether checking a token needs what may not answer: keys, revocations, a replay store."""
     if settings is None:
         return False
-    policy = settings.sender_policy
+    policy = settings.server.sender_policy
     replays = policy is not None and policy.with_dpop  # a store in memory can be full
-    return bool(settings.key_caches) or replays or _may_not_answer(settings.revocations)
+    return bool(settings.server.key_caches) or replays or _may_not_answer(settings.revocations)
 
 
 def _may_not_answer(source: RevocationSource | None) -> bool:

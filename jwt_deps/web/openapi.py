@@ -85,7 +85,7 @@ def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
 
 
 def _of_authorization(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
-    policy = None if settings is None else settings.sender_policy
+    policy = None if settings is None else settings.server.sender_policy
     mode = DPoPMode.OFF if policy is None else policy.dpop
     if mode is not DPoPMode.REQUIRED:
         yield _NATIVE, _plain_bearer()
@@ -108,7 +108,8 @@ def _of_discovery(settings: JWTSettings) -> Iterator[tuple[str, _Scheme]]:
     The browser reads the document, not this process: a schema never waits for an issuer, is the
     same whether it is up or down, and where it is down Swagger UI offers plain bearer alone.
     """
-    issuers = [settings] if settings.issuers is None else list(settings.issuers.values())
+    named = settings.server.accepted.named
+    issuers = [settings] if named is None else list(named.values())
     discovered = [one for one in issuers if one.is_remote and one.jwks_url is None]
     if len(discovered) > _MOST_ISSUERS:
         return
@@ -125,7 +126,7 @@ def _as_name(text: str) -> str:
 
 def _proofs_of(settings: JWTSettings | None) -> dict[str, str]:
     """What the sender of a token has to prove (RFC 9449, RFC 8705)."""
-    policy = None if settings is None else settings.sender_policy
+    policy = None if settings is None else settings.server.sender_policy
     if policy is None:
         return {}
     dpop = {"dpop": policy.dpop.value} if policy.with_dpop else {}

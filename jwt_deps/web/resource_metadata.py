@@ -93,14 +93,14 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
 def _document(app: FastAPI, settings: JWTSettings) -> dict[str, Any]:
     """The members of RFC 9728 §2; what would be empty is left out."""
     by_header = settings.token_source is not TokenSource.COOKIE
-    standard = by_header and settings.header_name == b"authorization"
+    standard = by_header and settings.server.header_name == b"authorization"
     members = {
         "resource": settings.resource,
         "authorization_servers": list(settings.authorization_servers),
         "scopes_supported": _scopes_of(app, settings),
         "bearer_methods_supported": ["header"] if standard else [],
         **{name: getattr(settings, name) for name in _PAGES},
-        **_bindings(settings.sender_policy),
+        **_bindings(settings.server.sender_policy),
     }
     return {name: value for name, value in members.items() if value not in (None, [], False)}
 

@@ -349,7 +349,7 @@ def refusal_under(
         connection,
         hints_prefix=settings.env_prefix if settings.explain else None,
         parameters=parameters,
-        sender_policy=settings.sender_policy,
+        sender_policy=settings.server.sender_policy,
     )
 
 

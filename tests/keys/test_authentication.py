@@ -441,7 +441,7 @@ class TestReplaced:
         assert Reason.CLAIM_FOREIGN is refused(token, settings).reason
         assert accepted(other.token(audience=AUDIENCE), settings)
         assert asked == len(issuer.requests)
-        assert ["1"] == list(settings.key_caches)
+        assert ["1"] == list(settings.server.key_caches)
 
     def test_all_of_them(self, issuer: FakeIssuer) -> None:
         """Nobody at all is accepted then."""

@@ -76,7 +76,7 @@ class TestOne:
     def test_the_default_algorithms(self) -> None:
         """Published keys are for signatures, of every kind that is in use."""
         assert PUBLISHED == JWTSettings(**DISCOVERED).algorithms
-        assert set(PUBLISHED) == JWTSettings(**DISCOVERED).accepted_algorithms
+        assert set(PUBLISHED) == JWTSettings(**DISCOVERED).server.accepted.algorithms
 
     def test_the_algorithms_that_are_named(self) -> None:
         """Those that are named replace the default."""
@@ -90,7 +90,7 @@ class TestOne:
         """Nothing is fetched where keys are configured."""
         settings = JWTSettings(secret_key=SECRET)
 
-        assert (None, {}) == (settings.key_cache, settings.key_caches)
+        assert (None, {}) == (settings.key_cache, settings.server.key_caches)
         assert ({}, {}) == (settings.key_health(), settings.export_keys())
 
 
@@ -281,14 +281,16 @@ class TestSeveral:
 
     def test_only_what_is_fetched_has_a_cache(self) -> None:
         """The keys are listed under the issuer's own name; without several, as `default`."""
-        assert ["a"] == list(JWTSettings(issuers={"a": DISCOVERED, "local": LOCAL}).key_caches)
-        assert ["default"] == list(JWTSettings(**DISCOVERED).key_caches)
+        assert ["a"] == list(
+            JWTSettings(issuers={"a": DISCOVERED, "local": LOCAL}).server.key_caches
+        )
+        assert ["default"] == list(JWTSettings(**DISCOVERED).server.key_caches)
 
     def test_the_algorithms_of_all(self) -> None:
         """What a token may be signed with at all; each issuer has its own."""
         settings = JWTSettings(issuers={"a": {**STAFF, "algorithm": "ES256"}, "local": LOCAL})
 
-        assert {"ES256", "HS256"} == settings.accepted_algorithms
+        assert {"ES256", "HS256"} == settings.server.accepted.algorithms
 
     def test_built_before(self) -> None:
         """An entry may be built by itself, and is then the very same object."""
@@ -303,7 +305,10 @@ class TestSeveral:
 
         settings.replace_issuers({})
 
-        assert (True, None) == (settings.routes_by_issuer, settings.settings_of(ISSUER))
+        assert (True, None) == (
+            settings.server.accepted.single is None,
+            settings.settings_of(ISSUER),
+        )
 
 
 SEVERAL_REFUSED: list[Any] = [

@@ -39,7 +39,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def trusting(issuer: FakeIssuer, **options: Any) -> tuple[JWTSettings, VirtualClock]:
     """Settings whose keys grow old when the clock is turned."""
     settings, clock = settings_for(issuer, **options), VirtualClock()
-    for cache in settings.key_caches.values():
+    for cache in settings.server.key_caches.values():
         cache.clock = clock
     return settings, clock
 

@@ -51,7 +51,7 @@ def published(provider: str) -> str:
 def give_keys(settings: JWTSettings, provider: str, issuer: str = "default") -> None:
     """Give one issuer of the settings the provider's keys, as a fetch would."""
     exported = {"jwks": published(provider), "fetched_at": time.time()}
-    settings.key_caches[issuer].seed(exported)
+    settings.server.key_caches[issuer].seed(exported)
 
 
 def issue(

@@ -297,8 +297,8 @@ def test_sources_that_work_in_the_background() -> None:
     assert not isinstance(managed, PreparingSource)
     settings = JWTSettings(**SETTINGS, revocation=AnyRevocation(managed, Plain(answer=False)))
 
-    asyncio.run(settings.open_revocations())
-    asyncio.run(settings.close_revocations())
+    asyncio.run(settings.server.open_revocations())
+    asyncio.run(settings.server.close())
 
     assert "open close" == managed.calls
     assert None is settings.revocation_health()

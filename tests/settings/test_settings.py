@@ -593,7 +593,7 @@ class TestShownAndShared:
         """The patterns of excluded paths are the same object whenever asked for."""
         settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/health"])
 
-        assert settings.excluded is settings.excluded
+        assert settings.server.excluded is settings.server.excluded
 
     def test_a_list_is_the_settings_own(self) -> None:
         """Changing the list that was given does not change the settings."""

@@ -94,7 +94,7 @@ class TestRemembering:
         for number in range(100):
             recognized(mint(claims(jti=str(number))), settings)
 
-        assert len(settings.verified_tokens) <= 8
+        assert len(settings.server.token_cache) <= 8
 
     @pytest.mark.parametrize(
         "token",
@@ -112,7 +112,7 @@ class TestRemembering:
 
         recognized(token, settings)
 
-        assert 0 == len(settings.verified_tokens)
+        assert 0 == len(settings.server.token_cache)
 
     def test_a_token_that_ends_is_forgotten(self) -> None:
         """And refused for the reason that a new one would be."""
@@ -120,7 +120,7 @@ class TestRemembering:
         recognized(TOKEN, settings)
 
         assert Reason.EXPIRED is recognized(TOKEN, settings, lambda: NOW + 400)
-        assert 0 == len(settings.verified_tokens)
+        assert 0 == len(settings.server.token_cache)
 
     def test_a_copy_with_one_character_changed_is_another_token(self) -> None:
         """The whole text is the name."""
@@ -129,7 +129,7 @@ class TestRemembering:
         head, _, signature = TOKEN.rpartition(".")
 
         assert isinstance(recognized(f"{head}.{signature[::-1]}", settings), Reason)
-        assert 1 == len(settings.verified_tokens)
+        assert 1 == len(settings.server.token_cache)
 
 
 EDGES = [NOW + offset for offset in (-400, -11, -10, -9.5, -1, 0, 1, 289, 290, 299, 300, 309)]
@@ -309,7 +309,7 @@ def test_a_cached_token_shows_nothing() -> None:
     settings = settings_of()
     recognized(TOKEN, settings)
 
-    said = repr(settings.verified_tokens.get(TOKEN))
+    said = repr(settings.server.token_cache.get(TOKEN))
 
     assert said.startswith("<token cache entry of <Principal with <Claims with ")
     assert TOKEN not in said

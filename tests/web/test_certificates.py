@@ -33,9 +33,9 @@ def shown(scope: dict[str, Any], source: Any, **members: Any) -> bool:
         trusted_proxies=["10.0.0.0/8", "::1"],
         **members,
     )
-    assert settings.sender_policy is not None
+    assert settings.server.sender_policy is not None
     try:
-        check_certificate({"headers": [], **scope}, BOUND, settings.sender_policy)
+        check_certificate({"headers": [], **scope}, BOUND, settings.server.sender_policy)
     except ConfirmationError as error:
         return error.reason is not Reason.CERTIFICATE
     return True

@@ -660,10 +660,12 @@ class TestWhereverItRuns:
             "headers": [(b"authorization", f"DPoP {TOKEN}".encode()), (b"dpop", made.encode())],
         }
         bound = {"jkt": jkt()}
-        assert configured.sender_policy is not None
+        assert configured.server.sender_policy is not None
 
         used: set[str] = set()
-        asyncio.run(confirm(scope, TOKEN, bound, configured.sender_policy, by_dpop=True, used=used))
+        asyncio.run(
+            confirm(scope, TOKEN, bound, configured.server.sender_policy, by_dpop=True, used=used)
+        )
 
         assert used
 

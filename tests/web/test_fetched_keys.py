@@ -668,7 +668,7 @@ class TestServer:
 
         @app.get("/begin", dependencies=[Depends(get_token)])
         async def begin() -> None:
-            settings.key_caches["default"]._start()
+            settings.server.key_caches["default"]._start()
 
         issuer.jwks = Answer(hang=True)
         started = time.monotonic()

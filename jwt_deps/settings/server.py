@@ -1,0 +1,170 @@
+"""What requests need of `JWTSettings`: keys, caches and policies, built once with them."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jwt_deps.concurrency import LRUMap
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.keys import KeyCache, KeyHealth
+from jwt_deps.possession import SenderPolicy
+from jwt_deps.revocation import (
+    AnyRevocation,
+    ManagedSource,
+    RedisRevocations,
+    RevocationHealth,
+    RevocationSource,
+)
+
+from .issuer import IssuerSettings
+from .issuer_policy import IssuerPolicy
+from .issuers import issuer_table, settings_by_issuer
+from .path_patterns import PathPatterns
+
+__all__ = ["AcceptedIssuers", "ResourceServer"]
+
+
+class AcceptedIssuers:
+    """The accepted issuers, which `replace` changes as a whole.
+
+    Attributes:
+        single: the policy of a service with one issuer; `None` with several.
+        named: the settings of several issuers by the operator's names; `None` with one.
+        algorithms: those of all issuers; each accepts only its own.
+    """
+
+    __slots__ = ("_by_issuer", "algorithms", "named", "single")
+
+    def __init__(self, policy: IssuerPolicy, named: Mapping[str, IssuerSettings] | None) -> None:
+        self.single = policy if named is None else None
+        self.named = named
+        self._by_issuer: dict[str, IssuerPolicy] = {}
+        self.algorithms = policy.keys.algorithms
+        if named is not None:
+            self._accept(named)
+
+    def _accept(self, named: Mapping[str, IssuerSettings]) -> None:
+        by_issuer = {iss: one.policy for iss, one in settings_by_issuer(named).items()}
+        # One assignment each: a request sees the former table or the new one.
+        self._by_issuer = by_issuer
+        self.algorithms = frozenset().union(*(one.keys.algorithms for one in by_issuer.values()))
+        self.named = dict(named)
+
+    def policy_of(self, issuer: object) -> IssuerPolicy | None:
+        """The policy for the tokens of an issuer, by their `iss`; `None` if it is not accepted.
+
+        With one issuer it is that one's, whatever the token says.
+        """
+        if self.single is not None:
+            return self.single
+        return self._by_issuer.get(issuer) if isinstance(issuer, str) else None
+
+    def replace(self, issuers: Mapping[str, IssuerSettings]) -> None:
+        """Accept these issuers from now on, and no other; close the key caches of the others.
+
+        Raises:
+            ConfigurationError: they contradict each other, or there is one issuer without a name;
+                then nothing changes.
+        """
+        former, issuers = self.named, issuer_table(issuers)
+        if former is None:
+            raise ConfigurationError(
+                "no_issuers", "These settings were not built with JWT_ISSUERS (issuers)."
+            )
+        self._accept(issuers)
+        for settings in former.values():
+            stays = any(settings is other for other in issuers.values())
+            if settings.key_cache is not None and not stays:
+                settings.key_cache.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ResourceServer:
+    """Keys, caches and policies of a service (RFC 6749 §1.1: the resource server).
+
+    Attributes:
+        accepted: the issuers.
+        max_token_size: the longest token that is read, in bytes.
+        header_name: the header of the token, as ASGI has it.
+        missing: what a refusal says where a request has no token.
+        excluded: path patterns of routes that need no token.
+        sender_policy: the sender constraint; `None` if tokens are plain bearer tokens.
+        provable: the members of `cnf` (RFC 7800) that a sender can prove.
+        revocations: the source of revocations; `None` without one.
+        token_cache: what is known of verified tokens.
+    """
+
+    accepted: AcceptedIssuers
+    max_token_size: int
+    header_name: bytes
+    missing: str
+    excluded: PathPatterns
+    sender_policy: SenderPolicy | None
+    provable: Collection[str]
+    revocations: RevocationSource | None
+    token_cache: LRUMap[str, Any] = field(repr=False)
+    caches_tokens: bool
+
+    @property
+    def key_caches(self) -> dict[str, KeyCache]:
+        """The keys that are fetched, by the issuer's name; that of a single one is `default`."""
+        accepted = self.accepted
+        if accepted.single is not None:
+            caches = {"default": accepted.single.key_cache}
+        else:
+            caches = {name: one.key_cache for name, one in (accepted.named or {}).items()}
+        return {name: keys for name, keys in caches.items() if keys is not None}
+
+    def key_health(self) -> dict[str, KeyHealth]:
+        """Return the state of the keys of each issuer."""
+        return {name: keys.health() for name, keys in self.key_caches.items()}
+
+    async def refresh_keys(self) -> dict[str, KeyHealth]:
+        """Fetch the keys of every issuer now; keys that were good stay when a fetch fails."""
+        await asyncio.gather(*(keys.refresh() for keys in self.key_caches.values()))
+        return self.key_health()
+
+    def export_keys(self) -> dict[str, Any]:
+        """Return the keys of every issuer as JSON."""
+        exported = {name: keys.export() for name, keys in self.key_caches.items()}
+        return {name: keys for name, keys in exported.items() if keys is not None}
+
+    def seed_keys(self, exported: Mapping[str, Any]) -> None:
+        """Start with exported keys.
+
+        Raises:
+            ValueError: that is not what `export_keys` gave, or of other issuers.
+        """
+        caches = self.key_caches
+        if not exported.keys() <= caches.keys():
+            raise ValueError("these keys are of an issuer that is not configured")
+        for name, keys in exported.items():
+            caches[name].seed(keys)
+
+    def close_keys(self) -> None:
+        """Stop the fetches that are under way."""
+        for keys in self.key_caches.values():
+            keys.close()
+
+    def revocation_health(self) -> RevocationHealth | None:
+        """Return the state of the replica in Redis; `None` without one."""
+        source = self.revocations
+        for one in source.sources if isinstance(source, AnyRevocation) else (source,):
+            if isinstance(one, RedisRevocations):
+                return one.health()
+        return None
+
+    async def open_revocations(self) -> None:
+        """Start the source of revocations, and wait a few seconds for the first load."""
+        if isinstance(self.revocations, ManagedSource):
+            await asyncio.to_thread(self.revocations.open)
+
+    async def close(self) -> None:
+        """Stop the source of revocations, and close the connections of the replay store."""
+        if isinstance(self.revocations, ManagedSource):
+            await asyncio.to_thread(self.revocations.close)
+        store = None if self.sender_policy is None else self.sender_policy.store
+        close = getattr(store, "close", None)
+        if close is not None:
+            await close()
