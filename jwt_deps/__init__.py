@@ -45,25 +45,30 @@ from .revocation import (
 )
 from .settings import IssuerSettings, JWTSettings, TokenSource, get_settings, mcp_settings
 from .tokens import Claims, create_access_token
-from .web.caller import get_claims, get_token
-from .web.cookies import clear_token_cookie, set_token_cookie
-from .web.dependencies import (
+from .web import (
     CurrentUser,
+    ProtectedRouter,
     SessionState,
     claims_as,
+    clear_token_cookie,
     current_session_id,
     current_user_id,
+    get_claims,
     get_dependencies,
     get_scopes,
     get_session_state,
+    get_token,
+    jwt_guard,
+    mount_resource_metadata,
     optional,
+    protect,
+    protected_router,
+    public,
     require_acr,
     require_any_scope,
     require_scopes,
+    set_token_cookie,
 )
-from .web.installation import protect
-from .web.resource_metadata import mount_resource_metadata
-from .web.router import ProtectedRouter, jwt_guard, protected_router, public
 
 __all__ = [
     "AnyRevocation",
@@ -134,3 +139,9 @@ __all__ = [
     "require_scopes",
     "set_token_cookie",
 ]
+
+# Tracebacks, `repr` and pickles name what users import, not the module that happens to define it.
+for _name in __all__:
+    if hasattr(globals()[_name], "__qualname__"):
+        globals()[_name].__module__ = __name__
+del _name

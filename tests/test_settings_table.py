@@ -1,33 +1,40 @@
-"""Does the table of all settings say what the code says? It is made from it, and compared."""
+"""The table of all settings is made from the code, and equals the page."""
 
 import ast
-import inspect
 import os
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+import jwt_deps
 from jwt_deps import IssuerSettings, JWKSCacheSettings, JWTSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
+#: The definitions of all classes of the package.
+CLASSES = {
+    node.name: node
+    for path in Path(jwt_deps.__file__).parent.rglob("*.py")
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.ClassDef)
+}
 
 
 def meanings(*models: type[BaseModel]) -> dict[str, str]:
     """What stands below each field, on one line."""
     found = {}
     for model in models:
-        body = ast.parse(inspect.getsource(inspect.getmodule(model) or model))
-        for cls in [node for node in ast.walk(body) if isinstance(node, ast.ClassDef)]:
-            for field, text in zip(cls.body, cls.body[1:], strict=False):
-                if (
-                    isinstance(field, ast.AnnAssign)
-                    and isinstance(field.target, ast.Name)
-                    and isinstance(text, ast.Expr)
-                    and isinstance(text.value, ast.Constant)
-                    and isinstance(text.value.value, str)
-                ):
-                    found[field.target.id] = " ".join(text.value.value.split())
+        body = CLASSES[model.__name__].body
+        for field, text in pairwise(body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+                and isinstance(text.value.value, str)
+            ):
+                found[field.target.id] = " ".join(text.value.value.split())
     return found
 
 
@@ -44,9 +51,7 @@ def table(model: type[BaseModel], prefix: str, *sources: type[BaseModel]) -> str
 def _bases(model: type[BaseModel]) -> list[type[BaseModel]]:
     """The models of this package that a model is made of."""
     return [
-        base
-        for base in model.__mro__
-        if issubclass(base, BaseModel) and base.__module__.startswith("jwt_deps.")
+        base for base in model.__mro__ if issubclass(base, BaseModel) and base.__name__ in CLASSES
     ]
 
 

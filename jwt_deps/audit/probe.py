@@ -8,11 +8,14 @@ from urllib.parse import quote
 
 from fastapi import FastAPI
 
-from jwt_deps.web._fastapi import path_parameters
-from jwt_deps.web.inventory import WEBSOCKET, Inventory
-from jwt_deps.web.plain_routes import GuardedApp
-from jwt_deps.web.responses import REFUSALS
-from jwt_deps.web.routing import same_endpoint
+from jwt_deps.web import (
+    REFUSALS,
+    WEBSOCKET,
+    GuardedApp,
+    Inventory,
+    path_parameters,
+    same_endpoint,
+)
 
 from .path_values import filled
 from .report import Audit

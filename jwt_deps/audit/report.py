@@ -9,12 +9,18 @@ from fastapi import FastAPI
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import PathPatterns
-from jwt_deps.web._fastapi import unchanged
-from jwt_deps.web.caller import get_claims
-from jwt_deps.web.installation import Installation, idle_exclusions
-from jwt_deps.web.inventory import Inventory, Reached, Served, refusals
-from jwt_deps.web.known_settings import settings_problem
-from jwt_deps.web.resource_metadata import ANY_METADATA
+from jwt_deps.web import (
+    ANY_METADATA,
+    Installation,
+    Inventory,
+    Reached,
+    Served,
+    get_claims,
+    idle_exclusions,
+    refusals,
+    settings_problem,
+    unchanged,
+)
 
 from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself
 

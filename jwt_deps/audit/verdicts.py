@@ -8,11 +8,20 @@ from typing import Any
 from fastapi.security.base import SecurityBase
 
 from jwt_deps.settings import PREFIX, JWTSettings, PathPatterns
-from jwt_deps.web._fastapi import dependants
-from jwt_deps.web.caller import TokenDependency, get_token, token_dependency
-from jwt_deps.web.dependencies import CurrentUser, RequireACR, current_user_id, is_optional
-from jwt_deps.web.inventory import Served
-from jwt_deps.web.routing import Match, RouteGuard, is_marked_public
+from jwt_deps.web import (
+    CurrentUser,
+    Match,
+    RequireACR,
+    RouteGuard,
+    Served,
+    TokenDependency,
+    current_user_id,
+    dependants,
+    get_token,
+    is_marked_public,
+    is_optional,
+    token_dependency,
+)
 
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 

@@ -14,8 +14,13 @@ from starlette.routing import BaseRoute, Host, Mount
 from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import Claims
-from jwt_deps.web.caller import get_claims, get_token, settings_for
-from jwt_deps.web.routing import mounted, routers_of
+from jwt_deps.web import (
+    get_claims,
+    get_token,
+    mounted,
+    routers_of,
+    settings_for,
+)
 
 from .naming import claims_for
 

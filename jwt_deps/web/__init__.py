@@ -1,1 +1,79 @@
 """FastAPI: dependencies, guards, routers, answers, OpenAPI, cookies, WebSockets."""
+
+from ._fastapi import dependants, path_parameters, unchanged
+from .caller import TokenDependency, get_claims, get_token, settings_for, token_dependency
+from .cookies import clear_token_cookie, set_token_cookie
+from .dependencies import (
+    CurrentUser,
+    RequireACR,
+    SessionState,
+    claims_as,
+    current_session_id,
+    current_user_id,
+    get_dependencies,
+    get_scopes,
+    get_session_state,
+    is_optional,
+    optional,
+    require_acr,
+    require_any_scope,
+    require_scopes,
+)
+from .installation import Installation, idle_exclusions, protect
+from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
+from .known_settings import settings_problem
+from .plain_routes import GuardedApp
+from .resource_metadata import ANY_METADATA, mount_resource_metadata
+from .responses import REFUSALS
+from .router import ProtectedRouter, jwt_guard, protected_router, public
+from .routing import Match, RouteGuard, is_marked_public, mounted, routers_of, same_endpoint
+
+__all__ = [
+    "ANY_METADATA",
+    "REFUSALS",
+    "WEBSOCKET",
+    "CurrentUser",
+    "GuardedApp",
+    "Installation",
+    "Inventory",
+    "Match",
+    "ProtectedRouter",
+    "Reached",
+    "RequireACR",
+    "RouteGuard",
+    "Served",
+    "SessionState",
+    "TokenDependency",
+    "claims_as",
+    "clear_token_cookie",
+    "current_session_id",
+    "current_user_id",
+    "dependants",
+    "get_claims",
+    "get_dependencies",
+    "get_scopes",
+    "get_session_state",
+    "get_token",
+    "idle_exclusions",
+    "is_marked_public",
+    "is_optional",
+    "jwt_guard",
+    "mount_resource_metadata",
+    "mounted",
+    "optional",
+    "path_parameters",
+    "protect",
+    "protected_router",
+    "public",
+    "refusals",
+    "require_acr",
+    "require_any_scope",
+    "require_scopes",
+    "routers_of",
+    "same_endpoint",
+    "set_token_cookie",
+    "settings_for",
+    "settings_problem",
+    "token_dependency",
+    "unchanged",
+]
