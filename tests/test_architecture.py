@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,39 @@ def test_a_room_for_users_is_imported_by_its_face(room: str) -> None:
 def test_the_order_names_the_rooms_that_there_are() -> None:
     """Each once, and none that is gone."""
     assert sorted({room_of(path) for path in FILES} - {"__init__"}) == sorted(ROOMS)
+
+
+ROOT = Path(__file__).parent.parent
+MAP = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_the_map_has_the_rooms() -> None:
+    """The page, its drawing and `CONTRIBUTING.md` name them in their order."""
+    drawing = (ROOT / "docs" / "assets" / "rooms.svg").read_text()
+    drawn = re.findall(r'font-weight="bold">([a-z ·]+)<', drawing)
+    chain = re.search(r"`errors`.*?`cli`", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+
+    assert ROOMS == re.findall(r"^\| `(\w+)` \|", MAP, re.MULTILINE)
+    assert [*ROOMS[:2:-1], " · ".join(ROOMS[:3])] == drawn
+    assert chain is not None
+    assert ROOMS == re.findall(r"`(\w+)`", chain[0])
+
+
+def test_the_map_names_files_and_functions_that_there_are() -> None:
+    """Each question has one file and one function; every other file on the page exists too."""
+    decided = re.findall(r"^\| .*\? \| `([\w/]+\.py)` \| `(\w+)` \|", MAP, re.MULTILINE)
+    missing = [
+        (file, function)
+        for file, function in decided
+        if f"def {function}(" not in (PACKAGE / file).read_text()
+    ]
+
+    assert 9 == len(decided)
+    assert [] == missing
+    assert all(
+        (PACKAGE / file).exists() or (ROOT / file).exists()
+        for file in re.findall(r"`(\w+/\w+\.py)`", MAP)
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if room_of(path) in CORE], ids=module_of)
