@@ -140,7 +140,15 @@ def _signature_of_instances(kind: type[Any]) -> Signature:
 
 @TokenDependency
 async def get_token(connection: HTTPConnection) -> str:
-    """The encoded token, found where the settings say to look and not yet verified."""
+    """The encoded token, found where the settings say to look and not yet verified.
+
+    Returns:
+        The text of the token. Only `get_claims` and what is built on it verifies it.
+
+    Raises:
+        HTTPException: 401 if there is none; 400 if there are several (RFC 6750 §3.1); 403 if it is
+            in a cookie and the request comes from another site.
+    """
     return await token_of(connection, await settings_for(connection))
 
 
@@ -148,7 +156,13 @@ async def get_token(connection: HTTPConnection) -> str:
 def get_claims(caller: Principal) -> Claims:
     """The claims of the verified token.
 
-    With `validate=False`, a caller who proves nothing has none.
+    Returns:
+        A read-only mapping, with the registered claims as attributes. With `validate=False` it is
+        empty for a request without a token that verifies.
+
+    Raises:
+        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
+            keys or revocations cannot be fetched.
     """
     return caller.claims
 
@@ -207,12 +221,12 @@ async def settings_of(connection: HTTPConnection) -> JWTSettings:
 async def principal_of(
     connection: HTTPConnection, settings: JWTSettings | None = None
 ) -> Principal:
-    """Find out who is calling, once per request and configuration.
+    """The principal of the request, authenticated once per request and settings.
 
-    What was found goes to `request.state` under the names that the AgentOS middleware uses.
+    It is written to `request.state` under the names that the AgentOS middleware uses.
 
     Raises:
-        AuthError: nobody who proved anything, unless `validate=False` lets them be anonymous.
+        AuthError: there is no token, or one that does not verify, and `validate` is on.
     """
     found = await principal_or_error(connection, settings)
     if isinstance(found, AuthError):
@@ -225,7 +239,7 @@ async def principal_or_error(
     settings: JWTSettings | None = None,
     state: RequestState | None = None,
 ) -> Principal | AuthError:
-    """The same, with the error as a value: it is on its way to become an answer."""
+    """The principal of the request, or the error with which it will be refused."""
     scope = connection.scope
     if state is None:
         state = state_of(scope)
@@ -261,7 +275,7 @@ async def require(
     any_of: bool = False,
     settings: JWTSettings | None = None,
 ) -> Principal:
-    """Refuse a caller who lacks scopes: all of them, or with `any_of` the last one too.
+    """Refuse a request whose token lacks one of the scopes, or with `any_of` all of them.
 
     Raises:
         InsufficientScopeError: it names every scope that the route needs, not only the first

@@ -1,4 +1,4 @@
-"""How does a browser keep the token? In a cookie that no script reads and no other site sends."""
+"""The cookie in which a browser keeps a token: no script reads it, no other site sends it."""
 
 import time
 from typing import Literal
@@ -62,7 +62,16 @@ def clear_token_cookie(  # noqa: PLR0913 - the attributes of a cookie
     secure: bool = True,
     samesite: SameSite = "strict",
 ) -> None:
-    """Delete the cookie; the attributes must be those that it was set with."""
+    """Delete the cookie that `set_token_cookie` set; the attributes must be the same.
+
+    Args:
+        response: where to delete it.
+        settings: whose `cookie_name`; `None` for `get_settings`.
+        path: as it was set.
+        domain: as it was set.
+        secure: as it was set.
+        samesite: as it was set.
+    """
     response.delete_cookie(
         (settings or get_settings()).cookie_name,
         path=path,

@@ -234,31 +234,73 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @PrincipalDependency
 def current_user_id(caller: Principal) -> str:
-    """The id of the user that the token names; 401 if it names none."""
+    """The id of the user: the claim that `user_id_claim` names, `sub` unless set otherwise.
+
+        @app.get("/me")
+        async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str: ...
+
+    Returns:
+        The id, with the issuer's `user_id_prefix` if it has one. An integer claim becomes text.
+
+    Raises:
+        HTTPException: 401 without a token, with one that does not verify, or with one that has no
+            such claim (RFC 6750 §3.1); 503 if keys or revocations cannot be fetched.
+    """
     return caller.user_id
 
 
 @PrincipalDependency
 def current_session_id(caller: Principal) -> str | None:
-    """The id of the session that the token names, if any."""
+    """The id of the session: the claim that `session_id_claim` names.
+
+    Returns:
+        The id; `None` if the token has no such claim.
+
+    Raises:
+        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1).
+    """
     return caller.session_id
 
 
 @PrincipalDependency
 def get_scopes(caller: Principal) -> frozenset[str]:
-    """The scopes that the token grants."""
+    """The scopes that the token grants (RFC 6749 §3.3).
+
+    Returns:
+        The scopes of the claim that `scopes_claim` names, else of `scope` or `scp`; an empty set
+        if the token has none.
+
+    Raises:
+        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1).
+    """
     return caller.scopes
 
 
 @PrincipalDependency
 def get_dependencies(caller: Principal) -> Mapping[str, Any]:
-    """The claims that `dependencies_claims` names, read-only."""
+    """The claims that `dependencies_claims` names, as AgentOS takes them for a run.
+
+    Returns:
+        A read-only mapping from the name of the claim to its value, without those that the token
+        does not have.
+
+    Raises:
+        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1).
+    """
     return dependencies_of(caller.claims, caller.settings)
 
 
 @PrincipalDependency
 def get_session_state(caller: Principal) -> Mapping[str, Any]:
-    """The claims that `session_state_claims` names, read-only."""
+    """The claims that `session_state_claims` names, as AgentOS takes them for a session.
+
+    Returns:
+        A read-only mapping from the name of the claim to its value, without those that the token
+        does not have.
+
+    Raises:
+        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1).
+    """
     return session_state_of(caller.claims, caller.settings)
 
 
@@ -283,8 +325,15 @@ def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
 def claims_as(model: type[ModelT]) -> TokenDependency[ModelT]:
     """Make the dependency that validates the verified claims into a pydantic model.
 
-    The same model gives the same callable, so that FastAPI runs it once per request and tests
-    can override it. Claims that do not fit are 401 `invalid_token`.
+        profile: Annotated[Profile, Depends(claims_as(Profile))]
+
+    Args:
+        model: a subclass of `pydantic.BaseModel`, validated from a dict of all claims.
+
+    Returns:
+        A dependency that returns an instance of the model. Claims that do not fit, or no token,
+        are refused with 401 `invalid_token` (RFC 6750 §3.1). The same model gives the same
+        callable, so that FastAPI runs it once per request and tests can override it.
 
     Raises:
         ConfigurationError: it is not a pydantic model.
@@ -302,10 +351,16 @@ def optional(dependency: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable
 @overload
 def optional(dependency: Callable[..., T]) -> Callable[..., Awaitable[T | None]]: ...
 def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Make the same dependency, answering `None` when the request carries no credential.
+    """Make the same dependency, which returns `None` when the request carries no credential.
 
-    A credential that is present and bad is still refused. It takes the dependencies of this
-    package and any of the caller's own; the same one gives the same callable.
+        user_id: Annotated[str | None, Depends(optional(current_user_id))]
+
+    Args:
+        dependency: one of this package, or one of your own that is built on these.
+
+    Returns:
+        A dependency. A credential that is present and bad is still refused with 401. The same
+        argument gives the same callable.
     """
     return _optional(dependency)
 
@@ -316,7 +371,7 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         connection: HTTPConnection, security_scopes: SecurityScopes
     ) -> Any:
         try:
-            # Scopes asked for are asked of everybody: nobody has none of them.
+            # A request without a token has no scopes, and is refused where some are needed.
             if not (security_scopes.scopes or await _has_credential(connection, dependency)):
                 return None
         except AuthError as error:
@@ -343,7 +398,7 @@ def is_optional(dependency: Callable[..., Any]) -> bool:
 
 async def _has_credential(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:
     if any(is_overridden(connection, it) for it in (dependency, get_claims)):
-        return True  # the replacement speaks for the caller, whatever the request carries
+        return True  # the replacement decides, with or without a credential
     settings = await settings_for(connection)
     try:
         await token_of(connection, settings)
@@ -380,8 +435,14 @@ _scopes_required = cache(_RequireScopes)
 def require_scopes(*scopes: str) -> TokenDependency[None]:
     """Make the dependency that refuses a token which lacks one of the scopes.
 
-    403 `insufficient_scope`, naming every scope that the route needs (RFC 6750 §3.1). The same
-    scopes give the same callable.
+        @app.delete("/users/{name}", dependencies=[Depends(require_scopes("users:write"))])
+
+    Args:
+        *scopes: the scopes, all of which are needed; each without spaces (RFC 6749 §3.3).
+
+    Returns:
+        A dependency that refuses with 403 `insufficient_scope`, whose challenge names every scope
+        that the route needs (RFC 6750 §3.1). The same scopes give the same callable.
 
     Raises:
         ConfigurationError: no scope, or a text that cannot be one.
@@ -392,7 +453,12 @@ def require_scopes(*scopes: str) -> TokenDependency[None]:
 def require_any_scope(*scopes: str) -> TokenDependency[None]:
     """Make the dependency that refuses a token which has none of the scopes.
 
-    The same scopes give the same callable.
+    Args:
+        *scopes: the scopes, one of which is needed; each without spaces (RFC 6749 §3.3).
+
+    Returns:
+        A dependency that refuses with 403 `insufficient_scope`, as `require_scopes`. The same
+        scopes give the same callable.
 
     Raises:
         ConfigurationError: no scope, or a text that cannot be one.
@@ -466,12 +532,16 @@ def require_acr(*acr_values: str, max_age: int | None = None) -> TokenDependency
     """Make the dependency that asks for a stronger or more recent authentication (RFC 9470).
 
     The token's `acr` must be one of the values, and with `max_age` its `auth_time` no longer ago
-    than that many seconds, `leeway` added. Else 401 `insufficient_user_authentication`, with
-    which a client sends its user to the issuer again. The same arguments give the same callable.
+    than that many seconds, `leeway` added.
 
     Args:
         *acr_values: authentication context classes, any of which will do.
-        max_age: the age of the authentication, in seconds.
+        max_age: the largest age of the authentication, in whole seconds; `None` for any.
+
+    Returns:
+        A dependency that refuses with 401 `insufficient_user_authentication` (RFC 9470 §3), with
+        which a client sends its user to the issuer again. The same arguments give the same
+        callable.
 
     Raises:
         ConfigurationError: nothing is asked for, or what no challenge can carry.

@@ -285,7 +285,7 @@ class Installation:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """What lasts as long as the application: fetched keys, and who listens to revocations."""
+        """Fetch keys and open sources of revocations, for as long as the application runs."""
         if self._running:  # another router with a guard is in the same application
             yield
             return
@@ -388,7 +388,7 @@ def _bypassed() -> ConfigurationError:
 
 
 def idle_exclusions(app: FastAPI) -> Iterator[str]:
-    """The exclusions that exclude nothing, each as a sentence: a route is believed to be public.
+    """The exclusions that match no route, each as a sentence.
 
     Raises:
         ConfigurationError: there is no configuration.

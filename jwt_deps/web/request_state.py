@@ -191,6 +191,8 @@ class RequestState:
             outermost: whether it is the first one in the application.
         """
         self.let_pass(None)
+        if not self.gates:
+            self.gates = (guard,)  # the application is not watched before its first request
         if outermost:
             self.entered = (guard,)
         elif guard not in self.entered[-1:]:  # a middleware may serve one scope twice

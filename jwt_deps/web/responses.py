@@ -232,7 +232,7 @@ class _Answer(NamedTuple):
 
     Attributes:
         status: the HTTP status.
-        outage: whether nobody can tell whether the token is good.
+        outage: whether the token cannot be checked now.
         header: one that goes along, and the attribute of the error that has its value.
         bare: whether the challenge says nothing of an error.
         additions: what the challenge says besides the error.
@@ -303,7 +303,7 @@ def _with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: 
     algorithms = f'algs="{" ".join(policy.algorithms)}"'
     if used and not isinstance(error, InvalidRequestError):
         return f"DPoP {parameters}, {algorithms}"
-    if isinstance(error, InvalidRequestError):  # nobody knows which one was meant
+    if isinstance(error, InvalidRequestError):  # which scheme was meant is not known
         return f"{challenge}, DPoP {parameters}, {algorithms}"
     if isinstance(error, MissingTokenError) and policy.dpop is DPoPMode.REQUIRED:
         return f"DPoP {parameters}, {algorithms}"

@@ -1,4 +1,4 @@
-"""How is the subprotocol pair `bearer, <token>` answered? By choosing `bearer`.
+"""The answer to the WebSocket subprotocol pair `bearer, <token>`: the subprotocol `bearer`.
 
 A browser that offered subprotocols drops the connection unless one of them is chosen, and the
 endpoint should not have to know: its own choice wins, a plain `accept()` means `bearer`.
