@@ -120,7 +120,9 @@ def is_routed(scope: Scope, router: object) -> bool:
     endpoint, route = scope.get("endpoint"), scope.get("route")
     if endpoint is None or endpoint is router or endpoint is scope.get("app"):
         return False
-    return not isinstance(route, Mount | Host) and (route is not None or not serves_asgi(endpoint))
+    # FastAPI 0.137 names an inclusion there until the route in it is known.
+    is_known = route is not None and included_router(route) is None
+    return not isinstance(route, Mount | Host) and (is_known or not serves_asgi(endpoint))
 
 
 def serves_asgi(endpoint: Any) -> bool:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
-from fastapi import APIRouter, FastAPI, WebSocket
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -19,9 +20,9 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from jwt_deps import ConfigurationError
+from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protect, protected_router
 from tests.minting import OTHER_SECRET
-from tests.web.serving import HAS_FRONTEND, LIVE, bearer
+from tests.web.serving import HAS_FRONTEND, LIVE, SETTINGS, bearer
 
 __all__ = [
     "FOREIGN",
@@ -37,7 +38,10 @@ __all__ = [
     "assert_closed",
     "assert_guarded",
     "drive",
+    "guarded_by",
+    "headers_of",
     "including",
+    "kinds_of_guard",
     "knock",
     "page",
     "plain",
@@ -233,14 +237,16 @@ def scope_of(method: str, path: str, headers: Headers) -> dict[str, Any]:
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [
-            (name.lower().encode(), value.encode())
-            for name, value in {"host": "testserver", **headers}.items()
-        ],
+        "headers": headers_of({"host": "testserver", **headers}),
         "client": ("127.0.0.1", 1),
         "server": ("testserver", 80),
         "state": {},
     }
+
+
+def headers_of(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Write headers as an ASGI scope has them."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 async def drive(
@@ -283,3 +289,22 @@ def including(*routers: APIRouter, **options: Any) -> FastAPI:
     for router in routers:
         app.include_router(router, **options)
     return app
+
+
+kinds_of_guard = pytest.mark.parametrize("kind", ["protect", "protected_router", "jwt_guard"])
+
+
+def guarded_by(
+    kind: str,
+    router: APIRouter,
+    settings: JWTSettings = SETTINGS,
+    exclude: Sequence[str | Callable[..., Any]] = (),
+) -> FastAPI:
+    """Make an application that includes a router, guarded in one of the three ways."""
+    if kind == "protect":
+        app = protect(FastAPI(), settings, exclude)
+        app.include_router(router)
+        return app
+    if kind == "protected_router":
+        return including(protected_router(router, settings=settings, exclude=exclude))
+    return including(router, dependencies=[Depends(jwt_guard(settings, exclude))])
