@@ -1,4 +1,4 @@
-"""Whose tokens are accepted, checked with which keys, and what do their claims mean?"""
+"""Settings of one issuer: its keys, what its tokens must say, and the names of their claims."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -103,7 +103,7 @@ class IssuerSettings(BaseModel):
     audience_claim: str = "aud"
     """The claim that names the audience; Amazon Cognito has `client_id` instead."""
     verify_audience: bool = True
-    """`False` accepts tokens that were made for somebody else: only for an issuer whose tokens
+    """`False` accepts tokens that were made for other services: only for an issuer whose tokens
     name no audience at all."""
     leeway: float = Field(default=10, ge=0, le=300)
     """Clock difference that is forgiven, in seconds, at most 300."""
@@ -121,9 +121,9 @@ class IssuerSettings(BaseModel):
     session_id_claim: str = "session_id"
     """The claim that identifies the session; a dotted path as above."""
     dependencies_claims: Several = Field(default_factory=list)
-    """The claims that `get_dependencies` hands out."""
+    """The claims that `get_dependencies` returns."""
     session_state_claims: Several = Field(default_factory=list)
-    """The claims that `get_session_state` hands out."""
+    """The claims that `get_session_state` returns."""
     ca_file: Path | None = None
     """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
     allow_loopback: bool = False
@@ -261,7 +261,8 @@ class IssuerSettings(BaseModel):
                 "fetched_without_audience",
                 "JWT_AUDIENCE (audience) must say which tokens of this issuer are meant for this "
                 "service. An issuer without audiences needs JWT_AUDIENCE_CLAIM (audience_claim), "
-                "or JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts everybody's.",
+                "or JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts those for any "
+                "service.",
             )
         self._check_urls()
 
@@ -322,12 +323,12 @@ class IssuerSettings(BaseModel):
         """What requests need of these settings."""
         return self._policy
 
-    @property
+    @cached_property
     def keys(self) -> KeySet:
         """The configured keys; none when they are fetched."""
         return self._policy.keys
 
-    @property
+    @cached_property
     def key_cache(self) -> KeyCache | None:
         """The fetched keys; `None` when they are configured."""
         return self._policy.key_cache

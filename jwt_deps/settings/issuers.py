@@ -1,4 +1,4 @@
-"""Which issuers are accepted, and which settings hold for the tokens of each?"""
+"""Tables of issuers: by the operator's names, and by `iss`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -53,7 +53,7 @@ def settings_by_issuer(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, Is
             raise ConfigurationError(
                 "issuer_audience",
                 f"{label}AUDIENCE (audience) is missing; {label}VERIFY_AUDIENCE=false "
-                "(verify_audience) accepts everybody's tokens.",
+                "(verify_audience) accepts tokens for any service.",
             )
         for issuer in settings.accepted_issuers:
             if issuer in routes:

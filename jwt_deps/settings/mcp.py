@@ -1,4 +1,4 @@
-"""What does MCP ask of a server that checks tokens? By revision 2026-07-28."""
+"""Settings of a server for the Model Context Protocol, by revision 2026-07-28."""
 
 from collections.abc import Iterator
 from typing import Unpack

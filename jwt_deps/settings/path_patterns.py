@@ -1,4 +1,4 @@
-"""Which route templates does a path pattern with `*` match?"""
+"""Path patterns with `*`, for route templates."""
 
 import re
 from collections.abc import Callable, Iterable

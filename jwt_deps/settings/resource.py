@@ -1,4 +1,4 @@
-"""What is this service called, and where does it describe itself, by RFC 9728?"""
+"""Settings of the protected resource metadata (RFC 9728)."""
 
 import re
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What is this service configured to accept? Everything that it can be told, checked when built."""
+"""The settings of a service: all that an operator can set, checked when built."""
 
 import logging
 import re
@@ -92,8 +92,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     when that fails."""
 
     token_cache_size: int = Field(default=2048, ge=0)
-    """How many verified tokens are remembered, so that their signatures need not be checked
-    again; 0 remembers none."""
+    """How many verified tokens are cached, so that their signatures need not be checked again; 0
+    caches none."""
     explain: bool = False
     """Whether a refusal says in its body and in the log which check failed, and what to do about
     it: for development."""

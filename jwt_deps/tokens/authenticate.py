@@ -66,24 +66,24 @@ async def authenticate_token(
         InvalidTokenError: one of its subclasses; revoked tokens too.
         KeysUnavailableError: keys or revocations are unavailable, so the token cannot be checked.
     """
-    began, judge = telemetry.start(), settings.issuer
+    began, issuer = telemetry.start(), settings.issuer
     server = settings.server
     try:
         principal = _cached(token, server, clock)
         if principal is None:
             verified = await verify(token, settings, clock=clock)
             principal = _cache(token, verified, server)
-        judge = principal.settings.issuer
+        issuer = principal.settings.issuer
         if server.revocations is not None:
             await refuse_revoked(server.revocations, principal.claims.view())
     except AuthError as error:
         if isinstance(error, RevokedTokenError):
-            telemetry.revoked(judge)
+            telemetry.revoked(issuer)
         outage = isinstance(error, KeysUnavailableError)
-        telemetry.validated(judge, "unavailable" if outage else "rejected", began)
+        telemetry.validated(issuer, "unavailable" if outage else "rejected", began)
         raise
     if began is not None:
-        telemetry.validated(judge, "accepted", began)
+        telemetry.validated(issuer, "accepted", began)
     return principal
 
 

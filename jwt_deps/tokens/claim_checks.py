@@ -115,10 +115,9 @@ def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> N
 
 
 def refuse_unproved(claims: dict[str, Any], provable: Collection[str]) -> None:
-    """Refuse a token that is bound to what nobody here lets its sender prove (RFC 7800).
+    """Refuse a token that is bound to a key which no sender can prove here (RFC 7800).
 
-    Taking it without that proof would turn it into the bearer token that its issuer meant to
-    prevent.
+    Without that proof it would be a plain bearer token, which its issuer meant to prevent.
 
     Raises:
         ClaimError: a member of its `cnf` is none of the provable ones.

@@ -1,4 +1,4 @@
-"""What did the token say? Verified claims that nobody can change and no log can show."""
+"""Verified claims: read-only, and without values in `repr`."""
 
 from collections.abc import Iterator, Mapping
 from inspect import Parameter, Signature
@@ -46,7 +46,7 @@ class ClaimMapping(Mapping[str, Any]):
 
     @classmethod
     def of(cls, members: dict[str, Any]) -> Self:
-        """Make one of a dict that nobody else has, without copying it."""
+        """Make one of a dict without copying it; the caller keeps no reference to the dict."""
         made = cls.__new__(cls)
         made._members = members  # noqa: SLF001 - its own
         return made

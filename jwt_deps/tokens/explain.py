@@ -1,4 +1,4 @@
-"""Why would a token be refused? Every check of the verification, and what each of them says."""
+"""Explain why a token would be refused: every check of the verification, and its result."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

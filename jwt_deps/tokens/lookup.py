@@ -82,7 +82,7 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
     """Find the encoded token (RFC 6750 §2.1), without looking at what it says.
 
     The header wins; the cookie is read only when the header is absent, so that a request can
-    never be re-labelled by a cookie that somebody else planted. Query and body are never read.
+    never be re-labelled by a cookie that another site planted. Query and body are never read.
 
     Raises:
         MalformedTokenError: a header is longer than any with a token of `max_token_size` is.
@@ -135,7 +135,7 @@ def _credentials(text: str, settings: JWTSettings) -> str | None:
     with_dpop = policy is not None and policy.with_dpop
     ours = (_BEARER_OR_DPOP if with_dpop else _BEARER).search(text)
     if ours is None:
-        return None  # another scheme's credentials are not ours to judge
+        return None  # credentials of another scheme are not checked here
     if "," in text:
         raise _repeated("one header carries several credentials")
     # RFC 9110 §11.4: 1*SP. A tab stays with the token, and makes it one that is refused.
@@ -187,7 +187,7 @@ def _from_cookie(head: RequestHead, settings: JWTSettings) -> str | None:
 
 
 def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
-    """Let a cookie speak only where the browser says that the user's own page is asking."""
+    """Accept a cookie only where the browser says that the request is not cross-site."""
     if head.method in _SAFE_METHODS:
         return
     sites = head.values("sec-fetch-site")
@@ -199,7 +199,7 @@ def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
     origins = head.values("origin")
     if origins and not (len(origins) == 1 and _is_own_origin(origins[0], head, settings)):
         raise CrossSiteRequestError
-    # Neither header: not a browser, hence nobody whose cookies a page could borrow.
+    # Neither header: not a browser, so no other site caused the request.
 
 
 def _is_own_origin(origin: str, head: RequestHead, settings: JWTSettings) -> bool:

@@ -1,4 +1,4 @@
-"""Who is calling, and with what? The settings' claim names applied to verified claims."""
+"""The principal of a request: the settings' claim names applied to verified claims."""
 
 from typing import Any
 
@@ -90,14 +90,15 @@ def session_state_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
 
 
 class Principal:
-    """Who is calling, under the settings that say what the claims mean.
+    """The principal of a request: verified claims, and the settings that say what they mean.
 
-    Immutable; what is asked of it often is found once, because one token comes many times.
+    Immutable. Values that requests read often are computed once, because a client sends one token
+    many times.
 
     Attributes:
-        claims: the verified claims; none for an anonymous caller.
+        claims: the verified claims; empty for an anonymous principal.
         settings: what was asked of them, and what they mean: those of the token's issuer.
-        error: why the caller is anonymous, which only `validate=False` lets anyone be.
+        error: why the principal is anonymous, which only `validate=False` allows.
         token: the encoded token; `None` where there was none.
     """
 
@@ -133,8 +134,12 @@ class Principal:
     def __repr__(self) -> str:
         return f"<Principal with {self.claims!r}>"
 
-    def known(self) -> "Principal":
-        """This caller, or the error that made it anonymous."""
+    def require_authenticated(self) -> "Principal":
+        """Return this principal, or raise the error that made it anonymous.
+
+        Raises:
+            AuthError: the request was not authenticated, which only `validate=False` lets pass.
+        """
         if self.error is not None:
             raise self.error
         return self
@@ -144,12 +149,12 @@ class Principal:
         """The user's id.
 
         Raises:
-            AuthError: the one that made the caller anonymous, or a `ClaimError`: the claim is
+            AuthError: the one that made the principal anonymous, or a `ClaimError`: the claim is
                 absent, empty, or neither a string nor an integer.
         """
         user_id = self._user_id
         if user_id is None:
-            user_id = self._user_id = user_id_of(self.known().claims, self.settings)
+            user_id = self._user_id = user_id_of(self.require_authenticated().claims, self.settings)
         return user_id
 
     @property
@@ -230,7 +235,7 @@ class Principal:
 
 
 def state_of(principal: Principal) -> dict[str, Any]:
-    """What `request.state` says of a caller, in the names and shapes of the AgentOS middleware.
+    """Return what `request.state` has, in the names and shapes of the AgentOS middleware.
 
     `user_id`, `session_id` and `audience` are `None` where the token has none; `scopes` is a list,
     `dependencies` and `session_state` are dicts, empty where it has none. Lists and dicts are new
@@ -242,7 +247,7 @@ def state_of(principal: Principal) -> dict[str, Any]:
 
 
 def _identifier(value: Any) -> str | None:
-    """What a claim identifies somebody or something by; `None` where it does not."""
+    """The identifier in a claim: a text or an integer; `None` for anything else."""
     if isinstance(value, str):
         return None if not value or value.isspace() else value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -282,7 +282,7 @@ async def require(
             one missing, so that a client can ask for all of them at once.
     """
     caller = await principal_of(connection, settings)
-    granted = caller.known().scopes
+    granted = caller.require_authenticated().scopes
     if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
         raise InsufficientScopeError(dict.fromkeys((*needed, *scopes_of_route(connection.scope))))
     return caller

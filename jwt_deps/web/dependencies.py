@@ -199,7 +199,7 @@ class CurrentUser(metaclass=_Injected):
 
     @classmethod
     def _of(cls, principal: Principal) -> Self:
-        return cls(*principal.known().identity)
+        return cls(*principal.require_authenticated().identity)
 
 
 class SessionState(ClaimMapping, metaclass=_InjectedMapping):
@@ -502,7 +502,7 @@ class RequireACR(TokenDependency[None]):
 
         async def acr_required(connection: HTTPConnection) -> None:
             """Nothing: the user authenticated as is needed, or is refused with 401."""
-            caller = (await principal_of(connection)).known()
+            caller = (await principal_of(connection)).require_authenticated()
             now, leeway = time.time(), caller.settings.leeway
             reason = insufficiency(caller.claims, acr_values, max_age, leeway, now)
             if reason is not None:

@@ -147,7 +147,7 @@ REFUSED: list[Any] = [
     ),
     pytest.param(
         {"issuer": ISSUER, "jwks_url": URL},
-        "JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts everybody's",
+        "JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts those for any",
         id="no-audience",
     ),
     pytest.param(

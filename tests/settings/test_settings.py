@@ -798,6 +798,12 @@ class TestChanges:
         assert "confidential" not in record.getMessage()
 
 
+def test_what_is_neither_true_nor_false() -> None:
+    """It turns nothing on, and the sentence names the setting."""
+    with pytest.raises(ConfigurationError, match=r"JWT_DISCOVERY \(discovery\)"):
+        JWTSettings(secret_key=SECRET, discovery="maybe")  # type: ignore[arg-type]
+
+
 class TestPrefix:
     """Errors and warnings name the variables of these very settings."""
 
