@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed448
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import APIRouter, Body, Depends, FastAPI
 from fastapi.routing import APIRoute
@@ -84,8 +85,7 @@ def issuer(**values: Any) -> IssuerSettings:
     )
 
 
-def ed448_key() -> str:
-    key = ed448.Ed448PrivateKey.generate().public_key()
+def public_pem(key: PublicKeyTypes) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
@@ -220,8 +220,10 @@ MISTAKES: dict[str, Mistake] = {
     "not_pem": pem("-----BEGIN PUBLIC KEY-----"),
     "public_key_not_pem": pem("".join(RSA.public_pem.strip().split("\n")[1:-1])),
     "openssh_key": settings(secret_key="ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDf0 alice@host"),
-    "key_type": pem(ed448_key()),
+    "key_type": pem(public_pem(ed448.Ed448PrivateKey.generate().public_key())),
     "short_rsa_key": pem(pair("RSA-1024").public_pem),
+    "long_rsa_key": pem(public_pem(rsa.RSAPublicNumbers(65537, (1 << 16_384) + 1).public_key())),
+    "small_order_key": pem(public_pem(ed25519.Ed25519PublicKey.from_public_bytes(bytes(32)))),
     "key_curve": pem(pair("secp256k1").public_pem),
     "signature_backend": without_cryptography,
     # JWK Sets

@@ -1,7 +1,7 @@
 """JOSE (RFC 7515 to 7518, 7638): base64url and JSON, the one JWS parser, keys, signatures."""
 
 from .claim_path import put_at, value_at
-from .compact import CompactError, CompactJWS, CompactProblem, parse_compact
+from .compact import CompactError, CompactJWS, CompactProblem, needs_extension, parse_compact
 from .encoding import decode_base64url, encode_base64url, is_numeric_date, parse_object
 from .jwk import (
     JWK_SET,
@@ -52,6 +52,7 @@ __all__ = [
     "is_secret_jwk",
     "jwk_public_key",
     "jwk_serves",
+    "needs_extension",
     "parse_compact",
     "parse_object",
     "pem_public_key",

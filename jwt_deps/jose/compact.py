@@ -1,12 +1,14 @@
 """Take a JWS in compact serialization apart (RFC 7515 §7.1), as tokens and proofs are sent."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from .encoding import decode_base64url
 
-__all__ = ["CompactError", "CompactJWS", "CompactProblem", "parse_compact"]
+__all__ = ["CompactError", "CompactJWS", "CompactProblem", "needs_extension", "parse_compact"]
 
 _JWS = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
 _JWE = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
@@ -69,6 +71,15 @@ def parse_compact(text: bytes) -> CompactJWS:
             return CompactJWS(header, payload, signature, signing_input)
     # Outside of the handler, so that no error leads to one that quotes the text.
     raise CompactError(_problem(text))
+
+
+def needs_extension(header: Mapping[str, Any]) -> bool:
+    """Whether the header of a JWS asks for an extension: none is understood, so it is refused.
+
+    RFC 7515 §4.1.11: an extension that is not understood must not be passed over. `b64` changes
+    what is signed (RFC 7797), and some leave it out of `crit`.
+    """
+    return "crit" in header or "b64" in header
 
 
 def _problem(text: bytes) -> CompactProblem:

@@ -37,6 +37,24 @@ JWK_SET = "JWT_JWKS_FILE (jwks_file)"
 
 #: RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used".
 MIN_RSA_BITS = 2048
+# OpenSSL checks no signature with a longer one (OPENSSL_RSA_MAX_MODULUS_BITS).
+_MAX_RSA_BITS = 16_384
+
+_ED25519_PRIME = 2**255 - 19
+# The `y` of two of the points of order 8; that of the other two is its negative.
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+# Of the points of order 8, 4, 2 and 1, in every spelling that 255 bits have room for.
+_SMALL_ORDER = frozenset(
+    {
+        _ORDER_8,
+        _ED25519_PRIME - _ORDER_8,
+        0,
+        _ED25519_PRIME,
+        _ED25519_PRIME - 1,
+        1,
+        _ED25519_PRIME + 1,
+    }
+)
 
 _BY_CRV = {curve.crv: curve for curve in CURVES.values()}
 # RFC 7638 §3.2 and RFC 8037 §2: the members that make the key, in lexicographic order.
@@ -177,11 +195,28 @@ def _usable(key: object, name: str) -> PublicKey:
             f"{name} is an RSA key of {key.key_size} bits and {MIN_RSA_BITS} are needed "
             "(RFC 7518 §3.3): have the issuer make a longer one.",
         )
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size > _MAX_RSA_BITS:
+        raise ConfigurationError(
+            "long_rsa_key",
+            f"{name} is an RSA key of {key.key_size} bits and at most {_MAX_RSA_BITS} are "
+            "supported: have the issuer make a shorter one.",
+        )
+    if isinstance(key, ed25519.Ed25519PublicKey) and _has_small_order(key):
+        raise ConfigurationError(
+            "small_order_key",
+            f"{name} is an Ed25519 point of small order (RFC 8032 §5.1), whose signatures need no "
+            "private key: have the issuer make a new key.",
+        )
     if not algorithms_of(key):
         raise ConfigurationError(
             "key_curve", f"{name} is on a curve that JWS does not use (RFC 7518 §3.4)."
         )
     return key
+
+
+def _has_small_order(key: ed25519.Ed25519PublicKey) -> bool:
+    sign_bit = 1 << 255
+    return int.from_bytes(key.public_bytes_raw(), "little") % sign_bit in _SMALL_ORDER
 
 
 def _octets(value: object) -> bytes:

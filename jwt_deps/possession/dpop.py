@@ -23,6 +23,7 @@ from jwt_deps.jose import (
     is_secret_jwk,
     jwk_public_key,
     jwk_serves,
+    needs_extension,
     parse_compact,
     parse_object,
     signature_key,
@@ -134,7 +135,7 @@ def _parse(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], byte
             jws = parse_compact(text)
             header, claims = parse_object(jws.header), parse_object(jws.payload)
     # Raised outside of the handler: the parser's error quotes the header.
-    if jws is None or header is None or claims is None or "crit" in header:
+    if jws is None or header is None or claims is None or needs_extension(header):
         raise DPoPProofError(Reason.PROOF_MALFORMED, "it is not one JWT that can be read")
     if not _has_required(claims):
         raise DPoPProofError(Reason.PROOF_CLAIMS, "it lacks one of jti, htm, htu and iat")

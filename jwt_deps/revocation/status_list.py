@@ -31,6 +31,7 @@ from jwt_deps.jose import (
     CompactProblem,
     decode_base64url,
     is_numeric_date,
+    needs_extension,
     parse_compact,
     parse_object,
 )
@@ -294,7 +295,7 @@ def _parse(body: bytes) -> _SignedList:
         raise ValueError(_NOT_BASE64URL if problem in spelling else "is no JWT")
     members = _object(jws.header)
     algorithm, kid, kind = members.get("alg"), members.get("kid"), members.get("typ")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES or "crit" in members:
+    if not isinstance(kind, str) or kind.lower() not in _TYPES or needs_extension(members):
         raise ValueError("is of another type")
     if not isinstance(algorithm, str) or not isinstance(kid, str | None):
         raise ValueError("has a header that cannot be read")  # noqa: TRY004 - one kind of refusal

@@ -26,7 +26,14 @@ from jwt_deps.errors import (
     SignatureError,
     Step,
 )
-from jwt_deps.jose import CompactError, CompactJWS, CompactProblem, parse_compact, parse_object
+from jwt_deps.jose import (
+    CompactError,
+    CompactJWS,
+    CompactProblem,
+    needs_extension,
+    parse_compact,
+    parse_object,
+)
 from jwt_deps.keys import VerificationKey
 from jwt_deps.settings import IssuerPolicy, IssuerSettings, JWTSettings, ResourceServer
 
@@ -43,9 +50,11 @@ __all__ = [
     "verify",
 ]
 
-# RFC 7515 §4.1.9: a name without a slash stands for `application/<name>`; RFC 9068 §2.1 has
-# `at+jwt`. Whatever else calls itself something (`dpop+jwt`, `logout+jwt`) is not an access token.
-_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+# RFC 7515 §4.1.9: a name without a slash stands for `application/<name>`, and `JOSE` for any JWS in
+# compact serialization; RFC 9068 §2.1 has `at+jwt`. Whatever else calls itself something
+# (`dpop+jwt`, `logout+jwt`) is not an access token.
+_NAMES = ("jwt", "at+jwt", "jose")
+_TYPES = frozenset({*_NAMES, *(f"application/{name}" for name in _NAMES)})
 _MAX_KID = 256
 _NOT_COMPACT = (Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
 _FORMS = {
@@ -301,9 +310,7 @@ def _header(data: bytes, algorithms: Collection[str]) -> tuple[str, str | None]:
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise _malformed(Reason.TYPE, "its type is not that of an access token")
-    if "crit" in header or "b64" in header:
-        # RFC 7515 §4.1.11: an extension that is not understood must not be passed over, and none
-        # is understood. `b64` changes what is signed (RFC 7797), and some leave it out of `crit`.
+    if needs_extension(header):
         raise _malformed(Reason.CRITICAL, "it needs an extension that is not understood")
     if "kid" not in header:
         return algorithm, None

@@ -3,11 +3,20 @@
 from collections.abc import Callable
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose import is_pem, jwk_public_key, jwk_serves, pem_public_key, require_strong_secret
+from jwt_deps.jose import (
+    is_pem,
+    jwk_public_key,
+    jwk_serves,
+    pem_public_key,
+    public_jwk,
+    require_strong_secret,
+)
 from tests.minting import KINDS, JSONObject, KeyPair, b64, pair, unb64
 from tests.saying import everything_said
 
@@ -18,7 +27,28 @@ STATIC = ("JWT_SECRET_KEY (secret_key)", "JWT_VERIFICATION_KEYS (verification_ke
 JWKS = ("JWT_JWKS_FILE (jwks_file)",)
 
 
-def _pem_of(key: x25519.X25519PublicKey | ed448.Ed448PublicKey) -> str:
+#: The points of order 1, 2, 4 and 8 of edwards25519 without their sign, in each spelling of `y`.
+SMALL_ORDER = (
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+)
+
+
+def _fits_without_a_private_key(key: ed25519.Ed25519PublicKey, message: bytes) -> bool:
+    """Whether a signature made without a private key fits: `R` the identity, `S` zero."""
+    try:
+        key.verify((1).to_bytes(32, "little") + bytes(32), message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _pem_of(key: PublicKeyTypes) -> str:
     return key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     ).decode()
@@ -278,6 +308,35 @@ class TestJWK:
         shown = [text for text in map(str, jwk.values()) if len(text) > 10 and text in said]
         assert JWKS[0] in str(refused.value)
         assert shown == []
+
+    @pytest.mark.parametrize("y", SMALL_ORDER)
+    @pytest.mark.parametrize("sign", [0x00, 0x80])
+    def test_small_order(self, y: str, sign: int) -> None:
+        """A point of small order, in each spelling, is refused: it fits what no key signed."""
+        octets = bytearray.fromhex(y)
+        octets[-1] |= sign
+        key = ed25519.Ed25519PublicKey.from_public_bytes(bytes(octets))
+
+        with pytest.raises(ConfigurationError, match="small order") as refused:
+            jwk_public_key(pair("Ed25519").jwk(x=b64(bytes(octets))))
+        with pytest.raises(ConfigurationError, match="small order"):
+            pem_public_key(_pem_of(key))
+
+        assert any(_fits_without_a_private_key(key, bytes([number])) for number in range(200))
+        assert JWKS[0] in str(refused.value)
+
+    def test_longest_rsa_key(self) -> None:
+        """An RSA key of 16,384 bits is read, and one bit more is refused: OpenSSL checks none."""
+        longest, longer = (
+            rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) + 1).public_key()
+            for bits in (16_384, 16_385)
+        )
+
+        assert longest == jwk_public_key(public_jwk(longest))
+        with pytest.raises(ConfigurationError, match="16385 bits and at most 16384"):
+            jwk_public_key(public_jwk(longer))
+        with pytest.raises(ConfigurationError, match="16385 bits and at most 16384"):
+            pem_public_key(_pem_of(longer))
 
     @pytest.mark.parametrize("bits", [1024, 2040])
     def test_weak_rsa_key(self, bits: int) -> None:

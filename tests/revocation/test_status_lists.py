@@ -149,6 +149,7 @@ def test_nothing_to_prepare() -> None:
     [
         pytest.param({"header": {"typ": "JWT"}}, id="attack-access-token-as-list"),
         pytest.param({"header": {**TYPE, "crit": ["b64"]}}, id="critical"),
+        pytest.param({"header": {**TYPE, "b64": False}}, id="b64-without-crit"),
         pytest.param({"header": {**TYPE, "kid": 1}}, id="kid"),
         pytest.param({"header": {**TYPE, "alg": "none"}}, id="attack-none"),
         pytest.param({"secret": OTHER_SECRET}, id="attack-forged"),

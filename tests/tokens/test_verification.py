@@ -101,6 +101,9 @@ class TestAccepted:
                     b"application/jwt",
                     b"application/at+jwt",
                     b"application/AT+JWT",
+                    b"JOSE",
+                    b"jose",
+                    b"application/jose",
                 )
             ),
             pytest.param(b'{"alg":"HS256","kid":""}', id="kid-empty"),
@@ -261,7 +264,7 @@ def _refusals() -> list[Any]:
                 ("secevent", "secevent+jwt"),
                 ("statuslist", "statuslist+jwt"),
                 ("id-token", "id+jwt"),
-                ("jose", "JOSE"),
+                ("jose-json", "JOSE+JSON"),
                 ("empty", ""),
                 ("space", "JWT "),
                 ("parameters", "application/jwt; v=1"),
@@ -292,6 +295,10 @@ def _refusals() -> list[Any]:
                 ("true", True),
                 ("of-257", "k" * 257),
             )
+        ),
+        *(
+            (f"unencoded-payload-{label}", Reason.CRITICAL, _headed(b64=value))
+            for label, value in (("false", False), ("true", True), ("null", None))
         ),
         # payload
         *(
@@ -352,6 +359,11 @@ def _refusals() -> list[Any]:
             ("sub-number", Reason.CLAIM_INVALID, claims(sub=1)),
             ("sub-null", Reason.CLAIM_INVALID, claims(sub=None)),
             ("sub-list", Reason.CLAIM_INVALID, claims(sub=["alice"])),
+            ("jti-number", Reason.CLAIM_INVALID, claims(jti=1)),
+            ("jti-null", Reason.CLAIM_INVALID, claims(jti=None)),
+            ("jti-list", Reason.CLAIM_INVALID, claims(jti=["a"])),
+            ("jti-object", Reason.CLAIM_INVALID, claims(jti={})),
+            ("jti-true", Reason.CLAIM_INVALID, claims(jti=True)),
             ("cnf-thumbprint", Reason.CONFIRMATION, claims(cnf={"jkt": "AAAA"})),
             ("cnf-certificate", Reason.CONFIRMATION, claims(cnf={"x5t#S256": "AAAA"})),
             ("cnf-empty", Reason.CONFIRMATION, claims(cnf={})),

@@ -264,6 +264,7 @@ ATTACKS = [
     pytest.param({"made": "e30.e30.e31"}, Reason.PROOF_MALFORMED, id="spare-bits"),
     pytest.param({"junk": "x" * 9000}, Reason.PROOF_MALFORMED, id="huge"),
     pytest.param({"header": {"crit": ["x"]}}, Reason.PROOF_MALFORMED, id="crit"),
+    pytest.param({"header": {"b64": False}}, Reason.PROOF_MALFORMED, id="b64-without-crit"),
     pytest.param({"jti": None}, Reason.PROOF_CLAIMS, id="no-jti"),
     pytest.param({"jti": ""}, Reason.PROOF_CLAIMS, id="empty-jti"),
     pytest.param({"jti": 1}, Reason.PROOF_CLAIMS, id="jti-a-number"),

@@ -119,6 +119,13 @@ def test_the_challenge_when_it_was_too_long_ago() -> None:
     )
 
 
+def test_a_time_that_no_float_holds() -> None:
+    """401 as for any time that is not recent, never a server error."""
+    headers = bearer(auth_time=10**309)
+
+    assert 401 == client.get("/recent", headers=headers).status_code
+
+
 def test_the_challenge_names_the_scopes_of_the_route_too() -> None:
     """So that one new authorization request is enough."""
     response = client.post("/transfer", headers=bearer())
