@@ -432,7 +432,7 @@ def _outage_rows() -> Iterator[Row]:
     for kind in OUTAGES:
         found = outage(kind)
         yield Row(
-            f"1 h of outage ({kind}), keys at hand",
+            f"1 h of outage ({kind}), keys cached",
             "none refused, none waits",
             f"{found.refusals} of {found.requests} refused, {found.waits} waited; "
             f"{found.attempts} attempts; median {_microseconds(median(found.during))}, "
