@@ -25,6 +25,9 @@ def mcp_settings(**values: Unpack[JWTKeywords]) -> JWTSettings:
         **values: as for `JWTSettings`; `resource` is the URL that clients connect to, without a
             slash at its end, and `issuer` the authorization server.
 
+    Returns:
+        The settings, for `protected_router` or `protect`.
+
     Raises:
         ConfigurationError: the settings are not those of an MCP server, or cannot work.
     """
