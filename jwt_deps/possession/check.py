@@ -58,7 +58,8 @@ async def confirm(  # noqa: PLR0913 - what is known of the request, and what is 
     now = time.time()
     expected = ExpectedProof(
         method=scope.get("method") or "GET",  # RFC 6455 §4.1: of a handshake
-        target=policy.origin + _below(policy.origin, scope),
+        origin=policy.origin,
+        path=_below(policy.origin, scope),
         token=token,
         thumbprint=bound["jkt"],
         algorithms=policy.algorithms,

@@ -32,7 +32,16 @@ from jwt_deps.jose import (
 
 from .nonces import Nonces
 
-__all__ = ["EARLIEST", "LATEST", "ExpectedProof", "Proof", "check_proof", "origin_of", "target_uri"]
+__all__ = [
+    "EARLIEST",
+    "LATEST",
+    "ExpectedProof",
+    "Proof",
+    "check_proof",
+    "origin_of",
+    "request_uri",
+    "target_uri",
+]
 
 #: The accepted `iat` of a proof, in seconds from now (RFC 9449 §11.1).
 EARLIEST, LATEST = -60, 30
@@ -42,6 +51,7 @@ _TYPE = "dpop+jwt"
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?[^#]*)?(?:#.*)?")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]+)(?::([0-9]*))?")
+_PATH = re.compile(r"/[\x21\x22\x24-\x3e\x40-\x5b\x5d-\x7e]*")  # the same, without `?` and `#`
 _VISIBLE = re.compile(r"[\x21-\x5b\x5d-\x7e]*")  # and no backslash, which some take for a slash
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -56,7 +66,8 @@ class ExpectedProof:
 
     Attributes:
         method: the method of the request.
-        target: the URI of the request, under the public origin.
+        origin: what clients call this service, normalised.
+        path: the path of the request below it, as it was sent.
         token: the access token of the request.
         thumbprint: of the key that the token is bound to, `cnf.jkt`.
         algorithms: the accepted algorithms.
@@ -64,7 +75,8 @@ class ExpectedProof:
     """
 
     method: str
-    target: str
+    origin: str
+    path: str
     token: str = field(repr=False)
     thumbprint: str
     algorithms: Collection[str]
@@ -115,10 +127,10 @@ def check_proof(headers: Sequence[str], expected: ExpectedProof, now: float) -> 
         raise DPoPProofError(Reason.PROOF_ALGORITHM, "its algorithm is not that of its key")
     if not signature_key(key, algorithm).verify(signing_input, signature):
         raise DPoPProofError(Reason.PROOF_SIGNATURE, "its signature is not that of its key")
-    _check_request(claims, expected)
+    target = _check_request(claims, expected)
     age = _nonce_age(claims, expected.nonces, now)
     _check_times(claims, now)
-    name = "|".join((expected.thumbprint, target_uri(expected.target), claims["jti"]))
+    name = "|".join((expected.thumbprint, target, claims["jti"]))
     digest = encode_base64url(hashlib.sha256(name.encode()).digest())
     return Proof(f"{expected.thumbprint}.{digest}", claims["iat"], age)
 
@@ -167,21 +179,19 @@ def _bound_key(jwk: object, bound_to: str) -> PublicKey:
     return key
 
 
-def _check_request(claims: Mapping[str, Any], expected: ExpectedProof) -> None:
+def _check_request(claims: Mapping[str, Any], expected: ExpectedProof) -> str:
+    """Compare a proof with its request, and return the URI that both are for."""
     if claims["htm"] != expected.method:  # RFC 9110 §9.1: methods are case-sensitive
         raise DPoPProofError(Reason.PROOF_METHOD, "it is for another method")
-    if not _same_target(claims["htu"], expected.target):
+    target = claimed = None
+    with suppress(ValueError):
+        target, claimed = request_uri(expected.origin, expected.path), target_uri(claims["htu"])
+    if target is None or claimed != target:
         raise DPoPProofError(Reason.PROOF_TARGET, "it is for another target")
     digest = encode_base64url(hashlib.sha256(expected.token.encode()).digest())
     if claims.get("ath") != digest:
         raise DPoPProofError(Reason.PROOF_TOKEN, "it is for another access token")
-
-
-def _same_target(claimed: str, target: str) -> bool:
-    try:
-        return target_uri(claimed) == target_uri(target)
-    except ValueError:
-        return False
+    return target
 
 
 def _nonce_age(claims: Mapping[str, Any], nonces: Nonces | None, now: float) -> float | None:
@@ -208,7 +218,9 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
 
 
 def target_uri(uri: str) -> str:
-    """Normalise a URI by RFC 3986 §6.2.2 and §6.2.3, without query and fragment (RFC 9449 §4.3).
+    """Normalise the URI that a proof names, without its query and fragment (RFC 9449 §4.3).
+
+    RFC 3986 §6.2.2 and §6.2.3.
 
     Scheme and host in lower case, escapes in upper case and only where they are needed, no dot
     segments, no default port, `/` for an empty path. `%2F` stays, because it is not a slash.
@@ -227,6 +239,25 @@ def target_uri(uri: str) -> str:
     shown = "" if not port or port == _DEFAULT_PORTS.get(scheme) else f":{port}"
     path = _without_dots(_escaped(parts[3])) or "/"
     return f"{scheme}://{host}{shown}{path}"
+
+
+def request_uri(origin: str, path: str) -> str:
+    """Return the URI of a request in the form that `target_uri` has.
+
+    Routers serve a path as it is: `/a/../b` is not `/b` to them, and `#` ends nothing. So only
+    escapes are normalised, and a path that a claim would lose parts of is refused.
+
+    Args:
+        origin: what clients call this service, normalised.
+        path: the path below it, as it was sent.
+
+    Raises:
+        ValueError: it is no absolute path, or has a fragment or dot segments.
+    """
+    escaped = _escaped(path)
+    if not _PATH.fullmatch(escaped) or not {".", ".."}.isdisjoint(escaped.split("/")):
+        raise ValueError("no path that a proof is for")
+    return origin + escaped
 
 
 def origin_of(uri: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.possession.dpop import origin_of, target_uri
+from jwt_deps.possession.dpop import origin_of, request_uri, target_uri
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,57 @@ def test_no_target(uri: str) -> None:
     """What has no authority, or more than a host and a port, or a second reading, is refused."""
     with pytest.raises(ValueError, match=r"no URI|cut short"):
         target_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("path", "normal"),
+    [
+        pytest.param("/", "https://a.test/v1/", id="root"),
+        pytest.param("/a%2fb/%7Euser", "https://a.test/v1/a%2Fb/~user", id="escapes"),
+        pytest.param("/a|b", "https://a.test/v1/a%7Cb", id="what-browsers-leave"),
+        pytest.param("//a/", "https://a.test/v1//a/", id="empty-segments"),
+        pytest.param("/a/..b/.c/...", "https://a.test/v1/a/..b/.c/...", id="names-with-dots"),
+        pytest.param("/a/%252e%252e/b", "https://a.test/v1/a/%252e%252e/b", id="escaped-escapes"),
+        pytest.param("/..%2Fa", "https://a.test/v1/..%2Fa", id="escaped-slash"),
+    ],
+)
+def test_path_of_a_request(path: str, normal: str) -> None:
+    """Nothing is taken away from the path that the server has, and it is what a claim names."""
+    assert normal == request_uri("https://a.test/v1", path) == target_uri(normal)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "x",
+        "*",
+        "https://a.test/x",
+        ".evil.test/x",
+        "/a#",
+        "/a#/../../b",
+        "/a?b",
+        "/a/../b",
+        "/a/./b",
+        "/..",
+        "/.",
+        "/a/..",
+        "/a/.",
+        "/a/%2e%2e/b",
+        "/a/%2E./b",
+        "/a/.%2e",
+        "/a/%2e",
+        "/a\\..\\b",
+        "/a b",
+        "/ü",
+        "/%",
+        "/%zz",
+    ],
+)
+def test_path_that_no_proof_is_for(path: str) -> None:
+    """What the router serves as it is, and a claim cannot name, or names something else by."""
+    with pytest.raises(ValueError, match=r"no path|cut short"):
+        request_uri("https://a.test", path)
 
 
 segments = st.lists(st.sampled_from(["a", "b", ".", "..", ""]), max_size=6)

@@ -22,6 +22,12 @@ async def me(user: Annotated[CurrentUser, Depends()]) -> dict[str, str | list[st
     return {"sub": user.id, "scopes": sorted(user.scopes)}
 
 
+@router.get("/files/{path:path}")
+async def file(path: str, _: Annotated[CurrentUser, Depends()]) -> str:
+    """Say which file is meant, as the router has it."""
+    return path
+
+
 @router.get("/items", dependencies=[Depends(require_scopes("read:items"))])
 async def items() -> list[str]:
     """List what there is, for those who may read."""
