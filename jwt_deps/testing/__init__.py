@@ -23,13 +23,13 @@ carries a token. Nothing here needs a test framework; pytest has fixtures of all
 
 from jwt_deps.jose import SigningKey
 
-from .acting import acting_as, using_settings
 from .answers import Answer
 from .clock import VirtualClock
+from .dpop_client import Prover
+from .invalid_tokens import Wrong
 from .issuer import FakeIssuer
-from .proving import Prover
+from .overrides import acting_as, using_settings
 from .tokens import TokenFactory, bearer
-from .wrong import Wrong
 
 __all__ = [
     "Answer",

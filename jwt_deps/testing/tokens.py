@@ -7,8 +7,8 @@ from typing import Any, Self
 from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings
 
+from .invalid_tokens import Draft, Wrong, applies, spoil
 from .naming import claims_for
-from .wrong import Draft, Wrong, applies, spoil
 
 __all__ = ["TokenFactory", "bearer", "isolated"]
 
