@@ -1,8 +1,7 @@
-"""Which fixtures does pytest get? Those of `jwt_deps.testing`, with the prefix `jwt_`.
+"""pytest fixtures for `jwt_deps.testing`, with the prefix `jwt_`.
 
-pytest loads this module for every project of an environment, before anything is measured. It is
-not part of the package, whose import brings FastAPI along: nothing is imported before a fixture
-is used.
+pytest loads this module in every project of an environment, so it imports nothing of `jwt_deps`,
+which imports FastAPI, before a fixture is used. For that reason it is not inside the package.
 """
 
 import time
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def jwt_tokens() -> "TokenFactory":
-    """Make tokens, with a fresh secret: `jwt_tokens("alice", scopes=["read"])`."""
+    """A token factory with a fresh secret: `jwt_tokens("alice", scopes=["read"])`."""
     from jwt_deps.testing import TokenFactory  # noqa: PLC0415 - see above
 
     return TokenFactory()
@@ -30,13 +29,13 @@ def jwt_tokens() -> "TokenFactory":
 
 @pytest.fixture
 def jwt_settings(jwt_tokens: "TokenFactory") -> "JWTSettings":
-    """Settings that accept the tokens of `jwt_tokens`, whatever the environment holds."""
+    """Settings that accept the tokens of `jwt_tokens` and read nothing from the environment."""
     return jwt_tokens.settings
 
 
 @pytest.fixture
 def jwt_issuer() -> "Iterator[FakeIssuer]":
-    """An issuer that answers over HTTP until the test ends."""
+    """A fake issuer that answers over HTTP until the test ends."""
     from jwt_deps.testing import FakeIssuer  # noqa: PLC0415 - see above
 
     with FakeIssuer() as issuer:
@@ -45,7 +44,7 @@ def jwt_issuer() -> "Iterator[FakeIssuer]":
 
 @pytest.fixture
 def jwt_clock() -> "VirtualClock":
-    """A clock that stands still at the present moment until `advance` moves it."""
+    """A clock that starts at the present time and moves only by `advance`."""
     from jwt_deps.testing import VirtualClock  # noqa: PLC0415 - see above
 
     return VirtualClock(time.time())
@@ -53,7 +52,7 @@ def jwt_clock() -> "VirtualClock":
 
 @pytest.fixture
 def jwt_acting_as() -> Iterator[Callable[..., None]]:
-    """Let requests be somebody's until the test ends: `jwt_acting_as(app, "alice")`."""
+    """`acting_as` until the test ends: `jwt_acting_as(app, "alice")`."""
     from jwt_deps.testing import acting_as  # noqa: PLC0415 - see above
 
     with ExitStack() as blocks:
@@ -66,7 +65,7 @@ def jwt_acting_as() -> Iterator[Callable[..., None]]:
 
 @pytest.fixture
 def jwt_audit() -> "Callable[..., Audit]":
-    """Account for every route of an application: the function `jwt_deps.audit.audit`."""
+    """Audit the routes of an application, as `jwt_deps.audit.audit` does."""
     from jwt_deps.audit import audit  # noqa: PLC0415 - see above
 
     return audit

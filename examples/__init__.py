@@ -1,1 +1,1 @@
-"""What does jwt_deps look like in a program? Complete ones, and the tests run every one of them."""
+"""Complete programs with jwt_deps; the tests run all of them."""

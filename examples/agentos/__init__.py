@@ -1,1 +1,1 @@
-"""How does a real AgentOS take its users from tokens, without a JWT middleware?"""
+"""An AgentOS that takes its users from tokens, without a JWT middleware."""

@@ -1,4 +1,4 @@
-"""How is a real AgentOS served behind a protected router? Like this, with no middleware at all."""
+"""An AgentOS behind a protected router, without middleware."""
 
 from agno.os import AgentOS
 from agno.os.settings import AgnoAPISettings
@@ -14,7 +14,7 @@ settings = settings_from_environment()
 agent_os = AgentOS(
     id="offline",
     agents=[offline_agent()],
-    # The application below has pages of documentation of its own, and a guard of its own.
+    # The application below serves the documentation and has the guard.
     settings=AgnoAPISettings(docs_enabled=False, authorization_enabled=True, os_security_key=None),
     telemetry=False,
 )
@@ -28,4 +28,4 @@ app.include_router(
         dependencies=[Depends(agentos_caller)],
     )
 )
-app.state.user_isolation_enabled = True  # so that /info tells it to clients
+app.state.user_isolation_enabled = True  # so that /info reports it to clients

@@ -1,4 +1,4 @@
-"""How is an AgentOS guarded that brings its routes into my application? By `protect`."""
+"""An AgentOS that adds its routes to an application guarded by `protect`."""
 
 from agno.os import AgentOS
 from agno.os.settings import AgnoAPISettings
@@ -22,10 +22,10 @@ agent_os = AgentOS(
     id="offline",
     agents=[offline_agent()],
     base_app=base_app,
-    # The application above has a guard of its own.
+    # The application above has the guard.
     settings=AgnoAPISettings(authorization_enabled=True, os_security_key=None),
     telemetry=False,
 )
 
 app = agent_os.get_app()
-app.state.user_isolation_enabled = True  # so that /info tells it to clients
+app.state.user_isolation_enabled = True  # so that /info reports it to clients

@@ -1,4 +1,4 @@
-"""Whose are the `JWT_*` variables? This package's; AgentOS must not act on those it knows too."""
+"""Read `JWT_*` for jwt_deps and hide the variables that AgentOS reads too."""
 
 import os
 
@@ -8,13 +8,16 @@ __all__ = ["settings_from_environment"]
 
 
 def settings_from_environment() -> JWTSettings:
-    """Read the settings, then hide the variables that make AgentOS bring its own middleware.
+    """Read the settings, then remove the variables that make AgentOS add its own JWT middleware.
 
-    `JWT_JWKS_FILE` has the same name there, `JWT_VERIFICATION_KEY` configures only that
-    middleware. To be called before an `AgentOS` is built.
+    `JWT_JWKS_FILE` has the same name in AgentOS, `JWT_VERIFICATION_KEY` is read by AgentOS alone.
+    Call this before an `AgentOS` is built.
+
+    Returns:
+        The settings.
 
     Raises:
-        ConfigurationError: the environment holds no configuration that can work.
+        ConfigurationError: the environment has no usable configuration.
     """
     settings = get_settings()
     for name in ("JWT_JWKS_FILE", "JWT_VERIFICATION_KEY"):

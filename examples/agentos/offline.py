@@ -1,4 +1,4 @@
-"""Which agent answers here? A real one, with a model that needs no provider and no network."""
+"""An agent with a model that needs no provider and no network."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +15,7 @@ __all__ = ["offline_agent", "whoami"]
 
 
 def whoami(run_context: RunContext) -> str:
-    """Tell on whose behalf the agent is running: what a tool can see of the token."""
+    """Return the user, the session and the state that a tool can read from the token."""
     return json.dumps(
         {
             "user_id": run_context.user_id,
@@ -64,11 +64,11 @@ def _answer(messages: list[Message]) -> ModelResponse:
 
 
 def offline_agent() -> Agent:
-    """Make the agent `assistant`, which keeps its sessions in memory and phones nobody."""
+    """Make the agent `assistant`, which keeps its sessions in memory and sends no telemetry."""
     return Agent(
         id="assistant",
         model=OfflineModel(id="offline", provider="offline"),
         tools=[whoami],
-        db=InMemoryDb(),  # type: ignore[no-untyped-call]  # agno leaves it untyped
+        db=InMemoryDb(),  # type: ignore[no-untyped-call]  # agno has no annotation
         telemetry=False,
     )

@@ -1,1 +1,1 @@
-"""What does an audit find in a small service?"""
+"""A small service to audit."""

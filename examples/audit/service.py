@@ -1,4 +1,4 @@
-"""Which of these routes was forgotten?"""
+"""A service with one route that was forgotten: `GET /reports`."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ async def cancel_order(order_id: str) -> None:
 @orders.get("/health")
 @public
 async def health() -> dict[str, str]:
-    """Tell that the service is up."""
+    """Report that the service is up."""
     return {"status": "ok"}
 
 
@@ -35,7 +35,7 @@ reports = APIRouter(prefix="/reports", tags=["reports"])
 
 @reports.get("")
 async def read_reports() -> list[str]:
-    """Read everybody's reports."""
+    """List the reports of all users."""
     return ["turnover"]
 
 

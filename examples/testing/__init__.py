@@ -1,1 +1,1 @@
-"""How does an application's own suite use `jwt_deps.testing`? Run `pytest examples/testing`."""
+"""A test suite that uses `jwt_deps.testing`: run `pytest examples/testing`."""

@@ -1,4 +1,4 @@
-"""What is under test? Notes: read and written with a token, and told over a WebSocket."""
+"""The application under test: notes, read and written with a token, and sent over a WebSocket."""
 
 from collections import defaultdict
 from typing import Annotated, TypeAlias
@@ -16,7 +16,7 @@ router = APIRouter()
 @router.get("/health")
 @public
 async def health() -> str:
-    """Tell that the service is up."""
+    """Report that the service is up."""
     return "ok"
 
 
@@ -33,15 +33,15 @@ async def write_note(user: User, text: str) -> str:
     return text
 
 
-@router.websocket("/told")
-async def told(websocket: WebSocket, user: User) -> None:
-    """Tell the user's notes, one at a time."""
+@router.websocket("/notes")
+async def send_notes(websocket: WebSocket, user: User) -> None:
+    """Send the user's notes, one at a time."""
     await websocket.accept()
     for text in notes[user.id]:
         await websocket.send_text(text)
     await websocket.close()
 
 
-# Its settings are in the environment: JWT_ISSUER, JWT_AUDIENCE, JWT_DISCOVERY.
+# The settings come from the environment: JWT_ISSUER, JWT_AUDIENCE, JWT_DISCOVERY.
 app = FastAPI()
 app.include_router(protected_router(router))

@@ -1,4 +1,4 @@
-"""What do the tests share? A client, and nothing that one test leaves to the next."""
+"""The client of all tests; no test sees the notes of another."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from jwt_deps.testing import using_settings
 
 @pytest.fixture
 def client(jwt_settings: JWTSettings) -> Iterator[TestClient]:
-    """A client of the application, which takes the tokens of `jwt_tokens`."""
+    """A client of the application, whose settings accept the tokens of `jwt_tokens`."""
     with using_settings(app, jwt_settings), TestClient(app) as client:
         yield client
     notes.clear()

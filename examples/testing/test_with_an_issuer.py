@@ -1,4 +1,4 @@
-"""What happens when the identity provider changes its keys, or is not there?"""
+"""The identity provider changes its keys, or is out of reach."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ from jwt_deps.testing import FakeIssuer, VirtualClock, bearer, using_settings
 
 @pytest.fixture
 def issuer(jwt_clock: VirtualClock) -> Iterator[FakeIssuer]:
-    """An issuer that is asked in process; `jwt_clock` is how its keys grow old."""
+    """An issuer that is asked in process; cached keys expire by `jwt_clock`."""
     issuer = FakeIssuer(url="https://login.example.com")
     with using_settings(app, issuer.settings("api", clock=jwt_clock)):
         yield issuer
 
 
 def status(client: TestClient, issuer: FakeIssuer) -> int:
-    """What a request gets with a token that was issued now."""
+    """The status of a request with a token that was issued now."""
     token = issuer.token({"sub": "alice"}, audience="api")
     return client.get("/notes", headers=bearer(token)).status_code
 
@@ -31,7 +31,7 @@ def test_a_new_key_is_found(client: TestClient, issuer: FakeIssuer) -> None:
     assert (before, after) == (200, 200)
 
 
-def test_a_key_that_was_withdrawn_is_forgotten(
+def test_a_withdrawn_key_expires(
     client: TestClient, issuer: FakeIssuer, jwt_clock: VirtualClock
 ) -> None:
     token = issuer.token({"sub": "alice"}, audience="api")
@@ -43,7 +43,7 @@ def test_a_key_that_was_withdrawn_is_forgotten(
     assert (before, after) == (200, 401)
 
 
-def test_an_outage_goes_unnoticed(
+def test_cached_keys_outlast_an_outage(
     client: TestClient, issuer: FakeIssuer, jwt_clock: VirtualClock
 ) -> None:
     before = status(client, issuer)

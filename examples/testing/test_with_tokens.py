@@ -1,4 +1,4 @@
-"""Which tokens does the service take? Good ones, and none that is wrong in any way."""
+"""The service accepts valid tokens and refuses every kind of invalid one."""
 
 import pytest
 from fastapi.testclient import TestClient
@@ -7,7 +7,7 @@ from starlette.testclient import WebSocketDenialResponse
 from jwt_deps.testing import TokenFactory, Wrong, bearer
 
 
-def test_a_good_token(client: TestClient, jwt_tokens: TokenFactory) -> None:
+def test_a_valid_token(client: TestClient, jwt_tokens: TokenFactory) -> None:
     response = client.get("/notes", headers=bearer(jwt_tokens("alice")))
 
     assert response.status_code == 200
@@ -18,7 +18,7 @@ def test_no_token(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("wrong", TokenFactory().ways)
-def test_a_token_that_is_wrong(client: TestClient, jwt_tokens: TokenFactory, wrong: Wrong) -> None:
+def test_an_invalid_token(client: TestClient, jwt_tokens: TokenFactory, wrong: Wrong) -> None:
     response = client.get("/notes", headers=bearer(jwt_tokens("alice", wrong=wrong)))
 
     assert response.status_code == 401
@@ -29,7 +29,7 @@ def test_a_websocket_with_an_expired_token(client: TestClient, jwt_tokens: Token
 
     with (
         pytest.raises(WebSocketDenialResponse) as refusal,
-        client.websocket_connect("/told", headers=headers),
+        client.websocket_connect("/notes", headers=headers),
     ):
         pass
 

@@ -1,24 +1,24 @@
-"""How do you test an application that takes tokens? As somebody, with tokens, or with an issuer.
+"""Test kit for applications that take access tokens: override the user, make tokens, run an issuer.
 
-    with acting_as(app, "alice", scopes=["notes:read"]):    # no token at all
+    with acting_as(app, "alice", scopes=["notes:read"]):    # requests need no token
         client.get("/notes")
 
-    tokens = TokenFactory()                                 # a secret and settings of its own
+    tokens = TokenFactory()                                 # a fresh secret and matching settings
     with using_settings(app, tokens.settings):
-        tokens("alice", scopes=["notes:read"])              # a good token
-        tokens("alice", wrong=Wrong.EXPIRED)                # one that is wrong in one way
+        tokens("alice", scopes=["notes:read"])              # a valid token
+        tokens("alice", wrong=Wrong.EXPIRED)                # an invalid token of the given kind
 
     with FakeIssuer() as issuer:                            # over HTTP, or FakeIssuer(url=...)
         settings = issuer.settings("api")
-        issuer.rotate()                                     # a new key beside the old one
-        issuer.jwks = Answer(status=500)                    # its keys cannot be had any more
+        issuer.rotate()                                     # adds a key and signs with it
+        issuer.jwks = Answer(status=500)                    # the JWK Set request fails
 
-    alice = Prover("https://api.example.com")               # a client with a DPoP key of its own
+    alice = Prover("https://api.example.com")               # a DPoP client with its own key
     token = tokens("alice", claims=alice.binding)
     client.get("/notes", headers=alice(token, "GET", "/notes"))
 
-`VirtualClock` lets hours pass, `SigningKey` makes and loads keys, `bearer` is the header that
-carries a token. Nothing here needs a test framework; pytest has fixtures of all of it.
+`VirtualClock` is a clock that a test sets, `SigningKey` generates and loads keys, `bearer` builds
+the `Authorization` header. Nothing here needs a test framework; pytest has fixtures for all of it.
 """
 
 from jwt_deps.jose import SigningKey

@@ -1,17 +1,17 @@
-"""What does an endpoint send instead of the truth? An `Answer`, with everything that can go wrong.
+"""Responses of a fake issuer's endpoint, for testing what its clients do with a bad one.
 
-Answer(status=500)                          the true document, under a wrong status
-Answer.json({"keys": []})                   an empty set
-Answer.html()                               a login page, with 200
-Answer.redirect("http://127.0.0.1:1/")      somewhere else
-Answer(body=b"{")                           no JSON
-Answer(delay=5), Answer(hang=True)          a slow one, one that never comes
-Answer(drip=0.1)                            one byte at a time
-Answer(cut=True)                            half of it, then the connection is closed
-Answer(padding=1_000_000)                   the true document, and a megabyte of spaces
-Answer(padding=1_000_000, chunked=True)     the same, without a Content-Length that says so
-Answer(padding=math.inf)                    it never ends
-Answer(padding=10_000_000, gzip=True)       small on the wire, large to whoever unpacks it
+Answer(status=500)                          the real document with another status
+Answer.json({"keys": []})                   an empty JWK Set
+Answer.html()                               a login page with status 200
+Answer.redirect("http://127.0.0.1:1/")      a redirect
+Answer(body=b"{")                           a body that is not JSON
+Answer(delay=5), Answer(hang=True)          a slow response, no response
+Answer(drip=0.1)                            one byte every 0.1 seconds
+Answer(cut=True)                            half of the body, then the connection closes
+Answer(padding=1_000_000)                   the real document and a megabyte of spaces
+Answer(padding=1_000_000, chunked=True)     the same without a Content-Length
+Answer(padding=math.inf)                    a body that never ends
+Answer(padding=10_000_000, gzip=True)       a body that is large once it is decompressed
 """
 
 import json
@@ -24,30 +24,34 @@ from typing import Any, Self
 __all__ = ["Answer"]
 
 _PIECE = 65_536
-_GZIP = 31  # what zlib calls a gzip wrapper around the largest window
+_GZIP = 31  # zlib: gzip format, largest window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An HTTP response, and the way in which it is sent. What is not said is as it should be."""
+    """An HTTP response and how it is sent; every default is that of a working issuer.
+
+    issuer.jwks = Answer(status=500, delay=2)
+    """
 
     status: int = 200
+    """The status code."""
     body: bytes | None = None
-    """`None` is the true document."""
+    """The body; `None` is the real document."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """They win over those that would be sent anyway."""
+    """Headers to add; they replace those of the same name."""
     delay: float = 0
     """Seconds before the first byte."""
     drip: float = 0
-    """Seconds between single bytes of the body."""
+    """Seconds between two bytes of the body."""
     padding: float = 0
-    """Spaces after the body, which JSON allows; `math.inf` never ends."""
+    """Number of spaces after the body, which JSON allows; `math.inf` never ends."""
     chunked: bool = False
-    """Whether the body comes in chunks (RFC 9112 §7.1) instead of with its length."""
+    """Whether the body is sent in chunks (RFC 9112 §7.1) instead of with its length."""
     gzip: bool = False
-    """Whether the body is compressed, asked for or not."""
+    """Whether the body is compressed, without regard to `Accept-Encoding`."""
     cut: bool = False
-    """Whether the connection is closed before the body has ended."""
+    """Whether the connection is closed in the middle of the body."""
     hang: bool = False
     """Whether the request is read and never answered."""
 
@@ -57,29 +61,52 @@ class Answer:
 
     @classmethod
     def json(cls, document: Any, **options: Any) -> Self:
-        """Another document; `options` are the other fields."""
+        """Answer with another JSON document.
+
+        Args:
+            document: the JSON value of the body.
+            options: other fields of `Answer`.
+
+        Returns:
+            The answer.
+        """
         return cls(body=json.dumps(document).encode(), **options)
 
     @classmethod
     def html(cls, **options: Any) -> Self:
-        """A page for people, as a proxy or a portal sends it, with 200 unless told otherwise."""
+        """Answer with an HTML login page, as proxies and captive portals do.
+
+        Args:
+            options: other fields of `Answer`; the default status is 200.
+
+        Returns:
+            The answer.
+        """
         page = b"<!doctype html><title>Sign in</title>"
         return cls(body=page, headers={"content-type": "text/html"}, **options)
 
     @classmethod
     def redirect(cls, url: str, status: int = 302) -> Self:
-        """Ask at another address."""
+        """Answer with a redirect.
+
+        Args:
+            url: the `Location`.
+            status: the status code.
+
+        Returns:
+            The answer.
+        """
         return cls(status=status, body=b"", headers={"location": url})
 
     @property
     def length(self) -> int | None:
-        """What `Content-Length` says; `None` if nothing does."""
+        """The value of `Content-Length`; `None` where it is not sent."""
         if self.chunked or self.padding == math.inf:
             return None
         return sum(map(len, replace(self, cut=False, drip=0).pieces()))
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the body as it is sent, piece by piece."""
+        """Iterate over the body in the pieces in which it is sent."""
         pieces = self._content()
         if self.gzip:
             pieces = _compressed(pieces)

@@ -1,4 +1,4 @@
-"""What time is it in a test? Whatever the test says."""
+"""A clock for tests that moves only when a test moves it."""
 
 from threading import Lock
 
@@ -6,10 +6,13 @@ __all__ = ["VirtualClock"]
 
 
 class VirtualClock:
-    """A clock that stands still until it is moved, called like `time.time`.
+    """A callable like `time.time` whose time changes only by `advance`.
+
+        clock = VirtualClock()
+        tokens = TokenFactory(clock=clock)
 
     Args:
-        now: seconds since the epoch; the same moment in every run unless it is given.
+        now: the time at first, in seconds since the epoch; the default is the same in every run.
     """
 
     def __init__(self, now: float = 1_700_000_000) -> None:
@@ -17,13 +20,17 @@ class VirtualClock:
         self._lock = Lock()
 
     def __call__(self) -> float:
-        """Tell the time, in seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
         return self._now
 
     def __repr__(self) -> str:
         return f"VirtualClock({self._now!r})"
 
     def advance(self, seconds: float) -> None:
-        """Let time pass at once; a negative number turns the clock back."""
+        """Move the clock.
+
+        Args:
+            seconds: how far; a negative number moves it back.
+        """
         with self._lock:
             self._now += seconds

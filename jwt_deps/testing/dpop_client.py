@@ -1,4 +1,4 @@
-"""How does a test prove to have the key that its token is bound to? DPoP, by RFC 9449 §4.2."""
+"""A DPoP client for tests (RFC 9449)."""
 
 import hashlib
 import time
@@ -8,25 +8,26 @@ from uuid import uuid4
 
 from jwt_deps.jose import SigningKey, encode_base64url, thumbprint
 
+from .members import merge
+
 __all__ = ["Prover"]
 
-_MADE_BY_KEY = ("kty", "crv", "x", "y", "n", "e")
+_KEY_MEMBERS = ("kty", "crv", "x", "y", "n", "e")  # of a JWK, without kid, use and alg
 
 
 class Prover:
-    """A client with a key of its own: its tokens are bound to it, and its requests prove it.
+    """A DPoP client: it has a key, to which tokens can be bound, and signs proofs with it.
 
         alice = Prover("https://api.example.com")
         token = tokens("alice", claims=alice.binding)
         client.get("/notes", headers=alice(token, "GET", "/notes"))
 
-    The address is the `public_origin` of the settings under test. What a proof says can be made
-    wrong in any way, by the `claims` and the `header` of `proof`.
+    `proof` also makes invalid proofs, by its `claims` and `header`.
 
     Args:
-        origin: what clients call the service.
-        key: what it signs proofs with; `None` is a fresh one, ES256.
-        clock: seconds since the epoch.
+        origin: scheme, host and port of the service, as in the settings' `public_origin`.
+        key: the key that signs proofs; `None` generates one for ES256.
+        clock: returns the time in seconds since the epoch.
 
     Raises:
         ValueError: the key is a shared secret.
@@ -42,26 +43,29 @@ class Prover:
         self.origin = origin.rstrip("/")
         self.key = key or SigningKey.generate("ES256")
         self.clock = clock
-        self._jwk = {name: value for name, value in self.key.jwk.items() if name in _MADE_BY_KEY}
+        self._jwk = {name: value for name, value in self.key.jwk.items() if name in _KEY_MEMBERS}
 
     def __repr__(self) -> str:
         return f"<Prover with a key for {self.key.algorithm}>"
 
     @property
     def binding(self) -> dict[str, Any]:
-        """The claims that bind a token to its key: `cnf.jkt` (RFC 9449 §6.1)."""
+        """The claims that bind a token to the key: `cnf.jkt` (RFC 9449 §6.1)."""
         return {"cnf": {"jkt": thumbprint(self._jwk)}}
 
     def __call__(
         self, token: str, method: str, url: str, *, nonce: str | None = None
     ) -> dict[str, str]:
-        """The headers of one request: the token, and a proof that has not been used before.
+        """Make the headers of one request, with a new proof.
 
         Args:
             token: the access token.
-            method: of the request; a WebSocket handshake is a `GET`.
-            url: of the request, or its path below `origin`.
-            nonce: what the service sent as `DPoP-Nonce`.
+            method: the request's method; `GET` for a WebSocket handshake.
+            url: the request's URL, or its path below `origin`.
+            nonce: the last `DPoP-Nonce` of the service; `None` without one.
+
+        Returns:
+            `Authorization` and `DPoP`.
         """
         proof = self.proof(token, method, url, nonce=nonce)
         return {"Authorization": f"DPoP {token}", "DPoP": proof}
@@ -76,18 +80,21 @@ class Prover:
         claims: Mapping[str, Any] | None = None,
         header: Mapping[str, Any] | None = None,
     ) -> str:
-        """The proof alone, for the header `DPoP`.
+        """Make a DPoP proof (RFC 9449 §4.2), valid unless `claims` or `header` change it.
 
         Args:
-            token: as above, as are `method`, `url` and `nonce`.
-            method: likewise.
-            url: likewise.
-            nonce: likewise.
-            claims: what it says otherwise; `None` leaves one out.
-            header: members of its header, likewise.
+            token: the access token.
+            method: the request's method; `GET` for a WebSocket handshake.
+            url: the request's URL, or its path below `origin`.
+            nonce: the last `DPoP-Nonce` of the service; `None` without one.
+            claims: claims in place of the valid ones; `None` removes one.
+            header: members in place of the valid ones of the header; `None` removes one.
+
+        Returns:
+            The proof, for the header `DPoP`.
         """
         address = url if "://" in url else self.origin + url
-        filled = {
+        payload = {
             "jti": uuid4().hex,
             "htm": method,
             "htu": address.partition("#")[0].partition("?")[0],
@@ -95,10 +102,5 @@ class Prover:
             "ath": encode_base64url(hashlib.sha256(token.encode()).digest()),
             "nonce": nonce,
         }
-        named = {"typ": "dpop+jwt", "alg": self.key.algorithm, "jwk": self._jwk}
-        return self.key.sign(_told(named, header), _told(filled, claims))
-
-
-def _told(filled: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    members = {**filled, **(given or {})}
-    return {name: value for name, value in members.items() if value is not None}
+        head = {"typ": "dpop+jwt", "alg": self.key.algorithm, "jwk": self._jwk}
+        return self.key.sign(merge(head, header), merge(payload, claims))

@@ -1,7 +1,7 @@
-"""How is an issuer asked without a socket? In process, and judged as over HTTP.
+"""Settings that ask an issuer in process instead of over HTTP, without a socket.
 
-What `httpx2` does is left out, everything that this package does with an answer is not: its
-status, encoding, length and pieces go through the very same checks.
+Only `httpx2`'s transport is replaced: status, encoding, length and pieces of a response go through
+the same checks as over HTTP.
 """
 
 import asyncio
@@ -12,35 +12,36 @@ from jwt_deps.keys import Fetched, Fetcher, FetchError, HTTPKeyProvider, shown
 from jwt_deps.settings import JWTSettings
 
 from .answers import Answer
+from .members import merge
 from .tokens import isolated
 
-__all__ = ["InProcess", "settings_in_process"]
+__all__ = ["Responder", "settings_in_process"]
 
-#: Answers to a URL and headers, their names in lower case; `None` refuses the connection.
-InProcess: TypeAlias = Callable[[str, Mapping[str, str]], Answer | None]
+#: Maps a URL and headers, their names in lower case, to an answer; `None` refuses the connection.
+Responder: TypeAlias = Callable[[str, Mapping[str, str]], Answer | None]
 
 
 class _Fetcher(Fetcher):
-    """Asks a function."""
+    """Calls a function in place of an HTTP request."""
 
-    def __init__(self, ask: InProcess, max_bytes: int) -> None:
+    def __init__(self, respond: Responder, max_bytes: int) -> None:
         super().__init__(max_bytes=max_bytes)
-        self._ask = ask
+        self._respond = respond
 
     async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:
-        """Fetch a document, as over HTTP.
+        """Fetch a document as over HTTP.
 
         Raises:
-            FetchError: there was no answer, or not the one that was asked for.
+            FetchError: there was no response, or not one with the document.
         """
-        import httpx2  # noqa: PLC0415 - an extra, loaded by whoever uses it
+        import httpx2  # noqa: PLC0415 - an extra, loaded where it is used
 
-        told = {"if-none-match": etag, "cache-control": "no-cache" if fresh else None}
-        answer = self._ask(url, {name: value for name, value in told.items() if value is not None})
+        headers = {"if-none-match": etag, "cache-control": "no-cache" if fresh else None}
+        answer = self._respond(url, merge(headers, None))
         if answer is None:
             raise FetchError(f"{shown(url)} cannot be fetched: it refuses connections")
         if answer.hang:
-            await asyncio.Event().wait()  # until whoever waits has waited long enough
+            await asyncio.Event().wait()  # until the caller's timeout
         await asyncio.sleep(answer.delay)
         encoding = {"content-encoding": "gzip"} if answer.gzip else {}
         response = httpx2.Response(
@@ -63,15 +64,19 @@ async def _body(answer: Answer) -> AsyncIterator[bytes]:
 
 
 class _Provider(HTTPKeyProvider):
-    """Asks with another fetcher, and makes keys of what comes as ever."""
+    """Uses another fetcher; everything else is that of `HTTPKeyProvider`."""
 
     def __init__(self, fetcher: Fetcher, issuer: str, **options: Any) -> None:
         super().__init__(issuer, **options)
         self._fetcher = fetcher
 
 
-def settings_in_process(ask: InProcess, values: Mapping[str, Any]) -> JWTSettings:
-    """Settings whose keys are asked for in process; a copy of them asks there too.
+def settings_in_process(respond: Responder, values: Mapping[str, Any]) -> JWTSettings:
+    """Return settings that fetch their keys in process, as copies of them do.
+
+    Args:
+        respond: answers the requests.
+        values: values of `JWTSettings`.
 
     Raises:
         ConfigurationError: the values contradict each other.
@@ -80,7 +85,7 @@ def settings_in_process(ask: InProcess, values: Mapping[str, Any]) -> JWTSetting
     class InProcessSettings(JWTSettings):
         def _key_provider(self) -> HTTPKeyProvider:
             return _Provider(
-                _Fetcher(ask, self.jwks_cache.max_bytes),
+                _Fetcher(respond, self.jwks_cache.max_bytes),
                 self.accepted_issuers[0],
                 algorithms=self.algorithms,
                 policy=self.jwks_cache,

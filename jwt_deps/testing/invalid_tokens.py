@@ -1,4 +1,4 @@
-"""In which ways can a token be wrong? A closed list, each with the reason to refuse it."""
+"""The kinds of invalid tokens, each with the reason for which it is refused."""
 
 import hmac
 from collections.abc import Callable
@@ -10,54 +10,55 @@ from jwt_deps.errors import Reason
 from jwt_deps.jose import HMAC_ALGORITHMS, SigningKey, decode_base64url, encode_base64url
 from jwt_deps.settings import IssuerSettings, JWTSettings
 
-from .naming import take
-
-__all__ = ["Draft", "Wrong", "applies", "spoil"]
+__all__ = ["TokenParts", "Wrong", "is_checked", "make_invalid"]
 
 
 class Wrong(StrEnum):
-    """A way in which a token is wrong; everything else about it is right."""
+    """A kind of invalid token: exactly one thing about it is wrong.
+
+    tokens("alice", wrong=Wrong.EXPIRED)
+    """
 
     EXPIRED = "expired"
-    """`exp` has passed, leeway included."""
+    """`exp` and the leeway have passed."""
     NOT_YET_VALID = "not_yet_valid"
-    """`nbf` is an hour away."""
+    """`nbf` is an hour ahead."""
     ISSUED_IN_FUTURE = "issued_in_future"
-    """`iat` is an hour away."""
+    """`iat` is an hour ahead."""
     NO_EXPIRY = "no_expiry"
-    """No `exp`; where `require_exp` is true."""
+    """No `exp`; only where `require_exp` is true."""
     BAD_EXPIRY = "bad_expiry"
-    """`exp` is a text."""
+    """`exp` is a string."""
     BAD_ISSUER = "bad_issuer"
-    """`iss` is somebody else; where it is checked."""
+    """`iss` is another issuer; only where `iss` is checked."""
     NO_ISSUER = "no_issuer"
-    """No `iss`; where it is checked."""
+    """No `iss`; only where `iss` is checked."""
     BAD_AUDIENCE = "bad_audience"
-    """The audience is another service; where it is checked."""
+    """The audience is another service; only where it is checked."""
     NO_AUDIENCE = "no_audience"
-    """No audience; where it is checked."""
+    """No audience; only where it is checked."""
     NO_USER = "no_user"
-    """Nothing in the claim that identifies the user: refused by routes that ask who it is."""
+    """No user id: refused by routes that need one."""
     BAD_SUBJECT = "bad_subject"
     """`sub` is a number."""
     BOUND_TO_KEY = "bound_to_key"
-    """`cnf`: only who proves to have a key may use it (RFC 7800)."""
+    """`cnf` binds it to a key that the request does not prove (RFC 7800)."""
     FOREIGN_KEY = "foreign_key"
-    """Signed with another key under the name of the right one."""
+    """Signed with another key under the `kid` of the right one."""
     BAD_SIGNATURE = "bad_signature"
-    """One bit of the signature is another."""
+    """One bit of the signature is flipped."""
     UNKNOWN_KID = "unknown_kid"
-    """It names a key that is not there; where keys have names: a JWK Set."""
+    """`kid` names no key; only where the keys are a JWK Set."""
     ALG_NONE = "alg_none"
-    """`alg` is `none`, with a signature all the same."""
+    """`alg` is `none`, with a signature."""
     UNSIGNED = "unsigned"
-    """`alg` is `none`, and nothing where the signature belongs (RFC 7519 §6)."""
+    """`alg` is `none`, with an empty signature (RFC 7519 §6)."""
     WRONG_ALGORITHM = "wrong_algorithm"
-    """Another algorithm: HS256 with the public key as the secret (RFC 8725 §2.1)."""
+    """Not an accepted algorithm: HS256 with the public key as the secret (RFC 8725 §2.1)."""
     WRONG_TYPE = "wrong_type"
-    """`typ` is that of a logout token."""
+    """`typ` is `logout+jwt`."""
     CRITICAL_EXTENSION = "critical_extension"
-    """`crit` names an extension that nobody knows (RFC 7515 §4.1.11)."""
+    """`crit` names an unknown extension (RFC 7515 §4.1.11)."""
     BAD_KEY_ID = "bad_key_id"
     """`kid` is a number."""
     BAD_HEADER = "bad_header"
@@ -65,17 +66,17 @@ class Wrong(StrEnum):
     BAD_PAYLOAD = "bad_payload"
     """The payload is an array."""
     BAD_ENCODING = "bad_encoding"
-    """A part has a length that no base64url text has."""
+    """A part is not base64url: no such text has its length."""
     NOT_A_JWT = "not_a_jwt"
     """An opaque token."""
     ENCRYPTED = "encrypted"
-    """Five parts: a JWE (RFC 7516)."""
+    """Five parts, as a JWE has (RFC 7516)."""
     OVERSIZED = "oversized"
     """Longer than `max_token_size`."""
 
     @property
     def reason(self) -> Reason:
-        """Why such a token is refused."""
+        """The reason for which such a token is refused, as logs and debug hints have it."""
         return _REASONS[self]
 
 
@@ -109,15 +110,14 @@ _REASONS = {
     Wrong.OVERSIZED: Reason.TOO_LARGE,
 }
 
-# Longer than any leeway that can be set.
-_HOUR = 3600
-# Secrets first, for the attack that treats a public key as one.
+_HOUR = 3600  # longer than the longest leeway
+# HS* first, for the attack that uses a public key as the secret.
 _ALGORITHMS = (*HMAC_ALGORITHMS, "ES256", "EdDSA", "RS256")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A good token that is not signed yet."""
+class TokenParts:
+    """A valid token before it is signed."""
 
     header: dict[str, Any]
     claims: dict[str, Any]
@@ -127,13 +127,13 @@ class Draft:
     now: float
 
     def signed(self, key: SigningKey | None = None) -> str:
-        """The token, by its own key or by another one."""
+        """Sign the token with its own key or with another one."""
         return (key or self.key).sign(self.header, self.claims)
 
 
-def applies(wrong: Wrong, settings: JWTSettings, issuer: IssuerSettings, key: SigningKey) -> bool:
-    """Whether these settings refuse such a token at all."""
-    match wrong:
+def is_checked(kind: Wrong, settings: JWTSettings, issuer: IssuerSettings, key: SigningKey) -> bool:
+    """Whether the settings refuse this kind of invalid token."""
+    match kind:
         case Wrong.NO_EXPIRY:
             return issuer.require_exp
         case Wrong.BAD_ISSUER | Wrong.NO_ISSUER:
@@ -143,117 +143,118 @@ def applies(wrong: Wrong, settings: JWTSettings, issuer: IssuerSettings, key: Si
         case Wrong.UNKNOWN_KID:
             return key.algorithm not in issuer.keys.static
         case Wrong.WRONG_ALGORITHM:
-            return _unaccepted(settings) is not None
+            return _not_accepted(settings) is not None
         case _:
             return True
 
 
-def spoil(wrong: Wrong, draft: Draft) -> str:
-    """Make the token wrong in this way, and sign it as it would be signed."""
-    return _SPOILERS[wrong](draft)
+def make_invalid(kind: Wrong, parts: TokenParts) -> str:
+    """Make an invalid token of this kind from the parts of a valid one."""
+    return _MAKERS[kind](parts)
 
 
-def _unaccepted(settings: JWTSettings) -> str | None:
+def _not_accepted(settings: JWTSettings) -> str | None:
     accepted = settings.server.accepted.algorithms
     return next((name for name in _ALGORITHMS if name not in accepted), None)
 
 
-def _with_header(**members: object) -> Callable[[Draft], str]:
-    def spoiled(draft: Draft) -> str:
-        draft.header.update(members)
-        return draft.signed()
+def _with_header(**members: object) -> Callable[[TokenParts], str]:
+    def make(parts: TokenParts) -> str:
+        parts.header.update(members)
+        return parts.signed()
 
-    return spoiled
-
-
-def _with_claims(**members: object) -> Callable[[Draft], str]:
-    def spoiled(draft: Draft) -> str:
-        draft.claims.update(members)
-        return draft.signed()
-
-    return spoiled
+    return make
 
 
-def _without(name: Callable[[IssuerSettings], str]) -> Callable[[Draft], str]:
-    def spoiled(draft: Draft) -> str:
-        take(draft.claims, name(draft.issuer))
-        return draft.signed()
+def _with_claims(**members: object) -> Callable[[TokenParts], str]:
+    def make(parts: TokenParts) -> str:
+        parts.claims.update(members)
+        return parts.signed()
 
-    return spoiled
-
-
-def _at(name: str, seconds: float) -> Callable[[Draft], str]:
-    def spoiled(draft: Draft) -> str:
-        draft.claims[name] = int(draft.now + seconds)
-        return draft.signed()
-
-    return spoiled
+    return make
 
 
-def _expired(draft: Draft) -> str:
-    exp = int(draft.now) - _HOUR
-    draft.claims.update(iat=exp - _HOUR, exp=exp)
-    return draft.signed()
+def _without(name: Callable[[IssuerSettings], str]) -> Callable[[TokenParts], str]:
+    def make(parts: TokenParts) -> str:
+        path = name(parts.issuer)  # a dotted one removes the outermost claim
+        parts.claims.pop(path if "/" in path else path.partition(".")[0], None)
+        return parts.signed()
+
+    return make
 
 
-def _meant_for_another(draft: Draft) -> str:
-    draft.claims[draft.issuer.audience_claim] = "another-service"
-    return draft.signed()
+def _at(name: str, seconds: float) -> Callable[[TokenParts], str]:
+    def make(parts: TokenParts) -> str:
+        parts.claims[name] = int(parts.now + seconds)
+        return parts.signed()
+
+    return make
 
 
-def _by_foreign_key(draft: Draft) -> str:
-    return draft.signed(SigningKey.generate(draft.key.algorithm))
+def _expired(parts: TokenParts) -> str:
+    exp = int(parts.now) - _HOUR
+    parts.claims.update(iat=exp - _HOUR, exp=exp)
+    return parts.signed()
 
 
-def _with_bad_signature(draft: Draft) -> str:
-    signed, _, signature = draft.signed().rpartition(".")
+def _for_another_audience(parts: TokenParts) -> str:
+    parts.claims[parts.issuer.audience_claim] = "another-service"
+    return parts.signed()
+
+
+def _with_foreign_key(parts: TokenParts) -> str:
+    return parts.signed(SigningKey.generate(parts.key.algorithm))
+
+
+def _with_bad_signature(parts: TokenParts) -> str:
+    signed, _, signature = parts.signed().rpartition(".")
     first, *others = decode_base64url(signature.encode())
     return f"{signed}.{encode_base64url(bytes([first ^ 1, *others]))}"
 
 
-def _unsigned(draft: Draft) -> str:
-    draft.header["alg"] = "none"
-    return f"{draft.signed().rpartition('.')[0]}."
+def _unsigned(parts: TokenParts) -> str:
+    parts.header["alg"] = "none"
+    return f"{parts.signed().rpartition('.')[0]}."
 
 
-def _by_another_algorithm(draft: Draft) -> str:
-    name = _unaccepted(draft.settings) or "none"
-    draft.header["alg"] = name
+def _with_wrong_algorithm(parts: TokenParts) -> str:
+    name = _not_accepted(parts.settings) or "none"
+    parts.header["alg"] = name
     if name not in HMAC_ALGORITHMS:
-        return draft.signed(SigningKey.generate(name))
-    # With what the service holds to check tokens, which an attacker can know.
-    secret = draft.key.verification_text.encode()
-    signed = draft.signed().rpartition(".")[0]
+        return parts.signed(SigningKey.generate(name))
+    # An attacker can know the public key that the service is configured with.
+    secret = parts.key.verification_text.encode()
+    signed = parts.signed().rpartition(".")[0]
     return f"{signed}.{encode_base64url(hmac.digest(secret, signed.encode(), f'sha{name[2:]}'))}"
 
 
-def _with_bad_header(draft: Draft) -> str:
-    return draft.key.sign_bytes(b"[]", b"{}")
+def _with_bad_header(parts: TokenParts) -> str:
+    return parts.key.sign_bytes(b"[]", b"{}")
 
 
-def _with_bad_payload(draft: Draft) -> str:
-    _, payload, _ = draft.key.sign(draft.header, draft.claims).split(".")
-    header = draft.signed().partition(".")[0]
+def _with_bad_payload(parts: TokenParts) -> str:
+    _, payload, _ = parts.key.sign(parts.header, parts.claims).split(".")
+    header = parts.signed().partition(".")[0]
     listed = b"[%b]" % decode_base64url(payload.encode())
-    return draft.key.sign_bytes(decode_base64url(header.encode()), listed)
+    return parts.key.sign_bytes(decode_base64url(header.encode()), listed)
 
 
-def _with_bad_encoding(draft: Draft) -> str:
-    head, payload, signature = draft.signed().split(".")
+def _with_bad_encoding(parts: TokenParts) -> str:
+    head, payload, signature = parts.signed().split(".")
     payload += "A" * ((1 - len(payload)) % 4)
     return f"{head}.{payload}.{signature}"
 
 
-def _encrypted(draft: Draft) -> str:
-    return f"{draft.signed()}.AAAA.AAAA"
+def _encrypted(parts: TokenParts) -> str:
+    return f"{parts.signed()}.AAAA.AAAA"
 
 
-def _oversized(draft: Draft) -> str:
-    draft.claims["padding"] = "x" * draft.settings.max_token_size
-    return draft.signed()
+def _oversized(parts: TokenParts) -> str:
+    parts.claims["padding"] = "x" * parts.settings.max_token_size
+    return parts.signed()
 
 
-_SPOILERS: dict[Wrong, Callable[[Draft], str]] = {
+_MAKERS: dict[Wrong, Callable[[TokenParts], str]] = {
     Wrong.EXPIRED: _expired,
     Wrong.NOT_YET_VALID: _at("nbf", _HOUR),
     Wrong.ISSUED_IN_FUTURE: _at("iat", _HOUR),
@@ -261,17 +262,17 @@ _SPOILERS: dict[Wrong, Callable[[Draft], str]] = {
     Wrong.BAD_EXPIRY: _with_claims(exp="tomorrow"),
     Wrong.BAD_ISSUER: _with_claims(iss="https://another-issuer.test"),
     Wrong.NO_ISSUER: _without(lambda _: "iss"),
-    Wrong.BAD_AUDIENCE: _meant_for_another,
+    Wrong.BAD_AUDIENCE: _for_another_audience,
     Wrong.NO_AUDIENCE: _without(lambda issuer: issuer.audience_claim),
     Wrong.NO_USER: _without(lambda issuer: issuer.user_id_claim),
     Wrong.BAD_SUBJECT: _with_claims(sub=1),
     Wrong.BOUND_TO_KEY: _with_claims(cnf={"kid": "another-key"}),
-    Wrong.FOREIGN_KEY: _by_foreign_key,
+    Wrong.FOREIGN_KEY: _with_foreign_key,
     Wrong.BAD_SIGNATURE: _with_bad_signature,
     Wrong.UNKNOWN_KID: _with_header(kid="unknown"),
     Wrong.ALG_NONE: _with_header(alg="none"),
     Wrong.UNSIGNED: _unsigned,
-    Wrong.WRONG_ALGORITHM: _by_another_algorithm,
+    Wrong.WRONG_ALGORITHM: _with_wrong_algorithm,
     Wrong.WRONG_TYPE: _with_header(typ="logout+jwt"),
     Wrong.CRITICAL_EXTENSION: _with_header(crit=["unknown"], unknown=True),
     Wrong.BAD_KEY_ID: _with_header(kid=1),

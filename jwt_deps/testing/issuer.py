@@ -1,4 +1,4 @@
-"""Who issues the tokens of a test? `FakeIssuer`, over HTTP or in process, as the test says."""
+"""A fake authorization server for tests, over HTTP or in process."""
 
 import hashlib
 import json
@@ -19,6 +19,7 @@ from jwt_deps.settings import JWTSettings
 from .answers import Answer
 from .in_process import settings_in_process
 from .key_ring import KeyRing
+from .members import merge
 from .server import LoopbackServer
 from .tokens import isolated
 
@@ -29,44 +30,48 @@ Endpoint: TypeAlias = Literal["jwks", "discovery", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that the issuer has received."""
+    """A request that the issuer received."""
 
     endpoint: Endpoint
+    """`jwks`, `discovery` or `other`."""
     path: str
+    """Path and query."""
     headers: Mapping[str, str] = field(repr=False)
-    """Their names in lower case."""
+    """The headers, their names in lower case."""
     time: float
-    """When, by `time.monotonic`."""
+    """The time of `time.monotonic`, in seconds."""
 
 
 class FakeIssuer(KeyRing):
-    """An authorization server as far as a resource server sees one: keys, metadata and tokens.
+    """An authorization server with keys, metadata and tokens, as a resource server sees one.
 
         with FakeIssuer(path="/realms/a") as issuer:
             httpx2.get(issuer.jwks_url)
 
-    With a `url` of its own it is asked in process, by the settings that `settings` makes, and no
-    socket is opened.
+    With `url` it opens no socket: the settings that `settings` returns ask it in process.
 
         issuer = FakeIssuer(url="https://login.example.com")
         settings = issuer.settings("api")
 
-    It starts with one key and tells the truth. `jwks` and `discovery` hold what it says instead,
-    `metadata` the members of its discovery document, `discovery_paths` where that is found,
-    `cache_control` the header of that name, `requests` what was asked. All of them can be changed
-    while it runs.
+    These attributes can be changed while it runs:
+
+    - `jwks` and `discovery`: an `Answer` in place of the real document; `None` is the real one.
+    - `metadata`: the members of the discovery document.
+    - `discovery_paths`: the paths of the discovery document.
+    - `cache_control`: the header of that name, on both documents.
+    - `requests`: the requests received so far.
 
     Args:
-        url: its own address, if it is only asked in process; `path` is not used then.
-        algorithm: what the first key signs with: RS*, PS*, ES*, EdDSA or Ed25519.
-        path: the path of the issuer's URL, for example `/realms/a`, or `/`.
-        host: `localhost`, or an address of the loopback interface.
-        port: 0 is any free one, the same after every further start.
-        ssl_context: makes it an HTTPS server.
-        clock: the time at which tokens are issued, in seconds since the epoch.
+        url: the issuer URL, for use in process; `path`, `host` and `port` are not used then.
+        algorithm: the algorithm of the first key: RS*, PS*, ES*, EdDSA or Ed25519.
+        path: the path of the issuer URL, for example `/realms/a`, or `/`.
+        host: the loopback address to listen on, or `localhost`.
+        port: the port to listen on; 0 picks a free one, which further starts keep.
+        ssl_context: serves HTTPS; `None` serves HTTP.
+        clock: returns the time at which tokens are issued, in seconds since the epoch.
 
     Raises:
-        ValueError: the algorithm is not known, or the host is no loopback address.
+        ValueError: the algorithm is unknown or symmetric, or the host is not a loopback address.
     """
 
     def __init__(  # noqa: PLR0913 - each with a default, and by name
@@ -117,44 +122,42 @@ class FakeIssuer(KeyRing):
     ) -> None:
         self.stop()
 
-    # Where it is
-
     @property
     def issuer(self) -> str:
-        """What its tokens have as `iss`; known once it was started.
+        """The issuer URL, `iss` of its tokens.
 
         Raises:
-            RuntimeError: it was never started.
+            RuntimeError: it was never started, so the port is not known.
         """
         return self.origin + self._path
 
     @property
     def origin(self) -> str:
-        """Its URL without a path.
+        """The issuer URL without its path.
 
         Raises:
-            RuntimeError: it was never started.
+            RuntimeError: it was never started, so the port is not known.
         """
         return self._origin or self._server.origin
 
     @property
     def jwks_url(self) -> str:
-        """Where its keys are."""
+        """The URL of the JWK Set."""
         return f"{self.origin}{self._base}/jwks.json"
 
     @property
     def discovery_url(self) -> str:
-        """Where its metadata are, by OpenID Connect Discovery."""
+        """The URL of the metadata, by OpenID Connect Discovery."""
         return f"{self.origin}{self._base}/.well-known/openid-configuration"
 
     def start(self) -> None:
-        """Begin to answer, on the same port as before if there was one.
+        """Answer requests, on the same port as before if there was one.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         self.up()
-        truth = {
+        metadata = {
             "issuer": self.issuer,
             "jwks_uri": self.jwks_url,
             "authorization_endpoint": f"{self.origin}{self._base}/authorize",
@@ -163,32 +166,40 @@ class FakeIssuer(KeyRing):
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [self.signing_key.algorithm],
         }
-        self.metadata = {**truth, **self.metadata}
+        self.metadata = {**metadata, **self.metadata}
 
     def stop(self) -> None:
-        """End at once, whoever is still waiting for an answer; in process, refuse as `down`."""
+        """Close all connections and the port at once; in process, refuse as `down` does."""
         self._is_down = True
         self._server.close()
 
     def down(self) -> None:
-        """Refuse connections until `up`, and cut those that are open.
+        """Close all connections and refuse new ones until `up`.
 
         Raises:
-            OSError: somebody else has got the port.
+            OSError: the port is in use.
         """
         self._is_down = True
         if self._origin is None:
             self._server.refuse()
 
     def up(self) -> None:
-        """Answer again, on the same port."""
+        """Answer requests again, on the same port.
+
+        Raises:
+            OSError: the port is in use.
+        """
         self._is_down = False
         if self._origin is None:
             self._server.listen()
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """Be down for as long as the block lasts."""
+        """Refuse connections while the block runs.
+
+        Raises:
+            OSError: the port is in use.
+        """
         self.down()
         try:
             yield
@@ -197,7 +208,11 @@ class FakeIssuer(KeyRing):
 
     @contextmanager
     def latency(self, seconds: float) -> Iterator[None]:
-        """Answer late for as long as the block lasts, whatever the answer is."""
+        """Delay every answer while the block runs.
+
+        Args:
+            seconds: the delay, in addition to that of an `Answer`.
+        """
         former, self._delay = self._delay, seconds
         try:
             yield
@@ -211,21 +226,26 @@ class FakeIssuer(KeyRing):
         clock: Callable[[], float] | None = None,
         **values: Any,
     ) -> JWTSettings:
-        """Settings that accept its tokens, with keys that are found by discovery.
+        """Return settings that accept its tokens and find its keys by discovery.
 
-        Nothing is read from the environment. They ask over HTTP, or in process if the issuer has
-        a `url` of its own.
+            with using_settings(app, issuer.settings("api")):
+                client.get("/notes", headers=bearer(issuer.token({"sub": "alice"}, audience="api")))
+
+        Nothing is read from the environment.
 
         Args:
-            audience: whose tokens are accepted; `None` where `values` say something else about it.
-            clock: by which keys grow old, in seconds; `None` is the real one.
-            values: further values of `JWTSettings`; they win.
+            audience: the accepted audience; `None` leaves it to `values`.
+            clock: returns the time by which cached keys expire, in seconds; `None` is the real one.
+            values: further values of `JWTSettings`; they replace those above.
+
+        Returns:
+            The settings.
 
         Raises:
-            RuntimeError: it was never started, so it has no address.
+            RuntimeError: it was never started, so the port is not known.
             ConfigurationError: the values contradict each other.
         """
-        # Not `discovery` beside a `jwks_url`, which says where the keys are.
+        # `discovery` and `jwks_url` exclude each other.
         usual = {"issuer": self.issuer, "audience": audience, "discovery": "jwks_url" not in values}
         given = {**usual, **values}
         if self._origin is None:
@@ -248,28 +268,37 @@ class FakeIssuer(KeyRing):
     ) -> str:
         """Issue a token.
 
-        `iss`, `iat`, `exp`, `jti`, `alg`, `kid` and `typ` are filled in. What `claims` and `header`
-        say wins, and what they give as `None` is left out.
+            issuer.token({"sub": "alice", "scope": "notes:read"}, audience="api")
+
+        It has `iss`, `iat`, `exp` and `jti`, and in its header `alg`, `kid` and `typ`.
 
         Args:
-            claims: its claims.
-            audience: its `aud`.
+            claims: further claims; they replace those of the same name, and `None` removes one.
+            audience: `aud`; `None` leaves it out.
             expires_in: seconds from `iat` to `exp`.
-            now: the time of issue; `None` asks the clock.
-            key: what signs it; `None` is the signing key.
-            header: members of its header.
+            now: the time of issue, in seconds since the epoch; `None` asks the clock.
+            key: the key that signs it; `None` is the signing key.
+            header: further members of the header, likewise.
+
+        Returns:
+            The token, a JWS in compact serialization.
         """
         key = key or self.signing_key
         now = self._clock() if now is None else now
         times = {"iat": int(now), "exp": int(now + expires_in)}
-        filled = {"iss": self.issuer, "aud": audience, **times, "jti": uuid4().hex}
-        named = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid}
-        return key.sign(_given(named, header), _given(filled, claims))
-
-    # What it was asked, and what it answers
+        payload = {"iss": self.issuer, "aud": audience, **times, "jti": uuid4().hex}
+        head = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid}
+        return key.sign(merge(head, header), merge(payload, claims))
 
     def count(self, endpoint: Endpoint) -> int:
-        """How many requests an endpoint has received."""
+        """Count the requests that an endpoint received.
+
+        Args:
+            endpoint: `jwks`, `discovery` or `other`.
+
+        Returns:
+            The number of requests.
+        """
         return sum(request.endpoint == endpoint for request in self.requests)
 
     def _answer_in_process(self, url: str, headers: Mapping[str, str]) -> Answer | None:
@@ -287,26 +316,26 @@ class FakeIssuer(KeyRing):
         if endpoint == "other":
             return Answer(status=404, body=b"")
         if endpoint == "jwks":
-            return self._filled_in(self.jwks or Answer(), self.jwk_set, headers)
-        return self._filled_in(self.discovery or Answer(), self.metadata.copy(), headers)
+            return _with_document(self.jwks or Answer(), self.jwk_set, headers, self.cache_control)
+        answer, metadata = self.discovery or Answer(), self.metadata.copy()
+        return _with_document(answer, metadata, headers, self.cache_control)
 
     def _endpoint(self, path: str) -> Endpoint:
         if path == f"{self._base}/jwks.json":
             return "jwks"
         return "discovery" if path in self.discovery_paths else "other"
 
-    def _filled_in(self, answer: Answer, truth: object, asked: Mapping[str, str]) -> Answer:
-        body, status, headers = answer.body, answer.status, {"content-type": "application/json"}
-        if body is None:
-            body = json.dumps(truth).encode()
-            etag = headers["etag"] = f'"{hashlib.sha256(body).hexdigest()}"'
-            if self.cache_control is not None:
-                headers["cache-control"] = self.cache_control
-            if status == HTTPStatus.OK and etag in asked.get("if-none-match", ""):
-                status = HTTPStatus.NOT_MODIFIED
-        return replace(answer, status=status, body=body, headers={**headers, **answer.headers})
 
-
-def _given(filled: Mapping[str, object], given: Mapping[str, object] | None) -> dict[str, object]:
-    members = {**filled, **(given or {})}
-    return {name: value for name, value in members.items() if value is not None}
+def _with_document(
+    answer: Answer, document: object, asked: Mapping[str, str], cache_control: str | None
+) -> Answer:
+    """Complete an answer: the document where it has no body, its `ETag`, and 304."""
+    body, status, headers = answer.body, answer.status, {"content-type": "application/json"}
+    if body is None:
+        body = json.dumps(document).encode()
+        etag = headers["etag"] = f'"{hashlib.sha256(body).hexdigest()}"'
+        if cache_control is not None:
+            headers["cache-control"] = cache_control
+        if status == HTTPStatus.OK and etag in asked.get("if-none-match", ""):
+            status = HTTPStatus.NOT_MODIFIED
+    return replace(answer, status=status, body=body, headers={**headers, **answer.headers})

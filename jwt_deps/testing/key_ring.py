@@ -1,4 +1,4 @@
-"""What does an issuer sign with, and what does it say about that? Two things that can differ."""
+"""The signing keys of a fake issuer and the JWK Set that it publishes, which can differ."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ __all__ = ["KeyRing"]
 
 
 class KeyRing:
-    """The keys of an issuer: the one that signs, and those that are published.
+    """The keys of an issuer: one that signs, and those in its JWK Set.
 
     Args:
-        algorithm: what the first key signs with.
+        algorithm: the algorithm of the first key.
 
     Raises:
-        ValueError: the algorithm is not known, or has no key that could be published.
+        ValueError: the algorithm is unknown or symmetric.
     """
 
     def __init__(self, algorithm: str) -> None:
@@ -25,31 +25,34 @@ class KeyRing:
 
     @property
     def keys(self) -> tuple[SigningKey, ...]:
-        """Every key that it has signed with, withdrawn ones too, the oldest first."""
+        """All keys that have signed so far, withdrawn ones too, the oldest first."""
         return self._keys
 
     @property
     def signing_key(self) -> SigningKey:
-        """The key that signs now, published or not."""
+        """The key that signs now; it may be missing from the JWK Set."""
         return self._keys[-1]
 
     @property
     def jwk_set(self) -> dict[str, Any]:
-        """The true document: the JWK Set with the keys that are published."""
+        """The JWK Set as a dict."""
         return {"keys": list(self._published)}
 
     def rotate(
         self, *, overlap: bool = True, algorithm: str | None = None, kid: str | None = None
     ) -> SigningKey:
-        """Sign with a new key from now on, and publish it.
+        """Generate a key, publish it and sign with it from now on.
 
         Args:
-            overlap: `False` leaves nothing else in the published set.
-            algorithm: `None` is the one before.
-            kid: `None` is a new one.
+            overlap: whether the former keys stay in the JWK Set.
+            algorithm: the key's algorithm; `None` is that of the key before.
+            kid: the key's id; `None` is a random one.
+
+        Returns:
+            The new key.
 
         Raises:
-            ValueError: the algorithm is not known.
+            ValueError: the algorithm is unknown or symmetric.
         """
         key = SigningKey.generate(algorithm or self.signing_key.algorithm, kid)
         self._published = (*(self._published if overlap else ()), key.jwk)
@@ -57,10 +60,13 @@ class KeyRing:
         return key
 
     def withdraw(self, kid: str) -> None:
-        """Take a key out of the published set; the signing key goes on signing.
+        """Remove a key from the JWK Set; if it is the signing key, it still signs.
+
+        Args:
+            kid: the key's id.
 
         Raises:
-            KeyError: no published key has that name.
+            KeyError: no key in the JWK Set has that id.
         """
         kept = tuple(jwk for jwk in self._published if _kid(jwk) != kid)
         if kept == self._published:
@@ -68,7 +74,11 @@ class KeyRing:
         self._published = kept
 
     def publish(self, jwk: object) -> None:
-        """Add a member to the published set, whatever it is."""
+        """Add a member to the JWK Set.
+
+        Args:
+            jwk: any JSON value; nothing is checked.
+        """
         self._published = (*self._published, jwk)
 
 

@@ -1,4 +1,4 @@
-"""How is an application as a test wants it? Called as somebody, or with other settings."""
+"""Override the user or the settings of an application in a test."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Host, Mount
 
 from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
-from jwt_deps.tokens import Claims
+from jwt_deps.tokens import ClaimNames, Claims, access_token_claims
 from jwt_deps.web import (
     get_claims,
     get_token,
@@ -22,11 +22,12 @@ from jwt_deps.web import (
     settings_for,
 )
 
-from .naming import claims_for
+from .members import merge
 
 __all__ = ["acting_as", "using_settings"]
 
 _ABSENT = object()
+_LIFETIME = 300  # seconds
 
 
 def acting_as(  # noqa: PLR0913 - each by name
@@ -38,65 +39,79 @@ def acting_as(  # noqa: PLR0913 - each by name
     claims: Mapping[str, Any] | None = None,
     issuer: str | None = None,
 ) -> AbstractContextManager[None]:
-    """Let every request be somebody's, whatever it carries, for as long as the block lasts.
+    """Treat every request as the given user's while the block runs, whatever token it has.
 
         with acting_as(app, "alice", scopes=["notes:read"]):
             assert client.get("/notes").status_code == 200
 
-    Guards are satisfied, scopes are still asked for. It replaces `get_claims` and `get_token` in
-    `app.dependency_overrides` and in those of the FastAPI applications mounted there, and puts
-    back what was there before. Blocks can be nested and can overlap: of those that are open, the
-    one entered last holds. No keys need to be configured. Claims stand under the names that the
-    settings of the matched route read, and times and issuer are those that a real token would
-    have.
+    Guards accept the request; a missing scope is still refused with 403. No keys need to be
+    configured. The claims have the names that the settings of the matched route read, and the
+    times and the issuer of a real token.
+
+    It replaces `get_claims` and `get_token` in the `dependency_overrides` of the application and
+    of the FastAPI applications mounted in it, and restores them at the end. Blocks can be nested
+    and can overlap: the one entered last applies.
 
     Args:
         app: the application under test.
-        user_id: who is calling.
-        scopes: what they may do: one text with spaces, or each scope by itself.
-        session_id: of which session they are.
-        claims: further claims; they win, and `None` leaves one out.
-        issuer: of several issuers, the `iss` of theirs; `None` is the first.
+        user_id: the user's id.
+        scopes: the granted scopes, or one string with spaces between them; default none.
+        session_id: the session's id; default none.
+        claims: further claims; they replace those of the same name, and `None` removes one.
+        issuer: with several issuers, the `iss` of the user's; `None` is the first.
+
+    Returns:
+        A context manager.
     """
     granted = scopes if isinstance(scopes, str) else tuple(scopes)
     key = SigningKey.generate("HS256")
 
     async def claims_of(connection: HTTPConnection) -> dict[str, Any]:
-        return claims_for(
-            await _issuer_of(connection, issuer),
+        names = ClaimNames.of(await _issuer_of(connection, issuer))
+        defaults = access_token_claims(
+            names,
             user_id,
             scopes=granted,
             session_id=session_id,
-            claims=claims,
-            issuer=issuer,
+            claims=None,
             now=time.time(),
+            expires_in=_LIFETIME,
+            issuer=issuer,
         )
+        return merge(defaults, claims)
 
     async def acting_claims(connection: HTTPConnection) -> Claims:
         return Claims(await claims_of(connection))
 
     async def acting_token(connection: HTTPConnection) -> str:
-        # Signed by nobody whom anybody knows: it looks like a token, and opens no door.
+        # Signed with a key that no settings accept: usable in this block only.
         return key.sign({"alg": key.algorithm, "typ": "JWT"}, await claims_of(connection))
 
     return _Overrides(app, {get_claims: acting_claims, get_token: acting_token})
 
 
 def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManager[None]:
-    """Let an application go by these settings for as long as the block lasts.
+    """Override `get_settings` in an application while the block runs.
 
         with using_settings(app, tokens.settings), TestClient(app) as client:
             client.get("/notes", headers=bearer(tokens("alice")))
 
-    They stand in for `get_settings`, in the FastAPI applications that are mounted there too.
-    Routers and guards that were given settings of their own keep those.
+    The override also holds in the FastAPI applications mounted in it. Routers and guards that were
+    given their own settings keep those.
+
+    Args:
+        app: the application under test.
+        settings: the settings to use.
+
+    Returns:
+        A context manager.
     """
 
-    # No coroutine: the OpenAPI document and the audit have to know the settings without a request.
-    def these() -> JWTSettings:
+    # Not a coroutine: the OpenAPI document and the audit need the settings without a request.
+    def replacement() -> JWTSettings:
         return settings
 
-    return _Overrides(app, {get_settings: these})
+    return _Overrides(app, {get_settings: replacement})
 
 
 async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSettings:
@@ -112,42 +127,42 @@ class _Override:
 
     Attributes:
         app: the application.
-        dependency: what is replaced.
-        replacement: what stands in its place.
-        below: what was there before, and comes back.
+        dependency: the key in `dependency_overrides`.
+        replacement: the value that this block set.
+        former: the value before it, which `remove` restores.
     """
 
     app: FastAPI
     dependency: Any
     replacement: Any
-    below: Any
+    former: Any
 
     def remove(self, others: "Iterable[_Override]") -> None:
-        """Take the replacement away, from the application or from below a later block's.
+        """Remove the replacement from the application, or from the `former` of a later block.
 
-        Where it is in neither place, the test itself has put something else there, which stays.
+        Where it is in neither, the test has set another override since, which stays.
         """
         overrides = self.app.dependency_overrides
         if overrides.get(self.dependency, _ABSENT) is self.replacement:
-            if self.below is _ABSENT:
+            if self.former is _ABSENT:
                 del overrides[self.dependency]
             else:
-                overrides[self.dependency] = self.below
+                overrides[self.dependency] = self.former
             return
         for other in others:
-            if other.app is self.app and other.below is self.replacement:
-                other.below = self.below
+            if other.app is self.app and other.former is self.replacement:
+                other.former = self.former
 
 
-# Those of all blocks that have not ended: blocks may overlap without one being inside the other.
+# The overrides of all blocks that have not ended: overlapping blocks need not be nested.
 _open: list[_Override] = []
 
 
 class _Overrides(AbstractContextManager[None]):
-    """Dependencies replaced in an application and those mounted in it, until the block ends.
+    """Replace dependencies in an application and those mounted in it until the block ends.
 
-    A class and not a generator, which could decorate a test: of an `async` one it would be over
-    before the first request.
+    Not `contextlib.contextmanager`: its result can decorate a function, and around an `async` test
+    it would end before the first request.
     """
 
     def __init__(self, app: FastAPI, replacements: Mapping[Any, Callable[..., Any]]) -> None:
@@ -180,7 +195,7 @@ class _Overrides(AbstractContextManager[None]):
 
 
 def _applications_in(app: FastAPI) -> list[FastAPI]:
-    """The application and all FastAPI applications that are mounted in it, each once."""
+    """Return the application and all FastAPI applications mounted in it, each once."""
     found: list[FastAPI] = []
     waiting = [app]
     while waiting:
@@ -193,7 +208,7 @@ def _applications_in(app: FastAPI) -> list[FastAPI]:
 
 
 def _mounted(routes: Iterable[BaseRoute]) -> Iterator[FastAPI]:
-    """Below a Starlette application too, without what stands around it."""
+    """Yield the mounted FastAPI applications, also those inside a mounted Starlette one."""
     for route in routes:
         if not isinstance(route, Mount | Host):
             continue

@@ -1,4 +1,4 @@
-"""Where does the issuer listen? On the loopback interface, with the standard library's server."""
+"""An HTTP server on the loopback interface, from the standard library."""
 
 import socket
 import ssl
@@ -17,24 +17,24 @@ from .answers import Answer
 
 __all__ = ["LoopbackServer", "Respond"]
 
-#: What is asked for (path and query) and the headers, their names in lower case.
+#: Maps path and query, and headers, their names in lower case, to an answer.
 Respond: TypeAlias = Callable[[str, Mapping[str, str]], Answer]
 
-_POLL = 0.005  # seconds until the end of listening is noticed
+_POLL = 0.005  # seconds in which `shutdown` takes effect
 _WITHOUT_BODY = frozenset({204, 304})
 
 
 class LoopbackServer:
-    """A port that answers as it is told, refuses, and comes back where it was.
+    """A server that can refuse connections, stop and start again on the same port.
 
     Args:
-        respond: decides on the answer; called by many threads.
-        host: `localhost`, or an address of the loopback interface.
-        port: 0 is any free one; once it is known it stays.
-        ssl_context: serves HTTPS instead of HTTP.
+        respond: returns the answer to a request; called by many threads.
+        host: the loopback address to listen on, or `localhost`.
+        port: the port to listen on; 0 picks a free one, which further starts keep.
+        ssl_context: serves HTTPS; `None` serves HTTP.
 
     Raises:
-        ValueError: the host is no loopback address.
+        ValueError: the host is not a loopback address.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LoopbackServer:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         if not is_loopback_host(host):
-            raise ValueError("it listens on the loopback interface only: 127.0.0.1 or ::1")
+            raise ValueError("host is not a loopback address: give 127.0.0.1, ::1 or localhost")
         self._host, self._port = host, port
         self._respond, self._ssl_context = respond, ssl_context
         self._listener: _Listener | None = None
@@ -59,35 +59,35 @@ class LoopbackServer:
             RuntimeError: it was never started, so the port is not known.
         """
         if self._port == 0:
-            raise RuntimeError("there is no address before the start")
+            raise RuntimeError("the port is not known before the start")
         scheme = "https" if self._ssl_context else "http"
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{scheme}://{host}:{self._port}"
 
     def listen(self) -> None:
-        """Answer from now on.
+        """Answer requests.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
-        self._held().start()
+        self._bound().start()
 
     def refuse(self) -> None:
-        """Close all connections and refuse new ones; nobody else gets the port meanwhile.
+        """Close all connections and refuse new ones; the port stays bound.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         self.close()
-        self._held()
+        self._bound()
 
     def close(self) -> None:
-        """Close all connections, let go of the port and end all threads, whoever still waits."""
+        """Close all connections and the port, and end all threads."""
         if self._listener is not None:
             self._listener.stop()
             self._listener = None
 
-    def _held(self) -> "_Listener":
+    def _bound(self) -> "_Listener":
         if self._listener is None:
             address = (self._host, self._port)
             self._listener = _Listener(address, self._respond, self._ssl_context)
@@ -96,9 +96,9 @@ class LoopbackServer:
 
 
 class _Listener(ThreadingTCPServer):
-    """One bound port, which refuses connections until it is started.
+    """A bound port, which refuses connections until it is started.
 
-    Not `HTTPServer`, which asks the name service who 127.0.0.1 is.
+    Not `HTTPServer`: it asks the name service for the name of 127.0.0.1.
     """
 
     allow_reuse_address = True
@@ -132,15 +132,15 @@ class _Listener(ThreadingTCPServer):
             self._thread.join()
         self.server_close()
         for thread, connection in self._connections.copy().items():
-            with suppress(OSError):  # it has ended by itself
-                # Not SSLSocket's own method, which takes away what the handler's thread is using.
+            with suppress(OSError):  # already closed
+                # SSLSocket.shutdown would clear the TLS state that the handler's thread is using.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
             thread.join()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self._ssl_context is not None:
-            # The handshake is the handler's, in a thread of its own: a client may be slow.
+            # The handler's thread does the handshake, because a client may be slow.
             connection = self._ssl_context.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
@@ -157,7 +157,7 @@ class _Listener(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # the client has gone, or everything ends
+        if not isinstance(sys.exception(), OSError):  # the connection was closed
             super().handle_error(request, client_address)
 
 
@@ -169,13 +169,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond, self._ended = respond, ended
         super().__init__(*connection)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has there
-        """Leave the test's output alone."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Print nothing into the test's output."""
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = self._respond(self.path, headers)
-        if self._is_over(None if answer.hang else answer.delay):
+        if self._ended_within(None if answer.hang else answer.delay):
             return
         length = answer.length
         self.send_response(answer.status)
@@ -188,15 +188,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_body(self, answer: Answer, *, chunked: bool) -> None:
         for piece in filter(None, answer.pieces()):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-            if self._is_over(answer.drip):
+            if self._ended_within(answer.drip):
                 return
         if answer.cut:
             self.close_connection = True
         elif chunked:
             self.wfile.write(b"0\r\n\r\n")
 
-    def _is_over(self, seconds: float | None) -> bool:
-        """Wait, for ever if need be, and say whether the server has ended meanwhile."""
+    def _ended_within(self, seconds: float | None) -> bool:
+        """Wait, without a limit if `None`, and return whether the server ended meanwhile."""
         if self._ended.wait(seconds):
             self.close_connection = True
             return True

@@ -1,4 +1,4 @@
-"""Where does a test get a token? From a factory, good or wrong in any chosen way."""
+"""Tokens for tests, valid or invalid in a chosen way, and the settings that accept them."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -6,42 +6,52 @@ from typing import Any, Self
 
 from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings
+from jwt_deps.tokens import ClaimNames, access_token_claims
 
-from .invalid_tokens import Draft, Wrong, applies, spoil
-from .naming import claims_for
+from .invalid_tokens import TokenParts, Wrong, is_checked, make_invalid
+from .members import merge
 
 __all__ = ["TokenFactory", "bearer", "isolated"]
 
-#: A prefix under which nothing is configured, so that no `JWT_*` of a shell gets into a test.
+#: A prefix that no variable has, so that `JWT_*` of a developer's shell does not affect tests.
 _NO_ENVIRONMENT = "JWT_DEPS_TESTING_"
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that carries a token, for `headers=` of a client."""
+    """Make the `Authorization` header of a request.
+
+        client.get("/notes", headers=bearer(tokens("alice")))
+
+    Args:
+        token: the access token.
+
+    Returns:
+        The header, for `headers=` of a test client.
+    """
     return {"Authorization": f"Bearer {token}"}
 
 
 def isolated(values: Mapping[str, Any], make: type[JWTSettings] = JWTSettings) -> JWTSettings:
-    """Settings of these values, whatever the environment holds."""
+    """Return settings with these values that read nothing from the environment."""
     given: dict[str, Any] = {"_env_prefix": _NO_ENVIRONMENT, **values}
     return make(**given)
 
 
 class TokenFactory:
-    """Makes tokens: what they say goes in, the token comes out.
+    """Make tokens, valid or invalid, and the `settings` that accept the valid ones.
 
         tokens = TokenFactory()
         with using_settings(app, tokens.settings):
             client.get("/notes", headers=bearer(tokens("alice", scopes=["notes:read"])))
             client.get("/notes", headers=bearer(tokens("alice", wrong=Wrong.EXPIRED)))
 
-    It comes with `settings` that accept its tokens and read nothing from the environment, unless
-    `for_settings` makes it for others. Claims stand under the names that the settings read.
+    The settings read nothing from the environment. Claims have the names that the settings read.
+    `for_settings` makes a factory for other settings.
 
     Args:
-        key: what it signs with; `None` is a fresh secret, HS256.
-        clock: seconds since the epoch.
-        values: of `JWTSettings`; `issuer` and `audience` are set unless given, so that both are
+        key: the key that signs; `None` generates a secret for HS256.
+        clock: returns the time in seconds since the epoch.
+        values: values of `JWTSettings`; `issuer` and `audience` have defaults, so that both are
             checked.
 
     Raises:
@@ -57,9 +67,9 @@ class TokenFactory:
     ) -> None:
         self.key = key or SigningKey.generate("HS256")
         self.clock = clock
-        checking = {"secret_key": self.key.verification_text, "algorithm": self.key.algorithm}
-        usual = {"issuer": "https://issuer.test", "audience": "api"}
-        self.settings = isolated({**checking, **usual, **values})
+        keys = {"secret_key": self.key.verification_text, "algorithm": self.key.algorithm}
+        checked = {"issuer": "https://issuer.test", "audience": "api"}
+        self.settings = isolated({**keys, **checked, **values})
         self._issuer: IssuerSettings = self.settings
 
     @classmethod
@@ -71,24 +81,29 @@ class TokenFactory:
         issuer: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Self:
-        """Make tokens for settings that there are already.
+        """Make a factory for existing settings.
+
+            tokens = TokenFactory.for_settings(get_settings())
 
         Args:
-            settings: those of the application.
-            key: what its tokens are signed with; `None` is the shared secret that is configured.
-            issuer: of several issuers, the `iss` of the one whose tokens these are.
-            clock: seconds since the epoch.
+            settings: the settings of the application.
+            key: the key that signs; `None` is the shared secret of the settings.
+            issuer: with several issuers, the `iss` of the tokens.
+            clock: returns the time in seconds since the epoch.
+
+        Returns:
+            The factory.
 
         Raises:
-            ValueError: only public keys are configured and no key is given; or there are several
-                issuers and none of them is named.
+            ValueError: only public keys are configured and `key` is missing, or there are several
+                issuers and `issuer` names none of them.
         """
         made = cls.__new__(cls)
         made.settings, made.clock = settings, clock
         found = settings.settings_of(issuer)
         if found is None:
-            raise ValueError("there are several issuers: give issuer, the iss of one of them")
-        made._issuer = found  # noqa: SLF001 - its own
+            raise ValueError("the settings have several issuers: give issuer, the iss of one")
+        made._issuer = found  # noqa: SLF001 - of this class
         made.key = key or _secret_of(found)
         return made
 
@@ -97,8 +112,8 @@ class TokenFactory:
 
     @property
     def ways(self) -> tuple[Wrong, ...]:
-        """The ways to be wrong that the settings refuse: all, less what they do not check."""
-        return tuple(way for way in Wrong if self._applies(way))
+        """The invalid token kinds that the settings refuse: all except what they do not check."""
+        return tuple(kind for kind in Wrong if self._is_checked(kind))
 
     def __call__(  # noqa: PLR0913 - each by name
         self,
@@ -116,50 +131,54 @@ class TokenFactory:
         """Make a token.
 
         Args:
-            user_id: who it names; `None` is nobody.
-            scopes: what it grants.
-            session_id: of which session it is.
-            claims: further claims; they win, and `None` leaves one out.
-            audience: whom it is meant for; `None` is the first that is accepted.
-            issuer: its `iss`; `None` likewise.
-            expires_in: seconds until it expires.
-            header: further members of its header; they win, and `None` leaves one out.
-            wrong: what is wrong about it.
+            user_id: the user's id; `None` leaves it out.
+            scopes: the granted scopes, or one string with spaces between them; default none.
+            session_id: the session's id; `None` leaves it out.
+            claims: further claims; they replace those of the same name, and `None` removes one.
+            audience: the audience; `None` is the first that the settings accept.
+            issuer: `iss`; `None` is the first that the settings accept.
+            expires_in: seconds until the token expires.
+            header: further members of the header; they replace those of the same name, and `None`
+                removes one.
+            wrong: the kind of invalid token to make; `None` makes a valid one.
+
+        Returns:
+            The token, a JWS in compact serialization.
 
         Raises:
-            ValueError: the settings do not check what is to be wrong.
+            ValueError: the settings do not refuse this kind of invalid token.
         """
         now = self.clock()
-        told = claims_for(
-            self._issuer,
+        payload = access_token_claims(
+            ClaimNames.of(self._issuer),
             user_id,
             scopes=scopes,
             session_id=session_id,
-            claims=claims,
+            claims=None,
             now=now,
+            expires_in=expires_in,
             issuer=issuer,
             audience=audience,
-            expires_in=expires_in,
         )
         kid = None if self.key.is_secret else self.key.kid
-        members = {"alg": self.key.algorithm, "typ": "JWT", "kid": kid, **(header or {})}
-        named = {name: value for name, value in members.items() if value is not None}
-        draft = Draft(named, told, self.key, self.settings, self._issuer, now)
+        head = {"alg": self.key.algorithm, "typ": "JWT", "kid": kid}
+        members, told = merge(head, header), merge(payload, claims)
+        parts = TokenParts(members, told, self.key, self.settings, self._issuer, now)
         if wrong is None:
-            return draft.signed()
-        if not self._applies(wrong):
-            raise ValueError(f"these settings do not check that; ways has all but {wrong.name}")
-        return spoil(wrong, draft)
+            return parts.signed()
+        if not self._is_checked(wrong):
+            raise ValueError(f"the settings do not check this; ways has all but {wrong.name}")
+        return make_invalid(wrong, parts)
 
-    def _applies(self, way: Wrong) -> bool:
-        return applies(way, self.settings, self._issuer, self.key)
+    def _is_checked(self, kind: Wrong) -> bool:
+        return is_checked(kind, self.settings, self._issuer, self.key)
 
 
 def _secret_of(settings: IssuerSettings) -> SigningKey:
-    """The shared secret that is configured.
+    """Return the shared secret of the settings.
 
     Raises:
-        ValueError: none is.
+        ValueError: they have only public keys.
     """
     configured = [settings.secret_key, *settings.verification_keys]
     texts = [secret.get_secret_value() for secret in configured if secret is not None]
@@ -167,4 +186,4 @@ def _secret_of(settings: IssuerSettings) -> SigningKey:
         for text in texts:
             if algorithm.startswith("HS") and "-----BEGIN" not in text:
                 return SigningKey.load(text, algorithm)
-    raise ValueError("only public keys are configured: give key, the SigningKey that they check")
+    raise ValueError("only public keys are configured: give key, the matching SigningKey")

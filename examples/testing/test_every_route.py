@@ -1,4 +1,4 @@
-"""Does every route need a token, unless it was meant to be public?"""
+"""Every route needs a token, unless it is public on purpose."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from jwt_deps.audit import Audit
 
 
 @pytest.mark.usefixtures("client")  # for its settings
-def test_every_route_is_accounted_for(jwt_audit: Callable[..., Audit]) -> None:
+def test_every_route_is_guarded_or_public(jwt_audit: Callable[..., Audit]) -> None:
     found = jwt_audit(app)
 
     assert found.ok, str(found)
