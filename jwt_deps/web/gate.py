@@ -48,6 +48,8 @@ def wrap_channels(  # noqa: PLR0913 - the three of ASGI, and whose they are
     state = _isolated(scope, router, outermost=outermost)
     if guard is not None:
         state.enter(guard, outermost=outermost)
+    else:
+        state.begin()
     if isinstance(send, _Answer) and send.state is state:
         send.covers_all = send.covers_all or guard is not None
         return receive, send
@@ -97,14 +99,15 @@ class Replay:
 class _Body:
     """What a request receives: before the first byte of its body the guard is asked."""
 
-    __slots__ = ("_asked", "_receive", "_scope", "_state")
+    __slots__ = ("_asked", "_decision", "_receive", "_scope", "_state")
 
     def __init__(self, state: RequestState, scope: Scope, receive: Receive) -> None:
         self._state, self._scope, self._receive = state, scope, receive
+        self._decision = state.decision
         self._asked = False
 
     async def __call__(self) -> Message:
-        decision = self._state.decision
+        decision = self._decision
         # Once: while a refusal is being answered, streams listen for the client's leaving.
         if not self._asked and decision.route is None and not decision.refused:
             await self._ask()
@@ -119,9 +122,6 @@ class _Body:
             try:
                 self._asked = True
                 await ask(Request(self._scope, replay.record), self._state)
-                # What else applies to the route has not run: only where the guard is asked as a
-                # dependency an answer may follow.
-                self._state.let_pass(None)
             except HTTPException:
                 raise
             except Exception:  # noqa: BLE001 - raised again where FastAPI runs the guard
@@ -132,16 +132,17 @@ class _Body:
 class _Answer:
     """What a request is answered with: nothing successful that no guard has decided about."""
 
-    __slots__ = ("_endpoint", "_route", "_scope", "_send", "covers_all", "state")
+    __slots__ = ("_decision", "_endpoint", "_route", "_scope", "_send", "covers_all", "state")
 
     def __init__(self, state: RequestState, scope: Scope, send: Send, *, covers_all: bool) -> None:
         self.state, self._scope, self.covers_all = state, scope, covers_all
         self._send = sending_nonces(scope, send) if Nonces.in_use else send
+        self._decision = state.decision
         # Others, once a route has matched.
         self._route, self._endpoint = scope.get("route"), scope.get("endpoint")
 
     async def __call__(self, message: Message) -> None:
-        decision = self.state.decision
+        decision = self._decision
         if (
             decision.route is None
             and not (decision.refused and self._is_answered_by_handler())

@@ -38,7 +38,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         self,
         settings: JWTSettings | None = None,
         exclude: Iterable[str | Callable[..., Any]] = (),
-        check: Callable[[Any], object] = lambda _: None,
+        check: Callable[[Any, bool], object] = lambda *_: None,
     ) -> None:
         RouteGuard.__init__(self, settings, exclude)
         TokenDependency.__init__(self, self._pass)
@@ -57,24 +57,32 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         """Refuse the request, or let it pass."""
         state = state_of(connection.scope)
         if not state.entered:
-            self._check(state.app)
+            self._check(state.app, state.mounted is not None)
         match = matched(connection.scope, state)
         guard: RouteGuard | None = self
         if self not in match.guards:
             # FastAPI tells of another route, or of none: this guard decides, for all that follows.
-            if not state.entered:
-                state.decide_alone(self)
+            state.decide_alone(self)
             match = UNKNOWN
         elif len(match.guards) > 1:
             guard = state.innermost(match)
-        undecided = state.decision.route is not match or match is UNKNOWN
+        undecided = state.passed is not match or match is UNKNOWN
         if isinstance(guard, JWTGuard) and undecided:
             await guard.decide(connection, match, state)
         if security_scopes.scopes:
             await require_for_guard(self, security_scopes.scopes, connection, match)
 
     async def decide(self, connection: HTTPConnection, match: Match, state: RequestState) -> None:
-        """Decide about a request to a route that this guard is the innermost of.
+        """Check a request, and record that it may pass.
+
+        Raises:
+            HTTPException: as `check`.
+        """
+        await self.check(connection, match, state)
+        state.let_pass(match)
+
+    async def check(self, connection: HTTPConnection, match: Match, state: RequestState) -> None:
+        """Check a request to a route that this guard is the innermost of.
 
         Args:
             connection: the request.
@@ -93,9 +101,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
                 found = await principal_or_error(connection, settings, state)
                 if isinstance(found, AuthError):
-                    state.decision.refused = True
+                    state.decision.refuse()
                     raise refusal_under(settings, found, connection, match) from found
-        state.let_pass(match)
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""
@@ -104,6 +111,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
 async def ask(connection: HTTPConnection, state: RequestState) -> None:
     """Ask the guard that decides about a request before FastAPI does.
 
+    That the guard lets it pass is not recorded: what else applies to the route has not run, and an
+    answer may follow only where FastAPI runs the guard.
+
     Raises:
         HTTPException: the request is refused.
     """
@@ -111,7 +121,7 @@ async def ask(connection: HTTPConnection, state: RequestState) -> None:
     guard = state.innermost(match)
     # Where the application replaces all of them, what it put there decides.
     if isinstance(guard, JWTGuard):  # pragma: no branch
-        await guard.decide(connection, match, state)
+        await guard.check(connection, match, state)
 
 
 def asks_scopes(guard: RouteGuard, match: Match, settings: JWTSettings | None) -> bool:

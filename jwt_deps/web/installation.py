@@ -90,19 +90,24 @@ def protect(
     return app
 
 
-def watch_application(app: Any) -> None:
+def watch_application(app: Any, is_below: bool) -> None:  # noqa: FBT001 - as a guard calls it
     """Look at an application that a guard is asked in, now and before each request that follows.
 
     The request has not come to what `protect` or a protected router puts in front of the guard.
+
+    Args:
+        app: the application.
+        is_below: whether the request came through a guarded mount.
 
     Raises:
         ConfigurationError: a guard is asked there that does not cover what it should.
     """
     if isinstance(app, FastAPI):
         installation = Installation.of(app)
-        if installation.is_protected:
+        if not installation.is_protected:
+            installation.watch()
+        elif not is_below:
             raise _bypassed()
-        installation.watch()
 
 
 class Installation:

@@ -117,9 +117,8 @@ class GuardedApp:
                 state.settings,
                 root=scope.get("root_path", "") if is_mount else None,
                 app=_fastapi.application_in(self.unwrapped) if is_mount else None,
+                decided=closed or innermost not in inside,
             )
-            if innermost in inside and not closed:
-                state.let_pass(None)  # it decides there, or nothing is answered
             headers = found.response.headers.raw if own else []
             send = _with_headers(headers, choosing_bearer(scope, send))
             await self.unwrapped(scope, replay.replay, send)

@@ -29,18 +29,36 @@ _BELOW = Match((), None, ())
 
 
 class Decision:
-    """What was decided about a request, known to all copies of its scope that wrappers make.
+    """What was decided about a request since it came to a gate.
+
+    Gates further out learn of it, because what they let answer is the same response. What they
+    know says nothing here: a mount that was let pass leads to guards that are still to be asked.
 
     Attributes:
         route: the route that a guard let the request pass to; `None` if none decided.
         refused: whether a guard refused it, and an exception handler is answering.
     """
 
-    __slots__ = ("refused", "route")
+    __slots__ = ("_outer", "refused", "route")
 
-    def __init__(self) -> None:
+    def __init__(self, outer: "Decision | None" = None) -> None:
         self.route: Match | None = None
         self.refused = False
+        self._outer = outer
+
+    def let_pass(self, route: Match) -> None:
+        """Record that a guard let the request pass to a route."""
+        one: Decision | None = self
+        while one is not None:
+            one.route, one.refused = route, False
+            one = one._outer  # noqa: SLF001 - of the same class
+
+    def refuse(self) -> None:
+        """Record that a guard refused the request."""
+        one: Decision | None = self
+        while one is not None:
+            one.refused = True
+            one = one._outer  # noqa: SLF001
 
 
 class _Mounted:
@@ -88,10 +106,11 @@ class RequestState:
         gates: the guarded or watched routers that the request came to in its application.
         mounted: the guard of the mount that the request came through last.
         decision: what was decided about it.
+        passed: the route that a guard let this very scope pass to.
         isolated: whether nothing but this request writes into its scope (`gate`).
         copied: whether the scope is a copy of another request's that is not routed anew.
         plain: the route that is served, where FastAPI runs no dependencies for it.
-        found: the value of `scope["route"]`, and the route that is for it.
+        found: what FastAPI told of the route, and the route that is for it.
         match: the route that `settings` were found for.
         settings: the settings that hold for that route.
     """
@@ -101,7 +120,8 @@ class RequestState:
     mounted: _Mounted | None = None
     isolated: bool = False
     plain: Match | None = None
-    found: tuple[Any, Match] | None = None
+    passed: Match | None = None
+    found: tuple[Any, Any, Match] | None = None
     match: Match | None = None
     settings: JWTSettings | None = None
     overriding: Any = None
@@ -190,7 +210,7 @@ class RequestState:
             guard: its guard.
             outermost: whether it is the first one in the application.
         """
-        self.let_pass(None)
+        self.begin()
         if not self.gates:
             self.gates = (guard,)  # the application is not watched before its first request
         if outermost:
@@ -200,9 +220,14 @@ class RequestState:
         if self.overriding is not None and guard in self.overriding.dependency_overrides:
             self.let_pass(_BELOW)  # what the application put in its place decides
 
-    def let_pass(self, route: Match | None) -> None:
-        """Record that a guard let the request pass to a route; `None`: none has decided yet."""
-        self.decision.route, self.decision.refused = route, False
+    def begin(self) -> None:
+        """Record that nothing is decided from here on."""
+        self.decision, self.passed = Decision(self.decision), None
+
+    def let_pass(self, route: Match) -> None:
+        """Record that a guard let the request pass to a route."""
+        self.passed = route
+        self.decision.let_pass(route)
 
     def leave(
         self,
@@ -211,6 +236,7 @@ class RequestState:
         *,
         root: str | None,
         app: Any,
+        decided: bool,
     ) -> None:
         """Record that what follows is an application of its own, below a guard that has decided.
 
@@ -219,18 +245,25 @@ class RequestState:
             settings: under which it decided.
             root: the root path of what is mounted there; `None` for a plain route.
             app: the application that is mounted there; `None` if that is not known.
+            decided: whether an answer may follow; if not, only once a guard there has decided.
         """
         if guard is not None:
             self.mounted = _Mounted(
                 guard, settings, root=root, app=app, gates=self.gates, outer=self.mounted
             )
             self.gates = ()
-        self.let_pass(_BELOW)
+        if decided:
+            self.let_pass(_BELOW)
+        else:
+            self.begin()
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
 
     def decide_alone(self, guard: RouteGuard) -> None:
         """Record that a guard decides for all that follows: its route cannot be identified."""
+        if guard in self.entered:
+            return
+        self.entered = ()
         self.mounted = _Mounted(guard, None, outer=self.mounted)
 
     def record(
@@ -256,51 +289,48 @@ class RequestState:
         return found
 
     def follow(self, scope: Scope) -> "RequestState":
-        """The state of a copy of the scope."""
+        """The state of a copy of the scope, which has a `request.state` of its own."""
         copy = RequestState(scope)
-        mounted, app, path = self.mounted, copy.app, scope.get("path")
-        is_same_path = path == self.path
-        if mounted is not None and not mounted.apps and is_same_path:
+        mounted, app = self.mounted, copy.app
+        if mounted is not None and not mounted.apps:
             mounted.apps.append(app)
-        is_below = mounted is not None and not self.gates and mounted.covers(scope)
-        if not (is_below if app is not self.app else self.gates or is_same_path):
+        is_same_path = copy.path == self.path
+        if app is self.app:
+            is_on_the_way = bool(self.gates) or is_same_path
+        else:
+            is_on_the_way = mounted is not None and not self.gates and mounted.covers(scope)
+        if not is_on_the_way:
             return self._separated(copy, scope, self._covering(scope))
-        # A wrapper on the way made the copy.
-        for name in ("entered", "gates", "mounted", "decision"):
+        copy.separate(scope)
+        copy.decision = Decision(self.decision)
+        copy.copied = self.copied or not is_same_path
+        copy._principals, copy._credentials = list(self._principals), self._credentials
+        for name in ("entered", "gates", "mounted", "isolated", "_before"):
             setattr(copy, name, getattr(self, name))
-        if not is_same_path:
-            return self._separated(copy, scope, self.mounted)
-        for name in (
-            *("copied", "isolated", "plain", "_before", "_proofs"),
-            *("_principals", "_credentials", "_replaced"),
-        ):
-            setattr(copy, name, getattr(self, name))
+        if is_same_path:
+            copy.plain, copy._proofs = self.plain, self.proofs
         if app is not self.app:
             copy.app, copy.overriding = self.app, self.overriding
             copy.served_by(app)
         return copy
 
-    def again(self, scope: Scope, gate: object) -> "RequestState":
-        """The state of another request, by the same scope or a copy of it, that comes to a gate."""
-        mounted = self.mounted
-        if not any(gate is known for known in self.gates):
-            while mounted is not None:  # pragma: no branch - it was found there
-                found = any(gate is known for known in mounted.gates)
-                mounted = mounted.outer
-                if found:
-                    break
-        return self._separated(RequestState(scope), scope, mounted)
+    def again(self, scope: Scope, gate: object) -> "RequestState | None":
+        """The state of another request, if the scope or a copy of it has come to a gate again.
 
-    def has_passed(self, gate: object) -> bool:
-        """Whether the request has come to a gate before, in this application or an outer one."""
-        gates, mounted = self.gates, self.mounted
-        if not gates and mounted is None:
-            return False
-        while not any(gate is known for known in gates):
-            if mounted is None:
-                return False
-            gates, mounted = mounted.gates, mounted.outer
-        return True
+        Args:
+            scope: of the other request.
+            gate: the router that it has come to.
+        """
+        app = scope.get("app")
+        is_application = gate is getattr(app, "router", None)
+        if _is_among(gate, self.gates) or (is_application and self.gates and app is self.app):
+            return self._separated(RequestState(scope), scope, self.mounted)
+        mounted = self.mounted
+        while mounted is not None:
+            if _is_among(gate, mounted.gates):
+                return self._separated(RequestState(scope), scope, mounted.outer)
+            mounted = mounted.outer
+        return None
 
     def _covering(self, scope: Scope) -> _Mounted | None:
         mounted = self.mounted
@@ -327,6 +357,10 @@ class RequestState:
             scope["state"] = dict(scope["state"])
 
 
+def _is_among(gate: object, gates: tuple[Any, ...]) -> bool:
+    return any(gate is known for known in gates)  # routers compare by value
+
+
 def _restore(written: dict[str, Any], before: dict[str, Any]) -> None:
     for name, value in before.items():
         if value is _ABSENT:
@@ -343,9 +377,12 @@ def next_state(scope: Scope, gate: object) -> RequestState:
         gate: the router. A scope that came there before is another request, also where it is
             equal: an endpoint sent it, or a middleware that tries again.
     """
-    state = state_of(scope)
-    if state.has_passed(gate):
-        state = scope[_KEY] = state.again(scope, gate)
+    state: RequestState | None = scope.get(_KEY)
+    again = None if state is None else state.again(scope, gate)
+    if again is None:
+        state = state_of(scope)
+    else:
+        state = scope[_KEY] = again
     state.gates = (*state.gates, gate)
     return state
 
@@ -379,11 +416,11 @@ def matched(scope: Scope, state: RequestState) -> Match:
     """The route whose dependencies are being run, as far as this request can know it."""
     if state.plain is not None:
         return state.plain
-    route = scope.get("route")
-    if state.found is not None and state.found[0] is route is not None:
-        return state.found[1]
+    route, context, found = scope.get("route"), _fastapi.route_context(scope), state.found
+    if found is not None and found[0] is route is not None and found[1] is context:
+        return found[2]
     match = _matched(scope, state)
-    state.found = route, match
+    state.found = route, context, match
     return match
 
 
