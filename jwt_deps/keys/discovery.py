@@ -4,6 +4,8 @@ OpenID Connect Discovery 1.0 and OAuth 2.0 Authorization Server Metadata (RFC 84
 are read, `issuer` and `jwks_uri`; nothing else in the document changes what is accepted.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -12,6 +14,8 @@ from jwt_deps.jose import parse_object
 from .http import Fetcher, FetchError, shown, split_url
 
 __all__ = ["discover", "well_known_urls"]
+
+_CURE = "JWT_DISCOVERY_URL (discovery_url) can say where the document is"
 
 
 def well_known_urls(issuer: str) -> tuple[str, ...]:
@@ -31,28 +35,42 @@ def well_known_urls(issuer: str) -> tuple[str, ...]:
 
 
 async def discover(
-    issuer: str, urls: Sequence[str], fetcher: Fetcher, *, allow_loopback: bool
+    issuer: str, urls: Sequence[str], fetcher: Fetcher, *, seconds: float, allow_loopback: bool
 ) -> str:
     """Find the URL of an issuer's JWK Set.
 
+    Every place is asked until one has the document: what answers for the others, or does not
+    answer, may be a router in front of the issuer that knows the issuer's own path alone.
+
+    Args:
+        issuer: its `iss`.
+        urls: the places, in the order in which to ask.
+        fetcher: fetches the document.
+        seconds: how long all of it may take; each place gets an equal share of what is left.
+        allow_loopback: whether the JWK Set may be on this machine.
+
     Raises:
         FetchError: no document, or one of another issuer (RFC 8414 §3.3: the two "MUST be
-            identical"), or one that names no acceptable URL.
+            identical"), or one that names no acceptable URL. It is an outage if one of the places
+            gave no answer: the document may be there.
     """
-    problems: list[str] = []
-    for url in urls:
+    problems: list[FetchError] = []
+    ends_at = time.monotonic() + seconds
+    for left, url in zip(range(len(urls), 0, -1), urls, strict=True):
         try:
-            fetched = await fetcher.get(url)
+            async with asyncio.timeout((ends_at - time.monotonic()) / left):
+                fetched = await fetcher.get(url)
             document = parse_object(fetched.body or b"")
             return _jwks_uri(document, issuer, url, allow_loopback=allow_loopback)
         except FetchError as error:
-            if error.outage:  # it does not show where the document is
-                raise
-            problems.append(str(error))
+            problems.append(error)
+        except TimeoutError:
+            problems.append(FetchError(f"{shown(url)} did not answer in time"))
         except ValueError:  # an HTML page, as some sites send for each path
-            problems.append(f"{shown(url)} is no JSON object")
+            problems.append(FetchError(f"{shown(url)} is no JSON object", outage=False))
     # The last problem comes first: most issuers have no document at the other places.
-    raise FetchError("; ".join(reversed(problems)), outage=False)
+    told = [*map(str, reversed(problems)), _CURE]
+    raise FetchError("; ".join(told), outage=any(problem.outage for problem in problems))
 
 
 def _jwks_uri(document: dict[str, object], issuer: str, url: str, *, allow_loopback: bool) -> str:

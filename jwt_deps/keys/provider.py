@@ -1,6 +1,5 @@
 """Key providers: where an issuer's JWK Set is, one fetch of it, and key objects made of it."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -185,19 +184,17 @@ class HTTPKeyProvider:
         return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
 
     async def _discover(self, now: float, *, instead_of: _Found | None = None) -> str:
-        # Half of the time for everything is left to fetch the keys where they were.
-        limit = self._policy.timeout / 2 if instead_of is not None else None
+        # A share of the time for everything is left for the keys: half of it, where there is an
+        # address to fetch them from without a document.
+        shares = 1 if instead_of is not None else len(self._documents)
         try:
-            try:
-                async with asyncio.timeout(limit):
-                    url = await discover(
-                        self._issuer,
-                        self._documents,
-                        self._fetcher,
-                        allow_loopback=self._allow_loopback,
-                    )
-            except TimeoutError:
-                raise FetchError(f"no discovery document within {limit:g} s") from None
+            url = await discover(
+                self._issuer,
+                self._documents,
+                self._fetcher,
+                seconds=self._policy.timeout * shares / (shares + 1),
+                allow_loopback=self._allow_loopback,
+            )
         except FetchError as error:
             # An answer counts, even a useless one; only an outage leaves the old address in use.
             if instead_of is None or not error.outage or not self._is_usable(instead_of, now):

@@ -58,6 +58,7 @@ class FakeIssuer(KeyRing):
     - `jwks` and `discovery`: an `Answer` in place of the real document; `None` is the real one.
     - `metadata`: the members of the discovery document.
     - `discovery_paths`: the paths of the discovery document.
+    - `elsewhere`: the `Answer` at every other path.
     - `cache_control`: the header of that name, on both documents.
     - `requests`: the requests received so far.
 
@@ -99,6 +100,7 @@ class FakeIssuer(KeyRing):
         self._base = path.removesuffix("/")
         self.jwks: Answer | None = None
         self.discovery: Answer | None = None
+        self.elsewhere = Answer(status=404)
         self.discovery_paths = {
             f"/.well-known/oauth-authorization-server{self._base}",
             f"/.well-known/openid-configuration{self._base}",
@@ -314,7 +316,7 @@ class FakeIssuer(KeyRing):
         endpoint = self._endpoint(target.partition("?")[0])
         self.requests.append(Request(endpoint, target, headers, time.monotonic()))
         if endpoint == "other":
-            return Answer(status=404, body=b"")
+            return replace(self.elsewhere, body=self.elsewhere.body or b"")
         if endpoint == "jwks":
             return _with_document(self.jwks or Answer(), self.jwk_set, headers, self.cache_control)
         answer, metadata = self.discovery or Answer(), self.metadata.copy()

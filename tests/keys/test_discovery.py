@@ -1,6 +1,7 @@
 """Where does an issuer publish its keys? Its own document says, if it is its own."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,17 @@ from jwt_deps.testing import Answer, FakeIssuer
 
 OAUTH = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
+TIMEOUT = 0.9
+OUTAGES = {
+    "status-500": Answer(status=500),
+    "status-503": Answer(status=503),
+    "too-many-requests": Answer(status=429),
+    "request-timeout": Answer(status=408),
+    "cut": Answer(cut=True, body=b"{}"),
+    "hang": Answer(hang=True),
+    "slow": Answer(delay=5),
+    "endless": Answer(drip=0.1, padding=100),
+}
 
 
 @pytest.fixture
@@ -25,7 +37,8 @@ def found(issuer: FakeIssuer, name: str | None = None) -> str:
     """Discover where the keys are."""
     name = name or issuer.issuer
     fetcher = Fetcher(allow_loopback=True)
-    return asyncio.run(discover(name, well_known_urls(name), fetcher, allow_loopback=True))
+    urls = well_known_urls(name)
+    return asyncio.run(discover(name, urls, fetcher, seconds=TIMEOUT, allow_loopback=True))
 
 
 def lost(issuer: FakeIssuer, name: str | None = None) -> FetchError:
@@ -100,7 +113,10 @@ class TestPlaces:
 
         origin = issuer.issuer.removesuffix("/realms/a")
         urls = [f"{origin}{path}" for path in reversed(asked(issuer))]
-        assert "; ".join(f"{url!r} answered with status 404" for url in urls) == str(failed)
+        assert str(failed) == (
+            "; ".join(f"{url!r} answered with status 404" for url in urls)
+            + "; JWT_DISCOVERY_URL (discovery_url) can say where the document is"
+        )
         assert not failed.outage
 
     @pytest.mark.parametrize(
@@ -128,18 +144,37 @@ class TestPlaces:
 
         assert (3, False) == (len(issuer.requests), failed.outage)
 
-    @pytest.mark.parametrize(
-        "answer",
-        [Answer(status=500), Answer(status=503), Answer(status=429), Answer(cut=True)],
-        ids=["500", "503", "too-many-requests", "cut"],
-    )
-    def test_outages(self, issuer: FakeIssuer, answer: Answer) -> None:
-        """An outage says nothing about where the document is: nobody else is asked."""
+    @pytest.mark.parametrize("answer", OUTAGES.values(), ids=OUTAGES)
+    def test_an_outage_at_one_place(self, issuer: FakeIssuer, answer: Answer) -> None:
+        """A router in front may answer for all paths but the issuer's own: the next is asked."""
+        issuer.discovery_paths = {f"/realms/a{OPENID}"}
+        issuer.elsewhere = answer
+
+        assert issuer.jwks_url == found(issuer)
+        assert [f"{OAUTH}/realms/a", f"{OPENID}/realms/a", f"/realms/a{OPENID}"] == asked(issuer)
+
+    @pytest.mark.parametrize("answer", OUTAGES.values(), ids=OUTAGES)
+    def test_an_outage_at_all_places(self, issuer: FakeIssuer, answer: Answer) -> None:
+        """None is left out, each within its share of the time, and the error names them all."""
+        issuer.discovery = answer
+        began = time.monotonic()
+
+        failed = lost(issuer)
+
+        assert time.monotonic() - began < TIMEOUT + 0.3
+        assert (3, True) == (len(issuer.requests), failed.outage)
+        assert 3 == str(failed).count("'http://")
+        assert "JWT_DISCOVERY_URL (discovery_url)" in str(failed)
+
+    @pytest.mark.parametrize("answer", OUTAGES.values(), ids=OUTAGES)
+    def test_an_outage_and_no_document(self, issuer: FakeIssuer, answer: Answer) -> None:
+        """Where one place gave no answer, the others do not show that there is no document."""
+        issuer.discovery_paths = {f"{OPENID}/realms/a"}
         issuer.discovery = answer
 
         failed = lost(issuer)
 
-        assert (1, True) == (len(issuer.requests), failed.outage)
+        assert (3, True) == (len(issuer.requests), failed.outage)
 
     def test_connections_refused(self, issuer: FakeIssuer) -> None:
         """The same when nobody listens."""
@@ -229,7 +264,7 @@ class TestDocument:
         urls, fetcher = [issuer.discovery_url], Fetcher(allow_loopback=True)
 
         with pytest.raises(FetchError, match="does not begin with https://"):
-            asyncio.run(discover(issuer.issuer, urls, fetcher, allow_loopback=False))
+            asyncio.run(discover(issuer.issuer, urls, fetcher, seconds=5, allow_loopback=False))
 
     def test_another_host(self, issuer: FakeIssuer) -> None:
         """Keys may be on another host than the document, as Google has it."""

@@ -221,6 +221,33 @@ class TestMoves:
 
         assert (None, 2) == (failed, issuer.count("jwks"))
 
+    @pytest.mark.parametrize(
+        "answer", [Answer(status=503), Answer(hang=True)], ids=["status-503", "hang"]
+    )
+    def test_a_router_that_answers_for_the_other_places(self, answer: Answer) -> None:
+        """A cold service finds the document at the last place, with time left for the keys."""
+        policy = JWKSCacheSettings(timeout=1)
+        with FakeIssuer(algorithm="ES256", path="/realms/a") as issuer:
+            issuer.discovery_paths = {"/realms/a/.well-known/openid-configuration"}
+            issuer.elsewhere = answer
+            cache = KeyCache("issuer", provider_of(issuer, policy=policy), policy)
+
+            failed = asyncio.run(cache.refresh())
+
+            assert (None, 1) == (failed, issuer.count("jwks"))
+
+    def test_all_places_hang(self) -> None:
+        """The error says so, place by place, before the time for everything is over."""
+        policy = JWKSCacheSettings(timeout=0.6)
+        with FakeIssuer(algorithm="ES256", path="/realms/a") as issuer:
+            issuer.discovery = Answer(hang=True)
+            cache = KeyCache("issuer", provider_of(issuer, policy=policy), policy)
+
+            failed = asyncio.run(cache.refresh())
+
+            assert "JWT_DISCOVERY_URL (discovery_url)" in str(failed)
+            assert 3 == str(failed).count("did not answer in time")
+
 
 class TestAgain:
     def test_not_modified(self, issuer: FakeIssuer) -> None:
