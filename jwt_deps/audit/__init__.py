@@ -1,11 +1,11 @@
-"""Is every route accounted for? `audit(app)` says of each one whether it needs a token, and why.
+"""List the routes of an application, and for each whether it needs a token, and why.
 
-    def test_no_route_was_forgotten():
+    def test_every_route():
         found = audit(app)
         assert found.ok, str(found)
 
-`probe` asks the application itself, without a token. `compare` tells what changed since an
-earlier audit. On the command line both are `jwt-deps audit`.
+`probe` also sends requests without a token. `compare` returns the changes since an earlier audit.
+`jwt-deps audit` does both on the command line.
 """
 
 from .comparison import compare

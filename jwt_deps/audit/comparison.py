@@ -1,4 +1,4 @@
-"""What changed since an earlier audit? Routes that came, went, or are guarded in another way."""
+"""Compare two audits: routes added, removed, or guarded in another way."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,9 +11,18 @@ _COMPARED = ("verdict", "why", "settings", "scopes", "requires")
 
 
 def compare(before: Audit, after: Audit) -> list[str]:
-    """Tell the differences between two audits, each as a line; none if nothing changed.
+    """List the differences between two audits.
 
-    The order of the routes, the names of their endpoints and what they answered are no difference.
+        changes = compare(from_json(path.read_text()), audit(app))
+
+    The order of the routes, the names of their endpoints and their answers are not compared.
+
+    Args:
+        before: the earlier audit.
+        after: the later audit.
+
+    Returns:
+        One line for each difference: `+` added, `-` removed, `~` changed. Empty without changes.
     """
     return [*_routes(before, after), *_problems(before, after)]
 
@@ -29,7 +38,7 @@ def _routes(before: Audit, after: Audit) -> Iterator[str]:
                 yield f"~ {_shown(route)}: {changes}"
     for name, route in former.items():
         if name not in current:
-            yield f"- {_shown(route)}: it was {route.verdict}"
+            yield f"- {_shown(route)}: was {route.verdict}"
 
 
 def _problems(before: Audit, after: Audit) -> Iterator[str]:
@@ -38,7 +47,7 @@ def _problems(before: Audit, after: Audit) -> Iterator[str]:
 
 
 def _named(audit: Audit) -> dict[tuple[str, tuple[str, ...], int], AuditedRoute]:
-    """The routes by path and methods; where several share them, by their order too."""
+    """Return the routes by path, methods and, where several share these, a number."""
     seen: Counter[tuple[str, tuple[str, ...]]] = Counter()
     named = {}
     for route in audit.routes:

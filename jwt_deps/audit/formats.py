@@ -1,4 +1,4 @@
-"""How is an audit written down? As JSON, to be compared with a later one, and as Markdown."""
+"""Audits as JSON, for a later comparison, and as Markdown."""
 
 import json
 from typing import Any
@@ -13,7 +13,14 @@ _ESCAPED = {ord(character): f"\\{character}" for character in "\\`*_|<>[]"}
 
 
 def as_json(audit: Audit) -> str:
-    """Write an audit as a JSON document, a route to a line group, in the order of the routes."""
+    """Format an audit as a JSON document, which `from_json` reads.
+
+    Args:
+        audit: the audit.
+
+    Returns:
+        The document, indented, with a final line break.
+    """
     document = {
         "version": _VERSION,
         "ok": audit.ok,
@@ -39,20 +46,26 @@ def _members(route: AuditedRoute) -> dict[str, Any]:
 
 
 def from_json(text: str) -> Audit:
-    """Read what `as_json` wrote.
+    """Read an audit from the JSON document of `as_json`.
+
+    Args:
+        text: the document.
+
+    Returns:
+        The audit.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text is not a document of this version's `as_json`.
     """
     document = json.loads(text)
     if not isinstance(document, dict) or document.get("version") != _VERSION:
-        raise ValueError("this is no audit of this version of jwt-deps")
+        raise ValueError("it is not an audit of this version of jwt-deps")
     try:
         routes = tuple(map(_route, document["routes"]))
         problems = tuple(map(str, document["problems"]))
         notes = tuple(map(str, document.get("notes", ())))
     except (KeyError, TypeError) as error:
-        raise ValueError("this is no audit: a member is missing or of the wrong type") from error
+        raise ValueError("it is not an audit: a member is missing or has the wrong type") from error
     return Audit(routes, problems, notes)
 
 
@@ -71,7 +84,14 @@ def _route(members: dict[str, Any]) -> AuditedRoute:
 
 
 def as_markdown(audit: Audit) -> str:
-    """Write an audit as Markdown, for a pull request."""
+    """Format an audit as Markdown, for example for the comment of a pull request.
+
+    Args:
+        audit: the audit.
+
+    Returns:
+        The numbers of routes, a table of them, the problems and the notes.
+    """
     count = dict.fromkeys(Verdict, 0)
     for route in audit.routes:
         count[route.verdict] += 1
@@ -90,16 +110,16 @@ def as_markdown(audit: Audit) -> str:
 
 
 def _row(route: AuditedRoute) -> str:
-    open_ = route.verdict is Verdict.UNGUARDED
+    unguarded = route.verdict is Verdict.UNGUARDED
     why = route.why if route.answer is None else f"{route.why}; answered {route.answer}"
     cells = (
         _text(f"{' '.join(route.methods)} {route.path}"),
-        f"**{route.verdict}**" if open_ else str(route.verdict),
+        f"**{route.verdict}**" if unguarded else str(route.verdict),
         *map(_text, (why, " ".join((*route.scopes, *route.requires)), route.settings)),
     )
     return f"| {' | '.join(cells)} |"
 
 
 def _text(text: str) -> str:
-    """Keep a text from being markup, and in its cell."""
+    """Escape Markdown, and put the text on one line for its table cell."""
     return " ".join(text.translate(_ESCAPED).split())

@@ -41,12 +41,12 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
 
 
 def filled(template: str, types: Mapping[str, Any], given: Mapping[str, str]) -> str:
-    """A path that fits a template.
+    """Return a path that fits a template.
 
     Args:
-        template: of the route, with mounts and prefixes.
-        types: of its parameters, by name, as far as they are known.
-        given: values that are known to fit, by name; they come first.
+        template: the route's template, with mounts and prefixes.
+        types: the types of the parameters by name, where known.
+        given: values for parameters by name, used as they are.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -63,7 +63,7 @@ def filled(template: str, types: Mapping[str, Any], given: Mapping[str, str]) ->
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any] | None:
-    with suppress(Exception):  # a type of the application's own can raise anything
+    with suppress(Exception):  # an application's type can raise any exception
         return TypeAdapter(kind)
     return None
 
@@ -87,7 +87,7 @@ def _of_type(adapter: TypeAdapter[Any] | None) -> list[str]:
 
 
 def _of_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Values that a JSON schema may take, the likely ones first."""
+    """Yield candidates for a value of a JSON schema, the likely ones first."""
     reference = schema.get("$ref")
     if reference is not None:
         yield from _of_schema(definitions.get(reference.rpartition("/")[2], {}), definitions)
@@ -120,7 +120,7 @@ def _numbers(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_pattern(pattern: str) -> Iterator[str]:
-    """A text that a regular expression matches; none where that is too much to find."""
+    """Yield a text that a regular expression matches; nothing where none is found."""
     with suppress(re.error, OverflowError, LookupError):
         yield "".join(_texts(_parser.parse(pattern)))
 
@@ -142,11 +142,11 @@ def _texts(parsed: Iterable[tuple[Any, Any]]) -> Iterator[str]:
         elif kind in {sre.MAX_REPEAT, sre.MIN_REPEAT}:
             least, most, repeated = value
             yield "".join(_texts(repeated)) * max(least, min(1, most))
-        # What has no width, `^` and `$` for instance, adds nothing.
+        # `^`, `$` and others without a width add nothing.
 
 
 def _one_of(members: list[tuple[Any, Any]]) -> str:
-    """A character of a set, `[a-z]` or `[^/]` for instance."""
+    """Return a character of a set such as `[a-z]` or `[^/]`."""
     usual = (*"x1a-", *map(chr, range(ord(" "), ord("~") + 1)))
     return next((one for one in usual if _is_in(one, members)), "x")
 

@@ -1,4 +1,4 @@
-"""What an application itself answers without a token, asked in process, route by route."""
+"""Send a request without a token to every guarded route, in process."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -31,22 +31,25 @@ _POLICY_VIOLATION = 1008
 async def probe(
     app: FastAPI, audit: Audit, *, seconds: float = 5, values: Mapping[str, str] | None = None
 ) -> Audit:
-    """Ask every guarded route of an application for an answer without a token.
+    """Send a request without a token to every guarded route of an application.
 
-    A guard has to refuse: with 401 or 403, or for a WebSocket by closing with 1008. Any other
-    answer is a problem, and so is a refusal that no guard made, since the endpoint may have run.
-    Routes that are public or unguarded are not asked: their endpoints would run. An endpoint that
-    runs although its route looks guarded is what this is there to find.
+        found = asyncio.run(probe(app, audit(app)))
+        assert found.ok, str(found)
+
+    A guard has to refuse it with 401 or 403, or close a WebSocket with 1008. Any other answer is a
+    problem, and so is a refusal by other code, since the endpoint may have run. Public and
+    unguarded routes get no request, because their endpoints would run. The endpoint of a route
+    that only looks guarded runs.
 
     Args:
-        app: the application, its lifespan running if it needs one.
-        audit: what was found by looking.
-        seconds: how long to wait for an answer; after that a route gave none.
-        values: values for path parameters, by name; by default they are made from the types of
-            the parameters.
+        app: the application; run its lifespan around this call if it needs one.
+        audit: the result of `audit(app)`.
+        seconds: the timeout of each request.
+        values: values for path parameters by name; by default they are made from the parameters'
+            types.
 
     Returns:
-        The audit with the answers, and a problem for each that is no refusal by a guard.
+        The audit with the routes' answers, and a problem for each that is not a guard's refusal.
     """
     known = _endpoints(app)
     routes, problems, notes = [], list(audit.problems), list(audit.notes)
@@ -58,7 +61,7 @@ async def probe(
         host, path = _address(filled(route.path, types, values or {}))
         methods = ("GET",) if route.methods == ("*",) else route.methods
         asked = [await _ask(app, _scope(app, it, host, path), seconds) for it in methods]
-        routes.append(replace(route, answer=" ".join(dict.fromkeys(it.told for it in asked))))
+        routes.append(replace(route, answer=" ".join(dict.fromkeys(it.text for it in asked))))
         for method, answer in zip(route.methods, asked, strict=True):
             problems.extend(_problems(f"{method} {route.path}", path, answer, endpoint))
             notes.extend(_notes(f"{method} {route.path}", answer))
@@ -72,17 +75,17 @@ async def probe(
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a request was answered with.
+    """The answer to a request.
 
     Attributes:
-        told: the status, how a WebSocket was closed, or what went wrong.
-        code: the status, or the code of the close.
+        text: the status, `accepted` or `closed` for a WebSocket, or the exception's name.
+        code: the status, or the close code.
         by_guard: whether a guard, or another dependency of this package, refused the request.
-        challenged: whether it has a challenge.
-        endpoint: that of the route that matched, as far as the scope says.
+        challenged: whether it has a `WWW-Authenticate` header.
+        endpoint: the endpoint of the matched route, where the scope has it.
     """
 
-    told: str
+    text: str
     code: int | None = None
     by_guard: bool = False
     challenged: bool = False
@@ -90,7 +93,7 @@ class _Answer:
 
 
 def _endpoints(app: FastAPI) -> dict[tuple[str, tuple[str, ...]], tuple[Any, dict[str, Any]]]:
-    """The endpoints of the routes, and the types of their path parameters."""
+    """Return the routes' endpoints and the types of their path parameters, by path and methods."""
     found: dict[tuple[str, tuple[str, ...]], tuple[Any, dict[str, Any]]] = {}
     for served in Inventory.of(app).routes:
         root = served.match.dependant
@@ -100,39 +103,39 @@ def _endpoints(app: FastAPI) -> dict[tuple[str, tuple[str, ...]], tuple[Any, dic
 
 
 def _problems(route: str, path: str, answer: _Answer, endpoint: Any) -> Iterator[str]:
-    """What is wrong with an answer, if it is no refusal by a guard."""
+    """Yield a problem if the answer is not a guard's refusal."""
     if answer.by_guard and answer.code in {*_REFUSED, _POLICY_VIOLATION}:
         return
     if answer.code in _REFUSED or answer.code == _POLICY_VIOLATION:
         yield (
-            f"{route} answered {answer.told} without a token, and no guard of jwt-deps did: "
+            f"{route} answered {answer.text} without a token, but no guard of jwt-deps refused it: "
             "whether it is guarded is not known."
         )
     elif answer.code in _NOT_ROUTED and not _is_of(answer, endpoint):
         yield (
-            f"{route} answered {answer.told} at {path}, and no guard was asked: whether it is "
-            "guarded is not known. Give values for its path parameters that lead to it "
+            f"{route} answered {answer.text} at {path}, before a guard ran: whether it is "
+            "guarded is not known. Give values for its path parameters that match "
             "(values={...}, --value NAME=VALUE)."
         )
     else:
-        yield f"{route} looks guarded, and answered {answer.told} without a token."
+        yield f"{route} looks guarded, but answered {answer.text} without a token."
 
 
 def _notes(route: str, answer: _Answer) -> Iterator[str]:
     if answer.by_guard and answer.code in _REFUSED and not answer.challenged:
         yield (
-            f"{route} refuses without a challenge (WWW-Authenticate): an exception handler that "
-            "makes the answer has to send exc.headers along."
+            f"{route} refuses without a challenge (WWW-Authenticate): the exception handler that "
+            "makes the response must send exc.headers."
         )
 
 
 def _is_of(answer: _Answer, endpoint: Any) -> bool:
-    """Whether the request came to a route with that endpoint."""
+    """Whether the request matched a route with that endpoint."""
     return endpoint is not None and same_endpoint(answer.endpoint, endpoint)
 
 
 def _address(path: str) -> tuple[str, str]:
-    """The host and the path of a request."""
+    """Split `//host/path` of a `Host` route; other paths have `localhost`."""
     path = path.removesuffix("*")
     if not path.startswith("//"):
         return "localhost", path
@@ -168,7 +171,7 @@ def _scope(app: FastAPI, method: str, host: str, path: str) -> dict[str, Any]:
 
 
 async def _ask(app: FastAPI, scope: dict[str, Any], seconds: float) -> _Answer:
-    """What an application answers, or what went wrong."""
+    """Send a request to the application and return its answer."""
     answered: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
     connect: dict[str, Any] = {"type": "websocket.connect"}
     request: dict[str, Any] = {"type": "http.request", "body": b"", "more_body": False}
@@ -176,7 +179,7 @@ async def _ask(app: FastAPI, scope: dict[str, Any], seconds: float) -> _Answer:
 
     async def receive() -> dict[str, Any]:
         if not waiting:
-            await asyncio.Event().wait()  # what waits for more is cancelled with the answer
+            await asyncio.Event().wait()  # cancelled once there is an answer
         return waiting.pop()
 
     async def send(message: Any) -> None:

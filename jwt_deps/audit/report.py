@@ -1,4 +1,4 @@
-"""The audit of an application: its routes with their verdicts, and what is wrong besides."""
+"""The audit of an application: its routes with their verdicts, and other problems."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -32,15 +32,15 @@ class AuditedRoute:
     """A route and its verdict.
 
     Attributes:
-        path: its whole template.
-        methods: HTTP methods; `WEBSOCKET`; `*` for whatever an application below a mount takes.
-        endpoint: the callable behind it, by module and name.
+        path: the whole template, with mounts and prefixes.
+        methods: the HTTP methods; `WEBSOCKET`; `*` for a mounted application.
+        endpoint: module and name of the endpoint.
         verdict: whether it needs a token.
-        why: what makes it so.
-        settings: in short, under which settings a token is checked; empty for none.
-        scopes: the scopes needed, `a|b` where any of them will do.
-        requires: what else is needed, `acr=phr|phrh` for instance.
-        answer: what it answered when it was asked without a token; `None` if it was not asked.
+        why: the reason for the verdict.
+        settings: a summary of the settings that check the token; empty without any.
+        scopes: the required scopes; `a|b` where one of them is enough.
+        requires: further requirements, for example `acr=phr|phrh`.
+        answer: the answer to a request without a token; `None` if none was sent.
     """
 
     path: str
@@ -56,12 +56,14 @@ class AuditedRoute:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit found.
+    """The result of an audit.
+
+        assert found.ok, str(found)
 
     Attributes:
-        routes: every route, in the order in which requests try them.
-        problems: what is wrong beside unguarded routes, each as a sentence.
-        notes: what may be meant so, and fails no audit, likewise.
+        routes: all routes, in the order in which FastAPI matches them.
+        problems: sentences about what is wrong besides unguarded routes.
+        notes: sentences about what may be intended; they do not affect `ok`.
     """
 
     routes: tuple[AuditedRoute, ...]
@@ -70,33 +72,39 @@ class Audit:
 
     @property
     def unguarded(self) -> tuple[AuditedRoute, ...]:
-        """The routes that are neither guarded nor public on purpose."""
+        """The routes that are neither guarded nor declared public."""
         return tuple(route for route in self.routes if route.verdict is Verdict.UNGUARDED)
 
     @property
     def ok(self) -> bool:
-        """Whether no route is unguarded and nothing else is wrong."""
+        """Whether there are no unguarded routes and no problems."""
         return not self.unguarded and not self.problems
 
     def __str__(self) -> str:
-        """What is wrong, a line each: the message of a failing test."""
+        """Unguarded routes and problems, one per line, as the message of a failing test."""
         unguarded = (
             f"{' '.join(route.methods)} {route.path} is unguarded: {route.why}"
             for route in self.unguarded
         )
-        return "\n".join((*unguarded, *self.problems)) or "every route is accounted for"
+        return "\n".join((*unguarded, *self.problems)) or "every route is guarded or public"
 
 
 def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
-    """Say of every route that an application serves whether it needs a token, and why.
+    """Determine for every route of an application whether it needs a token, and why.
 
-    It looks at the application as it is now, and changes nothing about it: routes that a lifespan
-    adds are there once it runs.
+        found = audit(app, allow=["/static/*"])
+        assert found.ok, str(found)
+
+    The application is not changed and gets no request. Routes that its lifespan adds are included
+    only while the lifespan runs.
 
     Args:
         app: the application.
-        allow: path patterns (`*` is any text) of routes that may be open although nothing in the
-            code says so, a mount of static files for instance.
+        allow: path patterns of routes that may be unguarded, for example a mount of static files;
+            `*` stands for any characters.
+
+    Returns:
+        The audit.
     """
     inventory = Inventory.of(app)
     allowed = PathPatterns(allow)
@@ -145,7 +153,7 @@ def _problems(reached: Reached) -> Iterator[str]:
     try:
         yield from idle_exclusions(app)
     except ConfigurationError as error:
-        yield f"There are no settings to judge by: {error}"
+        yield f"There are no usable settings: {error}"
     unknown = settings_problem(app)
     if unknown is not None:
         yield unknown
@@ -154,7 +162,7 @@ def _problems(reached: Reached) -> Iterator[str]:
 
 
 def _notes(inventory: Inventory) -> Iterator[str]:
-    """Where challenges name a metadata document (RFC 9728 §5.1) that no route serves."""
+    """Yield a note where challenges name a metadata document (RFC 9728 §5.1) without a route."""
     paths = {served.path for served in inventory.routes}
     for served in inventory.routes:
         asking = (one for one in (served, *reversed(served.mounts)))
@@ -164,13 +172,13 @@ def _notes(inventory: Inventory) -> Iterator[str]:
             continue
         if paths.isdisjoint((settings.metadata_path, ANY_METADATA)):
             yield (
-                f"Challenges name {settings.metadata_path}, and no route here serves it: call "
-                "mount_resource_metadata(app), unless something else answers there."
+                f"Challenges name {settings.metadata_path}, but no route here serves it: call "
+                "mount_resource_metadata(app), unless another server has it."
             )
 
 
 def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
-    """Where an OpenAPI document says something else than what its application would do."""
+    """Yield a problem where the OpenAPI document differs from what the application requires."""
     if app.openapi_url is None:
         return
     schema = _schema(app)
@@ -182,7 +190,7 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
             operation = item.get(method.lower())
             if operation is not None:
                 yield from _disagreement(
-                    f"OpenAPI says of {method} {served.path}",
+                    f"{method} {served.path}",
                     operation.get("security", schema.get("security", [])),
                     judge_itself(served),
                     own_lock=asks_by_itself(served),
@@ -190,24 +198,24 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:
-    """The document as requests get it once the application serves; nothing of it is kept."""
+    """Return the OpenAPI document as `/openapi.json` serves it, without caching it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are about names, and come again
+        warnings.simplefilter("ignore")  # about duplicate operation ids; the application warns too
         return Installation.document_of(app)
 
 
 def _disagreement(
-    of: str, security: list[dict[str, list[str]]], judgement: Judgement, *, own_lock: bool
+    route: str, security: list[dict[str, list[str]]], judgement: Judgement, *, own_lock: bool
 ) -> Iterator[str]:
     locked = bool(security) and all(security)
     if judgement.verdict is Verdict.GUARDED and not locked:
-        yield f"{of} that it needs no token, and it does."
+        yield f"OpenAPI says that {route} needs no token, but it does."
     elif judgement.verdict is Verdict.PUBLIC and locked and not own_lock:
-        yield f"{of} that it needs a token, and it does not."
+        yield f"OpenAPI says that {route} needs a token, but it does not."
     elif judgement.verdict is Verdict.GUARDED:
-        told = {
+        listed = {
             scope for requirement in security for named in requirement.values() for scope in named
         }
         needed = {one for scope in judgement.scopes for one in scope.split("|")}
-        if not needed <= told:
-            yield f"{of} other scopes than those that it needs."
+        if not needed <= listed:
+            yield f"OpenAPI lists other scopes for {route} than it needs."

@@ -1,4 +1,4 @@
-"""Whether a route needs a token, judged by what runs for it."""
+"""Determine whether a route needs a token, from the dependencies that run for it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,30 +25,33 @@ from jwt_deps.web import (
 
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 
-# What refuses an anonymous caller even where `validate=False` lets one in.
+# These refuse anonymous requests even under `validate=False`.
 _NEVER_ANONYMOUS: tuple[Any, ...] = (current_user_id, token_dependency(CurrentUser))
-_FEW = 3
+_MAX_NAMED = 3  # algorithms that are listed by name
 
 
 class Verdict(StrEnum):
     """Whether a route needs a token."""
 
     GUARDED = "guarded"
+    """A request without a valid token is refused."""
     PUBLIC = "public"
+    """It needs no token, and the code or the audit's `allow` says so."""
     UNGUARDED = "unguarded"
+    """It needs no token, and nothing declares it public."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict and its grounds.
+    """A verdict and its reasons.
 
     Attributes:
         verdict: whether a token is needed.
-        why: what makes it so.
-        settings: in short, under which settings a token is checked; empty for none.
-        scopes: the scopes needed, `a|b` where any of them will do.
-        requires: what else is needed, `acr=phr|phrh` and `max_age=300` for a user's
-            authentication (RFC 9470), `dpop=required` for a proof of the sender (RFC 9449).
+        why: the reason for the verdict.
+        settings: a summary of the settings that check the token; empty without any.
+        scopes: the required scopes; `a|b` where one of them is enough.
+        requires: further requirements: `acr=phr|phrh` and `max_age=300` (RFC 9470),
+            `dpop=required` (RFC 9449), `client_certificate=required` (RFC 8705).
     """
 
     verdict: Verdict
@@ -59,13 +62,13 @@ class Judgement:
 
 
 def judge(served: Served, allowed: PathPatterns) -> Judgement:
-    """Judge a route by what runs for it, and by the mounts that a request has to pass.
+    """Determine the verdict of a route from its own dependencies and those of the mounts above.
 
-    Requirements add up: those of the mounts hold for what is below them.
+    Requirements add up: those of a mount apply to everything below it.
 
     Args:
         served: the route.
-        allowed: the paths of routes that may be open although nothing in the code says so.
+        allowed: the paths of routes that may be unguarded.
     """
     own = judge_itself(served)
     judged = [(mount, judge_itself(mount)) for mount in served.mounts]
@@ -84,7 +87,7 @@ def judge(served: Served, allowed: PathPatterns) -> Judgement:
 
 
 def judge_itself(served: Served) -> Judgement:
-    """Judge a route by what runs for it alone, as its own application describes it."""
+    """Determine the verdict of a route from its own dependencies, without mounts above."""
     guard, settings = served.guard, served.settings
     public = None if guard is None else _excluded_by(served, guard, settings)
     validates = settings is None or settings.validate
@@ -110,7 +113,7 @@ def _why_guarded(served: Served, proofs: list[Any]) -> str:
     if served.guard in proofs:
         return "its guard"
     if proofs[0] in served.match.guards:
-        return "the scopes that a guard around it asks for"
+        return "the scopes that an outer guard requires"
     return f"its own dependency {proofs[0].__name__}"
 
 
@@ -118,7 +121,7 @@ def _proves(call: TokenDependency[Any], scopes: tuple[str, ...], *, validates: b
     """Whether a dependency refuses every request without a token that verifies."""
     if scopes or call in _NEVER_ANONYMOUS or isinstance(call, RequireACR):
         return True
-    return validates and call is not get_token  # which only says where the token is
+    return validates and call is not get_token  # which only finds the token
 
 
 def _shown(call: TokenDependency[Any], scopes: tuple[str, ...]) -> tuple[str, ...]:
@@ -129,7 +132,7 @@ def _shown(call: TokenDependency[Any], scopes: tuple[str, ...]) -> tuple[str, ..
 
 
 def _required(call: TokenDependency[Any]) -> tuple[str, ...]:
-    """What a dependency needs beside scopes."""
+    """Return what a dependency requires besides scopes."""
     if not isinstance(call, RequireACR):
         return ()
     acr = (f"acr={'|'.join(call.acr_values)}",) if call.acr_values else ()
@@ -137,7 +140,7 @@ def _required(call: TokenDependency[Any]) -> tuple[str, ...]:
 
 
 def _proofs(settings: JWTSettings | None) -> tuple[str, ...]:
-    """What the sender of a token has to prove."""
+    """Return the sender constraints of the settings."""
     policy = None if settings is None else settings.server.sender_policy
     if policy is None:
         return ()
@@ -150,7 +153,7 @@ def _united(*parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _excluded_by(served: Served, guard: RouteGuard, settings: JWTSettings | None) -> str | None:
-    """What makes a guard exclude a route, if it does."""
+    """Return the reason for which a guard excludes a route; `None` if it does not."""
     match = served.match
     if guard.excludes(match):
         if match.documentation:
@@ -172,7 +175,7 @@ def _pattern(patterns: PathPatterns, paths: tuple[str, ...]) -> str | None:
 
 
 def asks_by_itself(served: Served) -> bool:
-    """Whether a route asks for a credential beside its guards: then a lock on it is its own."""
+    """Whether a route has security schemes besides its guards, which OpenAPI shows as a lock."""
     return any(_schemes(_calls(served)))
 
 
@@ -190,17 +193,17 @@ def _without_guard(served: Served) -> Judgement:
 def _why_open(match: Match, calls: list[Any]) -> str:
     ours = (one.dependency for one in match.dependencies if one.dependency is not None)
     if any(token_dependency(call) is not None for call in ours):
-        return "FastAPI runs no dependencies for it, and a guard is needed"
+        return "FastAPI runs no dependencies for it, so it needs a guard"
     if get_token in calls:
         return "get_token does not verify what it finds"
     foreign = [call for call in _schemes(calls) if not isinstance(call, TokenDependency)]
     if foreign:
-        return f"{type(foreign[0]).__name__} is asked, which is not of jwt-deps"
+        return f"{type(foreign[0]).__name__} is used, which is not part of jwt-deps"
     return "no guard applies to it"
 
 
 def _calls(served: Served) -> list[Any]:
-    """What FastAPI calls before the endpoint."""
+    """Return the callables of the route's dependencies."""
     root = served.match.dependant
     replaced = served.app.dependency_overrides
     nodes = () if root is None else dependants(root, replaced)
@@ -213,16 +216,18 @@ def _schemes(calls: list[Any]) -> list[SecurityBase]:
 
 
 def _label(served: Served) -> str:
-    """Name the settings of a route by what distinguishes them, none of which is secret."""
+    """Summarize the settings of a route: algorithms, issuers and audiences, nothing secret."""
     guard, _ = served.settings_from
     settings = served.settings
     source = "JWT_*" if guard is None or guard.settings is None else "own"
     if settings is None:
         return source
     algorithms = sorted(settings.server.accepted.algorithms)
-    told = "/".join(algorithms) if len(algorithms) <= _FEW else f"{len(algorithms)} algorithms"
+    summary = (
+        "/".join(algorithms) if len(algorithms) <= _MAX_NAMED else f"{len(algorithms)} algorithms"
+    )
     several = settings.server.accepted.named
     issuers = settings.issuer if several is None else list(several)
     named = [issuers] if isinstance(issuers, str) else list(issuers or ())
     audience = [f"for {', '.join(settings.accepted_audiences)}"] * bool(settings.accepted_audiences)
-    return " ".join([f"{source}: {told}", *map(str, named), *audience])
+    return " ".join([f"{source}: {summary}", *map(str, named), *audience])

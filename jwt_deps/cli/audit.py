@@ -103,7 +103,7 @@ def audit(  # noqa: PLR0913 - each an option of its own
     is not changed.
 
     Exit codes:
-      0   every route is accounted for; with --against, nothing changed
+      0   every route is guarded or public; with --against, nothing changed
       1   a route is unguarded, or something else is wrong; with --against, something changed
       2   the application or the earlier audit cannot be read
 

@@ -49,7 +49,7 @@ def settings_problem(app: FastAPI) -> str | None:
     found = None if override is None else _answer_of(override)
     if not isinstance(found, str):
         return None
-    return f"There are no settings to judge by: what replaces get_settings {found}."
+    return f"There are no usable settings: what replaces get_settings {found}."
 
 
 def can_be_out_of_reach(settings: JWTSettings | None) -> bool:

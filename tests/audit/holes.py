@@ -52,7 +52,7 @@ LAX = JWTSettings(
 HOLES = {
     "GET /forgotten": "no guard applies to it",
     "GET /token-alone": "get_token does not verify what it finds",
-    "GET /another-scheme": "APIKeyHeader is asked, which is not of jwt-deps",
+    "GET /another-scheme": "APIKeyHeader is used, which is not part of jwt-deps",
     "WEBSOCKET /open-socket": "no guard applies to it",
     "GET /lax": "its guard refuses no request: JWT_DEPS_HOLES_VALIDATE is false",
     "GET /lax-claims": "its guard refuses no request: JWT_DEPS_HOLES_VALIDATE is false",

@@ -342,7 +342,7 @@ ASKED = [
     ),
     pytest.param(
         both(Depends(LEAVES_OUT), outside=Security(OUTER, scopes=["a"])),
-        ("the scopes that a guard around it asks for", ("a",)),
+        ("the scopes that an outer guard requires", ("a",)),
         id="scopes-where-the-inner-guard-excludes-it",
     ),
     pytest.param(
@@ -425,7 +425,7 @@ class TestPlainRoutesThatNothingCovers:
         """FastAPI runs it for its own routes only, and nothing else does."""
         route = of(plain_under(Depends(current_user_id)), "GET /p")
 
-        why = "FastAPI runs no dependencies for it, and a guard is needed"
+        why = "FastAPI runs no dependencies for it, so it needs a guard"
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
 
     @live
@@ -873,7 +873,7 @@ class TestProblems:
         """Then it is well, and says so."""
         found = audit(one_route())
 
-        assert (True, "every route is accounted for") == (found.ok, str(found))
+        assert (True, "every route is guarded or public") == (found.ok, str(found))
 
     def test_an_exclusion_that_matches_nothing(self) -> None:
         """All of them, not only the first."""
@@ -904,7 +904,7 @@ class TestProblems:
 
         found = audit(one_route(settings=None))
 
-        assert found.problems[0].startswith("There are no settings to judge by: ")
+        assert found.problems[0].startswith("There are no usable settings: ")
         assert ("JWT_*", Verdict.GUARDED) == (
             (route := named(found)["GET /x"]).settings,
             route.verdict,
@@ -919,7 +919,7 @@ class TestProblems:
         found = audit(app)
 
         (problem,) = found.problems
-        assert problem.startswith("There are no settings to judge by: what replaces get_settings ")
+        assert problem.startswith("There are no usable settings: what replaces get_settings ")
         route = named(found)["GET /x"]
         assert (Verdict.GUARDED, "JWT_*") == (route.verdict, route.settings)
 
@@ -958,22 +958,22 @@ class TestProblems:
         [
             pytest.param(
                 *(current_user_id, None),
-                "OpenAPI says of GET /x that it needs no token, and it does.",
+                "OpenAPI says that GET /x needs no token, but it does.",
                 id="no-lock",
             ),
             pytest.param(
                 *(current_user_id, [{}, {"JWT": []}]),
-                "OpenAPI says of GET /x that it needs no token, and it does.",
+                "OpenAPI says that GET /x needs no token, but it does.",
                 id="an-optional-lock",
             ),
             pytest.param(
                 *(optional(current_user_id), [{"JWT": []}]),
-                "OpenAPI says of GET /x that it needs a token, and it does not.",
+                "OpenAPI says that GET /x needs a token, but it does not.",
                 id="a-lock-too-many",
             ),
             pytest.param(
                 *(require_scopes("a"), [{"JWT": ["b"]}]),
-                "OpenAPI says of GET /x other scopes than those that it needs.",
+                "OpenAPI lists other scopes for GET /x than it needs.",
                 id="other-scopes",
             ),
         ],
@@ -1300,8 +1300,8 @@ def test_a_default_application_in_a_guarded_router() -> None:
 
 class TestNotes:
     NOTE = (
-        "Challenges name /.well-known/oauth-protected-resource/v1, and no route here serves it: "
-        "call mount_resource_metadata(app), unless something else answers there."
+        "Challenges name /.well-known/oauth-protected-resource/v1, but no route here serves it: "
+        "call mount_resource_metadata(app), unless another server has it."
     )
     RESOURCE = JWTSettings(secret_key=SECRET, resource="https://api.example.com/v1")
 

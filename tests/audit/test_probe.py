@@ -84,7 +84,7 @@ class TestAnEndpointThatRuns:
 
         assert [1] == ran
         assert not found.ok
-        sentence = f"GET /x looks guarded, and answered {status} without a token."
+        sentence = f"GET /x looks guarded, but answered {status} without a token."
         assert (sentence,) == found.problems
 
     @pytest.mark.parametrize("headers", [None, CHALLENGE], ids=["bare", "with-a-challenge"])
@@ -98,8 +98,8 @@ class TestAnEndpointThatRuns:
         assert [1] == ran
         (problem,) = found.problems
         assert problem == (
-            f"GET /x answered {status} without a token, and no guard of jwt-deps did: whether it "
-            "is guarded is not known."
+            f"GET /x answered {status} without a token, but no guard of jwt-deps refused it: "
+            "whether it is guarded is not known."
         )
 
     def test_a_redirect(self) -> None:
@@ -107,7 +107,7 @@ class TestAnEndpointThatRuns:
         app, _ = open_route(302)
 
         told = 500 if LIVE else 302  # up to FastAPI 0.136 an included router has no gate
-        sentence = f"GET /x looks guarded, and answered {told} without a token."
+        sentence = f"GET /x looks guarded, but answered {told} without a token."
         assert (sentence,) == asked(app).problems
 
     @pytest.mark.parametrize("status", [400, 422, 500])
@@ -115,7 +115,7 @@ class TestAnEndpointThatRuns:
         """It is told."""
         app, _ = open_route(status)
 
-        sentence = f"GET /x looks guarded, and answered {status} without a token."
+        sentence = f"GET /x looks guarded, but answered {status} without a token."
         assert (sentence,) == asked(app).problems
 
     def test_the_guard_is_gone_since_the_audit(self) -> None:
@@ -129,7 +129,7 @@ class TestAnEndpointThatRuns:
 
         found = asyncio.run(probe(bare, audit(guarded)))
 
-        assert ("GET /x looks guarded, and answered 404 without a token.",) == found.problems
+        assert ("GET /x looks guarded, but answered 404 without a token.",) == found.problems
 
     def test_a_plain_endpoint_that_is_reached(self) -> None:
         """Likewise, through what is around it."""
@@ -144,7 +144,7 @@ class TestAnEndpointThatRuns:
 
         found = asyncio.run(probe(app, looked))
 
-        assert "GET /x looks guarded, and answered 404 without a token." in found.problems
+        assert "GET /x looks guarded, but answered 404 without a token." in found.problems
 
 
 def guards_of(app: FastAPI) -> list[Any]:
@@ -190,8 +190,8 @@ class TestARefusal:
         assert () == found.problems
         (note,) = found.notes
         assert note == (
-            "GET /x refuses without a challenge (WWW-Authenticate): an exception handler that "
-            "makes the answer has to send exc.headers along."
+            "GET /x refuses without a challenge (WWW-Authenticate): the exception handler that "
+            "makes the response must send exc.headers."
         )
 
     def test_an_exception_handler_that_makes_another_answer_of_it(self) -> None:
@@ -275,7 +275,7 @@ class TestNoAnswer:
 
         found = asked(app)
 
-        assert ("GET /x looks guarded, and answered 200 without a token.",) == found.problems
+        assert ("GET /x looks guarded, but answered 200 without a token.",) == found.problems
         assert not found.ok
 
     def test_an_error_is_no_refusal(self) -> None:
@@ -372,7 +372,7 @@ class TestWebSockets:
         found = self.asked(accepting)
 
         assert "accepted" == found.routes[0].answer
-        assert "WEBSOCKET /w looks guarded, and answered accepted" in found.problems[0]
+        assert "WEBSOCKET /w looks guarded, but answered accepted" in found.problems[0]
 
     def test_an_endpoint_that_closes(self) -> None:
         """With the same code: no guard was asked."""
@@ -465,8 +465,8 @@ class TestPathParameters:
 
         (problem,) = unknown.problems
         assert problem == (
-            "GET /{tenant}/x answered 404 at /1/x, and no guard was asked: whether it is guarded "
-            "is not known. Give values for its path parameters that lead to it (values={...}, "
+            "GET /{tenant}/x answered 404 at /1/x, before a guard ran: whether it is guarded "
+            "is not known. Give values for its path parameters that match (values={...}, "
             "--value NAME=VALUE)."
         )
         assert ((), "401") == (known.problems, named(known)["GET /{tenant}/x"].answer)

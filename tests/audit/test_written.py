@@ -131,7 +131,7 @@ class TestMarkdown:
 
 
 CHANGES: list[Any] = [
-    pytest.param((), ["- GET /x: it was guarded"], id="gone"),
+    pytest.param((), ["- GET /x: was guarded"], id="gone"),
     pytest.param(
         (ROUTE, replace(ROUTE, path="/y", verdict=Verdict.PUBLIC, why="@public")),
         ["+ GET /y: public, @public"],

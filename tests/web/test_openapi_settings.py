@@ -125,7 +125,7 @@ def test_what_answers_without_a_request_is_asked(override: Any) -> None:
 def test_what_does_not_is_a_problem_of_the_audit(override: Any, reason: str) -> None:
     """The schema shows plain bearer, and nothing of what an error says."""
     app = app_with(override)
-    sentence = f"There are no settings to judge by: what replaces get_settings {reason}."
+    sentence = f"There are no usable settings: what replaces get_settings {reason}."
 
     assert known_settings(app, None) is None
     assert sentence == settings_problem(app)
