@@ -340,7 +340,7 @@ class GuardedRoutes:
         """Close a router that is included with `outer`, and in which `guards` must apply."""
         over = (*outer, *router.dependencies)
         anything = bool(over)
-        routes = seen.add(router, (*guards, *guards_among(outer)))
+        routes = seen.add(router, (*guards, *_calls(outer)))
         if anything:
             _refuse_default(router)
             _refuse_body(routes, over)
@@ -376,7 +376,7 @@ class GuardedRoutes:
         _refuse_unguarded(inclusion, over, guards)
         if over:
             _refuse_own_handle(inner)
-        if not seen.has(inner, (*guards, *guards_among(over))):
+        if not seen.has(inner, (*guards, *_calls(over))):
             self._close(inner, over, guards, seen)
 
     @staticmethod
@@ -419,6 +419,10 @@ def can_be_guarded(route: BaseRoute) -> bool:
         return False
     # A mount that matches in its own way may choose there what it serves.
     return not isinstance(route, Mount | Host) or kind.matches in {Mount.matches, Host.matches}
+
+
+def _calls(dependencies: Iterable[Depends]) -> Iterator[Any]:
+    return (it.dependency for it in dependencies)
 
 
 def _routers_mounted(routes: Iterable[BaseRoute], seen: Snapshot) -> Iterator[APIRouter]:
@@ -509,10 +513,15 @@ def _wrap(route: Any, home: APIRouter) -> bool:
     """Put the guards around a plain route; whether that was new for the router it is in."""
     app = route.app
     if isinstance(app, GuardedApp) and app.route is route:
-        if _is_among(home, app.homes):
-            return False
-        app.homes.append(home)
-        return True
+        is_new = not _is_among(home, app.homes)
+        if is_new:
+            app.homes.append(home)
+        if isinstance(route, Route | WebSocketRoute) and route.endpoint is not app:
+            # Another one was put there since, which FastAPI would serve as it is.
+            kind = Route if isinstance(route, Route) else WebSocketRoute
+            app.endpoint, app.unwrapped = route.endpoint, kind("/", route.endpoint).app
+            route.endpoint, is_new = app, True
+        return is_new
     guarded = route.app = around(route, home)
     if isinstance(route, Route | WebSocketRoute):
         # Starlette serves the app, FastAPI builds what it serves from the endpoint.

@@ -106,24 +106,24 @@ class Snapshot:
     routes compare by value.
     """
 
-    __slots__ = ("_guards", "_mounted", "_plain", "_routers")
+    __slots__ = ("_mounted", "_over", "_plain", "_routers")
 
     def __init__(self) -> None:
         self._routers: list[tuple[APIRouter, list[BaseRoute], list[BaseRoute], Any]] = []
-        self._guards: list[tuple[APIRouter, set[RouteGuard]]] = []
+        self._over: list[tuple[APIRouter, set[Any]]] = []
         self._plain: list[tuple[Any, Any, Any]] = []
         self._mounted: list[tuple[Any, list[BaseRoute], list[BaseRoute]]] = []
 
-    def add(self, router: APIRouter, guards: "Iterable[RouteGuard]") -> list[BaseRoute]:
+    def add(self, router: APIRouter, over: Iterable[Any]) -> list[BaseRoute]:
         """Keep the routes of a router; those that are added while they are looked at are new.
 
         Args:
             router: the router.
-            guards: those that apply to it where it was found. It can be included in several places.
+            over: what applies to it where it was found. It can be included in several places.
         """
         kept = list(router.routes)
         self._routers.append((router, router.routes, kept, router.default))
-        self._guards.append((router, set(guards)))
+        self._over.append((router, set(over)))
         return kept
 
     def add_plain(self, route: Any) -> None:
@@ -136,10 +136,10 @@ class Snapshot:
         if isinstance(routes, list):
             self._mounted.append((app, routes, list(routes)))
 
-    def has(self, router: APIRouter, guards: "Iterable[RouteGuard]") -> bool:
-        """Whether the routes of a router are kept, looked at with the same guards."""
-        wanted = set(guards)
-        return any(router is known and wanted == have for known, have in self._guards)
+    def has(self, router: APIRouter, over: Iterable[Any]) -> bool:
+        """Whether the routes of a router are kept, looked at where the same applies to it."""
+        wanted = set(over)
+        return any(router is known and wanted == have for known, have in self._over)
 
     def is_current(self) -> bool:
         """Whether the routes are those; not where nothing was looked at."""

@@ -1,0 +1,393 @@
+"""What applies to a router holds for its plain routes and mounts as for FastAPI's own routes.
+
+Wherever the router is, whatever is around it, and whenever the route or mount was added.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Body, Depends, FastAPI, File, Form, Request
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Match, Mount, Route, Router, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from jwt_deps import (
+    ConfigurationError,
+    get_settings,
+    jwt_guard,
+    protect,
+    protected_router,
+    require_scopes,
+)
+from tests.web.serving import OTHER, SETTINGS, bearer, live_routes
+
+from .asking import (
+    GOOD,
+    INSIDE,
+    REFUSED,
+    Answer,
+    answers_of,
+    ask,
+    guarded_by,
+    including,
+    knock,
+    page,
+    plain,
+    read,
+    talk,
+)
+
+ADMIN = bearer(scope="admin")
+both = pytest.mark.parametrize("path", ["/api", "/plain"])
+
+
+def filled(router: Any) -> Any:
+    """Add a route of FastAPI's and a plain one to a router or an application."""
+    router.get("/api")(read)
+    router.add_route("/plain", plain)
+    return router
+
+
+def for_admins(kind: Any = APIRouter) -> Any:
+    """Make a router or an application in which a scope is required."""
+    return filled(kind(dependencies=[Depends(require_scopes("admin"))]))
+
+
+def asked(app: ASGIApp, path: str) -> list[Answer]:
+    """Ask without a token, with a token that lacks the scope, and with the scope."""
+    return [ask(app, path, it) for it in ({}, GOOD, ADMIN)]
+
+
+class Tenant(BaseModel):
+    """What a client says in a body."""
+
+    name: str
+
+
+async def body(tenant: Annotated[str | None, Body(embed=True)] = None) -> None:
+    """Check a member of the body."""
+
+
+async def form(tenant: Annotated[str | None, Form()] = None) -> None:
+    """Check a field of a form."""
+
+
+async def file(tenant: Annotated[bytes | None, File()] = None) -> None:
+    """Check a file."""
+
+
+async def model(tenant: Tenant) -> None:
+    """Check a whole body."""
+
+
+async def below(_: Annotated[None, Depends(body)]) -> None:
+    """Check by another dependency."""
+
+
+class TestADependencyWithAParameterFromTheBody:
+    """FastAPI reads the body for its own routes alone: the check would be made of the default."""
+
+    @pytest.mark.parametrize("dependency", [body, form, file, model, below])
+    @pytest.mark.parametrize("place", ["protect", "protected_router", "mounted"])
+    def test_is_refused_over_plain_routes(self, place: str, dependency: Any) -> None:
+        """Whether or not the parameter has a default."""
+        router = filled(APIRouter(dependencies=[Depends(dependency)]))
+
+        with pytest.raises(ConfigurationError, match="parameter from the body"):
+            self.serve(place, router)
+
+    @pytest.mark.parametrize("place", ["protect", "protected_router"])
+    def test_applies_to_routes_of_fastapi(self, place: str) -> None:
+        """As it did."""
+        router = APIRouter(dependencies=[Depends(model)])
+        router.post("/api")(read)
+        client = TestClient(guarded_by(place, router))
+
+        answers = [client.post("/api", headers=GOOD, json=it) for it in ({}, {"name": "a"})]
+
+        assert [422, 200] == [it.status_code for it in answers]
+
+    def serve(self, place: str, router: APIRouter) -> None:
+        """Make an application in which a router is guarded, and ask for the plain route."""
+        if place == "mounted":
+            app = protect(FastAPI(), SETTINGS)
+            app.mount("", router)
+        else:
+            app = guarded_by(place, router)
+        TestClient(app).get("/plain", headers=GOOD)
+
+
+class Calling:
+    """A layer around an application, as middleware is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application."""
+        await self.app(scope, receive, send)
+
+
+@both
+@pytest.mark.parametrize("kind", [FastAPI, APIRouter])
+class TestWhatIsMounted:
+    """What applies to it holds for all that is in it."""
+
+    @pytest.mark.parametrize("layer", [CORSMiddleware, GZipMiddleware, Calling])
+    def test_in_a_layer(self, layer: Callable[[ASGIApp], ASGIApp], kind: Any, path: str) -> None:
+        """Starlette's own, or one that has what is inside as `app`."""
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/m", layer(layer(for_admins(kind))))
+
+        assert [401, 403, 200] == asked(app, f"/m{path}")
+
+    def test_in_a_layer_that_is_excluded(self, kind: Any, path: str) -> None:
+        """The guard around it asks for no token, and the requirement does."""
+        app = protect(FastAPI(), SETTINGS, exclude=["/m"])
+        app.mount("/m", CORSMiddleware(for_admins(kind)))
+
+        assert [401, 403, 200] == asked(app, f"/m{path}")
+
+    def test_as_the_endpoint_of_a_route(self, kind: Any, path: str) -> None:
+        """A route of Starlette's takes an application too."""
+        app = protect(FastAPI(), SETTINGS)
+        app.router.routes.append(Route(path, endpoint=for_admins(kind)))
+
+        assert [401, 403, 200] == asked(app, path)
+
+    @pytest.mark.parametrize("outer", [Starlette, Router])
+    def test_late_in_an_application_of_starlette(self, outer: Any, kind: Any, path: str) -> None:
+        """Requests had been served before."""
+        sub, app = outer(), protect(FastAPI(), SETTINGS)
+        app.mount("/s", sub)
+        assert 404 == ask(app, "/s/late/api", ADMIN)
+        sub.mount("/late", for_admins(kind))
+
+        assert [401, 403, 200] == asked(app, f"/s/late{path}")
+
+    def test_late_in_a_mount_of_routes(self, kind: Any, path: str) -> None:
+        """The list of the mount grows."""
+        mount, app = Mount("/s", routes=[]), protect(FastAPI(), SETTINGS)
+        app.router.routes.append(mount)
+        assert 404 == ask(app, "/s/late/api", ADMIN)
+        mount.routes.append(Mount("/late", for_admins(kind)))
+
+        assert [401, 403, 200] == asked(app, f"/s/late{path}")
+
+    def test_below_an_application_of_starlette(self, kind: Any, path: str) -> None:
+        """It has no overrides to look for."""
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/s", Starlette(routes=[Mount("/m", for_admins(kind))]))
+
+        assert [401, 403, 200] == asked(app, f"/s/m{path}")
+
+    def test_where_the_guard_is_overridden(self, kind: Any, path: str) -> None:
+        """Another guard takes its place, and the requirement stays."""
+        app, mounted = protect(FastAPI(), SETTINGS), for_admins(kind)
+        app.mount("/m", mounted)
+        guard: Any = app.router.dependencies[0].dependency
+        app.dependency_overrides[guard] = jwt_guard(SETTINGS)
+        for one in {app, mounted if kind is FastAPI else app}:
+            one.dependency_overrides[get_settings] = lambda: SETTINGS
+
+        assert [401, 403, 200] == asked(app, f"/m{path}")
+
+
+def test_a_protected_router_in_an_application_of_starlette() -> None:
+    """It is asked for itself, and runs what else applies to it."""
+    ran: list[str] = []
+    router = protected_router(settings=SETTINGS, dependencies=[Depends(lambda: ran.append("ran"))])
+    router.add_route("/plain", plain)
+    app = Starlette(routes=[Mount("/m", router)])
+
+    assert [401, 401, 200] == answers_of(app, "/m/plain")
+    assert ["ran"] == ran
+
+
+class TestAnOverrideOnTheWayToAGuard:
+    """A dependency of the application that asks a guard is replaced, and the guard with it."""
+
+    @both
+    @pytest.mark.parametrize("by", ["dependency", "guard"])
+    def test_in_a_protected_application(self, by: str, path: str) -> None:
+        """The guard of the application decides."""
+        app, overridden = protect(FastAPI(), SETTINGS), self.replaced(by)
+        app.include_router(filled(APIRouter(dependencies=[Depends(self.authenticated)])))
+        app.dependency_overrides[overridden] = lambda: None
+
+        assert [401, 401, 200] == answers_of(app, path)
+
+    @both
+    @pytest.mark.parametrize("by", ["dependency", "guard"])
+    def test_in_a_mounted_application(self, by: str, path: str) -> None:
+        """The guard around it decides, before anything inside runs."""
+        inner, app = (
+            FastAPI(dependencies=[Depends(self.authenticated)]),
+            protect(FastAPI(), SETTINGS),
+        )
+        filled(inner).dependency_overrides[self.replaced(by)] = lambda: None
+        app.mount("/m", inner)
+
+        assert [401, 401, 200] == answers_of(app, f"/m{path}")
+
+    def test_an_error_by_an_endpoint_inside(self) -> None:
+        """It does not run, though its answer would be no success."""
+        inner, app = (
+            FastAPI(dependencies=[Depends(self.authenticated)]),
+            protect(FastAPI(), SETTINGS),
+        )
+        inner.get("/error")(lambda: Response(status_code=418))
+        inner.websocket("/talk")(talk)
+        inner.dependency_overrides[self.authenticated] = lambda: None
+        app.mount("/m", inner)
+
+        assert [401, 401, 418] == answers_of(app, "/m/error")
+        assert [401, 401, 200] == answers_of(app, "/m/talk", by=knock)
+
+    guard = jwt_guard(OTHER)
+
+    @staticmethod
+    async def authenticated(_: Annotated[None, Depends(guard)]) -> None:
+        """Ask a guard, as a dependency of the application does."""
+
+    def inner(self) -> FastAPI:
+        """An application that needs the dependency."""
+        return FastAPI(dependencies=[Depends(self.authenticated)])
+
+    def replaced(self, by: str) -> Any:
+        """What an application replaces."""
+        return self.guard if by == "guard" else self.authenticated
+
+
+@live_routes
+class TestARouterThatIsIncludedTwice:
+    """What is found at one place says nothing about the other."""
+
+    @pytest.mark.parametrize("order", ["guarded first", "open first", "mounted"])
+    def test_once_under_a_mere_guard(self, order: str) -> None:
+        """It does not cover plain routes, and nothing is served."""
+        router, app = filled(APIRouter()), FastAPI()
+        guarded: dict[str, Any] = {
+            "prefix": "/guarded",
+            "dependencies": [Depends(jwt_guard(SETTINGS))],
+        }
+        if order == "open first":
+            app.include_router(router, prefix="/open")
+        app.include_router(router, **guarded)
+        if order == "guarded first":
+            app.include_router(router, prefix="/open")
+        if order == "mounted":
+            app.mount("/open", router)
+        client = TestClient(app)
+
+        assert REFUSED == ask(client, "/guarded/api", GOOD)
+        assert REFUSED == ask(client, "/guarded/plain")
+
+    @pytest.mark.parametrize("first", ["open", "required"])
+    def test_once_under_a_requirement(self, first: str) -> None:
+        """A route that runs no dependencies in a way that is not known is refused."""
+        ran: list[str] = []
+
+        class Own(Route):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                ran.append("ran")
+                await super().handle(scope, receive, send)
+
+        router, sub, app = APIRouter(), FastAPI(), protect(FastAPI(), SETTINGS)
+        router.routes.append(Own("/own", plain))
+        required: dict[str, Any] = {
+            "prefix": "/admin",
+            "dependencies": [Depends(require_scopes("admin"))],
+        }
+        for options in ({}, required) if first == "open" else (required, {}):
+            sub.include_router(router, **options)
+        app.mount("/m", sub)
+
+        assert REFUSED == ask(app, "/m/admin/own", GOOD)
+        assert [] == ran
+
+
+class TestARouteThatServesSomethingElseLater:
+    """The guards are around what it serves then."""
+
+    @pytest.mark.parametrize("status", [200, 302])
+    @pytest.mark.parametrize("kind", ["protect", "protected_router"])
+    def test_another_endpoint(self, kind: str, status: int) -> None:
+        """FastAPI builds what it serves from that when the next route comes."""
+        ran: list[str] = []
+
+        async def other(_: Request) -> PlainTextResponse:
+            ran.append("other")
+            return PlainTextResponse(INSIDE, status, {"location": "/"})
+
+        router = APIRouter()
+        router.add_route("/plain", plain)
+        app = guarded_by(kind, router)
+        assert 401 == ask(app, "/plain")
+        (route,) = (it for it in router.routes if isinstance(it, Route))
+        route.endpoint = other
+        router.add_route("/late", plain)
+
+        client = TestClient(app, follow_redirects=False)
+        assert 401 == client.get("/plain").status_code
+        assert [] == ran
+        assert client.get("/plain", headers=GOOD).status_code in {200, status}
+
+    def test_another_endpoint_of_a_websocket(self) -> None:
+        """The same holds for it."""
+        router, app = APIRouter(), protect(FastAPI(), SETTINGS)
+        router.add_websocket_route("/talk", talk)
+        app.include_router(router)
+        assert 401 == knock(app, "/talk")
+        (route,) = (it for it in router.routes if isinstance(it, WebSocketRoute))
+
+        async def other(websocket: Any) -> None:
+            await talk(websocket)
+
+        route.endpoint = other
+        router.add_route("/late", plain)
+
+        assert [401, 401, 200] == answers_of(app, "/talk", by=knock)
+
+    def test_a_mount_that_chooses_what_it_serves_while_it_matches(self) -> None:
+        """Its class is not known to serve its application, and is refused."""
+        ran: list[str] = []
+
+        async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
+            ran.append("ran")
+            await page()(scope, receive, send)
+
+        class Choosing(Mount):
+            def matches(self, scope: Scope) -> tuple[Match, Scope]:
+                self.app = chosen
+                return super().matches(scope)
+
+        app = protect(FastAPI(), SETTINGS)
+        app.router.routes.append(Choosing("/t", page()))
+
+        assert [REFUSED, REFUSED] == [ask(app, "/t/x", it) for it in ({}, GOOD)]
+        assert [] == ran
+
+
+def test_a_handshake_that_lacks_a_parameter_of_a_dependency_is_closed() -> None:
+    """As FastAPI closes it for its own routes: not every server can deny one."""
+
+    async def needs(parameter: str) -> str:
+        return parameter
+
+    router = protected_router(settings=SETTINGS, dependencies=[Depends(needs)])
+    router.add_websocket_route("/plain", talk)
+    router.websocket("/api")(talk)
+    client = TestClient(including(router))
+
+    for path in ("/api", "/plain"):
+        with pytest.raises(WebSocketDisconnect) as closed:
+            client.websocket_connect(path, headers=GOOD).__enter__()
+        assert 1008 == closed.value.code
