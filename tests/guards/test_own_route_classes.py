@@ -309,7 +309,7 @@ def test_a_class_that_hands_on_a_copy_of_the_scope(kind: str) -> None:
     async def body(number: Annotated[int, Body(embed=True)]) -> int:
         return number
 
-    router.get("/anyone")(public(read))
+    router.get("/anyone")(public(lambda: INSIDE))
     client = TestClient(guarded_by(kind, router))
 
     assert [401, 200] == [client.get("/me", headers=it).status_code for it in ({}, GOOD)]
@@ -343,7 +343,7 @@ class TestADependencyOutsideOfTheGuard:
 
         router = protected_router(settings=SETTINGS)
         router.get("/x")(read)
-        router.get("/anyone")(public(read))
+        router.get("/anyone")(public(lambda: INSIDE))
         app = FastAPI(dependencies=[Depends(end)])
         app.include_router(router)
         if error.status_code == 429:
