@@ -35,7 +35,7 @@ def problem(settings: JWTSettings) -> str:
     """What a fetch says went wrong, without the address."""
     asyncio.run(settings.refresh_keys())
     (health,) = settings.key_health().values()
-    return (health.last_error or "nothing").rpartition("' ")[2]
+    return (health.last_error or "nothing").rpartition("' ")[2].partition(";")[0]
 
 
 class TestSettings:
@@ -140,7 +140,7 @@ class TestTrouble:
             during = problem(settings)
             raise KeyError
 
-        assert ("no answer within 0.5 s", "nothing") == (during, problem(settings))
+        assert ("did not answer in time", "nothing") == (during, problem(settings))
 
     @pytest.mark.parametrize(
         ("answer", "expected"),
