@@ -11,6 +11,7 @@ from copy import copy
 from inspect import Parameter, Signature, isclass, isfunction, ismethod
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
+import starlette.routing
 from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params, routing
 from fastapi.dependencies.utils import (
     get_dependant,
@@ -84,6 +85,8 @@ __all__ = [
 COPIES = iter_route_contexts is None
 
 _ASGI_ARGUMENTS = 3
+# Where the application of a route is made: up to FastAPI 0.115 that is Starlette's.
+_ROUTING_FILES = {routing.__file__, starlette.routing.__file__}
 _NOTHING: dict[str, Any] = {}
 _OF_ONE_ROUTE = ("effective_route_context", "frontend_path", "frontend_specificity")
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
@@ -329,7 +332,7 @@ def is_common_route(route: Any) -> bool:
         and kind.handle is APIRoute.handle
         and kind.get_route_handler is APIRoute.get_route_handler
         and not {"handle", "get_route_handler"}.intersection(vars(route))
-        and getattr(getattr(route.app, "__code__", None), "co_filename", None) == routing.__file__
+        and getattr(getattr(route.app, "__code__", None), "co_filename", None) in _ROUTING_FILES
     )
 
 

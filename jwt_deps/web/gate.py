@@ -5,6 +5,7 @@ call of `receive` asks the guard. No successful answer is sent without a decisio
 whatever kind of route it came from.
 """
 
+import sys
 from collections import deque
 
 import anyio
@@ -169,10 +170,16 @@ class _Answer:
     def _is_answered_by_handler(self) -> bool:
         """Whether what answers a refusal is an exception handler of the application.
 
-        A route class that handles requests in its own way can answer as if there were none.
+        Starlette sends its answer while the exception is being handled. A route class that
+        swallowed the refusal, knowingly or not, answers later, or in a way of its own.
         """
-        route = self._scope.get("route")
-        return not isinstance(route, APIRoute) or type(route).handle is APIRoute.handle
+        route, known = self._scope.get("route"), self._decision.refusal
+        if isinstance(route, APIRoute) and type(route).handle is not APIRoute.handle:
+            return False
+        refusal, handled = known and known(), sys.exception()
+        while handled is not None and handled is not refusal:
+            handled = handled.__context__
+        return handled is not None
 
     def _is_handled(self) -> bool:
         """Whether the request came to an endpoint, of which the guards were not asked."""

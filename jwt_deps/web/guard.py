@@ -58,6 +58,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         state = state_of(connection.scope)
         if not state.entered:
             self._check(state.app, state.mounted is not None)
+        if state.overriding is not None and self in state.overriding.dependency_overrides:
+            # It is asked all the same: FastAPI replaces nothing in a router that is mounted.
+            state.overriding = None
         match = matched(connection.scope, state)
         guard: RouteGuard | None = self
         if self not in match.guards:
@@ -101,8 +104,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
                 found = await principal_or_error(connection, settings, state)
                 if isinstance(found, AuthError):
-                    state.decision.refuse()
-                    raise refusal_under(settings, found, connection, match) from found
+                    refusal = refusal_under(settings, found, connection, match)
+                    state.decision.refuse(refusal)
+                    raise refusal from found
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""

@@ -108,7 +108,7 @@ class Served:
             is_public: whether the guard that decides, or its settings, exclude the route.
         """
         match, guard = self.match, self.guard
-        if match.dependant is None:
+        if match.dependant is None or match.documentation:
             return
         for call, scopes in asked_of(match, self.app.dependency_overrides):
             of_route = [it for it in match.guards if it is cast("object", call)]
@@ -383,7 +383,7 @@ def refusals(reached: Reached) -> Iterator[str]:
     looks: list[Callable[[], object]] = [partial(check, router) for router in protected]
     if installed is not None and installed.is_protected:
         looks.append(partial(check, app.router))
-    elif protected or not reached.is_covered:
+    elif not reached.is_covered:
         looks.append(partial(covered, app))
     for look in looks:
         try:

@@ -92,7 +92,13 @@ class GuardedApp:
         if match.documentation or not (match.guards or (is_below and match.dependencies)):
             await self.unwrapped(scope, receive, send)
             return
-        inside, closed = guards_inside(self.route), self._is_closed()
+        try:
+            await self._guarded(scope, receive, send, match)
+        finally:
+            state.plain = None  # the scope may be served again
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, match: Match) -> None:
+        state, inside, closed = state_of(scope), guards_inside(self.route), self._is_closed()
         state.plain = match = replace(match, guards=(*match.guards, *inside))
         replay = Replay(receive)
         connection: Request | WebSocket = (
@@ -577,7 +583,12 @@ def covered(app: FastAPI) -> Snapshot:
                 waiting.append((inner, over))
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 _refuse_unguarded(route, (*outer, *route.dependencies), guards)
-            elif guards and not (current is router and is_page(plain_endpoint(route), route, app)):
+            elif (
+                guards
+                # An application around this one, or one that shares the route, guards it.
+                and not isinstance(getattr(route, "app", None), GuardedApp)
+                and not (current is router and is_page(plain_endpoint(route), route, app))
+            ):
                 raise _not_covered(route)
             else:
                 waiting.extend((it, ()) for it in mounted_routers([route]))

@@ -5,6 +5,7 @@ authenticated on its own: a batch endpoint sent it. A scope that was copied or c
 a wrapper, a route class or a dependency, is still the same request.
 """
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +37,16 @@ class Decision:
 
     Attributes:
         route: the route that a guard let the request pass to; `None` if none decided.
-        refused: whether a guard refused it, and an exception handler is answering.
+        refused: whether a guard refused it.
+        refusal: with which exception, as long as that is being handled.
     """
 
-    __slots__ = ("_outer", "refused", "route")
+    __slots__ = ("_outer", "refusal", "refused", "route")
 
     def __init__(self, outer: "Decision | None" = None) -> None:
         self.route: Match | None = None
         self.refused = False
+        self.refusal: weakref.ref[Exception] | None = None
         self._outer = outer
 
     def let_pass(self, route: Match) -> None:
@@ -53,11 +56,12 @@ class Decision:
             one.route, one.refused = route, False
             one = one._outer  # noqa: SLF001 - of the same class
 
-    def refuse(self) -> None:
-        """Record that a guard refused the request."""
+    def refuse(self, refusal: Exception) -> None:
+        """Record that a guard refused the request with an exception."""
+        known = weakref.ref(refusal)
         one: Decision | None = self
         while one is not None:
-            one.refused = True
+            one.refused, one.refusal = True, known
             one = one._outer  # noqa: SLF001
 
 
@@ -308,7 +312,9 @@ class RequestState:
         for name in ("entered", "gates", "mounted", "isolated", "_before"):
             setattr(copy, name, getattr(self, name))
         if is_same_path:
-            copy.plain, copy._proofs = self.plain, self.proofs
+            copy.plain = self.plain
+            if _credentials(scope) == self._credentials:
+                copy._proofs = self.proofs
         if app is not self.app:
             copy.app, copy.overriding = self.app, self.overriding
             copy.served_by(app)

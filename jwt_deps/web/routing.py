@@ -298,7 +298,8 @@ def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Mat
     paths = tuple((below + page.path).rstrip("/") for page in group.routes)
     if scope is not None:
         rest = _fastapi.frontend_path(scope) or ""
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        path, root = scope["path"], scope.get("root_path", "")
+        path = path.removeprefix(root) if path.startswith(f"{root}/") else path
         at = path[: len(path) - len(rest)].rstrip("/")
         paths = (at,) if at in paths and path.endswith(rest) else ()
     templates = tuple(it for path in paths for it in (path or "/", f"{path}/{{path:path}}"))
