@@ -2,18 +2,17 @@
 
 import hashlib
 import json
-from base64 import b64decode
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from jwt_deps.errors import ConfigurationError
 
 from .encoding import decode_base64url, encode_base64url
+from .key_forms import KeyForm
 from .signatures import CURVES, HMAC_ALGORITHMS, PublicKey, algorithms_of
 
 __all__ = [
@@ -21,10 +20,10 @@ __all__ = [
     "MIN_RSA_BITS",
     "STATIC_KEYS",
     "is_pem",
-    "is_public",
     "is_secret_jwk",
     "jwk_public_key",
     "jwk_serves",
+    "no_secret",
     "pem_public_key",
     "public_jwk",
     "require_strong_secret",
@@ -80,18 +79,9 @@ def pem_public_key(text: str) -> PublicKey:
     """
     pem = text.replace("\\n", "\n").strip().encode()
     if b"PRIVATE KEY" in pem:
-        raise ConfigurationError(
-            "private_key",
-            f"A private key is configured in {STATIC_KEYS} where a public key belongs: give the "
-            "public half, `openssl pkey -in private.pem -pubout`, and keep the private one with "
-            "the issuer.",
-        )
+        raise no_secret(KeyForm.PRIVATE)
     if b"CERTIFICATE" in pem:
-        raise ConfigurationError(
-            "certificate",
-            f"A certificate is configured in {STATIC_KEYS} where a public key belongs: take the "
-            "key out of it with `openssl x509 -in certificate.pem -pubkey -noout`.",
-        )
+        raise no_secret(KeyForm.CERTIFICATE)
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
@@ -102,18 +92,41 @@ def pem_public_key(text: str) -> PublicKey:
     return _usable(key, f"A key in {STATIC_KEYS}")
 
 
-def is_public(text: str) -> bool:
-    """Whether a text that is not PEM is a public key: a JWK, a JWK Set, or base64 of a public key.
-
-    With a public key as the shared secret, each of its readers could sign (RFC 8725 §2.1).
-    """
-    with suppress(ValueError, RecursionError):
-        document = json.loads(text)
-        return isinstance(document, dict) and not {"kty", "keys"}.isdisjoint(document)
-    with suppress(ValueError, UnsupportedAlgorithm):
-        load_der_public_key(b64decode("".join(text.split()), validate=True))
-        return True
-    return False
+def no_secret(form: KeyForm) -> ConfigurationError:
+    """Make the error about a key, a certificate or an address in the place of a shared secret."""
+    match form:
+        case KeyForm.CERTIFICATE:
+            return ConfigurationError(
+                "certificate",
+                f"A certificate is configured in {STATIC_KEYS} where a public key belongs: take "
+                "the key out of it with `openssl x509 -in certificate.pem -pubkey -noout`.",
+            )
+        case KeyForm.PRIVATE:
+            return ConfigurationError(
+                "private_key",
+                f"A private key is configured in {STATIC_KEYS} where a public key belongs: give "
+                "the public half, `openssl pkey -in private.pem -pubout`, and keep the private one "
+                "with the issuer.",
+            )
+        case KeyForm.OPENSSH:
+            return ConfigurationError(
+                "openssh_key",
+                f"A key in {STATIC_KEYS} is a public key in OpenSSH form: give it in PEM, "
+                "`ssh-keygen -e -m PKCS8 -f key.pub`.",
+            )
+        case KeyForm.ADDRESS:
+            return ConfigurationError(
+                "address_as_secret",
+                f"A key in {STATIC_KEYS} is an address and no secret: keys are fetched with "
+                "JWT_JWKS_URL (jwks_url) or JWT_DISCOVERY=true (discovery); a shared secret is "
+                "random, `openssl rand -base64 48`.",
+            )
+        case _:
+            return ConfigurationError(
+                "public_key_not_pem",
+                f"A key in {STATIC_KEYS} is a public key and not in PEM: give it in PEM, with its "
+                "-----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file).",
+            )
 
 
 def require_strong_secret(secret: bytes, algorithm: str) -> None:

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from .encoding import decode_base64url, parse_object
-from .jwk import is_pem, is_public, public_jwk
+from .jwk import is_pem, public_jwk
+from .key_forms import key_form
 from .signatures import CURVES, PrivateKey
 
 __all__ = ["Loaded", "load_private_key"]
@@ -51,8 +52,8 @@ def load_private_key(text: str | bytes) -> Loaded:
     jwk = _jwk(data)
     if jwk is not None:
         return _from_jwk(jwk)
-    if is_public(readable):
-        raise ValueError(f"it is a public key: {_PRIVATE}")
+    if key_form(readable) is not None:
+        raise ValueError(f"it is a public key, or a key in another form: {_PRIVATE}")
     return Loaded(data)
 
 

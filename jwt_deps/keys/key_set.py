@@ -10,13 +10,15 @@ from jwt_deps.jose import (
     HMAC_ALGORITHMS,
     JWK_SET,
     STATIC_KEYS,
+    KeyForm,
     PublicKey,
     SignatureKey,
     algorithms_of,
     is_pem,
-    is_public,
     jwk_public_key,
     jwk_serves,
+    key_form,
+    no_secret,
     pem_public_key,
     require_strong_secret,
     signature_key,
@@ -220,12 +222,8 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
             VerificationKey(algorithm=name, key=signature_key(public, name)) for name in fitting
         ]
         kind = "a public key"
-    elif is_public(text):
-        raise ConfigurationError(
-            "public_key_not_pem",
-            f"A key in {STATIC_KEYS} is a public key and not in PEM: give it in PEM, with its "
-            "-----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file).",
-        )
+    elif (form := key_form(text)) is not None:
+        raise no_secret(form)
     else:
         fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
         for name in fitting:
@@ -235,11 +233,7 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
                 VerificationKey(algorithm=name, key=signature_key(secret, name)) for name in fitting
             ]
         except ValueError:
-            raise ConfigurationError(
-                "openssh_key",
-                f"A key in {STATIC_KEYS} is a public key in OpenSSH form: give it in PEM, "
-                "`ssh-keygen -e -m PKCS8 -f key.pub`.",
-            ) from None
+            raise no_secret(KeyForm.OPENSSH) from None
         kind = "a shared secret"
     if not keys:
         raise ConfigurationError(

@@ -1,47 +1,267 @@
-"""Is a public key ever taken for a shared secret, whatever it looks like?
+"""A key, a certificate or an address is never taken for a shared secret, whatever it looks like.
 
-RFC 8725 §2.1: whoever can read the key could sign HS256 tokens with it. Consoles show public keys
-as bare base64 (Keycloak's realm page), as a JWK or as a JWK Set.
+RFC 8725 §2.1: with a public key as the secret, each of its readers could sign HS256 tokens.
+Consoles and documents of identity providers have keys in all of these forms.
 """
 
 import base64
 import json
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import quote
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jwt_deps import ConfigurationError, JWTSettings
+from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings
 from tests.minting import KeyPair, pair
+from tests.saying import everything_said
+
+SPKI = PublicFormat.SubjectPublicKeyInfo
+#: A SubjectPublicKeyInfo (RFC 5280 §4.1) with an algorithm of a private enterprise.
+UNKNOWN = bytes.fromhex("3030300b06092b0601040183b20301032100")
+
+Look = Callable[[KeyPair], str]
 
 
-def der(key: KeyPair) -> str:
-    spki = serialization.PublicFormat.SubjectPublicKeyInfo
-    public = key.private.public_key().public_bytes(serialization.Encoding.DER, spki)
-    return base64.b64encode(public).decode()
+def der(key: KeyPair) -> bytes:
+    return key.private.public_key().public_bytes(Encoding.DER, SPKI)
+
+
+@cache
+def certificate(key: KeyPair) -> bytes:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.private.public_key(), 1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(pair("RSA").private, hashes.SHA256())
+    )
+    return made.public_bytes(Encoding.DER)
+
+
+def openssh(key: KeyPair) -> str:
+    return key.private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def private_der(key: KeyPair) -> bytes:
+    return key.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def b64(data: bytes | str) -> str:
+    return base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
+
+
+def b64url(data: bytes | str) -> str:
+    return b64(data).translate(str.maketrans("+/", "-_")).rstrip("=")
 
 
 def wrapped(text: str) -> str:
     return "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
 
 
-@pytest.mark.parametrize("kind", ["RSA", "P-256", "Ed25519"])
+def colons(data: bytes) -> str:
+    return data.hex(":").upper()
+
+
+def body(pem: str) -> str:
+    return "".join(pem.split("\n")[1:-2])
+
+
+PUBLIC = {
+    "base64": lambda key: b64(der(key)),
+    "base64-without-padding": lambda key: b64(der(key)).rstrip("="),
+    "base64-in-lines": lambda key: wrapped(b64(der(key))),
+    "base64-in-lines-of-windows": lambda key: wrapped(b64(der(key))).replace("\n", "\r\n"),
+    "base64-with-escaped-lines": lambda key: wrapped(b64(der(key))).replace("\n", "\\n"),
+    "base64-in-quotes": lambda key: f'"{b64(der(key))}"',
+    "base64-in-a-url": lambda key: quote(b64(der(key)), safe=""),
+    "base64-behind-a-name": lambda key: f"JWT_SECRET_KEY={b64(der(key))}",
+    "base64url": lambda key: b64url(der(key)),
+    "base64url-with-padding": lambda key: b64(der(key)).replace("+", "-").replace("/", "_"),
+    "base64-twice": lambda key: b64(b64(der(key))),
+    "base64-of-lines": lambda key: b64(wrapped(b64(der(key)))),
+    "hexadecimal": lambda key: der(key).hex(),
+    "hexadecimal-in-capitals": lambda key: der(key).hex().upper(),
+    "hexadecimal-with-colons": lambda key: colons(der(key)),
+    "hexadecimal-of-base64": lambda key: b64(der(key)).encode().hex(),
+    "base64-of-hexadecimal": lambda key: b64(der(key).hex()),
+    "base64-of-pem": lambda key: b64(key.public_pem),
+    "base64url-of-pem": lambda key: b64url(key.public_pem),
+    "base64-of-pem-twice": lambda key: b64(b64(key.public_pem)),
+    "base64-of-a-jwk": lambda key: b64(json.dumps(key.jwk())),
+    "base64-of-a-jwk-set": lambda key: b64(json.dumps({"keys": [key.jwk()]})),
+    "jwk": lambda key: json.dumps(key.jwk()),
+    "jwk-in-lines": lambda key: json.dumps(key.jwk(), indent=2),
+    "jwk-with-escapes": lambda key: json.dumps(key.jwk()).replace("kty", r"\u006bty"),
+    "jwk-of-python": lambda key: str(key.jwk()),
+    "jwk-in-yaml": lambda key: "\n".join(f"{name}: {text}" for name, text in key.jwk().items()),
+    "jwk-set": lambda key: json.dumps({"keys": [key.jwk()]}),
+    "jwks-in-an-array": lambda key: json.dumps([key.jwk()]),
+    "jwk-of-certificates": lambda key: json.dumps({"a": {"x5c": [b64(certificate(key))]}}),
+    "discovery-document": lambda _: json.dumps({"jwks_uri": "https://issuer.example/keys.json"}),
+    "pem-one-dash-lost-in-front": lambda key: key.public_pem[1:],
+    "pem-all-dashes-but-one-lost": lambda key: key.public_pem[4:],
+    "pem-with-long-dashes": lambda key: key.public_pem.replace("--", "\u2014"),
+    "pem-without-spaces": lambda key: key.public_pem[1:].replace(" ", ""),
+    "pem-in-small-letters": lambda key: key.public_pem.replace("PUBLIC KEY", "public key")[1:],
+    "pem-without-its-first-line": lambda key: key.public_pem.partition("\n")[2],
+    "pem-without-its-last-line": lambda key: key.public_pem[1:].rpartition("-----END")[0],
+    "xml": lambda key: f"<RSAKeyValue><Modulus>{b64(der(key)[33:])}</Modulus></RSAKeyValue>",
+    "xml-declared": lambda _: '<?xml version="1.0"?>\n<EntityDescriptor>\n</EntityDescriptor>\n',
+    "web-page": lambda _: "<!doctype html><html><title>Sign in</title></html>",
+    "xml-encoded": lambda _: b64("<KeyInfo><KeyName>the issuer's key</KeyName></KeyInfo>"),
+}
+CERTIFICATES = {
+    "x5c": lambda key: b64(certificate(key)),
+    "x5c-in-an-array": lambda key: json.dumps([b64(certificate(key))]),
+    "base64url": lambda key: b64url(certificate(key)),
+    "hexadecimal": lambda key: certificate(key).hex(),
+    "base64-of-pem": lambda key: b64(
+        x509.load_der_x509_certificate(certificate(key)).public_bytes(Encoding.PEM)
+    ),
+    "pem-one-dash-lost": lambda key: (
+        x509.load_der_x509_certificate(certificate(key)).public_bytes(Encoding.PEM)[1:].decode()
+    ),
+    "xml": lambda key: f"<X509Certificate>{b64(certificate(key))}</X509Certificate>"[1:],
+}
+OPENSSH = {
+    "line": openssh,
+    "line-with-a-comment": lambda key: f"{openssh(key)} alice@host",
+    "line-with-options": lambda key: f"restrict {openssh(key)}",
+    "bare-blob": lambda key: openssh(key).split()[1],
+    "blob-in-base64url": lambda key: b64url(base64.b64decode(openssh(key).split()[1])),
+    "base64-of-the-line": lambda key: b64(openssh(key)),
+    "hexadecimal-blob": lambda key: base64.b64decode(openssh(key).split()[1]).hex(),
+    "cut-off": lambda key: openssh(key)[:60],
+    "no-key-behind-its-type": lambda key: f"{openssh(key).split()[0]} {'of alice, ' * 4}",
+}
+PRIVATE = {
+    "base64": lambda key: b64(private_der(key)),
+    "hexadecimal": lambda key: private_der(key).hex(),
+    "base64-of-pem": lambda key: b64(key.private_pem),
+    "pem-one-dash-lost": lambda key: key.private_pem[1:],
+}
+FORMS = [
+    pytest.param(kind, look, sentence, id=f"{name}-{label}-{kind}")
+    for name, sentence, looks in (
+        ("public", "is a public key and not in PEM", PUBLIC),
+        ("certificate", "A certificate", CERTIFICATES),
+        ("openssh", "in OpenSSH form", OPENSSH),
+        ("private", "A private key", PRIVATE),
+    )
+    for label, look in looks.items()
+    for kind in ("RSA", "P-256", "P-521", "Ed25519")
+]
+
+
+def refusal(text: str) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as refused:
+        JWTSettings(secret_key=text)
+    return refused.value
+
+
+@pytest.mark.parametrize(("kind", "look", "sentence"), FORMS)
+def test_it_is_refused_as_a_secret(kind: str, look: Look, sentence: str) -> None:
+    """The sentence says what it is and how to give it, and does not show it."""
+    text = look(pair(kind))
+
+    error = refusal(text)
+
+    assert sentence in str(error)
+    assert text[:40] not in everything_said(error)
+
+
 @pytest.mark.parametrize(
-    "look",
+    "text",
     [
-        pytest.param(der, id="base64"),
-        pytest.param(lambda key: wrapped(der(key)), id="base64-in-lines"),
-        pytest.param(lambda key: json.dumps(key.jwk()), id="jwk"),
-        pytest.param(lambda key: json.dumps({"keys": [key.jwk()]}), id="jwk-set"),
+        pytest.param(
+            b64(ed448.Ed448PrivateKey.generate().public_key().public_bytes(Encoding.DER, SPKI)),
+            id="ed448",
+        ),
+        pytest.param(
+            b64(dsa.generate_private_key(2048).public_key().public_bytes(Encoding.DER, SPKI)),
+            id="dsa",
+        ),
+        pytest.param(b64(UNKNOWN + bytes(32)), id="unknown-kind"),
+        pytest.param(b64(der(pair("RSA-1024"))), id="weak-rsa"),
+        pytest.param(
+            b64(
+                rsa.RSAPublicNumbers(65537, (1 << 2047) + 1)
+                .public_key()
+                .public_bytes(Encoding.DER, PublicFormat.PKCS1)
+            ),
+            id="pkcs1",
+        ),
+        *(
+            pytest.param(
+                encoded(
+                    ec.generate_private_key(curve)
+                    .public_key()
+                    .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+                ),
+                id=f"point-{curve.name}-{encoded.__name__}",
+            )
+            for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
+            for encoded in (b64, b64url, bytes.hex)
+        ),
     ],
 )
-def test_it_is_refused_as_a_secret(kind: str, look: object) -> None:
-    """The sentence says how to give it, and does not show it."""
-    text = look(pair(kind))  # type: ignore[operator]
+def test_keys_that_are_not_supported_are_keys(text: str) -> None:
+    """They are public all the same."""
+    assert "is a public key and not in PEM" in str(refusal(text))
 
-    with pytest.raises(ConfigurationError, match="is a public key and not in PEM") as refused:
-        JWTSettings(secret_key=text)
 
-    assert text not in str(refused.value)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://issuer.example/.well-known/jwks.json",
+        "http://localhost:8080/realms/a/protocol/openid-connect/certs",
+        "file:///run/secrets/issuer-public-key.pem",
+        "data:application/x-pem-file;base64,AAAAAAAA",
+        b64("https://issuer.example/.well-known/jwks.json"),
+    ],
+)
+def test_an_address_is_no_secret(text: str) -> None:
+    """The sentence names the settings for addresses."""
+    error = refusal(text)
+
+    assert ("address_as_secret", True) == (error.reason, "JWT_JWKS_URL (jwks_url)" in str(error))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(lambda text: JWTSettings(verification_keys=[text]), id="verification-keys"),
+        pytest.param(
+            lambda text: JWTSettings(secret_key=text, algorithm=["HS256", "RS256"]), id="both"
+        ),
+        pytest.param(lambda text: JWTSettings(secret_key=text, algorithm="HS512"), id="hs512"),
+        pytest.param(
+            lambda text: IssuerSettings(issuer="https://a", audience="a", secret_key=text),
+            id="issuer",
+        ),
+    ],
+)
+def test_wherever_a_secret_is_given(build: Callable[[str], Any]) -> None:
+    """One rule for all settings and algorithms."""
+    with pytest.raises(ConfigurationError, match="A certificate"):
+        build(b64(certificate(pair("RSA"))))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +270,35 @@ def test_it_is_refused_as_a_secret(kind: str, look: object) -> None:
         pytest.param("0123456789" * 4, id="digits-are-json"),
         pytest.param('["a", "list", "of", "words", "in", "json"]', id="json-array"),
         pytest.param('{"a": "json object", "of": "no key at all"}', id="json-object"),
-        pytest.param(base64.b64encode(b"random bytes" * 4).decode(), id="base64-of-no-key"),
+        pytest.param("[" * 100_000, id="json-that-never-ends"),
+        pytest.param(b64(b"random bytes" * 4), id="base64-of-no-key"),
+        pytest.param(b64("correct horse battery staple, begin of the keys"), id="base64-of-words"),
+        pytest.param("correct-horse-begin-monkey-end-keyboard", id="words-with-dashes"),
+        pytest.param("a < b and b > c, said the certificate of merit", id="words-with-brackets"),
+        pytest.param("the secret: ssh, nobody knows; https is safe", id="words-with-schemes"),
+        pytest.param("ends in the keys: a, b, c and many more of them", id="words-about-keys"),
+        pytest.param("\x00" * 32, id="control-characters"),
+        pytest.param("ü" * 32, id="not-ascii"),
+        pytest.param((b"\x04" + bytes(64)).hex(), id="no-point-of-the-curve"),
+        pytest.param((b"\x02" + bytes(32)).hex(), id="compressed-point"),
     ],
 )
 def test_a_secret_that_only_looks_odd_is_one(secret: str) -> None:
     """Random text may be JSON or base64 by chance."""
     assert {"HS256"} == JWTSettings(secret_key=secret).keys.algorithms
+
+
+@pytest.mark.parametrize("size", [32, 48, 64, 91, 256])
+def test_random_secrets_are_secrets(size: int) -> None:
+    """In the encodings that generators of secrets write."""
+    for _ in range(20):
+        octets = secrets.token_bytes(size)
+        for secret in (b64(octets), b64url(octets), octets.hex(), wrapped(b64(octets))):
+            assert {"HS256"} == JWTSettings(secret_key=secret).keys.algorithms
+
+
+@given(st.text(min_size=32) | st.binary(min_size=32).map(b64))
+def test_any_text(text: str) -> None:
+    """It is a secret, or refused with a sentence; no parser's error gets out."""
+    with suppress(ConfigurationError):
+        JWTSettings(secret_key=text)

@@ -1,0 +1,141 @@
+"""Recognise a key, a certificate or an address in a text that is meant as a shared secret.
+
+With a public key as the shared secret, each of its readers could sign (RFC 8725 §2.1). A key that
+is bare numbers (the 32 bytes of Ed25519, a modulus) looks like random bytes and is not recognised.
+"""
+
+import json
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import unquote
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+from cryptography.x509 import load_der_x509_certificate
+
+from .signatures import CURVES
+
+__all__ = ["KeyForm", "key_form"]
+
+#: How often a text is decoded: base64 of base64 of PEM is the longest chain that tools write.
+_DEPTH = 3
+
+_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|data:)\S+")
+# A first or a last line, as PEM (RFC 7468), SSH2 (RFC 4716) and PGP have it, with dashes lost.
+_LINE = re.compile(
+    r"[-\u2010-\u2015\u2212]\s*(?:BEGIN|END)[A-Z0-9\s]*?"
+    r"(SSH2|PRIVATE|PUBLIC\s*KEY|CERTIFICATE|PARAMETERS|PKCS|CMS)",
+    re.IGNORECASE,
+)
+_OPENSSH = re.compile(r"(?:ssh-|ecdsa-sha2-|sk-)\S+\s+AAAA")
+_OPENSSH_BLOB = re.compile(rb"\x00\x00\x00[\x07-\x40](?:ssh-|ecdsa-sha2-|sk-)")
+_JWK = re.compile(
+    r"""["'](?:kty|keys|x5c|jwks_uri)["']\s*:|\bkty["']?\s*[:=]\s*["']?(?:RSA|EC|OKP|oct)\b"""
+)
+_XML = re.compile(r"<[?!A-Za-z].*</[A-Za-z][^<>]*>", re.DOTALL)
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+# What base64, base64url and hexadecimal are written with, and shorter is no key.
+_WORD = re.compile(r"[A-Za-z0-9+/_-]{32,}")
+_BETWEEN = re.compile(r"[\s:=]+")
+_TO_BASE64 = str.maketrans("-_", "+/")
+
+
+class KeyForm(Enum):
+    """What a text is that is no shared secret."""
+
+    PUBLIC = auto()
+    """A public key: DER, JWK, JWK Set, XML, a point, or PEM with damaged lines."""
+    CERTIFICATE = auto()
+    OPENSSH = auto()
+    PRIVATE = auto()
+    ADDRESS = auto()
+    """An address, of a JWK Set for example, which is no secret either."""
+
+
+_LINES = {
+    "SSH2": KeyForm.OPENSSH,
+    "PRIVATE": KeyForm.PRIVATE,
+    "CERTIFICATE": KeyForm.CERTIFICATE,
+}
+_LOADERS: tuple[tuple[Callable[[bytes], object], KeyForm], ...] = (
+    (load_der_public_key, KeyForm.PUBLIC),
+    (load_der_x509_certificate, KeyForm.CERTIFICATE),
+    (lambda data: load_der_private_key(data, None), KeyForm.PRIVATE),
+)
+
+
+def key_form(text: str) -> KeyForm | None:
+    """Say what a text is that must not serve as a shared secret; `None` if it can.
+
+    It is looked at as it is, and as base64, base64url and hexadecimal of such a text or of DER, in
+    quotes, in lines and in URL encoding too.
+    """
+    return _of_text(text, _DEPTH)
+
+
+def _of_text(text: str, depth: int) -> KeyForm | None:
+    text = unquote(text).replace("\\n", "\n").replace("\\r", "").strip("\ufeff\"' \t\r\n")
+    line = _LINE.search(text)
+    if line is not None:
+        return _LINES.get(line[1].upper(), KeyForm.PUBLIC)
+    if _ADDRESS.fullmatch(text):
+        return KeyForm.ADDRESS
+    if _OPENSSH.match(text):
+        return KeyForm.OPENSSH
+    if _JWK.search(_as_json(text)) or _XML.fullmatch(text):
+        return KeyForm.PUBLIC
+    forms = (_of_octets(octets, depth) for octets in _decoded(text))
+    return next((form for form in forms if form is not None), None)
+
+
+def _as_json(text: str) -> str:
+    """Return a JSON text without its escapes; any other text as it is."""
+    with suppress(ValueError, RecursionError):
+        return json.dumps(json.loads(text))
+    return text
+
+
+def _decoded(text: str) -> Iterator[bytes]:
+    """Decode the text, without white space and colons, and each long word in it."""
+    for word in {*_WORD.findall(text), *_WORD.findall(_BETWEEN.sub("", text))}:
+        if _HEX.fullmatch(word):
+            yield bytes.fromhex(word)
+        with suppress(ValueError):
+            yield b64decode(word.translate(_TO_BASE64) + "=" * (-len(word) % 4), validate=True)
+
+
+def _of_octets(data: bytes, depth: int) -> KeyForm | None:
+    if _OPENSSH_BLOB.match(data):
+        return KeyForm.OPENSSH
+    for load, form in _LOADERS:
+        if _is_loaded(load, data):
+            return form
+    if any(_is_point(data, curve.curve) for curve in CURVES.values()):
+        return KeyForm.PUBLIC
+    if depth > 1:
+        with suppress(UnicodeDecodeError):
+            return _of_text(data.decode(), depth - 1)
+    return None
+
+
+def _is_loaded(load: Callable[[bytes], Any], data: bytes) -> bool:
+    try:
+        load(data)
+    except (TypeError, UnsupportedAlgorithm):  # one that wants a password, or of an unknown kind
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _is_point(data: bytes, curve: ec.EllipticCurve) -> bool:
+    if data[:1] != b"\x04":  # compressed (SEC 1 §2.3.3), half of all octets are a point
+        return False
+    return _is_loaded(
+        lambda octets: ec.EllipticCurvePublicKey.from_encoded_point(curve, octets), data
+    )
