@@ -2,15 +2,24 @@
 
 from .claim_path import put_at, value_at
 from .compact import CompactError, CompactJWS, CompactProblem, needs_extension, parse_compact
-from .encoding import decode_base64url, encode_base64url, is_numeric_date, parse_object
+from .encoding import (
+    decode_base64url,
+    encode_base64url,
+    is_numeric_date,
+    parse_document,
+    parse_object,
+)
 from .jwk import (
+    FOR_ENCRYPTION,
     JWK_SET,
     MIN_RSA_BITS,
+    NOT_SUPPORTED,
     STATIC_KEYS,
     is_pem,
     is_secret_jwk,
     jwk_public_key,
     jwk_serves,
+    jwk_unused,
     no_secret,
     pem_public_key,
     public_jwk,
@@ -33,9 +42,11 @@ from .signing import SigningKey
 __all__ = [
     "ALGORITHMS",
     "CURVES",
+    "FOR_ENCRYPTION",
     "HMAC_ALGORITHMS",
     "JWK_SET",
     "MIN_RSA_BITS",
+    "NOT_SUPPORTED",
     "STATIC_KEYS",
     "CompactError",
     "CompactJWS",
@@ -53,10 +64,12 @@ __all__ = [
     "is_secret_jwk",
     "jwk_public_key",
     "jwk_serves",
+    "jwk_unused",
     "key_form",
     "needs_extension",
     "no_secret",
     "parse_compact",
+    "parse_document",
     "parse_object",
     "pem_public_key",
     "public_jwk",

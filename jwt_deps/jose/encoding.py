@@ -6,6 +6,7 @@ characters, spare bits, duplicate member names, and numbers that are not finite.
 """
 
 import binascii
+import codecs
 import json
 import math
 import sys
@@ -19,6 +20,7 @@ __all__ = [
     "decode_base64url",
     "encode_base64url",
     "is_numeric_date",
+    "parse_document",
     "parse_object",
 ]
 
@@ -79,6 +81,17 @@ def parse_object(data: bytes) -> dict[str, Any]:
             if 2 * strings == data.count(b'"'):
                 return value
     return _parse_with_care(data)
+
+
+def parse_document(data: bytes) -> dict[str, Any]:
+    """Read the JSON object that a file or an HTTP response has, behind a byte order mark or not.
+
+    RFC 8259 §8.1 lets a parser ignore the mark, which some servers and editors write.
+
+    Raises:
+        ValueError: it is not a JSON object that has exactly one reading.
+    """
+    return parse_object(data.removeprefix(codecs.BOM_UTF8))
 
 
 def is_numeric_date(value: object) -> TypeGuard[int | float]:

@@ -16,13 +16,16 @@ from .key_forms import KeyForm
 from .signatures import CURVES, HMAC_ALGORITHMS, PublicKey, algorithms_of
 
 __all__ = [
+    "FOR_ENCRYPTION",
     "JWK_SET",
     "MIN_RSA_BITS",
+    "NOT_SUPPORTED",
     "STATIC_KEYS",
     "is_pem",
     "is_secret_jwk",
     "jwk_public_key",
     "jwk_serves",
+    "jwk_unused",
     "no_secret",
     "pem_public_key",
     "public_jwk",
@@ -33,6 +36,10 @@ __all__ = [
 #: Where a static key and a JWK Set come from: every sentence about one says where to look.
 STATIC_KEYS = "JWT_SECRET_KEY (secret_key) or JWT_VERIFICATION_KEYS (verification_keys)"
 JWK_SET = "JWT_JWKS_FILE (jwks_file)"
+
+#: Why a JWK is not used, in the key sets of real issuers.
+FOR_ENCRYPTION = "it is for encryption"
+NOT_SUPPORTED = "its kty or crv is not supported"
 
 #: RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used".
 MIN_RSA_BITS = 2048
@@ -140,26 +147,31 @@ def require_strong_secret(secret: bytes, algorithm: str) -> None:
         )
 
 
-def jwk_serves(jwk: Mapping[str, Any]) -> bool:
-    """Whether a JWK is meant for checking signatures with a key type that is supported.
+def jwk_unused(jwk: Mapping[str, Any]) -> str | None:
+    """Say why a JWK is not meant for checking signatures here; `None` if it is.
 
     Key sets of real issuers also hold encryption keys and new key types (RFC 7517 §5: "ignore
     JWKs within a JWK Set that use kty values that are not understood").
     """
     if jwk.get("use", "sig") != "sig":
-        return False
+        return FOR_ENCRYPTION if jwk["use"] == "enc" else "its use is neither sig nor enc"
     operations = jwk.get("key_ops")
     if operations is not None and not (isinstance(operations, list) and "verify" in operations):
-        return False
+        return "its key_ops lack verify"
     match jwk:
-        case {"kty": "RSA" | "oct"}:
-            return True
-        case {"kty": "EC", "crv": str(curve)}:
-            return curve in _BY_CRV
-        case {"kty": "OKP", "crv": "Ed25519"}:
-            return True
+        case {"kty": "RSA" | "oct"} | {"kty": "OKP", "crv": "Ed25519"}:
+            return None
+        case {"kty": "EC", "crv": str(curve)} if curve in _BY_CRV:
+            return None
+        case {"kty": _}:
+            return NOT_SUPPORTED
         case _:
-            return False
+            return "it has no kty"
+
+
+def jwk_serves(jwk: Mapping[str, Any]) -> bool:
+    """Whether a JWK is meant for checking signatures with a key type that is supported."""
+    return jwk_unused(jwk) is None
 
 
 def is_secret_jwk(jwk: Mapping[str, Any]) -> bool:

@@ -26,7 +26,7 @@ from jwt_deps.concurrency import Backoff, ForkSafeLock, SingleFlight, TokenBucke
 from jwt_deps.errors import KeysUnavailableError, UnknownKeyError
 
 from .http import FetchError
-from .key_set import KeySet, VerificationKey
+from .key_set import KeySet, VerificationKey, log_skipped
 from .lifetime import JWKSCacheSettings, Lifetime
 from .provider import JWKSetResponse, KeyHealth, KeyProvider
 
@@ -158,7 +158,7 @@ class KeyCache:
             reloading=flight is not None and flight.is_running(),
             age=now - cached.life.fetched_at if cached is not None else None,
             keys=cached.keys.size if cached is not None and usable else 0,
-            skipped=cached.response.skipped if cached is not None else 0,
+            skipped=tuple(map(str, cached.response.skipped)) if cached is not None else (),
             last_error=str(self._error) if self._error is not None else None,
         )
 
@@ -300,8 +300,8 @@ class KeyCache:
             recovered, self._error = self._error is not None, None
             self._backoff.succeed()
         telemetry.keys_fetched(self.name, before.body if before else None, response.body)
-        if response.skipped:
-            logger.warning("issuer %s publishes %d unusable keys", self.name, response.skipped)
+        if before is None or before.skipped != response.skipped:
+            log_skipped(f"issuer {self.name}", response.skipped)
         if recovered:
             logger.info("issuer %s can be reached again", self.name)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from jwt_deps.jose import parse_object
+from jwt_deps.jose import parse_document
 
 from .http import Fetcher, FetchError, shown, split_url
 
@@ -60,7 +60,7 @@ async def discover(
         try:
             async with asyncio.timeout((ends_at - time.monotonic()) / left):
                 fetched = await fetcher.get(url)
-            document = parse_object(fetched.body or b"")
+            document = parse_document(fetched.body or b"")
             return _jwks_uri(document, issuer, url, allow_loopback=allow_loopback)
         except FetchError as error:
             problems.append(error)

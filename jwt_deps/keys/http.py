@@ -10,7 +10,9 @@ import ipaddress
 import re
 import socket
 import ssl
+import zlib
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -64,6 +66,8 @@ _FOR_NOW = frozenset({408, 429})
 # RFC 9110 §8.8.3, and short.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _MAX_PIECES = 4096
+_ENCODINGS = frozenset({"identity", "gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 #: Seconds for a connection; the caller limits the whole.
 _CONNECT_TIMEOUT = 2
 
@@ -215,19 +219,36 @@ class Fetcher:
             # A redirect is refused: the URL that it points to was never configured.
             outage = status // 100 not in {3, 4} or status in _FOR_NOW
             raise FetchError(f"{shown(url)} answered with status {status}", outage=outage)
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            # It was not asked for, and a few compressed bytes can be gigabytes.
+        encoding = headers.get("content-encoding", "identity").lower()
+        if encoding not in _ENCODINGS:
             raise FetchError(f"{shown(url)} sent a compressed body", outage=False)
         body, pieces = bytearray(), 0
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > self._max_bytes:
-                long = f"{shown(url)} sent more than {self._max_bytes} bytes"
-                raise FetchError(long, outage=False)
+                raise self._too_long(url)
             pieces += 1
             if pieces > _MAX_PIECES:  # each costs time on the event loop
                 raise FetchError(f"{shown(url)} sent more than {_MAX_PIECES} pieces")
-        return Fetched(bytes(body), etag, cache_control, age)
+        data = bytes(body) if encoding == "identity" else self._decompressed(url, body)
+        return Fetched(data, etag, cache_control, age)
+
+    def _decompressed(self, url: str, body: bytearray) -> bytes:
+        """Decompress what some servers send although `identity` was asked for (RFC 9110 §8.4.1).
+
+        A few compressed bytes can be gigabytes: no more of them are made than are read.
+        """
+        inflater, data = zlib.decompressobj(_GZIP_OR_ZLIB), None
+        with suppress(zlib.error):
+            data = inflater.decompress(body, self._max_bytes + 1)
+        if data is not None and len(data) > self._max_bytes:
+            raise self._too_long(url)
+        if data is None or not inflater.eof:
+            raise FetchError(f"{shown(url)} sent a body that cannot be decompressed", outage=False)
+        return data
+
+    def _too_long(self, url: str) -> FetchError:
+        return FetchError(f"{shown(url)} sent more than {self._max_bytes} bytes", outage=False)
 
 
 def _problem(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Key sets: each key has exactly one algorithm, and is chosen by `kid` and `alg`."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 from jwt_deps.errors import ConfigurationError, UnknownKeyError
 from jwt_deps.jose import (
     ALGORITHMS,
+    FOR_ENCRYPTION,
     HMAC_ALGORITHMS,
     JWK_SET,
+    NOT_SUPPORTED,
     STATIC_KEYS,
     KeyForm,
     PublicKey,
@@ -16,7 +19,7 @@ from jwt_deps.jose import (
     algorithms_of,
     is_pem,
     jwk_public_key,
-    jwk_serves,
+    jwk_unused,
     key_form,
     no_secret,
     pem_public_key,
@@ -24,10 +27,16 @@ from jwt_deps.jose import (
     signature_key,
 )
 
-__all__ = ["KeySet", "VerificationKey"]
+__all__ = ["KeySet", "SkippedKey", "VerificationKey", "log_skipped"]
+
+logger = logging.getLogger("jwt_deps")
 
 #: Most keys that an issuer's JWK Set may hold: those of real issuers have fewer than 20.
 _MAX_KEYS = 100
+_MAX_SHOWN = 64  # characters of a name
+_NOT_ACCEPTED = "its algorithm is not accepted"
+# What real issuers publish beside their keys for signatures: no reason for a warning.
+_EXPECTED = frozenset({FOR_ENCRYPTION, NOT_SUPPORTED, _NOT_ACCEPTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,33 @@ class VerificationKey:
     kid: str | None = None
     key: SignatureKey = field(repr=False, compare=False)
     public: PublicKey | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedKey:
+    """A member of a JWK Set that is not used.
+
+    Attributes:
+        kid: its name; `None` without one.
+        reason: why it is not used; a word with an underscore is a section of `docs/errors.md`.
+    """
+
+    kid: str | None
+    reason: str
+
+    @classmethod
+    def of(cls, entry: object, reason: str) -> "SkippedKey":
+        """Name the member of a JWK Set that is not used."""
+        kid = entry.get("kid") if isinstance(entry, dict) else None
+        return cls(kid if isinstance(kid, str) else None, reason)
+
+    def __str__(self) -> str:
+        name = "a key without kid" if self.kid is None else repr(self.kid[:_MAX_SHOWN])
+        return f"{name}: {self.reason}"
+
+
+class _UnusedError(Exception):
+    """A member of a JWK Set is no key, or is meant for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +130,8 @@ class KeySet:
     @classmethod
     def from_response(
         cls, algorithms: Sequence[str], jwks: Mapping[str, Any]
-    ) -> tuple["KeySet", int]:
-        """Build the set from an issuer's JWK Set, and count the members that are unusable.
+    ) -> tuple["KeySet", tuple[SkippedKey, ...]]:
+        """Build the set from an issuer's JWK Set, and list the members that are not used.
 
         It cannot be corrected here, unlike a file of one's own, so a bad member is skipped.
 
@@ -107,21 +143,25 @@ class KeySet:
             raise ValueError("is no JWK Set")  # noqa: TRY004 - one error for all
         if len(entries) > _MAX_KEYS:
             raise ValueError(f"has more than {_MAX_KEYS} keys")
+        skipped: list[SkippedKey] = []
         found: list[list[VerificationKey]] = []
-        skipped = 0
         for entry in entries:
             try:
                 found.append(_jwk_keys(entry, algorithms))
-            except ConfigurationError:
-                skipped += 1
-            else:
-                skipped += not isinstance(entry, dict)
+            except _UnusedError as unused:
+                skipped.append(SkippedKey.of(entry, str(unused)))
+            except ConfigurationError as error:
+                skipped.append(SkippedKey.of(entry, error.reason))
         listed = _unambiguous(key for keys in found for key in keys)
-        # Names and algorithms are what keys are compared by.
-        ambiguous = sum(bool(keys) and not any(map(listed.__contains__, keys)) for keys in found)
+        skipped += (
+            SkippedKey(keys[0].kid, "another key has its kid")
+            for keys in found
+            # Names and algorithms are what keys are compared by.
+            if not any(map(listed.__contains__, keys))
+        )
         if not listed:
-            raise ValueError(f"has no usable key for {', '.join(algorithms)}")
-        return cls._of(frozenset(algorithms), (), listed), skipped + ambiguous
+            raise ValueError(_with(f"has no usable key for {', '.join(algorithms)}", skipped))
+        return cls._of(frozenset(algorithms), (), listed), tuple(skipped)
 
     @classmethod
     def awaited(cls, algorithms: Sequence[str]) -> "KeySet":
@@ -250,29 +290,59 @@ def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[Verif
         raise ConfigurationError(
             "jwks_without_keys", f'The JWK Set in {JWK_SET} has no "keys" array (RFC 7517 §5.1).'
         )
-    found = [key for entry in entries for key in _jwk_keys(entry, algorithms)]
+    found: list[VerificationKey] = []
+    skipped: list[SkippedKey] = []
+    for entry in entries:
+        try:
+            found += _jwk_keys(entry, algorithms)
+        except _UnusedError as unused:
+            skipped.append(SkippedKey.of(entry, str(unused)))
     if not found:
+        none = f"No key in {JWK_SET} checks signatures with {', '.join(algorithms)}"
         raise ConfigurationError(
             "jwks_unused",
-            f"No key in {JWK_SET} checks signatures with {', '.join(algorithms)}: set "
-            "JWT_ALGORITHM (algorithm) to what the issuer signs with.",
+            f"{_with(none, skipped)}. Set JWT_ALGORITHM (algorithm) to what the issuer signs with.",
         )
+    log_skipped(JWK_SET, skipped)
     return found
 
 
+def log_skipped(source: str, skipped: Sequence[SkippedKey]) -> None:
+    """Say which keys are not used, and why."""
+    if skipped:
+        expected = all(key.reason in _EXPECTED for key in skipped)
+        level = logging.INFO if expected else logging.WARNING
+        logger.log(level, "%s", _with(f"{source}: keys that are not used", skipped))
+
+
+def _with(text: str, skipped: Sequence[SkippedKey]) -> str:
+    """Add the keys that are not used to a sentence about them."""
+    return f"{text}: {'; '.join(map(str, skipped))}" if skipped else text
+
+
 def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
-    """One JWK serves the allowed algorithms that fit it, which may be none."""
-    if not isinstance(jwk, dict) or not jwk_serves(jwk):
-        return []
+    """One JWK serves the allowed algorithms that fit it.
+
+    Raises:
+        ConfigurationError: it is secret, weak, or has malformed members.
+        _UnusedError: it is no key, or is meant for something else.
+    """
+    if not isinstance(jwk, dict):
+        raise _UnusedError("it is not a JSON object")
+    if (unused := jwk_unused(jwk)) is not None:
+        raise _UnusedError(unused)
     kid = jwk.get("kid")
     if kid is not None and not isinstance(kid, str):
         raise ConfigurationError("kid_form", f"A key in {JWK_SET} has a kid that is not a string.")
     public = jwk_public_key(jwk)
-    return [
+    keys = [
         VerificationKey(algorithm=name, kid=kid, key=signature_key(public, name), public=public)
         for name in algorithms
         if name in algorithms_of(public) and jwk.get("alg", name) == name
     ]
+    if not keys:
+        raise _UnusedError(_NOT_ACCEPTED)
+    return keys
 
 
 def _unambiguous(keys: Iterable[VerificationKey]) -> list[VerificationKey]:

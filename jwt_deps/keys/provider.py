@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from jwt_deps.jose import parse_object
+from jwt_deps.jose import parse_document
 
 from .discovery import discover, well_known_urls
 from .http import Fetcher, FetchError, host_of, shown
-from .key_set import KeySet
+from .key_set import KeySet, SkippedKey
 from .lifetime import JWKSCacheSettings
 
 __all__ = ["HTTPKeyProvider", "JWKSetResponse", "KeyHealth", "KeyProvider"]
@@ -28,7 +28,7 @@ class JWKSetResponse:
 
     Attributes:
         keys: ready to use.
-        skipped: how many members of the set were unusable.
+        skipped: the members of the set that are not used.
         seconds: how long it is fresh.
         url: where it was.
         body: the JWK Set itself.
@@ -36,7 +36,7 @@ class JWKSetResponse:
     """
 
     keys: KeySet = field(repr=False)
-    skipped: int
+    skipped: tuple[SkippedKey, ...]
     seconds: float
     url: str
     body: bytes = field(repr=False)
@@ -79,7 +79,7 @@ class KeyHealth:
         reloading: whether a fetch is under way.
         age: seconds since the keys were asked for; `None` without keys.
         keys: how many keys are usable, each counted once per algorithm.
-        skipped: how many members of the JWK Set were not.
+        skipped: the members of the JWK Set that are not used, each with its `kid` and the reason.
         last_error: why the last fetch failed; `None` when it did not.
     """
 
@@ -89,7 +89,7 @@ class KeyHealth:
     reloading: bool
     age: float | None
     keys: int
-    skipped: int
+    skipped: tuple[str, ...]
     last_error: str | None
 
 
@@ -179,7 +179,7 @@ class HTTPKeyProvider:
         """
         document: dict[str, object] = {}
         with suppress(ValueError):
-            document = parse_object(body)
+            document = parse_document(body)
         keys, skipped = KeySet.from_response(self._algorithms, document)
         return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
 

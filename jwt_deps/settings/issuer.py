@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose import parse_object
+from jwt_deps.jose import parse_document
 from jwt_deps.keys import HTTPKeyProvider, JWKSCacheSettings, KeyCache, KeySet, split_url
 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
@@ -351,7 +351,7 @@ class IssuerSettings(BaseModel):
 
 def _read_jwks(path: Path) -> dict[str, Any]:
     try:
-        return parse_object(path.read_bytes())
+        return parse_document(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(
             "jwks_file", f"JWT_JWKS_FILE (jwks_file) cannot be read: {error.strerror}."

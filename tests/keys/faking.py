@@ -5,13 +5,16 @@ import json
 import selectors
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jwt_deps import JWTSettings
 from jwt_deps.keys import FetchError, JWKSCacheSettings, KeyCache, KeySet
 from jwt_deps.keys.provider import JWKSetResponse
 from jwt_deps.testing import FakeIssuer, VirtualClock
 from tests.minting import pair
+
+if TYPE_CHECKING:
+    from jwt_deps.keys.key_set import SkippedKey
 
 #: What the keys of the tests sign with: quick to make, quick to check.
 ALGORITHM = "ES256"
@@ -41,7 +44,7 @@ class FakeProvider:
         self.error: BaseException | None = None
         self.gate: asyncio.Event | None = None
         self.seconds = 600.0
-        self.skipped = 0
+        self.skipped: tuple[SkippedKey, ...] = ()
         self.asked: list[Asked] = []
         self.inside: Callable[[], None] = lambda: None
 

@@ -1,8 +1,11 @@
 """How is a document fetched from a provider that may be slow, broken or hostile? With bounds."""
 
 import asyncio
+import gzip
 import math
 import ssl
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -144,13 +147,52 @@ class TestAnswers:
 
         assert tag == issuer.requests[-1].headers["if-none-match"]
 
-    @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip"])
-    def test_attack_a_body_that_unpacks_into_gigabytes(
+    @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+    def test_compressed_although_identity_was_asked_for(
         self, issuer: FakeIssuer, encoding: str
     ) -> None:
-        """A compressed body is refused: nobody asked for one."""
-        headers = {"content-encoding": encoding}
-        issuer.jwks = Answer(padding=1_000_000, gzip=True, headers=headers)
+        """Some servers and caches send gzip whatever the request says: it is read."""
+        issuer.jwks = Answer(body=b"{}", gzip=True, headers={"content-encoding": encoding})
+
+        assert b"{}" == fetched(issuer.jwks_url).body
+        assert "identity" == issuer.requests[0].headers["accept-encoding"]
+
+    def test_deflate(self, issuer: FakeIssuer) -> None:
+        """In the format of RFC 1950 (RFC 9110 §8.4.1.2)."""
+        deflated = zlib.compress(b"{}")
+        issuer.jwks = Answer(body=deflated, headers={"content-encoding": "deflate"})
+
+        assert b"{}" == fetched(issuer.jwks_url).body
+
+    def test_attack_a_body_that_unpacks_into_gigabytes(self, issuer: FakeIssuer) -> None:
+        """No more is decompressed than is read."""
+        compressor = zlib.compressobj(wbits=31)
+        bomb = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(100))
+        issuer.jwks = Answer(body=bomb + compressor.flush(), headers={"content-encoding": "gzip"})
+
+        tracemalloc.start()
+        failed = undone(issuer.jwks_url)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert f"{issuer.jwks_url!r} sent more than 262144 bytes" == str(failed)
+        assert most < 4_000_000
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"{}", zlib.compress(b"{}")[:-1], gzip.compress(b"{}")[:12]],
+        ids=["nothing", "plain", "cut", "cut-gzip"],
+    )
+    def test_compressed_badly(self, issuer: FakeIssuer, body: bytes) -> None:
+        """What cannot be decompressed is no document."""
+        issuer.jwks = Answer(body=body, headers={"content-encoding": "gzip"})
+
+        assert str(undone(issuer.jwks_url)).endswith("sent a body that cannot be decompressed")
+
+    @pytest.mark.parametrize("encoding", ["br", "zstd", "identity, gzip", "gzip, gzip"])
+    def test_other_compression(self, issuer: FakeIssuer, encoding: str) -> None:
+        """It is refused."""
+        issuer.jwks = Answer(body=b"{}", headers={"content-encoding": encoding})
 
         assert str(undone(issuer.jwks_url)).endswith("sent a compressed body")
 

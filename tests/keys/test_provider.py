@@ -1,7 +1,9 @@
 """What keys does an issuer publish? Discovery, one fetch, and what is kept from the last one."""
 
 import asyncio
-from collections.abc import Iterator
+import codecs
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -272,6 +274,23 @@ class TestAgain:
 
         assert known.keys is again.keys
         assert '"2"' == again.etag
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(lambda body: Answer(body=codecs.BOM_UTF8 + body), id="byte-order-mark"),
+            pytest.param(lambda body: Answer(body=body, gzip=True), id="gzip"),
+            pytest.param(lambda body: Answer(body=codecs.BOM_UTF8 + body, gzip=True), id="both"),
+        ],
+    )
+    def test_documents_as_some_servers_send_them(
+        self, issuer: FakeIssuer, answer: Callable[[bytes], Answer]
+    ) -> None:
+        """A byte order mark and a compression that was not asked for do not matter."""
+        issuer.jwks = answer(json.dumps(issuer.jwk_set).encode())
+        issuer.discovery = answer(json.dumps(issuer.metadata).encode())
+
+        assert {issuer.signing_key.kid} == kids(fetch(provider_of(issuer)))
 
     def test_forced(self, issuer: FakeIssuer) -> None:
         """A forced fetch asks past every cache and without a condition."""

@@ -1,5 +1,6 @@
 """Which of the keys that an issuer publishes are used, and for what?"""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -20,8 +21,9 @@ EC = pair("P-256", "other").jwk(kid="a")
 OKP = pair("Ed25519").jwk(kid="a")
 
 
-def _published(*jwks: object) -> tuple[KeySet, int]:
-    return KeySet.from_response(ALGORITHMS, {"keys": list(jwks)})
+def _published(*jwks: object) -> tuple[KeySet, list[str]]:
+    keys, skipped = KeySet.from_response(ALGORITHMS, {"keys": list(jwks)})
+    return keys, [str(key) for key in skipped]
 
 
 def _without(jwk: JSONObject, name: str) -> JSONObject:
@@ -37,7 +39,7 @@ class TestUsed:
 
         check_with(mint(claims(), key, algorithm, header={"kid": "a"}), keys)
 
-        assert 0 == skipped
+        assert [] == skipped
 
     @pytest.mark.parametrize(
         "members",
@@ -56,7 +58,7 @@ class TestUsed:
         """What a key is meant for may be said or not; what is not known is ignored."""
         keys, skipped = _published({**RSA, **members})
 
-        assert (1, 0) == (len(keys.choose("RS256", "a")), skipped)
+        assert (1, []) == (len(keys.choose("RS256", "a")), skipped)
 
     def test_only_for_its_own_algorithm(self) -> None:
         """A key that says `alg` serves that one and no other that would fit."""
@@ -81,7 +83,8 @@ class TestUsed:
         """One bad key does not take the others along."""
         keys, skipped = _published({"kty": "RSA"}, GOOD, {**OKP, "x": "!"})
 
-        assert (frozenset({"good"}), 2) == (keys.kids, skipped)
+        assert frozenset({"good"}) == keys.kids
+        assert ["a key without kid: malformed_jwk", "'a': malformed_jwk"] == skipped
 
     def test_as_many_as_may_be(self) -> None:
         """The most keys that a set may hold are held."""
@@ -90,7 +93,7 @@ class TestUsed:
         assert 100 == _published(*jwks)[0].size
 
 
-#: What is published beside a good key and is not for checking signatures here: no fault of it.
+#: What is published beside a good key and is not for checking signatures here.
 PASSED_OVER: dict[str, JSONObject] = {
     "use-enc": {**RSA, "use": "enc"},
     "use-unknown": {**RSA, "use": "other"},
@@ -157,24 +160,54 @@ NO_OBJECT: dict[str, object] = {"null": None, "string": "a", "number": 5, "list"
 class TestUnused:
     @pytest.mark.parametrize("jwk", PASSED_OVER.values(), ids=PASSED_OVER)
     def test_meant_for_something_else(self, jwk: object) -> None:
-        """A key for something else is passed over, as RFC 7517 §5 has it, and is no fault."""
+        """A key for something else is passed over, as RFC 7517 §5 has it, and listed."""
         keys, skipped = _published(jwk, GOOD)
 
-        assert (frozenset({"good"}), 0) == (keys.kids, skipped)
+        assert (frozenset({"good"}), 1) == (keys.kids, len(skipped))
+        assert re.fullmatch(r"'a': it.*", skipped[0])
 
     @pytest.mark.parametrize("jwk", UNUSABLE.values(), ids=UNUSABLE)
     def test_unusable(self, jwk: object) -> None:
-        """A key that is secret, weak or malformed is left out, and counted."""
+        """A key that is secret, weak or malformed is left out; why is a section of errors.md."""
         keys, skipped = _published(jwk, GOOD)
 
-        assert (frozenset({"good"}), 1) == (keys.kids, skipped)
+        assert (frozenset({"good"}), 1) == (keys.kids, len(skipped))
+        assert re.fullmatch(r"('a'|a key without kid): [a-z]+_[a-z_]+", skipped[0])
 
     @pytest.mark.parametrize("member", NO_OBJECT.values(), ids=NO_OBJECT)
     def test_no_key_at_all(self, member: object) -> None:
-        """A member that is no object is malformed, and counted."""
+        """A member that is no object is malformed, and listed."""
         keys, skipped = _published(member, GOOD)
 
-        assert (frozenset({"good"}), 1) == (keys.kids, skipped)
+        assert frozenset({"good"}) == keys.kids
+        assert ["a key without kid: it is not a JSON object"] == skipped
+
+    @pytest.mark.parametrize(
+        ("jwk", "why"),
+        [
+            pytest.param({**RSA, "use": "enc"}, "it is for encryption", id="enc"),
+            pytest.param({**RSA, "use": "SIG"}, "its use is neither sig nor enc", id="use"),
+            pytest.param({**RSA, "key_ops": []}, "its key_ops lack verify", id="key-ops"),
+            pytest.param({"kid": "a", "x5c": ["MII"]}, "it has no kty", id="x5c-only"),
+            pytest.param({"kid": "a", "kty": "RSA", "x5c": ["M"]}, "malformed_jwk", id="x5c-rsa"),
+            pytest.param({**OKP, "crv": "Ed448"}, "its kty or crv is not supported", id="crv"),
+            pytest.param({**RSA, "alg": "RS512"}, "its algorithm is not accepted", id="alg"),
+            pytest.param(pair("RSA-1024").jwk(kid="a"), "short_rsa_key", id="short"),
+            pytest.param({**RSA, "d": "AQAB"}, "secret_jwk", id="private"),
+        ],
+    )
+    def test_the_reason(self, jwk: object, why: str) -> None:
+        """It is listed, and in the error where no key is usable."""
+        assert [f"'a': {why}"] == _published(jwk, GOOD)[1]
+        with pytest.raises(ValueError, match=f"has no usable key for .*: 'a': {why}"):
+            _published(jwk)
+
+    def test_a_long_name(self) -> None:
+        """It is cut, and on one line."""
+        _, (said,) = _published({**RSA, "use": "enc", "kid": "a\n" * 1000}, GOOD)
+
+        assert "\n" not in said
+        assert len(said) < 200
 
     @pytest.mark.parametrize("jwk", [*PASSED_OVER.values(), *UNUSABLE.values(), None])
     def test_nothing_else_is_there(self, jwk: object) -> None:
@@ -224,7 +257,8 @@ class TestNames:
 
         keys, skipped = _published(first, second, GOOD)
 
-        assert (frozenset({"good"}), 2) == (keys.kids, skipped)
+        assert frozenset({"good"}) == keys.kids
+        assert ["'a': another key has its kid"] * 2 == skipped
 
     def test_members_are_counted_and_not_what_they_serve(self) -> None:
         """Two keys are two, for however many algorithms they are."""
@@ -232,7 +266,8 @@ class TestNames:
 
         keys, skipped = _published(first, second, GOOD)
 
-        assert (frozenset({"good"}), 2) == (keys.kids, skipped)
+        assert frozenset({"good"}) == keys.kids
+        assert ["'a': another key has its kid"] * 2 == skipped
 
     def test_a_third_makes_it_no_better(self) -> None:
         """Not even one that is equal to the first."""
@@ -244,7 +279,7 @@ class TestNames:
         """A key that stands there twice is kept once, and is no fault."""
         keys, skipped = _published(GOOD, {**GOOD, "use": "sig"})
 
-        assert (1, 0) == (len(keys.choose("ES256", "good")), skipped)
+        assert (1, []) == (len(keys.choose("ES256", "good")), skipped)
 
     def test_equal_keys_without_a_name_are_one(self) -> None:
         """A token that names none still finds the one that fits."""
@@ -256,7 +291,7 @@ class TestNames:
         """The algorithm tells them apart."""
         keys, skipped = _published(RSA, EC, OKP)
 
-        assert 0 == skipped
+        assert [] == skipped
         assert {"RS256", "PS256", "ES256", "EdDSA", "Ed25519"} == {
             algorithm for _, algorithm in keys.named
         }
@@ -273,7 +308,7 @@ class TestNames:
         """Several keys without a name are kept, and a token that names none finds none."""
         keys, skipped = _published(pair("P-256").jwk(), pair("P-256", "other").jwk())
 
-        assert (2, 0) == (keys.size, skipped)
+        assert (2, []) == (keys.size, skipped)
         with pytest.raises(UnknownKeyError):
             keys.choose("ES256", None)
 
@@ -324,4 +359,4 @@ class TestAnything:
             keys, skipped = _published(*jwks)
 
             assert {algorithm for _, algorithm in keys.named} <= set(ALGORITHMS)
-            assert 0 <= skipped < len(jwks)
+            assert len(skipped) < len(jwks)

@@ -1,5 +1,6 @@
 """Settings: keyword arguments and `JWT_*`, checked when they are built."""
 
+import codecs
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -304,6 +305,31 @@ class TestKeys:
         token = mint(claims(), pair("RSA"), "RS256", header={"kid": "a"})
 
         assert verify(token, JWTSettings(), clock=clock)["sub"] == "alice"
+
+    def test_jwks_file_with_a_byte_order_mark(self, jwks_file: Path) -> None:
+        """Editors on Windows write one."""
+        jwks_file.write_bytes(codecs.BOM_UTF8 + jwks_file.read_bytes())
+        settings = JWTSettings(jwks_file=jwks_file, algorithm="RS256")
+        token = mint(claims(), pair("RSA"), "RS256", header={"kid": "a"})
+
+        assert verify(token, settings, clock=clock)["sub"] == "alice"
+
+    def test_keys_of_a_file_that_are_not_used(
+        self, jwks_file: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The log names them, and so does the error where no key is left."""
+        jwks = [pair("RSA").jwk(kid="a"), pair("RSA").jwk(kid="b", use="SIG"), None]
+        jwks_file.write_text(json.dumps({"keys": jwks}))
+
+        JWTSettings(jwks_file=jwks_file, algorithm="RS256")
+        with pytest.raises(ConfigurationError, match="'a': its algorithm is not accepted; 'b': "):
+            JWTSettings(jwks_file=jwks_file, algorithm="ES256")
+
+        (said,) = caplog.messages
+        assert said == (
+            "JWT_JWKS_FILE (jwks_file): keys that are not used: 'b': its use is neither sig nor "
+            "enc; a key without kid: it is not a JSON object"
+        )
 
     def test_are_built_once(self) -> None:
         """The keys are built with the settings, and are the same ones whenever asked for."""

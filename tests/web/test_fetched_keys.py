@@ -570,7 +570,7 @@ class TestHealth:
         after = client.get("/health").json()
 
         nothing = {"fresh": False, "degraded": False, "cooling_down": False, "reloading": False}
-        told = {"age": None, "keys": 0, "skipped": 0, "last_error": None}
+        told: dict[str, object] = {"age": None, "keys": 0, "skipped": [], "last_error": None}
         assert {"default": {**nothing, **told}} == before
         assert (True, 1, None) == tuple(
             after["default"][name] for name in ("fresh", "keys", "last_error")
@@ -589,13 +589,13 @@ class TestHealth:
         assert (200, False, True) == (answer.status_code, health["fresh"], health["cooling_down"])
         assert "status 500" in health["last_error"]
 
-    def test_unusable_keys_are_counted(self, issuer: FakeIssuer) -> None:
+    def test_unusable_keys_are_listed(self, issuer: FakeIssuer) -> None:
         """A provider that publishes nonsense beside its keys is noticed."""
-        issuer.publish({"kty": "oct", "k": "AQAB"})
+        issuer.publish({"kty": "oct", "k": "AQAB", "kid": "a"})
         client = TestClient(self.application(settings_for(issuer)))
         client.get("/me", headers=bearer(issuer))
 
-        assert 1 == client.get("/health").json()["default"]["skipped"]
+        assert ["'a': secret_jwk"] == client.get("/health").json()["default"]["skipped"]
 
 
 @contextmanager
