@@ -26,7 +26,6 @@ from fastapi.exceptions import (
 )
 from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute
-from starlette.applications import Starlette
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount
 from starlette.types import Scope
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = [
     "COPIES",
     "added_route",
-    "application_in",
     "apply_first",
     "call",
     "candidates",
@@ -61,6 +59,7 @@ __all__ = [
     "included_router",
     "inclusion_dependencies",
     "inclusion_of",
+    "inside",
     "is_common_route",
     "is_routed",
     "is_served_by_router",
@@ -85,6 +84,7 @@ __all__ = [
 COPIES = iter_route_contexts is None
 
 _ASGI_ARGUMENTS = 3
+_MOST_LAYERS = 100  # what has itself as `app` has no end
 # Where the application of a route is made: up to FastAPI 0.115 that is Starlette's.
 _ROUTING_FILES = {routing.__file__, starlette.routing.__file__}
 _NOTHING: dict[str, Any] = {}
@@ -336,14 +336,13 @@ def is_common_route(route: Any) -> bool:
     )
 
 
-def application_in(app: Any) -> Any:
-    """The application in the layers around it, each with what is inside as `app`; else `None`.
-
-    What it serves has it as `scope["app"]`.
-    """
-    while app is not None and not isinstance(app, Starlette):
+def inside(app: Any, kind: Any) -> Any:
+    """What is of a kind in the layers around it, each with what is inside as `app`; else `None`."""
+    for _ in range(_MOST_LAYERS):
+        if app is None or isinstance(app, kind):
+            return app
         app = getattr(app, "app", None)
-    return app
+    return None
 
 
 def read_again(router: APIRouter) -> None:

@@ -173,12 +173,16 @@ class _Answer:
         Starlette sends its answer while the exception is being handled. A route class that
         swallowed the refusal, knowingly or not, answers later, or in a way of its own.
         """
-        route, known = self._scope.get("route"), self._decision.refusal
+        route, decision = self._scope.get("route"), self._decision
+        if decision.answered:
+            return True
         if isinstance(route, APIRoute) and type(route).handle is not APIRoute.handle:
             return False
-        refusal, handled = known and known(), sys.exception()
+        refusal, handled = decision.refusal and decision.refusal(), sys.exception()
         while handled is not None and handled is not refusal:
             handled = handled.__context__
+        if handled is not None:
+            decision.answer()  # what is further out can get it in another task
         return handled is not None
 
     def _is_handled(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.params import Depends, Security
 from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 from starlette.routing import Match as Matched
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,6 +34,7 @@ from .routing import (
     is_page,
     is_plain,
     mounted,
+    mounted_inside,
     mounted_routers,
     templates,
 )
@@ -86,7 +88,9 @@ class GuardedApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass or raise the refusal, which the application's handlers answer."""
         match, state = self.match(scope), state_of(scope)
-        is_below = state.mounted or state.gates or state.entered
+        is_below = bool(
+            state.mounted or state.gates or state.entered or guards_among(match.dependencies)
+        )
         if match.documentation:
             state.let_pass(match)
         if match.documentation or not (match.guards or (is_below and match.dependencies)):
@@ -122,7 +126,7 @@ class GuardedApp:
                 innermost,
                 state.settings,
                 root=scope.get("root_path", "") if is_mount else None,
-                app=_fastapi.application_in(self.unwrapped) if is_mount else None,
+                app=_fastapi.inside(self.unwrapped, Starlette) if is_mount else None,
                 decided=closed or innermost not in inside,
             )
             headers = found.response.headers.raw if own else []
@@ -436,7 +440,7 @@ def _routers_mounted(routes: Iterable[BaseRoute], seen: Snapshot) -> Iterator[AP
     for route in routes:
         if not is_plain(route):
             continue
-        app = mounted(route)
+        app = mounted_inside(route)
         seen.add_mounted(app)
         if isinstance(app, APIRouter):
             yield app

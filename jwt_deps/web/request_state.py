@@ -6,7 +6,7 @@ a wrapper, a route class or a dependency, is still the same request.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
@@ -39,30 +39,38 @@ class Decision:
         route: the route that a guard let the request pass to; `None` if none decided.
         refused: whether a guard refused it.
         refusal: with which exception, as long as that is being handled.
+        answered: whether an exception handler answers the refusal.
     """
 
-    __slots__ = ("_outer", "refusal", "refused", "route")
+    __slots__ = ("_outer", "answered", "refusal", "refused", "route")
 
     def __init__(self, outer: "Decision | None" = None) -> None:
         self.route: Match | None = None
-        self.refused = False
+        self.refused = self.answered = False
         self.refusal: weakref.ref[Exception] | None = None
         self._outer = outer
 
-    def let_pass(self, route: Match) -> None:
-        """Record that a guard let the request pass to a route."""
+    def _and_outer(self) -> "Iterator[Decision]":
         one: Decision | None = self
         while one is not None:
-            one.route, one.refused = route, False
+            yield one
             one = one._outer  # noqa: SLF001 - of the same class
+
+    def let_pass(self, route: Match) -> None:
+        """Record that a guard let the request pass to a route."""
+        for one in self._and_outer():
+            one.route, one.refused = route, False
 
     def refuse(self, refusal: Exception) -> None:
         """Record that a guard refused the request with an exception."""
         known = weakref.ref(refusal)
-        one: Decision | None = self
-        while one is not None:
+        for one in self._and_outer():
             one.refused, one.refusal = True, known
-            one = one._outer  # noqa: SLF001
+
+    def answer(self) -> None:
+        """Record that an exception handler answers the refusal."""
+        for one in self._and_outer():
+            one.answered = True
 
 
 class _Mounted:

@@ -40,6 +40,7 @@ __all__ = [
     "match_of_frontend",
     "match_of_route",
     "mounted",
+    "mounted_inside",
     "mounted_routers",
     "routers_of",
     "same_endpoint",
@@ -51,14 +52,18 @@ served_routes = _fastapi.served_routes
 
 
 def mounted(route: Any) -> Any:
-    """What a mount, a host or a route serves, without the middleware and guards around it.
-
-    Layers are seen through that have what is inside as `app`, as Starlette's middleware does.
-    """
+    """What a mount, a host or a route serves, without its own middleware and the guards around."""
     app = _fastapi.mounted_app(route)
-    app = inner = getattr(app, "unwrapped", app)
-    while inner is not None and not isinstance(inner, Starlette | Router):
-        inner = getattr(inner, "app", None)
+    return getattr(app, "unwrapped", app)
+
+
+def mounted_inside(route: Any) -> Any:
+    """The same, seen through layers that have what is inside as `app`, as middleware does.
+
+    A layer can serve something else too: nothing says that every request comes to it.
+    """
+    app = mounted(route)
+    inner = _fastapi.inside(app, Starlette | Router)
     return app if inner is None else inner
 
 
@@ -69,7 +74,7 @@ def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
     """
     for route in routes:
         if is_plain(route):
-            app = mounted(route)
+            app = mounted_inside(route)
             if isinstance(app, APIRouter):
                 yield app
             elif not isinstance(app, FastAPI):
