@@ -20,13 +20,24 @@ from .policy import ClientCertificate, SenderPolicy
 __all__ = ["check_certificate"]
 
 _PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
-# RFC 9440 §2.1 by way of RFC 8941 §3.3.5: a byte sequence, and no parameters.
-_BYTE_SEQUENCE = re.compile(r":([A-Za-z0-9+/]+={0,2}):")
+# RFC 9440 §2.1 by way of RFC 8941 §3.3: an item that is a byte sequence. Parameters, of which none
+# is defined, are ignored.
+_BYTE_SEQUENCE = re.compile(
+    r""":([A-Za-z0-9+/]+={0,2}):
+    (?:;\ *[a-z*][a-z0-9_.*-]*
+        (?:=(?:
+            -?\d{1,15} | -?\d{1,12}\.\d{1,3}
+            | "(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*"
+            | [A-Za-z*][A-Za-z0-9!\#$%&'*+.^_`|~:/-]*
+            | :[A-Za-z0-9+/=]*: | \?[01]
+        ))?
+    )*""",
+    re.VERBOSE | re.ASCII,
+)
 # Envoy's x-forwarded-client-cert: one element, whose values are quoted if need be.
 _XFCC_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(?:;|$)')
-_XFCC_SEVERAL = frozenset({"uri", "dns"})  # a pair for each alternative name of the subject
-# The headers from which servers and middleware take a client's address.
-_FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
+# A pair for each alternative name of the proxy, and of the subject.
+_XFCC_SEVERAL = frozenset({"by", "uri", "dns"})
 
 
 def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPolicy) -> None:
@@ -78,19 +89,24 @@ def _of_connection(scope: Mapping[str, Any]) -> str | None:
 
 def _is_trusted(scope: Mapping[str, Any], policy: SenderPolicy) -> bool:
     client = scope.get("client")
-    if client is None or _is_forwarded(str(client[0]), scope["headers"]):
+    if client is None:
+        # Of a Unix socket there is a path and no port, or nothing (ASGI, HTTP connection scope).
+        _, port = scope.get("server") or (None, None)
+        return policy.trusts_unix and port is None
+    if _is_forwarded(str(client[0]), scope["headers"], policy):
         return False
     address = ipaddress.ip_address(str(client[0]).partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return any((mapped or address) in network for network in policy.proxies)
 
 
-def _is_forwarded(host: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def _is_forwarded(host: str, headers: Iterable[tuple[bytes, bytes]], policy: SenderPolicy) -> bool:
     """Return whether an address may come from a header, which any client can write.
 
     uvicorn with `--proxy-headers` replaces the connection's address by it, as other servers do.
     """
-    texts = [value.decode("latin-1") for name, value in headers if name in _FORWARDING]
+    names = policy.forwarding_headers
+    texts = [value.decode("latin-1") for name, value in headers if name in names]
     named = rf"(?<![0-9A-Fa-f.]){re.escape(host)}(?![0-9A-Fa-f.])"
     return any(re.search(named, text) for text in texts)
 
@@ -105,7 +121,8 @@ def _of_byte_sequence(value: str) -> str:
     found = _BYTE_SEQUENCE.fullmatch(value)
     if found is None:
         raise ValueError("no byte sequence")
-    return _of_der(_decoded(found[1].encode()))
+    octets = found[1].rstrip("=").encode()
+    return _of_der(_decoded(octets + b"=" * (-len(octets) % 4)))
 
 
 def _of_xfcc(value: str) -> str | None:

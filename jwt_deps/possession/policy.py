@@ -45,6 +45,9 @@ class SenderPolicy:
         certificate: where the client's certificate comes from.
         certificate_header: the header that holds it, where that can be chosen.
         proxies: the proxies whose header with a certificate is accepted.
+        trusts_unix: whether that of a proxy behind a Unix socket is accepted.
+        forwarding_headers: the headers from which a server or middleware may take a client's
+            address, in lower case.
         token_header: the header that carries the token, its name in lower case as in ASGI.
         provable: the members of `cnf` (RFC 7800) that can be proved.
     """
@@ -57,6 +60,8 @@ class SenderPolicy:
     certificate: ClientCertificate
     certificate_header: bytes
     proxies: tuple[Network, ...]
+    trusts_unix: bool
+    forwarding_headers: frozenset[bytes]
     token_header: bytes
     provable: frozenset[str] = field(init=False)
 

@@ -76,6 +76,7 @@ class JWTKeywords(IssuerKeywords, total=False):
     )
     client_certificate_header: str
     trusted_proxies: _Several
+    forwarding_headers: _Several
     validate: bool
     token_source: "TokenSource | Literal['header', 'cookie', 'both']"
     token_header_key: str

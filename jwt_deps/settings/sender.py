@@ -1,6 +1,7 @@
 """Settings of the sender constraint: DPoP (RFC 9449) and mutual TLS (RFC 8705)."""
 
 import ipaddress
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -34,6 +35,28 @@ __all__ = ["SenderSettings"]
 
 _SHORTEST_SECRET = 32
 _MEMORY = "memory"
+_UNIX = "unix"
+_FORWARDING = (
+    "CF-Connecting-IP",
+    "CF-Connecting-IPv6",
+    "CloudFront-Viewer-Address",
+    "DO-Connecting-IP",
+    "Fastly-Client-IP",
+    "Fly-Client-IP",
+    "Forwarded",
+    "True-Client-IP",
+    "X-AppEngine-User-IP",
+    "X-Azure-ClientIP",
+    "X-Azure-SocketIP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "X-Envoy-External-Address",
+    "X-Forwarded-For",
+    "X-Original-Forwarded-For",
+    "X-Real-IP",
+    "X-Vercel-Forwarded-For",
+)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
 
 
 def _store(value: Any) -> str | ReplayStore:
@@ -72,7 +95,11 @@ class SenderSettings(BaseModel):
     client_certificate_header: str = "X-SSL-Client-Cert"
     """The header of `escaped-pem`, PEM in URL encoding, as nginx writes it."""
     trusted_proxies: Several = Field(default_factory=list)
-    """Addresses and networks of the proxies whose header with a certificate is accepted."""
+    """Addresses and networks of the proxies whose header with a certificate is accepted; `unix`
+    for those that connect by a Unix socket."""
+    forwarding_headers: Several = Field(default_factory=lambda: list(_FORWARDING))
+    """The headers from which a server or middleware takes a client's address. An address that one
+    of them names is not believed to be a proxy's."""
 
     @field_validator("public_origin")
     @classmethod
@@ -108,7 +135,16 @@ class SenderSettings(BaseModel):
         try:
             _networks(value)
         except ValueError:
-            raise ValueError("names IP addresses or networks, 10.0.0.0/8 for instance") from None
+            raise ValueError(
+                "names IP addresses or networks, 10.0.0.0/8 for instance, or unix"
+            ) from None
+        return value
+
+    @field_validator("forwarding_headers")
+    @classmethod
+    def _are_headers(cls, value: list[str]) -> list[str]:
+        if not all(map(_HEADER.fullmatch, value)):
+            raise ValueError("names headers, X-Forwarded-For for instance")
         return value
 
     @model_validator(mode="after")
@@ -145,9 +181,13 @@ class SenderSettings(BaseModel):
             certificate=self.client_certificate,
             certificate_header=self.client_certificate_header.lower().encode("latin-1"),
             proxies=_networks(self.trusted_proxies),
+            trusts_unix=_UNIX in self.trusted_proxies,
+            forwarding_headers=frozenset(
+                name.lower().encode("ascii") for name in self.forwarding_headers
+            ),
             token_header=token_header,
         )
 
 
 def _networks(names: list[str]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(name) for name in names)
+    return tuple(ipaddress.ip_network(name) for name in names if name != _UNIX)

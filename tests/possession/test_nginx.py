@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
+import httpx2
 import pytest
 import trustme
 
 from tests.minting import SECRET, claims, mint
-from tests.providers.programs import Program, browser, unused_port
+from tests.providers.programs import Program, unused_port
 
 from .clients import Setup, authorities, bound_to, pem_of
 
@@ -24,7 +26,7 @@ CONFIGURATION = Path(__file__).with_name("nginx.conf")
 if NGINX is None and not os.environ.get("JWT_DEPS_REQUIRE_ALL"):
     pytest.skip("nginx is not installed (apt-get install nginx-light)", allow_module_level=True)
 
-_UVICORN = ("-m", "uvicorn", "tests.providers.app:app", "--host", "127.0.0.1", "--port", "0")
+_UVICORN = ("-m", "uvicorn", "tests.providers.app:app", "--no-use-colors", "--no-proxy-headers")
 
 
 @dataclass(frozen=True)
@@ -35,20 +37,26 @@ class Proxied(Setup):
     stranger: trustme.LeafCert
 
 
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
-    """Run uvicorn, and nginx in front of it."""
+@pytest.fixture(scope="module", params=["127.0.0.1", "unix"])
+def setup(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxied]:
+    """Run uvicorn, and nginx in front of it, by a connection of TCP or by a Unix socket."""
     directory = tmp_path_factory.mktemp("mtls")
     server_ca, clients_ca = authorities(directory)
+    within_reach = TemporaryDirectory()  # of nginx's workers, who are not the user of the tests
+    Path(within_reach.name).chmod(0o755)
+    unix = f"{within_reach.name}/app.sock"
+    bound = ["--uds", unix] if request.param == "unix" else ["--host", "127.0.0.1", "--port", "0"]
     service = Program(
-        [sys.executable, *_UVICORN, "--no-use-colors", "--no-proxy-headers"],
-        ready=re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)"),
+        [sys.executable, *_UVICORN, *bound],
+        ready=re.compile(r"Uvicorn running on (?:unix socket )?(http://127\.0\.0\.1:\d+|/\S+)"),
         log=directory / "app.log",
         environment={
             "PATH": os.environ["PATH"],
             "JWT_SECRET_KEY": SECRET,
             "JWT_CLIENT_CERTIFICATE": "escaped-pem",
-            "JWT_TRUSTED_PROXIES": "127.0.0.1",
+            "JWT_TRUSTED_PROXIES": request.param,
         },
     )
     port = unused_port()
@@ -61,7 +69,8 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     )
     try:
         direct = service.start()[1]
-        text = CONFIGURATION.read_text().replace("PORT", str(port)).replace("UPSTREAM", direct)
+        upstream = f"http://unix:{direct}" if request.param == "unix" else direct
+        text = CONFIGURATION.read_text().replace("PORT", str(port)).replace("UPSTREAM", upstream)
         (directory / "nginx.conf").write_text(text)
         proxy.start()
         yield Proxied(
@@ -75,6 +84,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     finally:
         proxy.stop()
         service.stop()
+        within_reach.cleanup()
 
 
 def test_with_its_certificate(setup: Proxied) -> None:
@@ -111,7 +121,9 @@ def test_unbound_token(setup: Proxied) -> None:
 
 def test_without_the_proxy(setup: Proxied) -> None:
     """A connection that shows no certificate at all is refused."""
-    with browser(setup.direct) as http:
-        headers = {"Authorization": f"Bearer {bound_to(setup.alice)}"}
+    headers = {"Authorization": f"Bearer {bound_to(setup.alice)}"}
+    unix = setup.direct if setup.direct.startswith("/") else None
+    with httpx2.Client(transport=httpx2.HTTPTransport(uds=unix)) as http:
+        address = "http://localhost" if unix else setup.direct
 
-        assert 401 == http.get("/me", headers=headers).status_code
+        assert 401 == http.get(f"{address}/me", headers=headers).status_code

@@ -22,17 +22,14 @@ DER = load_pem_x509_certificate(ONE).public_bytes(Encoding.DER)
 DIGEST = hashlib.sha256(DER)
 BOUND = base64.urlsafe_b64encode(DIGEST.digest()).rstrip(b"=").decode()
 SEQUENCE = f":{base64.b64encode(DER).decode()}:"
+UNPADDED = f":{base64.b64encode(DER).decode().rstrip('=')}:"
 ESCAPED = quote(ONE.decode(), safe="")
 
 
 def shown(scope: dict[str, Any], source: Any, **members: Any) -> bool:
     """Whether the certificate counts as shown."""
-    settings = JWTSettings(
-        secret_key=SECRET,
-        client_certificate=source,
-        trusted_proxies=["10.0.0.0/8", "::1"],
-        **members,
-    )
+    usual = {"client_certificate": source, "trusted_proxies": ["10.0.0.0/8", "::1"]}
+    settings = JWTSettings(secret_key=SECRET, **{**usual, **members})
     assert settings.server.sender_policy is not None
     try:
         check_certificate({"headers": [], **scope}, BOUND, settings.server.sender_policy)
@@ -62,8 +59,42 @@ XFCC, RFC, PEM = "x-forwarded-client-cert", "client-cert", "x-ssl-client-cert"
         pytest.param("client-cert", sent(RFC, SEQUENCE, SEQUENCE), False, id="repeated"),
         pytest.param("client-cert", sent(RFC), False, id="none"),
         pytest.param("client-cert", sent(RFC, SEQUENCE[1:]), False, id="no-sequence"),
-        pytest.param("client-cert", sent(RFC, f"{SEQUENCE};a=1"), False, id="parameters"),
-        pytest.param("client-cert", sent(RFC, ":AAA:"), False, id="no-base64"),
+        pytest.param("client-cert", sent(RFC, f"  {SEQUENCE}\t"), True, id="white-space"),
+        pytest.param("client-cert", sent(RFC, UNPADDED), True, id="no-padding"),
+        *(
+            pytest.param("client-cert", sent(RFC, f"{SEQUENCE}{parameters}"), True, id=parameters)
+            for parameters in (
+                ";a=1",
+                ";a",
+                "; a=-1.25;  *b_c-d.e*=?0",
+                ';a="a \\"quoted\\" ; \\\\ text, with:colons"',
+                ";a=to/ke*n:1;b=*",
+                ";a=:AAAA:;a=::",
+            )
+        ),
+        *(
+            pytest.param("client-cert", sent(RFC, f"{SEQUENCE}{junk}"), False, id=junk)
+            for junk in (
+                ";",
+                " ;a=1",
+                ";A=1",
+                ";1=1",
+                ";a=",
+                ";a =1",
+                ";a= 1",
+                ';a="open',
+                ";a=?2",
+                ";a=1.",
+                ";a=(1 2)",
+                ";a=1,",
+                ";a=é",
+            )
+        ),
+        pytest.param("client-cert", sent(RFC, f"{SEQUENCE}, {SEQUENCE}"), False, id="two"),
+        pytest.param("client-cert", sent(RFC, SEQUENCE * 2), False, id="two-without-a-comma"),
+        pytest.param("client-cert", sent(RFC, f"({SEQUENCE})"), False, id="list"),
+        pytest.param("client-cert", sent(RFC, f'"{SEQUENCE}"'), False, id="string"),
+        pytest.param("client-cert", sent(RFC, ":AAAAA:"), False, id="no-base64"),
         pytest.param("client-cert", sent(RFC, ":AAAA:"), False, id="no-certificate"),
         pytest.param("client-cert", sent(PEM, ESCAPED), False, id="other-header"),
         pytest.param("escaped-pem", sent(PEM, ESCAPED), True, id="nginx"),
@@ -84,6 +115,21 @@ XFCC, RFC, PEM = "x-forwarded-client-cert", "client-cert", "x-ssl-client-cert"
             sent(XFCC, f"By=x;Hash={DIGEST.hexdigest()};URI=a:b;URI=c:d;DNS=a.test;DNS=b.test"),
             True,
             id="several-names",
+        ),
+        pytest.param(
+            "xfcc",
+            sent(XFCC, f"By=spiffe://a/b;By=spiffe://a/c;Hash={DIGEST.hexdigest()};by=x"),
+            True,
+            id="several-names-of-the-proxy",
+        ),
+        *(
+            pytest.param(
+                "xfcc",
+                sent(XFCC, f"Hash={DIGEST.hexdigest()};{name}=a;{name}=a"),
+                False,
+                id=f"two-of-{name}",
+            )
+            for name in ("Hash", "Cert", "Chain", "Subject", "Other")
         ),
         pytest.param(
             "xfcc", sent(XFCC, f'Hash={"0" * 64};Cert="{ESCAPED}"'), False, id="contradiction"
@@ -123,6 +169,26 @@ def test_headers(source: str, scope: dict[str, Any], counts: bool) -> None:  # n
         pytest.param("x-real-ip", "10.1.2.3", "10.1.2.3", False, id="real-ip"),
         pytest.param("x-forwarded-for", "8.8.8.8", "10.1.2.3", True, id="the-clients"),
         pytest.param("x-forwarded-for", "10.1.2.30, 110.1.2.3", "10.1.2.3", True, id="longer"),
+        *(
+            pytest.param(name, "10.1.2.3", "10.1.2.3", False, id=name)
+            for name in (
+                "cf-connecting-ip",
+                "cf-connecting-ipv6",
+                "cloudfront-viewer-address",
+                "do-connecting-ip",
+                "fastly-client-ip",
+                "fly-client-ip",
+                "true-client-ip",
+                "x-appengine-user-ip",
+                "x-azure-clientip",
+                "x-azure-socketip",
+                "x-client-ip",
+                "x-cluster-client-ip",
+                "x-envoy-external-address",
+                "x-original-forwarded-for",
+                "x-vercel-forwarded-for",
+            )
+        ),
         pytest.param("x-other", "10.1.2.3", "10.1.2.3", True, id="another-header"),
     ],
 )
@@ -132,6 +198,42 @@ def test_address_out_of_a_header(header: str, value: str, client: str, counts: b
     scope["headers"].append((header.encode(), value.encode()))
 
     assert counts is shown(scope, "client-cert")
+
+
+def test_forwarding_headers_are_a_setting() -> None:
+    """A server or middleware may read another one; the names replace the usual ones."""
+    own, usual = (sent(RFC, SEQUENCE) for _ in range(2))
+    own["headers"].append((b"x-our-client", b"10.1.2.3"))
+    usual["headers"].append((b"x-forwarded-for", b"10.1.2.3"))
+
+    names = ["X-Our-Client"]
+
+    assert not shown(own, "client-cert", forwarding_headers=names)
+    assert shown(usual, "client-cert", forwarding_headers=names)
+
+
+UNIX = ("/run/app.sock", None)
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "counts"),
+    [
+        pytest.param(None, UNIX, True, id="unix"),
+        pytest.param(None, None, True, id="server-that-says-nothing"),
+        pytest.param(None, ("127.0.0.1", 8000), False, id="tcp-of-unknown-peer"),
+        pytest.param(("127.0.0.1", 5), UNIX, False, id="address-out-of-a-header"),
+        pytest.param(("127.0.0.1", 5), ("127.0.0.1", 8000), False, id="tcp"),
+        pytest.param(("", 0), ("127.0.0.1", 8000), False, id="empty"),
+        pytest.param(("unix", 0), ("127.0.0.1", 8000), False, id="name"),
+        pytest.param(("10.1.2.3", 5), ("127.0.0.1", 8000), True, id="network"),
+    ],
+)
+def test_unix_socket(client: Any, server: Any, counts: bool) -> None:  # noqa: FBT001
+    """Whoever may open the socket is trusted, beside the networks, and nobody else."""
+    scope = {**sent(RFC, SEQUENCE, client=client), "server": server}
+
+    assert counts is shown(scope, "client-cert", trusted_proxies=["unix", "10.0.0.0/8"])
+    assert not shown(sent(RFC, SEQUENCE, client=None), "client-cert")
 
 
 def test_uvicorn_with_proxy_headers() -> None:
@@ -178,6 +280,9 @@ def test_name_of_the_header() -> None:
     [
         pytest.param({"client_certificate": "xfcc"}, "no_trusted_proxies", id="nobody-trusted"),
         pytest.param({"trusted_proxies": "proxy.test"}, "invalid_setting", id="no-network"),
+        pytest.param({"trusted_proxies": "UNIX"}, "invalid_setting", id="unix-in-capitals"),
+        pytest.param({"forwarding_headers": "x y"}, "invalid_setting", id="no-header"),
+        pytest.param({"forwarding_headers": ["ä"]}, "invalid_setting", id="no-ascii"),
         pytest.param({"dpop": "allowed"}, "no_public_origin", id="no-origin"),
         pytest.param({"public_origin": "api.example.com"}, "invalid_setting", id="no-scheme"),
         pytest.param({"public_origin": "http://api.example.com"}, "invalid_setting", id="http"),
