@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp
+from starlette.routing import Match
+from starlette.types import ASGIApp, Scope
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router, public
+from jwt_deps.audit import Verdict, audit
 from tests.web.serving import OTHER, SETTINGS
 
 from .asking import (
@@ -427,3 +430,70 @@ def test_what_is_no_application_is_refused(wrong: Any) -> None:
     """The sentence says what protect takes."""
     with pytest.raises(ConfigurationError, match="FastAPI"):
         protect(wrong, SETTINGS)
+
+
+class TestTheStateOfAnApplication:
+    """`app.state` is the caller's: guards are not kept there."""
+
+    def test_two_applications_share_it(self) -> None:
+        """Each has its own guard, and both serve."""
+        app, sub = FastAPI(), FastAPI()
+        sub.state = app.state
+        protect(app, SETTINGS)
+        app.add_route("/plain", plain)
+        app.include_router(protected_router(settings=SETTINGS))
+        protect(sub, SETTINGS).get("/x")(read)
+        app.mount("/sub", sub)
+
+        with TestClient(app) as client:
+            for path in ("/plain", "/sub/x"):
+                assert_guarded(client, path)
+
+    def test_a_guard_in_one_says_nothing_of_the_other(self) -> None:
+        """The audit looks at each application."""
+        app, sub = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))]), FastAPI()
+        app.add_route("/plain", plain)
+        sub.state = app.state
+        app.mount("/sub", protect(sub, SETTINGS))
+
+        (route,) = (it for it in audit(app).routes if it.path == "/plain")
+
+        assert Verdict.UNGUARDED is route.verdict
+
+    @pytest.mark.parametrize("state", [None, {}, object()], ids=["none", "dict", "object"])
+    def test_it_is_replaced(self, state: Any) -> None:
+        """By whatever the caller keeps there."""
+        app = protect(FastAPI(), SETTINGS)
+        app.get("/x")(read)
+        app.include_router(protected_router(settings=SETTINGS))
+        app.state = state
+
+        assert_guarded(app, "/x")
+
+
+def test_a_router_is_included_by_keyword() -> None:
+    """The parameter has the name that FastAPI gives it."""
+    router, app = APIRouter(), protect(FastAPI(), SETTINGS)
+    router.get("/api")(read)
+    router.add_route("/plain", plain)
+    app.router.include_router(router=router, prefix="/x")
+
+    assert_guarded(app, "/x/api")
+    assert_guarded(app, "/x/plain")
+
+
+def test_a_public_route_that_any_spelling_matches_stays_public() -> None:
+    """Its class changes the path of the scope while it matches."""
+
+    class AnySpelling(APIRoute):
+        def matches(self, scope: Scope) -> tuple[Match, Scope]:
+            scope["path"] = scope["path"].lower()
+            return super().matches(scope)
+
+    app = protect(FastAPI(), SETTINGS, exclude=["/open"])
+    app.router.route_class = AnySpelling
+    app.get("/open")(read)
+    app.get("/closed")(read)
+
+    assert 200 == ask(app, "/OPEN")
+    assert_guarded(app, "/CLOSED")
