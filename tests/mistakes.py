@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -37,6 +38,7 @@ from jwt_deps import (
     require_acr,
     require_scopes,
 )
+from jwt_deps.jose import jwk as jwk_module
 from jwt_deps.jose import signatures
 from jwt_deps.keys import http as fetching
 from jwt_deps.possession import redis_replay_store as redis_replays
@@ -97,6 +99,15 @@ def without_httpx2(_: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 def without_cryptography(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "ECKey", object)
     signatures._require_cryptography()
+
+
+def not_supported(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwk_module, "load_pem_public_key", refusing)
+    pem(RSA.public_pem)(_, monkeypatch)
+
+
+def refusing(*_: object) -> None:
+    raise UnsupportedAlgorithm("not in FIPS mode")
 
 
 def as_input(annotation: Any) -> Mistake:
@@ -223,6 +234,7 @@ MISTAKES: dict[str, Mistake] = {
     "openssh_key": settings(secret_key="ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDf0 alice@host"),
     "key_type": pem(public_pem(ed448.Ed448PrivateKey.generate().public_key())),
     "short_rsa_key": pem(pair("RSA-1024").public_pem),
+    "unsupported_key": not_supported,
     "long_rsa_key": pem(public_pem(rsa.RSAPublicNumbers(65537, (1 << 16_384) + 1).public_key())),
     "small_order_key": pem(public_pem(ed25519.Ed25519PublicKey.from_public_bytes(bytes(32)))),
     "key_curve": pem(pair("secp256k1").public_pem),

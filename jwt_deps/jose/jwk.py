@@ -89,14 +89,15 @@ def pem_public_key(text: str) -> PublicKey:
         raise no_secret(KeyForm.PRIVATE)
     if b"CERTIFICATE" in pem:
         raise no_secret(KeyForm.CERTIFICATE)
+    name = f"A key in {STATIC_KEYS}"
     try:
         key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm):
+    except UnsupportedAlgorithm:
+        raise _unsupported(name) from None
+    except ValueError:
         # `from None`: the parser's own message may quote the key.
-        raise ConfigurationError(
-            "not_pem", f"A key in {STATIC_KEYS} is not a public key in PEM."
-        ) from None
-    return _usable(key, f"A key in {STATIC_KEYS}")
+        raise ConfigurationError("not_pem", f"{name} is not a public key in PEM.") from None
+    return _usable(key, name)
 
 
 def no_secret(form: KeyForm) -> ConfigurationError:
@@ -204,11 +205,21 @@ def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
                 key = ec.EllipticCurvePublicNumbers(x, y, curve.curve).public_key()
             case _:
                 key = ed25519.Ed25519PublicKey.from_public_bytes(_octets(jwk["x"]))
+    except UnsupportedAlgorithm:
+        raise _unsupported(name) from None
     except (KeyError, ValueError):
         raise ConfigurationError(
             "malformed_jwk", f"{name} has missing or malformed members."
         ) from None
     return _usable(key, name)
+
+
+def _unsupported(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        "unsupported_key",
+        f"{name} is of a kind that the installed cryptography does not support, as in FIPS mode: "
+        "have the issuer sign with RS256 or ES256.",
+    )
 
 
 def _usable(key: object, name: str) -> PublicKey:

@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 from cryptography.x509 import load_der_x509_certificate
 
-from .signatures import CURVES
+from .signatures import CURVES, Curve
 
 __all__ = ["KeyForm", "key_form"]
 
@@ -115,7 +116,7 @@ def _of_octets(data: bytes, depth: int) -> KeyForm | None:
     for load, form in _LOADERS:
         if _is_loaded(load, data):
             return form
-    if any(_is_point(data, curve.curve) for curve in CURVES.values()):
+    if any(_is_point(data, curve) for curve in CURVES.values()):
         return KeyForm.PUBLIC
     if depth > 1:
         with suppress(UnicodeDecodeError):
@@ -133,9 +134,8 @@ def _is_loaded(load: Callable[[bytes], Any], data: bytes) -> bool:
     return True
 
 
-def _is_point(data: bytes, curve: ec.EllipticCurve) -> bool:
-    if data[:1] != b"\x04":  # compressed (SEC 1 §2.3.3), half of all octets are a point
+def _is_point(data: bytes, curve: Curve) -> bool:
+    # Not compressed (SEC 1 §2.3.3): half of all octets are a point then.
+    if data[:1] != b"\x04" or len(data) != 1 + 2 * curve.size:
         return False
-    return _is_loaded(
-        lambda octets: ec.EllipticCurvePublicKey.from_encoded_point(curve, octets), data
-    )
+    return _is_loaded(partial(ec.EllipticCurvePublicKey.from_encoded_point, curve.curve), data)

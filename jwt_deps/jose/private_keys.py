@@ -89,10 +89,10 @@ def _from_jwk(jwk: Mapping[str, Any]) -> Loaded:
     if ("k" if secret else "d") not in jwk:
         raise ValueError(f"it is a JWK without its private members: {_PRIVATE}")
     private: PrivateKey | bytes | None = None
-    with suppress(KeyError, ValueError):
+    with suppress(KeyError, ValueError, UnsupportedAlgorithm):
         private = _octets(jwk["k"]) if secret else _pair(jwk)
     if private is None:
-        raise ValueError("it is a JWK with missing or malformed members, or of an unknown type")
+        raise ValueError("it is a JWK with missing or malformed members, or of an unsupported type")
     kid, algorithm = jwk.get("kid"), jwk.get("alg")
     return Loaded(
         private,

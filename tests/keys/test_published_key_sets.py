@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from jwt_deps.errors import ConfigurationError, SignatureError, UnknownKeyError
 from jwt_deps.keys import KeySet
 from tests.checking import check_with
 from tests.minting import KINDS, SECRET, JSONObject, b64, claims, mint, pair
+from tests.mistakes import refusing
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 GOOD = pair("P-256").jwk(kid="good")
@@ -201,6 +203,17 @@ class TestUnused:
         assert [f"'a': {why}"] == _published(jwk, GOOD)[1]
         with pytest.raises(ValueError, match=f"has no usable key for .*: 'a': {why}"):
             _published(jwk)
+
+    def test_a_kind_that_cryptography_does_not_support_here(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In FIPS mode, for example: that key alone is not used."""
+        monkeypatch.setattr(Ed25519PublicKey, "from_public_bytes", refusing)
+
+        keys, skipped = _published(OKP, GOOD, RSA)
+
+        assert {"RS256", "PS256", "ES256"} == set(keys.in_set)
+        assert ["'a': unsupported_key"] == skipped
 
     def test_a_long_name(self) -> None:
         """It is cut, and on one line."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt_deps import JWTSettings, SignatureError
 from jwt_deps.jose import encode_base64url, thumbprint
 from jwt_deps.testing import SigningKey
+from tests.mistakes import refusing
 from tests.verifying import verify
 
 PAIRS = [
@@ -196,6 +197,15 @@ class TestLoaded:
         assert (asked, "b") == (loaded.algorithm, loaded.kid)
 
 
+def test_a_kind_that_cryptography_does_not_support_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in FIPS mode: it is refused like any other that does not sign."""
+    jwk = json.dumps(private_jwk(SigningKey.generate("EdDSA")))
+    monkeypatch.setattr(ed25519.Ed25519PrivateKey, "from_private_bytes", refusing)
+
+    with pytest.raises(ValueError, match="of an unsupported type"):
+        SigningKey.load(jwk)
+
+
 EC = SigningKey.generate("ES256", kid="a")
 JWK = private_jwk(EC)
 PUBLIC_DER = "".join(EC.public_pem.splitlines()[1:-1])
@@ -220,7 +230,7 @@ class TestNotLoaded:
                 pem_of(ec.generate_private_key(ec.SECP256K1())), "on a curve", id="secp256k1"
             ),
             pytest.param(json.dumps({**JWK, "crv": "P-257"}), "malformed", id="unknown-curve"),
-            pytest.param(json.dumps({**JWK, "kty": "AKP"}), "unknown type", id="unknown-type"),
+            pytest.param(json.dumps({**JWK, "kty": "AKP"}), "unsupported type", id="unknown-type"),
             pytest.param(json.dumps({**JWK, "d": 1}), "malformed", id="number"),
             pytest.param(
                 json.dumps({**JWK, "x": SigningKey.generate("ES256").jwk["x"]}),

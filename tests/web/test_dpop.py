@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
@@ -32,6 +33,7 @@ from jwt_deps.audit import audit
 from jwt_deps.jose import thumbprint
 from jwt_deps.possession import MemoryReplayStore, Nonces, StoreUnavailableError, confirm
 from tests.minting import SECRET, b64, claims, mint, pair
+from tests.mistakes import refusing
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
 from tests.web.serving import LIVE, SETTINGS, bearer, document_of, live_mounts, token
 
@@ -42,6 +44,17 @@ def settings(**members: Any) -> JWTSettings:
     return JWTSettings(
         **{"secret_key": SECRET, "public_origin": ORIGIN, "dpop": "allowed"} | members
     )
+
+
+def test_a_key_that_cryptography_does_not_support_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In FIPS mode, for example: it is the client's mistake and no error of the server."""
+    monkeypatch.setattr(Ed25519PublicKey, "from_public_bytes", refusing)
+    key = pair("Ed25519", "client")
+    bound = mint(claims(now=time.time(), cnf={"jkt": thumbprint(key.jwk())}), SECRET)
+
+    asked = ask(with_dpop(bound, key=key, algorithm="EdDSA"))
+
+    assert (401, Reason.PROOF_KEY) == asked[:2]
 
 
 def _always(configured: JWTSettings) -> Any:
