@@ -118,7 +118,9 @@ class Reason(StrEnum):
 class Step(StrEnum):
     """Which check refused a request, in the order in which the checks are made.
 
-    The order is the same for configured and for fetched keys.
+    The order is the same for configured and for fetched keys. `CONFIRMATION` is about the claim
+    `cnf` (RFC 7800), whose form is checked before the key; that the sender has what it names is
+    checked with the `PROOF`.
     """
 
     CREDENTIALS = "credentials"

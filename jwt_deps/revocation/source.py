@@ -1,6 +1,6 @@
-"""Ask the sources of revocations whether a token was revoked, after every other check.
+"""Ask the sources of revocations whether a token was revoked, once its signature is verified.
 
-A source gets the claims of a token that passed the other checks, and answers from memory: `True`,
+A source gets the claims of a verified token, and answers from memory: `True`,
 `False`, or `None` if it has to fetch something first. A token passes if every source says `False`.
 
 `MemoryRevocations` and `RedisRevocations` have entries, which name tokens in four ways:

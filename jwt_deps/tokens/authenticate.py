@@ -4,7 +4,8 @@ A verified token is cached under its full text, so that the next request with it
 Cached with it are its principal, the key that its signature matched, and its times. A refused
 token is never cached. Each use checks again whether the token has begun and not ended, whether its
 issuer is still accepted, and whether the issuer still has that key; if not, the token is verified
-like a new one. Revocation is checked last, for cached and new tokens alike.
+like a new one. Revocation is checked each time, for cached and new tokens
+alike; the proof of the sender, where one is needed, is checked after that by `possession`.
 """
 
 import time

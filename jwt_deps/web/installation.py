@@ -196,7 +196,7 @@ class Installation:
         """Look now and before each request that follows, also to what no guard is asked for.
 
         Raises:
-            ConfigurationError: as `look`.
+            ConfigurationError: as `update`.
         """
         if not self._is_in_place:
             self._stand_before(self._app.router)

@@ -417,7 +417,7 @@ def check(router: APIRouter) -> None:
     """Look whether everything below a guarded router can be guarded, with nothing changed.
 
     Raises:
-        ConfigurationError: as `GuardedRoutes.look`, which requests to the router meet.
+        ConfigurationError: as `GuardedRoutes.update`, which is called for requests to the router.
     """
     _Check(router).update()
 

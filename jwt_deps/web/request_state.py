@@ -440,8 +440,8 @@ def matched(scope: Scope, state: RequestState) -> Match:
 
 def _matched(scope: Scope, state: RequestState) -> Match:
     if state.copied and not _fastapi.COPIES:
-        return UNKNOWN  # what the scope says of a route may be that of another request
+        return UNKNOWN  # the scope may name the route of another request
     match = match_of(scope)
     if match.guards and not (state.isolated or _fastapi.COPIES or _fastapi.fits(scope)):
-        return UNKNOWN  # as what another one writes into it meanwhile
+        return UNKNOWN  # another request wrote into the dictionary that copies of a scope share
     return match

@@ -227,7 +227,7 @@ def is_scope(text: str) -> bool:
     return _SCOPE.fullmatch(text) is not None
 
 
-class _Answer(NamedTuple):
+class _Refusal(NamedTuple):
     """What all errors of one class are answered with; it is found once, because each request pays.
 
     Attributes:
@@ -246,7 +246,7 @@ class _Answer(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _answer(kind: type[AuthError]) -> _Answer:
+def _answer(kind: type[AuthError]) -> _Refusal:
     status = next(_STATUSES[it] for it in kind.__mro__ if it in _STATUSES)
     outage, header = issubclass(kind, _OUTAGES), None
     if outage and status == _UNAVAILABLE:
@@ -254,10 +254,10 @@ def _answer(kind: type[AuthError]) -> _Answer:
     elif issubclass(kind, DPoPNonceError):
         header = "DPoP-Nonce", "nonce"
     additions = tuple(add for it, add in _ADDITIONS.items() if issubclass(kind, it))
-    return _Answer(status, outage, header, issubclass(kind, MissingTokenError), additions)
+    return _Refusal(status, outage, header, issubclass(kind, MissingTokenError), additions)
 
 
-def _challenge(error: AuthError, answer: _Answer) -> str | None:
+def _challenge(error: AuthError, answer: _Refusal) -> str | None:
     if answer.bare:
         return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without one
     if error.code is None:
