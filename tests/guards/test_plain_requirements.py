@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, File, Form, Request
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -198,6 +199,27 @@ class TestWhatIsMounted:
             one.dependency_overrides[get_settings] = lambda: SETTINGS
 
         assert [401, 403, 200] == asked(app, f"/m{path}")
+
+
+@both
+def test_a_router_that_is_included_twice_alike(path: str) -> None:
+    """What applies to it holds at both places."""
+    router, app = for_admins(), protect(FastAPI(), SETTINGS)
+    for prefix in ("/one", "/two"):
+        app.include_router(router, prefix=prefix)
+
+    assert [[401, 403, 200]] * 2 == [asked(app, it + path) for it in ("/one", "/two")]
+
+
+@both
+def test_a_route_of_fastapi_beside_a_mounted_router(path: str) -> None:
+    """A mount of routes can have any kind of them."""
+    app = protect(FastAPI(), SETTINGS)
+    routes = [APIRoute("/own", read), Mount("/m", for_admins())]
+    app.router.routes.append(Mount("/s", routes=routes))
+
+    assert [401, 401, 200] == answers_of(app, "/s/own")
+    assert [401, 403, 200] == asked(app, f"/s/m{path}")
 
 
 def test_a_protected_router_in_an_application_of_starlette() -> None:
