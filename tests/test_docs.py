@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from jwt_deps import JWTSettings
 from tests.minting import SECRET
 from tests.web.serving import bearer
 
@@ -40,14 +39,6 @@ def test_the_quick_start_does_what_it_says(page: str, monkeypatch: pytest.Monkey
     with TestClient(namespace["app"]) as client:
         assert (200, 401) == (client.get("/health").status_code, client.get("/me").status_code)
         assert {"user_id": "alice"} == client.get("/me", headers=bearer()).json()
-
-
-def test_the_table_of_settings_names_all_of_them() -> None:
-    """And nothing else."""
-    rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-
-    assert set(JWTSettings.model_fields) == named
 
 
 def test_the_readme_has_its_two_commands() -> None:
