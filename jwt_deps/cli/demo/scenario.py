@@ -1,6 +1,6 @@
-"""What has to happen at an API that is guarded? The requests, and the answers by heart.
+"""The requests of `jwt-deps demo --once` and the expected answers.
 
-What is expected stands here as text, never computed by the code that it is there to check.
+The answers are literals: the code under test computes none of them.
 """
 
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 __all__ = ["SCENARIO", "WEBSOCKET", "Answer", "Step"]
 
-#: The method of a step that opens a WebSocket and says "ping".
+#: The method of a step that opens a WebSocket and sends "ping".
 WEBSOCKET = "WS"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, or should.
+    """An answer, expected or received.
 
     Attributes:
-        status: 101 for a WebSocket that was accepted, 0 for no answer at all.
-        body: the JSON, or the list of messages on a WebSocket.
-        headers: those that tell something here; no token in them.
+        status: the status; 101 for an accepted WebSocket, 0 without an answer.
+        body: the JSON value, or the messages of a WebSocket.
+        headers: the headers to compare, without tokens.
     """
 
     status: int
@@ -27,14 +27,19 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Step:
-    """One request. Cookies are kept from step to step, as a browser keeps them.
+    """A request and its expected answer; the steps share a cookie jar.
 
     Attributes:
-        sends: what is special about the request, in words.
-        tokens: names of tokens, each for one `Authorization` header, or for the subprotocol
-            pair of a WebSocket.
+        method: the HTTP method, or `WEBSOCKET`.
+        path: the path.
+        sends: a description of the request.
+        expected: the expected answer.
+        tokens: names of tokens, one `Authorization` header each, or the subprotocols of a
+            WebSocket.
+        headers: further headers.
+        json: the body.
     """
 
     method: str
@@ -71,165 +76,85 @@ _NO_JWS = _invalid(
     "Invalid token: it is not a JWS in compact serialization",
     "it is not a JWS in compact serialization",
 )
+_FORGED = _invalid("Invalid token: signature verification failed", "signature verification failed")
+_EXPIRED = _invalid("Token has expired", "The access token expired")
+_TWO_HEADERS = _refused(
+    400,
+    "Invalid token: more than one header carries credentials",
+    'Bearer error="invalid_request", error_description="more than one header carries credentials"',
+)
+_NO_SCOPE = _refused(
+    403,
+    "Invalid token: the access token lacks a scope that this needs",
+    'Bearer error="insufficient_scope", '
+    'error_description="the access token lacks a scope that this needs", scope="admin"',
+)
 _CROSS_SITE = _refused(403, "Invalid token: the cookie came with a cross-site request", None)
+_ECHO = ["Hello, alice", "alice: ping"]
+_CROSS = {"Sec-Fetch-Site": "cross-site"}
+_SAME_SITE = {"Sec-Fetch-Site": "same-site"}
+_FOREIGN = {"Origin": "https://evil.example"}
+_OWN = {"Sec-Fetch-Site": "same-origin"}
 
-SCENARIO: tuple[Step, ...] = (
+SCENARIO = (
+    Step("GET", "/health", "no token, public route", Answer(200, {"status": "ok"})),
+    Step("GET", "/me", "no token", _MISSING),
+    Step("GET", "/me", "something that is no token", _NO_JWS, tokens=("nonsense",)),
+    Step("GET", "/me", "token without a signature", _NO_JWS, tokens=("unsigned",)),
+    Step("GET", "/me", "token signed with another secret", _FORGED, tokens=("forged",)),
+    Step("GET", "/me", "expired token", _EXPIRED, tokens=("expired",)),
+    Step("GET", "/me", "two Authorization headers", _TWO_HEADERS, tokens=("user", "admin")),
+    Step("GET", "/me", "user's token", Answer(200, _ALICE), tokens=("user",)),
+    Step("GET", "/admin/notes", "user's token, scope missing", _NO_SCOPE, tokens=("user",)),
+    Step("GET", "/admin/notes", "admin's token", Answer(200, {}), tokens=("admin",)),
+    Step("POST", "/login", "no token", _MISSING),
+    Step(WEBSOCKET, "/ws", "no token", _MISSING),
+    Step(WEBSOCKET, "/ws", "subprotocols: bearer, expired token", _EXPIRED, tokens=("expired",)),
     Step(
-        method="GET",
-        path="/health",
-        sends="no token, public route",
-        expected=Answer(200, {"status": "ok"}),
-    ),
-    Step(method="GET", path="/me", sends="no token", expected=_MISSING),
-    Step(
-        method="GET",
-        path="/me",
-        sends="something that is no token",
-        tokens=("nonsense",),
-        expected=_NO_JWS,
-    ),
-    Step(
-        method="GET",
-        path="/me",
-        sends="token without a signature",
-        tokens=("unsigned",),
-        expected=_NO_JWS,
-    ),
-    Step(
-        method="GET",
-        path="/me",
-        sends="token signed with another secret",
-        tokens=("forged",),
-        expected=_invalid(
-            "Invalid token: signature verification failed", "signature verification failed"
-        ),
-    ),
-    Step(
-        method="GET",
-        path="/me",
-        sends="expired token",
-        tokens=("expired",),
-        expected=_invalid("Token has expired", "The access token expired"),
-    ),
-    Step(
-        method="GET",
-        path="/me",
-        sends="two Authorization headers",
-        tokens=("user", "admin"),
-        expected=_refused(
-            400,
-            "Invalid token: more than one header carries credentials",
-            'Bearer error="invalid_request", '
-            'error_description="more than one header carries credentials"',
-        ),
-    ),
-    Step(
-        method="GET",
-        path="/me",
-        sends="user's token",
+        WEBSOCKET,
+        "/ws",
+        "subprotocols: bearer, user's token",
+        Answer(101, _ECHO, {"sec-websocket-protocol": "bearer"}),
         tokens=("user",),
-        expected=Answer(200, _ALICE),
     ),
     Step(
-        method="GET",
-        path="/admin/notes",
-        sends="user's token, scope missing",
+        "POST",
+        "/login",
+        "user's token",
+        Answer(204, None, {"set-cookie": _COOKIE}),
         tokens=("user",),
-        expected=_refused(
-            403,
-            "Invalid token: the access token lacks a scope that this needs",
-            'Bearer error="insufficient_scope", '
-            'error_description="the access token lacks a scope that this needs", scope="admin"',
-        ),
     ),
+    Step("GET", "/me", "cookie", Answer(200, _ALICE)),
     Step(
-        method="GET",
-        path="/admin/notes",
-        sends="admin's token",
-        tokens=("admin",),
-        expected=Answer(200, {}),
-    ),
-    Step(method="POST", path="/login", sends="no token", expected=_MISSING),
-    Step(method="WS", path="/ws", sends="no token", expected=_MISSING),
-    Step(
-        method="WS",
-        path="/ws",
-        sends="subprotocols: bearer, expired token",
-        tokens=("expired",),
-        expected=_invalid("Token has expired", "The access token expired"),
-    ),
-    Step(
-        method="WS",
-        path="/ws",
-        sends="subprotocols: bearer, user's token",
-        tokens=("user",),
-        expected=Answer(101, ["Hello, alice", "alice: ping"], {"sec-websocket-protocol": "bearer"}),
-    ),
-    Step(
-        method="POST",
-        path="/login",
-        sends="user's token",
-        tokens=("user",),
-        expected=Answer(204, None, {"set-cookie": _COOKIE}),
-    ),
-    Step(method="GET", path="/me", sends="cookie", expected=Answer(200, _ALICE)),
-    Step(
-        method="POST",
-        path="/notes",
-        sends="cookie, from another site",
-        headers={"Sec-Fetch-Site": "cross-site"},
+        "POST",
+        "/notes",
+        "cookie, from another site",
+        _CROSS_SITE,
+        headers=_CROSS,
         json={"text": "Evil"},
-        expected=_CROSS_SITE,
     ),
     Step(
-        method="POST",
-        path="/notes",
-        sends="cookie, from another port",
-        headers={"Sec-Fetch-Site": "same-site"},
+        "POST",
+        "/notes",
+        "cookie, from another port",
+        _CROSS_SITE,
+        headers=_SAME_SITE,
         json={"text": "Evil"},
-        expected=_CROSS_SITE,
     ),
     Step(
-        method="POST",
-        path="/notes",
-        sends="cookie, foreign Origin",
-        headers={"Origin": "https://evil.example"},
+        "POST",
+        "/notes",
+        "cookie, foreign Origin",
+        _CROSS_SITE,
+        headers=_FOREIGN,
         json={"text": "Evil"},
-        expected=_CROSS_SITE,
     ),
     Step(
-        method="POST",
-        path="/notes",
-        sends="cookie, from its own site",
-        headers={"Sec-Fetch-Site": "same-origin"},
-        json=_NOTE,
-        expected=Answer(201, _NOTE),
+        "POST", "/notes", "cookie, from its own site", Answer(201, _NOTE), headers=_OWN, json=_NOTE
     ),
-    Step(
-        method="GET",
-        path="/notes",
-        sends="cookie; one note was written",
-        expected=Answer(200, [_NOTE]),
-    ),
-    Step(
-        method="WS",
-        path="/ws",
-        sends="cookie, foreign Origin",
-        headers={"Origin": "https://evil.example"},
-        expected=_CROSS_SITE,
-    ),
-    Step(
-        method="WS",
-        path="/ws",
-        sends="cookie, from its own site",
-        headers={"Sec-Fetch-Site": "same-origin"},
-        expected=Answer(101, ["Hello, alice", "alice: ping"]),
-    ),
-    Step(
-        method="POST",
-        path="/logout",
-        sends="cookie",
-        expected=Answer(204, None, {"set-cookie": _NO_COOKIE}),
-    ),
-    Step(method="GET", path="/me", sends="no cookie any more", expected=_MISSING),
+    Step("GET", "/notes", "cookie; one note was written", Answer(200, [_NOTE])),
+    Step(WEBSOCKET, "/ws", "cookie, foreign Origin", _CROSS_SITE, headers=_FOREIGN),
+    Step(WEBSOCKET, "/ws", "cookie, from its own site", Answer(101, _ECHO), headers=_OWN),
+    Step("POST", "/logout", "cookie", Answer(204, None, {"set-cookie": _NO_COOKIE})),
+    Step("GET", "/me", "no cookie any more", _MISSING),
 )
