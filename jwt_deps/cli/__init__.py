@@ -1,4 +1,4 @@
-"""The command line, `jwt-deps`, which the extra `cli` brings."""
+"""The command line `jwt-deps`, installed with the extra `cli`."""
 
 from .app import main
 

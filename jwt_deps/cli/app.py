@@ -1,4 +1,4 @@
-"""What can be done from a terminal? The commands of `jwt-deps`, which the extra `cli` brings."""
+"""The commands of `jwt-deps`, installed with the extra `cli`."""
 
 from importlib.metadata import version
 from typing import Annotated
@@ -19,20 +19,18 @@ except ModuleNotFoundError as error:
     missing = (error.name or "").partition(".")[0]
     if missing not in _EXTRA:
         raise
-    raise SystemExit(
-        f'The command line needs {missing}, which an extra brings: pip install "jwt-deps[cli]"'
-    ) from None
+    raise SystemExit(f'The command line needs {missing}: pip install "jwt-deps[cli]"') from None
 
 __all__ = ["main"]
 
 main = typer.Typer(
     name="jwt-deps",
     no_args_is_help=True,
-    # A traceback that shows local variables would show secrets and tokens.
+    # Local variables in a traceback would show secrets and tokens.
     pretty_exceptions_show_locals=False,
 )
 
-# One line for each command; the help shows groups of commands last.
+# The help lists groups of commands last.
 main.command()(demo)
 main.command()(audit)
 main.add_typer(keygen)
@@ -61,18 +59,18 @@ def options(
     """JWT access tokens for FastAPI.
 
     Examples:
-      jwt-deps demo                     an example API to try, with ready tokens
-      jwt-deps demo --once              the same, checking itself
-      jwt-deps audit main:app           every route, and whether it needs a token
-      jwt-deps keygen rsa --out keys    a key pair, in three files
-      jwt-deps mint --user alice        a token for development
-      jwt-deps inspect < token.txt      what is in a token, why refused
-      jwt-deps revoke --subject alice   all tokens that alice has now
-      jwt-deps settings                 what is configured, and from where
-      jwt-deps --install-completion     completion for the shell at hand
+      jwt-deps demo                     serve an example API, with tokens
+      jwt-deps demo --once              send it requests and check the answers
+      jwt-deps audit main:app           list the routes that need a token
+      jwt-deps keygen rsa --out keys    make a key pair, in three files
+      jwt-deps mint --user alice        make a token for development
+      jwt-deps inspect < token.txt      show and check a token
+      jwt-deps revoke --subject alice   revoke the present tokens of alice
+      jwt-deps settings                 show the settings and their origin
+      jwt-deps --install-completion     install completion for your shell
 
     Exit codes:
-      0  done, and nothing is wrong
-      1  the answer is no: a token would be refused, a route is open
-      2  it could not be done: usage, files, settings that cannot be used
+      0  success
+      1  a check failed: a token would be refused, a route is unguarded
+      2  an error: usage, files, or settings that cannot be used
     """

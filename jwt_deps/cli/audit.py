@@ -1,4 +1,4 @@
-"""`jwt-deps audit`: whether each route of an application needs a token or is meant not to."""
+"""`jwt-deps audit`: list the routes of an application and whether each needs a token."""
 
 import asyncio
 import importlib
@@ -33,78 +33,72 @@ _STYLES = {Verdict.GUARDED: "green", Verdict.PUBLIC: "yellow", Verdict.UNGUARDED
 
 
 class Format(StrEnum):
-    """How the audit is printed."""
+    """The output format."""
 
     TABLE = "table"
     JSON = "json"
     MARKDOWN = "markdown"
 
 
-def audit(  # noqa: PLR0913 - each an option of its own
+def audit(  # noqa: PLR0913 - one per option
     *,
     target: Annotated[
         str,
-        typer.Argument(
-            metavar="MODULE:APP", help="The application, as uvicorn takes it: main:app."
-        ),
+        typer.Argument(metavar="MODULE:APP", help="The application, as for uvicorn: main:app."),
     ],
-    format_: Annotated[
-        Format, typer.Option("--format", help="A table, or a document for other tools.")
-    ] = Format.TABLE,
+    format_: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.TABLE,
     against: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="An earlier audit (--format json): fail only if something changed since.",
+            help="An earlier audit (--format json): fail only on changes since then.",
         ),
     ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Routes that may be open although nothing in the code says so; repeatable.",
+            help="Path pattern of routes that may be unguarded; repeatable.",
         ),
     ] = None,
     ask: Annotated[
         bool,
         typer.Option(
             "--probe",
-            help="Ask every guarded route without a token too; its guard must refuse. An endpoint "
-            "that is open after all runs.",
+            help="Also send every guarded route a request without a token, which must be refused. "
+            "If a route only looks guarded, its endpoint runs.",
         ),
     ] = False,
     value: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="With --probe, a value for the path parameter NAME; repeatable.",
+            help="With --probe: a value for the path parameter NAME; repeatable.",
         ),
     ] = None,
     lifespan: Annotated[
         bool,
         typer.Option(
-            "--lifespan", help="Run the start-up of the application, for routes that it adds."
+            "--lifespan", help="Run the lifespan of the application, for routes that it adds."
         ),
     ] = False,
     factory: Annotated[
-        bool, typer.Option("--factory", help="APP is a function that makes the application.")
+        bool, typer.Option("--factory", help="APP is a function that returns the application.")
     ] = False,
-    app_dir: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where to look for MODULE.")
-    ] = Path(),
+    app_dir: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder of MODULE.")] = Path(),
 ) -> None:
-    """Say of every route whether it needs a token, and fail if one was forgotten.
+    """List every route and whether it needs a token; fail if one is unguarded.
 
-    A route is guarded, public on purpose (@public, an exclusion, a page that FastAPI adds), or
-    unguarded. Also wrong: an exclusion that matches no route, what makes the application refuse
-    to serve, and an OpenAPI document that says something else than what happens. The application
+    A route is guarded, public (@public, an exclusion, a page that FastAPI adds) or unguarded.
+    Problems are: an exclusion that matches no route, anything that makes the application refuse
+    to serve, and an OpenAPI document that differs from what the routes require. The application
     is not changed.
 
     Exit codes:
-      0   every route is guarded or public; with --against, nothing changed
-      1   a route is unguarded, or something else is wrong; with --against, something changed
+      0   every route is guarded or public; with --against: nothing changed
+      1   there are unguarded routes or problems; with --against: something changed
       2   the application or the earlier audit cannot be read
 
     Examples:
@@ -118,7 +112,7 @@ def audit(  # noqa: PLR0913 - each an option of its own
     """
     before = None if against is None else _earlier(against)
     values = dict(map(_name_and_value, value or []))
-    # What the application prints while it is made is no part of a document.
+    # What the application prints on import must not get into the document.
     with redirect_stdout(sys.stderr):
         app = _load(target, app_dir, factory=factory)
         audited = _audited(app, allow or [], values if ask else None, lifespan=lifespan)
@@ -155,7 +149,7 @@ def _load(target: str, folder: Path, *, factory: bool) -> FastAPI:
         app: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and lacks something itself
+            raise  # the module exists, and one of its own imports fails
         raise impossible(f"There is no module {module!r} in {folder.resolve()}.") from None
     for attribute in attributes.split("."):
         try:
@@ -164,8 +158,8 @@ def _load(target: str, folder: Path, *, factory: bool) -> FastAPI:
             raise impossible(f"The module {module!r} has no {attributes!r}.") from None
     app = app() if factory else app
     if not isinstance(app, FastAPI):
-        hint = " Is it a function that makes one? Then add --factory." if callable(app) else ""
-        raise impossible(f"{target!r} is no FastAPI application.{hint}")
+        hint = " If it is a function that returns one, add --factory." if callable(app) else ""
+        raise impossible(f"{target!r} is not a FastAPI application.{hint}")
     return app
 
 
@@ -203,8 +197,8 @@ def _show_table(found: Audit) -> None:
     for note in found.notes:
         screen.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
     count = len(found.unguarded)
-    many = f"{len(found.routes)} routes, {count} unguarded, {len(found.problems)} problems"
-    screen.print(Text(many, "green" if found.ok else "bold red"))
+    summary = f"{len(found.routes)} routes, {count} unguarded, {len(found.problems)} problems"
+    screen.print(Text(summary, "green" if found.ok else "bold red"))
 
 
 def _cells(route: AuditedRoute) -> list[Text]:

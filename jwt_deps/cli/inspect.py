@@ -1,4 +1,4 @@
-"""What is in a token, and why would it be refused? `jwt-deps inspect`, which never shows it."""
+"""`jwt-deps inspect`: show the header and claims of a token and check it, never the token."""
 
 import asyncio
 import re
@@ -12,30 +12,29 @@ from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.settings import JWTSettings, get_settings
 from jwt_deps.tokens import Explanation, explain_token
 
+from .inputs import is_terminal, read_stdin
 from .output import ACCEPTED, REFUSED, UNUSABLE, Format, impossible
-from .piped import is_terminal, piped
 from .report import Contents, Report, show_report, show_report_as_json
 
 __all__ = ["inspect"]
 
 _LARGEST = 1024 * 1024
-# What is pasted along with a token: the line of a header, and quotes.
+# A token may be pasted with quotes or as a whole header line.
 _PASTED = re.compile(r"""["']?(?:[\w-]+:\s*)?(?:bearer\s+)?(?P<token>\S*?)["']?""", re.IGNORECASE)
 
 
 def inspect(
-    *, form: Annotated[Format, typer.Option("--format", help="For people, or JSON.")] = Format.TEXT
+    *, form: Annotated[Format, typer.Option("--format", help="Text or JSON.")] = Format.TEXT
 ) -> None:
-    """Show what is in a token, and why a request with it would be refused.
+    """Show the header and claims of a token, and check it by the settings in JWT_*.
 
-    The token is read from standard input, so that it stays out of the shell's
-    history; on a terminal it is asked for, and not shown. A pasted line
-    'Authorization: Bearer ...' will do. Header and claims are shown, and then
-    every check under the settings in JWT_*. The token itself and its signature
-    are never shown.
+    The token is read from standard input, which keeps it out of the shell's
+    history; on a terminal, a prompt asks for it without echo. A whole line
+    'Authorization: Bearer ...' is accepted too. The token itself and its
+    signature are never shown.
 
     Examples:
-      jwt-deps inspect                            asks for the token
+      jwt-deps inspect                            prompts for the token
       jwt-deps inspect < token.txt
       jwt-deps mint --user alice | jwt-deps inspect
       pbpaste | JWT_AUDIENCE=orders jwt-deps inspect --format json
@@ -57,8 +56,8 @@ def inspect(
 
 
 def _token() -> str:
-    # What is no UTF-8 is no token either, and is checked like anything else.
-    text = _asked() if is_terminal() else piped(_LARGEST).decode("utf-8", "replace")
+    # Bytes that are not UTF-8 are checked, and refused, like any other text.
+    text = _prompt() if is_terminal() else read_stdin(_LARGEST).decode("utf-8", "replace")
     text = text.strip()
     pasted = _PASTED.fullmatch(text)
     token = text if pasted is None else pasted["token"]
@@ -69,12 +68,12 @@ def _token() -> str:
     return token
 
 
-def _asked() -> str:
+def _prompt() -> str:
     try:
         answer: str = typer.prompt(
             "Token", default="", hide_input=True, show_default=False, err=True
         )
-    except typer.Abort:  # Ctrl-C or Ctrl-D, which is no verdict on a token
+    except typer.Abort:  # Ctrl-C or Ctrl-D
         return ""
     return answer
 
@@ -99,7 +98,7 @@ async def _explained(token: str, settings: JWTSettings) -> Explanation:
 
 
 def _contents(token: str) -> Contents:
-    """What the first two parts say, read as strictly as a service reads them."""
+    """Decode header and claims with the parser that verification uses."""
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
         return Contents(None, None)

@@ -1,4 +1,4 @@
-"""How does one get a key? `jwt-deps keygen`: a shared secret, or a key pair in files."""
+"""`jwt-deps keygen`: make a shared secret, or a key pair in files."""
 
 import json
 import os
@@ -25,11 +25,11 @@ from .output import impossible, note
 __all__ = ["keygen"]
 
 _SECRET_BYTES = 64  # as long as the longest hash, HS512's (RFC 7518 §3.2)
-_LARGEST_RSA = 8192  # a larger one takes minutes to make, and as long per check as it is worth
+_LARGEST_RSA = 8192  # larger ones take minutes to generate
 
 
 class RSAAlgorithm(StrEnum):
-    """What an RSA key can sign with."""
+    """The algorithms of RSA keys."""
 
     RS256 = "RS256"
     RS384 = "RS384"
@@ -55,7 +55,7 @@ class Ed25519Algorithm(StrEnum):
 
 
 class Form(StrEnum):
-    """How the private key is written."""
+    """The format of the private key."""
 
     PEM = "pem"
     JWK = "jwk"
@@ -67,15 +67,15 @@ Out = Annotated[
     str,
     typer.Option(
         metavar="DIRECTORY",
-        help="Where the three files go; '-' prints the private key, and writes none.",
+        help="The folder of the three files; '-' prints the private key instead.",
     ),
 ]
-Format = Annotated[Form, typer.Option("--format", help="How the private key is written.")]
+Format = Annotated[Form, typer.Option("--format", help="The format of the private key.")]
 Kid = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="The key's name; by default its thumbprint by RFC 7638."),
+    typer.Option(metavar="NAME", help="The key id; by default the thumbprint (RFC 7638)."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 
 keygen = typer.Typer(
     name="keygen",
@@ -94,8 +94,8 @@ keygen = typer.Typer(
       jwt-deps keygen ed25519 --out - | jwt-deps mint --user alice --key -
 
     Exit codes:
-      0  made
-      2  not made: usage, a file that is there, a directory that cannot be written
+      0  success
+      2  an error: usage, a file that exists, a directory that cannot be written
     """,
 )
 
@@ -117,14 +117,15 @@ def secret(
 
 
 @keygen.command("rsa")
-def rsa_pair(  # noqa: PLR0913 - each an option of its own
+def rsa_pair(  # noqa: PLR0913 - one per option
     *,
     out: Out = "keys",
     bits: Annotated[
-        int, typer.Option(min=2048, max=_LARGEST_RSA, help="Size; RFC 7518 wants 2048 or more.")
+        int,
+        typer.Option(min=2048, max=_LARGEST_RSA, help="The size; RFC 7518 requires at least 2048."),
     ] = 2048,
     algorithm: Annotated[
-        RSAAlgorithm, typer.Option(help="What the key is to sign with.")
+        RSAAlgorithm, typer.Option(help="The algorithm of the key.")
     ] = RSAAlgorithm.RS256,
     form: Format = Form.PEM,
     kid: Kid = None,
@@ -151,7 +152,7 @@ def ec_pair(
     kid: Kid = None,
     force: Force = False,
 ) -> None:
-    """Make a key pair on an elliptic curve of NIST.
+    """Make a key pair on a NIST elliptic curve.
 
     Examples:
       jwt-deps keygen ec --out keys
@@ -167,7 +168,8 @@ def ed25519_pair(
     *,
     out: Out = "keys",
     algorithm: Annotated[
-        Ed25519Algorithm, typer.Option(help="The name that tokens give it; older ones know EdDSA.")
+        Ed25519Algorithm,
+        typer.Option(help="The name of the algorithm; old libraries know EdDSA."),
     ] = Ed25519Algorithm.EDDSA,
     form: Format = Form.PEM,
     kid: Kid = None,
@@ -185,10 +187,11 @@ def ed25519_pair(
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A key pair in every form that it is written in.
+    """A key pair and its file formats.
 
     Attributes:
-        public: the JWK that is published.
+        private: the private key.
+        public: the public JWK.
     """
 
     private: PrivateKey = field(repr=False)
@@ -234,8 +237,8 @@ def _deliver(pair: _Pair, out: str, form: Form, *, force: bool) -> None:
         present = [file for file in texts if os.path.lexists(folder / file)]
         if present and not force:
             raise impossible(
-                f"{folder / present[0]} is there already: choose another directory with --out, or "
-                "replace it with --force."
+                f"{folder / present[0]} exists: choose another directory with --out, or replace it "
+                "with --force."
             )
         _write(folder, texts, private=name)
     except OSError as error:
@@ -246,7 +249,7 @@ def _deliver(pair: _Pair, out: str, form: Form, *, force: bool) -> None:
 
 
 def _write(folder: Path, texts: Mapping[str, str], *, private: str) -> None:
-    """Write the files, each a new one, which nobody else has opened or links to."""
+    """Write the files, each as a new one, so that no open file or link shows the private key."""
     for name, text in texts.items():
         path = folder / name
         path.unlink(missing_ok=True)
@@ -261,7 +264,7 @@ def _json(value: Mapping[str, Any]) -> str:
 
 
 def _private_members(private: PrivateKey) -> dict[str, str]:
-    """What a private JWK has beyond the public one (RFC 7518 §6.2.2, §6.3.2, RFC 8037 §2)."""
+    """Return the private members of a JWK (RFC 7518 §6.2.2, §6.3.2, RFC 8037 §2)."""
     if isinstance(private, rsa.RSAPrivateKey):
         numbers = private.private_numbers()
         members = {

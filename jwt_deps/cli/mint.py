@@ -1,4 +1,4 @@
-"""How does a developer get a token? `jwt-deps mint`, from `JWT_*` settings or a key file."""
+"""`jwt-deps mint`: make a token for development, from `JWT_*` settings or a key file."""
 
 import asyncio
 import os
@@ -14,42 +14,42 @@ from jwt_deps.jose import SigningKey, is_pem
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings, is_variable
 from jwt_deps.tokens import HINTS, ClaimNames, access_token_claims, explain_token, load_signing_key
 
-from .claims import claim
-from .durations import seconds_of
+from .inputs import parse_claim, parse_duration, read_stdin
 from .output import impossible, note
-from .piped import piped
 
 __all__ = ["mint"]
 
-_NO_KEY = "Give the key to sign with in --key, for example one of `jwt-deps keygen`."
+_NO_KEY = "Give a signing key with --key, for example one of `jwt-deps keygen`."
 _LARGEST_KEY = 64 * 1024
 
 _T = TypeVar("_T")
 
 
-def mint(  # noqa: PLR0913 - each an option of its own
+def mint(  # noqa: PLR0913 - one per option
     *,
     user: Annotated[
-        str | None, typer.Option(help="The user's id, in the claim that JWT_USER_ID_CLAIM names.")
+        str | None, typer.Option(help="The user's id, for the claim in JWT_USER_ID_CLAIM.")
     ] = None,
     session: Annotated[
-        str | None, typer.Option(help="The session's id, likewise JWT_SESSION_ID_CLAIM.")
+        str | None,
+        typer.Option(help="The session's id, for the claim in JWT_SESSION_ID_CLAIM."),
     ] = None,
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="A scope, or several with spaces between; can be repeated."),
+        typer.Option(help="A scope, or several with spaces between them; repeatable."),
     ] = None,
     claims: Annotated[
         list[str] | None,
         typer.Option(
             "--claim",
             metavar="NAME=VALUE",
-            help="Any claim, last of all, so that it wins; the value is JSON or text. Can be "
-            "repeated.",
+            help="A further claim; it replaces one of the same name. The value is JSON or text; "
+            "repeatable.",
         ),
     ] = None,
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help="300 (seconds), 15m, 1h or 7d; -1m has expired.")
+        str,
+        typer.Option(metavar="TIME", help="300 (seconds), 15m, 1h or 7d; -1m is in the past."),
     ] = "15m",
     no_expiry: Annotated[bool, typer.Option("--no-expiry", help="Leave 'exp' out.")] = False,
     issuer: Annotated[
@@ -60,28 +60,29 @@ def mint(  # noqa: PLR0913 - each an option of its own
     ] = None,
     issuer_name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Which one of JWT_ISSUERS the token is to be of."),
+        typer.Option(metavar="NAME", help="The name of the issuer in JWT_ISSUERS."),
     ] = None,
     key: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
             help="A private key in PEM or as a JWK, or a shared secret; '-' is standard input. "
-            "By default the shared secret that is configured.",
+            "By default the configured shared secret.",
         ),
     ] = None,
     algorithm: Annotated[
-        str | None, typer.Option(help="By default the first one of JWT_ALGORITHM that fits.")
+        str | None,
+        typer.Option(help="By default the first in JWT_ALGORITHM that fits the key."),
     ] = None,
     kid: Annotated[
         str | None,
-        typer.Option(help="The key's name; by default the JWK's own, or its thumbprint."),
+        typer.Option(help="The key id; by default the JWK's own, or the thumbprint."),
     ] = None,
 ) -> None:
     """Print a token for development.
 
-    Standard output has the token alone. If the current settings would refuse
-    it, standard error says why.
+    Standard output has only the token. If the current settings would refuse it,
+    standard error has the reason.
 
     Examples:
       export TOKEN=$(jwt-deps mint --user alice --scope notes)
@@ -91,11 +92,11 @@ def mint(  # noqa: PLR0913 - each an option of its own
       jwt-deps mint --user alice --expires -1m | jwt-deps inspect
 
     Exit codes:
-      0  minted, also when the current settings would refuse it
-      2  not minted: usage, no key to sign with, settings that cannot be used
+      0  the token was made, even if the current settings would refuse it
+      2  it was not: usage, no signing key, settings that cannot be used
     """
-    lifetime = None if no_expiry else _checked(seconds_of, expires, "--expires")
-    extra = [_checked(claim, text, "--claim") for text in claims or []]
+    lifetime = None if no_expiry else _parsed(parse_duration, expires, "--expires")
+    extra = [_parsed(parse_claim, text, "--claim") for text in claims or []]
     settings = _settings(needed=key is None)
     chosen = None if settings is None else _issuer(settings, issuer_name)
     signing = _signing_key(key, chosen, algorithm, kid)
@@ -120,7 +121,7 @@ def mint(  # noqa: PLR0913 - each an option of its own
         asyncio.run(_warn(token, settings))
 
 
-def _checked(read: Callable[[str], _T], text: str, option: str) -> _T:
+def _parsed(read: Callable[[str], _T], text: str, option: str) -> _T:
     try:
         return read(text)
     except ValueError as error:
@@ -128,29 +129,29 @@ def _checked(read: Callable[[str], _T], text: str, option: str) -> _T:
 
 
 def _settings(*, needed: bool) -> JWTSettings | None:
-    """The settings, which a key of one's own can do without."""
+    """Return the settings; `None` where they are unusable and not needed."""
     try:
         return get_settings()
     except ConfigurationError as error:
         if needed:
             raise impossible(f"{error} {_NO_KEY}") from None
         if any(map(is_variable, os.environ)):
-            note(f"Warning: the settings cannot be used, and say nothing about the token: {error}")
+            note(f"Warning: the settings cannot be used, so the token is not checked: {error}")
         return None
 
 
 def _issuer(settings: JWTSettings, name: str | None) -> IssuerSettings:
-    """The settings of the issuer that the token is to be of."""
+    """Return the settings of the issuer of the token."""
     if settings.issuers is None:
         if name is not None:
-            raise impossible("--issuer-name chooses among JWT_ISSUERS, which is not set.")
+            raise impossible("--issuer-name needs JWT_ISSUERS, which is not set.")
         return settings
     if name is None and len(settings.issuers) == 1:
         (only,) = settings.issuers.values()
         return only
     if name not in settings.issuers:
         names = ", ".join(settings.issuers)
-        raise impossible(f"--issuer-name has to say of which issuer the token is to be: {names}.")
+        raise impossible(f"Name the issuer of the token with --issuer-name: {names}.")
     return settings.issuers[name]
 
 
@@ -179,25 +180,25 @@ def _configured_secret(settings: IssuerSettings | None) -> str:
 def _read(file: str) -> str:
     try:
         if file == "-":
-            content = piped(_LARGEST_KEY + 1)
+            content = read_stdin(_LARGEST_KEY + 1)
         else:
             with Path(file).open("rb") as opened:
                 content = opened.read(_LARGEST_KEY + 1)
     except OSError as error:
         raise impossible(f"--key: {file} cannot be read: {error.strerror}.") from None
     if len(content) > _LARGEST_KEY:
-        raise impossible(f"--key: {file} is no key: it is longer than {_LARGEST_KEY} bytes.")
+        raise impossible(f"--key: {file} is not a key: it is longer than {_LARGEST_KEY} bytes.")
     try:
-        # An editor ends a file with a line break, which is no part of a secret.
+        # An editor adds a line break at the end, which is not part of a secret.
         return content.decode().rstrip("\r\n")
-    except ValueError:  # `from None`: the error holds the key
+    except ValueError:  # `from None`: the error contains the key
         raise impossible(
-            f"--key: {file} is no text: give a private key in PEM or as a JWK, or a secret."
+            f"--key: {file} is not text: give a private key in PEM or as a JWK, or a secret."
         ) from None
 
 
 async def _warn(token: str, settings: JWTSettings) -> None:
-    """Say whether the settings would refuse what was minted under them."""
+    """Print a warning if the settings would refuse the token."""
     explanation = await explain_token(token, settings)
     settings.close_keys()
     error = explanation.error

@@ -1,4 +1,4 @@
-"""How do commands speak? Data on standard output, sentences on standard error, one exit code."""
+"""Output of all commands: data on standard output, messages on standard error, exit codes."""
 
 import json
 import os
@@ -28,29 +28,29 @@ ACCEPTED, REFUSED, UNUSABLE = 0, 1, 2
 
 
 class Format(StrEnum):
-    """For whom the output is: a person or a program."""
+    """The output format."""
 
     TEXT = "text"
     JSON = "json"
 
 
-_WIDTH_OF_A_LOG = 140  # where there is no terminal whose width could be asked for
+_WIDTH_OF_A_LOG = 140  # characters, where standard output is not a terminal
 _UNITS = ((1, "s"), (60, "min"), (60 * 60, "h"), (24 * 60 * 60, "days"))
 
 
 def impossible(sentence: str) -> typer.Exit:
-    """Say on standard error why it cannot be done; to be raised, which ends the command."""
+    """Print an error and return the exception to raise, which ends the command with code 2."""
     note(f"Error: {sentence}")
     return typer.Exit(UNUSABLE)
 
 
 def note(sentence: str) -> None:
-    """Say something on standard error, where no pipe takes it for data."""
+    """Print a message on standard error."""
     typer.echo(printable(sentence), err=True)
 
 
 def console() -> Console:
-    """Standard output with colours and as wide as the terminal, if it is one."""
+    """Return standard output, with colours and the terminal's width if it is one."""
     made = Console(highlight=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _WIDTH_OF_A_LOG
@@ -58,12 +58,12 @@ def console() -> Console:
 
 
 def show_json(value: Any) -> None:
-    """Print JSON in ASCII alone, so that nothing in it speaks to a terminal."""
+    """Print JSON in ASCII, so that it has no control characters for a terminal."""
     typer.echo(json.dumps(value, indent=2))
 
 
 def printable(text: str) -> str:
-    r"""The text with whatever could speak to a terminal written out, `\x1b` for an escape."""
+    r"""Escape control characters, which a terminal would interpret: `\x1b` for ESC."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
@@ -71,7 +71,7 @@ def printable(text: str) -> str:
 
 
 def utc(seconds: float) -> str | None:
-    """The time as a person reads it; `None` where there is no such year."""
+    """Format a time; `None` if it is out of range."""
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (OverflowError, ValueError, OSError):
@@ -79,7 +79,7 @@ def utc(seconds: float) -> str | None:
 
 
 def distance(seconds: float, now: float) -> str:
-    """How far away a time is, roughly: `in 4 min`, `12 days ago`."""
+    """Format the distance to a time: `in 4 min`, `12 days ago`."""
     away = abs(seconds - now)
     size, unit = [each for each in _UNITS if each[0] <= max(away, 1)][-1]
     count = f"{round(away / size)} {unit}"

@@ -1,4 +1,4 @@
-"""How is a token told about? Its contents, each check, and what a request would get."""
+"""Print the contents of a token, each check, and the result."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a token says, before anybody knows whether it is true; `None` if it cannot be read."""
+    """The decoded, unverified parts of a token; `None` for one that cannot be decoded."""
 
     header: Mapping[str, Any] | None = field(repr=False)
     claims: Mapping[str, Any] | None = field(repr=False)
@@ -35,13 +35,13 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that is told about a token.
+    """The report on a token.
 
     Attributes:
-        contents: what it says.
-        explanation: every check; `None` if nothing could be checked.
-        problem: why not.
-        now: when it was checked, in seconds since the epoch.
+        contents: its header and claims.
+        explanation: the checks; `None` without usable settings.
+        problem: why the settings are unusable.
+        now: the time of the check, in seconds since the epoch.
     """
 
     contents: Contents
@@ -51,10 +51,10 @@ class Report:
 
 
 def show_report(report: Report) -> None:
-    """Print a report for a person."""
+    """Print a report as text."""
     screen = console()
     _show_members(screen, "Header", report.contents.header, report.now)
-    _show_members(screen, "Claims, as the token has them", report.contents.claims, report.now)
+    _show_members(screen, "Claims, not verified", report.contents.claims, report.now)
     if report.explanation is None:
         screen.print("[bold]Nothing could be checked[/], because there are no usable settings:")
         screen.print(Text(f"  {printable(report.problem or '')}"))
@@ -106,7 +106,7 @@ def _time(name: str, value: Any) -> str | None:
 
 
 def _sentences(error: AuthError) -> str:
-    """Why a check refused, and what to do about it."""
+    """Return the reason of a refusal and its hint."""
     told = explanation_of(error)
     claim = f", claim {printable(told['claim'])}" if "claim" in told else ""
     return f"{error} ({told['reason']}{claim}). {told['hint']} See {told['see']}."
@@ -123,7 +123,7 @@ def _show_verdict(screen: Console, explanation: Explanation) -> None:
 
 
 def show_report_as_json(report: Report) -> None:
-    """Print a report for a program."""
+    """Print a report as JSON."""
     explanation = report.explanation
     now = report.now
     claims = report.contents.claims or {}

@@ -1,4 +1,4 @@
-"""How are tokens taken back from a terminal? `jwt-deps revoke`."""
+"""`jwt-deps revoke`: revoke tokens in Redis or Valkey."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 from jwt_deps.revocation import RedisRevocations
 from jwt_deps.settings import NoneOrSeveral, as_tuple
 
-from .durations import seconds_of
+from .inputs import parse_duration
 from .output import ACCEPTED, impossible, note
 
 __all__ = ["revoke"]
@@ -19,21 +19,21 @@ __all__ = ["revoke"]
 _ISSUERS: TypeAdapter[str | list[str] | None] = TypeAdapter(NoneOrSeveral)
 
 
-def revoke(  # noqa: PLR0913, PLR0917 - Typer's options
+def revoke(  # noqa: PLR0913, PLR0917 - one per option
     jti: Annotated[str | None, typer.Option(help="One token, by its jti.")] = None,
     session: Annotated[str | None, typer.Option(help="All tokens of a session.")] = None,
     subject: Annotated[
-        str | None, typer.Option(help="All tokens that a user was issued until now.")
+        str | None, typer.Option(help="All tokens issued to a user until now.")
     ] = None,
     issuer: Annotated[
         str | None,
-        typer.Option(help="Whose tokens; else those of JWT_ISSUER. Alone: all of them."),
+        typer.Option(help="The issuer of the tokens; default JWT_ISSUER. Alone: all its tokens."),
     ] = None,
     every_issuer: Annotated[  # noqa: FBT002 - a flag
-        bool, typer.Option("--every-issuer", help="Of whatever issuer.")
+        bool, typer.Option("--every-issuer", help="Tokens of all issuers.")
     ] = False,
     longest: Annotated[
-        str, typer.Option(help="How long the longest-lived token lives: 900, 15m, 1h, 30d.")
+        str, typer.Option(help="The longest lifetime of a token: 900, 15m, 1h, 30d.")
     ] = "30d",
     url: Annotated[
         str | None,
@@ -42,12 +42,12 @@ def revoke(  # noqa: PLR0913, PLR0917 - Typer's options
         ),
     ] = None,
 ) -> None:
-    """Take tokens back, in every process that follows the same Redis or Valkey.
+    """Revoke tokens in every process that uses the same Redis or Valkey.
 
-    Name one of --jti, --session and --subject, or --issuer alone. The first
-    three mean the tokens of the one issuer in JWT_ISSUER unless told otherwise,
-    and of every issuer where none is configured. It holds in running processes
-    within a second, and ends by itself when the tokens do.
+    Give one of --jti, --session and --subject, or --issuer alone. The first
+    three revoke tokens of the issuer in JWT_ISSUER, or of all issuers where none
+    is configured. Running processes refuse the tokens within a second. The entry
+    is deleted when the tokens have expired.
 
     Examples:
       jwt-deps revoke --jti 2f1c --issuer https://issuer.example
@@ -56,23 +56,23 @@ def revoke(  # noqa: PLR0913, PLR0917 - Typer's options
       jwt-deps revoke --issuer https://issuer.example
 
     Exit codes:
-      0  the server knows of it
-      2  it could not be done, and a sentence says why
+      0  revoked
+      2  not revoked, with the reason on standard error
     """
     if url is None:
-        raise impossible("name the server with --url or JWT_REVOCATION_URL.")
+        raise impossible("give the server with --url or JWT_REVOCATION_URL.")
     if every_issuer and issuer is not None:
         raise impossible("--issuer and --every-issuer contradict each other.")
     named = (jti, session, subject) != (None, None, None)
     if named and issuer is None and not every_issuer:
         issuer = _only_issuer()
     try:
-        revocations = RedisRevocations(url, longest_lifetime=seconds_of(longest))
+        revocations = RedisRevocations(url, longest_lifetime=parse_duration(longest))
         revocations.revoke(jti=jti, session=session, subject=subject, issuer=issuer)
     except ConfigurationError as error:
         raise impossible(str(error)) from None
     except RevocationUnavailableError:
-        raise impossible("the server cannot be reached, and knows nothing of it.") from None
+        raise impossible("the server cannot be reached: nothing was revoked.") from None
     except ValueError as error:
         raise impossible(f"{error}.") from None
     whose = "of every issuer" if issuer is None else "of one issuer"
@@ -81,9 +81,9 @@ def revoke(  # noqa: PLR0913, PLR0917 - Typer's options
 
 
 def _only_issuer() -> str | None:
-    """The issuer that the environment names, `None` if it names none.
+    """Return the issuer of the environment; `None` without one.
 
-    The rest of the settings is not needed here, and may be missing on this machine.
+    The other settings are not needed here, and may be missing on this machine.
     """
     variables = {name.upper(): value for name, value in os.environ.items()}
     try:

@@ -1,4 +1,4 @@
-"""What is configured, and where does each value come from? `jwt-deps settings`."""
+"""`jwt-deps settings`: show the settings and the origin of each value."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,24 +14,23 @@ from rich.text import Text
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import PublicKey, is_pem, pem_public_key, public_jwk, thumbprint
-from jwt_deps.settings import get_settings
+from jwt_deps.settings import PREFIX, get_settings
 
 from .output import Format, console, impossible, printable, show_json
 
 __all__ = ["settings"]
 
-_PREFIX = "JWT_"
 _DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One value, fit to be shown.
+    """One setting.
 
     Attributes:
-        name: the parameter, `issuers.staff.audience`.
-        variable: what sets it, `JWT_ISSUERS__STAFF__AUDIENCE`.
-        value: the value; of a secret only how long it is.
+        name: the parameter, for example `issuers.staff.audience`.
+        variable: its variable, for example `JWT_ISSUERS__STAFF__AUDIENCE`.
+        value: the value; for a secret only its length.
         origin: `default`, or the variable that it comes from.
     """
 
@@ -44,14 +43,14 @@ class _Row:
 def settings(
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Show also what has its default.")
+        bool, typer.Option("--all", help="Also show settings with their default.")
     ] = False,
-    form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TEXT,
+    form: Annotated[Format, typer.Option("--format", help="A table or JSON.")] = Format.TEXT,
 ) -> None:
-    """Show what JWT_* configures, and where each value comes from.
+    """Show the settings in JWT_*, and where each value comes from.
 
-    Of a secret only its length is shown, of a public key its kind and its
-    thumbprint by RFC 7638. A JWT_* variable that is no setting gets a warning.
+    A secret is shown by its length, a public key by its type and thumbprint
+    (RFC 7638). An unknown JWT_* variable causes a warning.
 
     Examples:
       jwt-deps settings
@@ -61,7 +60,7 @@ def settings(
 
     Exit codes:
       0  the settings can be used
-      2  they cannot, and a sentence says why
+      2  they cannot, with the reason on standard error
     """
     try:
         configured = get_settings()
@@ -82,11 +81,11 @@ def _show(rows: list[_Row], *, complete: bool) -> None:
     screen = console()
     screen.print(table)
     if not complete:
-        screen.print("Everything else has its default; --all shows it.")
+        screen.print("All other settings have their defaults; --all shows them.")
 
 
 def _rows(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[_Row]:
-    """The values of settings, and of the settings within them."""
+    """Yield the rows of settings, nested ones included."""
     for name in type(model).model_fields:
         value, here = getattr(model, name), (*path, name)
         if isinstance(value, BaseModel):
@@ -100,14 +99,14 @@ def _rows(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[_Row]:
 
 
 def _variable(path: tuple[str, ...]) -> str:
-    return _PREFIX + "__".join(path).upper()
+    return PREFIX + "__".join(path).upper()
 
 
 def _origin(path: tuple[str, ...]) -> str:
-    """The variable that is set: a member's own, or the one that holds it as JSON."""
+    """Return the variable that is set: the setting's own, or one with JSON that contains it."""
     present = {name.upper(): name for name in os.environ}
     candidates = (_variable(path[:length]) for length in range(len(path), 0, -1))
-    # Keys over HTTP set `algorithm`, which is in no variable then.
+    # Keys over HTTP set `algorithm` without a variable.
     return next((present[name] for name in candidates if name in present), _DEFAULT)
 
 
@@ -126,7 +125,7 @@ def _shown(value: Any) -> str:
 
 
 def _masked(secret: str) -> str:
-    """What may be told of a key: of a public one its name, of a secret its length."""
+    """Describe a key without a secret: the thumbprint of a public key, the length of a secret."""
     if not is_pem(secret):
         return f"a shared secret, {len(secret.encode())} bytes"
     public = pem_public_key(secret)

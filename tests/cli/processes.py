@@ -23,7 +23,7 @@ COMMAND = (
 PATIENCE = 60
 
 #: The last line that the demo prints before the server's log begins.
-LAST_WORDS = "Ctrl-C ends it."
+LAST_WORDS = "Ctrl-C stops it."
 
 
 def environment(**variables: str) -> dict[str, str]:

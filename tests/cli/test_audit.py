@@ -224,8 +224,8 @@ async def dispatch(request, go_on):
             pytest.param(":app", "is not of the form MODULE:APP", id="no-module"),
             pytest.param("nowhere:app", "There is no module 'nowhere' in", id="no-such-module"),
             pytest.param("service:nothing", "has no 'nothing'", id="no-such-attribute"),
-            pytest.param("service:router", "is no FastAPI application.", id="a-router"),
-            pytest.param("service:kept", "Then add --factory.", id="a-function"),
+            pytest.param("service:router", "is not a FastAPI application.", id="a-router"),
+            pytest.param("service:kept", "add --factory.", id="a-function"),
         ],
     )
     def test_what_cannot_be_loaded(self, tmp_path: Path, target: str, sentence: str) -> None:

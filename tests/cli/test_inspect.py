@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from jwt_deps.cli import inspect as command
 from jwt_deps.cli.app import main
-from jwt_deps.cli.piped import is_terminal, piped
+from jwt_deps.cli.inputs import is_terminal, read_stdin
 from jwt_deps.errors import Step
 from jwt_deps.testing import FakeIssuer
 from tests.minting import OTHER_SECRET, SECRET, b64, claims, compact, mint, mint_raw, pair
@@ -194,7 +194,7 @@ def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(sys, "stdin", None)
 
-    assert (False, b"") == (is_terminal(), piped(10))
+    assert (False, b"") == (is_terminal(), read_stdin(10))
     assert (2, "") == (done.returncode, done.stdout)
     assert "Error: There is no token on standard input" in done.stderr
 

@@ -151,7 +151,7 @@ def test_files_that_are_there_stay(present: str, tmp_path: Path) -> None:
     result = keygen("ec", "--out", str(tmp_path))
 
     assert 2 == result.exit_code
-    assert f"{tmp_path / present} is there already: choose another directory" in result.stderr
+    assert f"{tmp_path / present} exists: choose another directory" in result.stderr
     assert [present] == [path.name for path in tmp_path.iterdir()]
     assert "mine" == (tmp_path / present).read_text()
 
@@ -228,4 +228,4 @@ def test_help() -> None:
     result = keygen("--help")
 
     assert "jwt-deps keygen rsa --out keys" in result.output
-    assert "2  not made" in result.output
+    assert "2  an error" in result.output

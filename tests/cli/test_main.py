@@ -71,9 +71,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> Non
     with pytest.raises(SystemExit) as end:
         importlib.import_module("jwt_deps.cli")
 
-    assert end.value.code == (
-        f'The command line needs {missing}, which an extra brings: pip install "jwt-deps[cli]"'
-    )
+    assert end.value.code == (f'The command line needs {missing}: pip install "jwt-deps[cli]"')
 
 
 @pytest.mark.parametrize("missing", ["rich", "websockets"])
@@ -85,9 +83,7 @@ def test_real_process_without_the_extra(missing: str) -> None:
     )
 
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == (
-        f'The command line needs {missing}, which an extra brings: pip install "jwt-deps[cli]"\n'
-    )
+    assert result.stderr == (f'The command line needs {missing}: pip install "jwt-deps[cli]"\n')
 
 
 def test_without_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -302,10 +302,10 @@ WRONG = [
     pytest.param(
         [],
         {"JWT_SECRET_KEY": pair("RSA").public_pem, "JWT_ALGORITHM": "RS256"},
-        "Only public keys are configured, which cannot sign. Give the key to sign with in --key",
+        "Only public keys are configured, which cannot sign. Give a signing key with --key",
         id="only-public-keys",
     ),
-    pytest.param([], TWO, "--issuer-name has to say", id="which-issuer"),
+    pytest.param([], TWO, "with --issuer-name", id="which-issuer"),
     pytest.param(["--issuer-name", "x"], TWO, "staff, shop", id="unknown-issuer"),
     pytest.param(["--issuer-name", "x"], CONFIGURED, "JWT_ISSUERS, which is not", id="no-issuers"),
     pytest.param(["--expires", "soon"], CONFIGURED, "--expires: a duration is", id="duration"),
@@ -330,14 +330,14 @@ def test_what_cannot_be(arguments: list[str], variables: dict[str, str], says: s
 
 
 KEYS = [
-    pytest.param(b"\xff\xfe\x00" * 50, [], "is no text", id="binary"),
+    pytest.param(b"\xff\xfe\x00" * 50, [], "is not text", id="binary"),
     pytest.param(pair("RSA").public_pem.encode(), [], "cannot be used", id="public-pem"),
     pytest.param(json.dumps(pair("RSA").jwk()).encode(), [], "cannot be used", id="public-jwk"),
     pytest.param(pair("RSA-1024").private_pem.encode(), [], "cannot be used", id="weak-rsa"),
     pytest.param(pair("secp256k1").private_pem.encode(), [], "cannot be used", id="foreign-curve"),
     pytest.param(b"weak-secret", [], "cannot be used", id="weak-secret"),
     pytest.param(b"", [], "cannot be used", id="empty"),
-    pytest.param(b"x" * 65536 + b"y", [], "is no key", id="huge"),
+    pytest.param(b"x" * 65536 + b"y", [], "is not a key", id="huge"),
     pytest.param(
         pair("P-256").private_pem.encode(),
         ["--algorithm", "RS256"],

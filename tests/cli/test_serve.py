@@ -234,8 +234,8 @@ def test_port_in_use() -> None:
         in_its_own = run("demo", "--port", str(port))
 
     sentence = (
-        f"Error: Port {port} of 127.0.0.1 is in use. Choose another one with --port, or "
-        "--port 0 for any that is free.\n"
+        f"Error: Port {port} of 127.0.0.1 is in use. Choose another one with --port; "
+        "--port 0 picks a free one.\n"
     )
     assert (in_process.exit_code, in_process.output) == (1, sentence)
     assert (in_its_own.returncode, in_its_own.stdout, in_its_own.stderr) == (1, "", sentence)

@@ -139,7 +139,7 @@ def test_table() -> None:
     everything = settings("--all", JWT_SECRET_KEY=SECRET)
 
     assert "│ secret_key │ JWT_SECRET_KEY │ a shared secret, 64 bytes │" in result.stdout
-    assert "Everything else has its default; --all shows it.\n" in result.stdout
+    assert "All other settings have their defaults; --all shows them.\n" in result.stdout
     assert "--all shows it" not in everything.stdout
     assert "│ leeway " in everything.stdout
 

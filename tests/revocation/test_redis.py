@@ -539,7 +539,7 @@ def test_the_configured_issuer_alone_is_not_meant() -> None:
 @pytest.mark.parametrize(
     ("said", "arguments"),
     [
-        pytest.param("name the server", ["--jti", "1"], id="no-server"),
+        pytest.param("give the server", ["--jti", "1"], id="no-server"),
         pytest.param("redis://", ["--jti", "1", "--url", "http://x"], id="no-url"),
         pytest.param("cannot be reached", ["--jti", "1", "--url", "{nobody}"], id="no-answer"),
         pytest.param("name one of", ["--url", "{nobody}"], id="nothing"),

@@ -1,1 +1,1 @@
-"""What does the toolkit look like at work? A small API, three tokens and a scenario."""
+"""`jwt-deps demo`: a small API, tokens for it, and a scenario that checks its answers."""

@@ -1,4 +1,4 @@
-"""What does an API built with the toolkit look like? Notes, an administrator, a cookie, an echo."""
+"""The API of the demo: notes, an admin route, a cookie and a WebSocket."""
 
 from collections import defaultdict
 from typing import Annotated, TypeAlias
@@ -30,19 +30,22 @@ Every route below needs a token, except those marked with `@public`: look for th
 2. Press **Authorize**, paste it under **JWT (http, Bearer)**, press **Authorize**, then **Close**.
 3. Open a route and press **Execute**. Try `GET /admin/notes` as the user, then as the admin.
 
-`POST /login` turns the token into a cookie. `ws://…/ws` is a WebSocket that echoes what it is told.
+`POST /login` sets the token as a cookie. `ws://…/ws` is a WebSocket that echoes messages.
 """
 
 _TAGS = [
     {"name": "public", "description": "No token needed: the endpoint says `@public`."},
-    {"name": "user", "description": "Whoever the token names."},
-    {"name": "admin", "description": "The scope `admin` is needed: `require_scopes('admin')`."},
+    {"name": "user", "description": "Any token will do."},
+    {
+        "name": "admin",
+        "description": "Needs the scope `admin`: `require_scopes('admin')`.",
+    },
     {"name": "cookie", "description": "The same token, kept by the browser."},
 ]
 
 
 class Profile(BaseModel):
-    """What the token says of its user."""
+    """The user of the token."""
 
     id: str
     session_id: str | None
@@ -50,7 +53,7 @@ class Profile(BaseModel):
 
 
 class Note(BaseModel):
-    """Something worth remembering."""
+    """A note."""
 
     text: str = Field(min_length=1, max_length=200, examples=["Buy milk"])
 
@@ -75,19 +78,19 @@ Settings: TypeAlias = Annotated[JWTSettings, Depends(_settings)]
 users = APIRouter(tags=["user"])
 admins = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require_scopes("admin"))])
 cookies = APIRouter(tags=["cookie"])
-everybody = APIRouter(tags=["public"])
+open_to_all = APIRouter(tags=["public"])
 
 
-@everybody.get("/health")
+@open_to_all.get("/health")
 @public
 async def health() -> dict[str, str]:
-    """Tell that the service is up."""
+    """Report that the service is up."""
     return {"status": "ok"}
 
 
 @users.get("/me")
 async def me(user: User) -> Profile:
-    """Tell who is calling."""
+    """Return the user of the token."""
     return Profile(id=user.id, session_id=user.session_id, scopes=sorted(user.scopes))
 
 
@@ -99,14 +102,14 @@ async def read_notes(user: User, notes: Notes) -> list[Note]:
 
 @users.post("/notes", status_code=201)
 async def write_note(user: User, notes: Notes, note: Note) -> Note:
-    """Write a note; with the cookie too, unless a page from elsewhere had it sent."""
+    """Write a note; a token in a cookie is accepted too, unless the request is cross-site."""
     notes[user.id].append(note)
     return note
 
 
 @admins.get("/notes")
 async def read_all_notes(notes: Notes) -> dict[str, list[Note]]:
-    """List everybody's notes."""
+    """List the notes of all users."""
     return {user: texts for user, texts in notes.items() if texts}
 
 
@@ -114,22 +117,22 @@ async def read_all_notes(notes: Notes) -> dict[str, list[Note]]:
 async def login(
     token: Annotated[str, Depends(get_token)], response: Response, settings: Settings
 ) -> None:
-    """Keep the token in a cookie that no script can read."""
-    # The guard has verified the token. A browser may drop `Secure` cookies of plain http, and
-    # the demo is plain http on the loopback interface; behind TLS, leave `secure` alone.
+    """Set the token as a cookie that scripts cannot read."""
+    # The guard has verified the token. The demo is plain http on the loopback interface, where
+    # browsers may drop `Secure` cookies; behind TLS, keep the default.
     set_token_cookie(response, token, settings, secure=False)
 
 
 @cookies.post("/logout", status_code=204)
 @public
 async def logout(response: Response, settings: Settings) -> None:
-    """Delete the cookie; without a token too, because the one in the cookie may have expired."""
+    """Delete the cookie; public, because the token in it may have expired."""
     clear_token_cookie(response, settings, secure=False)
 
 
 @users.websocket("/ws")
 async def echo(websocket: WebSocket, user: User) -> None:
-    """Greet the user and repeat whatever is said."""
+    """Greet the user and echo messages."""
     await websocket.accept()
     await websocket.send_text(f"Hello, {user.id}")
     async for text in websocket.iter_text():
@@ -137,7 +140,7 @@ async def echo(websocket: WebSocket, user: User) -> None:
 
 
 def demo_app(secret: str) -> FastAPI:
-    """Build the API; it accepts tokens that are signed with the secret."""
+    """Build the application; it accepts tokens signed with the secret."""
     settings = demo_settings(secret)
     app = FastAPI(
         title="jwt-deps demo",
@@ -149,6 +152,6 @@ def demo_app(secret: str) -> FastAPI:
     app.state.settings = settings
     app.state.notes = defaultdict(list)
     app.include_router(
-        protected_router(front, everybody, users, admins, cookies, settings=settings)
+        protected_router(front, open_to_all, users, admins, cookies, settings=settings)
     )
     return app

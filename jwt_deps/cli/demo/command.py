@@ -1,4 +1,4 @@
-"""What does `jwt-deps demo` do? It serves the demo, or plays the scenario against it once."""
+"""`jwt-deps demo`: serve the demo, or run its scenario once."""
 
 import errno
 from contextlib import suppress
@@ -21,7 +21,7 @@ __all__ = ["demo"]
 def _loopback(host: str) -> str:
     if not is_loopback_host(host):
         raise typer.BadParameter(
-            "the demo prints tokens that open it, so it listens on loopback addresses only: "
+            "the demo prints its tokens, so it listens on loopback addresses only: "
             "127.0.0.1, ::1 or localhost."
         )
     return host
@@ -33,25 +33,25 @@ def demo(
         str, typer.Option(callback=_loopback, help="Loopback address to listen on.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
     ] = 8000,
     once: Annotated[
         bool,
         typer.Option(
             "--once",
-            help="Play the scenario over HTTP against the demo on a free port, print request, "
-            "expected and got, and end: exit code 1 if any of them differs.",
+            help="Send the demo the requests of a scenario, print each with the expected and the "
+            "received answer, and exit: code 1 if any of them differ.",
         ),
     ] = False,
 ) -> None:
-    """Serve a small example API, with ready tokens to try it with.
+    """Serve a small example API and print tokens for it.
 
-    The secret is made up on the spot. Ctrl-C ends it.
+    The secret is generated at each start. Ctrl-C stops the server.
 
     Examples:
       jwt-deps demo                 serve on http://127.0.0.1:8000
       jwt-deps demo --port 0        serve on any free port
-      jwt-deps demo --once          prove that every answer is as expected
+      jwt-deps demo --once          check that every answer is as expected
     """
     if once:
         _play()
@@ -73,17 +73,17 @@ def _serve(host: str, port: int) -> None:
     try:
         listener = listen(host, port)
     except OSError as error:
-        typer.echo(f"Error: {_sentence(host, port, error)}", err=True)
+        typer.echo(f"Error: {_message(host, port, error)}", err=True)
         raise typer.Exit(1) from None
-    with listener, suppress(KeyboardInterrupt):  # Ctrl-C is how a demo ends
+    with listener, suppress(KeyboardInterrupt):  # Ctrl-C stops the demo
         show_welcome(address_of(listener), demo_tokens(secret))
         serve(demo_app(secret), listener)
 
 
-def _sentence(host: str, port: int, error: OSError) -> str:
+def _message(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"Port {port} of {host} is in use. Choose another one with --port, or --port 0 for "
-            "any that is free."
+            f"Port {port} of {host} is in use. Choose another one with --port; --port 0 picks a "
+            "free one."
         )
     return f"Port {port} of {host} cannot be opened: {error.strerror}."

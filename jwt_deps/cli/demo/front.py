@@ -1,4 +1,4 @@
-"""What does the demo's own page consist of? Three files, and the tokens that it offers."""
+"""The page of the demo: three files, and the tokens to choose from."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ from .tokens import demo_tokens
 __all__ = ["front", "page_tokens"]
 
 _FILES = Path(__file__).with_name("page")
-# Nothing inline and nothing from elsewhere; `connect-src` holds for the WebSocket too.
+# Nothing inline, nothing from other origins; `connect-src` covers the WebSocket too.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -29,7 +29,7 @@ front = APIRouter(include_in_schema=False)
 
 
 def page_tokens(secret: str) -> dict[str, str]:
-    """Make the tokens that the page lets one pick, by what it calls them."""
+    """Make the tokens of the page by their labels."""
     tokens = demo_tokens(secret)
     head, _, signature = tokens["user"].rpartition(".")
     other = "A" if signature[0] != "A" else "B"
@@ -46,26 +46,26 @@ def page_tokens(secret: str) -> dict[str, str]:
 @front.get("/")
 @public
 async def home() -> FileResponse:
-    """Show the page."""
+    """Serve the page."""
     return FileResponse(_FILES / "index.html", headers=_HEADERS)
 
 
 @front.get("/demo/tokens")
 @public
 async def tokens(connection: HTTPConnection) -> JSONResponse:
-    """Hand out tokens: they open this demo alone, which prints them anyway."""
+    """Serve the tokens; they are valid in this demo only, which prints them anyway."""
     secret: str = connection.app.state.secret
     return JSONResponse(page_tokens(secret), headers={"Cache-Control": "no-store"})
 
 
 @front.get("/demo/claims")
 async def claims(claims: Annotated[Claims, Depends(get_claims)]) -> JSONResponse:
-    """Show what an endpoint is given: nothing of a token that was refused."""
+    """Return the claims that an endpoint gets; a refused token gets 401 instead."""
     return JSONResponse(dict(claims), headers={"Cache-Control": "no-store"})
 
 
 @front.get("/demo/{name}")
 @public
 async def file(name: Literal["page.js", "page.css"]) -> FileResponse:
-    """Hand out the script or the style sheet."""
+    """Serve the script or the style sheet."""
     return FileResponse(_FILES / name, headers=_HEADERS)

@@ -1,4 +1,4 @@
-"""What did happen? The scenario, played over real HTTP and real WebSockets."""
+"""Run the scenario over HTTP and WebSockets."""
 
 import json
 import re
@@ -18,28 +18,28 @@ from .tokens import demo_tokens, make_secret
 
 __all__ = ["Outcome", "play"]
 
-_PATIENCE = 10  # seconds
-_TELLING = ("sec-websocket-protocol", "set-cookie", "www-authenticate")
+_TIMEOUT = 10  # seconds
+_COMPARED = ("sec-websocket-protocol", "set-cookie", "www-authenticate")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A step and the answer that it got."""
+    """A step and the received answer."""
 
     step: Step
     got: Answer
 
     @property
     def ok(self) -> bool:
-        """Whether the answer is the expected one, to the letter."""
+        """Whether the answer equals the expected one."""
         return self.got == self.step.expected
 
 
 def play(steps: Iterable[Step], url: str, tokens: Mapping[str, str]) -> list[Outcome]:
-    """Send every request to the API at the URL, as one browser would, in order."""
+    """Send the requests in order to the API at the URL, with one cookie jar."""
     tokens = {**tokens, **_bad_tokens()}
-    # `trust_env`: a proxy of the environment does not lead to this machine's own loopback.
-    with httpx2.Client(base_url=url, timeout=_PATIENCE, trust_env=False) as client:
+    # `trust_env`: a proxy of the environment does not reach this machine's loopback interface.
+    with httpx2.Client(base_url=url, timeout=_TIMEOUT, trust_env=False) as client:
         return [Outcome(step, _answer(client, step, tokens)) for step in steps]
 
 
@@ -63,7 +63,7 @@ def _answer(client: httpx2.Client, step: Step, tokens: Mapping[str, str]) -> Ans
 def _request(client: httpx2.Client, step: Step, tokens: list[str]) -> Answer:
     headers = [*step.headers.items(), *(("Authorization", f"Bearer {it}") for it in tokens)]
     response = client.request(step.method, step.path, headers=headers, json=step.json)
-    return Answer(response.status_code, _body(response.text), _telling(response.headers))
+    return Answer(response.status_code, _body(response.text), _compared(response.headers))
 
 
 def _talk(client: httpx2.Client, step: Step, tokens: list[str]) -> Answer:
@@ -73,24 +73,24 @@ def _talk(client: httpx2.Client, step: Step, tokens: list[str]) -> Answer:
     pair = [Subprotocol(text) for token in tokens for text in ("bearer", token)]
     try:
         with (
-            # A socket of ours, because the client would ask the environment for a proxy.
-            socket.create_connection((url.host, url.port), timeout=_PATIENCE) as connection,
+            # An own socket, because the client would use a proxy of the environment.
+            socket.create_connection((url.host, url.port), timeout=_TIMEOUT) as connection,
             connect(
                 f"ws://{url.netloc.decode()}{step.path}",
                 sock=connection,
                 subprotocols=pair or None,
                 additional_headers=headers,
-                open_timeout=_PATIENCE,
+                open_timeout=_TIMEOUT,
             ) as websocket,
         ):
             websocket.send("ping")
-            said = [websocket.recv(_PATIENCE), websocket.recv(_PATIENCE)]
+            messages = [websocket.recv(_TIMEOUT), websocket.recv(_TIMEOUT)]
             chosen = websocket.subprotocol
-            return Answer(101, said, {"sec-websocket-protocol": chosen} if chosen else {})
+            return Answer(101, messages, {"sec-websocket-protocol": chosen} if chosen else {})
     except InvalidStatus as refused:
         response = refused.response
         body = _body((response.body or b"").decode())
-        return Answer(response.status_code, body, _telling(response.headers))
+        return Answer(response.status_code, body, _compared(response.headers))
 
 
 def _body(text: str) -> object:
@@ -100,9 +100,9 @@ def _body(text: str) -> object:
         return text
 
 
-def _telling(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that a step may expect, the token and the moment taken out of the cookie."""
-    found = {name: headers[name] for name in _TELLING if name in headers}
+def _compared(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers to compare, without token and times in the cookie."""
+    found = {name: headers[name] for name in _COMPARED if name in headers}
     if "set-cookie" in found:
         cookie = re.sub(r"=eyJ[\w.-]+", "=...", found["set-cookie"])
         parts = re.sub(r"Max-Age=[1-9]\d*", "Max-Age=...", cookie).split("; ")

@@ -1,4 +1,4 @@
-"""What does a person see? The welcome with its tokens and curl lines, and the scenario's table."""
+"""Print the start message with tokens and curl commands, and the table of the scenario."""
 
 import json
 import re
@@ -16,19 +16,19 @@ from .tokens import LIFETIME
 __all__ = ["Example", "examples", "show_outcomes", "show_welcome"]
 
 _ERROR_CODE = re.compile(r'error="(\w+)"')
-_WIDTH_OF_A_LOG = 140  # where there is no terminal whose width could be asked for
+_WIDTH_OF_A_LOG = 140  # characters, where standard output is not a terminal
 
 
 class Example(NamedTuple):
-    """A line to paste into a terminal, and what comes of it."""
+    """A curl command with a description and the expected status."""
 
-    says: str
+    description: str
     status: int
     curl: str
 
 
 def examples(url: str, tokens: Mapping[str, str]) -> list[Example]:
-    """The curl lines: each stands alone, and any shell takes it."""
+    """Return the curl commands, each complete and portable between shells."""
     user, admin, expired = (
         f'-H "Authorization: Bearer {tokens[name]}"' for name in ("user", "admin", "expired")
     )
@@ -56,34 +56,34 @@ def examples(url: str, tokens: Mapping[str, str]) -> list[Example]:
 
 
 def show_welcome(url: str, tokens: Mapping[str, str]) -> None:
-    """Print what can be done with the API; the only place where a token is shown."""
+    """Print how to use the API; this is the only place that prints tokens."""
     console = Console(highlight=False)
-    console.print("[bold]jwt-deps demo[/]: a small API that wants access tokens\n")
-    console.print("[bold]In a terminal[/], each line by itself, with the status that it gets\n")
+    console.print("[bold]jwt-deps demo[/]: a small API that needs access tokens\n")
+    console.print("[bold]In a terminal[/], with the status of each answer\n")
     for example in examples(url, tokens):
-        _show(f"{example.status}, {example.says}", example.curl, console)
+        _show(f"{example.status}, {example.description}", example.curl, console)
     minutes = LIFETIME // 60
-    console.print(f"[bold]Tokens[/], good for {minutes} minutes and as long as this runs\n")
+    console.print(f"[bold]Tokens[/], valid for {minutes} minutes while this runs\n")
     _show("user alice, scope notes", tokens["user"], console)
     _show("admin grace, scopes notes and admin", tokens["admin"], console)
     _show("alice again, expired", tokens["expired"], console)
     console.print("[bold]In a browser[/]\n")
-    _show("a page to pick a token and a route on", f"{url}/", console)
+    _show("a page to choose a token and a route", f"{url}/", console)
     _show("Swagger UI", f"{url}/docs", console)
     console.print("Press [bold]Authorize[/], paste a token under [bold]JWT (http, Bearer)[/],")
     console.print("press [bold]Authorize[/] and [bold]Close[/]; then open a route and press")
     console.print("[bold]Execute[/].\n")
-    console.print("Ctrl-C ends it. The log says of every refusal why:\n")
+    console.print("Ctrl-C stops it. The log has the reason of every refusal:\n")
 
 
-def _show(says: str, copied: str, console: Console) -> None:
-    # Flush left, never wrapped and never marked up, so that a triple click copies it whole.
-    console.print(Text(says, style="cyan"), soft_wrap=True)
-    console.print(Text(f"{copied}\n"), soft_wrap=True)
+def _show(description: str, text: str, console: Console) -> None:
+    # No indent, wrapping or markup, so that a triple click copies the whole text.
+    console.print(Text(description, style="cyan"), soft_wrap=True)
+    console.print(Text(f"{text}\n"), soft_wrap=True)
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Print request, expected and got, row by row, and then in full whatever differs."""
+    """Print a table of requests and answers, and then the answers that differ in full."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH_OF_A_LOG
@@ -106,14 +106,14 @@ def _request(step: Step) -> Text:
 
 
 def _brief(answer: Answer) -> Text:
-    """The status, the error code of the challenge, and the sentence, the JSON or the cookie."""
+    """Return status, error code and detail, or the JSON or the cookie."""
     challenge = answer.headers.get("www-authenticate", "")
     code = _ERROR_CODE.search(challenge)
-    parts = (str(answer.status), code and code[1], _said(answer))
+    parts = (str(answer.status), code and code[1], _content(answer))
     return Text(" ".join(part for part in parts if part))
 
 
-def _said(answer: Answer) -> str | None:
+def _content(answer: Answer) -> str | None:
     match answer.body:
         case None:
             return answer.headers.get("set-cookie")

@@ -1,4 +1,4 @@
-"""Where does the demo listen? On the loopback interface, with uvicorn, and nowhere else."""
+"""Serve the demo with uvicorn on the loopback interface."""
 
 import copy
 import logging
@@ -14,30 +14,30 @@ from uvicorn.config import LOGGING_CONFIG
 
 __all__ = ["address_of", "listen", "running", "serve"]
 
-_GRACE = 2  # seconds that an open WebSocket may delay the end
+_GRACE = 2  # seconds for open WebSockets at the end
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port, before anything is said about it; 0 is any free one.
+    """Bind a port; 0 picks a free one.
 
     Raises:
-        OSError: it is taken, or not this process's to take.
+        OSError: it is in use, or this process may not bind it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family)
 
 
 def address_of(listener: socket.socket) -> str:
-    """The URL at which the port answers."""
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Serve until Ctrl-C, and tell in the log why a request was refused.
+    """Serve until Ctrl-C, with the reasons of refusals in the log.
 
     Raises:
-        KeyboardInterrupt: uvicorn has ended, and hands on the signal that ended it.
+        KeyboardInterrupt: uvicorn has ended after Ctrl-C.
     """
     config = uvicorn.Config(app, log_config=_log_config(), timeout_graceful_shutdown=_GRACE)
     uvicorn.Server(config).run([listener])
@@ -46,19 +46,19 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
 def _log_config() -> dict[str, Any]:
     config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
     config["loggers"]["jwt_deps"] = {"handlers": ["default"], "level": "INFO"}
-    config["filters"] = {"complaint": {"()": lambda: _is_no_complaint}}
-    config["handlers"]["default"]["filters"] = ["complaint"]
+    config["filters"] = {"handshake": {"()": lambda: _is_relevant}}
+    config["handlers"]["default"]["filters"] = ["handshake"]
     return config
 
 
-def _is_no_complaint(record: logging.LogRecord) -> bool:
-    # uvicorn says so of every handshake that is answered with 401 or 403 as ASGI allows.
+def _is_relevant(record: logging.LogRecord) -> bool:
+    # uvicorn logs this for every handshake that is refused with 401 or 403, as ASGI allows.
     return record.getMessage() != "ASGI callable returned without completing handshake."
 
 
 @contextmanager
 def running(app: FastAPI) -> Iterator[str]:
-    """Serve on a free port while the block runs, in silence; the URL is what you get."""
+    """Serve on a free port without logs while the block runs; yield the URL."""
     config = uvicorn.Config(
         app, log_config=None, log_level="critical", timeout_graceful_shutdown=_GRACE
     )
@@ -66,10 +66,10 @@ def running(app: FastAPI) -> Iterator[str]:
     listener = listen("127.0.0.1", 0)
 
     def run() -> None:
-        with listener:  # were the start to fail, a request would else wait for ever
+        with listener:  # if the start fails, requests must not wait
             server.run([listener])
 
-    # The port listens already, so a request that is too early waits for its answer.
+    # The port listens already, so an early request waits for its answer.
     url, thread = address_of(listener), Thread(target=run, name="jwt-deps-demo")
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""The tokens of the demo, which is its own issuer: a new secret for each process, HS256."""
+"""The settings and tokens of the demo, which is its own issuer: HS256, one secret per process."""
 
 import secrets
 import time
@@ -10,29 +10,29 @@ from jwt_deps.tokens import ClaimNames, access_token_claims, create_access_token
 
 __all__ = ["LIFETIME", "demo_settings", "demo_tokens", "make_secret"]
 
-#: How long the tokens are good for, in seconds.
+#: The lifetime of the tokens, in seconds.
 LIFETIME = 3600
 
 
 def make_secret() -> str:
-    """Make a secret that this process alone knows."""
+    """Generate a secret."""
     return secrets.token_urlsafe(48)
 
 
 def demo_settings(secret: str) -> JWTSettings:
-    """Make the settings of the demo, which accepts tokens that are signed with the secret."""
+    """Return settings that accept tokens signed with the secret."""
     return JWTSettings(
         secret_key=secret,
         token_source=TokenSource.BOTH,
-        # Other ports of a developer's machine are the same site, and no friends of the demo.
+        # Other ports of a developer's machine are the same site, but another origin.
         cookie_requests="same-origin",
-        # A shell may hold `JWT_*` variables for an application under development: not for this.
+        # `JWT_*` variables of a shell are meant for an application under development.
         _env_prefix="JWT_DEPS_DEMO_",
     )
 
 
 def demo_tokens(secret: str) -> dict[str, str]:
-    """Make the tokens that the demo hands out: `user`, `admin`, `other` and `expired`."""
+    """Make the tokens of the demo: `user`, `admin`, `other` and `expired`."""
     mint = partial(create_access_token, expires_in=LIFETIME, settings=demo_settings(secret))
     return {
         "user": mint("alice", session_id="alice-1", scopes=["notes"]),

@@ -1,4 +1,4 @@
-// What does the page do? It sends what was picked, and shows the answer as text, never as HTML.
+// Sends the chosen request and shows the answer as text, never as HTML.
 "use strict";
 
 const element = (id) => document.getElementById(id);
@@ -10,12 +10,12 @@ const short = (token) => `${token.slice(0, 12)}…${token.slice(-6)}`;
 
 const credentials = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
 
-// Not read off the token here: shown is what the server believes, and hands to an endpoint.
+// Not decoded here: these are the claims that the server gives to an endpoint.
 async function showClaims() {
   const token = picked();
   const response = await fetch("/demo/claims", { headers: credentials(token), cache: "no-store" });
   const text = await response.text();
-  if (token !== picked()) return; // another one was picked meanwhile
+  if (token !== picked()) return; // another token was chosen meanwhile
   say("claims", response.ok ? JSON.stringify(JSON.parse(text), null, 2) : `none: refused with ${response.status}`);
 }
 
@@ -55,7 +55,7 @@ function talk() {
       socket.close();
     }
   };
-  // A browser does not tell a page the status with which a handshake was refused.
+  // A browser does not show a page the status of a refused handshake.
   socket.onerror = () => answer("refused", "", "the handshake was refused");
 }
 
@@ -73,7 +73,7 @@ element("websocket").addEventListener("click", talk);
 async function start() {
   tokens = await (await fetch("/demo/tokens", { cache: "no-store" })).json();
   element("token").replaceChildren(...Object.keys(tokens).map((name) => new Option(name)));
-  element("choices").disabled = false; // not before: without the tokens, each button would send none
+  element("choices").disabled = false; // not before: the buttons need the tokens
   await showClaims();
 }
 start().catch(unreachable);
