@@ -1,1 +1,1 @@
-"""What does the package promise in numbers, and does it hold here? Each module is a command."""
+"""Benchmarks: each module is a command."""

@@ -1,4 +1,4 @@
-"""How fast is it, all in all? Every group in a process of its own, then a page and a picture.
+"""Run every group of benchmarks in its own process and write a page and a picture.
 
     python -m benchmarks                      everything, into docs/
     python -m benchmarks --quick              a few rounds, to see that it works: printed only

@@ -1,4 +1,4 @@
-"""Who takes part? Applications of one route each, and what stands before that route."""
+"""The applications that are compared: one route each, with different dependencies."""
 
 import asyncio
 import os

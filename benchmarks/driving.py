@@ -1,4 +1,4 @@
-"""How is an application asked without a server, and does it check what it says it checks?"""
+"""Call an application in process, and check that it accepts and refuses what it should."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Where are the peers installed? In an environment of their own, made once and kept in a cache.
+"""The virtual environment of the compared packages, made once and cached.
 
 What they pin does not touch the development environment, and this package is in it as well,
 editable, so that all take turns in one process.

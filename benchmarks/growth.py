@@ -1,4 +1,4 @@
-"""What grows, and with what? Tokens, keys, callers, routes, exclusions: each from few to many."""
+"""Time and memory by the number of tokens, keys, callers, routes and exclusions."""
 
 from benchmarks import growth_applications, growth_tokens
 from benchmarks.measuring import Effort, Findings

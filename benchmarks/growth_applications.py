@@ -1,4 +1,4 @@
-"""Does a dependency cost more in a large application, and how much longer does that one start?"""
+"""The cost of a request and of the start by the number of routes and exclusions."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Does a verification grow with the token, with the number of keys, with the number of callers?"""
+"""The cost of a verification by token size, number of keys and number of callers."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""How long does it take to import the package? Processes of their own, in turns."""
+"""The time to import the package, in new processes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Does the cache of fetched keys keep its bounds? Each under load, over HTTP.
+"""The bounds of the cache of fetched keys, each under load over HTTP.
 
     python -m benchmarks.jwks
 

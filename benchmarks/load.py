@@ -1,4 +1,4 @@
-"""How many requests does a server answer in a second, and how long does each wait?
+"""Requests per second of a server, and the latency of each request.
 
 A few connections that are kept alive, each sending its next request when the answer is there:
 never more requests under way than connections.

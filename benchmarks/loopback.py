@@ -1,4 +1,4 @@
-"""What is left of a bare server's requests per second, with one worker and over loopback?
+"""Requests per second of a server with one worker, compared with a bare one.
 
 Each contestant is a server process of its own, under load between two runs of the bare one.
 """

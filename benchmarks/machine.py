@@ -1,4 +1,4 @@
-"""What did this run on, and when?"""
+"""The machine and the versions of a run."""
 
 import os
 import platform

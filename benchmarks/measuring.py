@@ -1,4 +1,4 @@
-"""How much dearer is one thing than another, on a machine that is never quiet?
+"""Compare the cost of two functions on a machine with other load.
 
 A contestant's slices stand between slices of its base (B C B C B), the order of the contestants is
 shuffled in every round, and what counts is the median over the rounds of contestant to base, side

@@ -1,4 +1,4 @@
-"""How do the other packages protect the same route? Each as its own documentation has it.
+"""The same route protected by other packages, as their documentation shows it.
 
 Their keys are at hand from the start, as after the first fetch: what is compared is a request.
 Each import is late, because a peer may be absent, and the report then says so.

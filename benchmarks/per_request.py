@@ -1,4 +1,4 @@
-"""What does a request cost more, with this or that before its route?
+"""The cost that each dependency adds to a request.
 
 Every application is asked in one process, without a server, taking turns with the bare one. Those
 that say they check tokens are first held to it.

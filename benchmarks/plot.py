@@ -1,4 +1,4 @@
-"""What does the table look like? Bars in SVG, written by hand.
+"""Draw the table as bars in SVG.
 
 A picture in a page cannot know which theme the page is in, so its colours are of middle
 lightness: they can be read on white and on black.

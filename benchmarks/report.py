@@ -1,4 +1,4 @@
-"""What is said about a run, and where is it written? Between two marks of a page, and a picture."""
+"""Write the report of a run between two marks of a page, and the picture."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What does revocation cost, and how fast does it spread? A million entries, and a real Valkey.
+"""The cost of revocation with a million entries, and its delay with a real Valkey.
 
     python -m benchmarks.revocation
     python -m benchmarks.revocation --entries 100000

@@ -1,4 +1,4 @@
-"""Which contestant is served here? A process of its own; standard output says where.
+"""Serve one contestant in its own process; standard output has the address.
 
 python -m benchmarks.server NAME
 """

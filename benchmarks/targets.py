@@ -1,4 +1,4 @@
-"""What was this package to reach, and does it, in this run? Figures in, a table out.
+"""Compare the figures of a run with the targets.
 
 Nothing here fails when a target is missed: machines differ, and so do days. The bounds come from
 the peers, measured before the package was written. The bounds of DESIGN §7 are in `contract.py`.

@@ -1,4 +1,4 @@
-"""Which tokens and keys do all contestants get? The same ones, the good and the bad.
+"""The tokens and keys of all contestants, valid and invalid.
 
 One set of claims serves everybody: besides what a resource server reads there are the few private
 claims without which one or another of the peers refuses a token.

@@ -1,4 +1,4 @@
-"""What do people write by hand, and what is the least that a token check has to do?
+"""Validators written by hand, and the smallest correct token check.
 
 Each validator takes a token and returns its claims, or raises. They are prepared as far as that
 can be done before a token comes: the keys are objects.

@@ -1,4 +1,4 @@
-"""How far is a verification from the least that a verification can be, without a web framework?"""
+"""The cost of a verification, compared with a minimal one, without a web framework."""
 
 from benchmarks import tokens, validators
 from benchmarks.measuring import Effort, Findings, Measured, awaits_of, calls_of, take_turns

@@ -1,4 +1,4 @@
-"""Do these keys check that token? The two steps of `verify` that concern keys, and no claims."""
+"""Check a token with given keys: the two steps of `verify` that concern keys, without claims."""
 
 from jwt_deps.keys import KeySet
 from jwt_deps.tokens.verify import ParsedToken, check_signature, parse

@@ -1,4 +1,4 @@
-"""Do the pages show what the commands print? Their `console` blocks are run and compared.
+"""Run the `console` blocks of a page and compare their output.
 
 A block has one command or several, each behind a `$`, and below each what it prints:
 

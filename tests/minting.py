@@ -1,4 +1,4 @@
-"""Where do the tests' tokens come from? Written by hand, signed by `cryptography` alone.
+"""Make tokens for tests by hand, signed with `cryptography` only.
 
 Nothing here touches `jwt_deps` or python-jose: a mistake that both sides shared would go unseen.
 

@@ -1,4 +1,4 @@
-"""How is each mistake in a configuration made? One way for each reason, the usual one."""
+"""One configuration mistake for each reason."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Where do the tests' DPoP proofs come from? Written by hand, as the tokens are."""
+"""Make DPoP proofs for tests by hand."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""What does an error give away? Everything that a log or a crash report would show of it."""
+"""Collect all text of an error that a log or a crash report would show."""
 
 import traceback
 

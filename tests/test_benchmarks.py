@@ -1,4 +1,4 @@
-"""Do the benchmarks run, check whom they measure, and report everything that they must?"""
+"""The benchmarks run, check the contestants and report every figure."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does every example in the README and the documentation run?"""
+"""Every example in the README and the documentation runs."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Does the errors page have a section for every error, and only for those that exist?"""
+"""The errors page has one section for every error, and no others."""
 
 import ast
 import re

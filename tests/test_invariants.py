@@ -1,4 +1,4 @@
-"""Does any dependency of the package take input from the client, or run in a thread?"""
+"""No dependency of the package takes client input or runs in a thread."""
 
 import inspect
 from typing import Any

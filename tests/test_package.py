@@ -1,4 +1,4 @@
-"""Does what is published work where nothing else is, and does it hold what it should?"""
+"""The built distribution works in an empty environment and has the right files."""
 
 import json
 import os

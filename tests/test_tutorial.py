@@ -1,4 +1,4 @@
-"""Does the tutorial work, typed as it stands? Its files are served, and its commands are run."""
+"""The tutorial works as written: its files are served and its commands run."""
 
 import os
 import re

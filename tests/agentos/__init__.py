@@ -1,1 +1,1 @@
-"""Does a real AgentOS know its users by their tokens? Both examples, asked over HTTP."""
+"""Both examples of AgentOS, tested over HTTP with tokens."""

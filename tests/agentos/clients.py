@@ -1,4 +1,4 @@
-"""How do the tests talk to an AgentOS? As its clients do: HTTP, forms and event streams."""
+"""HTTP clients of an AgentOS: JSON, forms and event streams."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Under which settings are the examples served? The whole table, in a few processes.
+"""The settings under which the examples are served, in a few processes.
 
 A name here is a process: `serving("cookie")` is the client of the one with those variables.
 """

@@ -1,4 +1,4 @@
-"""What do the examples say of themselves? `python -m tests.agentos.facts`, in JSON.
+"""Print facts about the examples as JSON: `python -m tests.agentos.facts`.
 
 Asked of the applications, because OpenAPI does not show all routes; and in a process of its own,
 because importing agno is nothing that a test should wait for.

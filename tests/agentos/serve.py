@@ -1,4 +1,4 @@
-"""Who runs the servers that the tests talk to? This program, until its standard input ends.
+"""Run the servers of the tests until standard input ends.
 
     python -m tests.agentos.serve PLAN.json
 

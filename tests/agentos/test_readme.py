@@ -1,4 +1,4 @@
-"""Do the commands in the example's README work, and show what it says they show?"""
+"""The commands in the example's README print what it shows."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Who is kept out, and in which words?"""
+"""Which requests an AgentOS refuses, and with which words."""
 
 import json
 import os

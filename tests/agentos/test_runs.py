@@ -1,4 +1,4 @@
-"""Does what the token says reach the run, and nothing that the client says instead?"""
+"""A run gets the values of the token, and none that the client sends instead."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Whose sessions does a user see? The token's own, whatever else the request says."""
+"""A user sees only the sessions of the token's user."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Does every setting do on a real AgentOS what it says? The whole table, over HTTP."""
+"""Every setting has its effect on a real AgentOS, over HTTP."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Does the page about the audit show what the command prints?"""
+"""The page about the audit shows what the command prints."""
 
 import shutil
 import sysconfig

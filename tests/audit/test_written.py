@@ -1,4 +1,4 @@
-"""Can an audit be written down, read again, shown, and compared with a later one?"""
+"""Audits as JSON and Markdown, and their comparison."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How is Debian's Chromium started? Headless, by Playwright, with no word to the outside."""
+"""Start Debian's Chromium headless by Playwright, without network access."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Where do the pictures in the documentation come from? From these tests, when they are asked."""
+"""Take the pictures of the documentation, on request."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How is Swagger UI seen without the network? Its files come from npm, not from FastAPI's CDN."""
+"""Serve the files of Swagger UI from npm instead of FastAPI's CDN."""
 
 import re
 

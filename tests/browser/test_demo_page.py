@@ -1,4 +1,4 @@
-"""Does the demo's page show, in a real browser, what the toolkit does?"""
+"""The page of the demo in a real browser."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Does the demo's Swagger UI show, in a real browser, what is guarded, and take a token?"""
+"""The demo's Swagger UI in a real browser: locks, and a token in *Authorize*."""
 
 from jwt_deps.cli.demo.tokens import demo_tokens
 

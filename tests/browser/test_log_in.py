@@ -1,4 +1,4 @@
-"""Does *Authorize* log in at a real provider, and does the token open a route?"""
+"""*Authorize* logs in at a real provider, and a guarded route accepts the token."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Can the documentation be read on a phone? The site is built and looked at."""
+"""The documentation is readable on a phone."""
 
 import subprocess
 import sys

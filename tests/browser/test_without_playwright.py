@@ -1,4 +1,4 @@
-"""What happens where Playwright is not installed? The browser's tests say so, and break nothing."""
+"""Without Playwright, the browser tests are skipped with a reason."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""How does a test pipe something into `jwt-deps`? Into a process of its own, byte by byte."""
+"""Pipe bytes into `jwt-deps` in its own process."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""How does a test run `jwt-deps` as a person does? As a process of its own, stopped by Ctrl-C."""
+"""Run `jwt-deps` in its own process and stop it with Ctrl-C."""
 
 import os
 import re

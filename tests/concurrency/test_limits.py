@@ -1,4 +1,4 @@
-"""How often may a provider be asked? Every sequence of events, and where the limits are."""
+"""The token bucket allows its rate and no more, for every sequence of events."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Does a bounded map stay bounded, and keep what is asked for?"""
+"""A bounded map keeps its bound and the entries used last."""
 
 import threading
 import tracemalloc

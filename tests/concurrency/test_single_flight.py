@@ -1,4 +1,4 @@
-"""How do many callers share one fetch? Those who go away, other loops, other processes."""
+"""Concurrent callers share one fetch: cancelled callers, other loops, other processes."""
 
 import asyncio
 import contextvars

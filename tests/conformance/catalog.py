@@ -1,4 +1,4 @@
-"""Which rules bind a resource server, and which tests show that each is kept?
+"""The rules for a resource server, and the tests that show each.
 
 A file of `rules/` is a document: its `title`, its `address`, and its rules with an `id`, the
 `section`, what it asks (`text`) and either `tests` or the `reason` why there are none. A test is

@@ -1,4 +1,4 @@
-"""Did every test that the report names run and pass? Looked at when a whole run has ended.
+"""Check at the end of a complete run that every test of the report ran and passed.
 
 A plugin of `tests/conftest.py`. A run of some of the tests proves nothing about the others, and is
 not judged; `JWT_DEPS_UPDATE_DOCS=1` writes the report and its page either way, in

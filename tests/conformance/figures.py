@@ -1,4 +1,4 @@
-"""How many of the vectors that others wrote come out as they say? Counted, not written down."""
+"""Count the third-party vectors with the expected result."""
 
 import json
 from functools import partial

@@ -1,4 +1,4 @@
-"""What does the conformance report say? As JSON for tools and as a page for readers.
+"""Write the conformance report as JSON and as a page.
 
 Both are the same after each run on any machine: no dates and no measurements.
 """

@@ -1,4 +1,4 @@
-"""Is the conformance report that is committed the one that the tests would write?"""
+"""The committed conformance report is the one that the tests would write."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""How do these tests ask an issuer? Over real HTTP on loopback, each question in a loop of its own.
+"""Ask an issuer over HTTP on loopback, each time in a new event loop.
 
 ES256 throughout, because such keys are made in no time.
 """

@@ -1,4 +1,4 @@
-"""What do the tests of fetched keys share? A provider without a network, caches, settings."""
+"""A provider without a network, caches and settings for the tests of fetched keys."""
 
 import asyncio
 import json

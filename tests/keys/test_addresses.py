@@ -1,4 +1,4 @@
-"""Which URLs may keys come from, and which addresses may a connection reach?"""
+"""The URLs that keys may come from, and the addresses that a connection may reach."""
 
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address

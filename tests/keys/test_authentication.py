@@ -1,4 +1,4 @@
-"""Whose token is this, and is it genuine? The issuer first, then its keys, then every check."""
+"""The issuer of a token, its keys, then every check, with fetched keys."""
 
 import asyncio
 import json

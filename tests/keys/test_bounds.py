@@ -1,4 +1,4 @@
-"""Are the bounds of the documentation kept? Under load over HTTP, and for any course of events.
+"""The documented bounds hold under load over HTTP and for every sequence of events.
 
 The scenes are those of `python -m benchmarks.jwks`, which prints what it measures.
 """

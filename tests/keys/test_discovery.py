@@ -1,4 +1,4 @@
-"""Where does an issuer publish its keys? Its own document says, if it is its own."""
+"""The JWK Set URL comes from the issuer's own metadata document."""
 
 import asyncio
 import time

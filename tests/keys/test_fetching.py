@@ -1,4 +1,4 @@
-"""How is a document fetched from a provider that may be slow, broken or hostile? With bounds."""
+"""Fetching a document from a slow, broken or hostile provider."""
 
 import asyncio
 import gzip

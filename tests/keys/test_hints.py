@@ -1,4 +1,4 @@
-"""Does whoever configures keys over HTTP learn what is wrong from the sentence alone?"""
+"""Errors about keys over HTTP say what is wrong and what to change."""
 
 import itertools
 import socket

@@ -1,4 +1,4 @@
-"""How is a service told whose tokens to accept, and what is refused from the start?"""
+"""The settings of issuers, and those that are refused at start."""
 
 import copy
 import json

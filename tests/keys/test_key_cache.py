@@ -1,4 +1,4 @@
-"""Which keys are good now? Every rule of the cache, with a provider and a clock of our own.
+"""Every rule of the key cache, with a fake provider and a virtual clock.
 
 What is sent over HTTP, and what of it is believed, is at the end.
 """

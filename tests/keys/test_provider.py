@@ -1,4 +1,4 @@
-"""What keys does an issuer publish? Discovery, one fetch, and what is kept from the last one."""
+"""The keys of an issuer: discovery, one fetch, and conditional requests."""
 
 import asyncio
 import codecs

@@ -1,4 +1,4 @@
-"""Which of the keys that an issuer publishes are used, and for what?"""
+"""Which keys of a JWK Set are used, and for which algorithms."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Does a remembered token end with the key that verified it? Over real HTTP."""
+"""A cached token is no longer accepted once its key is gone, over HTTP."""
 
 import asyncio
 from collections.abc import Callable, Iterator

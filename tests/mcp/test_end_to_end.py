@@ -1,4 +1,4 @@
-"""Does a client of the official SDK get from a bare 401 to the answer of a tool?"""
+"""A client of the official SDK gets from a bare 401 to the result of a tool."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Who asks a service with a certificate, and with which tokens? Certificates by trustme."""
+"""Clients with certificates by trustme, and tokens for them."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Does a certificate-bound token open a service behind a real nginx, with its certificate alone?"""
+"""A certificate-bound token is accepted behind a real nginx only with its certificate."""
 
 import os
 import re

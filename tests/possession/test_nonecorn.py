@@ -1,4 +1,4 @@
-"""Does a certificate-bound token open a server that ends TLS itself? nonecorn, by ASGI's `tls`."""
+"""A certificate-bound token on a server that terminates TLS: nonecorn, by ASGI's `tls`."""
 
 import os
 import re

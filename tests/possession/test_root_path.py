@@ -1,4 +1,4 @@
-"""Which address is a proof made for where a proxy cuts a prefix off? A real uvicorn behind one."""
+"""The URL of a proof behind a proxy that removes a prefix, with a real uvicorn."""
 
 import os
 import re

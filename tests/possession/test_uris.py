@@ -1,4 +1,4 @@
-"""Are two spellings of one target equal, and nothing else? RFC 3986 §6.2.2 and §6.2.3."""
+"""Equivalent spellings of a URI are equal, and no others (RFC 3986 §6.2.2, §6.2.3)."""
 
 from contextlib import suppress
 from urllib.parse import urljoin

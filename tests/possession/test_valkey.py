@@ -1,4 +1,4 @@
-"""Do several workers let a proof in once, and only once? With a real Valkey, and without it."""
+"""Several workers accept a proof once, with a real Valkey and without it."""
 
 import asyncio
 import os

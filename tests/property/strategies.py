@@ -1,4 +1,4 @@
-"""What could a stranger, an issuer or a deployer write? Strategies shared by the properties.
+"""Hypothesis strategies for input of clients, issuers and deployers.
 
 Runs are reproducible: the examples follow from the test, no database is kept. `PROPERTY_EXAMPLES`
 in the environment makes a run longer, and random.

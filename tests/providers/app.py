@@ -1,4 +1,4 @@
-"""Which application do the tokens open? The one of the README, configured by its environment."""
+"""The application of the README, configured by its environment."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Who issues the tokens? A provider in a process of its own, which can be rotated and killed."""
+"""Run a provider in its own process, which can rotate keys and be killed."""
 
 import json
 import re

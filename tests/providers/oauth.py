@@ -1,4 +1,4 @@
-"""How does a client come to a token? By the flows of OAuth 2.1, with a user who fills in forms."""
+"""Get tokens by the flows of OAuth 2.1, with a user who fills in forms."""
 
 import base64
 import hashlib

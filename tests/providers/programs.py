@@ -1,4 +1,4 @@
-"""How is a program run until a test has done with it, and how is it talked to?"""
+"""Run a program for the duration of a test."""
 
 import re
 import secrets

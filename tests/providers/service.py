@@ -1,4 +1,4 @@
-"""How is the guarded application run? By uvicorn, configured by `JWT_*` and nothing else."""
+"""Serve the guarded application with uvicorn, configured by `JWT_*` only."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Which tokens of a real provider open a guarded route? Discovery is all that it is told."""
+"""A guarded route and the tokens of a real provider, configured by discovery only."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Do tokens of a real provider, with proofs of a real library, open a route? By RFC 9449."""
+"""DPoP-bound tokens of a real provider with proofs of another library (RFC 9449)."""
 
 import json
 import subprocess

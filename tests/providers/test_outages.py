@@ -1,4 +1,4 @@
-"""What happens while a provider is down? What is known still holds, the rest has to wait."""
+"""Requests during an outage of a provider: cached keys work, unknown keys have to wait."""
 
 import time
 from collections.abc import Callable

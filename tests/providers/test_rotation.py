@@ -1,4 +1,4 @@
-"""What happens when a provider changes its keys? Nobody is refused who need not be."""
+"""A provider changes its keys, and no valid token is refused."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

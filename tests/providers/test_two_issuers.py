@@ -1,4 +1,4 @@
-"""Can one application trust two providers? Each for its own tokens, and for nothing else."""
+"""An application with two providers accepts from each only its own tokens."""
 
 from collections.abc import Iterator
 from pathlib import Path

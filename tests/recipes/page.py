@@ -1,4 +1,4 @@
-"""What does `docs/providers.md` tell its readers to set? The recipes, taken from the page itself.
+"""Read the recipes from `docs/providers.md`.
 
     RECIPES["auth0"].from_environment(monkeypatch)      the ```ini block, in the environment
     RECIPES["auth0"].from_code()                        the ```python block below it

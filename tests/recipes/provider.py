@@ -1,4 +1,4 @@
-"""Who signs the tokens of a recipe? A key pair, published in the provider's own form.
+"""Sign the tokens of a recipe, and publish the keys in the provider's form.
 
 The settings are those of the page; their keys are seeded, so that nothing is ever fetched.
 """

@@ -1,4 +1,4 @@
-"""Does every recipe of `docs/providers.md` do what the page says, with tokens of that shape?"""
+"""Every recipe of `docs/providers.md` works with tokens of that provider's form."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which service do the tests of revocation run? A guarded one, configured by its environment.
+"""The guarded application of the revocation tests, configured by its environment.
 
 uvicorn tests.revocation.application:app --workers 3
 """

@@ -1,4 +1,4 @@
-"""Which tokens does an entry name, when does it end, and does a revoked token ever pass again?"""
+"""Which tokens an entry names, when it ends, and that a revoked token is never accepted again."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Does it hold with several workers of uvicorn, killed and paused? Real processes, real Valkey."""
+"""Revocation with several workers of uvicorn, killed and paused, and a real Valkey."""
 
 import json
 import operator

@@ -1,4 +1,4 @@
-"""Do many processes learn of a revocation, and does nothing get lost? With a real Valkey."""
+"""Many processes learn of a revocation, and none is lost, with a real Valkey."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Is a status list read as the draft has it, and what becomes of one that is not as it must be?"""
+"""Status lists are read as the draft says, and invalid ones are refused."""
 
 import asyncio
 import zlib

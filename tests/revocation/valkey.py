@@ -1,4 +1,4 @@
-"""How does a test get a real Valkey server? From a wheel, as a process of its own, on disk."""
+"""Run a real Valkey server from a wheel, in its own process with files on disk."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""How do these tests ask? As `httpx2.get`, without reading the system's certificates each time."""
+"""A faster `httpx2.get`, which does not read the system's certificates each time."""
 
 import ssl
 from functools import partial

@@ -1,4 +1,4 @@
-"""Does a prover open routes that ask for DPoP, and only with its own key and its own token?"""
+"""A DPoP client is accepted with its own key and token, and only with them."""
 
 import time
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Does the page about testing show the example that runs?"""
+"""The page about testing shows the files of the example."""
 
 import os
 import re

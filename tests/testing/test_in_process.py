@@ -1,4 +1,4 @@
-"""Is an issuer that is asked in process judged as one over HTTP? And what can be done to it?"""
+"""An issuer that is asked in process is checked as one over HTTP."""
 
 import asyncio
 import math

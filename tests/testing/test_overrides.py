@@ -1,4 +1,4 @@
-"""Whom does `acting_as` let requests be, where, and for how long?"""
+"""`acting_as` and `using_settings`: what they override, where, and for how long."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Which fixtures does pytest have, and what do they cost who does not use them?"""
+"""The pytest fixtures, and their cost where they are not used."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Does every check of a token say what it found, and does a request get the first of it?"""
+"""Every check of a token has a finding, and a request gets the first refusal."""
 
 import asyncio
 import json

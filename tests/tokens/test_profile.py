@@ -1,4 +1,4 @@
-"""Does `profile="rfc9068"` accept access tokens by RFC 9068, and nothing else?"""
+"""`profile="rfc9068"` accepts access tokens by RFC 9068, and no others."""
 
 import asyncio
 import json

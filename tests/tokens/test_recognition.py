@@ -1,4 +1,4 @@
-"""Is a token that was verified before treated exactly as a new one would be?"""
+"""A cached token is treated exactly as a new one."""
 
 import asyncio
 import copy

@@ -1,4 +1,4 @@
-"""Is a token genuine, current and meant for us? One row for every way in which it is not."""
+"""One row for every way in which a token is not valid."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What do type checkers make of the public API? Checked by mypy and pyright, never run."""
+"""The types of the public API, checked by mypy and pyright, never run."""
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 

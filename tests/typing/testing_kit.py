@@ -1,4 +1,4 @@
-"""What do type checkers make of the testing kit? Checked by mypy and pyright, never run."""
+"""The types of the test kit, checked by mypy and pyright, never run."""
 
 from contextlib import AbstractContextManager
 from typing import assert_type

@@ -1,4 +1,4 @@
-"""Where are the vectors of others, and which keys do they come with?
+"""Third-party test vectors and their keys.
 
 They lie outside the project (`../shared/vectors`, see its README for origin and licence), so the
 tests that read them are skipped where that folder is absent.

@@ -1,4 +1,4 @@
-"""What do the tests of the edge share? Two configurations, tokens for them, small applications.
+"""Two configurations, tokens for them and small applications, for the tests of the web room.
 
 And what the installed FastAPI serves at all.
 """

@@ -1,4 +1,4 @@
-"""Which application do the telemetry tests measure? A guarded one, with an SDK of its own.
+"""The guarded application of the telemetry tests, with its own SDK.
 
     python -m tests.web.telemetry_app SETTINGS.json
 

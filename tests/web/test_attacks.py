@@ -1,4 +1,4 @@
-"""Is everything that an attacker of this package once got through still closed?
+"""Attacks that once succeeded are refused.
 
 Each test is named for what was open. The reviewer was given the contract and the source.
 """

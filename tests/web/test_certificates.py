@@ -1,4 +1,4 @@
-"""Whose word counts about a client's certificate? RFC 8705, by all four sources."""
+"""The four sources of a client certificate (RFC 8705), and which of them are trusted."""
 
 import asyncio
 import base64

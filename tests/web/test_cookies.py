@@ -1,4 +1,4 @@
-"""Is the token cookie one that no script reads and no other site sends?"""
+"""Scripts cannot read the token cookie, and other sites cannot send it."""
 
 import time
 from http.cookies import Morsel, SimpleCookie

@@ -1,4 +1,4 @@
-"""Does each dependency hand out what the token says, and refuse what it cannot vouch for?"""
+"""Each dependency returns the values of the token, and refuses invalid ones."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

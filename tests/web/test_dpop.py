@@ -1,4 +1,4 @@
-"""Does a DPoP-bound token open a route only for who has its key? RFC 9449, attack by attack."""
+"""A DPoP-bound token is accepted only with its key (RFC 9449), attack by attack."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""What does `JWT_EXPLAIN` add to a refusal, and what does it leave as it is?"""
+"""What `JWT_EXPLAIN` adds to a refusal, and what it does not change."""
 
 import logging
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What does a client see of keys over HTTP? Good answers, and an outage that blames nobody."""
+"""Responses with keys over HTTP, also during an outage."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Is a request gone once it is answered? A cycle would keep it, with its token, for a while."""
+"""A request is freed once it is answered: a reference cycle would keep its token."""
 
 import gc
 from typing import Annotated

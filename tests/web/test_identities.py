@@ -1,4 +1,4 @@
-"""Are the two classes dependencies like any other, and never input?"""
+"""`CurrentUser` and `SessionState` are dependencies like any other, and never input."""
 
 import copy
 import threading

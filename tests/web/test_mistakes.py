@@ -1,4 +1,4 @@
-"""Is every mistake that a newcomer makes found at start, with a sentence that helps?"""
+"""Typical mistakes are found at start, with a sentence that helps."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Is there a way into a guarded router that no guard applies to?"""
+"""Every route of a guarded router is guarded."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does overriding a dependency in a test change everything that depends on it?"""
+"""Overriding a dependency in a test changes everything that depends on it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any

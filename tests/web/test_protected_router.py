@@ -1,4 +1,4 @@
-"""Does a protected router protect what it contains, except what it was told to leave out?"""
+"""A protected router guards what it contains, except its exclusions."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Is every refusal answered by the book: status, challenge, words, and nothing of the token?"""
+"""Status, challenge and words of every refusal, with nothing of the token in them."""
 
 import logging
 import time

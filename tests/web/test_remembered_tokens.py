@@ -1,4 +1,4 @@
-"""Is a request with a token that was seen before like any other, only cheaper?"""
+"""A request with a cached token gets the same answer as one with a new token."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

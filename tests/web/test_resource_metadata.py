@@ -1,4 +1,4 @@
-"""Does a service describe itself as RFC 9728 has it, and by its configuration only?"""
+"""The metadata document (RFC 9728) comes from the configuration only."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Does `request.state` carry what the AgentOS middleware put there?"""
+"""`request.state` has what the AgentOS middleware sets there."""
 
 import time
 from typing import Any

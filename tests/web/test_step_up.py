@@ -1,4 +1,4 @@
-"""Does a route get the authentication that it asks for? `require_acr`, RFC 9470."""
+"""`require_acr` requires a user authentication (RFC 9470)."""
 
 import time
 from typing import Annotated, Any

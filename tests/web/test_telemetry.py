@@ -1,4 +1,4 @@
-"""What does an operator see? A real process's metrics, attributes of spans, no claim's value."""
+"""Metrics and span attributes of a real process, without claim values."""
 
 import hashlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Does `validate=False` refuse nobody and believe nothing?"""
+"""`validate=False` refuses no request and uses no unverified claim."""
 
 import logging
 from typing import Annotated, Any

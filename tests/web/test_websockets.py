@@ -1,4 +1,4 @@
-"""Is a WebSocket handshake held to the same rules, with what browsers can send?"""
+"""The same rules for WebSocket handshakes, with what browsers can send."""
 
 from typing import Annotated, Any
 
