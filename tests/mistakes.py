@@ -258,6 +258,7 @@ MISTAKES: dict[str, Mistake] = {
     "fetched_and_configured": fetched(secret_key=SECRET),
     "fetched_without_issuer": fetched(issuer=None),
     "fetched_without_audience": fetched(audience=None),
+    "issuer_placeholder": fetched(issuer="https://login.microsoftonline.com/common/v2.0"),
     "key_address": fetched(jwks_url="http://issuer.example/keys"),
     "ca_file": fetched(ca_file="/nowhere"),
     "key_cache": lambda *_: JWKSCacheSettings(timeout=40),

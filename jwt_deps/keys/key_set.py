@@ -1,6 +1,8 @@
 """Key sets: each key has exactly one algorithm, and is chosen by `kid` and `alg`."""
 
 import logging
+import re
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +36,7 @@ logger = logging.getLogger("jwt_deps")
 #: Most keys that an issuer's JWK Set may hold: those of real issuers have fewer than 20.
 _MAX_KEYS = 100
 _MAX_SHOWN = 64  # characters of a name
+_QUOTED = re.compile(r"(['\"`]).*\1|.*(?:\\n|\\r)", re.DOTALL)
 _NOT_ACCEPTED = "its algorithm is not accepted"
 # What real issuers publish beside their keys for signatures: no reason for a warning.
 _EXPECTED = frozenset({FOR_ENCRYPTION, NOT_SUPPORTED, _NOT_ACCEPTED})
@@ -140,7 +143,7 @@ class KeySet:
         """
         entries = jwks.get("keys")
         if not isinstance(entries, list):
-            raise ValueError("is no JWK Set")  # noqa: TRY004 - one error for all
+            raise ValueError(_other_document(jwks))  # noqa: TRY004 - one error for all
         if len(entries) > _MAX_KEYS:
             raise ValueError(f"has more than {_MAX_KEYS} keys")
         skipped: list[SkippedKey] = []
@@ -219,6 +222,15 @@ class KeySet:
         return candidates
 
 
+def _other_document(members: Mapping[str, Any]) -> str:
+    """Say what is at the place of a JWK Set."""
+    if "jwks_uri" in members:
+        return "is a discovery document: set JWT_DISCOVERY_URL (discovery_url) to its address"
+    if members and all(isinstance(text, str) and is_pem(text) for text in members.values()):
+        return "is no JWK Set but certificates: set JWT_JWKS_URL (jwks_url) to the JWK Set"
+    return "is no JWK Set"
+
+
 def _allowed(algorithms: Sequence[str]) -> frozenset[str]:
     allowed = frozenset(algorithms)
     if not allowed or not allowed <= ALGORITHMS:
@@ -265,6 +277,12 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
     elif (form := key_form(text)) is not None:
         raise no_secret(form)
     else:
+        if text.strip(f"{string.whitespace}\ufeff") != text or _QUOTED.fullmatch(text):
+            logger.warning(
+                "a secret in %s begins or ends with white space, or is in quotes: all of it is "
+                "part of the secret, so remove it unless the issuer signs with it too",
+                STATIC_KEYS,
+            )
         fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
         for name in fitting:
             require_strong_secret(secret, name)

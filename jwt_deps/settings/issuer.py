@@ -27,6 +27,7 @@ from jwt_deps.keys import HTTPKeyProvider, JWKSCacheSettings, KeyCache, KeySet, 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
 from .issuer_policy import IssuerPolicy
 from .keywords import IssuerKeywords
+from .provider_addresses import check_issuer_address, check_key_address
 
 __all__ = ["IssuerSettings", "settings_as_input"]
 
@@ -181,6 +182,8 @@ class IssuerSettings(BaseModel):
     def _can_work(self) -> Self:
         # Copied, so that a list that was given, and changed later, loosens no check.
         self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self._meant_for())
+        for issuer in self._issuers:
+            check_issuer_address(issuer)
         if self.audience is not None and not self.verify_audience:
             raise ConfigurationError(
                 "audience_unverified",
@@ -283,6 +286,8 @@ class IssuerSettings(BaseModel):
                     f"JWT_{name.upper()} ({name}) {error}; it has to be an https:// address, or "
                     "with JWT_ALLOW_LOOPBACK=true (allow_loopback) an http:// one of this machine.",
                 ) from None
+            if name != "issuer":
+                check_key_address(name, url)
 
     def _configured_keys(self) -> KeySet:
         static = [self.secret_key] if self.secret_key is not None else []
