@@ -81,7 +81,7 @@ class _Refusing:
     """The least that a refusal can cost: the exception, and what FastAPI makes of it."""
 
     async def __call__(self, connection: HTTPConnection) -> None:  # noqa: ARG002
-        """Refuse everybody."""
+        """Refuse every request."""
         raise validators.refusal()
 
 

@@ -71,7 +71,7 @@ async def _receive() -> Message:
 
 
 async def _send(_: Message) -> None:
-    """Nobody is there to read it."""
+    """Discard the message."""
 
 
 def requests_of(

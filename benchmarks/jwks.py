@@ -59,7 +59,7 @@ MEMORY = 64 * 1024
 
 MeasuredT = TypeVar("MeasuredT")
 
-#: In how many ways an issuer is out of reach: what it does to whoever asks.
+#: The ways in which an issuer is out of reach: its answers to requests.
 OUTAGES: dict[str, Callable[[FakeIssuer], None]] = {
     "refused": FakeIssuer.down,
     "hang": lambda issuer: setattr(issuer, "jwks", Answer(hang=True)),
@@ -203,7 +203,7 @@ def memory(tokens: int = 10_000) -> int:
                 service.clock.advance(1)
             await service.settle()
             issuer.requests.clear()
-            gc.collect()  # what nobody holds any more is not held
+            gc.collect()  # garbage is not held memory
             return tracemalloc.get_traced_memory()[0]
 
         tracemalloc.start()

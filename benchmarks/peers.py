@@ -92,7 +92,7 @@ def _fastapi_users(_: str) -> ASGIApp:
     user = SimpleNamespace(id="user-1234567", is_active=True, is_verified=True, is_superuser=False)
 
     class Manager(users.BaseUserManager):  # type: ignore[name-defined,misc]
-        """Everybody is known."""
+        """Every user exists."""
 
         def parse_id(self, value: object) -> object:
             """Any id is one."""

@@ -112,13 +112,13 @@ def signed(members: dict[str, Any], algorithm: str, kid: str = KID) -> str:
 
 @cache
 def good(algorithm: str) -> str:
-    """The token that everybody has to accept."""
+    """The token that every contestant has to accept."""
     return signed(claims(), algorithm)
 
 
 @cache
 def bad(algorithm: str) -> dict[str, str | None]:
-    """The tokens that nobody may accept, by what is wrong with them; `None` is no token."""
+    """The invalid tokens, by what is wrong with them; `None` is no token."""
     header, payload, signature = good(algorithm).split(".")
     wrong = signature[:10] + ("A" if signature[10] != "A" else "B") + signature[11:]
     other = _base64url(json.dumps(claims() | {"sub": "root"}).encode())

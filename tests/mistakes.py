@@ -126,7 +126,7 @@ async def hello() -> str:
 
 
 class Strange(BaseRoute):
-    """Of a class that nobody knows."""
+    """Of an unknown class."""
 
 
 def asked(app: FastAPI) -> None:

@@ -9,7 +9,7 @@ from tests.minting import SECRET, KeyPair, b64, claims, mint, pair
 
 ORIGIN = "https://api.example.com"
 
-#: The key of the client; `OTHER_KEY` is somebody else's.
+#: The key of the client; `OTHER_KEY` is that of another client.
 KEY = pair("P-256", "client")
 OTHER_KEY = pair("P-256", "other client")
 

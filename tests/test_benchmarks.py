@@ -75,7 +75,7 @@ def test_the_page_keeps_what_was_written_by_hand(
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
-    """It is somebody's, and not for this command to replace."""
+    """It is another file, which this command must not replace."""
     (tmp_path / report.PAGE).write_text("mine\n")
 
     with pytest.raises(ValueError, match="add both"):
@@ -85,7 +85,7 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_page_reports_every_contestant_and_target() -> None:
-    """The generated part of the documentation, whoever wrote it last."""
+    """The generated part of the documentation."""
     _, _, rest = PAGE.read_text().partition(report.BEGIN)
     generated, end, _ = rest.partition(report.END)
     contestants = [BARE, AGAIN, NOOP, *(it.name for it in (*simple(), *ours()))]

@@ -47,7 +47,7 @@ def test_one_word_never_means_both() -> None:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_section_is_short(section: str) -> None:
-    """Up to five lines, read by somebody in a hurry; and its name is its anchor as it stands."""
+    """Each has at most five lines, and its name is its anchor."""
     text = PAGE.split(f"## {section}\n")[1].split("\n## ")[0].strip()
 
     assert 1 <= len(text.splitlines()) <= 5

@@ -1,4 +1,4 @@
-"""Tokens made to cost time or memory before anybody knows who sent them."""
+"""Tokens made to cost time or memory before their signature is checked."""
 
 import tracemalloc
 
@@ -9,7 +9,7 @@ from jwt_deps.settings import JWTSettings
 from tests.minting import SECRET, b64, clock, compact, mint_raw
 from tests.verifying import verify
 
-#: Somebody who reads tokens of a megabyte must not be worse off than linear.
+#: A service that accepts tokens of a megabyte must take at most linear time.
 LARGE = JWTSettings(secret_key=SECRET, max_token_size=4_000_000)
 HEADER = b'{"alg":"HS256"}'
 

@@ -182,7 +182,7 @@ def test_openapi_shows_the_lock_where_a_token_is_needed(agents: AgentOSClient) -
 
 @pytest.mark.parametrize("subject", ["sa:deploy", "__scheduler__", "__oauth__:client"])
 def test_subject_that_agentos_reserves(agents: AgentOSClient, subject: str) -> None:
-    """Nobody becomes a service of AgentOS by a claim."""
+    """A claim cannot name a service of AgentOS."""
     expected = (
         401,
         "Invalid token subject",
@@ -212,7 +212,7 @@ def test_token_without_a_user_reaches_nobodys_data(
 
 
 def test_signature_by_another_kind_of_key(agents: AgentOSClient) -> None:
-    """A token of an algorithm that nobody configured is not tried with any key."""
+    """A token of an algorithm that is not configured is not tried with any key."""
     signed = token(pair("RSA"), "RS256")
 
     assert refused(agents.run(bearer(signed))) == invalid("its algorithm is not accepted")
@@ -229,7 +229,7 @@ def test_signature_by_another_kind_of_key(agents: AgentOSClient) -> None:
 def test_websocket_is_refused_before_it_opens(
     agents: AgentOSClient, headers: dict[str, str], status: int, detail: str
 ) -> None:
-    """AgentOS would take the user from the messages, hence nobody gets that far."""
+    """AgentOS would take the user from the messages, so WebSockets are refused."""
     url = str(agents.http.base_url.copy_with(scheme="ws", path="/workflows/ws"))
 
     with pytest.raises(InvalidStatus) as error, connect(url, additional_headers=headers):

@@ -73,7 +73,7 @@ def test_form_fields_do_not_win_over_claims(agents: AgentOSClient, fields: list[
 
 
 def test_form_fields_do_not_stand_in_for_absent_claims(agents: AgentOSClient) -> None:
-    """What the token does not say, nobody says."""
+    """A value that the token lacks is absent."""
     seen = agents.answer(good(session_id=name("session")), **FORGED)
 
     assert (seen["user_id"], seen["dependencies"], seen["session_state"]) == ("alice", {}, {})
@@ -98,7 +98,7 @@ def test_session_is_the_clients_choice_when_the_token_names_none(agents: AgentOS
 
 @pytest.mark.parametrize("where", ["claim", "form"])
 def test_run_does_not_enter_the_session_of_another_user(agents: AgentOSClient, where: str) -> None:
-    """Nobody writes into the history of somebody else."""
+    """A user cannot write into the history of another user."""
     session = name("session")
     owner = good(sub=name("owner"))
     agents.answer(owner, session_id=session)

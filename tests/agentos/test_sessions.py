@@ -38,7 +38,7 @@ def test_list_holds_the_own_sessions_only(
 
 
 def test_query_does_not_choose_the_user(agents: AgentOSClient, owners: tuple[Owner, Owner]) -> None:
-    """`?user_id=` of somebody else changes nothing."""
+    """`?user_id=` of another user changes nothing."""
     ann, bob = owners
 
     assert agents.sessions(bob.headers, user_id=ann.user) == [bob.session]
@@ -107,7 +107,7 @@ def test_session_of_another_user_is_not_renamed(
 def test_session_is_not_created_for_another_user(
     agents: AgentOSClient, owners: tuple[Owner, Owner]
 ) -> None:
-    """A body that names somebody else makes a session of the token's user."""
+    """A body that names another user makes a session of the token's user."""
     ann, bob = owners
     session = name("session")
 

@@ -101,7 +101,7 @@ class TestTokenSourceCookie:
             assert cookie.http.get(path, headers=headers).status_code == 401
 
     def test_excluded_route_knows_no_user(self, cookie: AgentOSClient) -> None:
-        """The guard lets everybody pass, and AgentOS still wants to know for whom."""
+        """The guard accepts every request, and AgentOS still needs a user."""
         response = cookie.http.get("/agents/assistant", headers=in_cookie(token()))
 
         assert refused(response) == NOBODY
@@ -228,7 +228,7 @@ class TestPublicKeyInPem:
         assert refused(pem.run(bearer(self.signed(pair("RSA", "other"))))) == UNVERIFIED
 
     def test_public_key_as_secret(self, pem: AgentOSClient) -> None:
-        """Everybody has the public key, so nothing that it signs is good."""
+        """The public key is public, so nothing signed with it is valid."""
         forged = self.signed(pair("RSA").public_pem, "HS256")
 
         assert refused(pem.run(bearer(forged))) == invalid("its algorithm is not accepted")
@@ -332,7 +332,7 @@ class TestRotation:
 
 
 class TestValidateIsFalse:
-    """`validate`: nobody is refused for a token, and nothing unverified is believed."""
+    """`validate`: no request is refused for its token, and no unverified claim is used."""
 
     UNPROVEN = (
         pytest.param({}, id="nothing"),
@@ -371,7 +371,7 @@ class TestValidateIsFalse:
         assert anonymous.sessions(good(sub=user)) == [session]
 
     def test_warning(self, log_of: Logs) -> None:
-        """Whoever starts it is told."""
+        """The start logs a warning."""
         assert log_of("anonymous", re.compile("JWT_VALIDATE is false"))
 
 
@@ -386,7 +386,7 @@ class TestConfigurationThatCannotWork:
         assert "Uvicorn running" not in log
 
     def test_exclusion_of_nothing(self, log_of: Logs) -> None:
-        """Somebody believes a route to be open that does not exist."""
+        """An exclusion names a route that does not exist."""
         log = log_of("misspelt", re.compile("Application startup failed"))
 
         assert re.search("ConfigurationError: .*'/helth'", log)

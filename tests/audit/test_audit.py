@@ -235,7 +235,7 @@ WAYS = [
 
 @pytest.mark.parametrize(("app", "verdict", "why"), WAYS)
 def test_a_verdict_is_what_the_application_does(app: FastAPI, verdict: str, why: str) -> None:
-    """Without a token a guarded route refuses, and any other one lets everybody in."""
+    """Without a token a guarded route refuses a request, and any other one accepts it."""
     route = of(app, "GET /x")
 
     with TestClient(app) as client:
@@ -762,7 +762,7 @@ def test_an_application_mounted_in_itself_is_walked_once() -> None:
 
 
 def test_a_route_of_an_unknown_kind_is_no_secret() -> None:
-    """Whoever adds it has to say what it is."""
+    """It is unguarded, and named by its class."""
 
     class Strange(BaseRoute):
         def matches(self, scope: Any) -> Any: ...

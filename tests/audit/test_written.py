@@ -122,7 +122,7 @@ class TestMarkdown:
         assert as_markdown(Audit((ROUTE,))).endswith("own: HS256 |\n")
 
     def test_a_path_is_no_markup(self) -> None:
-        """Whoever names a route does not write the pull request."""
+        """The name of a route cannot add markup to the pull request."""
         path = "/<img src=x>|`a`*b*_c_[d](e)\n\\"
 
         (row,) = [line for line in as_markdown(Audit((replace(ROUTE, path=path),))).splitlines() if "img" in line]  # fmt: skip  # noqa: E501

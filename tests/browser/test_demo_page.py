@@ -88,7 +88,7 @@ def test_claims(page: Page, url: str, token: str, shown: str) -> None:
 
 
 def test_claims_of_the_cookie(page: Page, url: str) -> None:
-    """Whoever is logged in needs no token for them."""
+    """With the cookie they need no token."""
     log_in(page, url)
     expect(page.locator("#claims")).to_contain_text('"sub": "alice"')
 
@@ -149,7 +149,7 @@ def test_cookie(page: Page, url: str) -> None:
 def test_page_from_elsewhere(
     page: Page, url: str, host: str, status: int, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the cookie of somebody who is logged in, it can neither POST nor open a WebSocket."""
+    """With the cookie of a user who is logged in, it can neither POST nor open a WebSocket."""
     caplog.set_level(logging.INFO, logger="jwt_deps")
     log_in(page, url)
     with running(demo_app(make_secret())) as second:

@@ -71,7 +71,7 @@ def test_page() -> None:
 
 
 def test_page_offers_tokens() -> None:
-    """Each does at `/me` what its name says; nobody keeps a copy."""
+    """Each gets from `/me` the answer that its name says; no cache stores them."""
     with TestClient(demo_app(make_secret())) as client:
         answer = client.get("/demo/tokens")
         statuses = {

@@ -269,7 +269,7 @@ class TestAsAProcess:
 
     @pytest.mark.parametrize("example", ["app", "base_app"])
     def test_agentos_has_none(self, example: str) -> None:
-        """And refuses whoever has no token, on every guarded route."""
+        """And every guarded route refuses a request without a token."""
         target = f"examples.agentos.{example}:app"
         folder = ("--app-dir", str(ROOT))
 

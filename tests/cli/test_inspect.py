@@ -174,7 +174,7 @@ def test_without_settings(variables: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("stdin", ["", "\n", "  \r\n", "''"])
 def test_nothing(stdin: str) -> None:
-    """Somebody who pipes nothing is told so."""
+    """Empty standard input is an error."""
     result = inspect(stdin)
 
     assert (2, "") == (result.exit_code, result.stdout)
@@ -182,7 +182,7 @@ def test_nothing(stdin: str) -> None:
 
 
 def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it is closed there is no token either, and nobody to ask."""
+    """Closed standard input has no token, and cannot prompt."""
     done = subprocess.run(  # noqa: S602 - as a person writes it
         f"{shlex.join([*COMMAND, 'inspect'])} <&-",
         shell=True,
@@ -366,7 +366,7 @@ def test_terminal(tmp_path: Path) -> None:
 
 
 def _rest(terminal: int) -> bytes:
-    """What was still to be read; a terminal that nobody writes to any more is an error."""
+    """Read the rest of the output; reading a closed terminal raises an error."""
     read = b""
     try:
         while chunk := os.read(terminal, 1024):

@@ -1,4 +1,4 @@
-"""`jwt-deps keygen`: keys that services take, in files that nobody else reads."""
+"""`jwt-deps keygen`: keys that services accept, in files that only their owner reads."""
 
 import json
 import stat
@@ -59,7 +59,7 @@ def test_key_pair(arguments: list[str], algorithm: str, tmp_path: Path) -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    """Three files in a folder that is made; only the private one is for nobody else."""
+    """Three files in a new folder; only the private one has mode 0600."""
     folder = tmp_path / "some" / "keys"
 
     keygen("ec", "--out", str(folder))

@@ -30,7 +30,7 @@ def test_help() -> None:
 
 
 def test_without_a_terminal_lines_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log has no width; whoever names one with COLUMNS gets it."""
+    """A log has no width, unless COLUMNS sets one."""
     monkeypatch.delenv("COLUMNS", raising=False)
     widths = [console().width]
     monkeypatch.setenv("COLUMNS", "60")
@@ -40,7 +40,7 @@ def test_without_a_terminal_lines_are_long(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_help_without_arguments() -> None:
-    """Somebody who types the name alone is told what there is."""
+    """The name alone prints the help."""
     result = CliRunner().invoke(main)
 
     assert "Usage: jwt-deps" in result.output

@@ -227,7 +227,7 @@ def test_without_settings(tmp_path: Path) -> None:
 
 
 def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
-    """With a key of one's own they are no obstacle, and somebody who set them is told."""
+    """With --key, unusable settings only cause a warning."""
     file = tmp_path / "private.pem"
     file.write_text(pair("P-256").private_pem)
 

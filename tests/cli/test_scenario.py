@@ -75,7 +75,7 @@ def test_what_is_asked() -> None:
 
 
 def open_app(_: str) -> FastAPI:
-    """An API that lets everybody in."""
+    """An API that accepts every request."""
     app = FastAPI()
 
     @app.get("/{_:path}")
@@ -168,7 +168,7 @@ async def closes_at_once(websocket: WebSocket) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "WS"])
 def test_no_server(method: str) -> None:
-    """Where nobody answers, the row says so and the others are still played."""
+    """Without an answer, the row says so and the other steps still run."""
     with running(FastAPI()) as url:
         pass  # and now its port is closed
     steps = [Step(method=method, path="/", sends="nothing", expected=Answer(200))] * 2

@@ -179,7 +179,7 @@ def test_docs_and_log() -> None:
 
 
 def test_ctrl_c_with_an_open_websocket() -> None:
-    """Somebody who is still connected does not keep the demo alive."""
+    """An open connection does not delay the end of the demo."""
     with serving("--port", "0") as demo:
         url = demo.line_after("Swagger UI").removesuffix("/docs").replace("http", "ws")
         headers = {"Authorization": f"Bearer {demo.line_after('user alice')}"}

@@ -39,7 +39,7 @@ class TestTokenBucket:
 
     @given(spans=st.lists(SPANS, max_size=60))
     def test_it_refuses_nobody_without_need(self, spans: list[float]) -> None:
-        """Whoever comes a whole refill after the one before always passes."""
+        """A request a whole refill after the one before always passes."""
         bucket, now = TokenBucket(1, 30), 0.0
         bucket.take(now)
         for span in spans:

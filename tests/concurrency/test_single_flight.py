@@ -96,7 +96,7 @@ class TestOneForAll:
         assert (True, FAILED) == asyncio.run(scene())
 
     def test_the_last_one_to_go_away_leaves_it_too(self) -> None:
-        """It is done although nobody waits any more."""
+        """It completes although no caller waits for it."""
 
         async def scene() -> str | None:
             flight = flight_of(finishes(FAILED))
@@ -111,7 +111,7 @@ class TestOneForAll:
     def test_a_mistake_reaches_everybody_and_the_log(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """An error that nobody expected is raised for each caller, and logged once."""
+        """An unexpected error is raised for each caller, and logged once."""
 
         async def scene() -> list[object]:
             flight = flight_of(crashes())
@@ -126,7 +126,7 @@ class TestOneForAll:
         ]
 
     def test_nothing_of_the_first_request_comes_along(self) -> None:
-        """The fetch is everybody's: the context of whoever was first is not in it."""
+        """The fetch does not run in the context of its first caller."""
         user = contextvars.ContextVar("user", default="nobody")
         seen = []
 
@@ -144,7 +144,7 @@ class TestOneForAll:
 
 class TestStopping:
     def test_it_ends_for_those_who_wait(self) -> None:
-        """Whoever waits for a fetch that is stopped learns that it was."""
+        """A caller that waits for a fetch that is stopped gets an error."""
 
         async def scene() -> tuple[str, bool]:
             flight = flight_of(finishes())
@@ -167,7 +167,7 @@ class TestStopping:
         assert FAILED is asyncio.run(scene())
 
     def test_from_another_thread(self) -> None:
-        """Whoever replaces the issuers may be in another thread than the fetch."""
+        """The issuers can be replaced in another thread than that of the fetch."""
         other = LoopOfItsOwn(asyncio.sleep(60), timeout=60)
 
         other.flight.cancel()
@@ -205,7 +205,7 @@ class TestAcrossLoops:
         assert FAILED is result
 
     def test_its_loop_ends_in_order(self) -> None:
-        """When `asyncio.run` ends, the fetch was stopped, and nobody waits for it."""
+        """When `asyncio.run` ends, it stops the fetch, and no caller waits for it."""
 
         async def scene() -> SingleFlight[str | None]:
             flight = flight_of(asyncio.sleep(60))
@@ -248,7 +248,7 @@ class TestAcrossLoops:
         assert [] == caplog.records
 
     def test_whoever_waited_has_ended(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A caller whose loop is gone when the fetch lands disturbs nobody."""
+        """A caller whose loop has ended when the fetch is done affects no other."""
         other = LoopOfItsOwn(asyncio.sleep(0.2, FAILED), timeout=60)
 
         async def impatient() -> None:
@@ -265,7 +265,7 @@ class TestAcrossLoops:
 
 class TestAcrossProcesses:
     def test_the_fetch_of_the_parent_is_not_there(self) -> None:
-        """In a forked process the task does not run, so nobody there waits for it."""
+        """In a forked process the task does not run, so callers there start another fetch."""
 
         async def scene() -> list[bool]:
             flight = flight_of(finishes())

@@ -165,7 +165,7 @@ def reset_at_once() -> Iterator[str]:
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> None:
-    """Let a name lead to an address, as whoever owns the name can."""
+    """Resolve a name to an address, as the owner of the name can."""
     resolve = socket.getaddrinfo
 
     def lie(host: Any, *arguments: Any, **options: Any) -> Any:

@@ -194,7 +194,7 @@ class TestCheap:
         make: Callable[[FakeIssuer], str],
         reason: Reason,
     ) -> None:
-        """A token that no key could make acceptable is refused before anybody is asked for keys."""
+        """A token that no key could make valid is refused before keys are fetched."""
         error = refused(make(issuer), configured(issuer))
 
         assert isinstance(error, InvalidTokenError)
@@ -205,7 +205,7 @@ class TestCheap:
     def test_an_issuer_that_is_not_accepted(
         self, issuer: FakeIssuer, other: FakeIssuer, configured: Configuration
     ) -> None:
-        """It is never asked, and nobody is told who would be accepted."""
+        """It gets no request, and the answer names no accepted issuer."""
         error = refused(other.token(audience=AUDIENCE), configured(issuer))
 
         assert ("its issuer is not accepted", Reason.CLAIM_FOREIGN) == (
@@ -252,7 +252,7 @@ class TestAttacks:
         assert [] == issuer.requests
 
     def test_a_token_with_its_own_key(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
-        """Neither a key nor the address of one is taken from a token, and nobody is asked there."""
+        """Neither a key nor its URL is taken from a token, and no request is sent there."""
         header = {
             "kid": issuer.signing_key.kid,
             "jku": other.jwks_url,
@@ -271,7 +271,7 @@ class TestAttacks:
     def test_an_issuer_that_names_another_in_its_document(
         self, issuer: FakeIssuer, other: FakeIssuer
     ) -> None:
-        """A document of somebody else leads to nobody's keys, and to no verdict on the token."""
+        """The document of another issuer gives no keys, and the token is not called invalid."""
         issuer.metadata |= {"issuer": other.issuer, "jwks_uri": other.jwks_url}
         forged = issuer.token(audience=AUDIENCE, key=other.signing_key)
 
@@ -309,7 +309,7 @@ class TestOutage:
         assert accepted(issuer.token(audience=AUDIENCE), settings)
 
     def test_an_unknown_key_in_an_outage(self, issuer: FakeIssuer) -> None:
-        """Nobody knows whether the issuer has such a key, so the token is not called bad."""
+        """It is unknown whether the issuer has such a key, so the token is not called invalid."""
         settings = settings_for(issuer)
         authenticated(issuer.token(audience=AUDIENCE), settings)
         issuer.down()
@@ -444,7 +444,7 @@ class TestReplaced:
         assert ["1"] == list(settings.server.key_caches)
 
     def test_all_of_them(self, issuer: FakeIssuer) -> None:
-        """Nobody at all is accepted then."""
+        """No token is accepted then."""
         settings = among_others(issuer)
 
         settings.replace_issuers({})

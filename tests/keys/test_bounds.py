@@ -37,7 +37,7 @@ class TestUnderLoad:
 
     @pytest.mark.parametrize("kind", jwks.OUTAGES)
     def test_an_hour_of_outage(self, kind: str) -> None:
-        """Nobody is refused, nobody waits, and the issuer is asked once a minute."""
+        """No request is refused or waits, and the issuer is asked once a minute."""
         found = jwks.outage(kind)
 
         assert (360, 0, 0) == (found.requests, found.refusals, found.waits)
@@ -45,13 +45,13 @@ class TestUnderLoad:
         assert 3600 / (0.8 * 60) + 10 >= found.attempts
 
     def test_a_rotation_with_overlap(self) -> None:
-        """Thirty seconds with both keys, and nobody is refused, then or later."""
+        """Thirty seconds with both keys, and no request is refused, then or later."""
         refusals, requests = jwks.rotation_with_overlap(30)
 
         assert (0, True) == (refusals, requests > 600)
 
     def test_a_rotation_without_overlap(self) -> None:
-        """A hundred requests with the new key at once: one fetch, and nobody is refused."""
+        """A hundred requests with the new key at once: one fetch, and none is refused."""
         assert (0, 1) == jwks.rotation_without_overlap(100)
 
     def test_a_rotation_during_a_flood(self) -> None:
@@ -152,7 +152,7 @@ class World:
             assert kid not in held[1]  # good keys are never wiped
             assert self.asked[-1][2]  # a healthy issuer was the last to be asked
         else:
-            assert not self.asked[-1][2]  # nobody can tell only if the last fetch failed
+            assert not self.asked[-1][2]  # 503 only if the last fetch failed
             assert held is None or kid not in held[1] or now - held[0] >= 0.95 * TTL + STALE
 
     def check_what_was_asked(self) -> None:

@@ -177,7 +177,7 @@ class TestPlaces:
         assert (3, True) == (len(issuer.requests), failed.outage)
 
     def test_connections_refused(self, issuer: FakeIssuer) -> None:
-        """The same when nobody listens."""
+        """The same when the connection is refused."""
         issuer.down()
 
         assert lost(issuer).outage

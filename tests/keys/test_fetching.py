@@ -35,7 +35,7 @@ def issuer() -> Iterator[FakeIssuer]:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """A certificate authority of somebody's own."""
+    """A private certificate authority."""
     return trustme.CA()
 
 
@@ -262,13 +262,13 @@ class TestConnections:
         assert "cannot be fetched: RemoteProtocolError" in str(undone(issuer.jwks_url))
 
     def test_connections_that_are_reset_at_once(self) -> None:
-        """A provider that hangs up on everybody is a failure like any other, at every moment."""
+        """A provider that closes every connection is a failure like any other, at every moment."""
         with reset_at_once() as url:
             for _ in range(20):
                 assert undone(url).outage
 
     def test_a_connection_that_is_gone_before_it_is_looked_at(self) -> None:
-        """Where nobody can say whom it reached, nothing is sent and the fetch fails."""
+        """If the peer's address is unknown, nothing is sent and the fetch fails."""
         closed = []
 
         async def aclose() -> None:
@@ -418,7 +418,7 @@ class TestCertificates:
         assert fetched(secure.jwks_url, ca_file=ca_file).body
 
     def test_it_is_trusted_for_no_other_issuer(self, secure: FakeIssuer, ca_file: Path) -> None:
-        """Whoever does not name it does not trust it, in the same process."""
+        """Settings that do not name it do not trust it, in the same process."""
         trusting, other = (
             Fetcher(allow_loopback=True, ca_file=ca_file),
             Fetcher(allow_loopback=True),
@@ -435,7 +435,7 @@ class TestCertificates:
     def test_attack_a_certificate_of_another_authority(
         self, ca_file: Path, authority: trustme.CA
     ) -> None:
-        """A certificate that somebody else has issued is refused."""
+        """A certificate of another authority is refused."""
         del authority
         with FakeIssuer(
             algorithm="ES256", ssl_context=certified(trustme.CA(), "127.0.0.1")
@@ -459,7 +459,7 @@ class TestCertificates:
     def test_the_environment_adds_no_authority(
         self, secure: FakeIssuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """`SSL_CERT_FILE` makes nobody trusted."""
+        """`SSL_CERT_FILE` has no effect."""
         monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
         module._system_tls_context.cache_clear()
 
@@ -559,7 +559,7 @@ class TestDialled:
     def test_attack_metadata_behind_a_name_that_the_configuration_names(
         self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
     ) -> None:
-        """The metadata of the machine are no keys, whoever names them."""
+        """The metadata service of a cloud machine is never asked for keys."""
         self._pretend(monkeypatch, "169.254.169.254")
 
         assert "metadata" in str(undone(issuer.jwks_url, trusted_hosts={"127.0.0.1"}))
@@ -612,7 +612,7 @@ class TestDialled:
 
 class TestExtra:
     def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Keys over HTTP are an extra; whoever lacks it is told how to get it, at once."""
+        """Keys over HTTP are an extra; the error without it says how to install it."""
         monkeypatch.setattr(module, "find_spec", lambda _: None)
 
         with pytest.raises(ConfigurationError) as refused:

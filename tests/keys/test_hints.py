@@ -65,7 +65,7 @@ def test_an_issuer_without_keys_hears_of_discovery() -> None:
     ],
 )
 def test_an_entry_is_the_settings_of_an_issuer(entry: Any) -> None:
-    """What else `JWTSettings` say would not count, and nobody would notice."""
+    """Values that only `JWTSettings` has would be ignored, so another type is refused."""
     with pytest.raises(ConfigurationError, match=r"JWT_ISSUERS__A .* has to be IssuerSettings"):
         JWTSettings(issuers={"a": entry})
 
@@ -82,7 +82,7 @@ def test_limits_given_as_a_keyword_are_not_mixed_with_the_environment(
 
 
 def test_keys_of_an_issuer_that_is_not_configured_are_not_taken() -> None:
-    """Nobody would use them, and whoever gave them believes otherwise."""
+    """They would have no effect, so they are refused."""
     settings = JWTSettings(issuers={"a": IssuerSettings(secret_key=SECRET, **ISSUER)})
 
     with pytest.raises(ValueError, match="an issuer that is not configured"):

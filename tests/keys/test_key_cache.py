@@ -571,7 +571,7 @@ class TestUnknownKey:
     def test_a_fetch_under_way_that_fails(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """Then nobody can tell, and none is forced on top."""
+        """Then the answer is 503, without another forced fetch."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
@@ -585,7 +585,7 @@ class TestUnknownKey:
     def test_nobody_waits_for_two_fetches_longer_than_for_one(
         self, provider: FakeProvider, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """When the second one takes too long for both, nobody can tell."""
+        """When the second one takes too long for both, both get 503."""
         monkeypatch.setattr("jwt_deps.keys.cache._GRACE", 0.1)
         cache = cache_of(provider, clock, timeout=0.3)
 
@@ -668,7 +668,7 @@ class TestUnknownKey:
     def test_without_room_nothing_is_remembered(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """Nobody was asked for that name, so the next request may ask."""
+        """That key id was not looked up, so the next request may fetch."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
@@ -684,7 +684,7 @@ class TestUnknownKey:
     def test_an_outage_is_no_answer(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """When the forced fetch fails nobody can tell, and while it rests nobody asks."""
+        """When the forced fetch fails the answer is 503; during the backoff nothing is fetched."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
@@ -747,7 +747,7 @@ class TestUnknownKey:
     def test_a_forced_fetch_that_is_stopped_is_no_answer(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
-        """Nobody was asked: neither who forced it nor who joined is told that the key is bad."""
+        """No fetch was made, so no caller is told that the key is unknown."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
@@ -1144,7 +1144,7 @@ class TestSeveralLoops:
     def test_a_background_fetch_ends_with_its_loop(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """It is nobody's failure; the next loop starts another one."""
+        """It is not counted as a failure; the next loop starts another fetch."""
 
         async def ahead() -> None:
             clock.advance(570)
@@ -1444,7 +1444,7 @@ class TestBadAnswers:
             assert (KeysUnavailableError, []) == (found, elsewhere.requests)
 
     def test_refused_connections(self, issuer: FakeIssuer, service: Service) -> None:
-        """Nobody listens: old keys are good, and new ones are fetched when somebody does."""
+        """While connections are refused, old keys are used; later new ones are fetched."""
 
         async def scene() -> list[object]:
             token = issuer.token(audience="api")

@@ -339,7 +339,7 @@ class TestAgain:
         assert f"the document at {issuer.jwks_url!r} {why}" == str(failed.value)
 
     def test_the_query_of_a_url_is_not_told(self, issuer: FakeIssuer) -> None:
-        """It may hold a key of somebody's."""
+        """It may contain an API key."""
         issuer.jwks = Answer(status=500)
         provider = provider_of(issuer, jwks_url=f"{issuer.jwks_url}?api_key=leaky-value")
 

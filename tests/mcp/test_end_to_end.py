@@ -62,7 +62,7 @@ def server(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @dataclass
 class Person:
-    """Somebody with a browser, in which the client's pages open."""
+    """A user with a browser, in which the client's pages open."""
 
     name: str
     asked: dict[str, list[str]] = field(default_factory=dict)
@@ -152,7 +152,7 @@ def test_from_the_challenge_to_the_answer_of_a_tool(provider: Provider, server: 
 
 
 def test_a_token_for_another_resource_opens_nothing(provider: Provider, server: str) -> None:
-    """Token passthrough: the provider is trusted, its token is somebody else's."""
+    """Token passthrough: the provider is trusted, its token is for another audience."""
     token = OAuthClient(provider.issuer).log_in()["access_token"]
     with browser() as http:
         answer = http.post(server, headers={"Authorization": f"Bearer {token}"}, json={})

@@ -1,4 +1,4 @@
-"""What holds for every input: the core's promises, tried on inputs that nobody thought of."""
+"""Properties of the core that hold for every input, tested with generated input."""
 
 import copy
 import json

@@ -68,7 +68,7 @@ class Client(ClientMixin):
 
 @dataclass(frozen=True)
 class User:
-    """Anybody who can fill in a form."""
+    """A user who can fill in a form."""
 
     name: str
 

@@ -13,7 +13,7 @@ import httpx2
 from .identity import API
 from .programs import browser
 
-#: Nobody listens there: the last redirect is read, not followed.
+#: No server listens there: the last redirect is read, not followed.
 REDIRECT_URI = "http://127.0.0.1/callback"
 
 TokenResponse: TypeAlias = dict[str, Any]

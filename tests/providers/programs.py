@@ -25,7 +25,7 @@ def browser(base_url: str = "") -> httpx2.Client:
 
 
 def unused_port() -> int:
-    """Return a port of loopback that nobody listens on.
+    """Return a free port of the loopback interface.
 
     It lies below those that the kernel gives to outgoing connections, so that it stays free while
     the program that it is meant for is down.

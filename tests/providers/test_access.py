@@ -31,7 +31,7 @@ def test_login(shared_service: Service, client: OAuthClient) -> None:
 
 
 def test_users_are_told_apart(shared_service: Service, client: OAuthClient) -> None:
-    """Each user is who logged in, whoever was there before."""
+    """The user is the one who logged in last."""
     tokens = [client.log_in(user)["access_token"] for user in ("alice", "bob")]
 
     users = [shared_service.get(token, "/me").json()["sub"] for token in tokens]

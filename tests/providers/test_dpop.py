@@ -111,7 +111,7 @@ def test_bound_token(provider: Provider, service: Service, algorithm: str) -> No
 
 
 def test_stolen_token(provider: Provider, service: Service) -> None:
-    """Whoever else has it can do nothing: as a bearer, with another key, with a used proof."""
+    """A stolen one is refused: as a bearer token, with another key, with a used proof."""
     with client_of("ES256") as client, client_of("ES256") as thief:
         token = client.token(provider)["access_token"]
         made = client.proof("GET", f"{API}/me", token=token)

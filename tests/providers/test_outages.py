@@ -83,7 +83,7 @@ def test_started_without_provider(provider: Provider, client: OAuthClient, tmp_p
 
 
 def test_back_with_other_keys(provider: Provider, service: Service, client: OAuthClient) -> None:
-    """A token of keys that nobody can ask about has to wait, and is good when they are there."""
+    """A token of unknown keys gets 503 during the outage, and is accepted afterwards."""
     old = client.log_in()["access_token"]
     service.get(old)
 

@@ -30,7 +30,7 @@ def asking(service: Service, token: str) -> Iterator[list[int]]:
 
 
 def test_with_overlap(provider: Provider, service: Service, client: OAuthClient) -> None:
-    """A rotation that goes on publishing the old keys refuses nobody, until it withdraws them."""
+    """While the old keys are still published, no token is refused."""
     old = client.log_in()["access_token"]
     service.get(old)  # now the old keys are cached
 
@@ -48,7 +48,7 @@ def test_with_overlap(provider: Provider, service: Service, client: OAuthClient)
 
 
 def test_without_overlap(provider: Provider, service: Service, client: OAuthClient) -> None:
-    """Keys that nobody announced are fetched for the first token that names one of them.
+    """Keys that were not announced are fetched for the first token that names one of them.
 
     With that, tokens of the old ones are refused, however good they were.
     """

@@ -49,7 +49,7 @@ class Recipe:
                 monkeypatch.delenv(name)
 
     def from_code(self) -> JWTSettings:
-        """Run the Python block on its own, as somebody does who pastes no other."""
+        """Run the Python block on its own."""
         settings = self.run()[self.name]
         assert isinstance(settings, JWTSettings)
         return settings

@@ -331,7 +331,7 @@ def test_several_app_clients_of_cognito() -> None:
 
 
 def test_a_token_of_cognito_that_is_bound_to_a_resource() -> None:
-    """It has an audience like anybody's."""
+    """It has an audience like every other token."""
     settings = settings_of("cognito", audience="https://api.example.com", audience_claim="aud")
 
     token = issue(claims_of("cognito", aud="https://api.example.com"), "cognito")
@@ -361,7 +361,7 @@ def test_a_token_for_somebody_else_is_refused(
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in FOUND}))
 def test_a_forged_token_is_refused(name: str) -> None:
-    """Somebody else's key under the provider's key id."""
+    """Another key under the provider's key id."""
     forger = SigningKey.generate("RS256", kid=KEY.kid)
 
     with pytest.raises(InvalidTokenError) as caught:
@@ -371,7 +371,7 @@ def test_a_forged_token_is_refused(name: str) -> None:
 
 
 def test_what_the_okta_org_issues_is_refused_by_its_type() -> None:
-    """Even where somebody configures the org as the issuer."""
+    """Even where the org is configured as the issuer."""
     org = "https://example.okta.com"
     settings = settings_of("okta", issuer=org, audience=org)
     header = {"typ": "application/okta-internal-at+jwt"}
@@ -460,7 +460,7 @@ def test_a_program_has_no_uid_at_okta() -> None:
 
 
 def test_each_kind_of_entras_tokens_has_its_router() -> None:
-    """The example of the page: people with `scp`, applications with `roles`, nobody else's."""
+    """The example of the page: people with `scp`, applications with `roles`, and no others."""
     namespace = RECIPES["entra"].run()
     for settings in (namespace["entra"], namespace["entra_jobs"]):
         give_keys(settings, "entra")

@@ -258,7 +258,7 @@ def test_nothing_is_fetched_for_a_token_that_another_source_calls_revoked() -> N
     ids=["forgot-to-answer", "fetched-in-vain", "one-of-two-forgot", "one-of-two-in-vain"],
 )
 def test_a_source_that_does_not_know_refuses(source: Any) -> None:
-    """Nobody can tell: that is an outage, and never a pass."""
+    """An unknown state is an outage (503), never an acceptance."""
     settings = JWTSettings(**SETTINGS, revocation=source)
 
     with pytest.raises(RevocationUnavailableError) as caught:
@@ -395,7 +395,7 @@ def test_real_time_is_the_default() -> None:
 
 
 def test_the_answers_of_a_request() -> None:
-    """401 with the challenge of the table for what was revoked, 503 where nobody can tell."""
+    """401 with the challenge of the table for a revoked token, 503 for an unknown state."""
     source = Plain(answer=False)
     router = APIRouter()
 

@@ -172,7 +172,7 @@ def test_workers_behind_a_paused_server(server: Valkey) -> None:
 
 
 def test_workers_that_go_on(server: Valkey) -> None:
-    """By `serve` a paused server stops nobody, and health says so; who knows nothing refuses."""
+    """With `serve` a paused server stops no request, and health says so; a new process refuses."""
     with serving(server, JWT_REVOCATION_WHEN_STALE="serve") as service:
         service.get("/revoke/1", method="POST")
         until(lambda: service.statuses("1") == {401}, 60)

@@ -204,7 +204,7 @@ def test_entries_that_the_stream_lost_are_read_anew(replicas: Replicas, server: 
 
 
 def test_a_paused_server_makes_the_replica_stale(replicas: Replicas, server: Valkey) -> None:
-    """Within the bound it answers, after it nobody can tell, and then it recovers."""
+    """Within the bound it answers, after it the state is unknown, and then it recovers."""
     one, _ = replicas
     one.revoke(jti="1")
     server.pause()
@@ -258,7 +258,7 @@ def test_what_could_not_be_sent_is_sent_later(replicas: Replicas, server: Valkey
 
 @pytest.mark.parametrize("when_stale", ["refuse", "serve"])
 def test_nothing_is_accepted_before_the_first_load(when_stale: str) -> None:
-    """Without a server nobody can tell, whatever the policy, and a start does not wait for ever."""
+    """Without a server the state is unknown under every policy, and the start ends in time."""
     nobody = RedisRevocations(f"redis://127.0.0.1:{unused_port()}", when_stale=when_stale)
 
     with pytest.raises(RevocationUnavailableError):
@@ -322,7 +322,7 @@ def test_a_load_that_takes_longer_than_the_bound(
 
 
 def test_data_that_somebody_else_wrote(server: Valkey) -> None:
-    """It is not guessed at: nobody can tell."""
+    """The state is unknown then."""
     with server.client() as client:
         client.zadd("{jwt-deps:revocations}:entries", {'["what", null, "1"]': 1 << 33})
     puzzled = RedisRevocations(server.url)

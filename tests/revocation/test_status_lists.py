@@ -169,7 +169,7 @@ def test_nothing_to_prepare() -> None:
     ],
 )
 def test_lists_that_are_refused(publisher: Publisher, wrong: dict[str, Any]) -> None:
-    """Nobody can tell then: an outage, never a pass."""
+    """The status is unknown then: an outage, never an acceptance."""
     publisher.publish(**wrong)
 
     assert "unavailable" == verdict(lists(max_octets=1_000_000), place(publisher))

@@ -691,7 +691,7 @@ class TestModelCopy:
 
 class TestValidateFalse:
     def test_warns(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Settings that refuse nobody say so in the log, once."""
+        """Settings that refuse no request log a warning, once."""
         JWTSettings(secret_key=SECRET, validate=False)
 
         logged = [(record.name, record.levelno) for record in caplog.records]

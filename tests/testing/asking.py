@@ -7,5 +7,5 @@ import httpx2
 
 __all__ = ["get"]
 
-#: It trusts nobody, which for HTTP is no loss and for HTTPS a test of its own.
+#: It trusts no certificate; HTTPS has its own tests.
 get = partial(httpx2.get, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))

@@ -113,7 +113,7 @@ def test_the_truth_again(issuer: FakeIssuer) -> None:
 
 
 def test_a_redirect_leads_elsewhere(issuer: FakeIssuer) -> None:
-    """Whoever follows arrives there."""
+    """A client that follows it gets there."""
     issuer.jwks = Answer.redirect(issuer.discovery_url, status=307)
 
     found = get(issuer.jwks_url)
@@ -149,7 +149,7 @@ def test_padding_is_spaces_to_the_byte(issuer: FakeIssuer) -> None:
 
 
 def test_a_bomb_is_small_on_the_wire(issuer: FakeIssuer) -> None:
-    """And as large as one likes for whoever unpacks it."""
+    """And of any size once it is decompressed."""
     issuer.jwks = Answer(padding=5_000_000, gzip=True)
 
     response, body = received(issuer.jwks_url)
@@ -222,8 +222,8 @@ def test_it_can_be_too_slow(issuer: FakeIssuer, answer: Answer) -> None:
         pytest.param(Answer(padding=math.inf), id="client-that-does-not-read"),
     ],
 )
-def test_nobody_holds_up_the_end(answer: Answer, end: str) -> None:
-    """Whoever is being answered is cut off at once."""
+def test_a_slow_client_does_not_delay_the_end(answer: Answer, end: str) -> None:
+    """Open connections are closed at once."""
     with FakeIssuer(algorithm="ES256") as issuer:
         issuer.jwks = answer
         address = httpx2.URL(issuer.jwks_url)

@@ -117,8 +117,8 @@ class TestBad:
 
         assert 401 == client_of(tokens.settings).get("/me", headers=headers).status_code
 
-    def test_somebody_else(self) -> None:
-        """Another key opens nothing, nor does the token alone."""
+    def test_another_client(self) -> None:
+        """Another key is refused, and so is the token alone."""
         tokens, alice, thief = tokens_of(), Prover(ORIGIN), Prover(ORIGIN)
         client, token = client_of(tokens.settings), tokens("alice", claims=alice.binding)
 

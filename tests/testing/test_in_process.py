@@ -82,7 +82,7 @@ class TestSettings:
             issuers[0].jwks_url,
         ]
 
-    def test_another_address_is_nobodys(self) -> None:
+    def test_another_address_refuses_connections(self) -> None:
         """As it would be without a network."""
         settings = FakeIssuer(url=URL).settings("api", jwks_url="https://other.test/jwks.json")
 

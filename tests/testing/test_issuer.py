@@ -145,7 +145,7 @@ class TestHTTPS:
             with pytest.raises(httpx2.RemoteProtocolError):
                 get(issuer.jwks_url.replace("https", "http"))
 
-    def test_nobody_holds_up_the_end(self) -> None:
+    def test_a_slow_client_does_not_delay_the_end(self) -> None:
         """Not even who never shakes hands, or hangs after that."""
         authority = trustme.CA()
         serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -204,7 +204,7 @@ class TestKeys:
         verify(issuer.token({"sub": "alice"}, audience="api"), settings, clock=lambda: NOW)
 
     def test_withdrawal(self, issuer: FakeIssuer, tmp_path: Path) -> None:
-        """The key signs as before, and nobody can know it any more."""
+        """The key signs as before, and is no longer published."""
         withdrawn = issuer.signing_key
         issuer.publish("no object")
         issuer.publish(SigningKey.generate("ES256", kid="next").jwk)
@@ -378,7 +378,7 @@ class TestCaching:
         ],
     )
     def test_only_the_truth_is_compared(self, issuer: FakeIssuer, answer: Answer) -> None:
-        """What is told instead of it is told to everybody."""
+        """The `Answer` in its place is sent to every client."""
         etag = get(issuer.jwks_url).headers["etag"]
         issuer.jwks = answer
 
@@ -481,7 +481,7 @@ class TestComingAndGoing:
                 assert issuer.jwk_set == client.get(url).json()
         assert url == issuer.jwks_url
 
-    def test_nobody_gets_the_port_meanwhile(self, issuer: FakeIssuer) -> None:
+    def test_the_port_stays_bound_meanwhile(self, issuer: FakeIssuer) -> None:
         """Else another service would answer in its place."""
         address = httpx2.URL(issuer.jwks_url)
         issuer.down()

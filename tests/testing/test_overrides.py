@@ -119,7 +119,7 @@ def get(app: FastAPI, path: str) -> Any:
 
 
 @pytest.mark.parametrize("build", [bare, guarded, guarded_with_settings, guarded_twice])
-class TestWhoever:
+class TestUser:
     """Asks in whatever way, under whatever guard, with no key configured but those shown."""
 
     def test_is_asked_for(self, build: Callable[[], FastAPI]) -> None:
@@ -137,7 +137,7 @@ class TestWhoever:
             assert {"sub": "alice", "tenant": 7} == get(app, "/profile")
 
     def test_perhaps(self, build: Callable[[], FastAPI]) -> None:
-        """`optional` meets somebody."""
+        """`optional` gets the user."""
         app = build()
 
         with acting_as(app, "alice"):
@@ -251,7 +251,7 @@ class TestClaims:
             assert "alice" == get(app, "/claims")["user"]
 
     def test_request_state(self) -> None:
-        """Has the names that AgentOS reads, and no token, since nobody sent one."""
+        """It has the names that AgentOS reads, and no token, since the request had none."""
         app = guarded()
 
         with acting_as(app, "alice", session_id="s"):
@@ -321,7 +321,7 @@ class TestMounts:
 
 class TestHowLong:
     def test_until_the_block_ends(self) -> None:
-        """Then nobody is anybody, whatever happened inside."""
+        """Then requests have no user, even after an error inside."""
         app = app_of(protected_router(routes(), settings=SETTINGS))
 
         with pytest.raises(KeyError), acting_as(app, "alice"):

@@ -108,7 +108,7 @@ class TestSecrets:
 
     @pytest.mark.parametrize("half", ["jwk", "public_pem"])
     def test_a_secret_has_no_public_half(self, half: str) -> None:
-        """Published, it would let everybody sign."""
+        """Every reader of a published secret could sign with it."""
         with pytest.raises(ValueError, match="no public half"):
             getattr(SigningKey.generate("HS256"), half)
 

@@ -98,7 +98,7 @@ class TestGood:
 
         assert "a b" == claims(tokens("alice", scopes=scopes), tokens.settings)["scope"]
 
-    def test_nobody_in_particular(self) -> None:
+    def test_no_user(self) -> None:
         """Nothing stands where nothing is said."""
         tokens = TokenFactory()
 
@@ -126,7 +126,7 @@ class TestGood:
         assert ({"alg": "ES256", "typ": "JWT", "x": 1}, told) == (part(token, 0), part(token, 1))
 
     def test_a_secret_has_no_name_in_a_token(self) -> None:
-        """Its random one would mean nothing to anybody."""
+        """No service knows its random `kid`."""
         secret, pair = TokenFactory(), TokenFactory(KEYS["ES256"])
 
         assert {"alg", "typ"} == part(secret("alice"), 0).keys()
@@ -287,7 +287,7 @@ class TestForSettings:
         ],
     )
     def test_the_secret_that_is_configured_signs(self, values: dict[str, Any]) -> None:
-        """Nobody has to repeat it."""
+        """It comes from the settings."""
         settings = JWTSettings(**values)
 
         token = TokenFactory.for_settings(settings)("alice")

@@ -1,4 +1,4 @@
-"""Verified claims: nobody can change them, and no log can show them."""
+"""Verified claims cannot be changed, and no log shows them."""
 
 import copy
 import pickle

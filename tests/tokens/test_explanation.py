@@ -179,7 +179,7 @@ class TestSeveralIssuers:
         assert explained(token, self.SETTINGS).accepted
 
     def test_nothing_can_be_checked_for_an_issuer_that_is_not_accepted(self) -> None:
-        """Nobody said what to check."""
+        """No settings say how to check its token."""
         explanation = explained(mint(claims(iss="https://c.test")), self.SETTINGS)
 
         assert {
@@ -274,7 +274,7 @@ def test_every_reason_has_a_hint(reason: Reason) -> None:
 
 
 def test_every_finding_has_a_title() -> None:
-    """For whoever prints them."""
+    """The command line prints it."""
     assert all(finding.title for finding in explained(mint(GOOD)).findings)
 
 

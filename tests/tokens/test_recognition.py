@@ -26,7 +26,7 @@ def settings_of(**values: Any) -> JWTSettings:
 def recognized(
     token: str, settings: JWTSettings, now: Callable[[], float] = clock
 ) -> Principal | Reason:
-    """Who it speaks for, or why nobody."""
+    """Return the principal, or the reason of the refusal."""
     try:
         return asyncio.run(authenticate_token(token, settings, clock=now))
     except AuthError as error:
@@ -50,7 +50,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 class TestRemembering:
     def test_a_token_is_verified_once(self, verified: list[str]) -> None:
-        """Whoever brings it again speaks for the same principal."""
+        """The same token gives the same principal again."""
         settings = settings_of()
 
         first, second = (recognized(TOKEN, settings) for _ in range(2))
@@ -88,7 +88,7 @@ class TestRemembering:
         assert times == len(verified)
 
     def test_the_number_is_bounded(self) -> None:
-        """Whoever has many good tokens pushes the old ones out."""
+        """Many valid tokens evict the oldest ones."""
         settings = settings_of(token_cache_size=8)
 
         for number in range(100):

@@ -107,7 +107,7 @@ class TestSignatures:
         assert (len(vectors), len(agreed), len(DEVIATIONS)) == (401, 387, 14)
 
     def test_two_invalid_vectors_are_a_valid_one(self) -> None:
-        """Vectors 367 and 370 are invalid in name only: nobody can tell them from 357."""
+        """Vectors 367 and 370 are marked invalid, but they equal the valid vector 357."""
         texts = {
             vector["tcId"]: vector["jws"]
             for group in SIGNATURES["testGroups"]

@@ -608,7 +608,7 @@ def test_optional_takes_no_odd_credential_for_none(header: str) -> None:
 
 
 def test_optional_with_scopes_lets_nobody_pass_who_has_none_of_them() -> None:
-    """Scopes are asked of everybody, of the anonymous too."""
+    """Scopes are required of anonymous requests too."""
     router = protected_router(settings=SETTINGS, exclude=["/x"])
     router.get("/x", dependencies=[Security(optional(current_user_id), scopes=["admin"])])(read)
     client = client_of(router)

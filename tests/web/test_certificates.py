@@ -229,7 +229,7 @@ UNIX = ("/run/app.sock", None)
     ],
 )
 def test_unix_socket(client: Any, server: Any, counts: bool) -> None:  # noqa: FBT001
-    """Whoever may open the socket is trusted, beside the networks, and nobody else."""
+    """Peers of the socket are trusted, besides the networks, and no others."""
     scope = {**sent(RFC, SEQUENCE, client=client), "server": server}
 
     assert counts is shown(scope, "client-cert", trusted_proxies=["unix", "10.0.0.0/8"])
@@ -237,7 +237,7 @@ def test_unix_socket(client: Any, server: Any, counts: bool) -> None:  # noqa: F
 
 
 def test_uvicorn_with_proxy_headers() -> None:
-    """Told to believe everybody's X-Forwarded-For, it takes the first address that is in it."""
+    """Configured to trust every X-Forwarded-For, it takes the first address in it."""
     found = []
 
     async def app(scope: Any, *_: object) -> None:

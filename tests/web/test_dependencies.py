@@ -238,7 +238,7 @@ def test_the_same_scopes_give_the_same_callable(factory: Any) -> None:
 def test_what_cannot_be_a_scope_is_a_configuration_error(
     factory: Any, scopes: tuple[str, ...]
 ) -> None:
-    """A scope that no token can grant would lock everybody out, or worse, nobody."""
+    """A scope that no token can grant would refuse every request, or worse, none."""
     with pytest.raises(ConfigurationError, match="each as an argument of its own"):
         factory(*scopes)
 

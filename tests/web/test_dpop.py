@@ -199,7 +199,7 @@ class TestAccepted:
         ],
     )
     def test_root_path(self, prefix: str, root_path: str, path: str, htu: str) -> None:
-        """The prefix counts once, whoever puts it back in front of the path."""
+        """The prefix counts once, whether server or proxy adds it to the path."""
         app = app_of(settings(public_origin=f"{ORIGIN}{prefix}"))
         client = TestClient(app, root_path=root_path)
 
@@ -236,7 +236,7 @@ class TestAccepted:
         assert [200, 401] == answers
 
     def test_once_per_request_whoever_reads_headers(self) -> None:
-        """Starlette copies the list of headers when somebody reads them."""
+        """Starlette copies the list of headers when they are read."""
         app = FastAPI()
 
         @app.get("/me")
@@ -384,7 +384,7 @@ class TestTheRequest:
         assert challenge.endswith(f", DPoP {ALGS}") is (mode != "off")
 
     def test_scheme_where_dpop_is_off(self) -> None:
-        """It is another scheme, whose credentials are nobody's here."""
+        """It is another scheme, whose credentials are ignored here."""
         asked = ask(with_dpop(TOKEN), configured=settings(dpop="off"))
 
         assert (401, Reason.MISSING, 'Bearer realm="api"') == asked
@@ -399,7 +399,7 @@ class TestTheRequest:
         assert challenge.startswith('DPoP error="invalid_token"')
 
     def test_plain_token_where_bound_ones_are_required(self) -> None:
-        """Nobody gets in with a bearer token."""
+        """A bearer token is refused."""
         asked = ask(bearer(), configured=settings(dpop="required"))
 
         assert (401, Reason.NOT_BOUND) == asked[:2]
@@ -483,7 +483,7 @@ class TestTheRequest:
         assert (401, Reason.PROOF_TARGET) == ask(other, path="/files/a%2Fb")[:2]
 
     def test_anonymous(self) -> None:
-        """With `validate=False` a stolen token makes nobody out of its thief."""
+        """With `validate=False` a stolen token leaves the request anonymous."""
         app = FastAPI()
 
         @app.get("/who")
@@ -504,7 +504,7 @@ class _Broken:
 
 class TestReplay:
     def test_replay(self) -> None:
-        """The same request a second time, by whoever saw it."""
+        """The same request a second time."""
         reasons: list[Reason] = []
         client = TestClient(app_of(settings(), reasons))
         headers = with_dpop(TOKEN)
@@ -648,7 +648,7 @@ class TestNonces:
         ],
     )
     def test_age(self, age: float, status: int, fresh: bool) -> None:  # noqa: FBT001
-        """Near its end a fresh one comes with the answer, which nobody may store."""
+        """Near its end a new one comes with the answer, which caches may not store."""
         nonce = Nonces([NONCE_KEY]).issue(time.time() - age)
         client = met(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
 

@@ -449,7 +449,7 @@ def _replacing(replaced: Callable[..., Any], error: Exception) -> Any:
 @pytest.mark.parametrize("path", ["/", "/maybe"])
 @pytest.mark.parametrize("error", [RuntimeError(), ExpiredTokenError()], ids=["bug", "refusal"])
 def test_settings_that_cannot_be_had_let_nobody_in(path: str, error: Exception) -> None:
-    """Without them nobody knows how to refuse either."""
+    """Without settings there is no challenge to send either: 500."""
     answer = _replacing(get_settings, error).get(path, headers=bearer())
 
     assert (500, "Internal Server Error") == (answer.status_code, answer.text)
@@ -475,7 +475,7 @@ def test_the_name_of_a_forbidden_claim_is_escaped(name: str) -> None:
 
 
 def test_no_value_is_told() -> None:
-    """Of a token whose claims and header are all somebody's secrets."""
+    """Of a token whose claims and header are all secret."""
     secrets = {"sub": "hidden-sub", "aud": "hidden-aud", "jti": "hidden-jti"}
     token = mint({**claims(), **secrets}, SECRET, header={"kid": "hidden-kid"})
 

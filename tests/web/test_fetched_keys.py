@@ -241,7 +241,7 @@ class TestOutage:
         assert "open" == client.get("/open", headers=bearer(issuer)).json()
 
     def test_an_optional_caller(self, issuer: FakeIssuer) -> None:
-        """Who brings no token is nobody; who brings one cannot be told now, and is not nobody."""
+        """Without a token the request is anonymous; with one it gets 503, and is not anonymous."""
         issuer.down()
         client = TestClient(routed(settings_for(issuer)))
 
@@ -259,7 +259,7 @@ class TestOutage:
         assert 503 == client.get("/me", headers=bearer(issuer)).status_code
 
     def test_afterwards(self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The same token is good when it is over: nobody was told to throw it away."""
+        """The same token is accepted afterwards: no client was told to discard it."""
         issuer.down()
         monkeypatch.setattr("jwt_deps.keys.cache._FIRST_PAUSE", 0.01)
         settings = settings_for(issuer)
@@ -365,7 +365,7 @@ class TestSeveralIssuers:
             assert 200 == client.get("/me", headers=bearer(issuer)).status_code
 
     def test_one_that_is_not_accepted(self, issuer: FakeIssuer) -> None:
-        """401 in words that name nobody."""
+        """401 in words that name no issuer."""
         local = {"secret_key": SECRET, "issuer": "local", "audience": AUDIENCE}
         settings = JWTSettings(issuers={"a": discovering(issuer), "local": local})
         with FakeIssuer(algorithm="ES256") as stranger:
@@ -502,7 +502,7 @@ class TestLifespan:
             assert 503 == client.get("/me", headers=bearer(issuer)).status_code
 
     def test_without_it(self, issuer: FakeIssuer) -> None:
-        """Nothing is fetched until somebody needs it."""
+        """Nothing is fetched until a request needs it."""
         with TestClient(routed(settings_for(issuer))):
             assert [] == issuer.requests
 
@@ -528,7 +528,7 @@ class TestLifespan:
     def test_shutdown(
         self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, *, added: bool
     ) -> None:
-        """A fetch that is under way is stopped: nobody waits for it any more."""
+        """A fetch that is under way is stopped: no request waits for it."""
         stopped: list[SingleFlight[Any]] = []
         cancel = SingleFlight.cancel
 
@@ -638,7 +638,7 @@ class TestServer:
         assert 1 == issuer.count("jwks")
 
     def test_a_client_that_goes_away_stops_nothing_for_the_others(self, issuer: FakeIssuer) -> None:
-        """The fetch that it has caused goes on, and serves whoever comes next."""
+        """The fetch that it started goes on, and serves the next request."""
         issuer.jwks = Answer(delay=0.4)
         headers = bearer(issuer)
         app = routed(settings_for(issuer))

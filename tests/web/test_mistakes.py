@@ -63,7 +63,7 @@ def test_settings_are_a_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("wrong", [["/health"], JWTSettings, get_settings])
 def test_what_is_no_settings_is_refused(wrong: Any) -> None:
-    """Paths in the place of settings, and settings that nobody built."""
+    """Paths in the place of settings, and a class or a function in place of an instance."""
     with pytest.raises(ConfigurationError, match="settings takes a JWTSettings"):
         jwt_guard(wrong)
 

@@ -379,7 +379,7 @@ def test_plain_routes_of_the_application_itself_are_guarded() -> None:
 def test_the_pages_of_fastapi_itself_stay_open_in_a_guarded_application(
     how: str, path: str
 ) -> None:
-    """Swagger UI has to load before anybody can authorize in it."""
+    """Swagger UI has to load before a user can authorize in it."""
     if how == "protect":
         app = protect(FastAPI(), SETTINGS)
     else:

@@ -519,7 +519,7 @@ class TestUnderValidateFalse:
     def test_a_lock_where_a_request_without_a_token_is_refused(
         self, dependency: Any, lock: list[dict[str, list[str]]]
     ) -> None:
-        """Elsewhere anybody gets in, and no refusal is described."""
+        """Other routes accept every request, and describe no refusal."""
         app = protected(LAX)
         app.get("/r", dependencies=[Depends(dependency)])(nothing)
 

@@ -235,7 +235,7 @@ def test_an_endpoint_can_be_excluded_itself() -> None:
     ],
 )
 def test_an_exclusion_that_matches_nothing_stops_the_start(exclude: Any, name: str) -> None:
-    """Somebody believes a route to be public; with a lifespan the server does not start."""
+    """The exclusion is a mistake; with a lifespan the server does not start."""
     app = FastAPI()
     app.include_router(protected_router(items(), prefix="/api", settings=SETTINGS, exclude=exclude))
 

@@ -86,7 +86,7 @@ def test_without_a_scopes_claim_no_scopes_are_injected() -> None:
 
 @pytest.mark.parametrize("value", [{"id": "x"}, 1.5, True, ["x"]])
 def test_a_value_of_no_shape_is_none(value: object) -> None:
-    """An identifier that is none is nobody's."""
+    """A claim that cannot be an identifier gives none."""
     client, seen = application()
 
     answer = client.get("/r/", headers=bearer(session_id=value))

@@ -154,7 +154,7 @@ def test_nobody_has_no_authentication() -> None:
 
 
 def test_optional() -> None:
-    """Without a token nobody is asked; with one that does not suffice, refused."""
+    """A token that does not suffice is refused there too."""
     answers = [client.get("/maybe", headers=headers) for headers in (bearer(), bearer(acr="phr"))]
 
     assert [401, 200] == [answer.status_code for answer in answers]
@@ -232,7 +232,7 @@ class TestTold:
         assert (("max_age=60",), ()) == (found["/recent"], found["/maybe"])
 
     def test_it_guards_by_itself(self) -> None:
-        """Nobody passes it without a token, whatever the settings validate."""
+        """A request without a token is refused, whatever the settings validate."""
         app = FastAPI()
         app.get("/x", dependencies=[Depends(require_acr("phr"))])(recent)
         app.dependency_overrides = {}

@@ -141,7 +141,7 @@ def test_metrics_have_the_names_that_operators_know(tmp_path: Path, issuer: Fake
 
 
 def test_a_rotation_and_unknown_keys_are_counted(tmp_path: Path, issuer: FakeIssuer) -> None:
-    """Keys that nobody has, and the change of a key set, are told."""
+    """Unknown keys and the change of a key set are counted."""
     stranger = FakeIssuer(algorithm="ES256").signing_key
     with serving(tmp_path, **discovering(issuer)) as service:
         first = issuer.token({"sub": "alice"}, audience=AUDIENCE)
@@ -397,7 +397,7 @@ def _reading() -> APIRouter:
 
 
 class TestSpans:
-    """The span that is current gets what was found, whoever began it."""
+    """The current span gets the attributes, whichever library started it."""
 
     @staticmethod
     def attributes(headers: dict[str, str], settings: JWTSettings = SETTINGS) -> dict[str, Any]:

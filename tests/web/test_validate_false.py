@@ -103,7 +103,7 @@ def test_nobody_is_invented_for_a_route_that_asks_for_somebody(
 
 
 def test_there_is_a_warning_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody runs like this unawares."""
+    """The start logs a warning."""
     with caplog.at_level(logging.WARNING, "jwt_deps"):
         JWTSettings(secret_key=SECRET, validate=False)
 
