@@ -23,6 +23,7 @@ from .errors import (
     RevokedTokenError,
     SignatureError,
     Step,
+    TooManyProofsError,
     UnknownKeyError,
 )
 from .keys import JWKSCacheSettings, KeyHealth
@@ -114,6 +115,7 @@ __all__ = [
     "Step",
     "StoreUnavailableError",
     "TokenSource",
+    "TooManyProofsError",
     "UnknownKeyError",
     "WhenStale",
     "claims_as",

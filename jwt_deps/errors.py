@@ -13,6 +13,7 @@
         ├── DPoPProofError            invalid_dpop_proof: the proof is missing or not valid
         │   └── DPoPNonceError        use_dpop_nonce: .nonce
         ├── ReplaysUnavailableError   the replay store does not answer: .retry_after
+        ├── TooManyProofsError        more DPoP proofs of one key than are kept: .retry_after
         └── InvalidTokenError         invalid_token
             ├── ConfirmationError     bound to a key or certificate that its sender did not prove
             ├── MalformedTokenError   not a JWS that this package reads
@@ -58,6 +59,7 @@ __all__ = [
     "RevokedTokenError",
     "SignatureError",
     "Step",
+    "TooManyProofsError",
     "UnknownKeyError",
 ]
 
@@ -106,6 +108,7 @@ class Reason(StrEnum):
     PROOF_NONCE = "proof_nonce"
     PROOF_TIME = "proof_time"
     PROOF_REPLAYED = "proof_replayed"
+    PROOF_LIMIT = "proof_limit"
     REPLAYS_UNAVAILABLE = "replays_unavailable"
     REVOKED = "revoked"
     REVOCATION_UNAVAILABLE = "revocation_unavailable"
@@ -426,4 +429,17 @@ class ReplaysUnavailableError(AuthError):
     def __init__(self, retry_after: int = 1) -> None:
         description = "whether the DPoP proof has been used before cannot be found out now"
         super().__init__(Reason.REPLAYS_UNAVAILABLE, description, "DPoP cannot be checked now")
+        self.retry_after = retry_after
+
+
+class TooManyProofsError(AuthError):
+    """One key has made more DPoP proofs than the replay store keeps of a key.
+
+    Attributes:
+        retry_after: seconds until the oldest of them need not be kept any more.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        description = "the key of the DPoP proof has made too many of them"
+        super().__init__(Reason.PROOF_LIMIT, description, "Too many DPoP proofs")
         self.retry_after = retry_after

@@ -60,6 +60,7 @@ CONTRACT = {
     "DPoPProofError",
     "DPoPNonceError",
     "ReplaysUnavailableError",
+    "TooManyProofsError",
     "DPoPMode",
     "ClientCertificate",
     "ReplayStore",

@@ -45,6 +45,7 @@ async def confirm(  # noqa: PLR0913 - what is known of the request, and what is 
         ConfirmationError: the sender does not prove what the token is bound to; 401.
         DPoPProofError: the proof is missing, not valid, or has been used before; 401.
         ReplaysUnavailableError: the replay store does not answer; 503.
+        TooManyProofsError: the key has made more proofs than are kept of one; 429.
     """
     if "x5t#S256" in bound:
         check_certificate(scope, bound["x5t#S256"], policy)

@@ -1,11 +1,14 @@
 """Record used DPoP proofs, so that none is accepted twice (RFC 9449 §11.1)."""
 
 import heapq
+import math
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
+
+from jwt_deps.errors import TooManyProofsError
 
 __all__ = ["MemoryReplayStore", "ReplayStore", "StoreUnavailableError"]
 
@@ -29,12 +32,16 @@ class ReplayStore(Protocol):
 
         Raises:
             StoreUnavailableError: the store does not answer; the request is answered with 503.
+            TooManyProofsError: the key has made more proofs than are kept of one; 429.
         """
         ...
 
 
 class MemoryReplayStore:
-    """A store for one process, with a bound: when it is full, requests are answered with 503.
+    """A store for one process, with bounds: when it is full, requests are answered with 503.
+
+    When the share of one client key is full, requests of that key are answered with 429 and the
+    time until there is room again.
 
     Several processes need a store that they share, `RedisReplayStore`.
 
@@ -56,7 +63,8 @@ class MemoryReplayStore:
         self._clock = clock
         self._known: set[str] = set()
         self._ends: list[tuple[float, str]] = []
-        self._made: Counter[str] = Counter()
+        # When the proofs of each client key end, the first one first.
+        self._ends_of: defaultdict[str, list[float]] = defaultdict(list)
         self._lock = Lock()  # one configuration can serve event loops of several threads
 
     def __repr__(self) -> str:
@@ -73,7 +81,8 @@ class MemoryReplayStore:
             ttl: seconds for which the key must be kept.
 
         Raises:
-            StoreUnavailableError: the store, or the share of one client key in it, is full.
+            StoreUnavailableError: the store is full.
+            TooManyProofsError: the share of one client key in it is full.
         """
         maker = key.partition(".")[0]
         with self._lock:
@@ -81,10 +90,13 @@ class MemoryReplayStore:
             self._drop_ended(now)
             if key in self._known:
                 return False
-            if len(self._known) >= self._size or self._made[maker] >= self._per_key:
+            made = self._ends_of.get(maker)
+            if made and len(made) >= self._per_key:
+                raise TooManyProofsError(math.ceil(made[0] - now))
+            if len(self._known) >= self._size:
                 raise StoreUnavailableError
             self._known.add(key)
-            self._made[maker] += 1
+            heapq.heappush(self._ends_of[maker], now + ttl)
             heapq.heappush(self._ends, (now + ttl, key))
             return True
 
@@ -93,6 +105,6 @@ class MemoryReplayStore:
             _, key = heapq.heappop(self._ends)
             self._known.discard(key)
             maker = key.partition(".")[0]
-            self._made[maker] -= 1
-            if not self._made[maker]:
-                del self._made[maker]
+            heapq.heappop(self._ends_of[maker])
+            if not self._ends_of[maker]:
+                del self._ends_of[maker]

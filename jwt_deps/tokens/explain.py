@@ -89,6 +89,8 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.PROOF_NONCE: "Make the proof again with the nonce of the header DPoP-Nonce.",
         Reason.PROOF_TIME: "Compare the clocks of client and service.",
         Reason.PROOF_REPLAYED: "Make a new proof, with a new jti, for each request.",
+        Reason.PROOF_LIMIT: "Send fewer requests with one key, or raise per_key of "
+        "MemoryReplayStore.",
         Reason.REPLAYS_UNAVAILABLE: "See JWT_DPOP_REPLAY_STORE: it is out of reach, or full.",
         Reason.REVOKED: "Get a fresh token: this one was taken back, alone or with its "
         "session, its user or its issuer.",

@@ -16,12 +16,13 @@ from typing import Any
 from fastapi import FastAPI
 
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.possession import RedisReplayStore
 from jwt_deps.revocation import AnyRevocation, MemoryRevocations, RevocationSource
 from jwt_deps.settings import JWTSettings, get_settings
 
 from .routing import RouteGuard
 
-__all__ = ["can_be_out_of_reach", "known_settings", "settings_problem"]
+__all__ = ["can_be_out_of_reach", "counts_proofs", "known_settings", "settings_problem"]
 
 
 def known_settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None:
@@ -59,6 +60,14 @@ def can_be_out_of_reach(settings: JWTSettings | None) -> bool:
     policy = settings.server.sender_policy
     replays = policy is not None and policy.with_dpop  # a store in memory can be full
     return bool(settings.server.key_caches) or replays or _may_not_answer(settings.revocations)
+
+
+def counts_proofs(settings: JWTSettings | None) -> bool:
+    """Whether one key can make too many DPoP proofs: Valkey and Redis have room for any number."""
+    policy = settings.server.sender_policy if settings is not None else None
+    return (
+        policy is not None and policy.with_dpop and not isinstance(policy.store, RedisReplayStore)
+    )
 
 
 def _may_not_answer(source: RevocationSource | None) -> bool:

@@ -33,7 +33,7 @@ from .dependencies import (
     is_optional,
 )
 from .guard import asked_of, is_excluded
-from .known_settings import can_be_out_of_reach, known_settings
+from .known_settings import can_be_out_of_reach, counts_proofs, known_settings
 from .responses import add_refusals, documented_refusals
 from .routing import RouteGuard, match_of_route, served_routes
 
@@ -333,7 +333,7 @@ class _Correction:
     ours: bool = False
     # What `get_settings` answers, asked once: an override of it can be any code.
     overall: list[JWTSettings | None] = field(default_factory=list)
-    tokens: dict[int, tuple[list[str], bool]] = field(default_factory=dict)
+    tokens: dict[int, tuple[list[str], dict[str, bool]]] = field(default_factory=dict)
     refusals: dict[str, dict[str, Any]] = field(default_factory=documented_refusals)
 
     def run(self) -> None:
@@ -424,7 +424,13 @@ class _Correction:
     def _name(self, settings: JWTSettings | None, names: _SchemeNames) -> None:
         if id(settings) not in self.tokens:
             schemes = [names.add(name, scheme) for name, scheme in _schemes_of(settings)]
-            self.tokens[id(settings)] = schemes, can_be_out_of_reach(settings)
+            self.tokens[id(settings)] = (
+                schemes,
+                {
+                    "outage": can_be_out_of_reach(settings),
+                    "limited": counts_proofs(settings),
+                },
+            )
 
     def _correct(self, operation: _Operation, names: _SchemeNames) -> None:
         document, shown, needs = operation.document, operation.shown, operation.needs
@@ -438,7 +444,7 @@ class _Correction:
         everywhere: list[_Requirement] = self.schema.get("security", [])
         inherited = _without(everywhere, own)
         if needs is not None:
-            schemes, outage = self.tokens[id(needs.settings)]
+            schemes, rare = self.tokens[id(needs.settings)]
             wanted = [{name: list(needs.scopes)} for name in schemes]
             if needs.required:
                 document["security"] = _with_token(found, own, wanted)
@@ -447,7 +453,7 @@ class _Correction:
             if needs.further:
                 document[_FURTHER] = needs.further
             if needs.refuses:
-                add_refusals(document.setdefault("responses", {}), self.refusals, outage=outage)
+                add_refusals(document.setdefault("responses", {}), self.refusals, **rare)
             return
         if shown.ours and document.get("security"):
             del document["security"]

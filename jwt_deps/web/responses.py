@@ -24,6 +24,7 @@ from jwt_deps.errors import (
     KeysUnavailableError,
     MissingTokenError,
     ReplaysUnavailableError,
+    TooManyProofsError,
 )
 from jwt_deps.possession import DPoPMode, SenderPolicy
 from jwt_deps.settings import JWTSettings
@@ -53,10 +54,12 @@ _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
+_TOO_MANY = 429
 _UNAVAILABLE = 503
 _MAX_LOGGED = 64
-_OUTAGES = (KeysUnavailableError, ReplaysUnavailableError)
-# 503 comes without a challenge: another token would not help.
+_LATER = (KeysUnavailableError, ReplaysUnavailableError, TooManyProofsError)
+# They come without a challenge: another token would not help.
+_WITHOUT_CHALLENGE = (_TOO_MANY, _UNAVAILABLE)
 _STATUSES: dict[type, int] = {
     AuthError: 401,
     InvalidRequestError: 400,
@@ -64,6 +67,7 @@ _STATUSES: dict[type, int] = {
     CrossSiteRequestError: 403,
     KeysUnavailableError: _UNAVAILABLE,
     ReplaysUnavailableError: _UNAVAILABLE,
+    TooManyProofsError: _TOO_MANY,
 }
 
 
@@ -100,13 +104,18 @@ def documented_refusals() -> dict[str, dict[str, Any]]:
                 "The access token lacks a scope, or its cookie came from another site",
                 challenge,
             ),
+            (str(_TOO_MANY), "The client made too many DPoP proofs with one key", again),
             (str(_UNAVAILABLE), "Whether the access token is good cannot be checked now", again),
         )
     }
 
 
 def add_refusals(
-    responses: dict[Any, Any], refusals: dict[str, dict[str, Any]], *, outage: bool
+    responses: dict[Any, Any],
+    refusals: dict[str, dict[str, Any]],
+    *,
+    outage: bool,
+    limited: bool,
 ) -> None:
     """Add to the responses of an OpenAPI operation those to a refused token.
 
@@ -117,11 +126,13 @@ def add_refusals(
         responses: those of the operation.
         refusals: what the document says of them.
         outage: whether checking a token needs what may not answer.
+        limited: whether one key can make too many DPoP proofs.
     """
+    rare = {str(_UNAVAILABLE): outage, str(_TOO_MANY): limited}
     known = {str(status).upper() for status in responses}
     for status, refusal in refusals.items():
         described = not known.isdisjoint((status, f"{status[0]}XX", "DEFAULT"))
-        if not described and (outage or status != str(_UNAVAILABLE)):
+        if not described and rare.get(status, True):
             responses[status] = dict(refusal)
 
 
@@ -188,7 +199,7 @@ def refusal(
         "extensions", {}
     ):
         why = f"{error} ({error.reason})" if hints_prefix is not None else str(error)
-        return WebSocketException(_TRY_AGAIN_LATER if answer.outage else _POLICY_VIOLATION, why)
+        return WebSocketException(_TRY_AGAIN_LATER if answer.later else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
     if answer.header is not None:
         name, attribute = answer.header
@@ -232,14 +243,14 @@ class _Refusal(NamedTuple):
 
     Attributes:
         status: the HTTP status.
-        outage: whether the token cannot be checked now.
+        later: whether the same request may be answered otherwise later.
         header: one that goes along, and the attribute of the error that has its value.
         bare: whether the challenge says nothing of an error.
         additions: what the challenge says besides the error.
     """
 
     status: int
-    outage: bool
+    later: bool
     header: tuple[str, str] | None
     bare: bool
     additions: tuple[Callable[[Any], str], ...]
@@ -248,13 +259,13 @@ class _Refusal(NamedTuple):
 @lru_cache(maxsize=256)
 def _answer(kind: type[AuthError]) -> _Refusal:
     status = next(_STATUSES[it] for it in kind.__mro__ if it in _STATUSES)
-    outage, header = issubclass(kind, _OUTAGES), None
-    if outage and status == _UNAVAILABLE:
+    later, header = issubclass(kind, _LATER), None
+    if later and status in _WITHOUT_CHALLENGE:
         header = "Retry-After", "retry_after"
     elif issubclass(kind, DPoPNonceError):
         header = "DPoP-Nonce", "nonce"
     additions = tuple(add for it, add in _ADDITIONS.items() if issubclass(kind, it))
-    return _Refusal(status, outage, header, issubclass(kind, MissingTokenError), additions)
+    return _Refusal(status, later, header, issubclass(kind, MissingTokenError), additions)
 
 
 def _challenge(error: AuthError, answer: _Refusal) -> str | None:

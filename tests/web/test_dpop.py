@@ -23,6 +23,7 @@ from jwt_deps import (
     CurrentUser,
     JWTSettings,
     Reason,
+    TooManyProofsError,
     current_user_id,
     get_claims,
     get_settings,
@@ -352,6 +353,7 @@ def test_every_reason_has_an_attack() -> None:
         Reason.PROOF_REPEATED,
         Reason.PROOF_NONCE,
         Reason.PROOF_REPLAYED,
+        Reason.PROOF_LIMIT,
     }
     proofs = {reason for reason in Reason if reason.startswith("proof_")}
 
@@ -552,6 +554,45 @@ class TestReplay:
 
         assert [200, 200, 503] == answers
 
+    def test_too_many_of_one_key(self) -> None:
+        """429 with the true wait; others go on, and so does this one when it is over."""
+        now = [1000.0]
+        store = MemoryReplayStore(per_key=2, clock=lambda: now[0])
+        reasons: list[Reason] = []
+        client = TestClient(app_of(settings(dpop_replay_store=store), reasons))
+        other = bound_token(OTHER_KEY)
+        made = with_dpop(TOKEN, iat=int(time.time()) - 30)
+
+        first = [client.get("/me", headers=made), client.get("/me", headers=with_dpop(TOKEN))]
+        third = client.get("/me", headers=with_dpop(TOKEN))
+        replayed = client.get("/me", headers=made)
+        others = client.get("/me", headers=with_dpop(other, key=OTHER_KEY))
+        wait = int(third.headers["retry-after"])
+        now[0] += wait - 2
+        early = client.get("/me", headers=with_dpop(TOKEN))
+        now[0] += 2
+        late = client.get("/me", headers=with_dpop(TOKEN))
+
+        assert [200, 200] == [answer.status_code for answer in first]
+        assert (429, 401, 200) == (third.status_code, replayed.status_code, others.status_code)
+        assert Reason.PROOF_LIMIT == reasons[0]
+        assert "www-authenticate" not in third.headers
+        assert 58 <= wait <= 61
+        assert (429, 200) == (early.status_code, late.status_code)
+
+    def test_request_1001(self) -> None:
+        """By default a key has 1,000 proofs within the time in which one is good."""
+        store = MemoryReplayStore()
+
+        async def scene() -> int:
+            for number in range(1000):
+                assert await store.add_if_absent(f"a.{number}", 90)
+            with pytest.raises(TooManyProofsError) as refused:
+                await store.add_if_absent("a.1000", 90)
+            return refused.value.retry_after
+
+        assert 90 >= asyncio.run(scene()) >= 60
+
 
 class TestMemoryStore:
     @staticmethod
@@ -559,7 +600,7 @@ class TestMemoryStore:
         """Add a key; `None` if the store cannot tell."""
         try:
             return asyncio.run(store.add_if_absent(key, ttl))
-        except StoreUnavailableError:
+        except (StoreUnavailableError, TooManyProofsError):
             return None
 
     def test_it_forgets_what_has_ended(self) -> None:

@@ -586,6 +586,26 @@ class TestRefusals:
         assert expected == ("503" in operations(app)["/closed"]["responses"])
         assert "503" not in operations(app)["/open"]["responses"]
 
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            pytest.param({}, False, id="no-dpop"),
+            pytest.param({"dpop": "allowed"}, True, id="in-memory"),
+            pytest.param(
+                {"dpop": "allowed", "dpop_replay_store": "redis://127.0.0.1"}, False, id="redis"
+            ),
+        ],
+    )
+    def test_where_a_client_may_ask_too_often(
+        self, options: dict[str, Any], *, expected: bool
+    ) -> None:
+        """429 is described where the proofs of one key are counted."""
+        values = {"secret_key": SECRET, "public_origin": "https://a.example", **options}
+        app = two_routes(JWTSettings(**values))
+
+        assert expected == ("429" in operations(app)["/closed"]["responses"])
+        assert "429" not in operations(app)["/open"]["responses"]
+
     def test_revocations_from_elsewhere(self) -> None:
         """Alone or among several."""
         for source in (Unreachable(), AnyRevocation(MemoryRevocations(), Unreachable())):

@@ -30,6 +30,7 @@ from jwt_deps.errors import (
     ReplaysUnavailableError,
     RevocationUnavailableError,
     SignatureError,
+    TooManyProofsError,
 )
 from jwt_deps.web.responses import refusal
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
@@ -302,6 +303,7 @@ def test_no_header_injection_through_a_scope_that_fastapi_did_not_check() -> Non
         pytest.param(KeysUnavailableError, [7], 503, id="keys"),
         pytest.param(RevocationUnavailableError, [7], 503, id="revocation"),
         pytest.param(ReplaysUnavailableError, [7], 503, id="replays"),
+        pytest.param(TooManyProofsError, [7], 429, id="too-many-proofs"),
         pytest.param(InsufficientScopeError, [["admin"]], 403, id="scope"),
         pytest.param(CrossSiteRequestError, [], 403, id="cross-site"),
         pytest.param(InvalidRequestError, [Reason.REPEATED_CREDENTIALS, "two"], 400, id="request"),
