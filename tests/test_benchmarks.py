@@ -105,7 +105,7 @@ def test_the_page_names_every_package_that_is_compared() -> None:
     assert [] == [name for name in names if name not in text and name not in unversioned]
 
 
-def test_whoever_accepts_a_bad_token_is_found_out() -> None:
+def test_a_contestant_that_accepts_a_bad_token_is_found() -> None:
     """A contestant that checks nothing is faster than any that does."""
     open_to_all = Contestant("open", serving(), good("HS256"), "HS256", secure=True)
 
@@ -114,7 +114,7 @@ def test_whoever_accepts_a_bad_token_is_found_out() -> None:
     )
 
 
-def test_whoever_breaks_off_is_found_out() -> None:
+def test_a_contestant_that_raises_is_found() -> None:
     """An exception that comes out of an application is a server error."""
     app = FastAPI()
 
@@ -140,7 +140,7 @@ def test_a_server_is_found_by_its_name(name: str) -> None:
     assert name == server.find(name).name
 
 
-def test_a_name_that_nobody_has_is_refused() -> None:
+def test_an_unknown_name_is_refused() -> None:
     """Rather than serving something else."""
     with pytest.raises(LookupError, match="nobody"):
         server.find("nobody")

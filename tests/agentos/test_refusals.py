@@ -194,9 +194,7 @@ def test_subject_that_agentos_reserves(agents: AgentOSClient, subject: str) -> N
 
 
 @pytest.mark.parametrize("subject", [None, ""], ids=["absent", "empty"])
-def test_token_without_a_user_reaches_nobodys_data(
-    agents: AgentOSClient, subject: str | None
-) -> None:
+def test_token_without_a_user_reaches_no_data(agents: AgentOSClient, subject: str | None) -> None:
     """It is a good token; the client cannot say who it is for, in a form or in a query."""
     owner, session = name("owner"), name("session")
     agents.answer(good(sub=owner, session_id=session))

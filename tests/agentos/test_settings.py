@@ -350,7 +350,7 @@ class TestValidateIsFalse:
         assert anonymous.sessions(headers) == [session]
 
     @pytest.mark.parametrize("headers", UNPROVEN)
-    def test_others_go_on_as_nobody(
+    def test_other_requests_go_on_anonymous(
         self, anonymous: AgentOSClient, headers: dict[str, str]
     ) -> None:
         """They see the agents; what belongs to a user, AgentOS keeps from them."""

@@ -38,7 +38,7 @@ class TestTokenBucket:
         assert capacity >= most
 
     @given(spans=st.lists(SPANS, max_size=60))
-    def test_it_refuses_nobody_without_need(self, spans: list[float]) -> None:
+    def test_it_refuses_no_request_without_need(self, spans: list[float]) -> None:
         """A request a whole refill after the one before always passes."""
         bucket, now = TokenBucket(1, 30), 0.0
         bucket.take(now)

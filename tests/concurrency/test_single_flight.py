@@ -60,7 +60,7 @@ class LoopOfItsOwn:
 
 class TestOneForAll:
     @pytest.mark.parametrize("result", [None, FAILED], ids=["landed", "failed"])
-    def test_everybody_gets_the_result(self, result: str | None) -> None:
+    def test_all_callers_get_the_result(self, result: str | None) -> None:
         """All that wait learn the same, and so does who comes later."""
 
         async def scene() -> tuple[list[str | None], str | None]:
@@ -81,7 +81,7 @@ class TestOneForAll:
 
         assert [True, False] == asyncio.run(scene())
 
-    def test_whoever_goes_away_leaves_it_to_the_others(self) -> None:
+    def test_a_cancelled_caller_leaves_it_to_the_others(self) -> None:
         """A caller that is cancelled, even the first one, does not take the fetch along."""
 
         async def scene() -> tuple[bool, str | None]:
@@ -108,7 +108,7 @@ class TestOneForAll:
 
         assert FAILED is asyncio.run(scene())
 
-    def test_a_mistake_reaches_everybody_and_the_log(
+    def test_a_mistake_reaches_all_callers_and_the_log(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         """An unexpected error is raised for each caller, and logged once."""
@@ -247,7 +247,7 @@ class TestAcrossLoops:
         assert not under_way
         assert [] == caplog.records
 
-    def test_whoever_waited_has_ended(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_waiting_caller_has_ended(self, caplog: pytest.LogCaptureFixture) -> None:
         """A caller whose loop has ended when the fetch is done affects no other."""
         other = LoopOfItsOwn(asyncio.sleep(0.2, FAILED), timeout=60)
 

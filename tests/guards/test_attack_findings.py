@@ -188,7 +188,9 @@ class TestWhatIsAroundAnInnerGuard:
             pytest.param(lambda: protected_router(settings=OTHER), id="protected_router"),
         ],
     )
-    def test_a_middleware_of_the_mount_answers_nobody(self, inner: Callable[[], ASGIApp]) -> None:
+    def test_a_middleware_of_the_mount_answers_no_anonymous_request(
+        self, inner: Callable[[], ASGIApp]
+    ) -> None:
         """It is in front of the inner guard."""
         app = protect(FastAPI(), SETTINGS)
         mounted = Mount("/sub", app=inner(), middleware=[Middleware(Answering)])
@@ -197,7 +199,9 @@ class TestWhatIsAroundAnInnerGuard:
         assert REFUSED == ask(app, "/sub/x")
 
     @pytest.mark.parametrize("kind", [FastAPI, APIRouter])
-    def test_a_route_that_runs_no_dependencies_answers_nobody(self, kind: Any) -> None:
+    def test_a_route_that_runs_no_dependencies_answers_no_anonymous_request(
+        self, kind: Any
+    ) -> None:
         """The inner guard is a mere dependency."""
         inner = kind(dependencies=[Depends(jwt_guard(OTHER))])
         (inner if kind is APIRouter else inner.router).route_class = OwnHandle

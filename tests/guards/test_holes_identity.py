@@ -41,7 +41,7 @@ async def by_session(state: Annotated[SessionState, Depends()]) -> str:
 @pytest.mark.parametrize(
     "endpoint", [by_class, by_name, by_security, by_session], ids=lambda one: one.__name__
 )
-def test_an_identity_class_authenticates_even_if_nobody_looks_at_it(endpoint: Any) -> None:
+def test_an_identity_class_authenticates_even_if_its_value_is_unused(endpoint: Any) -> None:
     """The endpoint does not run without a token."""
     app = FastAPI()
     app.get("/x")(endpoint)

@@ -498,7 +498,7 @@ def test_scopes_asked_of_a_guard_itself_hold() -> None:
     ]
 
 
-def test_settings_that_refuse_nobody_still_ask_for_scopes() -> None:
+def test_settings_that_refuse_no_request_still_require_scopes() -> None:
     """`validate=False` lets anonymous requests in; it grants nothing."""
     settings = JWTSettings(secret_key=SECRET, validate=False)
     router = protected_router(settings=settings, dependencies=[Depends(require_scopes("admin"))])

@@ -130,7 +130,7 @@ class TestAccepted:
         assert Reason.CLAIM_MISSING is refused(issuer.token(audience="web-app"), settings).reason
         assert Reason.CLAIM_FOREIGN is refused(issuer.token({"client_id": "x"}), settings).reason
 
-    def test_an_audience_that_nobody_checks(self, issuer: FakeIssuer) -> None:
+    def test_an_audience_that_is_not_checked(self, issuer: FakeIssuer) -> None:
         """Only where that was asked for."""
         settings = settings_for(issuer, audience=None, verify_audience=False)
 
@@ -281,7 +281,7 @@ class TestAttacks:
 
 class TestOutage:
     @each_configuration
-    def test_nobody_can_tell(self, issuer: FakeIssuer, configured: Configuration) -> None:
+    def test_the_answer_is_not_known(self, issuer: FakeIssuer, configured: Configuration) -> None:
         """Without keys a token is neither good nor bad, and its `kid` is known for the log."""
         issuer.down()
 

@@ -326,7 +326,7 @@ class TestTime:
         [Answer(hang=True), Answer(drip=0.05), Answer(delay=60)],
         ids=["hang", "drip", "delay"],
     )
-    def test_attack_a_provider_that_keeps_everybody_waiting(
+    def test_attack_a_provider_that_keeps_all_requests_waiting(
         self, issuer: FakeIssuer, answer: Answer
     ) -> None:
         """The time for everything ends it, however the provider spends it."""
@@ -583,7 +583,7 @@ class TestDialled:
         assert "another machine, and not by https" in str(undone(url))
         assert [] == issuer.requests
 
-    def test_a_connection_that_nobody_looked_at(
+    def test_a_connection_that_was_not_checked(
         self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
     ) -> None:
         """Should the client library change its ways, nothing is read."""

@@ -265,7 +265,7 @@ class TestSeveral:
         "issuer", [f"{ISSUER}/", ISSUER.upper(), "", None, 5, [ISSUER], {"a": 1}, "https://evil"]
     )
     def test_nobody_else(self, issuer: object) -> None:
-        """Whatever else a token has as `iss`, nobody is chosen."""
+        """Any other `iss` of a token selects no issuer."""
         settings = JWTSettings(issuers={"a": DISCOVERED, "staff": STAFF})
 
         assert settings.settings_of(issuer) is None
@@ -300,7 +300,7 @@ class TestSeveral:
         assert settings.settings_of("https://staff.example") is entry
 
     def test_none(self) -> None:
-        """A table that lost its last issuer while serving accepts nobody."""
+        """A table that lost its last issuer while serving accepts no token."""
         settings = JWTSettings(issuers={"a": STAFF})
 
         settings.replace_issuers({})
@@ -557,7 +557,7 @@ class TestUnchanging:
     @pytest.mark.parametrize("builder", [JWTSettings, IssuerSettings])
     @pytest.mark.parametrize("name", ["issuer", "audience", "jwks_url", "secret_key", "algorithm"])
     def test_nothing_can_be_set(self, builder: Any, name: str) -> None:
-        """Whoever tries is told what to do, and the value is not quoted."""
+        """The error says what to do, and does not quote the value."""
         settings = builder(**AT_URL)
 
         def change(**values: str) -> None:
@@ -649,6 +649,6 @@ class TestPassive:
         assert {} == settings.export_keys()
 
     def test_an_authority_is_read_at_once(self, tmp_path: Path) -> None:
-        """A file that is not there is noticed by whoever deploys."""
+        """A missing file is an error at start."""
         with pytest.raises(ConfigurationError, match=r"JWT_CA_FILE \(ca_file\)"):
             JWTSettings(**DISCOVERED, ca_file=tmp_path / "ca.pem")

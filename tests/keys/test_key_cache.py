@@ -121,7 +121,7 @@ class TestCold:
 
         assert ["nobody"] == seen
 
-    def test_nobody_can_tell(self, cache: KeyCache, provider: FakeProvider) -> None:
+    def test_the_answer_is_not_known(self, cache: KeyCache, provider: FakeProvider) -> None:
         """Without keys and without an answer a token is neither good nor bad."""
         provider.error = DOWN
 
@@ -143,7 +143,7 @@ class TestCold:
 
         assert ([KeysUnavailableError] * 100, 1) == (asyncio.run(scene()), len(provider.asked))
 
-    def test_while_it_rests_nobody_waits_and_nobody_asks(
+    def test_during_the_backoff_no_request_waits_or_fetches(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """After a failure the answer is there at once, and says for how long."""
@@ -218,7 +218,7 @@ class TestCold:
         ] == [(record.levelno, record.getMessage()) for record in caplog.records]
 
     def test_a_fetch_that_takes_too_long(self, provider: FakeProvider, clock: VirtualClock) -> None:
-        """The time for everything together is bounded, and so is how long anybody waits."""
+        """The time for everything together is bounded, and so is the wait of each request."""
         cache = cache_of(provider, clock, timeout=0.05)
 
         async def scene() -> object:
@@ -230,7 +230,7 @@ class TestCold:
 
 
 class TestFresh:
-    def test_nobody_waits_and_nobody_asks(
+    def test_no_request_waits_or_fetches(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Until shortly before their end the keys are handed out without anything else."""
@@ -290,7 +290,7 @@ class TestFresh:
     def test_expired_and_healthy(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """Nobody asked for a while: all callers wait for one fetch, and get what it brings."""
+        """After a pause without requests, all callers wait for one fetch and get its keys."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
@@ -320,7 +320,7 @@ class TestOutage:
             cache.health().age,
         )
 
-    def test_after_that_nobody_waits(
+    def test_after_that_no_request_waits(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """An hour of outage costs no request any time, and few of them ask."""
@@ -345,7 +345,7 @@ class TestOutage:
     def test_one_that_hangs_costs_no_time_either(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """While an attempt is under way that began after a failure, nobody waits for it."""
+        """No request waits for an attempt that began after a failure."""
 
         async def scene() -> list[bool]:
             await cache.choose(ALGORITHM, "a")
@@ -422,7 +422,7 @@ class TestOutage:
     def test_a_short_one_long_ago_is_none(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """When nobody asked since a failure, the next request asks before it trusts old keys."""
+        """Without requests since a failure, the next one fetches before it trusts old keys."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
@@ -439,7 +439,7 @@ class TestOutage:
     def test_a_mistake_in_the_package_is_not_repeated_for_each_request(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """An error that nobody expected rests like any other, and the keys stay good."""
+        """An unexpected error causes a backoff like any other, and the keys stay valid."""
 
         async def scene() -> list[object]:
             await cache.choose(ALGORITHM, "a")
@@ -456,7 +456,7 @@ class TestOutage:
     def test_a_mistake_in_the_package_leaves_old_keys_good(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
-        """Within the bound the keys outlive an error that nobody expected, too."""
+        """Within the bound the keys outlast an unexpected error, too."""
 
         async def scene() -> object:
             await cache.choose(ALGORITHM, "a")
@@ -505,7 +505,7 @@ class TestUnknownKey:
     def test_keys_that_others_have_fetched_meanwhile(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
-        """A request that had read older keys looks into the newer ones, and asks nobody."""
+        """A request that had read older keys looks into the newer ones, without a fetch."""
 
         async def scene() -> list[str | None]:
             await cache.choose(ALGORITHM, "a")
@@ -582,7 +582,7 @@ class TestUnknownKey:
 
         assert (KeysUnavailableError, 0) == (asyncio.run(scene()), provider.forced)
 
-    def test_nobody_waits_for_two_fetches_longer_than_for_one(
+    def test_two_fetches_take_no_longer_than_one(
         self, provider: FakeProvider, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When the second one takes too long for both, both get 503."""
@@ -623,7 +623,7 @@ class TestUnknownKey:
         moments = [asked.at for asked in provider.asked if asked.forced]
         assert pytest.approx([0.1, 0.2, 30.1, 60.1, 90.1, 120.1], abs=0.2) == moments
 
-    def test_without_room_nobody_waits(self, cache: KeyCache, provider: FakeProvider) -> None:
+    def test_without_room_no_request_waits(self, cache: KeyCache, provider: FakeProvider) -> None:
         """A token that may force nothing is refused at once."""
 
         async def scene() -> None:
@@ -1328,7 +1328,7 @@ class TestRotation:
 
         assert [True, UnknownKeyError] == asyncio.run(scene())
 
-    def test_a_bad_signature_asks_nobody(self, issuer: FakeIssuer, service: Service) -> None:
+    def test_a_bad_signature_causes_no_fetch(self, issuer: FakeIssuer, service: Service) -> None:
         """A token that names a known key and is not signed with it is simply bad."""
 
         async def scene() -> list[object]:
@@ -1346,7 +1346,7 @@ class TestRotation:
             pytest.param({"iss": "https://another.example"}, id="of-another-issuer"),
         ],
     )
-    def test_a_token_that_no_key_could_save_asks_nobody(
+    def test_a_token_that_no_key_could_save_causes_no_fetch(
         self, issuer: FakeIssuer, service: Service, claims: dict[str, object]
     ) -> None:
         """Before anything is fetched the token has to be worth it."""
@@ -1422,7 +1422,7 @@ class TestBadAnswers:
         assert said in str(service.cache.health().last_error)
 
     @pytest.mark.parametrize(("answer", "said"), BAD_ANSWERS)
-    def test_nobody_can_tell(self, issuer: FakeIssuer, answer: Answer, said: str) -> None:
+    def test_the_answer_is_not_known(self, issuer: FakeIssuer, answer: Answer, said: str) -> None:
         """Without keys it is an outage, and never a bad token."""
         service = service_of(issuer, direct=True, timeout=0.3)
         issuer.jwks = answer

@@ -350,7 +350,7 @@ class TestAgain:
         assert "/jwks.json?api_key=leaky-value" == issuer.requests[0].path
 
 
-def test_nothing_is_fetched_before_somebody_asks(issuer: FakeIssuer) -> None:
+def test_nothing_is_fetched_before_a_request(issuer: FakeIssuer) -> None:
     """To prepare is not to ask."""
     provider_of(issuer)
 

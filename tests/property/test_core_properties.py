@@ -90,7 +90,7 @@ class TestVerify:
     @example("\ud800")
     @example("..")
     @example("AA.AA.AA")
-    def test_a_text_that_nobody_signed_is_refused(self, text: str) -> None:
+    def test_an_unsigned_text_is_refused(self, text: str) -> None:
         """No text without a signature by our key is a token."""
         assert _refused(text, LOOSE)
 

@@ -347,7 +347,7 @@ def test_a_token_of_cognito_that_is_bound_to_a_resource() -> None:
     [(name, changed, expected) for name, _, changed, expected in REFUSED],
     ids=[f"{name}-{label}" for name, label, *_ in REFUSED],
 )
-def test_a_token_for_somebody_else_is_refused(
+def test_a_token_for_another_audience_is_refused(
     name: str, changed: Mapping[str, Any], expected: tuple[Reason, str]
 ) -> None:
     """Although the provider has signed it."""

@@ -101,7 +101,7 @@ def test_what_is_revoked_again_ends_when_it_would_have() -> None:
     assert revocations.is_revoked({"sub": "alice", "iat": NOW + 0.0005})
 
 
-def test_nobody_to_ask_is_nobody_who_refuses() -> None:
+def test_without_a_source_nothing_is_refused() -> None:
     """Without a source no token is revoked, and there is no replica to be well."""
     assert accepted(mint(TOKEN), JWTSettings(**SETTINGS))
     settings = JWTSettings(secret_key=SECRET, revocation=MemoryRevocations())

@@ -125,7 +125,7 @@ def test_a_restart_of_the_server_costs_no_load(
     assert [] == read
 
 
-def test_a_write_that_the_server_lost_before_anybody_read_it(server: Valkey) -> None:
+def test_a_write_that_the_server_lost_before_it_was_read(server: Valkey) -> None:
     """The process that was told that it is written sends it again."""
     one, two = (RedisRevocations(server.url, max_staleness=2) for _ in range(2))
     one.revoke(jti="0")
@@ -273,7 +273,7 @@ def test_nothing_is_accepted_before_the_first_load(when_stale: str) -> None:
     assert "<RedisRevocations with 0 entries>" == repr(nobody)
 
 
-def test_an_application_that_nobody_opened(server: Valkey) -> None:
+def test_an_application_that_was_not_opened(server: Valkey) -> None:
     """Below another one it hears of no start: it refuses until it has loaded, by `serve` too."""
     with server.client() as client:
         client.zadd("{jwt-deps:revocations}:entries", {'["jti", null, "1"]': 1 << 33})
@@ -321,7 +321,7 @@ def test_a_load_that_takes_longer_than_the_bound(
     other.close()
 
 
-def test_data_that_somebody_else_wrote(server: Valkey) -> None:
+def test_data_of_another_program(server: Valkey) -> None:
     """The state is unknown then."""
     with server.client() as client:
         client.zadd("{jwt-deps:revocations}:entries", {'["what", null, "1"]': 1 << 33})

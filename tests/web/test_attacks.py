@@ -607,7 +607,7 @@ def test_optional_takes_no_odd_credential_for_none(header: str) -> None:
     assert client_of(router).get("/x", headers={"Authorization": header}).status_code in {400, 401}
 
 
-def test_optional_with_scopes_lets_nobody_pass_who_has_none_of_them() -> None:
+def test_optional_with_scopes_refuses_a_request_without_them() -> None:
     """Scopes are required of anonymous requests too."""
     router = protected_router(settings=SETTINGS, exclude=["/x"])
     router.get("/x", dependencies=[Security(optional(current_user_id), scopes=["admin"])])(read)

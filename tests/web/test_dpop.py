@@ -236,7 +236,7 @@ class TestAccepted:
 
         assert [200, 401] == answers
 
-    def test_once_per_request_whoever_reads_headers(self) -> None:
+    def test_once_per_request_whatever_reads_headers(self) -> None:
         """Starlette copies the list of headers when they are read."""
         app = FastAPI()
 

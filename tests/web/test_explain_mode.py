@@ -448,7 +448,7 @@ def _replacing(replaced: Callable[..., Any], error: Exception) -> Any:
 
 @pytest.mark.parametrize("path", ["/", "/maybe"])
 @pytest.mark.parametrize("error", [RuntimeError(), ExpiredTokenError()], ids=["bug", "refusal"])
-def test_settings_that_cannot_be_had_let_nobody_in(path: str, error: Exception) -> None:
+def test_without_settings_every_request_is_refused(path: str, error: Exception) -> None:
     """Without settings there is no challenge to send either: 500."""
     answer = _replacing(get_settings, error).get(path, headers=bearer())
 

@@ -146,7 +146,7 @@ class TestRequests:
         assert 1 == issuer.count("jwks")
 
     @pytest.mark.parametrize("path", ["/open", "/maybe"])
-    def test_nothing_is_fetched_for_nobody(self, issuer: FakeIssuer, path: str) -> None:
+    def test_nothing_is_fetched_without_a_token(self, issuer: FakeIssuer, path: str) -> None:
         """A request without a token to a public route costs no fetch."""
         assert 200 == TestClient(routed(settings_for(issuer))).get(path).status_code
         assert [] == issuer.requests
@@ -248,7 +248,7 @@ class TestOutage:
         assert (200, None) == ((answer := client.get("/maybe")).status_code, answer.json())
         assert 503 == client.get("/maybe", headers=bearer(issuer)).status_code
 
-    def test_where_nobody_is_refused(self, issuer: FakeIssuer) -> None:
+    def test_where_no_request_is_refused(self, issuer: FakeIssuer) -> None:
         """With `validate=False` a caller who cannot be checked is anonymous, and has no scope."""
         issuer.down()
         client = TestClient(routed(settings_for(issuer, validate=False)))

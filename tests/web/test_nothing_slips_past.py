@@ -533,7 +533,7 @@ class Homemade(BaseRoute):
 @pytest.mark.skipif(
     not LIVE, reason="up to 0.136 `include_router` fails for a route that has no path"
 )
-def test_a_route_of_a_kind_that_nobody_knows_is_refused_loudly() -> None:
+def test_a_route_of_an_unknown_kind_is_refused_loudly() -> None:
     """What can be neither guarded nor wrapped must not be there."""
     router = APIRouter()
     router.routes.append(Homemade())

@@ -144,7 +144,7 @@ def test_a_remembered_token_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [200, 401] == [first.status_code, client.get("/recent", headers=headers).status_code]
 
 
-def test_nobody_has_no_authentication() -> None:
+def test_anonymous_requests_have_no_authentication() -> None:
     """With `validate=False` an anonymous caller is refused where it is asked for."""
     open_ = client_of(
         protected_router(router, settings=SETTINGS.model_copy(update={"validate": 0}))

@@ -95,9 +95,7 @@ def test_a_token_that_verifies_is_believed() -> None:
 
 @pytest.mark.parametrize("path", ["/me", "/admin"])
 @pytest.mark.parametrize("headers", NOTHING_PROVED)
-def test_nobody_is_invented_for_a_route_that_asks_for_somebody(
-    path: str, headers: dict[str, str]
-) -> None:
+def test_no_user_is_invented_for_a_route_that_needs_one(path: str, headers: dict[str, str]) -> None:
     """Where an endpoint asks for a user or a scope, anonymous is an answer that it cannot have."""
     assert client().post(path, headers=headers).status_code in {400, 401, 403}
 
