@@ -15,7 +15,7 @@ __all__ = ["Evidence", "missing"]
 
 
 class Evidence:
-    """RequestState how each test ended."""
+    """State how each test ended."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, str] = {}
