@@ -143,7 +143,6 @@ __all__ = [
 ]
 
 # Tracebacks, `repr` and pickles name what users import, not the module that happens to define it.
-for _name in __all__:
-    if hasattr(globals()[_name], "__qualname__"):
-        globals()[_name].__module__ = __name__
-del _name
+for _public in map(globals().__getitem__, __all__):
+    if hasattr(_public, "__qualname__"):
+        _public.__module__ = __name__
