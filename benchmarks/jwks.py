@@ -34,6 +34,7 @@ __all__ = [
     "MEMORY",
     "OUTAGES",
     "POLICY",
+    "WITHDRAWN",
     "Flood",
     "Outage",
     "Withdrawal",
@@ -65,7 +66,14 @@ OUTAGES: dict[str, Callable[[FakeIssuer], None]] = {
     "hang": lambda issuer: setattr(issuer, "jwks", Answer(hang=True)),
     "500": lambda issuer: setattr(issuer, "jwks", Answer(status=500)),
     "html": lambda issuer: setattr(issuer, "jwks", Answer.html()),
-    "empty": lambda issuer: setattr(issuer, "jwks", Answer.json({"keys": []})),
+}
+
+#: The answers of an issuer that has withdrawn its keys, and published no other.
+WITHDRAWN = {
+    "empty set": Answer.json({"keys": []}),
+    "`use: enc`": Answer.json({"keys": [{"kty": "RSA", "use": "enc", "kid": "a"}]}),
+    "404": Answer(status=404),
+    "410": Answer(status=410),
 }
 
 
@@ -321,7 +329,13 @@ class Withdrawal:
     then: str
 
 
-def withdrawal(*, reachable: bool, cache_control: str | None = None, step: float = 5) -> Withdrawal:
+def withdrawal(
+    *,
+    reachable: bool = True,
+    cache_control: str | None = None,
+    answer: Answer | None = None,
+    step: float = 5,
+) -> Withdrawal:
     """Withdraw a key right after it was fetched, and go on with a token that it has signed."""
 
     async def scene(issuer: FakeIssuer) -> Withdrawal:
@@ -332,6 +346,7 @@ def withdrawal(*, reachable: bool, cache_control: str | None = None, step: float
         began = accepted = service.clock()
         issuer.rotate()
         issuer.withdraw(issuer.keys[0].kid)
+        issuer.jwks = answer
         if not reachable:
             issuer.down()
         while service.clock() < accepted + 600:
@@ -467,18 +482,22 @@ def _rotation_rows() -> Iterator[Row]:
 
 def _withdrawal_rows() -> Iterator[Row]:
     longest = f"max-age={POLICY.max_ttl:.0f}"
-    for name, bound, reachable, cache_control in (
-        ("issuer healthy", POLICY.ttl, True, None),
-        ("issuer healthy, the longest `max-age`", POLICY.max_ttl, True, longest),
-        ("issuer out of reach", POLICY.ttl + POLICY.stale_if_error, False, None),
+    scenes: list[tuple[str, float, dict[str, Any]]] = [
+        ("issuer healthy", POLICY.ttl, {}),
+        ("issuer healthy, the longest `max-age`", POLICY.max_ttl, {"cache_control": longest}),
+        *(
+            (f"issuer healthy and without keys ({name})", POLICY.ttl, {"answer": answer})
+            for name, answer in WITHDRAWN.items()
+        ),
+        ("issuer out of reach", POLICY.ttl + POLICY.stale_if_error, {"reachable": False}),
         (
             "issuer out of reach, the longest `max-age`",
             POLICY.max_ttl + POLICY.stale_if_error,
-            False,
-            longest,
+            {"reachable": False, "cache_control": longest},
         ),
-    ):
-        found = withdrawal(reachable=reachable, cache_control=cache_control)
+    ]
+    for name, bound, scene in scenes:
+        found = withdrawal(**scene)
         yield Row(
             f"withdrawn key, {name}",
             f"accepted for at most {bound:,.0f} s",

@@ -7,6 +7,9 @@
              fetch fails, it gets the old keys until `stale_if_error` has passed
     none     it waits for one fetch; `KeysUnavailableError` when that fails
 
+After an answer that there is no JWK Set (404, 410) or no usable key in it, keys are not used past
+their end: the issuer is in reach, and has withdrawn them.
+
 A token that names a key which is not cached can force a fetch, past HTTP caches on the way; a token
 bucket limits how often. Only a valid JWK Set replaces keys, and it replaces all of them.
 """
@@ -18,7 +21,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from jwt_deps import telemetry
@@ -315,6 +318,8 @@ class KeyCache:
             if forced:
                 self._bucket.refund()  # an outage must not use up what a rotation will need
             cached = self._cached
+            if error.withdrawn and cached is not None:
+                self._cached = replace(cached, life=cached.life.withdrawn())
         usable = cached is not None and now < cached.life.expires_at
         telemetry.keys_failed(self.name)
         level = logging.WARNING if usable else logging.ERROR

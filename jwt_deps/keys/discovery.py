@@ -70,7 +70,11 @@ async def discover(
             problems.append(FetchError(f"{shown(url)} is no JSON object", outage=False))
     # The last problem comes first: most issuers have no document at the other places.
     told = [*map(str, reversed(problems)), _CURE]
-    raise FetchError("; ".join(told), outage=any(problem.outage for problem in problems))
+    raise FetchError(
+        "; ".join(told),
+        outage=any(problem.outage for problem in problems),
+        withdrawn=all(problem.withdrawn for problem in problems),
+    )
 
 
 def _jwks_uri(document: dict[str, object], issuer: str, url: str, *, allow_loopback: bool) -> str:

@@ -63,6 +63,8 @@ _OK = 200
 _NOT_MODIFIED = 304
 # Request Timeout and Too Many Requests are about this moment, not about the document.
 _FOR_NOW = frozenset({408, 429})
+# Not Found and Gone say that there is no document.
+_GONE = frozenset({404, 410})
 # RFC 9110 §8.8.3, and short.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _MAX_PIECES = 4096
@@ -84,11 +86,13 @@ class FetchError(JWTDepsError):
 
     Attributes:
         outage: whether there was no answer about the document, as opposed to a useless one.
+        withdrawn: whether the answer is that there is no such document, or no key in it.
     """
 
-    def __init__(self, message: str, *, outage: bool = True) -> None:
+    def __init__(self, message: str, *, outage: bool = True, withdrawn: bool = False) -> None:
         super().__init__(message)
         self.outage = outage
+        self.withdrawn = withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +222,9 @@ class Fetcher:
         if status != _OK:
             # A redirect is refused: the URL that it points to was never configured.
             outage = status // 100 not in {3, 4} or status in _FOR_NOW
-            raise FetchError(f"{shown(url)} answered with status {status}", outage=outage)
+            withdrawn = status in _GONE
+            said = f"{shown(url)} answered with status {status}"
+            raise FetchError(said, outage=outage, withdrawn=withdrawn)
         encoding = headers.get("content-encoding", "identity").lower()
         if encoding not in _ENCODINGS:
             raise FetchError(f"{shown(url)} sent a compressed body", outage=False)

@@ -29,7 +29,7 @@ from jwt_deps.jose import (
     signature_key,
 )
 
-__all__ = ["KeySet", "SkippedKey", "VerificationKey", "log_skipped"]
+__all__ = ["KeySet", "NoUsableKeyError", "SkippedKey", "VerificationKey", "log_skipped"]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -73,6 +73,10 @@ class SkippedKey:
     def __str__(self) -> str:
         name = "a key without kid" if self.kid is None else repr(self.kid[:_MAX_SHOWN])
         return f"{name}: {self.reason}"
+
+
+class NoUsableKeyError(ValueError):
+    """An issuer's JWK Set has no key that checks signatures here."""
 
 
 class _UnusedError(Exception):
@@ -139,7 +143,8 @@ class KeySet:
         It cannot be corrected here, unlike a file of one's own, so a bad member is skipped.
 
         Raises:
-            ValueError: not a JWK Set, or too large, or nothing in it is usable.
+            NoUsableKeyError: a JWK Set in which nothing is usable.
+            ValueError: not a JWK Set, or too large.
         """
         entries = jwks.get("keys")
         if not isinstance(entries, list):
@@ -163,7 +168,8 @@ class KeySet:
             if not any(map(listed.__contains__, keys))
         )
         if not listed:
-            raise ValueError(_with(f"has no usable key for {', '.join(algorithms)}", skipped))
+            none = f"has no usable key for {', '.join(algorithms)}"
+            raise NoUsableKeyError(_with(none, skipped))
         return cls._of(frozenset(algorithms), (), listed), tuple(skipped)
 
     @classmethod

@@ -1,7 +1,7 @@
 """The cache policy for keys (RFC 9111): how long fetched keys are fresh, and stale."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,7 +30,8 @@ class JWKSCacheSettings(BaseModel):
     within 60 seconds and `max_ttl`. Where `ttl` or `max_ttl` is below 60, that is the shortest.
 
     A key that is no longer at the issuer's address is accepted for at most the longer of `ttl` and
-    `max_ttl`, and `stale_if_error` on top when the issuer cannot be reached: two hours by default.
+    `max_ttl`, and `stale_if_error` on top when the issuer cannot be reached, or sends something
+    other than a JWK Set, 404 or 410: two hours by default.
     When keys move to another address and stay at the old one too, an hour comes on top, for which
     the address from discovery is cached.
 
@@ -106,6 +107,10 @@ class Lifetime:
     refresh_at: float
     expires_at: float
     unusable_at: float
+
+    def withdrawn(self) -> "Lifetime":
+        """Return the lifetime of keys that the issuer does not publish any more."""
+        return replace(self, unusable_at=self.expires_at)
 
     @classmethod
     def beginning(

@@ -11,7 +11,7 @@ from jwt_deps.jose import parse_document
 
 from .discovery import discover, well_known_urls
 from .http import Fetcher, FetchError, host_of, shown
-from .key_set import KeySet, SkippedKey
+from .key_set import KeySet, NoUsableKeyError, SkippedKey
 from .lifetime import JWKSCacheSettings
 
 __all__ = ["HTTPKeyProvider", "JWKSetResponse", "KeyHealth", "KeyProvider"]
@@ -164,9 +164,13 @@ class HTTPKeyProvider:
             return await self._fetch_from(url, known, forced=forced)
         try:
             return await self._fetch_from(found.url, known, forced=forced)
-        except FetchError:
+        except FetchError as error:
             # The issuer may have moved them: RFC 8414 does not promise a permanent URL.
-            url = await self._discover(now)
+            try:
+                url = await self._discover(now)
+            except FetchError as lost:
+                lost.withdrawn = lost.withdrawn or error.withdrawn
+                raise
             if url == found.url:
                 raise
             return await self._fetch_from(url, known, forced=forced)
@@ -220,5 +224,7 @@ class HTTPKeyProvider:
         try:
             published = self.read(fetched.body or b"")
         except ValueError as error:
-            raise FetchError(f"the document at {shown(url)} {error}") from None
+            withdrawn = isinstance(error, NoUsableKeyError)
+            said = f"the document at {shown(url)} {error}"
+            raise FetchError(said, withdrawn=withdrawn) from None
         return replace(published, seconds=seconds, url=url, etag=fetched.etag)

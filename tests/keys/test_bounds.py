@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks import jwks
 from jwt_deps import KeysUnavailableError, UnknownKeyError
-from jwt_deps.testing import VirtualClock
+from jwt_deps.testing import Answer, VirtualClock
 from tests.keys.faking import DOWN, FakeProvider, cache_of, landed, outcome
 
 
@@ -81,6 +81,14 @@ class TestUnderLoad:
         assert then == found.then
         assert 0.45 * bound <= found.seconds <= bound
         assert reachable or found.seconds >= 0.95 * bound - 5
+
+    @pytest.mark.parametrize("answer", jwks.WITHDRAWN.values(), ids=jwks.WITHDRAWN)
+    def test_a_withdrawn_key_of_an_issuer_without_keys(self, answer: Answer) -> None:
+        """A healthy issuer's answer that there is no key is its word: gone with the `ttl`."""
+        found = jwks.withdrawal(answer=answer)
+
+        assert "KeysUnavailableError" == found.then
+        assert 0.45 * 600 <= found.seconds <= 600
 
 
 @pytest.mark.parametrize(

@@ -1356,15 +1356,24 @@ class TestRotation:
         assert [] == issuer.requests
 
 
-BAD_ANSWERS = [
+WITHDRAWN = [
     pytest.param(Answer.json({"keys": []}), "has no usable key", id="empty-set"),
-    pytest.param(Answer.json({}), "is no JWK Set", id="no-set"),
-    pytest.param(Answer.json([]), "is no JWK Set", id="not-an-object"),
     pytest.param(
         Answer.json({"keys": [{"kty": "oct", "k": "c2VjcmV0"}, 5, {}]}),
         "has no usable key",
         id="unusable-keys",
     ),
+    pytest.param(Answer(status=404), "answered with status 404", id="404"),
+    pytest.param(Answer(status=410), "answered with status 410", id="410"),
+    pytest.param(
+        Answer.json({"keys": [{**pair("P-256").jwk(), "use": "enc"}]}),
+        "has no usable key",
+        id="for-encryption",
+    ),
+]
+BAD_ANSWERS = [
+    pytest.param(Answer.json({}), "is no JWK Set", id="no-set"),
+    pytest.param(Answer.json([]), "is no JWK Set", id="not-an-object"),
     pytest.param(
         Answer.json({"keys": [pair("P-256").jwk(kid=f"k{n}") for n in range(101)]}),
         "more than 100 keys",
@@ -1377,7 +1386,6 @@ BAD_ANSWERS = [
     pytest.param(Answer(status=500), "answered with status 500", id="500"),
     pytest.param(Answer(status=503), "answered with status 503", id="503"),
     pytest.param(Answer(status=429), "answered with status 429", id="429"),
-    pytest.param(Answer(status=404), "answered with status 404", id="404"),
     pytest.param(Answer(status=401), "answered with status 401", id="401"),
     pytest.param(Answer(status=204), "answered with status 204", id="204"),
     pytest.param(Answer(status=203), "answered with status 203", id="203"),
@@ -1421,7 +1429,51 @@ class TestBadAnswers:
         assert [first, [kid], 1] == asyncio.run(scene())
         assert said in str(service.cache.health().last_error)
 
-    @pytest.mark.parametrize(("answer", "said"), BAD_ANSWERS)
+    @pytest.mark.parametrize(("answer", "said"), WITHDRAWN)
+    def test_keys_that_were_withdrawn(self, issuer: FakeIssuer, answer: Answer, said: str) -> None:
+        """They are used until their end and not longer, whatever fails afterwards."""
+        service = service_of(issuer)
+        kid = issuer.signing_key.kid
+
+        async def scene() -> list[object]:
+            service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+            issuer.jwks = answer
+            await outcome(service.cache, "unknown")
+            found = [str(service.cache.health().last_error), await outcome(service.cache, kid)]
+            issuer.jwks = Answer(status=500)
+            service.clock.advance(600)
+            found += [await outcome(service.cache, kid), service.cache.health().keys]
+            issuer.jwks = None
+            service.clock.advance(60)
+            return [*found, await outcome(service.cache, kid)]
+
+        error, *found = asyncio.run(scene())
+
+        assert said in str(error)
+        assert [[kid], KeysUnavailableError, 0, [kid]] == found
+
+    @pytest.mark.parametrize(("answer", "said"), WITHDRAWN)
+    def test_keys_that_are_withdrawn_after_an_outage(
+        self, issuer: FakeIssuer, answer: Answer, said: str
+    ) -> None:
+        """What outlived its end while the issuer was out of reach is gone with its answer."""
+        service = service_of(issuer)
+        kid = issuer.signing_key.kid
+
+        async def scene() -> list[object]:
+            service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+            issuer.jwks = Answer(status=500)
+            service.clock.advance(700)
+            found = [await outcome(service.cache, kid)]
+            issuer.jwks = answer
+            service.clock.advance(60)
+            await service.cache.refresh()
+            return [*found, await outcome(service.cache, kid)]
+
+        assert [[kid], KeysUnavailableError] == asyncio.run(scene())
+        assert said in str(service.cache.health().last_error)
+
+    @pytest.mark.parametrize(("answer", "said"), [*BAD_ANSWERS, *WITHDRAWN])
     def test_the_answer_is_not_known(self, issuer: FakeIssuer, answer: Answer, said: str) -> None:
         """Without keys it is an outage, and never a bad token."""
         service = service_of(issuer, direct=True, timeout=0.3)

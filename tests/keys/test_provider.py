@@ -171,6 +171,30 @@ class TestMoves:
         assert (2, 2) == (issuer.count("discovery"), issuer.count("jwks"))
 
     @pytest.mark.parametrize(
+        ("jwks", "discovery", "withdrawn"),
+        [
+            pytest.param(Answer(status=404), None, True, id="keys-gone"),
+            pytest.param(Answer(status=410), Answer(status=500), True, id="keys-gone-document-out"),
+            pytest.param(Answer(status=500), Answer(status=404), True, id="document-gone"),
+            pytest.param(Answer(status=500), Answer(status=500), False, id="both-out"),
+            pytest.param(Answer.html(), Answer.html(), False, id="pages-for-people"),
+            pytest.param(Answer.html(status=403), None, False, id="not-for-this-service"),
+        ],
+    )
+    def test_what_says_that_keys_are_withdrawn(
+        self, issuer: FakeIssuer, jwks: Answer, discovery: Answer | None, *, withdrawn: bool
+    ) -> None:
+        """A healthy issuer's answer that there are none; an outage or a page says nothing."""
+        provider = provider_of(issuer)
+        known = fetch(provider)
+        issuer.jwks, issuer.discovery = jwks, discovery
+
+        with pytest.raises(FetchError) as failed:
+            fetch(provider, known, now=1)
+
+        assert withdrawn is failed.value.withdrawn
+
+    @pytest.mark.parametrize(
         "answer", [Answer(status=500), Answer(cut=True)], ids=["status-500", "cut"]
     )
     def test_the_old_place_is_believed_while_the_document_is_out(
