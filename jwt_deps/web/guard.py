@@ -69,8 +69,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             match = UNKNOWN
         elif len(match.guards) > 1:
             guard = state.innermost(match)
-        undecided = state.passed is not match or match is UNKNOWN
-        if isinstance(guard, JWTGuard) and undecided:
+        if isinstance(guard, JWTGuard):
+            # Also if it did: the scope may be served again, with another token or without one.
             await guard.decide(connection, match, state)
         if security_scopes.scopes:
             await require_for_guard(self, security_scopes.scopes, connection, match)

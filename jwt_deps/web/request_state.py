@@ -118,7 +118,6 @@ class RequestState:
         gates: the guarded or watched routers that the request came to in its application.
         mounted: the guard of the mount that the request came through last.
         decision: what was decided about it.
-        passed: the route that a guard let this very scope pass to.
         isolated: whether nothing but this request writes into its scope (`gate`).
         copied: whether the scope is a copy of another request's that is not routed anew.
         plain: the route that is served, where FastAPI runs no dependencies for it.
@@ -132,7 +131,6 @@ class RequestState:
     mounted: _Mounted | None = None
     isolated: bool = False
     plain: Match | None = None
-    passed: Match | None = None
     found: tuple[Any, Any, Match] | None = None
     match: Match | None = None
     settings: JWTSettings | None = None
@@ -234,11 +232,10 @@ class RequestState:
 
     def begin(self) -> None:
         """Record that nothing is decided from here on."""
-        self.decision, self.passed = Decision(self.decision), None
+        self.decision = Decision(self.decision)
 
     def let_pass(self, route: Match) -> None:
         """Record that a guard let the request pass to a route."""
-        self.passed = route
         self.decision.let_pass(route)
 
     def leave(

@@ -1,0 +1,551 @@
+"""Several requests in one: what a batch below a mount sends, and what a wrapper there changes.
+
+Each part of a batch is authenticated on its own, also where it is equal to another one, or where
+the same scope is served again. A copy that a wrapper makes stays the request that it was.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jwt_deps import (
+    JWTSettings,
+    current_user_id,
+    get_settings,
+    jwt_guard,
+    protect,
+    protected_router,
+    public,
+)
+from jwt_deps.testing import Prover, TokenFactory
+from tests.minting import SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer
+
+from .asking import (
+    FOREIGN,
+    GOOD,
+    INSIDE,
+    REFUSED,
+    ask,
+    drive,
+    guarded_by,
+    headers_of,
+    kinds_of_guard,
+    read,
+    send_request,
+)
+
+Serve = Callable[[ASGIApp, Scope, str, dict[str, str]], Awaitable[int]]
+
+EMPLOYEES = SETTINGS.model_copy(update={"user_id_claim": "employee"})
+ORIGIN = "https://api.example.com"
+PROVEN = JWTSettings(secret_key=SECRET, dpop="required", public_origin=ORIGIN)
+EMPLOYEE = bearer(sub="customer", employee="e1")
+BOB = bearer(sub="bob")
+PARTS: Sequence[dict[str, str]] = ({}, FOREIGN, {})
+
+outer_guards = pytest.mark.parametrize("exclude", [[], ["/m"]], ids=["guarded", "excluded"])
+
+
+async def slow() -> None:
+    """Let other parts run meanwhile."""
+    await asyncio.sleep(0.01)
+
+
+async def me(request: Request, user: Annotated[str, Depends(current_user_id)]) -> list[str]:
+    """Say who is calling, by a dependency and by the state."""
+    return [user, request.state.user_id]
+
+
+async def copied(app: ASGIApp, scope: Scope, path: str, headers: dict[str, str]) -> int:
+    """Serve a copy of a scope."""
+    return (await drive(app, {**scope, "path": path, "headers": headers_of(headers)}))[0]
+
+
+async def edited(app: ASGIApp, scope: Scope, path: str, headers: dict[str, str]) -> int:
+    """Serve the scope itself."""
+    scope.update(path=path, headers=headers_of(headers))
+    return (await drive(app, scope))[0]
+
+
+class Batch:
+    """An application, or a middleware, that serves another one several times."""
+
+    def __init__(self, app: ASGIApp, serve: Serve, path: str, *, at_once: bool = False) -> None:
+        self.app, self._serve, self._path, self._at_once = app, serve, path, at_once
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the status of each."""
+        calls = [self._serve(self.app, scope, self._path, it) for it in PARTS]
+        found = await asyncio.gather(*calls) if self._at_once else [await it for it in calls]
+        await JSONResponse(found)(scope, receive, send)
+
+
+class TestPartsOfABatch:
+    """The second token opens nothing for the part without one."""
+
+    @outer_guards
+    @pytest.mark.parametrize("at_once", [False, True])
+    @pytest.mark.parametrize("place", ["around", "middleware"])
+    @kinds_of_guard
+    def test_below_a_mount(
+        self, kind: str, place: str, exclude: list[str], *, at_once: bool
+    ) -> None:
+        """One after the other and at once, around the application and as its middleware."""
+        router, app = APIRouter(), protect(FastAPI(), SETTINGS, exclude)
+        router.get("/x", dependencies=[Depends(slow)])(read)
+        inner = guarded_by(kind, router, OTHER)
+        inner.router.dependencies.append(Depends(slow))
+        batch: ASGIApp = inner
+        if place == "around":
+            batch = Batch(inner, copied, "/m/x", at_once=at_once)
+        else:
+            inner.add_middleware(Batch, serve=copied, path="/m/x", at_once=at_once)
+        app.mount("/m", batch)
+
+        assert [401, 200, 401] == TestClient(app).get("/m/x", headers=GOOD).json()
+
+    @pytest.mark.parametrize("serve", [copied, edited])
+    @pytest.mark.parametrize("included", [False, True])
+    @pytest.mark.parametrize("by", ["jwt_guard", "protected_router"])
+    def test_in_a_router_that_is_mounted(self, by: str, serve: Serve, *, included: bool) -> None:
+        """As copies, and as the same scope with other headers."""
+        router = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
+        if by == "protected_router":
+            router = protected_router(settings=OTHER)
+        router.get("/x")(read)
+        if included:
+            within = APIRouter()
+            within.include_router(router)
+            router = within
+        app = FastAPI()
+        app.mount("/m", Batch(router, serve, "/m/x"))
+
+        assert [401, 200, 401] == TestClient(app).get("/m/").json()
+
+    @pytest.mark.parametrize("serve", [copied, edited])
+    def test_to_the_same_path_of_another_application(self, serve: Serve) -> None:
+        """The batch is a plain route below a guard."""
+        app, other = protect(FastAPI(), SETTINGS), FastAPI()
+        other.get("/x", dependencies=[Depends(jwt_guard(OTHER))])(read)
+
+        async def batch(request: Request) -> Response:
+            return JSONResponse([await serve(other, request.scope, "/x", it) for it in PARTS])
+
+        app.add_route("/x", batch)
+
+        assert [401, 200, 401] == TestClient(app).get("/x", headers=GOOD).json()
+
+    @kinds_of_guard
+    def test_handshakes(self, kind: str) -> None:
+        """A WebSocket is multiplexed into several."""
+        router, app = APIRouter(), protect(FastAPI(), SETTINGS, ["/m"])
+
+        @router.websocket("/ws")
+        async def talk(websocket: WebSocket) -> None:
+            await websocket.accept()
+            await websocket.close()
+
+        inner = guarded_by(kind, router, OTHER)
+
+        async def multiplexer(scope: Scope, receive: Receive, send: Send) -> None:
+            websocket, sent = WebSocket(scope, receive, send), list[str]()
+
+            async def record(message: Message) -> None:
+                sent.append(message["type"])
+
+            async def connect() -> Message:
+                return {"type": "websocket.connect"}
+
+            accepted = []
+            for one in PARTS:
+                sent.clear()
+                await inner({**scope, "headers": headers_of(one)}, connect, record)
+                accepted.append("websocket.accept" in sent)
+            await websocket.accept()
+            await websocket.send_json(accepted)
+            await websocket.close()
+
+        app.mount("/m", multiplexer)
+
+        with TestClient(app).websocket_connect("/m/ws") as websocket:
+            assert [False, True, False] == websocket.receive_json()
+
+
+@pytest.mark.parametrize("start", [False, True])
+@kinds_of_guard
+class TestPartsWithThePathOfTheBatch:
+    """They are told from it by nothing but the scope that they are copies in."""
+
+    def answer(self, app: FastAPI, *, start: bool) -> Any:
+        """Ask as alice, the first request there is or one of an application that has started."""
+        client = TestClient(app)
+        if not start:
+            return client.post("/rpc", headers=GOOD).json()
+        with client:
+            return client.post("/rpc", headers=GOOD).json()
+
+    def test_each_needs_a_token(self, kind: str, *, start: bool) -> None:
+        """The token of the batch opens none of them."""
+        router = APIRouter()
+
+        @router.post("/rpc")
+        async def rpc(request: Request) -> list[int]:
+            if "last" in request.headers:
+                return []
+            parts = [{"last": "1", **it} for it in ({}, {"authorization": "Bearer junk"}, BOB)]
+            return [await copied(app, request.scope, "/rpc", it) for it in parts]
+
+        app = guarded_by(kind, router)
+
+        assert [401, 401, 200] == self.answer(app, start=start)
+
+    def test_each_has_its_own_state(self, kind: str, *, start: bool) -> None:
+        """The batch keeps its own, and parts that run at once do too."""
+        router = APIRouter()
+
+        @router.post("/rpc")
+        async def rpc(request: Request) -> Any:
+            if "last" in request.headers:
+                await slow()
+                return request.state.user_id
+            parts = (
+                drive(app, {**request.scope, "headers": headers_of({"last": "1", **it})})
+                for it in (BOB, bearer(sub="carol"))
+            )
+            users = [json.loads(answer) for _, answer, _ in await asyncio.gather(*parts)]
+            return [request.state.user_id, *users]
+
+        app = guarded_by(kind, router)
+
+        assert ["alice", "bob", "carol"] == self.answer(app, start=start)
+
+    def test_one_to_a_public_route_leaves_the_state_of_the_batch(
+        self, kind: str, *, start: bool
+    ) -> None:
+        """An absent list of scopes would be taken for all of them."""
+        if kind == "jwt_guard" or (kind == "protected_router" and not start):
+            pytest.skip("the first request, before the application is watched, shares its state")
+        router = APIRouter()
+
+        @router.get("/rpc")
+        @public
+        async def anyone(request: Request) -> Any:
+            return getattr(request.state, "user_id", None)
+
+        @router.post("/rpc")
+        async def rpc(request: Request) -> Any:
+            answer = await drive(app, {**request.scope, "method": "GET", "headers": []})
+            return [json.loads(answer[1]), request.state.user_id, request.state.scopes]
+
+        app = guarded_by(kind, router)
+
+        assert [None, "alice", []] == self.answer(app, start=start)
+
+
+@kinds_of_guard
+def test_a_part_that_a_plain_router_guards_is_judged_by_that_guard(kind: str) -> None:
+    """Its dependencies name the user by the settings of that guard too."""
+    inner, router = APIRouter(dependencies=[Depends(jwt_guard(EMPLOYEES))]), APIRouter()
+    inner.get("/who")(me)
+
+    @router.get("/batch")
+    async def batch(request: Request) -> Any:
+        _, answer, _ = await drive(inner, {**request.scope, "path": "/who"})
+        return json.loads(answer)
+
+    client = TestClient(guarded_by(kind, router))
+
+    assert ["e1", "e1"] == client.get("/batch", headers=EMPLOYEE).json()
+
+
+class Stripping:
+    """A middleware that serves a copy of the scope, without the slash at the end of the path."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it."""
+        await self.app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
+
+
+class StrippingInner:
+    """The same, and the application is not its `app`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.inner = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it."""
+        await self.inner({**scope, "path": scope["path"].rstrip("/")}, receive, send)
+
+
+def stripping(app: ASGIApp) -> ASGIApp:
+    """Make the same of a function."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
+
+    return serve
+
+
+@pytest.mark.parametrize("layer", [Stripping, StrippingInner, stripping])
+@pytest.mark.parametrize("where", ["mount", "root", "host"])
+class TestAWrapperThatCopies:
+    """What is below the mount is the same request, with another path."""
+
+    def client(self, where: str, inner: ASGIApp, settings: JWTSettings = EMPLOYEES) -> TestClient:
+        """Put an application below a guard."""
+        app = protect(FastAPI(openapi_url=None), settings)
+        if where == "host":
+            app.host("testserver", inner)
+        else:
+            app.mount("/m" if where == "mount" else "/", inner)
+        return TestClient(app, base_url=f"http://testserver{'/m' if where == 'mount' else ''}")
+
+    def test_the_settings_are_those_of_the_guard(
+        self, where: str, layer: Callable[[ASGIApp], ASGIApp]
+    ) -> None:
+        """And not what `get_settings` answers."""
+        inner = FastAPI()
+        inner.dependency_overrides[get_settings] = lambda: SETTINGS
+        inner.get("/who")(me)
+
+        answer = self.client(where, layer(inner)).get("/who/", headers=EMPLOYEE)
+
+        assert ["e1", "e1"] == answer.json()
+
+    def test_the_state_is_that_of_the_guard(
+        self, where: str, layer: Callable[[ASGIApp], ASGIApp]
+    ) -> None:
+        """Also where another route of the application has a guard."""
+        inner, router = FastAPI(), protected_router(settings=EMPLOYEES)
+        router.get("/guarded")(read)
+        inner.include_router(router)
+
+        @inner.get("/who")
+        async def who(request: Request) -> Any:
+            return [request.state.user_id, request.state.scopes]
+
+        answer = self.client(where, layer(inner)).get("/who/", headers=EMPLOYEE)
+
+        assert ["e1", []] == answer.json()
+
+    @pytest.mark.parametrize("guarded", [False, True])
+    def test_a_proof_is_used_once(
+        self, where: str, layer: Callable[[ASGIApp], ASGIApp], *, guarded: bool
+    ) -> None:
+        """A guard further in does not refuse it as used before."""
+        inner, prover = FastAPI(), Prover(ORIGIN)
+        router = protected_router(settings=PROVEN) if guarded else APIRouter()
+        router.get("/who")(me)
+        inner.include_router(router)
+        client = self.client(where, layer(inner), PROVEN)
+        token = TokenFactory.for_settings(PROVEN)("alice", claims=prover.binding)
+
+        path = "/m/who/" if where == "mount" else "/who/"
+
+        answer = client.get("/who/", headers=prover(token, "GET", path))
+
+        assert (200, ["alice", "alice"]) == (answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize("change", ["query_string", "headers"])
+def test_one_proof_does_not_serve_several_parts(change: str) -> None:
+    """RFC 9449 §11.1: parts below a mount whose guard was accepted with it, to the same path."""
+    app, inner, prover = protect(FastAPI(), PROVEN), FastAPI(), Prover(ORIGIN)
+    router = protected_router(settings=PROVEN)
+    router.get("/x")(read)
+    inner.include_router(router)
+
+    async def batch(scope: Scope, receive: Receive, send: Send) -> None:
+        found = []
+        for at in range(2):
+            changed = b"%d" % at
+            value = [*scope["headers"], (b"x-n", changed)] if change == "headers" else changed
+            found.append((await drive(inner, {**scope, change: value}))[0])
+        await JSONResponse(found)(scope, receive, send)
+
+    app.mount("/m", batch)
+    token = TokenFactory.for_settings(PROVEN)("alice", claims=prover.binding)
+
+    answer = TestClient(app).get("/m/x", headers=prover(token, "GET", "/m/x"))
+
+    assert [401, 401] == answer.json()
+
+
+class TestWhatAnOuterGuardLetPass:
+    """It says nothing to the guards further in."""
+
+    def below(self, kind: str, exclude: list[str], route_class: type[APIRoute]) -> FastAPI:
+        """Make an application whose routes are guarded, below another one."""
+        app, inner = protect(FastAPI(), SETTINGS, exclude), FastAPI()
+        router = APIRouter(dependencies=[Depends(jwt_guard(OTHER))], route_class=route_class)
+        if kind == "protected_router":
+            router = protected_router(settings=OTHER, route_class=route_class)
+
+        @router.post("/x")
+        async def echo(body: dict[str, str]) -> dict[str, str]:
+            return body
+
+        inner.include_router(router)
+        app.mount("/m", inner)
+        # The guard has been asked: from then on what is answered is looked at.
+        assert 401 == send_request(app, "POST", "/m/x", GOOD, [b"{}"])[0]
+        return app
+
+    @outer_guards
+    @pytest.mark.parametrize("kind", ["jwt_guard", "protected_router"])
+    def test_a_route_class_that_answers_itself_is_refused(
+        self, kind: str, exclude: list[str]
+    ) -> None:
+        """As it is where the application is not mounted."""
+
+        class Cached(APIRoute):
+            def get_route_handler(self) -> Callable[[Request], Any]:
+                original = super().get_route_handler()
+
+                async def handler(request: Request) -> Response:
+                    if "cached" in request.headers:
+                        return PlainTextResponse(INSIDE)
+                    return await original(request)
+
+                return handler
+
+        app = self.below(kind, exclude, Cached)
+
+        assert REFUSED == ask(app, "/m/x", {"cached": "1", **GOOD}, "POST")
+
+    @outer_guards
+    @pytest.mark.parametrize("kind", ["jwt_guard", "protected_router"])
+    def test_the_body_is_not_read_before_the_refusal(self, kind: str, exclude: list[str]) -> None:
+        """The inner guard is asked at the first byte."""
+        app = self.below(kind, exclude, APIRoute)
+
+        status, _, chunks = send_request(app, "POST", "/m/x", GOOD, [b"{}"])
+
+        assert (401, 0) == (status, chunks)
+
+
+class TestTheSameScopeAgain:
+    """With another path: what was found for the first says nothing of the second."""
+
+    @pytest.mark.parametrize("place", ["endpoint", "middleware"])
+    @kinds_of_guard
+    def test_another_inclusion_of_the_same_route(self, kind: str, place: str) -> None:
+        """One is excluded, and the other is not."""
+
+        class Retrying:
+            def __init__(self, app: ASGIApp) -> None:
+                self.app = app
+
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await self.app(scope, receive, ignore)
+                scope["path"] = "/closed/x"
+                await self.app(scope, receive, send)
+
+        async def ignore(_: Message) -> None:
+            """Send nothing."""
+
+        shared, router = APIRouter(), APIRouter()
+
+        @shared.get("/x")
+        async def x(request: Request) -> Any:
+            if place == "middleware" or request.scope["path"] == "/closed/x":
+                return INSIDE
+            request.scope["path"] = "/closed/x"
+            return (await drive(app, request.scope))[0]
+
+        router.include_router(shared, prefix="/open")
+        router.include_router(shared, prefix="/closed")
+        app = guarded_by(kind, router, exclude=["/open/x"])
+        if place == "middleware":
+            app.add_middleware(Retrying)
+            assert 401 == ask(app, "/open/x")
+        else:
+            assert 401 == TestClient(app).get("/open/x").json()
+
+    def test_a_plain_route_that_a_dependency_ended(self) -> None:
+        """It was public, and the route that follows in the same scope is not."""
+
+        async def exists(request: Request) -> None:
+            if request.scope["path"] == "/m/open":
+                raise HTTPException(404)
+
+        async def dispatcher(scope: Scope, receive: Receive, send: Send) -> None:
+            for path in ("/m/open", "/m/closed"):
+                scope["path"] = path
+                try:
+                    await within(scope, receive, send)
+                except HTTPException as error:
+                    if error.status_code != 404:
+                        raise
+
+        router = protected_router(settings=SETTINGS, dependencies=[Depends(exists)])
+
+        @public
+        async def anyone(_: Request) -> Response:
+            return PlainTextResponse(INSIDE)
+
+        router.add_route("/open", anyone)
+        router.get("/closed")(read)
+        within, app = APIRouter(), FastAPI()
+        within.include_router(router)
+        app.mount("/m", dispatcher)
+
+        assert 401 == ask(app, "/m/")
+
+
+def test_a_copy_to_another_application_does_not_refuse_the_answer_of_the_first() -> None:
+    """Traffic is mirrored while the first is being answered."""
+
+    class Mirroring:
+        def __init__(self, app: ASGIApp, mirror: ASGIApp) -> None:
+            self.app, self._mirror = app, mirror
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            mirrored = asyncio.create_task(drive(self._mirror, dict(scope)))
+            await self.app(scope, receive, send)
+            await mirrored
+
+    async def page(_: Request) -> Response:
+        await slow()
+        return PlainTextResponse(INSIDE)
+
+    app, first, second = (protect(FastAPI(), SETTINGS) for _ in range(3))
+    first.add_route("/x", page)
+    app.mount("/m", Mirroring(first, second))
+
+    assert 200 == ask(app, "/m/x", GOOD)
+
+
+@kinds_of_guard
+def test_a_dependency_further_out_can_redirect(kind: str) -> None:
+    """It ends the request before the guard is asked, with a token and without one."""
+
+    async def maintenance() -> None:
+        raise HTTPException(307, headers={"Location": "/elsewhere"})
+
+    router, outer = APIRouter(), FastAPI(dependencies=[Depends(maintenance)])
+    router.get("/x")(read)
+    if kind == "protect":
+        pytest.skip("nothing is further out than its guard")
+    guarded = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+    guarded.include_router(router)
+    if kind == "protected_router":
+        guarded = protected_router(router, settings=SETTINGS)
+    outer.include_router(guarded)
+
+    with TestClient(outer, follow_redirects=False) as client:
+        found = [client.get("/x", headers=it).status_code for it in ({}, GOOD, GOOD)]
+
+    assert [307] * 3 == found
