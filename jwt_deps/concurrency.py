@@ -12,13 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-__all__ = ["Backoff", "ForkSafeLock", "LRUMap", "SingleFlight", "TokenBucket"]
+__all__ = ["Backoff", "ForkSafeLock", "LRUMap", "SingleFlight", "TokenBucket", "uptime"]
 
 logger = logging.getLogger("jwt_deps")
 
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+
+# `time.monotonic` stands still on Linux while the machine is suspended.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def uptime() -> float:
+    """Return seconds of a clock that never steps, and counts the suspension of the machine too."""
+    return time.clock_gettime(_CLOCK)
 
 
 class SingleFlight(Generic[T]):

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from jwt_deps import telemetry
-from jwt_deps.concurrency import Backoff, ForkSafeLock, SingleFlight, TokenBucket
+from jwt_deps.concurrency import Backoff, ForkSafeLock, SingleFlight, TokenBucket, uptime
 from jwt_deps.errors import KeysUnavailableError, UnknownKeyError
 
 from .http import FetchError
@@ -67,7 +67,7 @@ class KeyCache:
         provider: KeyProvider,
         policy: JWKSCacheSettings,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = uptime,
     ) -> None:
         """Start with no keys.
 
@@ -75,7 +75,7 @@ class KeyCache:
             name: the issuer, for logs and metrics.
             provider: fetches the keys.
             policy: lifetimes and timeout.
-            clock: monotonic seconds; a test may replace `clock`.
+            clock: seconds of a clock that never steps; a test may replace `clock`.
         """
         self.name = name
         self.clock = clock

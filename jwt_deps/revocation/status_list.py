@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight
+from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight, uptime
 from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
@@ -43,7 +43,6 @@ logger = logging.getLogger("jwt_deps")
 
 _TYPES = frozenset({"statuslist+jwt", "application/statuslist+jwt"})
 _BITS = frozenset({1, 2, 4, 8})
-_KEPT = 64
 _SHORTEST = 1.0
 _NOT_BASE64URL = "is not base64url as RFC 7515 has it"
 
@@ -51,7 +50,7 @@ _NOT_BASE64URL = "is not base64url as RFC 7515 has it"
 class _List(NamedTuple):
     bits: int
     octets: bytes
-    until: float
+    until: float  # by the clock of ages
 
     def status(self, index: int) -> int | None:
         """Return the status at a place of the list; `None` if it has no such place."""
@@ -119,7 +118,9 @@ class StatusLists:
         timeout: float = 5,
         max_bytes: int = 1024 * 1024,
         max_octets: int = 8 * 1024 * 1024,
+        max_lists: int = 64,
         clock: Callable[[], float] = time.time,
+        age_clock: Callable[[], float] = uptime,
     ) -> None:
         """Prepare; a list is fetched when a token first names it.
 
@@ -133,7 +134,9 @@ class StatusLists:
             timeout: seconds for one fetch.
             max_bytes: the size of the largest list that is read, compressed.
             max_octets: the size of the largest list that is read, decompressed.
-            clock: seconds since the epoch.
+            max_lists: how many lists are cached; with more in use, each is fetched again and again.
+            clock: seconds since the epoch, for `iat` and `exp` of a list.
+            age_clock: seconds of a clock that never steps, for the age of a list.
 
         Raises:
             ConfigurationError: no host is named, or `httpx2` is not installed.
@@ -155,9 +158,11 @@ class StatusLists:
         self._timeout = timeout
         self._max_octets = max_octets
         self._clock = clock
-        self._lists: LRUMap[str, _List] = LRUMap(_KEPT)
-        self._fetches: LRUMap[str, SingleFlight[FetchError | None]] = LRUMap(_KEPT)
-        self._backoffs: LRUMap[str, Backoff] = LRUMap(_KEPT)
+        self._age_clock = age_clock
+        size = 2 * max_lists  # of two generations, of which one is always complete
+        self._lists: LRUMap[str, _List] = LRUMap(size)
+        self._fetches: LRUMap[str, SingleFlight[FetchError | None]] = LRUMap(size)
+        self._backoffs: LRUMap[str, Backoff] = LRUMap(size)
         self._lock = ForkSafeLock()
         self._fetcher = Fetcher(
             trusted_hosts=self._hosts,
@@ -187,7 +192,7 @@ class StatusLists:
             return True
         uri, index = place
         known = self._lists.get(uri)
-        if known is None or self._clock() >= known.until:
+        if known is None or self._age_clock() >= known.until:
             if not (self._accept_unreachable and self._is_waiting(uri)):
                 return None
             return known is not None and known.status(index) != 0
@@ -222,7 +227,7 @@ class StatusLists:
 
     def _is_waiting(self, uri: str) -> bool:
         backoff = self._backoffs.get(uri)
-        return backoff is not None and backoff.holds(time.monotonic())
+        return backoff is not None and backoff.holds(self._age_clock())
 
     def _start(self, uri: str) -> SingleFlight[FetchError | None]:
         with self._lock():
@@ -248,12 +253,12 @@ class StatusLists:
         else:
             backoff.succeed()
             return None
-        backoff.fail(time.monotonic(), random.uniform(-1, 1))  # noqa: S311 - no secret
+        backoff.fail(self._age_clock(), random.uniform(-1, 1))  # noqa: S311 - no secret
         logger.warning("a status list cannot be fetched: %s", problem)
         return problem
 
     async def _fetch_list(self, uri: str) -> _List:
-        now = self._clock()
+        now, asked = self._clock(), self._age_clock()
         fetched = await self._fetcher.get(uri)
         parsed = _parse(fetched.body or b"")
         if parsed.algorithm not in self._issuer.keys.algorithms:
@@ -269,7 +274,7 @@ class StatusLists:
         lives = _number(claims, "ttl") if "ttl" in claims else math.inf
         if _number(claims, "iat") > now + self._issuer.leeway or now >= expires:
             raise ValueError("is not valid now")
-        until = min(now + max(_SHORTEST, min(lives, self._longest_fresh)), expires)
+        until = asked + min(max(_SHORTEST, min(lives, self._longest_fresh)), expires - now)
         bits, octets = _unpack(claims.get("status_list"), self._max_octets)
         return _List(bits, octets, until)
 

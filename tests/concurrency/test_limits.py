@@ -1,12 +1,13 @@
 """The token bucket allows its rate and no more, for every sequence of events."""
 
+import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.concurrency import Backoff, TokenBucket
+from jwt_deps.concurrency import Backoff, TokenBucket, uptime
 
 # Sixteenths of a second add up without rounding, so that a window is as long as it says.
 SPANS = st.integers(0, 16 * 90).map(lambda sixteenths: sixteenths / 16)
@@ -149,3 +150,11 @@ class TestBackoff:
             backoff.fail(0, 0)
 
         assert 60 == backoff.retry_at
+
+
+def test_the_suspension_of_the_machine_counts() -> None:
+    """On Linux the age of keys and lists goes on while the machine is suspended."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    before = time.clock_gettime(clock)
+
+    assert before <= uptime() <= time.clock_gettime(clock)

@@ -205,7 +205,7 @@ def test_an_outage_is_not_asked_about_for_every_request(publisher: Publisher) ->
 def test_a_list_is_kept_as_long_as_it_says(publisher: Publisher) -> None:
     """`ttl` and `exp` count, up to `longest_fresh`; and one fetch serves many."""
     now = float(NOW)
-    source = lists(clock=lambda: now, longest_fresh=100)
+    source = lists(clock=lambda: now, age_clock=lambda: now, longest_fresh=100)
     publisher.publish(ttl=10, iss=ISSUER)
     assert ["accepted"] * 3 == [verdict(source, place(publisher)) for _ in range(3)]
     assert 1 == publisher.asked
@@ -222,10 +222,37 @@ def test_a_list_is_kept_as_long_as_it_says(publisher: Publisher) -> None:
     assert "<StatusLists of 127.0.0.1>" == repr(source)
 
 
+def test_a_clock_that_steps_back(publisher: Publisher) -> None:
+    """The age of a list is not measured with it: the list is fetched again in time."""
+    now, age = float(NOW), 0.0
+    source = lists(clock=lambda: now, age_clock=lambda: age)
+    publisher.publish(iat=NOW - 86_400)
+    assert "accepted" == verdict(source, place(publisher))
+
+    publisher.publish(octets=b"\x01", iat=NOW - 86_400)
+    now -= 86_000
+    age += 301
+    assert "revoked" == verdict(source, place(publisher))
+
+
+@pytest.mark.parametrize(("fetches", "most"), [(3, 3), (6, 1)], ids=["all-fit", "too-many"])
+def test_how_many_lists_are_cached(publisher: Publisher, fetches: int, most: int) -> None:
+    """Those of the setting at the least, whatever the order in which they are asked."""
+    source = lists(max_lists=most)
+    uri = publisher.uri
+    for _ in range(2):
+        for name in "abc":
+            publisher.uri = f"{uri}/{name}"
+            publisher.publish()
+            assert "accepted" == verdict(source, place(publisher))
+
+    assert fetches == publisher.asked
+
+
 def test_a_known_revocation_outlives_its_list(publisher: Publisher) -> None:
     """With the knob, an old list is better than none."""
     now = float(NOW)
-    source = lists(clock=lambda: now, accept_unreachable=True)
+    source = lists(clock=lambda: now, age_clock=lambda: now, accept_unreachable=True)
     publisher.publish()
     assert "revoked" == verdict(source, place(publisher, 1))
     publisher.answer = Answer(status=500)
