@@ -35,6 +35,12 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
     longest: Annotated[
         str, typer.Option(help="The longest lifetime of a token: 900, 15m, 1h, 30d.")
     ] = "30d",
+    initialize: Annotated[  # noqa: FBT002 - a flag
+        bool,
+        typer.Option(
+            "--initialize", help="Once for a new server: it has all revocations, none were lost."
+        ),
+    ] = False,
     url: Annotated[
         str | None,
         typer.Option(
@@ -49,14 +55,18 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
     is configured. Running processes refuse the tokens within a second. The entry
     is deleted when the tokens have expired.
 
+    A new server first needs --initialize, once: without it, processes answer
+    503, because they cannot tell it from a server that has lost revocations.
+
     Examples:
+      jwt-deps revoke --initialize
       jwt-deps revoke --jti 2f1c --issuer https://issuer.example
       jwt-deps revoke --session 77a0
       jwt-deps revoke --subject alice --longest 1h
       jwt-deps revoke --issuer https://issuer.example
 
     Exit codes:
-      0  revoked
+      0  revoked, or initialized
       2  not revoked, with the reason on standard error
     """
     if url is None:
@@ -68,6 +78,10 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
         issuer = _only_issuer()
     try:
         revocations = RedisRevocations(url, longest_lifetime=parse_duration(longest))
+        if initialize:
+            revocations.initialize()
+            note("The server is initialized.")
+            raise typer.Exit(ACCEPTED)
         revocations.revoke(jti=jti, session=session, subject=subject, issuer=issuer)
     except ConfigurationError as error:
         raise impossible(str(error)) from None

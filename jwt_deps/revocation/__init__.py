@@ -1,6 +1,6 @@
 """Revocation of tokens: entries in memory and in Redis, Token Status Lists."""
 
-from .memory import MemoryRevocations
+from .memory import MONTH, MemoryRevocations
 from .redis import RedisRevocations, RevocationHealth, WhenStale
 from .source import (
     AnyRevocation,
@@ -11,6 +11,7 @@ from .source import (
 from .status_list import StatusLists
 
 __all__ = [
+    "MONTH",
     "AnyRevocation",
     "ManagedSource",
     "MemoryRevocations",

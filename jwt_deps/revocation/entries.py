@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
@@ -56,7 +56,8 @@ def end_of_entry(expires: float) -> int:
     return math.ceil((expires + _LARGEST_LEEWAY) / _BUCKET) * _BUCKET
 
 
-_Values: TypeAlias = dict[str, tuple[float, int]]
+# By name: the last `iat`, the end of the entry, and the epoch in which it was seen on a server.
+_Values: TypeAlias = dict[str, tuple[float, int, int]]
 
 
 class Entries:
@@ -69,7 +70,6 @@ class Entries:
     def __init__(self, session_claims: Sequence[str], subject_claims: Sequence[str]) -> None:
         self._session_claims = tuple(dict.fromkeys(session_claims))
         self._subject_claims = tuple(dict.fromkeys(subject_claims))
-        # By kind, issuer and name: the last `iat`, and the end of the entry.
         self._tables: dict[Kind, dict[str | None, _Values]] = {kind: {} for kind in Kind}
         self._jtis = self._tables[Kind.JTI]
         self._sessions = self._tables[Kind.SESSION]
@@ -77,7 +77,7 @@ class Entries:
         self._issuers = self._tables[Kind.ISSUER]
         self._ends: dict[int, dict[tuple[Kind, str | None], list[str]]] = {}
         self._order: list[int] = []  # a heap of the keys of `_ends`
-        self._shared: dict[int, tuple[float, int]] = {}
+        self._shared: dict[int, tuple[float, int, int]] = {}
         self._lock = ForkSafeLock()
 
     def __len__(self) -> int:
@@ -105,12 +105,13 @@ class Entries:
             return until is not None and _is_issued_by(claims, until)
         return False
 
-    def add(self, entry: Revocation, now: float) -> None:
+    def add(self, entry: Revocation, now: float, epoch: int = 0) -> None:
         """Add an entry. One that is there already lasts, and reaches, as far as the longer one.
 
         Args:
             entry: the entry.
-            now: seconds since the epoch.
+            now: seconds since the epoch; entries that have ended by then may be dropped.
+            epoch: a number from 1 if the entry was read on a server.
         """
         bucket = -(-entry.until // _BUCKET) * _BUCKET
         with self._lock():
@@ -118,13 +119,15 @@ class Entries:
             names = self._tables[entry.kind].setdefault(entry.issuer, {})
             old = names.get(entry.name)
             if entry.issued_until is None:
-                value = self._shared.setdefault(bucket, (math.inf, bucket))
+                value = self._shared.get(bucket)
+                if value is None or value[2] != epoch:
+                    value = self._shared[bucket] = (math.inf, bucket, epoch)
             else:
-                value = (entry.issued_until, bucket)
+                value = (entry.issued_until, bucket, epoch)
             if old is not None:
-                value = (max(old[0], value[0]), max(old[1], bucket))
-                if value == old:
-                    return
+                longer = (max(old[0], value[0]), max(old[1], bucket))
+                # What goes further than the entry that was read counts as not seen.
+                value = value if longer == value[:2] else (*longer, old[2] * (longer == old[:2]))
             names[entry.name] = value
             if old is None or old[1] < value[1]:
                 if value[1] not in self._ends:
@@ -138,17 +141,21 @@ class Entries:
         with self._lock():
             self._drop(now, most)
 
-    def all(self) -> Iterator[Revocation]:
-        """Yield every entry that is there at the time of the call."""
+    def is_unseen(self, entry: Revocation, epoch: int) -> bool:
+        """Return whether an entry is here and was not seen on the server in this epoch."""
+        value = self._tables[entry.kind].get(entry.issuer, {}).get(entry.name)
+        return value is not None and value[2] != epoch
+
+    def unseen(self, epoch: int) -> list[Revocation]:
+        """Return the entries that were not seen on the server in this epoch."""
         with self._lock():
-            tables = [
-                (kind, issuer, list(names.items()))
+            return [
+                Revocation(kind, issuer, name, None if issued == math.inf else issued, until)
                 for kind, table in self._tables.items()
                 for issuer, names in table.items()
+                for name, (issued, until, seen) in names.items()
+                if seen != epoch
             ]
-        for kind, issuer, items in tables:
-            for name, (issued, until) in items:
-                yield Revocation(kind, issuer, name, None if issued == math.inf else issued, until)
 
     def _drop(self, now: float, most: int) -> None:
         while self._order and most > 0:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ SESSION_CLAIMS = ("sid", "session_id")
 SUBJECT_CLAIMS = ("sub",)
 
 
-class Revocations:
+class Revocations(ABC):
     """What `MemoryRevocations` and `RedisRevocations` have in common: entries, and `revoke`."""
 
     def __init__(
@@ -24,11 +25,9 @@ class Revocations:
         session_claims: Sequence[str],
         subject_claims: Sequence[str],
         longest_lifetime: float,
-        clock: Callable[[], float],
     ) -> None:
         self._entries = Entries(session_claims, subject_claims)
         self._longest_lifetime = longest_lifetime
-        self._clock = clock
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -70,8 +69,9 @@ class Revocations:
 
         Raises:
             ValueError: the arguments name several things, or nothing.
-            RevocationUnavailableError: the server of `RedisRevocations` does not answer. In this
-                process the revocation holds already, and the server gets it once it is back.
+            RevocationUnavailableError: the server of `RedisRevocations` does not answer, or takes
+                no writes. In this process the revocation holds already, and the process sends it
+                again until the server takes it.
 
         Example:
             ```python
@@ -81,7 +81,6 @@ class Revocations:
         lifetime = self._longest_lifetime
         if not 0 < lifetime < math.inf or not (expires is None or math.isfinite(expires)):
             raise ValueError("a lifetime is a number of seconds, and expires a time")
-        now = self._clock()
         named = {Kind.JTI: jti, Kind.SESSION: session, Kind.SUBJECT: subject}
         given = [(kind, name) for kind, name in named.items() if name is not None]
         if not given and issuer is not None:
@@ -91,16 +90,21 @@ class Revocations:
         ((kind, name),) = given
         if issuer == "" or (name == "" and kind is not Kind.ISSUER):
             raise ValueError("a name is empty")
+        now = self._now()
         if kind is not Kind.JTI or expires is None:
             # `expires` is that of one token: a session or a user can have longer-lived ones.
             expires = now + lifetime
         issued_until = now if kind in {Kind.SUBJECT, Kind.ISSUER} else None
         entry = Revocation(kind, issuer, name, issued_until, end_of_entry(expires))
-        self._entries.add(entry, now)
-        self._publish(entry)
+        self._add(entry, now)
 
-    def _publish(self, entry: Revocation) -> None:
-        """Send an entry to the other processes, where there are any."""
+    @abstractmethod
+    def _now(self) -> float:
+        """Return the time of a revocation, in seconds since the epoch."""
+
+    @abstractmethod
+    def _add(self, entry: Revocation, now: float) -> None:
+        """Add an entry, here and for the other processes."""
 
 
 class MemoryRevocations(Revocations):
@@ -129,4 +133,11 @@ class MemoryRevocations(Revocations):
             settings = JWTSettings(revocation=revocations)
             ```
         """
-        super().__init__(session_claims, subject_claims, longest_lifetime, clock)
+        super().__init__(session_claims, subject_claims, longest_lifetime)
+        self._clock = clock
+
+    def _now(self) -> float:
+        return self._clock()
+
+    def _add(self, entry: Revocation, now: float) -> None:
+        self._entries.add(entry, now)

@@ -1,10 +1,10 @@
 """Revocations of a service in many processes: each has a replica, fed by Redis or Valkey.
 
-A request is answered from the replica and never waits for the network. A thread fills the replica
-at start and follows a stream of changes. Without an answer of the server for `max_staleness`
-seconds the replica is stale, and the policy applies: `refuse`, or `serve` and report it. A replica
-drops no entry before its end, and returns entries to a server that has lost them. Until it has
-been loaded once, every token is refused with 503.
+A request is answered from the replica and never waits for the network. A thread reads the stream
+of revocations from its beginning and follows it. Without an answer of the server for
+`max_staleness` seconds the replica is stale, and the policy applies: `refuse`, or `serve` and
+report it. A replica drops no entry before its end, and returns entries to a server that has lost
+them. Until it has read all entries once, every token is refused with 503.
 """
 
 import logging
@@ -15,26 +15,27 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jwt_deps.concurrency import ForkSafeLock
+from jwt_deps.concurrency import ForkSafeLock, uptime
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 
 from .entries import Revocation
 from .memory import MONTH, SESSION_CLAIMS, SUBJECT_CLAIMS, Revocations
-from .redis_stream import BATCH, Position, RevocationStore, Update
+from .redis_stream import BATCH, START, RevocationStore
 
 __all__ = ["RedisRevocations", "RevocationHealth", "WhenStale"]
 
 logger = logging.getLogger("jwt_deps")
 
-_HEARTBEAT = 0.5  # seconds after which a silent server is asked for its position
+_HEARTBEAT = 0.5  # seconds after which a silent server is asked whether it has lost entries
 _SHORTEST_STALENESS = 2
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _DROPPED_AT_ONCE = 10_000
-_RECENT = 10_000  # more entries of this process than a server loses that crashes
+_GRACE = 30.0  # seconds for another process to return what it knows
 _START_TIMEOUT = 5.0  # seconds that a start waits for the first load
 
 
@@ -55,7 +56,11 @@ class RevocationHealth:
         serving_stale: whether tokens are accepted although it is stale.
         age: seconds since the last answer of the server; `None` before the first.
         entries: the number of entries.
-        last_error: the class of the error of the last attempt; `None` when it succeeded.
+        skipped: the number of entries on the server that have an unknown form: damaged, or written
+            by a newer version of this package.
+        unsent: the number of revocations of this process that the server has not taken yet.
+        last_error: the class of the error of the last attempt; `Incomplete` when the server does
+            not have all entries; `None` when it succeeded.
     """
 
     loaded: bool
@@ -63,15 +68,13 @@ class RevocationHealth:
     serving_stale: bool
     age: float | None
     entries: int
+    skipped: int
+    unsent: int
     last_error: str | None
 
 
-class _Changed(Exception):  # noqa: N818 - no error: the server's data is not what was followed
-    """The server was restarted, or its data was replaced."""
-
-
-class _Gap(_Changed):
-    """The stream no longer has entries that were not read."""
+class Incomplete(Exception):  # noqa: N818 - the name is what health and log say
+    """The server does not have all revocations."""
 
 
 class RedisRevocations(Revocations):
@@ -117,21 +120,18 @@ class RedisRevocations(Revocations):
                 "JWT_REVOCATION_MAX_STALENESS (max_staleness) must be 2 seconds or more: the "
                 "server is asked for an answer every half second.",
             )
-        super().__init__(session_claims, subject_claims, longest_lifetime, time.time)
+        super().__init__(session_claims, subject_claims, longest_lifetime)
         self._max_staleness = max_staleness
         self._serves_stale = WhenStale(when_stale) is WhenStale.SERVE
         self._timeout = min(2.0, max_staleness / 2)
         self._address = (url, prefix)
-        self._store = self._connected()
-        self._position: Position | None = None
-        self._unsent = False
-        self._recent: deque[Revocation] = deque(maxlen=_RECENT)
-        self._reader: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._loaded = threading.Event()
-        self._answered_at = self._fresh_until = float("-inf")
-        self._error: str | None = None
+        self._epoch = 0
+        self._reader: threading.Thread | None
+        self._stop: threading.Event
+        self._unsent: deque[Revocation] = deque()
+        self._server_time = 0.0
         self._stale_logged = False
+        self._begin_anew()
         self._lock = ForkSafeLock()
         _instances.add(self)
 
@@ -147,18 +147,41 @@ class RedisRevocations(Revocations):
         """
         revoked = self._entries.match(claims)
         # A revoked token stays so, however old the replica is.
-        if not revoked and time.monotonic() >= self._fresh_until:
+        if not revoked and uptime() >= self._fresh_until:
             self._answer_stale()
         return revoked
 
-    def _publish(self, entry: Revocation) -> None:
-        self._recent.append(entry)
+    def initialize(self) -> None:
+        """Declare that the server has all entries, once, before the first process starts.
+
+        A server without this mark has never been used or has lost entries, and processes that
+        have not read all of them before answer with 503.
+
+        Raises:
+            RevocationUnavailableError: the server does not answer, or takes no writes.
+        """
+        try:
+            self._store.mark()
+        except self._store.errors:
+            raise RevocationUnavailableError from None
+
+    def _now(self) -> float:
+        # The later of two clocks: a revocation that reaches too far is the lesser evil.
+        with suppress(*self._store.errors):
+            self._server_time = self._store.time()
+        return max(time.time(), self._server_time)
+
+    def _add(self, entry: Revocation, now: float) -> None:  # noqa: ARG002 - the clocks of two
+        self._entries.add(entry, self._ended())
         try:
             self._store.add([entry])
         except self._store.errors as error:
-            self._unsent = True
-            self._failed(error)
+            self._unsent.append(entry)
+            self._failed("written", error)
+            self._begin()
             raise RevocationUnavailableError from None
+        with suppress(*self._store.errors):
+            self._store.sweep(self._server_time)
 
     def open(self) -> None:
         """Load the replica and follow the stream; waits for the load for at most five seconds."""
@@ -176,7 +199,7 @@ class RedisRevocations(Revocations):
 
     def health(self) -> RevocationHealth:
         """Return the state of the replica."""
-        now = time.monotonic()
+        now = uptime()
         stale = now >= self._fresh_until
         seen, loaded = self._answered_at > float("-inf"), self._loaded.is_set()
         return RevocationHealth(
@@ -185,18 +208,34 @@ class RedisRevocations(Revocations):
             serving_stale=stale and loaded and self._serves_stale,
             age=now - self._answered_at if seen else None,
             entries=len(self),
-            last_error=self._error,
+            skipped=self._skipped,
+            unsent=len(self._unsent),
+            last_error=next(iter(self._errors.values()), None),
         )
 
     def after_fork(self) -> None:
         """Start again in a forked process, which has neither the thread nor the connections."""
+        self._unsent.clear()  # the parent sends it
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._store = RevocationStore(*self._address, self._timeout)
         self._reader = None
         self._stop, self._loaded = threading.Event(), threading.Event()
         self._answered_at = self._fresh_until = float("-inf")
-        self._store = self._connected()
+        self._errors: dict[str, str] = {}  # the class of each, by what failed
+        self._knows_all = self._may_lack = False
+        self._retry_at = self._mark_at = float("-inf")
+        self._read_from_start()
 
-    def _connected(self) -> RevocationStore:
-        return RevocationStore(*self._address, self._timeout)
+    def _read_from_start(self) -> None:
+        self._position = START
+        self._epoch += 1
+        self._skipped = 0
+
+    def _ended(self) -> float:
+        """Return the time until which entries have ended, by the server's clock and by ours."""
+        return min(time.time(), self._server_time)
 
     def _answer_stale(self) -> None:
         self._begin()
@@ -217,94 +256,109 @@ class RedisRevocations(Revocations):
                 self._reader.start()
 
     def _run(self, stop: threading.Event) -> None:
-        pause, reload = _FIRST_PAUSE, False
+        self._warn_of_eviction()
+        self._may_lack = True  # what was revoked before this thread began
+        pause, wait = _FIRST_PAUSE, 0.0
         while not stop.is_set():
             try:
-                if reload or not self._resumed():
-                    self._load()
-                pause, reload = _FIRST_PAUSE, False
-                self._follow(stop)
-            except _Changed as changed:
-                reload = isinstance(changed, _Gap)
-                logger.warning("revocations are read again: the server's data has changed")
+                wait = self._follow(wait)
+                pause = _FIRST_PAUSE
             except self._store.errors as error:
-                self._failed(error)
+                self._failed("read", error)
+                self._may_lack = True  # a crash may have lost what was not read yet
                 stop.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause, wait = min(pause * 2, _LONGEST_PAUSE), 0.0
 
-    def _resumed(self) -> bool:
-        """Continue at the position of this replica, if the server still has it after a restart.
+    def _follow(self, wait: float) -> float:
+        """Read on, send what the server lacks, and return how long the next read may wait."""
+        asked = uptime()
+        read = self._store.read(self._position, wait)
+        if read is None:
+            self._recover()
+            return 0.0
+        for entry in read.entries:
+            self._entries.add(entry, self._ended(), self._epoch)
+        self._position = read.position
+        self._skipped += read.skipped
+        self._server_time = max(self._server_time, self._position.time)
+        if not read.is_last:
+            return 0.0
+        self._entries.drop_ended(self._ended(), _DROPPED_AT_ONCE)
+        if self._position.mark is not None:
+            self._knows_all = True
+        if self._knows_all:
+            self._refreshed(asked)
+        else:
+            self._failed("read", Incomplete())
+        return 0.0 if self._sent() else _HEARTBEAT
 
-        Reading a million entries again takes longer than most values of `max_staleness`.
-        """
-        before, now = self._position, self._store.position()
-        if before is None or self._unsent or not self._store.holds(before):
+    def _recover(self) -> None:
+        """Read from the start what the server still has, to return the rest afterwards."""
+        last, mark = self._position
+        held = mark is not None and self._store.holds(mark)
+        # Without a mark, a replica that was out of reach may lack what others knew.
+        fresh = uptime() < self._fresh_until or self._serves_stale
+        self._knows_all = self._knows_all and (held or fresh)
+        self._mark_at = float("-inf")
+        if held and mark is not None:
+            with suppress(*self._store.errors):
+                self._store.unmark(mark)  # processes that start now wait for what is returned
+        elif self._store.holds(last):
+            self._mark_at = uptime() + _GRACE  # another process does that, and returns entries
+        logger.warning("the server has lost revocations: they are read again, and returned")
+        self._read_from_start()
+        self._may_lack = True
+
+    def _sent(self) -> bool:
+        """Send the next entries that the server lacks; return whether there were any."""
+        if uptime() < self._retry_at:
             return False
-        if before.run != now.run:  # a crash may have lost the last entries
-            self._store.add(tuple(self._recent))
-        self._position = before._replace(run=now.run)
+        if self._may_lack:
+            self._may_lack = False
+            self._unsent.clear()  # they are among those that follow
+            lacking = self._entries.unseen(self._epoch)
+            random.shuffle(lacking)  # so that several processes share the work
+            self._unsent.extend(lacking)
+        batch: list[Revocation] = []
+        while self._unsent and len(batch) < BATCH:
+            entry = self._unsent.popleft()
+            if entry.until > self._ended() and self._entries.is_unseen(entry, self._epoch):
+                batch.append(entry)
+        try:
+            if batch:
+                self._store.add(batch)
+            elif self._knows_all and self._position.mark is None and uptime() >= self._mark_at:
+                self._store.mark()
+            else:
+                return False
+            self._errors.pop("written", None)
+        except self._store.errors as error:
+            self._unsent.extendleft(reversed(batch))
+            self._retry_at = uptime() + _LONGEST_PAUSE
+            self._failed("written", error)
+            return False
         return True
 
-    def _load(self) -> None:
-        """Read every entry, after returning to the server those that it may have lost."""
-        before, now = self._position, self._store.position()
-        known = before is not None and before.precedes(now)
-        if self._unsent or not known:
-            self._unsent = False
-            try:
-                # Even no entries: that creates the generation.
-                self._store.add(self._entries.all())
-            except self._store.errors:
-                self._unsent = True
-                raise
-            now = self._store.position()
-        wall = time.time()
-        for entry in self._store.entries():
-            self._entries.add(entry, wall)
-        self._position = now
-
-    def _follow(self, stop: threading.Event) -> None:
-        position = self._position
-        checked, wait = float("-inf"), 0.0  # entries that came during the load are there
-        while not stop.is_set() and position is not None:
-            asked = time.monotonic()
-            ahead, lost = False, self._unsent
-            if asked >= checked + _HEARTBEAT:
-                now = self._store.position()
-                lost = lost or not position.precedes(now)
-                ahead = now.number > position.number
-                checked = asked
-                self._entries.drop_ended(time.time(), _DROPPED_AT_ONCE)
-            if lost:
-                raise _Changed
-            updates = self._store.updates(position.stream_id, wait)
-            if ahead and not updates:
-                raise _Gap  # the stream has dropped entries that this replica lacks
-            position = self._position = self._apply(updates, position)
-            if len(updates) < BATCH:  # the replica is up to date
-                self._refreshed(asked)
-                wait = _HEARTBEAT
-
-    def _apply(self, updates: Sequence[Update], position: Position) -> Position:
-        for update in updates:
-            if (update.generation, update.number) != (position.generation, position.number + 1):
-                raise _Gap
-            self._entries.add(update.entry, time.time())
-            position = position._replace(number=update.number, stream_id=update.stream_id)
-        return position
+    def _warn_of_eviction(self) -> None:
+        with suppress(*self._store.errors):  # most users may not ask for it
+            if self._store.evicts():
+                logger.warning(
+                    "the server of revocations may evict them (maxmemory-policy): "
+                    "use noeviction or a volatile policy"
+                )
 
     def _refreshed(self, at: float) -> None:
-        self._error = None
+        self._errors.pop("read", None)
         self._stale_logged = False
         self._answered_at = at
         self._fresh_until = at + self._max_staleness
         self._loaded.set()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, what: str, error: Exception) -> None:
         kind = type(error).__name__  # its message may hold what the server sent
-        if self._error != kind:
-            logger.warning("revocations cannot be read: %s", kind)
-        self._error = kind
+        if self._errors.get(what) != kind:
+            logger.warning("revocations cannot be %s: %s", what, kind)
+        self._errors[what] = kind
 
 
 _instances: weakref.WeakSet[RedisRevocations] = weakref.WeakSet()

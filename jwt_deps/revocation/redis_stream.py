@@ -1,82 +1,71 @@
-"""The revocations on a Redis or Valkey server, and a stream of changes without gaps.
+"""The revocations on a Redis or Valkey server: one stream, and nothing else.
 
-    {prefix}:entries      a sorted set: each entry as JSON, by its end
-    {prefix}:stream       the same entries in the order of their addition, numbered without a gap
-    {prefix}:count        the number of the last one
-    {prefix}:generation   a random name, given to the data when it was empty
+    {prefix}:stream     e: entries as JSON, at most 500
+                        whole: says that all entries up to here are in the stream
 
-A script writes an entry and its number into all of them at once. A replica that starts reads the
-position in the stream first and the entries after it, so that it reads an entry that is added
-meanwhile twice, and misses none. Redis 6.2 or later, or Valkey.
+One key cannot be lost in part. A reader that finds the entry it read last, and the mark, has lost
+nothing; a reader that starts and finds no mark knows that entries are missing. The stream is never
+cut: entries leave it after they have ended. Redis 6.2 or later, or Valkey.
 """
 
 import json
-import secrets
-from collections.abc import Iterable, Iterator, Sequence
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from itertools import islice
-from typing import Any, NamedTuple, cast
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.jose import is_numeric_date, parse_object
 
 from .entries import Kind, Revocation
+from .memory import MONTH
 
-__all__ = ["BATCH", "Position", "RevocationStore", "Update"]
+__all__ = ["BATCH", "START", "Position", "RevocationStore", "Update"]
 
-#: The most entries that are read or written at once.
+#: The most entries that are written at once.
 BATCH = 500
-_PAGE = 5000
-_STREAM_LENGTH = 100_000
-
-# An entry that is there already is not announced again, so that many processes can return theirs.
-# Each call removes some entries that have ended.
-_ADD = """
-local time = redis.call('TIME')
-local now = tonumber(time[1])
-if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], ARGV[1]) end
-local generation = redis.call('GET', KEYS[4])
-for i = 3, #ARGV, 2 do
-  local changed = redis.call('ZADD', KEYS[1], 'GT', 'CH', ARGV[i + 1], ARGV[i])
-  if changed == 1 then
-    local number = redis.call('INCR', KEYS[3])
-    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*',
-      'n', number, 'g', generation, 'e', ARGV[i], 'u', ARGV[i + 1])
-  end
-end
-local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 500)
-if #ended > 0 then redis.call('ZREM', KEYS[1], unpack(ended)) end
-return generation
-"""
+_PAGE = 2000  # records that are read at once
+_SWEPT = 20  # records that a write looks through for ended ones
+_SETTLED = 60  # seconds after which every reader has read on
 
 
 class Position(NamedTuple):
-    """A position of a reader in the stream.
+    """What a reader has read of the stream.
 
     Attributes:
-        generation: the generation of the data; `None` if there is no data.
-        number: the number of the last entry that was read.
-        stream_id: the id of that entry in the stream.
-        run: the id of the server process.
+        last: the id of the last record.
+        mark: the id of the last mark; `None` before the first.
     """
 
-    generation: str | None
-    number: int
-    stream_id: str
-    run: str
+    last: bytes
+    mark: bytes | None
 
-    def precedes(self, now: "Position") -> bool:
-        """Return whether no entry can be lost since: the same server process, and no step back."""
-        same = (self.generation, self.run) == (now.generation, now.run)
-        return same and self.number <= now.number
+    @property
+    def time(self) -> float:
+        """The time of the server when the last record was added, in seconds since the epoch."""
+        return int(self.last.partition(b"-")[0]) / 1000
+
+
+#: The position of a reader that has read nothing.
+START = Position(b"0-0", None)
 
 
 class Update(NamedTuple):
-    """An entry that was added."""
+    """What was read.
 
-    generation: str
-    number: int
-    stream_id: str
-    entry: Revocation
+    Attributes:
+        entries: the entries.
+        skipped: how many entries and records have a form that is not known.
+        position: where the reader is now.
+        is_last: whether there was no more to read.
+    """
+
+    entries: Sequence[Revocation]
+    skipped: int
+    position: Position
+    is_last: bool
 
 
 class RevocationStore:
@@ -102,7 +91,6 @@ class RevocationStore:
             self._client = redis.Redis.from_url(
                 url,
                 protocol=2,
-                decode_responses=True,
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
                 retry=Retry(NoBackoff(), 0),
@@ -112,70 +100,87 @@ class RevocationStore:
                 "revocation_url",
                 "JWT_REVOCATION_URL (revocation_url) is not a redis://, rediss:// or unix:// URL.",
             ) from None  # the parser's message may quote it, and it may hold a password
-        # The braces keep them on one node of a cluster.
-        self._entries, self._stream, self._count, self._generation = (
-            f"{{{prefix}}}:{name}" for name in ("entries", "stream", "count", "generation")
-        )
-        self._add = self._client.register_script(_ADD)
+        self._stream = f"{{{prefix}}}:stream"
+        # Each process looks for ended records from another place, so that together, and with each
+        # start of `jwt-deps revoke`, they come by all of them.
+        age = random.uniform(0, 2 * MONTH)  # noqa: S311 - no secret
+        self._swept: bytes | str = f"{int((time.time() - age) * 1000)}-0"
 
-    def add(self, entries: Iterable[Revocation]) -> None:
-        """Add entries to the data and to the stream; those that are there already stay."""
-        rest = iter(entries)
-        first = True
-        while (batch := list(islice(rest, BATCH))) or first:
-            arguments: list[str | int] = [secrets.token_hex(8), _STREAM_LENGTH]
-            for entry in batch:
-                arguments += [_written(entry), entry.until]
-            self._add(
-                keys=[self._entries, self._stream, self._count, self._generation], args=arguments
-            )
-            first = False
-
-    def position(self) -> Position:
-        """Return the position of the end of the stream."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.get(self._generation)
-        pipe.get(self._count)
-        pipe.xrevrange(self._stream, count=1)
-        pipe.info("server")
-        generation, count, last, server = pipe.execute()
-        return Position(
-            generation, int(count or 0), last[0][0] if last else "0-0", server["run_id"]
-        )
-
-    def holds(self, position: Position) -> bool:
-        """Return whether the stream has the entry at a position: then none up to it was lost."""
-        place = position.stream_id
-        found: Any = self._client.xrange(self._stream, place, place)
-        there = [(fields["g"], int(fields["n"])) for _, fields in found]
-        return there == [(position.generation, position.number)]
-
-    def entries(self) -> Iterator[Revocation]:
-        """Yield every entry that is there from the first page to the last."""
-        cursor = 0
-        while True:
-            answer: Any = self._client.zscan(self._entries, cursor, count=_PAGE)
-            cursor, page = answer
-            for text, until in page:
-                yield _read(text, int(until))
-            if not cursor:
-                return
-
-    def updates(self, after: str, wait: float) -> Sequence[Update]:
-        """Return the entries that were added after a stream id, and wait for the first.
+    def read(self, position: Position, wait: float) -> Update | None:
+        """Read what was added after a position; `None` if the server has lost what was before it.
 
         Args:
-            after: the stream id.
-            wait: the longest wait in seconds.
+            position: what was read before.
+            wait: the longest wait for the first record, in seconds.
         """
-        answer: Any = self._client.xread(
-            {self._stream: after}, count=BATCH, block=max(1, int(wait * 1000))
-        )
-        return [
-            Update(fields["g"], int(fields["n"]), place, _read(fields["e"], int(fields["u"])))
-            for _, added in answer or ()
-            for place, fields in added
+        held = [one for one in position if one is not None and one != START.last]
+        pipe = self._client.pipeline(transaction=False)
+        block = int(wait * 1000) or None
+        pipe.xread({self._stream: position.last}, count=_PAGE, block=block)
+        # Looked up after the read: what was read is what follows the position.
+        for one in held:
+            pipe.xrange(self._stream, one, one)
+        answer: list[Any] = pipe.execute()
+        if not all(answer[1:]):
+            return None
+        records = answer[0][0][1] if answer[0] else ()
+        entries: list[Revocation] = []
+        skipped = 0
+        for place, fields in records:
+            position = Position(place, place if b"whole" in fields else position.mark)
+            for entry in _read(fields):
+                if entry is None:
+                    skipped += 1
+                else:
+                    entries.append(entry)
+        return Update(entries, skipped, position, len(records) < _PAGE)
+
+    def holds(self, mark: bytes) -> bool:
+        """Return whether a mark is there."""
+        return bool(self._client.xrange(self._stream, mark, mark))
+
+    def add(self, entries: Sequence[Revocation]) -> None:
+        """Add entries, at most `BATCH`."""
+        record = json.dumps({"e": [_written(entry) for entry in entries]}, separators=(",", ":"))
+        self._client.xadd(self._stream, {"e": record})
+
+    def mark(self) -> None:
+        """Say that all entries are there."""
+        self._client.xadd(self._stream, {"whole": "1"})
+
+    def unmark(self, mark: bytes) -> None:
+        """Say that entries are missing, until the next mark."""
+        self._client.xdel(self._stream, mark)
+
+    def time(self) -> float:
+        """Return the time of the server, in seconds since the epoch."""
+        seconds, microseconds = self._client.time()
+        return float(seconds) + microseconds / 1_000_000
+
+    def sweep(self, now: float) -> None:
+        """Remove some records whose entries have ended, by the server's clock and by this one's.
+
+        A record that readers may have read last stays.
+
+        Args:
+            now: the time of the server.
+        """
+        page: Any = self._client.xrange(self._stream, self._swept, "+", count=_SWEPT)
+        ended = min(now, time.time())
+        settled = (now - _SETTLED) * 1000
+        gone = [
+            place
+            for (place, fields), (following, _) in pairwise(page)
+            if int(following.partition(b"-")[0]) < settled and _has_ended(fields, ended)
         ]
+        if gone:
+            self._client.xdel(self._stream, *gone)
+        self._swept = page[-1][0] if len(page) == _SWEPT else "-"
+
+    def evicts(self) -> bool:
+        """Return whether the server may drop the stream when its memory is full."""
+        policy = self._client.config_get("maxmemory-policy")
+        return str(policy.get("maxmemory-policy", "")).startswith("allkeys")
 
     def close(self) -> None:
         """Close the connections."""
@@ -183,24 +188,50 @@ class RevocationStore:
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """The errors of calls: the server does not answer, or its data has another form."""
+        """The errors of calls: the server does not answer, or refuses."""
         import redis  # noqa: PLC0415 - as above
 
-        return (redis.RedisError, OSError, ValueError, KeyError, TypeError)
+        return (redis.RedisError, OSError)
 
 
-def _written(entry: Revocation) -> str:
-    members = [entry.kind.value, entry.issuer, entry.name]
-    return json.dumps(members if entry.issued_until is None else [*members, entry.issued_until])
+def _written(entry: Revocation) -> list[str | float | None]:
+    members: list[str | float | None] = [entry.kind.value, entry.issuer, entry.name, entry.until]
+    return members if entry.issued_until is None else [*members, entry.issued_until]
 
 
-def _read(text: str, until: int) -> Revocation:
-    """Raises ValueError: it has another form."""
-    kind, issuer, name, *before = json.loads(text)
-    return Revocation(
-        Kind(kind),
-        cast("str | None", issuer),
-        str(name),
-        float(before[0]) if before else None,
-        until,
-    )
+def _read(fields: Mapping[bytes, bytes]) -> Iterator[Revocation | None]:
+    """Yield the entries of a record; `None` for what has another form."""
+    if b"e" not in fields:
+        if b"whole" not in fields:
+            yield None
+        return
+    try:
+        entries = parse_object(fields[b"e"]).get("e")
+    except ValueError:
+        entries = None
+    if not isinstance(entries, list):
+        yield None
+        return
+    for entry in entries:
+        yield _entry(entry)
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+_ISSUED_UNTIL = {Kind.SUBJECT, Kind.ISSUER}
+
+
+def _entry(members: object) -> Revocation | None:
+    if not isinstance(members, list) or len(members) not in {4, 5}:
+        return None
+    name, issuer, value, until, *issued = members
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if kind is None or not isinstance(issuer, str | None) or not isinstance(value, str):
+        return None
+    if len(issued) != (kind in _ISSUED_UNTIL) or not all(map(is_numeric_date, [until, *issued])):
+        return None
+    return Revocation(kind, issuer, value, issued[0] if issued else None, int(until))
+
+
+def _has_ended(fields: Mapping[bytes, bytes], now: float) -> bool:
+    entries = list(_read(fields))
+    return bool(entries) and all(one is not None and one.until <= now for one in entries)

@@ -65,6 +65,7 @@ class JWTKeywords(IssuerKeywords, total=False):
     revocation: RevocationSource | None
     revocation_url: _Secret | None
     revocation_max_staleness: float
+    revocation_longest_lifetime: float
     revocation_when_stale: WhenStale | Literal["refuse", "serve"]
     dpop: "DPoPMode | Literal['off', 'allowed', 'required']"
     public_origin: str | None

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, PlainValidator, SecretStr
+from pydantic import BaseModel, Field, PlainValidator, SecretStr
 
 from jwt_deps.revocation import (
+    MONTH,
     AnyRevocation,
     RedisRevocations,
     RevocationSource,
@@ -37,6 +38,10 @@ class RevocationSettings(BaseModel):
     """`refuse` then answers with 503; `serve` accepts tokens by the last known revocations, and
     reports it in health and log."""
 
+    revocation_longest_lifetime: Annotated[float, Field(gt=0, allow_inf_nan=False)] = MONTH
+    """Lifetime of the longest-lived token in seconds: how long revocations by session, user or
+    issuer stay on that server."""
+
     def _make_revocations(
         self, session_claims: list[str], subject_claims: list[str]
     ) -> RevocationSource | None:
@@ -49,6 +54,7 @@ class RevocationSettings(BaseModel):
             when_stale=self.revocation_when_stale,
             session_claims=session_claims,
             subject_claims=subject_claims,
+            longest_lifetime=self.revocation_longest_lifetime,
         )
         own = self.revocation
         return replica if own is None else AnyRevocation(replica, own)

