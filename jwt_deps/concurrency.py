@@ -117,6 +117,11 @@ class TokenBucket:
         self._level -= 1
         return True
 
+    def wait(self, now: float) -> float:
+        """Return the seconds until there is one to take."""
+        since = 0 if self._seen is None else max(0, now - self._seen)
+        return max(0, (1 - self._level) * self.refill - since)
+
     def refund(self) -> None:
         """Give one back."""
         self._level = min(self.capacity, self._level + 1)

@@ -25,7 +25,14 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from jwt_deps import telemetry
-from jwt_deps.concurrency import Backoff, ForkSafeLock, SingleFlight, TokenBucket, uptime
+from jwt_deps.concurrency import (
+    Backoff,
+    ForkSafeLock,
+    LRUMap,
+    SingleFlight,
+    TokenBucket,
+    uptime,
+)
 from jwt_deps.errors import KeysUnavailableError, UnknownKeyError
 
 from .http import FetchError
@@ -42,6 +49,7 @@ _GRACE = 1
 #: Fetches that unknown key ids can force at once, and seconds until they can force one more. Two,
 #: so that a rotation in two steps needs no waiting; the issuer sees two a minute in any flood.
 _FORCED, _FORCED_REFILL = 2, 30
+_MAX_UNKNOWN = 128
 #: Seconds between attempts while the issuer fails: the first pause, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1, 60
 
@@ -52,6 +60,8 @@ _Fetch: TypeAlias = SingleFlight[FetchError | None]
 class _Cached:
     response: JWKSetResponse
     life: Lifetime
+    number: int
+    """Of the fetch that brought them."""
 
     @property
     def keys(self) -> KeySet:
@@ -87,6 +97,9 @@ class KeyCache:
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._bucket = TokenBucket(_FORCED, _FORCED_REFILL)
         self._closings = 0
+        self._fetches = 0
+        # How many fetches had begun when a token first named a key that was not cached.
+        self._unknown: LRUMap[tuple[str, str | None], int] = LRUMap(_MAX_UNKNOWN)
         self._lock = ForkSafeLock()
 
     @property
@@ -108,8 +121,8 @@ class KeyCache:
         """Return the keys for a token, fetching keys where that can help.
 
         Raises:
-            UnknownKeyError: the issuer, which can be reached, has no such key.
-            KeysUnavailableError: the issuer cannot be reached.
+            UnknownKeyError: the issuer, which was asked for it, has no such key.
+            KeysUnavailableError: the issuer cannot be reached, or asked again so soon.
         """
         with suppress(TimeoutError):
             # One fetch may follow another; both together get the time of one.
@@ -147,7 +160,7 @@ class KeyCache:
         life = Lifetime.beginning(asked_at, response.seconds, self._policy, 0)
         with self._lock():
             if not self._is_overtaken(asked_at):
-                self._cached = _Cached(response, life)
+                self._cached = _Cached(response, life, 0)
 
     def health(self) -> KeyHealth:
         """Return the state of the keys."""
@@ -182,7 +195,11 @@ class KeyCache:
         except UnknownKeyError:
             if kid is None and algorithm in cached.keys.in_set:
                 raise  # several keys fit, and no fetch can tell which is meant
-        newer = await self._newer(cached)
+        name = algorithm, kid
+        if (seen_at := self._unknown.get(name)) is None:
+            seen_at = self._fetches
+            self._unknown.put(name, seen_at)
+        newer = await self._newer(cached, seen_at)
         try:
             return newer.keys.choose(algorithm, kid)
         except UnknownKeyError:
@@ -214,8 +231,17 @@ class KeyCache:
             error = await self._start().wait()
         return error
 
-    async def _newer(self, seen: _Cached) -> _Cached:
-        """Return newer keys than those seen, which lack the one that a token names."""
+    async def _newer(self, seen: _Cached, seen_at: int) -> _Cached:
+        """Return newer keys than those seen, which lack the one that a token names.
+
+        Args:
+            seen: the cached keys.
+            seen_at: how many fetches had begun when a token first named that key.
+
+        Raises:
+            UnknownKeyError: the issuer has been asked since, and may not be asked again yet.
+            KeysUnavailableError: the issuer cannot be reached, or may not be asked yet.
+        """
         flight = self._flight
         if not self._has_changed(seen) and flight is not None and flight.is_running():
             await flight.wait()
@@ -229,7 +255,10 @@ class KeyCache:
             if self._error is not None:
                 raise self._unavailable()
             telemetry.unknown_kid(self.name, limited=True)
-            raise UnknownKeyError
+            if seen.number > seen_at:
+                raise UnknownKeyError
+            # It may have published this key since it was asked: nothing is known of the token.
+            raise KeysUnavailableError(math.ceil(max(1, self._bucket.wait(self.clock()))))
         if (error := await flight.wait()) is not None:
             raise self._unavailable() from error
         return self._cached or seen
@@ -271,6 +300,7 @@ class KeyCache:
 
     async def _fetch(self, *, forced: bool) -> FetchError | None:
         asked_at = self.clock()
+        self._fetches = number = self._fetches + 1
         try:
             async with asyncio.timeout(self._policy.timeout):
                 response = await self._provider.fetch(self.response, now=asked_at, forced=forced)
@@ -289,17 +319,17 @@ class KeyCache:
             logger.exception("fetching keys of issuer %s failed unexpectedly", self.name)
             unexpected = FetchError(f"unexpected {type(error).__name__}")
             return self._on_failure(unexpected, asked_at, forced=forced)
-        self._on_success(response, asked_at)
+        self._on_success(response, asked_at, number)
         return None
 
-    def _on_success(self, response: JWKSetResponse, asked_at: float) -> None:
+    def _on_success(self, response: JWKSetResponse, asked_at: float, number: int) -> None:
         jitter = random.random()  # noqa: S311 - spreads load, hides nothing
         life = Lifetime.beginning(asked_at, response.seconds, self._policy, jitter)
         with self._lock():
             if self._is_overtaken(asked_at):
                 return
             before = self.response
-            self._cached = _Cached(response, life)
+            self._cached = _Cached(response, life, number)
             recovered, self._error = self._error is not None, None
             self._backoff.succeed()
         telemetry.keys_fetched(self.name, before.body if before else None, response.body)

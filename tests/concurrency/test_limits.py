@@ -158,3 +158,14 @@ def test_the_suspension_of_the_machine_counts() -> None:
     before = time.clock_gettime(clock)
 
     assert before <= uptime() <= time.clock_gettime(clock)
+
+
+def test_how_long_until_there_is_room() -> None:
+    """Nothing while there is some, then what is left of one refill."""
+    bucket = TokenBucket(1, 30)
+    waits = [bucket.wait(0)]
+    bucket.take(0)
+
+    waits += [bucket.wait(now) for now in (0, 10, 30, 100)]
+
+    assert [0, 30, 20, 0, 0] == waits

@@ -513,7 +513,7 @@ class TestUnknownKey:
             assert seen is not None
             provider.kids = ("b",)
             await cache.refresh()
-            newer = await cache._newer(seen)
+            newer = await cache._newer(seen, 1)
             return [key.kid for key in newer.keys.choose(ALGORITHM, "b")]
 
         assert (["b"], 0) == (asyncio.run(scene()), provider.forced)
@@ -619,23 +619,24 @@ class TestUnknownKey:
                 found.add(await outcome(cache, f"unknown-{n}"))
             return found
 
-        assert {UnknownKeyError} == asyncio.run(scene())
+        assert {UnknownKeyError, KeysUnavailableError} == asyncio.run(scene())
         moments = [asked.at for asked in provider.asked if asked.forced]
         assert pytest.approx([0.1, 0.2, 30.1, 60.1, 90.1, 120.1], abs=0.2) == moments
 
     def test_without_room_no_request_waits(self, cache: KeyCache, provider: FakeProvider) -> None:
-        """A token that may force nothing is refused at once."""
+        """A token that may force nothing is answered at once, with the true wait if it is new."""
 
-        async def scene() -> None:
+        async def scene() -> int:
             await cache.choose(ALGORITHM, "a")
             for kid in ("b", "c"):
                 await outcome(cache, kid)
             with pytest.raises(UnknownKeyError):
+                cache.choose(ALGORITHM, "b").send(None)
+            with pytest.raises(KeysUnavailableError) as refused:
                 cache.choose(ALGORITHM, "d").send(None)
+            return refused.value.retry_after
 
-        asyncio.run(scene())
-
-        assert 2 == provider.forced
+        assert (30, 2) == (asyncio.run(scene()), provider.forced)
 
     def test_a_key_that_is_published_later(self, cache: KeyCache, provider: FakeProvider) -> None:
         """It is good as soon as the keys are fetched, without another forced fetch."""
@@ -679,7 +680,29 @@ class TestUnknownKey:
             clock.advance(30)
             return [*found, await outcome(cache, "d")]
 
-        assert [UnknownKeyError, ["d"]] == asyncio.run(scene())
+        assert [KeysUnavailableError, ["d"]] == asyncio.run(scene())
+
+    def test_made_up_names_before_a_rotation_without_overlap(
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
+    ) -> None:
+        """Good tokens are 503 until the issuer may be asked again; unknown ones stay 401."""
+
+        async def scene() -> list[object]:
+            await cache.choose(ALGORITHM, "a")
+            for kid in ("x", "y", "z"):
+                await outcome(cache, kid)
+            provider.kids = ("b",)
+            found = [await outcome(cache, kid) for kid in ("b", "x", "b")]
+            clock.advance(30)
+            found += [await outcome(cache, kid) for kid in ("b", "x", "a")]
+            return found
+
+        unavailable, unknown = KeysUnavailableError, UnknownKeyError
+        expected = [unavailable, unknown, unavailable, ["b"], unknown]
+        *found, withdrawn = asyncio.run(scene())
+
+        assert (expected, unavailable) == (found, withdrawn)
+        assert 3 == provider.forced
 
     def test_an_outage_is_no_answer(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
@@ -712,7 +735,7 @@ class TestUnknownKey:
             provider.kids = ("c",)
             return [*found, await outcome(cache, "c"), await outcome(cache, "d")]
 
-        assert ([["b"], ["c"], UnknownKeyError], 6) == (asyncio.run(scene()), provider.forced)
+        assert ([["b"], ["c"], KeysUnavailableError], 6) == (asyncio.run(scene()), provider.forced)
 
     def test_an_unknown_name_during_an_outage(
         self, cache: KeyCache, provider: FakeProvider
