@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSock
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from jwt_deps import jwt_guard, protect, protected_router, require_scopes
 from jwt_deps.audit import audit
@@ -68,6 +69,22 @@ def test_a_route_class_that_swallows_the_refusal_answers_nothing(kind: str) -> N
     assert 200 == TestClient(app).post("/x", json={}, headers=GOOD).status_code
 
     assert [REFUSED, REFUSED] == [ask(app, "/x", it, "POST") for it in ({}, FOREIGN)]
+
+
+def test_a_route_class_that_answers_a_refusal_itself_answers_nothing() -> None:
+    """Only an exception handler of the application may."""
+
+    class Catching(APIRoute):
+        async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await Request(scope, receive).body()
+            except HTTPException:
+                await JSONResponse(INSIDE)(scope, receive, send)
+
+    router = APIRouter()
+    router.add_api_route("/x", read, route_class_override=Catching)
+
+    assert REFUSED == ask(guarded_by("protect", router), "/x")
 
 
 class TestAGuardThatIsReplacedOverARouterThatIsMounted:

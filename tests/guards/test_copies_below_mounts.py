@@ -336,9 +336,11 @@ class TestAWrapperThatCopies:
         async def who(request: Request) -> Any:
             return [request.state.user_id, request.state.scopes]
 
-        answer = self.client(where, layer(inner)).get("/who/", headers=EMPLOYEE)
+        client = self.client(where, layer(inner))
+        # From then on the application is watched.
+        assert 200 == client.get("/guarded/", headers=EMPLOYEE).status_code
 
-        assert ["e1", []] == answer.json()
+        assert ["e1", []] == client.get("/who/", headers=EMPLOYEE).json()
 
     @pytest.mark.parametrize("guarded", [False, True])
     def test_a_proof_is_used_once(
