@@ -5,6 +5,7 @@ import concurrent.futures
 import contextvars
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -12,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-__all__ = ["Backoff", "ForkSafeLock", "LRUMap", "SingleFlight", "TokenBucket", "uptime"]
+__all__ = ["JITTER", "Backoff", "ForkSafeLock", "LRUMap", "SingleFlight", "TokenBucket", "uptime"]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -20,13 +21,16 @@ K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 
-# `time.monotonic` stands still on Linux while the machine is suspended.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+#: Spreads load, hides nothing. An application may have seeded the module's own generator.
+JITTER = random.Random()  # noqa: S311 - no secret
+
+# `time.monotonic` stands still on Linux while the machine is suspended; other systems lack this.
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def uptime() -> float:
-    """Return seconds of a clock that never steps, and counts the suspension of the machine too."""
-    return time.clock_gettime(_CLOCK)
+    """Return seconds of a clock that never steps, and counts suspension where the system can."""
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 class SingleFlight(Generic[T]):

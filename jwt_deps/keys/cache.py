@@ -17,7 +17,6 @@ bucket limits how often. Only a valid JWK Set replaces keys, and it replaces all
 import asyncio
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,6 +25,7 @@ from typing import Any, TypeAlias
 
 from jwt_deps import telemetry
 from jwt_deps.concurrency import (
+    JITTER,
     Backoff,
     ForkSafeLock,
     LRUMap,
@@ -323,7 +323,7 @@ class KeyCache:
         return None
 
     def _on_success(self, response: JWKSetResponse, asked_at: float, number: int) -> None:
-        jitter = random.random()  # noqa: S311 - spreads load, hides nothing
+        jitter = JITTER.random()
         life = Lifetime.beginning(asked_at, response.seconds, self._policy, jitter)
         with self._lock():
             if self._is_overtaken(asked_at):
@@ -344,7 +344,7 @@ class KeyCache:
             if self._is_overtaken(asked_at):
                 return error
             self._error = error
-            self._backoff.fail(now, random.uniform(-1, 1))  # noqa: S311 - as above
+            self._backoff.fail(now, JITTER.uniform(-1, 1))
             if forced:
                 self._bucket.refund()  # an outage must not use up what a rotation will need
             cached = self._cached

@@ -9,7 +9,6 @@ them. Until it has read all entries once, every token is refused with 503.
 
 import logging
 import os
-import random
 import threading
 import time
 import weakref
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jwt_deps.concurrency import ForkSafeLock, uptime
+from jwt_deps.concurrency import JITTER, ForkSafeLock, uptime
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 
 from .entries import Revocation
@@ -266,7 +265,7 @@ class RedisRevocations(Revocations):
             except self._store.errors as error:
                 self._failed("read", error)
                 self._may_lack = True  # a crash may have lost what was not read yet
-                stop.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+                stop.wait(pause * JITTER.uniform(0.8, 1.2))
                 pause, wait = min(pause * 2, _LONGEST_PAUSE), 0.0
 
     def _follow(self, wait: float) -> float:
@@ -317,7 +316,7 @@ class RedisRevocations(Revocations):
             self._may_lack = False
             self._unsent.clear()  # they are among those that follow
             lacking = self._entries.unseen(self._epoch)
-            random.shuffle(lacking)  # so that several processes share the work
+            JITTER.shuffle(lacking)  # so that several processes share the work
             self._unsent.extend(lacking)
         batch: list[Revocation] = []
         while self._unsent and len(batch) < BATCH:

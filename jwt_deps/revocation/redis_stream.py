@@ -9,13 +9,13 @@ cut: entries leave it after they have ended. Redis 6.2 or later, or Valkey.
 """
 
 import json
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from jwt_deps.concurrency import JITTER
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import is_numeric_date, parse_object
 
@@ -103,7 +103,7 @@ class RevocationStore:
         self._stream = f"{{{prefix}}}:stream"
         # Each process looks for ended records from another place, so that together, and with each
         # start of `jwt-deps revoke`, they come by all of them.
-        age = random.uniform(0, 2 * MONTH)  # noqa: S311 - no secret
+        age = JITTER.uniform(0, 2 * MONTH)
         self._swept: bytes | str = f"{int((time.time() - age) * 1000)}-0"
 
     def read(self, position: Position, wait: float) -> Update | None:

@@ -8,7 +8,6 @@ cached while it is fresh.
 import asyncio
 import logging
 import math
-import random
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight, uptime
+from jwt_deps.concurrency import JITTER, Backoff, ForkSafeLock, LRUMap, SingleFlight, uptime
 from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
@@ -253,7 +252,7 @@ class StatusLists:
         else:
             backoff.succeed()
             return None
-        backoff.fail(self._age_clock(), random.uniform(-1, 1))  # noqa: S311 - no secret
+        backoff.fail(self._age_clock(), JITTER.uniform(-1, 1))
         logger.warning("a status list cannot be fetched: %s", problem)
         return problem
 

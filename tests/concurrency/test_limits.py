@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jwt_deps import concurrency
 from jwt_deps.concurrency import Backoff, TokenBucket, uptime
 
 # Sixteenths of a second add up without rounding, so that a window is as long as it says.
@@ -158,6 +159,14 @@ def test_the_suspension_of_the_machine_counts() -> None:
     before = time.clock_gettime(clock)
 
     assert before <= uptime() <= time.clock_gettime(clock)
+
+
+def test_a_system_whose_clocks_do_not_count_suspension(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monotonic clock takes their place, on Windows for one."""
+    monkeypatch.setattr(concurrency, "_CLOCK", None)
+    before = time.monotonic()
+
+    assert before <= uptime() <= time.monotonic()
 
 
 def test_how_long_until_there_is_room() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, UnknownKeyError
+from jwt_deps.concurrency import JITTER
 from jwt_deps.errors import SignatureError
 from jwt_deps.keys import FetchError, KeyCache, KeyHealth
 from jwt_deps.keys.key_set import SkippedKey
@@ -53,8 +54,8 @@ HEALTHY = KeyHealth(
 @pytest.fixture(autouse=True)
 def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is spread at random, so that every moment is exact."""
-    monkeypatch.setattr("random.random", lambda: 0.0)
-    monkeypatch.setattr("random.uniform", lambda *_: 0.0)
+    monkeypatch.setattr(JITTER, "random", lambda: 0.0)
+    monkeypatch.setattr(JITTER, "uniform", lambda *_: 0.0)
 
 
 @pytest.fixture
