@@ -86,8 +86,10 @@ class Service:
 
     def __init__(self, source: str, algorithm: str, key: Key | None = None) -> None:
         self.settings = _settings(source, algorithm, signing_key(algorithm) if key is None else key)
-        if source == "discovery_cold":  # a copy has fetched nothing
+        if source.startswith("discovery"):  # a copy has fetched nothing, and forced no fetch
             self.settings = self.settings.model_copy(update={"leeway": self.settings.leeway})
+        if source == "discovery_warm":
+            _runner().run(self.settings.refresh_keys())
 
     def asked(self, token: str) -> AuthError | Mapping[str, Any]:
         """The claims of a token that is accepted, or the error that refused it."""
@@ -123,10 +125,7 @@ def _settings(source: str, algorithm: str, key: Key) -> JWTSettings:
         return JWTSettings(jwks_file=path, **checked)
     issuer = FakeIssuer(url=ISSUER, algorithm="ES256")
     issuer.jwks = Answer(body=published.encode())
-    settings = issuer.settings(AUDIENCE, algorithm=algorithm)
-    if source == "discovery_warm":
-        _runner().run(settings.refresh_keys())
-    return settings
+    return issuer.settings(AUDIENCE, algorithm=algorithm)
 
 
 def _text(key: Key) -> str:

@@ -62,16 +62,16 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             # It is asked all the same: FastAPI replaces nothing in a router that is mounted.
             state.overriding = None
         match = matched(connection.scope, state)
-        guard: RouteGuard | None = self
+        guard: JWTGuard = self
         if self not in match.guards:
             # FastAPI tells of another route, or of none: this guard decides, for all that follows.
             state.decide_alone(self)
             match = UNKNOWN
         elif len(match.guards) > 1:
-            guard = state.innermost(match)
-        if isinstance(guard, JWTGuard):
-            # Also if it did: the scope may be served again, with another token or without one.
-            await guard.decide(connection, match, state)
+            innermost = state.innermost(match)
+            guard = innermost if isinstance(innermost, JWTGuard) else self
+        # Also if it did before: the scope may be served again, with another token or without one.
+        await guard.decide(connection, match, state)
         if security_scopes.scopes:
             await require_for_guard(self, security_scopes.scopes, connection, match)
 

@@ -60,7 +60,7 @@ def test_help() -> None:
     for command in COMMANDS:
         assert f"  jwt-deps {command} " in result.stdout
         assert f"│ {command} " in result.stdout
-    assert "2  it could not be done" in result.stdout
+    assert "2  an error: usage" in result.stdout
     assert "\\b" not in result.stdout
 
 

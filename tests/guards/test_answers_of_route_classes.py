@@ -87,6 +87,79 @@ def test_a_route_class_that_answers_a_refusal_itself_answers_nothing() -> None:
     assert REFUSED == ask(guarded_by("protect", router), "/x")
 
 
+class OwnHandle(APIRoute):
+    """Answers by itself where the body cannot be had."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await receive()
+        except Exception:  # noqa: BLE001 - as such classes are written
+            await JSONResponse(INSIDE)(scope, receive, send)
+
+
+@pytest.mark.parametrize("kind", ["protect", "protected_router"])
+def test_a_handle_that_swallows_the_refusal_answers_nothing(kind: str) -> None:
+    """It answers while the refusal is handled, and is no exception handler all the same."""
+    router = APIRouter(route_class=OwnHandle)
+    router.post("/x")(read)
+    app = guarded_by(kind, router)
+
+    with TestClient(app):
+        assert REFUSED == ask(app, "/x", {}, "POST")
+
+
+class LoginNeededError(Exception):
+    """An error of the application's own."""
+
+
+class Translating(APIRoute):
+    """Makes an error of the application's own of a refusal."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handler = super().get_route_handler()
+
+        async def translating(request: Request) -> Any:
+            try:
+                return await handler(request)
+            except HTTPException as error:
+                raise LoginNeededError from error
+
+        return translating
+
+
+@pytest.mark.parametrize("kind", ["protect", "protected_router"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_refusal_that_becomes_an_error_of_the_application(kind: str, method: str) -> None:
+    """The handler of that error answers as it likes."""
+    router = APIRouter(route_class=Translating)
+    router.add_api_route("/x", read, methods=[method])
+    app = guarded_by(kind, router)
+    app.add_exception_handler(LoginNeededError, lambda *_: Response(status_code=303))
+
+    with TestClient(app, follow_redirects=False) as client:
+        answers = [client.request(method, "/x", headers=it).status_code for it in ({}, GOOD)]
+
+    assert [303, 200] == answers
+
+
+class Cyclic:
+    """A layer that has itself inside."""
+
+    def __init__(self) -> None:
+        self.app = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse(INSIDE)(scope, receive, send)
+
+
+def test_a_layer_that_has_itself_inside() -> None:
+    """It is not looked through for ever, and it is guarded."""
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", Cyclic())
+
+    assert [401, 200] == [ask(app, "/m/x", it) for it in ({}, GOOD)]
+
+
 class TestAGuardThatIsReplacedOverARouterThatIsMounted:
     """FastAPI replaces nothing there, and runs the guard itself."""
 

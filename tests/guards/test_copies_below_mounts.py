@@ -228,27 +228,28 @@ class TestPartsWithThePathOfTheBatch:
 
         assert ["alice", "bob", "carol"] == self.answer(app, start=start)
 
-    def test_one_to_a_public_route_leaves_the_state_of_the_batch(
-        self, kind: str, *, start: bool
-    ) -> None:
-        """An absent list of scopes would be taken for all of them."""
-        if kind == "jwt_guard" or (kind == "protected_router" and not start):
-            pytest.skip("the first request, before the application is watched, shares its state")
-        router = APIRouter()
 
-        @router.get("/rpc")
-        @public
-        async def anyone(request: Request) -> Any:
-            return getattr(request.state, "user_id", None)
+# Not the first request of an application that is not watched yet: its parts share a state.
+@pytest.mark.parametrize(
+    ("kind", "start"), [("protect", True), ("protect", False), ("protected_router", True)]
+)
+def test_a_part_to_a_public_route_leaves_the_state_of_the_batch(kind: str, *, start: bool) -> None:
+    """An absent list of scopes would be taken for all of them."""
+    router = APIRouter()
 
-        @router.post("/rpc")
-        async def rpc(request: Request) -> Any:
-            answer = await drive(app, {**request.scope, "method": "GET", "headers": []})
-            return [json.loads(answer[1]), request.state.user_id, request.state.scopes]
+    @router.get("/rpc")
+    @public
+    async def anyone(request: Request) -> Any:
+        return getattr(request.state, "user_id", None)
 
-        app = guarded_by(kind, router)
+    @router.post("/rpc")
+    async def rpc(request: Request) -> Any:
+        answer = await drive(app, {**request.scope, "method": "GET", "headers": []})
+        return [json.loads(answer[1]), request.state.user_id, request.state.scopes]
 
-        assert [None, "alice", []] == self.answer(app, start=start)
+    app = guarded_by(kind, router)
+
+    assert [None, "alice", []] == TestPartsWithThePathOfTheBatch().answer(app, start=start)
 
 
 @kinds_of_guard
@@ -530,7 +531,7 @@ def test_a_copy_to_another_application_does_not_refuse_the_answer_of_the_first()
     assert 200 == ask(app, "/m/x", GOOD)
 
 
-@kinds_of_guard
+@pytest.mark.parametrize("kind", ["jwt_guard", "protected_router"])
 def test_a_dependency_further_out_can_redirect(kind: str) -> None:
     """It ends the request before the guard is asked, with a token and without one."""
 
@@ -539,8 +540,6 @@ def test_a_dependency_further_out_can_redirect(kind: str) -> None:
 
     router, outer = APIRouter(), FastAPI(dependencies=[Depends(maintenance)])
     router.get("/x")(read)
-    if kind == "protect":
-        pytest.skip("nothing is further out than its guard")
     guarded = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
     guarded.include_router(router)
     if kind == "protected_router":

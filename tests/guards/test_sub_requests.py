@@ -77,12 +77,15 @@ async def send_copy(app: ASGIApp, scope: Scope, **changes: Any) -> tuple[int, An
 class TestEachOneIsAuthenticated:
     """Whatever the scope of a request was used for before."""
 
-    @pytest.mark.parametrize("path", ["/api", "/plain"])
-    @kinds_of_guard
+    @pytest.mark.parametrize(
+        ("kind", "path"),
+        [
+            *((kind, "/api") for kind in ("protect", "protected_router", "jwt_guard")),
+            *((kind, "/plain") for kind in ("protect", "protected_router")),
+        ],
+    )
     def test_headers_that_are_edited_in_place(self, kind: str, path: str) -> None:
         """One scope and one list of headers serve all requests of a batch."""
-        if (kind, path) == ("jwt_guard", "/plain"):
-            pytest.skip("it does not cover plain routes")
         router = APIRouter()
         router.get("/api")(me)
         if path == "/plain":
