@@ -53,6 +53,7 @@ WEBSOCKET, ANY = "WEBSOCKET", "*"
 
 _NO_MATCH = Match((), None, ())
 _NOT_COVERED = "jwt_guard() does not cover it: protect(app) or protected_router(...) would"
+_OWN_WAY = "not known: routes of the class {} are served in a way of their own"
 _UNREADABLE = "not known: this FastAPI does not tell what applies to it"
 
 
@@ -287,7 +288,15 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
     if getattr(served, "dependant", None) is None:
         yield _plain(entry, way)
         return
-    match = match_of_route(served)
+    match, why = match_of_route(served), None
+    has_own_way = isinstance(entry.added, APIRoute) and (
+        type(entry.added).handle is not APIRoute.handle
+    )
+    # Up to FastAPI 0.136 nothing tells by which router a copied route is guarded.
+    is_covered = way.is_covered or entry.is_covered or _fastapi.COPIES
+    if has_own_way and match.guards and not is_covered:
+        match = replace(match, guards=(), dependant=None)
+        why = _OWN_WAY.format(type(entry.added).__name__)
     pages = getattr(entry.added, "routes", None)
     if pages is not None:  # what `frontend()` adds has several paths and no template
         below = way.prefix + getattr(served, "frontend_prefix", "")
@@ -303,6 +312,7 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         way.app,
         way.mounts,
         schema_path=served.path_format if in_schema else None,
+        open_because=why,
     )
 
 
@@ -314,7 +324,7 @@ def _plain(entry: _Entry, way: _Way) -> Served:
     if entry.served is None:
         return replace(served, path=f"{way.prefix}/({kind})", open_because=_UNREADABLE)
     if not can_be_guarded(entry.added):
-        why = f"not known: routes of the class {kind} are served in a way of their own"
+        why = _OWN_WAY.format(kind)
         match = replace(_NO_MATCH, endpoint=plain_endpoint(entry.added))
         return replace(served, match=match, open_because=why)
     endpoint = plain_endpoint(entry.added)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
@@ -1209,6 +1210,45 @@ class TestWhatCannotBeRead:
         route = of(app, "GET /p")
 
         assert (Verdict.UNGUARDED, self.NOT_KNOWN) == (route.verdict, route.why)
+
+
+class OwnHandle(APIRoute):
+    """Serves its requests in a way of its own, in which FastAPI may run no dependencies."""
+
+    async def handle(self, *connection: Any) -> None:
+        await self.app(*connection)
+
+
+class TestRouteClasses:
+    @pytest.mark.parametrize("over", ["app", "router", "inclusion"])
+    @live
+    def test_a_handle_of_its_own_under_a_mere_guard(self, over: str) -> None:
+        """No gate stands before it as long as the guard was not asked, so it is not guarded."""
+        guard = [Depends(jwt_guard(SETTINGS))]
+        router = APIRouter(route_class=OwnHandle, dependencies=guard if over == "router" else [])
+        router.get("/x")(endpoint())
+        app = FastAPI(dependencies=guard if over == "app" else [])
+        app.include_router(router, dependencies=guard if over == "inclusion" else [])
+
+        route = of(app, "GET /x")
+
+        assert Verdict.UNGUARDED is route.verdict
+        assert "OwnHandle are served in a way of their own" in route.why
+
+    @pytest.mark.parametrize("over", ["protect", "protected_router"])
+    @live
+    def test_a_handle_of_its_own_behind_a_gate(self, over: str) -> None:
+        """What it answers is refused unless the guard was asked."""
+        router = APIRouter(route_class=OwnHandle)
+        router.get("/x")(endpoint())
+        app = FastAPI()
+        if over == "protect":
+            app.include_router(router)
+            protect(app, SETTINGS)
+        else:
+            app.include_router(protected_router(router, settings=SETTINGS))
+
+        assert Verdict.GUARDED is of(app, "GET /x").verdict
 
 
 class TestMountedApplications:
