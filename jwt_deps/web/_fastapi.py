@@ -63,6 +63,7 @@ __all__ = [
     "is_common_route",
     "is_routed",
     "is_served_by_router",
+    "layers",
     "low_priority_routes",
     "mounted_app",
     "nodes_below",
@@ -336,13 +337,22 @@ def is_common_route(route: Any) -> bool:
     )
 
 
-def inside(app: Any, kind: Any) -> Any:
-    """What is of a kind in the layers around it, each with what is inside as `app`; else `None`."""
+def layers(app: Any) -> Iterator[Any]:
+    """An application, and what is inside of it layer by layer, each with the next as `app`.
+
+    That of this package around a route has it as `unwrapped`.
+    """
     for _ in range(_MOST_LAYERS):
-        if app is None or isinstance(app, kind):
-            return app
-        app = getattr(app, "app", None)
-    return None
+        if app is None:
+            return
+        yield app
+        inner = getattr(app, "unwrapped", None)
+        app = getattr(app, "app", None) if inner is None else inner
+
+
+def inside(app: Any, kind: Any) -> Any:
+    """What is of a kind among the layers of an application; `None` if none is."""
+    return next((one for one in layers(app) if isinstance(one, kind)), None)
 
 
 def read_again(router: APIRouter) -> None:
@@ -544,9 +554,7 @@ def is_served_by_router(app: FastAPI) -> bool:
         own = False
     if own and (stack is None or isinstance(stack, ServerErrorMiddleware)):
         return True
-    while stack is not None and stack is not app.router:
-        stack = getattr(stack, "app", None)
-    return stack is not None
+    return any(one is app.router for one in layers(stack))
 
 
 def replace_default_handler(scope: Scope, kind: type[HTTPException], handler: Any) -> None:

@@ -289,17 +289,9 @@ def guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
     if not isinstance(route, Mount | Host):
         return ()
     app = mounted(route)
-    return _guards_of(app) if _leads_to(route.app, app) else ()
-
-
-def _leads_to(app: Any, behind: Any) -> bool:
-    """Whether an application is another one, or layers around it with what is inside as `app`.
-
-    What a mount serves can be replaced, and then the guards of what was mounted are not asked.
-    """
-    while app is not None and app is not behind:
-        app = app.unwrapped if isinstance(app, GuardedApp) else getattr(app, "app", None)
-    return app is not None
+    # What a mount serves can be replaced, and then the guards of what was mounted are not asked.
+    leads_there = any(one is app for one in _fastapi.layers(route.app))
+    return _guards_of(app) if leads_there else ()
 
 
 class GuardedRoutes:

@@ -292,7 +292,7 @@ class RequestState:
         elif not settings.validate:
             written["authenticated"] = False
             found = Principal(Claims({}), settings, found)
-        if self._credentials is None or not self._principals:
+        if not self._principals:
             self._credentials = _credentials(scope)
         self._principals.append((settings, found))
         return found
