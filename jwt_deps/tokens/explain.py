@@ -175,7 +175,7 @@ _TITLES = {
     Step.TIMES: "is it valid now",
     Step.SUBJECT: "are its subject and its id strings",
     Step.AUDIENCE: "is it meant for this service",
-    Step.CONFIRMATION: "is it free of a binding that nobody proves",
+    Step.CONFIRMATION: "is it bound to nothing that this service cannot check",
     Step.KEY: "is a key known for it",
     Step.SIGNATURE: "does its signature match that key",
     Step.REVOCATION: "is it still good, not revoked",

@@ -63,7 +63,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", params=EXAMPLES)
 def example(request: pytest.FixtureRequest) -> str:
-    """Return the name of the example at hand, for what is done with both."""
+    """Return the name of the example that is tested, for tests of both."""
     name: str = request.param
     return name
 

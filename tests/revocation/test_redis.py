@@ -459,18 +459,18 @@ def test_a_policy_that_evicts(server: Valkey, caplog: pytest.LogCaptureFixture) 
 @pytest.mark.parametrize("when_stale", ["refuse", "serve"])
 def test_nothing_is_accepted_before_the_first_load(when_stale: str) -> None:
     """Without a server the state is unknown under every policy, and the start ends in time."""
-    nobody = RedisRevocations(f"redis://127.0.0.1:{unused_port()}", when_stale=when_stale)
+    unreachable = RedisRevocations(f"redis://127.0.0.1:{unused_port()}", when_stale=when_stale)
 
     with pytest.raises(RevocationUnavailableError):
-        nobody.is_revoked(TOKEN)
-    until(lambda: nobody.health().last_error == "ConnectionError")
-    health = nobody.health()
-    nobody.close()
+        unreachable.is_revoked(TOKEN)
+    until(lambda: unreachable.health().last_error == "ConnectionError")
+    health = unreachable.health()
+    unreachable.close()
 
     assert (False, True, False, None, 0) == (
         *(health.loaded, health.stale, health.serving_stale, health.age, health.entries),
     )
-    assert "<RedisRevocations with 0 entries>" == repr(nobody)
+    assert "<RedisRevocations with 0 entries>" == repr(unreachable)
 
 
 def test_an_application_that_was_not_opened(server: Valkey) -> None:
@@ -782,9 +782,9 @@ def test_when_it_is_not_clear_whose(
     said: str, arguments: list[str], variables: dict[str, str]
 ) -> None:
     """Nothing is revoked, and a sentence says what to pass."""
-    nobody = f"redis://127.0.0.1:{unused_port()}"
+    unreachable = f"redis://127.0.0.1:{unused_port()}"
 
-    done = invoked("--jti", "1", "--url", nobody, *arguments, **variables)
+    done = invoked("--jti", "1", "--url", unreachable, *arguments, **variables)
 
     assert (2, "") == (done.exit_code, done.stdout)
     assert said in done.stderr
@@ -803,19 +803,19 @@ def test_the_configured_issuer_alone_is_not_meant() -> None:
     [
         pytest.param("give the server", ["--jti", "1"], id="no-server"),
         pytest.param("redis://", ["--jti", "1", "--url", "http://x"], id="no-url"),
-        pytest.param("cannot be reached", ["--jti", "1", "--url", "{nobody}"], id="no-answer"),
+        pytest.param("cannot be reached", ["--jti", "1", "--url", "{unreachable}"], id="no-answer"),
         pytest.param(
-            "cannot be reached", ["--initialize", "--url", "{nobody}"], id="no-new-server"
+            "cannot be reached", ["--initialize", "--url", "{unreachable}"], id="no-new-server"
         ),
-        pytest.param("name one of", ["--url", "{nobody}"], id="nothing"),
-        pytest.param("a duration", ["--longest", "x", "--url", "{nobody}"], id="no-duration"),
+        pytest.param("name one of", ["--url", "{unreachable}"], id="nothing"),
+        pytest.param("a duration", ["--longest", "x", "--url", "{unreachable}"], id="no-duration"),
     ],
 )
 def test_commands_that_cannot_be_done(said: str, arguments: list[str]) -> None:
     """Exit code 2, and a sentence."""
-    nobody = f"redis://127.0.0.1:{unused_port()}"
+    unreachable = f"redis://127.0.0.1:{unused_port()}"
 
-    done = invoked(*(argument.format(nobody=nobody) for argument in arguments))
+    done = invoked(*(argument.format(unreachable=unreachable) for argument in arguments))
 
     assert (2, "") == (done.exit_code, done.stdout)
     assert said in done.stderr
