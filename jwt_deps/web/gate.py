@@ -25,6 +25,8 @@ from .routing import RouteGuard
 __all__ = ["Replay", "wrap_channels"]
 
 _REDIRECTS, _ERRORS = 300, 400
+#: The second one answers a WebSocket handshake that is not accepted.
+_RESPONSES = ("http.response.start", "websocket.http.response.start")
 
 
 def wrap_channels(  # noqa: PLR0913 - the three of ASGI, and whose they are
@@ -117,11 +119,11 @@ class _Body:
     async def _ask(self) -> None:
         replay = Replay(self._receive)
         self._receive = replay.replay  # what replaces a dependency may read the body
+        self._asked = True
         # Shielded: `Request.is_disconnected` cancels what it waits for, and a DPoP proof that was
         # used up by then would be refused when the guard is asked again.
         with anyio.CancelScope(shield=True):
             try:
-                self._asked = True
                 await ask(Request(self._scope, replay.record), self._state)
             except HTTPException:
                 raise
@@ -161,7 +163,7 @@ class _Answer:
 
     def _succeeds(self, message: Message) -> bool:
         kind = message["type"]
-        if kind == "http.response.start":
+        if kind in _RESPONSES:
             # A redirect by an endpoint can have an effect. To the right spelling of a path routers
             # redirect without one, also in a mounted application with a guard of its own.
             return bool(message["status"] < (_ERRORS if self._is_handled() else _REDIRECTS))

@@ -6,15 +6,16 @@ A route class that swallows a refusal answers nothing, and a guard that FastAPI 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from jwt_deps import jwt_guard, protect, protected_router, require_scopes
+from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router, require_scopes
 from jwt_deps.audit import audit
 from tests.web.serving import OTHER, SETTINGS, frontend
 
@@ -108,6 +109,25 @@ def test_a_handle_that_swallows_the_refusal_answers_nothing(kind: str) -> None:
         assert REFUSED == ask(app, "/x", {}, "POST")
 
 
+class OwnWebSocket(APIWebSocketRoute):
+    """Answers a handshake without accepting it."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        await websocket.receive()
+        await websocket.send_denial_response(JSONResponse(INSIDE))
+
+
+def test_a_handshake_that_is_answered_with_a_successful_denial_response() -> None:
+    """It says as much as an answer to a request."""
+    app = protect(FastAPI(), SETTINGS)
+    app.add_api_websocket_route("/ws", read)
+    app.routes[-1].__class__ = OwnWebSocket
+
+    with pytest.raises(ConfigurationError), TestClient(app).websocket_connect("/ws"):
+        pass
+
+
 class LoginNeededError(Exception):
     """An error of the application's own."""
 
@@ -158,6 +178,16 @@ def test_a_layer_that_has_itself_inside() -> None:
     app.mount("/m", Cyclic())
 
     assert [401, 200] == [ask(app, "/m/x", it) for it in ({}, GOOD)]
+
+
+@pytest.mark.parametrize("layer", [Cyclic(), MagicMock()], ids=["cyclic", "mock"])
+def test_a_layer_without_an_end_that_takes_the_place_of_what_was_mounted(layer: Any) -> None:
+    """The audit ends all the same."""
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", FastAPI())
+    app.routes[-1].app = layer  # type: ignore[attr-defined]
+
+    assert audit(app).routes
 
 
 class TestAGuardThatIsReplacedOverARouterThatIsMounted:
