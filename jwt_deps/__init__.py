@@ -45,7 +45,7 @@ from .revocation import (
     WhenStale,
 )
 from .settings import IssuerSettings, JWTSettings, TokenSource, get_settings, mcp_settings
-from .tokens import Claims, create_access_token
+from .tokens import Claims, create_access_token, verify_token
 from .web import (
     CurrentUser,
     ProtectedRouter,
@@ -69,6 +69,7 @@ from .web import (
     require_any_scope,
     require_scopes,
     set_token_cookie,
+    until_expiry,
 )
 
 __all__ = [
@@ -140,6 +141,8 @@ __all__ = [
     "require_any_scope",
     "require_scopes",
     "set_token_cookie",
+    "until_expiry",
+    "verify_token",
 ]
 
 # Tracebacks, `repr` and pickles name what users import, not the module that happens to define it.

@@ -41,6 +41,8 @@ CONTRACT = {
     "create_access_token",
     "set_token_cookie",
     "clear_token_cookie",
+    "until_expiry",
+    "verify_token",
     "JWTDepsError",
     "ConfigurationError",
     "AuthError",

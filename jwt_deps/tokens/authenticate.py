@@ -13,17 +13,25 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jwt_deps import telemetry
-from jwt_deps.errors import AuthError, KeysUnavailableError, RevokedTokenError
+from jwt_deps.errors import (
+    AuthError,
+    ConfirmationError,
+    KeysUnavailableError,
+    MalformedTokenError,
+    Reason,
+    RevokedTokenError,
+)
 from jwt_deps.keys import VerificationKey
+from jwt_deps.possession import DPoPMode
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings import JWTSettings, ResourceServer
+from jwt_deps.settings import JWTSettings, ResourceServer, get_settings
 
-from .claim_checks import time_limits
+from .claim_checks import refuse_unproved, time_limits
 from .claims import Claims
 from .principal import Principal
 from .verify import VerifiedToken, verify
 
-__all__ = ["authenticate_token"]
+__all__ = ["authenticate_token", "verify_token"]
 
 # Longer tokens are rare, and a few of them would fill the memory of many.
 _MAX_CACHED = 4096
@@ -51,6 +59,41 @@ class _CacheEntry(NamedTuple):
             return True
         cached = policy.key_cache.cached(self.key.algorithm, self.kid)
         return cached is not None and any(key is self.key for key in cached)
+
+
+async def verify_token(token: str, settings: JWTSettings | None = None) -> Claims:
+    """Verify a token that did not come with a request: a message, a job, GraphQL's parameters.
+
+        claims = await verify_token(message["token"], settings)
+
+    The checks are those of a request: issuer, times, audience, key, signature and revocation.
+    `validate=False` changes nothing here.
+
+    Args:
+        token: the encoded token, without `Bearer`.
+        settings: what is accepted; `None` is `get_settings()`.
+
+    Returns:
+        The verified claims.
+
+    Raises:
+        InvalidTokenError: one of its subclasses. A token that is bound to a key or certificate
+            (RFC 7800) is refused, because there is no request to prove it with; so is every token
+            where the settings require DPoP.
+        KeysUnavailableError: keys or revocations are unavailable, so the token cannot be checked.
+        ConfigurationError: what `get_settings` raises.
+    """
+    if settings is None:
+        settings = get_settings()
+    given: object = token
+    if not isinstance(given, str):  # of a JSON message, for instance
+        raise MalformedTokenError(Reason.NOT_COMPACT, "it is not a text")
+    claims = (await authenticate_token(given, settings)).claims
+    refuse_unproved(claims.view(), ())
+    policy = settings.server.sender_policy
+    if policy is not None and policy.dpop is DPoPMode.REQUIRED:
+        raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
+    return claims
 
 
 async def authenticate_token(

@@ -1,7 +1,7 @@
 """Check what a token says: its issuer, times, subject, id, audience and binding."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from jwt_deps.errors import (
@@ -114,7 +114,7 @@ def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> N
         raise ClaimError(Reason.CLAIM_FOREIGN, name, foreign, Step.AUDIENCE)
 
 
-def refuse_unproved(claims: dict[str, Any], provable: Collection[str]) -> None:
+def refuse_unproved(claims: Mapping[str, Any], provable: Collection[str]) -> None:
     """Refuse a token that is bound to a key which no sender can prove here (RFC 7800).
 
     Without that proof it would be a plain bearer token, which its issuer meant to prevent.

@@ -18,6 +18,7 @@ from .dependencies import (
     require_acr,
     require_any_scope,
     require_scopes,
+    until_expiry,
 )
 from .installation import Installation, idle_exclusions, protect
 from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
@@ -76,4 +77,5 @@ __all__ = [
     "settings_problem",
     "token_dependency",
     "unchanged",
+    "until_expiry",
 ]

@@ -8,15 +8,17 @@ class takes that dependency's answer as its parameter and has an asynchronous ge
 `__call__`, which every FastAPI runs in the event loop.
 """
 
+import math
 import time
 from abc import ABCMeta
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import Parameter, Signature, unwrap
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar, cast, overload
 
+import anyio
 from fastapi import Depends
 from fastapi.applications import FastAPI
 from fastapi.requests import HTTPConnection
@@ -27,6 +29,7 @@ from jwt_deps.errors import (
     AuthError,
     ClaimError,
     ConfigurationError,
+    ExpiredTokenError,
     InsufficientAuthenticationError,
     MissingTokenError,
     Reason,
@@ -66,6 +69,7 @@ __all__ = [
     "require_acr",
     "require_any_scope",
     "require_scopes",
+    "until_expiry",
 ]
 
 
@@ -224,6 +228,35 @@ class SessionState(ClaimMapping, metaclass=_InjectedMapping):
     @classmethod
     def _of(cls, principal: Principal) -> Self:
         return cls(session_state_of(principal.claims, principal.settings))
+
+
+@asynccontextmanager
+async def until_expiry(user: CurrentUser | Claims) -> AsyncIterator[None]:
+    """End a block when the token expires, in a WebSocket or a stream that outlives the check.
+
+        async with until_expiry(user):
+            async for text in websocket.iter_text():
+                await websocket.send_text(text)
+
+    The block is cancelled where it waits. Do not `yield` inside it, because the code that takes
+    the value would be cancelled instead.
+
+    Args:
+        user: the user, or the claims that `verify_token` or `get_claims` returned. Without `exp`
+            the block is never ended.
+
+    Raises:
+        ExpiredTokenError: the token has expired, before the block or in it; `leeway` is not added.
+            Nothing answers it: catch it and close the connection.
+    """
+    claims = user if isinstance(user, Claims) else user.claims
+    left = math.inf if claims.exp is None else claims.exp - time.time()
+    if left <= 0:
+        raise ExpiredTokenError
+    with anyio.move_on_after(left) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise ExpiredTokenError
 
 
 _OPTIONAL = "__jwt_deps_optional__"
