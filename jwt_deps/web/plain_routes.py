@@ -353,7 +353,7 @@ class GuardedRoutes:
                 over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
                 self._close_included(inner, route, over, guards, seen)
             elif isinstance(route, APIRoute | APIWebSocketRoute):
-                _refuse_unguarded(route, (*outer, *route.dependencies), guards)
+                _refuse_unguarded(route, (*outer, *route.dependencies), guards, router)
                 if anything and "handle" in vars(route):
                     raise _of_unknown_class(route)
             elif can_be_guarded(route):
@@ -362,7 +362,8 @@ class GuardedRoutes:
             elif anything:
                 raise _of_unknown_class(route)
         for group in _fastapi.low_priority_routes(router):
-            _refuse_unguarded(group, (*outer, *getattr(group, "dependencies", ())), guards)
+            applied = (*outer, *getattr(group, "dependencies", ()))
+            _refuse_unguarded(group, applied, guards, router)
         if wrapped:
             # FastAPI may have built what it serves from the routes as they were before.
             _fastapi.read_again(router)
@@ -479,18 +480,27 @@ def _refuse_body(routes: Iterable[BaseRoute], over: tuple[Depends, ...]) -> None
 
 
 def _refuse_unguarded(
-    route: Any, over: tuple[Depends, ...], guards: tuple[RouteGuard, ...]
+    route: Any,
+    applied: tuple[Depends, ...],
+    guards: tuple[RouteGuard, ...],
+    router: APIRouter | None = None,
 ) -> None:
+    """Refuse a route that lacks a guard, or a dependency of the router that it is in."""
     # FastAPI gives a route the dependencies of its router once, in the method that adds it. What
-    # is put into the list of routes as an object, or was there before the guard, has none of them.
-    found = guards_among(over)
+    # is put into the list of routes as an object, or was there before them, has none of them.
+    found = guards_among(applied)
     if not all(any(guard is one for one in found) for guard in guards):
-        raise ConfigurationError(
-            "unguarded_route",
-            f"The route {_named(route)} is in a guarded router and no guard applies to it, because "
-            "it was added as an object or before the guard: add it with the router's decorators, "
-            "add_api_route or include_router, or call protect(app) for a whole application.",
-        )
+        lacks, or_else = "guard", ", or call protect(app) for a whole application"
+    elif router is not None and not all(it in applied for it in router.dependencies):
+        lacks, or_else = "dependency of that router", ""
+    else:
+        return
+    raise ConfigurationError(
+        "unguarded_route",
+        f"The route {_named(route)} is in a guarded router and no {lacks} applies to it, because "
+        f"it was added as an object or before the {lacks}: add it with the router's decorators, "
+        f"add_api_route or include_router{or_else}.",
+    )
 
 
 def apply_to_copies(  # old FastAPI

@@ -413,3 +413,33 @@ def test_a_handshake_that_lacks_a_parameter_of_a_dependency_is_closed() -> None:
         with pytest.raises(WebSocketDisconnect) as closed:
             client.websocket_connect(path, headers=GOOD).__enter__()
         assert 1008 == closed.value.code
+
+
+@both
+def test_ready_made_routes_that_lack_a_requirement_of_a_mounted_application(path: str) -> None:
+    """FastAPI applies it in the methods that add routes, so they are refused."""
+    routes = filled(APIRouter()).routes
+    inner = FastAPI(routes=routes, dependencies=[Depends(require_scopes("admin"))])
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", inner)
+
+    assert [REFUSED] * 3 == [ask(app, f"/m{path}", it) for it in ({}, GOOD, ADMIN)]
+
+
+def test_ready_made_routes_that_lack_a_requirement_of_their_application() -> None:
+    """`protect` says so at once."""
+    routes = filled(APIRouter()).routes
+    app = FastAPI(routes=routes, dependencies=[Depends(require_scopes("admin"))])
+
+    with pytest.raises(ConfigurationError, match="no dependency of that router applies"):
+        protect(app, SETTINGS)
+
+
+@live_routes
+def test_ready_made_routes_that_lack_a_requirement_of_their_router() -> None:
+    """Up to FastAPI 0.136 its inclusion applies the requirement."""
+    router = for_admins()
+    router.routes.extend(filled(APIRouter()).routes)
+
+    with pytest.raises(ConfigurationError, match="no dependency of that router applies"):
+        protected_router(router, settings=SETTINGS)
