@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Mount
 
+from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import ClaimNames, Claims, access_token_claims
@@ -166,6 +167,12 @@ class _Overrides(AbstractContextManager[None]):
     """
 
     def __init__(self, app: FastAPI, replacements: Mapping[Any, Callable[..., Any]]) -> None:
+        if not isinstance(app, FastAPI):
+            raise ConfigurationError(
+                "not_an_application",
+                f"acting_as and using_settings take a FastAPI application, not "
+                f"{type(app).__name__}: of a router make an application that includes it.",
+            )
         self._app = app
         self._replacements = replacements
         self._entered: list[list[_Override]] = []

@@ -50,6 +50,7 @@ from .caller import (
     settings_for,
     token_of,
 )
+from .factories import dependency_factory
 from .responses import is_scope
 
 __all__ = [
@@ -355,6 +356,7 @@ def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
     return claims_as_model
 
 
+@dependency_factory
 def claims_as(model: type[ModelT]) -> TokenDependency[ModelT]:
     """Make the dependency that validates the verified claims into a pydantic model.
 
@@ -383,6 +385,7 @@ def claims_as(model: type[ModelT]) -> TokenDependency[ModelT]:
 def optional(dependency: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T | None]]: ...
 @overload
 def optional(dependency: Callable[..., T]) -> Callable[..., Awaitable[T | None]]: ...
+@dependency_factory
 def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     """Make the same dependency, which returns `None` when the request carries no credential.
 
@@ -465,6 +468,7 @@ class _RequireScopes(TokenDependency[None]):
 _scopes_required = cache(_RequireScopes)
 
 
+@dependency_factory
 def require_scopes(*scopes: str) -> TokenDependency[None]:
     """Make the dependency that refuses a token which lacks one of the scopes.
 
@@ -483,6 +487,7 @@ def require_scopes(*scopes: str) -> TokenDependency[None]:
     return _scopes_required(tuple(map(str, scopes)), any_of=False)
 
 
+@dependency_factory
 def require_any_scope(*scopes: str) -> TokenDependency[None]:
     """Make the dependency that refuses a token which has none of the scopes.
 
@@ -561,6 +566,7 @@ def _refuse_impossible(acr_values: tuple[str, ...], max_age: int | None) -> None
 _acr_required = cache(RequireACR)
 
 
+@dependency_factory
 def require_acr(*acr_values: str, max_age: int | None = None) -> TokenDependency[None]:
     """Make the dependency that asks for a stronger or more recent authentication (RFC 9470).
 

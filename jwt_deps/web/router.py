@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fastapi import APIRouter, Depends
 from fastapi.applications import FastAPI
@@ -13,6 +13,7 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
+from .factories import dependency_factory, router_factory
 from .gate import wrap_channels
 from .guard import JWTGuard
 from .installation import Installation, watch_application
@@ -142,6 +143,7 @@ class ProtectedRouter(APIRouter):
         return wrap_channels(scope, receive, send, self, self._guard, outermost=outermost)
 
 
+@router_factory
 def protected_router(
     *routers: APIRouter,
     settings: JWTSettings | None = None,
@@ -180,6 +182,7 @@ def protected_router(
     return outer
 
 
+@dependency_factory
 def jwt_guard(
     settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
 ) -> JWTGuard:
@@ -205,17 +208,29 @@ def jwt_guard(
     return JWTGuard(settings, exclude, check=watch_application)
 
 
-def public(endpoint: EndpointT) -> EndpointT:
+def public(endpoint: EndpointT = cast("Any", None)) -> EndpointT:  # noqa: B008 - `@public()`
     """Mark an endpoint as one that needs no token, above or below its route decorator.
 
+        @router.get("/health")
+        @public
+        async def health() -> str: ...
+
+    Args:
+        endpoint: the endpoint.
+
+    Returns:
+        The endpoint.
+
     Raises:
-        ConfigurationError: the object cannot be marked; list it in `exclude` instead.
+        ConfigurationError: the object cannot be marked: list it in `exclude` instead. Or there is
+            none, because `@public()` has parentheses.
     """
     try:
         mark_public(endpoint)
     except AttributeError as error:
         raise ConfigurationError(
             "not_markable",
-            f"@public cannot mark {type(endpoint).__name__} objects: list it in exclude=[...].",
+            f"@public cannot mark {type(endpoint).__name__} objects: write it without parentheses, "
+            "or list the endpoint in exclude=[...].",
         ) from error
     return endpoint

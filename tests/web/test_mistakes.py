@@ -1,9 +1,10 @@
 """Typical mistakes are found at start, with a sentence that helps."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from jwt_deps import (
@@ -12,10 +13,14 @@ from jwt_deps import (
     claims_as,
     get_settings,
     jwt_guard,
+    optional,
     protected_router,
+    public,
+    require_acr,
     require_any_scope,
     require_scopes,
 )
+from jwt_deps.testing import acting_as, using_settings
 from tests.web.serving import SETTINGS
 
 
@@ -35,7 +40,7 @@ def test_a_guard_without_its_parentheses_stops_the_start(where: str) -> None:
         app.include_router(router, dependencies=[Depends(jwt_guard)])
         TestClient(app).get("/y")
 
-    with pytest.raises(ConfigurationError, match="with its parentheses"):
+    with pytest.raises(ConfigurationError, match="without being called"):
         build()
 
 
@@ -90,3 +95,40 @@ def test_what_is_no_model_is_refused(wrong: Any) -> None:
     """When the route is written, not when it is asked."""
     with pytest.raises(ConfigurationError, match="takes a pydantic model"):
         claims_as(wrong)
+
+
+@pytest.mark.parametrize(
+    "factory", [require_scopes, require_any_scope, require_acr, claims_as, optional, jwt_guard]
+)
+@pytest.mark.parametrize("as_parameter", [False, True])
+def test_a_factory_that_was_not_called_stops_the_start(factory: Any, *, as_parameter: bool) -> None:
+    """FastAPI would take its arguments from the client, and nothing would be checked."""
+    own = [] if as_parameter else [Depends(factory)]
+
+    async def read(user: Any = Depends(factory if as_parameter else health)) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=rf"Depends\({factory.__name__}\(\.\.\.\)\)"):
+        FastAPI().get("/x", dependencies=own)(read)
+
+
+def test_a_router_factory_that_was_not_called_stops_the_start() -> None:
+    """FastAPI would look for routes in a function."""
+    with pytest.raises(ConfigurationError, match=r"include_router\(protected_router\(\.\.\.\)\)"):
+        FastAPI().include_router(protected_router)  # type: ignore[arg-type]
+
+    assert not hasattr(protected_router, "something_else")
+
+
+def test_public_with_parentheses_stops_the_start() -> None:
+    """The decorator takes the endpoint."""
+    with pytest.raises(ConfigurationError, match="write it without parentheses"):
+        public()(health)
+
+
+@pytest.mark.parametrize(
+    "block", [lambda app: acting_as(app, "alice"), lambda app: using_settings(app, SETTINGS)]
+)
+def test_a_block_of_the_test_kit_takes_an_application(block: Callable[[Any], object]) -> None:
+    """A router has no overrides."""
+    with pytest.raises(ConfigurationError, match="of a router make an application"):
+        block(APIRouter())

@@ -1,0 +1,64 @@
+"""Refuse what makes a dependency or a router where it is used without having been called.
+
+Without that, `Depends(require_scopes)` would make the scopes an input of the client.
+"""
+
+from collections.abc import Callable
+from functools import update_wrapper
+from inspect import Parameter, Signature
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+
+from fastapi import APIRouter
+
+from jwt_deps.errors import ConfigurationError
+
+__all__ = ["dependency_factory", "router_factory"]
+
+FactoryT = TypeVar("FactoryT", bound=Callable[..., Any])
+P = ParamSpec("P")
+RouterT = TypeVar("RouterT", bound=APIRouter)
+
+_ROUTER = APIRouter()
+
+
+def dependency_factory(factory: FactoryT) -> FactoryT:
+    """Let FastAPI refuse the factory itself as a dependency, when the route is registered."""
+
+    class NotCalled:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+            raise _not_called(factory, f"Depends({factory.__name__}(...))")
+
+    # FastAPI asks for the signature; that of the factory is for those who call it.
+    taken = Parameter("called", Parameter.POSITIONAL_ONLY, annotation=NotCalled)
+    factory.__signature__ = Signature([taken])  # type: ignore[attr-defined]
+    return factory
+
+
+class _RouterFactory:
+    """A function that makes routers, and refuses to be taken for one."""
+
+    def __init__(self, make: Callable[..., APIRouter]) -> None:
+        update_wrapper(self, make)
+        self._make = make
+
+    def __call__(self, *args: Any, **options: Any) -> APIRouter:
+        return self._make(*args, **options)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if hasattr(_ROUTER, name):
+            made = f"{self._make.__name__}(...)"
+            raise _not_called(self._make, f"include_router({made})")
+        raise AttributeError(name)
+
+
+def router_factory(make: Callable[P, RouterT]) -> Callable[P, RouterT]:
+    """Refuse the function itself where a router is expected."""
+    return cast("Callable[P, RouterT]", _RouterFactory(make))
+
+
+def _not_called(factory: Callable[..., Any], instead: str) -> ConfigurationError:
+    """The error that says how to call a factory."""
+    return ConfigurationError(
+        "not_called", f"{factory.__name__} was used without being called: write {instead}."
+    )
