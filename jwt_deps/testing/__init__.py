@@ -3,6 +3,8 @@
     with acting_as(app, "alice", scopes=["notes:read"]):    # requests need no token
         client.get("/notes")
 
+    await orders_of(user("alice"))                          # a `CurrentUser` without a request
+
     tokens = TokenFactory()                                 # a fresh secret and matching settings
     with using_settings(app, tokens.settings):
         tokens("alice", scopes=["notes:read"])              # a valid token
@@ -30,6 +32,7 @@ from .invalid_tokens import Wrong
 from .issuer import FakeIssuer
 from .overrides import acting_as, using_settings
 from .tokens import TokenFactory, bearer
+from .user import user
 
 __all__ = [
     "Answer",
@@ -41,5 +44,6 @@ __all__ = [
     "Wrong",
     "acting_as",
     "bearer",
+    "user",
     "using_settings",
 ]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -16,8 +16,10 @@ from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import ClaimNames, Claims, access_token_claims
 from jwt_deps.web import (
+    RouteGuard,
     get_claims,
     get_token,
+    guards_in,
     mounted,
     routers_of,
     settings_for,
@@ -92,13 +94,14 @@ def acting_as(  # noqa: PLR0913 - each by name
 
 
 def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManager[None]:
-    """Override `get_settings` in an application while the block runs.
+    """Use other settings in an application while the block runs, in all of it.
 
         with using_settings(app, tokens.settings), TestClient(app) as client:
             client.get("/notes", headers=bearer(tokens("alice")))
 
-    The override also holds in the FastAPI applications mounted in it. Routers and guards that were
-    given their own settings keep those.
+    It overrides `get_settings`, and takes the place of the settings that guards were given, in the
+    FastAPI applications mounted in it too. So no key of a real issuer is requested. To replace
+    `get_settings` alone, set `app.dependency_overrides[get_settings]`.
 
     Args:
         app: the application under test.
@@ -112,7 +115,7 @@ def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManage
     def replacement() -> JWTSettings:
         return settings
 
-    return _Overrides(app, {get_settings: replacement})
+    return _Overrides(app, {get_settings: replacement}, settings)
 
 
 async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSettings:
@@ -124,34 +127,46 @@ async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSe
 
 @dataclass(slots=True, eq=False)
 class _Override:
-    """A replaced dependency of one application.
+    """A replaced entry: a dependency of an application, or the settings of a guard.
 
     Attributes:
-        app: the application.
-        dependency: the key in `dependency_overrides`.
+        owner: the application, or the guard.
+        key: the dependency, or the name of the attribute.
         replacement: the value that this block set.
         former: the value before it, which `remove` restores.
     """
 
-    app: FastAPI
-    dependency: Any
+    owner: FastAPI | RouteGuard
+    key: Any
     replacement: Any
-    former: Any
+    former: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.former = self._entries.get(self.key, _ABSENT)
+
+    @property
+    def _entries(self) -> dict[Any, Any]:
+        owner = self.owner  # a test can give an application another dictionary
+        return owner.dependency_overrides if isinstance(owner, FastAPI) else vars(owner)
+
+    def apply(self) -> None:
+        """Put the replacement into its owner."""
+        self._entries[self.key] = self.replacement
 
     def remove(self, others: "Iterable[_Override]") -> None:
-        """Remove the replacement from the application, or from the `former` of a later block.
+        """Remove the replacement from its owner, or from the `former` of a later block.
 
         Where it is in neither, the test has set another override since, which stays.
         """
-        overrides = self.app.dependency_overrides
-        if overrides.get(self.dependency, _ABSENT) is self.replacement:
+        entries = self._entries
+        if entries.get(self.key, _ABSENT) is self.replacement:
             if self.former is _ABSENT:
-                del overrides[self.dependency]
+                del entries[self.key]
             else:
-                overrides[self.dependency] = self.former
+                entries[self.key] = self.former
             return
         for other in others:
-            if other.app is self.app and other.former is self.replacement:
+            if other.owner is self.owner and other.former is self.replacement:
                 other.former = self.former
 
 
@@ -166,7 +181,12 @@ class _Overrides(AbstractContextManager[None]):
     it would end before the first request.
     """
 
-    def __init__(self, app: FastAPI, replacements: Mapping[Any, Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        replacements: Mapping[Any, Callable[..., Any]],
+        settings: JWTSettings | None = None,
+    ) -> None:
         if not isinstance(app, FastAPI):
             raise ConfigurationError(
                 "not_an_application",
@@ -175,20 +195,25 @@ class _Overrides(AbstractContextManager[None]):
             )
         self._app = app
         self._replacements = replacements
+        self._settings = settings
         self._entered: list[list[_Override]] = []
 
     def __enter__(self) -> None:
-        entered = [
-            _Override(
-                app, dependency, replacement, app.dependency_overrides.get(dependency, _ABSENT)
-            )
-            for app in _applications_in(self._app)
-            for dependency, replacement in self._replacements.items()
-        ]
+        entered = [_Override(*one) for one in self._wanted()]
         for override in entered:
-            override.app.dependency_overrides[override.dependency] = override.replacement
+            override.apply()
         _open.extend(entered)
         self._entered.append(entered)
+
+    def _wanted(self) -> Iterator[tuple[FastAPI | RouteGuard, Any, Any]]:
+        """Yield owner, key and value of each replacement."""
+        for app in _applications_in(self._app):
+            for dependency, replacement in self._replacements.items():
+                yield app, dependency, replacement
+            if self._settings is not None:
+                for guard in guards_in(app):
+                    if guard.settings is not None:
+                        yield guard, "settings", self._settings
 
     def __exit__(
         self,

@@ -5,7 +5,13 @@ from .claims import ClaimMapping, Claims
 from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
 from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
 from .lookup import SUBPROTOCOL, RequestHead, find_token, sent_with_dpop
-from .principal import STATE_NAMES, Principal, dependencies_of, session_state_of
+from .principal import (
+    STATE_NAMES,
+    Principal,
+    client_id_of,
+    dependencies_of,
+    session_state_of,
+)
 from .verify import unverified_expiry
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "RequestHead",
     "access_token_claims",
     "authenticate_token",
+    "client_id_of",
     "create_access_token",
     "dependencies_of",
     "explain_token",

@@ -20,7 +20,7 @@ from .dependencies import (
     require_scopes,
     until_expiry,
 )
-from .installation import Installation, idle_exclusions, protect
+from .installation import Installation, guards_in, idle_exclusions, protect
 from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
 from .known_settings import settings_problem
 from .plain_routes import GuardedApp
@@ -55,6 +55,7 @@ __all__ = [
     "get_scopes",
     "get_session_state",
     "get_token",
+    "guards_in",
     "idle_exclusions",
     "is_marked_public",
     "is_optional",

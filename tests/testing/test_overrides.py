@@ -25,11 +25,12 @@ from jwt_deps import (
     get_token,
     jwt_guard,
     optional,
+    protect,
     protected_router,
     require_scopes,
 )
 from jwt_deps.jose import decode_base64url, parse_object
-from jwt_deps.testing import TokenFactory, acting_as, bearer, using_settings
+from jwt_deps.testing import TokenFactory, acting_as, bearer, user, using_settings
 from tests.web.serving import live_mounts
 
 SECRET = "correct-horse-battery-staple-".ljust(64, "0")
@@ -531,3 +532,73 @@ class TestSettings:
 
         assert ["alice", "alice"] == told
         assert ({}, {}) == (app.dependency_overrides, inner.dependency_overrides)
+
+
+class TestGuardsWithSettingsOfTheirOwn:
+    """`using_settings` takes the place of these too, and gives them back."""
+
+    def app(self) -> FastAPI:
+        """Guard an application, a router in it and one that is mounted, each in its way."""
+        inner, router, mounted = protect(FastAPI(), SETTINGS), APIRouter(), APIRouter()
+        inner.include_router(routes())
+        router.include_router(routes(), dependencies=[Depends(jwt_guard(SETTINGS))])
+        mounted.include_router(routes())
+        app = FastAPI()
+        app.include_router(router, prefix="/included")
+        app.include_router(protected_router(routes(), settings=SETTINGS), prefix="/protected")
+        app.mount("/inner", inner)
+        app.mount("/mounted", protected_router(mounted, settings=SETTINGS))
+        return app
+
+    @live_mounts
+    @pytest.mark.parametrize("where", ["/included", "/protected", "/inner", "/mounted"])
+    def test_they_accept_what_the_block_does(self, where: str) -> None:
+        """And nothing else; afterwards it is as before."""
+        app, tokens = self.app(), TokenFactory()
+        theirs = bearer(TokenFactory.for_settings(SETTINGS)("alice"))
+        ours = bearer(tokens("bob"))
+        client = TestClient(app)
+
+        def answers() -> list[int]:
+            return [client.get(f"{where}/me", headers=it).status_code for it in (theirs, ours)]
+
+        before = answers()
+        with using_settings(app, tokens.settings):
+            within = answers()
+            with using_settings(app, SETTINGS):
+                nested = answers()
+
+        assert ([200, 401], [401, 200], [200, 401]) == (before, within, nested)
+        assert [200, 401] == answers()
+
+    def test_no_key_of_their_issuer_is_requested(self) -> None:
+        """Nor when the application starts."""
+        away = JWTSettings(
+            issuer="https://issuer.invalid", audience="api", discovery=True, warm_up=True
+        )
+        tokens, app = TokenFactory(), FastAPI()
+        app.include_router(protected_router(routes(), settings=away))
+
+        with using_settings(app, tokens.settings), TestClient(app) as client:
+            assert 200 == client.get("/me", headers=bearer(tokens("alice"))).status_code
+        assert [None] == [one.last_error for one in away.key_health().values()]
+
+
+def test_a_user_for_a_function_that_takes_one() -> None:
+    """It equals that of a token with the same claims."""
+    made = user("alice", scopes="read write", session_id="s1", claims={"azp": "app", "tenant": 7})
+    plain = user("bob", scopes=["read"])
+
+    assert ("alice", "s1", frozenset({"read", "write"}), "app") == (
+        made.id,
+        made.session_id,
+        made.scopes,
+        made.client_id,
+    )
+    assert {"sub": "alice", "azp": "app", "tenant": 7} == dict(made.claims)
+    assert ("bob", None, frozenset({"read"}), None) == (
+        plain.id,
+        plain.session_id,
+        plain.scopes,
+        plain.issuer,
+    )

@@ -31,6 +31,40 @@ def test_tokens(jwt_tokens, jwt_settings):
     assert verified.claims["sub"] == "alice"
 """
 
+SETTING_VARIABLES = """
+import os
+from unittest import mock
+
+import pytest
+from jwt_deps import get_settings
+
+@pytest.fixture
+def at_alices(monkeypatch):
+    monkeypatch.setenv("JWT_SECRET_KEY", "a" * 32)
+    monkeypatch.setenv("JWT_AUDIENCE", "alices")
+
+@pytest.fixture(scope="session")
+def kept():
+    return get_settings()
+
+def test_fixture(at_alices):
+    assert "alices" == get_settings().audience
+
+def test_none_of_the_fixture():
+    assert "JWT_AUDIENCE" not in os.environ
+    with mock.patch.dict(os.environ, {"JWT_SECRET_KEY": "b" * 32, "JWT_AUDIENCE": "bobs"}):
+        assert "bobs" == get_settings().audience
+
+def test_none_of_the_block(monkeypatch):
+    monkeypatch.setenv("JWT_SECRET_KEY", "c" * 32)
+    assert None is get_settings().audience
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_session_has_stays(kept, again, monkeypatch):
+    monkeypatch.setenv("OTHER", "1")
+    assert kept is get_settings()
+"""
+
 
 @pytest.fixture
 def app(jwt_settings: JWTSettings) -> FastAPI:
@@ -107,6 +141,18 @@ def test_a_project_has_them_at_once(tmp_path: Path, options: tuple[str, ...]) ->
 
     assert (0, "") == (done.returncode, done.stderr), done.stdout
     assert "2 passed" in done.stdout
+
+
+def test_no_test_reads_the_environment_of_another(tmp_path: Path) -> None:
+    """Wherever that sets its variables; and what a session has read stays where they are equal."""
+    (tmp_path / "test_it.py").write_text(SETTING_VARIABLES)
+    (tmp_path / "conftest.py").write_text(
+        "import os; os.environ.setdefault('JWT_SECRET_KEY', 'd' * 32)"
+    )
+
+    done = pytest_in(tmp_path, "-p", "pytest_jwt_deps", "test_it.py")
+
+    assert "5 passed" in done.stdout, done.stdout
 
 
 def test_the_example_passes() -> None:
