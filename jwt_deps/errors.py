@@ -6,7 +6,8 @@
         ├── MissingTokenError         no credentials: a challenge without an error code
         ├── InvalidRequestError       invalid_request: several credentials, or an empty one
         ├── CrossSiteRequestError     a token in a cookie, on a cross-site request
-        ├── InsufficientScopeError    insufficient_scope: .scopes
+        ├── InsufficientPermissionsError  insufficient_scope: .scopes, .needs
+        │   └── InsufficientScopeError    it lacks a scope
         ├── InsufficientAuthenticationError   .acr_values, .max_age (RFC 9470)
         ├── KeysUnavailableError      the issuer's keys cannot be fetched: .retry_after
         │   └── RevocationUnavailableError  the revocations cannot be read
@@ -46,6 +47,7 @@ __all__ = [
     "DPoPProofError",
     "ExpiredTokenError",
     "InsufficientAuthenticationError",
+    "InsufficientPermissionsError",
     "InsufficientScopeError",
     "InvalidRequestError",
     "InvalidTokenError",
@@ -113,6 +115,9 @@ class Reason(StrEnum):
     REVOKED = "revoked"
     REVOCATION_UNAVAILABLE = "revocation_unavailable"
     SCOPE = "scope"
+    ROLE = "role"
+    CLAIM = "claim"
+    CHECK = "check"
     ACR = "acr"
     AUTH_TIME = "auth_time"
     KEYS_UNAVAILABLE = "keys_unavailable"
@@ -142,6 +147,7 @@ class Step(StrEnum):
     PROOF = "proof"
     CLAIMS = "claims"
     SCOPES = "scopes"
+    PERMISSIONS = "permissions"
     AUTHENTICATION = "authentication"
 
 
@@ -172,6 +178,9 @@ _STEPS = {
     Reason.REVOKED: Step.REVOCATION,
     Reason.REVOCATION_UNAVAILABLE: Step.REVOCATION,
     Reason.SCOPE: Step.SCOPES,
+    Reason.ROLE: Step.PERMISSIONS,
+    Reason.CLAIM: Step.PERMISSIONS,
+    Reason.CHECK: Step.PERMISSIONS,
     Reason.ACR: Step.AUTHENTICATION,
     Reason.AUTH_TIME: Step.AUTHENTICATION,
     Reason.REPLAYS_UNAVAILABLE: Step.PROOF,
@@ -260,18 +269,33 @@ class CrossSiteRequestError(AuthError):
         super().__init__(Reason.CROSS_SITE, "the cookie came with a cross-site request")
 
 
-class InsufficientScopeError(AuthError):
-    """The token is valid and lacks a required scope (RFC 6750 §3.1).
+class InsufficientPermissionsError(AuthError):
+    """The token is valid, and a required scope, role, claim or check is not met (RFC 6750 §3.1).
 
     Attributes:
         scopes: every scope that the operation needs, in the order declared.
+        needs: what was not met, where it is no scope: `role=admin|editor`, `claim=plan`.
     """
 
     code = "insufficient_scope"
 
-    def __init__(self, scopes: Iterable[str]) -> None:
-        super().__init__(Reason.SCOPE, "the access token lacks a scope that this needs")
+    def __init__(
+        self,
+        reason: Reason,
+        description: str,
+        scopes: Iterable[str] = (),
+        needs: Iterable[str] = (),
+    ) -> None:
+        super().__init__(reason, description, f"Insufficient permissions: {description}")
         self.scopes = tuple(scopes)
+        self.needs = tuple(needs)
+
+
+class InsufficientScopeError(InsufficientPermissionsError):
+    """The token is valid and lacks a required scope (RFC 6750 §3.1)."""
+
+    def __init__(self, scopes: Iterable[str]) -> None:
+        super().__init__(Reason.SCOPE, "the access token lacks a scope that this needs", scopes)
 
 
 class InsufficientAuthenticationError(AuthError):

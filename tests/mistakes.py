@@ -35,7 +35,10 @@ from jwt_deps import (
     protect,
     protected_router,
     public,
+    require,
     require_acr,
+    require_claim,
+    require_roles,
     require_scopes,
 )
 from jwt_deps.jose import jwk as jwk_module
@@ -43,6 +46,7 @@ from jwt_deps.jose import signatures
 from jwt_deps.keys import http as fetching
 from jwt_deps.possession import redis_replay_store as redis_replays
 from jwt_deps.settings import split_exclusions
+from jwt_deps.testing import acting_as, using_settings
 from jwt_deps.web import _fastapi, trial
 from tests.minting import SECRET, pair
 from tests.web.serving import SETTINGS
@@ -136,6 +140,21 @@ def asked(app: FastAPI) -> None:
 
 def idle(*_: Any) -> None:
     asked(protect(FastAPI(), SETTINGS, exclude=["/nowhere"]))
+
+
+def with_requirement(requirement: Any) -> None:
+    app = FastAPI(dependencies=[Depends(requirement)])
+    app.get("/x")(hello)
+    with acting_as(app, "alice"), using_settings(app, JWTSettings(secret_key=SECRET)):
+        asked(app)
+
+
+def without_roles_claim(*_: Any) -> None:
+    with_requirement(require_roles("admin"))
+
+
+def with_a_check_that_returns_nothing(*_: Any) -> None:
+    with_requirement(require(lambda _: None))  # type: ignore[arg-type]
 
 
 def uncovered(*_: Any) -> None:
@@ -302,6 +321,11 @@ MISTAKES: dict[str, Mistake] = {
     "not_called": lambda *_: FastAPI(dependencies=[Depends(jwt_guard)]),
     "not_a_model": lambda *_: claims_as(dict),
     "scope_names": lambda *_: require_scopes("orders:read orders:write"),
+    "role_names": lambda *_: require_roles(),
+    "no_roles_claim": without_roles_claim,
+    "claim_values": lambda *_: require_claim("plan", None),  # type: ignore[arg-type]
+    "check_parameters": lambda *_: require(lambda claims, tenant: claims["tenant"] == tenant),
+    "check_answer": with_a_check_that_returns_nothing,
     "not_an_application": lambda *_: protect(APIRouter(), SETTINGS),  # type: ignore[arg-type]
     "protected_twice": lambda *_: protect(protect(FastAPI(), SETTINGS), SETTINGS),
     "unprotected_route": uncovered,

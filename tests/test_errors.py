@@ -12,6 +12,7 @@ from jwt_deps.errors import (
     ConfigurationError,
     CrossSiteRequestError,
     ExpiredTokenError,
+    InsufficientPermissionsError,
     InsufficientScopeError,
     InvalidRequestError,
     InvalidTokenError,
@@ -51,11 +52,19 @@ ROWS = [
         id="cross-site",
     ),
     pytest.param(
-        InsufficientScopeError(["a"]),
+        InsufficientPermissionsError(Reason.ROLE, "no role", ["a"], ["role=b"]),
         AuthError,
+        Reason.ROLE,
+        "insufficient_scope",
+        "Insufficient permissions: no role",
+        id="role",
+    ),
+    pytest.param(
+        InsufficientScopeError(["a"]),
+        InsufficientPermissionsError,
         Reason.SCOPE,
         "insufficient_scope",
-        "Invalid token: the access token lacks a scope that this needs",
+        "Insufficient permissions: the access token lacks a scope that this needs",
         id="scope",
     ),
     pytest.param(
@@ -125,7 +134,7 @@ class TestAuthErrors:
         """No error carries a status or a header."""
         known = set(vars(error))
 
-        assert known <= {"reason", "step", "description", "kid", "scopes", "claim"}
+        assert known <= {"reason", "step", "description", "kid", "scopes", "needs", "claim"}
 
     @pytest.mark.parametrize("error", [pytest.param(row.values[0], id=row.id) for row in ROWS])
     def test_has_no_kid_until_told(self, error: AuthError) -> None:

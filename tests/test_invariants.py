@@ -19,7 +19,11 @@ from jwt_deps import (
     optional,
     protect,
     protected_router,
+    require,
+    require_any_role,
     require_any_scope,
+    require_claim,
+    require_roles,
     require_scopes,
 )
 from tests.minting import SECRET
@@ -56,6 +60,10 @@ DEPENDENCIES: dict[str, Any] = {
     "optional-own": optional(own),
     "require_scopes": require_scopes("a"),
     "require_any_scope": require_any_scope("a"),
+    "require_roles": require_roles("a"),
+    "require_any_role": require_any_role("a"),
+    "require_claim": require_claim("a"),
+    "require": require(lambda claims: "a" in claims),
     "jwt_guard": jwt_guard(JWTSettings(secret_key=SECRET)),
 }
 each_dependency = pytest.mark.parametrize(

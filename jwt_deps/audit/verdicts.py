@@ -11,7 +11,7 @@ from jwt_deps.settings import PREFIX, JWTSettings, PathPatterns
 from jwt_deps.web import (
     CurrentUser,
     Match,
-    RequireACR,
+    Requirement,
     RouteGuard,
     Served,
     TokenDependency,
@@ -50,8 +50,9 @@ class Judgement:
         why: the reason for the verdict.
         settings: a summary of the settings that check the token; empty without any.
         scopes: the required scopes; `a|b` where one of them is enough.
-        requires: further requirements: `acr=phr|phrh` and `max_age=300` (RFC 9470),
-            `dpop=required` (RFC 9449), `client_certificate=required` (RFC 8705).
+        requires: further requirements: `role=admin|editor`, `claim=plan=team`, `check=...`,
+            `acr=phr|phrh` and `max_age=300` (RFC 9470), `dpop=required` (RFC 9449),
+            `client_certificate=required` (RFC 8705).
     """
 
     verdict: Verdict
@@ -119,7 +120,7 @@ def _why_guarded(served: Served, proofs: list[Any]) -> str:
 
 def _proves(call: TokenDependency[Any], scopes: tuple[str, ...], *, validates: bool) -> bool:
     """Whether a dependency refuses every request without a token that verifies."""
-    if scopes or call in _NEVER_ANONYMOUS or isinstance(call, RequireACR):
+    if scopes or call in _NEVER_ANONYMOUS or isinstance(call, Requirement):
         return True
     return validates and call is not get_token  # which only finds the token
 
@@ -133,10 +134,7 @@ def _shown(call: TokenDependency[Any], scopes: tuple[str, ...]) -> tuple[str, ..
 
 def _required(call: TokenDependency[Any]) -> tuple[str, ...]:
     """Return what a dependency requires besides scopes."""
-    if not isinstance(call, RequireACR):
-        return ()
-    acr = (f"acr={'|'.join(call.acr_values)}",) if call.acr_values else ()
-    return acr if call.max_age is None else (*acr, f"max_age={call.max_age}")
+    return call.needed if isinstance(call, Requirement) else ()
 
 
 def _proofs(settings: JWTSettings | None) -> tuple[str, ...]:

@@ -117,6 +117,8 @@ class IssuerSettings(BaseModel):
     scopes_claim: str | None = None
     """The claim that holds the scopes: a space-separated string or a list of strings. `None`:
     none are injected, and scope checks read the registered `scope` claim."""
+    roles_claim: str | None = None
+    """The claim that holds the roles, for `require_roles`; in the form of `scopes_claim`."""
     user_id_claim: str = "sub"
     """The claim that identifies the user; a dotted path reaches into nested claims."""
     session_id_claim: str = "session_id"
@@ -167,6 +169,7 @@ class IssuerSettings(BaseModel):
         "user_id_claim",
         "session_id_claim",
         "scopes_claim",
+        "roles_claim",
         "jwks_url",
         "discovery_url",
     )

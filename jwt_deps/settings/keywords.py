@@ -45,6 +45,7 @@ class IssuerKeywords(TypedDict, total=False):
     require_exp: bool
     profile: Literal["lenient", "rfc9068"]
     scopes_claim: str | None
+    roles_claim: str | None
     user_id_claim: str
     session_id_claim: str
     dependencies_claims: _Several

@@ -38,6 +38,7 @@ def acting_as(  # noqa: PLR0913 - each by name
     user_id: str,
     *,
     scopes: str | Iterable[str] = (),
+    roles: str | Iterable[str] = (),
     session_id: str | None = None,
     claims: Mapping[str, Any] | None = None,
     issuer: str | None = None,
@@ -47,7 +48,7 @@ def acting_as(  # noqa: PLR0913 - each by name
         with acting_as(app, "alice", scopes=["notes:read"]):
             assert client.get("/notes").status_code == 200
 
-    Guards accept the request; a missing scope is still refused with 403. No keys need to be
+    Guards accept the request; a missing scope or role is still refused with 403. No keys need to be
     configured. The claims have the names that the settings of the matched route read, and the
     times and the issuer of a real token.
 
@@ -59,6 +60,7 @@ def acting_as(  # noqa: PLR0913 - each by name
         app: the application under test.
         user_id: the user's id.
         scopes: the granted scopes, or one string with spaces between them; default none.
+        roles: the granted roles, one text or several; default none.
         session_id: the session's id; default none.
         claims: further claims; they replace those of the same name, and `None` removes one.
         issuer: with several issuers, the `iss` of the user's; `None` is the first.
@@ -67,6 +69,7 @@ def acting_as(  # noqa: PLR0913 - each by name
         A context manager.
     """
     granted = scopes if isinstance(scopes, str) else tuple(scopes)
+    given_roles = roles if isinstance(roles, str) else tuple(roles)
     key = SigningKey.generate("HS256")
 
     async def claims_of(connection: HTTPConnection) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def acting_as(  # noqa: PLR0913 - each by name
             names,
             user_id,
             scopes=granted,
+            roles=given_roles,
             session_id=session_id,
             claims=None,
             now=time.time(),

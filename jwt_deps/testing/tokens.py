@@ -120,6 +120,7 @@ class TokenFactory:
         user_id: str | None = None,
         *,
         scopes: str | Iterable[str] = (),
+        roles: str | Iterable[str] = (),
         session_id: str | None = None,
         claims: Mapping[str, Any] | None = None,
         audience: str | list[str] | None = None,
@@ -133,6 +134,7 @@ class TokenFactory:
         Args:
             user_id: the user's id; `None` leaves it out.
             scopes: the granted scopes, or one string with spaces between them; default none.
+            roles: the granted roles, one text or several; default none.
             session_id: the session's id; `None` leaves it out.
             claims: further claims; they replace those of the same name, and `None` removes one.
             audience: the audience; `None` is the first that the settings accept.
@@ -146,13 +148,15 @@ class TokenFactory:
             The token, a JWS in compact serialization.
 
         Raises:
-            ValueError: the settings do not refuse this kind of invalid token.
+            ValueError: the settings do not refuse this kind of invalid token, or have no
+                `roles_claim` for the roles.
         """
         now = self.clock()
         payload = access_token_claims(
             ClaimNames.of(self._issuer),
             user_id,
             scopes=scopes,
+            roles=roles,
             session_id=session_id,
             claims=None,
             now=now,

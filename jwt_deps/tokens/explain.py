@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from jwt_deps.errors import AuthError, ClaimError, Reason, Step
+from jwt_deps.errors import AuthError, ClaimError, InsufficientPermissionsError, Reason, Step
 from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings import PREFIX, JWTSettings, ResourceServer
 
@@ -98,6 +98,10 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         "may be good.",
         Reason.SCOPE: "Ask the issuer for the scopes that the challenge names; JWT_SCOPES_CLAIM "
         "says which claim holds them.",
+        Reason.ROLE: "Have the issuer give the role to the user; JWT_ROLES_CLAIM says which claim "
+        "holds the roles.",
+        Reason.CLAIM: "Have the issuer put the claim into the token, with a value that is needed.",
+        Reason.CHECK: "See the check that the description names.",
         Reason.ACR: "Send the user to the issuer with the acr_values that the challenge names "
         "(RFC 9470 §4); the issuer must put 'acr' into access tokens.",
         Reason.AUTH_TIME: "Send the user to the issuer with the max_age that the challenge names "
@@ -119,10 +123,12 @@ def explanation_of(error: AuthError, prefix: str = PREFIX) -> dict[str, str]:
         prefix: what the names of the variables in the hint begin with.
     """
     claim = {"claim": error.claim[:_MAX_NAME]} if isinstance(error, ClaimError) else {}
+    needs = error.needs if isinstance(error, InsufficientPermissionsError) else ()
     named = {"reason": error.reason.value, "step": error.step.value}
     return {
         **named,
         **claim,
+        **({"needs": " ".join(needs)} if needs else {}),
         "hint": HINTS[error.reason].replace(PREFIX, prefix),
         "see": error.anchor,
     }

@@ -33,13 +33,14 @@ __all__ = ["ClaimNames", "access_token_claims", "create_access_token", "load_sig
 class ClaimNames(NamedTuple):
     """Which claims hold what, and which issuer and audience a token names.
 
-    `user`, `session` and `scopes` are claim names or dotted paths, `audience` is a claim name.
-    `iss` and `aud` are the accepted values, the first of several; `None` where unchecked.
+    `user`, `session`, `scopes` and `roles` are claim names or dotted paths, `audience` is a claim
+    name. `iss` and `aud` are the accepted values, the first of several; `None` where unchecked.
     """
 
     user: str = "sub"
     session: str = "session_id"
     scopes: str = "scope"
+    roles: str | None = None
     audience: str = "aud"
     iss: str | None = None
     aud: str | None = None
@@ -51,6 +52,7 @@ class ClaimNames(NamedTuple):
             user=settings.user_id_claim,
             session=settings.session_id_claim,
             scopes=settings.scopes_claim or "scope",
+            roles=settings.roles_claim,
             audience=settings.audience_claim,
             iss=next(iter(settings.accepted_issuers), None),
             aud=next(iter(settings.accepted_audiences), None),
@@ -140,6 +142,7 @@ def access_token_claims(  # noqa: PLR0913 - each by name
     claims: Mapping[str, Any] | None,
     now: float,
     expires_in: float | None,
+    roles: str | Iterable[str] = (),
     issuer: str | None = None,
     audience: str | list[str] | None = None,
 ) -> dict[str, Any]:
@@ -153,9 +156,16 @@ def access_token_claims(  # noqa: PLR0913 - each by name
         claims: further claims; they replace those of the same name.
         now: the time of issue, in seconds since the epoch.
         expires_in: seconds from `now` to `exp`; `None` leaves `exp` out.
+        roles: the granted roles, which become a list.
         issuer: `iss`; `None` is that of `names`.
         audience: the audience; `None` is that of `names`.
+
+    Raises:
+        ValueError: there are roles, and no name for them.
     """
+    given_roles = [roles] if isinstance(roles, str) else list(roles)
+    if given_roles and names.roles is None:
+        raise ValueError("roles: the settings have no roles_claim")
     members = {
         "iss": issuer or names.iss,
         names.audience: audience or names.aud,
@@ -168,8 +178,9 @@ def access_token_claims(  # noqa: PLR0913 - each by name
         (names.user, user_id),
         (names.session, session_id),
         (names.scopes, granted or None),
+        (names.roles, given_roles or None),
     ):
-        if value is not None:
+        if path is not None and value is not None:
             put_at(filled, path, value)
     return {**filled, **(claims or {})}
 

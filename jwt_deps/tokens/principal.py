@@ -12,6 +12,7 @@ __all__ = [
     "Principal",
     "client_id_of",
     "dependencies_of",
+    "roles_of",
     "scopes_of",
     "session_id_of",
     "session_state_of",
@@ -70,7 +71,15 @@ def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
 
     A claim of any other shape grants nothing.
     """
-    value = claims.at(settings.scopes_claim or "scope")
+    return _granted_by(claims.at(settings.scopes_claim or "scope"))
+
+
+def roles_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
+    """The roles of the claim that `roles_claim` names, from a string or a list."""
+    return _granted_by(claims.at(settings.roles_claim)) if settings.roles_claim else frozenset()
+
+
+def _granted_by(value: Any) -> frozenset[str]:
     if isinstance(value, str):
         # RFC 6749 §3.3: separated by spaces, and by nothing else that Unicode calls white space.
         return frozenset(value.split(" ")) - {""}
@@ -104,6 +113,7 @@ class Principal:
 
     __slots__ = (
         "_identity",
+        "_roles",
         "_scopes",
         "_session_id",
         "_state",
@@ -129,6 +139,7 @@ class Principal:
         self._user_id: str | None = None
         self._session_id: str | None = None
         self._scopes: frozenset[str] | None = None
+        self._roles: frozenset[str] | None = None
         self._state: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
@@ -176,8 +187,15 @@ class Principal:
         return self._scopes
 
     @property
-    def identity(self) -> tuple[str, str | None, frozenset[str], Claims, str | None, str | None]:
-        """The user's id, session's id, scopes, claims, issuer and client, for `CurrentUser`.
+    def roles(self) -> frozenset[str]:
+        """The roles granted."""
+        if self._roles is None:
+            self._roles = roles_of(self.claims, self.settings)
+        return self._roles
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What `CurrentUser` is made of, in the order of its fields.
 
         Raises:
             AuthError: what `user_id` or `session_id` raises.
@@ -192,6 +210,7 @@ class Principal:
                 self.claims,
                 issuer if isinstance(issuer, str) else None,
                 client_id_of(self.claims),
+                self.roles,
             )
         return self._identity
 

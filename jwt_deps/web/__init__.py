@@ -5,7 +5,6 @@ from .caller import TokenDependency, get_claims, get_token, settings_for, token_
 from .cookies import clear_token_cookie, set_token_cookie
 from .dependencies import (
     CurrentUser,
-    RequireACR,
     SessionState,
     claims_as,
     current_session_id,
@@ -15,15 +14,22 @@ from .dependencies import (
     get_session_state,
     is_optional,
     optional,
-    require_acr,
-    require_any_scope,
-    require_scopes,
     until_expiry,
 )
 from .installation import Installation, guards_in, idle_exclusions, protect
 from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
 from .known_settings import settings_problem
 from .plain_routes import GuardedApp
+from .requirements import (
+    Requirement,
+    require,
+    require_acr,
+    require_any_role,
+    require_any_scope,
+    require_claim,
+    require_roles,
+    require_scopes,
+)
 from .resource_metadata import ANY_METADATA, mount_resource_metadata
 from .responses import REFUSALS
 from .router import ProtectedRouter, jwt_guard, protected_router, public
@@ -40,7 +46,7 @@ __all__ = [
     "Match",
     "ProtectedRouter",
     "Reached",
-    "RequireACR",
+    "Requirement",
     "RouteGuard",
     "Served",
     "SessionState",
@@ -68,8 +74,12 @@ __all__ = [
     "protected_router",
     "public",
     "refusals",
+    "require",
     "require_acr",
+    "require_any_role",
     "require_any_scope",
+    "require_claim",
+    "require_roles",
     "require_scopes",
     "routers_of",
     "same_endpoint",

@@ -39,7 +39,7 @@ __all__ = [
     "principal_of",
     "principal_or_error",
     "refused",
-    "require",
+    "require_granted",
     "scopes_of_route",
     "settings_for",
     "settings_of",
@@ -92,7 +92,7 @@ class TokenDependency(SecurityBase, Generic[T]):
         """
         try:
             if security_scopes.scopes:
-                await require(connection, security_scopes.scopes)
+                await require_granted(connection, security_scopes.scopes)
             return await self._answer(connection)
         except AuthError as error:
             raise await refused(error, connection) from error
@@ -114,7 +114,7 @@ class PrincipalDependency(TokenDependency[T]):
         caller: Principal | AuthError
         try:
             if needed := security_scopes.scopes:
-                return self._read(await require(connection, needed))
+                return self._read(await require_granted(connection, needed))
             caller = await principal_or_error(connection)
             if isinstance(caller, Principal):
                 return self._read(caller)
@@ -268,7 +268,7 @@ async def principal_or_error(
     return state.record(scope, settings, found)
 
 
-async def require(
+async def require_granted(
     connection: HTTPConnection,
     needed: Sequence[str],
     *,

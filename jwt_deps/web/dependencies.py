@@ -30,11 +30,9 @@ from jwt_deps.errors import (
     ClaimError,
     ConfigurationError,
     ExpiredTokenError,
-    InsufficientAuthenticationError,
     MissingTokenError,
     Reason,
 )
-from jwt_deps.jose import is_numeric_date
 from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, session_state_of
 
 from . import _fastapi
@@ -45,17 +43,13 @@ from .caller import (
     is_overridden,
     principal_of,
     refused,
-    require,
-    scopes_of_route,
     settings_for,
     token_of,
 )
 from .factories import dependency_factory
-from .responses import is_scope
 
 __all__ = [
     "CurrentUser",
-    "RequireACR",
     "SessionState",
     "claims_as",
     "current_session_id",
@@ -63,13 +57,9 @@ __all__ = [
     "get_dependencies",
     "get_scopes",
     "get_session_state",
-    "insufficiency",
     "is_optional",
     "optional",
     "optional_of",
-    "require_acr",
-    "require_any_scope",
-    "require_scopes",
     "until_expiry",
 ]
 
@@ -191,7 +181,7 @@ class CurrentUser(metaclass=_Injected):
         issuer: the token's `iss`, if it has one.
         client_id: the client that the token was issued to: the claim `client_id` (RFC 9068 §2.2),
             else `azp` (OpenID Connect Core §2).
-        roles: the roles granted; none yet, as no setting names the claim that holds them.
+        roles: the roles of the claim that `roles_claim` names; none if it is not set.
     """
 
     id: str = field(repr=False)
@@ -413,7 +403,10 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         except AuthError as error:
             raise await refused(error, connection) from error
         called = unwrap(dependency)
-        if isinstance(called, TokenDependency) and not (is_overridden(connection, dependency)):
+        is_ours = (
+            isinstance(called, TokenDependency) and "own" not in called.__signature__.parameters
+        )
+        if is_ours and not is_overridden(connection, dependency):
             return await called(connection=connection, security_scopes=security_scopes)
         return await _fastapi.call(connection, dependency, security_scopes.scopes)
 
@@ -444,145 +437,3 @@ async def _has_credential(connection: HTTPConnection, dependency: Callable[..., 
         if settings.validate:
             raise
     return settings.validate or (await principal_of(connection, settings)).error is None
-
-
-class _RequireScopes(TokenDependency[None]):
-    def __init__(self, scopes: tuple[str, ...], *, any_of: bool) -> None:
-        wrong = [scope for scope in scopes if not is_scope(scope)]
-        if wrong or not scopes:
-            raise ConfigurationError(
-                "scope_names",
-                "require_scopes and require_any_scope take one or more scopes, each without "
-                "spaces, quotes or backslashes (RFC 6749 §3.3), each as an argument of its own.",
-            )
-
-        async def scopes_required(connection: HTTPConnection) -> None:
-            """Nothing: the caller has the scopes, or is refused with 403."""
-            await require(connection, scopes, any_of=any_of)
-
-        super().__init__(scopes_required)
-        self.scopes = scopes
-        self.any_of = any_of
-
-
-_scopes_required = cache(_RequireScopes)
-
-
-@dependency_factory
-def require_scopes(*scopes: str) -> TokenDependency[None]:
-    """Make the dependency that refuses a token which lacks one of the scopes.
-
-        @app.delete("/users/{name}", dependencies=[Depends(require_scopes("users:write"))])
-
-    Args:
-        *scopes: the scopes, all of which are needed; each without spaces (RFC 6749 §3.3).
-
-    Returns:
-        A dependency that refuses with 403 `insufficient_scope`, whose challenge names every scope
-        that the route needs (RFC 6750 §3.1). The same scopes give the same callable.
-
-    Raises:
-        ConfigurationError: no scope, or a text that cannot be one.
-    """
-    return _scopes_required(tuple(map(str, scopes)), any_of=False)
-
-
-@dependency_factory
-def require_any_scope(*scopes: str) -> TokenDependency[None]:
-    """Make the dependency that refuses a token which has none of the scopes.
-
-    Args:
-        *scopes: the scopes, one of which is needed; each without spaces (RFC 6749 §3.3).
-
-    Returns:
-        A dependency that refuses with 403 `insufficient_scope`, as `require_scopes`. The same
-        scopes give the same callable.
-
-    Raises:
-        ConfigurationError: no scope, or a text that cannot be one.
-    """
-    return _scopes_required(tuple(map(str, scopes)), any_of=True)
-
-
-def insufficiency(
-    claims: Claims, acr_values: tuple[str, ...], max_age: int | None, leeway: float, now: float
-) -> Reason | None:
-    """Why an authentication does not suffice (RFC 9470 §3, §6.1); `None` if it does.
-
-    Args:
-        claims: what the token says; `acr` and `auth_time` are looked at.
-        acr_values: any of these will do; none if it does not matter.
-        max_age: how many seconds ago the user may have authenticated, at most.
-        leeway: the clock difference that is forgiven.
-        now: seconds since the epoch.
-    """
-    acr: Any = claims.get("acr")
-    if acr_values and not (isinstance(acr, str) and acr in acr_values):
-        return Reason.ACR
-    if max_age is None:
-        return None
-    since: Any = claims.get("auth_time")
-    if not is_numeric_date(since) or not -leeway <= now - since <= max_age + leeway:
-        return Reason.AUTH_TIME
-    return None
-
-
-class RequireACR(TokenDependency[None]):
-    """What `require_acr` makes.
-
-    Attributes:
-        acr_values: any of these will do.
-        max_age: how many seconds ago the user may have authenticated, at most.
-    """
-
-    def __init__(self, acr_values: tuple[str, ...], max_age: int | None) -> None:
-        _refuse_impossible(acr_values, max_age)
-
-        async def acr_required(connection: HTTPConnection) -> None:
-            """Nothing: the user authenticated as is needed, or is refused with 401."""
-            caller = (await principal_of(connection)).require_authenticated()
-            now, leeway = time.time(), caller.settings.leeway
-            reason = insufficiency(caller.claims, acr_values, max_age, leeway, now)
-            if reason is not None:
-                scopes = dict.fromkeys(scopes_of_route(connection.scope))
-                raise InsufficientAuthenticationError(reason, acr_values, max_age, scopes)
-
-        super().__init__(acr_required)
-        self.acr_values = acr_values
-        self.max_age = max_age
-
-
-def _refuse_impossible(acr_values: tuple[str, ...], max_age: int | None) -> None:
-    whole = max_age is None or (type(max_age) is int and max_age >= 0)
-    nothing = not acr_values and max_age is None
-    if nothing or not whole or not all(map(is_scope, acr_values)):
-        raise ConfigurationError(
-            "acr_values",
-            "require_acr takes one or more acr values, each without spaces, quotes or "
-            "backslashes, each as an argument of its own, or max_age in whole seconds, or both.",
-        )
-
-
-_acr_required = cache(RequireACR)
-
-
-@dependency_factory
-def require_acr(*acr_values: str, max_age: int | None = None) -> TokenDependency[None]:
-    """Make the dependency that asks for a stronger or more recent authentication (RFC 9470).
-
-    The token's `acr` must be one of the values, and with `max_age` its `auth_time` no longer ago
-    than that many seconds, `leeway` added.
-
-    Args:
-        *acr_values: authentication context classes, any of which will do.
-        max_age: the largest age of the authentication, in whole seconds; `None` for any.
-
-    Returns:
-        A dependency that refuses with 401 `insufficient_user_authentication` (RFC 9470 §3), with
-        which a client sends its user to the issuer again. The same arguments give the same
-        callable.
-
-    Raises:
-        ConfigurationError: nothing is asked for, or what no challenge can carry.
-    """
-    return _acr_required(tuple(map(str, acr_values)), max_age)

@@ -15,7 +15,7 @@ from .caller import (
     TokenDependency,
     principal_or_error,
     refused,
-    require,
+    require_granted,
     settings_of,
     token_dependency,
 )
@@ -152,7 +152,7 @@ async def require_for_guard(
     if not asks_scopes(guard, match, state_of(connection.scope).settings):
         return
     try:
-        await require(connection, scopes)
+        await require_granted(connection, scopes)
     except AuthError as error:
         raise await refused(error, connection) from error
 

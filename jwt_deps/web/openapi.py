@@ -24,7 +24,6 @@ from jwt_deps.settings import JWTSettings, TokenSource
 from ._fastapi import scopes_at
 from .caller import TokenDependency, get_claims
 from .dependencies import (
-    RequireACR,
     SessionState,
     current_session_id,
     get_dependencies,
@@ -34,6 +33,7 @@ from .dependencies import (
 )
 from .guard import asked_of, is_excluded
 from .known_settings import can_be_out_of_reach, counts_proofs, known_settings
+from .requirements import Requirement
 from .responses import add_refusals, documented_refusals
 from .routing import RouteGuard, match_of_route, served_routes
 
@@ -258,6 +258,7 @@ def _references(schema: Mapping[str, Any]) -> set[str]:
 
 # The extension of an operation that asks for more than scopes: OpenAPI itself knows nothing of it.
 _FURTHER = "x-jwt-requires"
+_KINDS = {"acr": "acr_values", "role": "roles", "claim": "claims", "check": "checks"}
 
 # What answers an anonymous caller where `validate=False` lets one in. Of others it is not known.
 _ANSWERS_ANYONE: tuple[Any, ...] = (
@@ -524,9 +525,18 @@ def _proves(call: TokenDependency[Any], scopes: Collection[str]) -> bool:
 
 
 def _further(calls: Iterable[TokenDependency[Any]]) -> dict[str, Any]:
-    """What an operation needs beside scopes: how and when its user authenticated (RFC 9470)."""
-    asked = [call for call in calls if isinstance(call, RequireACR)]
-    levels = [list(call.acr_values) for call in asked if call.acr_values]
-    ages = [call.max_age for call in asked if call.max_age is not None]
-    acr = {"acr_values": levels[0] if len(levels) == 1 else levels} if levels else {}
-    return {**acr, **({"max_age": min(ages)} if ages else {})}
+    """What an operation needs beside scopes: roles, claims, and authentication (RFC 9470).
+
+    A list of texts, one of which is needed; of several such lists, one text of each.
+    """
+    groups: dict[str, list[list[str]]] = {}
+    for call in calls:
+        for kind, several in call.needs.items() if isinstance(call, Requirement) else ():
+            known = groups.setdefault(kind, [])
+            known += [list(group) for group in several if list(group) not in known]
+    ages = [int(age) for (age,) in groups.pop("max_age", [])]
+    named = {
+        _KINDS[kind]: several[0] if len(several) == 1 else several
+        for kind, several in groups.items()
+    }
+    return {**named, **({"max_age": min(ages)} if ages else {})}

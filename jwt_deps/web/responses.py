@@ -19,7 +19,7 @@ from jwt_deps.errors import (
     CrossSiteRequestError,
     DPoPNonceError,
     InsufficientAuthenticationError,
-    InsufficientScopeError,
+    InsufficientPermissionsError,
     InvalidRequestError,
     KeysUnavailableError,
     MissingTokenError,
@@ -63,7 +63,7 @@ _WITHOUT_CHALLENGE = (_TOO_MANY, _UNAVAILABLE)
 _STATUSES: dict[type, int] = {
     AuthError: 401,
     InvalidRequestError: 400,
-    InsufficientScopeError: 403,
+    InsufficientPermissionsError: 403,
     CrossSiteRequestError: 403,
     KeysUnavailableError: _UNAVAILABLE,
     ReplaysUnavailableError: _UNAVAILABLE,
@@ -101,7 +101,7 @@ def documented_refusals() -> dict[str, dict[str, Any]]:
             ("401", "No access token, or one that is not accepted", challenge),
             (
                 "403",
-                "The access token lacks a scope, or its cookie came from another site",
+                "The access token does not permit this, or its cookie came from another site",
                 challenge,
             ),
             (str(_TOO_MANY), "The client made too many DPoP proofs with one key", again),
@@ -288,16 +288,17 @@ def _authentication(error: InsufficientAuthenticationError) -> str:
     """What RFC 9470 §3 adds to a challenge."""
     values = f', acr_values="{" ".join(error.acr_values)}"' if error.acr_values else ""
     age = "" if error.max_age is None else f', max_age="{error.max_age}"'
-    return f"{values}{age}{_scope(error.scopes) if error.scopes else ''}"
+    return f"{values}{age}{_scope(error.scopes)}"
 
 
 def _scope(scopes: Iterable[str]) -> str:
-    return f', scope="{" ".join(scope for scope in scopes if is_scope(scope))}"'
+    named = " ".join(filter(is_scope, scopes))
+    return f', scope="{named}"' if named else ""
 
 
 _ADDITIONS: dict[type, Callable[[Any], str]] = {
     InsufficientAuthenticationError: _authentication,
-    InsufficientScopeError: lambda error: _scope(error.scopes),
+    InsufficientPermissionsError: lambda error: _scope(error.scopes),
 }
 
 

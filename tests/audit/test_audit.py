@@ -201,7 +201,7 @@ WAYS = [
     ),
     pytest.param(
         one_route(Depends(require_scopes("a")), settings=LAX),
-        *("guarded", "its own dependency scopes_required"), id="validate-false-and-scopes",
+        *("guarded", "its own dependency require_scopes"), id="validate-false-and-scopes",
     ),
     pytest.param(
         one_route(Security(get_token, scopes=["a"]), guard=False),
@@ -309,11 +309,11 @@ ASKED = [
     pytest.param(both(Depends(GUARD)), ("its guard", ()), id="a-guard"),
     pytest.param(both(), OPEN, id="the-only-guard-excludes-it"),
     pytest.param(
-        both(Depends(NEEDS_A)), ("its own dependency scopes_required", ("a",)),
+        both(Depends(NEEDS_A)), ("its own dependency require_scopes", ("a",)),
         id="a-dependency-where-the-guard-excludes-it",
     ),
     pytest.param(
-        both(Depends(built_on_scopes)), ("its own dependency scopes_required", ("a",)),
+        both(Depends(built_on_scopes)), ("its own dependency require_scopes", ("a",)),
         id="a-dependency-inside-of-another",
     ),
     pytest.param(

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security
 from fastapi.testclient import TestClient
 
 from jwt_deps import (
+    Claims,
     ConfigurationError,
     CurrentUser,
     JWTSettings,
@@ -17,7 +18,10 @@ from jwt_deps import (
     jwt_guard,
     protect,
     protected_router,
+    require,
     require_acr,
+    require_claim,
+    require_roles,
     require_scopes,
 )
 from tests.minting import OTHER_SECRET, SECRET
@@ -52,6 +56,16 @@ def only_admins_in_a_thread(user: Annotated[str, Depends(current_user_id)]) -> N
         raise HTTPException(403, "not an admin")
 
 
+def is_staff(claims: Claims) -> bool:
+    """Whether the user works here."""
+    return claims.get("staff") is True
+
+
+async def is_an_admin(_: Claims, user: Annotated[str, Depends(current_user_id)]) -> bool:
+    """Whether the user is the one."""
+    return user == "admin"
+
+
 @dataclass(frozen=True)
 class Requirement:
     """Something that is asked of the caller.
@@ -73,6 +87,12 @@ REQUIREMENTS = {
         lambda: Security(current_user_id, scopes=["admin"]), {"scope": "admin"}
     ),
     "require_acr": Requirement(lambda: Depends(require_acr("phr")), {"acr": "phr"}, 401),
+    "require_roles": Requirement(lambda: Depends(require_roles("admin")), {"roles": ["admin"]}),
+    "require_claim": Requirement(lambda: Depends(require_claim("plan", "team")), {"plan": "team"}),
+    "require": Requirement(lambda: Depends(require(is_staff)), {"staff": True}),
+    "require-with-dependencies": Requirement(
+        lambda: Depends(require(is_an_admin)), {"sub": "admin"}
+    ),
     "own": Requirement(lambda: Depends(only_admins), {"sub": "admin"}),
     "own-by-class": Requirement(lambda: Depends(only_admins_by_class), {"sub": "admin"}),
     "own-in-a-thread": Requirement(lambda: Depends(only_admins_in_a_thread), {"sub": "admin"}),

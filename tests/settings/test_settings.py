@@ -67,6 +67,7 @@ VALUES = [
     ("validate", True, False, "false"),
     ("excluded_route_paths", [], ["/health", "/docs/*"], "/health,/docs/*"),
     ("scopes_claim", None, "scp", "scp"),
+    ("roles_claim", None, "realm.roles", "realm.roles"),
     ("user_id_claim", "sub", "user.id", "user.id"),
     ("session_id_claim", "session_id", "sid", "sid"),
     ("dependencies_claims", [], ["tenant", "plan"], '["tenant", "plan"]'),

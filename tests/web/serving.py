@@ -31,8 +31,8 @@ live_mounts = pytest.mark.skipif(
 frontend = pytest.mark.skipif(not HAS_FRONTEND, reason="this FastAPI has no frontend()")
 
 #: The configuration of most tests, and a second one that shares no key with it.
-SETTINGS = JWTSettings(secret_key=SECRET)
-OTHER = JWTSettings(secret_key=OTHER_SECRET)
+SETTINGS = JWTSettings(secret_key=SECRET, roles_claim="roles")
+OTHER = JWTSettings(secret_key=OTHER_SECRET, roles_claim="roles")
 
 
 def token(secret: str = SECRET, **members: Any) -> str:

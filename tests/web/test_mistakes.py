@@ -16,8 +16,12 @@ from jwt_deps import (
     optional,
     protected_router,
     public,
+    require,
     require_acr,
+    require_any_role,
     require_any_scope,
+    require_claim,
+    require_roles,
     require_scopes,
 )
 from jwt_deps.testing import acting_as, using_settings
@@ -98,7 +102,19 @@ def test_what_is_no_model_is_refused(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "factory", [require_scopes, require_any_scope, require_acr, claims_as, optional, jwt_guard]
+    "factory",
+    [
+        require_scopes,
+        require_any_scope,
+        require_roles,
+        require_any_role,
+        require_claim,
+        require,
+        require_acr,
+        claims_as,
+        optional,
+        jwt_guard,
+    ],
 )
 @pytest.mark.parametrize("as_parameter", [False, True])
 def test_a_factory_that_was_not_called_stops_the_start(factory: Any, *, as_parameter: bool) -> None:

@@ -19,7 +19,7 @@ from jwt_deps import (
 )
 from jwt_deps.audit import audit
 from jwt_deps.tokens import Claims
-from jwt_deps.web.dependencies import insufficiency
+from jwt_deps.web.requirements import insufficiency
 from tests.web.serving import SETTINGS, bearer, client_of, document_of
 
 NOW = 1_700_000_000
@@ -139,7 +139,7 @@ def test_a_remembered_token_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
     first = client.get("/recent", headers=headers)
 
     later = time.time() + 30
-    monkeypatch.setattr("jwt_deps.web.dependencies.time.time", lambda: later)
+    monkeypatch.setattr("jwt_deps.web.requirements.time.time", lambda: later)
 
     assert [200, 401] == [first.status_code, client.get("/recent", headers=headers).status_code]
 

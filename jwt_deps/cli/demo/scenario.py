@@ -85,7 +85,7 @@ _TWO_HEADERS = _refused(
 )
 _NO_SCOPE = _refused(
     403,
-    "Invalid token: the access token lacks a scope that this needs",
+    "Insufficient permissions: the access token lacks a scope that this needs",
     'Bearer error="insufficient_scope", '
     'error_description="the access token lacks a scope that this needs", scope="admin"',
 )

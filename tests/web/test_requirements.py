@@ -1,0 +1,467 @@
+"""`require_roles`, `require_any_role`, `require_claim` and `require`: 403 for a good token."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException, Path, Request, Security, WebSocket
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.testclient import TestClient
+
+from jwt_deps import (
+    Claims,
+    ConfigurationError,
+    CurrentUser,
+    InsufficientPermissionsError,
+    IssuerSettings,
+    JWTSettings,
+    Reason,
+    current_user_id,
+    optional,
+    protected_router,
+    require,
+    require_any_role,
+    require_claim,
+    require_roles,
+    require_scopes,
+)
+from jwt_deps.audit import audit, compare
+from jwt_deps.testing import TokenFactory, acting_as, using_settings
+from jwt_deps.testing import bearer as header
+from tests.minting import SECRET
+
+from .serving import SETTINGS, bearer, document_of
+
+YES = True
+PAYING = require_claim("plan", "team", 7, YES)
+
+
+def app_with(*dependencies: Any, path: str = "/x", settings: JWTSettings = SETTINGS) -> FastAPI:
+    """An application with one guarded route that has these dependencies."""
+    router = protected_router(settings=settings)
+    router.add_api_route(path, lambda: "done", dependencies=[Depends(it) for it in dependencies])
+    app = FastAPI()
+    app.include_router(router)
+    return app
+
+
+def ask(*dependencies: Any, **members: Any) -> Any:
+    """Ask for that route with a token that has these claims."""
+    return TestClient(app_with(*dependencies)).get("/x", headers=bearer(**members))
+
+
+@pytest.mark.parametrize(
+    ("dependency", "members", "status"),
+    [
+        pytest.param(require_roles("a", "b"), {"roles": ["a", "b", "c"]}, 200, id="all-roles"),
+        pytest.param(require_roles("a", "b"), {"roles": "b a"}, 200, id="roles-in-a-text"),
+        pytest.param(require_roles("a", "b"), {"roles": ["a"]}, 403, id="a-role-too-few"),
+        pytest.param(require_roles("a"), {"roles": ["A"]}, 403, id="case-of-a-role-counts"),
+        pytest.param(require_roles("a"), {}, 403, id="no-roles"),
+        pytest.param(require_roles("a"), {"scope": "a"}, 403, id="a-scope-is-no-role"),
+        pytest.param(require_any_role("a", "b"), {"roles": ["b"]}, 200, id="one-role"),
+        pytest.param(require_any_role("a", "b"), {"roles": ["c"]}, 403, id="none-of-the-roles"),
+        pytest.param(PAYING, {"plan": "team"}, 200, id="the-text"),
+        pytest.param(PAYING, {"plan": "free"}, 403, id="another-text"),
+        pytest.param(PAYING, {"plan": ["free", "team"]}, 200, id="a-list-with-the-text"),
+        pytest.param(PAYING, {"plan": ["free"]}, 403, id="a-list-without"),
+        pytest.param(PAYING, {"plan": []}, 403, id="an-empty-list"),
+        pytest.param(PAYING, {"plan": {"team": 1}}, 403, id="an-object"),
+        pytest.param(PAYING, {"plan": [["team"], {}, None]}, 403, id="a-list-of-others"),
+        pytest.param(PAYING, {"plan": 7.0}, 200, id="the-same-number"),
+        pytest.param(PAYING, {"plan": "7"}, 403, id="a-number-as-a-text"),
+        pytest.param(PAYING, {"plan": True}, 200, id="the-boolean"),
+        pytest.param(PAYING, {"plan": 1}, 403, id="1-is-not-true"),
+        pytest.param(require_claim("n", 1), {"n": True}, 403, id="true-is-not-1"),
+        pytest.param(require_claim("n", ""), {}, 403, id="absent-is-not-empty"),
+        pytest.param(require_claim("org.id", "acme"), {"org": {"id": "acme"}}, 200, id="nested"),
+        pytest.param(require_claim("plan"), {"plan": "free"}, 200, id="any-value"),
+        pytest.param(require_claim("plan"), {"plan": False}, 200, id="false-is-a-value"),
+        pytest.param(require_claim("plan"), {"plan": None}, 403, id="null-is-none"),
+        pytest.param(require_claim("plan"), {}, 403, id="absent"),
+        pytest.param(require(lambda claims: "plan" in claims), {"plan": 1}, 200, id="a-check"),
+        pytest.param(require(lambda claims: "plan" in claims), {}, 403, id="a-check-that-refuses"),
+    ],
+)
+def test_requirements_are_enforced(dependency: Any, members: dict[str, Any], status: int) -> None:
+    """A good token without what is needed is refused with 403."""
+    assert status == ask(dependency, **members).status_code
+
+
+@pytest.mark.parametrize(
+    ("dependency", "description", "needs"),
+    [
+        pytest.param(
+            require_roles("a", "b"),
+            "the access token lacks a role that this needs",
+            ("role=a", "role=b"),
+            id="roles",
+        ),
+        pytest.param(
+            require_any_role("a", "b"),
+            "the access token lacks a role that this needs",
+            ("role=a|b",),
+            id="any-role",
+        ),
+        pytest.param(
+            PAYING,
+            "the access token lacks a claim that this needs: plan",
+            ("claim=plan=team|7|true",),
+            id="claim",
+        ),
+        pytest.param(
+            require(lambda _: False, description="members of the tenant alone"),
+            "members of the tenant alone",
+            ("check=members of the tenant alone",),
+            id="check",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_needed(
+    dependency: Any, description: str, needs: tuple[str, ...]
+) -> None:
+    """In words, in the challenge with the scopes of the route, and as attributes of the error."""
+    app, caught = app_with(dependency, require_scopes("read")), []
+
+    async def answer(request: Request, error: Any) -> Any:
+        caught.append(error.__cause__)
+        return await http_exception_handler(request, error)
+
+    app.exception_handler(HTTPException)(answer)
+
+    refused = TestClient(app).get("/x", headers=bearer(scope="read", plan="free"))
+
+    assert 403 == refused.status_code
+    assert {"detail": f"Insufficient permissions: {description}"} == refused.json()
+    assert (
+        f'Bearer error="insufficient_scope", error_description="{description}", scope="read"'
+    ) == refused.headers["www-authenticate"]
+    (error,) = caught
+    assert isinstance(error, InsufficientPermissionsError)
+    assert (("read",), needs) == (error.scopes, error.needs)
+
+
+def test_without_scopes_the_challenge_names_none() -> None:
+    """RFC 6750 §3: the parameter may be left out."""
+    assert "scope=" not in ask(require_roles("a")).headers["www-authenticate"]
+
+
+def test_a_description_cannot_break_the_challenge() -> None:
+    """What no `error_description` can have is left out of it."""
+    refused = ask(require(lambda _: False, description='the "owner"\r\nalone'))
+
+    assert 'error_description="the owneralone"' in refused.headers["www-authenticate"]
+
+
+def test_debug_hints_name_what_is_needed() -> None:
+    """Under `JWT_EXPLAIN`."""
+    app = app_with(require_any_role("a", "b"), settings=SETTINGS.model_copy(update={"explain": 1}))
+
+    told = TestClient(app).get("/x", headers=bearer()).json()
+
+    assert ("role", "permissions", "role=a|b") == (told["reason"], told["step"], told["needs"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: require_roles("a", "b"),
+        lambda: require_any_role("a", "b"),
+        lambda: require_claim("plan", "team", 7),
+        lambda: require(bool_of, description="it is so"),
+    ],
+    ids=["roles", "any-role", "claim", "check"],
+)
+def test_the_same_arguments_give_the_same_callable(make: Any) -> None:
+    """FastAPI runs it once for each request, and a test can override it."""
+    assert make() is make()
+
+
+def bool_of(claims: Claims) -> bool:
+    return bool(claims)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(require_claim("n", 1), require_claim("n", YES), id="1-and-true"),
+        pytest.param(require_claim("n", 0), require_claim("n", not YES), id="0-and-false"),
+        pytest.param(require_claim("n", "1"), require_claim("n", 1), id="text-and-number"),
+        pytest.param(require_roles("a", "b"), require_any_role("a", "b"), id="all-and-any"),
+    ],
+)
+def test_other_arguments_give_another_one(one: Any, other: Any) -> None:
+    """Python takes `True` for `1`: a cache by equality would mix them up."""
+    assert one is not other
+
+
+@pytest.mark.parametrize("roles", [(), ("",), (7,)])
+def test_what_is_no_role_is_a_configuration_error(roles: tuple[Any, ...]) -> None:
+    """It would refuse every request, or none."""
+    with pytest.raises(ConfigurationError, match="take one or more roles"):
+        require_roles(*roles)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("", ()), (" ", ("a",)), (7, ()), ("n", (None,)), ("n", (["a"],)), ("n", (float("nan"),))],
+)
+def test_what_no_claim_can_equal_is_a_configuration_error(
+    name: Any, values: tuple[Any, ...]
+) -> None:
+    """JSON texts, numbers and booleans can be compared."""
+    with pytest.raises(ConfigurationError, match="takes the name of a claim"):
+        require_claim(name, *values)
+
+
+class TestRolesClaim:
+    def test_is_needed(self) -> None:
+        """A route that requires roles cannot work where no setting names their claim."""
+        app = app_with(require_roles("a"), settings=JWTSettings(secret_key=SECRET))
+
+        with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"):
+            TestClient(app).get("/x", headers=bearer(roles=["a"]))
+
+    def test_one_of_several_issuers_can_have_none(self) -> None:
+        """Its tokens have no roles, and are refused."""
+        common: Any = {"secret_key": SECRET, "audience": "api"}
+        table = {
+            "staff": IssuerSettings(issuer="https://staff.example", roles_claim="groups", **common),
+            "guests": IssuerSettings(issuer="https://guests.example", **common),
+        }
+        client = TestClient(app_with(require_roles("a"), settings=JWTSettings(issuers=table)))
+
+        def status(issuer: str) -> int:
+            members: dict[str, Any] = {"iss": issuer, "aud": "api", "groups": ["a"], "roles": ["a"]}
+            return client.get("/x", headers=bearer(**members)).status_code
+
+        assert [200, 403] == [status("https://staff.example"), status("https://guests.example")]
+
+    def test_fills_the_roles_of_a_user(self) -> None:
+        """A frozenset; empty where the token has none."""
+        router = protected_router(settings=SETTINGS)
+
+        @router.get("/me")
+        async def me(user: Annotated[CurrentUser, Depends()]) -> list[str]:
+            return sorted(user.roles)
+
+        app = FastAPI()
+        app.include_router(router)
+        client = TestClient(app)
+
+        assert ["a", "b"] == client.get("/me", headers=bearer(roles=["b", "a"])).json()
+        assert [] == client.get("/me", headers=bearer()).json()
+
+
+def owns(claims: Claims, name: Annotated[str, Path()], asked: Request) -> bool:
+    return bool(name == claims.sub) and asked.method == "GET"
+
+
+async def owns_later(
+    claims: Mapping[str, Any], user: str = Depends(current_user_id), name: str = Path()
+) -> bool:
+    return bool(name == user == claims["sub"])
+
+
+def names_the_user(user: Annotated[str, Depends(current_user_id)]) -> bool:
+    return user == "alice"
+
+
+class Check:
+    async def __call__(self, claims: Any) -> bool:
+        return bool(claims.sub == "alice")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [owns, owns_later, names_the_user, Check()],
+    ids=["plain-function", "coroutine-function", "without-the-claims", "callable-object"],
+)
+def test_a_check_can_have_dependencies_of_its_own(check: Any) -> None:
+    """As any dependency of FastAPI: others, path parameters, the request."""
+    client = TestClient(app_with(require(check), path="/users/{name}"))
+
+    answers = [client.get("/users/alice", headers=bearer(sub=it)) for it in ("alice", "bob")]
+
+    assert [200, 403] == [it.status_code for it in answers]
+
+
+def test_a_check_is_asked_where_its_dependency_is_overridden() -> None:
+    """`dependency_overrides` holds below it."""
+    app = app_with(require(names_the_user))
+    app.dependency_overrides[current_user_id] = lambda: "alice"
+
+    assert 200 == TestClient(app).get("/x", headers=bearer(sub="bob")).status_code
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(lambda claims, tenant: bool(claims and tenant), id="a-plain-parameter"),
+        pytest.param(lambda claims, leeway=0: bool(claims and leeway), id="one-with-a-default"),
+        pytest.param(lambda *, claims: bool(claims), id="claims-by-keyword"),
+        pytest.param(bool, id="no-signature"),
+    ],
+)
+def test_a_check_takes_nothing_that_a_client_could_send(check: Any) -> None:
+    """FastAPI would read a plain parameter from the query."""
+    with pytest.raises(ConfigurationError, match="as its first parameter"):
+        require(check)
+
+
+def test_a_first_parameter_that_is_not_for_the_claims_is_refused() -> None:
+    """A text there is meant to be a path parameter, and would get the claims."""
+
+    def check(tenant: str) -> bool:
+        return tenant == "acme"
+
+    with pytest.raises(ConfigurationError, match="as its first parameter"):
+        require(check)
+
+
+def test_annotations_that_cannot_be_read_are_refused() -> None:
+    """Of what a name stands for nothing is known."""
+
+    def check(claims: "Unknown") -> bool:  # type: ignore[name-defined]  # noqa: F821
+        return bool(claims)
+
+    with pytest.raises(ConfigurationError, match="as its first parameter"):
+        require(check)
+
+
+@pytest.mark.parametrize("answer", [None, 1, "yes", []])
+def test_a_check_answers_true_or_false(answer: Any) -> None:
+    """A forgotten `return` lets nobody in, and is said."""
+    with pytest.raises(ConfigurationError, match="True or False"):
+        ask(require(lambda _: answer))
+
+
+def test_a_check_can_refuse_with_an_error_of_its_own() -> None:
+    """A typed error is answered as those of the package."""
+
+    def check(_: Claims) -> bool:
+        raise InsufficientPermissionsError(Reason.CHECK, "the trial has ended")
+
+    answer = ask(require(check))
+
+    assert 403 == answer.status_code
+    assert {"detail": "Insufficient permissions: the trial has ended"} == answer.json()
+
+
+ALL = [require_roles("a"), require_claim("plan"), require(bool_of), require(names_the_user)]
+
+
+@pytest.mark.parametrize("dependency", ALL, ids=["roles", "claim", "check", "check-with-own"])
+class TestAsAnyDependency:
+    def test_scopes_of_security_are_asked_too(self, dependency: Any) -> None:
+        """`Security(..., scopes=[...])` adds to what it asks."""
+        app = FastAPI()
+        app.add_api_route("/x", lambda: "x", dependencies=[Security(dependency, scopes=["s"])])
+        members: dict[str, Any] = {"roles": ["a"], "plan": 1, "sub": "alice"}
+
+        with using_settings(app, SETTINGS):
+            client = TestClient(app)
+            assert 403 == client.get("/x", headers=bearer(**members)).status_code
+            assert 200 == client.get("/x", headers=bearer(scope="s", **members)).status_code
+
+    def test_optional(self, dependency: Any) -> None:
+        """Nothing is asked of a request without a token, and 403 of one that lacks it."""
+        app = FastAPI()
+        app.add_api_route("/x", lambda: "x", dependencies=[Depends(optional(dependency))])
+
+        with using_settings(app, SETTINGS):
+            client = TestClient(app)
+            assert 200 == client.get("/x").status_code
+            assert (
+                200
+                == client.get("/x", headers=bearer(roles=["a"], plan=1, sub="alice")).status_code
+            )
+
+    def test_anonymous_requests_are_refused(self, dependency: Any) -> None:
+        """Also where `validate=False` lets them in."""
+        lax = SETTINGS.model_copy(update={"validate": False})
+
+        assert 401 == TestClient(app_with(dependency, settings=lax)).get("/x").status_code
+
+    def test_on_a_websocket(self, dependency: Any) -> None:
+        """Before it is accepted."""
+        app = FastAPI()
+
+        @app.websocket("/ws", dependencies=[Depends(dependency)])
+        async def talk(websocket: WebSocket) -> None:
+            await websocket.accept()
+            await websocket.close()
+
+        with using_settings(app, SETTINGS):
+            client = TestClient(app)
+            headers = bearer(roles=["a"], plan=1, sub="alice")
+            with client.websocket_connect("/ws", headers=headers):
+                pass
+
+
+def test_the_audit_shows_what_is_needed_and_catches_its_loss() -> None:
+    """Each requirement in words that compare."""
+    asked = [
+        require_roles("a", "b"),
+        require_any_role("c", "d"),
+        require_claim("plan", "team"),
+        require(names_the_user, description="alice alone"),
+    ]
+    before = audit(app_with(*asked))
+
+    (route,) = (one for one in before.routes if one.path == "/x")
+
+    assert route.requires == (
+        "role=a",
+        "role=b",
+        "role=c|d",
+        "claim=plan=team",
+        "check=alice alone",
+    )
+    for lost in range(len(asked)):
+        rest = [it for at, it in enumerate(asked) if at != lost]
+        assert [] != compare(before, audit(app_with(*rest)))
+
+
+def test_openapi_shows_what_is_needed() -> None:
+    """A list is what one of is needed; of a list of lists, one of each."""
+    asked = [
+        require_roles("a", "b"),
+        require_any_role("c", "d"),
+        require_claim("plan", "team"),
+        require(names_the_user, description="alice alone"),
+    ]
+
+    operation = document_of(app_with(*asked))["paths"]["/x"]["get"]
+
+    assert {
+        "roles": [["a"], ["b"], ["c", "d"]],
+        "claims": ["plan=team"],
+        "checks": ["alice alone"],
+    } == operation["x-jwt-requires"]
+    assert "403" in operation["responses"]
+
+
+class TestInTests:
+    def test_acting_as_someone_with_roles(self) -> None:
+        """They stand where the settings say."""
+        app = app_with(require_roles("a"))
+        client = TestClient(app)
+
+        for roles, status in (("a", 200), (["a", "b"], 200), ([], 403)):
+            with acting_as(app, "alice", roles=roles):
+                assert status == client.get("/x").status_code
+
+    def test_tokens_with_roles(self) -> None:
+        """The factory has the same keyword."""
+        tokens = TokenFactory.for_settings(SETTINGS)
+        client = TestClient(app_with(require_roles("a")))
+
+        answers = [client.get("/x", headers=header(tokens("alice", roles=it))) for it in ("a", "b")]
+
+        assert [200, 403] == [it.status_code for it in answers]
+
+    def test_roles_need_their_claim(self) -> None:
+        """Else the test would say nothing."""
+        with pytest.raises(ValueError, match="roles_claim"):
+            TokenFactory()("alice", roles=["a"])
