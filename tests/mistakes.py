@@ -318,7 +318,7 @@ MISTAKES: dict[str, Mistake] = {
     "not_settings": lambda *_: jwt_guard("/health"),  # type: ignore[arg-type]
     "not_a_router": lambda *_: protected_router(FastAPI(), settings=SETTINGS),  # type: ignore[arg-type]
     "not_markable": lambda *_: public(object()),  # type: ignore[type-var]
-    "not_called": lambda *_: FastAPI(dependencies=[Depends(jwt_guard)]),
+    "not_called": lambda *_: FastAPI().get("/x", dependencies=[Depends(jwt_guard)])(hello),
     "not_a_model": lambda *_: claims_as(dict),
     "scope_names": lambda *_: require_scopes("orders:read orders:write"),
     "role_names": lambda *_: require_roles(),
