@@ -4,7 +4,7 @@
     ├── ConfigurationError            .reason, .message; at start-up, never an answer to a request
     └── AuthError                     .reason, .step, .code, .description, .kid
         ├── MissingTokenError         no credentials: a challenge without an error code
-        ├── InvalidRequestError       invalid_request: several credentials, or an empty one
+        ├── InvalidRequestError       invalid_request: several credentials
         ├── CrossSiteRequestError     a token in a cookie, on a cross-site request
         ├── InsufficientPermissionsError  insufficient_scope: .scopes, .needs
         │   └── InsufficientScopeError    it lacks a scope
@@ -71,7 +71,7 @@ class Reason(StrEnum):
 
     MISSING = "missing"
     REPEATED_CREDENTIALS = "repeated_credentials"
-    EMPTY_CREDENTIALS = "empty_credentials"
+    HEADER_FORM = "header_form"
     CROSS_SITE = "cross_site"
     TOO_LARGE = "too_large"
     NOT_COMPACT = "not_compact"
@@ -156,7 +156,7 @@ class Step(StrEnum):
 _STEPS = {
     Reason.MISSING: Step.CREDENTIALS,
     Reason.REPEATED_CREDENTIALS: Step.CREDENTIALS,
-    Reason.EMPTY_CREDENTIALS: Step.CREDENTIALS,
+    Reason.HEADER_FORM: Step.CREDENTIALS,
     Reason.CROSS_SITE: Step.CREDENTIALS,
     Reason.TOO_LARGE: Step.SIZE,
     Reason.NOT_COMPACT: Step.FORM,
@@ -249,15 +249,15 @@ class AuthError(JWTDepsError):
 class MissingTokenError(AuthError):
     """The request carries no access token (RFC 6750 §3.1: then no error code)."""
 
-    reason = Reason.MISSING
     description = "The request carries no access token"
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, reason: Reason = Reason.MISSING) -> None:
         Exception.__init__(self, detail)
+        self.reason = reason
 
 
 class InvalidRequestError(AuthError):
-    """The request carries several credentials, or an empty one (RFC 6750 §3.1)."""
+    """The request carries several credentials (RFC 6750 §3.1)."""
 
     code = "invalid_request"
 

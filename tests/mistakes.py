@@ -232,6 +232,13 @@ def without_redis(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     RedisReplayStore("redis://127.0.0.1")
 
 
+def with_a_getter_of_bytes(*_: Any) -> None:
+    getter: Any = lambda _: b"a.b.c"  # noqa: E731
+    app = protect(FastAPI(), JWTSettings(secret_key=SECRET, token_getter=getter))
+    app.get("/x")(hello)
+    asked(app)
+
+
 def covered(*_: Any) -> None:
     app = FastAPI(dependencies=[Depends(current_user_id)])
     mount_resource_metadata(app, JWTSettings(secret_key=SECRET, resource="https://api.example"))
@@ -270,6 +277,9 @@ MISTAKES: dict[str, Mistake] = {
     # settings
     "invalid_setting": settings(secret_key=SECRET, leeway=-1),
     "settings_are_fixed": assigned,
+    "bare_header": settings(secret_key=SECRET, token_header_scheme=""),
+    "two_places": settings(secret_key=SECRET, token_source="cookie", token_getter=lambda _: None),
+    "token_getter": with_a_getter_of_bytes,
     "audience_unverified": settings(secret_key=SECRET, audience="x", verify_audience=False),
     # keys over HTTP
     "httpx2_missing": without_httpx2,

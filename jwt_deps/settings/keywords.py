@@ -4,7 +4,7 @@ The fields have the types that a value has once it is checked. A type checker an
 those that may be given: `secret_key="..."`, `token_source="cookie"`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -82,6 +82,8 @@ class JWTKeywords(IssuerKeywords, total=False):
     validate: bool
     token_source: "TokenSource | Literal['header', 'cookie', 'both']"
     token_header_key: str
+    token_header_scheme: Literal["Bearer", ""]
+    token_getter: Callable[[Any], str | None] | None
     cookie_name: str
     cookie_requests: Literal["same-site", "same-origin"]
     max_token_size: int

@@ -47,7 +47,8 @@ def _forbidden(settings: JWTSettings) -> Iterator[str]:
         yield "JWT_RESOURCE (resource) is missing: the server's URL."
     if not settings.authorization_servers:
         yield "JWT_ISSUER (issuer) has to be the https:// address of an authorization server."
-    if not (by_header and settings.server.header_name == b"authorization"):
+    standard = settings.server.header_name == b"authorization" and settings.token_getter is None
+    if not (by_header and standard):
         yield "tokens come in the Authorization header: leave the token_* settings alone."
     if not all(one.verify_audience and one.accepted_audiences for one in several):
         yield "tokens name this server: leave JWT_VERIFY_AUDIENCE (verify_audience) alone."

@@ -87,6 +87,8 @@ class ResourceServer:
         accepted: the issuers.
         max_token_size: the longest token that is read, in bytes.
         header_name: the header of the token, as ASGI has it.
+        scheme, scheme_length: what stands before the token in it: `Bearer ` or nothing.
+        wrong_form: what is said where the header is there without a token.
         missing: what a refusal says where a request has no token.
         excluded: path patterns of routes that need no token.
         sender_policy: the sender constraint; `None` if tokens are plain bearer tokens.
@@ -98,6 +100,9 @@ class ResourceServer:
     accepted: AcceptedIssuers
     max_token_size: int
     header_name: bytes
+    scheme: str
+    scheme_length: int
+    wrong_form: str
     missing: str
     excluded: PathPatterns
     sender_policy: SenderPolicy | None

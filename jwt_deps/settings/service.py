@@ -2,17 +2,26 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cached_property
+from inspect import iscoroutinefunction
 from typing import Annotated, Any, Literal, Self, Unpack, cast
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.keys import KeyHealth, KeySet, is_issuer_url
+from jwt_deps.possession import DPoPMode
 from jwt_deps.revocation import RevocationHealth, RevocationSource
 
 from .env_values import PREFIX, EnvironmentSettings, Several
@@ -42,6 +51,18 @@ class TokenSource(StrEnum):
     BOTH = "both"
 
 
+_DEFAULT_PLACES = (TokenSource.HEADER, "authorization", "Bearer")
+
+
+def _token_getter(value: Any) -> Any:
+    if value is not None and (not callable(value) or iscoroutinefunction(value)):
+        raise ValueError("is a plain function, not an async one, and given in Python alone")
+    return value
+
+
+_TokenGetter = Annotated[
+    Callable[[Any], str | None] | None, NoDecode, PlainValidator(_token_getter)
+]
 _Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
 
 
@@ -72,9 +93,17 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     )
 
     token_source: TokenSource = TokenSource.HEADER
-    """`header`, `cookie` or `both`: the header first, the cookie only when it is absent."""
+    """`header`, `cookie` or `both`: the header first, the cookie when the header is absent or has
+    another scheme, `Basic` for instance."""
     token_header_key: str = "Authorization"  # noqa: S105 - a name
     """The header, in `Bearer <token>` form whatever its name."""
+    token_header_scheme: Literal["Bearer", ""] = "Bearer"  # noqa: S105 - a name
+    """`Bearer`, or nothing where a proxy writes the bare token into a header of its own
+    (`Cf-Access-Jwt-Assertion`)."""
+    token_getter: _TokenGetter = None
+    """A plain function from the request, an `HTTPConnection`, to the encoded token or `None`, for
+    places that no setting names. It is asked in place of header and cookie, and the rule for
+    cookies on cross-site requests applies. In Python alone, never in the environment."""
     cookie_name: str = "access_token"
     """The cookie that holds the token."""
     cookie_requests: Literal["same-site", "same-origin"] = "same-site"
@@ -128,16 +157,45 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             raise ValueError(f"takes {PATTERNS}")
         return value
 
+    @field_validator("token_header_scheme", mode="before")
+    @classmethod
+    def _is_a_scheme(cls, value: object) -> object:
+        return value.capitalize() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _can_find_tokens(self) -> Self:
+        bare, header = not self.token_header_scheme, self.token_header_key.lower()
+        if bare and (header == "authorization" or self.dpop is not DPoPMode.OFF):
+            raise ConfigurationError(
+                "bare_header",
+                "JWT_TOKEN_HEADER_SCHEME (token_header_scheme) is empty, which is for a header of "
+                "its own: set JWT_TOKEN_HEADER_KEY (token_header_key) to its name, and leave "
+                "JWT_DPOP (dpop) off.",
+            )
+        places = (self.token_source, header, self.token_header_scheme)
+        if self.token_getter is not None and places != _DEFAULT_PLACES:
+            raise ConfigurationError(
+                "two_places",
+                "token_getter is asked in place of header and cookie: leave JWT_TOKEN_SOURCE "
+                "(token_source), JWT_TOKEN_HEADER_KEY (token_header_key) and "
+                "JWT_TOKEN_HEADER_SCHEME (token_header_scheme) alone.",
+            )
+        return self
+
     @model_validator(mode="after")
     def _can_serve(self) -> Self:
         accepted = AcceptedIssuers(self._policy, self.issuers)
         several = [self] if self.issuers is None else list(self.issuers.values())
         header_name = self.token_header_key.lower().encode("ascii")
+        scheme = self.token_header_scheme
         sender_policy = self._make_sender_policy(header_name)
         self._server = ResourceServer(
             accepted=accepted,
             max_token_size=self.max_token_size,
             header_name=header_name,
+            scheme=f"{scheme} " if scheme else "",
+            scheme_length=len(scheme) + 1 if scheme else 0,
+            wrong_form=self._wrong_form(),
             missing=self._missing(),
             excluded=PathPatterns(self.excluded_route_paths),
             sender_policy=sender_policy,
@@ -163,8 +221,21 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         self._audiences = ()  # `resource` is none of them
         return self._policy_with(KeySet.empty())
 
+    def _wrong_form(self) -> str:
+        """What is said where the header is there without a token."""
+        schemes: list[str] = (
+            [self.token_header_scheme] if self.dpop is not DPoPMode.REQUIRED else []
+        )
+        schemes += ["DPoP"] if self.dpop is not DPoPMode.OFF else []
+        kind = " or ".join(filter(None, schemes))
+        return f"Invalid token: the {self.token_header_key} header has no {kind} token".replace(
+            "  ", " "
+        )
+
     def _missing(self) -> str:
         """What is said where no token is, in the words of the AgentOS middleware."""
+        if self.token_getter is not None:
+            return "JWT token missing"
         header, cookie = f"{self.token_header_key} header", self.cookie_name
         return {
             TokenSource.HEADER: f"{header} missing",

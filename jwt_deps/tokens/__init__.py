@@ -4,7 +4,7 @@ from .authenticate import authenticate_token, verify_token
 from .claims import ClaimMapping, Claims
 from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
 from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
-from .lookup import SUBPROTOCOL, RequestHead, find_token, sent_with_dpop
+from .lookup import SUBPROTOCOL, RequestHead, check_found, find_token, sent_with_dpop
 from .principal import (
     STATE_NAMES,
     Principal,
@@ -28,6 +28,7 @@ __all__ = [
     "RequestHead",
     "access_token_claims",
     "authenticate_token",
+    "check_found",
     "client_id_of",
     "create_access_token",
     "dependencies_of",

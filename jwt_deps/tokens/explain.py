@@ -35,8 +35,8 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.MISSING: "Send the token where JWT_TOKEN_SOURCE says: by default in the header "
         "'Authorization: Bearer <token>'.",
         Reason.REPEATED_CREDENTIALS: "Send one token, in one header or one cookie.",
-        Reason.EMPTY_CREDENTIALS: "Put the token behind the word Bearer; a variable in the "
-        "client may be empty.",
+        Reason.HEADER_FORM: "Write the header as 'Bearer <token>', with one space, or as "
+        "JWT_TOKEN_HEADER_SCHEME says; a variable in the client may be empty.",
         Reason.CROSS_SITE: "Call from a page of the same site (with JWT_COOKIE_REQUESTS="
         "same-origin: of the same origin), or send the token in the header.",
         Reason.TOO_LARGE: "Have the issuer put less into the token, or raise JWT_MAX_TOKEN_SIZE.",

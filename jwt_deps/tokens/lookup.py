@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from jwt_deps.errors import (
+    ConfigurationError,
     CrossSiteRequestError,
     InvalidRequestError,
     MalformedTokenError,
@@ -16,7 +17,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.settings import JWTSettings, TokenSource
 
-__all__ = ["SUBPROTOCOL", "RequestHead", "find_token", "sent_with_dpop"]
+__all__ = ["SUBPROTOCOL", "RequestHead", "check_found", "find_token", "sent_with_dpop"]
 
 #: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
 #: WebSocket API lets a page put a credential.
@@ -81,33 +82,51 @@ class RequestHead:
 def find_token(head: RequestHead, settings: JWTSettings) -> str:
     """Find the encoded token (RFC 6750 §2.1), without looking at what it says.
 
-    The header wins; the cookie is read only when the header is absent, so that a request can
-    never be re-labelled by a cookie that another site planted. Query and body are never read.
+    The header wins; the cookie is read only when the header is absent or has another scheme, so
+    that a request can never be re-labelled by a cookie that another site planted. Query and body
+    are never read.
 
     Raises:
         MalformedTokenError: a header is longer than any with a token of `max_token_size` is.
         MissingTokenError: no bearer credentials where the settings say to look.
-        InvalidRequestError: more than one credential, or a scheme with nothing behind it.
+        InvalidRequestError: more than one credential.
         CrossSiteRequestError: the token is in a cookie and another site caused the request.
     """
-    source = settings.token_source
+    source, present = settings.token_source, False
     if source is not TokenSource.COOKIE:
         token, present = _from_headers(head, settings)
-        if token is not None:
+        if token:
             return token
-        if source is TokenSource.BOTH and present:
-            raise MissingTokenError(settings.server.missing)
     if source is not TokenSource.HEADER:
         token = _from_cookie(head, settings)
-        if token is not None:
+        if token:
             _refuse_cross_site(head, settings)
             return token
-    raise MissingTokenError(settings.server.missing)
+    raise _wrong_form(settings) if present else MissingTokenError(settings.server.missing)
+
+
+def check_found(found: object, head: RequestHead, settings: JWTSettings) -> str:
+    """Check what `token_getter` found, by the rules for a cookie, which it may have read.
+
+    Raises:
+        MissingTokenError: it found nothing.
+        CrossSiteRequestError: another site caused the request.
+        ConfigurationError: it returned something else than a text.
+    """
+    if found is None or found == "":
+        raise MissingTokenError(settings.server.missing)
+    if not isinstance(found, str):
+        raise ConfigurationError(
+            "token_getter", "token_getter has to return the encoded token, a str, or None."
+        )
+    _refuse_cross_site(head, settings)
+    return found
 
 
 def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:
     """The token of the header or of the subprotocol pair, and whether the header was there."""
-    name, value = settings.server.header_name, None
+    server, value = settings.server, None
+    name = server.header_name
     for key, sent in head.headers:
         if key == name:
             if value is not None:
@@ -118,11 +137,11 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
         if len(value) > settings.max_token_size + _SCHEME_ROOM:
             raise _too_large()
         text = value.decode("latin-1").strip(" \t")
-        if text.startswith("Bearer ") and "," not in text:  # what nearly every client sends
-            token = text[7:].lstrip(" ")
+        if text.startswith(server.scheme) and "," not in text:  # what nearly every client sends
+            token = text[server.scheme_length :].lstrip(" ")
         else:
             token = _credentials(text, settings)
-    if head.subprotocols and (offered := _from_subprotocols(head.subprotocols)) is not None:
+    if head.subprotocols and (offered := _from_subprotocols(head.subprotocols)):
         if token is not None:
             raise _repeated("both a header and the subprotocols carry a token")
         token = offered
@@ -131,6 +150,8 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
 
 def _credentials(text: str, settings: JWTSettings) -> str | None:
     """The token in the value of a header; `None` if it has credentials of other schemes alone."""
+    if not settings.token_header_scheme:
+        raise _repeated("one header carries several credentials")
     policy = settings.server.sender_policy
     with_dpop = policy is not None and policy.with_dpop
     ours = (_BEARER_OR_DPOP if with_dpop else _BEARER).search(text)
@@ -141,7 +162,7 @@ def _credentials(text: str, settings: JWTSettings) -> str | None:
     # RFC 9110 §11.4: 1*SP. A tab stays with the token, and makes it one that is refused.
     token = text[ours.end() :].strip(" ")
     if not token:
-        raise _empty()
+        raise _wrong_form(settings)
     return token
 
 
@@ -161,7 +182,9 @@ def _from_subprotocols(offered: Sequence[str]) -> str | None:
         raise _repeated("the subprotocols carry several tokens")
     token = offered[marks[0] + 1] if marks[0] + 1 < len(offered) else ""
     if not token:
-        raise _empty()
+        raise MissingTokenError(
+            "Invalid token: the subprotocol bearer has no token behind it", Reason.HEADER_FORM
+        )
     return token
 
 
@@ -183,7 +206,15 @@ def _from_cookie(head: RequestHead, settings: JWTSettings) -> str | None:
     if len(found) > 1:
         # A sibling subdomain can plant a second cookie of the same name.
         raise _repeated("more than one cookie carries a token")
-    return found[0] if found and found[0] else None
+    return _unwrapped(found[0]) if found else None
+
+
+def _unwrapped(value: str) -> str:
+    """The token in a cookie, without the quotes and the `Bearer` that some frameworks write."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    scheme, _, token = value.partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" else value
 
 
 def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
@@ -226,5 +257,5 @@ def _repeated(description: str) -> InvalidRequestError:
     return InvalidRequestError(Reason.REPEATED_CREDENTIALS, description)
 
 
-def _empty() -> InvalidRequestError:
-    return InvalidRequestError(Reason.EMPTY_CREDENTIALS, "Bearer stands without a token")
+def _wrong_form(settings: JWTSettings) -> MissingTokenError:
+    return MissingTokenError(settings.server.wrong_form, Reason.HEADER_FORM)

@@ -20,6 +20,7 @@ from jwt_deps.tokens import (
     Principal,
     RequestHead,
     authenticate_token,
+    check_found,
     find_token,
     sent_with_dpop,
 )
@@ -338,6 +339,9 @@ def sent_token(connection: HTTPConnection, settings: JWTSettings) -> str:
         AuthError: there is none, or not exactly one, or it came from another site.
     """
     scope = connection.scope
+    if (getter := settings.token_getter) is not None:
+        head = RequestHead(scope["headers"], scope.get("method"))
+        return check_found(getter(connection), head, settings)
     if scope["type"] == "http":
         return find_token(RequestHead(scope["headers"], scope.get("method")), settings)
     head = RequestHead(scope["headers"], None, scope.get("subprotocols") or ())

@@ -63,6 +63,11 @@ def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
     Args:
         settings: `None` if they are not known without a request: plain bearer.
     """
+    if settings is not None and settings.token_getter is not None:
+        # OpenAPI has no scheme for a place that only code knows.
+        said = "This service looks for the token in a place of its own"
+        yield f"{_NATIVE}-custom", {**_plain_bearer(), "description": said}
+        return
     source = settings.token_source if settings is not None else TokenSource.HEADER
     if source is not TokenSource.COOKIE:
         header = settings.token_header_key if settings is not None else "Authorization"
@@ -75,13 +80,19 @@ def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
                     "type": "apiKey",
                     "in": "header",
                     "name": header,
-                    "description": "`Bearer <token>`, the word included",
+                    "description": _form(settings),
                 },
             )
     if settings is not None and source is not TokenSource.HEADER:
         cookie = settings.cookie_name
         scheme = {"type": "apiKey", "in": "cookie", "name": cookie}
         yield f"{_NATIVE}-cookie-{_as_name(cookie)}", scheme
+
+
+def _form(settings: JWTSettings | None) -> str:
+    if settings is not None and not settings.token_header_scheme:
+        return "The token, without `Bearer`"
+    return "`Bearer <token>`, the word included"
 
 
 def _of_authorization(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:

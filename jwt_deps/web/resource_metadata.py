@@ -92,7 +92,7 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
 
 def _document(app: FastAPI, settings: JWTSettings) -> dict[str, Any]:
     """The members of RFC 9728 §2; what would be empty is left out."""
-    by_header = settings.token_source is not TokenSource.COOKIE
+    by_header = settings.token_source is not TokenSource.COOKIE and settings.token_getter is None
     standard = by_header and settings.server.header_name == b"authorization"
     members = {
         "resource": settings.resource,

@@ -97,7 +97,7 @@ def documented_refusals() -> dict[str, dict[str, Any]]:
     return {
         status: {"description": description, "headers": headers, "content": content}
         for status, description, headers in (
-            ("400", "More than one access token, or `Bearer` without one", challenge),
+            ("400", "More than one access token", challenge),
             ("401", "No access token, or one that is not accepted", challenge),
             (
                 "403",

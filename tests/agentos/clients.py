@@ -17,6 +17,11 @@ DAY = 86_400
 #: Refusals as `refused` returns them.
 Refusal: TypeAlias = tuple[int, str, str | None]
 
+NO_BEARER = (
+    401,
+    "Invalid token: the Authorization header has no Bearer token",
+    'Bearer realm="api"',
+)
 MISSING = (401, "Authorization header missing", 'Bearer realm="api"')
 EXPIRED = (
     401,

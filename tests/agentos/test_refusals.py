@@ -18,6 +18,7 @@ from .clients import (
     DAY,
     EXPIRED,
     MISSING,
+    NO_BEARER,
     NOBODY,
     RUNS,
     AgentOSClient,
@@ -62,7 +63,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     ("headers", "expected"),
     [
         pytest.param({}, MISSING, id="nothing"),
-        pytest.param({"Authorization": "Basic YWxpY2U6c2VjcmV0"}, MISSING, id="other-scheme"),
+        pytest.param({"Authorization": "Basic YWxpY2U6c2VjcmV0"}, NO_BEARER, id="other-scheme"),
         pytest.param(
             bearer("nonsense"),
             invalid("it is not a JWS in compact serialization"),

@@ -12,6 +12,7 @@ from jwt_deps import JWTSettings
 from jwt_deps.testing import SigningKey
 
 KEY = SigningKey.generate("RS256", kid="signs-access-tokens")
+EC_KEY = SigningKey.generate("ES256", kid="signs-of-a-proxy")
 OTHER_KEY = SigningKey.generate("RS256", kid="signs-id-tokens")
 
 #: What a key has besides `kty`, `n`, `e` and `kid`.
@@ -36,11 +37,16 @@ HEADERS: dict[str, dict[str, str]] = {
     "cognito": {"alg": "RS256"},
     "okta": {"alg": "RS256"},
     "google": {"alg": "RS256", "typ": "JWT"},
+    "iap": {"alg": "ES256", "typ": "JWT"},
+    "cloudflare": {"alg": "RS256"},
+    "alb": {"alg": "RS256"},
 }
 
 
 def published(provider: str) -> str:
     """The provider's JWK Set; Keycloak's has an encryption key too."""
+    if provider == "iap":
+        return json.dumps({"keys": [{**EC_KEY.jwk, "use": "sig"}]})
     members = _MEMBERS.get(provider.removesuffix("_v1"), _USUAL)
     keys = [_public(key, members) for key in (KEY, OTHER_KEY)]
     if provider == "keycloak":
@@ -58,10 +64,11 @@ def issue(
     claims: Mapping[str, object],
     provider: str,
     *,
-    key: SigningKey = KEY,
+    key: SigningKey | None = None,
     header: Mapping[str, str] | None = None,
 ) -> str:
     """Sign a token that is good now; a claim that is `None` is left out."""
+    key = key or (EC_KEY if provider == "iap" else KEY)
     now = int(time.time())
     full = {"iat": now, "nbf": now, "exp": now + 3600, **claims}
     members = {name: value for name, value in full.items() if value is not None}

@@ -24,7 +24,7 @@ from jwt_deps.testing import FakeIssuer, SigningKey
 from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
 from jwt_deps.tokens.verify import VerifiedToken, verify
 from tests.recipes.page import RECIPES
-from tests.recipes.provider import KEY, OTHER_KEY, give_keys, issue
+from tests.recipes.provider import EC_KEY, KEY, OTHER_KEY, give_keys, issue
 
 TENANT = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490"
 OTHER_TENANT = "82229342-1101-4ab6-817b-70c0747630f3"
@@ -57,6 +57,9 @@ FOUND: dict[tuple[str, int], tuple[str, str | None, set[str]]] = {
     ("okta", 0): ("00u1gm0z3nXyZaBcD0h7", None, {"openid", "profile", "reports.read"}),
     ("google", 0): ("110169484474386276334", None, set()),
     ("google", 1): ("107517467455664443766", None, set()),
+    ("iap", 0): ("accounts.google.com:110169484474386276334", None, set()),
+    ("cloudflare", 0): ("7335d417-61da-459d-899c-0a01c76a2f94", None, set()),
+    ("alb", 0): ("a2f5e4d4-c0b1-70a2-9f3e-1b2c3d4e5f60", None, {"openid"}),
 }
 
 #: What the page says to set instead, and what is found then.
@@ -172,6 +175,12 @@ REFUSED: list[tuple[str, str, dict[str, Any], tuple[Reason, str]]] = [
         {"iss": "https://cloud.google.com/iap", "aud": "/projects/1/global/backendServices/2"},
         (FOREIGN, "iss"),
     ),
+    ("iap", "another backend", {"aud": "/projects/1/apps/example"}, (FOREIGN, "aud")),
+    ("iap", "an ID token", {"iss": "https://accounts.google.com"}, (FOREIGN, "iss")),
+    ("cloudflare", "another application", {"aud": ["f" * 64]}, (FOREIGN, "aud")),
+    ("cloudflare", "the global token", {"type": "org", "aud": None}, (MISSING, "aud")),
+    ("alb", "another app client", {"client_id": "3n4b5urk1ft4fl3mg5e"}, (FOREIGN, "client_id")),
+    ("alb", "no issuer, as in X-Amzn-Oidc-Data", {"iss": None}, (MISSING, "iss")),
 ]
 
 
@@ -194,6 +203,11 @@ def claims_of(name: str, number: int = 0, **changed: object) -> dict[str, Any]:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+def sent(token: str, settings: JWTSettings) -> dict[str, str]:
+    """The header in which the settings look for a token."""
+    return {settings.token_header_key: f"{settings.token_header_scheme} {token}".strip()}
 
 
 def client_of(settings: JWTSettings, *scopes: str) -> TestClient:
@@ -266,7 +280,8 @@ def test_the_token_of_the_page_is_accepted(name: str, number: int) -> None:
 @pytest.mark.parametrize(("name", "number"), FOUND, ids=str)
 def test_a_route_serves_the_token_of_the_page(name: str, number: int) -> None:
     """With its scopes if there are any, and with 403 where another one is asked for."""
-    settings, headers = settings_of(name), bearer(issue(claims_of(name, number), name))
+    settings = settings_of(name)
+    headers = sent(issue(claims_of(name, number), name), settings)
     user, session, scopes = FOUND[name, number]
 
     served = client_of(settings, *scopes).get("/me", headers=headers)
@@ -362,7 +377,8 @@ def test_a_token_for_another_audience_is_refused(
 @pytest.mark.parametrize("name", sorted({name for name, _ in FOUND}))
 def test_a_forged_token_is_refused(name: str) -> None:
     """Another key under the provider's key id."""
-    forger = SigningKey.generate("RS256", kid=KEY.kid)
+    real = EC_KEY if name == "iap" else KEY
+    forger = SigningKey.generate(real.algorithm, kid=real.kid)
 
     with pytest.raises(InvalidTokenError) as caught:
         verified(issue(claims_of(name), name, key=forger), settings_of(name))
@@ -506,14 +522,26 @@ def test_google_says_who_it_is_and_the_service_decides(
     assert status == TestClient(app).get("/me", headers=bearer(token)).status_code
 
 
-def test_a_bare_token_is_not_read() -> None:
-    """As Identity-Aware Proxy sends it."""
-    settings = settings_of("google", token_header_key="x-goog-iap-jwt-assertion")
-    token = issue(claims_of("google"), "google")
+def test_the_padded_token_of_a_load_balancer_is_refused() -> None:
+    """`X-Amzn-Oidc-Data`: each part ends in equals signs, and they are signed."""
+    settings = settings_of("alb", token_header_key="X-Amzn-Oidc-Data")
+    header, payload, signature = issue(claims_of("alb"), "alb").split(".")
+    padded = ".".join(part + "=" * (-len(part) % 4) for part in (header + "==", payload, signature))
 
-    answer = client_of(settings).get("/me", headers={"x-goog-iap-jwt-assertion": token})
+    answer = client_of(settings).get("/me", headers={"X-Amzn-Oidc-Data": padded})
 
     assert 401 == answer.status_code
+
+
+def test_a_service_token_of_cloudflare() -> None:
+    """Its `sub` is empty, and its name in another claim."""
+    settings = settings_of("cloudflare")
+    token = issue(claims_of("cloudflare", sub="", common_name="ci.example"), "cloudflare")
+    headers = sent(token, settings)
+    programs = settings_of("cloudflare", user_id_claim="common_name")
+
+    assert 401 == client_of(settings).get("/me", headers=headers).status_code
+    assert "ci.example" == client_of(programs).get("/me", headers=headers).json()["user"]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ VALUES = [
     ("algorithm", "HS256", "HS512", "HS512"),
     ("token_source", TokenSource.HEADER, TokenSource.BOTH, "both"),
     ("token_header_key", "Authorization", "X-Token", "X-Token"),
+    ("token_header_scheme", "Bearer", "Bearer", "bearer"),
     ("cookie_name", "access_token", "session", "session"),
     ("cookie_requests", "same-site", "same-origin", "same-origin"),
     ("validate", True, False, "false"),
@@ -120,7 +121,7 @@ class TestParameters:
         fetched = {"jwks_url", "discovery", "discovery_url", "ca_file", "allow_loopback"}
         pages = {"documentation", "policy_uri", "tos_uri"}
         described = {"resource", "resource_name", *(f"resource_{page}" for page in pages)}
-        others = {"jwks_cache", "issuers"} | described
+        others = {"jwks_cache", "issuers", "token_getter"} | described
         names = {name for name, *_ in VALUES} | keys | fetched | others
 
         parts = {*SenderSettings.model_fields, *RevocationSettings.model_fields}

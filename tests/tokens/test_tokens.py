@@ -11,6 +11,7 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
 )
+from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import JWTSettings, TokenSource
 from jwt_deps.tokens import SUBPROTOCOL, RequestHead, find_token
 from tests.minting import SECRET
@@ -73,12 +74,30 @@ class TestHeader:
             pytest.param("Bearera.b.c", id="no-space"),
             pytest.param("Bearers a.b.c", id="longer-scheme"),
             pytest.param("JWT a.b.c", id="scheme-of-other-frameworks"),
+            pytest.param("Bearer", id="scheme-alone"),
+            pytest.param("Bearer ", id="scheme-and-space"),
+            pytest.param("bearer    ", id="scheme-and-spaces"),
         ],
     )
-    def test_other_credentials_are_none(self, value: str) -> None:
-        """Another scheme's credentials are no bearer credentials (RFC 6750 §3.1)."""
-        with pytest.raises(MissingTokenError):
+    def test_a_header_without_a_token(self, value: str) -> None:
+        """It is there, so it is never called missing (RFC 6750 §3.1: no error code)."""
+        with pytest.raises(MissingTokenError) as refused:
             find_token(_head(("authorization", value)), HEADER)
+
+        assert Reason.HEADER_FORM == refused.value.reason
+        assert "Invalid token: the Authorization header has no Bearer token" == str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("mode", "schemes"), [("allowed", "Bearer or DPoP"), ("required", "DPoP")]
+    )
+    def test_the_schemes_of_a_service_with_dpop(self, mode: str, schemes: str) -> None:
+        """The sentence names those that are accepted."""
+        settings = JWTSettings(
+            secret_key=SECRET, dpop=DPoPMode(mode), public_origin="https://api.example"
+        )
+
+        with pytest.raises(MissingTokenError, match=f"has no {schemes} token"):
+            find_token(_head(BASIC), settings)
 
     def test_a_tab_stays_with_the_token(self) -> None:
         """A credential is there, and it is no token: only spaces stand between (RFC 9110 §11.4)."""
@@ -91,13 +110,6 @@ class TestHeader:
                 [("authorization", "Basic x, Bearer a.b.c")],
                 Reason.REPEATED_CREDENTIALS,
                 id="behind-another-scheme",
-            ),
-            pytest.param([("authorization", "Bearer")], Reason.EMPTY_CREDENTIALS, id="alone"),
-            pytest.param(
-                [("authorization", "Bearer ")], Reason.EMPTY_CREDENTIALS, id="alone-and-space"
-            ),
-            pytest.param(
-                [("authorization", "bearer    ")], Reason.EMPTY_CREDENTIALS, id="alone-and-spaces"
             ),
             pytest.param(
                 [("authorization", "Bearer a, Bearer b")],
@@ -125,7 +137,7 @@ class TestHeader:
         ],
     )
     def test_not_one_credential(self, headers: list[Header], reason: Reason) -> None:
-        """A scheme with nothing behind it, or several credentials, are an invalid request."""
+        """Several credentials are an invalid request (RFC 6750 §3.1)."""
         with pytest.raises(InvalidRequestError) as refused:
             find_token(_head(*headers), HEADER)
 
@@ -165,6 +177,60 @@ class TestHeaderOfAnotherName:
             find_token(_head(BEARER), self.SETTINGS)
 
 
+class TestBareHeader:
+    """A proxy writes the token into a header of its own: Cloudflare Access, Google IAP."""
+
+    SETTINGS = JWTSettings(
+        secret_key=SECRET, token_header_key="Cf-Access-Jwt-Assertion", token_header_scheme=""
+    )
+
+    @pytest.mark.parametrize("value", ["a.b.c", " a.b.c\t"], ids=["plain", "white-space"])
+    def test_the_value_is_the_token(self, value: str) -> None:
+        """Without a scheme before it."""
+        found = find_token(_head(("cf-access-jwt-assertion", value)), self.SETTINGS)
+
+        assert found == "a.b.c"
+
+    def test_a_scheme_is_part_of_the_value(self) -> None:
+        """No token has it."""
+        head = _head(("cf-access-jwt-assertion", "Bearer a.b.c"))
+
+        assert find_token(head, self.SETTINGS) == "Bearer a.b.c"
+
+    @pytest.mark.parametrize(
+        ("headers", "error", "words"),
+        [
+            pytest.param(
+                [], MissingTokenError, "Cf-Access-Jwt-Assertion header missing", id="absent"
+            ),
+            pytest.param(
+                [("cf-access-jwt-assertion", "")],
+                MissingTokenError,
+                "Invalid token: the Cf-Access-Jwt-Assertion header has no token",
+                id="empty",
+            ),
+            pytest.param(
+                [("cf-access-jwt-assertion", "a.b.c, d.e.f")],
+                InvalidRequestError,
+                "Invalid token: one header carries several credentials",
+                id="joined-by-a-proxy",
+            ),
+            pytest.param(
+                [("cf-access-jwt-assertion", "a.b.c"), ("cf-access-jwt-assertion", "d.e.f")],
+                InvalidRequestError,
+                "Invalid token: more than one header carries credentials",
+                id="sent-by-the-client-too",
+            ),
+        ],
+    )
+    def test_refused(self, headers: list[Header], error: type[AuthError], words: str) -> None:
+        """What is wrong is said with the header's name."""
+        with pytest.raises(error) as refused:
+            find_token(_head(*headers), self.SETTINGS)
+
+        assert words == str(refused.value)
+
+
 class TestCookie:
     @pytest.mark.parametrize(
         "value",
@@ -184,6 +250,25 @@ class TestCookie:
         found = find_token(_head(("cookie", value)), COOKIE)
 
         assert found == "from-cookie"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param('"from-cookie"', id="quotes"),
+            pytest.param("Bearer from-cookie", id="scheme"),
+            pytest.param('"Bearer from-cookie"', id="both-as-starlette-writes-it"),
+            pytest.param("bearer  from-cookie", id="another-case"),
+        ],
+    )
+    def test_quotes_and_scheme_are_taken_off(self, value: str) -> None:
+        """Frameworks write them: `set_cookie("access_token", f"Bearer {token}")`."""
+        assert find_token(_head(("cookie", f"access_token={value}")), COOKIE) == "from-cookie"
+
+    @pytest.mark.parametrize("value", ['""', '"Bearer "', "Bearer "])
+    def test_nothing_in_them(self, value: str) -> None:
+        """There is no token then."""
+        with pytest.raises(MissingTokenError):
+            find_token(_head(("cookie", f"access_token={value}")), COOKIE)
 
     def test_value_may_hold_equals_signs(self) -> None:
         """Only the first equals sign divides."""
@@ -254,7 +339,7 @@ class TestBoth:
         ],
     )
     def test_header_wins(self, headers: list[Header], token: str) -> None:
-        """The cookie is read only when the header is absent."""
+        """The cookie is read only when the header has no token."""
         found = find_token(_head(*headers), BOTH)
 
         assert found == token
@@ -267,14 +352,27 @@ class TestBoth:
             pytest.param("a.b.c", id="no-scheme"),
         ],
     )
-    def test_a_header_without_a_token_is_not_absent(self, value: str) -> None:
-        """A header that is there keeps the cookie from being read, whatever it holds."""
-        with pytest.raises(MissingTokenError):
-            find_token(_head(("authorization", value), COOKIES), BOTH)
+    def test_another_scheme_leaves_the_cookie(self, value: str) -> None:
+        """A staging site has `Basic` before it; the cookie is as good as without it."""
+        head = _head(("authorization", value), COOKIES)
 
-    def test_a_bad_header_is_refused(self) -> None:
-        """`Bearer` alone is refused, and no cookie makes up for it."""
-        with pytest.raises(InvalidRequestError):
+        assert find_token(head, BOTH) == "from-cookie"
+
+    def test_another_scheme_without_a_cookie(self) -> None:
+        """The header is there, and has no token."""
+        with pytest.raises(MissingTokenError, match="the Authorization header has no Bearer token"):
+            find_token(_head(BASIC), BOTH)
+
+    def test_another_scheme_leaves_the_rule_for_cookies(self) -> None:
+        """A page of another site can add no header, but the browser adds `Basic` by itself."""
+        head = _head(BASIC, COOKIES, ("sec-fetch-site", "cross-site"), method="POST")
+
+        with pytest.raises(CrossSiteRequestError):
+            find_token(head, BOTH)
+
+    def test_bearer_alone_is_refused(self) -> None:
+        """No cookie makes up for it."""
+        with pytest.raises(MissingTokenError):
             find_token(_head(("authorization", "Bearer"), COOKIES), BOTH)
 
     def test_a_header_is_no_cross_site_matter(self) -> None:
@@ -543,9 +641,9 @@ class TestSubprotocols:
     @pytest.mark.parametrize(
         ("offered", "reason"),
         [
-            pytest.param(("bearer",), Reason.EMPTY_CREDENTIALS, id="alone"),
-            pytest.param(("chat", "bearer"), Reason.EMPTY_CREDENTIALS, id="last"),
-            pytest.param(("bearer", ""), Reason.EMPTY_CREDENTIALS, id="before-nothing"),
+            pytest.param(("bearer",), Reason.HEADER_FORM, id="alone"),
+            pytest.param(("chat", "bearer"), Reason.HEADER_FORM, id="last"),
+            pytest.param(("bearer", ""), Reason.HEADER_FORM, id="before-nothing"),
             pytest.param(
                 ("bearer", "a.b.c", "bearer", "d.e.f"), Reason.REPEATED_CREDENTIALS, id="twice"
             ),
@@ -553,8 +651,8 @@ class TestSubprotocols:
         ],
     )
     def test_not_one_credential(self, offered: tuple[str, ...], reason: Reason) -> None:
-        """`bearer` with nothing behind it, or more than once, is an invalid request."""
-        with pytest.raises(InvalidRequestError) as refused:
+        """`bearer` with nothing behind it, or more than once, is refused."""
+        with pytest.raises((InvalidRequestError, MissingTokenError)) as refused:
             find_token(_head(method=None, subprotocols=offered), HEADER)
 
         assert refused.value.reason is reason

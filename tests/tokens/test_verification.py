@@ -456,7 +456,7 @@ class TestRefused:
         of_the_request = {
             Reason.MISSING,
             Reason.REPEATED_CREDENTIALS,
-            Reason.EMPTY_CREDENTIALS,
+            Reason.HEADER_FORM,
             Reason.CROSS_SITE,
             Reason.SCOPE,
             Reason.ROLE,

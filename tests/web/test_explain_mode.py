@@ -85,7 +85,7 @@ def good(**members: Any) -> dict[str, str]:
 REFUSALS = [
     pytest.param("GET", "/", {}, "missing", "credentials", None, id="no-token"),
     pytest.param(
-        *("GET", "/", {"Authorization": "Bearer"}, "empty_credentials", "credentials", None),
+        *("GET", "/", {"Authorization": "Bearer"}, "header_form", "credentials", None),
         id="empty",
     ),
     pytest.param(

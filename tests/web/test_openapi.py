@@ -169,6 +169,28 @@ def test_scopes_are_shown_however_they_are_asked_for() -> None:
             },
             id="other-header",
         ),
+        pytest.param(
+            {"token_header_key": "Cf-Access-Jwt-Assertion", "token_header_scheme": ""},
+            {
+                "JWT-header-Cf-Access-Jwt-Assertion": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Cf-Access-Jwt-Assertion",
+                    "description": "The token, without `Bearer`",
+                }
+            },
+            id="bare-header",
+        ),
+        pytest.param(
+            {"token_getter": lambda _: None},
+            {
+                "JWT-custom": {
+                    **BEARER,
+                    "description": "This service looks for the token in a place of its own",
+                }
+            },
+            id="getter",
+        ),
     ],
 )
 @pytest.mark.parametrize("where", ["guard", "override"])

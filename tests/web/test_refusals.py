@@ -66,16 +66,16 @@ INVALID = 'Bearer error="invalid_token", error_description="{}"'
         pytest.param(
             {"Authorization": "Basic YTpi"},
             401,
-            "Authorization header missing",
+            "Invalid token: the Authorization header has no Bearer token",
             'Bearer realm="api"',
             id="other-scheme",
         ),
         pytest.param(
             {"Authorization": "Bearer"},
-            400,
-            "Invalid token: Bearer stands without a token",
-            'Bearer error="invalid_request", error_description="Bearer stands without a token"',
-            id="empty",
+            401,
+            "Invalid token: the Authorization header has no Bearer token",
+            'Bearer realm="api"',
+            id="scheme-alone",
         ),
         pytest.param(
             {"Authorization": "Bearer a, Bearer b"},

@@ -190,9 +190,16 @@ class TestDocument:
         assert (ISSUER,) == several.authorization_servers
         assert () == several.accepted_audiences
 
-    def test_no_bearer_header(self) -> None:
-        """Where tokens come in a cookie there is no method of RFC 6750 to name."""
-        answer = TestClient(service(token_source="cookie")).get(PATH)
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param({"token_source": "cookie"}, id="cookie"),
+            pytest.param({"token_getter": lambda _: None}, id="getter"),
+        ],
+    )
+    def test_no_bearer_header(self, options: dict[str, Any]) -> None:
+        """Where tokens come in another place there is no method of RFC 6750 to name."""
+        answer = TestClient(service(**options)).get(PATH)
 
         assert "bearer_methods_supported" not in answer.json()
 
@@ -355,6 +362,7 @@ class TestMCP:
             pytest.param({"issuer": "me"}, id="no-authorization-server"),
             pytest.param({"token_source": "both"}, id="cookie"),
             pytest.param({"token_header_key": "X-Token"}, id="other-header"),
+            pytest.param({"token_getter": lambda _: None}, id="getter"),
             pytest.param({"verify_audience": False}, id="passthrough"),
             pytest.param({"require_exp": False}, id="no-expiry"),
             pytest.param({"validate": False}, id="anonymous"),

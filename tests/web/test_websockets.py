@@ -106,7 +106,7 @@ def test_a_public_endpoint_may_look_at_the_pair(client: TestClient) -> None:
         pytest.param(
             "/ws", {"subprotocols": ["bearer", "bad"]}, 401, "invalid_token", id="bad-token"
         ),
-        pytest.param("/ws", {"subprotocols": ["bearer"]}, 400, "invalid_request", id="half-a-pair"),
+        pytest.param("/ws", {"subprotocols": ["bearer"]}, 401, "realm=", id="half-a-pair"),
         pytest.param(
             "/ws", {"subprotocols": ["chat", "x"]}, 401, 'Bearer realm="api"', id="other-protocols"
         ),
