@@ -1,5 +1,6 @@
 """The principal of a request: the settings' claim names applied to verified claims."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from jwt_deps.errors import AuthError, ClaimError, Reason
@@ -112,11 +113,11 @@ class Principal:
     """
 
     __slots__ = (
+        "_fixed_state",
         "_identity",
         "_roles",
         "_scopes",
         "_session_id",
-        "_state",
         "_user_id",
         "claims",
         "error",
@@ -140,7 +141,7 @@ class Principal:
         self._session_id: str | None = None
         self._scopes: frozenset[str] | None = None
         self._roles: frozenset[str] | None = None
-        self._state: dict[str, Any] | None = None
+        self._fixed_state: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Principal with {self.claims!r}>"
@@ -220,16 +221,14 @@ class Principal:
         `dependencies` and `session_state` that the application's lifespan put there stay, unless
         the token has such claims.
         """
-        if self._state is None:
-            self._state = self._fixed_state()
+        fixed = self.fixed_state
         claims, settings = self.claims, self.settings
         # An override of `get_claims` gave claims without a token: what it wrote itself stays.
         written = state if self.token is not None else {}
-        written.update(self._state)
-        if type(self._state["audience"]) is list:
+        written.update(fixed)
+        if type(fixed["audience"]) is list:
             written["audience"] = claims.aud
-        # Without the setting no claim is taken for AgentOS's scopes, which make administrators.
-        written["scopes"] = sorted(self.scopes) if settings.scopes_claim else []
+        written["scopes"] = [*fixed["scopes"]]
         found = dependencies_of(claims, settings) if settings.dependencies_claims else None
         if found or "dependencies" not in written:
             written["dependencies"] = dict(found or ())
@@ -239,18 +238,22 @@ class Principal:
         if written is not state:
             state.update((name, it) for name, it in written.items() if it or name not in state)
 
-    def _fixed_state(self) -> dict[str, Any]:
-        """The part that is the same in each request, but for a list of audiences."""
-        claims, settings = self.claims, self.settings
-        return {
-            "authenticated": True,
-            "token": self.token,
-            "claims": claims,
-            # A token that names no user is a good token; a dependency on the user refuses it.
-            "user_id": _identifier(claims.at(settings.user_id_claim)),
-            "session_id": _identifier(claims.at(settings.session_id_claim)),
-            "audience": claims.aud,
-        }
+    @property
+    def fixed_state(self) -> Mapping[str, Any]:
+        """The part of the state that is the same in each request; lists of it are to be copied."""
+        if self._fixed_state is None:
+            claims, settings = self.claims, self.settings
+            self._fixed_state = {
+                "authenticated": True,
+                "token": self.token,
+                "claims": claims,
+                # A token that names no user is a good one; a dependency on the user refuses it.
+                "user_id": _identifier(claims.at(settings.user_id_claim)),
+                "session_id": _identifier(claims.at(settings.session_id_claim)),
+                "scopes": sorted(self.scopes),
+                "audience": claims.aud,
+            }
+        return self._fixed_state
 
 
 def state_of(principal: Principal) -> dict[str, Any]:

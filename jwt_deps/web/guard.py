@@ -21,6 +21,7 @@ from .caller import (
 )
 from .dependencies import optional_of
 from .request_state import RequestState, matched, state_of
+from .request_user import write_anonymous
 from .responses import refusal_under
 from .routing import UNKNOWN, Match, RouteGuard
 
@@ -107,6 +108,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
                     refusal = refusal_under(settings, found, connection, match)
                     state.decision.refuse(refusal)
                     raise refusal from found
+                return
+        write_anonymous(connection.scope)
 
     async def _pass(self, connection: HTTPConnection) -> None:
         """Never asked: a guard decides by the route, in `__call__`."""

@@ -6,7 +6,7 @@ a wrapper, a route class or a dependency, is still the same request.
 """
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
@@ -15,6 +15,7 @@ from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import STATE_NAMES, Claims, Principal
 
 from . import _fastapi
+from .request_user import IDENTITY_NAMES, write_anonymous, write_user
 from .routing import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Decision", "RequestState", "matched", "next_state", "state_of"]
 
 _KEY = "jwt_deps"
-_ABSENT: Any = object()
-_NOTHING_BEFORE: dict[str, Any] = dict.fromkeys(STATE_NAMES, _ABSENT)
 # In place of a route: what is served is another application, below a guard that let it pass.
 _BELOW = Match((), None, ())
 
@@ -136,7 +135,8 @@ class RequestState:
     settings: JWTSettings | None = None
     overriding: Any = None
     _credentials: tuple[Any, ...] | None = None  # that the principals were found with
-    _before: dict[str, Any] | None = None  # what was in `request.state` under the names written
+    # What was in `request.state`, and in the scope, under the names written.
+    _before: tuple[dict[str, Any], dict[str, Any]] | None = None
     copied: bool = False
     _proofs: set[str] | None = None
     _replaced: dict[Callable[..., Any], Any] | None = None
@@ -281,16 +281,17 @@ class RequestState:
         """Record the principal, and write it to `request.state` as the AgentOS middleware does."""
         written = scope.setdefault("state", {})
         if self._before is not None:  # what an outer guard wrote, and only that
-            _restore(written, self._before)
+            self._restore(scope)
         self._before = (
-            {name: written.get(name, _ABSENT) for name in STATE_NAMES}
-            if written
-            else _NOTHING_BEFORE
+            _values(written, STATE_NAMES) if written else {},
+            _values(scope, IDENTITY_NAMES) if "user" in scope else {},
         )
         if isinstance(found, Principal):
             found.write_state(written)
+            write_user(scope, found)
         elif not settings.validate:
             written["authenticated"] = False
+            write_anonymous(scope)
             found = Principal(Claims({}), settings, found)
         if not self._principals:
             self._credentials = _credentials(scope)
@@ -357,9 +358,15 @@ class RequestState:
             copy.copied = True
         else:
             copy.separate(scope)
-        if self._before is not None and "state" in scope:
-            _restore(scope["state"], self._before)
+        self._restore(scope)
         return copy
+
+    def _restore(self, scope: Scope) -> None:
+        """Take out of a scope what this request wrote."""
+        if self._before is not None:
+            state, identity = self._before
+            _write_back(scope.setdefault("state", {}), STATE_NAMES, state)
+            _write_back(scope, IDENTITY_NAMES, identity)
 
     def separate(self, scope: Scope) -> None:
         """Record that the scope is a copy of another request's, with a `state` of its own."""
@@ -372,12 +379,16 @@ def _is_among(gate: object, gates: tuple[Any, ...]) -> bool:
     return any(gate is known for known in gates)  # routers compare by value
 
 
-def _restore(written: dict[str, Any], before: dict[str, Any]) -> None:
-    for name, value in before.items():
-        if value is _ABSENT:
-            written.pop(name, None)
-        else:
-            written[name] = value
+def _values(written: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: written[name] for name in names if name in written}
+
+
+def _write_back(
+    written: MutableMapping[str, Any], names: Iterable[str], before: dict[str, Any]
+) -> None:
+    for name in names:
+        written.pop(name, None)
+    written.update(before)
 
 
 def next_state(scope: Scope, gate: object) -> RequestState:

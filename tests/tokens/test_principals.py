@@ -288,6 +288,6 @@ class TestState:
             state[name] for name in ("dependencies", "session_state", "scopes", "more")
         ]
 
-    def test_no_scopes_without_a_claim_for_them(self) -> None:
-        """Without `scopes_claim` no scopes are injected, which AgentOS reads as none."""
-        assert [] == state_of(Principal(Claims({"scope": "read"}), _settings()))["scopes"]
+    def test_scopes_are_those_that_are_granted(self) -> None:
+        """In the registered claim, where no setting names another."""
+        assert ["read"] == state_of(Principal(Claims({"scope": "read"}), _settings()))["scopes"]

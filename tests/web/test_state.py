@@ -75,13 +75,13 @@ def test_what_the_token_does_not_say_is_there_and_empty() -> None:
     } == {name: seen[name] for name in set(seen) - {"authenticated", "claims", "token"}}
 
 
-def test_without_a_scopes_claim_no_scopes_are_injected() -> None:
-    """The registered claim serves scope checks only."""
+def test_scopes_are_those_that_are_granted() -> None:
+    """In the registered claim, where no setting names another."""
     client, seen = application(JWTSettings(secret_key=SECRET))
 
     client.get("/r/", headers=bearer(scope="a"))
 
-    assert [] == seen["scopes"]
+    assert ["a"] == seen["scopes"]
 
 
 @pytest.mark.parametrize("value", [{"id": "x"}, 1.5, True, ["x"]])

@@ -1,0 +1,176 @@
+"""A server of the MCP SDK behind a guard knows the user: sessions are bound, tools can ask."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.mcpserver import MCPServer
+from starlette.types import ASGIApp
+
+from jwt_deps import protect, protected_router
+from tests.web.serving import SETTINGS, bearer
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+CALL = {
+    "jsonrpc": "2.0",
+    "id": 2,
+    "method": "tools/call",
+    "params": {"name": "whoami", "arguments": {}},
+}
+ACCEPT = {"Accept": "application/json, text/event-stream", "Host": "localhost:80"}
+
+
+def server() -> MCPServer:
+    mcp = MCPServer("whoami")
+
+    @mcp.tool()
+    async def whoami() -> str:
+        """Say what the SDK knows of the token."""
+        token = get_access_token()
+        if token is None:
+            return "null"
+        known = token.model_dump(exclude={"token", "claims", "expires_at"})
+        return json.dumps({**known, "claim": (token.claims or {}).get("tenant")})
+
+    return mcp
+
+
+def routed(mcp: MCPServer) -> FastAPI:
+    app = FastAPI(lifespan=running(mcp))
+    router = protected_router(settings=SETTINGS)
+    router.routes.extend(mcp.streamable_http_app(streamable_http_path="/mcp").routes)
+    app.include_router(router)
+    return app
+
+
+def mounted(mcp: MCPServer) -> FastAPI:
+    app = protect(FastAPI(lifespan=running(mcp)), SETTINGS)
+    app.mount("/", mcp.streamable_http_app(streamable_http_path="/mcp"))
+    return app
+
+
+def excluded(mcp: MCPServer) -> FastAPI:
+    app = protect(FastAPI(lifespan=running(mcp)), SETTINGS, exclude=["/mcp"])
+    app.router.routes.extend(mcp.streamable_http_app(streamable_http_path="/mcp").routes)
+    return app
+
+
+def running(mcp: MCPServer) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with mcp.session_manager.run():
+            yield
+
+    return lifespan
+
+
+def client_of(app: ASGIApp) -> Iterator[TestClient]:
+    with TestClient(app, base_url="http://localhost") as client:
+        yield client
+
+
+@pytest.fixture(params=[routed, mounted], ids=["a-route", "a-mount"])
+def client(request: pytest.FixtureRequest) -> Iterator[TestClient]:
+    """A client of the server, as a route of a protected router or mounted."""
+    yield from client_of(request.param(server()))
+
+
+def post(
+    client: TestClient, user: dict[str, str], body: dict[str, Any], session: str | None = None
+) -> httpx2.Response:
+    headers = {**ACCEPT, **user, **({} if session is None else {"Mcp-Session-Id": session})}
+    answer: Any = client.post("/mcp", headers=headers, json=body)
+    return answer  # type: ignore[no-any-return]
+
+
+def opened(client: TestClient, user: dict[str, str]) -> str:
+    """Open a session and return its id."""
+    answer = post(client, user, INITIALIZE)
+    assert answer.status_code == 200, answer.text
+    return answer.headers["mcp-session-id"]
+
+
+def said(answer: httpx2.Response) -> Any:
+    """What the tool said."""
+    data = next(line[5:] for line in answer.text.splitlines() if line.startswith("data:"))
+    return json.loads(json.loads(data)["result"]["content"][0]["text"])
+
+
+ALICE = bearer(sub="alice", client_id="desk", scope="read", tenant="acme", iss="https://a.example")
+BOB = bearer(sub="bob", client_id="desk", scope="read", iss="https://a.example")
+
+
+def test_tool_knows_client_subject_scopes_and_claims(client: TestClient) -> None:
+    """`get_access_token()` is the SDK's own."""
+    session = opened(client, ALICE)
+
+    assert {
+        "client_id": "desk",
+        "subject": "alice",
+        "scopes": ["read"],
+        "resource": None,
+        "claim": "acme",
+    } == said(post(client, ALICE, CALL, session))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(BOB, id="another-user"),
+        pytest.param(bearer(sub="alice", client_id="desk"), id="another-issuer"),
+        pytest.param(bearer(sub="alice", iss="https://a.example"), id="another-client"),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+def test_session_is_its_users(client: TestClient, other: dict[str, str], method: str) -> None:
+    """With another token its id is unknown: 404, as the SDK answers."""
+    session = opened(client, ALICE)
+
+    headers = {**ACCEPT, **other, "Mcp-Session-Id": session}
+    answer = client.request(method, "/mcp", headers=headers, json=CALL)
+
+    assert 404 == answer.status_code
+    assert "alice" == said(post(client, ALICE, CALL, session))["subject"]
+
+
+def test_renewed_token_goes_on_with_the_session(client: TestClient) -> None:
+    """It is bound to the user, not to the token."""
+    session = opened(client, ALICE)
+    renewed = bearer(
+        sub="alice", client_id="desk", scope="read write", iss="https://a.example", tenant="acme"
+    )
+
+    assert ["read", "write"] == said(post(client, renewed, CALL, session))["scopes"]
+
+
+def test_token_without_client_or_subject_is_one_all_the_same() -> None:
+    """What it has not is empty for the SDK."""
+    for client in client_of(routed(server())):
+        nameless = bearer(sub="")
+        session = opened(client, nameless)
+
+        known = said(post(client, nameless, CALL, session))
+        assert ("", None, []) == (known["client_id"], known["subject"], known["scopes"])
+
+
+def test_excluded_server_has_no_access_token() -> None:
+    """A public route knows no user."""
+    for client in client_of(excluded(server())):
+        session = opened(client, {})
+
+        assert said(post(client, {}, CALL, session)) is None

@@ -1,0 +1,188 @@
+"""`request.user` and `request.auth` are those of the token, as Starlette has them."""
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, Request, WebSocket
+from fastapi.testclient import TestClient
+from starlette.authentication import UnauthenticatedUser, requires
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from jwt_deps import JWTSettings, current_user_id, optional, protect, public
+from tests.minting import SECRET
+from tests.web.serving import SETTINGS, bearer
+
+
+def told(request: Request | WebSocket) -> dict[str, Any]:
+    """What Starlette tells of the user."""
+    user = request.user
+    return {
+        "known": user.is_authenticated,
+        "name": user.display_name,
+        "scopes": sorted(request.auth.scopes),
+    }
+
+
+def application(settings: JWTSettings = SETTINGS) -> TestClient:
+    async def plain(request: Request) -> JSONResponse:
+        return JSONResponse(told(request))
+
+    app = protect(FastAPI(routes=[Route("/plain", plain)]), settings)
+
+    @app.get("/me")
+    async def me(request: Request) -> Any:
+        return {**told(request), "identity": request.user.identity}
+
+    @app.get("/open")
+    @public
+    async def open_to_all(request: Request) -> Any:
+        return told(request)
+
+    @app.get("/either")
+    @public
+    async def either(
+        request: Request, _: Annotated[str | None, Depends(optional(current_user_id))]
+    ) -> Any:
+        return told(request)
+
+    @app.get("/writers")
+    @requires("write")
+    async def writers(request: Request) -> Any:
+        return told(request)
+
+    @app.websocket("/ws")
+    async def ws(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_json(told(websocket))
+
+    @app.get("/changing")
+    async def changing(request: Request) -> Any:
+        before = list(request.auth.scopes)
+        request.auth.scopes.append("write")
+        return before
+
+    return TestClient(app)
+
+
+ALICE = {"known": True, "name": "alice", "scopes": ["a", "b"]}
+UNKNOWN = {"known": False, "name": "", "scopes": []}
+
+
+@pytest.mark.parametrize("path", ["/plain", "/either"])
+def test_user_is_the_tokens(path: str) -> None:
+    """On FastAPI's routes and on plain ones."""
+    assert ALICE == application().get(path, headers=bearer(scope="b a")).json()
+
+
+def test_identity_is_the_user_id() -> None:
+    """The claim that `user_id_claim` names."""
+    client = application(JWTSettings(secret_key=SECRET, user_id_claim="uid"))
+
+    assert "u7" == client.get("/me", headers=bearer(uid="u7")).json()["identity"]
+
+
+def test_token_without_a_user_has_no_identity() -> None:
+    """It is a good token."""
+    answer = application().get("/me", headers=bearer(sub="")).json()
+
+    assert {"known": True, "name": "", "identity": "", "scopes": []} == answer
+
+
+def test_websocket_has_the_user_too() -> None:
+    """`websocket.user` is the same."""
+    with application().websocket_connect("/ws", headers=bearer(scope="a b")) as socket:
+        assert ALICE == socket.receive_json()
+
+
+@pytest.mark.parametrize("path", ["/open", "/either"])
+def test_public_route_without_a_token_has_an_unauthenticated_user(path: str) -> None:
+    """And no scopes."""
+    assert UNKNOWN == application().get(path).json()
+
+
+def test_route_that_the_settings_exclude_has_an_unauthenticated_user() -> None:
+    """As a public one."""
+    client = application(JWTSettings(secret_key=SECRET, excluded_route_paths=["/plain"]))
+
+    assert UNKNOWN == client.get("/plain").json()
+
+
+def test_without_validation_a_request_without_a_token_has_an_unauthenticated_user() -> None:
+    """`validate=False` lets it go on anonymous."""
+    client = application(JWTSettings(secret_key=SECRET, validate=False))
+
+    assert UNKNOWN == client.get("/plain").json()
+
+
+@pytest.mark.parametrize(("scope", "status"), [("write", 200), ("read", 403)])
+def test_starlettes_requires_asks_the_scopes_of_the_token(scope: str, status: int) -> None:
+    """`@requires` stands on FastAPI's routes, too."""
+    assert status == application().get("/writers", headers=bearer(scope=scope)).status_code
+
+
+def test_scopes_are_the_requests_own() -> None:
+    """A handler that changes them changes no other request's with the same token."""
+    client, headers = application(), bearer(scope="read")
+
+    assert [["read"]] * 2 == [client.get("/changing", headers=headers).json() for _ in range(2)]
+
+
+def test_user_that_the_application_set_stays_where_there_is_no_token() -> None:
+    """An `AuthenticationMiddleware` of its own holds for public routes."""
+
+    class Anonymous:
+        async def authenticate(self, _: Any) -> None:
+            return None
+
+    app = FastAPI(middleware=[Middleware(AuthenticationMiddleware, backend=Anonymous())])  # type: ignore[arg-type]
+    users: list[Any] = []
+
+    @app.get("/open")
+    @public
+    async def open_to_all(request: Request) -> None:
+        users.append(request.user)
+
+    @app.get("/me")
+    async def me(request: Request) -> None:
+        users.append(request.user.identity)
+
+    client = TestClient(protect(app, SETTINGS))
+    client.get("/open")
+    client.get("/me", headers=bearer())
+
+    assert isinstance(users[0], UnauthenticatedUser)
+    assert "alice" == users[1]
+
+
+def test_copy_of_a_scope_has_the_user_of_its_own_token() -> None:
+    """A batch endpoint sends copies: none gets the user of the request that it came with."""
+    app = protect(FastAPI(), SETTINGS)
+
+    @app.get("/me")
+    @public
+    async def me(
+        request: Request, _: Annotated[str | None, Depends(optional(current_user_id))]
+    ) -> Any:
+        return told(request)
+
+    @app.get("/batch")
+    async def batch(request: Request) -> list[str]:
+        names = []
+        for headers in ([], [(b"authorization", bearer(sub="bob")["Authorization"].encode())]):
+            copy = {**request.scope, "path": "/me", "raw_path": b"/me", "headers": headers}
+            answers: list[bytes] = []
+
+            async def send(message: Any, answers: list[bytes] = answers) -> None:
+                answers.append(message.get("body", b""))
+
+            await app(copy, request.receive, send)
+            names.append(b"".join(answers).decode())
+        return [*names, request.user.identity]
+
+    answer = TestClient(app).get("/batch", headers=bearer(sub="alice")).json()
+
+    assert [False, True, True] == ["true" in name or name == "alice" for name in answer]
+    assert '"bob"' in answer[1]
