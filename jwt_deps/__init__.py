@@ -77,6 +77,8 @@ from .web import (
     until_expiry,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AnyRevocation",
     "AuthError",

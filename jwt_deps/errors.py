@@ -29,7 +29,7 @@
 Messages are fixed sentences. They hold names from the configuration and names of claims, never a
 value and never text from a token, so each can be shown and logged.
 
-Each `.reason` is a section of the errors page, with causes and cures: `.anchor`.
+Each `.reason` is a section of the errors page, with causes and cures: `.anchor`, `.command`.
 """
 
 from collections.abc import Iterable
@@ -202,13 +202,18 @@ class JWTDepsError(Exception):
         """The section of the errors page with its causes and cures, as a path in the repository."""
         return f"docs/errors.md#{self.reason}"
 
+    @property
+    def command(self) -> str:
+        """What prints that section: `jwt-deps explain no_key` (extra `cli`)."""
+        return f"jwt-deps explain {self.reason}"
+
 
 class ConfigurationError(JWTDepsError):
     """The configuration cannot work; the message says what to set.
 
     Attributes:
         reason: a code for the mistake.
-        message: the sentence, without the anchor that `str()` appends.
+        message: the sentence, without the command that `str()` appends.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -217,7 +222,7 @@ class ConfigurationError(JWTDepsError):
         self.message = message
 
     def __str__(self) -> str:
-        return f"{self.message} See {self.anchor}."
+        return f"{self.message} More: {self.command}"
 
 
 class AuthError(JWTDepsError):

@@ -80,5 +80,5 @@ def test_a_mistake_is_named_and_says_where_to_read_on(
 
     assert reason == caught.value.reason
     assert f"docs/errors.md#{reason}" == caught.value.anchor
-    assert f"{caught.value.message} See docs/errors.md#{reason}." == str(caught.value)
+    assert f"{caught.value.message} More: jwt-deps explain {reason}" == str(caught.value)
     assert caught.value.message.endswith(".")

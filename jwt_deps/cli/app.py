@@ -1,7 +1,11 @@
 """The commands of `jwt-deps`, installed with the extra `cli`."""
 
-from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
+
+from dotenv import load_dotenv  # of pydantic-settings
+
+from jwt_deps import __version__
 
 _EXTRA = {"typer", "rich", "uvicorn", "httpx2", "websockets"}
 
@@ -10,6 +14,7 @@ try:
 
     from .audit import audit
     from .demo.command import demo
+    from .explain import explain
     from .inspect import inspect
     from .keygen import keygen
     from .mint import mint
@@ -36,13 +41,14 @@ main.command()(audit)
 main.add_typer(keygen)
 main.command()(mint)
 main.command()(inspect)
+main.command()(explain)
 main.command()(revoke)
 main.command()(settings)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
     if asked:
-        typer.echo(f"jwt-deps {version('jwt-deps')}")
+        typer.echo(f"jwt-deps {__version__}")
         raise typer.Exit
 
 
@@ -55,6 +61,14 @@ def options(
             "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Read variables from a file as well; those that are set stay as they are.",
+        ),
+    ] = None,
 ) -> None:
     """JWT access tokens for FastAPI.
 
@@ -65,8 +79,10 @@ def options(
       jwt-deps keygen rsa --out keys    make a key pair, in three files
       jwt-deps mint --user alice        make a token for development
       jwt-deps inspect < token.txt      show and check a token
+      jwt-deps explain no_key           print the causes and cures of an error
       jwt-deps revoke --subject alice   revoke the present tokens of alice
       jwt-deps settings                 show the settings and their origin
+      jwt-deps --env-file .env settings read JWT_* from a file as well
       jwt-deps --install-completion     install completion for your shell
 
     Exit codes:
@@ -74,3 +90,5 @@ def options(
       1  a check failed: a token would be refused, a route is unguarded
       2  an error: usage, files, or settings that cannot be used
     """
+    if env_file is not None:
+        load_dotenv(env_file)

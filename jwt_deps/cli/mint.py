@@ -205,5 +205,5 @@ async def _warn(token: str, settings: JWTSettings) -> None:
     if error is not None:
         note(
             "Warning: the current settings would refuse this token: "
-            f"{error} ({error.reason}). {HINTS[error.reason]} See {error.anchor}."
+            f"{error} ({error.reason}). {HINTS[error.reason]} More: {error.command}"
         )

@@ -109,7 +109,7 @@ def _sentences(error: AuthError) -> str:
     """Return the reason of a refusal and its hint."""
     told = explanation_of(error)
     claim = f", claim {printable(told['claim'])}" if "claim" in told else ""
-    return f"{error} ({told['reason']}{claim}). {told['hint']} See {told['see']}."
+    return f"{error} ({told['reason']}{claim}). {told['hint']} More: {told['see']}"
 
 
 def _show_verdict(screen: Console, explanation: Explanation) -> None:

@@ -3,13 +3,19 @@
 import json
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import BeforeValidator, PrivateAttr, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsError,
+)
 
 from jwt_deps.errors import ConfigurationError
 
@@ -121,7 +127,9 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
     def __init__(self, **values: Any) -> None:
         given = values.get("_env_prefix")
         prefix: str = self.model_config.get("env_prefix", "") if given is None else given
-        unknown = _unknown_variables(prefix, type(self).model_fields)
+        env_file = values.get("_env_file", self.model_config.get("env_file"))
+        in_file = DotEnvSettingsSource(type(self), env_file=env_file).env_vars if env_file else ()
+        unknown = _unknown_variables((*os.environ, *in_file), prefix, type(self).model_fields)
         for name in unknown:
             logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)
         for name, value in values.items():
@@ -142,6 +150,25 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
             raise problem
         self._prefix = prefix
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read of a `.env` file what is a setting here: it has other programs' variables too."""
+
+        def own_variables() -> dict[str, Any]:
+            fields = settings_cls.model_fields
+            return {name: value for name, value in dotenv_settings().items() if name in fields}
+
+        # Any callable is a source, which the type does not say.
+        own = cast("PydanticBaseSettingsSource", own_variables)
+        return init_settings, env_settings, own, file_secret_settings
+
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
         """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
         return super().model_copy(update={"_env_prefix": self._prefix, **(update or {})}, deep=deep)
@@ -158,12 +185,12 @@ def is_variable(name: str, prefix: str = PREFIX) -> bool:
     return begins and not name[len(prefix) :].upper().startswith(_RESERVED)
 
 
-def _unknown_variables(prefix: str, fields: Collection[str]) -> list[str]:
+def _unknown_variables(names: Iterable[str], prefix: str, fields: Collection[str]) -> list[str]:
     """The variables that look like settings, and are none."""
     known = {name.upper() for name in fields}
     return [
         name
-        for name in sorted(os.environ)
+        for name in sorted({name.upper() for name in names})
         if is_variable(name, prefix)
         and (member := name[len(prefix) :].upper()) not in known
         and not member.startswith(_NESTED)

@@ -130,7 +130,7 @@ def explanation_of(error: AuthError, prefix: str = PREFIX) -> dict[str, str]:
         **claim,
         **({"needs": " ".join(needs)} if needs else {}),
         "hint": HINTS[error.reason].replace(PREFIX, prefix),
-        "see": error.anchor,
+        "see": error.command,
     }
 
 

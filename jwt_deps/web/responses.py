@@ -229,7 +229,7 @@ def _log(error: AuthError, hints_prefix: str | None) -> None:
     if hints_prefix is not None:
         told = explanation_of(error, hints_prefix)
         logger.info(
-            "the check that failed: %s; %s See %s", told["step"], told["hint"], error.anchor
+            "the check that failed: %s; %s More: %s", told["step"], told["hint"], error.command
         )
 
 

@@ -392,7 +392,7 @@ class TestPlainRoutesThatNothingCovers:
     SENTENCE = (
         "jwt_guard() applies to '/p', which FastAPI runs no dependencies for: call protect(app) "
         "for a whole application, or protected_router(...) for a router, which guard such routes "
-        "too. See docs/errors.md#unprotected_route."
+        "too. More: jwt-deps explain unprotected_route"
     )
     WHY = "jwt_guard() does not cover it: protect(app) or protected_router(...) would"
 

@@ -79,7 +79,7 @@ def test_refused() -> None:
     assert "REFUSED  times" in _single_spaced(result.stdout)
     assert "Token has expired (expired). Get a fresh token" in result.stdout
     assert "it is meant for another service (claim_foreign, claim aud). Compare" in result.stdout
-    assert "See docs/errors.md#claim_foreign." in result.stdout
+    assert "More: jwt-deps explain claim_foreign" in result.stdout
     assert (
         'A request with this token would be refused: "Token has expired", error code '
         "invalid_token.\n"

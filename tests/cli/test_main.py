@@ -1,9 +1,12 @@
 """The command `jwt-deps` itself."""
 
 import importlib
+import json
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -101,3 +104,40 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("jwt_deps.cli"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(jwt_deps, "cli", None)
+
+
+def test_python_m() -> None:
+    """`python -m jwt_deps` is the same command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jwt_deps", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert f"jwt-deps {version('jwt-deps')}\n" == done.stdout
+
+
+class TestEnvFile:
+    """`--env-file` reads what `keygen secret --env >> .env` has written."""
+
+    def test_its_variables_hold_for_the_command(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those of other programs do no harm, and a variable that is set stays as it is."""
+        file = tmp_path / ".env"
+        secret = CliRunner().invoke(main, ["keygen", "secret", "--env"]).output
+        file.write_text(f"{secret}DATABASE_URL=x\nJWT_AUDIENCE=file\nJWT_ISSUER=file\n")
+        environment = {"JWT_AUDIENCE": "shell"}
+        monkeypatch.setattr(os, "environ", environment)
+
+        result = CliRunner().invoke(main, ["--env-file", str(file), "settings", "--format", "json"])
+        shown = {row["name"]: row["value"] for row in json.loads(result.output)}
+
+        expected = {"audience": "shell", "issuer": "file"}
+        assert expected | {"secret_key": "a shared secret, 86 bytes"} == shown
+
+    def test_one_that_is_not_there(self) -> None:
+        """It is an error."""
+        assert 2 == CliRunner().invoke(main, ["--env-file", "nowhere", "settings"]).exit_code

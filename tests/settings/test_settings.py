@@ -960,3 +960,42 @@ class TestKeywords:
 
         with pytest.raises(ConfigurationError, match=r"Depends\(get_settings\)"):
             app.get("/x")(endpoint)
+
+
+class TestAnEnvFile:
+    """`JWTSettings(_env_file=".env")`: a file that other programs read too."""
+
+    def test_their_variables_are_not_refused(self, tmp_path: Path) -> None:
+        """Whatever their names; members of nested settings are read."""
+        file = tmp_path / ".env"
+        file.write_text(
+            f"DATABASE_URL=x\nISSUER=other\nAUDIENCE=other\nJWT_SECRET_KEY={SECRET}\n"
+            "jwt_audience=orders\nJWT_JWKS_CACHE__TTL=300\nJWT_DEPS_SOMETHING=1\n"
+        )
+
+        settings = JWTSettings(_env_file=file)
+
+        assert ("orders", None, 300) == (
+            settings.audience,
+            settings.issuer,
+            settings.jwks_cache.ttl,
+        )
+
+    def test_the_environment_comes_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As pydantic-settings has it."""
+        (tmp_path / ".env").write_text(f"JWT_SECRET_KEY={SECRET}\nJWT_AUDIENCE=file\n")
+        monkeypatch.setenv("JWT_AUDIENCE", "environment")
+
+        assert "environment" == JWTSettings(_env_file=tmp_path / ".env").audience
+
+    def test_a_misspelt_setting_is_warned_of(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As in the environment; in code it is refused."""
+        (tmp_path / ".env").write_text(f"JWT_SECRET_KEY={SECRET}\nJWT_AUDIENCES=orders\n")
+
+        JWTSettings(_env_file=tmp_path / ".env")
+
+        assert "JWT_AUDIENCES is set, and is no setting" in caplog.text

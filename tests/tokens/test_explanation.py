@@ -284,7 +284,7 @@ def test_what_is_told_of_an_error_is_names() -> None:
 
     hint = HINTS[Reason.CLAIM_INVALID]
     named = {"reason": "claim_invalid", "step": "claims", "claim": "x" * 64}
-    assert {**named, "hint": hint, "see": "docs/errors.md#claim_invalid"} == told
+    assert {**named, "hint": hint, "see": "jwt-deps explain claim_invalid"} == told
 
 
 def _remote(issuer: FakeIssuer) -> JWTSettings:

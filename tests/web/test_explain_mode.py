@@ -121,7 +121,7 @@ def test_a_refusal_says_which_check_failed_and_what_helps(
     named = {"reason": reason, "step": step, **({"claim": claim} if claim else {})}
     assert {"detail"} == set(plain.json())
     hint = next(hint for code, hint in HINTS.items() if code == reason)
-    told = {**named, "hint": hint, "see": f"docs/errors.md#{reason}"}
+    told = {**named, "hint": hint, "see": f"jwt-deps explain {reason}"}
     assert {**told, **plain.json()} == explained.json()
     assert plain.status_code == explained.status_code
     different = {"content-length"}
@@ -139,7 +139,7 @@ def test_the_log_says_it_too(caplog: pytest.LogCaptureFixture) -> None:
     first, second = (record.getMessage() for record in caplog.records)
     assert "request refused: reason=claim_foreign claim='aud' kid=None" == first
     assert second.startswith("the check that failed: audience; Compare the claim with JWT_ISSUER")
-    assert second.endswith(" See docs/errors.md#claim_foreign")
+    assert second.endswith(" More: jwt-deps explain claim_foreign")
 
 
 def test_a_claim_with_a_hostile_name_stays_on_its_line(caplog: pytest.LogCaptureFixture) -> None:
