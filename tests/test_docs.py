@@ -45,7 +45,10 @@ def test_the_readme_has_its_two_commands() -> None:
     """The ones that `.ci/run` calls."""
     readme, gate = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
 
-    assert "pip install uv && uv run jwt-deps demo\n" in readme
+    demo = "python3 -m venv .venv && .venv/bin/pip install -e '.[cli]' && .venv/bin/jwt-deps demo"
+
+    assert f"{demo}\n" in readme
+    assert demo in gate
     assert "pip install uv && uv run pytest -n auto\n" in readme
     assert "uv run pytest -n auto\n" in gate
 
