@@ -1,6 +1,6 @@
 """JOSE (RFC 7515 to 7518, 7638): base64url and JSON, the one JWS parser, keys, signatures."""
 
-from .claim_path import put_at, value_at
+from .claim_path import check_claim_path, put_at, value_at, written_members
 from .compact import CompactError, CompactJWS, CompactProblem, needs_extension, parse_compact
 from .encoding import (
     decode_base64url,
@@ -57,6 +57,7 @@ __all__ = [
     "SignatureKey",
     "SigningKey",
     "algorithms_of",
+    "check_claim_path",
     "decode_base64url",
     "encode_base64url",
     "is_numeric_date",
@@ -78,4 +79,5 @@ __all__ = [
     "signature_key",
     "thumbprint",
     "value_at",
+    "written_members",
 ]

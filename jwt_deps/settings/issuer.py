@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose import parse_document
+from jwt_deps.jose import check_claim_path, parse_document
 from jwt_deps.keys import HTTPKeyProvider, JWKSCacheSettings, KeyCache, KeySet, split_url
 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
@@ -114,13 +114,15 @@ class IssuerSettings(BaseModel):
     """`rfc9068` accepts only what RFC 9068 calls an access token: `typ` is `at+jwt`, it names its
     key, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there. `lenient` accepts
     what most providers issue."""
-    scopes_claim: str | None = None
-    """The claim that holds the scopes: a space-separated string or a list of strings. `None`:
-    none are injected, and scope checks read the registered `scope` claim."""
-    roles_claim: str | None = None
+    scopes_claim: NoneOrSeveral = None
+    """The claim that holds the scopes, or several whose scopes are united: a space-separated
+    string, a list of strings, or objects with `value` or `name`. `None`: none are injected, and
+    scope checks read `scope`, or `scp` where that is absent."""
+    roles_claim: NoneOrSeveral = None
     """The claim that holds the roles, for `require_roles`; in the form of `scopes_claim`."""
     user_id_claim: str = "sub"
-    """The claim that identifies the user; a dotted path reaches into nested claims."""
+    """The claim that identifies the user; a dotted path reaches into nested claims, and on it a
+    name with dots is quoted: `realm."com.example".user`. So for every setting that names claims."""
     session_id_claim: str = "session_id"
     """The claim that identifies the session; a dotted path as above."""
     dependencies_claims: Several = Field(default_factory=list)
@@ -165,9 +167,6 @@ class IssuerSettings(BaseModel):
         "algorithm",
         "issuer",
         "audience",
-        "audience_claim",
-        "user_id_claim",
-        "session_id_claim",
         "scopes_claim",
         "roles_claim",
         "jwks_url",
@@ -179,6 +178,19 @@ class IssuerSettings(BaseModel):
         names = [value] if isinstance(value, str) else value
         if names is not None and not (names and all(name.strip() for name in names)):
             raise ValueError("is empty: give it a value or leave it unset")
+        return value
+
+    @field_validator(
+        "audience_claim",
+        "user_id_claim",
+        "session_id_claim",
+        "scopes_claim",
+        "roles_claim",
+    )
+    @classmethod
+    def _names_claims(cls, value: Any) -> Any:
+        for name in [value] if isinstance(value, str) else value or ():
+            check_claim_path(name)
         return value
 
     @model_validator(mode="after")
@@ -222,6 +234,8 @@ class IssuerSettings(BaseModel):
             issuers=self._issuers,
             audiences=self._audiences,
             audience_claim=self.audience_claim,
+            scopes_claims=as_tuple(self.scopes_claim),
+            roles_claims=as_tuple(self.roles_claim),
             leeway=self.leeway,
             require_exp=self.require_exp,
             is_rfc9068=self.profile == "rfc9068",

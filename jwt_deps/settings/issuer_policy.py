@@ -19,6 +19,7 @@ class IssuerPolicy:
         settings: what an operator wrote, with the names of claims.
         issuers, audiences: the accepted values; empty where the claim is not checked.
         audience_claim: the claim that names the audience.
+        scopes_claims, roles_claims: the claims that hold them; empty where none is set.
         leeway: clock difference that is forgiven, in seconds.
         require_exp: whether a token must have `exp`.
         is_rfc9068: whether a token must keep to RFC 9068.
@@ -30,6 +31,8 @@ class IssuerPolicy:
     issuers: tuple[str, ...]
     audiences: tuple[str, ...]
     audience_claim: str
+    scopes_claims: tuple[str, ...]
+    roles_claims: tuple[str, ...]
     leeway: float
     require_exp: bool
     is_rfc9068: bool

@@ -44,8 +44,8 @@ class IssuerKeywords(TypedDict, total=False):
     leeway: float
     require_exp: bool
     profile: Literal["lenient", "rfc9068"]
-    scopes_claim: str | None
-    roles_claim: str | None
+    scopes_claim: _Several | None
+    roles_claim: _Several | None
     user_id_claim: str
     session_id_claim: str
     dependencies_claims: _Several

@@ -7,7 +7,14 @@ from enum import StrEnum
 from typing import Any
 
 from jwt_deps.errors import Reason
-from jwt_deps.jose import HMAC_ALGORITHMS, SigningKey, decode_base64url, encode_base64url
+from jwt_deps.jose import (
+    HMAC_ALGORITHMS,
+    SigningKey,
+    decode_base64url,
+    encode_base64url,
+    put_at,
+    written_members,
+)
 from jwt_deps.settings import IssuerSettings, JWTSettings
 
 __all__ = ["TokenParts", "Wrong", "is_checked", "make_invalid"]
@@ -176,8 +183,7 @@ def _with_claims(**members: object) -> Callable[[TokenParts], str]:
 
 def _without(name: Callable[[IssuerSettings], str]) -> Callable[[TokenParts], str]:
     def make(parts: TokenParts) -> str:
-        path = name(parts.issuer)  # a dotted one removes the outermost claim
-        parts.claims.pop(path if "/" in path else path.partition(".")[0], None)
+        parts.claims.pop(written_members(name(parts.issuer))[0], None)
         return parts.signed()
 
     return make
@@ -198,7 +204,7 @@ def _expired(parts: TokenParts) -> str:
 
 
 def _for_another_audience(parts: TokenParts) -> str:
-    parts.claims[parts.issuer.audience_claim] = "another-service"
+    put_at(parts.claims, parts.issuer.audience_claim, "another-service")
     return parts.signed()
 
 

@@ -11,7 +11,7 @@ from jwt_deps.errors import (
     Reason,
     Step,
 )
-from jwt_deps.jose import decode_base64url, is_numeric_date, parse_object
+from jwt_deps.jose import decode_base64url, is_numeric_date, parse_object, value_at
 from jwt_deps.settings import IssuerPolicy
 
 __all__ = [
@@ -101,9 +101,9 @@ def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> N
     name, accepted = policy.audience_claim, policy.audiences
     if not accepted:
         return
-    if name not in claims:
+    audience = value_at(claims, name)
+    if audience is None and name not in claims:
         raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience", Step.AUDIENCE)
-    audience = claims[name]
     if isinstance(audience, str) and audience in accepted:
         return
     audiences = [audience] if isinstance(audience, str) else audience

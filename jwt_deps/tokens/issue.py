@@ -33,8 +33,8 @@ __all__ = ["ClaimNames", "access_token_claims", "create_access_token", "load_sig
 class ClaimNames(NamedTuple):
     """Which claims hold what, and which issuer and audience a token names.
 
-    `user`, `session`, `scopes` and `roles` are claim names or dotted paths, `audience` is a claim
-    name. `iss` and `aud` are the accepted values, the first of several; `None` where unchecked.
+    `user`, `session`, `scopes`, `roles` and `audience` are claim names or dotted paths. `iss` and
+    `aud` are the accepted values. Of several each is the first; `None` where unchecked.
     """
 
     user: str = "sub"
@@ -51,8 +51,8 @@ class ClaimNames(NamedTuple):
         return cls(
             user=settings.user_id_claim,
             session=settings.session_id_claim,
-            scopes=settings.scopes_claim or "scope",
-            roles=settings.roles_claim,
+            scopes=next(iter(settings.policy.scopes_claims), "scope"),
+            roles=next(iter(settings.policy.roles_claims), None),
             audience=settings.audience_claim,
             iss=next(iter(settings.accepted_issuers), None),
             aud=next(iter(settings.accepted_audiences), None),
@@ -168,13 +168,13 @@ def access_token_claims(  # noqa: PLR0913 - each by name
         raise ValueError("roles: the settings have no roles_claim")
     members = {
         "iss": issuer or names.iss,
-        names.audience: audience or names.aud,
         "iat": int(now),
         "exp": None if expires_in is None else int(now + expires_in),
     }
     filled = {name: value for name, value in members.items() if value is not None}
     granted = scopes if isinstance(scopes, str) else " ".join(scopes)
     for path, value in (
+        (names.audience, audience or names.aud),
         (names.user, user_id),
         (names.session, session_id),
         (names.scopes, granted or None),

@@ -68,25 +68,34 @@ def client_id_of(claims: Claims) -> str | None:
 
 
 def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
-    """The scopes granted (RFC 8693 §4.2, RFC 9068 §2.2.3), from a string or a list.
+    """The scopes granted, from the claims that `scopes_claim` names.
 
-    A claim of any other shape grants nothing.
+    Without a name from `scope` (RFC 8693 §4.2, RFC 9068 §2.2.3), or `scp` where that is absent.
     """
-    return _granted_by(claims.at(settings.scopes_claim or "scope"))
+    names = settings.policy.scopes_claims
+    return _granted(claims, names or ("scope" if claims.at("scope") is not None else "scp",))
 
 
 def roles_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
-    """The roles of the claim that `roles_claim` names, from a string or a list."""
-    return _granted_by(claims.at(settings.roles_claim)) if settings.roles_claim else frozenset()
+    """The roles granted, from the claims that `roles_claim` names."""
+    return _granted(claims, settings.policy.roles_claims)
 
 
-def _granted_by(value: Any) -> frozenset[str]:
+def _granted(claims: Claims, names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset().union(*(_texts_of(claims.at(name)) for name in names))
+
+
+def _texts_of(value: Any) -> frozenset[str]:
+    """What a claim grants: a claim of any other shape grants nothing."""
     if isinstance(value, str):
         # RFC 6749 §3.3: separated by spaces, and by nothing else that Unicode calls white space.
         return frozenset(value.split(" ")) - {""}
-    if isinstance(value, list) and all(isinstance(scope, str) for scope in value):
-        return frozenset(value)
-    return frozenset()
+    items = value if isinstance(value, list) else [value]
+    # SCIM's form of roles and groups (RFC 7643 §2.4).
+    texts: list[Any] = [
+        it.get("value", it.get("name")) if isinstance(it, dict) else it for it in items
+    ]
+    return frozenset(texts) if all(isinstance(it, str) for it in texts) else frozenset()
 
 
 def dependencies_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:

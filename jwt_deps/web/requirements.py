@@ -7,6 +7,7 @@ challenge, OpenAPI, the audit and debug hints.
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from inspect import Parameter, Signature, isawaitable, signature
 from typing import Annotated, Any, get_origin
@@ -22,7 +23,7 @@ from jwt_deps.errors import (
     InsufficientPermissionsError,
     Reason,
 )
-from jwt_deps.jose import is_numeric_date
+from jwt_deps.jose import check_claim_path, is_numeric_date
 from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import Claims, Principal
 
@@ -260,13 +261,14 @@ def require_claim(name: str, *values: str | float) -> TokenDependency[None]:
         ConfigurationError: no name, or a value of another type.
     """
     given: Any = name
-    if not (isinstance(given, str) and given.strip() and all(map(_is_comparable, values))):
-        raise ConfigurationError(
-            "claim_values",
-            "require_claim takes the name of a claim, and values that are texts, numbers or "
-            "booleans, each as an argument of its own.",
-        )
-    return _claim_required(name, tuple(map(_key_of, values)))
+    with suppress(ValueError):
+        if isinstance(given, str) and check_claim_path(given) and all(map(_is_comparable, values)):
+            return _claim_required(name, tuple(map(_key_of, values)))
+    raise ConfigurationError(
+        "claim_values",
+        "require_claim takes the name of one claim, and values that are texts, numbers or "
+        "booleans, each as an argument of its own.",
+    )
 
 
 # What FastAPI passes by the type of a parameter, and nothing that a client could send in its place.

@@ -164,6 +164,7 @@ _names = st.sampled_from(
         "validate",
         "excluded_route_paths",
         "scopes_claim",
+        "roles_claim",
         "user_id_claim",
         "session_id_claim",
         "dependencies_claims",

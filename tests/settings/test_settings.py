@@ -67,8 +67,8 @@ VALUES = [
     ("cookie_requests", "same-site", "same-origin", "same-origin"),
     ("validate", True, False, "false"),
     ("excluded_route_paths", [], ["/health", "/docs/*"], "/health,/docs/*"),
-    ("scopes_claim", None, "scp", "scp"),
-    ("roles_claim", None, "realm.roles", "realm.roles"),
+    ("scopes_claim", None, ["scp", "roles"], "scp, roles"),
+    ("roles_claim", None, 'a."com.example".roles', 'a."com.example".roles'),
     ("user_id_claim", "sub", "user.id", "user.id"),
     ("session_id_claim", "session_id", "sid", "sid"),
     ("dependencies_claims", [], ["tenant", "plan"], '["tenant", "plan"]'),
@@ -390,8 +390,24 @@ REFUSED: list[Any] = [
             f"JWT_{name.upper()} ({name})",
             id=f"{name.replace('_', '-')}-{label}",
         )
-        for name in ("user_id_claim", "session_id_claim", "scopes_claim")
-        for value, label in (("", "empty"), ("  ", "blank"), (5, "number"), ([LEAKY], "list"))
+        for name in ("user_id_claim", "session_id_claim", "audience_claim")
+        for value, label in (
+            ("", "empty"),
+            ("  ", "blank"),
+            (5, "number"),
+            ([LEAKY], "list"),
+            ("sub,oid", "comma"),
+            ('realm."a.b', "open-quote"),
+        )
+    ),
+    *(
+        pytest.param({name: value}, f"JWT_{name.upper()} ({name})", id=f"{name}-{label}")
+        for name in ("scopes_claim", "roles_claim")
+        for value, label in (
+            (["scp", "a,b"], "comma-in-a-list"),
+            (["scp", ""], "empty-one-in-a-list"),
+            ('realm."a.b', "open-quote"),
+        )
     ),
     *(
         pytest.param({name: value}, f"JWT_{name.upper()} ({name})", id=f"{name}-{label}")

@@ -8,7 +8,7 @@ import pytest
 from jwt_deps.errors import ClaimError, Reason
 from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, session_state_of
-from jwt_deps.tokens.principal import scopes_of, session_id_of, state_of, user_id_of
+from jwt_deps.tokens.principal import roles_of, scopes_of, session_id_of, state_of, user_id_of
 from tests.minting import SECRET
 
 Members = dict[str, Any]
@@ -142,11 +142,37 @@ class TestScopes:
             pytest.param("realm.roles", {"realm": {"roles": ["read"]}}, id="path"),
             pytest.param("scope", {"scope": "read"}, id="the-registered-one-by-name"),
             pytest.param(None, {"scope": "read", "scp": "admin"}, id="unset-means-scope"),
+            pytest.param(None, {"scp": ["read"]}, id="unset-and-without-scope-means-scp"),
+            pytest.param(
+                'api."com.example".roles',
+                {"api": {"com.example": {"roles": ["read"]}}},
+                id="quoted",
+            ),
         ],
     )
     def test_claim(self, name: str | None, members: Members) -> None:
         """The settings name the claim; without a name it is the registered `scope`."""
         assert scopes_of(Claims(members), _settings(scopes_claim=name)) == {"read"}
+
+    def test_several_claims_are_united(self) -> None:
+        """Each in its own form; one that is absent, or of another form, adds nothing."""
+        members = {
+            "scp": "read write",
+            "roles": ["admin"],
+            "groups": [{"value": "editors", "display": "Editors"}, {"name": "staff"}],
+            "org": {"roles": {"name": "owner"}},
+            "odd": ["x", 7],
+        }
+        names = ["scp", "roles", "groups", "org.roles", "odd", "absent"]
+
+        for read, setting in ((scopes_of, "scopes_claim"), (roles_of, "roles_claim")):
+            assert {"read", "write", "admin", "editors", "staff", "owner"} == read(
+                Claims(members), _settings(**{setting: names})
+            )
+
+    def test_an_empty_scope_does_not_fall_back(self) -> None:
+        """The claim is there, and grants nothing: `scp` is not read."""
+        assert scopes_of(Claims({"scope": "", "scp": "admin"}), _settings()) == frozenset()
 
     def test_an_absent_claim_does_not_fall_back(self) -> None:
         """Where the settings name another claim, `scope` grants nothing."""
