@@ -24,7 +24,7 @@ from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 
 from .entries import Revocation
 from .memory import MONTH, SESSION_CLAIMS, SUBJECT_CLAIMS, Revocations
-from .redis_stream import BATCH, START, RevocationStore
+from .redis_stream import BATCH, START, RevocationStore, time_of
 
 __all__ = ["RedisRevocations", "RevocationHealth", "WhenStale"]
 
@@ -34,7 +34,9 @@ _HEARTBEAT = 0.5  # seconds after which a silent server is asked whether it has 
 _SHORTEST_STALENESS = 2
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _DROPPED_AT_ONCE = 10_000
-_GRACE = 30.0  # seconds for another process to return what it knows
+_RECENT = 10_000  # entries that are known to be lost if their records are
+_RETURN = 1.0  # seconds for each process to see that something is missing
+_SETTLED = 5.0  # seconds after which a process would have heard of a loss before its load
 _START_TIMEOUT = 5.0  # seconds that a start waits for the first load
 
 
@@ -153,14 +155,14 @@ class RedisRevocations(Revocations):
     def initialize(self) -> None:
         """Declare that the server has all entries, once, before the first process starts.
 
-        A server without this mark has never been used or has lost entries, and processes that
-        have not read all of them before answer with 503.
+        Until then it is taken for one that has lost entries, and processes that have not read all
+        of them before answer with 503.
 
         Raises:
             RevocationUnavailableError: the server does not answer, or takes no writes.
         """
         try:
-            self._store.mark()
+            self._store.declare_whole()
         except self._store.errors:
             raise RevocationUnavailableError from None
 
@@ -223,14 +225,18 @@ class RedisRevocations(Revocations):
         self._stop, self._loaded = threading.Event(), threading.Event()
         self._answered_at = self._fresh_until = float("-inf")
         self._errors: dict[str, str] = {}  # the class of each, by what failed
-        self._knows_all = self._may_lack = False
-        self._retry_at = self._mark_at = float("-inf")
+        self._may_lack = False
+        self._retry_at = self._settled_at = self._whole_at = float("-inf")
+        self._recent: deque[tuple[bytes, Revocation]] = deque(maxlen=_RECENT)
         self._read_from_start()
 
     def _read_from_start(self) -> None:
-        self._position = START
-        self._epoch += 1
+        self._last = START
         self._skipped = 0
+        self._recent.clear()
+        self._missing: int | None = None
+        self._unchecked: tuple[bytes, bytes] | None = None
+        self._epoch += 1
 
     def _ended(self) -> float:
         """Return the time until which entries have ended, by the server's clock and by ours."""
@@ -271,42 +277,76 @@ class RedisRevocations(Revocations):
     def _follow(self, wait: float) -> float:
         """Read on, send what the server lacks, and return how long the next read may wait."""
         asked = uptime()
-        read = self._store.read(self._position, wait)
+        read = self._store.read(self._last, wait)
         if read is None:
             self._recover()
             return 0.0
-        for entry in read.entries:
+        for _, entry in read.entries:
             self._entries.add(entry, self._ended(), self._epoch)
-        self._position = read.position
+        self._recent.extend(read.entries)
+        self._last = read.last
         self._skipped += read.skipped
-        self._server_time = max(self._server_time, self._position.time)
+        self._server_time = max(self._server_time, time_of(read.last))
         if not read.is_last:
             return 0.0
         self._entries.drop_ended(self._ended(), _DROPPED_AT_ONCE)
-        if self._position.mark is not None:
-            self._knows_all = True
-        if self._knows_all:
+        self._compare(read.missing)
+        if not read.missing or self._loaded.is_set():
             self._refreshed(asked)
         else:
             self._failed("read", Incomplete())
-        return 0.0 if self._sent() else _HEARTBEAT
+        return 0.0 if self._checked() or self._sent() else _HEARTBEAT
+
+    def _compare(self, missing: int) -> None:
+        """Compare what is missing on the server with what was missing before."""
+        if missing == self._missing:
+            return
+        if missing and self._missing is not None:
+            # Which ones is not known: all that was read is looked up. A process that began just
+            # now may have read an older copy, before another could say that something is missing.
+            self._doubt(sure=uptime() >= self._settled_at)
+            self._epoch += 1
+            self._unchecked = (START, self._last)
+        self._missing = missing
+        self._whole_at = uptime() + _RETURN
+
+    def _doubt(self, *, sure: bool = True) -> None:
+        """Return what the server has lost, and answer meanwhile if this process knows it all."""
+        logger.warning("the server has lost revocations: those of this process are returned")
+        self._may_lack = True
+        # Others may have revoked more while it was out of reach.
+        if not sure or not (uptime() < self._fresh_until or self._serves_stale):
+            self._loaded.clear()
+            self._fresh_until = float("-inf")
 
     def _recover(self) -> None:
-        """Read from the start what the server still has, to return the rest afterwards."""
-        last, mark = self._position
-        held = mark is not None and self._store.holds(mark)
-        # Without a mark, a replica that was out of reach may lack what others knew.
-        fresh = uptime() < self._fresh_until or self._serves_stale
-        self._knows_all = self._knows_all and (held or fresh)
-        self._mark_at = float("-inf")
-        if held and mark is not None:
-            with suppress(*self._store.errors):
-                self._store.unmark(mark)  # processes that start now wait for what is returned
-        elif self._store.holds(last):
-            self._mark_at = uptime() + _GRACE  # another process does that, and returns entries
-        logger.warning("the server has lost revocations: they are read again, and returned")
+        """Go back to the last record that the server still has."""
+        recent = list(self._recent)
+        held = self._store.held(recent[0][0], self._last) if recent else ()
+        kept = [record for record, _ in recent if record in held]
+        if kept:
+            logger.warning("the server has lost its last revocations: they are returned")
+            for record, entry in recent:
+                if record not in held:
+                    self._entries.add(entry, self._ended())
+            self._may_lack = True
+            self._last = kept[-1]
+            return
+        self._doubt()
         self._read_from_start()
-        self._may_lack = True
+        with suppress(*self._store.errors):  # this process may not be allowed to write
+            self._compare(self._store.declare_missing())
+
+    def _checked(self) -> bool:
+        """Look up the next of the records that were read before; return whether there were any."""
+        if self._unchecked is None:
+            return False
+        after, until = self._unchecked
+        entries, last = self._store.page(after, until)
+        for entry in entries:
+            self._entries.add(entry, self._ended(), self._epoch)
+        self._unchecked = None if last is None else (last, until)
+        return True
 
     def _sent(self) -> bool:
         """Send the next entries that the server lacks; return whether there were any."""
@@ -326,8 +366,8 @@ class RedisRevocations(Revocations):
         try:
             if batch:
                 self._store.add(batch)
-            elif self._knows_all and self._position.mark is None and uptime() >= self._mark_at:
-                self._store.mark()
+            elif self._missing and self._loaded.is_set() and uptime() >= self._whole_at:
+                self._store.declare_whole(self._missing)
             else:
                 return False
             self._errors.pop("written", None)
@@ -351,7 +391,9 @@ class RedisRevocations(Revocations):
         self._stale_logged = False
         self._answered_at = at
         self._fresh_until = at + self._max_staleness
-        self._loaded.set()
+        if not self._loaded.is_set():
+            self._settled_at = uptime() + _SETTLED
+            self._loaded.set()
 
     def _failed(self, what: str, error: Exception) -> None:
         kind = type(error).__name__  # its message may hold what the server sent

@@ -1,16 +1,20 @@
 """The revocations on a Redis or Valkey server: one stream, and nothing else.
 
-    {prefix}:stream     e: entries as JSON, at most 500
-                        whole: says that all entries up to here are in the stream
+    {prefix}:stream     0-1  the first record, there as long as the stream
+                        e    entries as JSON, at most 500
 
-One key cannot be lost in part. A reader that finds the entry it read last, and the mark, has lost
-nothing; a reader that starts and finds no mark knows that entries are missing. The stream is never
-cut: entries leave it after they have ended. Redis 6.2 or later, or Valkey.
+The server itself counts the records that were added to a stream (`entries-added`). Whoever removes
+ended ones, or returns lost ones, corrects that number: more than there are records says that some
+are missing. Only the first record makes a stream; another is added to one that is there. So a
+stream that is whole cannot come about from what is left after a loss. That the last records were
+lost, as by a failover, is seen by readers: the one that they read last is gone.
+
+Redis 7 or later, or Valkey.
 """
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -22,50 +26,46 @@ from jwt_deps.jose import is_numeric_date, parse_object
 from .entries import Kind, Revocation
 from .memory import MONTH
 
-__all__ = ["BATCH", "START", "Position", "RevocationStore", "Update"]
+__all__ = ["BATCH", "START", "RevocationStore", "Update", "time_of"]
 
 #: The most entries that are written at once.
 BATCH = 500
-_PAGE = 2000  # records that are read at once
+_PAGE = 200  # records that are read at once
 _SWEPT = 20  # records that a write looks through for ended ones
 _SETTLED = 60  # seconds after which every reader has read on
 
-
-class Position(NamedTuple):
-    """What a reader has read of the stream.
-
-    Attributes:
-        last: the id of the last record.
-        mark: the id of the last mark; `None` before the first.
-    """
-
-    last: bytes
-    mark: bytes | None
-
-    @property
-    def time(self) -> float:
-        """The time of the server when the last record was added, in seconds since the epoch."""
-        return int(self.last.partition(b"-")[0]) / 1000
-
-
-#: The position of a reader that has read nothing.
-START = Position(b"0-0", None)
+#: The id of the last record, to a reader that has read none.
+START = b"0-0"
+_FIRST = b"0-1"
 
 
 class Update(NamedTuple):
     """What was read.
 
     Attributes:
-        entries: the entries.
+        entries: the entries, each with the id of its record.
         skipped: how many entries and records have a form that is not known.
-        position: where the reader is now.
+        last: the id of the last record that was read.
         is_last: whether there was no more to read.
+        missing: how many records are missing on the server; 0 if it has all of them.
     """
 
-    entries: Sequence[Revocation]
+    entries: Sequence[tuple[bytes, Revocation]]
     skipped: int
-    position: Position
+    last: bytes
     is_last: bool
+    missing: int
+
+
+class _State(NamedTuple):
+    last: bytes
+    records: int
+    missing: int
+
+
+def time_of(record: bytes) -> float:
+    """Return the time of the server when a record was added, in seconds since the epoch."""
+    return int(record.partition(b"-")[0]) / 1000
 
 
 class RevocationStore:
@@ -106,51 +106,104 @@ class RevocationStore:
         age = JITTER.uniform(0, 2 * MONTH)
         self._swept: bytes | str = f"{int((time.time() - age) * 1000)}-0"
 
-    def read(self, position: Position, wait: float) -> Update | None:
-        """Read what was added after a position; `None` if the server has lost what was before it.
+    def read(self, last: bytes, wait: float) -> Update | None:
+        """Read what was added after a record; `None` if the server has lost that record.
 
         Args:
-            position: what was read before.
+            last: the id of the record that was read last.
             wait: the longest wait for the first record, in seconds.
         """
-        held = [one for one in position if one is not None and one != START.last]
+        # Looked up before the read: what is there then is read.
+        state = self._state(self._client)
         pipe = self._client.pipeline(transaction=False)
-        block = int(wait * 1000) or None
-        pipe.xread({self._stream: position.last}, count=_PAGE, block=block)
-        # Looked up after the read: what was read is what follows the position.
-        for one in held:
-            pipe.xrange(self._stream, one, one)
-        answer: list[Any] = pipe.execute()
-        if not all(answer[1:]):
+        pipe.xread({self._stream: last}, count=_PAGE, block=int(wait * 1000) or None)
+        # Looked up after the read: what was read is what follows that record.
+        pipe.xrange(self._stream, last, last)
+        answer, held = pipe.execute()
+        if not held and last != START:
             return None
-        records = answer[0][0][1] if answer[0] else ()
-        entries: list[Revocation] = []
+        records = answer[0][1] if answer else ()
+        entries: list[tuple[bytes, Revocation]] = []
         skipped = 0
-        for place, fields in records:
-            position = Position(place, place if b"whole" in fields else position.mark)
+        for last, fields in records:  # noqa: PLR1704 - the last one
             for entry in _read(fields):
                 if entry is None:
                     skipped += 1
                 else:
-                    entries.append(entry)
-        return Update(entries, skipped, position, len(records) < _PAGE)
+                    entries.append((last, entry))
+        return Update(entries, skipped, last, len(records) < _PAGE, state.missing)
 
-    def holds(self, mark: bytes) -> bool:
-        """Return whether a mark is there."""
-        return bool(self._client.xrange(self._stream, mark, mark))
+    def page(self, after: bytes, until: bytes) -> tuple[list[Revocation], bytes | None]:
+        """Return entries after a record, and the id to go on from; `None` if these were the last.
+
+        Args:
+            after: the id of the record before them.
+            until: the id of the last record.
+        """
+        records: Any = self._client.xrange(self._stream, b"(" + after, until, count=_PAGE)
+        entries = [entry for _, fields in records for entry in _read(fields) if entry is not None]
+        return entries, records[-1][0] if len(records) == _PAGE else None
+
+    def held(self, first: bytes, last: bytes) -> set[bytes]:
+        """Return the ids of the records that are there, from one to another."""
+        records: Any = self._client.xrange(self._stream, first, last)
+        return {record for record, _ in records}
 
     def add(self, entries: Sequence[Revocation]) -> None:
         """Add entries, at most `BATCH`."""
         record = json.dumps({"e": [_written(entry) for entry in entries]}, separators=(",", ":"))
-        self._client.xadd(self._stream, {"e": record})
+        while self._client.xadd(self._stream, {"e": record}, nomkstream=True) is None:
+            self.declare_missing()
 
-    def mark(self) -> None:
-        """Say that all entries are there."""
-        self._client.xadd(self._stream, {"whole": "1"})
+    def declare_missing(self) -> int:
+        """Say that records are missing, and make the stream if there is none.
 
-    def unmark(self, mark: bytes) -> None:
-        """Say that entries are missing, until the next mark."""
-        self._client.xdel(self._stream, mark)
+        Returns:
+            how many are missing: the number that was there already, or 1.
+        """
+        return self._declare(lambda missing: missing or 1)
+
+    def declare_whole(self, found: int | None = None) -> None:
+        """Say that no record is missing.
+
+        Args:
+            found: how many were missing when the others were returned. If it is another number
+                now, more was lost since. `None`: whatever is missing.
+        """
+        self._declare(lambda missing: 0 if found in {None, missing} else missing)
+
+    def _declare(self, change: Callable[[int], int]) -> int:
+        changed = 0
+
+        def transaction(pipe: Any) -> None:
+            nonlocal changed
+            last, records, missing = self._state(pipe)
+            changed = change(missing)
+            pipe.multi()
+            if last == START:
+                pipe.xadd(self._stream, {"first": "1"}, id=_FIRST)
+                last, records = _FIRST, 1
+            self._set_missing(pipe, last, records, changed)
+
+        self._client.transaction(transaction, self._stream)
+        return changed
+
+    def _state(self, client: Any) -> _State:
+        import redis  # noqa: PLC0415 - an extra
+
+        try:
+            info = client.xinfo_stream(self._stream)
+        except redis.ResponseError:
+            if client.exists(self._stream):
+                raise
+            return _State(START, 0, 1)
+        records: int = info["length"]
+        # A server older than Redis 7 does not count: whether some are missing is unknown.
+        added: int = info.get("entries-added", records + 1)
+        return _State(info["last-generated-id"], records, added - records)
+
+    def _set_missing(self, pipe: Any, last: bytes, records: int, missing: int) -> None:
+        pipe.execute_command("XSETID", self._stream, last, "ENTRIESADDED", records + missing)
 
     def time(self) -> float:
         """Return the time of the server, in seconds since the epoch."""
@@ -165,16 +218,22 @@ class RevocationStore:
         Args:
             now: the time of the server.
         """
-        page: Any = self._client.xrange(self._stream, self._swept, "+", count=_SWEPT)
-        ended = min(now, time.time())
-        settled = (now - _SETTLED) * 1000
-        gone = [
-            place
-            for (place, fields), (following, _) in pairwise(page)
-            if int(following.partition(b"-")[0]) < settled and _has_ended(fields, ended)
-        ]
-        if gone:
-            self._client.xdel(self._stream, *gone)
+        with self._client.pipeline() as untyped:
+            pipe: Any = untyped
+            pipe.watch(self._stream)
+            page = pipe.xrange(self._stream, self._swept, "+", count=_SWEPT)
+            ended = min(now, time.time())
+            gone = [
+                record
+                for (record, fields), (following, _) in pairwise(page)
+                if time_of(following) < now - _SETTLED and _has_ended(fields, ended)
+            ]
+            if gone:
+                state = self._state(pipe)
+                pipe.multi()
+                pipe.xdel(self._stream, *gone)
+                self._set_missing(pipe, state.last, state.records - len(gone), state.missing)
+                pipe.execute()
         self._swept = page[-1][0] if len(page) == _SWEPT else "-"
 
     def evicts(self) -> bool:
@@ -202,7 +261,7 @@ def _written(entry: Revocation) -> list[str | float | None]:
 def _read(fields: Mapping[bytes, bytes]) -> Iterator[Revocation | None]:
     """Yield the entries of a record; `None` for what has another form."""
     if b"e" not in fields:
-        if b"whole" not in fields:
+        if b"first" not in fields:
             yield None
         return
     try:
