@@ -10,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fastapi import APIRouter, Body, Depends, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI, Response
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from jose import backends
@@ -27,6 +27,7 @@ from jwt_deps import (
     RedisReplayStore,
     StatusLists,
     claims_as,
+    clear_token_cookie,
     create_access_token,
     current_user_id,
     jwt_guard,
@@ -277,6 +278,10 @@ MISTAKES: dict[str, Mistake] = {
     # settings
     "invalid_setting": settings(secret_key=SECRET, leeway=-1),
     "settings_are_fixed": assigned,
+    "profile_loosened": settings(secret_key=SECRET, profile="rfc9068", token_types="x+jwt"),
+    "cookie_dropped": lambda *_: clear_token_cookie(
+        Response(), SETTINGS, samesite="none", secure=False
+    ),
     "bare_header": settings(secret_key=SECRET, token_header_scheme=""),
     "two_places": settings(secret_key=SECRET, token_source="cookie", token_getter=lambda _: None),
     "token_getter": with_a_getter_of_bytes,

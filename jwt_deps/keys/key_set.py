@@ -96,6 +96,8 @@ class KeySet:
     named: Mapping[tuple[str, str], VerificationKey] = field(repr=False)
     kids: frozenset[str] = field(repr=False)
     in_set: Mapping[str, tuple[VerificationKey, ...]] = field(repr=False)
+    most_unnamed: int = field(default=1, repr=False)
+    """How many keys of the JWK Set are tried for a token that names none."""
 
     @classmethod
     def build(
@@ -103,6 +105,8 @@ class KeySet:
         algorithms: Sequence[str],
         static: Sequence[str] = (),
         jwks: Mapping[str, Any] | None = None,
+        *,
+        most_unnamed: int = 1,
     ) -> "KeySet":
         """Build the set from texts.
 
@@ -110,6 +114,7 @@ class KeySet:
             algorithms: the allow-list, RFC 7518 names.
             static: shared secrets and public keys in PEM.
             jwks: a JWK Set (RFC 7517 §5).
+            most_unnamed: how many keys of it are tried for a token that names none.
 
         Raises:
             ConfigurationError: for anything that could never work, or only by weakening a check.
@@ -132,11 +137,11 @@ class KeySet:
                 f"No configured key fits {', '.join(unserved)}: remove it from JWT_ALGORITHM "
                 "(algorithm) or add a key for it.",
             )
-        return cls._of(allowed, fixed, listed)
+        return cls._of(allowed, fixed, listed, most_unnamed)
 
     @classmethod
     def from_response(
-        cls, algorithms: Sequence[str], jwks: Mapping[str, Any]
+        cls, algorithms: Sequence[str], jwks: Mapping[str, Any], *, most_unnamed: int = 1
     ) -> tuple["KeySet", tuple[SkippedKey, ...]]:
         """Build the set from an issuer's JWK Set, and list the members that are not used.
 
@@ -170,7 +175,7 @@ class KeySet:
         if not listed:
             none = f"has no usable key for {', '.join(algorithms)}"
             raise NoUsableKeyError(_with(none, skipped))
-        return cls._of(frozenset(algorithms), (), listed), tuple(skipped)
+        return cls._of(frozenset(algorithms), (), listed, most_unnamed), tuple(skipped)
 
     @classmethod
     def awaited(cls, algorithms: Sequence[str]) -> "KeySet":
@@ -192,6 +197,7 @@ class KeySet:
         algorithms: frozenset[str],
         fixed: Iterable[VerificationKey],
         listed: Iterable[VerificationKey],
+        most_unnamed: int = 1,
     ) -> "KeySet":
         return cls(
             algorithms=algorithms,
@@ -199,6 +205,7 @@ class KeySet:
             named=_by_name(listed),
             kids=frozenset(key.kid for key in listed if key.kid is not None),
             in_set=_by_algorithm(listed),
+            most_unnamed=most_unnamed,
         )
 
     @property
@@ -221,7 +228,7 @@ class KeySet:
         candidates = self.static.get(algorithm, ())
         if kid is None:
             unnamed = self.in_set.get(algorithm, ())
-            if len(unnamed) == 1:  # more than one would mean trying them all
+            if len(unnamed) <= self.most_unnamed:  # more would mean trying them all
                 candidates = (*unnamed, *candidates)
         if not candidates:
             raise UnknownKeyError

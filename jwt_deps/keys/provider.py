@@ -112,6 +112,7 @@ class HTTPKeyProvider:
         discovery_url: str | None = None,
         ca_file: Path | None = None,
         allow_loopback: bool = False,
+        most_unnamed: int = 1,
     ) -> None:
         """Prepare; nothing is fetched yet.
 
@@ -123,6 +124,7 @@ class HTTPKeyProvider:
             discovery_url: of the discovery document, where it is not at its well-known place.
             ca_file: certificate authorities in PEM to trust in place of the system's.
             allow_loopback: whether keys may come from this machine, by `http` too.
+            most_unnamed: how many keys are tried for a token that names none.
 
         Raises:
             ConfigurationError: `httpx2` is not installed, or the authorities cannot be read.
@@ -135,6 +137,7 @@ class HTTPKeyProvider:
         if jwks_url is None and discovery_url is None:
             self._documents = well_known_urls(issuer)
         self._allow_loopback = allow_loopback
+        self._most_unnamed = most_unnamed
         self._found: _Found | None = None
         self._fetcher = Fetcher(
             trusted_hosts={host_of(url) for url in (issuer, jwks_url, discovery_url) if url},
@@ -184,7 +187,9 @@ class HTTPKeyProvider:
         document: dict[str, object] = {}
         with suppress(ValueError):
             document = parse_document(body)
-        keys, skipped = KeySet.from_response(self._algorithms, document)
+        keys, skipped = KeySet.from_response(
+            self._algorithms, document, most_unnamed=self._most_unnamed
+        )
         return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
 
     async def _discover(self, now: float, *, instead_of: _Found | None = None) -> str:

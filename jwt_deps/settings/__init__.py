@@ -7,12 +7,13 @@ from .issuer_policy import IssuerPolicy
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
-from .server import ResourceServer
+from .server import AcceptedIssuers, ResourceServer
 from .service import JWTSettings, TokenSource
 
 __all__ = [
     "PREFIX",
     "WELL_KNOWN",
+    "AcceptedIssuers",
     "IssuerPolicy",
     "IssuerSettings",
     "JWTSettings",

@@ -1,5 +1,6 @@
 """Settings of one issuer: its keys, what its tokens must say, and the names of their claims."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -25,7 +26,7 @@ from jwt_deps.jose import check_claim_path, parse_document
 from jwt_deps.keys import HTTPKeyProvider, JWKSCacheSettings, KeyCache, KeySet, split_url
 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
-from .issuer_policy import IssuerPolicy
+from .issuer_policy import IssuerPolicy, accepted_types
 from .keywords import IssuerKeywords
 from .provider_addresses import check_issuer_address, check_key_address
 
@@ -34,6 +35,12 @@ __all__ = ["IssuerSettings", "settings_as_input"]
 # What is accepted of keys over HTTP when nothing else is said.
 _PUBLISHED_ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 
+
+_MOST_UNNAMED = 3
+# A media type or what follows `application/` (RFC 6838 §4.2).
+_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?")
+# What issuers sign besides access tokens, or clients with keys of their own (RFC 8725 §3.11).
+_OTHER_TYPES = frozenset({"dpop+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt"})
 
 _boolean = TypeAdapter(bool)
 
@@ -114,6 +121,14 @@ class IssuerSettings(BaseModel):
     """`rfc9068` accepts only what RFC 9068 calls an access token: `typ` is `at+jwt`, it names its
     key, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there. `lenient` accepts
     what most providers issue."""
+    token_types: Several = Field(default_factory=list)
+    """Further `typ` of access tokens, beside `JWT`, `at+jwt`, `JOSE` and none at all; a name
+    without a slash stands for `application/<name>` (RFC 7515 §4.1.9)."""
+    allow_numeric_sub: bool = False
+    """Whether an integer `sub` is read as its text, against RFC 7519 §4.1.2."""
+    allow_missing_kid: bool = False
+    """Whether a token that names no key is checked with each key of the JWK Set that fits its
+    `alg`, up to three; otherwise only with a single one."""
     scopes_claim: NoneOrSeveral = None
     """The claim that holds the scopes, or several whose scopes are united: a space-separated
     string, a list of strings, or objects with `value` or `name`. `None`: none are injected, and
@@ -211,7 +226,24 @@ class IssuerSettings(BaseModel):
     def _meant_for(self) -> NoneOrSeveral:
         return self.audience
 
+    @field_validator("token_types")
+    @classmethod
+    def _are_of_access_tokens(cls, value: list[str]) -> list[str]:
+        if not all(map(_TYPE.fullmatch, value)):
+            raise ValueError("names media types, at+jwt for instance (RFC 7515 §4.1.9)")
+        if not _OTHER_TYPES.isdisjoint(accepted_types(value)):
+            raise ValueError("names what is no access token: a proof, a log-out or a status list")
+        return value
+
     def _check_profile(self) -> None:
+        looser = self.token_types or self.allow_missing_kid or self.allow_numeric_sub
+        if self.profile == "rfc9068" and looser:
+            raise ConfigurationError(
+                "profile_loosened",
+                "JWT_PROFILE=rfc9068 (profile) takes only at+jwt with a kid and a text as sub: "
+                "leave JWT_TOKEN_TYPES (token_types), JWT_ALLOW_MISSING_KID (allow_missing_kid) "
+                "and JWT_ALLOW_NUMERIC_SUB (allow_numeric_sub) alone.",
+            )
         names_both = self._issuers and self._audiences and self.audience_claim == "aud"
         if self.profile == "rfc9068" and not names_both:
             raise ConfigurationError(
@@ -239,6 +271,8 @@ class IssuerSettings(BaseModel):
             leeway=self.leeway,
             require_exp=self.require_exp,
             is_rfc9068=self.profile == "rfc9068",
+            types=accepted_types(["jwt", "at+jwt", "jose", *self.token_types]),
+            allow_numeric_sub=self.allow_numeric_sub,
             keys=keys,
             key_cache=key_cache,
         )
@@ -252,7 +286,13 @@ class IssuerSettings(BaseModel):
             discovery_url=self.discovery_url,
             ca_file=self.ca_file,
             allow_loopback=self.allow_loopback,
+            most_unnamed=self._most_unnamed,
         )
+
+    @property
+    def _most_unnamed(self) -> int:
+        """How many keys of a JWK Set are tried for a token that names none."""
+        return _MOST_UNNAMED if self.allow_missing_kid else 1
 
     def _check_remote(self) -> None:
         """Refuse what cannot work with keys over HTTP, or only by weakening a check."""
@@ -312,6 +352,7 @@ class IssuerSettings(BaseModel):
             self.algorithms,
             [secret.get_secret_value() for secret in (*static, *self.verification_keys)],
             _read_jwks(self.jwks_file) if self.jwks_file is not None else None,
+            most_unnamed=self._most_unnamed,
         )
 
     def __setattr__(self, name: str, value: Any) -> None:

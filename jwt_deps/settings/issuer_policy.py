@@ -1,5 +1,6 @@
 """What requests need of `IssuerSettings`: keys and accepted values, built once with them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,17 @@ from jwt_deps.keys import KeyCache, KeySet, VerificationKey
 if TYPE_CHECKING:
     from .issuer import IssuerSettings
 
-__all__ = ["IssuerPolicy"]
+__all__ = ["IssuerPolicy", "accepted_types"]
+
+
+def accepted_types(names: Iterable[str]) -> frozenset[str]:
+    """The values of `typ` that name these types.
+
+    Media types are compared without regard to case, and a name without a slash stands for
+    `application/<name>` (RFC 7515 §4.1.9).
+    """
+    short = [name.lower().removeprefix("application/") for name in names]
+    return frozenset({*short, *(f"application/{name}" for name in short if "/" not in name)})
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -23,6 +34,8 @@ class IssuerPolicy:
         leeway: clock difference that is forgiven, in seconds.
         require_exp: whether a token must have `exp`.
         is_rfc9068: whether a token must keep to RFC 9068.
+        types: the accepted `typ`, in lower case and in both spellings.
+        allow_numeric_sub: whether an integer `sub` is read as its text.
         keys: the configured keys; none when they are fetched.
         key_cache: the fetched keys; `None` when they are configured.
     """
@@ -36,6 +49,8 @@ class IssuerPolicy:
     leeway: float
     require_exp: bool
     is_rfc9068: bool
+    types: frozenset[str]
+    allow_numeric_sub: bool
     keys: KeySet
     key_cache: KeyCache | None = field(repr=False)
 

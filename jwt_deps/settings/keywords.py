@@ -44,6 +44,9 @@ class IssuerKeywords(TypedDict, total=False):
     leeway: float
     require_exp: bool
     profile: Literal["lenient", "rfc9068"]
+    token_types: _Several
+    allow_numeric_sub: bool
+    allow_missing_kid: bool
     scopes_claim: _Several | None
     roles_claim: _Several | None
     user_id_claim: str

@@ -31,16 +31,17 @@ class AcceptedIssuers:
     Attributes:
         single: the policy of a service with one issuer; `None` with several.
         named: the settings of several issuers by the operator's names; `None` with one.
-        algorithms: those of all issuers; each accepts only its own.
+        algorithms, types: those of all issuers; each accepts only its own.
     """
 
-    __slots__ = ("_by_issuer", "algorithms", "named", "single")
+    __slots__ = ("_by_issuer", "algorithms", "named", "single", "types")
 
     def __init__(self, policy: IssuerPolicy, named: Mapping[str, IssuerSettings] | None) -> None:
         self.single = policy if named is None else None
         self.named = named
         self._by_issuer: dict[str, IssuerPolicy] = {}
         self.algorithms = policy.keys.algorithms
+        self.types = policy.types
         if named is not None:
             self._accept(named)
 
@@ -49,6 +50,7 @@ class AcceptedIssuers:
         # One assignment each: a request sees the former table or the new one.
         self._by_issuer = by_issuer
         self.algorithms = frozenset().union(*(one.keys.algorithms for one in by_issuer.values()))
+        self.types = frozenset().union(*(one.types for one in by_issuer.values()))
         self.named = dict(named)
 
     def policy_of(self, issuer: object) -> IssuerPolicy | None:

@@ -92,6 +92,7 @@ def settings_in_process(respond: Responder, values: Mapping[str, Any]) -> JWTSet
                 jwks_url=self.jwks_url,
                 discovery_url=self.discovery_url,
                 allow_loopback=self.allow_loopback,
+                most_unnamed=self._most_unnamed,
             )
 
     return isolated(values, InProcessSettings)

@@ -73,7 +73,9 @@ def _number(value: Any, name: str) -> float:
     return value
 
 
-def _check_subject(claims: dict[str, Any], _: IssuerPolicy, __: float) -> None:
+def _check_subject(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> None:
+    if policy.allow_numeric_sub and type(claims.get("sub")) is int:
+        claims["sub"] = str(claims["sub"])  # for all that follows, revocation too
     for name in ("sub", "jti"):  # RFC 7519 §4.1.2, §4.1.7
         if name in claims and not isinstance(claims[name], str):
             raise _claim_type(name, "a string", Step.SUBJECT)

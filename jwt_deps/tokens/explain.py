@@ -47,7 +47,8 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.HEADER: "Send the token as it was issued: its first part is no JSON object.",
         Reason.ALGORITHM: "If the issuer means to sign with this algorithm, name it in "
         "JWT_ALGORITHM, with a key that fits.",
-        Reason.TYPE: "Send an access token; an ID, logout or DPoP token is none.",
+        Reason.TYPE: "Send an access token; an ID, logout or DPoP token is none. If the issuer "
+        "gives its access tokens a typ of their own, name it in JWT_TOKEN_TYPES.",
         Reason.CRITICAL: "Have the issuer leave out the header 'crit'.",
         Reason.KEY_ID: "Have the issuer name its keys with a short string.",
         Reason.UNKNOWN_KEY: "Compare the token's kid and alg with the configured keys or the "

@@ -11,7 +11,7 @@ and key, and for nothing else.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
@@ -35,7 +35,13 @@ from jwt_deps.jose import (
     parse_object,
 )
 from jwt_deps.keys import VerificationKey
-from jwt_deps.settings import IssuerPolicy, IssuerSettings, JWTSettings, ResourceServer
+from jwt_deps.settings import (
+    AcceptedIssuers,
+    IssuerPolicy,
+    IssuerSettings,
+    JWTSettings,
+    ResourceServer,
+)
 
 from .claim_checks import check_claims, check_issuer, check_profile, numeric_date
 
@@ -50,12 +56,9 @@ __all__ = [
     "verify",
 ]
 
-# RFC 7515 §4.1.9: a name without a slash stands for `application/<name>`, and `JOSE` for any JWS in
-# compact serialization; RFC 9068 §2.1 has `at+jwt`. Whatever else calls itself something
-# (`dpop+jwt`, `logout+jwt`) is not an access token.
-_NAMES = ("jwt", "at+jwt", "jose")
-_TYPES = frozenset({*_NAMES, *(f"application/{name}" for name in _NAMES)})
 _MAX_KID = 256
+_ALGORITHM = (Reason.ALGORITHM, "its algorithm is not accepted")
+_TYPE = (Reason.TYPE, "its type is not that of an access token")
 _NOT_COMPACT = (Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
 _FORMS = {
     CompactProblem.PARTS: _NOT_COMPACT,
@@ -74,6 +77,7 @@ class ParsedToken:
     """A token whose header is accepted, and of which nothing is verified yet."""
 
     algorithm: str
+    kind: str = field(repr=False)
     kid: str | None
     jws: CompactJWS = field(repr=False)
 
@@ -143,7 +147,7 @@ class Verification:
         self._token = token
         self._server = server
         self._clock = clock
-        self.parsed = parse(token, server.accepted.algorithms, server.max_token_size)
+        self.parsed = parse(token, server.accepted, server.max_token_size)
 
     def read_claims(self) -> None:
         """Read the payload, which is worth what the signature is worth.
@@ -182,7 +186,9 @@ class Verification:
                 raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
             raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
         if self.parsed.algorithm not in policy.keys.algorithms:
-            raise MalformedTokenError(Reason.ALGORITHM, "its algorithm is not accepted")
+            raise MalformedTokenError(*_ALGORITHM)
+        if self.parsed.kind not in policy.types:
+            raise MalformedTokenError(*_TYPE)
         self.policy = policy
 
     def check_profile(self) -> None:
@@ -229,12 +235,12 @@ class Verification:
         raise KeysUnavailableError(1)
 
 
-def parse(token: str, algorithms: Collection[str], max_size: int) -> ParsedToken:
+def parse(token: str, accepted: AcceptedIssuers, max_size: int) -> ParsedToken:
     """Take a token apart, as far as that needs no key.
 
     Args:
         token: the encoded token.
-        algorithms: those that are accepted.
+        accepted: the algorithms and types that are accepted.
         max_size: the longest token that is looked at, in bytes.
 
     Raises:
@@ -243,8 +249,8 @@ def parse(token: str, algorithms: Collection[str], max_size: int) -> ParsedToken
     if len(token) > max_size:
         raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
     jws = _compact(token)
-    algorithm, kid = _header(jws.header, algorithms)
-    return ParsedToken(algorithm, kid, jws)
+    algorithm, kind, kid = _header(jws.header, accepted)
+    return ParsedToken(algorithm, kind, kid, jws)
 
 
 def _compact(token: str) -> CompactJWS:
@@ -298,26 +304,26 @@ def unverified_expiry(token: str) -> float | None:
     return numeric_date(read_claims(_compact(token).payload), "exp")
 
 
-def _header(data: bytes, algorithms: Collection[str]) -> tuple[str, str | None]:
+def _header(data: bytes, accepted: AcceptedIssuers) -> tuple[str, str, str | None]:
     header: dict[str, Any] | None = None
     with suppress(ValueError):
         header = parse_object(data)
     if header is None:
         raise _malformed(Reason.HEADER, "its header is not a JSON object")
     algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in algorithms:
-        raise _malformed(Reason.ALGORITHM, "its algorithm is not accepted")
+    if not isinstance(algorithm, str) or algorithm not in accepted.algorithms:
+        raise _malformed(*_ALGORITHM)
     kind = header.get("typ", "JWT")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise _malformed(Reason.TYPE, "its type is not that of an access token")
+    if not isinstance(kind, str) or (kind := kind.lower()) not in accepted.types:
+        raise _malformed(*_TYPE)
     if needs_extension(header):
         raise _malformed(Reason.CRITICAL, "it needs an extension that is not understood")
     if "kid" not in header:
-        return algorithm, None
+        return algorithm, kind, None
     kid = header["kid"]
     if not isinstance(kid, str) or len(kid) > _MAX_KID:
         raise _malformed(Reason.KEY_ID, "its key id is not a short string")
-    return algorithm, kid
+    return algorithm, kind, kid
 
 
 def _malformed(reason: Reason, description: str) -> MalformedTokenError:

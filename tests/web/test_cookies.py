@@ -1,12 +1,15 @@
 """Scripts cannot read the token cookie, and other sites cannot send it."""
 
 import time
+from contextlib import nullcontext
 from http.cookies import Morsel, SimpleCookie
+from typing import Any
 
 import pytest
 from fastapi import Response
 
 from jwt_deps import (
+    ConfigurationError,
     InvalidTokenError,
     JWTSettings,
     MalformedTokenError,
@@ -122,3 +125,66 @@ def test_clearing_deletes_it_with_the_same_attributes(monkeypatch: pytest.Monkey
         cookie["httponly"],
     )
     assert "0" == morsel(default)["max-age"]
+
+
+def test_a_partitioned_cookie() -> None:
+    """One for each site that embeds this one, also where Starlette cannot write the attribute."""
+    response = Response()
+
+    set_token_cookie(response, token(), SETTINGS, samesite="none", partitioned=True)
+    clear_token_cookie(response, SETTINGS, samesite="none", partitioned=True)
+
+    assert [True, True] == [
+        cookie.endswith("; Partitioned") for cookie in response.headers.getlist("set-cookie")
+    ]
+
+
+HOST, SECURE = "__Host-token", "__Secure-token"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "wrong"),
+    [
+        pytest.param(HOST, {}, None, id="host"),
+        pytest.param(HOST, {"secure": False}, "secure=True", id="host-insecure"),
+        pytest.param(HOST, {"path": "/api"}, 'path="/"', id="host-with-path"),
+        pytest.param(HOST, {"domain": "a.example"}, "no domain", id="host-with-domain"),
+        pytest.param("__hOsT-token", {"path": "/api"}, 'path="/"', id="host-in-any-case"),
+        pytest.param(SECURE, {"path": "/api", "domain": "a.example"}, None, id="secure"),
+        pytest.param(SECURE, {"secure": False}, "secure=True", id="secure-insecure"),
+        pytest.param("__Http-token", {"secure": False}, "secure=True", id="http-insecure"),
+        pytest.param("token", {"samesite": "none"}, None, id="none"),
+        pytest.param(
+            "token", {"samesite": "none", "secure": False}, "secure=True", id="none-plain"
+        ),
+        pytest.param("token", {"partitioned": True}, None, id="partitioned"),
+        pytest.param(
+            "token", {"partitioned": True, "secure": False}, "secure=True", id="partitioned-plain"
+        ),
+    ],
+)
+def test_what_browsers_would_drop_is_refused(
+    name: str, options: dict[str, Any], wrong: str | None
+) -> None:
+    """Where it is set, and where it is cleared: a log-out that is ignored is none."""
+    settings = JWTSettings(secret_key=SECRET, cookie_name=name)
+    refused = nullcontext() if wrong is None else pytest.raises(ConfigurationError, match=wrong)
+
+    with refused:
+        set_token_cookie(Response(), token(), settings, **options)
+    with refused:
+        clear_token_cookie(Response(), settings, **options)
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_a_cookie_of_more_than_4096_bytes_is_refused(excess: int) -> None:
+    """Name and value together, as browsers count (RFC 6265bis §5.6)."""
+    padding = "x" * 2900
+    while len("access_token") + len(token(pad=padding)) < 4096:
+        padding += "x"
+    name = "n" * (4096 + excess - len(token(pad=padding)))
+    settings = JWTSettings(secret_key=SECRET, cookie_name=name)
+    refused = pytest.raises(ConfigurationError, match="4096") if excess else nullcontext()
+
+    with refused:
+        set_token_cookie(Response(), token(pad=padding), settings)
