@@ -46,7 +46,7 @@ from .revocation import (
     WhenStale,
 )
 from .settings import IssuerSettings, JWTSettings, TokenSource, get_settings, mcp_settings
-from .tokens import Claims, create_access_token, verify_token
+from .tokens import All, Claims, create_access_token, verify_token
 from .web import (
     CurrentUser,
     ProtectedRouter,
@@ -60,6 +60,7 @@ from .web import (
     get_scopes,
     get_session_state,
     get_token,
+    granted,
     jwt_guard,
     mount_resource_metadata,
     optional,
@@ -80,6 +81,7 @@ from .web import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "All",
     "AnyRevocation",
     "AuthError",
     "ClaimError",
@@ -138,6 +140,7 @@ __all__ = [
     "get_session_state",
     "get_settings",
     "get_token",
+    "granted",
     "jwt_guard",
     "mcp_settings",
     "mount_resource_metadata",

@@ -33,6 +33,8 @@ CONTRACT = {
     "require_scopes",
     "require_any_scope",
     "require_acr",
+    "granted",
+    "All",
     "require_roles",
     "require_any_role",
     "require_claim",

@@ -1,5 +1,6 @@
 """The audit of an application: its routes with their verdicts, and other problems."""
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import PathPatterns
+from jwt_deps.tokens import parameters_of
 from jwt_deps.web import (
     ANY_METADATA,
     Installation,
@@ -23,6 +25,8 @@ from jwt_deps.web import (
 )
 
 from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself
+
+_PARAMETER = re.compile(r"{([^{}]+)}")
 
 __all__ = ["Audit", "AuditedRoute", "audit"]
 
@@ -121,6 +125,7 @@ def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
                 for one in inventory.applications
                 for problem in _disagreements(one.app, inventory.routes)
             ),
+            *_unknown_parameters(inventory),
         ]
         notes = tuple(dict.fromkeys(_notes(inventory)))
     routes = tuple(_audited(served, judgement) for served, judgement in judged)
@@ -175,6 +180,20 @@ def _notes(inventory: Inventory) -> Iterator[str]:
                 f"Challenges name {settings.metadata_path}, but no route here serves it: call "
                 "mount_resource_metadata(app), unless another server has it."
             )
+
+
+def _unknown_parameters(inventory: Inventory) -> Iterator[str]:
+    """Yield a problem for each scope with a path parameter that its route does not have."""
+    for served in inventory.routes:
+        for one in (*served.mounts, served):
+            known = {name.partition(":")[0] for name in _PARAMETER.findall(one.path)}
+            for scope in judge_itself(one).scopes:
+                for name in parameters_of(scope.replace("|", ":")):
+                    if name not in known:
+                        yield (
+                            f"{one.path} needs the scope {scope!r} and has no path parameter "
+                            f"{name!r}: every request to it fails."
+                        )
 
 
 def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:

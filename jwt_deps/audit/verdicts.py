@@ -227,5 +227,7 @@ def _label(served: Served) -> str:
     several = settings.server.accepted.named
     issuers = settings.issuer if several is None else list(several)
     named = [issuers] if isinstance(issuers, str) else list(issuers or ())
+    of_issuers = [settings] if several is None else several.values()
+    admins = dict.fromkeys(f"admin {it.admin_scope}" for it in of_issuers if it.admin_scope)
     audience = [f"for {', '.join(settings.accepted_audiences)}"] * bool(settings.accepted_audiences)
-    return " ".join([f"{source}: {summary}", *map(str, named), *audience])
+    return " ".join([f"{source}: {summary}", *map(str, named), *audience, *admins])

@@ -135,6 +135,8 @@ class IssuerSettings(BaseModel):
     scope checks read `scope`, or `scp` where that is absent."""
     roles_claim: NoneOrSeveral = None
     """The claim that holds the roles, for `require_roles`; in the form of `scopes_claim`."""
+    admin_scope: str | None = None
+    """A scope that satisfies every scope that a route needs; no role, and no claim."""
     user_id_claim: str = "sub"
     """The claim that identifies the user; a dotted path reaches into nested claims, and on it a
     name with dots is quoted: `realm."com.example".user`. So for every setting that names claims."""
@@ -193,6 +195,13 @@ class IssuerSettings(BaseModel):
         names = [value] if isinstance(value, str) else value
         if names is not None and not (names and all(name.strip() for name in names)):
             raise ValueError("is empty: give it a value or leave it unset")
+        return value
+
+    @field_validator("admin_scope")
+    @classmethod
+    def _is_a_scope(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", value) is None:
+            raise ValueError("is not one scope (RFC 6749 §3.3)")
         return value
 
     @field_validator(

@@ -49,6 +49,7 @@ class IssuerKeywords(TypedDict, total=False):
     allow_missing_kid: bool
     scopes_claim: _Several | None
     roles_claim: _Several | None
+    admin_scope: str | None
     user_id_claim: str
     session_id_claim: str
     dependencies_claims: _Several

@@ -12,12 +12,14 @@ from .principal import (
     dependencies_of,
     session_state_of,
 )
+from .scopes import All, are_parameters, filled_scopes, parameters_of
 from .verify import unverified_expiry
 
 __all__ = [
     "HINTS",
     "STATE_NAMES",
     "SUBPROTOCOL",
+    "All",
     "ClaimMapping",
     "ClaimNames",
     "Claims",
@@ -27,6 +29,7 @@ __all__ = [
     "Principal",
     "RequestHead",
     "access_token_claims",
+    "are_parameters",
     "authenticate_token",
     "check_found",
     "client_id_of",
@@ -34,8 +37,10 @@ __all__ = [
     "dependencies_of",
     "explain_token",
     "explanation_of",
+    "filled_scopes",
     "find_token",
     "load_signing_key",
+    "parameters_of",
     "sent_with_dpop",
     "session_state_of",
     "unverified_expiry",

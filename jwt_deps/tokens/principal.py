@@ -7,6 +7,7 @@ from jwt_deps.errors import AuthError, ClaimError, Reason
 from jwt_deps.settings import IssuerSettings
 
 from .claims import ClaimMapping, Claims
+from .scopes import Grants
 
 __all__ = [
     "STATE_NAMES",
@@ -123,6 +124,7 @@ class Principal:
 
     __slots__ = (
         "_fixed_state",
+        "_grants",
         "_identity",
         "_roles",
         "_scopes",
@@ -150,6 +152,7 @@ class Principal:
         self._session_id: str | None = None
         self._scopes: frozenset[str] | None = None
         self._roles: frozenset[str] | None = None
+        self._grants: Grants | None = None
         self._fixed_state: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
@@ -195,6 +198,13 @@ class Principal:
         if self._scopes is None:
             self._scopes = scopes_of(self.claims, self.settings)
         return self._scopes
+
+    @property
+    def grants(self) -> Grants:
+        """The scopes granted, to compare needed ones with."""
+        if self._grants is None:
+            self._grants = Grants(self.scopes, self.settings.admin_scope)
+        return self._grants
 
     @property
     def roles(self) -> frozenset[str]:

@@ -22,6 +22,7 @@ from .known_settings import settings_problem
 from .plain_routes import GuardedApp
 from .requirements import (
     Requirement,
+    granted,
     require,
     require_acr,
     require_any_role,
@@ -61,6 +62,7 @@ __all__ = [
     "get_scopes",
     "get_session_state",
     "get_token",
+    "granted",
     "guards_in",
     "idle_exclusions",
     "is_marked_public",

@@ -21,6 +21,7 @@ from jwt_deps.tokens import (
     RequestHead,
     authenticate_token,
     check_found,
+    filled_scopes,
     find_token,
     sent_with_dpop,
 )
@@ -283,15 +284,21 @@ async def require_granted(
             one missing, so that a client can ask for all of them at once.
     """
     caller = await principal_of(connection, settings)
-    granted = caller.require_authenticated().scopes
-    if granted.isdisjoint(needed) if any_of else not granted.issuperset(needed):
-        raise InsufficientScopeError(dict.fromkeys((*needed, *scopes_of_route(connection.scope))))
+    grants, values = caller.require_authenticated().grants, _path_values(connection.scope)
+    has = (grants.has(scope, values) for scope in needed)
+    if not (any(has) if any_of else all(has)):
+        asked = (*filled_scopes(needed, values), *scopes_of_route(connection.scope))
+        raise InsufficientScopeError(dict.fromkeys(asked))
     return caller
 
 
 def scopes_of_route(scope: Scope) -> list[str]:
     """Every scope that the matched route asks for, in the order declared."""
-    return scopes_of(matched(scope, state_of(scope)))
+    return filled_scopes(scopes_of(matched(scope, state_of(scope))), _path_values(scope))
+
+
+def _path_values(scope: Scope) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", scope.get("path_params") or {})
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:

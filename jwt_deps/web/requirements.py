@@ -25,9 +25,10 @@ from jwt_deps.errors import (
 )
 from jwt_deps.jose import check_claim_path, is_numeric_date
 from jwt_deps.settings import JWTSettings
-from jwt_deps.tokens import Claims, Principal
+from jwt_deps.tokens import All, Claims, Principal, are_parameters
 
 from .caller import (
+    PrincipalDependency,
     TokenDependency,
     principal_of,
     refused,
@@ -39,6 +40,7 @@ from .responses import is_scope
 
 __all__ = [
     "Requirement",
+    "granted",
     "insufficiency",
     "require",
     "require_acr",
@@ -88,12 +90,13 @@ async def _authenticated(connection: HTTPConnection) -> Principal:
 
 class _Scopes(Requirement):
     def __init__(self, scopes: tuple[str, ...], *, any_of: bool) -> None:
-        wrong = [scope for scope in scopes if not is_scope(scope)]
+        wrong = [scope for scope in scopes if not (is_scope(scope) and are_parameters(scope))]
         if wrong or not scopes:
             raise ConfigurationError(
                 "scope_names",
                 "require_scopes and require_any_scope take one or more scopes, each without "
-                "spaces, quotes or backslashes (RFC 6749 §3.3), each as an argument of its own.",
+                "spaces, quotes or backslashes (RFC 6749 §3.3), each as an argument of its own; a "
+                "path parameter is a whole segment: 'agents:{agent_id}:run'.",
             )
         super().__init__("require_any_scope" if any_of else "require_scopes")
         self.scopes, self.any_of = scopes, any_of
@@ -112,7 +115,9 @@ def require_scopes(*scopes: str) -> TokenDependency[None]:
         @app.delete("/users/{name}", dependencies=[Depends(require_scopes("users:write"))])
 
     Args:
-        *scopes: the scopes, all of which are needed; each without spaces (RFC 6749 §3.3).
+        *scopes: the scopes, all of which are needed; each without spaces (RFC 6749 §3.3). A
+            segment can be a path parameter, `"agents:{agent_id}:run"`. It is satisfied by that
+            scope, by one with `*` (`agents:*:run`, `agents:*`), and by `admin_scope`.
 
     Returns:
         A dependency that refuses with 403 `insufficient_scope`, whose challenge names every scope
@@ -139,6 +144,44 @@ def require_any_scope(*scopes: str) -> TokenDependency[None]:
         ConfigurationError: no scope, or a text that cannot be one.
     """
     return _scopes_required(tuple(map(str, scopes)), any_of=True)
+
+
+@cache
+def _granted_ids(resource: str, action: str) -> TokenDependency[frozenset[str] | All]:
+    @PrincipalDependency
+    def granted_ids(principal: Principal) -> frozenset[str] | All:
+        """The ids for which the token grants an action."""
+        return principal.require_authenticated().grants.ids(resource, action)
+
+    return granted_ids
+
+
+@dependency_factory
+def granted(resource: str, action: str) -> TokenDependency[frozenset[str] | All]:
+    """Make the dependency that returns the ids for which the token grants an action.
+
+        ids: Annotated[frozenset[str] | All, Depends(granted("agents", "read"))]
+        [agent for agent in agents if agent.id in ids]
+
+    Args:
+        resource: the first segments of a scope: `agents`.
+        action: the last ones: `read`.
+
+    Returns:
+        A dependency that returns the ids for which `require_scopes("agents:{id}:read")` passes, or
+        `All()`, which contains every id. A request without a token is refused with 401. The same
+        arguments give the same callable.
+
+    Raises:
+        ConfigurationError: a text that cannot be part of a scope, or has braces or `*`.
+    """
+    for part in (resource, action):
+        if not is_scope(part) or not {"{", "}", "*"}.isdisjoint(part):
+            raise ConfigurationError(
+                "scope_names",
+                'granted takes the segments before and after an id: granted("agents", "read").',
+            )
+    return _granted_ids(resource, action)
 
 
 class _Roles(Requirement):

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.possession import DPoPMode, SenderPolicy
 from jwt_deps.settings import WELL_KNOWN, JWTSettings, TokenSource, get_settings, with_prefix
+from jwt_deps.tokens import filled_scopes
 
 from .caller import token_dependency
 from .inventory import Inventory, Served
@@ -128,7 +129,7 @@ def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
             for scope in _asked(one, resource)
         )
         # Refresh tokens are between clients and issuers (MCP, "Refresh Tokens").
-        names = dict.fromkeys(scope for scope in asked if scope != "offline_access")
+        names = dict.fromkeys(it for it in filled_scopes(asked, {}) if it != "offline_access")
         seen = Snapshot()
         for router in inventory.routers:
             seen.add(router, ())

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.possession import DPoPMode, SenderPolicy
 from jwt_deps.settings import JWTSettings
-from jwt_deps.tokens import explanation_of, sent_with_dpop
+from jwt_deps.tokens import explanation_of, filled_scopes, parameters_of, sent_with_dpop
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
 from .routing import Match
@@ -355,7 +355,9 @@ def refusal_under(
         connection.scope[REFUSALS].append(error)
     if settings.explain:
         replace_default_handler(connection.scope, ExplainedRefusal, _answer_with_hints)
-    parameters = challenge_parameters(settings, match) if settings.resource else None
+    parameters = (
+        challenge_parameters(settings, match, connection.scope) if settings.resource else None
+    )
     return refusal(
         error,
         connection,
@@ -365,8 +367,10 @@ def refusal_under(
     )
 
 
-def challenge_parameters(settings: JWTSettings, match: Match) -> ChallengeParameters:
-    """The parameters for the challenges of a route, made once for it.
+def challenge_parameters(
+    settings: JWTSettings, match: Match, scope: Mapping[str, Any]
+) -> ChallengeParameters:
+    """The parameters for the challenges of a route, made once for it if no scope has parameters.
 
     Clients ask for the scopes that a challenge names (MCP, "Scope Selection Strategy"), so they
     are those of the route, not all that the service has.
@@ -375,11 +379,14 @@ def challenge_parameters(settings: JWTSettings, match: Match) -> ChallengeParame
     known: ChallengeParameters | None = match.challenge_parameters.get(url)
     if known is None:
         metadata = f', resource_metadata="{url}"'
-        scopes = " ".join(dict.fromkeys(filter(is_scope, scopes_of(match))))
+        needed = scopes_of(match)
+        filled = filled_scopes(needed, scope.get("path_params") or {})
+        scopes = " ".join(dict.fromkeys(filter(is_scope, filled)))
         known = ChallengeParameters(
             metadata, f', scope="{scopes}"{metadata}' if scopes else metadata
         )
-        match.challenge_parameters[url] = known
+        if not any(map(parameters_of, needed)):
+            match.challenge_parameters[url] = known
     return known
 
 

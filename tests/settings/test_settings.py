@@ -68,6 +68,7 @@ VALUES = [
     ("validate", True, False, "false"),
     ("excluded_route_paths", [], ["/health", "/docs/*"], "/health,/docs/*"),
     ("scopes_claim", None, ["scp", "roles"], "scp, roles"),
+    ("admin_scope", None, "root", "root"),
     ("roles_claim", None, 'a."com.example".roles', 'a."com.example".roles'),
     ("user_id_claim", "sub", "user.id", "user.id"),
     ("session_id_claim", "session_id", "sid", "sid"),
@@ -393,15 +394,18 @@ REFUSED: list[Any] = [
             f"JWT_{name.upper()} ({name})",
             id=f"{name.replace('_', '-')}-{label}",
         )
-        for name in ("user_id_claim", "session_id_claim", "audience_claim")
+        for name in ("user_id_claim", "session_id_claim", "audience_claim", "admin_scope")
         for value, label in (
             ("", "empty"),
             ("  ", "blank"),
             (5, "number"),
             ([LEAKY], "list"),
-            ("sub,oid", "comma"),
             ('realm."a.b', "open-quote"),
         )
+    ),
+    *(
+        pytest.param({name: "sub,oid"}, f"JWT_{name.upper()} ({name})", id=f"{name}-comma")
+        for name in ("user_id_claim", "session_id_claim", "audience_claim")
     ),
     *(
         pytest.param({name: value}, f"JWT_{name.upper()} ({name})", id=f"{name}-{label}")
