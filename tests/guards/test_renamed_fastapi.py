@@ -75,6 +75,26 @@ def renamed(name: str, folder: Path) -> None:
     assert changed
 
 
+#: Runs the script that it reads once for each folder, in a fork that imports FastAPI and all that
+#: imports it anew, out of that folder. What they import themselves is imported once, here.
+FORKS = """
+import os, sys
+import fastapi.testclient, jwt_deps.audit, tests.minting
+
+script = compile(sys.stdin.read(), "script", "exec")
+live, *folders = sys.argv[1:]
+for folder in folders:
+    if not (child := os.fork()):
+        for name in list(sys.modules):
+            if name.partition(".")[0] in {"fastapi", "jwt_deps", "tests"}:
+                del sys.modules[name]
+        sys.path.insert(0, folder)
+        exec(script, {"folder": folder, "LIVE": live == "True"})
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(folder)
+"""
+
 SCRIPT = """
 import json, pathlib, sys, tempfile, warnings
 
@@ -94,11 +114,11 @@ from jwt_deps.audit import audit
 from tests.minting import SECRET, claims, mint
 import time
 
-assert "{folder}" in fastapi.__file__, fastapi.__file__
+assert fastapi.__file__.startswith(folder), fastapi.__file__
 settings = JWTSettings(secret_key=SECRET)
-good = {{"Authorization": "Bearer " + mint(claims(now=time.time()), SECRET)}}
-folder = pathlib.Path(tempfile.mkdtemp())
-(folder / "index.html").write_text("inside")
+good = {"Authorization": "Bearer " + mint(claims(now=time.time()), SECRET)}
+pages = pathlib.Path(tempfile.mkdtemp())
+(pages / "index.html").write_text("inside")
 
 async def read(): return "inside"
 async def plain(_): return PlainTextResponse("inside")
@@ -120,7 +140,7 @@ def fill(router):
     router.include_router(inner, prefix="/in")
     router.mount("/mount", PlainTextResponse("inside"))
     if hasattr(router, "frontend"):
-        router.frontend("/front", directory=folder)
+        router.frontend("/front", directory=pages)
     return router
 
 def with_router():
@@ -130,16 +150,16 @@ def with_router():
     app.include_router(guarded, prefix="/p")
     router.get("/open")(read)
     router.add_route("/late", plain)
-    if not {live}:
+    if not LIVE:
         app.add_api_route("/p/open", read)
     return app
 
 def decorated():
     app, router = FastAPI(), protected_router(settings=settings)
-    app.include_router(router, prefix="/p") if {live} else None
+    app.include_router(router, prefix="/p") if LIVE else None
     fill(router)
     router.add_route("/late", plain)
-    app.include_router(router, prefix="/p") if not {live} else None
+    app.include_router(router, prefix="/p") if not LIVE else None
     return app
 
 def mounted():
@@ -201,15 +221,15 @@ def whole_admins():
 
 PATHS = ["/p/api", "/p/plain", "/p/ws", "/p/plain-ws", "/p/in/api", "/p/in/plain", "/p/in/ws",
          "/p/in/mount/x", "/p/mount/x", "/p/front/", "/p/late"]
-found = {{}}
+found = {}
 BUILDS = (with_router, decorated, mounted, whole, whole_before, admins, whole_admins, unguarded)
 for build in BUILDS:
     try:
         app = build()
         with TestClient(app) as client:
-            found[build.__name__] = {{
-                path: [ask(client, path, headers) for headers in ({{}}, good)] for path in PATHS
-            }}
+            found[build.__name__] = {
+                path: [ask(client, path, headers) for headers in ({}, good)] for path in PATHS
+            }
     except ConfigurationError:
         found[build.__name__] = "refused"
         try:  # a server that runs no lifespan
@@ -217,35 +237,42 @@ for build in BUILDS:
         except ConfigurationError:
             continue
         client = TestClient(app)
-        found[build.__name__] = {{
-            path: [ask(client, path, headers) for headers in ({{}}, good)] for path in PATHS
-        }}
+        found[build.__name__] = {
+            path: [ask(client, path, headers) for headers in ({}, good)] for path in PATHS
+        }
     except Exception as error:
-        found[build.__name__] = {{"start": [type(error).__name__] * 2}}
+        found[build.__name__] = {"start": [type(error).__name__] * 2}
     try:
         seen = audit(app)
-        found[build.__name__ + " audit"] = {{r.path: str(r.verdict) for r in seen.routes}}
+        found[build.__name__ + " audit"] = {r.path: str(r.verdict) for r in seen.routes}
     except Exception as error:
-        found[build.__name__ + " audit"] = {{}}
-print(json.dumps(found))
+        found[build.__name__ + " audit"] = {}
+pathlib.Path(folder, "answers.json").write_text(json.dumps(found))
 """
 
 
-@pytest.fixture(scope="module", params=PRESENT)
-def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What the applications answered, with one name in FastAPI changed."""
-    folder = tmp_path_factory.mktemp("renamed")
-    renamed(request.param, folder)
-    root = Path(__file__).parents[2]
-    done = subprocess.run(  # noqa: S603 - this interpreter, and the text above
-        [sys.executable, "-c", SCRIPT.format(folder=folder.name, live=LIVE)],
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """For each name a folder with a FastAPI in which it has changed, and what that answered."""
+    folders = {name: tmp_path_factory.mktemp("renamed") for name in PRESENT}
+    for name, folder in folders.items():
+        renamed(name, folder)
+    done = subprocess.run(  # noqa: S603 - this interpreter, and the texts above
+        [sys.executable, "-c", FORKS, str(LIVE), *map(str, folders.values())],
+        input=SCRIPT,
         capture_output=True,
         text=True,
         check=False,
-        env={"PYTHONPATH": f"{folder}:{root}", "PATH": ""},
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return folders
+
+
+@pytest.fixture(scope="module", params=PRESENT)
+def answers(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Any:
+    """What the applications answered, with one name in FastAPI changed."""
+    return json.loads((folders[request.param] / "answers.json").read_text())
 
 
 GUARDED = ["with_router", "decorated", "mounted", "whole", "whole_before"]
