@@ -43,6 +43,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BySharedServ
     return BySharedServers(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, because many tests wait: for a server, or a browser."""
+    return 1 + (os.cpu_count() or 1)
+
+
 REQUIRE_ALL = bool(os.environ.get("JWT_DEPS_REQUIRE_ALL"))
 
 

@@ -11,11 +11,15 @@ from xdist.scheduler import LoadScopeScheduling
 
 __all__ = ["BySharedServers", "longest_first"]
 
-#: The groups that start processes or a browser, the longest first.
+#: The groups that wait for a server, start processes or a browser, the longest first.
 LONGEST = (
+    "tests/revocation/test_redis.py",
     "tests/agentos",
     "tests/providers",
     "tests/test_package.py",
+    "tests/test_benchmarks.py",
+    "tests/revocation/test_processes.py",
+    "tests/browser/test_site.py",
 )
 SHARED = ("tests/agentos", "tests/providers")
 
