@@ -11,8 +11,7 @@ from copy import copy
 from inspect import Parameter, Signature, isclass, isfunction, ismethod
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import starlette.routing
-from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params, routing
+from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params
 from fastapi.dependencies.utils import (
     get_dependant,
     get_parameterless_sub_dependant,
@@ -25,7 +24,6 @@ from fastapi.exceptions import (
     WebSocketRequestValidationError,
 )
 from fastapi.requests import HTTPConnection
-from fastapi.routing import APIRoute
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount
 from starlette.types import Scope
@@ -54,13 +52,13 @@ __all__ = [
     "frontend_prefix",
     "frontends",
     "has_empty_path",
+    "has_own",
     "include_before_prefix",
     "included_frontends",
     "included_router",
     "inclusion_dependencies",
     "inclusion_of",
     "inside",
-    "is_common_route",
     "is_routed",
     "is_served_by_router",
     "layers",
@@ -86,8 +84,6 @@ COPIES = iter_route_contexts is None
 
 _ASGI_ARGUMENTS = 3
 _MOST_LAYERS = 100  # what has itself as `app` has no end
-# Where the application of a route is made: up to FastAPI 0.115 that is Starlette's.
-_ROUTING_FILES = {routing.__file__, starlette.routing.__file__}
 _NOTHING: dict[str, Any] = {}
 _OF_ONE_ROUTE = ("effective_route_context", "frontend_path", "frontend_specificity")
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
@@ -325,16 +321,13 @@ def mounted_app(route: Any) -> Any:
     return getattr(route, "_base_app", route.app)
 
 
-def is_common_route(route: Any) -> bool:
-    """Whether a route is FastAPI's own in all that it does: it runs its dependencies first."""
-    kind = type(route)
-    return (
-        isinstance(route, APIRoute)
-        and kind.handle is APIRoute.handle
-        and kind.get_route_handler is APIRoute.get_route_handler
-        and not {"handle", "get_route_handler"}.intersection(vars(route))
-        and getattr(getattr(route.app, "__code__", None), "co_filename", None) in _ROUTING_FILES
-    )
+def has_own(kind: type[Any], name: str, *known: type[Any]) -> bool:
+    """Whether a class has a method that none of the known classes has.
+
+    Compared is which class defines it: tools that trace programs replace methods where they are.
+    """
+    owner: type[Any] = next((it for it in kind.__mro__ if name in vars(it)), object)
+    return not any(issubclass(it, owner) for it in known)
 
 
 def layers(app: Any) -> Iterator[Any]:
@@ -546,10 +539,10 @@ def is_served_by_router(app: FastAPI) -> bool:
     middleware in a way of its own may call something else: what it has built is looked through,
     each middleware having the next one as `app`.
     """
-    if type(app).__call__ is not FastAPI.__call__:
+    if has_own(type(app), "__call__", FastAPI):
         return False
     stack: Any = app.middleware_stack
-    own = type(app).build_middleware_stack is FastAPI.build_middleware_stack
+    own = not has_own(type(app), "build_middleware_stack", FastAPI)
     if "build_middleware_stack" in vars(app):
         own = False
     if own and (stack is None or isinstance(stack, ServerErrorMiddleware)):

@@ -135,12 +135,22 @@ class _Body:
 class _Answer:
     """What a request is answered with: nothing successful that no guard has decided about."""
 
-    __slots__ = ("_decision", "_endpoint", "_route", "_scope", "_send", "covers_all", "state")
+    __slots__ = (
+        "_decision",
+        "_endpoint",
+        "_handled",
+        "_route",
+        "_scope",
+        "_send",
+        "covers_all",
+        "state",
+    )
 
     def __init__(self, state: RequestState, scope: Scope, send: Send, *, covers_all: bool) -> None:
         self.state, self._scope, self.covers_all = state, scope, covers_all
         self._send = sending_nonces(scope, send) if Nonces.in_use else send
         self._decision = state.decision
+        self._handled = sys.exception()  # by what serves the request while it handles one
         # Others, once a route has matched.
         self._route, self._endpoint = scope.get("route"), scope.get("endpoint")
 
@@ -148,9 +158,8 @@ class _Answer:
         decision = self._decision
         if (
             decision.route is None
-            and not (decision.refused and self._is_answered_by_handler())
             and self._succeeds(message)
-            and not self._ends_before_endpoint()
+            and not self._is_answered_by_handler(message)
             and state_of(self._scope).decision.route is None  # the scope may have been changed
             and (self.covers_all or self._is_guarded())
         ):
@@ -169,20 +178,28 @@ class _Answer:
             return bool(message["status"] < (_ERRORS if self._is_handled() else _REDIRECTS))
         return bool(kind == "websocket.accept")
 
-    def _is_answered_by_handler(self) -> bool:
-        """Whether what answers a refusal is an exception handler of the application.
+    def _is_answered_by_handler(self, message: Message) -> bool:
+        """Whether what answers is an exception handler of the application.
 
+        It answers a refusal, or what a dependency further out raised before the guard was asked.
         Starlette sends its answer while the exception is being handled. A route class that
-        swallowed the refusal, knowingly or not, answers later, or in a way of its own.
+        swallowed the exception, knowingly or not, answers later, or in a way of its own.
         """
         route, decision = self._scope.get("route"), self._decision
-        if decision.answered:
-            return True
-        if isinstance(route, APIRoute) and type(route).handle is not APIRoute.handle:
+        kind = type(route) if isinstance(route, APIRoute) else APIRoute
+        if decision.answered or _fastapi.has_own(kind, "handle", APIRoute):
+            return decision.answered
+        handled = sys.exception()
+        if decision.refused:
+            refusal = decision.refusal and decision.refusal()
+            while handled is not None and handled is not refusal:
+                handled = handled.__context__
+        elif handled is self._handled or (
+            # It may have raised what it had cached; a redirect tells nothing.
+            message.get("status", 0) < _REDIRECTS
+            and _fastapi.has_own(kind, "get_route_handler", APIRoute)
+        ):
             return False
-        refusal, handled = decision.refusal and decision.refusal(), sys.exception()
-        while handled is not None and handled is not refusal:
-            handled = handled.__context__
         if handled is not None:
             decision.answer()  # what is further out can get it in another task
         return handled is not None
@@ -193,15 +210,6 @@ class _Answer:
         if isinstance(route, APIRoute) and route is not self._route:
             return True
         return endpoint is not self._endpoint and not _fastapi.serves_asgi(endpoint)
-
-    def _ends_before_endpoint(self) -> bool:
-        """Whether what answers is an exception handler: FastAPI runs the guard before the endpoint.
-
-        A dependency further out can end a request before the guard is asked.
-        """
-        route = self._scope.get("route")
-        guarded = _fastapi.is_common_route(route) and self._is_guarded()
-        return guarded and route is not self._route
 
     def _is_guarded(self) -> bool:
         """Whether a guard applies to the route that matched."""

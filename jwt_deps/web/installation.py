@@ -162,7 +162,7 @@ class Installation:
                 "protected_twice", "protect(app) was called before for this application."
             )
         router = self._app.router
-        if type(router).__call__ is not APIRouter.__call__:
+        if _fastapi.has_own(type(router), "__call__", APIRouter):
             raise ConfigurationError(
                 "router_class",
                 f"The router of the application is a {type(router).__name__}, which is called in "
@@ -179,7 +179,7 @@ class Installation:
         # Not by `add_middleware`, which takes none once the application has served: a stack that is
         # built anew has it.
         self._app.user_middleware.insert(0, Middleware(_InPlace, installation=self))
-        if type(self._app).build_middleware_stack is not FastAPI.build_middleware_stack:
+        if _fastapi.has_own(type(self._app), "build_middleware_stack", FastAPI):
             self._stand_around_stack()
         self._describe_truly()
 
@@ -200,6 +200,7 @@ class Installation:
         """
         if not self._is_in_place:
             self._stand_before(self._app.router)
+        if not self.is_reached:  # by any request so far: the router may be called past this
             self.update()
 
     def _stand_before(self, router: APIRouter) -> None:

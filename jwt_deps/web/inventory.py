@@ -115,7 +115,7 @@ class Served:
             of_route = [it for it in match.guards if it is cast("object", call)]
             if not of_route or (scopes and asks_scopes(of_route[0], match, self.settings)):
                 yield call, scopes
-            elif of_route == [guard] and not is_public and guard not in self.inside:
+            elif of_route[0] is guard and not is_public and guard not in self.inside:
                 yield call, ()
 
 
@@ -290,7 +290,7 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         return
     match, why = match_of_route(served), None
     has_own_way = isinstance(entry.added, APIRoute) and (
-        type(entry.added).handle is not APIRoute.handle
+        _fastapi.has_own(type(entry.added), "handle", APIRoute)
     )
     # Up to FastAPI 0.136 nothing tells by which router a copied route is guarded.
     is_covered = way.is_covered or entry.is_covered or _fastapi.COPIES

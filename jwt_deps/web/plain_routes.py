@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.params import Depends, Security
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 from starlette.routing import Match as Matched
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,7 +54,6 @@ __all__ = [
 ]
 
 _UPDATING = RLock()
-_STARLETTES_OWN = {kind.handle for kind in (Mount, Host, Route, WebSocketRoute)}
 
 
 class GuardedApp:
@@ -67,6 +66,7 @@ class GuardedApp:
         route: the route that serves it.
         endpoint: the callable behind the route.
         homes: the routers that the route was added to, which is one unless it is shared.
+        around: what applied to such a router where it was found included.
         inherited: what applies to it besides, where FastAPI copied the route.
     """
 
@@ -78,6 +78,7 @@ class GuardedApp:
         self.route = route
         self.endpoint: Any = endpoint
         self.homes: list[APIRouter] = []
+        self.around: list[tuple[APIRouter, tuple[Depends, ...]]] = []
         self.inherited: tuple[Depends, ...] = ()
 
     @property
@@ -127,6 +128,7 @@ class GuardedApp:
                 state.settings,
                 root=scope.get("root_path", "") if is_mount else None,
                 app=_fastapi.inside(self.unwrapped, Starlette) if is_mount else None,
+                is_wrapped=not isinstance(self.unwrapped, Starlette | Router),
                 decided=closed or innermost not in inside,
             )
             headers = found.response.headers.raw if own else []
@@ -221,9 +223,12 @@ class GuardedApp:
             return (*outer, *inner.dependencies), True
         if _is_among(router, self.homes):
             return (*router.dependencies, *self.inherited), False
-        # In a router that is mounted as it is; if it is shared, all that may apply to it.
-        over = (it for home in self._homes_of(entered) for it in home.dependencies)
-        return (*over, *self.inherited), False
+        # In a router that is mounted as it is, or was taken out of the inclusion that it was found
+        # in: all that may apply to it.
+        homes = self._homes_of(entered)
+        around = (it for home, over in self.around if _is_among(home, homes) for it in over)
+        over = (it for home in homes for it in home.dependencies)
+        return (*around, *over, *self.inherited), False
 
     def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
         """The template as it is served; `None` where it is not known, and no pattern means it."""
@@ -357,7 +362,7 @@ class GuardedRoutes:
                 if anything and "handle" in vars(route):
                     raise _of_unknown_class(route)
             elif can_be_guarded(route):
-                wrapped = self._wrap(route, router, seen) or wrapped
+                wrapped = self._wrap(route, router, outer, seen) or wrapped
                 self._close_mounted(route, seen)
             elif anything:
                 raise _of_unknown_class(route)
@@ -383,10 +388,12 @@ class GuardedRoutes:
             self._close(inner, over, guards, seen)
 
     @staticmethod
-    def _wrap(route: Any, home: APIRouter, seen: Snapshot) -> bool:
+    def _wrap(route: Any, home: APIRouter, outer: tuple[Depends, ...], seen: Snapshot) -> bool:
         new = _wrap(route, home)
         if not isinstance(route.app, GuardedApp):
             raise _of_unknown_class(route)
+        if outer and not any(it is home and over == outer for it, over in route.app.around):
+            route.app.around.append((home, outer))
         seen.add_plain(route)
         return new
 
@@ -402,7 +409,12 @@ class _Check(GuardedRoutes):
     """The same look, with nothing changed."""
 
     @staticmethod
-    def _wrap(route: Any, home: APIRouter, seen: Snapshot) -> bool:  # noqa: ARG004
+    def _wrap(
+        route: Any,  # noqa: ARG004
+        home: APIRouter,  # noqa: ARG004
+        outer: tuple[Depends, ...],  # noqa: ARG004
+        seen: Snapshot,  # noqa: ARG004
+    ) -> bool:
         return False
 
 
@@ -418,10 +430,13 @@ def check(router: APIRouter) -> None:
 def can_be_guarded(route: BaseRoute) -> bool:
     """Whether a route is a plain one that serves its application as Starlette's own do."""
     kind = type(route)
-    if not is_plain(route) or kind.handle not in _STARLETTES_OWN or "handle" in vars(route):
+    if not is_plain(route) or "handle" in vars(route):
+        return False
+    if _fastapi.has_own(kind, "handle", Mount, Host, Route, WebSocketRoute):
         return False
     # A mount that matches in its own way may choose there what it serves.
-    return not isinstance(route, Mount | Host) or kind.matches in {Mount.matches, Host.matches}
+    is_mount = isinstance(route, Mount | Host)
+    return not (is_mount and _fastapi.has_own(kind, "matches", Mount, Host))
 
 
 def _calls(dependencies: Iterable[Depends]) -> Iterator[Any]:
@@ -454,8 +469,7 @@ def _of_unknown_class(route: BaseRoute) -> ConfigurationError:
 def _refuse_own_handle(router: APIRouter) -> None:
     # FastAPI leaves it to the router what it serves, and one that serves in its own way may run
     # no dependencies.
-    handle = getattr(type(router), "handle", None)
-    own = handle is not getattr(APIRouter, "handle", None) or "handle" in vars(router)
+    own = _fastapi.has_own(type(router), "handle", APIRouter) or "handle" in vars(router)
     if own and not _is_protected(router):
         raise ConfigurationError(
             "route_class",
@@ -491,7 +505,7 @@ def _refuse_unguarded(
     found = guards_among(applied)
     if not all(any(guard is one for one in found) for guard in guards):
         lacks, or_else = "guard", ", or call protect(app) for a whole application"
-    elif router is not None and not all(it in applied for it in router.dependencies):
+    elif router is not None and not _asked(router.dependencies) <= _asked(applied):
         lacks, or_else = "dependency of that router", ""
     else:
         return
@@ -501,6 +515,11 @@ def _refuse_unguarded(
         f"it was added as an object or before the {lacks}: add it with the router's decorators, "
         f"add_api_route or include_router{or_else}.",
     )
+
+
+def _asked(dependencies: Iterable[Depends]) -> set[Any]:
+    """What dependencies ask for, in a form to compare: up to FastAPI 0.120 equal ones differ."""
+    return {(it.dependency, tuple(getattr(it, "scopes", None) or ())) for it in dependencies}
 
 
 def apply_to_copies(  # old FastAPI

@@ -80,11 +80,12 @@ class _Mounted:
         settings: under which it decided; `None` if it has not.
         root: the root path of the mount; `None` for a plain route, which has nothing below it.
         apps: the applications that serve there; empty as long as none is known.
+        is_wrapped: whether something is around them, which may choose among several.
         gates: the routers through which the request had come to the mount.
         outer: the guard of a mount further out.
     """
 
-    __slots__ = ("apps", "gates", "guard", "outer", "root", "settings")
+    __slots__ = ("apps", "gates", "guard", "is_wrapped", "outer", "root", "settings")
 
     def __init__(  # noqa: PLR0913 - what is kept
         self,
@@ -93,10 +94,12 @@ class _Mounted:
         *,
         root: str | None = None,
         app: Any = None,
+        is_wrapped: bool = False,
         gates: tuple[Any, ...] = (),
         outer: "_Mounted | None" = None,
     ) -> None:
         self.guard, self.settings, self.root = guard, settings, root
+        self.is_wrapped = is_wrapped
         self.gates, self.outer = gates, outer
         self.apps: list[Any] = [] if app is None else [app]
 
@@ -238,13 +241,14 @@ class RequestState:
         """Record that a guard let the request pass to a route."""
         self.decision.let_pass(route)
 
-    def leave(
+    def leave(  # noqa: PLR0913 - each by name
         self,
         guard: RouteGuard | None,
         settings: JWTSettings | None,
         *,
         root: str | None,
         app: Any,
+        is_wrapped: bool,
         decided: bool,
     ) -> None:
         """Record that what follows is an application of its own, below a guard that has decided.
@@ -254,11 +258,18 @@ class RequestState:
             settings: under which it decided.
             root: the root path of what is mounted there; `None` for a plain route.
             app: the application that is mounted there; `None` if that is not known.
+            is_wrapped: whether something is around it.
             decided: whether an answer may follow; if not, only once a guard there has decided.
         """
         if guard is not None:
             self.mounted = _Mounted(
-                guard, settings, root=root, app=app, gates=self.gates, outer=self.mounted
+                guard,
+                settings,
+                root=root,
+                app=app,
+                is_wrapped=is_wrapped,
+                gates=self.gates,
+                outer=self.mounted,
             )
             self.gates = ()
         if decided:
@@ -308,7 +319,8 @@ class RequestState:
         if app is self.app:
             is_on_the_way = bool(self.gates) or is_same_path
         else:
-            is_on_the_way = mounted is not None and not self.gates and mounted.covers(scope)
+            is_below = mounted is not None and (mounted.is_wrapped or mounted.covers(scope))
+            is_on_the_way = is_below and not self.gates
         if not is_on_the_way:
             return self._separated(copy, scope, self._covering(scope))
         copy.separate(scope)
@@ -319,8 +331,12 @@ class RequestState:
             setattr(copy, name, getattr(self, name))
         if is_same_path:
             copy.plain = self.plain
-            if _credentials(scope) == self._credentials:
+            credentials = _credentials(scope)
+            if credentials == self._credentials:
                 copy._proofs = self.proofs
+            elif _proof_in(credentials) == _proof_in(self._credentials or ()):
+                # A wrapper may add a header; the proof serves one such copy.
+                copy._proofs, self._proofs = self._proofs, None
         if app is not self.app:
             copy.app, copy.overriding = self.app, self.overriding
             copy.served_by(app)
@@ -429,9 +445,15 @@ def _credentials(scope: Scope) -> tuple[Any, ...]:
     return (
         scope.get("method"),
         scope.get("query_string"),
-        scope.get("subprotocols"),  # where a WebSocket brings its token
+        tuple(scope.get("subprotocols") or ()),  # where a WebSocket brings its token
         *scope["headers"],
     )
+
+
+def _proof_in(credentials: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a DPoP proof is accepted for, beside the path; the token is named in the proof."""
+    method_and_query, headers = credentials[:2], credentials[3:]
+    return (*method_and_query, *(it for it in headers if it[0] == b"dpop"))
 
 
 def matched(scope: Scope, state: RequestState) -> Match:

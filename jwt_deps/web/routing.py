@@ -275,7 +275,9 @@ def match_of(scope: Scope) -> Match:
         if route is not None and (added is route or served is route):
             owner = served or context
         elif route is None and getattr(context, "dependant", None) is not None:
-            return UNKNOWN if added is None else match_of_frontend(context, added, scope)
+            # It can be a route of another request, which shares the dictionary with this one.
+            is_frontend = getattr(added, "routes", None) is not None
+            return match_of_frontend(context, added, scope) if is_frontend else UNKNOWN
     if owner is None:
         return _match_of_own_frontend(scope)
     known = _matches.get(id(owner))

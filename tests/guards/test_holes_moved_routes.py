@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fastapi.routing
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.routing import APIRoute, APIWebSocketRoute
@@ -17,7 +18,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRo
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.audit import Verdict, audit
 from tests.pairing import pairwise
-from tests.web.serving import SETTINGS
+from tests.web.serving import SETTINGS, live_routes
 
 from .asking import (
     FOREIGN,
@@ -28,6 +29,7 @@ from .asking import (
     REFUSED,
     Answer,
     Homemade,
+    answers_of,
     ask,
     assert_closed,
     including,
@@ -669,3 +671,18 @@ def test_mounted_pages_moved_by_hand_are_guarded() -> None:
         lambda: to_protected_application(lambda router: router.routes.append(Mount("/x", page()))),
         "/x/y",
     )
+
+
+@live_routes
+@pytest.mark.parametrize("by", [ask, knock])
+def test_a_plain_route_taken_out_of_an_inclusion_stays_guarded(by: Callable[..., Answer]) -> None:
+    """A library that lists what a protected router serves, and puts that into an application."""
+    inner, app = APIRouter(), FastAPI()
+    inner.add_route("/x", plain)
+    inner.add_websocket_route("/x", talk)
+    protected = protected_router(inner, settings=SETTINGS)
+
+    for served in fastapi.routing.iter_route_contexts(protected.routes):
+        app.router.routes.append(served.original_route)
+
+    assert [401, 401, 200] == answers_of(app, "/x", by=by)

@@ -369,8 +369,8 @@ def test_optional_answers_like_the_dependency_when_there_is_a_credential(
     assert expected == client.get("/r", headers=bearer()).json()
     assert client.get("/r").json() is None
     assert client.get("/r", headers={"Authorization": "Basic abc"}).json() is None
+    assert client.get("/r", headers={"Authorization": "Bearer"}).json() is None
     assert 401 == client.get("/r", headers={"Authorization": "Bearer bad"}).status_code
-    assert 400 == client.get("/r", headers={"Authorization": "Bearer"}).status_code
 
 
 def test_optional_takes_the_classes_too() -> None:

@@ -340,11 +340,11 @@ class TestSeveralIssuers:
             settings = JWTSettings(
                 issuers={
                     "customers": discovering(issuer),
-                    "staff": discovering(staff, user_id_claim="user.id", scopes_claim="scp"),
+                    "staff": discovering(staff, user_id_claim="user.id", scopes_claim="permissions"),
                 }
             )
             client = TestClient(build(settings))
-            members = {"user": {"id": "bob"}, "scp": ["read"]}
+            members = {"user": {"id": "bob"}, "permissions": ["read"]}
 
             assert ["alice", "alice", issuer.issuer, []] == client.get(
                 "/me", headers=bearer(issuer, **members)

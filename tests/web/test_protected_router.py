@@ -132,7 +132,7 @@ def test_public_refuses_what_it_cannot_mark() -> None:
     class Pages:
         async def read(self) -> None: ...
 
-    with pytest.raises(ConfigurationError, match="list it in exclude"):
+    with pytest.raises(ConfigurationError, match="list the endpoint in exclude"):
         public(Pages().read)
 
 
