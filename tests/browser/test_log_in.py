@@ -18,13 +18,14 @@ from .chromium import Page, expect
 from .pictures import picture
 from .swagger import dialogue, execute, open_docs
 
-_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "log-in-on-docs.md"
+_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "log-in.md"
 
 
 @pytest.fixture
 def app() -> FastAPI:
     """Return the application that the documentation shows."""
-    (code,) = re.findall(r"^```python\n(.*?)^```", _PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```python\n(.*?)^```", _PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (code,) = (block for block in found if "swagger_ui_init_oauth" in block)
     namespace: dict[str, Any] = {"__name__": "main"}
     exec(compile(code, str(_PAGE), "exec"), namespace)  # noqa: S102 - our own page
     app: FastAPI = namespace["app"]
