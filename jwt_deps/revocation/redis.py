@@ -288,6 +288,7 @@ class RedisRevocations(Revocations):
         self._skipped += read.skipped
         self._server_time = max(self._server_time, time_of(read.last))
         if not read.is_last:
+            self._sent()
             return 0.0
         self._entries.drop_ended(self._ended(), _DROPPED_AT_ONCE)
         self._compare(read.missing)
@@ -295,7 +296,15 @@ class RedisRevocations(Revocations):
             self._refreshed(asked)
         else:
             self._failed("read", Incomplete())
-        return 0.0 if self._checked() or self._sent() else _HEARTBEAT
+        if self._checked():
+            return 0.0
+        if self._may_lack:
+            self._may_lack = False
+            self._unsent.clear()  # they are among those that follow
+            lacking = self._entries.unseen(self._epoch)
+            JITTER.shuffle(lacking)  # so that several processes share the work
+            self._unsent.extend(lacking)
+        return 0.0 if self._sent() else _HEARTBEAT
 
     def _compare(self, missing: int) -> None:
         """Compare what is missing on the server with what was missing before."""
@@ -352,12 +361,6 @@ class RedisRevocations(Revocations):
         """Send the next entries that the server lacks; return whether there were any."""
         if uptime() < self._retry_at:
             return False
-        if self._may_lack:
-            self._may_lack = False
-            self._unsent.clear()  # they are among those that follow
-            lacking = self._entries.unseen(self._epoch)
-            JITTER.shuffle(lacking)  # so that several processes share the work
-            self._unsent.extend(lacking)
         batch: list[Revocation] = []
         while self._unsent and len(batch) < BATCH:
             entry = self._unsent.popleft()
@@ -366,7 +369,7 @@ class RedisRevocations(Revocations):
         try:
             if batch:
                 self._store.add(batch)
-            elif self._missing and self._loaded.is_set() and uptime() >= self._whole_at:
+            elif self._is_whole() and self._missing:
                 self._store.declare_whole(self._missing)
             else:
                 return False
@@ -377,6 +380,10 @@ class RedisRevocations(Revocations):
             self._failed("written", error)
             return False
         return True
+
+    def _is_whole(self) -> bool:
+        """Return whether the server has all that this process knows, and that is everything."""
+        return self._loaded.is_set() and not self._may_lack and uptime() >= self._whole_at
 
     def _warn_of_eviction(self) -> None:
         with suppress(*self._store.errors):  # most users may not ask for it

@@ -30,7 +30,7 @@ from jwt_deps.revocation.redis_stream import START, RevocationStore
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import unused_port
 
-from .valkey import STREAM, Valkey, fill, until, valkey
+from .valkey import STREAM, Valkey, evict, fill, until, valkey
 
 TOKEN = {"jti": "1", "iss": "https://a.example", "sub": "alice", "sid": "s", "iat": 1}
 OTHER = {**TOKEN, "jti": "2"}
@@ -173,21 +173,13 @@ def _take_one(client: redis.Redis) -> None:
     client.xdel(STREAM, records[2][0])
 
 
-def _evict(client: redis.Redis) -> None:
-    client.config_set("maxmemory-policy", "allkeys-lru")
-    client.config_set("maxmemory", client.info("memory")["used_memory"] - 100)
-    while client.exists(STREAM):
-        client.set("x", "x")
-    client.config_set("maxmemory", 0)
-
-
 def _overwrite(client: redis.Redis) -> None:
     client.set(STREAM, "x")
     time.sleep(1)
     client.delete(STREAM)
 
 
-LOSSES = [_delete, _flush, _trim, _take_the_first, _take_one, _evict, _overwrite]
+LOSSES = [_delete, _flush, _trim, _take_the_first, _take_one, evict, _overwrite]
 
 
 def outcome(token: dict[str, Any], revocations: RedisRevocations) -> str:
@@ -198,7 +190,7 @@ def outcome(token: dict[str, Any], revocations: RedisRevocations) -> str:
         return "unavailable"
 
 
-@pytest.mark.parametrize("lose", LOSSES, ids=[lose.__name__[1:] for lose in LOSSES])
+@pytest.mark.parametrize("lose", LOSSES, ids=[lose.__name__.strip("_") for lose in LOSSES])
 def test_what_the_server_loses_it_gets_back(
     settled: None,  # noqa: ARG001
     replicas: Replicas,

@@ -16,6 +16,7 @@ from jwt_deps import RedisRevocations
 from tests.providers.programs import unused_port
 
 STREAM = "{jwt-deps:revocations}:stream"
+ISSUER = "https://issuer.example"
 NONE = '{"e":[]}'
 _PATIENCE = 60  # machines that tests run on can be busy
 
@@ -26,8 +27,12 @@ class Valkey:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = unused_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start, and wait until it answers; every write is on disk before it is answered."""
@@ -107,7 +112,18 @@ def until(condition: Callable[[], object], patience: float = _PATIENCE) -> float
     return time.monotonic() - began
 
 
-def fill(server: Valkey, entries: int, spread: int) -> None:
+def evict(client: redis.Redis) -> None:
+    """Have the server drop the stream, as it may when its memory is full."""
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("maxmemory", client.info("memory")["used_memory"] - 100)
+    while client.exists(STREAM):
+        client.set("x", "x")
+    client.config_set("maxmemory", 0)
+
+
+def fill(
+    server: Valkey, entries: int, spread: int, names: str = "", issuer: str | None = ISSUER
+) -> None:
     """Write entries as they are stored, faster than by revoking each.
 
     Their ends are spread over `spread` seconds.
@@ -118,6 +134,6 @@ def fill(server: Valkey, entries: int, spread: int) -> None:
             pipe = client.pipeline(transaction=False)
             for number in range(first, min(first + 5000, entries)):
                 end = now + number * 7919 % spread
-                entry = ["jti", "https://issuer.example", f"{number:032}", end]
+                entry = ["jti", issuer, f"{names}{number:032}", end]
                 pipe.xadd(STREAM, {"e": json.dumps({"e": [entry]})})
             pipe.execute()
