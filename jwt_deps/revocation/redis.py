@@ -287,6 +287,8 @@ class RedisRevocations(Revocations):
         self._last = read.last
         self._skipped += read.skipped
         self._server_time = max(self._server_time, time_of(read.last))
+        if read.is_older and uptime() < self._settled_at:
+            self._forget()  # that copy may be what this process began with
         if not read.is_last:
             self._sent()
             return 0.0
@@ -311,22 +313,23 @@ class RedisRevocations(Revocations):
         if missing == self._missing:
             return
         if missing and self._missing is not None:
-            # Which ones is not known: all that was read is looked up. A process that began just
-            # now may have read an older copy, before another could say that something is missing.
-            self._doubt(sure=uptime() >= self._settled_at)
-            self._epoch += 1
+            self._doubt()
+            self._epoch += 1  # which ones is not known: all that was read is looked up
             self._unchecked = (START, self._last)
         self._missing = missing
         self._whole_at = uptime() + _RETURN
 
-    def _doubt(self, *, sure: bool = True) -> None:
+    def _doubt(self) -> None:
         """Return what the server has lost, and answer meanwhile if this process knows it all."""
         logger.warning("the server has lost revocations: those of this process are returned")
         self._may_lack = True
         # Others may have revoked more while it was out of reach.
-        if not sure or not (uptime() < self._fresh_until or self._serves_stale):
-            self._loaded.clear()
-            self._fresh_until = float("-inf")
+        if uptime() >= self._fresh_until and not self._serves_stale:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._loaded.clear()
+        self._fresh_until = float("-inf")
 
     def _recover(self) -> None:
         """Go back to the last record that the server still has."""

@@ -1,7 +1,8 @@
 """The revocations on a Redis or Valkey server: one stream, and nothing else.
 
-    {prefix}:stream     0-1  the first record, there as long as the stream
-                        e    entries as JSON, at most 500
+    {prefix}:stream     first   the first record, there as long as the stream
+                        e       entries as JSON, at most 500
+                        lost    says that the server has an older copy of the stream
 
 The server itself counts the records that were added to a stream (`entries-added`). Whoever removes
 ended ones, or returns lost ones, corrects that number: more than there are records says that some
@@ -48,6 +49,7 @@ class Update(NamedTuple):
         last: the id of the last record that was read.
         is_last: whether there was no more to read.
         missing: how many records are missing on the server; 0 if it has all of them.
+        is_older: whether a reader found that it is an older copy.
     """
 
     entries: Sequence[tuple[bytes, Revocation]]
@@ -55,6 +57,7 @@ class Update(NamedTuple):
     last: bytes
     is_last: bool
     missing: int
+    is_older: bool
 
 
 class _State(NamedTuple):
@@ -131,7 +134,8 @@ class RevocationStore:
                     skipped += 1
                 else:
                     entries.append((last, entry))
-        return Update(entries, skipped, last, len(records) < _PAGE, state.missing)
+        is_older = any(b"lost" in fields for _, fields in records)
+        return Update(entries, skipped, last, len(records) < _PAGE, state.missing, is_older)
 
     def page(self, after: bytes, until: bytes) -> tuple[list[Revocation], bytes | None]:
         """Return entries after a record, and the id to go on from; `None` if these were the last.
@@ -156,7 +160,7 @@ class RevocationStore:
             self.declare_missing()
 
     def declare_missing(self) -> int:
-        """Say that records are missing, and make the stream if there is none.
+        """Say that records are missing: there is no stream, which is made, or an older copy.
 
         Returns:
             how many are missing: the number that was there already, or 1.
@@ -184,6 +188,8 @@ class RevocationStore:
                 pipe.xadd(self._stream, {"first": "1"}, id=_FIRST)
                 last, records = _FIRST, 1
             self._set_missing(pipe, last, records, changed)
+            if changed > missing:
+                pipe.xadd(self._stream, {"lost": "1"})
 
         self._client.transaction(transaction, self._stream)
         return changed
@@ -261,7 +267,7 @@ def _written(entry: Revocation) -> list[str | float | None]:
 def _read(fields: Mapping[bytes, bytes]) -> Iterator[Revocation | None]:
     """Yield the entries of a record; `None` for what has another form."""
     if b"e" not in fields:
-        if b"first" not in fields:
+        if not fields.keys() & {b"first", b"lost"}:
             yield None
         return
     try:

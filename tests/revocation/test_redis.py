@@ -44,12 +44,6 @@ def server(tmp_path: Path) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes count as started long ago."""
-    monkeypatch.setattr(redis_revocations, "_SETTLED", 0)
-
-
-@pytest.fixture
 def replicas(server: Valkey) -> Iterator[tuple[RedisRevocations, RedisRevocations]]:
     """Two replicas that follow it."""
     one, two = (RedisRevocations(server.url, max_staleness=2) for _ in range(2))
@@ -192,7 +186,6 @@ def outcome(token: dict[str, Any], revocations: RedisRevocations) -> str:
 
 @pytest.mark.parametrize("lose", LOSSES, ids=[lose.__name__.strip("_") for lose in LOSSES])
 def test_what_the_server_loses_it_gets_back(
-    settled: None,  # noqa: ARG001
     replicas: Replicas,
     server: Valkey,
     lose: Callable[[redis.Redis], None],
@@ -253,31 +246,6 @@ def test_an_older_copy(server: Valkey, monkeypatch: pytest.MonkeyPatch, recent: 
     assert found <= {"revoked", "unavailable"}
     assert late.is_revoked(TOKEN)
     one.close()
-    late.close()
-
-
-def test_a_loss_just_after_a_start(
-    settled: None,  # noqa: ARG001
-    replicas: Replicas,
-    server: Valkey,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A process that read an older copy might not know what is missing: it waits for others."""
-    one, _ = replicas
-    for jti in "123":
-        one.revoke(jti=jti)
-    monkeypatch.setattr(redis_revocations, "_SETTLED", 600)
-    late = RedisRevocations(server.url)
-    late.open()
-    assert "accepted" == outcome({"jti": "4"}, late)
-
-    with server.client() as client:
-        _take_one(client)
-
-    until(lambda: outcome({"jti": "4"}, late) == "unavailable")
-    assert "accepted" == outcome({"jti": "4"}, one)
-    until(lambda: outcome({"jti": "4"}, late) == "accepted")
-    assert set("123") == {entry[2] for entry in server.stored()}
     late.close()
 
 
