@@ -10,7 +10,7 @@ from fastapi.security.base import SecurityBase
 from jwt_deps.settings import PREFIX, JWTSettings, PathPatterns
 from jwt_deps.web import (
     CurrentUser,
-    Match,
+    MatchedRoute,
     Requirement,
     RouteGuard,
     Served,
@@ -188,7 +188,7 @@ def _without_guard(served: Served) -> Judgement:
     return Judgement(Verdict.UNGUARDED, served.open_because or _why_open(match, calls))
 
 
-def _why_open(match: Match, calls: list[Any]) -> str:
+def _why_open(match: MatchedRoute, calls: list[Any]) -> str:
     ours = (one.dependency for one in match.dependencies if one.dependency is not None)
     if any(token_dependency(call) is not None for call in ours):
         return "FastAPI runs no dependencies for it, so it needs a guard"

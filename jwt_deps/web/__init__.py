@@ -34,7 +34,7 @@ from .requirements import (
 from .resource_metadata import ANY_METADATA, mount_resource_metadata
 from .responses import REFUSALS
 from .router import ProtectedRouter, jwt_guard, protected_router, public
-from .routing import Match, RouteGuard, is_marked_public, mounted, routers_of, same_endpoint
+from .routing import MatchedRoute, RouteGuard, is_marked_public, mounted, routers_of, same_endpoint
 
 __all__ = [
     "ANY_METADATA",
@@ -44,7 +44,7 @@ __all__ = [
     "GuardedApp",
     "Installation",
     "Inventory",
-    "Match",
+    "MatchedRoute",
     "ProtectedRouter",
     "Reached",
     "Requirement",

@@ -28,8 +28,8 @@ from jwt_deps.tokens import (
 
 from . import _fastapi
 from .request_state import RequestState, matched, state_of
-from .responses import refusal_under, scopes_of
-from .routing import UNKNOWN, Match
+from .responses import needed_scopes, refusal_under
+from .routing import UNKNOWN, MatchedRoute
 from .websockets import answer_with_bearer
 
 __all__ = [
@@ -190,7 +190,7 @@ async def settings_for(
     return settings
 
 
-def _resolve_settings(state: RequestState, match: Match) -> JWTSettings | None:
+def _resolve_settings(state: RequestState, match: MatchedRoute) -> JWTSettings | None:
     """The settings of the matched route; `None` where what replaces a dependency has to be called.
 
     A plain function, because each request asks, and hardly any replaces a dependency.
@@ -294,7 +294,7 @@ async def require_granted(
 
 def scopes_of_route(scope: Scope) -> list[str]:
     """Every scope that the matched route asks for, in the order declared."""
-    return filled_scopes(scopes_of(matched(scope, state_of(scope))), _path_values(scope))
+    return filled_scopes(needed_scopes(matched(scope, state_of(scope))), _path_values(scope))
 
 
 def _path_values(scope: Scope) -> Mapping[str, Any]:

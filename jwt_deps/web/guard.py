@@ -23,7 +23,7 @@ from .dependencies import optional_of
 from .request_state import RequestState, matched, state_of
 from .request_user import write_anonymous
 from .responses import refusal_under
-from .routing import UNKNOWN, Match, RouteGuard
+from .routing import UNKNOWN, MatchedRoute, RouteGuard
 
 __all__ = ["JWTGuard", "ask", "asked_of", "asks_scopes", "is_excluded", "require_for_guard"]
 
@@ -76,7 +76,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         if security_scopes.scopes:
             await require_for_guard(self, security_scopes.scopes, connection, match)
 
-    async def decide(self, connection: HTTPConnection, match: Match, state: RequestState) -> None:
+    async def decide(
+        self, connection: HTTPConnection, match: MatchedRoute, state: RequestState
+    ) -> None:
         """Check a request, and record that it may pass.
 
         Raises:
@@ -85,7 +87,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         await self.check(connection, match, state)
         state.let_pass(match)
 
-    async def check(self, connection: HTTPConnection, match: Match, state: RequestState) -> None:
+    async def check(
+        self, connection: HTTPConnection, match: MatchedRoute, state: RequestState
+    ) -> None:
         """Check a request to a route that this guard is the innermost of.
 
         Args:
@@ -131,7 +135,7 @@ async def ask(connection: HTTPConnection, state: RequestState) -> None:
         await guard.check(connection, match, state)
 
 
-def asks_scopes(guard: RouteGuard, match: Match, settings: JWTSettings | None) -> bool:
+def asks_scopes(guard: RouteGuard, match: MatchedRoute, settings: JWTSettings | None) -> bool:
     """Whether the scopes of `Security(guard, scopes=[...])` are asked for on a route.
 
     Those of a guard that itself excludes the route, or whose settings do, are not.
@@ -142,7 +146,7 @@ def asks_scopes(guard: RouteGuard, match: Match, settings: JWTSettings | None) -
 
 
 async def require_for_guard(
-    guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: Match
+    guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: MatchedRoute
 ) -> None:
     """Require the scopes that `Security(guard, scopes=[...])` asks for.
 
@@ -160,7 +164,7 @@ async def require_for_guard(
         raise await refused(error, connection) from error
 
 
-def is_excluded(match: Match, settings: JWTSettings) -> bool:
+def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
     """Whether the settings' `excluded_route_paths` mean this route."""
     excluded = settings.server.excluded
     known = match.open_by.get(excluded)
@@ -170,7 +174,7 @@ def is_excluded(match: Match, settings: JWTSettings) -> bool:
 
 
 def asked_of(
-    match: Match, replaced: Container[Any] = ()
+    match: MatchedRoute, replaced: Container[Any] = ()
 ) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
     """The dependencies of this package that run for a route, each with the scopes asked for.
 

@@ -21,13 +21,13 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 
 from . import _fastapi
+from .asgi import wrap_receive_and_send
 from .caller import get_claims
-from .gate import wrap_channels
 from .guard import JWTGuard
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
 from .routing import (
-    Match,
+    MatchedRoute,
     Snapshot,
     dependencies_of_routers,
     forget_matches,
@@ -168,8 +168,8 @@ class Installation:
                 f"The router of the application is a {type(router).__name__}, which is called in "
                 "its own way, and protect(app) cannot guard it: include it in the application.",
             )
-        over = [Depends(guard), *dependencies]
-        _apply(router, over)
+        applied = [Depends(guard), *dependencies]
+        _apply(router, applied)
         if _fastapi.COPIES:  # old FastAPI
             _apply_inclusions(router)
         guarded = GuardedRoutes(router, guard)
@@ -216,7 +216,7 @@ class Installation:
             return inner(scope, receive, send)
         self.is_reached = True
         self.update()
-        receive, send = wrap_channels(
+        receive, send = wrap_receive_and_send(
             scope, receive, send, self._app.router, self._guard, outermost=True
         )
         return inner(scope, receive, send)
@@ -346,13 +346,13 @@ def _apply_inclusions(outer: APIRouter) -> None:  # old FastAPI
     outer.include_router = include_router  # type: ignore[method-assign]
 
 
-def _apply(router: APIRouter, over: list[Any]) -> None:
+def _apply(router: APIRouter, applied: list[Any]) -> None:
     """Apply dependencies to a router: to what it has already, and to what it gets later."""
     for route in (*router.routes, *_fastapi.low_priority_routes(router)):
         included = _fastapi.included_router(route) is not None
         if included or getattr(route, "dependant", None) is not None:
-            _fastapi.apply_first(route, over)
-    router.dependencies[:0] = over
+            _fastapi.apply_first(route, applied)
+    router.dependencies[:0] = applied
     forget_matches()
 
 
@@ -438,7 +438,7 @@ def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
     return _guards(app, _matches(app))
 
 
-def _guards(app: FastAPI, matches: Iterable[Match]) -> Iterator[JWTGuard]:
+def _guards(app: FastAPI, matches: Iterable[MatchedRoute]) -> Iterator[JWTGuard]:
     seen: list[JWTGuard] = []
     over_routers = guards_among(dependencies_of_routers(app.router))
     for guard in chain(over_routers, (guard for match in matches for guard in match.guards)):
@@ -447,14 +447,14 @@ def _guards(app: FastAPI, matches: Iterable[Match]) -> Iterator[JWTGuard]:
             yield guard
 
 
-def _matches(app: FastAPI) -> Iterator[Match]:
+def _matches(app: FastAPI) -> Iterator[MatchedRoute]:
     for added, served in _served(app.router):
         if getattr(served, "dependant", None) is not None:
             yield match_of_route(served)
         else:
             endpoint = plain_endpoint(added)
             page = is_page(endpoint, added, app)
-            yield Match(
+            yield MatchedRoute(
                 templates(added, getattr(served, "path", None)), endpoint, (), documentation=page
             )
     for router in (app.router, *mounted_routers(app.routes)):

@@ -35,7 +35,7 @@ from .plain_routes import (
     plain_endpoint,
 )
 from .routing import (
-    Match,
+    MatchedRoute,
     RouteGuard,
     deciding,
     guards_among,
@@ -51,7 +51,7 @@ __all__ = ["WEBSOCKET", "Inventory", "Served", "refusals"]
 #: What stands in the place of methods.
 WEBSOCKET, ANY = "WEBSOCKET", "*"
 
-_NO_MATCH = Match((), None, ())
+_NO_MATCH = MatchedRoute((), None, ())
 _NOT_COVERED = "jwt_guard() does not cover it: protect(app) or protected_router(...) would"
 _OWN_WAY = "not known: routes of the class {} are served in a way of their own"
 _UNREADABLE = "not known: this FastAPI does not tell what applies to it"
@@ -75,7 +75,7 @@ class Served:
 
     path: str
     methods: tuple[str, ...]
-    match: Match
+    match: MatchedRoute
     app: FastAPI
     mounts: "tuple[Served, ...]" = ()
     schema_path: str | None = None
@@ -210,7 +210,7 @@ class Inventory:
                 yield from _route(entry, way)
         # What serves all that no route matches; a copied router has the method of the other one.
         if getattr(router.default, "__func__", None) is not type(router).not_found:
-            match = Match((), router.default, ())
+            match = MatchedRoute((), router.default, ())
             yield Served(f"{way.prefix}/*", (ANY,), match, way.app, way.mounts)
 
     def _note(self, router: Any) -> None:
@@ -328,22 +328,22 @@ def _plain(entry: _Entry, way: _Way) -> Served:
         match = replace(_NO_MATCH, endpoint=plain_endpoint(entry.added))
         return replace(served, match=match, open_because=why)
     endpoint = plain_endpoint(entry.added)
-    match = Match(
+    match = MatchedRoute(
         templates(entry.added, path),
         endpoint,
         (),
         documentation=entry.home is way.app.router and is_page(endpoint, entry.added, way.app),
     )
     try:
-        over = _over(entry, way)
+        applied = _over(entry, way)
     except ConfigurationError:
         return replace(served, match=match, open_because=_UNREADABLE)
-    guards = guards_among(over)
+    guards = guards_among(applied)
     if guards and _is_asked(entry, way):
-        tree = _fastapi.dependency_tree(over)
+        tree = _fastapi.dependency_tree(applied)
         return replace(served, match=replace(match, guards=guards, dependant=tree))
     uncovered = way.open_because or (_NOT_COVERED if guards else None)
-    return replace(served, match=replace(match, dependencies=over), open_because=uncovered)
+    return replace(served, match=replace(match, dependencies=applied), open_because=uncovered)
 
 
 def _over(entry: _Entry, way: _Way) -> tuple[Depends, ...]:
@@ -359,8 +359,8 @@ def _over(entry: _Entry, way: _Way) -> tuple[Depends, ...]:
         guarded = around(route, entry.home)
     else:
         return ()  # a router of Starlette's has no dependencies
-    over, _ = guarded.over(entry.inclusion, way.app.router)
-    return cast("tuple[Depends, ...]", over)
+    applied, _ = guarded.applied(entry.inclusion, way.app.router)
+    return cast("tuple[Depends, ...]", applied)
 
 
 def _is_asked(entry: _Entry, way: _Way) -> bool:

@@ -403,13 +403,13 @@ class _Correction:
         settings = self._settings(guard)
         excluded = settings is not None and is_excluded(match, settings)
         open_ = guard is None or guard.excludes(match) or excluded
-        over: tuple[Any, ...] = match.guards
+        applied: tuple[Any, ...] = match.guards
         # Of the guards over a route only the innermost asks, for the scopes of outer ones too. A
         # guard that is no guard over the route, but a parameter of its endpoint, always asks.
         asking = [
             (call, scopes)
             for call, scopes in asked
-            if call not in over or (not open_ and (call is guard or scopes))
+            if call not in applied or (not open_ and (call is guard or scopes))
         ]
         if not (asking or shown.optional):
             return None

@@ -21,12 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from jwt_deps.errors import ConfigurationError
 
 from . import _fastapi
+from .asgi import Replay
 from .caller import is_overridden
-from .gate import Replay
 from .guard import JWTGuard, require_for_guard
 from .request_state import state_of
 from .routing import (
-    Match,
+    MatchedRoute,
     RouteGuard,
     Snapshot,
     guards_among,
@@ -90,7 +90,7 @@ class GuardedApp:
         """Let the request pass or raise the refusal, which the application's handlers answer."""
         match, state = self.match(scope), state_of(scope)
         is_below = bool(
-            state.mounted or state.gates or state.entered or guards_among(match.dependencies)
+            state.mounted or state.routers or state.entered or guards_among(match.dependencies)
         )
         if match.documentation:
             state.let_pass(match)
@@ -102,7 +102,9 @@ class GuardedApp:
         finally:
             state.plain = None  # the scope may be served again
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send, match: Match) -> None:
+    async def _guarded(
+        self, scope: Scope, receive: Receive, send: Send, match: MatchedRoute
+    ) -> None:
         state, inside, closed = state_of(scope), guards_inside(self.route), self._is_closed()
         state.plain = match = replace(match, guards=(*match.guards, *inside))
         replay = Replay(receive)
@@ -143,28 +145,28 @@ class GuardedApp:
         router = app.router if isinstance(app, FastAPI) else app
         return app is self.unwrapped and _is_protected(router)
 
-    def match(self, scope: Scope) -> Match:
+    def match(self, scope: Scope) -> MatchedRoute:
         """The route as it is being served: all that it came through applies to it."""
         app: Any = scope.get("app")
         router = getattr(app, "router", None)
         entered = state_of(scope).entered
-        over, included = self.over(_fastapi.inclusion_of(scope), router, entered)
-        guards = guards_among(over, getattr(app, "dependency_overrides", ()))
+        applied, included = self.applied(_fastapi.inclusion_of(scope), router, entered)
+        guards = guards_among(applied, getattr(app, "dependency_overrides", ()))
         missing = tuple(it for it in entered if not any(it is guard for guard in guards))
-        return Match(
+        return MatchedRoute(
             templates(self.route, self._path(scope, app, included=included)),
             self.endpoint,
             (*missing, *guards),
             documentation=(
                 _is_among(router, self.homes) and is_page(self.endpoint, self.route, app)
             ),
-            dependencies=over,
+            dependencies=applied,
         )
 
     def _deciding(
         self,
         scope: Scope,
-        match: Match,
+        match: MatchedRoute,
         innermost: RouteGuard | None,
         inside: tuple[RouteGuard, ...],
     ) -> Iterator[JWTGuard]:
@@ -198,7 +200,7 @@ class GuardedApp:
         ]
         return mine or self.homes
 
-    def over(
+    def applied(
         self, inclusion: Any, router: Any, entered: tuple[RouteGuard, ...] = ()
     ) -> tuple[tuple[Depends, ...], bool]:
         """What applies to the route, outermost first, and whether it was included.
@@ -226,9 +228,9 @@ class GuardedApp:
         # In a router that is mounted as it is, or was taken out of the inclusion that it was found
         # in: all that may apply to it.
         homes = self._homes_of(entered)
-        around = (it for home, over in self.around if _is_among(home, homes) for it in over)
-        over = (it for home in homes for it in home.dependencies)
-        return (*around, *over, *self.inherited), False
+        around = (it for home, applied in self.around if _is_among(home, homes) for it in applied)
+        applied = (it for home in homes for it in home.dependencies)
+        return (*around, *applied, *self.inherited), False
 
     def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
         """The template as it is served; `None` where it is not known, and no pattern means it."""
@@ -285,8 +287,8 @@ def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
 
 def _is_protected(router: Any) -> bool:
     """Whether a router asks its guard itself, for everything that comes to it."""
-    gate = getattr(getattr(router, "middleware_stack", None), "__self__", None)
-    return bool(getattr(router, "is_protected", False) or getattr(gate, "is_protected", False))
+    caller = getattr(getattr(router, "middleware_stack", None), "__self__", None)
+    return bool(getattr(router, "is_protected", False) or getattr(caller, "is_protected", False))
 
 
 def guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
@@ -345,18 +347,18 @@ class GuardedRoutes:
         seen: Snapshot,
     ) -> None:
         """Close a router that is included with `outer`, and in which `guards` must apply."""
-        over = (*outer, *router.dependencies)
-        anything = bool(over)
+        applied = (*outer, *router.dependencies)
+        anything = bool(applied)
         routes = seen.add(router, (*guards, *_calls(outer)))
         if anything:
             _refuse_default(router)
-            _refuse_body(routes, over)
+            _refuse_body(routes, applied)
         wrapped = False
         for route in routes:
             inner = _fastapi.included_router(route)
             if inner is not None:
-                over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
-                self._close_included(inner, route, over, guards, seen)
+                applied = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
+                self._close_included(inner, route, applied, guards, seen)
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 _refuse_unguarded(route, (*outer, *route.dependencies), guards, router)
                 if anything and "handle" in vars(route):
@@ -377,22 +379,22 @@ class GuardedRoutes:
         self,
         inner: APIRouter,
         inclusion: BaseRoute,
-        over: tuple[Depends, ...],
+        applied: tuple[Depends, ...],
         guards: tuple[RouteGuard, ...],
         seen: Snapshot,
     ) -> None:
-        _refuse_unguarded(inclusion, over, guards)
-        if over:
+        _refuse_unguarded(inclusion, applied, guards)
+        if applied:
             _refuse_own_handle(inner)
-        if not seen.has(inner, (*guards, *_calls(over))):
-            self._close(inner, over, guards, seen)
+        if not seen.has(inner, (*guards, *_calls(applied))):
+            self._close(inner, applied, guards, seen)
 
     @staticmethod
     def _wrap(route: Any, home: APIRouter, outer: tuple[Depends, ...], seen: Snapshot) -> bool:
         new = _wrap(route, home)
         if not isinstance(route.app, GuardedApp):
             raise _of_unknown_class(route)
-        if outer and not any(it is home and over == outer for it, over in route.app.around):
+        if outer and not any(it is home and applied == outer for it, applied in route.app.around):
             route.app.around.append((home, outer))
         seen.add_plain(route)
         return new
@@ -488,9 +490,9 @@ def _refuse_default(router: APIRouter) -> None:
         )
 
 
-def _refuse_body(routes: Iterable[BaseRoute], over: tuple[Depends, ...]) -> None:
+def _refuse_body(routes: Iterable[BaseRoute], applied: tuple[Depends, ...]) -> None:
     if any(can_be_guarded(it) and not is_fastapi_page(plain_endpoint(it)) for it in routes):
-        _fastapi.refuse_body(over)
+        _fastapi.refuse_body(applied)
 
 
 def _refuse_unguarded(
@@ -603,9 +605,9 @@ def covered(app: FastAPI) -> Snapshot:
         for route in routes:
             inner = _fastapi.included_router(route)
             if inner is not None:
-                over = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
-                _refuse_unguarded(route, over, guards)
-                waiting.append((inner, over))
+                applied = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
+                _refuse_unguarded(route, applied, guards)
+                waiting.append((inner, applied))
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 _refuse_unguarded(route, (*outer, *route.dependencies), guards)
             elif (

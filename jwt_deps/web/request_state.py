@@ -16,7 +16,7 @@ from jwt_deps.tokens import STATE_NAMES, Claims, Principal
 
 from . import _fastapi
 from .request_user import IDENTITY_NAMES, write_anonymous, write_user
-from .routing import UNKNOWN, Match, RouteGuard, deciding, guards_among, match_of
+from .routing import UNKNOWN, MatchedRoute, RouteGuard, deciding, guards_among, match_of
 
 if TYPE_CHECKING:
     from jwt_deps.errors import AuthError
@@ -25,13 +25,13 @@ __all__ = ["Decision", "RequestState", "matched", "next_state", "state_of"]
 
 _KEY = "jwt_deps"
 # In place of a route: what is served is another application, below a guard that let it pass.
-_BELOW = Match((), None, ())
+_BELOW = MatchedRoute((), None, ())
 
 
 class Decision:
-    """What was decided about a request since it came to a gate.
+    """What was decided about a request since it came to a guarded router.
 
-    Gates further out learn of it, because what they let answer is the same response. What they
+    Routers further out learn of it, because what they let answer is the same response. What they
     know says nothing here: a mount that was let pass leads to guards that are still to be asked.
 
     Attributes:
@@ -44,7 +44,7 @@ class Decision:
     __slots__ = ("_outer", "answered", "refusal", "refused", "route")
 
     def __init__(self, outer: "Decision | None" = None) -> None:
-        self.route: Match | None = None
+        self.route: MatchedRoute | None = None
         self.refused = self.answered = False
         self.refusal: weakref.ref[Exception] | None = None
         self._outer = outer
@@ -55,7 +55,7 @@ class Decision:
             yield one
             one = one._outer  # noqa: SLF001 - of the same class
 
-    def let_pass(self, route: Match) -> None:
+    def let_pass(self, route: MatchedRoute) -> None:
         """Record that a guard let the request pass to a route."""
         for one in self._and_outer():
             one.route, one.refused = route, False
@@ -81,11 +81,11 @@ class _Mounted:
         root: the root path of the mount; `None` for a plain route, which has nothing below it.
         apps: the applications that serve there; empty as long as none is known.
         is_wrapped: whether something is around them, which may choose among several.
-        gates: the routers through which the request had come to the mount.
+        routers: those through which the request had come to the mount.
         outer: the guard of a mount further out.
     """
 
-    __slots__ = ("apps", "gates", "guard", "is_wrapped", "outer", "root", "settings")
+    __slots__ = ("apps", "guard", "is_wrapped", "outer", "root", "routers", "settings")
 
     def __init__(  # noqa: PLR0913 - what is kept
         self,
@@ -95,12 +95,12 @@ class _Mounted:
         root: str | None = None,
         app: Any = None,
         is_wrapped: bool = False,
-        gates: tuple[Any, ...] = (),
+        routers: tuple[Any, ...] = (),
         outer: "_Mounted | None" = None,
     ) -> None:
         self.guard, self.settings, self.root = guard, settings, root
         self.is_wrapped = is_wrapped
-        self.gates, self.outer = gates, outer
+        self.routers, self.outer = routers, outer
         self.apps: list[Any] = [] if app is None else [app]
 
     def covers(self, scope: Scope) -> bool:
@@ -117,10 +117,10 @@ class RequestState:
     Attributes:
         entered: the guards of the routers that the request came through in its application,
             outermost first.
-        gates: the guarded or watched routers that the request came to in its application.
+        routers: the guarded or watched ones that the request came to in its application.
         mounted: the guard of the mount that the request came through last.
         decision: what was decided about it.
-        isolated: whether nothing but this request writes into its scope (`gate`).
+        owns_scope: whether nothing but this request writes into its scope (`asgi`).
         copied: whether the scope is a copy of another request's that is not routed anew.
         plain: the route that is served, where FastAPI runs no dependencies for it.
         found: what FastAPI told of the route, and the route that is for it.
@@ -129,12 +129,12 @@ class RequestState:
     """
 
     entered: tuple[RouteGuard, ...] = ()
-    gates: tuple[Any, ...] = ()
+    routers: tuple[Any, ...] = ()
     mounted: _Mounted | None = None
-    isolated: bool = False
-    plain: Match | None = None
-    found: tuple[Any, Any, Match] | None = None
-    match: Match | None = None
+    owns_scope: bool = False
+    plain: MatchedRoute | None = None
+    found: tuple[Any, Any, MatchedRoute] | None = None
+    match: MatchedRoute | None = None
     settings: JWTSettings | None = None
     overriding: Any = None
     _credentials: tuple[Any, ...] | None = None  # that the principals were found with
@@ -197,18 +197,18 @@ class RequestState:
                 return found
         return None
 
-    def innermost(self, match: Match) -> RouteGuard | None:
+    def innermost(self, match: MatchedRoute) -> RouteGuard | None:
         """The guard that decides about a route, of those that the application does not replace."""
         guards = match.guards or self.entered
         if self.overriding is None:
             return guards[-1] if guards else None
         replaced = self.overriding.dependency_overrides
-        if match.over:
-            asked = guards_among(match.over, replaced)
+        if match.applied:
+            asked = guards_among(match.applied, replaced)
             guards = tuple(it for it in match.guards if it in asked or it in self.entered)
         return deciding(guards, replaced)
 
-    def guard_settings(self, match: Match) -> JWTSettings | None:
+    def guard_settings(self, match: MatchedRoute) -> JWTSettings | None:
         """The settings of the guard that decides about a route; `None` for `get_settings`."""
         guard = self.innermost(match) if match.guards or self.entered else None
         if guard is not None:
@@ -224,8 +224,8 @@ class RequestState:
             outermost: whether it is the first one in the application.
         """
         self.begin()
-        if not self.gates:
-            self.gates = (guard,)  # the application is not watched before its first request
+        if not self.routers:
+            self.routers = (guard,)  # the application is not watched before its first request
         if outermost:
             self.entered = (guard,)
         elif guard not in self.entered[-1:]:  # a middleware may serve one scope twice
@@ -237,7 +237,7 @@ class RequestState:
         """Record that nothing is decided from here on."""
         self.decision = Decision(self.decision)
 
-    def let_pass(self, route: Match) -> None:
+    def let_pass(self, route: MatchedRoute) -> None:
         """Record that a guard let the request pass to a route."""
         self.decision.let_pass(route)
 
@@ -268,10 +268,10 @@ class RequestState:
                 root=root,
                 app=app,
                 is_wrapped=is_wrapped,
-                gates=self.gates,
+                routers=self.routers,
                 outer=self.mounted,
             )
-            self.gates = ()
+            self.routers = ()
         if decided:
             self.let_pass(_BELOW)
         else:
@@ -317,17 +317,17 @@ class RequestState:
             mounted.apps.append(app)
         is_same_path = copy.path == self.path
         if app is self.app:
-            is_on_the_way = bool(self.gates) or is_same_path
+            is_on_the_way = bool(self.routers) or is_same_path
         else:
             is_below = mounted is not None and (mounted.is_wrapped or mounted.covers(scope))
-            is_on_the_way = is_below and not self.gates
+            is_on_the_way = is_below and not self.routers
         if not is_on_the_way:
             return self._separated(copy, scope, self._covering(scope))
         copy.separate(scope)
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
         copy._principals, copy._credentials = list(self._principals), self._credentials
-        for name in ("entered", "gates", "mounted", "isolated", "_before"):
+        for name in ("entered", "routers", "mounted", "owns_scope", "_before"):
             setattr(copy, name, getattr(self, name))
         if is_same_path:
             copy.plain = self.plain
@@ -342,20 +342,20 @@ class RequestState:
             copy.served_by(app)
         return copy
 
-    def again(self, scope: Scope, gate: object) -> "RequestState | None":
-        """The state of another request, if the scope or a copy of it has come to a gate again.
+    def again(self, scope: Scope, router: object) -> "RequestState | None":
+        """The state of another request, if the scope or a copy of it has come to a router again.
 
         Args:
             scope: of the other request.
-            gate: the router that it has come to.
+            router: the router that it has come to.
         """
         app = scope.get("app")
-        is_application = gate is getattr(app, "router", None)
-        if _is_among(gate, self.gates) or (is_application and self.gates and app is self.app):
+        is_application = router is getattr(app, "router", None)
+        if _is_among(router, self.routers) or (is_application and self.routers and app is self.app):
             return self._separated(RequestState(scope), scope, self.mounted)
         mounted = self.mounted
         while mounted is not None:
-            if _is_among(gate, mounted.gates):
+            if _is_among(router, mounted.routers):
                 return self._separated(RequestState(scope), scope, mounted.outer)
             mounted = mounted.outer
         return None
@@ -391,8 +391,8 @@ class RequestState:
             scope["state"] = dict(scope["state"])
 
 
-def _is_among(gate: object, gates: tuple[Any, ...]) -> bool:
-    return any(gate is known for known in gates)  # routers compare by value
+def _is_among(router: object, routers: tuple[Any, ...]) -> bool:
+    return any(router is known for known in routers)  # routers compare by value
 
 
 def _values(written: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -407,21 +407,21 @@ def _write_back(
     written.update(before)
 
 
-def next_state(scope: Scope, gate: object) -> RequestState:
+def next_state(scope: Scope, router: object) -> RequestState:
     """The state of a request that comes to an application, or to a router that is mounted.
 
     Args:
         scope: of the request.
-        gate: the router. A scope that came there before is another request, also where it is
+        router: the router. A scope that came there before is another request, also where it is
             equal: an endpoint sent it, or a middleware that tries again.
     """
     state: RequestState | None = scope.get(_KEY)
-    again = None if state is None else state.again(scope, gate)
+    again = None if state is None else state.again(scope, router)
     if again is None:
         state = state_of(scope)
     else:
         state = scope[_KEY] = again
-    state.gates = (*state.gates, gate)
+    state.routers = (*state.routers, router)
     return state
 
 
@@ -456,7 +456,7 @@ def _proof_in(credentials: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*method_and_query, *(it for it in headers if it[0] == b"dpop"))
 
 
-def matched(scope: Scope, state: RequestState) -> Match:
+def matched(scope: Scope, state: RequestState) -> MatchedRoute:
     """The route whose dependencies are being run, as far as this request can know it."""
     if state.plain is not None:
         return state.plain
@@ -468,10 +468,10 @@ def matched(scope: Scope, state: RequestState) -> Match:
     return match
 
 
-def _matched(scope: Scope, state: RequestState) -> Match:
+def _matched(scope: Scope, state: RequestState) -> MatchedRoute:
     if state.copied and not _fastapi.COPIES:
         return UNKNOWN  # the scope may name the route of another request
     match = match_of(scope)
-    if match.guards and not (state.isolated or _fastapi.COPIES or _fastapi.fits(scope)):
+    if match.guards and not (state.owns_scope or _fastapi.COPIES or _fastapi.fits(scope)):
         return UNKNOWN  # another request wrote into the dictionary that copies of a scope share
     return match

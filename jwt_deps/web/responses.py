@@ -31,7 +31,7 @@ from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import explanation_of, filled_scopes, parameters_of, sent_with_dpop
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
-from .routing import Match
+from .routing import MatchedRoute
 
 __all__ = [
     "REFUSALS",
@@ -41,9 +41,9 @@ __all__ = [
     "challenge_parameters",
     "documented_refusals",
     "is_scope",
+    "needed_scopes",
     "refusal",
     "refusal_under",
-    "scopes_of",
 ]
 
 logger = logging.getLogger("jwt_deps")
@@ -326,12 +326,12 @@ def _with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: 
 REFUSALS = "jwt_deps.refusals"
 
 
-def scopes_of(match: Match) -> list[str]:
+def needed_scopes(match: MatchedRoute) -> list[str]:
     """Every scope that a route asks for, in the order declared, once or more often."""
     return list(_asked(match))
 
 
-def _asked(match: Match) -> Iterator[str]:
+def _asked(match: MatchedRoute) -> Iterator[str]:
     for node in dependants(match.dependant) if match.dependant is not None else ():
         yield from scopes_at(node)
         yield from _own(node.call)
@@ -348,7 +348,7 @@ def _own(call: Any) -> tuple[str, ...]:
 
 
 def refusal_under(
-    settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: Match
+    settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: MatchedRoute
 ) -> Exception:
     """The exception that answers for an error as settings have it, on the matched route."""
     if REFUSALS in connection.scope:
@@ -368,7 +368,7 @@ def refusal_under(
 
 
 def challenge_parameters(
-    settings: JWTSettings, match: Match, scope: Mapping[str, Any]
+    settings: JWTSettings, match: MatchedRoute, scope: Mapping[str, Any]
 ) -> ChallengeParameters:
     """The parameters for the challenges of a route, made once for it if no scope has parameters.
 
@@ -379,7 +379,7 @@ def challenge_parameters(
     known: ChallengeParameters | None = match.challenge_parameters.get(url)
     if known is None:
         metadata = f', resource_metadata="{url}"'
-        needed = scopes_of(match)
+        needed = needed_scopes(match)
         filled = filled_scopes(needed, scope.get("path_params") or {})
         scopes = " ".join(dict.fromkeys(filter(is_scope, filled)))
         known = ChallengeParameters(

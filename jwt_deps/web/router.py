@@ -13,8 +13,8 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
+from .asgi import wrap_receive_and_send
 from .factories import dependency_factory, router_factory
-from .gate import wrap_channels
 from .guard import JWTGuard
 from .installation import Installation, watch_application
 from .plain_routes import GuardedRoutes, apply_to_copies
@@ -140,7 +140,7 @@ class ProtectedRouter(APIRouter):
             if isinstance(app, FastAPI):
                 Installation.of(app).watch()
             self._met = app
-        return wrap_channels(scope, receive, send, self, self._guard, outermost=outermost)
+        return wrap_receive_and_send(scope, receive, send, self, self._guard, outermost=outermost)
 
 
 @router_factory

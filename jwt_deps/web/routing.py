@@ -24,7 +24,7 @@ from . import _fastapi
 
 __all__ = [
     "UNKNOWN",
-    "Match",
+    "MatchedRoute",
     "RouteGuard",
     "Snapshot",
     "deciding",
@@ -119,16 +119,16 @@ class Snapshot:
         self._plain: list[tuple[Any, Any, Any]] = []
         self._mounted: list[tuple[Any, list[BaseRoute], list[BaseRoute]]] = []
 
-    def add(self, router: APIRouter, over: Iterable[Any]) -> list[BaseRoute]:
+    def add(self, router: APIRouter, applied: Iterable[Any]) -> list[BaseRoute]:
         """Keep the routes of a router; those that are added while they are looked at are new.
 
         Args:
             router: the router.
-            over: what applies to it where it was found. It can be included in several places.
+            applied: what applies to it where it was found. It can be included in several places.
         """
         kept = list(router.routes)
         self._routers.append((router, router.routes, kept, router.default))
-        self._over.append((router, set(over)))
+        self._over.append((router, set(applied)))
         return kept
 
     def add_plain(self, route: Any) -> None:
@@ -141,9 +141,9 @@ class Snapshot:
         if isinstance(routes, list):
             self._mounted.append((app, routes, list(routes)))
 
-    def has(self, router: APIRouter, over: Iterable[Any]) -> bool:
+    def has(self, router: APIRouter, applied: Iterable[Any]) -> bool:
         """Whether the routes of a router are kept, looked at where the same applies to it."""
-        wanted = set(over)
+        wanted = set(applied)
         return any(router is known and wanted == have for known, have in self._over)
 
     def is_current(self) -> bool:
@@ -172,7 +172,7 @@ _PAGES = "fastapi.applications"
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Match:
+class MatchedRoute:
     """A route as the application serves it.
 
     Attributes:
@@ -182,7 +182,7 @@ class Match:
         documentation: whether it is a page that FastAPI itself adds, `/docs` for instance.
         dependant: FastAPI's tree of its dependencies, if it runs any.
         dependencies: what applies to a route that FastAPI runs no dependencies for.
-        over: what applies to the route, in which `guards` were found.
+        applied: what applies to the route, in which `guards` were found.
         open_by: what was decided about it, by the guard or the patterns that decided.
         challenge_parameters: of the challenges on it, by the URL of the metadata.
     """
@@ -193,7 +193,7 @@ class Match:
     documentation: bool = False
     dependant: Any = field(default=None, repr=False)
     dependencies: tuple[Depends, ...] = ()
-    over: tuple[Depends, ...] = ()
+    applied: tuple[Depends, ...] = ()
     open_by: dict[object, bool] = field(default_factory=dict, repr=False)
     challenge_parameters: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -213,7 +213,7 @@ class RouteGuard:
         self.settings = settings
         self.patterns, self.endpoints = split_exclusions(exclude)
 
-    def excludes(self, match: Match) -> bool:
+    def excludes(self, match: MatchedRoute) -> bool:
         """Whether a route needs no token, by its own mark or by this guard's exclusions."""
         known = match.open_by.get(self)
         if known is None:
@@ -260,10 +260,10 @@ def is_marked_public(endpoint: Any) -> bool:
 
 
 #: What is known of a route that cannot be identified: nothing, so that nothing excludes it.
-UNKNOWN = Match((), None, ())
+UNKNOWN = MatchedRoute((), None, ())
 
 
-def match_of(scope: Scope) -> Match:
+def match_of(scope: Scope) -> MatchedRoute:
     """The route whose dependencies are being run."""
     route = scope.get("route")
     context = _fastapi.route_context(scope)
@@ -286,7 +286,7 @@ def match_of(scope: Scope) -> Match:
     return UNKNOWN if getattr(owner, "dependant", None) is None else _remembered_match(owner)
 
 
-def _match_of_own_frontend(scope: Scope) -> Match:
+def _match_of_own_frontend(scope: Scope) -> MatchedRoute:
     """The `frontend()` of the application itself, for which FastAPI names no route."""
     app = scope.get("app")
     if _fastapi.frontend_path(scope) is None or not isinstance(app, FastAPI):
@@ -299,7 +299,7 @@ def _match_of_own_frontend(scope: Scope) -> Match:
     return found[0] if len(found) == 1 else UNKNOWN
 
 
-def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Match:
+def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> MatchedRoute:
     """What `frontend()` serves: at every path that it has, or at that of one request."""
     below = _fastapi.frontend_prefix(owner)
     paths = tuple((below + page.path).rstrip("/") for page in group.routes)
@@ -310,8 +310,10 @@ def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> Mat
         at = path[: len(path) - len(rest)].rstrip("/")
         paths = (at,) if at in paths and path.endswith(rest) else ()
     templates = tuple(it for path in paths for it in (path or "/", f"{path}/{{path:path}}"))
-    over = tuple(owner.dependencies)
-    return Match(templates, None, guards_among(over), dependant=owner.dependant, over=over)
+    applied = tuple(owner.dependencies)
+    return MatchedRoute(
+        templates, None, guards_among(applied), dependant=owner.dependant, applied=applied
+    )
 
 
 def is_fastapi_page(endpoint: Any) -> bool:
@@ -376,16 +378,16 @@ def _guards_of_callable(call: Callable[..., Any]) -> tuple[RouteGuard, ...]:
 
 
 # By identity, because routes compare by value and are not hashable.
-_matches: dict[int, tuple[weakref.ref[Any], Match]] = {}
+_matches: dict[int, tuple[weakref.ref[Any], MatchedRoute]] = {}
 
 
-def _remembered_match(owner: Any) -> Match:
+def _remembered_match(owner: Any) -> MatchedRoute:
     key, match = id(owner), match_of_route(owner)
     _matches[key] = (weakref.ref(owner, lambda _: _matches.pop(key, None)), match)
     return match
 
 
-def match_of_route(owner: Any) -> Match:
+def match_of_route(owner: Any) -> MatchedRoute:
     """The match of a route that FastAPI runs dependencies for.
 
     Its guards are among what applies to the route, not among its endpoint's own parameters: a
@@ -394,10 +396,10 @@ def match_of_route(owner: Any) -> Match:
     paths = {getattr(owner, name, "") for name in ("path", "path_format")} - {""}
     guards = guards_among(owner.dependencies)
     endpoint = getattr(owner, "endpoint", None)
-    return Match(
+    return MatchedRoute(
         tuple(sorted(paths)),
         endpoint,
         guards,
         dependant=owner.dependant,
-        over=tuple(owner.dependencies),
+        applied=tuple(owner.dependencies),
     )

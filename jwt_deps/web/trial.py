@@ -24,11 +24,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from jwt_deps.errors import ConfigurationError
 
 from . import _fastapi
-from .gate import wrap_channels
+from .asgi import wrap_receive_and_send
 from .guard import JWTGuard
 from .plain_routes import GuardedRoutes
 from .request_state import RequestState
-from .routing import Match
+from .routing import MatchedRoute
 
 __all__ = ["try_out"]
 
@@ -62,9 +62,14 @@ class _Asked(HTTPException):
 class _Guard(JWTGuard):
     def __init__(self) -> None:
         super().__init__()
-        self.matches: list[Match] = []
+        self.matches: list[MatchedRoute] = []
 
-    async def decide(self, connection: HTTPConnection, match: Match, state: RequestState) -> None:  # noqa: ARG002
+    async def decide(
+        self,
+        connection: HTTPConnection,  # noqa: ARG002
+        match: MatchedRoute,
+        state: RequestState,  # noqa: ARG002
+    ) -> None:
         self.matches.append(match)
         raise _Asked(401)
 
@@ -78,7 +83,9 @@ class _Router(APIRouter):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.guarded.update()
-        receive, send = wrap_channels(scope, receive, send, self, self.guard, outermost=False)
+        receive, send = wrap_receive_and_send(
+            scope, receive, send, self, self.guard, outermost=False
+        )
         await super().handle(scope, receive, send)
 
 

@@ -858,7 +858,7 @@ class TestTrial:
         """Plain ones are, where nothing wraps them."""
         monkeypatch.setattr(GuardedRoutes, "update", unread)
         monkeypatch.setattr(
-            trial, "wrap_channels", lambda _, receive, send, *__, **___: (receive, send)
+            trial, "wrap_receive_and_send", lambda _, receive, send, *__, **___: (receive, send)
         )
 
         assert "/plain is served" in list(trial._failures())

@@ -340,7 +340,9 @@ class TestSeveralIssuers:
             settings = JWTSettings(
                 issuers={
                     "customers": discovering(issuer),
-                    "staff": discovering(staff, user_id_claim="user.id", scopes_claim="permissions"),
+                    "staff": discovering(
+                        staff, user_id_claim="user.id", scopes_claim="permissions"
+                    ),
                 }
             )
             client = TestClient(build(settings))

@@ -24,7 +24,7 @@ from jwt_deps import (
     public,
 )
 from jwt_deps.web.guard import asked_of
-from jwt_deps.web.routing import Match
+from jwt_deps.web.routing import MatchedRoute
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import LIVE, OTHER, SETTINGS, bearer, client_of
 
@@ -505,6 +505,6 @@ def test_dependencies_of_ones_own_over_a_plain_route_ask_for_nothing() -> None:
 
     async def own() -> None: ...
 
-    match = Match(("/plain",), None, (), dependencies=(Depends(own), Depends(get_claims)))
+    match = MatchedRoute(("/plain",), None, (), dependencies=(Depends(own), Depends(get_claims)))
 
     assert [get_claims] == [call for call, _ in asked_of(match)]

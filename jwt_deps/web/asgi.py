@@ -22,14 +22,14 @@ from .guard import ask
 from .request_state import RequestState, matched, next_state, state_of
 from .routing import RouteGuard
 
-__all__ = ["Replay", "wrap_channels"]
+__all__ = ["Replay", "wrap_receive_and_send"]
 
 _REDIRECTS, _ERRORS = 300, 400
 #: The second one answers a WebSocket handshake that is not accepted.
 _RESPONSES = ("http.response.start", "websocket.http.response.start")
 
 
-def wrap_channels(  # noqa: PLR0913 - the three of ASGI, and whose they are
+def wrap_receive_and_send(  # noqa: PLR0913 - the three of ASGI, and whose they are
     scope: Scope,
     receive: Receive,
     send: Send,
@@ -38,7 +38,7 @@ def wrap_channels(  # noqa: PLR0913 - the three of ASGI, and whose they are
     *,
     outermost: bool,
 ) -> tuple[Receive, Send]:
-    """Record that a request comes to a router, and return the channels to serve it with there.
+    """Record that a request comes to a router, and return `receive` and `send` for it there.
 
     Args:
         scope: of the request, HTTP or WebSocket.
@@ -48,19 +48,19 @@ def wrap_channels(  # noqa: PLR0913 - the three of ASGI, and whose they are
         guard: the guard that applies to everything in it; `None` if guards apply to some routes.
         outermost: whether it is the first router in the application.
     """
-    state = _isolated(scope, router, outermost=outermost)
+    state = _own_state(scope, router, outermost=outermost)
     if guard is not None:
         state.enter(guard, outermost=outermost)
     else:
         state.begin()
-    if isinstance(send, _Answer) and send.state is state:
+    if isinstance(send, _GuardedSend) and send.state is state:
         send.covers_all = send.covers_all or guard is not None
         return receive, send
-    body = _Body(state, scope, receive) if scope["type"] == "http" else receive
-    return body, _Answer(state, scope, send, covers_all=guard is not None)
+    body = _GuardedReceive(state, scope, receive) if scope["type"] == "http" else receive
+    return body, _GuardedSend(state, scope, send, covers_all=guard is not None)
 
 
-def _isolated(scope: Scope, router: object, *, outermost: bool) -> RequestState:
+def _own_state(scope: Scope, router: object, *, outermost: bool) -> RequestState:
     """The state of a request, of which no other one writes into its scope from here on.
 
     What FastAPI writes is one dictionary in all copies of a scope, as is the state: those of
@@ -68,14 +68,14 @@ def _isolated(scope: Scope, router: object, *, outermost: bool) -> RequestState:
     """
     known = "jwt_deps" in scope
     state = next_state(scope, router) if outermost else state_of(scope)
-    if state.isolated and not state.copied:
+    if state.owns_scope and not state.copied:
         return state
     if not known and _fastapi.is_routed(scope, router):
         state.separate(scope)
     if state.copied:
         _fastapi.forget_route(scope)
     _fastapi.own_context(scope)
-    state.copied, state.isolated = False, True
+    state.copied, state.owns_scope = False, True
     return state
 
 
@@ -99,7 +99,7 @@ class Replay:
         return self._kept.popleft() if self._kept else await self._receive()
 
 
-class _Body:
+class _GuardedReceive:
     """What a request receives: before the first byte of its body the guard is asked."""
 
     __slots__ = ("_asked", "_decision", "_receive", "_scope", "_state")
@@ -132,7 +132,7 @@ class _Body:
                 return
 
 
-class _Answer:
+class _GuardedSend:
     """What a request is answered with: nothing successful that no guard has decided about."""
 
     __slots__ = (
