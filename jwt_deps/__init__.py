@@ -27,7 +27,7 @@ from .errors import (
     TooManyProofsError,
     UnknownKeyError,
 )
-from .keys import JWKSCacheSettings, KeyHealth
+from .keys import JWKSCacheSettings, KeyHealth, KeySource
 from .possession import (
     ClientCertificate,
     DPoPMode,
@@ -105,6 +105,7 @@ __all__ = [
     "JWTDepsError",
     "JWTSettings",
     "KeyHealth",
+    "KeySource",
     "KeysUnavailableError",
     "MalformedTokenError",
     "MemoryReplayStore",

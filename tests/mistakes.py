@@ -289,7 +289,14 @@ MISTAKES: dict[str, Mistake] = {
     # keys over HTTP
     "httpx2_missing": without_httpx2,
     "two_key_addresses": fetched(discovery=True),
-    "fetched_and_configured": fetched(secret_key=SECRET),
+    "two_key_sets": settings(jwks={"keys": [RSA.jwk()]}, jwks_file="/nowhere", algorithm="RS256"),
+    "two_secrets": settings(secret_key=SECRET, secret_key_file="/nowhere"),
+    "secret_file": settings(secret_key_file="/nowhere"),
+    "secret_not_base64": settings(secret_key="?" * 32, secret_key_encoding="base64"),
+    "two_authorizations": fetched(
+        jwks_token_file="/nowhere", jwks_headers={"authorization": "Basic YTpi"}
+    ),
+    "jwks_certificate": fetched(jwks_certificate_file="/nowhere"),
     "fetched_without_issuer": fetched(issuer=None),
     "fetched_without_audience": fetched(audience=None),
     "issuer_placeholder": fetched(issuer="https://login.microsoftonline.com/common/v2.0"),

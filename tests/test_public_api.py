@@ -80,6 +80,7 @@ CONTRACT = {
     "IssuerSettings",
     "JWKSCacheSettings",
     "KeyHealth",
+    "KeySource",
     "KeysUnavailableError",
     "AnyRevocation",
     "MemoryRevocations",

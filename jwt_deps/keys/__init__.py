@@ -2,33 +2,41 @@
 
 from .cache import KeyCache
 from .discovery import well_known_urls
+from .files import KeyFiles
 from .http import (
+    Access,
     Fetched,
     Fetcher,
     FetchError,
     host_of,
     is_issuer_url,
     is_loopback_host,
+    origin_of_url,
     shown,
     split_url,
 )
 from .key_set import KeySet, VerificationKey
 from .lifetime import JWKSCacheSettings
-from .provider import HTTPKeyProvider, KeyHealth
+from .provider import HTTPKeyProvider, KeyHealth, KeySource, SourceKeyProvider
 
 __all__ = [
+    "Access",
     "FetchError",
     "Fetched",
     "Fetcher",
     "HTTPKeyProvider",
     "JWKSCacheSettings",
     "KeyCache",
+    "KeyFiles",
     "KeyHealth",
     "KeySet",
+    "KeySource",
+    "SourceKeyProvider",
     "VerificationKey",
     "host_of",
     "is_issuer_url",
     "is_loopback_host",
+    "origin_of_url",
     "shown",
     "split_url",
     "well_known_urls",

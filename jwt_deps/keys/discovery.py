@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from jwt_deps.jose import parse_document
 
-from .http import Fetcher, FetchError, shown, split_url
+from .http import Fetcher, FetchError, shown
 
 __all__ = ["discover", "well_known_urls"]
 
@@ -34,9 +34,7 @@ def well_known_urls(issuer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(candidates))
 
 
-async def discover(
-    issuer: str, urls: Sequence[str], fetcher: Fetcher, *, seconds: float, allow_loopback: bool
-) -> str:
+async def discover(issuer: str, urls: Sequence[str], fetcher: Fetcher, *, seconds: float) -> str:
     """Find the URL of an issuer's JWK Set.
 
     Every place is asked until one has the document: what answers for the others, or does not
@@ -45,9 +43,8 @@ async def discover(
     Args:
         issuer: its `iss`.
         urls: the places, in the order in which to ask.
-        fetcher: fetches the document.
+        fetcher: fetches the document, and knows which addresses the JWK Set may be at.
         seconds: how long all of it may take; each place gets an equal share of what is left.
-        allow_loopback: whether the JWK Set may be on this machine.
 
     Raises:
         FetchError: no document, or one of another issuer (RFC 8414 §3.3: the two "MUST be
@@ -61,7 +58,7 @@ async def discover(
             async with asyncio.timeout((ends_at - time.monotonic()) / left):
                 fetched = await fetcher.get(url)
             document = parse_document(fetched.body or b"")
-            return _jwks_uri(document, issuer, url, allow_loopback=allow_loopback)
+            return _jwks_uri(document, issuer, url, fetcher)
         except FetchError as error:
             problems.append(error)
         except TimeoutError:
@@ -77,7 +74,7 @@ async def discover(
     )
 
 
-def _jwks_uri(document: dict[str, object], issuer: str, url: str, *, allow_loopback: bool) -> str:
+def _jwks_uri(document: dict[str, object], issuer: str, url: str, fetcher: Fetcher) -> str:
     named = document.get("issuer")
     if named != issuer:
         raise FetchError(
@@ -89,7 +86,7 @@ def _jwks_uri(document: dict[str, object], issuer: str, url: str, *, allow_loopb
     if not isinstance(jwks_uri, str):
         raise FetchError(f"{shown(url)} names no jwks_uri", outage=False)
     try:
-        split_url(jwks_uri, allow_loopback=allow_loopback)
+        fetcher.check_url(jwks_uri)
     except ValueError as error:
         raise FetchError(f"the jwks_uri in {shown(url)} {error}", outage=False) from None
     return jwks_uri

@@ -1,17 +1,18 @@
 """Fetch documents of an identity provider over HTTP, with bounds on what is reached and read.
 
-One GET, no redirects, no proxies or credentials from the environment, and a body that is counted
-while it arrives. A URL is checked twice: when it is configured or read in a discovery document, and
-again by the address that the connection really reached, before anything is sent, because a name
-can resolve to any address (RFC 8725 §3.10).
+One GET, no redirects, no proxies or credentials from the environment unless `trust_env` says so,
+and a body that is counted while it arrives. A URL is checked twice: when it is configured or read
+in a discovery document, and again by the address that the connection really reached, before
+anything is sent, because a name can resolve to any address (RFC 8725 §3.10).
 """
 
+import asyncio
 import ipaddress
 import re
 import socket
 import ssl
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     import httpx2
 
 __all__ = [
+    "Access",
     "FetchError",
     "Fetched",
     "Fetcher",
     "host_of",
     "is_issuer_url",
     "is_loopback_host",
+    "origin_of_url",
     "refuse_address",
     "shown",
     "split_url",
@@ -68,16 +71,20 @@ _GONE = frozenset({404, 410})
 # RFC 9110 §8.8.3, and short.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _MAX_PIECES = 4096
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # RFC 9110 §5.5
 _ENCODINGS = frozenset({"identity", "gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 #: Seconds for a connection; the caller limits the whole.
 _CONNECT_TIMEOUT = 2
 
+_CLIENT_CERTIFICATE = "a client certificate; see JWT_JWKS_CERTIFICATE_FILE (jwks_certificate_file)"
 _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLCertVerificationError, "its certificate is not trusted; see JWT_CA_FILE (ca_file)"),
     (ssl.SSLError, "TLS failed"),
     (socket.gaierror, "its host is not known"),
     (ConnectionRefusedError, "it refuses connections"),
+    # It may have closed before its alert was read.
+    (BrokenPipeError, f"it closed the connection; it may ask for {_CLIENT_CERTIFICATE}"),
 )
 
 
@@ -105,15 +112,45 @@ class Fetched:
     age: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How documents of an issuer may be reached, beyond https without credentials.
+
+    Attributes:
+        http_hosts: hosts, or hosts with ports, that may be asked by plain http.
+        trust_env: whether proxies, `SSL_CERT_FILE` and `SSL_CERT_DIR` of the environment hold.
+        origins: of the configuration; credentials are sent there and nowhere else.
+        headers: of each request to them.
+        token_file: a file with a bearer token, read for each request to them.
+        certificate_file, key_file: a client certificate and its private key in PEM.
+    """
+
+    http_hosts: frozenset[str] = frozenset()
+    trust_env: bool = False
+    origins: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    def allows_http(self, url: str) -> bool:
+        """Whether a URL of plain http is one of those that may be asked."""
+        return _is_among(urlsplit(url), self.http_hosts)
+
+
+_USUAL_ACCESS = Access()
+
+
 class Fetcher:
     """Fetches the documents of one issuer; it holds no connection and belongs to no event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each with a default, and by name
         self,
         *,
         trusted_hosts: Collection[str] = (),
         allow_loopback: bool = False,
         ca_file: Path | None = None,
+        access: Access = _USUAL_ACCESS,
         max_bytes: int = 256 * 1024,
         accept: str = "application/jwk-set+json, application/json",
     ) -> None:
@@ -123,24 +160,36 @@ class Fetcher:
             trusted_hosts: hosts that the configuration names, which may be in a private network.
             allow_loopback: whether this machine may be asked, by `http` too.
             ca_file: certificate authorities in PEM that are trusted in place of the system's.
+            access: plain http, proxies, and what the client authenticates with.
             max_bytes: longest body that is read.
             accept: the media types that are asked for (RFC 9110 §12.5.1).
 
         Raises:
-            ConfigurationError: `httpx2` is not installed, or the authorities cannot be read.
+            ConfigurationError: `httpx2` is not installed, or the authorities or the client's
+                certificate cannot be read.
         """
         if find_spec("httpx2") is None:
             raise ConfigurationError(
                 "httpx2_missing",
                 "Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'.",
             )
-        self._trusted_hosts = frozenset(trusted_hosts)
+        self._trusted_hosts = frozenset({*trusted_hosts, *map(_host, access.http_hosts)})
+        self._access = access
+        self._ca_file = ca_file
         self._allow_loopback = allow_loopback
         self._max_bytes = max_bytes
         self._accept = accept
         import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
 
-        self._tls = _tls_context(ca_file)
+        self._tls = _tls_context(ca_file, access)
+
+    def check_url(self, url: str) -> None:
+        """Refuse a URL that nothing may be fetched from.
+
+        Raises:
+            ValueError: the message says why and does not quote it.
+        """
+        split_url(url, allow_loopback=self._allow_loopback, http_hosts=self._access.http_hosts)
 
     async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:
         """Fetch a document.
@@ -156,32 +205,34 @@ class Fetcher:
         import httpx2  # noqa: PLC0415 - an extra, loaded where it is used
 
         try:
-            split_url(url, allow_loopback=self._allow_loopback)
+            self.check_url(url)
         except ValueError as error:
             raise FetchError(f"{shown(url)} {error}", outage=False) from None
         headers = {
             "Accept": self._accept,
             "Accept-Encoding": "identity",
             "User-Agent": "jwt-deps",
+            **({"If-None-Match": etag} if etag is not None else {}),
+            **({"Cache-Control": "no-cache"} if fresh else {}),
+            **await self._credentials(url),
         }
-        if etag is not None:
-            headers["If-None-Match"] = etag
-        if fresh:
-            headers["Cache-Control"] = "no-cache"
-
-        seen = False
+        tls = await self._current_tls()
+        seen, dialled = False, ""
 
         async def look(event: str, info: dict[str, Any]) -> None:
-            nonlocal seen
-            if event == "connection.connect_tcp.complete":
+            nonlocal seen, dialled
+            if event == "connection.connect_tcp.started":
+                dialled = info["host"]
+            elif event == "connection.connect_tcp.complete":
                 seen = True
-                await self._refuse_peer(url, info["return_value"])
+                if not (self._access.trust_env and _is_proxy(dialled, url)):
+                    await self._refuse_peer(url, info["return_value"])
 
         try:
             async with (
                 httpx2.AsyncClient(
-                    verify=self._tls,
-                    trust_env=False,
+                    verify=tls,
+                    trust_env=self._access.trust_env,
                     timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
                 ) as client,
                 client.stream("GET", url, headers=headers, extensions={"trace": look}) as response,
@@ -191,7 +242,7 @@ class Fetcher:
                 return await self._read(url, response, conditional=etag is not None)
         except httpx2.TimeoutException as error:
             raise FetchError(f"{shown(url)} did not answer in time") from error
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
             raise FetchError(f"{shown(url)} cannot be fetched: {_problem(error)}") from error
 
     async def _refuse_peer(self, url: str, stream: Any) -> None:
@@ -200,7 +251,8 @@ class Fetcher:
             if peer is None:
                 raise ValueError("a connection that was closed at once")  # noqa: TRY301
             address = peer[0]
-            if urlsplit(url).scheme == "http" and not is_loopback_host(address):
+            plain = urlsplit(url).scheme == "http"
+            if plain and not (is_loopback_host(address) or self._access.allows_http(url)):
                 raise ValueError("another machine, and not by https")  # noqa: TRY301
             refuse_address(
                 address,
@@ -210,6 +262,32 @@ class Fetcher:
         except ValueError as error:
             await stream.aclose()
             raise FetchError(f"{shown(url)} leads to {error}") from None
+
+    async def _current_tls(self) -> ssl.SSLContext:
+        if self._access.certificate_file is None:
+            return self._tls
+        try:  # a client certificate is renewed while the service runs
+            return await asyncio.to_thread(_tls_context, self._ca_file, self._access)
+        except ConfigurationError as error:
+            raise FetchError(error.message) from None
+
+    async def _credentials(self, url: str) -> dict[str, str]:
+        """What the client authenticates with, for an origin of the configuration alone."""
+        if origin_of_url(url) not in self._access.origins:
+            return {}
+        headers = dict(self._access.headers)
+        if (path := self._access.token_file) is not None:
+            try:
+                token = (await asyncio.to_thread(path.read_text)).strip()
+            except (OSError, ValueError) as error:
+                problem = getattr(error, "strerror", None) or type(error).__name__
+                raise FetchError(
+                    f"JWT_JWKS_TOKEN_FILE (jwks_token_file) cannot be read: {problem}"
+                ) from None
+            if not _HEADER_VALUE.fullmatch(token):
+                raise FetchError("JWT_JWKS_TOKEN_FILE (jwks_token_file) holds no token")
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
     async def _read(self, url: str, response: "httpx2.Response", *, conditional: bool) -> Fetched:
         status, headers = response.status_code, response.headers
@@ -261,6 +339,8 @@ def _problem(error: BaseException) -> str:
     """Describe the problem in words that hold nothing of the response."""
     cause: BaseException | None = error
     while cause is not None:
+        if "CERTIFICATE_REQUIRED" in str(getattr(cause, "reason", "")):
+            return f"it asks for {_CLIENT_CERTIFICATE}"
         for kind, words in _PROBLEMS:
             if isinstance(cause, kind):
                 return words
@@ -268,31 +348,68 @@ def _problem(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    if ca_file is None:
-        return _system_tls_context()
+def _tls_context(ca_file: Path | None, access: Access) -> ssl.SSLContext:
+    if access.certificate_file is None and ca_file is None:
+        return _system_tls_context(trust_env=access.trust_env)
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError):
         raise ConfigurationError(
             "ca_file", "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
         ) from None
+    if access.certificate_file is not None:
+        try:
+            context.load_cert_chain(access.certificate_file, access.key_file, password=_no_password)
+        except (OSError, ValueError):
+            raise ConfigurationError(
+                "jwks_certificate",
+                "JWT_JWKS_CERTIFICATE_FILE (jwks_certificate_file) and JWT_JWKS_KEY_FILE "
+                "(jwks_key_file) cannot be read, or are not a certificate and its private key in "
+                "PEM, without a password.",
+            ) from None
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("a password is needed")  # OpenSSL would ask for it on the terminal
 
 
 @cache
-def _system_tls_context() -> ssl.SSLContext:
+def _system_tls_context(*, trust_env: bool) -> ssl.SSLContext:
     # Shared: reading the system's authorities takes 30 ms, and a service can have many issuers.
     import httpx2  # noqa: PLC0415 - as above
 
-    return httpx2.create_ssl_context(trust_env=False)
+    return httpx2.create_ssl_context(trust_env=trust_env)
 
 
-def split_url(url: str, *, allow_loopback: bool = False) -> SplitResult:
+def _is_proxy(dialled: str, url: str) -> bool:
+    """Whether a connection was made to a proxy, which alone knows the address behind it."""
+    return dialled.strip("[]").lower() != host_of(url)
+
+
+def _host(entry: str) -> str:
+    return host_of(f"//{entry}")
+
+
+def origin_of_url(url: str) -> str:
+    """The scheme, host and port of a URL, in lower case and without the default port."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return ""  # an `iss` can be any text
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def split_url(
+    url: str, *, allow_loopback: bool = False, http_hosts: Collection[str] = ()
+) -> SplitResult:
     """Split a URL that keys may be fetched from: `https`, a host, no credentials.
 
     Args:
         url: the URL.
         allow_loopback: whether it may also be `http` on this very machine.
+        http_hosts: hosts, or hosts with ports, where it may be `http`.
 
     Raises:
         ValueError: it is not such a URL; the message says why and does not quote it.
@@ -311,9 +428,14 @@ def split_url(url: str, *, allow_loopback: bool = False) -> SplitResult:
     if "#" in url:
         raise ValueError("has a fragment")
     local = parts.scheme == "http" and allow_loopback and is_loopback_host(parts.hostname)
-    if parts.scheme != "https" and not local:
+    named = parts.scheme == "http" and _is_among(parts, http_hosts)
+    if parts.scheme != "https" and not (local or named):
         raise ValueError("does not begin with https://")
     return parts
+
+
+def _is_among(parts: SplitResult, http_hosts: Collection[str]) -> bool:
+    return parts.hostname in http_hosts or f"{parts.hostname}:{parts.port or 80}" in http_hosts
 
 
 def is_issuer_url(text: str) -> bool:

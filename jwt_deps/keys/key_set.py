@@ -3,7 +3,7 @@
 import logging
 import re
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,25 +103,30 @@ class KeySet:
     def build(
         cls,
         algorithms: Sequence[str],
-        static: Sequence[str] = (),
+        static: Sequence[str | bytes] = (),
         jwks: Mapping[str, Any] | None = None,
         *,
         most_unnamed: int = 1,
+        elsewhere: Collection[str] = (),
     ) -> "KeySet":
         """Build the set from texts.
 
         Args:
             algorithms: the allow-list, RFC 7518 names.
-            static: shared secrets and public keys in PEM.
+            static: shared secrets, as text or bytes, and public keys in PEM.
             jwks: a JWK Set (RFC 7517 §5).
             most_unnamed: how many keys of it are tried for a token that names none.
+            elsewhere: algorithms for which keys are fetched as well.
 
         Raises:
             ConfigurationError: for anything that could never work, or only by weakening a check.
         """
         algorithms = tuple(dict.fromkeys(algorithms))  # an algorithm named twice counts once
-        allowed = _allowed(algorithms) if jwks is None else _asymmetric(algorithms)
+        allowed = _allowed(algorithms)
         fixed = [key for text in static for key in _static_keys(text, algorithms)]
+        secrets = {key.algorithm for key in fixed} & HMAC_ALGORITHMS.keys()
+        if jwks is not None and secrets != allowed & HMAC_ALGORITHMS.keys():
+            _asymmetric(algorithms)
         listed = _jwks_keys(jwks, algorithms) if jwks is not None else []
         if not fixed and not listed:
             raise ConfigurationError(
@@ -130,7 +135,8 @@ class KeySet:
                 "JWT_VERIFICATION_KEYS (verification_keys) or JWT_JWKS_FILE (jwks_file), or have "
                 "them fetched with JWT_DISCOVERY=true (discovery) or JWT_JWKS_URL (jwks_url).",
             )
-        unserved = sorted(allowed - {key.algorithm for key in (*fixed, *listed)})
+        served = {key.algorithm for key in (*fixed, *listed)}
+        unserved = sorted(allowed - served - frozenset(elsewhere))
         if unserved:
             raise ConfigurationError(
                 "algorithm_without_key",
@@ -269,8 +275,10 @@ def _asymmetric(algorithms: Sequence[str]) -> frozenset[str]:
     return allowed
 
 
-def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
+def _static_keys(text: str | bytes, algorithms: Sequence[str]) -> list[VerificationKey]:
     """One text serves the allowed algorithms that fit it, and has to serve one."""
+    if isinstance(text, bytes):
+        return _secret_keys(text, algorithms)
     try:
         secret = text.encode()
     except UnicodeEncodeError:
@@ -286,26 +294,34 @@ def _static_keys(text: str, algorithms: Sequence[str]) -> list[VerificationKey]:
         keys = [
             VerificationKey(algorithm=name, key=signature_key(public, name)) for name in fitting
         ]
-        kind = "a public key"
-    elif (form := key_form(text)) is not None:
+        return _fitting(keys, "a public key", algorithms)
+    if (form := key_form(text)) is not None:
         raise no_secret(form)
-    else:
-        if text.strip(f"{string.whitespace}\ufeff") != text or _QUOTED.fullmatch(text):
-            logger.warning(
-                "a secret in %s begins or ends with white space, or is in quotes: all of it is "
-                "part of the secret, so remove it unless the issuer signs with it too",
-                STATIC_KEYS,
-            )
-        fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
-        for name in fitting:
-            require_strong_secret(secret, name)
-        try:
-            keys = [
-                VerificationKey(algorithm=name, key=signature_key(secret, name)) for name in fitting
-            ]
-        except ValueError:
-            raise no_secret(KeyForm.OPENSSH) from None
-        kind = "a shared secret"
+    if text.strip(f"{string.whitespace}\ufeff") != text or _QUOTED.fullmatch(text):
+        logger.warning(
+            "a secret in %s begins or ends with white space, or is in quotes: all of it is "
+            "part of the secret, so remove it unless the issuer signs with it too",
+            STATIC_KEYS,
+        )
+    return _secret_keys(secret, algorithms)
+
+
+def _secret_keys(secret: bytes, algorithms: Sequence[str]) -> list[VerificationKey]:
+    fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
+    for name in fitting:
+        require_strong_secret(secret, name)
+    try:
+        keys = [
+            VerificationKey(algorithm=name, key=signature_key(secret, name)) for name in fitting
+        ]
+    except ValueError:
+        raise no_secret(KeyForm.OPENSSH) from None
+    return _fitting(keys, "a shared secret", algorithms)
+
+
+def _fitting(
+    keys: list[VerificationKey], kind: str, algorithms: Sequence[str]
+) -> list[VerificationKey]:
     if not keys:
         raise ConfigurationError(
             "unfit_key",

@@ -1,20 +1,27 @@
 """Key providers: where an issuer's JWK Set is, one fetch of it, and key objects made of it."""
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from jwt_deps.jose import parse_document
 
 from .discovery import discover, well_known_urls
-from .http import Fetcher, FetchError, host_of, shown
+from .http import Fetcher, FetchError, shown
 from .key_set import KeySet, NoUsableKeyError, SkippedKey
 from .lifetime import JWKSCacheSettings
 
-__all__ = ["HTTPKeyProvider", "JWKSetResponse", "KeyHealth", "KeyProvider"]
+__all__ = [
+    "HTTPKeyProvider",
+    "JWKSetResponse",
+    "KeyHealth",
+    "KeyProvider",
+    "KeySource",
+    "SourceKeyProvider",
+]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -108,10 +115,9 @@ class HTTPKeyProvider:
         *,
         algorithms: Sequence[str],
         policy: JWKSCacheSettings,
+        fetcher: Fetcher,
         jwks_url: str | None = None,
         discovery_url: str | None = None,
-        ca_file: Path | None = None,
-        allow_loopback: bool = False,
         most_unnamed: int = 1,
     ) -> None:
         """Prepare; nothing is fetched yet.
@@ -119,15 +125,11 @@ class HTTPKeyProvider:
         Args:
             issuer: its `iss`.
             algorithms: the allow-list.
-            policy: lifetimes, timeout and size limit.
+            policy: lifetimes and timeout.
+            fetcher: fetches the documents.
             jwks_url: of the JWK Set, if it is not to be discovered.
             discovery_url: of the discovery document, where it is not at its well-known place.
-            ca_file: certificate authorities in PEM to trust in place of the system's.
-            allow_loopback: whether keys may come from this machine, by `http` too.
             most_unnamed: how many keys are tried for a token that names none.
-
-        Raises:
-            ConfigurationError: `httpx2` is not installed, or the authorities cannot be read.
         """
         self._issuer = issuer
         self._algorithms = tuple(algorithms)
@@ -136,15 +138,9 @@ class HTTPKeyProvider:
         self._documents: tuple[str, ...] = (discovery_url,) if discovery_url else ()
         if jwks_url is None and discovery_url is None:
             self._documents = well_known_urls(issuer)
-        self._allow_loopback = allow_loopback
         self._most_unnamed = most_unnamed
         self._found: _Found | None = None
-        self._fetcher = Fetcher(
-            trusted_hosts={host_of(url) for url in (issuer, jwks_url, discovery_url) if url},
-            allow_loopback=allow_loopback,
-            ca_file=ca_file,
-            max_bytes=policy.max_bytes,
-        )
+        self._fetcher = fetcher
 
     async def fetch(
         self, known: JWKSetResponse | None, *, now: float, forced: bool
@@ -184,13 +180,7 @@ class HTTPKeyProvider:
         Raises:
             ValueError: it is not a JWK Set, or nothing in it is usable.
         """
-        document: dict[str, object] = {}
-        with suppress(ValueError):
-            document = parse_document(body)
-        keys, skipped = KeySet.from_response(
-            self._algorithms, document, most_unnamed=self._most_unnamed
-        )
-        return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
+        return _read(body, self._algorithms, self._policy, self._most_unnamed)
 
     async def _discover(self, now: float, *, instead_of: _Found | None = None) -> str:
         # A share of the time for everything is left for the keys: half of it, where there is an
@@ -202,7 +192,6 @@ class HTTPKeyProvider:
                 self._documents,
                 self._fetcher,
                 seconds=self._policy.timeout * shares / (shares + 1),
-                allow_loopback=self._allow_loopback,
             )
         except FetchError as error:
             # An answer counts, even a useless one; only an outage leaves the old address in use.
@@ -233,3 +222,88 @@ class HTTPKeyProvider:
             said = f"the document at {shown(url)} {error}"
             raise FetchError(said, withdrawn=withdrawn) from None
         return replace(published, seconds=seconds, url=url, etag=fetched.etag)
+
+
+class KeySource(Protocol):
+    """A source of keys for `key_source`: a vault, a key management service, a test."""
+
+    async def fetch_keys(self) -> Mapping[str, Any]:
+        """Return the JWK Set (RFC 7517 §5) as it is now.
+
+        It is called as an issuer's address is asked: when the first token needs keys, from time to
+        time, and for a key id that is not known, within the limits of `jwks_cache`. Whatever it
+        raises counts as an outage: cached keys stay in use, and without any the answer is 503.
+
+        Returns:
+            The JWK Set: a mapping with `keys`.
+        """
+        ...
+
+
+class SourceKeyProvider:
+    """Asks a `KeySource` for keys."""
+
+    def __init__(
+        self,
+        source: KeySource,
+        *,
+        algorithms: Sequence[str],
+        policy: JWKSCacheSettings,
+        most_unnamed: int = 1,
+    ) -> None:
+        """Prepare; nothing is asked yet.
+
+        Args:
+            source: is asked.
+            algorithms: the allow-list.
+            policy: lifetimes.
+            most_unnamed: how many keys are tried for a token that names none.
+        """
+        self._source = source
+        self._algorithms = tuple(algorithms)
+        self._policy = policy
+        self._most_unnamed = most_unnamed
+
+    async def fetch(
+        self,
+        known: JWKSetResponse | None,
+        *,
+        now: float,  # noqa: ARG002 - the protocol's
+        forced: bool,  # noqa: ARG002 - likewise
+    ) -> JWKSetResponse:
+        """Ask for the keys; what has not changed since `known` is not built again.
+
+        Raises:
+            FetchError: the source raised an error, or its answer is no usable JWK Set.
+        """
+        try:
+            body = json.dumps(dict(await self._source.fetch_keys())).encode()
+        except Exception as error:
+            # The error of a library says what it likes, a secret among it.
+            raise FetchError(f"key_source raised {type(error).__name__}") from error
+        if known is not None and known.body == body:
+            return replace(known, seconds=self._policy.ttl)
+        try:
+            return self.read(body)
+        except ValueError as error:
+            raise FetchError(
+                f"the answer of key_source {error}", withdrawn=isinstance(error, NoUsableKeyError)
+            ) from None
+
+    def read(self, body: bytes) -> JWKSetResponse:
+        """Make keys of a JWK Set.
+
+        Raises:
+            ValueError: it is not a JWK Set, or nothing in it is usable.
+        """
+        return _read(body, self._algorithms, self._policy, self._most_unnamed)
+
+
+def _read(
+    body: bytes, algorithms: Sequence[str], policy: JWKSCacheSettings, most_unnamed: int
+) -> JWKSetResponse:
+    document: dict[str, object] = {}
+    with suppress(ValueError):
+        document = parse_document(body)
+    keys, skipped = KeySet.from_response(algorithms, document, most_unnamed=most_unnamed)
+    return JWKSetResponse(keys, skipped, policy.ttl, "", body)

@@ -34,7 +34,7 @@ from jwt_deps.jose import (
     parse_compact,
     parse_object,
 )
-from jwt_deps.keys import Fetcher, FetchError, KeyCache, KeySet, host_of, shown
+from jwt_deps.keys import Fetcher, FetchError, VerificationKey, host_of, shown
 
 __all__ = ["StatusLists"]
 
@@ -66,6 +66,12 @@ class _SignedList:
     jws: CompactJWS
 
 
+class _IssuerKeys(Protocol):
+    async def fetched_keys(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
+        """The keys that may check a signature, fetched where that can help."""
+        ...
+
+
 class StatusListIssuer(Protocol):
     """The values that are read of the settings of an issuer, `IssuerSettings` or `JWTSettings`."""
 
@@ -76,13 +82,13 @@ class StatusListIssuer(Protocol):
         ...
 
     @cached_property
-    def keys(self) -> KeySet:
-        """The configured keys, and the algorithms that are accepted."""
+    def algorithms(self) -> tuple[str, ...]:
+        """The accepted algorithms."""
         ...
 
     @cached_property
-    def key_cache(self) -> KeyCache | None:
-        """The fetched keys; `None` when they are configured."""
+    def policy(self) -> _IssuerKeys:
+        """The keys."""
         ...
 
     @property
@@ -260,7 +266,7 @@ class StatusLists:
         now, asked = self._clock(), self._age_clock()
         fetched = await self._fetcher.get(uri)
         parsed = _parse(fetched.body or b"")
-        if parsed.algorithm not in self._issuer.keys.algorithms:
+        if parsed.algorithm not in self._issuer.algorithms:
             raise ValueError("has an algorithm that is not accepted")
         await self._check_signature(parsed)
         claims = _object(parsed.jws.payload)
@@ -278,11 +284,7 @@ class StatusLists:
         return _List(bits, octets, until)
 
     async def _check_signature(self, signed: _SignedList) -> None:
-        cache, keys = self._issuer.key_cache, self._issuer.keys
-        if cache is None:
-            candidates = keys.choose(signed.algorithm, signed.kid)
-        else:
-            candidates = await cache.choose(signed.algorithm, signed.kid)
+        candidates = await self._issuer.policy.fetched_keys(signed.algorithm, signed.kid)
         jws = signed.jws
         if not any(one.key.verify(jws.signing_input, jws.signature) for one in candidates):
             raise SignatureError

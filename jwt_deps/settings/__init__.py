@@ -4,6 +4,7 @@ from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, with_prefi
 from .environment import get_settings, settings_without_keys
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
+from .key_sources import shared_secret
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
@@ -26,6 +27,7 @@ __all__ = [
     "is_variable",
     "mcp_settings",
     "settings_without_keys",
+    "shared_secret",
     "split_exclusions",
     "with_prefix",
 ]

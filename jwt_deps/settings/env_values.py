@@ -4,7 +4,8 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Self, cast
 
@@ -12,6 +13,7 @@ from pydantic import BeforeValidator, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsError,
@@ -28,11 +30,23 @@ __all__ = [
     "Several",
     "as_tuple",
     "is_variable",
+    "read_secret",
     "sentence",
+    "two_secrets",
     "with_prefix",
 ]
 
 logger = logging.getLogger("jwt_deps")
+
+#: Secrets that a variable with `_FILE` behind its name gives as a file, which is read once.
+#: `secret_key_file` is a setting of its own, and read again.
+_SECRETS = (
+    "dpop_nonce_keys",
+    "dpop_replay_store",
+    "jwks_headers",
+    "revocation_url",
+    "verification_keys",
+)
 
 #: What the variables begin with, unless `_env_prefix` says otherwise.
 PREFIX = "JWT_"
@@ -167,7 +181,9 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
 
         # Any callable is a source, which the type does not say.
         own = cast("PydanticBaseSettingsSource", own_variables)
-        return init_settings, env_settings, own, file_secret_settings
+        environment = cast("EnvSettingsSource", env_settings)
+        files = cast("PydanticBaseSettingsSource", partial(_from_files, environment))
+        return init_settings, files, env_settings, own, file_secret_settings
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
         """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
@@ -179,6 +195,44 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         return self._prefix
 
 
+def _from_files(environment: EnvSettingsSource) -> dict[str, Any]:
+    """The secrets in files that variables name, as Docker and Kubernetes mount them."""
+    variables, found = environment.env_vars, {}
+    for name in _SECRETS:
+        variable = f"{environment.env_prefix}{name}".lower()
+        path = variables.get(f"{variable}_file")
+        if path is None:
+            continue
+        if variable in variables:
+            raise two_secrets(name)
+        found[name] = read_secret(Path(path), name)
+    return found
+
+
+def two_secrets(name: str) -> ConfigurationError:
+    """The error for a secret that is given twice."""
+    return ConfigurationError(
+        "two_secrets",
+        f"JWT_{name.upper()} ({name}) and JWT_{name.upper()}_FILE exclude each other.",
+    )
+
+
+def read_secret(path: Path, name: str) -> str:
+    """Read a secret from a file, without the line break that `echo` puts at its end.
+
+    Raises:
+        ConfigurationError: it cannot be read; the sentence names the setting.
+    """
+    try:
+        return path.read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        problem = error.strerror
+    except UnicodeDecodeError:
+        problem = "it is not UTF-8 text"
+    # Out here: the caught errors hold what was read, or a secret in place of the path.
+    raise ConfigurationError("secret_file", f"JWT_{name.upper()}_FILE cannot be read: {problem}.")
+
+
 def is_variable(name: str, prefix: str = PREFIX) -> bool:
     """Whether an environment variable looks like a setting of this package."""
     begins = bool(prefix) and name.upper().startswith(prefix.upper())
@@ -187,7 +241,7 @@ def is_variable(name: str, prefix: str = PREFIX) -> bool:
 
 def _unknown_variables(names: Iterable[str], prefix: str, fields: Collection[str]) -> list[str]:
     """The variables that look like settings, and are none."""
-    known = {name.upper() for name in fields}
+    known = {name.upper() for name in (*fields, *(f"{name}_file" for name in _SECRETS))}
     return [
         name
         for name in sorted({name.upper() for name in names})

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Unpack
 
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    PlainValidator,
     PrivateAttr,
     SecretStr,
     TypeAdapter,
@@ -20,15 +22,25 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_settings import NoDecode
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import check_claim_path, parse_document
-from jwt_deps.keys import HTTPKeyProvider, JWKSCacheSettings, KeyCache, KeySet, split_url
+from jwt_deps.keys import (
+    Fetcher,
+    JWKSCacheSettings,
+    KeyCache,
+    KeySet,
+    KeySource,
+    host_of,
+    is_loopback_host,
+)
 
 from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
 from .issuer_policy import IssuerPolicy, accepted_types
+from .key_sources import IssuerKeys, fetcher_of, make_keys
 from .keywords import IssuerKeywords
-from .provider_addresses import check_issuer_address, check_key_address
+from .provider_addresses import check_issuer_address
 
 __all__ = ["IssuerSettings", "settings_as_input"]
 
@@ -36,7 +48,9 @@ __all__ = ["IssuerSettings", "settings_as_input"]
 _PUBLISHED_ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 
 
-_MOST_UNNAMED = 3
+_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_FIELD = re.compile(r"[\x20-\x7e]+")
 # A media type or what follows `application/` (RFC 6838 §4.2).
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?")
 # What issuers sign besides access tokens, or clients with keys of their own (RFC 8725 §3.11).
@@ -77,6 +91,27 @@ def _is_true(value: Any) -> bool:
     return False  # the field itself refuses it
 
 
+def _json_object(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_document(value.encode())
+    except ValueError:
+        # `from None`: the parser's error holds the text.
+        raise ValueError("is not a JSON object") from None
+
+
+def _key_source(value: Any) -> Any:
+    if value is not None and not iscoroutinefunction(getattr(value, "fetch_keys", None)):
+        raise ValueError("is an object with async fetch_keys(), and given in Python alone")
+    return value
+
+
+_JWKSet = Annotated[dict[str, Any] | None, NoDecode, BeforeValidator(_json_object)]
+_KeySource = Annotated[KeySource | None, NoDecode, PlainValidator(_key_source)]
+_Headers = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_json_object)]
+
+
 class IssuerSettings(BaseModel):
     """One issuer: its keys, what its tokens must say, and where they say it.
 
@@ -91,16 +126,28 @@ class IssuerSettings(BaseModel):
 
     secret_key: Annotated[SecretStr | None, _ConfigurationOnly()] = None
     """Shared secret (HS*), or a public key in PEM (RS*, PS*, ES*, EdDSA, Ed25519)."""
+    secret_key_file: Path | None = None
+    """A file with what `secret_key` takes, without the line break at its end; read again within
+    10 s of a change."""
+    secret_key_encoding: Literal["text", "base64"] = "text"  # noqa: S105 - a name
+    """`base64`: shared secrets are bytes in base64, of either alphabet, padded or not."""
     verification_keys: Secrets = Field(default_factory=list)
     """Further keys accepted beside `secret_key`, for rotation."""
+    jwks: _JWKSet = None
+    """A JWK Set (RFC 7517) as JSON."""
     jwks_file: Path | None = None
-    """A JWK Set (RFC 7517) on disk."""
-    jwks_url: str | None = None
-    """Where the issuer publishes its JWK Set: the keys are fetched, and kept up to date."""
+    """A JWK Set (RFC 7517) on disk, read again within 10 s of a change. A new one that is broken
+    changes nothing, and is reported in log and health."""
+    jwks_url: NoneOrSeveral = None
+    """Where the issuer publishes its JWK Set, one address or several: the keys are fetched, and
+    kept up to date."""
     discovery: bool = False
     """Whether the issuer's own document (OpenID Connect Discovery, RFC 8414) names the place."""
     discovery_url: str | None = None
     """Where that document is, if it is not at its well-known place; turns `discovery` on."""
+    key_source: _KeySource = None
+    """An object with `async def fetch_keys()`, which returns a JWK Set: a vault, a key management
+    service. In Python alone, never in the environment."""
     algorithm: OneOrSeveral = "HS256"
     """The algorithms that are accepted, RFC 7518 names; `none` can never be. With keys over HTTP,
     the default is RS256, PS256, ES256, ES384, ES512, EdDSA and Ed25519."""
@@ -150,6 +197,21 @@ class IssuerSettings(BaseModel):
     """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
     allow_loopback: bool = False
     """Whether keys may come from this very machine, by plain `http` too: for development."""
+    allow_http_hosts: Several = Field(default_factory=list)
+    """Hosts, `keycloak` or `keycloak:8080`, from which discovery and keys may come by plain `http`,
+    inside a cluster or a compose network."""
+    trust_env: bool = False
+    """Whether proxies, `SSL_CERT_FILE` and `SSL_CERT_DIR` of the environment hold for key
+    requests."""
+    jwks_headers: _Headers = Field(default_factory=dict)
+    """Headers of key requests, as JSON; like the two below sent to the configured origins alone."""
+    jwks_token_file: Path | None = None
+    """A file whose text becomes `Authorization: Bearer` of key requests; read for each of them."""
+    jwks_certificate_file: Path | None = None
+    """A client certificate in PEM for key requests, with its private key or with `jwks_key_file`;
+    read for each of them."""
+    jwks_key_file: Path | None = None
+    """The private key of `jwks_certificate_file` in PEM."""
     jwks_cache: Annotated[JWKSCacheSettings, BeforeValidator(_cache_settings)] = Field(
         default_factory=JWKSCacheSettings
     )
@@ -175,8 +237,9 @@ class IssuerSettings(BaseModel):
         """Keys over HTTP have another default of `algorithm`."""
         if not isinstance(values, dict) or "algorithm" in values:
             return values
-        urls = (values.get("jwks_url"), values.get("discovery_url"))
-        if urls == (None, None) and not _is_true(values.get("discovery", False)):
+        places = ("jwks_url", "discovery_url", "key_source")
+        named = any(values.get(place) is not None for place in places)
+        if not named and not _is_true(values.get("discovery", False)):
             return values
         return {**values, "algorithm": list(_PUBLISHED_ALGORITHMS)}
 
@@ -235,6 +298,27 @@ class IssuerSettings(BaseModel):
     def _meant_for(self) -> NoneOrSeveral:
         return self.audience
 
+    @field_validator("allow_http_hosts")
+    @classmethod
+    def _are_other_machines(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            host = host_of(f"//{entry}")
+            if not _HOST.fullmatch(entry) or not host:
+                raise ValueError("names hosts, keycloak or keycloak:8080 for instance")
+            if is_loopback_host(host):
+                raise ValueError("names this machine: set JWT_ALLOW_LOOPBACK (allow_loopback)")
+        return value
+
+    @field_validator("jwks_headers")
+    @classmethod
+    def _can_be_sent(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        if not all(
+            _TOKEN.fullmatch(name) and _FIELD.fullmatch(text.get_secret_value())
+            for name, text in value.items()
+        ):
+            raise ValueError("has a name or a value that no header can have (RFC 9110 §5)")
+        return value
+
     @field_validator("token_types")
     @classmethod
     def _are_of_access_tokens(cls, value: list[str]) -> list[str]:
@@ -263,13 +347,9 @@ class IssuerSettings(BaseModel):
 
     def _make_policy(self) -> IssuerPolicy:
         self._check_profile()
-        if not self.is_remote:
-            return self._policy_with(self._configured_keys())
-        self._check_remote()
-        cache = KeyCache(self._issuers[0], self._key_provider(), self.jwks_cache)
-        return self._policy_with(KeySet.awaited(self.algorithms), cache)
+        return self._policy_with(make_keys(self, self._fetcher))
 
-    def _policy_with(self, keys: KeySet, key_cache: KeyCache | None = None) -> IssuerPolicy:
+    def _policy_with(self, keys: IssuerKeys) -> IssuerPolicy:
         return IssuerPolicy(
             settings=self,
             issuers=self._issuers,
@@ -282,87 +362,19 @@ class IssuerSettings(BaseModel):
             is_rfc9068=self.profile == "rfc9068",
             types=accepted_types(["jwt", "at+jwt", "jose", *self.token_types]),
             allow_numeric_sub=self.allow_numeric_sub,
-            keys=keys,
-            key_cache=key_cache,
+            algorithms=frozenset(self.algorithms),
+            key_set=keys.constant,
+            key_files=keys.files,
+            key_caches=keys.caches,
         )
 
-    def _key_provider(self) -> HTTPKeyProvider:
-        return HTTPKeyProvider(
-            self._issuers[0],
-            algorithms=self.algorithms,
-            policy=self.jwks_cache,
-            jwks_url=self.jwks_url,
-            discovery_url=self.discovery_url,
-            ca_file=self.ca_file,
-            allow_loopback=self.allow_loopback,
-            most_unnamed=self._most_unnamed,
-        )
+    def _fetcher(self) -> Fetcher | None:
+        by_http = self.is_remote and (self.key_source is None or self._has_addresses)
+        return fetcher_of(self) if by_http else None
 
     @property
-    def _most_unnamed(self) -> int:
-        """How many keys of a JWK Set are tried for a token that names none."""
-        return _MOST_UNNAMED if self.allow_missing_kid else 1
-
-    def _check_remote(self) -> None:
-        """Refuse what cannot work with keys over HTTP, or only by weakening a check."""
-        if self.jwks_url is not None and (self.discovery or self.discovery_url is not None):
-            raise ConfigurationError(
-                "two_key_addresses",
-                "JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery) exclude each other: the "
-                "one says where the keys are, the other finds out.",
-            )
-        if self.secret_key or self.verification_keys or self.jwks_file:
-            raise ConfigurationError(
-                "fetched_and_configured",
-                "Keys over HTTP and configured keys exclude each other: take away JWT_SECRET_KEY "
-                "(secret_key), JWT_VERIFICATION_KEYS (verification_keys) and JWT_JWKS_FILE "
-                "(jwks_file), or JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery).",
-            )
-        if not self._issuers or (self.jwks_url is None and len(self._issuers) > 1):
-            raise ConfigurationError(
-                "fetched_without_issuer",
-                "JWT_ISSUER (issuer) must name the issuer whose keys are fetched"
-                + (", and discovery finds the keys of one." if self._issuers else "."),
-            )
-        if not self._audiences and self.verify_audience:
-            # An issuer signs tokens for many services with the same keys (RFC 8725 §3.9).
-            raise ConfigurationError(
-                "fetched_without_audience",
-                "JWT_AUDIENCE (audience) must say which tokens of this issuer are meant for this "
-                "service. An issuer without audiences needs JWT_AUDIENCE_CLAIM (audience_claim), "
-                "or JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts those for any "
-                "service.",
-            )
-        self._check_urls()
-
-    def _check_urls(self) -> None:
-        urls = {"jwks_url": self.jwks_url, "discovery_url": self.discovery_url}
-        if self.jwks_url is None:
-            urls["issuer"] = self._issuers[0]
-        for name, url in urls.items():
-            if url is None:
-                continue
-            try:
-                split_url(url, allow_loopback=self.allow_loopback)
-                if name == "issuer" and "?" in url:
-                    raise ValueError("has a query, which RFC 8414 §2 excludes")  # noqa: TRY301
-            except ValueError as error:
-                raise ConfigurationError(
-                    "key_address",
-                    f"JWT_{name.upper()} ({name}) {error}; it has to be an https:// address, or "
-                    "with JWT_ALLOW_LOOPBACK=true (allow_loopback) an http:// one of this machine.",
-                ) from None
-            if name != "issuer":
-                check_key_address(name, url)
-
-    def _configured_keys(self) -> KeySet:
-        static = [self.secret_key] if self.secret_key is not None else []
-        return KeySet.build(
-            self.algorithms,
-            [secret.get_secret_value() for secret in (*static, *self.verification_keys)],
-            _read_jwks(self.jwks_file) if self.jwks_file is not None else None,
-            most_unnamed=self._most_unnamed,
-        )
+    def _has_addresses(self) -> bool:
+        return self.discovery or not (self.jwks_url is None and self.discovery_url is None)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in type(self).model_fields:
@@ -387,23 +399,23 @@ class IssuerSettings(BaseModel):
 
     @property
     def is_remote(self) -> bool:
-        """Whether the issuer publishes its keys, and they have to be fetched."""
-        return self.discovery or not (self.jwks_url is None and self.discovery_url is None)
+        """Whether keys have to be fetched."""
+        return self.key_source is not None or self._has_addresses
 
     @cached_property
     def policy(self) -> IssuerPolicy:
         """What requests need of these settings."""
         return self._policy
 
-    @cached_property
+    @property
     def keys(self) -> KeySet:
         """The configured keys; none when they are fetched."""
         return self._policy.keys
 
     @cached_property
     def key_cache(self) -> KeyCache | None:
-        """The fetched keys; `None` when they are configured."""
-        return self._policy.key_cache
+        """The fetched keys, of several places the first; `None` when they are configured."""
+        return next(iter(self._policy.key_caches), None)
 
     @cached_property
     def algorithms(self) -> tuple[str, ...]:
@@ -419,16 +431,3 @@ class IssuerSettings(BaseModel):
     def accepted_audiences(self) -> tuple[str, ...]:
         """`audience` as a tuple, empty when unchecked."""
         return self._audiences
-
-
-def _read_jwks(path: Path) -> dict[str, Any]:
-    try:
-        return parse_document(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(
-            "jwks_file", f"JWT_JWKS_FILE (jwks_file) cannot be read: {error.strerror}."
-        ) from None  # it holds the value, which may be a key in the wrong variable
-    except ValueError:
-        raise ConfigurationError(
-            "jwks_file", "JWT_JWKS_FILE (jwks_file) is not a JSON object."
-        ) from None

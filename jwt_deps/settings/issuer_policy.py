@@ -1,10 +1,13 @@
 """What requests need of `IssuerSettings`: keys and accepted values, built once with them."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jwt_deps.keys import KeyCache, KeySet, VerificationKey
+from jwt_deps.errors import KeysUnavailableError, UnknownKeyError
+from jwt_deps.jose import HMAC_ALGORITHMS
+from jwt_deps.keys import KeyCache, KeyFiles, KeySet, VerificationKey
 
 if TYPE_CHECKING:
     from .issuer import IssuerSettings
@@ -36,8 +39,11 @@ class IssuerPolicy:
         is_rfc9068: whether a token must keep to RFC 9068.
         types: the accepted `typ`, in lower case and in both spellings.
         allow_numeric_sub: whether an integer `sub` is read as its text.
-        keys: the configured keys; none when they are fetched.
-        key_cache: the fetched keys; `None` when they are configured.
+        algorithms: the accepted algorithms.
+        key_set: the configured keys, where none of them is in a file.
+        key_files: the configured keys, where some are in files.
+        key_caches: the fetched keys.
+        key_cache: the only cache, where no keys are beside it.
     """
 
     settings: "IssuerSettings" = field(repr=False)
@@ -51,8 +57,30 @@ class IssuerPolicy:
     is_rfc9068: bool
     types: frozenset[str]
     allow_numeric_sub: bool
-    keys: KeySet
-    key_cache: KeyCache | None = field(repr=False)
+    algorithms: frozenset[str]
+    key_set: KeySet
+    key_files: KeyFiles | None = field(repr=False)
+    key_caches: tuple[KeyCache, ...] = field(repr=False)
+    key_cache: KeyCache | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        alone = len(self.key_caches) == 1 and not self.key_set.size and self.key_files is None
+        object.__setattr__(self, "key_cache", self.key_caches[0] if alone else None)
+
+    @property
+    def keys(self) -> KeySet:
+        """The configured keys; none when all are fetched."""
+        return self.key_set if self.key_files is None else self.key_files.current()
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the keys never change."""
+        return self.key_files is None and not self.key_caches
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether keys of several sources stand beside each other."""
+        return bool(self.key_caches) and self.key_cache is None
 
     def cached_keys(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...] | None:
         """The keys that may check a token's signature; `None` if they have to be fetched.
@@ -60,9 +88,14 @@ class IssuerPolicy:
         Raises:
             UnknownKeyError: the issuer has no such key.
         """
-        if self.key_cache is None:
+        if self.key_cache is not None:
+            return self.key_cache.cached(algorithm, kid)
+        if not self.key_caches:
             return self.keys.choose(algorithm, kid)
-        return self.key_cache.cached(algorithm, kid)
+        found = self._configured(algorithm, kid)
+        for cache in self._caches_for(algorithm):
+            found += cache.cached(algorithm, kid) or ()
+        return found or None
 
     async def fetched_keys(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
         """The same, fetched where that can help.
@@ -71,6 +104,36 @@ class IssuerPolicy:
             UnknownKeyError: the issuer has no such key.
             KeysUnavailableError: the issuer's keys cannot be fetched.
         """
-        if self.key_cache is None:
+        if self.key_cache is not None:
+            return await self.key_cache.choose(algorithm, kid)
+        if not self.key_caches:
             return self.keys.choose(algorithm, kid)
-        return await self.key_cache.choose(algorithm, kid)
+        found, outage = await self.all_keys(algorithm, kid)
+        if outage is not None and not found:
+            raise outage
+        if not found:
+            raise UnknownKeyError
+        return found
+
+    async def all_keys(
+        self, algorithm: str, kid: str | None
+    ) -> tuple[tuple[VerificationKey, ...], KeysUnavailableError | None]:
+        """The keys of all sources, and why those of one cannot be fetched."""
+        found, outage = self._configured(algorithm, kid), None
+        for cache in self._caches_for(algorithm):
+            try:
+                found += await cache.choose(algorithm, kid)
+            except UnknownKeyError:
+                continue
+            except KeysUnavailableError as error:
+                outage = error
+        return found, outage
+
+    def _caches_for(self, algorithm: str) -> tuple[KeyCache, ...]:
+        # Nothing that is published checks HS* (RFC 8725 §2.1), so nothing is fetched for it.
+        return () if algorithm in HMAC_ALGORITHMS else self.key_caches
+
+    def _configured(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
+        with suppress(UnknownKeyError):
+            return self.keys.choose(algorithm, kid)
+        return ()

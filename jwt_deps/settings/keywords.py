@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from pydantic import SecretStr
 
-from jwt_deps.keys import JWKSCacheSettings
+from jwt_deps.keys import JWKSCacheSettings, KeySource
 from jwt_deps.possession import ReplayStore
 from jwt_deps.revocation import RevocationSource, WhenStale
 
@@ -32,8 +32,12 @@ class IssuerKeywords(TypedDict, total=False):
 
     secret_key: _Secret | None
     verification_keys: _Secret | Iterable[_Secret]
+    secret_key_file: _File | None
+    secret_key_encoding: Literal["text", "base64"]
+    jwks: Mapping[str, Any] | str | None
     jwks_file: _File | None
-    jwks_url: str | None
+    jwks_url: _Several | None
+    key_source: KeySource | None
     discovery: bool
     discovery_url: str | None
     algorithm: _Several
@@ -56,6 +60,12 @@ class IssuerKeywords(TypedDict, total=False):
     session_state_claims: _Several
     ca_file: _File | None
     allow_loopback: bool
+    allow_http_hosts: _Several
+    trust_env: bool
+    jwks_headers: Mapping[str, _Secret] | str
+    jwks_token_file: _File | None
+    jwks_certificate_file: _File | None
+    jwks_key_file: _File | None
     jwks_cache: JWKSCacheSettings | Mapping[str, Any]
 
 

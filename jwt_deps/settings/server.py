@@ -1,7 +1,7 @@
 """What requests need of `JWTSettings`: keys, caches and policies, built once with them."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ class AcceptedIssuers:
         self.single = policy if named is None else None
         self.named = named
         self._by_issuer: dict[str, IssuerPolicy] = {}
-        self.algorithms = policy.keys.algorithms
+        self.algorithms = policy.algorithms
         self.types = policy.types
         if named is not None:
             self._accept(named)
@@ -49,7 +49,7 @@ class AcceptedIssuers:
         by_issuer = {iss: one.policy for iss, one in settings_by_issuer(named).items()}
         # One assignment each: a request sees the former table or the new one.
         self._by_issuer = by_issuer
-        self.algorithms = frozenset().union(*(one.keys.algorithms for one in by_issuer.values()))
+        self.algorithms = frozenset().union(*(one.algorithms for one in by_issuer.values()))
         self.types = frozenset().union(*(one.types for one in by_issuer.values()))
         self.named = dict(named)
 
@@ -76,9 +76,9 @@ class AcceptedIssuers:
             )
         self._accept(issuers)
         for settings in former.values():
-            stays = any(settings is other for other in issuers.values())
-            if settings.key_cache is not None and not stays:
-                settings.key_cache.close()
+            if not any(settings is other for other in issuers.values()):
+                for cache in settings.policy.key_caches:
+                    cache.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -115,17 +115,31 @@ class ResourceServer:
 
     @property
     def key_caches(self) -> dict[str, KeyCache]:
-        """The keys that are fetched, by the issuer's name; that of a single one is `default`."""
+        """The keys that are fetched, by the issuer's name; that of a single one is `default`.
+
+        Those of a second place have the name with `.2` behind it, and so on.
+        """
+        return {
+            name if number == 1 else f"{name}.{number}": cache
+            for name, policy in self._policies()
+            for number, cache in enumerate(policy.key_caches, 1)
+        }
+
+    def _policies(self) -> Iterator[tuple[str, IssuerPolicy]]:
         accepted = self.accepted
         if accepted.single is not None:
-            caches = {"default": accepted.single.key_cache}
-        else:
-            caches = {name: one.key_cache for name, one in (accepted.named or {}).items()}
-        return {name: keys for name, keys in caches.items() if keys is not None}
+            yield "default", accepted.single
+        for name, settings in (accepted.named or {}).items():
+            yield name, settings.policy
 
     def key_health(self) -> dict[str, KeyHealth]:
-        """Return the state of the keys of each issuer."""
-        return {name: keys.health() for name, keys in self.key_caches.items()}
+        """Return the state of the keys of each issuer; of keys in files as `<name>.file`."""
+        files = {
+            f"{name}.file": policy.key_files.health()
+            for name, policy in self._policies()
+            if policy.key_files is not None
+        }
+        return {**{name: keys.health() for name, keys in self.key_caches.items()}, **files}
 
     async def refresh_keys(self) -> dict[str, KeyHealth]:
         """Fetch the keys of every issuer now; keys that were good stay when a fetch fails."""

@@ -28,6 +28,7 @@ from .env_values import PREFIX, EnvironmentSettings, Several
 from .issuer import IssuerSettings, settings_as_input
 from .issuer_policy import IssuerPolicy
 from .issuers import issuer_table
+from .key_sources import IssuerKeys
 from .keywords import JWTKeywords
 from .path_patterns import PATTERNS, PathPatterns
 from .resource import ResourceSettings
@@ -219,7 +220,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                     f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
         self._audiences = ()  # `resource` is none of them
-        return self._policy_with(KeySet.empty())
+        return self._policy_with(IssuerKeys(KeySet.empty()))
 
     def _wrong_form(self) -> str:
         """What is said where the header is there without a token."""

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeAlias
 
-from jwt_deps.keys import Fetched, Fetcher, FetchError, HTTPKeyProvider, shown
+from jwt_deps.keys import Fetched, Fetcher, FetchError, shown
 from jwt_deps.settings import JWTSettings
 
 from .answers import Answer
@@ -63,14 +63,6 @@ async def _body(answer: Answer) -> AsyncIterator[bytes]:
         raise httpx2.RemoteProtocolError("the connection was closed amid the body")
 
 
-class _Provider(HTTPKeyProvider):
-    """Uses another fetcher; everything else is that of `HTTPKeyProvider`."""
-
-    def __init__(self, fetcher: Fetcher, issuer: str, **options: Any) -> None:
-        super().__init__(issuer, **options)
-        self._fetcher = fetcher
-
-
 def settings_in_process(respond: Responder, values: Mapping[str, Any]) -> JWTSettings:
     """Return settings that fetch their keys in process, as copies of them do.
 
@@ -83,16 +75,7 @@ def settings_in_process(respond: Responder, values: Mapping[str, Any]) -> JWTSet
     """
 
     class InProcessSettings(JWTSettings):
-        def _key_provider(self) -> HTTPKeyProvider:
-            return _Provider(
-                _Fetcher(respond, self.jwks_cache.max_bytes),
-                self.accepted_issuers[0],
-                algorithms=self.algorithms,
-                policy=self.jwks_cache,
-                jwks_url=self.jwks_url,
-                discovery_url=self.discovery_url,
-                allow_loopback=self.allow_loopback,
-                most_unnamed=self._most_unnamed,
-            )
+        def _fetcher(self) -> Fetcher | None:
+            return _Fetcher(respond, self.jwks_cache.max_bytes) if self.is_remote else None
 
     return isolated(values, InProcessSettings)

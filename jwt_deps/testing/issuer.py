@@ -292,6 +292,18 @@ class FakeIssuer(KeyRing):
         head = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid}
         return key.sign(merge(head, header), merge(payload, claims))
 
+    async def fetch_keys(self) -> dict[str, Any]:
+        """Return the published keys, so that the issuer is a `KeySource` too.
+
+            JWTSettings(key_source=issuer, issuer=issuer.issuer, audience="api")
+
+        Raises:
+            ConnectionError: it is down.
+        """
+        if self._is_down:
+            raise ConnectionError("the issuer is down")
+        return self.jwk_set
+
     def count(self, endpoint: Endpoint) -> int:
         """Count the requests that an endpoint received.
 

@@ -10,6 +10,7 @@ alike; the proof of the sender, where one is needed, is checked after that by `p
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from jwt_deps import telemetry
@@ -20,6 +21,7 @@ from jwt_deps.errors import (
     MalformedTokenError,
     Reason,
     RevokedTokenError,
+    UnknownKeyError,
 )
 from jwt_deps.keys import VerificationKey
 from jwt_deps.possession import DPoPMode
@@ -55,9 +57,14 @@ class _CacheEntry(NamedTuple):
         policy = self.principal.settings.policy
         if server.accepted.policy_of(self.principal.claims.iss) is not policy:
             return False
-        if policy.key_cache is None:
+        if policy.is_fixed:
             return True
-        cached = policy.key_cache.cached(self.key.algorithm, self.kid)
+        cache, cached = policy.key_cache, None
+        if cache is not None:
+            cached = cache.cached(self.key.algorithm, self.kid)
+        else:
+            with suppress(UnknownKeyError):
+                cached = policy.cached_keys(self.key.algorithm, self.kid)
         return cached is not None and any(key is self.key for key in cached)
 
 
@@ -148,7 +155,7 @@ def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Princ
     claims = verified.claims
     principal = Principal(Claims.of(claims), verified.settings, token=token)
     if server.caches_tokens and len(token) <= _MAX_CACHED:
-        fixed = server.accepted.single is not None and verified.settings.policy.key_cache is None
+        fixed = server.accepted.single is not None and verified.settings.policy.is_fixed
         limits = time_limits(claims, verified.settings.leeway)
         server.token_cache.put(
             token,

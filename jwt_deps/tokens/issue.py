@@ -19,9 +19,15 @@ from jwt_deps.errors import (
     SignatureError,
     UnknownKeyError,
 )
-from jwt_deps.jose import HMAC_ALGORITHMS, MIN_RSA_BITS, SigningKey, is_pem, put_at
+from jwt_deps.jose import HMAC_ALGORITHMS, MIN_RSA_BITS, SigningKey, put_at
 from jwt_deps.possession import DPoPMode
-from jwt_deps.settings import IssuerSettings, JWTSettings, ResourceServer, get_settings
+from jwt_deps.settings import (
+    IssuerSettings,
+    JWTSettings,
+    ResourceServer,
+    get_settings,
+    shared_secret,
+)
 
 from .claims import Claims
 from .principal import scopes_of, session_id_of, user_id_of
@@ -240,14 +246,14 @@ def _signing_key(
 
 def _shared_secret(issuer: IssuerSettings) -> SigningKey:
     algorithm = next((name for name in issuer.algorithms if name in HMAC_ALGORITHMS), None)
-    secret = issuer.secret_key.get_secret_value() if issuer.secret_key is not None else ""
-    if algorithm is None or not secret or is_pem(secret):
+    secret = shared_secret(issuer)
+    if algorithm is None or secret is None:
         raise ConfigurationError(
             "signing_key",
             "There is no key to sign with: give signing_key, a private key for one of the accepted "
             "algorithms, or have a shared secret in secret_key.",
         )
-    return SigningKey(uuid4().hex, algorithm, secret.encode())
+    return SigningKey(uuid4().hex, algorithm, secret)
 
 
 def _kid(issuer: IssuerSettings, key: SigningKey) -> str | None:

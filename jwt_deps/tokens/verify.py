@@ -25,6 +25,7 @@ from jwt_deps.errors import (
     Reason,
     SignatureError,
     Step,
+    UnknownKeyError,
 )
 from jwt_deps.jose import (
     CompactError,
@@ -112,10 +113,15 @@ async def verify(
     try:
         verification.read_claims()
         verification.check_without_key()
-        keys = verification.cached_keys()
-        if keys is None:
-            keys = await verification.fetched_keys()
-        key = check_signature(verification.parsed, keys)
+        keys, key = verification.cached_keys(), None
+        if keys is not None:
+            try:
+                key = check_signature(verification.parsed, keys)
+            except SignatureError:
+                if not verification.policy.is_mixed:
+                    raise
+        if key is None:
+            key = verification.check_with(await verification.fetched_keys())
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = verification.parsed.kid
         raise
@@ -133,7 +139,7 @@ class Verification:
         policy: that of its issuer, once `find_issuer` has found it.
     """
 
-    __slots__ = ("_clock", "_server", "_token", "claims", "parsed", "policy")
+    __slots__ = ("_clock", "_outage", "_server", "_token", "claims", "parsed", "policy")
 
     claims: dict[str, Any]
     policy: IssuerPolicy
@@ -147,6 +153,7 @@ class Verification:
         self._token = token
         self._server = server
         self._clock = clock
+        self._outage: KeysUnavailableError | None = None
         self.parsed = parse(token, server.accepted, server.max_token_size)
 
     def read_claims(self) -> None:
@@ -185,7 +192,7 @@ class Verification:
             if "iss" not in self.claims:
                 raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
             raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
-        if self.parsed.algorithm not in policy.keys.algorithms:
+        if self.parsed.algorithm not in policy.algorithms:
             raise MalformedTokenError(*_ALGORITHM)
         if self.parsed.kind not in policy.types:
             raise MalformedTokenError(*_TYPE)
@@ -207,6 +214,20 @@ class Verification:
         """
         return self.policy.cached_keys(self.parsed.algorithm, self.parsed.kid)
 
+    def check_with(self, keys: _Keys) -> VerificationKey:
+        """Check the signature with fetched keys, and return the one it fits.
+
+        Raises:
+            SignatureError: the signature matches none of them.
+            KeysUnavailableError: the same, and one source of keys cannot be reached.
+        """
+        try:
+            return check_signature(self.parsed, keys)
+        except SignatureError:
+            if self._outage is None:
+                raise
+        raise self._outage
+
     async def fetched_keys(self) -> _Keys:
         """Wait for the keys that may check the signature.
 
@@ -222,7 +243,7 @@ class Verification:
             failure: AuthError | None = None
             waited_for = self.policy
             try:
-                keys = await waited_for.fetched_keys(self.parsed.algorithm, self.parsed.kid)
+                keys = await self._fetched_by(waited_for)
             except AuthError as error:
                 failure = error
             self.check_without_key()
@@ -233,6 +254,15 @@ class Verification:
             if keys is not None:
                 return keys
         raise KeysUnavailableError(1)
+
+    async def _fetched_by(self, policy: IssuerPolicy) -> _Keys:
+        algorithm, kid = self.parsed.algorithm, self.parsed.kid
+        if not policy.is_mixed:
+            return await policy.fetched_keys(algorithm, kid)
+        keys, self._outage = await policy.all_keys(algorithm, kid)
+        if keys:
+            return keys
+        raise self._outage or UnknownKeyError
 
 
 def parse(token: str, accepted: AcceptedIssuers, max_size: int) -> ParsedToken:

@@ -391,13 +391,13 @@ REFUSED = [
         id="algorithm-without-a-key",
     ),
     pytest.param(
-        lambda: KeySet.build(["HS256"], [SECRET], _jwks(pair("RSA").jwk(kid="a"))),
+        lambda: KeySet.build(["HS256"], jwks=_jwks(pair("RSA").jwk(kid="a"))),
         ALGORITHM_SETTING,
         "exclude each other",
         id="hmac-with-a-set",
     ),
     pytest.param(
-        lambda: KeySet.build(["HS256", "RS256"], [SECRET], _jwks(pair("RSA").jwk(kid="a"))),
+        lambda: KeySet.build(["HS256", "RS256"], jwks=_jwks(pair("RSA").jwk(kid="a"))),
         ALGORITHM_SETTING,
         "exclude each other",
         id="hmac-among-others-with-a-set",

@@ -10,13 +10,14 @@ import pytest
 
 import jwt_deps.keys.http as fetching_module
 from jwt_deps import ConfigurationError
-from jwt_deps.keys import FetchError, HTTPKeyProvider, JWKSCacheSettings, KeyCache
+from jwt_deps.keys import Fetcher, FetchError, HTTPKeyProvider, JWKSCacheSettings, KeyCache
 from jwt_deps.keys.http import refuse_address
 from jwt_deps.keys.provider import JWKSetResponse
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 
 POLICY = JWKSCacheSettings()
 ALGORITHMS = ("RS256", "ES256")
+LOCAL = Fetcher(allow_loopback=True)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def issuer() -> Iterator[FakeIssuer]:
 
 def provider_of(issuer: FakeIssuer, **options: Any) -> HTTPKeyProvider:
     """What asks an issuer."""
-    defaults = {"algorithms": ALGORITHMS, "policy": POLICY, "allow_loopback": True}
+    defaults = {"algorithms": ALGORITHMS, "policy": POLICY, "fetcher": LOCAL}
     return HTTPKeyProvider(issuer.issuer, **{**defaults, **options})
 
 
@@ -84,7 +85,7 @@ class TestPlace:
             algorithms=ALGORITHMS,
             policy=POLICY,
             discovery_url=inside,
-            allow_loopback=True,
+            fetcher=LOCAL,
         )
 
         assert {issuer.signing_key.kid} == kids(fetch(provider))
@@ -99,7 +100,7 @@ class TestPlace:
             algorithms=ALGORITHMS,
             policy=POLICY,
             discovery_url=issuer.discovery_url,
-            allow_loopback=True,
+            fetcher=LOCAL,
         )
 
         with pytest.raises(FetchError, match="identical"):
@@ -127,7 +128,11 @@ class TestPlace:
         issuer.metadata["jwks_uri"] = issuer.jwks_url.replace("127.0.0.1", "localhost")
 
         with pytest.raises(FetchError, match="leads to a private address"):
-            fetch(provider_of(issuer))
+            fetch(
+                provider_of(
+                    issuer, fetcher=Fetcher(allow_loopback=True, trusted_hosts={"127.0.0.1"})
+                )
+            )
 
         assert (1, 0) == (issuer.count("discovery"), issuer.count("jwks"))
 
@@ -383,5 +388,5 @@ def test_nothing_is_fetched_before_a_request(issuer: FakeIssuer) -> None:
 
 def test_an_authority_that_cannot_be_read_is_refused_at_once(issuer: FakeIssuer) -> None:
     """Not at the first request."""
-    with pytest.raises(ConfigurationError, match="JWT_CA_FILE"):
-        provider_of(issuer, ca_file="/nowhere/ca.pem")
+    with pytest.raises(ConfigurationError, match=r"CA_FILE \(ca_file\)"):
+        issuer.settings("api", ca_file="/nowhere/ca.pem")

@@ -81,6 +81,7 @@ VALUES = [
     ("leeway", 10, 300.0, "300"),
     ("require_exp", True, False, "0"),
     ("profile", "lenient", "lenient", "lenient"),
+    ("secret_key_encoding", "text", "text", "text"),
     ("token_types", [], ["x+jwt", "y+jwt"], "x+jwt,y+jwt"),
     ("allow_numeric_sub", False, True, "true"),
     ("allow_missing_kid", False, True, "true"),
@@ -126,6 +127,9 @@ class TestParameters:
         pages = {"documentation", "policy_uri", "tos_uri"}
         described = {"resource", "resource_name", *(f"resource_{page}" for page in pages)}
         others = {"jwks_cache", "issuers", "token_getter"} | described
+        reached = {"allow_http_hosts", "trust_env", "jwks_headers", "key_source"}
+        files = {"secret_key_file", "jwks_token_file", "jwks_certificate_file", "jwks_key_file"}
+        others |= reached | files | {"jwks"}
         names = {name for name, *_ in VALUES} | keys | fetched | others
 
         parts = {*SenderSettings.model_fields, *RevocationSettings.model_fields}
@@ -607,7 +611,7 @@ class TestRefused:
 
     def test_hmac_with_a_jwk_set(self, jwks_file: Path) -> None:
         """The default algorithm, HS256, and a JWK Set exclude each other."""
-        with pytest.raises(ConfigurationError, match=r"set JWT_ALGORITHM \(algorithm\)"):
+        with pytest.raises(ConfigurationError, match=r"Set JWT_ALGORITHM \(algorithm\)"):
             JWTSettings(secret_key=SECRET, jwks_file=jwks_file)
 
     def test_a_source_that_cannot_be_read(self, jwks_file: Path) -> None:

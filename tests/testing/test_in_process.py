@@ -56,7 +56,7 @@ class TestSettings:
 
         assert (Reason.CLAIM_FOREIGN, "user") == (outcome(issuer, settings), settings.user_id_claim)
         with pytest.raises(ConfigurationError, match="exclude each other"):
-            issuer.settings("api", secret_key="a")
+            issuer.settings("api", jwks_url=issuer.jwks_url, discovery=True)
 
     def test_the_environment_has_no_say(
         self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch

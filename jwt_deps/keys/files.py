@@ -1,0 +1,100 @@
+"""Configured keys in files, which are read again when the files change."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jwt_deps.concurrency import uptime
+from jwt_deps.errors import ConfigurationError
+
+from .key_set import KeySet
+from .provider import KeyHealth
+
+__all__ = ["KeyFiles"]
+
+logger = logging.getLogger("jwt_deps")
+
+#: Seconds between two looks at the files, so that a change holds within ten.
+_INTERVAL = 5
+
+_Version = tuple[tuple[int, int, int], ...]
+
+
+class KeyFiles:
+    """Keys of which some are in files. A look at the files costs microseconds and never waits.
+
+    The keys that were read last stay until all files together make good keys again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        paths: Sequence[Path],
+        build: Callable[[], KeySet],
+        *,
+        clock: Callable[[], float] = uptime,
+    ) -> None:
+        """Read the files.
+
+        Args:
+            name: the issuer, for logs.
+            paths: the files.
+            build: reads them and makes the keys, which it makes with the same algorithms each time.
+            clock: seconds of a clock that never steps; a test may replace `clock`.
+
+        Raises:
+            ConfigurationError: what `build` raises.
+        """
+        self.clock = clock
+        self._name = name
+        self._paths = paths
+        self._build = build
+        self._version = self._look()
+        self._keys = build()
+        self._read_at = self._looked_at = clock()
+        self._error: str | None = None
+
+    def current(self) -> KeySet:
+        """The keys, read again if it is time and a file has changed."""
+        now = self.clock()
+        if now >= self._looked_at + _INTERVAL:
+            self._looked_at = now
+            version = self._look()
+            if version != self._version or self._error is not None:
+                self._read(version, now)
+        return self._keys
+
+    def health(self) -> KeyHealth:
+        """Return the state of the keys; `fresh` is whether the files are as they were read."""
+        keys = self.current()
+        return KeyHealth(
+            fresh=self._error is None,
+            degraded=self._error is not None,
+            cooling_down=False,
+            reloading=False,
+            age=self.clock() - self._read_at,
+            keys=keys.size,
+            skipped=(),
+            last_error=self._error,
+        )
+
+    def _look(self) -> _Version | None:
+        """What tells one version of the files from another; `None` if one is not there."""
+        try:
+            found = [os.stat(path) for path in self._paths]  # noqa: PTH116 - half the time
+        except OSError:
+            return None
+        return tuple((one.st_mtime_ns, one.st_ino, one.st_size) for one in found)
+
+    def _read(self, version: _Version | None, now: float) -> None:
+        try:
+            keys = self._build()
+        except ConfigurationError as error:
+            if error.message != self._error:
+                # Without a traceback, whose frames know what was read.
+                logger.error("keys of %s are not read again: %s", self._name, error)  # noqa: TRY400
+            self._error = error.message
+            return
+        self._version, self._keys, self._read_at, self._error = version, keys, now, None
+        logger.info("keys of %s were read again: a file changed", self._name)
