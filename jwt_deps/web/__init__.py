@@ -1,7 +1,14 @@
 """FastAPI: dependencies, guards, routers, answers, OpenAPI, cookies, WebSockets."""
 
 from ._fastapi import dependants, path_parameters, unchanged
-from .caller import TokenDependency, get_claims, get_token, settings_for, token_dependency
+from .caller import (
+    TokenDependency,
+    get_claims,
+    get_token,
+    refused,
+    settings_for,
+    token_dependency,
+)
 from .cookies import clear_token_cookie, set_token_cookie
 from .dependencies import (
     CurrentUser,
@@ -20,6 +27,7 @@ from .installation import Installation, guards_in, idle_exclusions, protect
 from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
 from .known_settings import settings_problem
 from .plain_routes import GuardedApp
+from .request_state import accept_credential, accepted_credential
 from .requirements import (
     Requirement,
     granted,
@@ -34,7 +42,15 @@ from .requirements import (
 from .resource_metadata import ANY_METADATA, mount_resource_metadata
 from .responses import REFUSALS
 from .router import ProtectedRouter, jwt_guard, protected_router, public
-from .routing import MatchedRoute, RouteGuard, is_marked_public, mounted, routers_of, same_endpoint
+from .routing import (
+    MatchedRoute,
+    RouteGuard,
+    is_marked_public,
+    mounted,
+    routers_of,
+    same_endpoint,
+    served_routes,
+)
 
 __all__ = [
     "ANY_METADATA",
@@ -52,6 +68,8 @@ __all__ = [
     "Served",
     "SessionState",
     "TokenDependency",
+    "accept_credential",
+    "accepted_credential",
     "claims_as",
     "clear_token_cookie",
     "current_session_id",
@@ -76,6 +94,7 @@ __all__ = [
     "protected_router",
     "public",
     "refusals",
+    "refused",
     "require",
     "require_acr",
     "require_any_role",
@@ -85,6 +104,7 @@ __all__ = [
     "require_scopes",
     "routers_of",
     "same_endpoint",
+    "served_routes",
     "set_token_cookie",
     "settings_for",
     "settings_problem",

@@ -1,0 +1,538 @@
+"""An AgentOS (agno) whose users come from verified tokens, with all that its own middleware does.
+
+    app = protect_agent_os(AgentOS(id="support", agents=[...]))
+
+The guard verifies tokens. What a user may do, and whose data are whose, is decided by agno's own
+rules: scopes per route and resource, roles, isolation of users, the user directory. agno is read by
+its public names, here and nowhere else, and tried before an application is guarded.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from hmac import compare_digest
+from typing import Any
+
+from fastapi import Depends, Request, Response
+from fastapi.applications import FastAPI
+from fastapi.requests import HTTPConnection
+from starlette.datastructures import Headers, MutableHeaders, State
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jwt_deps.errors import (
+    AuthError,
+    ClaimError,
+    ConfigurationError,
+    InsufficientPermissionsError,
+    InsufficientScopeError,
+    InvalidTokenError,
+    KeysUnavailableError,
+    Reason,
+)
+from jwt_deps.settings import JWTSettings, get_settings
+from jwt_deps.tokens import Claims, Principal, verify_token
+from jwt_deps.web import accept_credential, accepted_credential, protect, refused, served_routes
+
+try:
+    from agno.os import AgentOS
+    from agno.os.auth import (
+        aprovision_user_with_default_role,
+        build_insufficient_permissions_detail,
+    )
+    from agno.os.authz import AuthorizationContext, AuthorizationProvider
+    from agno.os.authz.audit import arecord_decision
+    from agno.os.config import MCP_SERVER_CARD_PATH, AuthorizationConfig
+    from agno.os.middleware.jwt import JWTMiddleware, is_reserved_principal
+    from agno.os.scopes import (
+        RouteScopeCheck,
+        check_route_scopes,
+        get_required_scopes_for_route,
+        get_resource_context_from_path,
+    )
+    from agno.os.service_accounts import TOKEN_PREFIX
+    from agno.os.utils import resolve_ws_jwt_config
+except ImportError as error:
+    raise ConfigurationError(
+        "unknown_agno",
+        f"jwt_deps.agentos needs agno 3.1, pip install 'jwt-deps[agentos]': {error}",
+    ) from error
+
+__all__ = ["protect_agent_os"]
+
+#: Pages that FastAPI adds itself: the guard leaves them open without being told.
+_PAGES = {"/", "/health", "/info", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"}
+_SOCKET = "/workflows/ws"
+_ROOT = "jwt_deps.agentos"
+_UNAUTHORIZED = 401
+_CHALLENGE = 'Bearer error="invalid_token"'
+_READ = ("authorization", "authorization_config", "base_app", "id", "mcp_auth", "public")
+
+
+def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
+    agent_os: AgentOS,
+    settings: JWTSettings | None = None,
+    *,
+    authorization: bool = True,
+    scope_mappings: Mapping[str, list[str]] | None = None,
+    admin_scope: str = "agent_os:admin",
+    user_isolation: bool = True,
+    exclude: Iterable[str | Callable[..., Any]] = ("/", "/health", "/info"),
+) -> FastAPI:
+    """Guard an AgentOS in place of its own JWT middleware, and return its application.
+
+        app = protect_agent_os(AgentOS(id="support", agents=[agent]))
+
+    Runs of agents, teams and workflows get `user_id`, `session_id`, `dependencies` and
+    `session_state` of the verified token. Service accounts (`agno_pat_...`) and the scheduler are
+    let in by agno's own check of their credentials. On an application of your own, use
+    `AgentOS(base_app=app)`.
+
+    Args:
+        agent_os: the AgentOS, whose `get_app()` was not called yet where it has a `base_app`.
+        settings: what is accepted; `None` for `get_settings`. The scopes are in the claim `scopes`
+            unless `scopes_claim` names another. Where no audience is configured, a token that
+            names one has to name the AgentOS by its id.
+        authorization: whether routes ask for scopes: `agents:run`, `agents:<id>:run`,
+            `agents:*:run`, or the admin scope.
+        scope_mappings: scopes by route, `{"POST /reports/*": ["reports:write"]}`, beside agno's own
+            and before them; an empty list asks for none.
+        admin_scope: the scope that satisfies every other one, and sees the data of all users.
+        user_isolation: whether a user sees their own sessions, memories, traces and runs alone.
+        exclude: endpoints, and patterns of whole route templates, that need no token.
+
+    Returns:
+        The application of the AgentOS, guarded as by `protect`. Without a token that verifies the
+        answer is 401, without a scope that the route needs 403 (RFC 6750 §3.1).
+
+    Raises:
+        ConfigurationError: there are no settings that can work; the AgentOS has something that
+            cannot be guarded; or agno is a release that this package does not know.
+    """
+    _try_out()
+    _refuse_unknown(agent_os)
+    settings = get_settings() if settings is None else settings
+    settings, audience = _settings_for(settings, agent_os)
+    config = agent_os.authorization_config or AuthorizationConfig()
+    # With it AgentOS prepares everything for its middleware, whose place is taken below. The key
+    # verifies nothing: no JWT comes to that middleware any more.
+    agent_os.authorization = True
+    agent_os.authorization_config = config.model_copy(
+        update={
+            "verification_keys": [secrets.token_urlsafe(64)],
+            "jwks_file": None,
+            "algorithm": "HS256",
+            "verify_audience": False,
+            "audience": None,
+            "admin_scope": admin_scope,
+            "user_isolation": config.user_isolation or user_isolation,
+        }
+    )
+    app = agent_os.get_app()
+    app.state.scope_mappings = {**app.state.scope_mappings, **(scope_mappings or {})}
+    excluded = _take_place_of_middleware(app, settings, audience)
+    if agent_os.base_app is None:
+        _keep_headers_of_refusals(app)
+    rules = _Rules(app.state, audience, authorization=authorization)
+    exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _PAGES)]
+    return protect(app, settings, exclude, [Depends(rules)])
+
+
+def _refuse_unknown(agent_os: AgentOS) -> None:
+    missing = [name for name in _READ if not hasattr(agent_os, name)]
+    if missing:
+        raise _unknown(f"AgentOS has no {', '.join(missing)}")
+    for name in ("public", "mcp_auth"):
+        if getattr(agent_os, name) is not None:
+            raise ConfigurationError(
+                "agent_os_own_access",
+                f"AgentOS({name}=...) lets requests in by rules of its own, which the guard does "
+                "not know: leave it out, or leave the AgentOS to its own middleware.",
+            )
+
+
+def _settings_for(settings: JWTSettings, agent_os: AgentOS) -> tuple[JWTSettings, str | None]:
+    """The settings with agno's defaults, and the audience that a token may name, if it names one.
+
+    Each of several issuers says for itself what its tokens have.
+    """
+    if settings.issuers is not None:
+        return settings, None
+    update: dict[str, Any] = {"scopes_claim": settings.scopes_claim or "scopes"}
+    if not settings.verify_audience or settings.accepted_audiences:
+        return settings.model_copy(update=update), None
+    return settings.model_copy(update={**update, "verify_audience": False}), agent_os.id
+
+
+def _take_place_of_middleware(
+    app: FastAPI, settings: JWTSettings, audience: str | None
+) -> list[str]:
+    """Take the place of agno's middleware, and return the paths that it was told to leave open."""
+    ours = [at for at, it in enumerate(app.user_middleware) if _is_agnos(it.cls)]
+    if len(ours) != 1:
+        raise ConfigurationError(
+            "agent_os_middleware",
+            "This application has a JWTMiddleware of agno's own: remove it, protect_agent_os takes "
+            "its place."
+            if ours
+            else "agent_os.get_app() was called before: call protect_agent_os(agent_os) instead.",
+        )
+    (at,) = ours
+    agnos, tokens = app.user_middleware[at], _SocketTokens(settings, audience)
+    app.user_middleware[at] = Middleware(
+        _AgnoCredentials, agno=agnos, tokens=tokens, state=app.state
+    )
+    app.state.jwt_validator = tokens
+    if resolve_ws_jwt_config(app).get("validator") is not tokens:
+        raise _unknown("its WebSocket does not ask app.state.jwt_validator")
+    options: dict[str, Any] = agnos.kwargs
+    excluded: list[str] = options["excluded_route_paths"] or []
+    # Below a mount nothing is excluded: a mount is one route.
+    return [path for path in excluded if path != MCP_SERVER_CARD_PATH]
+
+
+def _is_agnos(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, JWTMiddleware)
+
+
+def _sockets(app: FastAPI) -> Iterator[Any]:
+    """The endpoint of AgentOS's WebSocket, to which the token comes in a message."""
+    for route, _ in served_routes(app.router):
+        endpoint = getattr(route, "endpoint", None)
+        if getattr(route, "path", None) == _SOCKET and endpoint.__module__ == "agno.os.router":
+            yield endpoint
+
+
+def _keep_headers_of_refusals(app: FastAPI) -> None:
+    """Let the application's handler of `HTTPException` keep its headers, the challenge for one."""
+    for kind, answer in list(app.exception_handlers.items()):
+        if isinstance(kind, type) and issubclass(kind, HTTPException):
+            app.add_exception_handler(kind, _with_headers(answer))
+
+
+def _with_headers(answer: Callable[[Request, Any], Any]) -> Callable[[Request, Any], Any]:
+    async def answer_with_headers(request: Request, error: HTTPException) -> Response:
+        response: Response = await answer(request, error)
+        for name, value in (error.headers or {}).items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return answer_with_headers
+
+
+class _Rules:
+    """The dependency that applies agno's rules to a request whose token is verified."""
+
+    def __init__(self, state: State, audience: str | None, *, authorization: bool) -> None:
+        self._app, self._audience, self._authorization = state, audience, authorization
+        self._mappings: dict[str, dict[str, list[str]]] = {}
+        for route, scopes in state.scope_mappings.items():
+            self._mappings.setdefault(route.partition(" ")[0], {})[route] = scopes
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """Complete `request.state` for AgentOS, or refuse the request.
+
+        Raises:
+            HTTPException: 401, the user id is one that agno reserves, or the token is meant for
+                another service; 403, a scope is lacking, or the user is disabled.
+        """
+        state = connection.state
+        if accepted_credential(connection.scope) is not None:
+            for name in ("dependencies", "session_state"):
+                if not getattr(state, name, None):
+                    delattr(state, name)  # agno believes its own credentials
+        elif hasattr(state, "authenticated"):  # else it is an excluded route
+            try:
+                await self._apply(connection, state)
+            except AuthError as error:
+                raise await refused(error, connection) from error
+
+    async def _apply(self, connection: HTTPConnection, state: State) -> None:
+        if not state.authenticated:  # `validate=False`
+            state.user_id, state.scopes, state.claims = None, [], Claims({})
+        _check(state.user_id, state.claims, self._audience)
+        state.claims = dict(state.claims)
+        state.authorization_enabled = self._authorization
+        state.admin_scope = self._app.admin_scope
+        state.user_isolation_enabled = self._app.user_isolation_enabled
+        if state.user_id and getattr(self._app, "user_store", None) is not None:
+            await self._refuse_disabled(connection, state)
+        if self._authorization and connection.scope["type"] == "http":
+            await self._refuse_without_scopes(connection, state)
+
+    async def _refuse_disabled(self, connection: HTTPConnection, state: State) -> None:
+        app = self._app
+        try:
+            if app.user_auto_provision:
+                row = await aprovision_user_with_default_role(
+                    app.user_store,
+                    app.role_store,
+                    state.user_id,
+                    state.claims,
+                    email_claim=app.user_email_claim,
+                    name_claim=app.user_name_claim,
+                )
+                disabled = bool(row and row.get("disabled"))
+            else:
+                disabled = await app.user_store.ais_disabled(state.user_id)
+        except Exception as error:  # whatever a directory raises: the operator chose what follows
+            if not app.user_directory_fail_closed:
+                return
+            raise _saying("User directory unavailable", KeysUnavailableError(1)) from error
+        if disabled:
+            await self._record(connection, state, [], allowed=False, reason="user_disabled")
+            disabled_user = InsufficientPermissionsError(Reason.CHECK, "the user is disabled")
+            raise _saying("User is disabled", disabled_user)
+
+    async def _refuse_without_scopes(self, connection: HTTPConnection, state: State) -> None:
+        method, path = connection.scope["method"], _route_path(connection.scope)
+        mappings = self._mappings.get(method, {})
+        provider = getattr(self._app, "authorization_provider", None)
+        if provider is None:
+            found = check_route_scopes(state.scopes, mappings, method, path, state.admin_scope)
+        else:
+            found = await _ask(provider, state, mappings, method, path)
+        state.required_scopes = found.required_scopes
+        if found.accessible_resource_ids is not None:
+            state.accessible_resource_ids = found.accessible_resource_ids
+        reason = found.reason or (None if found.required_scopes else "no_scopes_required")
+        await self._record(
+            connection, state, found.required_scopes, allowed=found.allowed, reason=reason
+        )
+        if not found.allowed:
+            detail = build_insufficient_permissions_detail(found.required_scopes)
+            raise _saying(detail, InsufficientScopeError(found.required_scopes))
+
+    async def _record(
+        self,
+        connection: HTTPConnection,
+        state: State,
+        required: list[str],
+        *,
+        allowed: bool,
+        reason: str | None,
+    ) -> None:
+        """Record a decision where `Authorization(audit=...)` is on."""
+        if getattr(self._app, "authz_audit", None) is not None:
+            await arecord_decision(
+                connection,
+                allowed=allowed,
+                target=f"{connection.scope.get('method')} {_route_path(connection.scope)}",
+                principal=state.user_id,
+                required_scopes=required,
+                scopes=state.scopes,
+                claims=state.claims,
+                token=state.token,
+                reason=reason,
+            )
+
+
+async def _ask(
+    provider: AuthorizationProvider,
+    state: State,
+    mappings: dict[str, list[str]],
+    method: str,
+    path: str,
+) -> RouteScopeCheck:
+    """What an `Authorization` with roles, or with a provider of its own, decides about a route.
+
+    A list that is not granted as a whole is answered with the resources that are.
+    """
+    required = get_required_scopes_for_route(mappings, method, path)
+    if not required:
+        return RouteScopeCheck(allowed=True, required_scopes=required)
+    kind, resource = get_resource_context_from_path(path)
+    actions = {scope.rpartition(":")[2] for scope in required if ":" in scope}
+    context = AuthorizationContext(
+        principal_id=state.user_id,
+        scopes=state.scopes,
+        claims=state.claims,
+        resource_type=kind,
+        resource_id=resource,
+        action=actions.pop() if len(actions) == 1 else None,
+        admin_scope=state.admin_scope,
+    )
+    try:
+        if await provider.aauthorize_route(context, required):
+            return RouteScopeCheck(allowed=True, required_scopes=required)
+        family, _, action = required[0].partition(":")
+        if method == "GET" and kind and not resource and family == kind:
+            context.action = action.rpartition(":")[2]
+            ids = await provider.aaccessible_resource_ids(context)
+            return RouteScopeCheck(True, required, accessible_resource_ids=ids)  # noqa: FBT003
+    except Exception:  # noqa: BLE001 - a provider that fails, however, has granted nothing
+        return RouteScopeCheck(False, required, reason="provider_error")  # noqa: FBT003
+    return RouteScopeCheck(allowed=False, required_scopes=required)
+
+
+def _check(user_id: str | None, claims: Mapping[str, Any], audience: str | None) -> None:
+    """Refuse a user id that agno gives to its own services, and a token for another service."""
+    if is_reserved_principal(user_id):
+        subject = "Invalid token subject"
+        raise InvalidTokenError(Reason.CLAIM_INVALID, subject, subject)
+    named = claims.get("aud")
+    names_another = audience not in (named if isinstance(named, list) else [named])
+    if None not in (audience, named) and names_another:
+        raise ClaimError(Reason.CLAIM_FOREIGN, "aud", "it is meant for another service")
+
+
+def _saying(detail: str, error: AuthError) -> AuthError:
+    """The error, in the words of agno's middleware."""
+    error.args = (detail,)
+    return error
+
+
+def _route_path(scope: Scope) -> str:
+    """The path of a request in the application of the AgentOS, as agno compares it.
+
+    Below a mount Starlette has another `root_path` in the scope.
+    """
+    path: str = scope["path"]
+    root = scope[_ROOT].rstrip("/")
+    return path[len(root) :] if path.startswith(f"{root}/") else path
+
+
+class _Payload(dict[str, Any]):
+    """The claims of a verified token, as AgentOS's WebSocket takes them."""
+
+    principal: Principal
+
+
+class _SocketTokens:
+    """What AgentOS's WebSocket asks in place of agno's validator.
+
+    It asks without waiting, so the token of a message is verified when the message arrives.
+    """
+
+    def __init__(self, settings: JWTSettings, audience: str | None) -> None:
+        self._settings, self._audience = settings, audience
+        #: The token of the last message on a connection, and what was found.
+        self._last: ContextVar[tuple[str, _Payload | AuthError] | None] = ContextVar(
+            "jwt_deps_agentos", default=None
+        )
+
+    async def verify(self, message: Message) -> None:
+        """Verify the token of a message, if it is one that authenticates."""
+        self._last.set(None)
+        try:
+            sent = json.loads(message.get("text") or "")
+        except ValueError:
+            return
+        token = sent.get("token") if isinstance(sent, dict) else None
+        if not isinstance(token, str) or token.startswith(TOKEN_PREFIX):
+            return
+        try:
+            claims = await verify_token(token, self._settings)
+            _check(None, claims, self._audience)  # AgentOS itself looks at the user
+        except AuthError as error:
+            self._last.set((token, error))
+        else:
+            settings = self._settings.settings_of(claims.iss) or self._settings
+            payload = _Payload(claims)
+            payload.principal = Principal(claims, settings, token=token)
+            self._last.set((token, payload))
+
+    def validate_token(self, token: str, _: object = None) -> dict[str, Any]:
+        """The claims of the token of the last message.
+
+        Raises:
+            AuthError: it is not valid, or another one.
+        """
+        known, found = self._last.get() or (None, None)
+        if isinstance(found, AuthError):
+            raise found
+        if known != token or found is None:
+            raise InvalidTokenError(Reason.MISSING, "it did not come with the last message")
+        return found
+
+    @staticmethod
+    def extract_claims(payload: _Payload) -> dict[str, Any]:
+        """The user, the session, the scopes and the audience in what `validate_token` gave."""
+        state = payload.principal.fixed_state
+        return {name: state[name] for name in ("user_id", "session_id", "scopes", "audience")}
+
+
+class _AgnoCredentials:
+    """In place of agno's middleware: it sees what is no JWT, service accounts and the scheduler."""
+
+    def __init__(self, app: ASGIApp, agno: Middleware, tokens: _SocketTokens, state: State) -> None:
+        self._app, self._tokens, self._state = app, tokens, state
+        self._agno: ASGIApp = agno.cls(self._authenticated, *agno.args, **agno.kwargs)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope[_ROOT] = scope.get("root_path", "")
+            if self._is_agnos(scope):
+                await self._agno(scope, receive, _challenging(send))
+                return
+        elif scope["type"] == "websocket" and scope["path"].endswith(_SOCKET):
+            receive = self._verifying(receive)
+        await self._app(scope, receive, send)
+
+    def _is_agnos(self, scope: Scope) -> bool:
+        """Whether the one credential of a request is a service account's or the scheduler's."""
+        sent = Headers(scope=scope).getlist("authorization")
+        scheme, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+        internal = getattr(self._state, "internal_service_token", None) or ""
+        return scheme.lower() == "bearer" and (
+            token.startswith(TOKEN_PREFIX)
+            or (bool(internal) and compare_digest(token.encode(), internal.encode()))
+        )
+
+    async def _authenticated(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what agno let pass, as authenticated where it did that."""
+        state = scope["state"]
+        if state.get("authenticated"):
+            claims = {"sub": state["user_id"], "scopes": [*state["scopes"]]}
+            accept_credential(scope, Claims(claims))
+        await self._app(scope, receive, send)
+
+    def _verifying(self, receive: Receive) -> Receive:
+        async def receive_verified() -> Message:
+            message = await receive()
+            await self._tokens.verify(message)
+            return message
+
+        return receive_verified
+
+
+def _challenging(send: Send) -> Send:
+    """Add the challenge that a 401 has to carry (RFC 6750 §3): agno sends none."""
+
+    async def send_with_challenge(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == _UNAUTHORIZED:
+            MutableHeaders(scope=message).setdefault("WWW-Authenticate", _CHALLENGE)
+        await send(message)
+
+    return send_with_challenge
+
+
+def _try_out() -> None:
+    """Try agno's rules.
+
+    Raises:
+        ConfigurationError: they decide otherwise than this module relies on.
+    """
+    rules = {"GET /agents": ["agents:read"], "POST /agents/*/runs": ["agents:run"]}
+    run, listing = ("POST", "/agents/a/runs"), ("GET", "/agents")
+    decided = [
+        check_route_scopes(["agents:a:run"], rules, *run).allowed,
+        check_route_scopes(["root"], rules, *run, admin_scope="root").allowed,
+        not check_route_scopes(["agents:b:run"], rules, *run).allowed,
+        not check_route_scopes([], rules, *run).allowed,
+        check_route_scopes(["agents:a:read"], rules, *listing).accessible_resource_ids == {"a"},
+        all(map(is_reserved_principal, ("sa:a", "__scheduler__"))),
+        not is_reserved_principal("a"),
+    ]
+    if not all(decided):
+        raise _unknown("its rules for scopes decide otherwise")
+
+
+def _unknown(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        "unknown_agno",
+        f"This agno is not one that jwt-deps knows ({why}), and an AgentOS could let in what it "
+        "should refuse: install a release of jwt-deps that knows it, or an older agno.",
+    )

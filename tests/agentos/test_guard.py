@@ -1,0 +1,383 @@
+"""`protect_agent_os`: what it refuses to guard, and what of agno it leaves to agno."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from agno.os.authz import Authorization, AuthorizationContext, AuthorizationProvider
+from agno.os.authz.audit import AuditEvent, AuditSink
+from agno.os.middleware.jwt import JWTMiddleware
+from fastapi import FastAPI, HTTPException
+from fastapi.testclient import TestClient
+
+import jwt_deps.agentos
+from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings
+from jwt_deps.agentos import protect_agent_os
+from jwt_deps.audit import Verdict, audit
+from tests.minting import OTHER_SECRET, SECRET
+
+from .side_by_side import ADMIN, Pair, Setup, agent_os, as_user, pair, token
+
+SETTINGS = JWTSettings(secret_key=SECRET)
+
+
+# What is refused at the start
+
+
+def test_agno_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence names the extra."""
+    monkeypatch.setitem(sys.modules, "agno.os", None)
+    monkeypatch.delitem(sys.modules, "jwt_deps.agentos")
+
+    with pytest.raises(ConfigurationError, match=r"pip install 'jwt-deps\[agentos\]'"):
+        importlib.import_module("jwt_deps.agentos")
+
+
+@pytest.mark.parametrize("name", ["check_route_scopes", "is_reserved_principal"])
+def test_agno_that_decides_otherwise(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Unknown means refused."""
+    allowing = type("Allowing", (), {"allowed": True, "accessible_resource_ids": None})()
+    monkeypatch.setattr(jwt_deps.agentos, name, lambda *_, **__: allowing)
+
+    with pytest.raises(ConfigurationError, match="not one that jwt-deps knows"):
+        protect_agent_os(agent_os(), SETTINGS)
+
+
+def test_agent_os_that_has_changed() -> None:
+    """A name that is gone is named."""
+    changed: Any = type("AgentOS", (), {"id": "x"})()
+
+    with pytest.raises(ConfigurationError, match="AgentOS has no authorization, auth"):
+        protect_agent_os(changed, SETTINGS)
+
+
+def test_socket_that_asks_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would believe the messages of the client."""
+    monkeypatch.setattr(jwt_deps.agentos, "resolve_ws_jwt_config", lambda _: {})
+
+    with pytest.raises(ConfigurationError, match="WebSocket"):
+        protect_agent_os(agent_os(), SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["public", "mcp_auth"])
+def test_agent_os_with_rules_of_its_own(name: str) -> None:
+    """They let requests in that the guard knows nothing of."""
+    os = agent_os()
+    setattr(os, name, object())
+
+    with pytest.raises(ConfigurationError, match=f"{name}=..."):
+        protect_agent_os(os, SETTINGS)
+
+
+def test_middleware_that_was_left_in() -> None:
+    """Both would check."""
+    app = FastAPI()
+    app.add_middleware(JWTMiddleware, verification_keys=[SECRET], algorithm="HS256")
+
+    with pytest.raises(ConfigurationError, match="remove it"):
+        protect_agent_os(agent_os(base_app=app), SETTINGS)
+
+
+def test_application_that_was_taken_before() -> None:
+    """AgentOS has built it without what the guard needs."""
+    os = agent_os(base_app=FastAPI())
+    os.get_app()
+
+    with pytest.raises(ConfigurationError, match="get_app"):
+        protect_agent_os(os, SETTINGS)
+
+
+def test_exclusion_that_matches_nothing_stops_the_start() -> None:
+    """As with `protect`."""
+    app = protect_agent_os(agent_os(), SETTINGS, exclude=["/helth"])
+
+    with pytest.raises(ConfigurationError, match="/helth"), TestClient(app):
+        pass
+
+
+# Settings
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for all guards, also where AgentOS reads variables of these names."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    monkeypatch.setenv("JWT_VERIFICATION_KEY", OTHER_SECRET)
+    monkeypatch.setenv("OS_SECURITY_KEY", "the-key-of-the-operating-system")
+    get_settings.cache_clear()
+    app = protect_agent_os(agent_os())
+    get_settings.cache_clear()
+
+    with TestClient(app) as client:
+        answers = [
+            client.get("/agents", headers=headers).status_code
+            for headers in (
+                as_user("alice", ADMIN),
+                {"Authorization": f"Bearer {token(OTHER_SECRET, scopes=[ADMIN])}"},
+                {"Authorization": "Bearer the-key-of-the-operating-system"},
+            )
+        ]
+
+    assert [200, 401, 401] == answers
+
+
+@pytest.mark.parametrize(
+    ("settings", "audience", "status"),
+    [
+        pytest.param({}, None, 200, id="none-and-none"),
+        pytest.param({}, "support", 200, id="the-id"),
+        pytest.param({}, "other", 401, id="another"),
+        pytest.param({"audience": "api"}, "api", 200, id="configured"),
+        pytest.param({"audience": "api"}, "support", 401, id="configured-not-the-id"),
+        pytest.param({"audience": "api"}, None, 401, id="configured-and-none"),
+        pytest.param({"verify_audience": False}, "other", 200, id="not-checked"),
+    ],
+)
+def test_audience_is_the_id_of_the_agent_os(
+    settings: dict[str, Any], audience: str | None, status: int
+) -> None:
+    """Unless one is configured."""
+    options = {"secret_key": SECRET, **settings}
+    app = protect_agent_os(agent_os(), JWTSettings(**options))
+
+    with TestClient(app) as client:
+        answer = client.get("/agents", headers=as_user("alice", ADMIN, aud=audience))
+
+    assert status == answer.status_code
+
+
+def test_each_of_several_issuers_has_its_own_users_and_scopes() -> None:
+    """Two people with one `sub` at two issuers are two people."""
+    issuers = {
+        name: IssuerSettings(
+            secret_key=key, issuer=f"https://{name}.example", audience="support", scopes_claim=claim
+        )
+        for name, key, claim in (("one", SECRET, "scopes"), ("two", OTHER_SECRET, "roles"))
+    }
+    app = protect_agent_os(agent_os(), JWTSettings(issuers=issuers))
+
+    with TestClient(app) as client:
+        answers = [
+            client.get("/agents", headers={"Authorization": f"Bearer {minted}"}).status_code
+            for minted in (
+                token(SECRET, iss="https://one.example", aud="support", scopes=[ADMIN]),
+                token(OTHER_SECRET, iss="https://two.example", aud="support", roles=[ADMIN]),
+                token(OTHER_SECRET, iss="https://two.example", aud="support", scopes=[ADMIN]),
+            )
+        ]
+
+    assert [200, 200, 403] == answers
+
+
+# Applications
+
+
+def test_handler_of_the_base_application_answers_refusals() -> None:
+    """Nothing of it is replaced."""
+    base = FastAPI()
+
+    @base.exception_handler(HTTPException)
+    async def answer(_: Any, error: HTTPException) -> Any:
+        from starlette.responses import PlainTextResponse  # noqa: PLC0415
+
+        return PlainTextResponse(f"no: {error.detail}", error.status_code)
+
+    with TestClient(protect_agent_os(agent_os(base_app=base), SETTINGS)) as client:
+        assert "no: Authorization header missing" == client.get("/agents").text
+
+
+def test_routes_that_are_added_later_are_guarded_and_mapped() -> None:
+    """The rules are agno's: by method and path."""
+    app = protect_agent_os(
+        agent_os(), SETTINGS, scope_mappings={"POST /reports/{name}": ["reports:write"]}
+    )
+
+    @app.post("/reports/{name}")
+    async def report(name: str) -> str:
+        return name
+
+    with TestClient(app) as client:
+        answers = [
+            client.post("/reports/may", headers=headers).status_code
+            for headers in ({}, as_user(), as_user("alice", "reports:write"))
+        ]
+
+    assert [401, 403, 200] == answers
+
+
+def test_below_a_mount_the_path_is_that_of_the_application() -> None:
+    """Also where the application itself is mounted in another."""
+    inner = FastAPI()
+
+    @inner.get("/may")
+    async def may() -> str:
+        return "may"
+
+    base = FastAPI()
+    base.mount("/reports", inner)
+    app = protect_agent_os(
+        agent_os(base_app=base), SETTINGS, scope_mappings={"GET /reports/*": ["reports:read"]}
+    )
+    outer = FastAPI(lifespan=app.router.lifespan_context)
+    outer.mount("/os", app)
+
+    with TestClient(app) as client, TestClient(outer, root_path="") as mounted:
+        for at, prefix in ((client, ""), (mounted, "/os")):
+            answers = [
+                at.get(f"{prefix}/reports/may", headers=as_user("alice", scope)).status_code
+                for scope in ("reports:read", "agents:read")
+            ]
+            assert [200, 403] == answers
+
+
+def test_audit_shows_which_routes_are_open() -> None:
+    """The WebSocket takes the token in a message."""
+    report = audit(protect_agent_os(agent_os(), SETTINGS))
+    routes = {route.path: route.verdict for route in report.routes}
+
+    public = {path for path, verdict in routes.items() if verdict is Verdict.PUBLIC}
+    pages = {"/docs", "/docs/oauth2-redirect", "/openapi.json", "/redoc"}
+    assert {"/", "/health", "/info", "/workflows/ws"} | pages == public
+    assert Verdict.GUARDED is routes["/agents/{agent_id}/runs"]
+    assert Verdict.UNGUARDED not in routes.values()
+
+
+# The user directory
+
+
+class Directory:
+    """Users of whom one is disabled."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.fails = fails
+        self.made: list[str] = []
+
+    async def ais_disabled(self, subject: str) -> bool:
+        if self.fails:
+            raise OSError("the directory cannot be reached")
+        return subject == "mallory"
+
+    async def aget(self, subject: str) -> dict[str, Any] | None:
+        return {"disabled": True} if await self.ais_disabled(subject) else None
+
+    async def aprovision_from_claims(
+        self, subject: str, *_: Any, **__: Any
+    ) -> tuple[dict[str, Any], bool]:
+        self.made.append(subject)
+        return {"disabled": False}, True
+
+
+def directories(both: Pair, *, provision: bool, closed: bool, fails: bool) -> list[Directory]:
+    found = []
+    for client in (both.control, both.guarded):
+        app: Any = client.app
+        app.state.user_store = directory = Directory(fails=fails)
+        app.state.user_auto_provision = provision
+        app.state.user_directory_fail_closed = closed
+        app.state.role_store = None
+        app.state.user_email_claim, app.state.user_name_claim = "email", "name"
+        found.append(directory)
+    return found
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Pair]:
+    """Clients of both."""
+    with pair(Setup()) as clients:
+        yield clients
+
+
+@pytest.mark.parametrize("user", ["alice", "mallory", None])
+@pytest.mark.parametrize("provision", [False, True])
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_user_directory(
+    both: Pair, user: str | None, *, provision: bool, closed: bool, fails: bool
+) -> None:
+    """Disabled users are refused, new ones are made; the operator says what an outage means."""
+    made = directories(both, provision=provision, closed=closed, fails=fails)
+
+    control, guarded = both.ask("GET", "/agents", headers=as_user(user, "agents:read"))
+
+    assert (control.status, control.body) == (guarded.status, guarded.body)
+    assert made[0].made == made[1].made
+
+
+# Roles, providers and the audit trail
+
+
+class Sink(AuditSink):
+    """A trail in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+
+    def record(self, event: AuditEvent) -> None:
+        self.events.append(event)
+
+    def told(self) -> list[tuple[str, str | None, str | None, Any]]:
+        return [(it.action, it.actor, it.target, it.metadata) for it in self.events]
+
+
+class Provider(AuthorizationProvider):
+    """It grants carol everything, and others the agent `helper`."""
+
+    def check(self, ctx: AuthorizationContext) -> bool:
+        if ctx.principal_id == "broken":
+            raise OSError("the policy cannot be reached")
+        return ctx.principal_id == "carol" or ctx.resource_id == "helper"
+
+    def accessible_resource_ids(self, ctx: AuthorizationContext) -> set[str]:
+        return {"helper"} if ctx.action == "read" else set()
+
+
+def with_provider(**options: Any) -> Setup:
+    authorization = Authorization(
+        verification_keys=[SECRET], algorithm="HS256", authorization_provider=Provider(), **options
+    )
+    return Setup(os={"authorization": authorization, "user_isolation": True}, own=True)
+
+
+@pytest.fixture(scope="module")
+def decided() -> Iterator[tuple[Pair, Sink, Sink]]:
+    """Clients of both, whose `Authorization` has a provider and a trail."""
+    sinks = Sink(), Sink()
+    setups = [with_provider(audit=sink) for sink in sinks]
+    with (
+        TestClient(setups[0].control(), raise_server_exceptions=False) as control,
+        TestClient(setups[1].guarded(), raise_server_exceptions=False) as guarded,
+    ):
+        yield Pair(control, guarded), *sinks
+
+
+@pytest.mark.parametrize("user", ["alice", "carol", "broken"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/agents"),
+        ("GET", "/teams"),
+        ("GET", "/agents/writer"),
+        ("GET", "/config"),
+        ("GET", "/sessions"),
+        ("POST", "/agents/helper/runs"),
+        ("POST", "/agents/writer/runs"),
+        ("POST", "/service-accounts"),
+        ("GET", "/queue"),
+    ],
+)
+def test_provider_of_the_authorization_decides(
+    decided: tuple[Pair, Sink, Sink], user: str, method: str, path: str
+) -> None:
+    """Not the scopes of the token; and the trail tells of each decision."""
+    clients, first, second = decided
+    first.events.clear()
+    second.events.clear()
+    headers = as_user(user, "agents:run", jti="the-token")
+
+    control, guarded = clients.ask(
+        method, path, headers=headers, data={"message": "hello", "stream": "false"}
+    )
+
+    assert (control.status, control.detail) == (guarded.status, guarded.detail)
+    assert first.told() == second.told()
