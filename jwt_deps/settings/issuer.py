@@ -158,16 +158,20 @@ class IssuerSettings(BaseModel):
     audience_claim: str = "aud"
     """The claim that names the audience; Amazon Cognito has `client_id` instead."""
     verify_audience: bool = True
-    """`False` accepts tokens that were made for other services: only for an issuer whose tokens
-    name no audience at all."""
+    """Whether a token that names an audience is refused where none is configured (RFC 7519 §4.1.3).
+    `False` accepts tokens that were made for other services."""
     leeway: float = Field(default=10, ge=0, le=300)
     """Clock difference that is forgiven, in seconds, at most 300."""
     require_exp: bool = True
     """Whether a token must have `exp`."""
-    profile: Literal["lenient", "rfc9068"] = "lenient"
-    """`rfc9068` accepts only what RFC 9068 calls an access token: `typ` is `at+jwt`, it names its
-    key, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there. `lenient` accepts
-    what most providers issue."""
+    required_claims: Several = Field(default_factory=list)
+    """Further claims that a token must have."""
+    max_token_age: float | None = Field(default=None, gt=0)
+    """The largest age of a token in seconds since its `iat`, which is then required."""
+    profile: Literal["rfc7519", "rfc9068"] = "rfc7519"
+    """What is accepted as an access token: `rfc7519`, any JWT that passes the other checks, as most
+    providers issue them; `rfc9068`, only what RFC 9068 calls one: `typ` is `at+jwt`, and `iss`,
+    `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there."""
     token_types: Several = Field(default_factory=list)
     """Further `typ` of access tokens, beside `JWT`, `at+jwt`, `JOSE` and none at all; a name
     without a slash stands for `application/<name>` (RFC 7515 §4.1.9)."""
@@ -273,6 +277,7 @@ class IssuerSettings(BaseModel):
         "session_id_claim",
         "scopes_claim",
         "roles_claim",
+        "required_claims",
     )
     @classmethod
     def _names_claims(cls, value: Any) -> Any:
@@ -329,13 +334,13 @@ class IssuerSettings(BaseModel):
         return value
 
     def _check_profile(self) -> None:
-        looser = self.token_types or self.allow_missing_kid or self.allow_numeric_sub
+        looser = self.token_types or self.allow_numeric_sub
         if self.profile == "rfc9068" and looser:
             raise ConfigurationError(
                 "profile_loosened",
-                "JWT_PROFILE=rfc9068 (profile) takes only at+jwt with a kid and a text as sub: "
-                "leave JWT_TOKEN_TYPES (token_types), JWT_ALLOW_MISSING_KID (allow_missing_kid) "
-                "and JWT_ALLOW_NUMERIC_SUB (allow_numeric_sub) alone.",
+                "JWT_PROFILE=rfc9068 (profile) takes only at+jwt with a text as sub: leave "
+                "JWT_TOKEN_TYPES (token_types) and JWT_ALLOW_NUMERIC_SUB (allow_numeric_sub) "
+                "alone.",
             )
         names_both = self._issuers and self._audiences and self.audience_claim == "aud"
         if self.profile == "rfc9068" and not names_both:
@@ -355,6 +360,9 @@ class IssuerSettings(BaseModel):
             issuers=self._issuers,
             audiences=self._audiences,
             audience_claim=self.audience_claim,
+            verify_audience=self.verify_audience,
+            required_claims=tuple(self.required_claims),
+            max_token_age=self.max_token_age,
             scopes_claims=as_tuple(self.scopes_claim),
             roles_claims=as_tuple(self.roles_claim),
             leeway=self.leeway,

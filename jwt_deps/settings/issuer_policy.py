@@ -33,6 +33,9 @@ class IssuerPolicy:
         settings: what an operator wrote, with the names of claims.
         issuers, audiences: the accepted values; empty where the claim is not checked.
         audience_claim: the claim that names the audience.
+        verify_audience: whether a token with an audience is refused where none is accepted.
+        required_claims: further claims that a token must have.
+        max_token_age: the largest age of a token, in seconds; `None` for any.
         scopes_claims, roles_claims: the claims that hold them; empty where none is set.
         leeway: clock difference that is forgiven, in seconds.
         require_exp: whether a token must have `exp`.
@@ -50,6 +53,9 @@ class IssuerPolicy:
     issuers: tuple[str, ...]
     audiences: tuple[str, ...]
     audience_claim: str
+    verify_audience: bool
+    required_claims: tuple[str, ...]
+    max_token_age: float | None
     scopes_claims: tuple[str, ...]
     roles_claims: tuple[str, ...]
     leeway: float

@@ -47,7 +47,9 @@ class IssuerKeywords(TypedDict, total=False):
     verify_audience: bool
     leeway: float
     require_exp: bool
-    profile: Literal["lenient", "rfc9068"]
+    required_claims: _Several
+    max_token_age: float | None
+    profile: Literal["rfc7519", "rfc9068"]
     token_types: _Several
     allow_numeric_sub: bool
     allow_missing_kid: bool

@@ -137,6 +137,12 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                 "%sVALIDATE is false: requests without a valid token go on as anonymous",
                 self._prefix,
             )
+        several = [self] if self.issuers is None else list(self.issuers.values())
+        if not all(one.verify_audience for one in several):
+            logger.warning(
+                "%sVERIFY_AUDIENCE is false: tokens that were made for other services are accepted",
+                self._prefix,
+            )
         if self.explain:
             logger.warning(
                 "%sEXPLAIN is true: refusals tell callers why, which is for development",

@@ -146,7 +146,8 @@ def is_checked(kind: Wrong, settings: JWTSettings, issuer: IssuerSettings, key: 
         case Wrong.BAD_ISSUER | Wrong.NO_ISSUER:
             return settings.server.accepted.single is None or bool(issuer.accepted_issuers)
         case Wrong.BAD_AUDIENCE | Wrong.NO_AUDIENCE:
-            return bool(issuer.accepted_audiences)
+            foreign = kind is Wrong.BAD_AUDIENCE and issuer.verify_audience
+            return foreign or bool(issuer.accepted_audiences)
         case Wrong.UNKNOWN_KID:
             return key.algorithm not in issuer.keys.static
         case Wrong.WRONG_ALGORITHM:

@@ -156,7 +156,7 @@ def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Princ
     principal = Principal(Claims.of(claims), verified.settings, token=token)
     if server.caches_tokens and len(token) <= _MAX_CACHED:
         fixed = server.accepted.single is not None and verified.settings.policy.is_fixed
-        limits = time_limits(claims, verified.settings.leeway)
+        limits = time_limits(claims, verified.settings.policy)
         server.token_cache.put(
             token,
             _CacheEntry(principal, verified.key, verified.kid, *limits, fixed),

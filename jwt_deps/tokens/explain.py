@@ -63,7 +63,8 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         "for it.",
         Reason.CLAIM_INVALID: "Have the issuer send the claim in the form that is expected.",
         Reason.CLAIM_FOREIGN: "Compare the claim with JWT_ISSUER or JWT_AUDIENCE, character by "
-        "character: a slash at the end counts.",
+        "character: a slash at the end counts. Where tokens name an audience, JWT_AUDIENCE has to "
+        "be set.",
         Reason.CONFIRMATION: "Get a token that is not bound to a key, or enable the check of "
         "what it is bound to.",
         Reason.NOT_BOUND: "Ask the issuer for a DPoP-bound token: send it a proof with the request "
@@ -182,6 +183,7 @@ _TITLES = {
     Step.TIMES: "is it valid now",
     Step.SUBJECT: "are its subject and its id strings",
     Step.AUDIENCE: "is it meant for this service",
+    Step.CLAIMS: "has it the other claims that are required",
     Step.CONFIRMATION: "is it bound to nothing that this service cannot check",
     Step.KEY: "is a key known for it",
     Step.SIGNATURE: "does its signature match that key",
@@ -211,8 +213,9 @@ async def explain_token(
             await refuse_revoked(settings.server.revocations, verified.claims)
     except AuthError as refusal:
         error = refusal
-    order: tuple[Step, ...] = (*_BY_TEXT, *_BY_CLAIMS, *_BY_KEY)
     made = await _checks(token, settings.server, clock)
+    by_claims = (step for step in _BY_CLAIMS if step is not Step.CLAIMS or step in made)
+    order: tuple[Step, ...] = (*_BY_TEXT, *by_claims, *_BY_KEY)
     if settings.server.revocations is not None:
         order = (*order, Step.REVOCATION)
         if error is None or error.step is Step.REVOCATION:
@@ -251,8 +254,9 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
     steps.policy = policy
     if made[Step.PAYLOAD] is None:
         for step, check in CLAIM_CHECKS.items():
-            with _noting(made, step):
-                check(steps.claims, policy, clock())
+            if step is not Step.CLAIMS or policy.required_claims:
+                with _noting(made, step):
+                    check(steps.claims, policy, clock())
         if policy.is_rfc9068:
             with _noting(made, Step.HEADER):
                 steps.check_profile()

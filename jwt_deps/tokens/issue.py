@@ -259,9 +259,7 @@ def _shared_secret(issuer: IssuerSettings) -> SigningKey:
 def _kid(issuer: IssuerSettings, key: SigningKey) -> str | None:
     """The name that the settings know the key by."""
     if isinstance(key.private, bytes):
-        return (
-            key.kid if issuer.policy.is_rfc9068 else None
-        )  # which RFC 9068 §2.1 wants to be there
+        return None
     if key.kid not in issuer.keys.kids:
         public = key.private.public_key()
         for known in issuer.keys.in_set.get(key.algorithm, ()):

@@ -227,8 +227,11 @@ class TestWrong:
         ("values", "ways"),
         [
             pytest.param({"issuer": None}, {Wrong.BAD_ISSUER, Wrong.NO_ISSUER}, id="issuer"),
+            pytest.param({"audience": None}, {Wrong.NO_AUDIENCE}, id="audience"),
             pytest.param(
-                {"audience": None}, {Wrong.BAD_AUDIENCE, Wrong.NO_AUDIENCE}, id="audience"
+                {"audience": None, "verify_audience": False},
+                {Wrong.BAD_AUDIENCE, Wrong.NO_AUDIENCE},
+                id="audience-unverified",
             ),
             pytest.param({"require_exp": False}, {Wrong.NO_EXPIRY}, id="expiry"),
             pytest.param(
