@@ -10,8 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parent.parent
 # Asked by hand: an application server would bring packages that the wheel has to do without.
@@ -156,6 +154,10 @@ def test_the_sdist_holds_what_a_packager_needs(built: Path) -> None:
 
 def test_the_bill_of_materials(python: Path, tmp_path: Path) -> None:
     """It is CycloneDX, names what is installed, and not where that came from."""
+    # Here, because each worker imports this file, and its grammars take three seconds.
+    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415
+    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
+
     bill = tmp_path / "sbom.cdx.json"
     command = ("environment", "--short-PURLs", "--output-reproducible", "--spec-version", "1.6")
     tool = Path(sys.executable).parent / "cyclonedx-py"

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 
@@ -15,12 +16,16 @@ WAYS = [way for way in Wrong if way is not Wrong.NO_USER]
 SOME = {Wrong.UNKNOWN_KID, Wrong.WRONG_ALGORITHM}
 
 
+@cache
+def signer(algorithm: str) -> SigningKey:
+    """The key of the service's issuer. An RSA key is checked when it is loaded: 30 ms."""
+    key = signing_key(algorithm)
+    return SigningKey.load(key.private_pem if isinstance(key, KeyPair) else str(key), algorithm)
+
+
 def factory_for(service: Service, algorithm: str) -> TokenFactory:
     """What makes tokens with the key of the service's issuer."""
-    key = signing_key(algorithm)
-    text = key.private_pem if isinstance(key, KeyPair) else str(key)
-    signer = SigningKey.load(text, algorithm)
-    return TokenFactory.for_settings(service.settings, key=signer, issuer=ISSUER)
+    return TokenFactory.for_settings(service.settings, key=signer(algorithm), issuer=ISSUER)
 
 
 @each_source("HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA")
