@@ -12,7 +12,14 @@ from jwt_deps.keys import KeySet
 from jwt_deps.settings import JWTSettings
 from tests.checking import parsed_by
 from tests.minting import SECRET, JSONObject, mint_raw, pair, unb64, verification_text
-from tests.vectors.thirdparty import ACCEPTED, outcome, secret_key_set
+from tests.vectors.thirdparty import (
+    ACCEPTED,
+    Read,
+    configured,
+    each_source,
+    outcome,
+    secret_key_set,
+)
 from tests.verifying import verify
 
 DATA = json.loads((Path(__file__).parent / "rfc7515.json").read_text())
@@ -30,11 +37,11 @@ def _examples(*, with_claims: bool = False) -> list[Any]:
     ]
 
 
-def _configure(example: JSONObject) -> KeySet:
+def _configure(example: JSONObject, read: Read = configured) -> KeySet:
     jwk, algorithm = example["key"], example["algorithm"]
     if jwk["kty"] == "oct":
         return secret_key_set(unb64(jwk["k"]), algorithm=algorithm)
-    return KeySet.build([algorithm], jwks={"keys": [jwk]})
+    return read(algorithm, {"keys": [jwk]})
 
 
 def _settings(example: JSONObject, folder: Path) -> JWTSettings:
@@ -45,10 +52,11 @@ def _settings(example: JSONObject, folder: Path) -> JWTSettings:
 
 
 class TestExamples:
+    @each_source
     @pytest.mark.parametrize("example", _examples())
-    def test_signature(self, example: JSONObject) -> None:
+    def test_signature(self, example: JSONObject, read: Read) -> None:
         """The RFC's token verifies under the RFC's key."""
-        assert outcome(example["token"], partial(_configure, example)) == ACCEPTED
+        assert outcome(example["token"], partial(_configure, example, read)) == ACCEPTED
 
     @pytest.mark.parametrize("example", _examples(with_claims=True))
     def test_claims(self, example: JSONObject) -> None:

@@ -10,7 +10,15 @@ from jwt_deps.errors import Reason
 from jwt_deps.keys import KeySet
 from tests.checking import parsed_by
 from tests.minting import JSONObject, unb64
-from tests.vectors.thirdparty import ACCEPTED, load, outcome, secret_key_set
+from tests.vectors.thirdparty import (
+    ACCEPTED,
+    Read,
+    configured,
+    each_source,
+    load,
+    outcome,
+    secret_key_set,
+)
 
 COMPACT = {
     name: load(f"rfc7520/{path}.json")
@@ -34,20 +42,21 @@ EXAMPLES = [pytest.param(example, id=name) for name, example in COMPACT.items()]
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi"}
 
 
-def _configure(example: JSONObject) -> KeySet:
+def _configure(example: JSONObject, read: Read = configured) -> KeySet:
     """Configure the example's key, without its private half."""
     jwk, algorithm = example["input"]["key"], example["input"]["alg"]
     if jwk["kty"] == "oct":
         return secret_key_set(unb64(jwk["k"]), algorithm=algorithm)
     public = {name: value for name, value in jwk.items() if name not in PRIVATE}
-    return KeySet.build([algorithm], jwks={"keys": [public]})
+    return read(algorithm, {"keys": [public]})
 
 
 class TestCompact:
+    @each_source
     @pytest.mark.parametrize("example", EXAMPLES)
-    def test_verifies(self, example: JSONObject) -> None:
+    def test_verifies(self, example: JSONObject, read: Read) -> None:
         """The RFC's token verifies under the RFC's key."""
-        found = outcome(example["output"]["compact"], partial(_configure, example))
+        found = outcome(example["output"]["compact"], partial(_configure, example, read))
 
         assert found == ACCEPTED
 
@@ -59,12 +68,13 @@ class TestCompact:
         assert parsed.jws.payload.decode() == example["input"]["payload"]
         assert parsed.kid == example["input"]["key"].get("kid", parsed.kid)
 
+    @each_source
     @pytest.mark.parametrize("example", EXAMPLES)
-    def test_signature_of_another_payload(self, example: JSONObject) -> None:
+    def test_signature_of_another_payload(self, example: JSONObject, read: Read) -> None:
         """The RFC's signature under another payload is refused."""
         header, _, signature = example["output"]["compact"].split(".")
 
-        found = outcome(f"{header}.e30.{signature}", partial(_configure, example))
+        found = outcome(f"{header}.e30.{signature}", partial(_configure, example, read))
 
         assert found == Reason.SIGNATURE
 

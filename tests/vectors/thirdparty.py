@@ -14,6 +14,7 @@ import pytest
 from jwt_deps.errors import ConfigurationError, InvalidTokenError
 from jwt_deps.jose import require_strong_secret, signature_key
 from jwt_deps.keys import KeySet, VerificationKey
+from jwt_deps.keys.key_set import NoUsableKeyError
 from tests.checking import check_with
 
 FOLDER = Path(__file__).parents[3] / "shared" / "vectors"
@@ -28,6 +29,21 @@ def load(name: str) -> Any:
     if not path.is_file():
         pytest.skip(f"third-party vectors are not there: {path}", allow_module_level=True)
     return json.loads(path.read_text())
+
+
+def configured(algorithm: str, jwks: Any) -> KeySet:
+    """Read a JWK Set as one of the settings, or a file that they name: all of it has to be good."""
+    return KeySet.build([algorithm], jwks=jwks)
+
+
+def fetched(algorithm: str, jwks: Any) -> KeySet:
+    """Read a JWK Set as an issuer's answer: what is bad in it is skipped."""
+    return KeySet.from_response([algorithm], jwks)[0]
+
+
+#: Where a service has a JWK Set from. Shared secrets come from the settings alone.
+each_source = pytest.mark.parametrize("read", [configured, fetched])
+Read = Callable[[str, Any], KeySet]
 
 
 def secret_key_set(*secrets: bytes, algorithm: str) -> KeySet:
@@ -57,11 +73,13 @@ def secret_key_set(*secrets: bytes, algorithm: str) -> KeySet:
 def outcome(jws: str, configure: Callable[[], KeySet]) -> str:
     """Return `ACCEPTED`, `CONFIGURATION`, or the reason for which the token is refused.
 
+    An issuer's set without any good key is refused as a configured one is.
+
     The payloads of vectors are rarely claims, so this stops where the signature is checked.
     """
     try:
         keys = configure()
-    except ConfigurationError:
+    except (ConfigurationError, NoUsableKeyError):
         return CONFIGURATION
     try:
         check_with(jws, keys)
