@@ -12,7 +12,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jose import jwk as jose_keys
 from jose import jwt
+from jose.backends.base import Key
 
 __all__ = [
     "ALGORITHMS",
@@ -102,12 +104,18 @@ def numbers() -> tuple[str, str]:
 
 def signed(members: dict[str, Any], algorithm: str, kid: str = KID) -> str:
     """A token of these claims."""
+    return jwt.encode(members, _signer(algorithm), algorithm, headers={"kid": kid})
+
+
+@cache
+def _signer(algorithm: str) -> Key:
+    """The key as python-jose has it, which checks an RSA key for 30 ms when it loads it."""
     key = SECRET
     if algorithm != "HS256":
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         plain = serialization.NoEncryption()
         key = private_key(algorithm).private_bytes(encoding, form, plain).decode()
-    return jwt.encode(members, key, algorithm, headers={"kid": kid})
+    return jose_keys.construct(key, algorithm)
 
 
 @cache
