@@ -27,6 +27,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     get_settings.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """What runs the tests that are marked with `anyio`."""
+    return "asyncio"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A whole run shows whether the conformance report is true."""
     config.pluginmanager.register(Evidence(), "conformance")

@@ -10,6 +10,9 @@ from contextlib import suppress
 import pytest
 
 from jwt_deps.concurrency import SingleFlight
+from tests.keys.asking import eventually
+
+pytestmark = pytest.mark.anyio
 
 FAILED = "no such luck"
 
@@ -60,72 +63,56 @@ class LoopOfItsOwn:
 
 class TestOneForAll:
     @pytest.mark.parametrize("result", [None, FAILED], ids=["landed", "failed"])
-    def test_all_callers_get_the_result(self, result: str | None) -> None:
+    async def test_all_callers_get_the_result(self, result: str | None) -> None:
         """All that wait learn the same, and so does who comes later."""
+        flight = flight_of(finishes(result))
+        together = await asyncio.gather(*(flight.wait() for _ in range(10)))
 
-        async def scene() -> tuple[list[str | None], str | None]:
-            flight = flight_of(finishes(result))
-            together = await asyncio.gather(*(flight.wait() for _ in range(10)))
-            return together, await flight.wait()
+        assert ([result] * 10, result) == (together, await flight.wait())
 
-        assert ([result] * 10, result) == asyncio.run(scene())
-
-    def test_it_is_running_until_it_is_done(self) -> None:
+    async def test_it_is_running_until_it_is_done(self) -> None:
         """From the start to the landing, and not after it."""
+        flight = flight_of(finishes())
+        before = flight.is_running()
+        await flight.wait()
 
-        async def scene() -> list[bool]:
-            flight = flight_of(finishes())
-            before = flight.is_running()
-            await flight.wait()
-            return [before, flight.is_running()]
+        assert [True, False] == [before, flight.is_running()]
 
-        assert [True, False] == asyncio.run(scene())
-
-    def test_a_cancelled_caller_leaves_it_to_the_others(self) -> None:
+    async def test_a_cancelled_caller_leaves_it_to_the_others(self) -> None:
         """A caller that is cancelled, even the first one, does not take the fetch along."""
+        flight = flight_of(finishes(FAILED))
+        first, second = (asyncio.create_task(flight.wait()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
 
-        async def scene() -> tuple[bool, str | None]:
-            flight = flight_of(finishes(FAILED))
-            first, second = (asyncio.create_task(flight.wait()) for _ in range(2))
-            await asyncio.sleep(0)
-            first.cancel()
-            return (await asyncio.gather(first, second, return_exceptions=True))[1] is FAILED, (
-                await flight.wait()
-            )
+        assert (True, FAILED) == (
+            (await asyncio.gather(first, second, return_exceptions=True))[1] is FAILED,
+            (await flight.wait()),
+        )
 
-        assert (True, FAILED) == asyncio.run(scene())
-
-    def test_the_last_one_to_go_away_leaves_it_too(self) -> None:
+    async def test_the_last_one_to_go_away_leaves_it_too(self) -> None:
         """It completes although no caller waits for it."""
+        flight = flight_of(finishes(FAILED))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(flight.wait(), 0.001)
+        await eventually(lambda: not flight.is_running())
 
-        async def scene() -> str | None:
-            flight = flight_of(finishes(FAILED))
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(flight.wait(), 0.001)
-            await asyncio.sleep(0.05)
-            assert not flight.is_running()
-            return await flight.wait()
+        assert FAILED is await flight.wait()
 
-        assert FAILED is asyncio.run(scene())
-
-    def test_a_mistake_reaches_all_callers_and_the_log(
+    async def test_a_mistake_reaches_all_callers_and_the_log(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         """An unexpected error is raised for each caller, and logged once."""
-
-        async def scene() -> list[object]:
-            flight = flight_of(crashes())
-            waiting = (flight.wait() for _ in range(3))
-            return list(await asyncio.gather(*waiting, return_exceptions=True))
-
-        found = asyncio.run(scene())
+        flight = flight_of(crashes())
+        waiting = (flight.wait() for _ in range(3))
+        found = list(await asyncio.gather(*waiting, return_exceptions=True))
 
         assert [LookupError] * 3 == [type(one) for one in found]
         assert [(logging.ERROR, "a fetch failed unexpectedly")] == [
             (record.levelno, record.getMessage()) for record in caplog.records
         ]
 
-    def test_nothing_of_the_first_request_comes_along(self) -> None:
+    async def test_nothing_of_the_first_request_comes_along(self) -> None:
         """The fetch does not run in the context of its first caller."""
         user = contextvars.ContextVar("user", default="nobody")
         seen = []
@@ -133,38 +120,29 @@ class TestOneForAll:
         async def work() -> None:
             seen.append(user.get())
 
-        async def scene() -> None:
-            user.set("alice")
-            await flight_of(work()).wait()
-
-        asyncio.run(scene())
+        user.set("alice")
+        await flight_of(work()).wait()
 
         assert ["nobody"] == seen
 
 
 class TestStopping:
-    def test_it_ends_for_those_who_wait(self) -> None:
+    async def test_it_ends_for_those_who_wait(self) -> None:
         """A caller that waits for a fetch that is stopped gets an error."""
+        flight = flight_of(finishes())
+        waiting = asyncio.create_task(flight.wait())
+        await asyncio.sleep(0)
+        flight.cancel()
 
-        async def scene() -> tuple[str, bool]:
-            flight = flight_of(finishes())
-            waiting = asyncio.create_task(flight.wait())
-            await asyncio.sleep(0)
-            flight.cancel()
-            return str(await waiting), flight.is_running()
+        assert ("the fetch was stopped", False) == (str(await waiting), flight.is_running())
 
-        assert ("the fetch was stopped", False) == asyncio.run(scene())
-
-    def test_after_the_landing(self) -> None:
+    async def test_after_the_landing(self) -> None:
         """Stopping what is done changes nothing."""
+        flight = flight_of(finishes(FAILED))
+        await flight.wait()
+        flight.cancel()
 
-        async def scene() -> str | None:
-            flight = flight_of(finishes(FAILED))
-            await flight.wait()
-            flight.cancel()
-            return await flight.wait()
-
-        assert FAILED is asyncio.run(scene())
+        assert FAILED is await flight.wait()
 
     def test_from_another_thread(self) -> None:
         """The issuers can be replaced in another thread than that of the fetch."""
@@ -180,12 +158,12 @@ class TestStopping:
     def test_a_loop_that_closes_at_that_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A loop that was closed between the question and the order is no error."""
 
-        async def scene() -> SingleFlight[str | None]:
+        async def begun() -> SingleFlight[str | None]:
             flight = flight_of(asyncio.sleep(60))
             await asyncio.sleep(0)
             return flight
 
-        flight = asyncio.run(scene())
+        flight = asyncio.run(begun())
         monkeypatch.setattr(flight, "is_running", lambda: True)
 
         flight.cancel()
@@ -264,15 +242,12 @@ class TestAcrossLoops:
 
 
 class TestAcrossProcesses:
-    def test_the_fetch_of_the_parent_is_not_there(self) -> None:
+    async def test_the_fetch_of_the_parent_is_not_there(self) -> None:
         """In a forked process the task does not run, so callers there start another fetch."""
+        flight = flight_of(finishes())
+        here = flight.is_running()
+        flight._pid -= 1  # as it looks in a child
+        there = flight.is_running()
+        await flight.wait()
 
-        async def scene() -> list[bool]:
-            flight = flight_of(finishes())
-            here = flight.is_running()
-            flight._pid -= 1  # as it looks in a child
-            there = flight.is_running()
-            await flight.wait()
-            return [here, there]
-
-        assert [True, False] == asyncio.run(scene())
+        assert [True, False] == [here, there]

@@ -18,7 +18,7 @@ import pytest
 from jwt_deps import IssuerSettings, JWTSettings, KeysUnavailableError, UnknownKeyError
 from jwt_deps.concurrency import JITTER
 from jwt_deps.errors import SignatureError
-from jwt_deps.keys import FetchError, KeyCache, KeyHealth
+from jwt_deps.keys import KeyCache, KeyHealth
 from jwt_deps.keys.key_set import SkippedKey
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.testing.issuer import Request
@@ -38,6 +38,8 @@ from tests.keys.faking import (
     waited,
 )
 from tests.minting import pair
+
+pytestmark = pytest.mark.anyio
 
 HEALTHY = KeyHealth(
     fresh=True,
@@ -79,105 +81,88 @@ async def together(*askers: Coroutine[Any, Any, object]) -> list[object]:
 
 
 class TestCold:
-    def test_a_thousand_callers_cause_one_fetch(
+    async def test_a_thousand_callers_cause_one_fetch(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """All that come before there are keys wait for the same fetch."""
-
-        async def scene() -> list[object]:
-            return await together(*(outcome(cache, "a") for _ in range(1000)))
-
-        found = asyncio.run(scene())
+        found = await together(*(outcome(cache, "a") for _ in range(1000)))
 
         assert ([["a"]] * 1000, 1) == (found, len(provider.asked))
 
-    def test_one_that_goes_away_does_not_take_the_fetch_along(
+    async def test_one_that_goes_away_does_not_take_the_fetch_along(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """The client of the first request hangs up; the others get their keys."""
+        provider.gate = asyncio.Event()
+        first, second = (asyncio.create_task(outcome(cache, "a")) for _ in range(2))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.sleep(0)
+        provider.gate.set()
 
-        async def scene() -> object:
-            provider.gate = asyncio.Event()
-            first, second = (asyncio.create_task(outcome(cache, "a")) for _ in range(2))
-            await asyncio.sleep(0.01)
-            first.cancel()
-            await asyncio.sleep(0)
-            provider.gate.set()
-            return await second
+        assert (["a"], 1) == (await second, len(provider.asked))
 
-        assert (["a"], 1) == (asyncio.run(scene()), len(provider.asked))
-
-    def test_nothing_of_the_first_request_is_in_the_fetch(
+    async def test_nothing_of_the_first_request_is_in_the_fetch(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """What the first caller's context holds is not seen by what is done for all."""
         user, seen = contextvars.ContextVar("user", default="nobody"), []
         provider.inside = lambda: seen.append(user.get())
 
-        async def scene() -> None:
-            user.set("alice")
-            await cache.choose(ALGORITHM, "a")
-
-        asyncio.run(scene())
+        user.set("alice")
+        await cache.choose(ALGORITHM, "a")
 
         assert ["nobody"] == seen
 
-    def test_the_answer_is_not_known(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_the_answer_is_not_known(self, cache: KeyCache, provider: FakeProvider) -> None:
         """Without keys and without an answer a token is neither good nor bad."""
         provider.error = DOWN
 
-        async def scene() -> tuple[int, BaseException | None]:
-            with pytest.raises(KeysUnavailableError) as refused:
-                await cache.choose(ALGORITHM, "a")
-            return refused.value.retry_after, refused.value.__cause__
+        with pytest.raises(KeysUnavailableError) as refused:
+            await cache.choose(ALGORITHM, "a")
 
-        assert (1, DOWN) == asyncio.run(scene())
+        assert (1, DOWN) == (refused.value.retry_after, refused.value.__cause__)
 
-    def test_a_failure_is_told_to_all_who_waited(
+    async def test_a_failure_is_told_to_all_who_waited(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """Many callers, one failed fetch."""
         provider.error = DOWN
 
-        async def scene() -> list[object]:
-            return await together(*(outcome(cache, "a") for _ in range(100)))
+        assert ([KeysUnavailableError] * 100, 1) == (
+            await together(*(outcome(cache, "a") for _ in range(100))),
+            len(provider.asked),
+        )
 
-        assert ([KeysUnavailableError] * 100, 1) == (asyncio.run(scene()), len(provider.asked))
-
-    def test_during_the_backoff_no_request_waits_or_fetches(
+    async def test_during_the_backoff_no_request_waits_or_fetches(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """After a failure the answer is there at once, and says for how long."""
         provider.error = DOWN
 
-        async def scene() -> list[int]:
-            found = []
-            for seconds in (0, 1, 2, 4, 8):
-                clock.advance(seconds)
-                await outcome(cache, "a")
-                with pytest.raises(KeysUnavailableError) as refused:
-                    cache.choose(ALGORITHM, "a").send(None)
-                found.append(refused.value.retry_after)
-            return found
+        found = []
+        for seconds in (0, 1, 2, 4, 8):
+            clock.advance(seconds)
+            await outcome(cache, "a")
+            with pytest.raises(KeysUnavailableError) as refused:
+                cache.choose(ALGORITHM, "a").send(None)
+            found.append(refused.value.retry_after)
 
-        assert ([1, 2, 4, 8, 16], 5) == (asyncio.run(scene()), len(provider.asked))
+        assert ([1, 2, 4, 8, 16], 5) == (found, len(provider.asked))
 
-    def test_how_often_an_outage_is_asked(
+    async def test_how_often_an_outage_is_asked(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """With a request each second: after 1, 2, 4, ... seconds, and never more than 60."""
         provider.error = DOWN
 
-        async def scene() -> None:
-            for _ in range(250):
-                await outcome(cache, "a")
-                clock.advance(1)
-
-        asyncio.run(scene())
+        for _ in range(250):
+            await outcome(cache, "a")
+            clock.advance(1)
 
         assert [0, 1, 3, 7, 15, 31, 63, 123, 183, 243] == [asked.at for asked in provider.asked]
 
-    def test_it_recovers(
+    async def test_it_recovers(
         self,
         cache: KeyCache,
         provider: FakeProvider,
@@ -188,13 +173,11 @@ class TestCold:
         caplog.set_level(logging.INFO)
         provider.error = DOWN
 
-        async def scene() -> object:
-            await outcome(cache, "a")
-            clock.advance(1)
-            provider.error = None
-            return await outcome(cache, "a")
+        await outcome(cache, "a")
+        clock.advance(1)
+        provider.error = None
 
-        assert (["a"], HEALTHY) == (asyncio.run(scene()), cache.health())
+        assert (["a"], HEALTHY) == (await outcome(cache, "a"), cache.health())
         assert [
             (logging.ERROR, "keys of issuer the-issuer cannot be fetched: it is down"),
             (logging.INFO, "issuer the-issuer can be reached again"),
@@ -218,52 +201,45 @@ class TestCold:
             (logging.INFO, f"{said}a key without kid: it is for encryption"),
         ] == [(record.levelno, record.getMessage()) for record in caplog.records]
 
-    def test_a_fetch_that_takes_too_long(self, provider: FakeProvider, clock: VirtualClock) -> None:
+    async def test_a_fetch_that_takes_too_long(
+        self, provider: FakeProvider, clock: VirtualClock
+    ) -> None:
         """The time for everything together is bounded, and so is the wait of each request."""
         cache = cache_of(provider, clock, timeout=0.05)
 
-        async def scene() -> object:
-            provider.gate = asyncio.Event()
-            return await outcome(cache, "a")
+        provider.gate = asyncio.Event()
 
-        assert KeysUnavailableError is asyncio.run(scene())
+        assert KeysUnavailableError is await outcome(cache, "a")
         assert "no answer within 0.05 s" == cache.health().last_error
 
 
 class TestFresh:
-    def test_no_request_waits_or_fetches(
+    async def test_no_request_waits_or_fetches(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Until shortly before their end the keys are handed out without anything else."""
+        await cache.choose(ALGORITHM, "a")
+        waits = [waited(cache, "a")]
+        clock.advance(569)
 
-        async def scene() -> list[bool]:
-            await cache.choose(ALGORITHM, "a")
-            waits = [waited(cache, "a")]
-            clock.advance(569)
-            return [*waits, waited(cache, "a")]
+        assert ([False, False], 1) == ([*waits, waited(cache, "a")], len(provider.asked))
 
-        assert ([False, False], 1) == (asyncio.run(scene()), len(provider.asked))
-
-    def test_ahead_of_their_end_one_fetch_starts_in_the_background(
+    async def test_ahead_of_their_end_one_fetch_starts_in_the_background(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Many callers go on with the keys that are there, and one fetch is under way."""
-
-        async def scene() -> tuple[list[bool], KeyHealth, KeyHealth]:
-            await cache.choose(ALGORITHM, "a")
-            clock.advance(570)
-            waits = [waited(cache, "a") for _ in range(100)]
-            before = cache.health()
-            await landed(cache)
-            return waits, before, cache.health()
-
-        waits, before, after = asyncio.run(scene())
+        await cache.choose(ALGORITHM, "a")
+        clock.advance(570)
+        waits = [waited(cache, "a") for _ in range(100)]
+        before = cache.health()
+        await landed(cache)
+        after = cache.health()
 
         assert ([False] * 100, 2) == (waits, len(provider.asked))
         assert (True, 570, True) == (before.reloading, before.age, before.fresh)
         assert HEALTHY == after
 
-    def test_when_that_fails_it_rests(
+    async def test_when_that_fails_it_rests(
         self,
         cache: KeyCache,
         provider: FakeProvider,
@@ -271,93 +247,82 @@ class TestFresh:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """It is tried again after the pauses, while the keys are as good as before."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        clock.advance(570)
+        waits = []
+        for _ in range(29):
+            waits.append(waited(cache, "a"))
+            await landed(cache)
+            clock.advance(1)
 
-        async def scene() -> list[bool]:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            clock.advance(570)
-            waits = []
-            for _ in range(29):
-                waits.append(waited(cache, "a"))
-                await landed(cache)
-                clock.advance(1)
-            return waits
-
-        assert [False] * 29 == asyncio.run(scene())
+        assert [False] * 29 == waits
         assert [0, 570, 571, 573, 577, 585] == [asked.at for asked in provider.asked]
         assert (True, False) == (cache.health().fresh, cache.health().degraded)
         assert {logging.WARNING} == {record.levelno for record in caplog.records}
 
-    def test_expired_and_healthy(
+    async def test_expired_and_healthy(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """After a pause without requests, all callers wait for one fetch and get its keys."""
+        await cache.choose(ALGORITHM, "a")
+        clock.advance(600)
+        provider.kids = ("b",)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            clock.advance(600)
-            provider.kids = ("b",)
-            return await together(*(outcome(cache, "b") for _ in range(100)))
-
-        assert ([["b"]] * 100, 2) == (asyncio.run(scene()), len(provider.asked))
+        assert ([["b"]] * 100, 2) == (
+            await together(*(outcome(cache, "b") for _ in range(100))),
+            len(provider.asked),
+        )
 
 
 class TestOutage:
-    def test_the_first_request_after_the_end_waits_and_is_served(
+    async def test_the_first_request_after_the_end_waits_and_is_served(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """What could not be replaced is still good."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        clock.advance(600)
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            clock.advance(600)
-            return await outcome(cache, "a")
-
-        assert ["a"] == asyncio.run(scene())
+        assert ["a"] == await outcome(cache, "a")
         assert (False, True, 600) == (
             cache.health().fresh,
             cache.health().degraded,
             cache.health().age,
         )
 
-    def test_after_that_no_request_waits(
+    async def test_after_that_no_request_waits(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """An hour of outage costs no request any time, and few of them ask."""
-
-        async def scene() -> list[bool]:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            clock.advance(600)
-            await outcome(cache, "a")
-            waits = []
-            for _ in range(3599):
-                waits.append(waited(cache, "a"))
-                await landed(cache)
-                clock.advance(1)
-            return waits
-
-        waits = asyncio.run(scene())
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        clock.advance(600)
+        await outcome(cache, "a")
+        waits = []
+        for _ in range(3599):
+            waits.append(waited(cache, "a"))
+            await landed(cache)
+            clock.advance(1)
 
         assert (3599, 0) == (len(waits), sum(waits))
         assert 66 == len(provider.asked)
 
-    def test_one_that_hangs_costs_no_time_either(
+    async def test_one_that_hangs_costs_no_time_either(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """No request waits for an attempt that began after a failure."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        clock.advance(600)
+        await outcome(cache, "a")
+        provider.gate = asyncio.Event()
+        clock.advance(1)
 
-        async def scene() -> list[bool]:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            clock.advance(600)
-            await outcome(cache, "a")
-            provider.gate = asyncio.Event()
-            clock.advance(1)
-            return [waited(cache, "a") for _ in range(10)]
+        waits = [waited(cache, "a") for _ in range(10)]
+        await asyncio.sleep(0)  # the attempt begins
 
-        assert ([False] * 10, 3) == (asyncio.run(scene()), len(provider.asked))
+        assert ([False] * 10, 3) == (waits, len(provider.asked))
 
     @pytest.mark.parametrize(
         ("policy", "end"),
@@ -367,221 +332,196 @@ class TestOutage:
             pytest.param({"ttl": 100, "stale_if_error": 50}, 150, id="as-configured"),
         ],
     )
-    def test_until_the_bound(
+    async def test_until_the_bound(
         self, provider: FakeProvider, clock: VirtualClock, policy: dict[str, float], end: float
     ) -> None:
         """Old keys are good until the very moment that was promised, and not longer."""
         cache = cache_of(provider, clock, **policy)
         provider.seconds = policy.get("ttl", 600)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            clock.advance(end - 0.001)
-            before = await outcome(cache, "a")
-            clock.advance(0.001)
-            return [before, await outcome(cache, "a"), await outcome(cache, None)]
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        clock.advance(end - 0.001)
+        before = await outcome(cache, "a")
+        clock.advance(0.001)
 
-        assert [["a"], KeysUnavailableError, KeysUnavailableError] == asyncio.run(scene())
+        assert [["a"], KeysUnavailableError, KeysUnavailableError] == [
+            before,
+            await outcome(cache, "a"),
+            await outcome(cache, None),
+        ]
         assert (False, False) == (cache.health().fresh, cache.health().degraded)
 
-    def test_it_ends(self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock) -> None:
+    async def test_it_ends(
+        self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
+    ) -> None:
         """After the bound too, the first request that may ask finds the keys."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        clock.advance(3 * HOUR)
+        await outcome(cache, "a")
+        provider.error, provider.kids = None, ("b",)
+        clock.advance(1)
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            clock.advance(3 * HOUR)
-            await outcome(cache, "a")
-            provider.error, provider.kids = None, ("b",)
-            clock.advance(1)
-            return await outcome(cache, "b")
+        assert (["b"], HEALTHY) == (await outcome(cache, "b"), cache.health())
 
-        assert (["b"], HEALTHY) == (asyncio.run(scene()), cache.health())
-
-    def test_success_ends_the_doubling(
+    async def test_success_ends_the_doubling(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """A later outage begins with the shortest pause."""
-
-        async def scene() -> int:
-            provider.error = DOWN
-            for seconds in (0, 1, 2, 4):
-                clock.advance(seconds)
-                await outcome(cache, "a")
-            clock.advance(8)
-            provider.error = None
+        provider.error = DOWN
+        for seconds in (0, 1, 2, 4):
+            clock.advance(seconds)
             await outcome(cache, "a")
-            clock.advance(2 * HOUR)
-            provider.error = DOWN
-            with pytest.raises(KeysUnavailableError) as refused:
-                await cache.choose(ALGORITHM, "a")
-            return refused.value.retry_after
+        clock.advance(8)
+        provider.error = None
+        await outcome(cache, "a")
+        clock.advance(2 * HOUR)
+        provider.error = DOWN
+        with pytest.raises(KeysUnavailableError) as refused:
+            await cache.choose(ALGORITHM, "a")
 
-        assert 1 == asyncio.run(scene())
+        assert 1 == refused.value.retry_after
 
-    def test_a_short_one_long_ago_is_none(
+    async def test_a_short_one_long_ago_is_none(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Without requests since a failure, the next one fetches before it trusts old keys."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        clock.advance(570)
+        waited(cache, "a")
+        await landed(cache)
+        provider.error, provider.kids = None, ("b",)
+        clock.advance(30 * MINUTE)
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            clock.advance(570)
-            waited(cache, "a")
-            await landed(cache)
-            provider.error, provider.kids = None, ("b",)
-            clock.advance(30 * MINUTE)
-            return await outcome(cache, "a")
+        assert UnknownKeyError is await outcome(cache, "a")
 
-        assert UnknownKeyError is asyncio.run(scene())
-
-    def test_a_mistake_in_the_package_is_not_repeated_for_each_request(
+    async def test_a_mistake_in_the_package_is_not_repeated_for_each_request(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """An unexpected error causes a backoff like any other, and the keys stay valid."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = LookupError("a mistake")
+        clock.advance(570)
+        found = []
+        for _ in range(10):
+            found.append(await outcome(cache, "a"))
+            await asyncio.sleep(0.002)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = LookupError("a mistake")
-            clock.advance(570)
-            found = []
-            for _ in range(10):
-                found.append(await outcome(cache, "a"))
-                await asyncio.sleep(0.002)
-            return found
+        assert ([["a"]] * 10, 2) == (found, len(provider.asked))
 
-        assert ([["a"]] * 10, 2) == (asyncio.run(scene()), len(provider.asked))
-
-    def test_a_mistake_in_the_package_leaves_old_keys_good(
+    async def test_a_mistake_in_the_package_leaves_old_keys_good(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Within the bound the keys outlast an unexpected error, too."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = LookupError("a mistake")
+        clock.advance(600)
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = LookupError("a mistake")
-            clock.advance(600)
-            return await outcome(cache, "a")
-
-        assert ["a"] == asyncio.run(scene())
+        assert ["a"] == await outcome(cache, "a")
 
 
 class TestUnknownKey:
-    def test_a_rotation_without_overlap_heals_within_the_request(
+    async def test_a_rotation_without_overlap_heals_within_the_request(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """The first token with the new key forces one fetch, and is good."""
+        await cache.choose(ALGORITHM, "a")
+        provider.kids = ("b",)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            provider.kids = ("b",)
-            return [await outcome(cache, "b"), await outcome(cache, "b")]
-
-        assert ([["b"], ["b"]], 2) == (asyncio.run(scene()), len(provider.asked))
+        assert ([["b"], ["b"]], 2) == (
+            [await outcome(cache, "b"), await outcome(cache, "b")],
+            len(provider.asked),
+        )
         assert [False, True] == [asked.forced for asked in provider.asked]
 
-    def test_many_at_once_force_one_fetch(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_many_at_once_force_one_fetch(
+        self, cache: KeyCache, provider: FakeProvider
+    ) -> None:
         """All tokens that arrive with the new key wait for the same fetch."""
+        await cache.choose(ALGORITHM, "a")
+        provider.kids = ("b",)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            provider.kids = ("b",)
-            return await together(*(outcome(cache, "b") for _ in range(100)))
+        assert ([["b"]] * 100, 2) == (
+            await together(*(outcome(cache, "b") for _ in range(100))),
+            len(provider.asked),
+        )
 
-        assert ([["b"]] * 100, 2) == (asyncio.run(scene()), len(provider.asked))
-
-    def test_an_algorithm_that_changed_under_the_same_kid(
+    async def test_an_algorithm_that_changed_under_the_same_kid(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """A known name with an algorithm that does not fit may be a rotation too."""
+        await cache.choose(ALGORITHM, "a")
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            return await outcome(cache, "a", "RS256")
+        assert (UnknownKeyError, 1) == (await outcome(cache, "a", "RS256"), provider.forced)
 
-        assert (UnknownKeyError, 1) == (asyncio.run(scene()), provider.forced)
-
-    def test_keys_that_others_have_fetched_meanwhile(
+    async def test_keys_that_others_have_fetched_meanwhile(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """A request that had read older keys looks into the newer ones, without a fetch."""
+        await cache.choose(ALGORITHM, "a")
+        seen = cache._cached
+        assert seen is not None
+        provider.kids = ("b",)
+        await cache.refresh()
+        newer = await cache._newer(seen, 1)
 
-        async def scene() -> list[str | None]:
-            await cache.choose(ALGORITHM, "a")
-            seen = cache._cached
-            assert seen is not None
-            provider.kids = ("b",)
-            await cache.refresh()
-            newer = await cache._newer(seen, 1)
-            return [key.kid for key in newer.keys.choose(ALGORITHM, "b")]
+        assert (["b"], 0) == (
+            [key.kid for key in newer.keys.choose(ALGORITHM, "b")],
+            provider.forced,
+        )
 
-        assert (["b"], 0) == (asyncio.run(scene()), provider.forced)
-
-    def test_a_fetch_under_way_may_bring_it(
+    async def test_a_fetch_under_way_may_bring_it(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """It is waited for, and none is forced when it does."""
+        await cache.choose(ALGORITHM, "a")
+        provider.kids = ("a", "b")
+        clock.advance(570)
+        waited(cache, "a")
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            provider.kids = ("a", "b")
-            clock.advance(570)
-            waited(cache, "a")
-            return await outcome(cache, "b")
+        assert (["b"], 2, 0) == (await outcome(cache, "b"), len(provider.asked), provider.forced)
 
-        assert (["b"], 2, 0) == (asyncio.run(scene()), len(provider.asked), provider.forced)
-
-    def test_a_fetch_under_way_that_does_not_bring_it(
+    async def test_a_fetch_under_way_that_does_not_bring_it(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """It may have asked a cache on the way: one is forced, for all who waited."""
-
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            clock.advance(570)
-            waited(cache, "a")
-            await asyncio.sleep(0)  # it has asked, and then the key changes
-            provider.kids = ("b",)
-            return await together(*(outcome(cache, "b") for _ in range(100)))
-
-        found = asyncio.run(scene())
+        await cache.choose(ALGORITHM, "a")
+        clock.advance(570)
+        waited(cache, "a")
+        await asyncio.sleep(0)  # it has asked, and then the key changes
+        provider.kids = ("b",)
+        found = await together(*(outcome(cache, "b") for _ in range(100)))
 
         assert ([["b"]] * 100, 1) == (found, provider.forced)
 
-    def test_a_rotation_while_a_forced_fetch_is_under_way(
+    async def test_a_rotation_while_a_forced_fetch_is_under_way(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """A fetch that asked before the rotation says nothing about a key that came after it."""
+        await cache.choose(ALGORITHM, "a")
+        provider.gate = gate = asyncio.Event()
+        stranger = asyncio.create_task(outcome(cache, "unknown"))
+        await asyncio.sleep(0.01)
+        provider.gate, provider.kids = None, ("b",)
+        rotated = asyncio.create_task(outcome(cache, "b"))
+        await asyncio.sleep(0.01)
+        gate.set()
+        await stranger
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            provider.gate = gate = asyncio.Event()
-            stranger = asyncio.create_task(outcome(cache, "unknown"))
-            await asyncio.sleep(0.01)
-            provider.gate, provider.kids = None, ("b",)
-            rotated = asyncio.create_task(outcome(cache, "b"))
-            await asyncio.sleep(0.01)
-            gate.set()
-            await stranger
-            return await rotated
+        assert (["b"], 2) == (await rotated, provider.forced)
 
-        assert (["b"], 2) == (asyncio.run(scene()), provider.forced)
-
-    def test_a_fetch_under_way_that_fails(
+    async def test_a_fetch_under_way_that_fails(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Then the answer is 503, without another forced fetch."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        clock.advance(570)
+        waited(cache, "a")
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            clock.advance(570)
-            waited(cache, "a")
-            return await outcome(cache, "b")
-
-        assert (KeysUnavailableError, 0) == (asyncio.run(scene()), provider.forced)
+        assert (KeysUnavailableError, 0) == (await outcome(cache, "b"), provider.forced)
 
     def test_two_fetches_take_no_longer_than_one(
         self, provider: FakeProvider, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
@@ -607,200 +547,176 @@ class TestUnknownKey:
             assert (KeysUnavailableError, 0.4) == runner.run(scene())
         assert 1 == provider.forced
 
-    def test_two_fetches_in_thirty_seconds(
+    async def test_two_fetches_in_thirty_seconds(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """However many names are made up, two fetches are forced at once and one per refill."""
+        await cache.choose(ALGORITHM, "a")
+        found = set()
+        for n in range(1300):
+            clock.advance(0.1)
+            found.add(await outcome(cache, f"unknown-{n}"))
 
-        async def scene() -> set[object]:
-            await cache.choose(ALGORITHM, "a")
-            found = set()
-            for n in range(1300):
-                clock.advance(0.1)
-                found.add(await outcome(cache, f"unknown-{n}"))
-            return found
-
-        assert {UnknownKeyError, KeysUnavailableError} == asyncio.run(scene())
+        assert {UnknownKeyError, KeysUnavailableError} == found
         moments = [asked.at for asked in provider.asked if asked.forced]
         assert pytest.approx([0.1, 0.2, 30.1, 60.1, 90.1, 120.1], abs=0.2) == moments
 
-    def test_without_room_no_request_waits(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_without_room_no_request_waits(
+        self, cache: KeyCache, provider: FakeProvider
+    ) -> None:
         """A token that may force nothing is answered at once, with the true wait if it is new."""
+        await cache.choose(ALGORITHM, "a")
+        for kid in ("b", "c"):
+            await outcome(cache, kid)
+        with pytest.raises(UnknownKeyError):
+            cache.choose(ALGORITHM, "b").send(None)
+        with pytest.raises(KeysUnavailableError) as refused:
+            cache.choose(ALGORITHM, "d").send(None)
 
-        async def scene() -> int:
-            await cache.choose(ALGORITHM, "a")
-            for kid in ("b", "c"):
-                await outcome(cache, kid)
-            with pytest.raises(UnknownKeyError):
-                cache.choose(ALGORITHM, "b").send(None)
-            with pytest.raises(KeysUnavailableError) as refused:
-                cache.choose(ALGORITHM, "d").send(None)
-            return refused.value.retry_after
+        assert (30, 2) == (refused.value.retry_after, provider.forced)
 
-        assert (30, 2) == (asyncio.run(scene()), provider.forced)
-
-    def test_a_key_that_is_published_later(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_a_key_that_is_published_later(
+        self, cache: KeyCache, provider: FakeProvider
+    ) -> None:
         """It is good as soon as the keys are fetched, without another forced fetch."""
+        await cache.choose(ALGORITHM, "a")
+        before = await outcome(cache, "b")
+        provider.kids = ("a", "b")
+        await cache.refresh()
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            before = await outcome(cache, "b")
-            provider.kids = ("a", "b")
-            await cache.refresh()
-            return [before, await outcome(cache, "b")]
+        assert ([UnknownKeyError, ["b"]], 1) == (
+            [before, await outcome(cache, "b")],
+            provider.forced,
+        )
 
-        assert ([UnknownKeyError, ["b"]], 1) == (asyncio.run(scene()), provider.forced)
-
-    def test_one_name_asked_for_again_and_again(
+    async def test_one_name_asked_for_again_and_again(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """It forces no more than many names do."""
+        await cache.choose(ALGORITHM, "a")
+        counts = []
+        for seconds in (0, 0, 0, 29, 1):
+            clock.advance(seconds)
+            assert await outcome(cache, "b") is UnknownKeyError
+            counts.append(provider.forced)
 
-        async def scene() -> list[int]:
-            await cache.choose(ALGORITHM, "a")
-            counts = []
-            for seconds in (0, 0, 0, 29, 1):
-                clock.advance(seconds)
-                assert await outcome(cache, "b") is UnknownKeyError
-                counts.append(provider.forced)
-            return counts
+        assert [1, 2, 2, 2, 3] == counts
 
-        assert [1, 2, 2, 2, 3] == asyncio.run(scene())
-
-    def test_without_room_nothing_is_remembered(
+    async def test_without_room_nothing_is_remembered(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """That key id was not looked up, so the next request may fetch."""
+        await cache.choose(ALGORITHM, "a")
+        for kid in ("b", "c"):
+            await outcome(cache, kid)
+        provider.kids = ("d",)
+        found = [await outcome(cache, "d")]
+        clock.advance(30)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            for kid in ("b", "c"):
-                await outcome(cache, kid)
-            provider.kids = ("d",)
-            found = [await outcome(cache, "d")]
-            clock.advance(30)
-            return [*found, await outcome(cache, "d")]
+        assert [KeysUnavailableError, ["d"]] == [*found, await outcome(cache, "d")]
 
-        assert [KeysUnavailableError, ["d"]] == asyncio.run(scene())
-
-    def test_made_up_names_before_a_rotation_without_overlap(
+    async def test_made_up_names_before_a_rotation_without_overlap(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Good tokens are 503 until the issuer may be asked again; unknown ones stay 401."""
-
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            for kid in ("x", "y", "z"):
-                await outcome(cache, kid)
-            provider.kids = ("b",)
-            found = [await outcome(cache, kid) for kid in ("b", "x", "b")]
-            clock.advance(30)
-            found += [await outcome(cache, kid) for kid in ("b", "x", "a")]
-            return found
-
         unavailable, unknown = KeysUnavailableError, UnknownKeyError
         expected = [unavailable, unknown, unavailable, ["b"], unknown]
-        *found, withdrawn = asyncio.run(scene())
+        await cache.choose(ALGORITHM, "a")
+        for kid in ("x", "y", "z"):
+            await outcome(cache, kid)
+        provider.kids = ("b",)
+        found = [await outcome(cache, kid) for kid in ("b", "x", "b")]
+        clock.advance(30)
+        found += [await outcome(cache, kid) for kid in ("b", "x", "a")]
+        *found, withdrawn = found
 
         assert (expected, unavailable) == (found, withdrawn)
         assert 3 == provider.forced
 
-    def test_an_outage_is_no_answer(
+    async def test_an_outage_is_no_answer(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """When the forced fetch fails the answer is 503; during the backoff nothing is fetched."""
-
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            found = [await outcome(cache, "b"), await outcome(cache, "b")]
-            clock.advance(1)
-            return [*found, await outcome(cache, "c"), await outcome(cache, "a")]
-
         unknown = [KeysUnavailableError] * 3
-        assert ([*unknown, ["a"]], 2) == (asyncio.run(scene()), provider.forced)
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        found = [await outcome(cache, "b"), await outcome(cache, "b")]
+        clock.advance(1)
 
-    def test_an_outage_uses_up_no_room(
+        assert ([*unknown, ["a"]], 2) == (
+            [*found, await outcome(cache, "c"), await outcome(cache, "a")],
+            provider.forced,
+        )
+
+    async def test_an_outage_uses_up_no_room(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """What failed is given back: a rotation during an outage heals when that ends."""
+        await cache.choose(ALGORITHM, "a")
+        provider.error = DOWN
+        for seconds in (1, 2, 4, 8):
+            await outcome(cache, "b")
+            clock.advance(seconds)
+        provider.error, provider.kids = None, ("b",)
+        found = [await outcome(cache, "b")]
+        provider.kids = ("c",)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            provider.error = DOWN
-            for seconds in (1, 2, 4, 8):
-                await outcome(cache, "b")
-                clock.advance(seconds)
-            provider.error, provider.kids = None, ("b",)
-            found = [await outcome(cache, "b")]
-            provider.kids = ("c",)
-            return [*found, await outcome(cache, "c"), await outcome(cache, "d")]
+        assert ([["b"], ["c"], KeysUnavailableError], 6) == (
+            [*found, await outcome(cache, "c"), await outcome(cache, "d")],
+            provider.forced,
+        )
 
-        assert ([["b"], ["c"], KeysUnavailableError], 6) == (asyncio.run(scene()), provider.forced)
-
-    def test_an_unknown_name_during_an_outage(
+    async def test_an_unknown_name_during_an_outage(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """What was true before the outage may not be any more."""
+        await cache.choose(ALGORITHM, "a")
+        found = [await outcome(cache, "b")]
+        provider.error = DOWN
+        await cache.refresh()
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            found = [await outcome(cache, "b")]
-            provider.error = DOWN
-            await cache.refresh()
-            return [*found, await outcome(cache, "b")]
+        assert [UnknownKeyError, KeysUnavailableError] == [*found, await outcome(cache, "b")]
 
-        assert [UnknownKeyError, KeysUnavailableError] == asyncio.run(scene())
-
-    def test_without_room_during_an_outage(
+    async def test_without_room_during_an_outage(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Between two attempts of an outage, a token that may force nothing is not called bad."""
+        await cache.choose(ALGORITHM, "a")
+        for kid in ("b", "c"):
+            await outcome(cache, kid)
+        provider.error, provider.kids = DOWN, ("d",)
+        await cache.refresh()
+        clock.advance(2)
 
-        async def scene() -> object:
-            await cache.choose(ALGORITHM, "a")
-            for kid in ("b", "c"):
-                await outcome(cache, kid)
-            provider.error, provider.kids = DOWN, ("d",)
-            await cache.refresh()
-            clock.advance(2)
-            return await outcome(cache, "d")
+        assert KeysUnavailableError is await outcome(cache, "d")
 
-        assert KeysUnavailableError is asyncio.run(scene())
-
-    def test_a_forced_fetch_that_is_stopped_is_no_answer(
+    async def test_a_forced_fetch_that_is_stopped_is_no_answer(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """No fetch was made, so no caller is told that the key is unknown."""
+        await cache.choose(ALGORITHM, "a")
+        provider.gate = asyncio.Event()
+        waiting = [asyncio.create_task(outcome(cache, "b")) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        cache.close()
+        provider.gate, provider.kids = None, ("b",)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            provider.gate = asyncio.Event()
-            waiting = [asyncio.create_task(outcome(cache, "b")) for _ in range(3)]
-            await asyncio.sleep(0.01)
-            cache.close()
-            provider.gate, provider.kids = None, ("b",)
-            return list(await asyncio.gather(*waiting))
+        assert UnknownKeyError not in list(await asyncio.gather(*waiting))
 
-        assert UnknownKeyError not in asyncio.run(scene())
-
-    def test_a_forced_fetch_that_is_stopped_uses_up_no_room(
+    async def test_a_forced_fetch_that_is_stopped_uses_up_no_room(
         self, cache: KeyCache, provider: FakeProvider
     ) -> None:
         """It brought nothing, so it does not count."""
+        await cache.choose(ALGORITHM, "a")
+        provider.gate = asyncio.Event()
+        for _ in range(5):
+            waiting = asyncio.create_task(outcome(cache, "b"))
+            await asyncio.sleep(0.002)
+            cache.close()
+            await waiting
+        provider.gate, provider.kids = None, ("b",)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            provider.gate = asyncio.Event()
-            for _ in range(5):
-                waiting = asyncio.create_task(outcome(cache, "b"))
-                await asyncio.sleep(0.002)
-                cache.close()
-                await waiting
-            provider.gate, provider.kids = None, ("b",)
-            return [await outcome(cache, "b")]
-
-        assert [["b"]] == asyncio.run(scene())
+        assert [["b"]] == [await outcome(cache, "b")]
 
     def test_a_fetch_of_another_thread_is_joined(
         self, cache: KeyCache, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
@@ -835,94 +751,84 @@ class TestWithoutKid:
         assert UnknownKeyError is asyncio.run(outcome(cache, None))
         assert 1 == len(provider.asked)
 
-    def test_none_that_fits(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_none_that_fits(self, cache: KeyCache, provider: FakeProvider) -> None:
         """A key for that algorithm may be new: a fetch is forced, within the limits."""
-
-        async def scene() -> list[object]:
-            return [await outcome(cache, None, "RS256") for _ in range(3)]
-
-        assert ([UnknownKeyError] * 3, 2) == (asyncio.run(scene()), provider.forced)
+        assert ([UnknownKeyError] * 3, 2) == (
+            [await outcome(cache, None, "RS256") for _ in range(3)],
+            provider.forced,
+        )
 
 
 class TestReplacement:
-    def test_a_withdrawn_key_stops(
+    async def test_a_withdrawn_key_stops(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """A good answer replaces all keys: what is not in it is not accepted any more."""
+        provider.kids = ("a", "b")
+        found = [await outcome(cache, "a")]
+        provider.kids = ("b",)
+        clock.advance(570)
+        waited(cache, "b")
+        await landed(cache)
 
-        async def scene() -> list[object]:
-            provider.kids = ("a", "b")
-            found = [await outcome(cache, "a")]
-            provider.kids = ("b",)
-            clock.advance(570)
-            waited(cache, "b")
-            await landed(cache)
-            return [*found, await outcome(cache, "a"), await outcome(cache, "b")]
+        assert [["a"], UnknownKeyError, ["b"]] == [
+            *found,
+            await outcome(cache, "a"),
+            await outcome(cache, "b"),
+        ]
 
-        assert [["a"], UnknownKeyError, ["b"]] == asyncio.run(scene())
-
-    def test_the_same_keys_are_not_built_again(self, cache: KeyCache, clock: VirtualClock) -> None:
+    async def test_the_same_keys_are_not_built_again(
+        self, cache: KeyCache, clock: VirtualClock
+    ) -> None:
         """What has not changed stays the same object, and lives longer."""
+        await cache.choose(ALGORITHM, "a")
+        before = cache.response
+        clock.advance(500)
+        await cache.refresh()
+        assert before is not None
+        assert cache.response is not None
 
-        async def scene() -> bool:
-            await cache.choose(ALGORITHM, "a")
-            before = cache.response
-            clock.advance(500)
-            await cache.refresh()
-            assert before is not None
-            assert cache.response is not None
-            return before.keys is cache.response.keys
+        assert (True, HEALTHY) == ((before.keys is cache.response.keys), cache.health())
 
-        assert (True, HEALTHY) == (asyncio.run(scene()), cache.health())
-
-    def test_an_older_answer_never_replaces_a_newer_one(
+    async def test_an_older_answer_never_replaces_a_newer_one(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Two fetches cross: what was asked for first arrives last, and is not believed."""
+        provider.gate = gate = asyncio.Event()
+        older = asyncio.create_task(cache._fetch(forced=False))
+        await asyncio.sleep(0.01)
+        clock.advance(1)
+        provider.gate, provider.kids = None, ("b",)
+        await cache._fetch(forced=False)
+        gate.set()
+        await older
 
-        async def scene() -> object:
-            provider.gate = gate = asyncio.Event()
-            older = asyncio.create_task(cache._fetch(forced=False))
-            await asyncio.sleep(0.01)
-            clock.advance(1)
-            provider.gate, provider.kids = None, ("b",)
-            await cache._fetch(forced=False)
-            gate.set()
-            await older
-            return await outcome(cache, "b")
+        assert (["b"], 2) == (await outcome(cache, "b"), len(provider.asked))
 
-        assert (["b"], 2) == (asyncio.run(scene()), len(provider.asked))
-
-    def test_an_older_failure_says_nothing(
+    async def test_an_older_failure_says_nothing(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """A newer answer is there: there is no outage, and nothing to rest from."""
+        provider.gate, provider.error = gate, _ = asyncio.Event(), DOWN
+        older = asyncio.create_task(cache._fetch(forced=False))
+        await asyncio.sleep(0.01)
+        clock.advance(1)
+        provider.gate, provider.error = None, None
+        await cache._fetch(forced=False)
+        gate.set()
 
-        async def scene() -> FetchError | None:
-            provider.gate, provider.error = gate, _ = asyncio.Event(), DOWN
-            older = asyncio.create_task(cache._fetch(forced=False))
-            await asyncio.sleep(0.01)
-            clock.advance(1)
-            provider.gate, provider.error = None, None
-            await cache._fetch(forced=False)
-            gate.set()
-            return await older
+        assert (DOWN, HEALTHY) == (await older, cache.health())
 
-        assert (DOWN, HEALTHY) == (asyncio.run(scene()), cache.health())
-
-    def test_stopping_is_no_failure(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_stopping_is_no_failure(self, cache: KeyCache, provider: FakeProvider) -> None:
         """After `close` the next request starts another fetch at once."""
+        provider.gate = asyncio.Event()
+        waiting = asyncio.create_task(outcome(cache, "a"))
+        await asyncio.sleep(0.01)
+        cache.close()
+        provider.gate = None
+        await waiting
 
-        async def scene() -> list[object]:
-            provider.gate = asyncio.Event()
-            waiting = asyncio.create_task(outcome(cache, "a"))
-            await asyncio.sleep(0.01)
-            cache.close()
-            provider.gate = None
-            await waiting
-            return [await outcome(cache, "a")]
-
-        assert [["a"]] == asyncio.run(scene())
+        assert [["a"]] == [await outcome(cache, "a")]
 
     def test_nothing_to_stop(self, cache: KeyCache) -> None:
         """`close` before the first request, and after the last, changes nothing."""
@@ -932,16 +838,15 @@ class TestReplacement:
 
         assert (["a"], HEALTHY) == (found, cache.health())
 
-    def test_refresh_says_why_it_failed(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_refresh_says_why_it_failed(
+        self, cache: KeyCache, provider: FakeProvider
+    ) -> None:
         """It fetches at once, also while the cache rests, and joins what is under way."""
+        provider.error = DOWN
+        failed = await asyncio.gather(cache.refresh(), cache.refresh())
+        provider.error = None
 
-        async def scene() -> list[FetchError | None]:
-            provider.error = DOWN
-            failed = await asyncio.gather(cache.refresh(), cache.refresh())
-            provider.error = None
-            return [*failed, await cache.refresh()]
-
-        assert ([DOWN, DOWN, None], 2) == (asyncio.run(scene()), len(provider.asked))
+        assert ([DOWN, DOWN, None], 2) == ([*failed, await cache.refresh()], len(provider.asked))
 
 
 class TestHealth:
@@ -978,19 +883,16 @@ class TestHealth:
         )
         assert not cache.health().cooling_down
 
-    def test_while_it_fetches(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_while_it_fetches(self, cache: KeyCache, provider: FakeProvider) -> None:
         """It says so."""
+        provider.gate = asyncio.Event()
+        waiting = asyncio.create_task(outcome(cache, "a"))
+        await asyncio.sleep(0.01)
+        reloading = cache.health().reloading
+        provider.gate.set()
+        await waiting
 
-        async def scene() -> bool:
-            provider.gate = asyncio.Event()
-            waiting = asyncio.create_task(outcome(cache, "a"))
-            await asyncio.sleep(0.01)
-            reloading = cache.health().reloading
-            provider.gate.set()
-            await waiting
-            return reloading
-
-        assert (True, HEALTHY) == (asyncio.run(scene()), cache.health())
+        assert (True, HEALTHY) == (reloading, cache.health())
 
 
 class TestSeed:
@@ -1095,7 +997,7 @@ class TestSeed:
 
 
 class TestClock:
-    def test_the_wall_clock_does_not_matter(
+    async def test_the_wall_clock_does_not_matter(
         self, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A clock that is set, back or forth, makes no key older and no pause longer."""
@@ -1103,26 +1005,21 @@ class TestClock:
         wall = VirtualClock()
         monkeypatch.setattr(time, "time", wall)
 
-        async def scene() -> list[object]:
-            found = [await outcome(cache, "a")]
-            for seconds in (-10 * HOUR, 100 * HOUR):
-                wall.advance(seconds)
-                found.append(waited(cache, "a"))
-            return found
+        found = [await outcome(cache, "a")]
+        for seconds in (-10 * HOUR, 100 * HOUR):
+            wall.advance(seconds)
+            found.append(waited(cache, "a"))
 
-        assert ([["a"], False, False], 1) == (asyncio.run(scene()), len(provider.asked))
+        assert ([["a"], False, False], 1) == (found, len(provider.asked))
 
-    def test_a_clock_that_goes_back_is_survived(
+    async def test_a_clock_that_goes_back_is_survived(
         self, cache: KeyCache, provider: FakeProvider, clock: VirtualClock
     ) -> None:
         """Even so there is an answer, and no flood of fetches."""
+        await cache.choose(ALGORITHM, "a")
+        clock.advance(-HOUR)
 
-        async def scene() -> list[object]:
-            await cache.choose(ALGORITHM, "a")
-            clock.advance(-HOUR)
-            return [await outcome(cache, "a"), await outcome(cache, "b")]
-
-        assert [["a"], UnknownKeyError] == asyncio.run(scene())
+        assert [["a"], UnknownKeyError] == [await outcome(cache, "a"), await outcome(cache, "b")]
         assert 2 == len(provider.asked)
 
 
@@ -1232,19 +1129,18 @@ def in_a_child(work: Coroutine[Any, Any, object]) -> str:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 class TestFork:
-    def test_while_a_fetch_is_under_way(self, cache: KeyCache, provider: FakeProvider) -> None:
+    async def test_while_a_fetch_is_under_way(
+        self, cache: KeyCache, provider: FakeProvider
+    ) -> None:
         """The child does not wait for a fetch that only its parent has."""
+        provider.gate = asyncio.Event()
+        waiting = asyncio.create_task(outcome(cache, "a"))
+        await asyncio.sleep(0.01)
+        gate, provider.gate = provider.gate, None
+        said = in_a_child(outcome(cache, "a"))
+        gate.set()
 
-        async def scene() -> tuple[str, object]:
-            provider.gate = asyncio.Event()
-            waiting = asyncio.create_task(outcome(cache, "a"))
-            await asyncio.sleep(0.01)
-            gate, provider.gate = provider.gate, None
-            said = in_a_child(outcome(cache, "a"))
-            gate.set()
-            return said, await waiting
-
-        assert ("['a']", ["a"]) == asyncio.run(scene())
+        assert ("['a']", ["a"]) == (said, await waiting)
 
     def test_while_a_thread_holds_the_lock(self, cache: KeyCache) -> None:
         """The child does not wait for a thread that only its parent has."""
@@ -1303,64 +1199,64 @@ async def accepts(service: Service, token: str) -> object:
 
 
 class TestRotation:
-    def test_without_overlap(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_without_overlap(self, issuer: FakeIssuer, service: Service) -> None:
         """The first token of the new key is good, and a token of the old one is not any more."""
+        old = issuer.token(audience="api")
+        found = [await accepts(service, old)]
+        issuer.rotate(overlap=False)
+        new = issuer.token(audience="api")
 
-        async def scene() -> list[object]:
-            old = issuer.token(audience="api")
-            found = [await accepts(service, old)]
-            issuer.rotate(overlap=False)
-            new = issuer.token(audience="api")
-            return [*found, await accepts(service, new), await accepts(service, old)]
+        assert [True, True, UnknownKeyError] == [
+            *found,
+            await accepts(service, new),
+            await accepts(service, old),
+        ]
 
-        assert [True, True, UnknownKeyError] == asyncio.run(scene())
-
-    def test_with_overlap(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_with_overlap(self, issuer: FakeIssuer, service: Service) -> None:
         """Tokens of both keys are good."""
+        tokens = [issuer.token(audience="api")]
+        await accepts(service, tokens[0])
+        issuer.rotate()
+        tokens.append(issuer.token(audience="api"))
 
-        async def scene() -> list[object]:
-            tokens = [issuer.token(audience="api")]
-            await accepts(service, tokens[0])
-            issuer.rotate()
-            tokens.append(issuer.token(audience="api"))
-            return [await accepts(service, token) for token in (*tokens, *tokens)]
+        assert ([True] * 4, 2) == (
+            [await accepts(service, token) for token in (*tokens, *tokens)],
+            issuer.count("jwks"),
+        )
 
-        assert ([True] * 4, 2) == (asyncio.run(scene()), issuer.count("jwks"))
-
-    def test_to_another_algorithm_under_the_same_kid(
+    async def test_to_another_algorithm_under_the_same_kid(
         self, issuer: FakeIssuer, service: Service
     ) -> None:
         """What a key is for is read again with every set, not settled by the first one."""
+        found = [await accepts(service, issuer.token(audience="api"))]
+        issuer.rotate(overlap=False, algorithm="EdDSA", kid=issuer.signing_key.kid)
 
-        async def scene() -> list[object]:
-            found = [await accepts(service, issuer.token(audience="api"))]
-            issuer.rotate(overlap=False, algorithm="EdDSA", kid=issuer.signing_key.kid)
-            return [*found, await accepts(service, issuer.token(audience="api"))]
+        assert ([True, True], 2) == (
+            [*found, await accepts(service, issuer.token(audience="api"))],
+            issuer.count("jwks"),
+        )
 
-        assert ([True, True], 2) == (asyncio.run(scene()), issuer.count("jwks"))
-
-    def test_a_withdrawn_key(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_a_withdrawn_key(self, issuer: FakeIssuer, service: Service) -> None:
         """It is good no longer than the keys are fresh."""
+        token = issuer.token(audience="api")
+        found = [await accepts(service, token)]
+        issuer.rotate()
+        issuer.withdraw(issuer.keys[0].kid)
+        service.clock.advance(600)
 
-        async def scene() -> list[object]:
-            token = issuer.token(audience="api")
-            found = [await accepts(service, token)]
-            issuer.rotate()
-            issuer.withdraw(issuer.keys[0].kid)
-            service.clock.advance(600)
-            return [*found, await accepts(service, token)]
+        assert [True, UnknownKeyError] == [*found, await accepts(service, token)]
 
-        assert [True, UnknownKeyError] == asyncio.run(scene())
-
-    def test_a_bad_signature_causes_no_fetch(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_a_bad_signature_causes_no_fetch(
+        self, issuer: FakeIssuer, service: Service
+    ) -> None:
         """A token that names a known key and is not signed with it is simply bad."""
+        await accepts(service, issuer.token(audience="api"))
+        forged = issuer.token(audience="api") + "AAAA"
 
-        async def scene() -> list[object]:
-            await accepts(service, issuer.token(audience="api"))
-            forged = issuer.token(audience="api") + "AAAA"
-            return [await accepts(service, forged) for _ in range(10)]
-
-        assert ([SignatureError] * 10, 1) == (asyncio.run(scene()), issuer.count("jwks"))
+        assert ([SignatureError] * 10, 1) == (
+            [await accepts(service, forged) for _ in range(10)],
+            issuer.count("jwks"),
+        )
 
     @pytest.mark.parametrize(
         "claims",
@@ -1437,69 +1333,68 @@ def timeout_for(said: str) -> float:
 class TestBadAnswers:
     @pytest.mark.parametrize("forced", [False, True], ids=["refreshed", "forced"])
     @pytest.mark.parametrize(("answer", "said"), BAD_ANSWERS)
-    def test_good_keys_stay(
+    async def test_good_keys_stay(
         self, issuer: FakeIssuer, answer: Answer, said: str, *, forced: bool
     ) -> None:
         """Whatever comes instead of keys, those that are there are not replaced."""
         service = service_of(issuer, timeout=timeout_for(said))
         kid = issuer.signing_key.kid
 
-        async def scene() -> list[object]:
-            service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
-            issuer.jwks = answer
-            if forced:
-                found = await outcome(service.cache, "unknown")
-            else:
-                service.clock.advance(600)
-                found = await outcome(service.cache, kid)
-            return [found, await outcome(service.cache, kid), service.cache.health().keys]
-
         first = KeysUnavailableError if forced else [kid]
-        assert [first, [kid], 1] == asyncio.run(scene())
+        service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+        issuer.jwks = answer
+        if forced:
+            found = await outcome(service.cache, "unknown")
+        else:
+            service.clock.advance(600)
+            found = await outcome(service.cache, kid)
+
+        assert [first, [kid], 1] == [
+            found,
+            await outcome(service.cache, kid),
+            service.cache.health().keys,
+        ]
         assert said in str(service.cache.health().last_error)
 
     @pytest.mark.parametrize(("answer", "said"), WITHDRAWN)
-    def test_keys_that_were_withdrawn(self, issuer: FakeIssuer, answer: Answer, said: str) -> None:
+    async def test_keys_that_were_withdrawn(
+        self, issuer: FakeIssuer, answer: Answer, said: str
+    ) -> None:
         """They are used until their end and not longer, whatever fails afterwards."""
         service = service_of(issuer)
         kid = issuer.signing_key.kid
 
-        async def scene() -> list[object]:
-            service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
-            issuer.jwks = answer
-            await outcome(service.cache, "unknown")
-            found = [str(service.cache.health().last_error), await outcome(service.cache, kid)]
-            issuer.jwks = Answer(status=500)
-            service.clock.advance(600)
-            found += [await outcome(service.cache, kid), service.cache.health().keys]
-            issuer.jwks = None
-            service.clock.advance(60)
-            return [*found, await outcome(service.cache, kid)]
-
-        error, *found = asyncio.run(scene())
+        service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+        issuer.jwks = answer
+        await outcome(service.cache, "unknown")
+        found = [str(service.cache.health().last_error), await outcome(service.cache, kid)]
+        issuer.jwks = Answer(status=500)
+        service.clock.advance(600)
+        found += [await outcome(service.cache, kid), service.cache.health().keys]
+        issuer.jwks = None
+        service.clock.advance(60)
+        error, *found = [*found, await outcome(service.cache, kid)]
 
         assert said in str(error)
         assert [[kid], KeysUnavailableError, 0, [kid]] == found
 
     @pytest.mark.parametrize(("answer", "said"), WITHDRAWN)
-    def test_keys_that_are_withdrawn_after_an_outage(
+    async def test_keys_that_are_withdrawn_after_an_outage(
         self, issuer: FakeIssuer, answer: Answer, said: str
     ) -> None:
         """What outlived its end while the issuer was out of reach is gone with its answer."""
         service = service_of(issuer)
         kid = issuer.signing_key.kid
 
-        async def scene() -> list[object]:
-            service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
-            issuer.jwks = Answer(status=500)
-            service.clock.advance(700)
-            found = [await outcome(service.cache, kid)]
-            issuer.jwks = answer
-            service.clock.advance(60)
-            await service.cache.refresh()
-            return [*found, await outcome(service.cache, kid)]
+        service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+        issuer.jwks = Answer(status=500)
+        service.clock.advance(700)
+        found = [await outcome(service.cache, kid)]
+        issuer.jwks = answer
+        service.clock.advance(60)
+        await service.cache.refresh()
 
-        assert [[kid], KeysUnavailableError] == asyncio.run(scene())
+        assert [[kid], KeysUnavailableError] == [*found, await outcome(service.cache, kid)]
         assert said in str(service.cache.health().last_error)
 
     @pytest.mark.parametrize(("answer", "said"), [*BAD_ANSWERS, *WITHDRAWN])
@@ -1524,68 +1419,58 @@ class TestBadAnswers:
 
             assert (KeysUnavailableError, []) == (found, elsewhere.requests)
 
-    def test_refused_connections(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_refused_connections(self, issuer: FakeIssuer, service: Service) -> None:
         """While connections are refused, old keys are used; later new ones are fetched."""
+        token = issuer.token(audience="api")
+        found = [await accepts(service, token)]
+        issuer.down()
+        service.clock.advance(601)
+        found.append(await accepts(service, token))
+        issuer.rotate()
+        issuer.up()
+        service.clock.advance(1.001)
 
-        async def scene() -> list[object]:
-            token = issuer.token(audience="api")
-            found = [await accepts(service, token)]
-            issuer.down()
-            service.clock.advance(601)
-            found.append(await accepts(service, token))
-            issuer.rotate()
-            issuer.up()
-            service.clock.advance(1.001)
-            return [*found, await accepts(service, issuer.token(audience="api"))]
-
-        assert [True, True, True] == asyncio.run(scene())
+        assert [True, True, True] == [*found, await accepts(service, issuer.token(audience="api"))]
 
 
 class TestValidators:
-    def test_not_modified(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_not_modified(self, issuer: FakeIssuer, service: Service) -> None:
         """A 304 makes the same keys live longer."""
+        await service.cache.refresh()
+        before = service.cache.response
+        service.clock.advance(500)
+        await service.cache.refresh()
+        after = service.cache.response
+        assert before is not None
+        assert after is not None
 
-        async def scene() -> tuple[bool, KeyHealth]:
-            await service.cache.refresh()
-            before = service.cache.response
-            service.clock.advance(500)
-            await service.cache.refresh()
-            after = service.cache.response
-            assert before is not None
-            assert after is not None
-            return before.keys is after.keys, service.cache.health()
-
-        assert (True, HEALTHY) == asyncio.run(scene())
+        assert (True, HEALTHY) == (before.keys is after.keys, service.cache.health())
         etags = [one.headers.get("if-none-match") for one in issuer.requests[1:]]
         assert [None, True] == [etag and etag.startswith('"') for etag in etags]
 
-    def test_the_same_body_without_a_validator(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_the_same_body_without_a_validator(
+        self, issuer: FakeIssuer, service: Service
+    ) -> None:
         """A 200 with the same document does so too."""
         issuer.jwks = Answer.json(issuer.jwk_set)
 
-        async def scene() -> bool:
-            await service.cache.refresh()
-            before = service.cache.response
-            service.clock.advance(500)
-            await service.cache.refresh()
-            after = service.cache.response
-            assert before is not None
-            assert after is not None
-            return before.keys is after.keys
+        await service.cache.refresh()
+        before = service.cache.response
+        service.clock.advance(500)
+        await service.cache.refresh()
+        after = service.cache.response
+        assert before is not None
+        assert after is not None
 
-        assert (True, HEALTHY) == (asyncio.run(scene()), service.cache.health())
+        assert (True, HEALTHY) == ((before.keys is after.keys), service.cache.health())
         assert 2 == issuer.count("jwks")
 
-    def test_a_forced_fetch_goes_past_every_cache(
+    async def test_a_forced_fetch_goes_past_every_cache(
         self, issuer: FakeIssuer, service: Service
     ) -> None:
         """It says so, and does not ask whether something has changed."""
-
-        async def scene() -> None:
-            await service.cache.refresh()
-            await outcome(service.cache, "unknown")
-
-        asyncio.run(scene())
+        await service.cache.refresh()
+        await outcome(service.cache, "unknown")
 
         plain, forced = (one.headers for one in issuer.requests if one.endpoint == "jwks")
         assert (None, "no-cache") == (plain.get("cache-control"), forced.get("cache-control"))
@@ -1602,35 +1487,29 @@ class TestValidators:
             pytest.param({"cache-control": "max-age=1000000"}, 3600, id="forever"),
         ],
     )
-    def test_what_the_issuer_says_of_time(
+    async def test_what_the_issuer_says_of_time(
         self, issuer: FakeIssuer, service: Service, headers: dict[str, str], seconds: float
     ) -> None:
         """It counts within the bounds, for a 304 as well."""
         issuer.jwks = Answer(headers=headers)
 
-        async def scene() -> list[bool]:
-            found = []
-            for _ in range(2):
-                await service.cache.refresh()
-                service.clock.advance(seconds - 0.001)
-                found.append(service.cache.health().fresh)
-                service.clock.advance(0.001)
-                found.append(service.cache.health().fresh)
-            return found
+        found = []
+        for _ in range(2):
+            await service.cache.refresh()
+            service.clock.advance(seconds - 0.001)
+            found.append(service.cache.health().fresh)
+            service.clock.advance(0.001)
+            found.append(service.cache.health().fresh)
 
-        assert [True, False, True, False] == asyncio.run(scene())
+        assert [True, False, True, False] == found
 
 
 class TestDiscovery:
-    def test_the_place_is_found_once(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_the_place_is_found_once(self, issuer: FakeIssuer, service: Service) -> None:
         """It is kept for an hour, the keys are fetched again and again."""
-
-        async def scene() -> None:
-            for _ in range(5):
-                await service.cache.refresh()
-                service.clock.advance(700)
-
-        asyncio.run(scene())
+        for _ in range(5):
+            await service.cache.refresh()
+            service.clock.advance(700)
 
         assert (1, 5) == (issuer.count("discovery"), issuer.count("jwks"))
 
@@ -1679,14 +1558,11 @@ class _Told(list[Request]):
 
 
 class TestServing:
-    def test_a_thousand_cold_requests(self, issuer: FakeIssuer, service: Service) -> None:
+    async def test_a_thousand_cold_requests(self, issuer: FakeIssuer, service: Service) -> None:
         """Over HTTP, too, one of them fetches."""
+        token = issuer.token(audience="api")
 
-        async def scene() -> list[object]:
-            token = issuer.token(audience="api")
-            return await together(*(accepts(service, token) for _ in range(1000)))
-
-        assert [True] * 1000 == asyncio.run(scene())
+        assert [True] * 1000 == await together(*(accepts(service, token) for _ in range(1000)))
         assert (1, 1) == (issuer.count("discovery"), issuer.count("jwks"))
 
     def test_two_threads_share_one_fetch(self, issuer: FakeIssuer, service: Service) -> None:
@@ -1706,7 +1582,7 @@ class TestServing:
 
         assert ([True] * 80, 1) == (found, issuer.count("jwks"))
 
-    def test_an_issuer_that_is_replaced_while_its_keys_are_fetched(
+    async def test_an_issuer_that_is_replaced_while_its_keys_are_fetched(
         self, issuer: FakeIssuer
     ) -> None:
         """Requests that wait go on with the settings that hold now."""
@@ -1721,12 +1597,10 @@ class TestServing:
         issuer.jwks = Answer(hang=True)
         issuer.requests = _Told(asked)
 
-        async def scene() -> object:
-            service = Service(settings, VirtualClock())
-            waiting = asyncio.create_task(accepts(service, issuer.token(audience="api")))
-            await asyncio.to_thread(asked.wait)
-            issuer.jwks = None
-            settings.replace_issuers({"one": IssuerSettings(**members)})
-            return await waiting
+        service = Service(settings, VirtualClock())
+        waiting = asyncio.create_task(accepts(service, issuer.token(audience="api")))
+        await asyncio.to_thread(asked.wait)
+        issuer.jwks = None
+        settings.replace_issuers({"one": IssuerSettings(**members)})
 
-        assert True is asyncio.run(scene())
+        assert True is await waiting

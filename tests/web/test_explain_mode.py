@@ -269,11 +269,6 @@ async def test_a_closed_handshake_names_the_reason(settings: JWTSettings, reason
     )
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def _as_json(_: Request, error: HTTPException) -> Response:
     return JSONResponse({"title": error.detail}, error.status_code, {"X-Own": "1"})
 
