@@ -49,6 +49,7 @@ DEPENDENCIES: dict[str, Any] = {
             "get_claims",
             "current_user_id",
             "current_session_id",
+            "current_client_id",
             "get_scopes",
             "get_dependencies",
             "get_session_state",

@@ -22,6 +22,7 @@ CONTRACT = {
     "claims_as",
     "current_user_id",
     "current_session_id",
+    "current_client_id",
     "get_scopes",
     "get_dependencies",
     "get_session_state",

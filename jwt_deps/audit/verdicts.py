@@ -15,6 +15,7 @@ from jwt_deps.web import (
     RouteGuard,
     Served,
     TokenDependency,
+    current_client_id,
     current_user_id,
     dependants,
     get_token,
@@ -26,7 +27,11 @@ from jwt_deps.web import (
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 
 # These refuse anonymous requests even under `validate=False`.
-_NEVER_ANONYMOUS: tuple[Any, ...] = (current_user_id, token_dependency(CurrentUser))
+_NEVER_ANONYMOUS: tuple[Any, ...] = (
+    current_user_id,
+    current_client_id,
+    token_dependency(CurrentUser),
+)
 _MAX_NAMED = 3  # algorithms that are listed by name
 
 

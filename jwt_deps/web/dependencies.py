@@ -33,7 +33,14 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
 )
-from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, session_state_of
+from jwt_deps.tokens import (
+    ClaimMapping,
+    Claims,
+    Principal,
+    client_id_of,
+    dependencies_of,
+    session_state_of,
+)
 
 from . import _fastapi
 from .caller import (
@@ -52,6 +59,7 @@ __all__ = [
     "CurrentUser",
     "SessionState",
     "claims_as",
+    "current_client_id",
     "current_session_id",
     "current_user_id",
     "get_dependencies",
@@ -271,6 +279,25 @@ def current_user_id(caller: Principal) -> str:
             such claim (RFC 6750 §3.1); 503 if keys or revocations cannot be fetched.
     """
     return caller.user_id
+
+
+@PrincipalDependency
+def current_client_id(caller: Principal) -> str:
+    """The client that the token was issued to: `client_id` (RFC 9068 §2.2), else `azp`.
+
+    Tokens of programs (the client credentials grant) name no user, or their client as `sub`.
+
+    Returns:
+        The id, as the issuer has it.
+
+    Raises:
+        HTTPException: 401 without a token, with one that does not verify, or with one that names no
+            client (RFC 6750 §3.1); 503 if keys or revocations cannot be fetched.
+    """
+    client_id = client_id_of(caller.require_authenticated().claims)
+    if client_id is None:
+        raise ClaimError(Reason.CLAIM_MISSING, "client_id", "it names no client")
+    return client_id
 
 
 @PrincipalDependency
