@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,8 @@ def evict(client: redis.Redis) -> None:
     client.config_set("maxmemory-policy", "allkeys-lru")
     client.config_set("maxmemory", client.info("memory")["used_memory"] - 100)
     while client.exists(STREAM):
-        client.set("x", "x")
+        with suppress(redis.OutOfMemoryError):  # until the memory is free
+            client.set("x", "x")
     client.config_set("maxmemory", 0)
 
 
