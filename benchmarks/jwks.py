@@ -31,6 +31,7 @@ from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.tokens.verify import verify
 
 __all__ = [
+    "ELSEWHERE",
     "MEMORY",
     "OUTAGES",
     "POLICY",
@@ -39,10 +40,12 @@ __all__ = [
     "Outage",
     "Withdrawal",
     "cold_start",
+    "detour",
     "flood",
     "memory",
     "most_within",
     "outage",
+    "rotation_after_strangers",
     "rotation_ahead_of_use",
     "rotation_with_overlap",
     "rotation_without_overlap",
@@ -54,6 +57,8 @@ HOUR = 3600
 
 #: Most fetches that unknown key ids may force in any 30 seconds.
 FORCED = 2
+#: Seconds between further ones.
+FORCED_EVERY = 30
 
 #: What a garbage collector may leave lying about, in bytes.
 MEMORY = 64 * 1024
@@ -68,6 +73,14 @@ OUTAGES: dict[str, Callable[[FakeIssuer], None]] = {
     "html": lambda issuer: setattr(issuer, "jwks", Answer.html()),
 }
 
+#: What is found at the first well-known place of an issuer whose document is at the next.
+ELSEWHERE = {
+    "503": Answer(status=503),
+    "429": Answer(status=429),
+    "hang": Answer(hang=True),
+    "html": Answer.html(),
+}
+
 #: The answers of an issuer that has withdrawn its keys, and published no other.
 WITHDRAWN = {
     "empty set": Answer.json({"keys": []}),
@@ -80,12 +93,13 @@ WITHDRAWN = {
 class Service:
     """A service that accepts an issuer's tokens, and counts what becomes of them."""
 
-    def __init__(self, issuer: FakeIssuer, **policy: Any) -> None:
+    def __init__(self, issuer: FakeIssuer, *, discovery: bool = False, **policy: Any) -> None:
         self.clock = VirtualClock()
         self.settings = JWTSettings(
             issuer=issuer.issuer,
             audience="api",
-            jwks_url=issuer.jwks_url,
+            jwks_url=None if discovery else issuer.jwks_url,
+            discovery=discovery,
             allow_loopback=True,
             jwks_cache=JWKSCacheSettings(**policy),
         )
@@ -321,6 +335,42 @@ def rotation_ahead_of_use(ahead: float = 30) -> tuple[int, int]:
     return _with_issuer(scene)
 
 
+def rotation_after_strangers(strangers: int = 3) -> tuple[int, set[str]]:
+    """Seconds until a new key without overlap is accepted, and what its tokens got until then.
+
+    Just before, tokens with made-up key ids have used up the forced fetches.
+    """
+
+    async def scene(issuer: FakeIssuer) -> tuple[int, set[str]]:
+        service, forge = Service(issuer), _forger(issuer)
+        await service.ask(issuer.token(audience="api"))
+        for _ in range(strangers):
+            await service.fend_off(forge())
+        issuer.rotate(overlap=False)
+        token, seconds = issuer.token(audience="api"), 0
+        service.outcomes.clear()
+        while not await service.ask(token):
+            service.clock.advance(1)
+            seconds += 1
+        return seconds, set(service.outcomes) - {"accepted"}
+
+    return _with_issuer(scene)
+
+
+def detour(answer: Answer) -> int:
+    """How many of a hundred first requests are refused when the document is at the second place."""
+
+    async def scene(issuer: FakeIssuer) -> int:
+        issuer.discovery_paths = {"/.well-known/openid-configuration"}
+        issuer.elsewhere = answer
+        service = Service(issuer, discovery=True)
+        token = issuer.token(audience="api")
+        await asyncio.gather(*(service.ask(token) for _ in range(100)))
+        return service.refusals
+
+    return _with_issuer(scene)
+
+
 @dataclass(frozen=True)
 class Withdrawal:
     """For how long a withdrawn key was accepted, and what came then."""
@@ -479,6 +529,25 @@ def _rotation_rows() -> Iterator[Row]:
         refusals == 0,
     )
 
+    seconds, outcomes = rotation_after_strangers()
+    yield Row(
+        "rotation without overlap, just after 3 tokens with made-up key ids",
+        "503 for at most 30 s, never 401",
+        f"{' and '.join(sorted(outcomes))} for {seconds} s",
+        seconds <= FORCED_EVERY and outcomes == {"KeysUnavailableError"},
+    )
+
+
+def _detour_rows() -> Iterator[Row]:
+    for kind, answer in ELSEWHERE.items():
+        refusals = detour(answer)
+        yield Row(
+            f"discovery, the first well-known place answers with {kind}",
+            "none refused",
+            f"{refusals} of 100 refused",
+            refusals == 0,
+        )
+
 
 def _withdrawal_rows() -> Iterator[Row]:
     longest = f"max-age={POLICY.max_ttl:.0f}"
@@ -518,6 +587,7 @@ def main() -> int:
     logging.getLogger("jwt_deps").setLevel(logging.CRITICAL)  # outages are what this is about
     rows = [
         _cold_row(),
+        *_detour_rows(),
         *_flood_rows(),
         *_outage_rows(),
         *_rotation_rows(),

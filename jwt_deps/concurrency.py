@@ -104,31 +104,33 @@ class TokenBucket:
 
     capacity: int
     refill: float
-    _level: float = field(init=False)
+    _level: float = field(init=False)  # in seconds: a sum of fractions would miss the whole
     _seen: float | None = None
 
     def __post_init__(self) -> None:
-        self._level = self.capacity
+        self._level = self.capacity * self.refill
 
     def take(self, now: float) -> bool:
         """Take one, and return whether there was one."""
         if self._seen is not None:
-            gained = max(0, now - self._seen) / self.refill
-            self._level = min(self.capacity, self._level + gained)
+            self._gain(now - self._seen)
         self._seen = now
-        if self._level < 1:
+        if self._level < self.refill:
             return False
-        self._level -= 1
+        self._level -= self.refill
         return True
 
     def wait(self, now: float) -> float:
         """Return the seconds until there is one to take."""
         since = 0 if self._seen is None else max(0, now - self._seen)
-        return max(0, (1 - self._level) * self.refill - since)
+        return max(0, self.refill - self._level - since)
 
     def refund(self) -> None:
         """Give one back."""
-        self._level = min(self.capacity, self._level + 1)
+        self._gain(self.refill)
+
+    def _gain(self, seconds: float) -> None:
+        self._level = min(self.capacity * self.refill, self._level + max(0, seconds))
 
 
 @dataclass(slots=True)

@@ -2,11 +2,12 @@
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeAlias
 
-from jwt_deps.concurrency import ForkSafeLock
+from jwt_deps.concurrency import JITTER, ForkSafeLock
 from jwt_deps.jose import value_at
 
 __all__ = ["Entries", "Kind", "Revocation", "end_of_entry"]
@@ -146,16 +147,24 @@ class Entries:
         value = self._tables[entry.kind].get(entry.issuer, {}).get(entry.name)
         return value is not None and value[2] != epoch
 
-    def unseen(self, epoch: int) -> list[Revocation]:
-        """Return the entries that were not seen on the server in this epoch."""
+    def unseen(self, epoch: int) -> Iterator[Revocation]:
+        """Yield the entries that were not seen on the server in this epoch.
+
+        It begins anywhere among them, so that several processes share the work.
+        """
         with self._lock():
-            return [
-                Revocation(kind, issuer, name, None if issued == math.inf else issued, until)
+            tables = [
+                (kind, issuer, values, list(values))
                 for kind, table in self._tables.items()
-                for issuer, names in table.items()
-                for name, (issued, until, seen) in names.items()
-                if seen != epoch
+                for issuer, values in table.items()
             ]
+        for kind, issuer, values, names in tables:
+            middle = int(JITTER.uniform(0, len(names)))
+            for name in chain(islice(names, middle, None), islice(names, middle)):
+                issued, until, seen = values.get(name, (0, 0, epoch))
+                if seen != epoch:
+                    issued_until = None if issued == math.inf else issued
+                    yield Revocation(kind, issuer, name, issued_until, until)
 
     def _drop(self, now: float, most: int) -> None:
         while self._order and most > 0:

@@ -13,10 +13,11 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain, islice
 from typing import Any
 
 from jwt_deps.concurrency import JITTER, ForkSafeLock, uptime
@@ -263,6 +264,7 @@ class RedisRevocations(Revocations):
     def _run(self, stop: threading.Event) -> None:
         self._warn_of_eviction()
         self._may_lack = True  # what was revoked before this thread began
+        self._lacking: Iterator[Revocation] = iter(())
         pause, wait = _FIRST_PAUSE, 0.0
         while not stop.is_set():
             try:
@@ -303,9 +305,7 @@ class RedisRevocations(Revocations):
         if self._may_lack:
             self._may_lack = False
             self._unsent.clear()  # they are among those that follow
-            lacking = self._entries.unseen(self._epoch)
-            JITTER.shuffle(lacking)  # so that several processes share the work
-            self._unsent.extend(lacking)
+            self._lacking = self._entries.unseen(self._epoch)
         return 0.0 if self._sent() else _HEARTBEAT
 
     def _compare(self, missing: int) -> None:
@@ -364,11 +364,14 @@ class RedisRevocations(Revocations):
         """Send the next entries that the server lacks; return whether there were any."""
         if uptime() < self._retry_at:
             return False
-        batch: list[Revocation] = []
-        while self._unsent and len(batch) < BATCH:
-            entry = self._unsent.popleft()
-            if entry.until > self._ended() and self._entries.is_unseen(entry, self._epoch):
-                batch.append(entry)
+        ended = self._ended()
+        failed = [self._unsent.popleft() for _ in range(min(BATCH, len(self._unsent)))]
+        lacking = (
+            entry
+            for entry in chain(failed, self._lacking)
+            if entry.until > ended and self._entries.is_unseen(entry, self._epoch)
+        )
+        batch = list(islice(lacking, BATCH))
         try:
             if batch:
                 self._store.add(batch)

@@ -1,7 +1,7 @@
 """The revocations on a Redis or Valkey server: one stream, and nothing else.
 
     {prefix}:stream     first   the first record, there as long as the stream
-                        e       entries as JSON, at most 500
+                        e       entries as JSON, at most 100
                         lost    says that the server has an older copy of the stream
 
 The server itself counts the records that were added to a stream (`entries-added`). Whoever removes
@@ -30,7 +30,7 @@ from .memory import MONTH
 __all__ = ["BATCH", "START", "RevocationStore", "Update", "time_of"]
 
 #: The most entries that are written at once.
-BATCH = 500
+BATCH = 100
 _PAGE = 200  # records that are read at once
 _SWEPT = 20  # records that a write looks through for ended ones
 _SETTLED = 60  # seconds after which every reader has read on

@@ -24,6 +24,14 @@ class TestTokenBucket:
 
         assert [1, 1, 0, 0, 1, 0, 0, 1, 1, 1, 0] == [int(one) for one in passed]
 
+    def test_a_refill_in_many_steps(self) -> None:
+        """Requests meanwhile do not put off the next one: no rounding adds up."""
+        bucket = TokenBucket(1, 30)
+
+        passed = [second for second in range(91) if bucket.take(second)]
+
+        assert [0, 30, 60, 90] == passed
+
     @given(capacity=st.integers(1, 4), spans=st.lists(SPANS, max_size=60))
     def test_at_most_the_capacity_in_any_span_shorter_than_a_refill(
         self, capacity: int, spans: list[float]

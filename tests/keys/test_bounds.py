@@ -60,6 +60,18 @@ class TestUnderLoad:
 
         assert (0, 330) == (refusals, requests)
 
+    def test_a_rotation_after_made_up_key_ids(self) -> None:
+        """While nothing can be known of the new key it is an outage, for 30 seconds at most."""
+        seconds, outcomes = jwks.rotation_after_strangers()
+
+        assert {"KeysUnavailableError"} == outcomes
+        assert 0 < seconds <= 30
+
+    @pytest.mark.parametrize("answer", jwks.ELSEWHERE.values(), ids=jwks.ELSEWHERE)
+    def test_a_document_at_the_second_place(self, answer: Answer) -> None:
+        """Whatever the first well-known place answers, no request is refused."""
+        assert 0 == jwks.detour(answer)
+
     @pytest.mark.parametrize(
         ("reachable", "cache_control", "bound", "then"),
         [

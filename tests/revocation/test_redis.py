@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from tests.providers.programs import unused_port
 
 from .valkey import STREAM, Valkey, evict, fill, until, valkey
 
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "revocation.md"
 TOKEN = {"jti": "1", "iss": "https://a.example", "sub": "alice", "sid": "s", "iat": 1}
 OTHER = {**TOKEN, "jti": "2"}
 
@@ -289,7 +291,7 @@ def test_a_replica_that_was_out_of_reach_returns_what_it_knows(
     one = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
     one.open()
     one.revoke(jti="1")
-    until(lambda: len(one._entries.unseen(one._epoch)) == 0)
+    until(lambda: not list(one._entries.unseen(one._epoch)))
     server.kill()
     until(lambda: one.health().stale)
     for file in server.folder.glob("appendonlydir/*"):
@@ -402,19 +404,26 @@ def test_a_server_that_takes_no_writes(
     revoking.close()
 
 
-def test_a_user_who_may_only_read_serves(server: Valkey) -> None:
-    """Only `revoke` writes. What is lost such a process cannot return, but it goes on with it."""
+def test_a_user_who_may_only_read_serves(server: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only `revoke` writes. What is lost such a process cannot return, but it goes on with it.
+
+    Both have the rights that the documentation gives them.
+    """
+    rules = re.findall(
+        r"^ACL SETUSER (\w+) +on >\.\.\. (.+)$", DOCUMENTED.read_text(), re.MULTILINE
+    )
     with server.client() as client:
-        client.acl_setuser(
-            "reader",
-            enabled=True,
-            passwords=["+secret"],
-            keys=["*"],
-            categories=["-@all", "+@read", "+@connection"],
-        )
-    writing = RedisRevocations(server.url)
+        for name, rights in rules:
+            client.execute_command("ACL", "SETUSER", name, "on", ">secret", *rights.split())
+    writing, reading = (
+        RedisRevocations(server.url.replace("//", f"//{name}:secret@"), max_staleness=2)
+        for name in ("revokes", "serves")
+    )
+    writing._store._swept = "-"
+    monkeypatch.setattr("jwt_deps.revocation.redis_stream._SETTLED", -1)
+    writing.initialize()
+    writing.revoke(jti="ended", expires=time.time() - 1000)
     writing.revoke(jti="1")
-    reading = RedisRevocations(server.url.replace("//", "//reader:secret@"), max_staleness=2)
     reading.open()
     assert ("revoked", "accepted") == (outcome(TOKEN, reading), outcome(OTHER, reading))
     assert None is reading.health().last_error
@@ -422,6 +431,7 @@ def test_a_user_who_may_only_read_serves(server: Valkey) -> None:
         reading.revoke(jti="3")
     writing.revoke(jti="2")
     until(lambda: reading.is_revoked(OTHER))
+    assert {"1", "2"} == {entry[2] for entry in server.stored()}
 
     with server.client() as client:
         client.flushall()
@@ -433,6 +443,8 @@ def test_a_user_who_may_only_read_serves(server: Valkey) -> None:
     assert "NoPermissionError" == reading.health().last_error
     writing.open()
     until(lambda: len(server.stored()) == 2)
+    writing.initialize()
+    until(lambda: writing.health().last_error is None)
     writing.close()
     reading.close()
 
