@@ -92,7 +92,7 @@ def refused(token: str, settings: JWTSettings) -> AuthError:
 
 async def eventually(fact: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not fact():  # noqa: ASYNC110 - what happens in a server's thread sets no event
             await asyncio.sleep(0.005)
 
