@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 
 from jwt_deps import get_settings
+from jwt_deps.tokens import authenticate
+from jwt_deps.tokens.verify import verify
 from tests.conformance.evidence import Evidence
 from tests.scheduling import BySharedServers, longest_first
 
@@ -25,6 +27,19 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens that were verified, because the token cache did not know them."""
+    asked: list[str] = []
+
+    async def noting(token: str, *given: Any, **options: Any) -> Any:
+        asked.append(token)
+        return await verify(token, *given, **options)
+
+    monkeypatch.setattr(authenticate, "verify", noting)
+    return asked
 
 
 @pytest.fixture(scope="session")

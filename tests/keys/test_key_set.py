@@ -1,6 +1,6 @@
 """Which key checks a token, and which sets of keys are refused from the start."""
 
-from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 
@@ -329,182 +329,144 @@ OPENSSH = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDf0 alice@host"
 SSH2 = "---- BEGIN SSH2 PUBLIC KEY ----\nAAAAB3NzaC1yc2EAAAA"
 NOT_TEXT = "\udcff" * 64
 
-REFUSED = [
-    pytest.param(
-        lambda: KeySet.build(["HS256"]),
-        (*SECRET_SETTINGS, *JWKS_SETTING),
-        "no key",
-        id="no-key",
-    ),
-    pytest.param(
-        lambda: KeySet.build([], [SECRET]), ALGORITHM_SETTING, "nothing", id="no-algorithm"
-    ),
-    *(
-        pytest.param(
-            lambda name=name: KeySet.build(["HS256", name], [SECRET]),
+Keys: TypeAlias = "list[str] | JSONObject"
+#: For which algorithms, which keys or JWK Set, which settings the error names, and what it says.
+REFUSED: dict[str, tuple[list[str], Keys, tuple[str, ...], str]] = {
+    "no-key": (["HS256"], [], (*SECRET_SETTINGS, *JWKS_SETTING), "no key"),
+    "no-algorithm": ([], [SECRET], ALGORITHM_SETTING, "nothing"),
+    **{
+        f"algorithm-{name or 'empty'}": (
+            ["HS256", name],
+            [SECRET],
             ALGORITHM_SETTING,
             "not supported",
-            id=f"algorithm-{name or 'empty'}",
         )
         for name in ("none", "None", "hs256", "HS256 ", "", "ES256K1", "RSA-OAEP")
-    ),
-    pytest.param(
-        lambda: KeySet.build(["HS256"], ["short"]),
+    },
+    "secret-too-short": (
+        ["HS256"],
+        ["short"],
         SECRET_SETTINGS,
         "5 bytes and HS256 needs at least 32",
-        id="secret-too-short",
     ),
-    pytest.param(
-        lambda: KeySet.build(["HS256"], [SECRET, ""]),
+    "second-secret-empty": (
+        ["HS256"],
+        [SECRET, ""],
         SECRET_SETTINGS,
         "0 bytes and HS256 needs at least 32",
-        id="second-secret-empty",
     ),
-    pytest.param(
-        lambda: KeySet.build(["HS256", "HS512"], [SECRET[:32]]),
+    "secret-too-short-for-one-of-two": (
+        ["HS256", "HS512"],
+        [SECRET[:32]],
         SECRET_SETTINGS,
         "32 bytes and HS512 needs at least 64",
-        id="secret-too-short-for-one-of-two",
     ),
-    pytest.param(
-        lambda: KeySet.build(["HS256"], [pair("RSA").public_pem]),
+    "public-key-for-hmac": (
+        ["HS256"],
+        [pair("RSA").public_pem],
         (*SECRET_SETTINGS, *ALGORITHM_SETTING),
         "is a public key and fits none of HS256",
-        id="public-key-for-hmac",
     ),
-    pytest.param(
-        lambda: KeySet.build(["RS256", "ES256"], [SECRET]),
+    "secret-for-a-signature": (
+        ["RS256", "ES256"],
+        [SECRET],
         (*SECRET_SETTINGS, *ALGORITHM_SETTING),
         "is a shared secret and fits none of RS256, ES256",
-        id="secret-for-a-signature",
     ),
-    pytest.param(
-        lambda: KeySet.build(["ES256"], [pair("P-384").public_pem]),
+    "other-curve": (
+        ["ES256"],
+        [pair("P-384").public_pem],
         (*SECRET_SETTINGS, *ALGORITHM_SETTING),
         "fits none of ES256",
-        id="other-curve",
     ),
-    pytest.param(
-        lambda: KeySet.build(["RS256", "ES256"], [pair("RSA").public_pem]),
+    "algorithm-without-a-key": (
+        ["RS256", "ES256"],
+        [pair("RSA").public_pem],
         ALGORITHM_SETTING,
         "No configured key fits ES256",
-        id="algorithm-without-a-key",
     ),
-    pytest.param(
-        lambda: KeySet.build(["HS256"], jwks=_jwks(pair("RSA").jwk(kid="a"))),
+    "hmac-with-a-set": (
+        ["HS256"],
+        _jwks(pair("RSA").jwk(kid="a")),
         ALGORITHM_SETTING,
         "exclude each other",
-        id="hmac-with-a-set",
     ),
-    pytest.param(
-        lambda: KeySet.build(["HS256", "RS256"], jwks=_jwks(pair("RSA").jwk(kid="a"))),
+    "hmac-among-others-with-a-set": (
+        ["HS256", "RS256"],
+        _jwks(pair("RSA").jwk(kid="a")),
         ALGORITHM_SETTING,
         "exclude each other",
-        id="hmac-among-others-with-a-set",
     ),
-    pytest.param(
-        lambda: KeySet.build(["RS256"], jwks={}), JWKS_SETTING, '"keys"', id="set-without-keys"
-    ),
-    pytest.param(
-        lambda: KeySet.build(["RS256"], jwks={"keys": pair("RSA").jwk()}),
-        JWKS_SETTING,
-        '"keys"',
-        id="keys-not-an-array",
-    ),
-    pytest.param(
-        lambda: KeySet.build(["RS256"], jwks=_jwks()),
-        (*JWKS_SETTING, *ALGORITHM_SETTING),
-        "No key",
-        id="set-empty",
-    ),
-    pytest.param(
-        lambda: KeySet.build(["RS256"], jwks=_jwks(pair("P-256").jwk(kid="a"))),
+    "set-without-keys": (["RS256"], {}, JWKS_SETTING, '"keys"'),
+    "keys-not-an-array": (["RS256"], {"keys": pair("RSA").jwk()}, JWKS_SETTING, '"keys"'),
+    "set-empty": (["RS256"], _jwks(), (*JWKS_SETTING, *ALGORITHM_SETTING), "No key"),
+    "set-of-other-keys": (
+        ["RS256"],
+        _jwks(pair("P-256").jwk(kid="a")),
         (*JWKS_SETTING, *ALGORITHM_SETTING),
         "No key .* checks signatures with RS256",
-        id="set-of-other-keys",
     ),
-    pytest.param(
-        lambda: KeySet.build(["RS256"], jwks=_jwks(pair("RSA").jwk(kid=5))),
+    "kid-a-number": (
+        ["RS256"],
+        _jwks(pair("RSA").jwk(kid=5)),
         JWKS_SETTING,
         "kid that is not a string",
-        id="kid-a-number",
     ),
-    pytest.param(
-        lambda: KeySet.build(
-            ["RS256"], jwks=_jwks(pair("RSA").jwk(kid="a"), pair("RSA", "other").jwk(kid="a"))
-        ),
+    "kid-twice": (
+        ["RS256"],
+        _jwks(pair("RSA").jwk(kid="a"), pair("RSA", "other").jwk(kid="a")),
         JWKS_SETTING,
         "share one kid",
-        id="kid-twice",
     ),
-    pytest.param(
-        lambda: KeySet.build(["RS256"], jwks=_jwks(pair("RSA").jwk(kid="a", d="AQAB"))),
+    "private-key-in-the-set": (
+        ["RS256"],
+        _jwks(pair("RSA").jwk(kid="a", d="AQAB")),
         JWKS_SETTING,
         "is secret",
-        id="private-key-in-the-set",
     ),
-    pytest.param(
-        lambda: KeySet.build(
-            ["RS256"], jwks=_jwks(pair("RSA").jwk(kid="a"), {"kty": "oct", "k": SECRET})
-        ),
+    "secret-in-the-set": (
+        ["RS256"],
+        _jwks(pair("RSA").jwk(kid="a"), {"kty": "oct", "k": SECRET}),
         JWKS_SETTING,
         "is secret",
-        id="secret-in-the-set",
     ),
-    pytest.param(
-        lambda: KeySet.build(["RS256"], jwks=_jwks(pair("RSA-1024").jwk(kid="a"))),
+    "weak-key-in-the-set": (
+        ["RS256"],
+        _jwks(pair("RSA-1024").jwk(kid="a")),
         JWKS_SETTING,
         "1024 bits",
-        id="weak-key-in-the-set",
     ),
-    pytest.param(
-        lambda: KeySet.build(["HS256"], [OPENSSH]),
-        SECRET_SETTINGS,
-        "OpenSSH",
-        id="openssh-public-key",
-    ),
-    pytest.param(
-        lambda: KeySet.build(["HS256"], [SSH2]),
-        SECRET_SETTINGS,
-        "OpenSSH",
-        id="ssh2-public-key",
-    ),
-    pytest.param(
-        lambda: KeySet.build(["HS256"], [NOT_TEXT]),
+    "openssh-public-key": (["HS256"], [OPENSSH], SECRET_SETTINGS, "OpenSSH"),
+    "ssh2-public-key": (["HS256"], [SSH2], SECRET_SETTINGS, "OpenSSH"),
+    "secret-not-text": (["HS256"], [NOT_TEXT], SECRET_SETTINGS, "is not UTF-8"),
+    "pem-not-text": (
+        ["RS256"],
+        ["-----BEGIN PUBLIC KEY-----" + NOT_TEXT],
         SECRET_SETTINGS,
         "is not UTF-8",
-        id="secret-not-text",
     ),
-    pytest.param(
-        lambda: KeySet.build(["RS256"], ["-----BEGIN PUBLIC KEY-----" + NOT_TEXT]),
-        SECRET_SETTINGS,
-        "is not UTF-8",
-        id="pem-not-text",
-    ),
-]
+}
 
 
 class TestRefusedFromTheStart:
-    @pytest.mark.parametrize(("build", "named", "sentence"), REFUSED)
-    def test_with_a_sentence(
-        self, build: Callable[[], KeySet], named: tuple[str, ...], sentence: str
-    ) -> None:
-        """What cannot work is refused with a sentence that names the settings to change."""
-        with pytest.raises(ConfigurationError, match=sentence) as refused:
-            build()
-
-        assert [name for name in named if name not in str(refused.value)] == []
-
     @pytest.mark.parametrize(
-        "build", [pytest.param(case.values[0], id=case.id) for case in REFUSED]
+        ("algorithms", "keys", "named", "sentence"), REFUSED.values(), ids=REFUSED
     )
-    def test_without_a_value(self, build: Callable[[], KeySet]) -> None:
-        """No secret, key, or name of an unknown algorithm shows in what the error says."""
-        with pytest.raises(ConfigurationError) as refused:
-            build()
+    def test_with_a_sentence(
+        self, algorithms: list[str], keys: Keys, named: tuple[str, ...], sentence: str
+    ) -> None:
+        """What cannot work is refused with a sentence that names the settings to change.
+
+        No secret, key, or name of an unknown algorithm shows in what the error says.
+        """
+        texts, jwks = (keys, None) if isinstance(keys, list) else ([], keys)
+
+        with pytest.raises(ConfigurationError, match=sentence) as refused:
+            KeySet.build(algorithms, texts, jwks)
 
         said = everything_said(refused.value)
         values = (SECRET[:32], "K1", "OAEP", "AAAAB3Nza", "udcff", pair("RSA").jwk()["n"])
+        assert [name for name in named if name not in str(refused.value)] == []
         assert [value for value in values if value in said] == []
 
 

@@ -1,16 +1,14 @@
 """A cached token is no longer accepted once its key is gone, over HTTP."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from jwt_deps import AuthError, JWTSettings, Reason
 from jwt_deps.testing import FakeIssuer, VirtualClock
-from jwt_deps.tokens import authenticate as module
 from jwt_deps.tokens import authenticate_token
-from jwt_deps.tokens.verify import VerifiedToken, verify
 
 from .asking import AUDIENCE, settings_for
 
@@ -19,21 +17,6 @@ from .asking import AUDIENCE, settings_for
 def issuer() -> Iterator[FakeIssuer]:
     with FakeIssuer(algorithm="ES256") as running:
         yield running
-
-
-@pytest.fixture
-def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tokens that were verified."""
-    asked: list[str] = []
-
-    async def noting(
-        token: str, settings: JWTSettings, *, clock: Callable[[], float]
-    ) -> VerifiedToken:
-        asked.append(token)
-        return await verify(token, settings, clock=clock)
-
-    monkeypatch.setattr(module, "verify", noting)
-    return asked
 
 
 def trusting(issuer: FakeIssuer, **options: Any) -> tuple[JWTSettings, VirtualClock]:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
 from jwt_deps.tokens import Principal, authenticate_token
-from jwt_deps.tokens import authenticate as module
-from jwt_deps.tokens.verify import VerifiedToken, verify
+from jwt_deps.tokens.verify import verify
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint
 
 TOKEN = mint(claims(scope="read write", roles=["a"], profile={"name": ["Alice"]}))
@@ -31,21 +30,6 @@ def recognized(
         return asyncio.run(authenticate_token(token, settings, clock=now))
     except AuthError as error:
         return error.reason
-
-
-@pytest.fixture
-def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tokens that were verified."""
-    asked: list[str] = []
-
-    async def noting(
-        token: str, settings: JWTSettings, *, clock: Callable[[], float]
-    ) -> VerifiedToken:
-        asked.append(token)
-        return await verify(token, settings, clock=clock)
-
-    monkeypatch.setattr(module, "verify", noting)
-    return asked
 
 
 class TestRemembering:
