@@ -11,13 +11,12 @@ from .service import JWTSettings, TokenSource
 
 __all__ = ["mcp_settings"]
 
-_KEYS = {"secret_key", "verification_keys", "jwks_file", "jwks_url", "discovery_url", "issuers"}
-
 
 def mcp_settings(**values: Unpack[JWTKeywords]) -> JWTSettings:
     """Make the settings of a server for the Model Context Protocol, and refuse what it forbids.
 
-    The issuer's keys are found by discovery unless keys or their place are given, tokens are taken
+    The issuer's keys are found by discovery unless keys or their place are given, here
+    or in the environment; tokens are taken
     from the `Authorization` header alone, they must be meant for this server, and they expire. What
     is not given comes from the environment, as for `JWTSettings`.
 
@@ -31,12 +30,16 @@ def mcp_settings(**values: Unpack[JWTKeywords]) -> JWTSettings:
     Raises:
         ConfigurationError: the settings are not those of an MCP server, or cannot work.
     """
-    if _KEYS.isdisjoint(values):
-        values.setdefault("discovery", True)
-    settings = JWTSettings(**values)
+    try:
+        settings = JWTSettings(**values)
+    except ConfigurationError as error:
+        if error.reason != "no_key":
+            raise
+        values["discovery"] = True
+        settings = JWTSettings(**values)
     for wrong in _forbidden(settings):
-        error = ConfigurationError("mcp_forbids", f"For MCP, {wrong}")
-        raise with_prefix(error, settings.env_prefix)
+        forbidden = ConfigurationError("mcp_forbids", f"For MCP, {wrong}")
+        raise with_prefix(forbidden, settings.env_prefix)
     return settings
 
 

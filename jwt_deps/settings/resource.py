@@ -30,7 +30,7 @@ class ResourceSettings(IssuerSettings):
     resource: str | None = None
     """The resource identifier (RFC 9728 §1.2): the URL that clients know this service by. When it
     is set, challenges say where the metadata document is, and it is the accepted audience unless
-    `audience` says otherwise."""
+    `audience` says otherwise; an origin with a slash at its end and without."""
     resource_name: str | None = None
     """What people call it."""
     resource_documentation: str | None = None
@@ -55,7 +55,14 @@ class ResourceSettings(IssuerSettings):
     def _meant_for(self) -> NoneOrSeveral:
         # RFC 8707 §2: who asks for a token for a resource gets one with that audience.
         unsaid = self.audience is None and self.verify_audience
-        return self.resource if unsaid else self.audience
+        if not unsaid or self.resource is None:
+            return self.audience
+        if urlsplit(self.resource).path in {"", "/"}:
+            # RFC 3986 §6.2.3: an origin is the same URL with a slash and without, and clients
+            # ask for either.
+            origin = self.resource.removesuffix("/")
+            return list(dict.fromkeys([self.resource, origin, f"{origin}/"]))
+        return self.resource
 
     @cached_property
     def resource_suffix(self) -> str:

@@ -376,6 +376,40 @@ class TestMCP:
             mcp_settings(**{**good, **values})
         assert "mcp_forbids" == caught.value.reason
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("JWT_SECRET_KEY", SECRET),
+            ("JWT_JWKS_URL", f"{ISSUER}/keys"),
+            ("JWT_DISCOVERY_URL", f"{ISSUER}/.well-known/openid-configuration"),
+        ],
+    )
+    def test_keys_from_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    ) -> None:
+        """Or their place: then nothing is discovered beside them."""
+        monkeypatch.setenv(name, value)
+
+        made = mcp_settings(resource=RESOURCE, issuer=ISSUER)
+
+        assert getattr(made, name.removeprefix("JWT_").lower())
+        assert not made.discovery
+
+    def test_settings_that_cannot_work_are_refused_as_elsewhere(self) -> None:
+        """Discovery helps where there is no key, and only there."""
+        with pytest.raises(ConfigurationError) as caught:
+            mcp_settings(resource="nonsense", issuer=ISSUER)
+        assert "resource_identifier" == caught.value.reason
+
+    @pytest.mark.parametrize("resource", ["https://mcp.example.com", "https://mcp.example.com/"])
+    def test_origin_is_the_same_audience_with_a_slash_and_without(self, resource: str) -> None:
+        """Clients of the SDK ask for either; of an URL with a path there is one spelling."""
+        made = mcp_settings(resource=resource, issuer=ISSUER)
+
+        origin = "https://mcp.example.com"
+        assert {origin, f"{origin}/"} == set(made.accepted_audiences)
+        assert resource == made.accepted_audiences[0]
+
     def test_several_issuers(self) -> None:
         """Each names its audience."""
         one = IssuerSettings(secret_key=SECRET, issuer=ISSUER, audience=RESOURCE)
