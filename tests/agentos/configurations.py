@@ -41,7 +41,7 @@ def environments(directory: Path) -> dict[str, dict[str, str]]:
             "JWT_TOKEN_SOURCE": "both",
             "JWT_TOKEN_HEADER_KEY": "X-Agents-Token",
             "JWT_REQUIRE_EXP": "false",
-            "JWT_MAX_TOKEN_SIZE": "400",
+            "JWT_MAX_TOKEN_SIZE": "800",
             "JWT_LEEWAY": "120",
         },
         "pem": {

@@ -4,13 +4,11 @@ Asked of the applications, because OpenAPI does not show all routes; and in a pr
 because importing agno is nothing that a test should wait for.
 """
 
-import asyncio
 import importlib
 import json
 import sys
 from typing import Any
 
-from fastapi.requests import HTTPConnection
 from fastapi.routing import iter_route_contexts
 
 
@@ -31,19 +29,9 @@ def application(module: str) -> dict[str, Any]:
     }
 
 
-def nobody() -> dict[str, Any]:
-    """Return what `agentos_caller` puts on the state of a request without any."""
-    from examples.agentos.identity import agentos_caller  # noqa: PLC0415 - agno, see above
-
-    state: dict[str, Any] = {}
-    asyncio.run(agentos_caller(HTTPConnection({"type": "http", "state": state})))
-    return state
-
-
 if __name__ == "__main__":
     found = {
         "app": application("examples.agentos.app"),
         "base_app": application("examples.agentos.base_app"),
-        "nobody": nobody(),
     }
     sys.stdout.write("\n" + json.dumps(found))

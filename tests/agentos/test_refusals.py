@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.minting import OTHER_SECRET, b64, compact, pair, unb64
@@ -130,20 +129,12 @@ def test_every_route_needs_a_token(
     assert [path for method, path, _ in routes if method == "WEBSOCKET"] == ["/workflows/ws"]
 
 
-def test_no_middleware_looks_at_tokens(facts: dict[str, dict[str, Any]]) -> None:
-    """None at all behind the protected router; on a `base_app` those of AgentOS for the rest."""
-    assert facts["app"]["middleware"] == []
-    assert not [each for each in facts["base_app"]["middleware"] if re.search("JWT|^Auth", each)]
+def test_middleware_of_agno_is_not_there(facts: dict[str, dict[str, Any]], example: str) -> None:
+    """The rest of AgentOS's own is."""
+    names = facts[example]["middleware"]
 
-
-def test_nothing_of_the_caller_is_left_unsaid(facts: dict[str, dict[str, Any]]) -> None:
-    """Where AgentOS finds nothing it assumes: no scopes at all would be every scope."""
-    assert facts["nobody"] == {
-        "user_isolation_enabled": True,
-        "scopes": [],
-        "dependencies": {},
-        "session_state": {},
-    }
+    assert "TrailingSlashMiddleware" in names
+    assert not [name for name in names if re.search("JWT|Auth[A-Z]", name)]
 
 
 @pytest.mark.parametrize("path", sorted(OPEN))
@@ -217,25 +208,21 @@ def test_signature_by_another_kind_of_key(agents: AgentOSClient) -> None:
     assert refused(agents.run(bearer(signed))) == invalid("its algorithm is not accepted")
 
 
-@pytest.mark.parametrize(
-    ("headers", "status", "detail"),
-    [
-        pytest.param({}, 401, "Authorization header missing", id="no-token"),
-        pytest.param(bearer("nonsense"), 401, "Invalid token: ", id="bad-token"),
-        pytest.param(good(), 403, "WebSockets are not served", id="good-token"),
-    ],
-)
-def test_websocket_is_refused_before_it_opens(
-    agents: AgentOSClient, headers: dict[str, str], status: int, detail: str
-) -> None:
-    """AgentOS would take the user from the messages, so WebSockets are refused."""
+def test_websocket_takes_the_user_of_the_token_in_the_message(agents: AgentOSClient) -> None:
+    """Nothing is done before it has come."""
     url = str(agents.http.base_url.copy_with(scheme="ws", path="/workflows/ws"))
 
-    with pytest.raises(InvalidStatus) as error, connect(url, additional_headers=headers):
-        pass
+    def say(**message: str) -> dict[str, Any]:
+        socket.send(json.dumps(message))
+        return json.loads(socket.recv())  # type: ignore[no-any-return]
 
-    assert error.value.response.status_code == status
-    assert json.loads(error.value.response.body or b"")["detail"].startswith(detail)
+    with connect(url) as socket:
+        assert json.loads(socket.recv())["requires_auth"]
+        assert say(action="start-workflow", user_id="bob")["event"] == "auth_required"
+        bad = say(action="authenticate", token=token(OTHER_SECRET))
+        assert bad["error"] == "Invalid token: signature verification failed"
+        say(action="authenticate", token=token(sub="ann"))
+        assert json.loads(socket.recv())["user_id"] == "ann"
 
 
 def test_refusals_leave_no_trace_of_the_token(agents: AgentOSClient) -> None:
