@@ -223,10 +223,14 @@ def _with_headers(answer: Callable[[Request, Any], Any]) -> Callable[[Request, A
 
 
 class _Rules:
-    """The dependency that applies agno's rules to a request whose token is verified."""
+    """The dependency that applies agno's rules to a request whose token is verified.
+
+    Attributes:
+        asks_agno_scopes: whether routes ask for scopes.
+    """
 
     def __init__(self, state: State, audience: str | None, *, authorization: bool) -> None:
-        self._app, self._audience, self._authorization = state, audience, authorization
+        self._app, self._audience, self.asks_agno_scopes = state, audience, authorization
         self._mappings: dict[str, dict[str, list[str]]] = {}
         for route, scopes in state.scope_mappings.items():
             self._mappings.setdefault(route.partition(" ")[0], {})[route] = scopes
@@ -254,12 +258,12 @@ class _Rules:
             state.user_id, state.scopes, state.claims = None, [], Claims({})
         _check(state.user_id, state.claims, self._audience)
         state.claims = dict(state.claims)
-        state.authorization_enabled = self._authorization
+        state.authorization_enabled = self.asks_agno_scopes
         state.admin_scope = self._app.admin_scope
         state.user_isolation_enabled = self._app.user_isolation_enabled
         if state.user_id and getattr(self._app, "user_store", None) is not None:
             await self._refuse_disabled(connection, state)
-        if self._authorization and connection.scope["type"] == "http":
+        if self.asks_agno_scopes and connection.scope["type"] == "http":
             await self._refuse_without_scopes(connection, state)
 
     async def _refuse_disabled(self, connection: HTTPConnection, state: State) -> None:

@@ -17,6 +17,7 @@ from jwt_deps.web import (
     Inventory,
     Reached,
     Served,
+    dependants,
     get_claims,
     idle_exclusions,
     refusals,
@@ -126,6 +127,7 @@ def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
                 for problem in _disagreements(one.app, inventory.routes)
             ),
             *_unknown_parameters(inventory),
+            *_agents_for_all(inventory),
         ]
         notes = tuple(dict.fromkeys(_notes(inventory)))
     routes = tuple(_audited(served, judgement) for served, judgement in judged)
@@ -180,6 +182,25 @@ def _notes(inventory: Inventory) -> Iterator[str]:
                 f"Challenges name {settings.metadata_path}, but no route here serves it: call "
                 "mount_resource_metadata(app), unless another server has it."
             )
+
+
+def _agents_for_all(inventory: Inventory) -> Iterator[str]:
+    """Yield a problem where routes of an AgentOS need a token, and no scope of agno's."""
+    for served in inventory.routes:
+        match = served.match
+        module: str = getattr(match.endpoint, "__module__", None) or ""
+        if not (module.startswith("agno.os.") and served.guard and match.dependant):
+            continue
+        if served.guard.excludes(match) or any(
+            getattr(node.call, "asks_agno_scopes", False) for node in dependants(match.dependant)
+        ):
+            continue
+        yield (
+            f"{served.path} is a route of an AgentOS, and asks for a token but for no scope of "
+            "agno's, so that every token can use it: use protect_agent_os of jwt_deps.agentos, "
+            "with authorization on."
+        )
+        return
 
 
 def _unknown_parameters(inventory: Inventory) -> Iterator[str]:

@@ -14,8 +14,9 @@ RUNS = "/agents/assistant/runs"
 
 DAY = 86_400
 #: What the tests ask for, as agno's scopes: neither administration nor service accounts.
-SCOPES = ("agents:run", "agents:read", "sessions:read", "sessions:write", "sessions:delete")
-SCOPES += ("memories:read", "teams:read", "workflows:read")
+SCOPES = [f"agents:{action}" for action in ("run", "read")]
+SCOPES += [f"sessions:{action}" for action in ("read", "write", "delete")]
+SCOPES += ["memories:read", "teams:read", "workflows:read"]
 
 #: Refusals as `refused` returns them.
 Refusal: TypeAlias = tuple[int, str, str | None]
@@ -56,7 +57,7 @@ def token(
 ) -> str:
     """Mint a token of `alice`, good for a day but for what is said here; `None` leaves out."""
     now = time.time()
-    scopes = {"scopes": list(SCOPES), "permissions": list(SCOPES)}
+    scopes = {"scopes": SCOPES, "permissions": SCOPES}
     stated = claims(now=now, **{"exp": int(now) + DAY, **scopes, **members})
     present = {claim: value for claim, value in stated.items() if value is not None}
     return mint(present, key, algorithm, header={} if kid is None else {"kid": kid})

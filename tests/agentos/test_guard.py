@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 import jwt_deps.agentos
-from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings
+from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings, protect
 from jwt_deps.agentos import protect_agent_os
 from jwt_deps.audit import Verdict, audit
 from tests.minting import OTHER_SECRET, SECRET
@@ -241,6 +241,27 @@ def test_audit_shows_which_routes_are_open() -> None:
     assert {"/", "/health", "/info", "/workflows/ws"} | pages == public
     assert Verdict.GUARDED is routes["/agents/{agent_id}/runs"]
     assert Verdict.UNGUARDED not in routes.values()
+
+
+@pytest.mark.parametrize(
+    ("guarded", "is_said"),
+    [
+        pytest.param(lambda: protect_agent_os(agent_os(), SETTINGS), False, id="with-rules"),
+        pytest.param(
+            lambda: protect_agent_os(agent_os(), SETTINGS, authorization=False),
+            True,
+            id="without-authorization",
+        ),
+        pytest.param(lambda: protect(agent_os().get_app(), SETTINGS), True, id="guard-alone"),
+    ],
+)
+def test_audit_says_where_every_token_runs_every_agent(
+    guarded: Callable[[], FastAPI], *, is_said: bool
+) -> None:
+    """A guard alone asks for a token, and AgentOS for nothing."""
+    problems = [it for it in audit(guarded()).problems if "protect_agent_os" in it]
+
+    assert is_said == bool(problems)
 
 
 # The user directory
