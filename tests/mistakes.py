@@ -344,6 +344,7 @@ MISTAKES: dict[str, Mistake] = {
     "not_a_model": lambda *_: claims_as(dict),
     "scope_names": lambda *_: require_scopes("orders:read orders:write"),
     "scope_parameter": lambda *_: with_requirement(require_scopes("orders:{order_id}:read")),
+    "route_scopes": lambda *_: protected_router(settings=SETTINGS, scopes={"POST /x": []}),
     "role_names": lambda *_: require_roles(),
     "no_roles_claim": without_roles_claim,
     "claim_values": lambda *_: require_claim("plan", None),  # type: ignore[arg-type]

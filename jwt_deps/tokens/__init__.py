@@ -12,7 +12,7 @@ from .principal import (
     dependencies_of,
     session_state_of,
 )
-from .scopes import All, are_parameters, filled_scopes, parameters_of
+from .scopes import All, are_parameters, filled_scopes, is_scope, parameters_of
 from .verify import unverified_expiry
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "explanation_of",
     "filled_scopes",
     "find_token",
+    "is_scope",
     "load_signing_key",
     "parameters_of",
     "sent_with_dpop",

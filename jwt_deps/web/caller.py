@@ -296,7 +296,7 @@ async def require_granted(
 
 def scopes_of_route(scope: Scope) -> list[str]:
     """Every scope that the matched route asks for, in the order declared."""
-    return filled_scopes(needed_scopes(matched(scope, state_of(scope))), _path_values(scope))
+    return filled_scopes(needed_scopes(matched(scope, state_of(scope)), scope), _path_values(scope))
 
 
 def _path_values(scope: Scope) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Who may pass a route: the guard, which decides by the route that matched."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from fastapi.params import Security
@@ -23,6 +23,7 @@ from .dependencies import optional_of
 from .request_state import RequestState, matched, state_of
 from .request_user import write_anonymous
 from .responses import refusal_under
+from .route_scopes import methods_of
 from .routing import UNKNOWN, MatchedRoute, RouteGuard
 
 __all__ = ["JWTGuard", "ask", "asked_of", "asks_scopes", "is_excluded", "require_for_guard"]
@@ -40,8 +41,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         settings: JWTSettings | None = None,
         exclude: Iterable[str | Callable[..., Any]] = (),
         check: Callable[[Any, bool], object] = lambda *_: None,
+        scopes: Mapping[str, Any] | None = None,
     ) -> None:
-        RouteGuard.__init__(self, settings, exclude)
+        RouteGuard.__init__(self, settings, exclude, scopes)
         TokenDependency.__init__(self, self._pass)
         self.__name__ = "jwt_guard"
         self._check = check
@@ -73,7 +75,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             guard = innermost if isinstance(innermost, JWTGuard) else self
         # Also if it did before: the scope may be served again, with another token or without one.
         await guard.decide(connection, match, state)
-        if security_scopes.scopes:
+        if security_scopes.scopes or self.route_scopes.rules:
             await require_for_guard(self, security_scopes.scopes, connection, match)
 
     async def decide(
@@ -148,7 +150,7 @@ def asks_scopes(guard: RouteGuard, match: MatchedRoute, settings: JWTSettings | 
 async def require_for_guard(
     guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: MatchedRoute
 ) -> None:
-    """Require the scopes that `Security(guard, scopes=[...])` asks for.
+    """Require the scopes that `Security(guard, scopes=[...])`, and the guard by template, ask for.
 
     They hold for whatever the innermost guard lets in; the scopes of a guard that itself excludes
     the route are not asked for.
@@ -156,10 +158,12 @@ async def require_for_guard(
     Raises:
         HTTPException: the request is refused.
     """
-    if not asks_scopes(guard, match, state_of(connection.scope).settings):
+    by_template = guard.route_scopes.needed(match.paths, methods_of(connection.scope))
+    needed = (*scopes, *by_template)
+    if not (needed and asks_scopes(guard, match, state_of(connection.scope).settings)):
         return
     try:
-        await require_granted(connection, scopes)
+        await require_granted(connection, needed)
     except AuthError as error:
         raise await refused(error, connection) from error
 
@@ -174,23 +178,35 @@ def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
 
 
 def asked_of(
-    match: MatchedRoute, replaced: Container[Any] = ()
+    match: MatchedRoute, replaced: Container[Any] = (), methods: Collection[str] = ()
 ) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
     """The dependencies of this package that run for a route, each with the scopes asked for.
 
-    What is in `replaced` does not run, and nothing below it. Of the guards of the route only the
-    innermost, and only if it does not exclude the route, asks for a token: which one that is, the
-    caller has to know.
+    Of the guards of the route only the innermost, and only if it does not exclude the route, asks
+    for a token: which one that is, the caller has to know.
+
+    Args:
+        match: the route.
+        replaced: what does not run, and nothing below it.
+        methods: of the requests; none for all that the route has.
     """
+
+    def by_template(call: TokenDependency[Any]) -> list[str]:
+        if not isinstance(call, RouteGuard):
+            return []
+        # A guard that is a parameter of an endpoint is told nothing of the route.
+        paths = match.paths if any(call is it for it in match.guards) else ()
+        return call.route_scopes.needed(paths, methods)
+
     for node in dependants(match.dependant, replaced) if match.dependant is not None else ():
         scopes = scopes_at(node)
         # Scopes asked of an optional dependency are asked of requests without a token too.
         call = token_dependency((optional_of(node.call) if scopes else None) or node.call)
         if call is not None:
-            yield call, (*scopes, *call.scopes)
+            yield call, (*scopes, *by_template(call), *call.scopes)
     for depends in match.dependencies:
         given: Any = depends.dependency
         found = None if given in replaced else token_dependency(given)
         if found is not None:
             asked = tuple(depends.scopes or ()) if isinstance(depends, Security) else ()
-            yield found, (*asked, *found.scopes)
+            yield found, (*asked, *by_template(found), *found.scopes)

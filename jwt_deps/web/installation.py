@@ -5,7 +5,15 @@ request that a guard is asked for, meets an application in which only routers ar
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from itertools import chain
@@ -58,6 +66,7 @@ def protect(
     settings: JWTSettings | None = None,
     exclude: Iterable[str | Callable[..., Any]] = (),
     dependencies: Sequence[params.Depends] = (),
+    scopes: Mapping[str, str | Iterable[str]] | None = None,
 ) -> FastAPI:
     """Guard a whole application, with all that it serves now and later, and return it.
 
@@ -74,6 +83,8 @@ def protect(
         exclude: endpoints, and patterns of whole route templates (`*` is any text).
         dependencies: what else applies to everything in it, `Depends(require_scopes("api"))` for
             instance.
+        scopes: what routes need that you did not write, by method and template:
+            `{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"], "/reports/*": "read"}`.
 
     Raises:
         ConfigurationError: it is no FastAPI application, or protected already, or FastAPI is a
@@ -86,7 +97,9 @@ def protect(
             "protected_router(router).",
         )
     try_out()
-    Installation.of(app).protect(JWTGuard(settings, exclude, check=watch_application), dependencies)
+    Installation.of(app).protect(
+        JWTGuard(settings, exclude, watch_application, scopes), dependencies
+    )
     return app
 
 
@@ -394,7 +407,7 @@ def _bypassed() -> ConfigurationError:
 
 
 def idle_exclusions(app: FastAPI) -> Iterator[str]:
-    """The exclusions that match no route, each as a sentence.
+    """The exclusions and the scopes by template that match no route, each as a sentence.
 
     Raises:
         ConfigurationError: there is no configuration.
@@ -413,6 +426,24 @@ def idle_exclusions(app: FastAPI) -> Iterator[str]:
         settings = _settings(app, guard)
         if settings is not None:
             yield from _idle(settings.server.excluded, templates)
+        if guard.route_scopes.rules:
+            yield from _idle_scopes(app, guard)
+
+
+def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
+    from .inventory import Inventory  # noqa: PLC0415 - which knows the guards of plain routes
+
+    routes = [
+        (served.match.paths, served.known_methods)
+        for served in Inventory.of(app).routes
+        if guard in served.match.guards
+    ]
+    for name in guard.route_scopes.idle(routes):
+        yield (
+            f"The scopes of {name!r} are for no route behind this guard: write the method, or none "
+            "for all, and the whole template with its prefixes, 'GET /api/items/{item_id}', or a "
+            "pattern, 'GET /api/*'. A mount is one route."
+        )
 
 
 def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:

@@ -84,6 +84,11 @@ class Served:
     open_because: str | None = None
 
     @property
+    def known_methods(self) -> tuple[str, ...]:
+        """The methods; none where they are not known."""
+        return () if self.methods == (ANY,) else self.methods
+
+    @property
     def guard(self) -> RouteGuard | None:
         """The guard that decides about it, in its own application."""
         return deciding(self.match.guards, self.app.dependency_overrides)
@@ -111,7 +116,7 @@ class Served:
         match, guard = self.match, self.guard
         if match.dependant is None or match.documentation:
             return
-        for call, scopes in asked_of(match, self.app.dependency_overrides):
+        for call, scopes in asked_of(match, self.app.dependency_overrides, self.known_methods):
             of_route = [it for it in match.guards if it is cast("object", call)]
             if not of_route or (scopes and asks_scopes(of_route[0], match, self.settings)):
                 yield call, scopes
@@ -174,7 +179,8 @@ class Inventory:
     def of(cls, app: FastAPI) -> "Inventory":
         """Walk an application, with nothing changed."""
         inventory = cls()
-        inventory.routes.extend(inventory._application(app, _Way(app)))
+        for served in inventory._application(app, _Way(app)):
+            inventory.routes.extend(_by_needed_scopes(served))
         return inventory
 
     def _application(self, app: FastAPI, way: _Way) -> Iterator[Served]:
@@ -270,6 +276,16 @@ class Inventory:
             yield from self._router(behind.router, below)
         else:
             yield from self._router(behind, _below_router(behind, below))
+
+
+def _by_needed_scopes(served: Served) -> Iterator[Served]:
+    """A route, in parts where its methods need different scopes by template."""
+    parts: dict[tuple[str, ...], list[str]] = {}
+    for method in served.methods:
+        methods = replace(served, methods=(method,)).known_methods
+        rules = (it.route_scopes.needed(served.match.paths, methods) for it in served.match.guards)
+        parts.setdefault(tuple(scope for one in rules for scope in one), []).append(method)
+    yield from (replace(served, methods=tuple(methods)) for methods in parts.values())
 
 
 def _below_router(router: Router, way: _Way) -> _Way:

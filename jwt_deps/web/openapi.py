@@ -5,7 +5,7 @@ guard excludes, what an optional dependency does, or that a callback is another 
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import unwrap
@@ -353,10 +353,10 @@ class _Correction:
         for route in _documented(self.app.router):
             shown = self._shown(route)
             item = self.schema.get("paths", {}).get(route.path_format, {})
-            self._add(item, route, shown, self._needs(route, shown))
+            self._add(item, route, shown, partial(self._needs, route, shown))
         for route in _documented(self.app.webhooks):
             item = self.schema.get("webhooks", {}).get(route.path_format, {})
-            self._add(item, route, self._shown(route), None)
+            self._add(item, route, self._shown(route))
         names = _SchemeNames(self.foreign)
         for operation in self.operations.values():
             if operation.needs is not None:
@@ -366,19 +366,23 @@ class _Correction:
         self._define(names)
 
     def _add(
-        self, item: Mapping[str, Any], route: Any, shown: _Shown, needs: _Needs | None
+        self,
+        item: Mapping[str, Any],
+        route: Any,
+        shown: _Shown,
+        needs: Callable[[str], _Needs | None] = lambda _: None,
     ) -> None:
         for method in route.methods:
             document = item.get(method.lower())
             if document is None:
                 continue
-            self.operations[id(document)] = _Operation(document, shown, needs)
+            self.operations[id(document)] = _Operation(document, shown, needs(method))
             # Callbacks are requests that this application sends: no token of its own is in them.
             for callback in route.callbacks or ():
                 if isinstance(callback, APIRoute):
                     called = document.get("callbacks", {}).get(callback.name, {})
                     item_there = called.get(callback.path, {})
-                    self._add(item_there, callback, self._shown(callback), None)
+                    self._add(item_there, callback, self._shown(callback))
 
     def _shown(self, route: Any) -> _Shown:
         shown = _Shown()
@@ -394,9 +398,9 @@ class _Correction:
                 shown.optional.append(scopes_at(node))
         return shown
 
-    def _needs(self, route: Any, shown: _Shown) -> _Needs | None:
+    def _needs(self, route: Any, shown: _Shown, method: str) -> _Needs | None:
         match = match_of_route(route)
-        asked = list(asked_of(match))
+        asked = list(asked_of(match, methods=(method,)))
         if not (asked or shown.optional):
             return None
         guard: Any = match.guards[-1] if match.guards else None
@@ -404,12 +408,12 @@ class _Correction:
         excluded = settings is not None and is_excluded(match, settings)
         open_ = guard is None or guard.excludes(match) or excluded
         applied: tuple[Any, ...] = match.guards
-        # Of the guards over a route only the innermost asks, for the scopes of outer ones too. A
-        # guard that is no guard over the route, but a parameter of its endpoint, always asks.
+        # Of the guards over a route only the innermost asks for a token, and outer ones for their
+        # scopes. A guard that is a parameter of its endpoint always asks.
         asking = [
             (call, scopes)
             for call, scopes in asked
-            if call not in applied or (not open_ and (call is guard or scopes))
+            if call not in applied or (not open_ if call is guard else scopes)
         ]
         if not (asking or shown.optional):
             return None

@@ -123,6 +123,9 @@ class GuardedApp:
                 own.append(depends)
             elif isinstance(depends, Security):
                 await require_for_guard(guard, list(depends.scopes or ()), connection, match)
+        for one in match.guards:
+            if isinstance(one, JWTGuard) and not (one in inside or is_overridden(connection, one)):
+                await require_for_guard(one, (), connection, match)
         async with _fastapi.solved(connection, own) as found:
             is_mount = isinstance(self.route, Mount | Host)
             state.leave(

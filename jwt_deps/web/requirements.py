@@ -25,7 +25,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.jose import check_claim_path, is_numeric_date
 from jwt_deps.settings import JWTSettings
-from jwt_deps.tokens import All, Claims, Principal, are_parameters
+from jwt_deps.tokens import All, Claims, Principal, are_parameters, is_scope
 
 from .caller import (
     PrincipalDependency,
@@ -36,7 +36,6 @@ from .caller import (
     scopes_of_route,
 )
 from .factories import dependency_factory
-from .responses import is_scope
 
 __all__ = [
     "Requirement",

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from fastapi.security.base import SecurityBase
+from starlette.types import Scope
 
 from jwt_deps import telemetry
 from jwt_deps.errors import (
@@ -28,9 +29,10 @@ from jwt_deps.errors import (
 )
 from jwt_deps.possession import DPoPMode, SenderPolicy
 from jwt_deps.settings import JWTSettings
-from jwt_deps.tokens import explanation_of, filled_scopes, parameters_of, sent_with_dpop
+from jwt_deps.tokens import explanation_of, filled_scopes, is_scope, parameters_of, sent_with_dpop
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
+from .route_scopes import methods_of
 from .routing import MatchedRoute
 
 __all__ = [
@@ -40,7 +42,6 @@ __all__ = [
     "add_refusals",
     "challenge_parameters",
     "documented_refusals",
-    "is_scope",
     "needed_scopes",
     "refusal",
     "refusal_under",
@@ -48,8 +49,7 @@ __all__ = [
 
 logger = logging.getLogger("jwt_deps")
 
-# RFC 6750 §3: scope-token, and the characters that error_description may have.
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+# RFC 6750 §3: the characters that error_description may have.
 _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 _POLICY_VIOLATION = 1008
@@ -233,11 +233,6 @@ def _log(error: AuthError, hints_prefix: str | None) -> None:
         )
 
 
-def is_scope(text: str) -> bool:
-    """Whether the text can be a scope (RFC 6749 §3.3)."""
-    return _SCOPE.fullmatch(text) is not None
-
-
 class _Refusal(NamedTuple):
     """What all errors of one class are answered with; it is found once, because each request pays.
 
@@ -326,9 +321,11 @@ def _with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: 
 REFUSALS = "jwt_deps.refusals"
 
 
-def needed_scopes(match: MatchedRoute) -> list[str]:
-    """Every scope that a route asks for, in the order declared, once or more often."""
-    return list(_asked(match))
+def needed_scopes(match: MatchedRoute, scope: Scope) -> list[str]:
+    """Every scope that a request needs on a route, in the order declared, once or more often."""
+    methods = methods_of(scope)
+    by_template = (guard.route_scopes.needed(match.paths, methods) for guard in match.guards)
+    return [*(it for one in by_template for it in one), *_asked(match)]
 
 
 def _asked(match: MatchedRoute) -> Iterator[str]:
@@ -368,9 +365,9 @@ def refusal_under(
 
 
 def challenge_parameters(
-    settings: JWTSettings, match: MatchedRoute, scope: Mapping[str, Any]
+    settings: JWTSettings, match: MatchedRoute, scope: Scope
 ) -> ChallengeParameters:
-    """The parameters for the challenges of a route, made once for it if no scope has parameters.
+    """The parameters for the challenges of a route, made once if all have the same.
 
     Clients ask for the scopes that a challenge names (MCP, "Scope Selection Strategy"), so they
     are those of the route, not all that the service has.
@@ -379,13 +376,14 @@ def challenge_parameters(
     known: ChallengeParameters | None = match.challenge_parameters.get(url)
     if known is None:
         metadata = f', resource_metadata="{url}"'
-        needed = needed_scopes(match)
+        needed = needed_scopes(match, scope)
         filled = filled_scopes(needed, scope.get("path_params") or {})
         scopes = " ".join(dict.fromkeys(filter(is_scope, filled)))
         known = ChallengeParameters(
             metadata, f', scope="{scopes}"{metadata}' if scopes else metadata
         )
-        if not any(map(parameters_of, needed)):
+        by_request = any(guard.route_scopes.rules for guard in match.guards)
+        if not (by_request or any(map(parameters_of, needed))):
             match.challenge_parameters[url] = known
     return known
 

@@ -1,6 +1,6 @@
 """How a whole router is protected: `protected_router`, `jwt_guard` and the mark `public`."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar, cast
 
@@ -148,6 +148,7 @@ def protected_router(
     *routers: APIRouter,
     settings: JWTSettings | None = None,
     exclude: Iterable[str | Callable[..., Any]] = (),
+    scopes: Mapping[str, str | Iterable[str]] | None = None,
     **apirouter_options: Any,
 ) -> ProtectedRouter:
     """Make a router whose routes need a token, unless they are excluded.
@@ -164,6 +165,9 @@ def protected_router(
         settings: what is accepted here; `None` for `get_settings`. Every dependency on these
             routes goes by it, the caller's own ones that are built on this package's too.
         exclude: endpoints, by identity, and patterns of whole route templates (`*` is any text).
+        scopes: what routes need that you did not write, by method and whole template:
+            `{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"], "/reports/*": "read"}`. One
+            that matches no route stops the start.
         **apirouter_options: whatever `APIRouter` takes, `prefix` and `tags` for instance.
 
     Returns:
@@ -175,7 +179,7 @@ def protected_router(
             guarded, or FastAPI is a release that this package does not know.
     """
     try_out()
-    guard = JWTGuard(settings, exclude, check=watch_application)
+    guard = JWTGuard(settings, exclude, watch_application, scopes)
     outer = ProtectedRouter(guard, **apirouter_options)
     for router in routers:
         outer.include_router(router)

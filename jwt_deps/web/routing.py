@@ -1,7 +1,7 @@
 """Which route a request matched, which guards apply to it, and what a router contains."""
 
 import weakref
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import isfunction
@@ -21,6 +21,7 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings, split_exclusions
 
 from . import _fastapi
+from .route_scopes import RouteScopes
 
 __all__ = [
     "UNKNOWN",
@@ -199,10 +200,13 @@ class MatchedRoute:
 
 
 class RouteGuard:
-    """The settings of a guard, and what it excludes."""
+    """The settings of a guard, what it excludes, and the scopes that it asks by template."""
 
     def __init__(
-        self, settings: JWTSettings | None = None, exclude: Iterable[str | Callable[..., Any]] = ()
+        self,
+        settings: JWTSettings | None = None,
+        exclude: Iterable[str | Callable[..., Any]] = (),
+        scopes: Mapping[str, Any] | None = None,
     ) -> None:
         if settings is not None and not isinstance(settings, JWTSettings):
             raise ConfigurationError(
@@ -212,6 +216,7 @@ class RouteGuard:
             )
         self.settings = settings
         self.patterns, self.endpoints = split_exclusions(exclude)
+        self.route_scopes = RouteScopes(scopes)
 
     def excludes(self, match: MatchedRoute) -> bool:
         """Whether a route needs no token, by its own mark or by this guard's exclusions."""

@@ -1,0 +1,79 @@
+"""Scopes by method and template, for routes that one did not write."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from starlette.types import Scope
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.settings import PathPatterns
+from jwt_deps.tokens import are_parameters, is_scope
+
+__all__ = ["RouteScopes", "methods_of"]
+
+
+class _Rule(NamedTuple):
+    name: str
+    method: str | None
+    template: PathPatterns
+    scopes: tuple[str, ...]
+
+    def fits(self, paths: Collection[str], methods: Collection[str]) -> bool:
+        """Whether it is for a route, or may be: where nothing is known of that, it is."""
+        is_method = self.method is None or not methods or self.method in methods
+        return is_method and (not paths or any(map(self.template.match, paths)))
+
+
+class RouteScopes:
+    """What a guard asks of the routes that it applies to.
+
+    Args:
+        given: the scopes, all of which are needed, by `"POST /agents/{agent_id}/runs"`: a method,
+            `WEBSOCKET`, or none for each of them, and a whole template, in which `*` is any text.
+
+    Raises:
+        ConfigurationError: something else.
+    """
+
+    def __init__(self, given: Mapping[str, Any] | None) -> None:
+        try:
+            self.rules = tuple(_rule(name, scopes) for name, scopes in dict(given or {}).items())
+        except (AttributeError, TypeError, ValueError):
+            raise ConfigurationError(
+                "route_scopes",
+                "scopes takes a mapping from a method and a template to one or more scopes: "
+                '{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"]}.',
+            ) from None
+
+    def needed(self, paths: Collection[str], methods: Collection[str]) -> list[str]:
+        """The scopes that a route needs.
+
+        Args:
+            paths: its templates; none if they are not known.
+            methods: of the request, or all of the route; none if they are not known.
+        """
+        return [scope for rule in self.rules if rule.fits(paths, methods) for scope in rule.scopes]
+
+    def idle(self, routes: Collection[tuple[Collection[str], Collection[str]]]) -> Iterator[str]:
+        """The names of the rules that are for none of the routes, given as paths and methods."""
+        for rule in self.rules:
+            if not any(paths and rule.fits(paths, methods) for paths, methods in routes):
+                yield rule.name
+
+
+def _rule(name: str, scopes: Any) -> _Rule:
+    *method, template = name.split(" ")
+    several = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+    is_good = all(isinstance(it, str) and is_scope(it) and are_parameters(it) for it in several)
+    is_named = len(method) <= 1 and method != [""] and template.startswith(("/", "*"))
+    if not (is_good and several and is_named):
+        raise ValueError
+    return _Rule(name, method[0].upper() if method else None, PathPatterns(template), several)
+
+
+def methods_of(scope: Scope) -> tuple[str, ...]:
+    """The methods by which rules name a request: where `GET` is answered, so is `HEAD`."""
+    if scope["type"] == "websocket":
+        return ("WEBSOCKET",)
+    method = scope["method"]
+    return (method, "GET") if method == "HEAD" else (method,)

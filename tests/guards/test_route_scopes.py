@@ -1,0 +1,288 @@
+"""Scopes by method and template: `protected_router(scopes=...)` and `protect(app, scopes=...)`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi.testclient import TestClient
+from starlette.responses import PlainTextResponse
+from starlette.routing import Host, Mount, Route
+from starlette.websockets import WebSocketDisconnect
+
+from jwt_deps import (
+    ConfigurationError,
+    protect,
+    protected_router,
+    public,
+    require_scopes,
+)
+from jwt_deps.audit import audit, compare
+from jwt_deps.web.route_scopes import RouteScopes
+from tests.web.serving import OTHER, SETTINGS, bearer, document_of, live_mounts
+
+SCOPES = {
+    "POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"],
+    "GET /reports/*": "reports:read",
+    "/admin/*": ["admin", "audit"],
+    "websocket /ws": ["talk"],
+}
+
+
+def written_by_others() -> APIRouter:
+    """Routes without any requirement of their own."""
+    router = APIRouter()
+
+    @router.post("/agents/{agent_id}/runs")
+    @router.get("/agents/{agent_id}/runs")
+    async def runs(agent_id: str) -> str:
+        return agent_id
+
+    @router.get("/reports/{name}")
+    @router.post("/reports/{name}")
+    async def report(name: str) -> str:
+        return name
+
+    @router.get("/reports/open/health")
+    @public
+    async def health() -> str:
+        return "up"
+
+    router.api_route("/admin/x", methods=["GET", "DELETE"], include_in_schema=False)(lambda: "x")
+
+    @router.websocket("/ws")
+    async def talk(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    return router
+
+
+def by_router(scopes: Any = SCOPES) -> FastAPI:
+    app = FastAPI()
+    app.include_router(protected_router(written_by_others(), settings=SETTINGS, scopes=scopes))
+    return app
+
+
+def by_application(scopes: Any = SCOPES) -> FastAPI:
+    app = FastAPI()
+    app.include_router(written_by_others())
+    return protect(app, SETTINGS, scopes=scopes)
+
+
+def by_outer_router(scopes: Any = SCOPES) -> FastAPI:
+    """The scopes stand over a guard with settings of its own."""
+    inner = protected_router(written_by_others(), settings=SETTINGS)
+    app = FastAPI()
+    app.include_router(protected_router(inner, settings=OTHER, scopes=scopes))
+    return app
+
+
+ways = pytest.mark.parametrize("build", [by_router, by_application, by_outer_router])
+Build = Callable[..., FastAPI]
+
+
+@ways
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "status"),
+    [
+        pytest.param("POST", "/agents/a/runs", "agents:a:run", 200, id="parameter"),
+        pytest.param("POST", "/agents/a/runs", "agents:b:run", 403, id="another-parameter"),
+        pytest.param("POST", "/agents/a/runs", "agents:*", 200, id="wildcard"),
+        pytest.param("GET", "/agents/a/runs", None, 200, id="another-method"),
+        pytest.param("GET", "/reports/x", "reports:read", 200, id="pattern"),
+        pytest.param("GET", "/reports/x", None, 403, id="pattern-without"),
+        pytest.param("POST", "/reports/x", None, 200, id="not-a-get"),
+        pytest.param("DELETE", "/admin/x", "admin", 403, id="each-method-and-each-scope"),
+        pytest.param("GET", "/admin/x", "admin audit", 200, id="all-scopes"),
+    ],
+)
+def test_scopes_are_enforced(
+    build: Build, method: str, path: str, scope: str | None, status: int
+) -> None:
+    """For the method and the template that matched."""
+    answer = TestClient(build()).request(method, path, headers=bearer(scope=scope))
+
+    assert status == answer.status_code
+
+
+@ways
+def test_public_routes_need_no_token(build: Build) -> None:
+    """A mark opens a route to its guard's scopes; those of a guard outside hold all the same."""
+    status = 401 if build is by_outer_router else 200
+
+    assert status == TestClient(build()).get("/reports/open/health").status_code
+
+
+@ways
+def test_on_a_websocket(build: Build) -> None:
+    """In its handshake."""
+    client = TestClient(build())
+
+    with client.websocket_connect("/ws", headers=bearer(scope="talk")):
+        pass
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers=bearer()):
+        pass
+
+
+@ways
+def test_the_challenge_names_them(build: Build) -> None:
+    """With what the route asks itself."""
+    refused = TestClient(build()).post("/agents/a/runs", headers=bearer())
+
+    assert 'scope="agents:a:run"' in refused.headers["www-authenticate"]
+    assert "Insufficient permissions" in refused.json()["detail"]
+
+
+@ways
+def test_the_audit_shows_them_for_each_method(build: Build) -> None:
+    """And a comparison reports what was dropped or widened."""
+    before = audit(build())
+
+    found = {(it.path, it.methods): it.scopes for it in before.routes}
+
+    assert found["/agents/{agent_id}/runs", ("POST",)] == ("agents:{agent_id}:run",)
+    assert found["/agents/{agent_id}/runs", ("GET",)] == ()
+    assert found["/reports/{name}", ("GET",)] == ("reports:read",)
+    assert found["/reports/{name}", ("POST",)] == ()
+    assert found["/admin/x", ("DELETE", "GET")] == ("admin", "audit")
+    assert found["/ws", ("WEBSOCKET",)] == ("talk",)
+    assert before.ok, str(before)
+    for name in SCOPES:
+        rest = {it: scopes for it, scopes in SCOPES.items() if it != name}
+        assert [] != compare(before, audit(build(rest)))
+
+
+@ways
+def test_openapi_shows_them_for_each_method(build: Build) -> None:
+    """Beside the lock."""
+    paths = document_of(build())["paths"]
+
+    assert [{"JWT": ["agents:{agent_id}:run"]}] == paths["/agents/{agent_id}/runs"]["post"][
+        "security"
+    ]
+    assert [{"JWT": []}] == paths["/agents/{agent_id}/runs"]["get"]["security"]
+    assert [{"JWT": ["reports:read"]}] == paths["/reports/{name}"]["get"]["security"]
+    assert [{"JWT": []}] == paths["/reports/{name}"]["post"]["security"]
+
+
+@ways
+@pytest.mark.parametrize(
+    "name",
+    ["PUT /agents/{agent_id}/runs", "/agents/{id}/runs", "POST /agents", "GET /ws", "/nowhere/*"],
+)
+def test_what_matches_no_route_stops_the_start(build: Build, name: str) -> None:
+    """With its name; the audit says so too."""
+    app = build({name: ["x"]})
+
+    assert any(repr(name) in it for it in audit(app).problems)
+    with pytest.raises(ConfigurationError, match="are for no route"), TestClient(app):
+        pass
+
+
+def test_a_route_that_is_not_behind_the_guard_counts_for_nothing() -> None:
+    """The scopes would not be asked there."""
+    app = FastAPI()
+    app.router.routes.append(Route("/plain", lambda _: PlainTextResponse("hello")))
+    router = protected_router(settings=SETTINGS, scopes={"/plain": ["x"]})
+    router.get("/x")(lambda: "x")
+    app.include_router(router)
+
+    with pytest.raises(ConfigurationError, match="are for no route"), TestClient(app):
+        pass
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        ["POST /x"],
+        {"POST /x": []},
+        {"POST /x": ""},
+        {"POST /x": ["a b"]},
+        {"POST /x": ["a:{b"]},
+        {"POST /x": [7]},
+        {"POST /x": None},
+        {"POST x": ["a"]},
+        {" /x": ["a"]},
+        {"POST GET /x": ["a"]},
+        {7: ["a"]},
+    ],
+)
+def test_what_says_nothing_is_refused(scopes: Any) -> None:
+    """A mistake in it would leave a route open."""
+    with pytest.raises(ConfigurationError, match="a mapping from a method and a template"):
+        protected_router(settings=SETTINGS, scopes=scopes)
+
+
+@live_mounts
+def test_plain_routes_and_mounts() -> None:
+    """Routes that FastAPI runs no dependencies for; a mount is one route, with any method."""
+    app, answer = FastAPI(), PlainTextResponse("hello")
+    app.router.routes += [
+        Route("/plain/{x}", lambda _: answer, methods=["GET", "POST"]),
+        Mount("/files/{x}", answer),
+    ]
+    protect(app, SETTINGS, scopes={"GET /plain/{x}": "read:{x}", "/files/*": "files:{x}"})
+    client = TestClient(app)
+
+    def status(method: str, path: str, scope: str | None = None) -> int:
+        return client.request(method, path, headers=bearer(scope=scope)).status_code
+
+    assert [200, 403] == [status("GET", "/plain/a", it) for it in ("read:a", "read:b")]
+    assert [403, 200] == [status(it, "/plain/a") for it in ("HEAD", "POST")]
+    assert [200, 403] == [status("PUT", "/files/a/b", it) for it in ("files:a", None)]
+    found = {(it.path, it.methods): it.scopes for it in audit(app).routes}
+    assert found["/plain/{x}", ("GET",)] == ("read:{x}",)
+    assert found["/plain/{x}", ("POST",)] == ()
+    assert found["/files/{x}/*", ("*",)] == ("files:{x}",)
+
+
+@live_mounts
+def test_a_host_has_no_template() -> None:
+    """What it serves needs every scope: none of them can name it."""
+    app = FastAPI()
+    app.router.routes.append(Host("files.example", PlainTextResponse("hello")))
+    app.get("/x")(lambda: "x")
+    protect(app, SETTINGS, scopes={"GET /x": "a"})
+    client = TestClient(app, base_url="http://files.example")
+
+    assert [200, 403] == [client.get("/", headers=bearer(scope=it)).status_code for it in "ab"]
+
+
+def test_requirements_add_up() -> None:
+    """Those of the route, the router and the application."""
+    inner = APIRouter()
+    inner.get("/x", dependencies=[Depends(require_scopes("c"))])(lambda: "x")
+    app = FastAPI()
+    app.include_router(protected_router(inner, settings=SETTINGS, scopes={"/x": "b"}))
+    protect(app, SETTINGS, scopes={"GET /x": "a"})
+    client = TestClient(app)
+
+    statuses = [
+        client.get("/x", headers=bearer(scope=it)).status_code for it in ("a b", "b c", "a c")
+    ]
+
+    assert [403, 403, 403] == statuses
+    assert 200 == client.get("/x", headers=bearer(scope="a b c")).status_code
+    (route,) = (it for it in audit(app).routes if it.path == "/x")
+    assert {"a", "b", "c"} == set(route.scopes)
+
+
+def test_settings_that_refuse_no_request_still_ask_for_them() -> None:
+    """`validate=False` opens what needs nothing."""
+    lax = SETTINGS.model_copy(update={"validate": False})
+    app = FastAPI()
+    app.include_router(protected_router(written_by_others(), settings=lax, scopes=SCOPES))
+    client = TestClient(app)
+
+    assert [401, 200] == [
+        client.request(it, "/agents/a/runs").status_code for it in ("POST", "GET")
+    ]
+
+
+def test_of_a_route_that_is_not_known_every_scope_is_asked() -> None:
+    """Unknown means refused: no template, or no method."""
+    asked = RouteScopes({"GET /x": ["a"], "POST /y": ["b"], "/z": ["c"]})
+
+    assert ["a", "c"] == asked.needed((), ("GET",))
+    assert ["a"] == asked.needed(("/x",), ())
