@@ -45,7 +45,14 @@ from .revocation import (
     StatusLists,
     WhenStale,
 )
-from .settings import IssuerSettings, JWTSettings, TokenSource, get_settings, mcp_settings
+from .settings import (
+    EntraTenants,
+    IssuerSettings,
+    JWTSettings,
+    TokenSource,
+    get_settings,
+    mcp_settings,
+)
 from .tokens import All, Claims, create_access_token, verify_token
 from .web import (
     CurrentUser,
@@ -95,6 +102,7 @@ __all__ = [
     "DPoPMode",
     "DPoPNonceError",
     "DPoPProofError",
+    "EntraTenants",
     "ExpiredTokenError",
     "InsufficientAuthenticationError",
     "InsufficientPermissionsError",

@@ -289,6 +289,9 @@ MISTAKES: dict[str, Mistake] = {
     # keys over HTTP
     "httpx2_missing": without_httpx2,
     "two_key_addresses": fetched(discovery=True),
+    "prefix_twice": settings(
+        issuers={name: issuer(issuer=f"https://{name}", user_id_prefix="x") for name in ("a", "b")}
+    ),
     "two_key_sets": settings(jwks={"keys": [RSA.jwk()]}, jwks_file="/nowhere", algorithm="RS256"),
     "two_secrets": settings(secret_key=SECRET, secret_key_file="/nowhere"),
     "secret_file": settings(secret_key_file="/nowhere"),

@@ -82,6 +82,7 @@ CONTRACT = {
     "JWKSCacheSettings",
     "KeyHealth",
     "KeySource",
+    "EntraTenants",
     "KeysUnavailableError",
     "AnyRevocation",
     "MemoryRevocations",

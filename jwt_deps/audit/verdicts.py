@@ -231,6 +231,8 @@ def _label(served: Served) -> str:
     )
     several = settings.server.accepted.named
     issuers = settings.issuer if several is None else list(several)
+    if settings.server.accepted.tenants is not None:
+        issuers = "issuers of a function"
     named = [issuers] if isinstance(issuers, str) else list(issuers or ())
     of_issuers = [settings] if several is None else several.values()
     admins = dict.fromkeys(f"admin {it.admin_scope}" for it in of_issuers if it.admin_scope)

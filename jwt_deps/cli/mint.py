@@ -142,17 +142,18 @@ def _settings(*, needed: bool) -> JWTSettings | None:
 
 def _issuer(settings: JWTSettings, name: str | None) -> IssuerSettings:
     """Return the settings of the issuer of the token."""
-    if settings.issuers is None:
+    issuers = settings.server.accepted.named
+    if issuers is None:
         if name is not None:
             raise impossible("--issuer-name needs JWT_ISSUERS, which is not set.")
         return settings
-    if name is None and len(settings.issuers) == 1:
-        (only,) = settings.issuers.values()
+    if name is None and len(issuers) == 1:
+        (only,) = issuers.values()
         return only
-    if name not in settings.issuers:
-        names = ", ".join(settings.issuers)
+    if name is None or name not in issuers:
+        names = ", ".join(issuers)
         raise impossible(f"Name the issuer of the token with --issuer-name: {names}.")
-    return settings.issuers[name]
+    return issuers[name]
 
 
 def _signing_key(

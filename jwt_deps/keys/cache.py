@@ -130,6 +130,19 @@ class KeyCache:
                 return await self._choose(algorithm, kid)
         raise self._unavailable()
 
+    async def current(self, max_age: float) -> JWKSetResponse:
+        """Return the JWK Set, older than `max_age` seconds only while it cannot be fetched.
+
+        Raises:
+            KeysUnavailableError: there is none that may be used.
+        """
+        cached = self._cached
+        if cached is None or self.clock() >= cached.life.fetched_at + max_age:
+            if not self._is_cooling_down():
+                await self._refreshed()
+            cached = await self._usable()
+        return cached.response
+
     async def refresh(self) -> FetchError | None:
         """Fetch the keys now, or wait for the running fetch; return why it failed."""
         return await self._start().wait()

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from jwt_deps.jose import parse_document
@@ -302,8 +303,15 @@ class SourceKeyProvider:
 def _read(
     body: bytes, algorithms: Sequence[str], policy: JWKSCacheSettings, most_unnamed: int
 ) -> JWKSetResponse:
+    keys, skipped = _key_set(body, tuple(algorithms), most_unnamed)
+    return JWKSetResponse(keys, skipped, policy.ttl, "", body)
+
+
+@lru_cache(maxsize=32)  # thousands of tenants can have one key set
+def _key_set(
+    body: bytes, algorithms: tuple[str, ...], most_unnamed: int
+) -> tuple[KeySet, tuple[SkippedKey, ...]]:
     document: dict[str, object] = {}
     with suppress(ValueError):
         document = parse_document(body)
-    keys, skipped = KeySet.from_response(algorithms, document, most_unnamed=most_unnamed)
-    return JWKSetResponse(keys, skipped, policy.ttl, "", body)
+    return KeySet.from_response(algorithms, document, most_unnamed=most_unnamed)

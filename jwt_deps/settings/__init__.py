@@ -4,17 +4,20 @@ from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, with_prefi
 from .environment import get_settings, settings_without_keys
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
+from .issuers import UserPrefix
 from .key_sources import shared_secret
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
 from .server import AcceptedIssuers, ResourceServer
 from .service import JWTSettings, TokenSource
+from .tenants import EntraTenants
 
 __all__ = [
     "PREFIX",
     "WELL_KNOWN",
     "AcceptedIssuers",
+    "EntraTenants",
     "IssuerPolicy",
     "IssuerSettings",
     "JWTSettings",
@@ -22,6 +25,7 @@ __all__ = [
     "PathPatterns",
     "ResourceServer",
     "TokenSource",
+    "UserPrefix",
     "as_tuple",
     "get_settings",
     "is_variable",

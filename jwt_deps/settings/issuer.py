@@ -188,6 +188,10 @@ class IssuerSettings(BaseModel):
     """The claim that holds the roles, for `require_roles`; in the form of `scopes_claim`."""
     admin_scope: str | None = None
     """A scope that satisfies every scope that a route needs; no role, and no claim."""
+    user_id_prefix: str | None = None
+    """What stands before the user's id, because a `sub` is unique at its issuer alone (RFC 7519
+    §4.1.2). `None`: nothing with one issuer, `<name>|` in a table of `issuers`, and `<iss>|` where
+    `issuers` is a function."""
     user_id_claim: str = "sub"
     """The claim that identifies the user; a dotted path reaches into nested claims, and on it a
     name with dots is quoted: `realm."com.example".user`. So for every setting that names claims."""

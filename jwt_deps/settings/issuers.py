@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_settings import BaseSettings
 
@@ -10,7 +10,43 @@ from jwt_deps.errors import ConfigurationError
 
 from .issuer import IssuerSettings
 
-__all__ = ["issuer_table", "settings_by_issuer"]
+__all__ = ["UserPrefix", "issuer_table", "prefixes_of", "settings_by_issuer"]
+
+
+class UserPrefix(NamedTuple):
+    """What stands before the ids of the users of one issuer.
+
+    Attributes:
+        text: the prefix.
+        foreign: longer prefixes of other issuers that begin with it, which no id may have.
+    """
+
+    text: str
+    foreign: tuple[str, ...] = ()
+
+
+def prefixes_of(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, UserPrefix]:
+    """The prefix of each `iss`.
+
+    Raises:
+        ConfigurationError: two issuers have one.
+    """
+    texts = {
+        name: f"{name}|" if one.user_id_prefix is None else one.user_id_prefix
+        for name, one in issuers.items()
+    }
+    found: dict[str, UserPrefix] = {}
+    for name, one in issuers.items():
+        text = texts[name]
+        others = [other for key, other in texts.items() if key != name and other.startswith(text)]
+        if text in others:
+            raise ConfigurationError(
+                "prefix_twice",
+                f"JWT_ISSUERS__{name.upper()}__USER_ID_PREFIX (user_id_prefix) is another issuer's "
+                "too: two users with one sub would be one.",
+            )
+        found |= dict.fromkeys(one.accepted_issuers, UserPrefix(text, tuple(others)))
+    return found
 
 
 def issuer_table(value: Any) -> Any:

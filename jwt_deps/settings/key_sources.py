@@ -252,7 +252,7 @@ def _check_remote(settings: "IssuerSettings") -> None:
     if settings.discovery_url is not None:
         _check_url(settings, "discovery_url", settings.discovery_url)
     if discovers:
-        _check_url(settings, "issuer", issuers[0])
+        _check_url(settings, "issuer", next(iter(issuers)))
 
 
 def _check_url(settings: "IssuerSettings", name: str, url: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .issuer import IssuerSettings
     from .service import TokenSource
+    from .tenants import IssuerLookup
 
 __all__ = ["IssuerKeywords", "JWTKeywords"]
 
@@ -56,6 +57,7 @@ class IssuerKeywords(TypedDict, total=False):
     scopes_claim: _Several | None
     roles_claim: _Several | None
     admin_scope: str | None
+    user_id_prefix: str | None
     user_id_claim: str
     session_id_claim: str
     dependencies_claims: _Several
@@ -104,7 +106,8 @@ class JWTKeywords(IssuerKeywords, total=False):
     cookie_requests: Literal["same-site", "same-origin"]
     max_token_size: int
     excluded_route_paths: _Several
-    issuers: "Mapping[str, IssuerSettings | Mapping[str, Any]] | None"
+    issuers: "Mapping[str, IssuerSettings | Mapping[str, Any]] | IssuerLookup | None"
+    issuers_ttl: float
     warm_up: bool
     token_cache_size: int
     explain: bool

@@ -45,7 +45,8 @@ def mcp_settings(**values: Unpack[JWTKeywords]) -> JWTSettings:
 
 def _forbidden(settings: JWTSettings) -> Iterator[str]:
     by_header = settings.token_source is TokenSource.HEADER
-    several = [settings] if settings.issuers is None else settings.issuers.values()
+    named = settings.server.accepted.named
+    several = [settings] if named is None else list(named.values())
     if settings.resource is None:
         yield "JWT_RESOURCE (resource) is missing: the server's URL."
     if not settings.authorization_servers:

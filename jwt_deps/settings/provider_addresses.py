@@ -49,7 +49,7 @@ def check_issuer_address(issuer: str) -> None:
             "issuer_placeholder",
             "JWT_ISSUER (issuer) is that of all tenants, which no token has as its iss: set the "
             "tenant's own, https://login.microsoftonline.com/<tenant id>/v2.0, and for several "
-            "tenants one entry each in `issuers`.",
+            "tenants EntraTenants in `issuers`.",
         )
     if _has_placeholder(issuer):
         raise ConfigurationError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.jose import ALGORITHMS
 from jwt_deps.keys import KeyCache, KeyHealth
 from jwt_deps.possession import SenderPolicy
 from jwt_deps.revocation import (
@@ -19,10 +20,24 @@ from jwt_deps.revocation import (
 
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
-from .issuers import issuer_table, settings_by_issuer
+from .issuers import UserPrefix, issuer_table, prefixes_of, settings_by_issuer
 from .path_patterns import PathPatterns
+from .tenants import TenantIssuers
 
 __all__ = ["AcceptedIssuers", "ResourceServer"]
+
+
+class _AnyText(Collection[str]):
+    """Contains every text."""
+
+    def __contains__(self, item: object) -> bool:
+        return isinstance(item, str)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 class AcceptedIssuers:
@@ -31,24 +46,44 @@ class AcceptedIssuers:
     Attributes:
         single: the policy of a service with one issuer; `None` with several.
         named: the settings of several issuers by the operator's names; `None` with one.
+        tenants: the issuers of a function; `None` without one.
         algorithms, types: those of all issuers; each accepts only its own.
     """
 
-    __slots__ = ("_by_issuer", "algorithms", "named", "single", "types")
+    __slots__ = (
+        "_by_issuer",
+        "_prefixes",
+        "algorithms",
+        "named",
+        "single",
+        "tenants",
+        "types",
+    )
 
-    def __init__(self, policy: IssuerPolicy, named: Mapping[str, IssuerSettings] | None) -> None:
+    def __init__(
+        self,
+        policy: IssuerPolicy,
+        named: Mapping[str, IssuerSettings] | None,
+        tenants: TenantIssuers | None = None,
+    ) -> None:
         self.single = policy if named is None else None
         self.named = named
+        self.tenants = tenants
         self._by_issuer: dict[str, IssuerPolicy] = {}
-        self.algorithms = policy.algorithms
-        self.types = policy.types
-        if named is not None:
+        self._prefixes: Mapping[str, UserPrefix] = {}
+        self.algorithms: Collection[str] = policy.algorithms
+        self.types: Collection[str] = policy.types
+        if tenants is not None:
+            # What they accept is not known before they are.
+            self.algorithms, self.types = ALGORITHMS, _AnyText()
+        elif named is not None:
             self._accept(named)
 
     def _accept(self, named: Mapping[str, IssuerSettings]) -> None:
         by_issuer = {iss: one.policy for iss, one in settings_by_issuer(named).items()}
+        prefixes = prefixes_of(named)
         # One assignment each: a request sees the former table or the new one.
-        self._by_issuer = by_issuer
+        self._by_issuer, self._prefixes = by_issuer, prefixes
         self.algorithms = frozenset().union(*(one.algorithms for one in by_issuer.values()))
         self.types = frozenset().union(*(one.types for one in by_issuer.values()))
         self.named = dict(named)
@@ -60,7 +95,21 @@ class AcceptedIssuers:
         """
         if self.single is not None:
             return self.single
-        return self._by_issuer.get(issuer) if isinstance(issuer, str) else None
+        if not isinstance(issuer, str):
+            return None
+        if self.tenants is not None:
+            settings = self.tenants.get(issuer)
+            return None if settings is None else settings.policy
+        return self._by_issuer.get(issuer)
+
+    def prefix_of(self, issuer: object, settings: IssuerSettings) -> UserPrefix | None:
+        """What stands before the ids of an issuer's users; `None` for nothing."""
+        if self.single is None and isinstance(issuer, str) and self.tenants is None:
+            return self._prefixes.get(issuer)
+        text = settings.user_id_prefix
+        if text is None and self.tenants is not None:
+            text = f"{issuer}|"
+        return UserPrefix(text) if text else None
 
     def replace(self, issuers: Mapping[str, IssuerSettings]) -> None:
         """Accept these issuers from now on, and no other; close the key caches of the others.
@@ -70,7 +119,7 @@ class AcceptedIssuers:
                 then nothing changes.
         """
         former, issuers = self.named, issuer_table(issuers)
-        if former is None:
+        if former is None or self.tenants is not None:
             raise ConfigurationError(
                 "no_issuers", "These settings were not built with JWT_ISSUERS (issuers)."
             )
@@ -131,6 +180,9 @@ class ResourceServer:
             yield "default", accepted.single
         for name, settings in (accepted.named or {}).items():
             yield name, settings.policy
+        if accepted.tenants is not None:
+            for issuer, settings in accepted.tenants.remembered():
+                yield issuer, settings.policy
 
     def key_health(self) -> dict[str, KeyHealth]:
         """Return the state of the keys of each issuer; of keys in files as `<name>.file`."""

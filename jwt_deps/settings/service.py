@@ -13,6 +13,8 @@ from pydantic import (
     Field,
     PlainValidator,
     PrivateAttr,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -35,6 +37,7 @@ from .resource import ResourceSettings
 from .revocation import RevocationSettings
 from .sender import SenderSettings
 from .server import AcceptedIssuers, ResourceServer
+from .tenants import TenantIssuers
 
 __all__ = ["JWTSettings", "TokenSource"]
 
@@ -64,7 +67,16 @@ def _token_getter(value: Any) -> Any:
 _TokenGetter = Annotated[
     Callable[[Any], str | None] | None, NoDecode, PlainValidator(_token_getter)
 ]
-_Issuers = Annotated[dict[str, IssuerSettings], BeforeValidator(issuer_table)]
+
+
+def _function_or_table(value: Any, table: ValidatorFunctionWrapHandler) -> Any:
+    return value if callable(value) else table(value)
+
+
+# A table to those who read it: a function is asked, and not read.
+_Issuers = Annotated[
+    dict[str, IssuerSettings], BeforeValidator(issuer_table), WrapValidator(_function_or_table)
+]
 
 
 class _Validate(EnvironmentSettings):
@@ -116,7 +128,11 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     """Path patterns of routes that need no token; `*` stands for any characters, each pattern for
     a whole route template."""
     issuers: _Issuers | None = None
-    """Several issuers under names of your own, in place of the parameters of a single one."""
+    """Several issuers under names of your own, in place of the parameters of a single one. In
+    Python also a function, plain or async, from an `iss` to its `IssuerSettings`, or to `None` if
+    it is not accepted."""
+    issuers_ttl: float = Field(default=300, ge=1)
+    """Seconds for which an answer of that function is remembered, a refusal too."""
     warm_up: bool = False
     """Whether an application under guard fetches keys before it serves; it starts without them
     when that fails."""
@@ -137,8 +153,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                 "%sVALIDATE is false: requests without a valid token go on as anonymous",
                 self._prefix,
             )
-        several = [self] if self.issuers is None else list(self.issuers.values())
-        if not all(one.verify_audience for one in several):
+        if not all(one.verify_audience for one in self._named_or_self()):
             logger.warning(
                 "%sVERIFY_AUDIENCE is false: tokens that were made for other services are accepted",
                 self._prefix,
@@ -191,8 +206,12 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
 
     @model_validator(mode="after")
     def _can_serve(self) -> Self:
-        accepted = AcceptedIssuers(self._policy, self.issuers)
-        several = [self] if self.issuers is None else list(self.issuers.values())
+        if callable(self.issuers):
+            tenants = TenantIssuers(self.issuers, self.issuers_ttl)
+            accepted = AcceptedIssuers(self._policy, {}, tenants)
+        else:
+            accepted = AcceptedIssuers(self._policy, self.issuers)
+        several = self._named_or_self()
         header_name = self.token_header_key.lower().encode("ascii")
         scheme = self.token_header_scheme
         sender_policy = self._make_sender_policy(header_name)
@@ -215,6 +234,12 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             caches_tokens=self.token_cache_size > 0,
         )
         return self
+
+    def _named_or_self(self) -> list[IssuerSettings]:
+        """The settings of each issuer that is known when these are built."""
+        if self.issuers is None or callable(self.issuers):
+            return [self]
+        return list(self.issuers.values())
 
     def _make_policy(self) -> IssuerPolicy:
         if self.issuers is None:
@@ -263,7 +288,9 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
         """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
-        issuers = {"issuers": self._server.accepted.named}  # those of `replace_issuers`
+        # Those of `replace_issuers`.
+        accepted = self._server.accepted
+        issuers = {"issuers": accepted.named if accepted.tenants is None else self.issuers}
         return super().model_copy(update={**issuers, **(update or {})}, deep=deep)
 
     @cached_property

@@ -153,7 +153,10 @@ def _cached(token: str, server: ResourceServer, clock: Callable[[], float]) -> P
 def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Principal:
     """Make the principal of a verified token, and put it into the token cache."""
     claims = verified.claims
-    principal = Principal(Claims.of(claims), verified.settings, token=token)
+    prefix = server.accepted.prefix_of(claims.get("iss"), verified.settings)
+    principal = Principal(Claims.of(claims), verified.settings, token=token, prefix=prefix)
+    if prefix is not None:
+        principal.refuse_foreign_user()
     if server.caches_tokens and len(token) <= _MAX_CACHED:
         fixed = server.accepted.single is not None and verified.settings.policy.is_fixed
         limits = time_limits(claims, verified.settings.policy)

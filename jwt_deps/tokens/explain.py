@@ -247,6 +247,7 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
         steps.read_claims()
     if made[Step.PAYLOAD] is None:
         with _noting(made, Step.ISSUER):
+            await steps.look_up_issuer()
             steps.find_issuer()
             policy = steps.policy
     if policy is None:

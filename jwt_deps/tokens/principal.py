@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jwt_deps.errors import AuthError, ClaimError, Reason
-from jwt_deps.settings import IssuerSettings
+from jwt_deps.settings import IssuerSettings, UserPrefix
 
 from .claims import ClaimMapping, Claims
 from .scopes import Grants
@@ -126,6 +126,7 @@ class Principal:
         "_fixed_state",
         "_grants",
         "_identity",
+        "_prefix",
         "_roles",
         "_scopes",
         "_session_id",
@@ -142,8 +143,10 @@ class Principal:
         settings: IssuerSettings,
         error: AuthError | None = None,
         token: str | None = None,
+        prefix: UserPrefix | None = None,
     ) -> None:
         self.claims = claims
+        self._prefix = prefix
         self.settings = settings
         self.error = error
         self.token = token
@@ -178,8 +181,24 @@ class Principal:
         """
         user_id = self._user_id
         if user_id is None:
-            user_id = self._user_id = user_id_of(self.require_authenticated().claims, self.settings)
+            user_id = user_id_of(self.require_authenticated().claims, self.settings)
+            if (prefix := self._prefix) is not None:
+                user_id = f"{prefix.text}{user_id}"
+            self._user_id = user_id
         return user_id
+
+    def refuse_foreign_user(self) -> None:
+        """Refuse a user whose id would be that of a user of another issuer.
+
+        Raises:
+            ClaimError: it begins with the prefix of another issuer.
+        """
+        prefix, name = self._prefix, self.settings.user_id_claim
+        if prefix is not None and prefix.foreign:
+            user_id = _identifier(self.claims.at(name)) or ""
+            if f"{prefix.text}{user_id}".startswith(prefix.foreign):
+                words = f"its {name} begins as the user ids of another issuer do"
+                raise ClaimError(Reason.CLAIM_INVALID, name, words)
 
     @property
     def session_id(self) -> str | None:
@@ -267,12 +286,18 @@ class Principal:
                 "token": self.token,
                 "claims": claims,
                 # A token that names no user is a good one; a dependency on the user refuses it.
-                "user_id": _identifier(claims.at(settings.user_id_claim)),
+                "user_id": self._user_id_or_none(),
                 "session_id": _identifier(claims.at(settings.session_id_claim)),
                 "scopes": sorted(self.scopes),
                 "audience": claims.aud,
             }
         return self._fixed_state
+
+    def _user_id_or_none(self) -> str | None:
+        try:
+            return self.user_id
+        except AuthError:
+            return None
 
 
 def state_of(principal: Principal) -> dict[str, Any]:

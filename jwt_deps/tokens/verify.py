@@ -112,6 +112,8 @@ async def verify(
     verification = Verification(token, settings.server, clock)
     try:
         verification.read_claims()
+        if settings.server.accepted.tenants is not None:
+            await verification.look_up_issuer()
         verification.check_without_key()
         keys, key = verification.cached_keys(), None
         if keys is not None:
@@ -163,6 +165,15 @@ class Verification:
             MalformedTokenError: it is not a JSON object with one reading.
         """
         self.claims = read_claims(self.parsed.jws.payload)
+
+    async def look_up_issuer(self) -> None:
+        """Ask the function in `issuers` for the issuer that the token names.
+
+        Raises:
+            KeysUnavailableError: it failed, so nothing is known of the token.
+        """
+        if (tenants := self._server.accepted.tenants) is not None:
+            await tenants.resolve(self.claims.get("iss"))
 
     def check_without_key(self) -> None:
         """Make every check that needs no key.

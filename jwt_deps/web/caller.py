@@ -307,7 +307,9 @@ async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Princi
     """Who the replacement of `get_claims` says is calling."""
     claims: Mapping[str, Any] = await _once(connection, get_claims)
     replaced = claims if isinstance(claims, Claims) else Claims(claims)
-    return Principal(replaced, settings.settings_of(replaced.iss) or settings)
+    issuer = settings.settings_of(replaced.iss) or settings
+    prefix = settings.server.accepted.prefix_of(replaced.iss, issuer)
+    return Principal(replaced, issuer, prefix=prefix)
 
 
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:

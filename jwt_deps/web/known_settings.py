@@ -59,7 +59,13 @@ def can_be_out_of_reach(settings: JWTSettings | None) -> bool:
         return False
     policy = settings.server.sender_policy
     replays = policy is not None and policy.with_dpop  # a store in memory can be full
-    return bool(settings.server.key_caches) or replays or _may_not_answer(settings.revocations)
+    tenants = settings.server.accepted.tenants is not None
+    return (
+        tenants
+        or bool(settings.server.key_caches)
+        or replays
+        or _may_not_answer(settings.revocations)
+    )
 
 
 def counts_proofs(settings: JWTSettings | None) -> bool:

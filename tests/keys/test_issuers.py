@@ -382,6 +382,7 @@ class TestSeveralRefused:
             ("scopes_claim", "scp"),
             ("roles_claim", "roles"),
             ("admin_scope", "admin"),
+            ("user_id_prefix", "x"),
             ("user_id_claim", "oid"),
             ("session_id_claim", "sid"),
             ("dependencies_claims", ["a"]),

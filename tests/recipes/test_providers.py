@@ -582,8 +582,8 @@ def test_a_role_with_a_space_cannot_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("issuer", "provider", "user", "scope"),
     [
-        ("customers", "auth0", "auth0|65f1c0a2b3d4e5f6a7b8c9d0", "reports:read"),
-        ("staff", "entra", "690222be-ff1a-4d56-abd1-7e4f7d38e474", "Reports.Read"),
+        ("customers", "auth0", "customers|auth0|65f1c0a2b3d4e5f6a7b8c9d0", "reports:read"),
+        ("staff", "entra", "staff|690222be-ff1a-4d56-abd1-7e4f7d38e474", "Reports.Read"),
     ],
     ids=["customers", "staff"],
 )

@@ -131,7 +131,7 @@ class TestParameters:
         others = {"jwks_cache", "issuers", "token_getter"} | described
         reached = {"allow_http_hosts", "trust_env", "jwks_headers", "key_source"}
         files = {"secret_key_file", "jwks_token_file", "jwks_certificate_file", "jwks_key_file"}
-        others |= reached | files | {"jwks"}
+        others |= reached | files | {"jwks", "user_id_prefix", "issuers_ttl"}
         names = {name for name, *_ in VALUES} | keys | fetched | others
 
         parts = {*SenderSettings.model_fields, *RevocationSettings.model_fields}

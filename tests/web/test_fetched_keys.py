@@ -348,10 +348,10 @@ class TestSeveralIssuers:
             client = TestClient(build(settings))
             members = {"user": {"id": "bob"}, "permissions": ["read"]}
 
-            assert ["alice", "alice", issuer.issuer, []] == client.get(
+            assert ["customers|alice", "customers|alice", issuer.issuer, []] == client.get(
                 "/me", headers=bearer(issuer, **members)
             ).json()
-            assert ["bob", "bob", staff.issuer, ["read"]] == client.get(
+            assert ["staff|bob", "staff|bob", staff.issuer, ["read"]] == client.get(
                 "/me", headers=bearer(staff, **members)
             ).json()
             assert 403 == client.get("/scoped", headers=bearer(issuer, **members)).status_code
@@ -390,7 +390,7 @@ class TestSeveralIssuers:
         assert 401 == client.get("/me", headers=bearer(issuer)).status_code
 
     @pytest.mark.parametrize(
-        ("iss", "user"), [("staff", "bob"), ("customers", "alice"), (None, "alice")]
+        ("iss", "user"), [("staff", "staff|bob"), ("customers", "customers|alice"), (None, "alice")]
     )
     def test_claims_that_a_test_puts_in(self, iss: str | None, user: str) -> None:
         """`get_claims` overridden: read by the settings of the issuer that they name, if any."""

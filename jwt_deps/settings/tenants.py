@@ -1,0 +1,229 @@
+"""Issuers that a function knows: a customer, or a tenant of Entra ID, for each `iss`."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, TypeAlias
+
+from jwt_deps.concurrency import ForkSafeLock, LRUMap, SingleFlight, uptime
+from jwt_deps.errors import ConfigurationError, KeysUnavailableError
+from jwt_deps.jose import parse_document
+from jwt_deps.keys import KeyCache
+
+from .issuer import IssuerSettings
+
+__all__ = ["EntraTenants", "IssuerLookup", "TenantIssuers"]
+
+logger = logging.getLogger("jwt_deps")
+
+#: A function from an `iss` to the settings of that issuer, or `None` if it is not accepted.
+IssuerLookup: TypeAlias = Callable[
+    [str], "IssuerSettings | Awaitable[IssuerSettings | None] | None"
+]
+
+_LONGEST_ISSUER = 1024
+# Half of each is remembered for certain (`LRUMap`).
+_MOST_ACCEPTED, _MOST_REFUSED = 40_000, 8_192
+#: Calls of the function at once; further unknown issuers get 503.
+_MOST_CALLS = 64
+_TIMEOUT = 5
+#: Share of the time after which an answer is asked for again, so that none ends during a request.
+_RENEWED_AT = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    settings: IssuerSettings | None
+    at: float
+
+
+class TenantIssuers:
+    """What a function said of issuers: each is asked for once, and the answer is remembered."""
+
+    def __init__(
+        self, lookup: IssuerLookup, ttl: float, *, clock: Callable[[], float] = uptime
+    ) -> None:
+        """Start with no answers.
+
+        Args:
+            lookup: the function.
+            ttl: seconds for which an answer is remembered, a refusal too.
+            clock: seconds of a clock that never steps; a test may replace `clock`.
+        """
+        self.clock = clock
+        self.lookup = lookup
+        self._ttl = ttl
+        self._accepted: LRUMap[str, _Answer] = LRUMap(_MOST_ACCEPTED)
+        # Apart, so that no flood of unknown issuers drives out the accepted ones.
+        self._refused: LRUMap[str, _Answer] = LRUMap(_MOST_REFUSED)
+        self._flights: dict[str, SingleFlight[bool]] = {}
+        self._lock = ForkSafeLock()
+
+    def get(self, issuer: str) -> IssuerSettings | None:
+        """The settings of an issuer, as far as they are remembered."""
+        answer = self._accepted.get(issuer)
+        if answer is None or self.clock() >= answer.at + self._ttl:
+            return None
+        return answer.settings
+
+    async def resolve(self, issuer: object) -> None:
+        """Ask for an issuer, unless the answer is remembered.
+
+        Raises:
+            KeysUnavailableError: the function failed, so nothing is known of the token.
+        """
+        if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER or self._is_known(issuer):
+            return
+        with self._lock():
+            flight = self._flights.get(issuer)
+            if flight is None or not flight.is_running():
+                self._flights = {
+                    name: one for name, one in self._flights.items() if one.is_running()
+                }
+                if len(self._flights) >= _MOST_CALLS:
+                    raise KeysUnavailableError(1)
+                flight = self._flights[issuer] = SingleFlight(
+                    self._ask(issuer), timeout=_TIMEOUT + 1, lost=lambda _: False
+                )
+        if not await flight.wait():
+            raise KeysUnavailableError(1)
+
+    def remembered(self) -> Iterator[tuple[str, IssuerSettings]]:
+        """The accepted issuers that are remembered."""
+        for issuer in list(self._accepted):
+            if (settings := self.get(issuer)) is not None:
+                yield issuer, settings
+
+    def _is_known(self, issuer: str) -> bool:
+        answer = self._accepted.get(issuer) or self._refused.get(issuer)
+        return answer is not None and self.clock() < answer.at + self._ttl * _RENEWED_AT
+
+    async def _ask(self, issuer: str) -> bool:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                settings = _checked(issuer, await self._call(issuer))
+        except Exception as error:  # noqa: BLE001 - the application's own code
+            # Only its class: a library's error may quote a password.
+            logger.error("the function in issuers raised %s", type(error).__name__)  # noqa: TRY400
+            return False
+        now = self.clock()
+        if settings is None:
+            self._accepted.discard(issuer)
+            self._refused.put(issuer, _Answer(None, now))
+            return True
+        former = self._accepted.get(issuer)
+        if former is not None and _are_equal(former.settings, settings):
+            settings = former.settings  # which has the keys
+        self._refused.discard(issuer)
+        self._accepted.put(issuer, _Answer(settings, now))
+        return True
+
+    async def _call(self, issuer: str) -> Any:
+        if iscoroutinefunction(self.lookup):
+            return await self.lookup(issuer)
+        found: Any = await asyncio.to_thread(self.lookup, issuer)
+        return await found if isawaitable(found) else found
+
+
+def _checked(issuer: str, found: Any) -> IssuerSettings | None:
+    if found is None:
+        return None
+    if not isinstance(found, IssuerSettings):
+        raise ConfigurationError("issuer_form", "It returned no IssuerSettings.")
+    if found.accepted_issuers and issuer not in found.accepted_issuers:
+        raise ConfigurationError("issuer_form", "It returned the settings of another issuer.")
+    if found.verify_audience and not found.accepted_audiences:
+        raise ConfigurationError("issuer_audience", "It returned settings without an audience.")
+    return found
+
+
+def _are_equal(former: IssuerSettings | None, latter: IssuerSettings) -> bool:
+    fields = IssuerSettings.model_fields
+    return former is not None and all(getattr(former, it) == getattr(latter, it) for it in fields)
+
+
+_TENANT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NO_TENANT = "00000000-0000-0000-0000-000000000000"
+#: Seconds after which the common keys are asked for again, if a tenant needs keys.
+_COMMON_KEYS_AGE = 60
+
+
+class EntraTenants:
+    """Accept tenants of Microsoft Entra ID, for `JWTSettings(issuers=EntraTenants(...))`.
+
+        EntraTenants(audience="6e74172b-...", tenants=["8eaef023-..."], scopes_claim="scp")
+
+    Tokens of version 2 are accepted, `https://login.microsoftonline.com/<tenant>/v2.0`. Their keys
+    come from the one key set of all tenants; a key that this set has for one issuer alone checks
+    tokens of that issuer alone.
+
+    Args:
+        audience: the client id of the API, or several.
+        tenants: the ids of the tenants, or a function, plain or async, from an id to whether that
+            tenant is accepted. It is asked before anything is fetched.
+        host: of another cloud, `login.microsoftonline.us` for instance.
+        jwks_url: the address of the key set; `None` is that of the host.
+        **values: further values of each tenant's `IssuerSettings`.
+
+    Raises:
+        ConfigurationError: the values cannot work.
+    """
+
+    def __init__(
+        self,
+        audience: str | list[str],
+        tenants: Collection[str] | Callable[[str], bool | Awaitable[bool]],
+        *,
+        host: str = "login.microsoftonline.com",
+        jwks_url: str | None = None,
+        **values: Any,
+    ) -> None:
+        self._host = host
+        self._tenants = tenants if callable(tenants) else frozenset(map(str.lower, tenants))
+        self._values = {"algorithm": "RS256", "audience": audience, **values}
+        # Its cache has the common keys; no token is of this tenant.
+        common = IssuerSettings(
+            issuer=self._issuer(_NO_TENANT),
+            jwks_url=jwks_url or f"https://{host}/common/discovery/v2.0/keys",
+            **self._values,
+        )
+        (self._common,) = common.policy.key_caches
+
+    def _issuer(self, tenant: str) -> str:
+        return f"https://{self._host}/{tenant}/v2.0"
+
+    async def __call__(self, issuer: str) -> IssuerSettings | None:
+        """Return the settings of a tenant; `None` if it is not accepted."""
+        tenant = issuer.removeprefix(f"https://{self._host}/").removesuffix("/v2.0")
+        if not _TENANT.fullmatch(tenant) or issuer != self._issuer(tenant):
+            return None
+        tenants = self._tenants
+        accepted: Any = tenants(tenant) if callable(tenants) else tenant in tenants
+        if isawaitable(accepted):
+            accepted = await accepted
+        if accepted is not True or tenant == _NO_TENANT:
+            return None
+        source = _TenantKeys(self._common, issuer, tenant)
+        return IssuerSettings(issuer=issuer, key_source=source, **self._values)
+
+
+@dataclass(frozen=True, slots=True)
+class _TenantKeys:
+    """Those of the common keys that are for one tenant."""
+
+    common: KeyCache
+    issuer: str
+    tenant: str
+
+    async def fetch_keys(self) -> dict[str, Any]:
+        """Return the JWK Set."""
+        response = await self.common.current(_COMMON_KEYS_AGE)
+        keys: Any = parse_document(response.body)["keys"]
+        return {"keys": [key for key in keys if self._is_for_tenant(key)]}
+
+    def _is_for_tenant(self, key: Any) -> bool:
+        issuer = key.get("issuer", self.issuer) if isinstance(key, dict) else None
+        return isinstance(issuer, str) and issuer.replace("{tenantid}", self.tenant) == self.issuer

@@ -1,0 +1,574 @@
+"""Issuers that a function knows, tenants of Entra ID, and users that are of one issuer alone."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI
+from fastapi.testclient import TestClient
+
+from jwt_deps import (
+    AuthError,
+    Claims,
+    ConfigurationError,
+    CurrentUser,
+    EntraTenants,
+    IssuerSettings,
+    JWTSettings,
+    create_access_token,
+    current_user_id,
+    get_claims,
+    protect,
+    verify_token,
+)
+from jwt_deps.audit import audit
+from jwt_deps.testing import FakeIssuer, SigningKey, VirtualClock, bearer
+from jwt_deps.tokens import explain_token
+from tests.minting import SECRET, claims, mint
+
+KEY = SigningKey.generate("RS256", kid="a")
+
+
+def settings_of(name: str, **options: Any) -> IssuerSettings:
+    return IssuerSettings(**{"secret_key": SECRET, "issuer": name, "audience": "api", **options})
+
+
+def minted(issuer: object, **members: Any) -> str:
+    return mint(claims(now=time.time(), **{"iss": issuer, "aud": "api", **members}))
+
+
+def outcome(token: str, settings: JWTSettings) -> str:
+    try:
+        return str(asyncio.run(verify_token(token, settings)).iss)
+    except AuthError as error:
+        return error.reason.value
+
+
+class Lookup:
+    """Accepts issuers that begin with `https://customer`, and counts its calls."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.error: Exception | None = None
+        self.options: dict[str, Any] = {}
+
+    def __call__(self, issuer: str) -> IssuerSettings | None:
+        self.asked.append(issuer)
+        if self.error is not None:
+            raise self.error
+        return (
+            settings_of(issuer, **self.options) if issuer.startswith("https://customer") else None
+        )
+
+    async def later(self, issuer: str) -> IssuerSettings | None:
+        await asyncio.sleep(0)
+        return self(issuer)
+
+
+CUSTOMER = "https://customer-7.example"
+
+
+def clock_of(settings: JWTSettings) -> VirtualClock:
+    tenants = settings.server.accepted.tenants
+    assert tenants is not None
+    clock = VirtualClock(tenants.clock())
+    tenants.clock = clock
+    return clock
+
+
+class TestFunction:
+    @pytest.mark.parametrize("kind", ["plain", "async"])
+    def test_it_knows_the_issuer(self, kind: str) -> None:
+        """It is asked once, for accepted and refused issuers alike."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup if kind == "plain" else lookup.later)
+
+        for _ in range(3):
+            assert CUSTOMER == outcome(minted(CUSTOMER), settings)
+            assert "claim_foreign" == outcome(minted("https://evil.example"), settings)
+
+        assert [CUSTOMER, "https://evil.example"] == lookup.asked
+
+    @pytest.mark.parametrize(
+        "issuer", [None, 5, ["a"], "x" * 1025], ids=["null", "number", "list", "long"]
+    )
+    def test_it_is_not_asked_for_what_is_no_issuer(self, issuer: object) -> None:
+        """Nor for a text that no issuer has."""
+        lookup = Lookup()
+
+        assert "claim_foreign" == outcome(minted(issuer), JWTSettings(issuers=lookup))
+        assert [] == lookup.asked
+
+    def test_a_token_without_an_issuer(self) -> None:
+        """It is refused as in a table of issuers."""
+        token = mint(claims(now=time.time(), aud="api"))
+
+        assert "claim_missing" == outcome(token, JWTSettings(issuers=Lookup()))
+
+    def test_it_is_asked_once_for_many_requests(self) -> None:
+        """Those that come while it is asked wait for the answer."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup.later)
+
+        async def many() -> list[Claims]:
+            tokens = [minted(CUSTOMER, sub=str(number)) for number in range(50)]
+            return await asyncio.gather(*(verify_token(token, settings) for token in tokens))
+
+        assert 50 == len(asyncio.run(many()))
+        assert [CUSTOMER] == lookup.asked
+
+    def test_it_is_asked_again_after_the_time(self) -> None:
+        """A customer who has left is refused then, with a token that was accepted before too."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
+        clock, token = clock_of(settings), minted(CUSTOMER)
+        assert CUSTOMER == outcome(token, settings)
+
+        lookup.__class__ = type("Closed", (Lookup,), {"__call__": lambda *_: None})
+        clock.advance(59)
+        assert CUSTOMER == outcome(token, settings)
+        clock.advance(1)
+        assert "claim_foreign" == outcome(token, settings)
+
+    def test_a_refused_one_is_accepted_after_the_time(self) -> None:
+        """A customer who has come."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
+        clock = clock_of(settings)
+        lookup.__class__ = type("Closed", (Lookup,), {"__call__": lambda *_: None})
+        assert "claim_foreign" == outcome(minted(CUSTOMER), settings)
+
+        lookup.__class__ = Lookup
+        clock.advance(60)
+
+        assert CUSTOMER == outcome(minted(CUSTOMER), settings)
+
+    def test_keys_survive_the_time(self) -> None:
+        """An answer that says the same again changes nothing; a new one does."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
+        clock = clock_of(settings)
+        outcome(minted(CUSTOMER), settings)
+        before = settings.settings_of(CUSTOMER)
+        clock.advance(60)
+        outcome(minted(CUSTOMER), settings)
+        same = settings.settings_of(CUSTOMER)
+        lookup.options = {"leeway": 5}
+        clock.advance(60)
+        outcome(minted(CUSTOMER), settings)
+
+        assert same is before is not settings.settings_of(CUSTOMER)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(OSError("s3cret"), id="error"),
+            pytest.param("settings", id="text"),
+            pytest.param(settings_of("https://other.example"), id="of-another-issuer"),
+            pytest.param(IssuerSettings(secret_key=SECRET, issuer=CUSTOMER), id="no-audience"),
+        ],
+    )
+    def test_a_function_that_fails_is_an_outage(
+        self, answer: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nothing is known of the token; the next request asks again, and no text is told."""
+
+        def lookup(_: str) -> Any:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        settings = JWTSettings(issuers=lookup)
+
+        assert ["keys_unavailable"] * 2 == [outcome(minted(CUSTOMER), settings) for _ in range(2)]
+        assert 2 == caplog.text.count("the function in issuers raised")
+        assert "s3cret" not in caplog.text
+
+    def test_too_many_unknown_issuers_at_once(self) -> None:
+        """The function is not called for more than 64 at a time."""
+        gate, asked = threading.Event(), []
+
+        async def lookup(issuer: str) -> None:
+            asked.append(issuer)
+            while not gate.is_set():  # noqa: ASYNC110 - of any event loop
+                await asyncio.sleep(0.001)
+
+        settings = JWTSettings(issuers=lookup)
+
+        async def flood() -> list[object]:
+            waiting = [
+                asyncio.ensure_future(verify_token(minted(f"https://{number}"), settings))
+                for number in range(80)
+            ]
+            await asyncio.sleep(0)
+            while sum(it.done() for it in waiting) < 16:  # noqa: ASYNC110 - of their own
+                await asyncio.sleep(0.001)
+            gate.set()
+            return list(await asyncio.gather(*waiting, return_exceptions=True))
+
+        reasons = [
+            error.reason.value for error in asyncio.run(flood()) if isinstance(error, AuthError)
+        ]
+
+        assert 64 == len(asked)
+        assert (64, 16) == (reasons.count("claim_foreign"), reasons.count("keys_unavailable"))
+
+    def test_settings_without_an_issuer(self) -> None:
+        """The function has said that they are for this one."""
+        shared = IssuerSettings(secret_key=SECRET, audience="api")
+        settings = JWTSettings(issuers=lambda _: shared)
+
+        assert "https://a" == outcome(minted("https://a"), settings)
+
+    def test_the_algorithm_and_type_are_those_of_the_issuer(self) -> None:
+        """Though any are let pass before the issuer is known."""
+        settings = JWTSettings(issuers=Lookup())
+        wrong_type = mint(
+            claims(now=time.time(), iss=CUSTOMER, aud="api"), header={"typ": "logout+jwt"}
+        )
+        wrong_algorithm = mint(claims(now=time.time(), iss=CUSTOMER, aud="api"), algorithm="HS512")
+
+        assert ["type", "algorithm"] == [
+            outcome(token, settings) for token in (wrong_type, wrong_algorithm)
+        ]
+
+    def test_nothing_is_fetched_for_an_issuer_that_is_not_accepted(self) -> None:
+        """And keys of an accepted one are fetched as ever."""
+        with FakeIssuer(algorithm="ES256") as ours, FakeIssuer(algorithm="ES256") as theirs:
+
+            def lookup(issuer: str) -> IssuerSettings | None:
+                return (
+                    IssuerSettings(
+                        issuer=issuer, audience="api", discovery=True, allow_loopback=True
+                    )
+                    if issuer == ours.issuer
+                    else None
+                )
+
+            settings = JWTSettings(issuers=lookup)
+            answers = [
+                outcome(one.token({"sub": "alice"}, audience="api"), settings)
+                for one in (ours, theirs)
+            ]
+
+            assert [ours.issuer, "claim_foreign"] == answers
+            assert [] == theirs.requests
+            assert [ours.issuer] == list(settings.key_health())
+            settings.close_keys()
+
+    def test_nothing_of_it_is_told(self) -> None:
+        """Neither in OpenAPI, nor in the list of authorization servers."""
+        settings = JWTSettings(issuers=Lookup(), resource="https://api.example")
+        app = protect(FastAPI(), settings)
+
+        @app.get("/me")
+        async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+            return user_id
+
+        with TestClient(app) as client:
+            assert f"{CUSTOMER}|alice" == client.get("/me", headers=bearer(minted(CUSTOMER))).json()
+            document = client.get("/openapi.json").text
+
+        assert "customer" not in document
+        assert "503" in json.loads(document)["paths"]["/me"]["get"]["responses"]
+        assert () == settings.authorization_servers
+        me_audited = next(route for route in audit(app).routes if route.path == "/me")
+        assert "issuers of a function" in me_audited.settings
+
+    def test_all_checks_of_a_token(self) -> None:
+        """`jwt-deps inspect` asks the function too."""
+        explanation = asyncio.run(explain_token(minted(CUSTOMER), JWTSettings(issuers=Lookup())))
+
+        assert explanation.accepted
+        assert {"passed"} == {finding.outcome.value for finding in explanation.findings}
+
+    def test_a_copy_of_the_settings(self) -> None:
+        """It asks the same function."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup).model_copy(update={"leeway": 10})
+
+        assert CUSTOMER == outcome(minted(CUSTOMER), settings)
+
+    def test_it_is_not_replaced(self) -> None:
+        """It says itself what has changed."""
+        with pytest.raises(ConfigurationError):
+            JWTSettings(issuers=Lookup()).replace_issuers({})
+
+
+def test_thousands_of_tenants() -> None:
+    """Each is asked for once; a request takes as long as with few."""
+    lookup = Lookup()
+    settings = JWTSettings(issuers=lookup, token_cache_size=0)
+
+    async def visit(numbers: range) -> float:
+        tokens = [minted(f"https://customer-{number}") for number in numbers]
+        began = time.process_time()
+        for token in tokens:
+            await verify_token(token, settings)
+        return time.process_time() - began
+
+    async def run() -> tuple[float, float]:
+        await visit(range(3000))
+        return await visit(range(100)), await visit(range(2900, 3000))
+
+    first, last = asyncio.run(run())
+
+    assert 3000 == len(lookup.asked)
+    assert last < 3 * first + 0.05
+
+
+# Entra ID
+
+TENANT, OTHER = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490", "82229342-1101-4ab6-817b-70c0747630f3"
+PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
+LOGIN = "https://login.microsoftonline.com"
+
+
+def entra(tenant: str) -> str:
+    return f"{LOGIN}/{tenant}/v2.0"
+
+
+def of_entra(tenant: str, key: SigningKey = KEY, **members: Any) -> str:
+    """A token of version 2, in the shape of the page on providers."""
+    now = int(time.time())
+    return key.sign(
+        {"typ": "JWT", "alg": "RS256", "kid": key.kid},
+        {
+            "aud": "6e74172b-be56-4843-9ff4-e66a39bb12e3",
+            "iss": entra(tenant),
+            "iat": now,
+            "exp": now + 300,
+            "oid": "690222be-ff1a-4d56-abd1-7e4f7d38e474",
+            "scp": "Reports.Read",
+            "tid": tenant,
+            "ver": "2.0",
+            **members,
+        },
+    )
+
+
+class TestEntra:
+    @pytest.fixture
+    def provider(self) -> Iterator[FakeIssuer]:
+        with FakeIssuer(algorithm="RS256") as running:
+            yield running
+
+    def settings(self, provider: FakeIssuer, tenants: Any, **options: Any) -> JWTSettings:
+        return JWTSettings(
+            issuers=EntraTenants(
+                "6e74172b-be56-4843-9ff4-e66a39bb12e3",
+                tenants,
+                jwks_url=provider.jwks_url,
+                allow_loopback=True,
+                scopes_claim="scp",
+                user_id_claim="oid",
+                **options,
+            )
+        )
+
+    @staticmethod
+    async def later(tenant: str) -> bool:
+        return tenant == TENANT
+
+    @pytest.mark.parametrize(
+        "tenants",
+        [
+            pytest.param([TENANT.upper()], id="list"),
+            pytest.param(lambda tenant: tenant == TENANT, id="function"),
+            pytest.param(later, id="async"),
+        ],
+    )
+    def test_tenants(self, provider: FakeIssuer, tenants: Any) -> None:
+        """Those that are named are accepted, with the one key set of all."""
+        settings = self.settings(provider, tenants)
+        key = provider.signing_key
+
+        assert [entra(TENANT), "claim_foreign"] == [
+            outcome(of_entra(tenant, key), settings) for tenant in (TENANT, OTHER)
+        ]
+
+    def test_the_key_set_is_fetched_once(self, provider: FakeIssuer) -> None:
+        """For any number of tenants, and no key object is made twice."""
+        tenants = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(50)]
+        settings = self.settings(provider, lambda _: True)
+
+        for tenant in tenants:
+            assert entra(tenant) == outcome(of_entra(tenant, provider.signing_key), settings)
+
+        caches = settings.server.key_caches.values()
+        assert 1 == len(provider.requests)
+        assert 1 == len({id(cache.response.keys) for cache in caches if cache.response})
+
+    @pytest.mark.parametrize(
+        "issuer",
+        [
+            f"{LOGIN}/common/v2.0",
+            f"{LOGIN}/{{tenantid}}/v2.0",
+            f"{LOGIN}/{TENANT}/v2.0/",
+            f"{LOGIN}/{TENANT.upper()}/v2.0",
+            f"https://sts.windows.net/{TENANT}/",
+            f"https://evil.example/{TENANT}/v2.0",
+            f"{LOGIN}/{TENANT}",
+            f"{TENANT}",
+            entra("00000000-0000-0000-0000-000000000000"),
+        ],
+    )
+    def test_what_is_no_tenants_issuer(self, provider: FakeIssuer, issuer: str) -> None:
+        """It is refused, whatever the function would say, and nothing is fetched."""
+        settings = self.settings(provider, lambda _: True)
+
+        assert "claim_foreign" == outcome(of_entra(TENANT, iss=issuer), settings)
+        assert [] == provider.requests
+
+    @pytest.mark.parametrize("answer", [1, "yes", None, False])
+    def test_only_true_accepts(self, provider: FakeIssuer, answer: Any) -> None:
+        """A function that forgets its `return` accepts nothing."""
+        settings = self.settings(provider, lambda _: answer)
+
+        assert "claim_foreign" == outcome(of_entra(TENANT), settings)
+
+    def test_a_key_of_one_issuer_is_of_no_other(self, provider: FakeIssuer) -> None:
+        """The set says for which issuer a key is: that of personal accounts signs for no tenant."""
+        common, personal, broken = (SigningKey.generate("RS256") for _ in range(3))
+        provider.publish({**common.jwk, "issuer": entra("{tenantid}")})
+        provider.publish({**personal.jwk, "issuer": entra(PERSONAL)})
+        provider.publish({**broken.jwk, "issuer": 5})
+        provider.publish("no key")
+        settings = self.settings(provider, [TENANT, PERSONAL])
+
+        assert {
+            "common": [entra(TENANT), entra(PERSONAL)],
+            "personal": ["unknown_key", entra(PERSONAL)],
+            "broken": ["unknown_key", "unknown_key"],
+        } == {
+            name: [outcome(of_entra(tenant, key), settings) for tenant in (TENANT, PERSONAL)]
+            for name, key in (("common", common), ("personal", personal), ("broken", broken))
+        }
+
+    def test_an_outage(self, provider: FakeIssuer) -> None:
+        """503 for tenants without keys."""
+        settings = self.settings(provider, [TENANT])
+
+        with provider.outage():
+            assert "keys_unavailable" == outcome(of_entra(TENANT, provider.signing_key), settings)
+            assert "keys_unavailable" == outcome(of_entra(TENANT, provider.signing_key), settings)
+
+    def test_a_new_key(self, provider: FakeIssuer) -> None:
+        """It is found within a minute."""
+        lookup = EntraTenants(
+            "6e74172b-be56-4843-9ff4-e66a39bb12e3",
+            [TENANT],
+            jwks_url=provider.jwks_url,
+            allow_loopback=True,
+        )
+        settings = JWTSettings(issuers=lookup)
+        clock = VirtualClock(lookup._common.clock())
+        lookup._common.clock = clock
+        assert entra(TENANT) == outcome(of_entra(TENANT, provider.signing_key), settings)
+        provider.rotate()
+
+        clock.advance(60)
+
+        assert entra(TENANT) == outcome(of_entra(TENANT, provider.signing_key), settings)
+
+    def test_values_that_cannot_work(self) -> None:
+        """They are refused at start."""
+        with pytest.raises(ConfigurationError):
+            EntraTenants("api", [TENANT], algorithm="HS256")
+
+
+# Two people with one `sub`
+
+
+def table(**prefixes: str | None) -> JWTSettings:
+    return JWTSettings(
+        issuers={
+            name: settings_of(f"https://{name}", user_id_prefix=prefix)
+            for name, prefix in prefixes.items()
+        }
+    )
+
+
+def users_of(settings: JWTSettings) -> TestClient:
+    app = protect(FastAPI(), settings)
+
+    @app.get("/me")
+    async def me(
+        user_id: Annotated[str, Depends(current_user_id)], user: Annotated[CurrentUser, Depends()]
+    ) -> list[str | None]:
+        return [user_id, user.id, user.issuer]
+
+    return TestClient(app)
+
+
+class TestUserIds:
+    def test_one_sub_at_two_issuers(self) -> None:
+        """They are two people everywhere."""
+        client = users_of(table(staff=None, customers=None))
+
+        assert {
+            "staff": ["staff|boss", "staff|boss", "https://staff"],
+            "customers": ["customers|boss", "customers|boss", "https://customers"],
+        } == {
+            name: client.get("/me", headers=bearer(minted(f"https://{name}", sub="boss"))).json()
+            for name in ("staff", "customers")
+        }
+
+    def test_a_prefix_of_ones_own(self) -> None:
+        """Also none at all, for the issuer that was there first."""
+        client = users_of(table(staff="", customers="c:"))
+
+        assert ["boss", "c:boss"] == [
+            client.get("/me", headers=bearer(minted(f"https://{name}", sub="boss"))).json()[0]
+            for name in ("staff", "customers")
+        ]
+
+    @pytest.mark.parametrize("sub", ["c:boss", "c:"])
+    def test_attack_a_user_who_takes_the_prefix_of_another_issuer(self, sub: str) -> None:
+        """A user who can choose a name at one issuer is nobody of the other."""
+        settings = table(staff="", customers="c:")
+
+        assert "claim_invalid" == outcome(minted("https://staff", sub=sub), settings)
+        assert "https://customers" == outcome(minted("https://customers", sub=sub), settings)
+
+    def test_two_issuers_with_one_prefix(self) -> None:
+        """They are refused, at start and when issuers are replaced."""
+        with pytest.raises(ConfigurationError) as refused:
+            table(staff="x", customers="x")
+        assert "prefix_twice" == refused.value.reason
+
+        settings = table(staff=None)
+        with pytest.raises(ConfigurationError):
+            settings.replace_issuers(
+                {name: settings_of(name, user_id_prefix="x") for name in ("a", "b")}
+            )
+        assert "https://staff" == outcome(minted("https://staff"), settings)
+
+    def test_one_issuer_has_none(self) -> None:
+        """Unless its settings say so."""
+        plain = users_of(JWTSettings(secret_key=SECRET, audience="api"))
+        with_one = users_of(JWTSettings(secret_key=SECRET, audience="api", user_id_prefix="a:"))
+        headers = bearer(minted("https://a", sub="boss"))
+
+        assert ["boss", "a:boss"] == [
+            client.get("/me", headers=headers).json()[0] for client in (plain, with_one)
+        ]
+
+    def test_a_token_is_issued_for_the_id_at_the_issuer(self) -> None:
+        """The prefix is put before it when it is read."""
+        settings = table(staff=None)
+        token = create_access_token("boss", settings=settings)
+
+        assert "staff|boss" == users_of(settings).get("/me", headers=bearer(token)).json()[0]
+
+    def test_claims_that_replace_those_of_a_token(self) -> None:
+        """An override of `get_claims` names the issuer, and so the prefix."""
+        client = users_of(table(staff=None))
+        app: Any = client.app
+        app.dependency_overrides[get_claims] = lambda: {"sub": "boss", "iss": "https://staff"}
+
+        assert "staff|boss" == client.get("/me").json()[0]
