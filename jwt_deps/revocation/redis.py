@@ -304,7 +304,6 @@ class RedisRevocations(Revocations):
             return 0.0
         if self._may_lack:
             self._may_lack = False
-            self._unsent.clear()  # they are among those that follow
             self._lacking = self._entries.unseen(self._epoch)
         return 0.0 if self._sent() else _HEARTBEAT
 
@@ -345,6 +344,8 @@ class RedisRevocations(Revocations):
             self._last = kept[-1]
             return
         self._doubt()
+        # First the last ones: other processes may not have read them.
+        self._unsent.extend(entry for _, entry in reversed(recent))
         self._read_from_start()
         with suppress(*self._store.errors):  # this process may not be allowed to write
             self._compare(self._store.declare_missing())
@@ -371,7 +372,7 @@ class RedisRevocations(Revocations):
             for entry in chain(failed, self._lacking)
             if entry.until > ended and self._entries.is_unseen(entry, self._epoch)
         )
-        batch = list(islice(lacking, BATCH))
+        batch = list(dict.fromkeys(islice(lacking, BATCH)))
         try:
             if batch:
                 self._store.add(batch)
