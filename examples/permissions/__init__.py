@@ -1,1 +1,0 @@
-"""Tenants, roles, resources, an administrator and programs."""
