@@ -215,6 +215,8 @@ class Chaos:
             if ended <= asked < ended + 60 and refusing is None and asked < ended + _RECONNECT:
                 refusing = ended
         refusing = asked if refusing is None else refusing
+        if asked - refusing > self.longest["refused"] + 1:
+            self._tell(f"  {worker.ask('/health')[1]}")
         self._longest("refused", asked - refusing)
         return refusing
 

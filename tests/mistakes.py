@@ -283,6 +283,9 @@ MISTAKES: dict[str, Mistake] = {
         Response(), SETTINGS, samesite="none", secure=False
     ),
     "bare_header": settings(secret_key=SECRET, token_header_scheme=""),
+    "dpop_places": settings(
+        secret_key=SECRET, dpop="required", public_origin="https://a.example", token_source="cookie"
+    ),
     "two_places": settings(secret_key=SECRET, token_source="cookie", token_getter=lambda _: None),
     "token_getter": with_a_getter_of_bytes,
     "audience_unverified": settings(secret_key=SECRET, audience="x", verify_audience=False),

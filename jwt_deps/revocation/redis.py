@@ -292,7 +292,7 @@ class RedisRevocations(Revocations):
         if read.is_older and uptime() < self._settled_at:
             self._forget()  # that copy may be what this process began with
         if not read.is_last:
-            self._sent()
+            self._sent(all_read=False)
             return 0.0
         self._entries.drop_ended(self._ended(), _DROPPED_AT_ONCE)
         self._compare(read.missing)
@@ -304,9 +304,8 @@ class RedisRevocations(Revocations):
             return 0.0
         if self._may_lack:
             self._may_lack = False
-            self._unsent.clear()  # they are among those that follow
             self._lacking = self._entries.unseen(self._epoch)
-        return 0.0 if self._sent() else _HEARTBEAT
+        return 0.0 if self._sent(all_read=True) else _HEARTBEAT
 
     def _compare(self, missing: int) -> None:
         """Compare what is missing on the server with what was missing before."""
@@ -345,6 +344,8 @@ class RedisRevocations(Revocations):
             self._last = kept[-1]
             return
         self._doubt()
+        # First the last ones: other processes may not have read them.
+        self._unsent.extend(entry for _, entry in reversed(recent))
         self._read_from_start()
         with suppress(*self._store.errors):  # this process may not be allowed to write
             self._compare(self._store.declare_missing())
@@ -360,36 +361,36 @@ class RedisRevocations(Revocations):
         self._unchecked = None if last is None else (last, until)
         return True
 
-    def _sent(self) -> bool:
-        """Send the next entries that the server lacks; return whether there were any."""
-        if uptime() < self._retry_at:
+    def _sent(self, *, all_read: bool) -> bool:
+        """Send the next entries that the server lacks; return whether there were any.
+
+        Before all was read, only those that could not be sent: so reading keeps up with others.
+        """
+        now = uptime()
+        if now < self._retry_at:
             return False
         ended = self._ended()
         failed = [self._unsent.popleft() for _ in range(min(BATCH, len(self._unsent)))]
         lacking = (
             entry
-            for entry in chain(failed, self._lacking)
+            for entry in chain(failed, self._lacking if all_read else ())
             if entry.until > ended and self._entries.is_unseen(entry, self._epoch)
         )
-        batch = list(islice(lacking, BATCH))
+        batch = list(dict.fromkeys(islice(lacking, BATCH)))
         try:
             if batch:
                 self._store.add(batch)
-            elif self._is_whole() and self._missing:
+            elif all_read and self._missing and self._loaded.is_set() and now >= self._whole_at:
                 self._store.declare_whole(self._missing)
             else:
                 return False
             self._errors.pop("written", None)
         except self._store.errors as error:
             self._unsent.extendleft(reversed(batch))
-            self._retry_at = uptime() + _LONGEST_PAUSE
+            self._retry_at = now + _LONGEST_PAUSE
             self._failed("written", error)
             return False
         return True
-
-    def _is_whole(self) -> bool:
-        """Return whether the server has all that this process knows, and that is everything."""
-        return self._loaded.is_set() and not self._may_lack and uptime() >= self._whole_at
 
     def _warn_of_eviction(self) -> None:
         with suppress(*self._store.errors):  # most users may not ask for it

@@ -194,6 +194,14 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                 "its own: set JWT_TOKEN_HEADER_KEY (token_header_key) to its name, and leave "
                 "JWT_DPOP (dpop) off.",
             )
+        elsewhere = self.token_source is TokenSource.COOKIE or self.token_getter is not None
+        if self.dpop is DPoPMode.REQUIRED and elsewhere:
+            raise ConfigurationError(
+                "dpop_places",
+                "JWT_DPOP (dpop) is 'required', and a token that is bound to a key comes in a "
+                "header with the scheme DPoP: set JWT_TOKEN_SOURCE (token_source) to header or "
+                "both, and no token_getter.",
+            )
         places = (self.token_source, header, self.token_header_scheme)
         if self.token_getter is not None and places != _DEFAULT_PLACES:
             raise ConfigurationError(

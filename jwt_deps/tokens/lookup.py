@@ -96,6 +96,8 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
     if source is not TokenSource.COOKIE:
         token, present = _from_headers(head, settings)
         if token:
+            if not settings.server.scheme:  # a proxy may have made it of a browser's cookie
+                _refuse_cross_site(head, settings)
             return token
     if source is not TokenSource.HEADER:
         token = _from_cookie(head, settings)

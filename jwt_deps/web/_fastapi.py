@@ -8,10 +8,11 @@ installed FastAPI is one that these functions know.
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from copy import copy
-from inspect import Parameter, Signature, isclass, isfunction, ismethod
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from functools import partial, update_wrapper
+from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfunction, ismethod
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
-from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params
+from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params, routing
 from fastapi.dependencies.utils import (
     get_dependant,
     get_parameterless_sub_dependant,
@@ -59,6 +60,7 @@ __all__ = [
     "inclusion_dependencies",
     "inclusion_of",
     "inside",
+    "is_before_endpoint",
     "is_routed",
     "is_served_by_router",
     "layers",
@@ -71,6 +73,7 @@ __all__ = [
     "read_again",
     "refuse_body",
     "replace_default_handler",
+    "report_handled",
     "route_context",
     "scopes_at",
     "served_routes",
@@ -82,11 +85,13 @@ __all__ = [
 #: Whether a router copies the routes that it includes, as FastAPI did up to 0.136.
 COPIES = iter_route_contexts is None
 
+_Report: TypeAlias = Callable[[Scope, Exception, int | None], None]
 _ASGI_ARGUMENTS = 3
 _MOST_LAYERS = 100  # what has itself as `app` has no end
 _NOTHING: dict[str, Any] = {}
 _OF_ONE_ROUTE = ("effective_route_context", "frontend_path", "frontend_specificity")
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
+_REPORTED = "jwt_deps"
 _VERSION = "_effective_candidates_version"  # of the routes that an inclusion was built from
 
 
@@ -560,5 +565,59 @@ def replace_default_handler(scope: Scope, kind: type[HTTPException], handler: An
         return
     handlers: dict[Any, Any] = found[0]
     present = next((handlers[it] for it in kind.__mro__ if it in handlers), None)
-    if present is http_exception_handler:
+    if getattr(present, "__wrapped__", present) is http_exception_handler:
         handlers[kind] = handler
+
+
+def report_handled(scope: Scope, report: _Report) -> None:
+    """Let the exception handlers of an application report what they are about to answer.
+
+    They are in the middleware of that application alone, from where Starlette puts them into the
+    scope.
+
+    Args:
+        scope: of a request that came to the router of the application.
+        report: takes the scope that the handler is called with, the exception, and the status of
+            the answer; `None` if there is none.
+    """
+    found = scope.get("starlette.exception_handlers")
+    if found is None or _REPORTED in found[1]:
+        return
+    found[1][_REPORTED] = None  # beside status codes, where nothing looks for a text
+    for handlers in found:
+        for kind, handler in handlers.items():
+            if kind != _REPORTED:
+                handlers[kind] = _reporting(handler, report)
+
+
+def _reporting(handler: Any, report: _Report) -> Any:
+    called = handler
+    while isinstance(called, partial):
+        called = called.func
+    if iscoroutinefunction(called) or iscoroutinefunction(getattr(called, "__call__", None)):  # noqa: B004 - as Starlette
+
+        async def answer_later(connection: HTTPConnection, error: Exception) -> Any:
+            response = await handler(connection, error)
+            report(connection.scope, error, getattr(response, "status_code", None))
+            return response
+
+        return update_wrapper(answer_later, handler)
+
+    def answer(connection: HTTPConnection, error: Exception) -> Any:
+        response = handler(connection, error)
+        report(connection.scope, error, getattr(response, "status_code", None))
+        return response
+
+    return update_wrapper(answer, handler)
+
+
+def is_before_endpoint(error: Exception) -> bool:
+    """Whether an exception was raised where FastAPI runs dependencies or reads the body."""
+    trace, code = error.__traceback__, None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code is solve_dependencies.__code__:
+            return True
+        trace = trace.tb_next
+    by_fastapi = code is not None and code.co_filename == routing.__file__
+    return by_fastapi and isinstance(error, RequestValidationError | HTTPException)

@@ -5,7 +5,6 @@ call of `receive` asks the guard. No successful answer is sent without a decisio
 whatever kind of route it came from.
 """
 
-import sys
 from collections import deque
 
 import anyio
@@ -19,7 +18,7 @@ from jwt_deps.possession import FRESH_NONCE, Nonces
 
 from . import _fastapi
 from .guard import ask
-from .request_state import RequestState, matched, next_state, state_of
+from .request_state import RequestState, matched, next_state, record_handled, state_of
 from .routing import RouteGuard
 
 __all__ = ["Replay", "wrap_receive_and_send"]
@@ -49,11 +48,12 @@ def wrap_receive_and_send(  # noqa: PLR0913 - the three of ASGI, and whose they 
         outermost: whether it is the first router in the application.
     """
     state = _own_state(scope, router, outermost=outermost)
+    _fastapi.report_handled(scope, record_handled)
     if guard is not None:
         state.enter(guard, outermost=outermost)
     else:
         state.begin()
-    if isinstance(send, _GuardedSend) and send.state is state:
+    if isinstance(send, _GuardedSend) and send.state is state and send.is_undecided:
         send.covers_all = send.covers_all or guard is not None
         return receive, send
     body = _GuardedReceive(state, scope, receive) if scope["type"] == "http" else receive
@@ -138,7 +138,6 @@ class _GuardedSend:
     __slots__ = (
         "_decision",
         "_endpoint",
-        "_handled",
         "_route",
         "_scope",
         "_send",
@@ -150,9 +149,13 @@ class _GuardedSend:
         self.state, self._scope, self.covers_all = state, scope, covers_all
         self._send = sending_nonces(scope, send) if Nonces.in_use else send
         self._decision = state.decision
-        self._handled = sys.exception()  # by what serves the request while it handles one
         # Others, once a route has matched.
         self._route, self._endpoint = scope.get("route"), scope.get("endpoint")
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a guard is still to decide; not below a mount that one let pass."""
+        return self._decision.route is None
 
     async def __call__(self, message: Message) -> None:
         decision = self._decision
@@ -179,30 +182,12 @@ class _GuardedSend:
         return bool(kind == "websocket.accept")
 
     def _is_answered_by_handler(self, message: Message) -> bool:
-        """Whether what answers is an exception handler of the application.
+        """Whether this is what an exception handler of the application answered.
 
-        It answers a refusal, or what a dependency further out raised before the guard was asked.
-        Starlette sends its answer while the exception is being handled. A route class that
-        swallowed the exception, knowingly or not, answers later, or in a way of its own.
+        A route class that swallowed the refusal, or kept its answer to itself, sends another one.
         """
-        route, decision = self._scope.get("route"), self._decision
-        kind = type(route) if isinstance(route, APIRoute) else APIRoute
-        if decision.answered or _fastapi.has_own(kind, "handle", APIRoute):
-            return decision.answered
-        handled = sys.exception()
-        if decision.refused:
-            refusal = decision.refusal and decision.refusal()
-            while handled is not None and handled is not refusal:
-                handled = handled.__context__
-        elif handled is self._handled or (
-            # It may have raised what it had cached; a redirect tells nothing.
-            message.get("status", 0) < _REDIRECTS
-            and _fastapi.has_own(kind, "get_route_handler", APIRoute)
-        ):
-            return False
-        if handled is not None:
-            decision.answer()  # what is further out can get it in another task
-        return handled is not None
+        answered = self._decision.answered
+        return answered is not None and answered == message.get("status")
 
     def _is_handled(self) -> bool:
         """Whether the request came to an endpoint, of which the guards were not asked."""

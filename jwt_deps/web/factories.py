@@ -29,8 +29,9 @@ def dependency_factory(factory: FactoryT) -> FactoryT:
         def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
             raise _not_called(factory, f"Depends({factory.__name__}(...))")
 
-    # FastAPI asks for the signature; that of the factory is for those who call it.
-    taken = Parameter("called", Parameter.POSITIONAL_ONLY, annotation=NotCalled)
+    # FastAPI asks for the signature; that of the factory is for those who call it. Nothing that a
+    # `partial` passes takes the place of this parameter.
+    taken = Parameter("called", Parameter.KEYWORD_ONLY, annotation=NotCalled)
     factory.__signature__ = Signature([taken])  # type: ignore[attr-defined]
     return factory
 

@@ -34,6 +34,7 @@ from .caller import get_claims
 from .guard import JWTGuard
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
+from .request_user import keep_user
 from .routing import (
     MatchedRoute,
     Snapshot,
@@ -232,7 +233,7 @@ class Installation:
         receive, send = wrap_receive_and_send(
             scope, receive, send, self._app.router, self._guard, outermost=True
         )
-        return inner(scope, receive, send)
+        return keep_user(inner(scope, receive, send))
 
     def update(self) -> None:
         """Guard what is new in the application, and refuse what no guard covers.

@@ -7,7 +7,7 @@ a wrapper, a route class or a dependency, is still the same request.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.types import Scope
 
@@ -28,6 +28,7 @@ __all__ = [
     "accepted_credential",
     "matched",
     "next_state",
+    "record_handled",
     "state_of",
 ]
 
@@ -47,14 +48,16 @@ class Decision:
         route: the route that a guard let the request pass to; `None` if none decided.
         refused: whether a guard refused it.
         refusal: with which exception, as long as that is being handled.
-        answered: whether an exception handler answers the refusal.
+        answered: the status with which an exception handler answers it, or what was raised before
+            the guard was asked.
     """
 
     __slots__ = ("_outer", "answered", "refusal", "refused", "route")
 
     def __init__(self, outer: "Decision | None" = None) -> None:
         self.route: MatchedRoute | None = None
-        self.refused = self.answered = False
+        self.refused = False
+        self.answered: int | None = None
         self.refusal: weakref.ref[Exception] | None = None
         self._outer = outer
 
@@ -75,10 +78,22 @@ class Decision:
         for one in self._and_outer():
             one.refused, one.refusal = True, known
 
-    def answer(self) -> None:
-        """Record that an exception handler answers the refusal."""
-        for one in self._and_outer():
-            one.answered = True
+    def handle(self, error: Exception, status: int | None) -> None:
+        """Record with which status an exception handler of the application is about to answer.
+
+        It answers a refusal, or what a dependency further out raised before the guard was asked.
+        What an endpoint raises although no guard was asked is not answered.
+        """
+        if self.refused:
+            refusal, found = self.refusal and self.refusal(), cast("BaseException | None", error)
+            while found is not None and found is not refusal:
+                found = found.__context__
+            is_known = found is not None
+        else:
+            is_known = self.route is None and _fastapi.is_before_endpoint(error)
+        if is_known:
+            for one in self._and_outer():
+                one.answered = status
 
 
 class _Mounted:
@@ -114,10 +129,14 @@ class _Mounted:
 
     def covers(self, scope: Scope) -> bool:
         """Whether a copied scope is served below the mount."""
-        if any(scope.get("app") is app for app in self.apps):
+        app = scope.get("app")
+        if any(app is one for one in self.apps):
             return True
+        router = getattr(app, "router", None)
+        if self.root is None or (router is not None and router is scope.get("router")):
+            return False  # Starlette's name for the outermost router: it has gone back there
         root: str = scope.get("root_path", "")
-        return self.root is not None and root.startswith(f"{self.root}/")
+        return self.is_wrapped or root == self.root or root.startswith(f"{self.root}/")
 
 
 class RequestState:
@@ -328,8 +347,7 @@ class RequestState:
         if app is self.app:
             is_on_the_way = bool(self.routers) or is_same_path
         else:
-            is_below = mounted is not None and (mounted.is_wrapped or mounted.covers(scope))
-            is_on_the_way = is_below and not self.routers
+            is_on_the_way = mounted is not None and not self.routers and mounted.covers(scope)
         if not is_on_the_way:
             return self._separated(copy, scope, self._covering(scope))
         copy.separate(scope)
@@ -447,6 +465,13 @@ def state_of(scope: Scope) -> RequestState:
     if state.app is not app:
         state.served_by(app)
     return state
+
+
+def record_handled(scope: Scope, error: Exception, status: int | None) -> None:
+    """Record with which status an exception handler is about to answer a request."""
+    state: RequestState | None = scope.get(_KEY)
+    if state is not None:
+        state.decision.handle(error, status)
 
 
 def _credentials(scope: Scope) -> tuple[Any, ...]:

@@ -6,6 +6,8 @@ its server, the user is an instance of that class, too.
 """
 
 import sys
+from collections.abc import Awaitable
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from jwt_deps.tokens import Principal, client_id_of
 if TYPE_CHECKING:
     from mcp.server.auth.provider import AccessToken
 
-__all__ = ["IDENTITY_NAMES", "write_anonymous", "write_user"]
+__all__ = ["IDENTITY_NAMES", "keep_user", "write_anonymous", "write_user"]
 
 #: What this package puts into the scope of a request, beside its `state`.
 IDENTITY_NAMES = ("user", "auth")
@@ -85,6 +87,23 @@ def _mcp_user() -> type[TokenUser]:
             return self._access_token
 
     return MCPUser
+
+
+def keep_user(served: Awaitable[None]) -> Awaitable[None]:
+    """Serve a request, and let the MCP SDK have its former user again afterwards.
+
+    What calls an application in the same task goes on with its own.
+    """
+    context: Any = sys.modules.get(_MCP_SERVER)
+    return served if context is None else _keep(served, context.auth_context_var)
+
+
+async def _keep(served: Awaitable[None], variable: ContextVar[Any]) -> None:
+    before = variable.get()
+    try:
+        await served
+    finally:
+        variable.set(before)
 
 
 def write_user(scope: Scope, principal: Principal) -> None:

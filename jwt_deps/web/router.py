@@ -18,6 +18,7 @@ from .factories import dependency_factory, router_factory
 from .guard import JWTGuard
 from .installation import Installation, watch_application
 from .plain_routes import GuardedRoutes, apply_to_copies
+from .request_user import keep_user
 from .routing import mark_public
 from .trial import try_out
 
@@ -116,7 +117,7 @@ class ProtectedRouter(APIRouter):
         if scope["type"] in {"http", "websocket"}:
             self._guarded.update()
             receive, send = self._enter(scope, receive, send, outermost=True)
-        await super().__call__(scope, receive, send)
+        await keep_user(super().__call__(scope, receive, send))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Tell another router whether a request is for this one.
@@ -130,7 +131,7 @@ class ProtectedRouter(APIRouter):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that another router has found to be for this one."""
         receive, send = self._enter(scope, receive, send, outermost=False)
-        await super().handle(scope, receive, send)  # from FastAPI 0.137
+        await keep_user(super().handle(scope, receive, send))  # from FastAPI 0.137
 
     def _enter(
         self, scope: Scope, receive: Receive, send: Send, *, outermost: bool

@@ -7,9 +7,6 @@ import pytest
 from tests.minting import b64, unb64
 from tests.sources import Service, each_source, good, minted
 
-# Measured, so many cases take twice as long; other tests reach each line that these do.
-pytestmark = pytest.mark.no_cover
-
 #: What is done to a token, and why it is refused then.
 FORMS = {
     "two-parts": ("{header}.{payload}", "not_compact"),

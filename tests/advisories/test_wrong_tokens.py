@@ -10,9 +10,6 @@ from jwt_deps.testing import SigningKey, TokenFactory, Wrong
 from tests.minting import KeyPair, signing_key
 from tests.sources import ISSUER, Service, each_source, minted
 
-# Measured, so many cases take twice as long; other tests reach each line that these do.
-pytestmark = pytest.mark.no_cover
-
 #: `NO_USER` is refused where the user is asked for, and these services ask for claims.
 WAYS = [way for way in Wrong if way is not Wrong.NO_USER]
 #: Those that only a set of named keys, or only public keys, can refuse.

@@ -13,6 +13,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -614,3 +615,21 @@ def test_each_of_two_applications_below_a_mount_goes_by_its_guard(where: str, fi
     client = TestAWrapperThatCopies().client(where, Mirroring(answering(), answering()))
 
     assert ["e1", "e1"] == client.get("/who", headers=EMPLOYEE).json()
+
+
+@pytest.mark.parametrize("prefix", ["", "/deep"])
+@pytest.mark.parametrize("kind", [Starlette, FastAPI])
+@pytest.mark.parametrize("where", ["mount", "root", "host"])
+def test_an_application_two_mounts_below_goes_by_the_guard(
+    where: str, kind: type[Starlette], prefix: str
+) -> None:
+    """The application between has a middleware that serves a copy of the scope."""
+    inner, between = FastAPI(), kind()
+    inner.dependency_overrides[get_settings] = lambda: SETTINGS
+    inner.get("/who")(me)
+    between.mount(prefix, inner)
+    between.add_middleware(Adding)
+
+    answer = TestAWrapperThatCopies().client(where, between).get(f"{prefix}/who", headers=EMPLOYEE)
+
+    assert ["e1", "e1"] == answer.json()

@@ -12,7 +12,13 @@ import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import (
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps import current_user_id, protect, protected_router, public, require_scopes
@@ -249,6 +255,7 @@ class Timing(APIRoute):
     [
         pytest.param(303, lambda: RedirectResponse("/login", 303), id="redirect"),
         pytest.param(200, lambda: JSONResponse({"code": 401}), id="envelope"),
+        pytest.param(200, lambda: StreamingResponse(iter(["log in"])), id="stream"),
     ],
 )
 @pytest.mark.parametrize("route_class", [APIRoute, Timing])

@@ -98,6 +98,13 @@ def protected_router_decorated_and_mounted() -> FastAPI:
     return app
 
 
+def protected_router_mounted_below_a_guard() -> FastAPI:
+    """Mount a protected router in an application that is protected with other settings."""
+    app = protect(FastAPI(openapi_url=None), OTHER)
+    app.mount("", protected_router(reading(), settings=SETTINGS))
+    return app
+
+
 PLACES: list[Callable[[], FastAPI]] = [
     protected_application,
     protected_before,
@@ -109,6 +116,7 @@ if LIVE:  # up to 0.136 nothing of a router is asked before FastAPI reads the bo
         behind_protected_router,
         behind_two_protected_routers,
         protected_router_decorated_and_mounted,
+        protected_router_mounted_below_a_guard,
     ]
 places = pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
 

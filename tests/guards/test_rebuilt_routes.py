@@ -5,25 +5,38 @@ traces the methods of FastAPI's classes, exception handlers answer as they do el
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import fastapi.routing
 import pytest
 import starlette.routing
 import wrapt
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.dependencies.utils import get_dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps import jwt_guard, protect, protected_router
 from jwt_deps.audit import Verdict, audit
 from tests.web.serving import SETTINGS
 
-from .asking import GOOD, INSIDE, REFUSED, ask, guarded_by, kinds_of_guard, plain, read
+from .asking import (
+    GOOD,
+    INSIDE,
+    REFUSED,
+    ask,
+    guarded_by,
+    kinds_of_guard,
+    knock,
+    plain,
+    read,
+    talk,
+)
 
 # Starlette's, until FastAPI had one of its own.
 to_app = getattr(fastapi.routing, "request_response", starlette.routing.request_response)
@@ -165,26 +178,111 @@ async def unreachable(_: Message) -> None:
     raise ConnectionError
 
 
-def test_an_answer_while_something_else_is_being_handled_is_refused() -> None:
-    """A middleware tries again in its `except`, and the route has no guard any more."""
+async def to_the_cache(_: Message) -> None:
+    """Send something to a server that is down."""
+    raise ConnectionError
 
-    class Retrying:
-        def __init__(self, app: Any) -> None:
-            self.app = app
 
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            try:
-                await unreachable({})
-            except ConnectionError:
-                await self.app(scope, receive, send)
+class FromCache:
+    """An ASGI application around a route, which answers where its cache is down."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or accept."""
+        try:
+            await to_the_cache({})
+        except ConnectionError:
+            if scope["type"] == "websocket":
+                await talk(WebSocket(scope, receive, send))
+            else:
+                await PlainTextResponse(INSIDE)(scope, receive, send)
+
+
+class Stale:
+    """An ASGI application around a route, which answers for it where it fails or refuses."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep the answer, and send another one."""
+        kept: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            kept.append(message)
+
+        try:
+            await self.app(scope, receive, keep)
+        except Exception:  # noqa: BLE001 - whatever it is
+            await PlainTextResponse(INSIDE)(scope, receive, send)
+        else:
+            await PlainTextResponse(INSIDE)(scope, receive, send)
+
+
+@pytest.mark.parametrize("around", [FromCache, Stale])
+@pytest.mark.parametrize("kind", ["protect", "jwt_guard"])
+def test_what_answers_in_an_except_block_is_no_exception_handler(
+    kind: str, around: Callable[[ASGIApp], ASGIApp]
+) -> None:
+    """It is around the route, and has asked no guard, or keeps what the guard said to itself."""
+    guards = [Depends(jwt_guard(SETTINGS))] if kind == "jwt_guard" else []
+    app = FastAPI(openapi_url=None, dependencies=guards)
+    app.get("/x")(read)
+    app.get("/y")(read)
+    if kind == "protect":
+        protect(app, SETTINGS)
+    assert [401, 401] == [ask(app, path) for path in ("/x", "/y")]
+    route = next(it for it in app.routes if isinstance(it, APIRoute) and it.path == "/x")
+    route.app = around(route.app)
+
+    assert REFUSED == ask(app, "/x")
+
+
+def test_a_websocket_that_is_accepted_in_an_except_block_is_refused() -> None:
+    """Its route never asks the guard."""
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
+    app.websocket("/x")(talk)
+    route = next(it for it in app.routes if isinstance(it, APIWebSocketRoute))
+    route.app = FromCache(route.app)
+
+    assert [REFUSED, REFUSED] == [knock(app, "/x", headers) for headers in ({}, GOOD)]
+
+
+def test_what_a_rebuilt_route_raises_is_not_answered() -> None:
+    """Its endpoint has run, and no guard was asked."""
+
+    async def handler(_: Request) -> PlainTextResponse:
+        raise HTTPException(303, headers={"Location": "/done"})
 
     app = protect(FastAPI(openapi_url=None), SETTINGS)
     app.get("/x")(read)
-    app.add_middleware(Retrying)
-    assert [401, 200] == [ask(app, "/x", headers) for headers in ({}, GOOD)]
-    with_a_cache(next(it for it in app.routes if isinstance(it, APIRoute)))
+    next(it for it in app.routes if isinstance(it, APIRoute)).app = to_app(handler)
 
     assert REFUSED == ask(app, "/x")
+
+
+@pytest.mark.parametrize("handler", [partial(PlainTextResponse, INSIDE), None])
+def test_a_body_that_cannot_be_read_may_be_answered_with_success(handler: Any) -> None:
+    """The guard let the request pass before, and what FastAPI raises comes from no endpoint."""
+
+    async def later(request: Request, error: Exception) -> PlainTextResponse:  # noqa: ARG001
+        return PlainTextResponse(INSIDE)
+
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
+
+    @app.post("/x")
+    async def x(body: dict[str, int]) -> str:
+        return INSIDE * len(body)
+
+    answer = partial(later) if handler is None else lambda *_: handler()
+    app.add_exception_handler(RequestValidationError, answer)
+    client = TestClient(app)
+
+    found = [client.post("/x", content="{", headers=it).status_code for it in ({}, GOOD)]
+
+    assert [401, 200] == found
 
 
 @pytest.fixture

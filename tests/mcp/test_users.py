@@ -174,3 +174,30 @@ def test_excluded_server_has_no_access_token() -> None:
         session = opened(client, {})
 
         assert said(post(client, {}, CALL, session)) is None
+
+
+def test_an_application_that_is_asked_in_between_leaves_the_user_of_the_tool() -> None:
+    """It is asked in the same task with a token of its own, as for the tools of an API."""
+
+    async def subject() -> str | None:
+        token = get_access_token()
+        return None if token is None else token.subject
+
+    async def users() -> list[str | None]:
+        before = await subject()
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app)) as client:
+            answers = [
+                await client.get("http://localhost/subject", headers=BOB),
+                await client.get("http://localhost/deep/subject", headers=BOB),
+            ]
+        return [before, *(it.json() for it in answers), await subject()]
+
+    app, router = protect(FastAPI(), SETTINGS), protected_router(settings=SETTINGS)
+    app.get("/subject")(subject)
+    app.get("/users")(users)
+    router.get("/subject")(subject)
+    app.mount("/deep", router)
+
+    answer = TestClient(app).get("/users", headers=ALICE)
+
+    assert ["alice", "bob", "bob", "alice"] == answer.json()

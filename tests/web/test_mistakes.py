@@ -1,6 +1,7 @@
 """Typical mistakes are found at start, with a sentence that helps."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import pytest
@@ -150,3 +151,10 @@ def test_a_block_of_the_test_kit_takes_an_application(block: Callable[[Any], obj
     """A router has no overrides."""
     with pytest.raises(ConfigurationError, match="of a router make an application"):
         block(APIRouter())
+
+
+@pytest.mark.parametrize("factory", [partial(require_scopes, "a"), partial(jwt_guard, SETTINGS)])
+def test_a_partial_of_a_factory_stops_the_start(factory: Any) -> None:
+    """It makes a dependency when it is called, and checks nothing."""
+    with pytest.raises((ConfigurationError, ValueError)):
+        FastAPI().get("/x", dependencies=[Depends(factory)])(health)

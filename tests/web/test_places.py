@@ -54,6 +54,18 @@ def test_a_proxy_writes_the_bare_token(name: str) -> None:
         assert "alice" == websocket.receive_text()
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", None])
+def test_a_bare_token_is_held_to_the_rule_for_cookies(site: str | None) -> None:
+    """The proxy may have made the header of a cookie, which another site had the browser send."""
+    name = "Cf-Access-Jwt-Assertion"
+    client = serving(token_header_key=name, token_header_scheme="")
+    headers = {name: token(), **({} if site is None else {"Sec-Fetch-Site": site})}
+
+    expected = 403 if site == "cross-site" else 200
+    assert expected == client.post("/me", headers=headers).status_code
+    assert 200 == client.get("/me", headers=headers).status_code
+
+
 def test_basic_before_a_staging_site_leaves_the_cookie() -> None:
     """The token is in the cookie, the password of the site in `Authorization`."""
     client = serving(token_source="both")

@@ -1,0 +1,1 @@
+"""Tenants, roles, resources, an administrator and programs."""
