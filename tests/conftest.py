@@ -11,7 +11,7 @@ from jwt_deps import get_settings
 from jwt_deps.tokens import authenticate
 from jwt_deps.tokens.verify import verify
 from tests.conformance.evidence import Evidence
-from tests.scheduling import BySharedServers, longest_first
+from tests.scheduling import BySharedServers, longest_first, unmeasured
 
 # A busy machine is no counterexample: by default an example of more than 200 ms fails.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -53,9 +53,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Evidence(), "conformance")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A worker that ends with a long module would end alone."""
     longest_first(items)
+    if not config.getoption("no_cov", default=True):  # without it, pytest-cov fails at its marker
+        unmeasured(items)
 
 
 @pytest.hookimpl(optionalhook=True)

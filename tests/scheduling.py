@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-__all__ = ["BySharedServers", "longest_first"]
+__all__ = ["BySharedServers", "longest_first", "unmeasured"]
 
 #: The groups that wait for a server, start processes or a browser, the longest first.
 LONGEST = (
@@ -23,6 +23,13 @@ LONGEST = (
 )
 SHARED = ("tests/agentos", "tests/providers")
 
+#: Measured, these take two or three times as long; other tests reach each line that they do.
+UNMEASURED = (
+    "tests/advisories/test_signature_stripping.py",
+    "tests/advisories/test_wrong_tokens.py",
+    "tests/keys/test_bounds.py::TestUnderLoad::test_a_hundred_thousand_made_up_key_ids",
+)
+
 
 def group_of(nodeid: str) -> str:
     """The name of the group that a test belongs to."""
@@ -34,6 +41,13 @@ def longest_first(items: list[pytest.Item]) -> None:
     """Put the long groups first, and leave the order as it is otherwise."""
     places = {group: place for place, group in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(group_of(item.nodeid), len(places)))
+
+
+def unmeasured(items: list[pytest.Item]) -> None:
+    """Pause the coverage in those that take much longer with it."""
+    for item in items:
+        if item.nodeid.startswith(UNMEASURED):
+            item.add_marker("no_cover")
 
 
 class BySharedServers(LoadScopeScheduling):  # type: ignore[misc]

@@ -22,7 +22,6 @@ class TestUnderLoad:
         """They cause exactly one fetch, and all get their keys."""
         assert (1, 0) == jwks.cold_start(1000)
 
-    @pytest.mark.no_cover  # which would take three times as long
     def test_a_hundred_thousand_made_up_key_ids(self) -> None:
         """They force two fetches in any 30 seconds, and not one of them is a server error."""
         found = jwks.flood(100_000)
