@@ -19,6 +19,7 @@ from jwt_deps.web import (
     Served,
     dependants,
     get_claims,
+    guards_in,
     idle_exclusions,
     refusals,
     settings_problem,
@@ -221,7 +222,7 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
     """Yield a problem where the OpenAPI document differs from what the application requires."""
     if app.openapi_url is None:
         return
-    schema = _schema(app)
+    schema, is_ours = _schema(app), any(guards_in(app))
     for served in routes:
         if served.app is not app or served.schema_path is None:
             continue
@@ -234,6 +235,8 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
                     operation.get("security", schema.get("security", [])),
                     judge_itself(served),
                     own_lock=asks_by_itself(served),
+                    # Without a guard FastAPI writes it, which lists those of `Security` alone.
+                    lists_scopes=is_ours,
                 )
 
 
@@ -245,7 +248,12 @@ def _schema(app: FastAPI) -> dict[str, Any]:
 
 
 def _disagreement(
-    route: str, security: list[dict[str, list[str]]], judgement: Judgement, *, own_lock: bool
+    route: str,
+    security: list[dict[str, list[str]]],
+    judgement: Judgement,
+    *,
+    own_lock: bool,
+    lists_scopes: bool,
 ) -> Iterator[str]:
     locked = bool(security) and all(security)
     if judgement.verdict is Verdict.GUARDED and not locked:
@@ -256,6 +264,7 @@ def _disagreement(
         listed = {
             scope for requirement in security for named in requirement.values() for scope in named
         }
-        needed = {one for scope in judgement.scopes for one in scope.split("|")}
-        if not needed <= listed:
+        # `a|b` is one scope, or two of which one is enough.
+        met = all(it in listed or listed.issuperset(it.split("|")) for it in judgement.scopes)
+        if not met and (listed or lists_scopes):
             yield f"OpenAPI lists other scopes for {route} than it needs."

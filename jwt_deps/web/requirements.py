@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from inspect import Parameter, Signature, isawaitable, signature
+from types import MethodType
 from typing import Annotated, Any, get_origin
 
 from fastapi import BackgroundTasks, Depends, Request, Response, WebSocket, params
@@ -83,6 +84,14 @@ class Requirement(TokenDependency[None]):
         return tuple(f"{kind}={'|'.join(group)}" for kind, group in groups)
 
 
+def _texts(values: tuple[Any, ...]) -> tuple[str, ...]:
+    """The values, members of a `class Scope(str, Enum)` as the texts that they are.
+
+    Whatever is no text becomes an empty one, which is refused.
+    """
+    return tuple(str.__str__(it) if isinstance(it, str) else "" for it in values)
+
+
 async def _authenticated(connection: HTTPConnection) -> Principal:
     return (await principal_of(connection)).require_authenticated()
 
@@ -125,7 +134,7 @@ def require_scopes(*scopes: str) -> TokenDependency[None]:
     Raises:
         ConfigurationError: no scope, or a text that cannot be one.
     """
-    return _scopes_required(tuple(map(str, scopes)), any_of=False)
+    return _scopes_required(_texts(scopes), any_of=False)
 
 
 @dependency_factory
@@ -142,7 +151,7 @@ def require_any_scope(*scopes: str) -> TokenDependency[None]:
     Raises:
         ConfigurationError: no scope, or a text that cannot be one.
     """
-    return _scopes_required(tuple(map(str, scopes)), any_of=True)
+    return _scopes_required(_texts(scopes), any_of=True)
 
 
 @cache
@@ -184,8 +193,8 @@ def granted(resource: str, action: str) -> TokenDependency[frozenset[str] | All]
 
 
 class _Roles(Requirement):
-    def __init__(self, roles: tuple[Any, ...], *, any_of: bool) -> None:
-        if not roles or not all(isinstance(role, str) and role for role in roles):
+    def __init__(self, roles: tuple[str, ...], *, any_of: bool) -> None:
+        if not roles or not all(roles):
             raise ConfigurationError(
                 "role_names",
                 "require_roles and require_any_role take one or more roles, each a text, each as "
@@ -229,7 +238,7 @@ def require_roles(*roles: str) -> TokenDependency[None]:
     Raises:
         ConfigurationError: no role, or an empty one; with a request, if `roles_claim` is not set.
     """
-    return _roles_required(roles, any_of=False)
+    return _roles_required(_texts(roles), any_of=False)
 
 
 @dependency_factory
@@ -245,7 +254,7 @@ def require_any_role(*roles: str) -> TokenDependency[None]:
     Raises:
         ConfigurationError: as `require_roles`.
     """
-    return _roles_required(roles, any_of=True)
+    return _roles_required(_texts(roles), any_of=True)
 
 
 class _Claim(Requirement):
@@ -277,6 +286,8 @@ def _key_of(value: Any) -> tuple[bool, Any]:
 
 
 def _as_text(value: str | float) -> str:
+    if isinstance(value, str):
+        return str.__str__(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -407,9 +418,16 @@ def _gathering(own: list[Parameter]) -> Any:
     return Annotated[Any, Depends(gathered)]
 
 
-@cache
+_checks: dict[tuple[Any, ...], _Check] = {}
+
+
 def _check_required(check: Callable[..., Any], description: str | None) -> _Check:
-    return _Check(check, description)
+    # By identity: checks can be equal and differ, or have no hash. None of these is ever dropped.
+    parts = (check.__self__, check.__func__) if isinstance(check, MethodType) else (check,)
+    key = (*map(id, parts), description)
+    if key not in _checks:
+        _checks[key] = _Check(check, description)
+    return _checks[key]
 
 
 @dependency_factory
@@ -514,4 +532,4 @@ def require_acr(*acr_values: str, max_age: int | None = None) -> TokenDependency
     Raises:
         ConfigurationError: nothing is asked for, or what no challenge can carry.
     """
-    return _acr_required(tuple(map(str, acr_values)), max_age)
+    return _acr_required(_texts(acr_values), max_age)

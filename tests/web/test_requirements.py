@@ -1,6 +1,7 @@
 """`require_roles`, `require_any_role`, `require_claim` and `require`: 403 for a good token."""
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Annotated, Any
 
 import pytest
@@ -20,7 +21,9 @@ from jwt_deps import (
     optional,
     protected_router,
     require,
+    require_acr,
     require_any_role,
+    require_any_scope,
     require_claim,
     require_roles,
     require_scopes,
@@ -193,6 +196,66 @@ def bool_of(claims: Claims) -> bool:
 def test_other_arguments_give_another_one(one: Any, other: Any) -> None:
     """Python takes `True` for `1`: a cache by equality would mix them up."""
     assert one is not other
+
+
+class Text(str, Enum):  # noqa: UP042 - what older programs have
+    """What a member is called is not what it says."""
+
+    READ = "read"
+
+
+@pytest.mark.parametrize(
+    ("dependency", "members"),
+    [
+        pytest.param(require_scopes(Text.READ), {"scope": "read"}, id="scope"),
+        pytest.param(require_any_scope(Text.READ, "other"), {"scope": "read"}, id="any-scope"),
+        pytest.param(require_roles(Text.READ), {"roles": ["read"]}, id="role"),
+        pytest.param(require_claim("may", Text.READ), {"may": "read"}, id="claim"),
+        pytest.param(require_acr(Text.READ), {"acr": "read"}, id="acr"),
+    ],
+)
+def test_a_member_of_an_enum_is_the_text_that_it_is(dependency: Any, members: Any) -> None:
+    """In the check, the audit and OpenAPI alike."""
+    app = app_with(dependency)
+    (route,) = (it for it in audit(app).routes if it.path == "/x")
+
+    assert 200 == TestClient(app).get("/x", headers=bearer(**members)).status_code
+    assert "Text" not in f"{route.scopes}{route.requires}{document_of(app)['paths']}"
+
+
+@pytest.mark.parametrize("wrong", [["read"], {"read"}, None, 7])
+@pytest.mark.parametrize("make", [require_scopes, require_any_scope, require_roles, require_acr])
+def test_texts_are_arguments_of_their_own(make: Any, wrong: Any) -> None:
+    """A list would be taken for one scope, which no token has."""
+    with pytest.raises(ConfigurationError):
+        make(wrong)
+
+
+class Quota:
+    """A check that equals every other one of its kind, and has no hash."""
+
+    def __init__(self, *, allowed: bool) -> None:
+        self._allowed = allowed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Quota)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, claims: Claims) -> bool:  # noqa: ARG002
+        """Allow it or not."""
+        return self._allowed
+
+    check = __call__
+
+
+def test_checks_that_are_equal_are_not_the_same() -> None:
+    """Each is asked; a method is the same each time."""
+    allowing, refusing = Quota(allowed=True), Quota(allowed=False)
+
+    assert [200, 403] == [ask(require(it)).status_code for it in (allowing, refusing)]
+    assert [200, 403] == [ask(require(it.check)).status_code for it in (allowing, refusing)]
+    assert require(allowing.check) is require(allowing.check)
 
 
 @pytest.mark.parametrize("roles", [(), ("",), (7,)])
@@ -429,6 +492,22 @@ def test_the_audit_shows_what_is_needed_and_catches_its_loss() -> None:
     for lost in range(len(asked)):
         rest = [it for at, it in enumerate(asked) if at != lost]
         assert [] != compare(before, audit(app_with(*rest)))
+
+
+@pytest.mark.parametrize(
+    "dependency", [require_scopes("a|b"), require_any_scope("a", "b"), require_scopes("a", "b|c")]
+)
+def test_the_audit_finds_scopes_with_a_bar_in_the_document(dependency: Any) -> None:
+    """A bar is allowed in a scope (RFC 6749 §3.3)."""
+    assert () == audit(app_with(dependency)).problems
+
+
+def test_the_audit_takes_a_document_without_a_guard_for_what_it_is() -> None:
+    """FastAPI writes it alone there, and lists the scopes of `Security` only."""
+    app = FastAPI(docs_url=None, redoc_url=None)
+    app.get("/x", dependencies=[Depends(require_scopes("read"))])(lambda: "done")
+
+    assert () == audit(app).problems
 
 
 def test_openapi_shows_what_is_needed() -> None:
