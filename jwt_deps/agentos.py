@@ -57,7 +57,7 @@ try:
 except ImportError as error:
     raise ConfigurationError(
         "unknown_agno",
-        f"jwt_deps.agentos needs agno 3.1, pip install 'jwt-deps[agentos]': {error}",
+        f"jwt_deps.agentos needs agno 3.1: pip install 'jwt-deps[agentos]' ({error}).",
     ) from error
 
 __all__ = ["protect_agent_os"]

@@ -1,6 +1,8 @@
 """One configuration mistake for each reason."""
 
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -156,6 +158,38 @@ def without_roles_claim(*_: Any) -> None:
 
 def with_a_check_that_returns_nothing(*_: Any) -> None:
     with_requirement(require(lambda _: None))  # type: ignore[arg-type]
+
+
+def without_agno(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra was not installed."""
+    monkeypatch.setitem(sys.modules, "agno.os", None)
+    monkeypatch.delitem(sys.modules, "jwt_deps.agentos", raising=False)
+    importlib.import_module("jwt_deps.agentos")
+
+
+def an_agent_os(**options: Any) -> Any:
+    """An AgentOS; agno is imported by those who make one."""
+    from tests.agentos.side_by_side import agent_os  # noqa: PLC0415
+
+    return agent_os(**options)
+
+
+def twice_an_agent_os(*_: Any) -> None:
+    """`protect_agent_os` was called for an application that it has guarded."""
+    from jwt_deps.agentos import protect_agent_os  # noqa: PLC0415
+
+    agent_os = an_agent_os(base_app=FastAPI())
+    agent_os.get_app()
+    protect_agent_os(agent_os, SETTINGS)
+
+
+def an_agent_os_that_is_public(*_: Any) -> None:
+    """It lets requests in by rules of its own."""
+    from jwt_deps.agentos import protect_agent_os  # noqa: PLC0415
+
+    agent_os = an_agent_os()
+    agent_os.public = ["/agents"]
+    protect_agent_os(agent_os, SETTINGS)
 
 
 def uncovered(*_: Any) -> None:
@@ -359,6 +393,9 @@ MISTAKES: dict[str, Mistake] = {
     "not_an_application": lambda *_: protect(APIRouter(), SETTINGS),  # type: ignore[arg-type]
     "protected_twice": lambda *_: protect(protect(FastAPI(), SETTINGS), SETTINGS),
     "unprotected_route": uncovered,
+    "unknown_agno": without_agno,
+    "agent_os_middleware": twice_an_agent_os,
+    "agent_os_own_access": an_agent_os_that_is_public,
     "undecided": served_undecided,
     "router_class": called_in_its_own_way,
     "router_replaced": with_another_router,
