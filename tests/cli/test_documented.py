@@ -19,7 +19,7 @@ def _as_it_is_called(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 
 def test_the_commands_page(tmp_path: Path) -> None:
-    """Every block of the page is what a shell shows."""
+    """Every block of the page is what a shell shows: each command in a process of its own."""
     check_page(PAGE, shell(tmp_path, JWT_SECRET_KEY=SECRET, JWT_AUDIENCE="orders"))
 
 

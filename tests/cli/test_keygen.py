@@ -17,8 +17,6 @@ from jwt_deps.jose import thumbprint
 from tests.minting import KeyPair, claims, clock, mint
 from tests.verifying import verify
 
-from .processes import run
-
 KINDS = [
     pytest.param(["rsa"], "RS256", id="rsa"),
     pytest.param(["rsa", "--algorithm", "PS384"], "PS384", id="rsa-pss"),
@@ -54,6 +52,7 @@ def test_key_pair(arguments: list[str], algorithm: str, tmp_path: Path) -> None:
 
     assert (0, "") == (result.exit_code, result.stdout)
     assert f"kid {thumbprint(entry)}, algorithm {algorithm}\n" in result.stderr
+    assert "PRIVATE KEY" not in result.stderr
     assert "alice" == verify(token, by_name, clock=clock)["sub"]
     assert "alice" == verify(token, by_pem, clock=clock)["sub"]
 
@@ -209,18 +208,6 @@ def test_secret_for_a_file() -> None:
 
     assert one.startswith("JWT_SECRET_KEY=")
     assert one != other
-
-
-def test_real_process(tmp_path: Path) -> None:
-    """The command does it too, and prints no private key unasked."""
-    result = run("keygen", "rsa", "--out", str(tmp_path / "keys"))
-    again = run("keygen", "rsa", "--out", str(tmp_path / "keys"))
-
-    assert (0, "", True) == (result.returncode, result.stdout, "kid " in result.stderr)
-    assert "PRIVATE KEY" not in result.stderr
-    assert 0o600 == stat.S_IMODE((tmp_path / "keys" / "private.pem").stat().st_mode)
-    assert (2, "") == (again.returncode, again.stdout)
-    assert "Traceback" not in again.stderr
 
 
 def test_help() -> None:

@@ -14,8 +14,6 @@ from jwt_deps.jose import decode_base64url, parse_object
 from tests.minting import KINDS, OTHER_SECRET, SECRET, pair
 from tests.verifying import verify
 
-from .processes import run
-
 STAFF, SHOP = "https://staff.example", "https://shop.example"
 CONFIGURED = {"JWT_SECRET_KEY": SECRET}
 
@@ -365,14 +363,3 @@ def test_public_key_as_a_secret() -> None:
     result = mint("--key", "-", "--algorithm", "HS256", stdin=text)
 
     assert (2, "") == (result.exit_code, result.stdout)
-
-
-def test_real_process(tmp_path: Path) -> None:
-    """The command does it too; what it prints can be piped on."""
-    token = run("mint", "--user", "alice", **CONFIGURED)
-    refused = run("mint", "--key", str(tmp_path / "nowhere"))
-
-    assert (0, "", 2) == (token.returncode, token.stderr, token.stdout.count("."))
-    assert 0 == CliRunner().invoke(main, ["inspect"], token.stdout, CONFIGURED).exit_code
-    assert (2, "") == (refused.returncode, refused.stdout)
-    assert "Traceback" not in refused.stderr
