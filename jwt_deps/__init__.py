@@ -55,7 +55,9 @@ from .settings import (
 )
 from .tokens import All, Claims, create_access_token, verify_token
 from .web import (
+    ApiKey,
     CurrentUser,
+    Introspection,
     ProtectedRouter,
     SessionState,
     claims_as,
@@ -91,6 +93,7 @@ __version__ = "0.1.0"
 __all__ = [
     "All",
     "AnyRevocation",
+    "ApiKey",
     "AuthError",
     "ClaimError",
     "Claims",
@@ -107,6 +110,7 @@ __all__ = [
     "InsufficientAuthenticationError",
     "InsufficientPermissionsError",
     "InsufficientScopeError",
+    "Introspection",
     "InvalidRequestError",
     "InvalidTokenError",
     "IssuerSettings",

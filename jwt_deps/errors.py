@@ -72,6 +72,8 @@ class Reason(StrEnum):
     MISSING = "missing"
     REPEATED_CREDENTIALS = "repeated_credentials"
     HEADER_FORM = "header_form"
+    API_KEY = "api_key"
+    INACTIVE = "inactive"
     CROSS_SITE = "cross_site"
     TOO_LARGE = "too_large"
     NOT_COMPACT = "not_compact"
@@ -157,6 +159,8 @@ _STEPS = {
     Reason.MISSING: Step.CREDENTIALS,
     Reason.REPEATED_CREDENTIALS: Step.CREDENTIALS,
     Reason.HEADER_FORM: Step.CREDENTIALS,
+    Reason.API_KEY: Step.CREDENTIALS,
+    Reason.INACTIVE: Step.REVOCATION,
     Reason.CROSS_SITE: Step.CREDENTIALS,
     Reason.TOO_LARGE: Step.SIZE,
     Reason.NOT_COMPACT: Step.FORM,

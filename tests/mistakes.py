@@ -21,8 +21,10 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps import (
+    ApiKey,
     Claims,
     CurrentUser,
+    Introspection,
     IssuerSettings,
     JWKSCacheSettings,
     JWTSettings,
@@ -126,6 +128,9 @@ def as_input(annotation: Any) -> Mistake:
 
 def assigned(*_: Any) -> None:
     JWTSettings(secret_key=SECRET).leeway = 30
+
+
+def hello_plain(_: Any) -> Any: ...
 
 
 async def hello() -> str:
@@ -329,6 +334,9 @@ MISTAKES: dict[str, Mistake] = {
     "prefix_twice": settings(
         issuers={name: issuer(issuer=f"https://{name}", user_id_prefix="x") for name in ("a", "b")}
     ),
+    "credential_form": lambda *_: protect(FastAPI(), SETTINGS, credentials=[hello_plain]),
+    "api_key_form": lambda *_: ApiKey(lambda _: None, header="Authorization"),
+    "introspection_url": lambda *_: Introspection("http://a.example", "a", "b"),
     "two_key_sets": settings(jwks={"keys": [RSA.jwk()]}, jwks_file="/nowhere", algorithm="RS256"),
     "two_secrets": settings(secret_key=SECRET, secret_key_file="/nowhere"),
     "secret_file": settings(secret_key_file="/nowhere"),

@@ -82,6 +82,8 @@ CONTRACT = {
     "JWKSCacheSettings",
     "KeyHealth",
     "KeySource",
+    "ApiKey",
+    "Introspection",
     "EntraTenants",
     "KeysUnavailableError",
     "AnyRevocation",

@@ -237,4 +237,5 @@ def _label(served: Served) -> str:
     of_issuers = [settings] if several is None else several.values()
     admins = dict.fromkeys(f"admin {it.admin_scope}" for it in of_issuers if it.admin_scope)
     audience = [f"for {', '.join(settings.accepted_audiences)}"] * bool(settings.accepted_audiences)
-    return " ".join([f"{source}: {summary}", *map(str, named), *audience, *admins])
+    others = [f"or {credential!r}" for credential in settings.server.credentials]
+    return " ".join([f"{source}: {summary}", *map(str, named), *audience, *admins, *others])

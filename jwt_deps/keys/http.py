@@ -202,6 +202,24 @@ class Fetcher:
         Raises:
             FetchError: there was no answer, or not the one that was asked for.
         """
+        conditions = {
+            **({"If-None-Match": etag} if etag is not None else {}),
+            **({"Cache-Control": "no-cache"} if fresh else {}),
+        }
+        return await self._send("GET", url, conditions)
+
+    async def post(self, url: str, form: bytes, headers: Mapping[str, str]) -> Fetched:
+        """Send a form, and read the answer to it.
+
+        Raises:
+            FetchError: there was no answer, or not the one that was asked for.
+        """
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return await self._send("POST", url, {**kind, **headers}, form)
+
+    async def _send(
+        self, method: str, url: str, further: Mapping[str, str], content: bytes | None = None
+    ) -> Fetched:
         import httpx2  # noqa: PLC0415 - an extra, loaded where it is used
 
         try:
@@ -212,8 +230,7 @@ class Fetcher:
             "Accept": self._accept,
             "Accept-Encoding": "identity",
             "User-Agent": "jwt-deps",
-            **({"If-None-Match": etag} if etag is not None else {}),
-            **({"Cache-Control": "no-cache"} if fresh else {}),
+            **further,
             **await self._credentials(url),
         }
         tls = await self._current_tls()
@@ -235,11 +252,13 @@ class Fetcher:
                     trust_env=self._access.trust_env,
                     timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
                 ) as client,
-                client.stream("GET", url, headers=headers, extensions={"trace": look}) as response,
+                client.stream(
+                    method, url, headers=headers, content=content, extensions={"trace": look}
+                ) as response,
             ):
                 if not seen:  # the HTTP client reports no connection any more
                     raise FetchError(f"the address that {shown(url)} leads to was not checked")
-                return await self._read(url, response, conditional=etag is not None)
+                return await self._read(url, response, conditional="If-None-Match" in headers)
         except httpx2.TimeoutException as error:
             raise FetchError(f"{shown(url)} did not answer in time") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:

@@ -146,6 +146,7 @@ class ResourceServer:
         provable: the members of `cnf` (RFC 7800) that a sender can prove.
         revocations: the source of revocations; `None` without one.
         token_cache: what is known of verified tokens.
+        credentials: what else than a JWT is accepted, from a request to `Claims` or `None`.
     """
 
     accepted: AcceptedIssuers
@@ -161,6 +162,7 @@ class ResourceServer:
     revocations: RevocationSource | None
     token_cache: LRUMap[str, Any] = field(repr=False)
     caches_tokens: bool
+    credentials: tuple[Any, ...] = ()
 
     @property
     def key_caches(self) -> dict[str, KeyCache]:

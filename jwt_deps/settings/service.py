@@ -2,13 +2,15 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, isfunction, ismethod
 from typing import Annotated, Any, Literal, Self, Unpack, cast
 
 from pydantic import (
+    BaseModel,
     BeforeValidator,
     Field,
     PlainValidator,
@@ -300,6 +302,26 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         accepted = self._server.accepted
         issuers = {"issuers": accepted.named if accepted.tenants is None else self.issuers}
         return super().model_copy(update={**issuers, **(update or {})}, deep=deep)
+
+    def with_credentials(self, credentials: Iterable[Any]) -> Self:
+        """Return the same settings, keys and caches included, which accept these credentials too.
+
+        Raises:
+            ConfigurationError: one of them is no async callable.
+        """
+        given = tuple(credentials)
+        for one in given:
+            called = one if isfunction(one) or ismethod(one) else type(one).__call__
+            if not iscoroutinefunction(called):
+                raise ConfigurationError(
+                    "credential_form",
+                    "credentials takes async callables from an HTTPConnection to Claims or None: "
+                    "ApiKey(...), Introspection(...) or a function of yours.",
+                )
+        copy = BaseModel.__copy__(self)
+        copy.__dict__.pop("server", None)
+        copy._server = replace(self._server, credentials=given)  # noqa: SLF001 - its own
+        return copy
 
     @cached_property
     def server(self) -> ResourceServer:

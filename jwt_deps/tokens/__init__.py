@@ -1,6 +1,6 @@
 """Access tokens: look-up, verification, authentication, claims, issuing (RFC 7519, 6750, 9068)."""
 
-from .authenticate import authenticate_token, verify_token
+from .authenticate import authenticate_claims, authenticate_token, verify_token
 from .claims import ClaimMapping, Claims
 from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
 from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
@@ -30,6 +30,7 @@ __all__ = [
     "RequestHead",
     "access_token_claims",
     "are_parameters",
+    "authenticate_claims",
     "authenticate_token",
     "check_found",
     "client_id_of",

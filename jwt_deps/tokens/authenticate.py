@@ -11,16 +11,19 @@ alike; the proof of the sender, where one is needed, is checked after that by `p
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from jwt_deps import telemetry
 from jwt_deps.errors import (
     AuthError,
+    ClaimError,
     ConfirmationError,
     KeysUnavailableError,
     MalformedTokenError,
     Reason,
     RevokedTokenError,
+    Step,
     UnknownKeyError,
 )
 from jwt_deps.keys import VerificationKey
@@ -28,12 +31,12 @@ from jwt_deps.possession import DPoPMode
 from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings import JWTSettings, ResourceServer, get_settings
 
-from .claim_checks import refuse_unproved, time_limits
+from .claim_checks import check_claims, check_issuer, refuse_unproved, time_limits
 from .claims import Claims
 from .principal import Principal
 from .verify import VerifiedToken, verify
 
-__all__ = ["authenticate_token", "verify_token"]
+__all__ = ["authenticate_claims", "authenticate_token", "verify_token"]
 
 # Longer tokens are rare, and a few of them would fill the memory of many.
 _MAX_CACHED = 4096
@@ -135,6 +138,43 @@ async def authenticate_token(
         raise
     if began is not None:
         telemetry.validated(issuer, "accepted", began)
+    return principal
+
+
+async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str) -> Principal:
+    """Return the principal of claims that a credential other than a JWT stands for.
+
+    They are checked as those of a JWT as far as they are there: issuer, times, subject, audience
+    and binding; and revocation.
+
+    Args:
+        claims: the claims.
+        settings: what is accepted.
+        token: the opaque token; empty without one.
+
+    Raises:
+        InvalidTokenError: one of its subclasses.
+        KeysUnavailableError: the revocations are unavailable.
+    """
+    server, members = settings.server, dict(claims)
+    issuer = members.get("iss")
+    named = server.accepted.policy_of(issuer)
+    policy = replace(
+        named or settings.policy,
+        require_exp=False,
+        required_claims=(),
+        audiences=(named or settings.policy).audiences if "aud" in members else (),
+    )
+    if "iss" in members:
+        if named is None:
+            raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
+        check_issuer(members, policy)
+    check_claims(members, policy, time.time(), server.provable)
+    prefix = server.accepted.prefix_of(issuer, policy.settings)
+    principal = Principal(Claims.of(members), policy.settings, token=token, prefix=prefix)
+    principal.refuse_foreign_user()
+    if server.revocations is not None:
+        await refuse_revoked(server.revocations, principal.claims.view())
     return principal
 
 

@@ -39,6 +39,9 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         "JWT_TOKEN_HEADER_SCHEME says; a variable in the client may be empty.",
         Reason.CROSS_SITE: "Call from a page of the same site (with JWT_COOKIE_REQUESTS="
         "same-origin: of the same origin), or send the token in the header.",
+        Reason.API_KEY: "Send a key that this service has issued, and one of them.",
+        Reason.INACTIVE: "Get a fresh token: the authorization server says that this one is not "
+        "active.",
         Reason.TOO_LARGE: "Have the issuer put less into the token, or raise JWT_MAX_TOKEN_SIZE.",
         Reason.NOT_COMPACT: "Send an access token that is a JWT; an opaque token, which some "
         "issuers give when no audience is asked for, is none.",

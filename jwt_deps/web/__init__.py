@@ -10,6 +10,7 @@ from .caller import (
     token_dependency,
 )
 from .cookies import clear_token_cookie, set_token_cookie
+from .credentials import ApiKey, Introspection
 from .dependencies import (
     CurrentUser,
     SessionState,
@@ -57,9 +58,11 @@ __all__ = [
     "ANY_METADATA",
     "REFUSALS",
     "WEBSOCKET",
+    "ApiKey",
     "CurrentUser",
     "GuardedApp",
     "Installation",
+    "Introspection",
     "Inventory",
     "MatchedRoute",
     "ProtectedRouter",

@@ -12,13 +12,14 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
-from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError
+from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError, Step
 from jwt_deps.possession import confirm
 from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_without_keys
 from jwt_deps.tokens import (
     Claims,
     Principal,
     RequestHead,
+    authenticate_claims,
     authenticate_token,
     check_found,
     filled_scopes,
@@ -269,7 +270,36 @@ async def principal_or_error(
                 await confirm(scope, token, bound, policy, by_dpop=by_dpop, used=state.proofs)
     except AuthError as error:
         found = error
+        if settings.server.credentials:
+            found = await _by_other_credentials(connection, settings, error, state)
     return state.record(scope, settings, found)
+
+
+async def _by_other_credentials(
+    connection: HTTPConnection, settings: JWTSettings, error: AuthError, state: RequestState
+) -> Principal | AuthError:
+    """Who another credential than a JWT names; the error if there is none."""
+    # A JWT that is expired or forged is refused, whatever else the request has.
+    if not (isinstance(error, MissingTokenError) or error.step is Step.FORM):
+        return error
+    scope = connection.scope
+    try:
+        for credential in settings.server.credentials:
+            claims: Claims | None = await credential(connection)
+            if claims is None:
+                continue
+            token = (
+                None if isinstance(error, MissingTokenError) else sent_token(connection, settings)
+            )
+            principal = await authenticate_claims(claims, settings, token or "")
+            if token is not None and (policy := settings.server.sender_policy) is not None:
+                by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
+                bound = claims.get("cnf") or {}
+                await confirm(scope, token, bound, policy, by_dpop=by_dpop, used=state.proofs)
+            return principal
+    except AuthError as refusal:
+        return refusal
+    return error
 
 
 async def require_granted(

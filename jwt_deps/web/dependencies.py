@@ -49,6 +49,7 @@ from .caller import (
     get_claims,
     is_overridden,
     principal_of,
+    principal_or_error,
     refused,
     settings_for,
     token_of,
@@ -459,7 +460,10 @@ async def _has_credential(connection: HTTPConnection, dependency: Callable[..., 
     try:
         await token_of(connection, settings)
     except MissingTokenError:
-        return False
+        if not settings.server.credentials:
+            return False
+        found = await principal_or_error(connection, settings)
+        return not isinstance(found, MissingTokenError)
     except AuthError:
         if settings.validate:
             raise

@@ -1,6 +1,15 @@
 """Who may pass a route: the guard, which decides by the route that matched."""
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any, Self
 
 from fastapi.params import Security
@@ -9,6 +18,7 @@ from fastapi.security import SecurityScopes
 
 from jwt_deps.errors import AuthError
 from jwt_deps.settings import JWTSettings
+from jwt_deps.tokens import Claims
 
 from ._fastapi import dependants, scopes_at
 from .caller import (
@@ -26,7 +36,19 @@ from .responses import refusal_under
 from .route_scopes import methods_of
 from .routing import UNKNOWN, MatchedRoute, RouteGuard
 
-__all__ = ["JWTGuard", "ask", "asked_of", "asks_scopes", "is_excluded", "require_for_guard"]
+__all__ = [
+    "Credential",
+    "JWTGuard",
+    "ask",
+    "asked_of",
+    "asks_scopes",
+    "is_excluded",
+    "require_for_guard",
+]
+
+
+#: From a request to the claims of who sent it, or to `None` if it has no such credential.
+Credential = Callable[[HTTPConnection], Awaitable[Claims | None]]
 
 
 class JWTGuard(RouteGuard, TokenDependency[None]):
@@ -42,8 +64,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         exclude: Iterable[str | Callable[..., Any]] = (),
         check: Callable[[Any, bool], object] = lambda *_: None,
         scopes: Mapping[str, Any] | None = None,
+        credentials: Iterable[Any] = (),
     ) -> None:
-        RouteGuard.__init__(self, settings, exclude, scopes)
+        RouteGuard.__init__(self, settings, exclude, scopes, credentials)
         TokenDependency.__init__(self, self._pass)
         self.__name__ = "jwt_guard"
         self._check = check

@@ -31,7 +31,7 @@ from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .caller import get_claims
-from .guard import JWTGuard
+from .guard import Credential, JWTGuard
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
 from .request_user import keep_user
@@ -62,12 +62,14 @@ __all__ = [
 _OURS = "_jwt_deps"  # the name of the attribute of an application
 
 
-def protect(
+def protect(  # noqa: PLR0913 - what applies to an application
     app: FastAPI,
     settings: JWTSettings | None = None,
     exclude: Iterable[str | Callable[..., Any]] = (),
     dependencies: Sequence[params.Depends] = (),
     scopes: Mapping[str, str | Iterable[str]] | None = None,
+    *,
+    credentials: Iterable[Credential] = (),
 ) -> FastAPI:
     """Guard a whole application, with all that it serves now and later, and return it.
 
@@ -86,6 +88,10 @@ def protect(
             instance.
         scopes: what routes need that you did not write, by method and template:
             `{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"], "/reports/*": "read"}`.
+        credentials: what else is accepted than a JWT, asked in this order for a request without a
+            token or with a bearer that is no JWT: `ApiKey(...)`, `Introspection(...)`, or an async
+            function from the `HTTPConnection` to `Claims`, or to `None` if the request has no such
+            credential. With it, settings that are not given are read once, here.
 
     Raises:
         ConfigurationError: it is no FastAPI application, or protected already, or FastAPI is a
@@ -99,7 +105,7 @@ def protect(
         )
     try_out()
     Installation.of(app).protect(
-        JWTGuard(settings, exclude, watch_application, scopes), dependencies
+        JWTGuard(settings, exclude, watch_application, scopes, credentials), dependencies
     )
     return app
 

@@ -15,7 +15,7 @@ from jwt_deps.settings import JWTSettings
 from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .factories import dependency_factory, router_factory
-from .guard import JWTGuard
+from .guard import Credential, JWTGuard
 from .installation import Installation, watch_application
 from .plain_routes import GuardedRoutes, apply_to_copies
 from .request_user import keep_user
@@ -150,6 +150,7 @@ def protected_router(
     settings: JWTSettings | None = None,
     exclude: Iterable[str | Callable[..., Any]] = (),
     scopes: Mapping[str, str | Iterable[str]] | None = None,
+    credentials: Iterable[Credential] = (),
     **apirouter_options: Any,
 ) -> ProtectedRouter:
     """Make a router whose routes need a token, unless they are excluded.
@@ -169,6 +170,10 @@ def protected_router(
         scopes: what routes need that you did not write, by method and whole template:
             `{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"], "/reports/*": "read"}`. One
             that matches no route stops the start.
+        credentials: what else is accepted than a JWT, asked in this order for a request without a
+            token or with a bearer that is no JWT: `ApiKey(...)`, `Introspection(...)`, or an async
+            function from the `HTTPConnection` to `Claims`, or to `None` if the request has no such
+            credential. With it, settings that are not given are read once, here.
         **apirouter_options: whatever `APIRouter` takes, `prefix` and `tags` for instance.
 
     Returns:
@@ -180,7 +185,7 @@ def protected_router(
             guarded, or FastAPI is a release that this package does not know.
     """
     try_out()
-    guard = JWTGuard(settings, exclude, watch_application, scopes)
+    guard = JWTGuard(settings, exclude, watch_application, scopes, credentials)
     outer = ProtectedRouter(guard, **apirouter_options)
     for router in routers:
         outer.include_router(router)

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRo
 from starlette.types import Scope
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings import JWTSettings, split_exclusions
+from jwt_deps.settings import JWTSettings, get_settings, split_exclusions
 
 from . import _fastapi
 from .route_scopes import RouteScopes
@@ -207,6 +207,7 @@ class RouteGuard:
         settings: JWTSettings | None = None,
         exclude: Iterable[str | Callable[..., Any]] = (),
         scopes: Mapping[str, Any] | None = None,
+        credentials: Iterable[Any] = (),
     ) -> None:
         if settings is not None and not isinstance(settings, JWTSettings):
             raise ConfigurationError(
@@ -214,6 +215,8 @@ class RouteGuard:
                 f"settings takes a JWTSettings, not {type(settings).__name__}; what needs no "
                 "token goes to exclude=[...].",
             )
+        if further := tuple(credentials):
+            settings = (settings or get_settings()).with_credentials(further)
         self.settings = settings
         self.patterns, self.endpoints = split_exclusions(exclude)
         self.route_scopes = RouteScopes(scopes)

@@ -456,6 +456,8 @@ class TestRefused:
             Reason.MISSING,
             Reason.REPEATED_CREDENTIALS,
             Reason.HEADER_FORM,
+            Reason.API_KEY,
+            Reason.INACTIVE,
             Reason.CROSS_SITE,
             Reason.SCOPE,
             Reason.ROLE,

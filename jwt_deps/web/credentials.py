@@ -1,0 +1,238 @@
+"""Credentials beside the JWT, under the same guard: API keys, and opaque tokens (RFC 7662)."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi.requests import HTTPConnection
+
+from jwt_deps.concurrency import ForkSafeLock, LRUMap, SingleFlight, uptime
+from jwt_deps.errors import (
+    AuthError,
+    ConfigurationError,
+    InvalidTokenError,
+    KeysUnavailableError,
+    Reason,
+)
+from jwt_deps.jose import is_numeric_date, parse_document
+from jwt_deps.keys import Access, Fetcher, FetchError, host_of, split_url
+from jwt_deps.tokens import Claims
+
+from .caller import settings_for, token_of
+
+__all__ = ["ApiKey", "Introspection"]
+
+logger = logging.getLogger("jwt_deps")
+
+_LONGEST_KEY = 4096
+_TIMEOUT = 5
+_MOST_CACHED = 4096
+_MAX_BYTES = 64 * 1024
+
+_Found = Claims | Mapping[str, Any] | None
+
+
+class ApiKey:
+    """Accept API keys in a header, for `credentials=[...]`.
+
+        async def owner_of(key: str) -> Claims | None:
+            known = await keys.find(ApiKey.digest(key))
+            return None if known is None else Claims({"sub": known.owner, "scope": known.scopes})
+
+        protect(app, settings, credentials=[ApiKey(owner_of)])
+
+    Args:
+        check: a function, plain or async, from the key to the claims of its owner, or to `None` if
+            the key is not known, which is refused with 401. A plain one must not wait. Keep the
+            digests of keys and not the keys, or compare them with `ApiKey.equal`.
+        header: the header that carries the key, alone.
+
+    Raises:
+        ConfigurationError: `check` cannot be called, or the header is `Authorization`, which has
+            the token.
+    """
+
+    def __init__(
+        self, check: Callable[[str], _Found | Awaitable[_Found]], header: str = "X-API-Key"
+    ) -> None:
+        given: object = check
+        if not callable(given) or header.lower() == "authorization":
+            raise ConfigurationError(
+                "api_key_form",
+                "ApiKey takes a function from a key to Claims or None, and a header of its own.",
+            )
+        self._check = check
+        self.header = header
+
+    def __repr__(self) -> str:
+        return f"<ApiKey in {self.header}>"
+
+    async def __call__(self, connection: HTTPConnection) -> Claims | None:
+        """Return the claims of the owner of the request's key; `None` without a key.
+
+        Raises:
+            InvalidTokenError: the key is not known, or there are several; 401.
+        """
+        sent = connection.headers.getlist(self.header)
+        if not sent:
+            return None
+        found: Any = None
+        if len(sent) == 1 and 0 < len(sent[0]) <= _LONGEST_KEY:
+            found = self._check(sent[0])
+            if isawaitable(found):
+                found = await found
+        if found is None:
+            raise InvalidTokenError(Reason.API_KEY, "the API key is not known")
+        return found if isinstance(found, Claims) else Claims(found)
+
+    @property
+    def scheme(self) -> dict[str, Any]:
+        """What an OpenAPI document says of it."""
+        return {"type": "apiKey", "in": "header", "name": self.header}
+
+    @staticmethod
+    def equal(given: str, known: str) -> bool:
+        """Compare two keys in a time that tells nothing of them."""
+        return hmac.compare_digest(given.encode(), known.encode())
+
+    @staticmethod
+    def digest(key: str) -> str:
+        """Return what to keep of a random key in its place: its SHA-256, in hexadecimal."""
+        return hashlib.sha256(key.encode()).hexdigest()
+
+
+class Introspection:
+    """Accept opaque tokens by asking the authorization server (RFC 7662), for `credentials=[...]`.
+
+        protect(app, settings, credentials=[Introspection(url, "orders", client_secret)])
+
+    It is asked for tokens that are no JWT. What it answers is checked as the claims of a JWT are,
+    where it is there: `exp`, `nbf`, `aud`, `iss` and `cnf`. The server decides which tokens are
+    meant for this service, so an answer without `aud` is accepted.
+
+    Args:
+        url: the introspection endpoint, `https://`.
+        client_id: of this service at the server.
+        client_secret: likewise; sent by HTTP Basic (RFC 6749 §2.3.1).
+        cache_seconds: how long an answer is used again, never past the token's `exp`; so long a
+            token is accepted that was revoked meanwhile.
+        inactive_seconds: how long the answer that a token is not active is used again.
+        allow_loopback: whether the server may be on this machine, by plain `http` too.
+        allow_http_hosts: hosts that may be asked by plain `http`.
+        ca_file: certificate authorities in PEM that are trusted in place of the system's.
+
+    Raises:
+        ConfigurationError: the address cannot be used, or `httpx2` is not installed.
+    """
+
+    def __init__(  # noqa: PLR0913 - each by name
+        self,
+        url: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        cache_seconds: float = 30,
+        inactive_seconds: float = 5,
+        allow_loopback: bool = False,
+        allow_http_hosts: tuple[str, ...] | list[str] = (),
+        ca_file: Any = None,
+    ) -> None:
+        hosts = frozenset(map(str.lower, allow_http_hosts))
+        try:
+            split_url(url, allow_loopback=allow_loopback, http_hosts=hosts)
+        except ValueError as error:
+            raise ConfigurationError(
+                "introspection_url", f"The url of Introspection {error}."
+            ) from None
+        self._url = url
+        # RFC 6749 §2.3.1: both are form-encoded first.
+        pair = f"{quote(client_id, safe='')}:{quote(client_secret, safe='')}"
+        encoded = base64.b64encode(pair.encode()).decode()
+        self._headers = {"Authorization": f"Basic {encoded}"}
+        self._cache_seconds, self._inactive_seconds = cache_seconds, inactive_seconds
+        self._fetcher = Fetcher(
+            trusted_hosts={host_of(url)},
+            allow_loopback=allow_loopback,
+            ca_file=ca_file,
+            access=Access(http_hosts=hosts),
+            max_bytes=_MAX_BYTES,
+            accept="application/json",
+        )
+        self.clock: Callable[[], float] = uptime
+        self._answers: LRUMap[bytes, tuple[Claims | None, float]] = LRUMap(_MOST_CACHED)
+        self._flights: LRUMap[bytes, SingleFlight[_Answer]] = LRUMap(_MOST_CACHED)
+        self._lock = ForkSafeLock()
+
+    def __repr__(self) -> str:
+        return f"<Introspection at {host_of(self._url)}>"
+
+    async def __call__(self, connection: HTTPConnection) -> Claims | None:
+        """Return what the authorization server says of the request's token; `None` without one.
+
+        Raises:
+            InvalidTokenError: the token is not active; 401.
+            KeysUnavailableError: the server cannot be asked; 503.
+        """
+        settings = await settings_for(connection)
+        try:
+            token = await token_of(connection, settings)
+        except AuthError:
+            return None
+        if len(token) > settings.max_token_size:
+            return None
+        # Not the token itself: it would be good as long as it is kept.
+        name = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        known = self._answers.get(name)
+        if known is None or self.clock() >= known[1]:
+            with self._lock():
+                flight = self._flights.get(name)
+                if flight is None or not flight.is_running():
+                    flight = SingleFlight(self._ask(name, token), timeout=_TIMEOUT + 1, lost=_lost)
+                    self._flights.put(name, flight)
+            known = await flight.wait()
+            self._flights.discard(name)
+        if known is None:
+            raise KeysUnavailableError(1)
+        if known[0] is None:
+            raise InvalidTokenError(Reason.INACTIVE, "the authorization server does not accept it")
+        return known[0]
+
+    @property
+    def scheme(self) -> dict[str, Any]:
+        """What an OpenAPI document says of it."""
+        return {"type": "http", "scheme": "bearer", "description": "An opaque token (RFC 7662)"}
+
+    async def _ask(self, name: bytes, token: str) -> "_Answer":
+        asked_at = self.clock()
+        form = urlencode({"token": token, "token_type_hint": "access_token"}).encode()
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                fetched = await self._fetcher.post(self._url, form, self._headers)
+            document = parse_document(fetched.body or b"")
+        except (FetchError, TimeoutError, ValueError) as error:
+            # A parser's error quotes what it read.
+            said = str(error) if isinstance(error, FetchError) else "no answer, or no JSON object"
+            logger.error("a token cannot be introspected: %s", said)  # noqa: TRY400
+            return None
+        claims, seconds = None, self._inactive_seconds
+        if document.pop("active", None) is True:
+            claims, seconds = Claims(document), self._cache_seconds
+            if is_numeric_date(expires := document.get("exp")):
+                seconds = min(seconds, expires - time.time())
+        answer = claims, asked_at + seconds
+        self._answers.put(name, answer)
+        return answer
+
+
+_Answer = tuple[Claims | None, float] | None
+
+
+def _lost(_: str) -> _Answer:
+    return None
