@@ -39,6 +39,7 @@ __all__ = [
     "get_claims",
     "get_token",
     "is_overridden",
+    "lacking_scopes",
     "principal_of",
     "principal_or_error",
     "refused",
@@ -302,26 +303,34 @@ async def _by_other_credentials(
     return error
 
 
-async def require_granted(
-    connection: HTTPConnection,
-    needed: Sequence[str],
-    *,
-    any_of: bool = False,
-    settings: JWTSettings | None = None,
-) -> Principal:
-    """Refuse a request whose token lacks one of the scopes, or with `any_of` all of them.
+async def require_granted(connection: HTTPConnection, needed: Sequence[str]) -> Principal:
+    """Refuse a request whose token lacks one of the scopes.
 
     Raises:
-        InsufficientScopeError: it names every scope that the route needs, not only the first
-            one missing, so that a client can ask for all of them at once.
+        InsufficientScopeError: as `lacking_scopes`.
     """
-    caller = await principal_of(connection, settings)
-    grants, values = caller.require_authenticated().grants, _path_values(connection.scope)
-    has = (grants.has(scope, values) for scope in needed)
-    if not (any(has) if any_of else all(has)):
-        asked = (*filled_scopes(needed, values), *scopes_of_route(connection.scope))
-        raise InsufficientScopeError(dict.fromkeys(asked))
+    caller = (await principal_of(connection)).require_authenticated()
+    error = lacking_scopes(caller, connection.scope, needed)
+    if error is not None:
+        raise error
     return caller
+
+
+def lacking_scopes(
+    principal: Principal, scope: Scope, needed: Sequence[str], *, any_of: bool = False
+) -> InsufficientScopeError | None:
+    """The error for a principal who lacks one of the scopes, or with `any_of` all of them.
+
+    It names every scope that the route needs, not only the first one missing, so that a client can
+    ask for all of them at once.
+    """
+    grants, values = principal.grants, _path_values(scope)
+    has = [grants.has(one, values) for one in needed]
+    if any(has) if any_of else all(has):
+        return None
+    return InsufficientScopeError(
+        dict.fromkeys((*filled_scopes(needed, values), *scopes_of_route(scope)))
+    )
 
 
 def scopes_of_route(scope: Scope) -> list[str]:

@@ -6,6 +6,7 @@ challenge, OpenAPI, the audit and debug hints.
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -31,7 +32,9 @@ from jwt_deps.tokens import All, Claims, Principal, are_parameters, is_scope
 from .caller import (
     PrincipalDependency,
     TokenDependency,
+    lacking_scopes,
     principal_of,
+    principal_or_error,
     refused,
     require_granted,
     scopes_of_route,
@@ -52,7 +55,7 @@ __all__ = [
 ]
 
 
-class Requirement(TokenDependency[None]):
+class Requirement(TokenDependency[None], ABC):
     """A dependency that refuses a principal without what it needs.
 
     Attributes:
@@ -65,11 +68,33 @@ class Requirement(TokenDependency[None]):
     needs: Mapping[str, tuple[tuple[str, ...], ...]] = {}
 
     def __init__(self, name: str) -> None:
-        super().__init__(self._meet)
+        self._present(self.refusal)
         self.__name__ = name
 
-    async def _meet(self, connection: HTTPConnection) -> None:
-        """Nothing: the principal has what is needed, or is refused."""
+    # Flat, because a route can have several: each coroutine that is awaited costs a request time.
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
+        """Refuse the request, or do nothing.
+
+        Raises:
+            HTTPException: the refusal, as of any `TokenDependency`.
+        """
+        error: AuthError | None
+        try:
+            if security_scopes.scopes:
+                await require_granted(connection, security_scopes.scopes)
+            found = await principal_or_error(connection)
+            if isinstance(found, AuthError):
+                error = found
+            else:
+                error = found.error or self.refusal(found, connection)
+        except AuthError as raised:
+            error = raised
+        if error is not None:
+            raise await refused(error, connection) from error
+
+    @abstractmethod
+    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+        """Why an authenticated principal is refused; `None` if it has what is needed."""
 
     def _lacking(
         self, reason: Reason, description: str, connection: HTTPConnection
@@ -92,10 +117,6 @@ def _texts(values: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(str.__str__(it) if isinstance(it, str) else "" for it in values)
 
 
-async def _authenticated(connection: HTTPConnection) -> Principal:
-    return (await principal_of(connection)).require_authenticated()
-
-
 class _Scopes(Requirement):
     def __init__(self, scopes: tuple[str, ...], *, any_of: bool) -> None:
         wrong = [scope for scope in scopes if not (is_scope(scope) and are_parameters(scope))]
@@ -109,8 +130,8 @@ class _Scopes(Requirement):
         super().__init__("require_any_scope" if any_of else "require_scopes")
         self.scopes, self.any_of = scopes, any_of
 
-    async def _meet(self, connection: HTTPConnection) -> None:
-        await require_granted(connection, self.scopes, any_of=self.any_of)
+    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+        return lacking_scopes(principal, connection.scope, self.scopes, any_of=self.any_of)
 
 
 _scopes_required = cache(_Scopes)
@@ -204,9 +225,11 @@ class _Roles(Requirement):
         self._roles, self._any_role = frozenset(roles), any_of
         self.needs = {"role": (roles,) if any_of else tuple((role,) for role in roles)}
 
-    async def _meet(self, connection: HTTPConnection) -> None:
-        principal = await _authenticated(connection)
-        granted, settings = principal.roles, principal.settings
+    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+        granted = principal.roles
+        if granted & self._roles if self._any_role else granted >= self._roles:
+            return None
+        settings = principal.settings
         # Of several issuers one may have no roles: its tokens are refused.
         if not settings.roles_claim and isinstance(settings, JWTSettings):
             raise ConfigurationError(
@@ -214,9 +237,8 @@ class _Roles(Requirement):
                 "A route requires roles, and JWT_ROLES_CLAIM (roles_claim) is not set: let it name "
                 "the claim that holds them.",
             )
-        if not (granted & self._roles if self._any_role else granted >= self._roles):
-            description = "the access token lacks a role that this needs"
-            raise self._lacking(Reason.ROLE, description, connection)
+        description = "the access token lacks a role that this needs"
+        return self._lacking(Reason.ROLE, description, connection)
 
 
 _roles_required = cache(_Roles)
@@ -260,24 +282,25 @@ def require_any_role(*roles: str) -> TokenDependency[None]:
 class _Claim(Requirement):
     def __init__(self, name: str, values: tuple[tuple[bool, Any], ...]) -> None:
         super().__init__("require_claim")
-        self._name, self._values = name, values
+        self._name, self._values = name, frozenset(values)
         wanted = "|".join(_as_text(value) for _, value in values)
         self.needs = {"claim": ((f"{name}={wanted}" if values else name,),)}
 
-    async def _meet(self, connection: HTTPConnection) -> None:
-        found = (await _authenticated(connection)).claims.at(self._name)
+    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+        found = principal.claims.at(self._name)
         several = found if isinstance(found, list) else [found]
         if self._values:
-            met = any(_key_of(one) in self._values for one in several if _is_comparable(one))
+            met = not self._values.isdisjoint(map(_key_of, filter(_is_comparable, several)))
         else:
             met = found is not None
-        if not met:
-            description = f"the access token lacks a claim that this needs: {self._name}"
-            raise self._lacking(Reason.CLAIM, description, connection)
+        if met:
+            return None
+        description = f"the access token lacks a claim that this needs: {self._name}"
+        return self._lacking(Reason.CLAIM, description, connection)
 
 
 def _is_comparable(value: Any) -> bool:
-    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _key_of(value: Any) -> tuple[bool, Any]:
@@ -355,19 +378,22 @@ class _Check(Requirement):
         try:
             if security_scopes.scopes:
                 await require_granted(connection, security_scopes.scopes)
-            principal = await _authenticated(connection)
+            principal = (await principal_of(connection)).require_authenticated()
             claims = [principal.claims] if self._takes_claims else []
             allowed = self._check(*claims, **(own or {}))
             if isawaitable(allowed):
                 allowed = await allowed
             if allowed is False:
-                raise self._lacking(Reason.CHECK, self._description, connection)
+                raise self.refusal(principal, connection)
         except AuthError as error:
             raise await refused(error, connection) from error
         if allowed is not True:
             raise ConfigurationError(
                 "check_answer", "What is given to require() has to return True or False."
             )
+
+    def refusal(self, _: Principal, connection: HTTPConnection) -> AuthError:
+        return self._lacking(Reason.CHECK, self._description, connection)
 
 
 def _parameters(check: Callable[..., Any]) -> tuple[bool, list[Parameter]]:
@@ -490,13 +516,13 @@ class _Authentication(Requirement):
         acr = {"acr": (acr_values,)} if acr_values else {}
         self.needs = acr if max_age is None else {**acr, "max_age": ((str(max_age),),)}
 
-    async def _meet(self, connection: HTTPConnection) -> None:
-        principal = await _authenticated(connection)
+    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
         now, leeway, needed = time.time(), principal.settings.leeway, self._acr_values
         reason = insufficiency(principal.claims, needed, self._max_age, leeway, now)
-        if reason is not None:
-            scopes = dict.fromkeys(scopes_of_route(connection.scope))
-            raise InsufficientAuthenticationError(reason, needed, self._max_age, scopes)
+        if reason is None:
+            return None
+        scopes = dict.fromkeys(scopes_of_route(connection.scope))
+        return InsufficientAuthenticationError(reason, needed, self._max_age, scopes)
 
 
 def _refuse_impossible(acr_values: tuple[str, ...], max_age: int | None) -> None:
