@@ -945,7 +945,9 @@ class TestKeySource:
 
         assert ["alice", "alice"] == [asked(issuer, settings), asked(issuer, settings, key=FIRST)]
 
-    @pytest.mark.parametrize("source", [object(), "vault", FakeIssuer.fetch_keys], ids=str)
+    @pytest.mark.parametrize(
+        "source", [object(), "vault", FakeIssuer.fetch_keys], ids=["object", "text", "function"]
+    )
     def test_what_is_no_source(self, source: Any) -> None:
         """It would fail at the first request."""
         with pytest.raises(ConfigurationError, match=r"JWT_KEY_SOURCE \(key_source\)"):

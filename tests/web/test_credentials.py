@@ -219,7 +219,11 @@ class TestOfOnesOwn:
         assert 401 == client.get("/me", headers={"X-Issuer": "https://b"}).status_code
         assert "ann" == client.get("/me").json()["id"]
 
-    @pytest.mark.parametrize("credential", [lambda _: None, ApiKey, object(), "key"], ids=str)
+    @pytest.mark.parametrize(
+        "credential",
+        [lambda _: None, ApiKey, object(), "key"],
+        ids=["function", "class", "object", "text"],
+    )
     def test_what_is_no_credential(self, credential: Any) -> None:
         """It is refused when the guard is made."""
         with pytest.raises(ConfigurationError) as refused:
