@@ -392,7 +392,7 @@ class _Check(Requirement):
                 "check_answer", "What is given to require() has to return True or False."
             )
 
-    def refusal(self, _: Principal, connection: HTTPConnection) -> AuthError:
+    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError:  # noqa: ARG002
         return self._lacking(Reason.CHECK, self._description, connection)
 
 

@@ -11,6 +11,7 @@ from fastapi.security import SecurityScopes
 from pydantic import BaseModel
 
 from jwt_deps import (
+    All,
     Claims,
     CurrentUser,
     IssuerSettings,
@@ -23,6 +24,7 @@ from jwt_deps import (
     StatusLists,
     claims_as,
     create_access_token,
+    current_client_id,
     current_session_id,
     current_user_id,
     get_claims,
@@ -30,10 +32,14 @@ from jwt_deps import (
     get_scopes,
     get_settings,
     get_token,
+    granted,
     mcp_settings,
     optional,
     protected_router,
     public,
+    require,
+    require_claim,
+    require_roles,
     require_scopes,
     set_token_cookie,
 )
@@ -41,6 +47,14 @@ from jwt_deps import (
 
 class Profile(BaseModel):
     sub: str
+
+
+def is_member(claims: Claims) -> bool:
+    return "tenant" in claims
+
+
+async def is_member_later(claims: Claims) -> bool:
+    return is_member(claims)
 
 
 async def calls(connection: HTTPConnection, scopes: SecurityScopes) -> None:
@@ -53,6 +67,12 @@ async def calls(connection: HTTPConnection, scopes: SecurityScopes) -> None:
     assert_type(await get_dependencies(connection, scopes), Mapping[str, Any])
     assert_type(await claims_as(Profile)(connection, scopes), Profile)
     assert_type(await require_scopes("a")(connection, scopes), None)
+    assert_type(await require_roles("a")(connection, scopes), None)
+    assert_type(await require_claim("plan", "team", 7, 1.5)(connection, scopes), None)
+    assert_type(await require(is_member, description="members")(connection, scopes), None)
+    assert_type(await require(is_member_later)(connection, scopes), None)
+    assert_type(await granted("agents", "read")(connection, scopes), frozenset[str] | All)
+    assert_type(await current_client_id(connection, scopes), str)
     assert_type(get_settings(), JWTSettings)
 
 

@@ -454,6 +454,14 @@ class TestAsAnyDependency:
 
         assert 401 == TestClient(app_with(dependency, settings=lax)).get("/x").status_code
 
+    def test_without_a_guard(self, dependency: Any) -> None:
+        """It asks for the token itself."""
+        app = FastAPI()
+        app.add_api_route("/x", lambda: "x", dependencies=[Depends(dependency)])
+
+        with using_settings(app, SETTINGS):
+            assert 401 == TestClient(app).get("/x").status_code
+
     def test_on_a_websocket(self, dependency: Any) -> None:
         """Before it is accepted."""
         app = FastAPI()
