@@ -34,6 +34,7 @@ from jwt_deps import (
     clear_token_cookie,
     create_access_token,
     current_user_id,
+    forward_auth,
     jwt_guard,
     mcp_settings,
     mount_resource_metadata,
@@ -335,6 +336,7 @@ MISTAKES: dict[str, Mistake] = {
         issuers={name: issuer(issuer=f"https://{name}", user_id_prefix="x") for name in ("a", "b")}
     ),
     "credential_form": lambda *_: protect(FastAPI(), SETTINGS, credentials=[hello_plain]),
+    "forward_auth_proxies": lambda *_: forward_auth(SETTINGS, trusted_proxies=["proxy"]),
     "api_key_form": lambda *_: ApiKey(lambda _: None, header="Authorization"),
     "introspection_url": lambda *_: Introspection("http://a.example", "a", "b"),
     "two_key_sets": settings(jwks={"keys": [RSA.jwk()]}, jwks_file="/nowhere", algorithm="RS256"),

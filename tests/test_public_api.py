@@ -82,6 +82,7 @@ CONTRACT = {
     "JWKSCacheSettings",
     "KeyHealth",
     "KeySource",
+    "forward_auth",
     "ApiKey",
     "Introspection",
     "EntraTenants",

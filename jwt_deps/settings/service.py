@@ -318,10 +318,10 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                     "credentials takes async callables from an HTTPConnection to Claims or None: "
                     "ApiKey(...), Introspection(...) or a function of yours.",
                 )
-        copy = BaseModel.__copy__(self)
+        copy = cast("Any", BaseModel.__copy__(self))
         copy.__dict__.pop("server", None)
         copy._server = replace(self._server, credentials=given)  # noqa: SLF001 - its own
-        return copy
+        return cast("Self", copy)
 
     @cached_property
     def server(self) -> ResourceServer:

@@ -25,6 +25,7 @@ from .dependencies import (
     optional,
     until_expiry,
 )
+from .forward_auth import forward_auth
 from .installation import Installation, guards_in, idle_exclusions, protect
 from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
 from .known_settings import settings_problem
@@ -80,6 +81,7 @@ __all__ = [
     "current_session_id",
     "current_user_id",
     "dependants",
+    "forward_auth",
     "get_claims",
     "get_dependencies",
     "get_scopes",

@@ -9,7 +9,8 @@ import { Provider, errors } from "oidc-provider";
 const [port, keysFile] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 
-const RESOURCES = ["https://api.example.com", "https://billing.example.com"];
+const OPAQUE = "https://opaque.example.com"; // its tokens are no JWTs
+const RESOURCES = ["https://api.example.com", "https://billing.example.com", OPAQUE];
 
 const APP = {
   application_type: "native",
@@ -44,6 +45,7 @@ const provider = new Provider(issuer, {
     registration: { enabled: true }, // clients that nobody has told it about (RFC 7591)
     devInteractions: { enabled: true }, // the forms for login and consent
     clientCredentials: { enabled: true },
+    introspection: { enabled: true }, // RFC 7662
     resourceIndicators: {
       enabled: true,
       useGrantedResource: (ctx) => ctx.oidc.client.clientId === "docs",
@@ -54,7 +56,7 @@ const provider = new Provider(issuer, {
           scope: "read:items write:items",
           audience: resource,
           accessTokenTTL: 3600,
-          accessTokenFormat: "jwt",
+          accessTokenFormat: resource === OPAQUE ? "opaque" : "jwt",
           jwt: { sign: { alg: client.access_token_signed_response_alg ?? "RS256" } },
         };
       },

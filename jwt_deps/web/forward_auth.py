@@ -1,0 +1,140 @@
+"""Check tokens for a proxy: `auth_request` of nginx, forward-auth of Traefik, Caddy and Envoy."""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, unquote
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.settings import JWTSettings
+
+from .installation import protect
+
+__all__ = ["forward_auth"]
+
+_UNIX = "unix"
+#: What a proxy understands; everything else would be an error of its own.
+_UNDERSTOOD = {200: 204, 400: 401, 401: 401}
+# Visible ASCII but `%`, so that each id has one spelling.
+_PLAIN = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+
+
+def forward_auth(
+    settings: JWTSettings | None = None,
+    *,
+    trusted_proxies: Iterable[str],
+    method_header: str = "X-Forwarded-Method",
+    uri_header: str = "X-Forwarded-Uri",
+    host_header: str = "X-Forwarded-Host",
+) -> FastAPI:
+    """Make the application that a proxy asks whether a request may pass.
+
+        app = forward_auth(trusted_proxies=["10.0.0.0/8"])  # uvicorn --no-proxy-headers
+
+    The proxy says in headers what was requested, so that the rule for cookies, DPoP proofs and
+    certificates hold for that request. A good token is answered with 204, with `X-Auth-User` and
+    `X-Auth-Scopes`, percent-encoded; everything else with 401 and the challenge, or with 403, which
+    stands for outages too, because proxies take no other status.
+
+    Args:
+        settings: what is accepted; `None` for `get_settings`.
+        trusted_proxies: addresses and networks of the proxies, or `unix` for those that connect by
+            a Unix socket. Any other peer gets 403, whatever it sends.
+        method_header: the header with the method of the request.
+        uri_header: the header with its path and query.
+        host_header: the header with its host; without it `Host` counts.
+
+    Returns:
+        The application. It has no other routes.
+
+    Raises:
+        ConfigurationError: no proxy is trusted, or one of them is no address.
+    """
+    names = [trusted_proxies] if isinstance(trusted_proxies, str) else list(trusted_proxies)
+    try:
+        networks = [ipaddress.ip_network(name) for name in names if name != _UNIX]
+    except ValueError:
+        networks, names = [], []
+    if not names:
+        raise ConfigurationError(
+            "forward_auth_proxies",
+            "forward_auth needs trusted_proxies, addresses or networks such as 10.0.0.0/8, or "
+            "unix: any other peer could claim any request.",
+        )
+    app = FastAPI(openapi_url=None)
+    protect(app, settings).mount("/", _passed)
+    headers = tuple(name.lower().encode() for name in (method_header, uri_header, host_header))
+
+    class ForwardAuth:
+        def __init__(self, app: ASGIApp) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+                return
+            original = None
+            if scope["type"] == "http" and _is_among(scope.get("client"), networks, names):
+                original = _original(scope, *headers)
+            if original is None:
+                await Response(status_code=403)(scope, receive, send)
+                return
+            await self._app(original, receive, _understood(send))
+
+    app.add_middleware(ForwardAuth)
+    return app
+
+
+def _is_among(client: Any, networks: list[Any], names: list[str]) -> bool:
+    if client is None:
+        return _UNIX in names
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in networks)
+
+
+def _original(scope: Scope, method: bytes, uri: bytes, host: bytes) -> Scope | None:
+    """The request that the proxy asks about; `None` if it does not say which."""
+    methods, uris, hosts = (
+        [value for key, value in scope["headers"] if key == name] for name in (method, uri, host)
+    )
+    if not (len(methods) == len(uris) == 1) or len(hosts) > 1 or not uris[0].startswith(b"/"):
+        return None
+    path, _, query = uris[0].partition(b"?")
+    kept = [(key, value) for key, value in scope["headers"] if key not in {method, uri, host}]
+    if hosts:
+        kept = [*((key, value) for key, value in kept if key != b"host"), (b"host", hosts[0])]
+    return {
+        **scope,
+        "method": methods[0].decode("latin-1"),
+        "path": unquote(path.decode("latin-1")),
+        "raw_path": path,
+        "query_string": query,
+        "headers": kept,
+        "root_path": "",
+    }
+
+
+def _understood(send: Send) -> Send:
+    async def send_understood(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "status": _UNDERSTOOD.get(message["status"], 403)}
+        await send(message)
+
+    return send_understood
+
+
+async def _passed(scope: Scope, receive: Receive, send: Send) -> None:
+    state = Request(scope).state
+    headers = {"X-Auth-Scopes": " ".join(quote(one, safe=_PLAIN) for one in state.scopes)}
+    if state.user_id is not None:
+        headers["X-Auth-User"] = quote(state.user_id, safe=_PLAIN)
+    await Response(headers=headers)(scope, receive, send)
