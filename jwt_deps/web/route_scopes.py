@@ -75,5 +75,5 @@ def methods_of(scope: Scope) -> tuple[str, ...]:
     """The methods by which rules name a request: where `GET` is answered, so is `HEAD`."""
     if scope["type"] == "websocket":
         return ("WEBSOCKET",)
-    method = scope["method"]
+    method = scope["method"].upper()  # what is mounted may not mind the case
     return (method, "GET") if method == "HEAD" else (method,)

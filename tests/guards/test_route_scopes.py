@@ -18,7 +18,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import audit, compare
-from jwt_deps.web.route_scopes import RouteScopes
+from jwt_deps.web.route_scopes import RouteScopes, methods_of
 from tests.web.serving import OTHER, SETTINGS, bearer, document_of, live_mounts
 
 SCOPES = {
@@ -286,3 +286,18 @@ def test_of_a_route_that_is_not_known_every_scope_is_asked() -> None:
 
     assert ["a", "c"] == asked.needed((), ("GET",))
     assert ["a"] == asked.needed(("/x",), ())
+
+
+@pytest.mark.parametrize(
+    ("scope", "methods"),
+    [
+        ({"type": "http", "method": "POST"}, ("POST",)),
+        ({"type": "http", "method": "post"}, ("POST",)),
+        ({"type": "http", "method": "HEAD"}, ("HEAD", "GET")),
+        ({"type": "websocket"}, ("WEBSOCKET",)),
+    ],
+    ids=["method", "small-letters", "head", "websocket"],
+)
+def test_a_request_is_named_by_its_methods(scope: dict[str, Any], methods: tuple[str, ...]) -> None:
+    """What answers `HEAD` is what answers `GET`."""
+    assert methods == methods_of(scope)
