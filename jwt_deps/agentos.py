@@ -24,7 +24,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import (
     AuthError,
-    ClaimError,
     ConfigurationError,
     InsufficientPermissionsError,
     InsufficientScopeError,
@@ -34,7 +33,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.settings import JWTSettings, get_settings
 from jwt_deps.tokens import Claims, Principal, verify_token
-from jwt_deps.web import accept_credential, accepted_credential, protect, refused, served_routes
+from jwt_deps.web import protect, refused, served_routes
 
 try:
     from agno.os import AgentOS
@@ -66,6 +65,7 @@ __all__ = ["protect_agent_os"]
 _PAGES = {"/", "/health", "/info", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"}
 _SOCKET = "/workflows/ws"
 _ROOT = "jwt_deps.agentos"
+_ACCEPTED = "jwt_deps.agentos.accepted"
 _UNAUTHORIZED = 401
 _CHALLENGE = 'Bearer error="invalid_token"'
 _READ = ("authorization", "authorization_config", "base_app", "id", "mcp_auth", "public")
@@ -114,7 +114,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     _try_out()
     _refuse_unknown(agent_os)
     settings = get_settings() if settings is None else settings
-    settings, audience = _settings_for(settings, agent_os)
+    settings = _settings_for(settings, agent_os)
     config = agent_os.authorization_config or AuthorizationConfig()
     # With it AgentOS prepares everything for its middleware, whose place is taken below. The key
     # verifies nothing: no JWT comes to that middleware any more.
@@ -132,12 +132,12 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     )
     app = agent_os.get_app()
     app.state.scope_mappings = {**app.state.scope_mappings, **(scope_mappings or {})}
-    excluded = _take_place_of_middleware(app, settings, audience)
+    excluded = _take_place_of_middleware(app, settings)
     if agent_os.base_app is None:
         _keep_headers_of_refusals(app)
-    rules = _Rules(app.state, audience, authorization=authorization)
+    rules = _Rules(app.state, authorization=authorization)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _PAGES)]
-    return protect(app, settings, exclude, [Depends(rules)])
+    return protect(app, settings, exclude, [Depends(rules)], credentials=[_credential_of_agno])
 
 
 def _refuse_unknown(agent_os: AgentOS) -> None:
@@ -153,22 +153,17 @@ def _refuse_unknown(agent_os: AgentOS) -> None:
             )
 
 
-def _settings_for(settings: JWTSettings, agent_os: AgentOS) -> tuple[JWTSettings, str | None]:
-    """The settings with agno's defaults, and the audience that a token may name, if it names one.
-
-    Each of several issuers says for itself what its tokens have.
-    """
+def _settings_for(settings: JWTSettings, agent_os: AgentOS) -> JWTSettings:
+    """The settings with agno's defaults; each of several issuers says for itself what holds."""
     if settings.issuers is not None:
-        return settings, None
-    update: dict[str, Any] = {"scopes_claim": settings.scopes_claim or "scopes"}
-    if not settings.verify_audience or settings.accepted_audiences:
-        return settings.model_copy(update=update), None
-    return settings.model_copy(update={**update, "verify_audience": False}), agent_os.id
+        return settings
+    settings = settings.model_copy(update={"scopes_claim": settings.scopes_claim or "scopes"})
+    if settings.accepted_audiences or not settings.verify_audience:
+        return settings
+    return settings.with_optional_audience(str(agent_os.id))
 
 
-def _take_place_of_middleware(
-    app: FastAPI, settings: JWTSettings, audience: str | None
-) -> list[str]:
+def _take_place_of_middleware(app: FastAPI, settings: JWTSettings) -> list[str]:
     """Take the place of agno's middleware, and return the paths that it was told to leave open."""
     ours = [at for at, it in enumerate(app.user_middleware) if _is_agnos(it.cls)]
     if len(ours) != 1:
@@ -180,14 +175,14 @@ def _take_place_of_middleware(
             else "agent_os.get_app() was called before: call protect_agent_os(agent_os) instead.",
         )
     (at,) = ours
-    agnos, tokens = app.user_middleware[at], _SocketTokens(settings, audience)
+    agnos, tokens = app.user_middleware[at], _SocketTokens(settings)
     app.user_middleware[at] = Middleware(
-        _AgnoCredentials, agno=agnos, tokens=tokens, state=app.state
+        _AgnoMiddleware, agno=agnos, tokens=tokens, state=app.state
     )
     app.state.jwt_validator = tokens
     if resolve_ws_jwt_config(app).get("validator") is not tokens:
         raise _unknown("its WebSocket does not ask app.state.jwt_validator")
-    options: dict[str, Any] = agnos.kwargs
+    options: Any = agnos.kwargs
     excluded: list[str] = options["excluded_route_paths"] or []
     # Below a mount nothing is excluded: a mount is one route.
     return [path for path in excluded if path != MCP_SERVER_CARD_PATH]
@@ -229,8 +224,8 @@ class _Rules:
         asks_agno_scopes: whether routes ask for scopes.
     """
 
-    def __init__(self, state: State, audience: str | None, *, authorization: bool) -> None:
-        self._app, self._audience, self.asks_agno_scopes = state, audience, authorization
+    def __init__(self, state: State, *, authorization: bool) -> None:
+        self._app, self.asks_agno_scopes = state, authorization
         self._mappings: dict[str, dict[str, list[str]]] = {}
         for route, scopes in state.scope_mappings.items():
             self._mappings.setdefault(route.partition(" ")[0], {})[route] = scopes
@@ -239,14 +234,16 @@ class _Rules:
         """Complete `request.state` for AgentOS, or refuse the request.
 
         Raises:
-            HTTPException: 401, the user id is one that agno reserves, or the token is meant for
-                another service; 403, a scope is lacking, or the user is disabled.
+            HTTPException: 401, the user id is one that agno reserves; 403, a scope is lacking or
+                the user is disabled.
         """
         state = connection.state
-        if accepted_credential(connection.scope) is not None:
+        if (accepted := await _credential_of_agno(connection)) is not None:
+            # What agno has set for its own credentials stays, and of them it believes the form.
+            state.user_id, state.scopes = accepted["sub"], accepted["scopes"]
             for name in ("dependencies", "session_state"):
-                if not getattr(state, name, None):
-                    delattr(state, name)  # agno believes its own credentials
+                if not getattr(state, name, True):
+                    delattr(state, name)
         elif hasattr(state, "authenticated"):  # else it is an excluded route
             try:
                 await self._apply(connection, state)
@@ -256,7 +253,9 @@ class _Rules:
     async def _apply(self, connection: HTTPConnection, state: State) -> None:
         if not state.authenticated:  # `validate=False`
             state.user_id, state.scopes, state.claims = None, [], Claims({})
-        _check(state.user_id, state.claims, self._audience)
+        if is_reserved_principal(state.user_id):
+            subject = "Invalid token subject"
+            raise InvalidTokenError(Reason.CLAIM_INVALID, subject, subject)
         state.claims = dict(state.claims)
         state.authorization_enabled = self.asks_agno_scopes
         state.admin_scope = self._app.admin_scope
@@ -371,17 +370,6 @@ async def _ask(
     return RouteScopeCheck(allowed=False, required_scopes=required)
 
 
-def _check(user_id: str | None, claims: Mapping[str, Any], audience: str | None) -> None:
-    """Refuse a user id that agno gives to its own services, and a token for another service."""
-    if is_reserved_principal(user_id):
-        subject = "Invalid token subject"
-        raise InvalidTokenError(Reason.CLAIM_INVALID, subject, subject)
-    named = claims.get("aud")
-    names_another = audience not in (named if isinstance(named, list) else [named])
-    if None not in (audience, named) and names_another:
-        raise ClaimError(Reason.CLAIM_FOREIGN, "aud", "it is meant for another service")
-
-
 def _saying(detail: str, error: AuthError) -> AuthError:
     """The error, in the words of agno's middleware."""
     error.args = (detail,)
@@ -410,8 +398,8 @@ class _SocketTokens:
     It asks without waiting, so the token of a message is verified when the message arrives.
     """
 
-    def __init__(self, settings: JWTSettings, audience: str | None) -> None:
-        self._settings, self._audience = settings, audience
+    def __init__(self, settings: JWTSettings) -> None:
+        self._settings = settings
         #: The token of the last message on a connection, and what was found.
         self._last: ContextVar[tuple[str, _Payload | AuthError] | None] = ContextVar(
             "jwt_deps_agentos", default=None
@@ -429,7 +417,6 @@ class _SocketTokens:
             return
         try:
             claims = await verify_token(token, self._settings)
-            _check(None, claims, self._audience)  # AgentOS itself looks at the user
         except AuthError as error:
             self._last.set((token, error))
         else:
@@ -458,7 +445,7 @@ class _SocketTokens:
         return {name: state[name] for name in ("user_id", "session_id", "scopes", "audience")}
 
 
-class _AgnoCredentials:
+class _AgnoMiddleware:
     """In place of agno's middleware: it sees what is no JWT, service accounts and the scheduler."""
 
     def __init__(self, app: ASGIApp, agno: Middleware, tokens: _SocketTokens, state: State) -> None:
@@ -486,11 +473,14 @@ class _AgnoCredentials:
         )
 
     async def _authenticated(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve what agno let pass, as authenticated where it did that."""
-        state = scope["state"]
-        if state.get("authenticated"):
-            claims = {"sub": state["user_id"], "scopes": [*state["scopes"]]}
-            accept_credential(scope, Claims(claims))
+        """Serve what agno let pass, as authenticated where it did that.
+
+        Where it was told to leave a path open, it has looked at nothing.
+        """
+        state = scope.get("state", {})
+        if state.get("service_account_name") or state.get("is_internal_service"):
+            claims = Claims({"sub": state["user_id"], "scopes": [*state["scopes"]]})
+            scope[_ACCEPTED] = _request_of(scope), claims
         await self._app(scope, receive, send)
 
     def _verifying(self, receive: Receive) -> Receive:
@@ -500,6 +490,29 @@ class _AgnoCredentials:
             return message
 
         return receive_verified
+
+
+def _request_of(scope: Scope) -> tuple[Any, ...]:
+    """What agno has decided about: a copy of the scope with another path is another request."""
+    return scope["method"], scope["path"], Headers(scope=scope).getlist("authorization")
+
+
+class _AgnoCredential:
+    """The service account or the scheduler that agno let pass."""
+
+    def __repr__(self) -> str:
+        return "a service account of agno"
+
+    async def __call__(self, connection: HTTPConnection) -> Claims | None:
+        """Who it is; `None` if agno was not asked."""
+        accepted: tuple[Any, Claims] | None = connection.scope.get(_ACCEPTED)
+        if accepted is None:
+            return None
+        request, claims = accepted
+        return claims if request == _request_of(connection.scope) else None
+
+
+_credential_of_agno = _AgnoCredential()
 
 
 def _challenging(send: Send) -> Send:

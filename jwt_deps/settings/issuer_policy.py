@@ -34,6 +34,7 @@ class IssuerPolicy:
         issuers, audiences: the accepted values; empty where the claim is not checked.
         audience_claim: the claim that names the audience.
         verify_audience: whether a token with an audience is refused where none is accepted.
+        audience_optional: whether a token without an audience is accepted where one is.
         required_claims: further claims that a token must have.
         max_token_age: the largest age of a token, in seconds; `None` for any.
         scopes_claims, roles_claims: the claims that hold them; empty where none is set.
@@ -68,6 +69,7 @@ class IssuerPolicy:
     key_files: KeyFiles | None = field(repr=False)
     key_caches: tuple[KeyCache, ...] = field(repr=False)
     key_cache: KeyCache | None = field(init=False, repr=False)
+    audience_optional: bool = False
 
     def __post_init__(self) -> None:
         alone = len(self.key_caches) == 1 and not self.key_set.size and self.key_files is None

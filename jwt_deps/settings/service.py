@@ -303,6 +303,23 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         issuers = {"issuers": accepted.named if accepted.tenants is None else self.issuers}
         return super().model_copy(update={**issuers, **(update or {})}, deep=deep)
 
+    def with_optional_audience(self, audience: str) -> Self:
+        """Build the same settings with an audience that a token need not name.
+
+        For a service that knows its own name where no audience is configured.
+
+        Args:
+            audience: what a token has to name that names an audience.
+        """
+        made = self.model_copy()
+        made._name_audience(audience)  # noqa: SLF001 - of the same class
+        return made
+
+    def _name_audience(self, audience: str) -> None:
+        self._audiences = (audience,)
+        self._policy = replace(self._policy, audiences=self._audiences, audience_optional=True)
+        self._server = replace(self._server, accepted=AcceptedIssuers(self._policy, None))
+
     def with_credentials(self, credentials: Iterable[Any]) -> Self:
         """Return the same settings, keys and caches included, which accept these credentials too.
 

@@ -116,6 +116,8 @@ def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> N
         return
     audience = value_at(claims, name)
     if audience is None and name not in claims:
+        if policy.audience_optional:
+            return
         raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience", Step.AUDIENCE)
     if isinstance(audience, str) and audience in accepted:
         return

@@ -30,7 +30,6 @@ from .installation import Installation, guards_in, idle_exclusions, protect
 from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
 from .known_settings import settings_problem
 from .plain_routes import GuardedApp
-from .request_state import accept_credential, accepted_credential
 from .requirements import (
     Requirement,
     granted,
@@ -73,8 +72,6 @@ __all__ = [
     "Served",
     "SessionState",
     "TokenDependency",
-    "accept_credential",
-    "accepted_credential",
     "claims_as",
     "clear_token_cookie",
     "current_client_id",

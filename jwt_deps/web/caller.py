@@ -28,7 +28,7 @@ from jwt_deps.tokens import (
 )
 
 from . import _fastapi
-from .request_state import RequestState, accepted_credential, matched, state_of
+from .request_state import RequestState, matched, state_of
 from .responses import needed_scopes, refusal_under
 from .routing import UNKNOWN, MatchedRoute
 from .websockets import answer_with_bearer
@@ -258,8 +258,6 @@ async def principal_or_error(
     try:
         if state.overriding is not None and is_overridden(connection, get_claims):
             found = await _replaced(connection, settings)
-        elif (accepted := accepted_credential(scope)) is not None:
-            found = Principal(accepted, settings)
         else:
             token = None if state.overriding is None else await _replaced_token(connection)
             if token is None:

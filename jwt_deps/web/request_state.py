@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Decision",
     "RequestState",
-    "accept_credential",
-    "accepted_credential",
     "matched",
     "next_state",
     "record_handled",
@@ -33,7 +31,6 @@ __all__ = [
 ]
 
 _KEY = "jwt_deps"
-_ACCEPTED = "jwt_deps.credential"
 # In place of a route: what is served is another application, below a guard that let it pass.
 _BELOW = MatchedRoute((), None, ())
 
@@ -488,27 +485,6 @@ def _proof_in(credentials: tuple[Any, ...]) -> tuple[Any, ...]:
     """What a DPoP proof is accepted for, beside the path; the token is named in the proof."""
     method_and_query, headers = credentials[:2], credentials[3:]
     return (*method_and_query, *(it for it in headers if it[0] == b"dpop"))
-
-
-def accept_credential(scope: Scope, claims: Claims) -> None:
-    """Record that the request brings another credential than a JWT, which was verified.
-
-    It holds for this request alone: not for a copy with another path, method or header.
-
-    Args:
-        scope: of the request, before it comes to a guard.
-        claims: what is known of who sent it.
-    """
-    scope[_ACCEPTED] = scope["path"], _credentials(scope), claims
-
-
-def accepted_credential(scope: Scope) -> Claims | None:
-    """The claims of a credential that was accepted for the request; `None` if there is none."""
-    accepted = scope.get(_ACCEPTED)
-    if accepted is None:
-        return None
-    path, credentials, claims = accepted
-    return claims if (path, credentials) == (scope["path"], _credentials(scope)) else None
 
 
 def matched(scope: Scope, state: RequestState) -> MatchedRoute:

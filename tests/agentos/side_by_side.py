@@ -218,3 +218,19 @@ def token(key: Any = SECRET, /, **members: Any) -> str:
 def as_user(user: str | None = "alice", *scopes: str, **members: Any) -> dict[str, str]:
     """The header with a token of a user who has these scopes."""
     return {"Authorization": f"Bearer {token(sub=user, scopes=list(scopes), **members)}"}
+
+
+def granting(*scopes: str) -> list[dict[str, str]]:
+    return [{"scope": scope, "effect": "allow"} for scope in scopes]
+
+
+def account(client: TestClient, name: str, *scopes: str) -> str:
+    """A new service account's token, which an administrator makes."""
+    response = client.post(
+        "/service-accounts",
+        headers=as_user("root", ADMIN),
+        json={"name": name, "scopes": granting(*scopes), "allow_privileged_scopes": True},
+    )
+    assert 201 == response.status_code, response.text
+    made: str = response.json()["token"]
+    return made

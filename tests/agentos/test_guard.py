@@ -3,22 +3,30 @@
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from agno.os.authz import Authorization, AuthorizationContext, AuthorizationProvider
 from agno.os.authz.audit import AuditEvent, AuditSink
 from agno.os.middleware.jwt import JWTMiddleware
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 import jwt_deps.agentos
-from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings, protect
+from jwt_deps import (
+    ConfigurationError,
+    IssuerSettings,
+    JWTSettings,
+    current_user_id,
+    get_settings,
+    protect,
+)
 from jwt_deps.agentos import protect_agent_os
 from jwt_deps.audit import Verdict, audit
 from tests.minting import OTHER_SECRET, SECRET
 
-from .side_by_side import ADMIN, Pair, Setup, agent_os, as_user, pair, token
+from .side_by_side import ADMIN, Pair, Setup, account, agent_os, as_user, pair, token
 
 SETTINGS = JWTSettings(secret_key=SECRET)
 
@@ -132,6 +140,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         pytest.param({"audience": "api"}, "support", 401, id="configured-not-the-id"),
         pytest.param({"audience": "api"}, None, 401, id="configured-and-none"),
         pytest.param({"verify_audience": False}, "other", 200, id="not-checked"),
+        pytest.param({"audience_claim": "for"}, "other", 200, id="another-claim"),
     ],
 )
 def test_audience_is_the_id_of_the_agent_os(
@@ -229,6 +238,44 @@ def test_below_a_mount_the_path_is_that_of_the_application() -> None:
                 for scope in ("reports:read", "agents:read")
             ]
             assert [200, 403] == answers
+
+
+def test_service_account_is_let_in_to_the_route_that_agno_decided_about() -> None:
+    """Not to another, for which a batch endpoint sends a copy of the request."""
+    base = FastAPI()
+
+    @base.get("/me")
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    @base.get("/batch")
+    async def batch(request: Request) -> list[int]:
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        for path in ("/me", "/reports"):
+            copy = {**request.scope, "path": path, "raw_path": path.encode()}
+            await base.router(copy, request.receive, send)
+        return statuses
+
+    @base.get("/reports")
+    async def reports() -> None: ...
+
+    app = protect_agent_os(
+        agent_os(base_app=base), SETTINGS, scope_mappings={"GET /reports": ["reports:read"]}
+    )
+    with TestClient(app) as client:
+        secret = account(client, "robot", "agents:run")
+        headers = {"Authorization": f"Bearer {secret}"}
+        assert (200, "sa:robot") == (
+            client.get("/me", headers=headers).status_code,
+            client.get("/me", headers=headers).json(),
+        )
+        assert 403 == client.get("/reports", headers=headers).status_code
+        assert [401, 401] == client.get("/batch", headers=headers).json()
 
 
 def test_audit_shows_which_routes_are_open() -> None:

@@ -17,7 +17,18 @@ from fastapi.testclient import TestClient
 from jwt_deps import InvalidTokenError
 from tests.minting import OTHER_SECRET, SECRET, b64, claims, compact, mint
 
-from .side_by_side import ADMIN, INTERNAL, Answer, Pair, Setup, as_user, pair, token
+from .side_by_side import (
+    ADMIN,
+    INTERNAL,
+    Answer,
+    Pair,
+    Setup,
+    account,
+    as_user,
+    granting,
+    pair,
+    token,
+)
 
 DAY = 86_400
 
@@ -723,22 +734,6 @@ def test_without_isolation_sessions_are_everybodys(served: Callable[[str], Pair]
 # Credentials that are no JWT
 
 
-def granting(*scopes: str) -> list[dict[str, str]]:
-    return [{"scope": scope, "effect": "allow"} for scope in scopes]
-
-
-def account(client: TestClient, name: str, *scopes: str) -> str:
-    """A new service account's token, which an administrator makes."""
-    response = client.post(
-        "/service-accounts",
-        headers=as_user("root", ADMIN),
-        json={"name": name, "scopes": granting(*scopes), "allow_privileged_scopes": True},
-    )
-    assert 201 == response.status_code, response.text
-    made: str = response.json()["token"]
-    return made
-
-
 @pytest.fixture(scope="module")
 def accounts(plain: Pair) -> tuple[str, str]:
     """A service account that may run `helper`, in each."""
@@ -751,6 +746,7 @@ def accounts(plain: Pair) -> tuple[str, str]:
     [
         ("GET", "/agents", None),
         ("GET", "/config", None),
+        ("GET", "/health", None),
         ("GET", "/sessions?type=agent", None),
         ("POST", "/service-accounts", None),
         ("POST", "/agents/writer/runs", {"message": "hello", "stream": "false"}),
@@ -781,6 +777,14 @@ def test_service_account(
             seen(guarded)["user_id"],
             seen(guarded)["dependencies"],
         )
+
+
+def test_service_account_at_an_excluded_path(served: Callable[[str], Pair]) -> None:
+    """It is open to all."""
+    both = served("exclude")
+    for client in (both.control, both.guarded):
+        headers = bearer(account(client, "robot", "teams:read"))
+        assert 200 == client.get("/teams", headers=headers).status_code
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.mcpserver import MCPServer
 from starlette.types import ASGIApp
 
@@ -166,6 +167,27 @@ def test_token_without_client_or_subject_is_one_all_the_same() -> None:
 
         known = said(post(client, nameless, CALL, session))
         assert ("", None, []) == (known["client_id"], known["subject"], known["scopes"])
+
+
+def test_user_of_a_request_is_the_sdks() -> None:
+    """And Starlette's, on all routes of an application that has imported the SDK."""
+    users: list[Any] = []
+    app = protect(FastAPI(), SETTINGS)
+
+    @app.get("/me")
+    async def me(request: Request) -> None:
+        users.append(request.user)
+
+    TestClient(app).get("/me", headers=bearer(client_id="desk", scope="a"))
+
+    (user,) = users
+    assert isinstance(user, AuthenticatedUser)
+    assert ("alice", "alice", ["a"], "desk") == (
+        user.identity,
+        user.display_name,
+        user.scopes,
+        user.access_token.client_id,
+    )
 
 
 def test_excluded_server_has_no_access_token() -> None:

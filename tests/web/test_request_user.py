@@ -1,5 +1,6 @@
 """`request.user` and `request.auth` are those of the token, as Starlette has them."""
 
+import sys
 from typing import Annotated, Any
 
 import pytest
@@ -14,6 +15,12 @@ from starlette.routing import Route
 from jwt_deps import JWTSettings, current_user_id, optional, protect, public
 from tests.minting import SECRET
 from tests.web.serving import SETTINGS, bearer
+
+
+@pytest.fixture(autouse=True)
+def _without_mcp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application that has not imported the MCP SDK; another test of this process may have."""
+    monkeypatch.delitem(sys.modules, "mcp.server.auth.middleware.auth_context", raising=False)
 
 
 def told(request: Request | WebSocket) -> dict[str, Any]:

@@ -395,11 +395,17 @@ class TestMCP:
         assert getattr(made, name.removeprefix("JWT_").lower())
         assert not made.discovery
 
-    def test_settings_that_cannot_work_are_refused_as_elsewhere(self) -> None:
+    @pytest.mark.parametrize(
+        ("values", "reason"),
+        [({"secret_key": "short"}, "short_secret"), ({"resource": "x"}, "resource_identifier")],
+    )
+    def test_settings_that_cannot_work_are_refused_as_elsewhere(
+        self, values: dict[str, Any], reason: str
+    ) -> None:
         """Discovery helps where there is no key, and only there."""
         with pytest.raises(ConfigurationError) as caught:
-            mcp_settings(resource="nonsense", issuer=ISSUER)
-        assert "resource_identifier" == caught.value.reason
+            mcp_settings(**{"resource": RESOURCE, "issuer": ISSUER, **values})
+        assert reason == caught.value.reason
 
     @pytest.mark.parametrize("resource", ["https://mcp.example.com", "https://mcp.example.com/"])
     def test_origin_is_the_same_audience_with_a_slash_and_without(self, resource: str) -> None:

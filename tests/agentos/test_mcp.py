@@ -1,0 +1,174 @@
+"""The MCP server of an AgentOS, and FastMCP behind a guard, know the user of the token."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from jwt_deps import JWTSettings, protect
+from tests.minting import SECRET
+
+from .side_by_side import ADMIN, Pair, Setup, as_user
+
+fastmcp = pytest.importorskip("fastmcp")
+auth = pytest.importorskip("fastmcp.server.auth")
+dependencies = pytest.importorskip("fastmcp.server.dependencies")
+
+SETTINGS = JWTSettings(secret_key=SECRET)
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+INITIALIZE = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}
+
+
+class Talk:
+    """What one user says to an MCP server, in a session."""
+
+    def __init__(self, client: TestClient, user: dict[str, str]) -> None:
+        self._client, self._headers = client, {**ACCEPT, **user}
+        self.opening = self._post("initialize", INITIALIZE)
+        self.session = self.opening.headers.get("mcp-session-id", "")
+
+    def call(self, tool: str, session: str | None = None, **arguments: Any) -> tuple[int, str]:
+        """Call a tool; the status, and what it said."""
+        answer = self._post(
+            "tools/call", {"name": tool, "arguments": arguments}, session or self.session
+        )
+        data = [line[5:] for line in answer.text.splitlines() if line.startswith("data:")]
+        return answer.status_code, _without_ids(json.loads(data[-1])) if data else ""
+
+    def end(self, session: str) -> int:
+        """End a session; the status."""
+        return self._client.delete(
+            "/mcp", headers={**self._headers, "Mcp-Session-Id": session}
+        ).status_code
+
+    def _post(self, method: str, params: dict[str, Any], session: str = "") -> httpx2.Response:
+        headers = {**self._headers, **({"Mcp-Session-Id": session} if session else {})}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer: Any = self._client.post("/mcp", headers=headers, json=body)
+        return answer  # type: ignore[no-any-return]
+
+
+def _without_ids(answer: dict[str, Any]) -> str:
+    result = answer.get("result", answer)
+    return "\n".join(it.get("text", "") for it in result.get("content", [])) or str(result)
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Pair]:
+    """Clients of both, with `mcp=True`."""
+    setup = Setup(os={"mcp": True})
+    with ExitStack() as stack:
+        yield Pair(
+            *(
+                stack.enter_context(TestClient(app, base_url="http://localhost:8000"))
+                for app in (setup.control(), setup.guarded())
+            )
+        )
+
+
+def each(both: Pair, user: dict[str, str]) -> tuple[Talk, Talk]:
+    return Talk(both.control, user), Talk(both.guarded, user)
+
+
+@pytest.mark.parametrize(
+    ("user", "status"),
+    [
+        pytest.param({}, 401, id="nothing"),
+        pytest.param(as_user("sa:robot", ADMIN), 401, id="reserved"),
+        pytest.param(as_user(), 200, id="without-scopes"),
+    ],
+)
+def test_who_may_open_a_session(both: Pair, user: dict[str, str], status: int) -> None:
+    """As over REST."""
+    assert [status, status] == [talk.opening.status_code for talk in each(both, user)]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "agent", "runs"),
+    [
+        ((), "helper", False),
+        (("agents:helper:run",), "helper", True),
+        (("agents:helper:run",), "writer", False),
+        (("agents:*:run",), "writer", True),
+        ((ADMIN,), "writer", True),
+    ],
+)
+def test_tools_need_the_scopes_of_their_routes(
+    both: Pair, scopes: tuple[str, ...], agent: str, *, runs: bool
+) -> None:
+    """Agno asks for them, and finds them."""
+    for talk in each(both, as_user("alice", *scopes)):
+        _, said = talk.call("run_agent", agent_id=agent, message="hello")
+        assert runs == ("Insufficient permissions" not in said)
+
+
+def test_user_is_the_tokens_and_data_are_their_users(both: Pair) -> None:
+    """Whatever the arguments say."""
+    scopes = ("agents:run", "sessions:read")
+    for alice, bob in zip(
+        each(both, as_user("alice", *scopes)), each(both, as_user("bob", *scopes)), strict=True
+    ):
+        _, said = alice.call(
+            "run_agent", agent_id="helper", message="hello", session_id="hers", user_id="bob"
+        )
+        assert "alice" in said
+        _, sessions = bob.call("get_sessions", session_type="agent", user_id="alice")
+        _, runs = bob.call(
+            "get_session_runs", session_id="hers", session_type="agent", user_id="alice"
+        )
+        assert "hers" not in sessions
+        assert "not found" in runs
+
+
+def test_session_is_its_users(both: Pair) -> None:
+    """Stricter: behind the middleware the SDK knows no user, and a session is everybody's."""
+    for client, status in ((both.control, 200), (both.guarded, 404)):
+        alice = Talk(client, as_user("alice", "sessions:read"))
+        bob = Talk(client, as_user("bob", "sessions:read"))
+
+        assert status == bob.call("get_sessions", alice.session, session_type="agent")[0]
+        assert status == bob.end(alice.session)
+
+
+def test_nothing_below_the_mount_is_open(both: Pair) -> None:
+    """The card of the server neither, which AgentOS leaves open where it adds the middleware."""
+    control, guarded = both.ask("GET", "/mcp/server-card")
+
+    assert (401, 401) == (control.status, guarded.status)
+
+
+def test_fastmcp_has_the_token_and_asks_its_scopes_for_each_tool() -> None:
+    """`get_access_token()` and `auth=`."""
+    mcp = fastmcp.FastMCP("tools")
+
+    def whoami() -> str:
+        token = dependencies.get_access_token()
+        return f"{token.claims['sub']} {token.scopes}"
+
+    def write() -> str:
+        return "written"
+
+    mcp.tool(whoami)
+    mcp.tool(auth=auth.require_scopes("write"))(write)
+
+    served = mcp.http_app(path="/mcp")
+    app = protect(FastAPI(lifespan=served.lifespan), SETTINGS)
+    app.mount("/", served)
+
+    with TestClient(app, base_url="http://localhost:8000") as client:
+        reader = Talk(client, as_user("alice", scope="read"))
+        writer = Talk(client, as_user("bob", scope="read write"))
+
+        assert (200, "alice ['read']") == reader.call("whoami")
+        assert (200, "written") == writer.call("write")
+        assert "written" not in reader.call("write")[1]
+        assert 404 == writer.call("whoami", reader.session)[0]
