@@ -370,10 +370,10 @@ class RedisRevocations(Revocations):
         if now < self._retry_at:
             return False
         ended = self._ended()
-        failed = [self._unsent.popleft() for _ in range(min(BATCH, len(self._unsent)))]
+        candidates = chain(self._pop_unsent(), self._lacking if all_read else ())
         lacking = (
             entry
-            for entry in chain(failed, self._lacking if all_read else ())
+            for entry in candidates
             if entry.until > ended and self._entries.is_unseen(entry, self._epoch)
         )
         batch = list(dict.fromkeys(islice(lacking, BATCH)))
@@ -391,6 +391,10 @@ class RedisRevocations(Revocations):
             self._failed("written", error)
             return False
         return True
+
+    def _pop_unsent(self) -> Iterator[Revocation]:
+        while self._unsent:
+            yield self._unsent.popleft()
 
     def _warn_of_eviction(self) -> None:
         with suppress(*self._store.errors):  # most users may not ask for it
