@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
@@ -226,9 +227,8 @@ class _Rules:
 
     def __init__(self, state: State, *, authorization: bool) -> None:
         self._app, self.asks_agno_scopes = state, authorization
-        self._mappings: dict[str, dict[str, list[str]]] = {}
-        for route, scopes in state.scope_mappings.items():
-            self._mappings.setdefault(route.partition(" ")[0], {})[route] = scopes
+        # agno compares a path with each of its patterns, a hundred of them.
+        self._required: LRUMap[str, list[str]] = LRUMap(512)
 
     async def __call__(self, connection: HTTPConnection) -> None:
         """Complete `request.state` for AgentOS, or refuse the request.
@@ -291,7 +291,7 @@ class _Rules:
 
     async def _refuse_without_scopes(self, connection: HTTPConnection, state: State) -> None:
         method, path = connection.scope["method"], _route_path(connection.scope)
-        mappings = self._mappings.get(method, {})
+        mappings = {f"{method} {path}": self._required_for(method, path)}
         provider = getattr(self._app, "authorization_provider", None)
         if provider is None:
             found = check_route_scopes(state.scopes, mappings, method, path, state.admin_scope)
@@ -307,6 +307,13 @@ class _Rules:
         if not found.allowed:
             detail = build_insufficient_permissions_detail(found.required_scopes)
             raise _saying(detail, InsufficientScopeError(found.required_scopes))
+
+    def _required_for(self, method: str, path: str) -> list[str]:
+        required = self._required.get(f"{method} {path}")
+        if required is None:
+            required = get_required_scopes_for_route(self._app.scope_mappings, method, path)
+            self._required.put(f"{method} {path}", required)
+        return required
 
     async def _record(
         self,
