@@ -31,7 +31,8 @@ __all__ = ["BATCH", "START", "RevocationStore", "Update", "time_of"]
 
 #: The most entries that are written at once.
 BATCH = 100
-_PAGE = 200  # records that are read at once
+_PAGE = 200  # records that are read at first
+_MOST = 2000  # entries that are read at once, when it is known how many a record has
 _SWEPT = 20  # records that a write looks through for ended ones
 _SETTLED = 60  # seconds after which every reader has read on
 
@@ -104,6 +105,7 @@ class RevocationStore:
                 "JWT_REVOCATION_URL (revocation_url) is not a redis://, rediss:// or unix:// URL.",
             ) from None  # the parser's message may quote it, and it may hold a password
         self._stream = f"{{{prefix}}}:stream"
+        self._count = _PAGE
         # Each process looks for ended records from another place, so that together, and with each
         # start of `jwt-deps revoke`, they come by all of them.
         age = JITTER.uniform(0, 2 * MONTH)
@@ -119,7 +121,8 @@ class RevocationStore:
         # Looked up before the read: what is there then is read.
         state = self._state(self._client)
         pipe = self._client.pipeline(transaction=False)
-        pipe.xread({self._stream: last}, count=_PAGE, block=int(wait * 1000) or None)
+        count = _PAGE if last == START else self._count
+        pipe.xread({self._stream: last}, count=count, block=int(wait * 1000) or None)
         # Looked up after the read: what was read is what follows that record.
         pipe.xrange(self._stream, last, last)
         answer, held = pipe.execute()
@@ -135,7 +138,8 @@ class RevocationStore:
                 else:
                     entries.append((last, entry))
         is_older = any(b"lost" in fields for _, fields in records)
-        return Update(entries, skipped, last, len(records) < _PAGE, state.missing, is_older)
+        self._count = max(_PAGE // 10, _MOST * len(records) // max(len(entries), _PAGE))
+        return Update(entries, skipped, last, len(records) < count, state.missing, is_older)
 
     def page(self, after: bytes, until: bytes) -> tuple[list[Revocation], bytes | None]:
         """Return entries after a record, and the id to go on from; `None` if these were the last.
