@@ -1,7 +1,7 @@
 """What requests need of `JWTSettings`: keys, caches and policies, built once with them."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,17 +27,11 @@ from .tenants import TenantIssuers
 __all__ = ["AcceptedIssuers", "ResourceServer"]
 
 
-class _AnyText(Collection[str]):
+class _AnyText(Container[str]):
     """Contains every text."""
 
     def __contains__(self, item: object) -> bool:
         return isinstance(item, str)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
 
 
 class AcceptedIssuers:
@@ -72,7 +66,7 @@ class AcceptedIssuers:
         self._by_issuer: dict[str, IssuerPolicy] = {}
         self._prefixes: Mapping[str, UserPrefix] = {}
         self.algorithms: Collection[str] = policy.algorithms
-        self.types: Collection[str] = policy.types
+        self.types: Container[str] = policy.types
         if tenants is not None:
             # What they accept is not known before they are.
             self.algorithms, self.types = ALGORITHMS, _AnyText()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
+    load_pem_private_key,
 )
 
 from jwt_deps import (
@@ -397,12 +398,12 @@ class TestClientCertificate:
     ) -> None:
         """A service cannot be asked for it."""
         path = tmp_path / "client.pem"
-        key = pair("P-256").private
-        path.write_bytes(
-            key.private_bytes(
-                Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
-            )
+        client = authority.issue_cert("client@example.com")
+        key = load_pem_private_key(client.private_key_pem.bytes(), None)
+        encrypted = key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
         )
+        path.write_bytes(client.cert_chain_pems[0].bytes() + encrypted)
 
         with pytest.raises(ConfigurationError, match="without a password") as refused:
             self.settings(strict, authority, tmp_path, jwks_certificate_file=path)

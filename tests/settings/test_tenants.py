@@ -132,6 +132,7 @@ class TestFunction:
         clock.advance(59)
         assert CUSTOMER == outcome(token, settings)
         clock.advance(1)
+        assert {} == settings.key_health()
         assert "claim_foreign" == outcome(token, settings)
 
     def test_a_refused_one_is_accepted_after_the_time(self) -> None:
@@ -450,12 +451,13 @@ class TestEntra:
         }
 
     def test_an_outage(self, provider: FakeIssuer) -> None:
-        """503 for tenants without keys."""
-        settings = self.settings(provider, [TENANT])
+        """503 for tenants without keys; the provider is not asked for each of them."""
+        settings = self.settings(provider, [TENANT, OTHER])
 
         with provider.outage():
-            assert "keys_unavailable" == outcome(of_entra(TENANT, provider.signing_key), settings)
-            assert "keys_unavailable" == outcome(of_entra(TENANT, provider.signing_key), settings)
+            for tenant in (TENANT, OTHER):
+                token = of_entra(tenant, provider.signing_key)
+                assert "keys_unavailable" == outcome(token, settings)
 
     def test_a_new_key(self, provider: FakeIssuer) -> None:
         """It is found within a minute."""
