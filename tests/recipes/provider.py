@@ -13,6 +13,8 @@ from jwt_deps.testing import SigningKey
 
 KEY = SigningKey.generate("RS256", kid="signs-access-tokens")
 EC_KEY = SigningKey.generate("ES256", kid="signs-of-a-proxy")
+#: The providers that sign with it.
+OF_EC = ("iap", "supabase")
 OTHER_KEY = SigningKey.generate("RS256", kid="signs-id-tokens")
 
 #: What a key has besides `kty`, `n`, `e` and `kid`.
@@ -40,12 +42,16 @@ HEADERS: dict[str, dict[str, str]] = {
     "iap": {"alg": "ES256", "typ": "JWT"},
     "cloudflare": {"alg": "RS256"},
     "alb": {"alg": "RS256"},
+    "firebase": {"alg": "RS256", "typ": "JWT"},
+    "supabase": {"alg": "ES256", "typ": "JWT"},
+    "kubernetes": {"alg": "RS256"},
+    "clerk": {"alg": "RS256", "typ": "JWT", "cat": "cl_B7d4PD111AAA"},
 }
 
 
 def published(provider: str) -> str:
     """The provider's JWK Set; Keycloak's has an encryption key too."""
-    if provider == "iap":
+    if provider in OF_EC:
         return json.dumps({"keys": [{**EC_KEY.jwk, "use": "sig"}]})
     members = _MEMBERS.get(provider.removesuffix("_v1"), _USUAL)
     keys = [_public(key, members) for key in (KEY, OTHER_KEY)]
@@ -68,7 +74,7 @@ def issue(
     header: Mapping[str, str] | None = None,
 ) -> str:
     """Sign a token that is good now; a claim that is `None` is left out."""
-    key = key or (EC_KEY if provider == "iap" else KEY)
+    key = key or (EC_KEY if provider in OF_EC else KEY)
     now = int(time.time())
     full = {"iat": now, "nbf": now, "exp": now + 3600, **claims}
     members = {name: value for name, value in full.items() if value is not None}

@@ -24,7 +24,7 @@ from jwt_deps.testing import FakeIssuer, SigningKey
 from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
 from jwt_deps.tokens.verify import VerifiedToken, verify
 from tests.recipes.page import RECIPES
-from tests.recipes.provider import EC_KEY, KEY, OTHER_KEY, give_keys, issue
+from tests.recipes.provider import EC_KEY, KEY, OF_EC, OTHER_KEY, give_keys, issue
 
 TENANT = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490"
 OTHER_TENANT = "82229342-1101-4ab6-817b-70c0747630f3"
@@ -57,6 +57,14 @@ FOUND: dict[tuple[str, int], tuple[str, str | None, set[str]]] = {
     ("okta", 0): ("00u1gm0z3nXyZaBcD0h7", None, {"openid", "profile", "reports.read"}),
     ("google", 0): ("110169484474386276334", None, set()),
     ("google", 1): ("107517467455664443766", None, set()),
+    ("firebase", 0): ("Xk3vQ0pZr8hV2nT5mW7yB1cD4eF6", None, set()),
+    ("supabase", 0): (
+        "0c1e7a52-3b4d-4f6a-8b9c-1d2e3f4a5b6c",
+        "5b8f8c1e-6d0a-4c55-9a43-0f5b7f1d2c3e",
+        set(),
+    ),
+    ("kubernetes", 0): ("system:serviceaccount:shop:cart", None, set()),
+    ("clerk", 0): ("user_2aBcD3eF4gH5iJ6kL7mN", "sess_2bYzQ8r7s6t5u4v3w2x1", set()),
     ("iap", 0): ("accounts.google.com:110169484474386276334", None, set()),
     ("cloudflare", 0): ("7335d417-61da-459d-899c-0a01c76a2f94", None, set()),
     ("alb", 0): ("a2f5e4d4-c0b1-70a2-9f3e-1b2c3d4e5f60", None, {"openid"}),
@@ -175,6 +183,25 @@ REFUSED: list[tuple[str, str, dict[str, Any], tuple[Reason, str]]] = [
         {"iss": "https://cloud.google.com/iap", "aud": "/projects/1/global/backendServices/2"},
         (FOREIGN, "iss"),
     ),
+    ("firebase", "another project", {"aud": "other-project"}, (FOREIGN, "aud")),
+    (
+        "firebase",
+        "the issuer of another project",
+        {"iss": "https://securetoken.google.com/other-project"},
+        (FOREIGN, "iss"),
+    ),
+    ("supabase", "the key of the API", {"aud": None, "role": "anon"}, (MISSING, "aud")),
+    (
+        "supabase",
+        "another project",
+        {"iss": "https://ponmlkjihgfedcba.supabase.co/auth/v1"},
+        (FOREIGN, "iss"),
+    ),
+    ("kubernetes", "another service", {"aud": ["billing"]}, (FOREIGN, "aud")),
+    ("kubernetes", "a legacy token", {"aud": None, "exp": None}, (MISSING, "exp")),
+    ("kubernetes", "another cluster", {"iss": "https://other.example"}, (FOREIGN, "iss")),
+    ("clerk", "a token without an audience", {"aud": None}, (MISSING, "aud")),
+    ("clerk", "another instance", {"iss": "https://clerk.other.example"}, (FOREIGN, "iss")),
     ("iap", "another backend", {"aud": "/projects/1/apps/example"}, (FOREIGN, "aud")),
     ("iap", "an ID token", {"iss": "https://accounts.google.com"}, (FOREIGN, "iss")),
     ("cloudflare", "another application", {"aud": ["f" * 64]}, (FOREIGN, "aud")),
@@ -378,7 +405,7 @@ def test_a_token_for_another_audience_is_refused(
 @pytest.mark.parametrize("name", sorted({name for name, _ in FOUND}))
 def test_a_forged_token_is_refused(name: str) -> None:
     """Another key under the provider's key id."""
-    real = EC_KEY if name == "iap" else KEY
+    real = EC_KEY if name in OF_EC else KEY
     forger = SigningKey.generate(real.algorithm, kid=real.kid)
 
     with pytest.raises(InvalidTokenError) as caught:
