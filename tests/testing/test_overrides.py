@@ -208,7 +208,7 @@ class TestClaims:
         [(None, "alice-of-one"), ("https://other.test", "alice-of-other")],
     )
     def test_of_several_issuers(self, issuer: str | None, found: str) -> None:
-        """The first, unless another one is named; the names are its own."""
+        """The first, unless another one is named; the names are its own, and before the id."""
 
         def settings_of(name: str) -> IssuerSettings:
             return IssuerSettings(
@@ -225,7 +225,7 @@ class TestClaims:
         with acting_as(app, "alice", issuer=issuer):
             claims, (user_id, *_) = get(app, "/claims"), get(app, "/me")
 
-        assert ("alice", "alice", f"https://{name}.test") == (
+        assert ("alice", f"{name}|alice", f"https://{name}.test") == (
             claims[f"{name}_user"],
             user_id,
             claims["iss"],
