@@ -217,7 +217,9 @@ class _Overrides(AbstractContextManager[None]):
             if self._settings is not None:
                 for guard in guards_in(app):
                     if guard.settings is not None:
-                        yield guard, "settings", self._settings
+                        further = guard.settings.server.credentials
+                        with_them = self._settings.with_credentials(further)
+                        yield guard, "settings", with_them if further else self._settings
 
     def __exit__(
         self,

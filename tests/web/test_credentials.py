@@ -34,7 +34,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import audit
-from jwt_deps.testing import Prover, VirtualClock
+from jwt_deps.testing import Prover, TokenFactory, VirtualClock, using_settings
 from jwt_deps.web import credentials as module
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import SETTINGS, bearer
@@ -247,6 +247,20 @@ class TestOfOnesOwn:
         assert ["ann", "alice"] == [
             client.get("/me", headers=headers).json() for headers in (API_KEY, bearer())
         ]
+
+    def test_settings_of_a_test(self) -> None:
+        """`using_settings` replaces the settings, and leaves the credentials."""
+        tokens = TokenFactory()
+        client = serving(ApiKey(owner_of))
+        app: Any = client.app
+
+        with using_settings(app, tokens.settings):
+            answers = [
+                client.get("/me", headers=headers)
+                for headers in (API_KEY, {"Authorization": f"Bearer {tokens('bob')}"}, bearer())
+            ]
+
+        assert [200, 200, 401] == [answer.status_code for answer in answers]
 
     def test_another_guard_with_the_same_settings_accepts_none(self) -> None:
         """The credentials are those of one guard."""
