@@ -24,7 +24,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
         raise AssertionError("a token made the service use the network")
 
-    monkeypatch.setattr(socket, "socket", refuse)
+    # An event loop needs sockets, and connects none.
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 

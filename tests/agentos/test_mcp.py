@@ -20,6 +20,14 @@ auth = pytest.importorskip("fastmcp.server.auth")
 dependencies = pytest.importorskip("fastmcp.server.dependencies")
 
 SETTINGS = JWTSettings(secret_key=SECRET)
+
+
+@pytest.fixture(autouse=True)
+def _streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A uvicorn that ended in this process would end every later event stream in it."""
+    monkeypatch.setattr("sse_starlette.sse.AppStatus.should_exit", False)
+
+
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 INITIALIZE = {
     "protocolVersion": "2025-06-18",

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -106,17 +107,14 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwt_deps, "cli", None)
 
 
-def test_python_m() -> None:
+def test_python_m(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m jwt_deps` is the same command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "jwt_deps", "--version"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    monkeypatch.setattr(sys, "argv", ["__main__.py", "--version"])
 
-    assert f"jwt-deps {version('jwt-deps')}\n" == done.stdout
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("jwt_deps", run_name="__main__")
+
+    assert (0, f"jwt-deps {version('jwt-deps')}\n") == (ended.value.code, capsys.readouterr().out)
 
 
 class TestEnvFile:

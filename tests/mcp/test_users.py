@@ -80,6 +80,12 @@ def running(mcp: MCPServer) -> Any:
     return lifespan
 
 
+@pytest.fixture(autouse=True)
+def _streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A uvicorn that ended in this process would end every later event stream in it."""
+    monkeypatch.setattr("sse_starlette.sse.AppStatus.should_exit", False)
+
+
 def client_of(app: ASGIApp) -> Iterator[TestClient]:
     with TestClient(app, base_url="http://localhost") as client:
         yield client
