@@ -110,6 +110,7 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_python_m(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m jwt_deps` is the same command."""
     monkeypatch.setattr(sys, "argv", ["__main__.py", "--version"])
+    monkeypatch.delitem(sys.modules, "jwt_deps.__main__", raising=False)
 
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("jwt_deps", run_name="__main__")

@@ -45,12 +45,13 @@ def service(
 
 
 def test_each_for_its_own(service: Service, providers: tuple[Provider, ...]) -> None:
-    """A user of either provider is let in."""
+    """A user of either provider is let in, under an id that says which one it is."""
     tokens = [OAuthClient(each.issuer).log_in(each.name)["access_token"] for each in providers]
 
     users = [service.get(token).json()["sub"] for token in tokens]
 
-    assert [each.name for each in providers] == users
+    node, python = (each.name for each in providers)
+    assert [f"node|{node}", f"python|{python}"] == users
 
 
 @pytest.mark.parametrize("signer", [0, 1], ids=NAMES)

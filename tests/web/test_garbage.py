@@ -1,6 +1,7 @@
 """A request is freed once it is answered: a reference cycle would keep its token."""
 
 import gc
+from collections.abc import Callable
 from typing import Annotated
 
 import pytest
@@ -69,10 +70,16 @@ def test_no_request_leaves_garbage(path: str, token: str | None) -> None:
     gc.collect()
     gc.disable()
     try:
-        for _ in range(20):
-            ask()
-        left = gc.collect()
+        # Threads of other tests may leave something meanwhile.
+        left = min(left_by(ask) for _ in range(3))
     finally:
         gc.enable()
 
     assert left < 20
+
+
+def left_by(ask: Callable[[], None]) -> int:
+    """Ask twenty times, and count what only the garbage collector frees."""
+    for _ in range(20):
+        ask()
+    return gc.collect()
