@@ -13,7 +13,7 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError, Step
-from jwt_deps.possession import confirm
+from jwt_deps.possession import SenderPolicy, confirm
 from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_without_keys
 from jwt_deps.tokens import (
     Claims,
@@ -264,14 +264,21 @@ async def principal_or_error(
                 token = sent_token(connection, settings)
             found = await authenticate_token(token, settings)
             if (policy := settings.server.sender_policy) is not None:
-                by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
-                bound = found.claims.get("cnf") or {}
-                await confirm(scope, token, bound, policy, by_dpop=by_dpop, used=state.proofs)
+                await _confirm_sender(scope, policy, found.claims, token, state)
     except AuthError as error:
         found = error
         if settings.server.credentials:
             found = await _by_other_credentials(connection, settings, error, state)
     return state.record(scope, settings, found)
+
+
+async def _confirm_sender(
+    scope: Scope, policy: SenderPolicy, claims: Claims, token: str, state: RequestState
+) -> None:
+    """Check that the sender has the key or certificate that a token is bound to (RFC 7800)."""
+    by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
+    bound = claims.get("cnf") or {}
+    await confirm(scope, token, bound, policy, by_dpop=by_dpop, used=state.proofs)
 
 
 async def _by_other_credentials(
@@ -292,9 +299,7 @@ async def _by_other_credentials(
             )
             principal = await authenticate_claims(claims, settings, token or "")
             if token is not None and (policy := settings.server.sender_policy) is not None:
-                by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
-                bound = claims.get("cnf") or {}
-                await confirm(scope, token, bound, policy, by_dpop=by_dpop, used=state.proofs)
+                await _confirm_sender(scope, policy, claims, token, state)
             return principal
     except AuthError as refusal:
         return refusal

@@ -69,12 +69,8 @@ def with_a_cache(route: APIRoute) -> None:
     route.app = to_app(handler)
 
 
-@pytest.mark.parametrize("rebuild", [with_another_endpoint, without_dependencies, with_a_cache])
-@pytest.mark.parametrize("kind", ["protect", "jwt_guard"])
-def test_a_route_that_no_longer_runs_its_guard_answers_nothing(
-    kind: str, rebuild: Callable[[APIRoute], None]
-) -> None:
-    """With a token neither: the guard is what reads it."""
+def asked_before(kind: str) -> tuple[FastAPI, APIRoute]:
+    """Make an application whose two routes have refused a request, and return the first too."""
     guards = [Depends(jwt_guard(SETTINGS))] if kind == "jwt_guard" else []
     app = FastAPI(openapi_url=None, dependencies=guards)
     app.get("/x")(read)
@@ -82,7 +78,17 @@ def test_a_route_that_no_longer_runs_its_guard_answers_nothing(
     if kind == "protect":
         protect(app, SETTINGS)
     assert [401, 401] == [ask(app, path) for path in ("/x", "/y")]
-    rebuild(next(it for it in app.routes if isinstance(it, APIRoute) and it.path == "/x"))
+    return app, next(it for it in app.routes if isinstance(it, APIRoute) and it.path == "/x")
+
+
+@pytest.mark.parametrize("rebuild", [with_another_endpoint, without_dependencies, with_a_cache])
+@pytest.mark.parametrize("kind", ["protect", "jwt_guard"])
+def test_a_route_that_no_longer_runs_its_guard_answers_nothing(
+    kind: str, rebuild: Callable[[APIRoute], None]
+) -> None:
+    """With a token neither: the guard is what reads it."""
+    app, route = asked_before(kind)
+    rebuild(route)
 
     assert [REFUSED, REFUSED] == [ask(app, "/x", headers) for headers in ({}, GOOD)]
     assert 401 == ask(app, "/y")
@@ -227,14 +233,7 @@ def test_what_answers_in_an_except_block_is_no_exception_handler(
     kind: str, around: Callable[[ASGIApp], ASGIApp]
 ) -> None:
     """It is around the route, and has asked no guard, or keeps what the guard said to itself."""
-    guards = [Depends(jwt_guard(SETTINGS))] if kind == "jwt_guard" else []
-    app = FastAPI(openapi_url=None, dependencies=guards)
-    app.get("/x")(read)
-    app.get("/y")(read)
-    if kind == "protect":
-        protect(app, SETTINGS)
-    assert [401, 401] == [ask(app, path) for path in ("/x", "/y")]
-    route = next(it for it in app.routes if isinstance(it, APIRoute) and it.path == "/x")
+    app, route = asked_before(kind)
     route.app = around(route.app)
 
     assert REFUSED == ask(app, "/x")
