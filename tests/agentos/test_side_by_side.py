@@ -195,7 +195,7 @@ def test_bad_token_is_401_with_words_of_our_own(plain: Pair, headers: dict[str, 
         pytest.param({"Authorization": token(scopes=[ADMIN])}, 401, id="without-scheme"),
         # RFC 7519 §4.1.3: a token that is meant for others must be refused.
         pytest.param(as_user("alice", ADMIN, aud="other"), 401, id="for-another-service"),
-        # RFC 7800: nobody but the holder of the key may use it.
+        # RFC 7800: only the holder of the key may use it.
         pytest.param(as_user("alice", ADMIN, cnf={"jkt": "x"}), 401, id="bound-to-a-key"),
         # RFC 7515 §4.1.11: what is critical has to be understood.
         pytest.param(

@@ -71,7 +71,7 @@ def by_application(scopes: Any = SCOPES) -> FastAPI:
 
 
 def by_outer_router(scopes: Any = SCOPES) -> FastAPI:
-    """The scopes stand over a guard with settings of its own."""
+    """The scopes apply around a guard with settings of its own."""
     inner = protected_router(written_by_others(), settings=SETTINGS)
     app = FastAPI()
     app.include_router(protected_router(inner, settings=OTHER, scopes=scopes))

@@ -29,7 +29,7 @@ def configured() -> Iterator[None]:
 
 
 PEOPLE: dict[str, dict[str, Any]] = {
-    "nobody in particular": {},
+    "user without rights": {},
     "member": {"claims": {"tenant": "acme"}},
     "reader": {"claims": {"tenant": "acme"}, "scopes": ["agents:planner:read"]},
     "runner": {"claims": {"tenant": "acme"}, "scopes": ["agents:*:run", "agents:*:read"]},
@@ -53,7 +53,7 @@ ROUTES = {
     "GET /admin/health": set(PEOPLE),
     "GET /tenants/acme/agents": set(PEOPLE)
     - {
-        *("nobody in particular", "competitor", "nightly program", "other program"),
+        *("user without rights", "competitor", "nightly program", "other program"),
         "user of the nightly program",
     },
 }

@@ -531,7 +531,7 @@ class TestUserIds:
 
     @pytest.mark.parametrize("sub", ["c:boss", "c:"])
     def test_attack_a_user_who_takes_the_prefix_of_another_issuer(self, sub: str) -> None:
-        """A user who can choose a name at one issuer is nobody of the other."""
+        """A user who can choose a name at one issuer is no user of the other."""
         settings = table(staff="", customers="c:")
 
         assert "claim_invalid" == outcome(minted("https://staff", sub=sub), settings)

@@ -73,8 +73,8 @@ def test_a_token_of_a_program_names_no_user() -> None:
     program = bearer(client_id="nightly")
 
     assert "nightly" == client.get("/client", headers=program).json()
-    nobody = JWTSettings(secret_key=SECRET, user_id_claim="user")
-    asked = TestClient(app_of(nobody))
+    without_users = JWTSettings(secret_key=SECRET, user_id_claim="user")
+    asked = TestClient(app_of(without_users))
     assert [200, 401] == [
         asked.get(path, headers=program).status_code for path in ("/client", "/user")
     ]

@@ -402,7 +402,7 @@ def test_annotations_that_cannot_be_read_are_refused() -> None:
 
 @pytest.mark.parametrize("answer", [None, 1, "yes", []])
 def test_a_check_answers_true_or_false(answer: Any) -> None:
-    """A forgotten `return` lets nobody in, and is said."""
+    """A forgotten `return` refuses every request, with a sentence."""
     with pytest.raises(ConfigurationError, match="True or False"):
         ask(require(lambda _: answer))
 
