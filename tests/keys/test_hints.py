@@ -21,10 +21,20 @@ def chained(*causes: BaseException) -> BaseException:
     return causes[0]
 
 
+def client_certificate_wanted() -> ssl.SSLError:
+    """Return what OpenSSL raises if the alert arrives before the connection breaks."""
+    error = ssl.SSLError()
+    error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    return error
+
+
 @pytest.mark.parametrize(
     ("cause", "words"),
     [
         pytest.param(ssl.SSLCertVerificationError(), "its certificate is not trusted", id="ca"),
+        pytest.param(
+            client_certificate_wanted(), "it asks for a client cert", id="client-certificate"
+        ),
         pytest.param(ssl.SSLError(), "TLS failed", id="tls"),
         pytest.param(socket.gaierror(), "its host is not known", id="host"),
         pytest.param(ConnectionRefusedError(), "it refuses connections", id="refused"),
