@@ -38,6 +38,10 @@ def mint(  # noqa: PLR0913 - one per option
         list[str] | None,
         typer.Option(help="A scope, or several with spaces between them; repeatable."),
     ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="A role, for the claim in JWT_ROLES_CLAIM; repeatable."),
+    ] = None,
     claims: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,7 +91,7 @@ def mint(  # noqa: PLR0913 - one per option
     Examples:
       export TOKEN=$(jwt-deps mint --user alice --scope notes)
       curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/me
-      jwt-deps mint --user alice --claim tenant=7 --claim 'roles=["admin"]'
+      jwt-deps mint --user alice --role admin --claim tenant=7
       jwt-deps mint --user alice --key keys/private.pem --expires 1h
       jwt-deps mint --user alice --expires -1m | jwt-deps inspect
 
@@ -101,10 +105,13 @@ def mint(  # noqa: PLR0913 - one per option
     chosen = None if settings is None else _issuer(settings, issuer_name)
     signing = _signing_key(key, chosen, algorithm, kid)
     names = ClaimNames() if chosen is None else ClaimNames.of(chosen)
+    if role and names.roles is None:
+        raise impossible("--role needs JWT_ROLES_CLAIM, the name of the claim that holds roles.")
     members = access_token_claims(
         names,
         user,
         scopes=scope or (),
+        roles=role or (),
         session_id=session,
         claims=dict(extra),
         now=time.time(),

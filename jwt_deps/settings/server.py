@@ -180,6 +180,13 @@ class ResourceServer:
             for issuer, settings in accepted.tenants.remembered():
                 yield issuer, settings.policy
 
+    @property
+    def has_roles(self) -> bool:
+        """Whether tokens can have roles; where a function gives the issuers, they may."""
+        return self.accepted.tenants is not None or any(
+            policy.roles_claims for _, policy in self._policies()
+        )
+
     def key_health(self) -> dict[str, KeyHealth]:
         """Return the state of the keys of each issuer; of keys in files as `<name>.file`."""
         files = {

@@ -13,6 +13,7 @@ def user(
     user_id: str,
     *,
     scopes: str | Iterable[str] = (),
+    roles: str | Iterable[str] = (),
     session_id: str | None = None,
     claims: Mapping[str, Any] | None = None,
 ) -> CurrentUser:
@@ -23,6 +24,7 @@ def user(
     Args:
         user_id: the user's id.
         scopes: the granted scopes, or one string with spaces between them; default none.
+        roles: the granted roles, one text or several; default none.
         session_id: the session's id; default none.
         claims: the claims beside `sub`; `iss`, `client_id` and `azp` are read as from a token.
 
@@ -38,4 +40,5 @@ def user(
         found,
         issuer=found.iss,
         client_id=client_id_of(found),
+        roles=frozenset([roles] if isinstance(roles, str) else roles),
     )

@@ -171,7 +171,8 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
         check_issuer(members, policy)
     check_claims(members, policy, time.time(), server.provable)
     prefix = server.accepted.prefix_of(issuer, policy.settings)
-    principal = Principal(Claims.of(members), policy.settings, token=token, prefix=prefix)
+    found = Claims.of(members, policy.max_token_age)
+    principal = Principal(found, policy.settings, token=token, prefix=prefix)
     principal.refuse_foreign_user()
     if server.revocations is not None:
         await refuse_revoked(server.revocations, principal.claims.view())
@@ -192,14 +193,15 @@ def _cached(token: str, server: ResourceServer, clock: Callable[[], float]) -> P
 
 def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Principal:
     """Make the principal of a verified token, and put it into the token cache."""
-    claims = verified.claims
+    claims, policy = verified.claims, verified.settings.policy
     prefix = server.accepted.prefix_of(claims.get("iss"), verified.settings)
-    principal = Principal(Claims.of(claims), verified.settings, token=token, prefix=prefix)
+    found = Claims.of(claims, policy.max_token_age)
+    principal = Principal(found, verified.settings, token=token, prefix=prefix)
     if prefix is not None:
         principal.refuse_foreign_user()
     if server.caches_tokens and len(token) <= _MAX_CACHED:
-        fixed = server.accepted.single is not None and verified.settings.policy.is_fixed
-        limits = time_limits(claims, verified.settings.policy)
+        fixed = server.accepted.single is not None and policy.is_fixed
+        limits = time_limits(claims, policy)
         server.token_cache.put(
             token,
             _CacheEntry(principal, verified.key, verified.kid, *limits, fixed),

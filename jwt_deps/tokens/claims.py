@@ -102,7 +102,34 @@ class Claims(ClaimMapping):
     `Claims({"sub": "alice"})` builds one for a test.
     """
 
-    __slots__ = ()
+    __slots__ = ("_max_age",)
+
+    _max_age: float | None
+
+    def __init__(self, members: Mapping[str, Any], /) -> None:
+        super().__init__(members)
+        self._max_age = None
+
+    @classmethod
+    def of(cls, members: dict[str, Any], max_age: float | None = None) -> Self:
+        """Make one of a dict without copying it; the caller keeps no reference to the dict.
+
+        Args:
+            members: the claims.
+            max_age: `max_token_age`, with which `iat` has been checked.
+        """
+        made = super().of(members)
+        made._max_age = max_age  # noqa: SLF001 - its own
+        return made
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the token expires, in seconds since the epoch, without `leeway`.
+
+        It is `exp`, or `max_token_age` after `iat` where that is earlier; `None` without either.
+        """
+        times = [self.exp, None if self._max_age is None else self._members["iat"] + self._max_age]
+        return min((it for it in times if it is not None), default=None)
 
     @property
     def iss(self) -> str | None:

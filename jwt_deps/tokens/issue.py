@@ -30,7 +30,7 @@ from jwt_deps.settings import (
 )
 
 from .claims import Claims
-from .principal import scopes_of, session_id_of, user_id_of
+from .principal import roles_of, scopes_of, session_id_of, user_id_of
 from .verify import Verification, check_signature
 
 __all__ = ["ClaimNames", "access_token_claims", "create_access_token", "load_signing_key"]
@@ -69,6 +69,7 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
     user_id: str,
     *,
     scopes: Iterable[str] = (),
+    roles: Iterable[str] = (),
     session_id: str | None = None,
     claims: Mapping[str, Any] | None = None,
     expires_in: float = 3600,
@@ -80,13 +81,15 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         token = create_access_token("alice", scopes=["notes:read"])
 
     The token has `iat`, `exp` and `jti`, and `iss` and the audience where the settings check them.
-    User, session and scopes stand where the settings' claim names say. The token is checked before
-    it is returned, so that the same settings accept it.
+    User, session, scopes and roles stand where the settings' claim names say. The token is checked
+    before it is returned, so that the same settings accept it.
 
     Args:
         user_id: the user's id, for the claim that `user_id_claim` names.
         scopes: the granted scopes, or one string with spaces between them; they become a string
             in the claim that `scopes_claim` names, `scope` by default (RFC 8693 §4.2).
+        roles: the granted roles, or one of them; they become a list in the claim that
+            `roles_claim` names.
         session_id: the session's id, for the claim that `session_id_claim` names.
         claims: further claims; they replace those of the same name. With several issuers, their
             `iss` says whose token it is.
@@ -112,10 +115,12 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
     issuer = _issuer_for(settings, claims or {})
     key = _signing_key(issuer, signing_key)
     granted = scopes.split() if isinstance(scopes, str) else list(scopes)
+    given_roles = [roles] if isinstance(roles, str) else list(roles)
     members = access_token_claims(
         ClaimNames.of(issuer),
         user_id,
         scopes=granted,
+        roles=given_roles,
         session_id=session_id,
         claims={"jti": uuid4().hex, **(claims or {})},
         now=time.time(),
@@ -127,7 +132,8 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         header["kid"] = kid
     token = _sign(key, header, members)
     try:
-        _require_same(_check(token, settings.server), issuer, user_id, granted, session_id)
+        found = _check(token, settings.server)
+        _require_same(found, issuer, user_id, session_id, granted, given_roles)
     except (SignatureError, UnknownKeyError):
         raise ConfigurationError(
             "signing_key",
@@ -171,7 +177,9 @@ def access_token_claims(  # noqa: PLR0913 - each by name
     """
     given_roles = [roles] if isinstance(roles, str) else list(roles)
     if given_roles and names.roles is None:
-        raise ValueError("roles: the settings have no roles_claim")
+        raise ValueError(
+            "roles: JWT_ROLES_CLAIM (roles_claim) is not set: let it name the claim that holds them"
+        )
     members = {
         "iss": issuer or names.iss,
         "iat": int(now),
@@ -289,12 +297,13 @@ def _check(token: str, server: ResourceServer) -> Claims:
     return Claims.of(steps.claims)
 
 
-def _require_same(
+def _require_same(  # noqa: PLR0913, PLR0917 - what was given
     claims: Claims,
     issuer: IssuerSettings,
     user_id: str,
-    scopes: Collection[str],
     session_id: str | None,
+    scopes: Collection[str],
+    roles: Collection[str],
 ) -> None:
     """Refuse claims from which other values are read than the arguments."""
     if user_id_of(claims, issuer) != user_id:
@@ -303,3 +312,5 @@ def _require_same(
         raise ValueError("claims name another session than session_id does, or it is empty")
     if scopes and scopes_of(claims, issuer) != frozenset(scopes):
         raise ValueError("claims grant other scopes than scopes does, or one has a space in it")
+    if roles and roles_of(claims, issuer) != frozenset(roles):
+        raise ValueError("claims grant other roles than roles does, or one is no text")

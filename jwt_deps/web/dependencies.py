@@ -238,19 +238,20 @@ async def until_expiry(user: CurrentUser | Claims) -> AsyncIterator[None]:
             async for text in websocket.iter_text():
                 await websocket.send_text(text)
 
-    The block is cancelled where it waits. Do not `yield` inside it, because the code that takes
-    the value would be cancelled instead.
+    That is at its `exp`, or `max_token_age` after its `iat`. The block is cancelled where it waits.
+    Do not `yield` inside it, because the code that takes the value would be cancelled instead.
 
     Args:
         user: the user, or the claims that `verify_token` or `get_claims` returned. Without `exp`
-            the block is never ended.
+            and `max_token_age` the block is never ended.
 
     Raises:
         ExpiredTokenError: the token has expired, before the block or in it; `leeway` is not added.
             Nothing answers it: catch it and close the connection.
     """
     claims = user if isinstance(user, Claims) else user.claims
-    left = math.inf if claims.exp is None else claims.exp - time.time()
+    ends = claims.expires_at
+    left = math.inf if ends is None else ends - time.time()
     if left <= 0:
         raise ExpiredTokenError
     with anyio.move_on_after(left) as scope:

@@ -31,13 +31,16 @@ from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .caller import get_claims
-from .guard import Credential, JWTGuard
+from .guard import Credential, JWTGuard, asked_of
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
 from .request_user import keep_user
+from .requirements import Requirement, check_roles_claim
 from .routing import (
     MatchedRoute,
+    RouteGuard,
     Snapshot,
+    deciding,
     dependencies_of_routers,
     forget_matches,
     guards_among,
@@ -257,13 +260,20 @@ class Installation:
                 self._stand_before(self._app.router)
                 raise
         if not self._checked:
-            self._check_exclusions()
+            self._check_routes()
             self._checked = True
         self._describe_truly()
 
-    def _check_exclusions(self) -> None:
-        for problem in idle_exclusions(self._app):
+    def _check_routes(self) -> None:
+        app, matches = self._app, list(_matches(self._app))
+        for problem in _idle_exclusions(app, matches):
             raise ConfigurationError("idle_exclusion", problem)
+        for match in matches:
+            asked = (call for call, _ in asked_of(match, app.dependency_overrides))
+            if any(isinstance(it, Requirement) and "role" in it.needs for it in asked):
+                guard = deciding(match.guards, app.dependency_overrides)
+                if (settings := _settings(app, guard)) is not None:
+                    check_roles_claim(settings)
 
     def _describe_truly(self) -> None:
         """Let the document say which routes need a token, also one that was replaced."""
@@ -419,7 +429,10 @@ def idle_exclusions(app: FastAPI) -> Iterator[str]:
     Raises:
         ConfigurationError: there is no configuration.
     """
-    matches = list(_matches(app))
+    return _idle_exclusions(app, list(_matches(app)))
+
+
+def _idle_exclusions(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[str]:
     templates = [path for match in matches for path in match.paths]
     for guard in _guards(app, matches):
         mine = [match for match in matches if not match.guards or guard in match.guards]
@@ -463,8 +476,8 @@ def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:
         )
 
 
-def _settings(app: FastAPI, guard: JWTGuard) -> JWTSettings | None:
-    if guard.settings is not None:
+def _settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None:
+    if guard is not None and guard.settings is not None:
         return guard.settings
     if not {get_settings, get_claims}.isdisjoint(app.dependency_overrides):
         return None  # a test's own configuration, which only a request can ask for

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from inspect import Parameter, Signature, isawaitable, signature
 from types import MethodType
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, cast, get_origin
 
 from fastapi import BackgroundTasks, Depends, Request, Response, WebSocket, params
 from fastapi.requests import HTTPConnection
@@ -40,9 +40,11 @@ from .caller import (
     scopes_of_route,
 )
 from .factories import dependency_factory
+from .request_state import state_of
 
 __all__ = [
     "Requirement",
+    "check_roles_claim",
     "granted",
     "insufficiency",
     "require",
@@ -229,16 +231,24 @@ class _Roles(Requirement):
         granted = principal.roles
         if granted & self._roles if self._any_role else granted >= self._roles:
             return None
-        settings = principal.settings
-        # Of several issuers one may have no roles: its tokens are refused.
-        if not settings.roles_claim and isinstance(settings, JWTSettings):
-            raise ConfigurationError(
-                "no_roles_claim",
-                "A route requires roles, and JWT_ROLES_CLAIM (roles_claim) is not set: let it name "
-                "the claim that holds them.",
-            )
+        # Found with the principal. A route may have been added since the start.
+        check_roles_claim(cast("JWTSettings", state_of(connection.scope).settings))
         description = "the access token lacks a role that this needs"
         return self._lacking(Reason.ROLE, description, connection)
+
+
+def check_roles_claim(settings: JWTSettings) -> None:
+    """Refuse settings that no roles can be read by: of several issuers one is enough.
+
+    Raises:
+        ConfigurationError: nothing says which claim holds them.
+    """
+    if not settings.server.has_roles:
+        raise ConfigurationError(
+            "no_roles_claim",
+            "A route requires roles, and JWT_ROLES_CLAIM (roles_claim) is not set: let it name "
+            "the claim that holds them.",
+        )
 
 
 _roles_required = cache(_Roles)
@@ -258,7 +268,9 @@ def require_roles(*roles: str) -> TokenDependency[None]:
         give the same callable.
 
     Raises:
-        ConfigurationError: no role, or an empty one; with a request, if `roles_claim` is not set.
+        ConfigurationError: no role, or an empty one. If `roles_claim` is not set, a guarded
+            application does not start; without a lifespan, and without a guard, the first request
+            that is refused raises it.
     """
     return _roles_required(_texts(roles), any_of=False)
 

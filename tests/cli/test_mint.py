@@ -56,10 +56,12 @@ def test_names_of_the_settings() -> None:
     """Claims go where the settings look for them, issuer and audience are the accepted ones."""
     _, claims = minted(
         *("--user", "alice", "--session", "s1", "--scope", "notes", "--scope", "read write"),
+        *("--role", "admin", "--role", "Domain Users"),
         **CONFIGURED,
         JWT_USER_ID_CLAIM="realm.user",
         JWT_SESSION_ID_CLAIM="https://api.example.com/session",
         JWT_SCOPES_CLAIM="realm.scp",
+        JWT_ROLES_CLAIM="groups",
         JWT_ISSUER=f"{STAFF},{SHOP}",
         JWT_AUDIENCE="orders,billing",
         JWT_AUDIENCE_CLAIM="client_id",
@@ -69,9 +71,18 @@ def test_names_of_the_settings() -> None:
         "iss": STAFF,
         "client_id": "orders",
         "realm": {"user": "alice", "scp": "notes read write"},
+        "groups": ["admin", "Domain Users"],
         "https://api.example.com/session": "s1",
     } == {name: value for name, value in claims.items() if name not in {"iat", "exp"}}
     assert "alice" == Claims(claims).at("realm.user")
+
+
+def test_a_role_needs_its_claim() -> None:
+    """Else the token would not have it where requests look."""
+    result = mint("--role", "admin", **CONFIGURED)
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "JWT_ROLES_CLAIM" in result.stderr
 
 
 def test_paths_through_each_other() -> None:

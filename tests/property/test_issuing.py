@@ -26,6 +26,7 @@ settings_values = st.fixed_dictionaries(
         "user_id_claim": names,
         "session_id_claim": names,
         "scopes_claim": names,
+        "roles_claim": names,
         "leeway": st.integers(0, 300),
         "require_exp": st.booleans(),
         "max_token_size": st.sampled_from([200, 16384]),
@@ -45,6 +46,7 @@ claims = plain_objects | st.dictionaries(
     user=words,
     session=st.none() | words,
     scopes=st.lists(words, max_size=3),
+    roles=st.lists(words, max_size=3),
     more=st.none() | claims,
     seconds=st.floats() | st.integers(-1, 7200),
 )
@@ -54,6 +56,7 @@ def test_what_is_issued_is_accepted(
     user: str,
     session: str | None,
     scopes: list[str],
+    roles: list[str],
     more: dict[str, Any] | None,
     seconds: float,
 ) -> None:
@@ -69,6 +72,7 @@ def test_what_is_issued_is_accepted(
         token = create_access_token(
             user,
             scopes=scopes,
+            roles=roles,
             session_id=session,
             claims=more,
             expires_in=seconds,
@@ -83,6 +87,7 @@ def test_what_is_issued_is_accepted(
     assert user == principal.user_id
     assert session is None or session == principal.session_id
     assert not scopes or set(scopes) == principal.scopes
+    assert not roles or set(roles) == principal.roles
 
 
 @reproducible

@@ -587,7 +587,8 @@ class TestGuardsWithSettingsOfTheirOwn:
 def test_a_user_for_a_function_that_takes_one() -> None:
     """It equals that of a token with the same claims."""
     made = user("alice", scopes="read write", session_id="s1", claims={"azp": "app", "tenant": 7})
-    plain = user("bob", scopes=["read"])
+    plain = user("bob", scopes=["read"], roles=["editor"])
+    admin = user("eve", roles="admin")
 
     assert ("alice", "s1", frozenset({"read", "write"}), "app") == (
         made.id,
@@ -596,9 +597,11 @@ def test_a_user_for_a_function_that_takes_one() -> None:
         made.client_id,
     )
     assert {"sub": "alice", "azp": "app", "tenant": 7} == dict(made.claims)
-    assert ("bob", None, frozenset({"read"}), None) == (
+    assert ("bob", None, frozenset({"read"}), None, frozenset({"editor"})) == (
         plain.id,
         plain.session_id,
         plain.scopes,
         plain.issuer,
+        plain.roles,
     )
+    assert {"admin"} == admin.roles

@@ -56,24 +56,37 @@ class TestWhatItSays:
 
         assert {"sub", "iat", "exp", "jti"} == set(claims)
 
-    @pytest.mark.parametrize("scopes", [["b", "a"], ("a", "b"), "a b", iter(["a", "b"])])
-    def test_names_of_the_settings(self, scopes: Any) -> None:
-        """User, session and scopes stand where the settings look, nested claims too."""
+    @pytest.mark.parametrize(
+        ("scopes", "roles"),
+        [
+            pytest.param(["b", "a"], ["a"], id="list"),
+            pytest.param(("a", "b"), ("a",), id="tuple"),
+            pytest.param("a b", "a", id="text"),
+            pytest.param(iter(["a", "b"]), iter(["a"]), id="iterator"),
+        ],
+    )
+    def test_names_of_the_settings(self, scopes: Any, roles: Any) -> None:
+        """User, session, scopes and roles stand where the settings look, nested claims too."""
         settings = JWTSettings(
             secret_key=SECRET,
             user_id_claim="realm.user.id",
             session_id_claim="realm.session",
             scopes_claim="https://shop.example/scopes",
+            roles_claim="realm.roles",
             audience_claim="client_id",
             **BOTH,
         )
 
-        token = create_access_token("alice", scopes=scopes, session_id="s", settings=settings)
+        token = create_access_token(
+            "alice", scopes=scopes, roles=roles, session_id="s", settings=settings
+        )
 
         principal = accepted(token, settings)
         assert ("alice", "s") == (principal.user_id, principal.session_id)
         assert {"a", "b"} == principal.scopes
-        assert {"user": {"id": "alice"}, "session": "s"} == principal.claims["realm"]
+        assert {"a"} == principal.roles
+        realm = {"user": {"id": "alice"}, "session": "s", "roles": ["a"]}
+        assert realm == principal.claims["realm"]
         assert isinstance(principal.claims["https://shop.example/scopes"], str)
         assert "shop" == principal.claims["client_id"]
 
@@ -286,6 +299,7 @@ class TestSeveralIssuers:
         pytest.param({"scopes": ["a b"]}, "scopes", id="scope-with-a-space"),
         pytest.param({"scopes": [""]}, "scopes", id="empty-scope"),
         pytest.param({"scopes": ["a"], "claims": {"scope": "b"}}, "scopes", id="other-scopes"),
+        pytest.param({"roles": ["a"]}, "JWT_ROLES_CLAIM", id="roles-without-their-claim"),
         pytest.param({"claims": {"iss": "https://foreign.example"}}, "issuer", id="iss"),
         pytest.param({"claims": {"aud": "foreign"}}, "another service", id="aud"),
         pytest.param({"claims": {"exp": 1}}, "expired", id="exp"),

@@ -169,6 +169,21 @@ def test_a_block_ends_with_the_token(user: Callable[[], CurrentUser | Claims]) -
         ended(user(), forever)
 
 
+def test_a_block_ends_when_the_token_is_too_old() -> None:
+    """`max_token_age` after `iat`, where that is before `exp`."""
+    settings = JWTSettings(secret_key=SECRET, max_token_age=60, leeway=0)
+    now = time.time()
+    old, new = (
+        asyncio.run(verify_token(token(iat=iat, exp=now + 90_000), settings))
+        for iat in (now - 59.95, now)
+    )
+
+    with pytest.raises(ExpiredTokenError):
+        ended(old, forever)
+    ended(new, nothing)
+    assert now + 60 == new.expires_at
+
+
 def test_a_block_does_not_begin_after_the_end() -> None:
     """Also one that would not wait."""
     with pytest.raises(ExpiredTokenError):

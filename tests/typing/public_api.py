@@ -146,7 +146,7 @@ def settings_by_keyword() -> None:
 
 def issued(settings: JWTSettings, jwk: dict[str, object]) -> None:
     """A token is a string, and each form of a key is taken."""
-    assert_type(create_access_token("alice", scopes=["a"], claims={"plan": 1}), str)
+    assert_type(create_access_token("alice", scopes=["a"], roles=["b"], claims={"plan": 1}), str)
     assert_type(create_access_token("alice", settings=settings, signing_key=jwk), str)
     create_access_token("alice", session_id=None, expires_in=0.5, signing_key=b"...")
     create_access_token("alice", "notes")  # type: ignore[call-arg]

@@ -18,6 +18,7 @@ from jwt_deps import (
     JWTSettings,
     Reason,
     current_user_id,
+    get_settings,
     optional,
     protected_router,
     require,
@@ -285,13 +286,61 @@ def test_what_no_claim_can_equal_is_a_configuration_error(
         require_claim(name, *values)
 
 
+WITHOUT_ROLES = [
+    pytest.param(JWTSettings(secret_key=SECRET, verify_audience=False), id="one-issuer"),
+    pytest.param(
+        JWTSettings(
+            issuers={
+                "a": IssuerSettings(secret_key=SECRET, issuer="https://a.example", audience="api")
+            }
+        ),
+        id="several-issuers",
+    ),
+]
+
+
 class TestRolesClaim:
-    def test_is_needed(self) -> None:
+    @pytest.mark.parametrize("settings", WITHOUT_ROLES)
+    def test_is_needed(self, settings: JWTSettings) -> None:
         """A route that requires roles cannot work where no setting names their claim."""
-        app = app_with(require_roles("a"), settings=JWTSettings(secret_key=SECRET))
+        app = app_with(require_roles("a"), settings=settings)
+
+        with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"), TestClient(app):
+            pass
+        with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"):
+            TestClient(app).get("/x")
+
+    @pytest.mark.parametrize("settings", WITHOUT_ROLES)
+    def test_is_needed_without_a_guard(self, settings: JWTSettings) -> None:
+        """The request that would be refused says so."""
+        app = FastAPI(dependencies=[Depends(require_roles("a"))])
+        app.add_api_route("/x", lambda: "done")
+        app.dependency_overrides[get_settings] = lambda: settings
+        token = bearer(roles=["a"], iss="https://a.example", aud="api")
 
         with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"):
-            TestClient(app).get("/x", headers=bearer(roles=["a"]))
+            TestClient(app).get("/x", headers=token)
+
+    def test_is_not_known_of_issuers_that_a_function_gives(self) -> None:
+        """Their tokens without roles are refused."""
+
+        def issuers(_: str) -> IssuerSettings:
+            return IssuerSettings(secret_key=SECRET, audience="api")
+
+        with TestClient(app_with(require_roles("a"), settings=JWTSettings(issuers=issuers))) as it:
+            refused = it.get("/x", headers=bearer(iss="https://a.example", aud="api"))
+
+        assert 403 == refused.status_code
+
+    def test_is_not_known_before_a_request_where_a_test_replaces_the_settings(self) -> None:
+        """They need a request."""
+        app = FastAPI()
+        router = protected_router()
+        router.add_api_route("/x", lambda: "done", dependencies=[Depends(require_roles("a"))])
+        app.include_router(router)
+
+        with using_settings(app, SETTINGS), TestClient(app) as client:
+            assert 200 == client.get("/x", headers=bearer(roles=["a"])).status_code
 
     def test_one_of_several_issuers_can_have_none(self) -> None:
         """Its tokens have no roles, and are refused."""
