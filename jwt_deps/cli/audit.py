@@ -25,7 +25,7 @@ from jwt_deps.audit import (
 )
 from jwt_deps.audit import audit as audit_app
 
-from .output import ACCEPTED, REFUSED, console, impossible, printable
+from .output import ACCEPTED, REFUSED, console, impossible, printable, without_refusals
 
 __all__ = ["audit"]
 
@@ -116,7 +116,8 @@ def audit(  # noqa: PLR0913 - one per option
     with redirect_stdout(sys.stderr):
         app = _load(target, app_dir, factory=factory)
         audited = _audited(app, allow or [], values if ask else None, lifespan=lifespan)
-        found = asyncio.run(audited)
+        with without_refusals():
+            found = asyncio.run(audited)
     if before is None:
         _show(found, format_)
         raise typer.Exit(ACCEPTED if found.ok else REFUSED)

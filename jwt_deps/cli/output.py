@@ -1,7 +1,10 @@
 """Output of all commands: data on standard output, messages on standard error, exit codes."""
 
 import json
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -21,6 +24,7 @@ __all__ = [
     "printable",
     "show_json",
     "utc",
+    "without_refusals",
 ]
 
 #: The exit codes of every command.
@@ -84,3 +88,15 @@ def distance(seconds: float, now: float) -> str:
     size, unit = [each for each in _UNITS if each[0] <= max(away, 1)][-1]
     count = f"{round(away / size)} {unit}"
     return f"{count} ago" if seconds < now else f"in {count}"
+
+
+@contextmanager
+def without_refusals() -> Iterator[None]:
+    """Print no refusals while the block runs: it sends requests that have to be refused."""
+    logger = logging.getLogger("jwt_deps")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

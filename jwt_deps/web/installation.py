@@ -5,6 +5,7 @@ request that a guard is asked for, meets an application in which only routers ar
 """
 
 import asyncio
+import sys
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -236,7 +237,7 @@ class Installation:
         inner: ASGIApp = self._inner  # type: ignore[assignment]
         if scope["type"] == "lifespan":
             self._start_last()
-            return inner(scope, receive, send)
+            return inner(scope, receive, _without_traceback(send))
         self.is_reached = True
         self.update()
         receive, send = wrap_receive_and_send(
@@ -325,10 +326,10 @@ class Installation:
         if self._running:  # another router with a guard is in the same application
             yield
             return
+        self.update()
+        settings = self._settings()
         self._running = True
         try:
-            self.update()
-            settings = self._settings()
             await asyncio.gather(*(one.server.open_revocations() for one in settings))
             await asyncio.gather(*(one.refresh_keys() for one in settings if one.warm_up))
             yield
@@ -358,6 +359,18 @@ class Installation:
         """The settings of the guards of this application."""
         found = (_settings(self._app, guard) for guard in guards_in(self._app))
         return list({id(one): one for one in found if one is not None}.values())
+
+
+def _without_traceback(send: Send) -> Send:
+    """Tell the server of a `ConfigurationError` at start its sentence alone; it logs that."""
+
+    async def send_sentence(message: Message) -> None:
+        error = sys.exception()  # Starlette sends this message where it has caught one
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, ConfigurationError):
+            message = {**message, "message": str(error)}
+        await send(message)
+
+    return send_sentence
 
 
 def _apply_inclusions(outer: APIRouter) -> None:  # old FastAPI

@@ -191,7 +191,7 @@ def refusal(
     # request, both would wait for the garbage collector.
     error.__traceback__ = None
     telemetry.rejected(error.reason)
-    if logger.isEnabledFor(logging.INFO):
+    if logger.isEnabledFor(logging.WARNING):
         _log(error, hints_prefix)
     scope = connection.scope
     answer = _answer(type(error))  # type: ignore[arg-type]  # for mypy no class has a hash
@@ -219,18 +219,16 @@ def refusal(
 
 
 def _log(error: AuthError, hints_prefix: str | None) -> None:
+    # WARNING, because servers leave this logger without a handler, and Python then prints WARNING
+    # and above to standard error: a refusal is one line, and none is lost or printed twice.
     kid = error.kid[:_MAX_LOGGED] if error.kid is not None else None
-    if isinstance(error, ClaimError):
-        # A name from the settings or the RFC; from a model that forbids more, the token's own.
-        name = error.claim[:_MAX_LOGGED]
-        logger.info("request refused: reason=%s claim=%r kid=%r", error.reason, name, kid)
-    else:
-        logger.info("request refused: reason=%s kid=%r", error.reason, kid)
+    # A name from the settings or the RFC; from a model that forbids more, the token's own.
+    claim = f" claim={error.claim[:_MAX_LOGGED]!r}" if isinstance(error, ClaimError) else ""
+    hint = ""
     if hints_prefix is not None:
         told = explanation_of(error, hints_prefix)
-        logger.info(
-            "the check that failed: %s; %s More: %s", told["step"], told["hint"], error.command
-        )
+        hint = f"; the check that failed: {told['step']}; {told['hint']} More: {error.command}"
+    logger.warning("request refused: reason=%s%s kid=%r%s", error.reason, claim, kid, hint)
 
 
 class _Refusal(NamedTuple):

@@ -53,7 +53,10 @@ class ProtectedRouter(APIRouter):
                     yield state
                     return
                 installation = Installation.of(app)
-                installation.watch()
+                try:
+                    installation.watch()
+                except ConfigurationError as error:
+                    raise error.with_traceback(None) from None
                 async with installation.running():
                     yield state
 

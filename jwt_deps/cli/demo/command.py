@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from jwt_deps.cli.output import without_refusals
 from jwt_deps.keys import is_loopback_host
 
 from .api import demo_app
@@ -61,7 +62,7 @@ def demo(
 
 def _play() -> None:
     secret = make_secret()
-    with running(demo_app(secret)) as url:
+    with running(demo_app(secret)) as url, without_refusals():
         outcomes = play(SCENARIO, url, demo_tokens(secret))
     show_outcomes(outcomes)
     if not all(outcome.ok for outcome in outcomes):
