@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from jwt_deps import __version__
 
 ROOT = Path(__file__).parent.parent
 # Asked by hand: an application server would bring packages that the wheel has to do without.
@@ -59,10 +62,10 @@ def _run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def _needs_index(*command: str | Path) -> None:
-    """Run a command of uv; skip where packages cannot be had, and say so."""
+def _needs_index(*command: str | Path) -> str:
+    """Run a command of uv and return its output; skip where packages cannot be had, and say so."""
     try:
-        _run(shutil.which("uv") or "uv", *command, cwd=ROOT)
+        return _run(shutil.which("uv") or "uv", *command, cwd=ROOT)
     except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
         unreachable = isinstance(error, OSError) or any(
             sign in str(error) for sign in ("Failed to fetch", "error sending request", "dns error")
@@ -136,6 +139,49 @@ def test_the_sdist_makes_the_same_wheel(built: Path, wheel: Path, tmp_path: Path
     assert _names(wheel) == set(from_checkout.namelist())
     assert all(from_checkout.read(name) == from_sdist.read(name) for name in _names(wheel))
     assert 1 == len(list(built.glob("*.tar.gz")))
+
+
+def test_a_page_that_an_error_names(wheel: Path) -> None:
+    """A user of the wheel has no checkout, and no address of the documentation is needed."""
+    installed = f"jwt-deps[cli] @ {wheel.as_uri()}"
+    command = ("tool", "run", "--quiet", "--isolated", "--from", installed)
+
+    printed = _needs_index(*command, "jwt-deps", "explain", "no_key")
+
+    assert "There is no key to check tokens with" in printed
+
+
+def _metadata(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("dist-info/METADATA"))
+        return archive.read(name).decode()
+
+
+def test_the_readme_without_an_address(wheel: Path) -> None:
+    """There is none yet, and a relative link would lead nowhere on PyPI."""
+    text = _metadata(wheel)
+
+    assert "Project-URL" not in text
+    assert [] == re.findall(r"\]\((?!https?:|#)", text)
+
+
+def test_the_readme_with_an_address(built: Path, tmp_path: Path) -> None:
+    """Every link to a file, and `[project.urls]`, are made of the one setting."""
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (project,) = tmp_path.iterdir()
+    settings = (project / "pyproject.toml").read_text()
+    address = "https://code.example.com/jwt-deps"
+    (project / "pyproject.toml").write_text(
+        settings.replace('\naddress = ""', f'\naddress = "{address}"')
+    )
+
+    _needs_index("build", "--quiet", "--wheel", "--out-dir", tmp_path, project)
+
+    text = _metadata(next(tmp_path.glob("*.whl")))
+    assert f"Project-URL: Source, {address}\n" in text
+    assert f"({address}/blob/v{__version__}/docs/settings.md)" in text
+    assert [] == re.findall(r"\]\((?!https?:|#)", text)
 
 
 def test_the_sdist_holds_what_a_packager_needs(built: Path) -> None:
