@@ -1,7 +1,7 @@
 """Fill in the project's address where PyPI needs it: `urls`, and the links of the README.
 
-It is `address` of `[tool.hatch.metadata.hooks.custom]` in `pyproject.toml`. As long as that is empty
-there are no URLs, and a link to a file of the repository is plain text on PyPI.
+It is `address` of `[tool.hatch.metadata.hooks.custom]` in `pyproject.toml`. As long as that is
+empty there are no URLs, and a link to a file of the repository is plain text on PyPI.
 """
 
 import re
