@@ -538,27 +538,6 @@ def test_a_copy_to_another_application_does_not_refuse_the_answer_of_the_first()
     assert 200 == ask(app, "/m/x", GOOD)
 
 
-@pytest.mark.parametrize("kind", ["jwt_guard", "protected_router"])
-def test_a_dependency_further_out_can_redirect(kind: str) -> None:
-    """It ends the request before the guard is asked, with a token and without one."""
-
-    async def maintenance() -> None:
-        raise HTTPException(307, headers={"Location": "/elsewhere"})
-
-    router, outer = APIRouter(), FastAPI(dependencies=[Depends(maintenance)])
-    router.get("/x")(read)
-    guarded = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
-    guarded.include_router(router)
-    if kind == "protected_router":
-        guarded = protected_router(router, settings=SETTINGS)
-    outer.include_router(guarded)
-
-    with TestClient(outer, follow_redirects=False) as client:
-        found = [client.get("/x", headers=it).status_code for it in ({}, GOOD, GOOD)]
-
-    assert [307] * 3 == found
-
-
 class Adding:
     """A middleware that serves a copy of the scope with one more header."""
 

@@ -10,12 +10,9 @@ import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps import (
-    ConfigurationError,
     JWTSettings,
     current_user_id,
     get_settings,
@@ -143,16 +140,6 @@ class TestAProtectedRouterWithoutFastAPI:
             assert [401, 200] == [
                 client.get("/x", headers=it).status_code if it else _refused(client)
                 for it in ({}, GOOD)
-            ]
-
-    def test_in_starlette(self) -> None:
-        """By the lifespan that it brings."""
-        router = protected_router(settings=SETTINGS)
-        router.add_route("/x", plain)
-        app = Starlette(routes=[Mount("/in", app=router)], lifespan=router.lifespan_context)
-        with TestClient(app) as client:
-            assert [401, 200] == [
-                client.get("/in/x", headers=headers).status_code for headers in ({}, GOOD)
             ]
 
 
@@ -354,11 +341,3 @@ async def _child(app: ASGIApp, scope: Scope) -> int:
 
     await app(scope, receive, send)
     return int(sent[0]["status"])
-
-
-def test_a_refusal_names_the_error_once_more() -> None:
-    """An application that is protected twice keeps the guard that it has."""
-    app = protect(FastAPI(), SETTINGS)
-
-    with pytest.raises(ConfigurationError, match="called before"):
-        protect(app, SETTINGS)

@@ -15,11 +15,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protect, protected_router
-from tests.minting import SECRET
-from tests.web.serving import SETTINGS
+from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router, public
+from tests.web.serving import SETTINGS, frontend
 
-from .asking import HAS_FRONTEND, INSIDE, LIVE, REFUSED, ask, including, page, plain, read
+from .asking import INSIDE, LIVE, REFUSED, ask, including, page, plain, read
 
 Guarding = Callable[[APIRouter, list[Any]], FastAPI]
 
@@ -63,6 +62,12 @@ class Reader:
         return INSIDE
 
 
+class Unhashable(Reader):
+    """An endpoint that no set can hold."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True)
 class Page:
     """An ASGI endpoint that is equal to every other one of its class."""
@@ -71,38 +76,58 @@ class Page:
         await PlainTextResponse(INSIDE)(scope, receive, send)
 
 
-@dataclass
-class Unhashable:
-    """An endpoint that no set can hold."""
+@dataclass(frozen=True)
+class Pages:
+    """Endpoints as methods of an object that is equal to every other one of its class."""
 
-    def __call__(self) -> str:
+    async def read(self) -> str:
+        """Answer."""
+        return INSIDE
+
+    async def write(self) -> str:
+        """Answer, too."""
         return INSIDE
 
 
-@ways
-@pytest.mark.parametrize("make", [Reader, Unhashable])
-def test_an_equal_endpoint_is_not_excluded_with_it(make: Callable[[], Any], way: Guarding) -> None:
-    """`exclude` holds the object itself."""
-    opened, closed = make(), make()
-    assert opened == closed
-    router = APIRouter()
-    router.get("/open")(opened)
-    router.get("/closed")(closed)
+async def item(name: str = "public") -> str:
+    return INSIDE if name else ""
 
-    app = way(router, [opened])
 
-    assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
+async def wrapper() -> str:
+    return INSIDE
+
+
+wrapper.__wrapped__ = item  # type: ignore[attr-defined]
+PAGES = Pages()
 
 
 @ways
-def test_an_equal_plain_endpoint_is_not_excluded_with_it(way: Guarding) -> None:
-    """Of Starlette's routes as well."""
-    opened, closed = Page(), Page()
+@pytest.mark.parametrize(
+    ("excluded", "opened", "closed"),
+    [
+        pytest.param(reader := Reader(), reader, Reader(), id="equal"),
+        pytest.param(unhashable := Unhashable(), unhashable, Unhashable(), id="unhashable"),
+        pytest.param(page_ := Page(), page_, Page(), id="plain"),
+        # A bound method is a new object each time, and meant by its object and its function.
+        pytest.param(PAGES.read, PAGES.read, PAGES.write, id="another-method"),
+        pytest.param(PAGES.read, PAGES.read, Pages().read, id="method-of-another-object"),
+        # What it is called with may be what has to be guarded.
+        pytest.param(item, item, partial(item, "secret"), id="partial"),
+        pytest.param(item, item, wrapper, id="wrapper"),
+    ],
+)
+def test_an_endpoint_is_excluded_by_identity(
+    excluded: Any, opened: Any, closed: Any, way: Guarding
+) -> None:
+    """`exclude` holds the object itself, and what is equal to it is another endpoint."""
     router = APIRouter()
-    router.routes.append(Route("/open", opened))
-    router.routes.append(Route("/closed", closed))
+    for path, endpoint in (("/open", opened), ("/closed", closed)):
+        if isinstance(endpoint, Page):
+            router.routes.append(Route(path, endpoint))
+        else:
+            router.get(path)(endpoint)
 
-    app = way(router, [opened])
+    app = way(router, [excluded])
 
     assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
 
@@ -133,88 +158,38 @@ def test_an_equal_application_is_not_excluded_with_it(kind: str, way: Guarding) 
     assert ask(app, "/open/") in (200, REFUSED)
 
 
-def test_two_equal_routers_in_a_protected_router_are_told_apart() -> None:
-    """`exclude=[pub]` where `pub == priv`."""
-    route = Route("/", plain)
-    opened, closed = APIRouter(routes=[route]), APIRouter(routes=[route])
-    assert opened == closed
+def test_plain_routes_are_public_as_any_other() -> None:
+    """By mark, by endpoint and by pattern."""
+    router = protected_router(settings=SETTINGS, prefix="/r", exclude=[plain, "/r/pattern", "/m/*"])
+    for path, endpoint in {
+        "/r/marked": public(MarkedPage()),
+        "/r/endpoint": plain,
+        "/r/pattern": MarkedPage(),
+        "/r/closed": MarkedPage(),
+    }.items():
+        router.routes.append(Route(path, endpoint))
+    router.routes.append(Mount("/m", page()))
+    app = FastAPI()
+    app.mount("", router)
 
-    def build() -> FastAPI:
-        router = protected_router(settings=SETTINGS, exclude=[opened])
-        router.mount("/open", opened)
-        router.mount("/closed", closed)
-        app = FastAPI()
-        app.mount("/m", router)
-        return app
+    answers = [ask(app, f"/r/{it}") for it in ("marked", "endpoint", "pattern", "closed")]
 
-    try:
-        app = build()
-    except ConfigurationError:
-        return
-    assert ask(app, "/m/closed/") in (401, REFUSED)
-
-
-class Pages:
-    """Endpoints as methods."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pages)
-
-    def __hash__(self) -> int:
-        return 1
-
-    async def read(self) -> str:
-        """Answer."""
-        return INSIDE
-
-    async def write(self) -> str:
-        """Answer, too."""
-        return INSIDE
+    assert [200, 200, 200, 401] == answers
+    assert 200 == ask(app, "/m/anything")
 
 
-@ways
-def test_a_bound_method_is_meant_by_its_object_and_its_function(way: Guarding) -> None:
-    """`pages.read` is a new object each time; another object's method is another endpoint."""
-    pages, others = Pages(), Pages()
-    router = APIRouter()
-    router.get("/open")(pages.read)
-    router.get("/write")(pages.write)
-    router.get("/others")(others.read)
-
-    app = way(router, [pages.read])
-
-    assert [200, 401, 401] == [ask(app, path) for path in ("/open", "/write", "/others")]
+class MarkedPage:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(INSIDE)(scope, receive, send)
 
 
-@ways
-def test_a_partial_of_an_excluded_function_is_another_endpoint(way: Guarding) -> None:
-    """What it is called with may be what has to be guarded."""
-
-    async def item(name: str = "public") -> str:
-        return INSIDE if name else ""
-
-    router = APIRouter()
-    router.get("/open")(item)
-    router.get("/closed")(partial(item, "secret"))
-
-    app = way(router, [item])
-
-    assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
-
-
-@ways
-def test_a_wrapper_of_an_excluded_function_is_another_endpoint(way: Guarding) -> None:
-    """`__wrapped__` says where it comes from, not that it may be open."""
-
-    async def wrapper() -> str:
-        return INSIDE
-
-    wrapper.__wrapped__ = read  # type: ignore[attr-defined]
-    router = APIRouter()
-    router.get("/open")(read)
-    router.get("/closed")(wrapper)
-
-    app = way(router, [read])
+def test_the_endpoint_of_a_wrapped_route_can_serve_elsewhere() -> None:
+    """Its exclusions stay where they were."""
+    first = Route("/open", plain)
+    router = protected_router(settings=SETTINGS, exclude=["/open"])
+    router.routes.append(first)
+    router.routes.append(Route("/closed", first.endpoint))
+    app = including(router)
 
     assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
 
@@ -323,33 +298,33 @@ def test_what_can_exclude_nothing_is_refused_with_a_sentence(where: str, exclude
         make()
 
 
-@pytest.mark.parametrize("exclude", ["/x", read], ids=["text", "endpoint"])
+@pytest.mark.parametrize(
+    "exclude",
+    [
+        pytest.param(lambda: "/x", id="text"),
+        pytest.param(lambda: read, id="endpoint"),
+        *(
+            pytest.param(partial(kind, ["/x"]), id=kind.__name__)
+            for kind in (tuple, set, frozenset, iter)
+        ),
+    ],
+)
 @ways
-def test_one_exclusion_needs_no_list(exclude: Any, way: Guarding) -> None:
-    """A text is not taken for a list of characters."""
+def test_exclusions_come_alone_or_in_any_collection(
+    exclude: Callable[[], Any], way: Guarding
+) -> None:
+    """A text is not taken for a list of characters, and what can be read once is read once."""
     router = APIRouter()
     router.get("/x")(read)
-    router.get("/y")(plain_read)
-    app = way(router, exclude)
+    router.get("/y")(other_read)
 
-    assert (200, 401) == (ask(app, "/x"), ask(app, "/y"))
-
-
-async def plain_read() -> str:
-    """Answer."""
-    return INSIDE
-
-
-@pytest.mark.parametrize("kind", [tuple, set, frozenset, iter], ids=lambda kind: kind.__name__)
-@ways
-def test_exclusions_come_in_any_collection(kind: Callable[[Any], Any], way: Guarding) -> None:
-    """One that can be read once only is read once."""
-    router = APIRouter()
-    router.get("/x")(read)
-    router.get("/y")(plain_read)
-    app = way(router, kind(["/x"]))
+    app = way(router, exclude())
 
     assert [200, 401, 200] == [ask(app, path) for path in ("/x", "/y", "/x")]
+
+
+async def other_read() -> str:
+    return INSIDE
 
 
 @ways
@@ -357,7 +332,7 @@ def test_a_list_that_changes_later_changes_nothing(way: Guarding) -> None:
     """The exclusions are those that were given."""
     router = APIRouter()
     router.get("/x")(read)
-    router.get("/y")(plain_read)
+    router.get("/y")(other_read)
     exclude = ["/x"]
     app = way(router, exclude)
     exclude.append("/y")
@@ -365,73 +340,71 @@ def test_a_list_that_changes_later_changes_nothing(way: Guarding) -> None:
     assert (200, 401) == (ask(app, "/x"), ask(app, "/y"))
 
 
-if HAS_FRONTEND:
+def files(app: Any, folder: Path) -> None:
+    """Serve two folders by `frontend()`."""
+    (folder / "index.html").write_text(INSIDE)
+    for path in ("/x", "/y"):
+        app.frontend(path, directory=folder)
 
-    @ways
-    @pytest.mark.parametrize("pattern", ["/x", "/x/*"])
-    @pytest.mark.parametrize("asked", ["/x/", "/x/index.html"])
-    def test_a_frontend_can_be_excluded(
-        asked: str, pattern: str, way: Guarding, tmp_path: Path
-    ) -> None:
-        """By its path, with or without a star, and it alone."""
-        (tmp_path / "index.html").write_text(INSIDE)
-        router = APIRouter()
-        router.frontend("/x", directory=tmp_path)
-        router.frontend("/y", directory=tmp_path)
-        router.get("/first")(read)
-        app = way(router, [pattern])
 
-        assert [200, 401, 401] == [ask(app, path) for path in (asked, "/y/", "/first")]
+@frontend
+@ways
+@pytest.mark.parametrize("pattern", ["/x", "/x/*"])
+def test_a_frontend_can_be_excluded(pattern: str, way: Guarding, tmp_path: Path) -> None:
+    """By its path, with or without a star, and it alone."""
+    router = APIRouter()
+    files(router, tmp_path)
+    router.get("/first")(read)
+    app = way(router, [pattern])
 
-    @pytest.mark.parametrize("pattern", ["/api/x", "/api/x/*"])
-    def test_a_frontend_with_a_prefix_is_excluded_by_its_whole_path(
-        pattern: str, tmp_path: Path
-    ) -> None:
-        """The prefixes belong to it."""
-        (tmp_path / "index.html").write_text(INSIDE)
-        router = APIRouter()
-        router.frontend("/x", directory=tmp_path)
-        router.frontend("/y", directory=tmp_path)
-        protected = protected_router(settings=SETTINGS, exclude=[pattern])
-        protected.include_router(router, prefix="/api")
-        app = including(protected)
+    answers = [ask(app, path) for path in ("/x/", "/x/index.html", "/y/", "/first")]
 
-        assert (200, 401) == (ask(app, "/api/x/"), ask(app, "/api/y/"))
+    assert [200, 200, 401, 401] == answers
 
-    @pytest.mark.parametrize("pattern", ["/x", "/x/*"])
-    def test_a_frontend_under_a_plain_guard_can_be_excluded(pattern: str, tmp_path: Path) -> None:
-        """`jwt_guard(exclude=[...])`."""
-        (tmp_path / "index.html").write_text(INSIDE)
-        app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS, [pattern]))])
-        app.frontend("/x", directory=tmp_path)
-        app.frontend("/y", directory=tmp_path)
-        app.get("/first")(read)
 
-        assert [200, 401, 401] == [ask(app, path) for path in ("/x/", "/y/", "/first")]
+@frontend
+@pytest.mark.parametrize("pattern", ["/api/x", "/api/x/*"])
+@pytest.mark.parametrize("by", ["protected_router", "jwt_guard"])
+def test_a_frontend_with_a_prefix_is_excluded_by_its_whole_path(
+    by: str, pattern: str, tmp_path: Path
+) -> None:
+    """The prefixes belong to it."""
+    router = APIRouter()
+    files(router, tmp_path)
+    outer = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS, [pattern]))])
+    if by == "protected_router":
+        outer = protected_router(settings=SETTINGS, exclude=[pattern])
+    outer.include_router(router, prefix="/api")
 
-    def test_an_exclusion_of_a_path_below_a_frontend_is_told(tmp_path: Path) -> None:
-        """A file is no route: the pattern matches none."""
-        (tmp_path / "index.html").write_text(INSIDE)
-        app = FastAPI()
-        app.frontend("/x", directory=tmp_path)
-        protect(app, SETTINGS, ["/x/index.html"])
+    app = including(outer)
 
-        with pytest.raises(ConfigurationError, match=r"/x/index\.html"), TestClient(app):
-            pytest.fail("it started")
+    assert (200, 401) == (ask(app, "/api/x/"), ask(app, "/api/y/"))
 
-    @pytest.mark.parametrize("path", ["/x/../first", "/x/%2e%2e/first", "/x/..%2ffirst"])
-    def test_an_open_frontend_opens_no_other_path(path: str, tmp_path: Path) -> None:
-        """However the path is written."""
-        (tmp_path / "index.html").write_text("page")
-        app = FastAPI()
-        app.get("/first")(read)
-        app.add_route("/first-plain", plain)
-        app.frontend("/x", directory=tmp_path)
-        protect(app, SETTINGS, ["/x"])
-        client = TestClient(app)
 
-        for spelling in (path, path.replace("first", "first-plain")):
-            assert INSIDE not in client.get(spelling).text
+@frontend
+def test_an_exclusion_of_a_path_below_a_frontend_is_told(tmp_path: Path) -> None:
+    """A file is no route: the pattern matches none."""
+    app = FastAPI()
+    files(app, tmp_path)
+    protect(app, SETTINGS, ["/x/index.html"])
+
+    with pytest.raises(ConfigurationError, match=r"/x/index\.html"), TestClient(app):
+        pytest.fail("it started")
+
+
+@frontend
+@pytest.mark.parametrize("path", ["/x/../first", "/x/%2e%2e/first", "/x/..%2ffirst"])
+def test_an_open_frontend_opens_no_other_path(path: str, tmp_path: Path) -> None:
+    """However the path is written."""
+    app = FastAPI()
+    app.get("/first")(read)
+    app.add_route("/first-plain", plain)
+    files(app, tmp_path)
+    (tmp_path / "index.html").write_text("page")
+    client = TestClient(protect(app, SETTINGS, ["/x"]))
+
+    for spelling in (path, path.replace("first", "first-plain")):
+        assert INSIDE not in client.get(spelling).text
 
 
 @ways
@@ -457,21 +430,6 @@ def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> 
     protect(app, SETTINGS, ["/m/a"])
 
     assert (ask(app, "/m/a"), ask(app, "/m/b")) in ((200, 401), (REFUSED, REFUSED), (401, 401))
-
-
-@pytest.mark.parametrize("pattern", ["/x?", "[x]", "/v[12]"])
-def test_patterns_of_the_settings_know_no_other_wildcards_either(pattern: str) -> None:
-    """`JWT_EXCLUDED_ROUTE_PATHS`."""
-    try:
-        settings = JWTSettings(secret_key=SECRET, excluded_route_paths=[pattern])
-    except ConfigurationError:
-        return
-    router = protected_router(settings=settings)
-    for path in ("/xy", "/x", "/v1"):
-        router.get(path)(read)
-    app = including(router)
-
-    assert {ask(app, path) for path in ("/xy", "/x", "/v1")} <= {401, REFUSED}
 
 
 def test_an_endpoint_excluded_in_one_router_is_guarded_in_another() -> None:

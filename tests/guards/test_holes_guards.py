@@ -1,8 +1,6 @@
 """Attack: a guard that comes late, that a mount hides, or that never meets its application."""
 
 import copy
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -357,59 +355,6 @@ def test_a_body_limit_hides_no_mount(where: str) -> None:
 # ---- a guard that never meets its application ---------------------------------------------------
 
 
-INSTRUMENTED = """
-import warnings
-
-warnings.simplefilter("ignore")
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-
-FastAPIInstrumentor().instrument()
-import fastapi
-from tests.guards.asking import answers_of, including, page, plain, read
-from tests.web.serving import SETTINGS
-from jwt_deps import protect, protected_router
-
-assert fastapi.FastAPI is not fastapi.applications.FastAPI
-
-def fill(router):
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
-    router.mount("/m", page())
-    return router
-
-app = protect(fastapi.FastAPI(), SETTINGS)
-fill(app)
-after = fastapi.FastAPI()
-fill(after)
-protect(after, SETTINGS)
-routed = fastapi.FastAPI()
-routed.mount("/p", fill(protected_router(settings=SETTINGS)))
-included = fastapi.FastAPI()
-included.include_router(fill(protected_router(settings=SETTINGS)))
-
-for path in ("/api", "/plain", "/m/x"):
-    assert [401, 401, 200] == answers_of(app, path), (path, answers_of(app, path))
-    assert [401, 401, 200] == answers_of(after, path), path
-    assert [401, 401, 200] == answers_of(routed, "/p" + path), path
-for path in ("/api", "/plain"):
-    assert [401, 401, 200] == answers_of(included, path), path
-print("closed")
-"""
-
-
-@pytest.mark.parametrize("order", ["before", "after"])
-def test_instrumentation_of_all_applications_opens_nothing(order: str) -> None:
-    """OpenTelemetry replaces `fastapi.FastAPI` itself, before this package is imported or after."""
-    pytest.importorskip("opentelemetry.instrumentation.fastapi")
-    code = INSTRUMENTED if order == "before" else f"import jwt_deps\n{INSTRUMENTED}"
-
-    done = subprocess.run(  # noqa: S603 - this interpreter, and the text above
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-
-    assert "closed" in done.stdout, done.stderr
-
-
 class OwnStack(FastAPI):
     """An application that builds its middleware around FastAPI's own."""
 
@@ -533,26 +478,6 @@ def test_a_guarded_router_that_is_mounted_while_serving_is_closed(
     for path in ("/late/api", "/late/plain", "/late/m/x"):
         assert_guarded(client, path)
     assert ask(client, "/first") == 200
-
-
-def test_a_protected_router_served_without_an_application_is_closed() -> None:
-    """It is an ASGI application itself, alone or in one of Starlette's."""
-    router = protected_router(settings=SETTINGS)
-    router.add_route("/plain", plain)
-    router.mount("/m", page())
-
-    for target in (
-        Starlette(routes=[Mount("/s", router)]),
-        Router(routes=[Mount("/s", router)]),
-        Starlette(routes=[Mount("/s", routes=[Mount("", router)])]),
-    ):
-        for path in ("/s/plain", "/s/m/x"):
-            for headers in ({}, FOREIGN):
-                try:
-                    answer = TestClient(target).get(path, headers=headers).text
-                except Exception as error:  # noqa: BLE001 - no layer turns it into an answer
-                    answer = repr(error)
-                assert INSIDE not in answer
 
 
 # ---- wrappers that others see -------------------------------------------------------------------

@@ -278,20 +278,6 @@ def test_the_settings_of_one_are_not_anothers(place: Place, *, together: bool) -
     assert ["mallory", "mallory"] == answers[0][1] == answers[4][1]
 
 
-@places
-@together
-def test_a_batch_under_a_public_path_pattern_opens_nothing(place: Place, *, together: bool) -> None:
-    """The endpoint that makes the copies is open; the copies are not."""
-    answers, after = batch(
-        place(),
-        ANYBODY,
-        [("/closed", ANYBODY), ("/plain", ANYBODY), ("/foreign", ANYBODY)],
-        at_once=together,
-    )
-
-    assert ([401, 401, 401], None) == (statuses(answers), after)
-
-
 @together
 def test_a_batch_with_the_callers_own_headers_authenticates_as_the_caller(
     *, together: bool

@@ -9,24 +9,32 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protect, protected_router
+from jwt_deps import (
+    ConfigurationError,
+    JWTSettings,
+    current_user_id,
+    jwt_guard,
+    protect,
+    protected_router,
+    require_scopes,
+)
 from jwt_deps.audit import Verdict, audit
-from tests.web.serving import OTHER, SETTINGS
+from tests.web.serving import OTHER, SETTINGS, bearer, frontend
 
 from .asking import (
     FOREIGN,
     GOOD,
-    HAS_FRONTEND,
     LIVE,
     REFUSED,
     answers_of,
     ask,
     assert_closed,
     assert_guarded,
+    guarded_by,
     including,
     knock,
     page,
@@ -119,16 +127,15 @@ def test_a_websocket_route_is_guarded(place: Callable[[Fill], FastAPI]) -> None:
     assert [401, 401, 200] == answers_of(app, "/ws", by=knock)
 
 
-if HAS_FRONTEND:
+@frontend
+@places
+def test_a_frontend_is_guarded(place: Callable[[Fill], FastAPI], tmp_path: Path) -> None:
+    """FastAPI runs dependencies for it."""
+    (tmp_path / "index.html").write_text("inside")
 
-    @places
-    def test_a_frontend_is_guarded(place: Callable[[Fill], FastAPI], tmp_path: Path) -> None:
-        """FastAPI runs dependencies for it."""
-        (tmp_path / "index.html").write_text("inside")
+    app = place(lambda router: router.frontend("/x", directory=tmp_path))
 
-        app = place(lambda router: router.frontend("/x", directory=tmp_path))
-
-        assert_guarded(app, "/x/")
+    assert_guarded(app, "/x/")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"])
@@ -144,43 +151,38 @@ def test_the_pages_of_fastapi_are_no_plain_routes_to_refuse(path: str, *, asked:
 
 @known_places
 @plain_kinds
+@pytest.mark.parametrize("moment", ["before", "after-inclusion", "serving"])
 def test_a_guard_refuses_to_serve_beside_a_plain_route_and_names_protect(
-    kind: str, place: Callable[[Fill], FastAPI]
+    moment: str, kind: str, place: Callable[[Fill], FastAPI]
 ) -> None:
-    """A developer meets it with the first request that the guard is asked for."""
+    """From the first request on that the guard is asked for, whenever the plain route came."""
     add, path = PLAIN[kind]
+    routers: list[APIRouter] = []
 
     def fill(router: APIRouter) -> None:
         router.get("/first")(read)
-        add(router)
+        routers.append(router)
+        if moment == "before":
+            add(router)
 
     client = TestClient(place(fill))
-    if not (LIVE or place is over_application or kind.startswith("route")):
-        assert ask(client, path) == 404  # FastAPI did not copy the mount
+    if moment == "serving":
+        assert ask(client, "/first", GOOD) == 200
+    if moment != "before":
+        add(routers[0])
+        routers[0].get("/again")(read)  # so that FastAPI reads the routes again
+
+    copied = moment == "before" and kind.startswith("route")
+    if not (LIVE or place is over_application or copied):
+        assert ask(client, path) == 404  # FastAPI did not copy it
         return
-
-    for headers in ({}, FOREIGN, GOOD):
-        with pytest.raises(ConfigurationError, match="protect"):
-            client.get("/first", headers=headers)
-
-
-@known_places
-@plain_kinds
-def test_a_plain_route_is_not_served_once_the_guard_was_asked(
-    kind: str, place: Callable[[Fill], FastAPI]
-) -> None:
-    """From then on it needs a token, or is refused altogether."""
-    add, path = PLAIN[kind]
-
-    def fill(router: APIRouter) -> None:
-        router.get("/first")(read)
-        add(router)
-
-    client = TestClient(place(fill))
-    ask(client, "/first")
-
-    for headers in ({}, FOREIGN):
-        assert ask(client, path, headers) in (401, 404, REFUSED)
+    if moment != "serving":
+        for headers in ({}, FOREIGN, GOOD):
+            with pytest.raises(ConfigurationError, match="protect"):
+                client.get("/first", headers=headers)
+    for asked in (path, "/first"):
+        for headers in ({}, FOREIGN):
+            assert ask(client, asked, headers) in (401, REFUSED)
 
 
 def test_a_plain_websocket_is_not_served_once_the_guard_was_asked() -> None:
@@ -235,31 +237,84 @@ def test_a_plain_route_beside_the_guard_is_nothing_to_complain_of(kind: str) -> 
 
 
 @plain_kinds
-def test_a_protected_application_serves_what_a_plain_guard_in_it_cannot_cover(kind: str) -> None:
-    """`protect` is the answer that the refusal names."""
-    add, path = PLAIN[kind]
-    router = APIRouter(dependencies=guarding())
-    router.get("/first")(read)
-    add(router)
-    app = protect(including(router), SETTINGS)
-
-    assert_guarded(app, "/first")
-    assert_guarded(app, path, served=LIVE or kind.startswith("route"))
-
-
-@plain_kinds
-def test_a_protected_router_serves_what_a_plain_guard_in_it_cannot_cover(kind: str) -> None:
-    """All of it is behind the protected router, or it is refused with a sentence."""
+@pytest.mark.parametrize("by", ["protect", "protected_router"])
+def test_a_guarded_application_serves_what_a_plain_guard_in_it_cannot_cover(
+    by: str, kind: str
+) -> None:
+    """It is what the refusal names: all of it is behind the guard, or refused with a sentence."""
     add, path = PLAIN[kind]
 
     def build() -> FastAPI:
         router = APIRouter(dependencies=guarding())
         router.get("/first")(read)
         add(router)
-        return including(protected_router(router, settings=SETTINGS))
+        return guarded_by(by, router)
 
     assert_closed(build, "/first")
     assert_closed(build, path, served=LIVE or kind.startswith("route"))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("outer", [False, True], ids=["open", "guarded"])
+@pytest.mark.parametrize("kind", ["protected_router", "jwt_guard"])
+def test_a_router_with_a_guard_of_its_own_is_closed_where_it_is_mounted(
+    kind: str, *, outer: bool, deep: bool
+) -> None:
+    """Its plain routes too, also below a mount of Starlette's, or they are refused loudly."""
+    inner = APIRouter(dependencies=guarding(OTHER))
+    if kind == "protected_router":
+        inner = protected_router(settings=OTHER)
+    inner.get("/x")(read)
+    inner.add_route("/plain", plain)
+    mount = Mount("/inner", inner)
+    app = protect(FastAPI(), SETTINGS) if outer else FastAPI()
+    app.router.routes.append(Mount("/deep", routes=[mount]) if deep else mount)
+    client = TestClient(app)
+
+    for path in ("/x", "/plain"):
+        path = f"/deep/inner{path}" if deep else f"/inner{path}"  # noqa: PLW2901
+        if kind == "jwt_guard" and not outer:
+            with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
+                client.get(path, headers=FOREIGN)
+        else:
+            assert [401, 401] == [ask(client, path, it) for it in ({}, GOOD)]
+            assert (deep and outer) or 200 == ask(client, path, FOREIGN)
+
+
+@frontend
+def test_a_frontend_of_a_mounted_router_is_guarded_by_its_own_guard(tmp_path: Path) -> None:
+    """The outer one leaves the decision to it."""
+    (tmp_path / "index.html").write_text("inside")
+    inner: Any = protected_router(settings=OTHER)
+    inner.frontend("/x", directory=tmp_path)
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/inner", inner)
+
+    assert_guarded(app, "/inner/x/", good=FOREIGN, bad=GOOD)
+
+
+@frontend
+@pytest.mark.parametrize("how", ["protect", "jwt_guard"])
+def test_the_frontend_of_an_application_goes_by_the_applications_settings(
+    how: str, tmp_path: Path
+) -> None:
+    """The caller's own dependencies of it, too, and scopes that are asked of the guard."""
+    seen: list[str] = []
+
+    async def note(user_id: Annotated[str, Depends(current_user_id)]) -> None:
+        seen.append(user_id)
+
+    (tmp_path / "index.html").write_text("inside")
+    if how == "protect":
+        asked = [Depends(require_scopes("files")), Depends(note)]
+        app: Any = protect(FastAPI(), SETTINGS, dependencies=asked)
+    else:
+        guard = Security(jwt_guard(SETTINGS), scopes=["files"])
+        app = FastAPI(dependencies=[guard, Depends(note)])
+    app.frontend("/x", directory=tmp_path)
+
+    assert [403, 200] == [ask(app, "/x/", it) for it in (GOOD, bearer(scope="files"))]
+    assert ["alice"] == seen
 
 
 def test_a_guard_over_another_router_does_not_open_this_one() -> None:

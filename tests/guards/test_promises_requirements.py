@@ -403,25 +403,6 @@ def test_requirements_of_all_levels_add_up() -> None:
     assert ask(app, "/plain", bearer(scope=" ".join(every))) in (200, REFUSED)
 
 
-def test_a_requirement_of_the_application_holds_for_a_router_with_other_settings() -> None:
-    """A caller whom the inner settings let in needs the outer scope, too."""
-    router = protected_router(settings=OTHER)
-    router.get("/x")(read)
-    router.add_route("/plain", plain)
-    app = protect(including(router), SETTINGS, dependencies=[Depends(require_scopes("admin"))])
-
-    for path in ("/x", "/plain"):
-        assert [401, 401, 403, 200] == [
-            ask(app, path, headers)
-            for headers in (
-                {},
-                bearer(scope="admin"),
-                bearer(OTHER_SECRET),
-                bearer(OTHER_SECRET, scope="admin"),
-            )
-        ]
-
-
 def test_an_excluded_route_still_meets_the_callers_own_dependencies() -> None:
     """An exclusion is from the token, not from a rate limit or an API key of the caller's own."""
 
@@ -506,16 +487,6 @@ def test_an_override_of_a_callers_own_dependency_holds_for_plain_routes() -> Non
 
     assert 200 == ask(app, "/api", bearer())
     assert ask(app, "/plain", bearer()) in (200, REFUSED)
-
-
-def test_scopes_asked_of_a_guard_itself_hold() -> None:
-    """`Security(jwt_guard(), scopes=[...])`."""
-    app = FastAPI(dependencies=[Security(jwt_guard(SETTINGS), scopes=["admin"])])
-    app.get("/x")(read)
-
-    assert [401, 403, 200] == [
-        ask(app, "/x", headers) for headers in ({}, bearer(), bearer(scope="admin"))
-    ]
 
 
 def test_settings_that_refuse_no_request_still_require_scopes() -> None:

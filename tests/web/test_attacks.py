@@ -51,24 +51,6 @@ def statuses(client: TestClient, *paths: str, **headers: str) -> list[int]:
     return [client.get(path, headers=headers).status_code for path in paths]
 
 
-@pytest.mark.parametrize("kind", ["mount", "host"])
-def test_a_mounted_fastapi_is_not_taken_for_documentation(kind: str) -> None:
-    """An instance of `FastAPI` comes from the module that FastAPI's pages come from."""
-    inner = FastAPI()
-    inner.get("/x")(read)
-    app = protect(FastAPI(openapi_url=None), SETTINGS)
-    if kind == "mount":
-        app.mount("/v1", inner)
-    else:
-        app.host("testserver", inner)
-    prefix = "/v1" if kind == "mount" else ""
-
-    client = TestClient(app)
-
-    assert [401, 401] == statuses(client, f"{prefix}/x", f"{prefix}/openapi.json")
-    assert [200] == statuses(client, f"{prefix}/x", **bearer())
-
-
 def connect(client: TestClient, path: str, headers: dict[str, str]) -> None:
     with client.websocket_connect(path, headers=headers):
         pytest.fail("it was accepted")
@@ -113,22 +95,6 @@ def test_a_ready_made_route_in_a_guarded_router_is_refused(route: BaseRoute, how
     assert_never_served(app, "/x", refusal, websocket=isinstance(route, APIWebSocketRoute))
 
 
-@pytest.mark.parametrize("route", [APIRoute("/x", read)], ids=["http"])
-def test_a_ready_made_route_that_comes_after_the_inclusion_is_refused(route: BaseRoute) -> None:
-    """When the application starts, and with each request."""
-    router, app = protected_router(settings=SETTINGS), FastAPI()
-    app.include_router(router)
-    router.routes.append(route)
-
-    if not LIVE:  # the application serves the routes that were copied then
-        assert [404, 404] == [
-            *statuses(TestClient(app), "/x"),
-            *statuses(TestClient(app), "/x", **bearer()),
-        ]
-        return
-    assert_never_served(app, "/x", "'/x' is in a guarded router and no guard applies to it")
-
-
 @pytest.mark.parametrize("how", ["appended", "extended", "assigned"])
 def test_a_ready_made_route_in_a_protected_application_is_refused(how: str) -> None:
     """FastAPI gives it none of the application's dependencies either."""
@@ -153,40 +119,6 @@ def test_ready_made_routes_of_an_application_are_guarded_when_it_is_protected() 
     assert [200] == statuses(client, "/x", **bearer())
     with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/ws"):
         pytest.fail("it was accepted")
-
-
-def test_a_ready_made_route_beside_a_plain_guard_is_refused_once_the_guard_is_asked() -> None:
-    """`jwt_guard` is a dependency: it sees the application with the first request to it."""
-    app = FastAPI(routes=[APIRoute("/x", read)], dependencies=[Depends(jwt_guard(SETTINGS))])
-    app.get("/guarded")(read)
-    client = TestClient(app)
-
-    for path in ("/guarded", "/x", "/guarded"):
-        with pytest.raises(ConfigurationError, match="'/x' is in a guarded router"):
-            client.get(path, headers=bearer())
-
-
-def test_a_plain_guard_that_came_after_routes_is_refused_once_it_is_asked() -> None:
-    """A router reads its dependencies when a route is added, not when it is asked for."""
-    app = FastAPI()
-    app.get("/x")(read)
-    app.router.dependencies.append(Depends(jwt_guard(SETTINGS)))
-    app.get("/guarded")(read)
-    client = TestClient(app)
-
-    for path in ("/guarded", "/x", "/guarded"):
-        with pytest.raises(ConfigurationError, match="before the guard"):
-            client.get(path, headers=bearer())
-
-
-def test_protect_covers_the_routes_that_came_before_it() -> None:
-    """It gives them its dependencies."""
-    app = FastAPI()
-    app.get("/x")(read)
-    client = TestClient(protect(app, SETTINGS))
-
-    assert [401] == statuses(client, "/x")
-    assert [200] == statuses(client, "/x", **bearer())
 
 
 @pytest.mark.parametrize("when", ["lifespan", "serving"])
@@ -415,35 +347,6 @@ def test_scopes_of_a_plain_outer_guard_hold_below_an_inner_one() -> None:
     assert [200, 200] == statuses(client, "/x", "/open", **bearer(OTHER_SECRET, scope="admin"))
 
 
-@pytest.mark.parametrize("how", ["protected-router", "nested", "application"])
-def test_a_guard_that_came_while_serving_covers_plain_routes(how: str) -> None:
-    """The application served before it had any guard."""
-    app = FastAPI()
-    app.get("/first")(read)
-    client = TestClient(app)
-    assert [200] == statuses(client, "/first")
-    router = APIRouter()
-    router.add_route("/plain", plain)
-    router.mount("/m", PlainTextResponse("inside"))
-
-    if how == "application":
-        app.include_router(router)
-        protect(app, SETTINGS)
-    elif how == "nested":
-        outer = APIRouter()
-        outer.include_router(protected_router(router, settings=SETTINGS))
-        app.include_router(outer)
-    else:
-        app.include_router(protected_router(router, settings=SETTINGS))
-
-    paths = ("/plain", "/m/") if LIVE else ("/plain",)
-
-    assert {401} == {*statuses(client, *paths)}
-    assert {200} == {*statuses(client, "/first", *paths, **bearer())}
-    assert LIVE or [404] == statuses(client, "/m/")
-    assert [401 if how == "application" else 200] == statuses(client, "/first")
-
-
 @pytest.mark.skipif(
     not LIVE, reason="up to 0.136 nothing tells which router a copied route came from"
 )
@@ -543,33 +446,6 @@ def test_a_cookie_whose_name_only_looks_like_a_host_cookie_is_another_one(junk: 
     assert 401 == answer.status_code
 
 
-def test_a_request_made_of_a_copied_scope_is_another_request() -> None:
-    """A batch endpoint's sub-requests are not made by the caller of the batch."""
-    router = protected_router(settings=SETTINGS)
-    app = FastAPI()
-    seen: list[int] = []
-
-    @router.get("/me")
-    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-        return user_id
-
-    @router.get("/batch")
-    async def batch(request: Request) -> None:
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                seen.append(message["status"])
-
-        forged = f"Bearer {token(OTHER_SECRET)}".encode()
-        for headers in ([], [(b"authorization", forged)]):
-            scope = {**request.scope, "path": "/me", "headers": headers}
-            await app(scope, request.receive, send)
-
-    app.include_router(router)
-    TestClient(app).get("/batch", headers=bearer())
-
-    assert [401, 401] == seen
-
-
 @live_mounts
 def test_a_mounted_application_has_overrides_of_its_own() -> None:
     """What the outer one puts in the place of `get_claims` is not asked for the inner one's."""
@@ -605,17 +481,6 @@ def test_optional_takes_no_odd_credential_for_none(header: str) -> None:
     async def endpoint(_: Annotated[str | None, Depends(optional(current_user_id))]) -> None: ...
 
     assert client_of(router).get("/x", headers={"Authorization": header}).status_code in {400, 401}
-
-
-def test_optional_with_scopes_refuses_a_request_without_them() -> None:
-    """Scopes are required of anonymous requests too."""
-    router = protected_router(settings=SETTINGS, exclude=["/x"])
-    router.get("/x", dependencies=[Security(optional(current_user_id), scopes=["admin"])])(read)
-    client = client_of(router)
-
-    assert [401] == statuses(client, "/x")
-    assert [403] == statuses(client, "/x", **bearer())
-    assert [200] == statuses(client, "/x", **bearer(scope="admin"))
 
 
 @pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\t", "\x1c", "\n"])

@@ -176,36 +176,6 @@ def test_overriding_get_claims_reads_claim_names_from_the_environment(
     assert {"names": ["7"], "state": [{"plan": "pro"}, {"plan": "pro"}]} == answer
 
 
-def test_overriding_get_settings_changes_the_guards_too() -> None:
-    """Other keys, other claim names, everywhere that `get_settings` is what counts."""
-    app = application()
-    app.dependency_overrides[get_settings] = lambda: OTHER
-
-    with TestClient(app) as client:
-        assert 401 == client.get("/r/me", headers=bearer(SECRET)).status_code
-        assert 200 == client.get("/r/me", headers=bearer(OTHER_SECRET)).status_code
-        assert 200 == client.get("/plain", headers=bearer(OTHER_SECRET)).status_code
-
-
-def test_settings_can_depend_on_the_request() -> None:
-    """One application, a configuration per tenant."""
-
-    async def of_tenant(request: Request) -> JWTSettings:
-        return {"a": SETTINGS, "b": OTHER}[request.headers["x-tenant"]]
-
-    app = application()
-    app.dependency_overrides[get_settings] = of_tenant
-    client = TestClient(app)
-
-    statuses = [
-        client.get("/r/me", headers={"x-tenant": tenant, **bearer(secret)}).status_code
-        for tenant in "ab"
-        for secret in (SECRET, OTHER_SECRET)
-    ]
-
-    assert [200, 401, 401, 200] == statuses
-
-
 def test_a_routers_own_settings_are_not_touched_by_it() -> None:
     """`get_settings` is what counts elsewhere."""
     app = application(SETTINGS)
