@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
@@ -33,11 +33,13 @@ __all__ = [
     "REFUSED",
     "Answer",
     "Homemade",
+    "Layer",
     "answers_of",
     "ask",
     "assert_closed",
     "assert_guarded",
     "drive",
+    "filled",
     "guarded_by",
     "headers_of",
     "including",
@@ -85,6 +87,27 @@ async def talk(websocket: WebSocket) -> None:
 def page() -> ASGIApp:
     """Make an ASGI application that answers everything."""
     return PlainTextResponse(INSIDE)
+
+
+class Layer:
+    """A middleware that hands on what it gets."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it."""
+        await self.app(scope, receive, send)
+
+
+Router = TypeVar("Router", bound=APIRouter | FastAPI)
+
+
+def filled(router: Router) -> Router:
+    """Add `/api`, a route of FastAPI's, and `/plain`, one of Starlette's."""
+    router.get("/api")(read)
+    router.add_route("/plain", plain)
+    return router
 
 
 class Homemade(BaseRoute):
@@ -167,15 +190,7 @@ def assert_guarded(
     bad: Headers = FOREIGN,
     served: bool = True,
 ) -> None:
-    """Refused without a token and with a bad one, served with the good one.
-
-    Args:
-        target: the application or a client of it.
-        path: what to ask for.
-        good: the headers of a good token.
-        bad: the headers of a bad one.
-        served: whether FastAPI serves the path at all; if not, it is 404 with any token.
-    """
+    """401 without a token and with a bad one, 200 with the good one; 404 where it is not served."""
     expected = [401, 401, 200] if served else [404, 404, 404]
     found = answers_of(target, path, good=good, bad=bad)
     assert expected == found, f"{path}: {found}, not {expected}"
@@ -190,15 +205,9 @@ def assert_closed(
     by: Callable[..., Answer] = ask,
     served: bool = True,
 ) -> None:
-    """Guarded, or refused with `ConfigurationError` while it is built, started or asked.
+    """Guarded, or refused with `ConfigurationError` while it is built or asked.
 
-    Args:
-        build: makes the application.
-        path: what to ask for.
-        good: the headers of a good token.
-        bad: the headers of a bad one.
-        by: `ask` or `knock`.
-        served: whether FastAPI serves the path at all; if not, 404 will do as well.
+    Where FastAPI does not serve the path, 404 will do as well.
     """
     try:
         target = build()

@@ -1,17 +1,28 @@
-"""A route class of the application answers in its own way, and no answer leaves without the guard.
+"""No answer leaves without the guard, whatever serves a route in a way of its own.
 
-Nor does one that lacks what else applies to the route: requirements of routers and routes are run
-for every answer. What FastAPI's own routes do with such a class stays as it is.
+A route class that answers by itself, caches, or takes a refusal for something else; what replaces
+a route, its handle or what a mount serves after the guard was found. What FastAPI's own routes do
+with such a class stays as it is, and an exception handler of the application may answer a refusal.
 """
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Annotated, Any
+from unittest.mock import MagicMock
 
+import fastapi.routing
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request
-from fastapi.routing import APIRoute
+import starlette.routing
+import wrapt
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi.dependencies.utils import get_dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import (
     JSONResponse,
     PlainTextResponse,
@@ -19,59 +30,76 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jwt_deps import current_user_id, protect, protected_router, public, require_scopes
-from tests.web.serving import OTHER, SETTINGS, VERSION, bearer
+from jwt_deps import (
+    ConfigurationError,
+    current_user_id,
+    jwt_guard,
+    protect,
+    protected_router,
+    public,
+    require_scopes,
+)
+from jwt_deps.audit import Verdict, audit
+from tests.web.serving import OTHER, SETTINGS, VERSION, bearer, live_routes
 
 from .asking import (
+    FOREIGN,
     GOOD,
     INSIDE,
     REFUSED,
+    Layer,
+    answers_of,
     ask,
     drive,
+    filled,
     guarded_by,
     kinds_of_guard,
+    knock,
+    page,
+    plain,
     read,
+    talk,
 )
 
 ADMIN = bearer(scope="admin")
 #: Whether FastAPI makes the handler of a route once: in between, an inclusion makes one each time.
 KEEPS_HANDLERS = not (0, 137) <= VERSION <= (0, 139)
-
 Handler = Callable[[Request], Any]
+gated = pytest.mark.parametrize("kind", ["protect", "protected_router"])
 
 
-class Caching(APIRoute):
-    """A class that answers from a cache, as FastAPI's documentation wraps a handler."""
+def handling(around: Callable[[Handler], Handler], base: type[APIRoute] = APIRoute) -> Any:
+    """A route class that wraps FastAPI's handler, as its documentation shows."""
 
-    def get_route_handler(self) -> Handler:
-        """Keep one answer for each path."""
-        original, kept = super().get_route_handler(), dict[str, Response]()
+    class Wrapping(base):  # type: ignore[misc, valid-type]
+        def get_route_handler(self) -> Handler:
+            return around(super().get_route_handler())
+
+    return Wrapping
+
+
+def caching(key: Callable[[Request], Any]) -> Callable[[Handler], Handler]:
+    """Keep an answer, and give it again to a request with the same key."""
+
+    def around(original: Handler) -> Handler:
+        kept: dict[Any, Response] = {}
 
         async def handler(request: Request) -> Response:
-            path = request.url.path
-            if path not in kept:
-                kept[path] = await original(request)
-            return kept[path]
+            found = await key(request)
+            if found not in kept:
+                kept[found] = await original(request)
+            return kept[found]
 
         return handler
 
+    return around
 
-class Idempotent(APIRoute):
-    """A class that reads the body first, and repeats the answer to an equal one."""
 
-    def get_route_handler(self) -> Handler:
-        """Keep one answer for each body."""
-        original, kept = super().get_route_handler(), dict[bytes, Response]()
-
-        async def handler(request: Request) -> Response:
-            body = await request.body()
-            if body not in kept:
-                kept[body] = await original(request)
-            return kept[body]
-
-        return handler
+async def path_of(request: Request) -> str:
+    return request.url.path
 
 
 class Answering(APIRoute):
@@ -91,11 +119,11 @@ class ReadingFirst(Answering):
         await super().handle(scope, receive, send)
 
 
-class Repeating:
+class Repeating(Layer):
     """A middleware around one route that repeats its first good answer."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        super().__init__(app)
         self.kept: list[Message] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +153,7 @@ class TestACache:
     @kinds_of_guard
     def test_a_route_that_keeps_its_answers(self, kind: str, *, start: bool) -> None:
         """Filled by a good request, it answers one without a token with an error."""
-        router = APIRouter(route_class=Caching)
+        router = APIRouter(route_class=handling(caching(path_of)))
         router.get("/x")(read)
         client = TestClient(guarded_by(kind, router))
 
@@ -138,8 +166,9 @@ class TestACache:
         """An administrator's answer is not repeated for a token that lacks the scope."""
         asked = [Depends(require_scopes("admin"))]
         outer = asked if place == "application or router" else []
+        idempotent = handling(caching(Request.body))
         router = APIRouter(
-            route_class=APIRoute if place == "around the route" else Idempotent, dependencies=outer
+            route_class=APIRoute if place == "around the route" else idempotent, dependencies=outer
         )
 
         @router.post("/x", dependencies=[] if outer else asked)
@@ -161,13 +190,32 @@ class TestACache:
         assert answer(GOOD).status_code in {403, 500}
         assert 401 == answer({}).status_code
 
+    def test_one_that_raises_what_it_kept(self) -> None:
+        """It reaches a handler as an exception, and the guard was not asked."""
 
-@pytest.mark.parametrize("route_class", [Answering, ReadingFirst])
+        class CachedError(Exception):
+            """A cached answer."""
+
+        def raising(_: Handler) -> Handler:
+            async def handler(_: Request) -> Any:
+                raise CachedError
+
+            return handler
+
+        app = FastAPI(openapi_url=None)
+        app.router.route_class = handling(raising)
+        app.get("/x")(read)
+        app.add_exception_handler(CachedError, lambda *_: PlainTextResponse(INSIDE))
+
+        assert REFUSED == ask(protect(app, SETTINGS), "/x")
+
+
 class TestAHandleOfItsOwn:
     """It runs no dependencies, and so its answer is refused."""
 
+    @pytest.mark.parametrize("route_class", [Answering, ReadingFirst])
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    @pytest.mark.parametrize("kind", ["protect", "protected_router"])
+    @gated
     def test_its_answer_is_refused(
         self, kind: str, method: str, route_class: type[APIRoute]
     ) -> None:
@@ -180,6 +228,7 @@ class TestAHandleOfItsOwn:
             assert REFUSED == ask(client, "/x", GOOD, method)
             assert ask(client, "/x", {}, method) in {401, REFUSED}
 
+    @pytest.mark.parametrize("route_class", [Answering, ReadingFirst])
     def test_under_a_mere_guard_from_its_first_request_on(
         self, route_class: type[APIRoute]
     ) -> None:
@@ -192,13 +241,49 @@ class TestAHandleOfItsOwn:
         assert 200 == ask(client, "/met", GOOD)
         assert ask(client, "/x") in {401, REFUSED}
 
+    @pytest.mark.parametrize("kind", [FastAPI, APIRouter])
+    def test_below_the_guard_of_a_mount(self, kind: Any) -> None:
+        """The guard of what is mounted is a mere dependency."""
+        inner = kind(dependencies=[Depends(jwt_guard(OTHER))])
+        (inner if kind is APIRouter else inner.router).route_class = Answering
+        inner.get("/x")(read)
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/sub", inner)
 
-class TestAHandleThatAsksAnother:
-    """What is decided about a copy of its scope decides nothing about its answer."""
+        assert REFUSED == ask(app, "/sub/x")
 
-    @pytest.mark.parametrize("kind", ["protect", "protected_router"])
-    def test_an_application_where_the_path_is_public(self, kind: str) -> None:
-        """The copy is equal."""
+    def test_a_redirect(self) -> None:
+        """It can carry a code or a session, as an answer does."""
+
+        class Redirecting(APIRoute):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await RedirectResponse("/inside", 302)(scope, receive, send)
+
+        app = protect(FastAPI(), SETTINGS)
+        app.router.route_class = Redirecting
+        app.get("/x")(read)
+
+        assert REFUSED == ask(app, "/x")
+
+    @gated
+    def test_one_that_swallows_the_refusal(self, kind: str) -> None:
+        """It answers while the refusal is handled, and is no exception handler all the same."""
+
+        class Swallowing(APIRoute):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                try:
+                    await receive()
+                except Exception:  # noqa: BLE001 - as such classes are written
+                    await JSONResponse(INSIDE)(scope, receive, send)
+
+        router = APIRouter(route_class=Swallowing)
+        router.post("/x")(read)
+        with TestClient(guarded_by(kind, router)) as client:
+            assert REFUSED == ask(client, "/x", {}, "POST")
+
+    @gated
+    def test_one_that_asks_another_application_where_the_path_is_public(self, kind: str) -> None:
+        """What is decided about an equal copy of its scope decides nothing about its answer."""
         mirror = protect(FastAPI(), OTHER)
         mirror.get("/x")(public(lambda: INSIDE))
 
@@ -213,7 +298,7 @@ class TestAHandleThatAsksAnother:
         with TestClient(guarded_by(kind, router)) as client:
             assert REFUSED == ask(client, "/x")
 
-    @pytest.mark.parametrize("kind", ["protect", "protected_router"])
+    @gated
     def test_one_that_answers_in_place_of_a_refusal(self, kind: str) -> None:
         """It asks FastAPI with a copy of the scope, and has an older answer for errors."""
 
@@ -234,20 +319,112 @@ class TestAHandleThatAsksAnother:
         with TestClient(guarded_by(kind, router)) as client:
             assert REFUSED == ask(client, "/x")
 
+    def test_a_handshake_that_is_answered_with_a_successful_denial_response(self) -> None:
+        """It says as much as an answer to a request."""
 
-class Timing(APIRoute):
-    """A class that adds a header to the answers, as in FastAPI's documentation."""
+        class OwnWebSocket(APIWebSocketRoute):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                websocket = WebSocket(scope, receive, send)
+                await websocket.receive()
+                await websocket.send_denial_response(JSONResponse(INSIDE))
 
-    def get_route_handler(self) -> Handler:
-        """Add it."""
-        original = super().get_route_handler()
+        app = protect(FastAPI(), SETTINGS)
+        app.add_api_websocket_route("/ws", read)
+        app.routes[-1].__class__ = OwnWebSocket
 
+        with pytest.raises(ConfigurationError), TestClient(app).websocket_connect("/ws"):
+            pass
+
+    @pytest.mark.parametrize(
+        "way", ["protect", pytest.param("protected_router", marks=live_routes)]
+    )
+    def test_a_scope_that_is_served_twice_passes_the_gate_twice(self, way: str) -> None:
+        """What was put around the first passage is gone with it."""
+
+        class Again(Layer):
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                for _ in range(2 if scope["type"] == "http" else 0):
+                    try:
+                        return await self.app(scope, receive, send)
+                    except ConfigurationError:
+                        continue
+                return await self.app(scope, receive, send)
+
+        router = APIRouter(route_class=Answering)
+        router.get("/x")(read)
+        app = guarded_by(way, router)
+        app.add_middleware(Again)
+
+        assert REFUSED == ask(app, "/x")
+
+
+@kinds_of_guard
+def test_a_handler_that_swallows_the_refusal_answers_nothing(kind: str) -> None:
+    """It reads the body under `except Exception`, and meant no JSON."""
+
+    def swallowing(original: Handler) -> Handler:
         async def handler(request: Request) -> Response:
-            response: Response = await original(request)
-            response.headers["x-time"] = "1"
-            return response
+            try:
+                await request.json()
+            except Exception:  # noqa: BLE001 - that is the point
+                return JSONResponse(INSIDE)
+            return await original(request)  # type: ignore[no-any-return]
 
         return handler
+
+    router = APIRouter(route_class=handling(swallowing))
+
+    @router.post("/x")
+    async def x(_: dict[str, str]) -> str:
+        return INSIDE
+
+    app = guarded_by(kind, router)
+    # A mere guard has to have been asked once.
+    assert 200 == TestClient(app).post("/x", json={}, headers=GOOD).status_code
+
+    assert [REFUSED, REFUSED] == [ask(app, "/x", it, "POST") for it in ({}, FOREIGN)]
+
+
+@gated
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_refusal_that_becomes_an_error_of_the_application(kind: str, method: str) -> None:
+    """The handler of that error answers as it likes."""
+
+    class LoginNeededError(Exception):
+        """An error of the application's own."""
+
+    def translating(original: Handler) -> Handler:
+        async def handler(request: Request) -> Any:
+            try:
+                return await original(request)
+            except HTTPException as error:
+                raise LoginNeededError from error
+
+        return handler
+
+    router = APIRouter(route_class=handling(translating))
+    router.add_api_route("/x", read, methods=[method])
+    app = guarded_by(kind, router)
+    app.add_exception_handler(LoginNeededError, lambda *_: Response(status_code=303))
+
+    with TestClient(app, follow_redirects=False) as client:
+        answers = [client.request(method, "/x", headers=it).status_code for it in ({}, GOOD)]
+
+    assert [303, 200] == answers
+
+
+def timing(original: Handler) -> Handler:
+    """Add a header to the answers, as in FastAPI's documentation."""
+
+    async def handler(request: Request) -> Response:
+        response: Response = await original(request)
+        response.headers["x-time"] = "1"
+        return response
+
+    return handler
+
+
+Timed = handling(timing)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +435,7 @@ class Timing(APIRoute):
         pytest.param(200, lambda: StreamingResponse(iter(["log in"])), id="stream"),
     ],
 )
-@pytest.mark.parametrize("route_class", [APIRoute, Timing])
+@pytest.mark.parametrize("route_class", [APIRoute, Timed], ids=["fastapi", "timed"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @kinds_of_guard
 def test_an_exception_handler_answers_a_refusal(
@@ -286,27 +463,46 @@ def test_an_exception_handler_answers_a_refusal(
     assert INSIDE not in answer.text
 
 
-class Forcing(APIRoute):
-    """A class that hands on a copy of the scope with another header."""
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_handler_below_a_middleware_that_serves_in_a_task(method: str) -> None:
+    """The guard of the application around it lets the redirect to the login pass."""
 
-    def get_route_handler(self) -> Handler:
-        """Take every body for JSON."""
-        original = super().get_route_handler()
+    async def in_a_task(request: Request, call_next: Any) -> Any:
+        return await call_next(request)
 
-        async def handler(request: Request) -> Response:
-            headers = [it for it in request.scope["headers"] if it[0] != b"content-type"]
-            headers.append((b"content-type", b"application/json"))
-            copy = Request({**request.scope, "headers": headers}, request.receive)
-            answer: Response = await original(copy)
-            return answer
+    to_the_login = RedirectResponse("/login", 303)
+    inner = FastAPI(
+        dependencies=[Depends(jwt_guard(OTHER))],
+        exception_handlers={HTTPException: lambda *_: to_the_login},
+    )
+    inner.add_middleware(BaseHTTPMiddleware, dispatch=in_a_task)
+    inner.router.route_class = Timed
+    inner.add_api_route("/x", lambda: JSONResponse(INSIDE), methods=[method])
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", inner)
+    client = TestClient(app, follow_redirects=False)
 
-        return handler
+    # From its first request on the inner application is known to have a guard.
+    found = [client.request(method, "/m/x", headers=it).status_code for it in (FOREIGN, {})]
+
+    assert [200, 303] == found
 
 
 @kinds_of_guard
 def test_a_class_that_hands_on_a_copy_of_the_scope(kind: str) -> None:
     """It is the same request: valid ones are served, public routes stay public."""
-    router = APIRouter(route_class=Forcing)
+
+    def forcing(original: Handler) -> Handler:
+        """Take every body for JSON."""
+
+        async def handler(request: Request) -> Any:
+            headers = [it for it in request.scope["headers"] if it[0] != b"content-type"]
+            headers.append((b"content-type", b"application/json"))
+            return await original(Request({**request.scope, "headers": headers}, request.receive))
+
+        return handler
+
+    router = APIRouter(route_class=handling(forcing))
 
     @router.get("/me")
     async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
@@ -324,38 +520,511 @@ def test_a_class_that_hands_on_a_copy_of_the_scope(kind: str) -> None:
     assert [200, 200] == [ask(client, "/anyone", it) for it in ({}, GOOD)]
 
 
-class TestADependencyOutsideOfTheGuard:
-    """FastAPI runs it before the guard of a router in the application, and it can end a request."""
+def test_a_token_that_is_gone_after_the_body_was_read_is_missed() -> None:
+    """The guard is asked again, as FastAPI does."""
 
-    @pytest.mark.parametrize("status", [303, 304, 307])
-    @pytest.mark.parametrize("headers", [{}, GOOD], ids=["no token", "token"])
-    def test_by_a_redirect(self, headers: dict[str, str], status: int) -> None:
-        """No endpoint runs."""
-        client = self.client(HTTPException(status, headers={"Location": "/login"}))
+    def stripping(original: Handler) -> Handler:
+        async def handler(request: Request) -> Any:
+            await request.body()
+            kept = [it for it in request.scope["headers"] if it[0] != b"authorization"]
+            request.scope["headers"] = kept
+            return await original(request)
 
-        assert [status] * 2 == [client.get(it, headers=headers).status_code for it in PATHS]
+        return handler
 
-    @pytest.mark.parametrize("headers", [{}, GOOD], ids=["no token", "token"])
-    def test_by_an_error_that_is_answered_with_success(self, headers: dict[str, str]) -> None:
-        """The application puts the code into the body."""
-        client = self.client(HTTPException(429))
+    app = protect(FastAPI(), SETTINGS)
+    app.router.route_class = handling(stripping)
+    app.post("/x")(read)
 
-        assert [{"code": 429}] * 2 == [client.get(it, headers=headers).json() for it in PATHS]
+    assert 401 == ask(app, "/x", GOOD, method="POST")
 
-    def client(self, error: HTTPException) -> TestClient:
-        """A client of an application with a dependency that raises an error."""
 
-        async def end() -> None:
-            raise error
+class Compressing(APIRoute):
+    """A class that puts a middleware around its routes."""
 
-        router = protected_router(settings=SETTINGS)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.app = GZipMiddleware(self.app)
+
+
+@pytest.mark.parametrize(
+    "route_class", [APIRoute, Timed, Compressing], ids=["fastapi", "timed", "compressing"]
+)
+@pytest.mark.parametrize("kind", ["protected_router", "jwt_guard"])
+@pytest.mark.parametrize(
+    ("status", "answer"), [(303, 303), (304, 304), (307, 307), (429, 200)], ids=str
+)
+def test_a_dependency_further_out_can_end_a_request(
+    status: int, answer: int, kind: str, route_class: type[APIRoute]
+) -> None:
+    """Before the guard is asked, by a redirect or by an error that is answered with success."""
+
+    async def end() -> None:
+        raise HTTPException(status, headers={"Location": "/elsewhere"})
+
+    router = APIRouter(route_class=route_class)
+    router.get("/x")(read)
+    router.get("/anyone")(public(lambda: INSIDE))
+    guarded = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+    guarded.include_router(router)
+    if kind == "protected_router":
+        guarded = protected_router(router, settings=SETTINGS)
+    app = FastAPI(dependencies=[Depends(end)], openapi_url=None)
+    app.include_router(guarded)
+    if status == 429:
+        app.add_exception_handler(HTTPException, lambda *_: JSONResponse({"code": 429}))
+
+    with TestClient(app, follow_redirects=False) as client:
+        found = [
+            client.get(path, headers=it) for it in ({}, GOOD, GOOD) for path in ("/x", "/anyone")
+        ]
+
+    assert [answer] * 6 == [it.status_code for it in found]
+    assert not any(INSIDE in it.text for it in found)
+
+
+# ---- what is replaced ---------------------------------------------------------------------------
+
+# Starlette's, until FastAPI had one of its own.
+to_app = getattr(fastapi.routing, "request_response", starlette.routing.request_response)
+
+
+async def other() -> str:
+    """Answer in place of the endpoint."""
+    return INSIDE
+
+
+async def from_a_cache(_: Request) -> PlainTextResponse:
+    return PlainTextResponse(INSIDE)
+
+
+async def see_other(_: Request) -> PlainTextResponse:
+    raise HTTPException(303, headers={"Location": "/done"})
+
+
+def with_another_endpoint(route: APIRoute) -> None:
+    """As a decorator does that comes after the route."""
+    route.endpoint = other
+    route.dependant = get_dependant(path=route.path_format, call=other)
+    route.app = to_app(route.get_route_handler())
+
+
+def without_dependencies(route: APIRoute) -> None:
+    """As a tool does that removes some of them."""
+    route.dependant.dependencies.clear()
+    route.app = to_app(route.get_route_handler())
+
+
+def with_a_cache(route: APIRoute) -> None:
+    route.app = to_app(from_a_cache)
+
+
+def with_a_redirect(route: APIRoute) -> None:
+    """Its endpoint has run when it raises."""
+    route.app = to_app(see_other)
+
+
+def with_a_handle(route: APIRoute) -> None:
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(INSIDE)(scope, receive, send)
+
+    route.handle = handle  # type: ignore[method-assign]
+
+
+async def to_the_cache(_: Message) -> None:
+    """Send something to a server that is down."""
+    raise ConnectionError
+
+
+class FromCache(Layer):
+    """An ASGI application around a route, which answers where its cache is down."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or accept, in an `except` block: that is no exception handler."""
+        try:
+            await to_the_cache({})
+        except ConnectionError:
+            if scope["type"] == "websocket":
+                await talk(WebSocket(scope, receive, send))
+            else:
+                await PlainTextResponse(INSIDE)(scope, receive, send)
+
+
+class Stale(Layer):
+    """An ASGI application around a route, which answers for it where it fails or refuses."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep the answer, and send another one."""
+
+        async def keep(_: Message) -> None: ...
+
+        try:
+            await self.app(scope, receive, keep)
+        except Exception:  # noqa: BLE001 - whatever it is
+            await PlainTextResponse(INSIDE)(scope, receive, send)
+        else:
+            await PlainTextResponse(INSIDE)(scope, receive, send)
+
+
+def around(layer: Callable[[ASGIApp], ASGIApp], route: APIRoute) -> None:
+    route.app = layer(route.app)
+
+
+STALE = partial(around, Stale)
+
+
+@pytest.mark.parametrize(
+    "rebuild",
+    [
+        with_another_endpoint,
+        without_dependencies,
+        with_a_cache,
+        with_a_redirect,
+        with_a_handle,
+        pytest.param(partial(around, FromCache), id="from_cache"),
+        pytest.param(STALE, id="stale"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["protect", "jwt_guard"])
+def test_a_route_that_no_longer_runs_its_guard_answers_nothing(
+    kind: str, rebuild: Callable[[APIRoute], None]
+) -> None:
+    """With a token neither: the guard is what reads it."""
+    guards = [Depends(jwt_guard(SETTINGS))] if kind == "jwt_guard" else []
+    app = FastAPI(openapi_url=None, dependencies=guards)
+    app.get("/x")(read)
+    app.get("/y")(read)
+    if kind == "protect":
+        protect(app, SETTINGS)
+    assert [401, 401] == [ask(app, path) for path in ("/x", "/y")]
+
+    rebuild(next(it for it in app.routes if isinstance(it, APIRoute) and it.path == "/x"))
+
+    assert REFUSED == ask(app, "/x")
+    assert rebuild is STALE or REFUSED == ask(app, "/x", GOOD)
+    assert 401 == ask(app, "/y")
+
+
+def test_a_route_class_that_replaces_what_serves_it_answers_nothing() -> None:
+    """As the one of `fastapi-jsonrpc`."""
+
+    class Replacing(APIRoute):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.app = to_app(from_a_cache)
+
+    app = FastAPI(openapi_url=None)
+    app.router.route_class = Replacing
+    app.get("/x")(read)
+
+    assert REFUSED == ask(protect(app, SETTINGS), "/x", GOOD)
+
+
+def test_a_websocket_that_is_accepted_in_an_except_block_is_refused() -> None:
+    """Its route never asks the guard."""
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
+    app.websocket("/x")(talk)
+    route = next(it for it in app.routes if isinstance(it, APIWebSocketRoute))
+    route.app = FromCache(route.app)
+
+    assert [REFUSED, REFUSED] == [knock(app, "/x", headers) for headers in ({}, GOOD)]
+
+
+async def effect(scope: Scope, *_: Any) -> None:
+    """An application that must not run."""
+    if scope["type"] != "lifespan":
+        pytest.fail("it ran")
+
+
+class TestWhatServesInAnotherWayLater:
+    """Nothing runs before it is looked at."""
+
+    @pytest.mark.parametrize("guarded", [False, True])
+    def test_a_mount_of_something_else(self, *, guarded: bool) -> None:
+        """The guard of what was mounted there decides nothing any more."""
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/m", protect(FastAPI(), OTHER) if guarded else page())
+        assert ask(app, "/m/x") in {401, 404}
+        (mount,) = [it for it in app.router.routes if isinstance(it, Mount)]
+        mount.app = effect
+
+        assert ask(app, "/m/x") in {401, REFUSED}
+
+    def test_a_default_application(self) -> None:
+        """It would serve what no route matches."""
+        app = protect(FastAPI(), SETTINGS)
+        app.get("/x")(read)
+        assert 401 == ask(app, "/x")
+        app.router.default = effect
+
+        assert REFUSED == ask(app, "/nowhere")
+
+    def test_a_plain_route_with_a_handle_of_its_own(self) -> None:
+        """Set on the one instance."""
+        app = protect(FastAPI(), SETTINGS)
+        route: Any = Route("/p", plain)
+        route.handle = effect
+        app.router.routes.append(route)
+
+        assert REFUSED == ask(app, "/p")
+
+    def test_a_route_that_lets_nothing_be_put_around_it(self) -> None:
+        """Its application is a property."""
+
+        class Fixed(Route):
+            @property
+            def app(self) -> ASGIApp:
+                return effect
+
+            @app.setter
+            def app(self, _: ASGIApp) -> None:
+                """Take nothing."""
+
+        app = protect(FastAPI(), SETTINGS)
+        app.router.routes.append(Fixed("/p", plain))
+
+        assert REFUSED == ask(app, "/p")
+
+    @pytest.mark.parametrize("when", ["before the inclusion", "after a request"])
+    def test_a_router_with_a_handle_of_its_own(self, when: str) -> None:
+        """It may run no dependencies."""
+        router = APIRouter()
         router.get("/x")(read)
-        router.get("/anyone")(public(lambda: INSIDE))
-        app = FastAPI(dependencies=[Depends(end)])
+        app = protect(FastAPI(), SETTINGS)
+        if when == "before the inclusion":
+            vars(router)["handle"] = effect
         app.include_router(router)
-        if error.status_code == 429:
-            app.add_exception_handler(HTTPException, lambda *_: JSONResponse({"code": 429}))
-        return TestClient(app, follow_redirects=False)
+        if when == "after a request":
+            assert 401 == ask(app, "/x")
+            vars(router)["handle"] = effect
+
+        assert ask(app, "/x") in {REFUSED, 401}
+
+    @live_routes
+    def test_a_class_of_routers_with_a_handle_of_its_own(self) -> None:
+        """FastAPI leaves it to the router what it serves."""
+
+        class Own(APIRouter):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await effect(scope, receive, send)
+
+        with pytest.raises(ConfigurationError, match="in its own way"):
+            protected_router(Own(), settings=SETTINGS)
+
+    @pytest.mark.parametrize("served", [False, True])
+    def test_another_router_of_the_application(self, *, served: bool) -> None:
+        """Nothing of this package would be asked there, also where a new stack has it."""
+        app = FastAPI()
+        app.get("/before")(read)
+        if served:
+            assert 200 == ask(app, "/before")
+        protect(app, SETTINGS)
+        app.router = APIRouter()
+        filled(app)
+        app.router.get("/x")(read)
+        if served:
+            app.middleware_stack = None
+
+        for path in ("/api", "/plain", "/x"):
+            for headers in ({}, GOOD) if not served else ({},):
+                assert ask(app, path, headers) in {REFUSED, 401}
+
+    @pytest.mark.parametrize("by", ["protect", "jwt_guard"])
+    def test_a_router_that_is_called_in_its_own_way(self, by: str) -> None:
+        """It may never come to the gate; an error in the log is easily missed, so it stays."""
+
+        class Own(APIRouter):
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await self.app(scope, receive, send)
+
+        app = FastAPI(openapi_url=None)
+        guards = [Depends(jwt_guard(SETTINGS))] if by == "jwt_guard" else []
+        app.router = Own(dependencies=guards)
+        filled(app)
+        if by == "protect":
+            with pytest.raises(ConfigurationError, match="called in its own way"):
+                protect(app, SETTINGS)
+        else:
+            assert [REFUSED] * 3 == [ask(app, "/api", headers) for headers in ({}, GOOD, GOOD)]
 
 
-PATHS = ("/x", "/anyone")
+@pytest.mark.parametrize(
+    "inner",
+    [lambda: protect(FastAPI(), OTHER), lambda: protected_router(settings=OTHER)],
+    ids=["protect", "protected_router"],
+)
+def test_a_middleware_in_front_of_an_inner_guard_answers_no_anonymous_request(
+    inner: Callable[[], ASGIApp],
+) -> None:
+    """The outer guard leaves the decision to the inner one, and sees that there was none."""
+
+    class AnsweringItself(Layer):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse(INSIDE)(scope, receive, send)
+
+    app = protect(FastAPI(), SETTINGS)
+    mounted = Mount("/sub", app=inner(), middleware=[Middleware(AnsweringItself)])
+    app.router.routes.append(mounted)
+
+    assert REFUSED == ask(app, "/sub/x")
+
+
+@pytest.mark.parametrize("kind", ["protect", "jwt_guard"])
+def test_a_mounted_application_redirects_to_the_right_spelling(kind: str) -> None:
+    """No route of it has matched, so there is nothing to decide."""
+    inner = FastAPI(dependencies=[] if kind == "protect" else [Depends(jwt_guard(OTHER))])
+    if kind == "protect":
+        protect(inner, OTHER)
+    inner.get("/x")(read)
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", inner)
+
+    answer = TestClient(app, follow_redirects=False).get("/m/x/")
+
+    assert (307, "http://testserver/m/x") == (answer.status_code, answer.headers["location"])
+
+
+@pytest.mark.parametrize("handler", [partial(PlainTextResponse, INSIDE), None])
+def test_a_body_that_cannot_be_read_may_be_answered_with_success(handler: Any) -> None:
+    """The guard let the request pass before, and what FastAPI raises comes from no endpoint."""
+
+    async def later(request: Request, error: Exception) -> PlainTextResponse:  # noqa: ARG001
+        return PlainTextResponse(INSIDE)
+
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
+
+    @app.post("/x")
+    async def x(body: dict[str, int]) -> str:
+        return INSIDE * len(body)
+
+    answer = partial(later) if handler is None else lambda *_: handler()
+    app.add_exception_handler(RequestValidationError, answer)
+    client = TestClient(app)
+
+    found = [client.post("/x", content="{", headers=it).status_code for it in ({}, GOOD)]
+
+    assert [401, 200] == found
+
+
+class Cyclic:
+    """A layer that has itself inside."""
+
+    def __init__(self) -> None:
+        self.app = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse(INSIDE)(scope, receive, send)
+
+
+def test_a_layer_that_has_itself_inside() -> None:
+    """It is not looked through for ever, and it is guarded."""
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", Cyclic())
+
+    assert [401, 200] == [ask(app, "/m/x", it) for it in ({}, GOOD)]
+
+
+@pytest.mark.parametrize("layer", [Cyclic(), MagicMock()], ids=["cyclic", "mock"])
+def test_a_layer_without_an_end_that_takes_the_place_of_what_was_mounted(layer: Any) -> None:
+    """The audit ends all the same."""
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", FastAPI())
+    app.routes[-1].app = layer  # type: ignore[attr-defined]
+
+    assert audit(app).routes
+
+
+# ---- what may stay ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `wrapt` wrap methods of FastAPI's and Starlette's classes, as Datadog's tracer does."""
+
+    def traced(wrapped: Callable[..., Any], _: object, args: Any, options: Any) -> Any:
+        return wrapped(*args, **options)
+
+    for kind, name in (
+        (FastAPI, "build_middleware_stack"),
+        (APIRoute, "handle"),
+        (starlette.routing.Route, "handle"),
+        (starlette.routing.Mount, "handle"),
+    ):
+        wrapped = wrapt.FunctionWrapper(getattr(kind, name), traced)
+        monkeypatch.setattr(kind, name, wrapped)
+
+
+@pytest.mark.usefixtures("_traced")
+class TestATracer:
+    """It replaces methods by wrappers, which are not equal from one look to the next."""
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    @kinds_of_guard
+    def test_a_handler_may_answer_a_refusal(self, kind: str, method: str) -> None:
+        """With a redirect to a log-in, say."""
+        router = APIRouter()
+
+        @router.api_route("/x", methods=["GET", "POST"])
+        async def x(body: Any = None) -> str:  # noqa: ARG001 - there is one to read
+            return INSIDE
+
+        app = guarded_by(kind, router)
+        app.add_exception_handler(401, lambda *_: RedirectResponse("/log-in", 302))
+
+        with TestClient(app, follow_redirects=False) as client:
+            assert 302 == client.request(method, "/x").status_code
+            assert 200 == client.request(method, "/x", headers=GOOD).status_code
+
+    @gated
+    def test_the_audit_finds_the_guard(self, kind: str) -> None:
+        """Of plain routes and mounts too."""
+        app = guarded_by(kind, filled(APIRouter()))
+
+        found = {it.path: it.verdict for it in audit(app).routes if it.path in {"/api", "/plain"}}
+
+        assert {"/api": Verdict.GUARDED, "/plain": Verdict.GUARDED} == found
+        assert [401, 401] == [ask(app, path) for path in ("/api", "/plain")]
+
+
+def test_a_guard_that_applies_twice_is_one() -> None:
+    """To the audit as to requests."""
+    guard = jwt_guard(SETTINGS)
+    app = FastAPI(openapi_url=None, dependencies=[Depends(guard)])
+    app.get("/x", dependencies=[Depends(guard)])(read)
+
+    assert [Verdict.GUARDED] == [it.verdict for it in audit(app).routes]
+    assert [401, 200] == [ask(app, "/x", headers) for headers in ({}, GOOD)]
+
+
+class TestAGuardBelowAProtectedApplication:
+    """The guard inside decides, and nothing is wrong with the application."""
+
+    @pytest.mark.parametrize("exclude", [[], ["/m"]], ids=["guarded", "excluded"])
+    @pytest.mark.parametrize("where", ["router", "route", "inclusion", "protected_router"])
+    def test_in_a_router_that_is_mounted(self, where: str, exclude: list[str]) -> None:
+        """Over it, over one of its routes, over an inclusion, or a protected router in it."""
+        guarded = [Depends(jwt_guard(SETTINGS))]
+        router = APIRouter(dependencies=guarded if where == "router" else [])
+        if where == "inclusion":
+            inner = APIRouter()
+            inner.get("/x")(read)
+            router.include_router(inner, dependencies=guarded)
+        elif where == "protected_router":
+            protected = protected_router(settings=SETTINGS)
+            protected.get("/x")(read)
+            router.include_router(protected)
+        else:
+            router.get("/x", dependencies=guarded if where == "route" else [])(read)
+        app = protect(FastAPI(), SETTINGS, exclude)
+        app.mount("/m", router)
+
+        assert [401, 401, 200] == answers_of(app, "/m/x")
+
+    def test_over_an_application_with_plain_routes(self) -> None:
+        """The guard outside covers these, also once the one inside was asked."""
+        inner = filled(FastAPI(dependencies=[Depends(jwt_guard(OTHER))]))
+        app = protect(FastAPI(), OTHER)
+        app.mount("/m", inner)
+
+        for path in ("/m/plain", "/m/api", "/m/plain"):
+            assert [401, 401, 200] == answers_of(app, path, good=FOREIGN, bad=GOOD)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.testclient import TestClient
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from jwt_deps import (
     JWTSettings,
     current_user_id,
+    get_claims,
     get_settings,
     get_token,
     jwt_guard,
@@ -32,38 +33,47 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.testing import Prover, TokenFactory
-from tests.minting import SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer, token
+from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer, live_mounts, live_routes, token
 
 from .asking import (
     FOREIGN,
     GOOD,
+    Layer,
     ask,
     drive,
+    filled,
     guarded_by,
     headers_of,
     including,
     kinds_of_guard,
-    plain,
     read,
 )
 
+NONE: dict[str, str] = {}
 ALICE, BOB = bearer(sub="alice"), bearer(sub="bob")
+ADMIN, MALLORY = bearer(sub="carol", scope="admin"), bearer(OTHER_SECRET, sub="mallory")
+
+User = Annotated[str, Depends(current_user_id)]
+MaybeUser = Annotated[str | None, Depends(optional(current_user_id))]
 
 
-async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
+async def me(user: User) -> str:
     """Say who is calling, by a dependency."""
     return user
 
 
+def user_of(request: Request) -> str | None:
+    """Who is calling, by the state."""
+    return getattr(request.state, "user_id", None)
+
+
 async def plain_me(request: Request) -> PlainTextResponse:
-    """Say who is calling, by the state."""
-    return PlainTextResponse(json.dumps(getattr(request.state, "user_id", None)))
-
-
-async def token_of_query(request: Request) -> str | None:
-    """Take the token from the query."""
-    return request.query_params.get("t")
+    """Say who is calling, by the state, before and after others had their turn."""
+    before = user_of(request)
+    await request.body()
+    await asyncio.sleep(0.002)
+    return PlainTextResponse(json.dumps([before, user_of(request)]))
 
 
 async def send_copy(app: ASGIApp, scope: Scope, **changes: Any) -> tuple[int, Any]:
@@ -72,6 +82,368 @@ async def send_copy(app: ASGIApp, scope: Scope, **changes: Any) -> tuple[int, An
         changes["raw_path"] = changes["path"].encode()
     status, answer, _ = await drive(app, {**scope, **changes})
     return status, json.loads(answer) if status == 200 else None
+
+
+# ---- batches ------------------------------------------------------------------------------------
+
+
+def fill(router: APIRouter) -> APIRouter:
+    """Add an open, a closed, an administrator's and a plain route."""
+
+    @router.post("/open")
+    @public
+    async def opened(request: Request, user: MaybeUser) -> Any:
+        await request.body()
+        await asyncio.sleep(0.002)
+        return [user, user_of(request)]
+
+    @router.post("/closed")
+    async def closed(request: Request, body: dict[str, str]) -> Any:
+        before = user_of(request)
+        await asyncio.sleep(0.002)
+        is_own = body["number"] == request.headers["x-number"]
+        return [before, user_of(request)] if is_own else "the body of another one"
+
+    @router.post("/raw")
+    async def raw(request: Request, user: User) -> Any:
+        await request.body()
+        return [user, user_of(request)]
+
+    @router.post("/admin", dependencies=[Depends(require_scopes("admin"))])
+    async def admin(request: Request, body: dict[str, str]) -> Any:
+        return [user_of(request), body and user_of(request)]
+
+    router.add_route("/plain", plain_me, methods=["POST"])
+    router.add_route("/plain-open", public(plain_open), methods=["POST"])
+    return router
+
+
+async def plain_open(request: Request) -> PlainTextResponse:
+    return await plain_me(request)
+
+
+def foreign_routes() -> APIRouter:
+    """Make a protected router with other settings."""
+    router = protected_router(settings=OTHER)
+
+    @router.post("/foreign")
+    async def foreign(request: Request, user: User) -> Any:
+        await request.body()
+        await asyncio.sleep(0.001)
+        return [user, user_of(request)]
+
+    router.add_route("/foreign-plain", plain_me, methods=["POST"])
+    return router
+
+
+Place = Callable[[], tuple[FastAPI, str]]
+
+
+def behind_protected_router() -> tuple[FastAPI, str]:
+    return including(protected_router(fill(APIRouter()), settings=SETTINGS), foreign_routes()), ""
+
+
+def in_protected_application() -> tuple[FastAPI, str]:
+    return protect(including(fill(APIRouter()), foreign_routes()), SETTINGS), ""
+
+
+def own_of_protected_application() -> tuple[FastAPI, str]:
+    app = protect(FastAPI(), SETTINGS)
+    fill(app.router)
+    app.include_router(foreign_routes())
+    return app, ""
+
+
+def mounted_in_protected_application() -> tuple[FastAPI, str]:
+    app = protect(FastAPI(), OTHER)
+    app.mount("/m", in_protected_application()[0])
+    return app, "/m"
+
+
+places = pytest.mark.parametrize(
+    "place",
+    [
+        behind_protected_router,
+        in_protected_application,
+        own_of_protected_application,
+        mounted_in_protected_application,
+    ],
+)
+together = pytest.mark.parametrize("together", [False, True], ids=["one-by-one", "at-once"])
+Call = tuple[str, dict[str, str]]
+
+#: What is asked, as whom, and the status; a good answer says twice who asked.
+CALLS: list[tuple[str, dict[str, str], int, str | None]] = [
+    ("/open", NONE, 200, None),
+    ("/closed", NONE, 401, None),
+    ("/plain-open", NONE, 200, None),
+    ("/plain", NONE, 401, None),
+    ("/closed", ALICE, 200, "alice"),
+    ("/closed", BOB, 200, "bob"),
+    ("/open", NONE, 200, None),
+    ("/raw", NONE, 401, None),
+    ("/raw", ADMIN, 200, "carol"),
+    ("/open", BOB, 200, "bob"),
+    ("/plain", BOB, 200, "bob"),
+    ("/plain", ALICE, 200, "alice"),
+    ("/closed", MALLORY, 401, None),
+    ("/admin", ADMIN, 200, "carol"),
+    ("/admin", ALICE, 403, None),
+    ("/admin", NONE, 401, None),
+    ("/foreign", MALLORY, 200, "mallory"),
+    ("/foreign", ALICE, 401, None),
+    ("/foreign-plain", MALLORY, 200, "mallory"),
+    ("/plain", MALLORY, 401, None),
+    ("/foreign-plain", ALICE, 401, None),
+    ("/raw", MALLORY, 401, None),
+    ("/foreign", NONE, 401, None),
+]
+
+
+def batch(
+    placed: tuple[FastAPI, str], caller: dict[str, str], calls: list[Call], *, at_once: bool
+) -> tuple[list[list[Any]], Any]:
+    """Add an open batch endpoint, call it, and return the answers and who its caller is then."""
+    app, prefix = placed
+    router = protected_router(settings=SETTINGS)
+
+    async def one(scope: Scope, number: int, call: Call) -> list[Any]:
+        path, headers = call
+        text = json.dumps({"number": str(number)}).encode()
+        kind = {"content-type": "application/json", "x-number": str(number)}
+        copy = {
+            **scope,
+            "path": prefix + path,
+            "raw_path": (prefix + path).encode(),
+            "headers": headers_of({**kind, **headers}),
+        }
+        chunks = [text[:3], text[3:6], text[6:]]
+        status, answer, _ = await drive(app, copy, chunks, pause=0.001 * (1 + number % 3))
+        return [status, json.loads(answer)]
+
+    @router.post("/batch")
+    @public
+    async def collect(request: Request, _: MaybeUser) -> Any:
+        scope = dict(request.scope)
+        coming = [one(scope, number, call) for number, call in enumerate(calls)]
+        answers = await asyncio.gather(*coming) if at_once else [await it for it in coming]
+        return [answers, user_of(request)]
+
+    app.include_router(router)
+    found = TestClient(app).post("/batch", headers=caller)
+    assert 200 == found.status_code, found.text
+    answers, after = found.json()
+    return answers, after
+
+
+@places
+@together
+@pytest.mark.parametrize("caller", [NONE, ALICE], ids=["anonymous", "authenticated"])
+def test_every_sub_request_is_its_own_caller(
+    caller: dict[str, str], place: Place, *, together: bool
+) -> None:
+    """Nothing of one decides about another: user, state, body, scopes and settings are its own."""
+    expected = [*CALLS, *reversed(CALLS)]
+
+    calls = [(path, headers) for path, headers, *_ in expected]
+    answers, after = batch(place(), caller, calls, at_once=together)
+
+    for (path, _, status, user), (found, answer) in zip(expected, answers, strict=True):
+        assert (path, status) == (path, found)
+        assert status != 200 or [user, user] == answer
+    assert (None if caller is NONE else "alice") == after
+
+
+@together
+def test_a_batch_with_the_callers_own_headers_authenticates_as_the_caller(
+    *, together: bool
+) -> None:
+    """A copy that keeps the headers keeps the caller, and meets the route's own requirements."""
+    app, _ = in_protected_application()
+
+    @app.post("/same")
+    async def same(request: Request) -> Any:
+        copies = [
+            drive(app, {**request.scope, "path": it, "raw_path": it.encode()}, [b"{}"])
+            for it in ("/raw", "/admin", "/foreign")
+        ]
+        found = await asyncio.gather(*copies) if together else [await it for it in copies]
+        return [status for status, *_ in found]
+
+    assert [200, 403, 401] == TestClient(app).post("/same", headers=ALICE).json()
+
+
+@together
+def test_an_override_of_settings_per_request_is_asked_for_each(*, together: bool) -> None:
+    """One tenant's settings do not decide about the sub-request of another tenant."""
+
+    def per_request(request: Request) -> JWTSettings:
+        return OTHER if request.headers.get("x-tenant") == "other" else SETTINGS
+
+    app = including(protected_router(fill(APIRouter())))
+    app.dependency_overrides[get_settings] = per_request
+    other = {"x-tenant": "other"}
+    calls: list[Call] = [("/raw", it) for it in (MALLORY | other, MALLORY, ALICE | other, ALICE)]
+
+    answers, _ = batch((app, ""), NONE, calls, at_once=together)
+
+    assert [200, 401, 401, 200] == [status for status, _ in answers]
+
+
+@live_mounts
+@together
+def test_sub_requests_into_a_mount_are_requests_of_their_own(*, together: bool) -> None:
+    """The mount of a protected router is asked for each of them."""
+    router = protected_router(settings=SETTINGS, exclude=["/open-files"])
+    router.mount("/files", PlainTextResponse("[]"))
+    router.mount("/open-files", PlainTextResponse("[]"))
+    calls: list[Call] = [
+        ("/open-files/a", NONE),
+        ("/files/a", NONE),
+        ("/files/a", ALICE),
+        ("/files/a", MALLORY),
+        ("/open-files/a", NONE),
+        ("/files/b", NONE),
+    ]
+
+    answers, _ = batch((including(router), ""), NONE, calls, at_once=together)
+
+    assert [200, 401, 200, 401, 200, 401] == [status for status, _ in answers]
+
+
+def test_a_sub_request_to_an_open_route_does_not_open_the_outer_request_again() -> None:
+    """The dependency that comes after the sub-request still meets the caller's own token."""
+    app, _ = in_protected_application()
+    seen: list[Any] = []
+
+    async def first(request: Request) -> None:
+        copy = {**request.scope, "path": "/open", "raw_path": b"/open", "headers": []}
+        seen.append((await drive(app, copy, [b"{}"]))[0])
+
+    async def second(request: Request, claims: Annotated[Any, Depends(get_claims)]) -> None:
+        seen.append((claims.sub, user_of(request)))
+
+    app.post("/outer", dependencies=[Depends(first), Depends(second)])(lambda: None)
+
+    assert 200 == TestClient(app).post("/outer", headers=BOB).status_code
+    assert [200, ("bob", "bob")] == seen
+
+
+class TestABatchThatNoGuardKnows:
+    """Its own route is unguarded, so nothing of this package has seen the scope that it copies."""
+
+    @pytest.mark.parametrize("prefix", ["/open", pytest.param("/{tenant}", marks=live_routes)])
+    @pytest.mark.parametrize("kind", ["protected_router", "jwt_guard"])
+    def test_one_that_is_excluded_does_not_open_the_other(self, kind: str, prefix: str) -> None:
+        """Both wait above the guard, and what FastAPI writes into the scope is one dictionary.
+
+        Where templates overlap, it can be that of the other one, and both fit the path.
+        """
+        ran: list[str] = []
+        router = APIRouter()
+
+        @router.get("/x")
+        async def x(request: Request) -> str:
+            ran.append(request.url.path)
+            return "inside"
+
+        async def slow() -> None:
+            await asyncio.sleep(0.02)
+
+        exclude = [f"{prefix}/x"]
+        guarded = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS, exclude))])
+        guarded.include_router(router)
+        if kind == "protected_router":
+            guarded = protected_router(router, settings=SETTINGS, exclude=exclude)
+        app = FastAPI(dependencies=[Depends(slow)])
+        app.include_router(guarded, prefix="/closed")
+        app.include_router(guarded, prefix=prefix)
+
+        @app.get("/a/batch/of/these")
+        async def batch(request: Request) -> list[int]:
+            async def later(path: str, wait: float) -> int:
+                await asyncio.sleep(wait)
+                return (await send_copy(app, request.scope, path=path, headers=[]))[0]
+
+            both = (later("/closed/x", 0), later("/open/x", 0.01))
+            found = await asyncio.gather(*both, return_exceptions=True)
+            return [it if isinstance(it, int) else 500 for it in found]
+
+        closed, opened = TestClient(app).get("/a/batch/of/these").json()
+
+        assert closed == 401 if prefix == "/open" else closed in {401, 500}
+        assert "/closed/x" not in ran
+        assert prefix != "/open" or opened == 200
+
+    @pytest.mark.parametrize("guarded", [False, True])
+    def test_the_state_of_each_is_its_own(self, *, guarded: bool) -> None:
+        """Where a guard applies to their routes, and where only another route has one.
+
+        Also where the state was there before: it is one dictionary in all copies, too. Up to
+        FastAPI 0.136 the application has to have started, or to have met the guard.
+        """
+        routes = protected_router(settings=SETTINGS) if guarded else APIRouter()
+
+        @routes.get("/me")
+        async def slow(request: Request, user: User) -> Any:
+            await asyncio.sleep(0.02 if "x-slow" in request.headers else 0.01)
+            return [user, user_of(request)]
+
+        @routes.get("/anyone")
+        @public
+        async def anyone(request: Request) -> Any:
+            return user_of(request)
+
+        app = including(routes, protected_router(settings=SETTINGS, prefix="/guarded"))
+        app.dependency_overrides[get_settings] = lambda: SETTINGS
+
+        @app.get("/batch")
+        async def batch(request: Request) -> Any:
+            request.state.mine = 1
+            both = (
+                send_copy(app, request.scope, path="/me", headers=headers_of(it))
+                for it in (ALICE | {"X-Slow": "1"}, BOB)
+            )
+            return [
+                *await asyncio.gather(*both),
+                await send_copy(app, request.scope, path="/anyone", headers=[]),
+                user_of(request),
+            ]
+
+        expected = [[200, ["alice", "alice"]], [200, ["bob", "bob"]], [200, None], None]
+        with TestClient(app) as client:
+            assert expected == client.get("/batch").json()
+
+    def test_where_the_server_gives_no_state(self) -> None:
+        """One that runs no lifespan."""
+        app = including(filled(protected_router(settings=SETTINGS)))
+
+        @app.get("/batch")
+        async def batch(request: Request) -> int:
+            return (await send_copy(app, request.scope, path="/api", headers=[]))[0]
+
+        scope: Scope = {"type": "http", "method": "GET", "path": "/batch", "raw_path": b"/batch"}
+        scope |= {"root_path": "", "query_string": b"", "headers": [], "http_version": "1.1"}
+
+        assert b"401" == asyncio.run(drive(app, scope))[1]
+
+    def test_where_no_route_has_a_guard(self) -> None:
+        """Each has a caller of its own, also where only dependencies ask."""
+        app = FastAPI()
+        app.dependency_overrides[get_settings] = lambda: SETTINGS
+        app.get("/me")(me)
+
+        @app.get("/batch")
+        async def batch(request: Request, user: User) -> list[Any]:
+            both = (
+                send_copy(app, request.scope, path="/me", headers=headers_of(it))
+                for it in (BOB, NONE)
+            )
+            return [user, *await asyncio.gather(*both)]
+
+        assert ["alice", [200, "bob"], [401, None]] == TestClient(app).get(
+            "/batch", headers=ALICE
+        ).json()
 
 
 class TestEachOneIsAuthenticated:
@@ -87,7 +459,11 @@ class TestEachOneIsAuthenticated:
     def test_headers_that_are_edited_in_place(self, kind: str, path: str) -> None:
         """One scope and one list of headers serve all requests of a batch."""
         router = APIRouter()
-        router.get("/api")(me)
+
+        @router.get("/api")
+        async def twice(user: User) -> list[str]:
+            return [user, user]
+
         if path == "/plain":
             router.add_route("/plain", plain_me)
 
@@ -96,10 +472,10 @@ class TestEachOneIsAuthenticated:
         async def batch(request: Request) -> list[Any]:
             scope = {**request.scope, "path": path, "raw_path": path.encode(), "headers": []}
             answers = []
-            for one in ({}, ALICE, BOB, {}):
+            for one in (NONE, ALICE, BOB, NONE):
                 scope["headers"][:] = headers_of(one)
                 status, answer, _ = await drive(app, scope)
-                answers.append(json.loads(answer) if status == 200 else status)
+                answers.append(json.loads(answer)[0] if status == 200 else status)
             return answers
 
         app = guarded_by(kind, router)
@@ -110,10 +486,7 @@ class TestEachOneIsAuthenticated:
     def test_a_token_that_a_middleware_renews(self, path: str) -> None:
         """It serves the same scope again after a 401."""
 
-        class Renewing:
-            def __init__(self, app: ASGIApp) -> None:
-                self.app = app
-
+        class Renewing(Layer):
             async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
                 sent: list[Message] = []
 
@@ -127,9 +500,7 @@ class TestEachOneIsAuthenticated:
                 scope["path"] = path
                 await self.app(scope, receive, send)
 
-        app = protect(FastAPI(), SETTINGS)
-        app.get("/api")(read)
-        app.add_route("/plain", plain)
+        app = filled(protect(FastAPI(), SETTINGS))
         app.add_middleware(Renewing)
 
         assert 200 == ask(app, path)
@@ -137,12 +508,14 @@ class TestEachOneIsAuthenticated:
     @kinds_of_guard
     def test_a_token_in_the_query(self, kind: str) -> None:
         """The rest of the request is the same."""
+
+        async def token_of_query(request: Request) -> str | None:
+            return request.query_params.get("t")
+
         router = APIRouter()
 
         @router.get("/me")
-        async def batch(
-            request: Request, user: Annotated[str, Depends(current_user_id)], last: int = 0
-        ) -> Any:
+        async def batch(request: Request, user: User, last: int = 0) -> Any:
             queries = [] if last else [token(sub="alice"), token(sub="bob"), "garbage"]
             return user, [
                 await send_copy(app, request.scope, query_string=f"last=1&t={it}".encode())
@@ -151,7 +524,6 @@ class TestEachOneIsAuthenticated:
 
         app = guarded_by(kind, router)
         app.dependency_overrides[get_token] = token_of_query
-
         answer = TestClient(app).get(f"/me?t={token()}").json()
 
         expected = [[200, ["alice", []]], [200, ["bob", []]], [401, None]]
@@ -161,17 +533,13 @@ class TestEachOneIsAuthenticated:
     @kinds_of_guard
     def test_a_proof_serves_one_of_them(self, kind: str, *, is_open: bool) -> None:
         """RFC 9449 §11.1: also where the batch itself was accepted with DPoP."""
-        settings = JWTSettings(
-            secret_key=SECRET, dpop="allowed", public_origin="https://api.example.com"
-        )
-        alice = Prover("https://api.example.com")
+        origin = "https://api.example.com"
+        settings = JWTSettings(secret_key=SECRET, dpop="allowed", public_origin=origin)
+        alice = Prover(origin)
         bound = TokenFactory.for_settings(settings)(claims=alice.binding)
         paid: list[int] = []
         router = APIRouter()
-
-        @router.post("/pay")
-        async def pay() -> None:
-            paid.append(1)
+        router.post("/pay")(lambda: paid.append(1))
 
         async def batch(request: Request) -> list[int]:
             headers = headers_of(alice(bound, "POST", "/pay"))
@@ -187,12 +555,37 @@ class TestEachOneIsAuthenticated:
         assert [200, 401, 401] == TestClient(app).post("/batch", headers=headers).json()
         assert [1] == paid
 
+    def test_a_handshake_with_another_subprotocol(self) -> None:
+        """A WebSocket brings its token there, too."""
+        app = protect(FastAPI(), SETTINGS)
+        users: list[str] = []
 
+        @app.websocket("/ws")
+        async def endpoint(websocket: WebSocket, user: User) -> None:
+            users.append(user)
+            if "copy" in websocket.scope:
+                return
+            await websocket.accept(subprotocol="bearer")
+            for second in (token(sub="bob"), "garbage"):
+                copy = {**websocket.scope, "copy": True, "subprotocols": ["bearer", second]}
+                await app(copy, websocket.receive, unheard)
+            await websocket.close()
+
+        async def unheard(message: Message) -> None:
+            pass
+
+        offered = ["bearer", token(sub="alice")]
+        with TestClient(app).websocket_connect("/ws", subprotocols=offered) as websocket:
+            websocket.receive()
+
+        assert ["alice", "bob"] == users
+
+
+@kinds_of_guard
 class TestAnEqualCopyInAnotherApplication:
     """It shares nothing with the request that it was copied from."""
 
     @pytest.mark.parametrize(("path", "answer"), [("/old", "inside"), ("/new", "own page")])
-    @kinds_of_guard
     def test_the_answer_of_the_first_is_its_own(self, kind: str, path: str, answer: str) -> None:
         """An endpoint asks another application, and answers itself where that has no such route."""
         legacy, router = protect(FastAPI(), SETTINGS), APIRouter()
@@ -207,7 +600,6 @@ class TestAnEqualCopyInAnotherApplication:
 
         assert (200, answer) == (got.status_code, got.json())
 
-    @kinds_of_guard
     def test_the_state_of_the_first_is_its_own(self, kind: str) -> None:
         """The other application may name another user, or refuse."""
         employees = protect(FastAPI(), SETTINGS.model_copy(update={"user_id_claim": "employee"}))
@@ -216,11 +608,11 @@ class TestAnEqualCopyInAnotherApplication:
         refusing.get("/x")(read)
 
         @router.get("/x")
-        async def x(request: Request) -> list[str]:
-            users = [request.state.user_id]
+        async def x(request: Request) -> list[Any]:
+            users = [user_of(request)]
             for other in (employees, refusing):
                 await send_copy(other, request.scope)
-                users.append(request.state.user_id)
+                users.append(user_of(request))
             return users
 
         headers = bearer(sub="customer", employee="e1")
@@ -229,7 +621,6 @@ class TestAnEqualCopyInAnotherApplication:
         assert ["customer"] * 3 == answer.json()
 
     @pytest.mark.parametrize("path", ["/x", "/y"])
-    @kinds_of_guard
     def test_the_settings_of_the_first_are_its_own(self, kind: str, path: str) -> None:
         """A dependency without a guard goes by `get_settings` in the other application."""
         other, router = FastAPI(), APIRouter()
@@ -243,112 +634,34 @@ class TestAnEqualCopyInAnotherApplication:
         assert 401 == TestClient(guarded_by(kind, router)).get("/x", headers=GOOD).json()
 
 
-class TestACopyThatLeavesAMount:
-    """The guard of the mount is not the guard of what is beside it."""
+@pytest.mark.parametrize(
+    ("path", "root"),
+    [("/submarine/me", ""), ("/marine/me", ""), ("/me", None), ("/me", "")],
+    ids=["name that begins alike", "other name", "root path kept", "outermost"],
+)
+def test_a_copy_that_leaves_a_mount_leaves_its_guard(path: str, root: str | None) -> None:
+    """Neither what the paths begin with nor the root path that was kept decides."""
+    top, sub, leaf = FastAPI(), protect(FastAPI(), SETTINGS), FastAPI()
+    beside = [FastAPI(), FastAPI()]
+    for app in (top, *beside):
+        app.dependency_overrides[get_settings] = lambda: OTHER
+        app.get("/me")(me)
 
-    @pytest.mark.parametrize(
-        ("path", "root"),
-        [("/submarine/me", ""), ("/marine/me", ""), ("/me", None), ("/me", "")],
-        ids=["name that begins alike", "other name", "root path kept", "outermost"],
-    )
-    def test_its_guard_stays_behind(self, path: str, root: str | None) -> None:
-        """Neither what the paths begin with nor the root path that was kept decides."""
-        top, sub, leaf = FastAPI(), protect(FastAPI(), SETTINGS), FastAPI()
-        beside = [FastAPI(), FastAPI()]
-        for app in (top, *beside):
-            app.dependency_overrides[get_settings] = lambda: OTHER
-            app.get("/me")(me)
+    @leaf.get("/batch")
+    async def batch(request: Request) -> int:
+        kept = request.scope["root_path"] if root is None else root
+        return (await send_copy(top, request.scope, path=path, root_path=kept))[0]
 
-        @leaf.get("/batch")
-        async def batch(request: Request) -> int:
-            kept = request.scope["root_path"] if root is None else root
-            return (await send_copy(top, request.scope, path=path, root_path=kept))[0]
+    sub.mount("", leaf)
+    top.mount("/submarine", beside[0])
+    top.mount("/marine", beside[1])
+    top.mount("/sub", sub)
 
-        sub.mount("", leaf)
-        top.mount("/submarine", beside[0])
-        top.mount("/marine", beside[1])
-        top.mount("/sub", sub)
-
-        assert 401 == ask(top, path, GOOD)
-        assert 401 == TestClient(top).get("/sub/batch", headers=GOOD).json()
+    assert 401 == ask(top, path, GOOD)
+    assert 401 == TestClient(top).get("/sub/batch", headers=GOOD).json()
 
 
-class TestTheStateOfEach:
-    """That of one is not another's, and a middleware around a request sees its state."""
-
-    def test_where_no_guard_applies_to_the_route(self) -> None:
-        """A guard is somewhere else in the application."""
-        app = including(protected_router(settings=SETTINGS, prefix="/guarded"))
-        app.dependency_overrides[get_settings] = lambda: SETTINGS
-
-        @app.get("/me")
-        async def slow(request: Request, user: Annotated[str, Depends(current_user_id)]) -> Any:
-            await asyncio.sleep(0.01)
-            return [user, request.state.user_id]
-
-        @app.get("/anyone")
-        async def anyone(request: Request) -> Any:
-            return getattr(request.state, "user_id", None)
-
-        @app.get("/batch")
-        async def batch(request: Request) -> Any:
-            both = (
-                send_copy(app, request.scope, path="/me", headers=headers_of(it))
-                for it in (ALICE, BOB)
-            )
-            return [
-                *await asyncio.gather(*both),
-                await send_copy(app, request.scope, path="/anyone", headers=[]),
-            ]
-
-        expected = [[200, ["alice", "alice"]], [200, ["bob", "bob"]], [200, None]]
-        with TestClient(app) as client:
-            assert expected == client.get("/batch").json()
-
-    @pytest.mark.parametrize(
-        "mount",
-        [
-            pytest.param(lambda app: Mount("/api", app=app), id="itself"),
-            pytest.param(lambda app: Mount("/api", app=CORSMiddleware(app)), id="in a layer"),
-            pytest.param(
-                lambda app: Mount("/api", app=app, middleware=[Middleware(CORSMiddleware)]),
-                id="with middleware",
-            ),
-            pytest.param(lambda app: Mount("/api", routes=[Mount("", app=app)]), id="in a mount"),
-            pytest.param(lambda app: Mount("/api", app=Calling(app)), id="in another object"),
-            pytest.param(lambda app: Mount("/api", app=Calling(app).serve), id="in a method"),
-        ],
-    )
-    @kinds_of_guard
-    def test_a_middleware_outside_sees_what_an_application_inside_wrote(
-        self, kind: str, mount: Callable[[ASGIApp], Mount]
-    ) -> None:
-        """The application is mounted, with whatever is around it."""
-        seen: list[Any] = []
-
-        class Logging:
-            def __init__(self, app: ASGIApp) -> None:
-                self.app = app
-
-            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-                state = Request(scope).state
-                state.begun = True
-                await self.app(scope, receive, send)
-                seen.append((getattr(state, "user_id", None), getattr(state, "tenant", None)))
-
-        router, top = APIRouter(), FastAPI()
-
-        @router.get("/x")
-        async def x(request: Request) -> str:
-            request.state.tenant = "t1"
-            return "inside"
-
-        top.router.routes.append(mount(guarded_by(kind, router)))
-        top.add_middleware(Logging)
-        answers = [ask(top, "/api/x", GOOD) for _ in range(2)]
-
-        assert [200, 200] == answers
-        assert [("alice", "t1")] * 2 == seen
+# ---- changes on the way -------------------------------------------------------------------------
 
 
 class Calling:
@@ -362,6 +675,50 @@ class Calling:
         await self.inner(scope, receive, send)
 
     __call__ = serve
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        pytest.param(lambda app: Mount("/api", app=app), id="itself"),
+        pytest.param(lambda app: Mount("/api", app=CORSMiddleware(app)), id="in a layer"),
+        pytest.param(
+            lambda app: Mount("/api", app=app, middleware=[Middleware(CORSMiddleware)]),
+            id="with middleware",
+        ),
+        pytest.param(lambda app: Mount("/api", routes=[Mount("", app=app)]), id="in a mount"),
+        pytest.param(lambda app: Mount("/api", app=Calling(app)), id="in another object"),
+        pytest.param(lambda app: Mount("/api", app=Calling(app).serve), id="in a method"),
+    ],
+)
+@kinds_of_guard
+def test_a_middleware_outside_sees_what_an_application_inside_wrote(
+    kind: str, mount: Callable[[ASGIApp], Mount]
+) -> None:
+    """The application is mounted, with whatever is around it."""
+    seen: list[Any] = []
+
+    class Logging(Layer):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            state = Request(scope).state
+            state.begun = True
+            await self.app(scope, receive, send)
+            seen.append((getattr(state, "user_id", None), getattr(state, "tenant", None)))
+
+    router, top = APIRouter(), FastAPI()
+
+    @router.get("/x")
+    async def x(request: Request) -> str:
+        request.state.tenant = "t1"
+        return "inside"
+
+    top.router.routes.append(mount(guarded_by(kind, router)))
+    top.add_middleware(Logging)
+
+    answers = [ask(top, "/api/x", GOOD) for _ in range(2)]
+
+    assert [200, 200] == answers
+    assert [("alice", "t1")] * 2 == seen
 
 
 def test_dependencies_of_a_plain_route_end_with_its_request() -> None:
@@ -396,7 +753,6 @@ def assigning(request: Request) -> None:
 
 
 def appending(request: Request) -> None:
-    """Add a header to the list."""
     request.scope["headers"].append((b"x-request-id", b"1"))
 
 
@@ -406,73 +762,62 @@ def setting(request: Request) -> None:
 
 
 def lowering(request: Request) -> None:
-    """Change the path."""
     request.scope["path"] = request.scope["path"].lower()
 
 
 def overriding(request: Request) -> None:
-    """Change the method."""
     request.scope["method"] = "PUT"
 
 
+@public
+async def anyone(user: MaybeUser) -> Any:
+    return user
+
+
+async def admin(_: Annotated[Any, Depends(require_scopes("admin"))]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        pytest.param(me, [(200, "alice"), (401, None), (401, None)], id="user"),
+        # By the settings of the guard, and not by `get_settings`.
+        pytest.param(anyone, [(200, "alice"), (401, None), (200, None)], id="optional-user"),
+        pytest.param(admin, [(403, None), (401, None), (401, None)], id="scopes"),
+    ],
+)
 @pytest.mark.parametrize("change", [assigning, appending, setting, lowering, overriding])
 @kinds_of_guard
-class TestADependencyThatChangesTheScope:
-    """It runs after the guard, and the request stays what it was."""
+def test_a_dependency_that_changes_the_scope_leaves_the_request_what_it_was(
+    kind: str,
+    change: Callable[..., None],
+    endpoint: Callable[..., Awaitable[Any]],
+    expected: list[Any],
+) -> None:
+    """It runs after the guard."""
+    router = APIRouter(dependencies=[Depends(change)])
+    router.get("/A/x")(endpoint)
+    app = guarded_by(kind, router)
+    app.dependency_overrides[get_settings] = lambda: OTHER
+    client = TestClient(app)
 
-    def answers(
-        self, kind: str, change: Callable[..., None], endpoint: Callable[..., Awaitable[Any]]
-    ) -> list[tuple[int, Any]]:
-        """Ask with a good token, with a token of `get_settings` and without one."""
-        router = APIRouter(dependencies=[Depends(change)])
-        router.get("/A/x")(endpoint)
-        app = guarded_by(kind, router)
-        app.dependency_overrides[get_settings] = lambda: OTHER
-        client = TestClient(app)
-        found = [client.get("/A/x", headers=it) for it in (GOOD, FOREIGN, {})]
-        return [(it.status_code, it.json() if it.status_code == 200 else None) for it in found]
+    found = [client.get("/A/x", headers=it) for it in (GOOD, FOREIGN, {})]
 
-    def test_the_user(self, kind: str, change: Callable[..., None]) -> None:
-        """Whom the guard let pass."""
-        expected = [(200, "alice"), (401, None), (401, None)]
-
-        assert expected == self.answers(kind, change, me)
-
-    def test_the_user_on_a_public_route(self, kind: str, change: Callable[..., None]) -> None:
-        """By the settings of the guard, and not by `get_settings`."""
-
-        @public
-        async def anyone(user: Annotated[str | None, Depends(optional(current_user_id))]) -> Any:
-            return user
-
-        expected = [(200, "alice"), (401, None), (200, None)]
-
-        assert expected == self.answers(kind, change, anyone)
-
-    def test_scopes(self, kind: str, change: Callable[..., None]) -> None:
-        """Those of the token that the guard accepted."""
-
-        async def admin(_: Annotated[Any, Depends(require_scopes("admin"))]) -> None:
-            """Be for administrators."""
-
-        assert [403, 401, 401] == [status for status, _ in self.answers(kind, change, admin)]
+    assert expected == [
+        (it.status_code, it.json() if it.status_code == 200 else None) for it in found
+    ]
 
 
-class Forwarding:
+class Forwarding(Layer):
     """A middleware that puts `X-Forwarded-Prefix` before the paths."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a copy of the scope."""
-        root = "/proxy" + scope["root_path"]
-        await self.app(
-            {**scope, "root_path": root, "path": "/proxy" + scope["path"]}, receive, send
-        )
+        root, path = "/proxy" + scope["root_path"], "/proxy" + scope["path"]
+        await self.app({**scope, "root_path": root, "path": path}, receive, send)
 
 
-class Outermost(Forwarding):
+class Outermost(Layer):
     """A middleware that hides from an application that it is mounted."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -495,21 +840,24 @@ def test_a_mounted_application_keeps_the_settings_of_the_guard_around_it(
     if place == "in the application":
         sub.add_middleware(around)
     app.mount("/sub", sub if place == "in the application" else around(sub))
-    client = TestClient(app)
 
+    client = TestClient(app)
     found = [client.get("/sub/me", headers=it).status_code for it in (GOOD, FOREIGN)]
 
     assert [200, 401] == found
 
 
+class Adding(Layer):
+    """A middleware that serves a copy of the scope with one more header."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it."""
+        headers = [*scope["headers"], (b"x-request-id", b"1")]
+        await self.app({**scope, "headers": headers}, receive, send)
+
+
 def test_the_first_request_to_a_public_route_is_served() -> None:
     """A middleware hands on a copy of the scope before anything of it is known."""
-
-    class Adding(Forwarding):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            headers = [*scope["headers"], (b"x-request-id", b"1")]
-            await self.app({**scope, "headers": headers}, receive, send)
-
     guarded = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS, ["/anyone"]))])
     guarded.get("/anyone")(read)
     sub, app = including(guarded), protect(FastAPI(), SETTINGS, exclude=["/m"])
