@@ -161,13 +161,13 @@ def test_an_equal_application_is_not_excluded_with_it(kind: str, way: Guarding) 
 def test_plain_routes_are_public_as_any_other() -> None:
     """By mark, by endpoint and by pattern."""
     router = protected_router(settings=SETTINGS, prefix="/r", exclude=[plain, "/r/pattern", "/m/*"])
-    for path, endpoint in {
+    endpoints: dict[str, Callable[..., Any]] = {
         "/r/marked": public(MarkedPage()),
         "/r/endpoint": plain,
         "/r/pattern": MarkedPage(),
         "/r/closed": MarkedPage(),
-    }.items():
-        router.routes.append(Route(path, endpoint))
+    }
+    router.routes += [Route(path, endpoint) for path, endpoint in endpoints.items()]
     router.routes.append(Mount("/m", page()))
     app = FastAPI()
     app.mount("", router)

@@ -470,10 +470,12 @@ def test_a_handler_below_a_middleware_that_serves_in_a_task(method: str) -> None
     async def in_a_task(request: Request, call_next: Any) -> Any:
         return await call_next(request)
 
-    to_the_login = RedirectResponse("/login", 303)
+    async def to_the_login(*_: Any) -> Response:
+        return RedirectResponse("/login", 303)
+
     inner = FastAPI(
         dependencies=[Depends(jwt_guard(OTHER))],
-        exception_handlers={HTTPException: lambda *_: to_the_login},
+        exception_handlers={HTTPException: to_the_login},
     )
     inner.add_middleware(BaseHTTPMiddleware, dispatch=in_a_task)
     inner.router.route_class = Timed

@@ -423,7 +423,8 @@ class TestABatchThatNoGuardKnows:
             return (await send_copy(app, request.scope, path="/api", headers=[]))[0]
 
         scope: Scope = {"type": "http", "method": "GET", "path": "/batch", "raw_path": b"/batch"}
-        scope |= {"root_path": "", "query_string": b"", "headers": [], "http_version": "1.1"}
+        for name, value in (("root_path", ""), ("query_string", b""), ("headers", [])):
+            scope[name] = value
 
         assert b"401" == asyncio.run(drive(app, scope))[1]
 
