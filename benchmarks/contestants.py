@@ -104,12 +104,12 @@ class _Checked:
         raise validators.refusal()
 
 
-def serving(dependency: Callable[..., Any] | None = None) -> FastAPI:
+def serving(dependency: Callable[..., Any] | None = None, **options: Any) -> FastAPI:
     """An application whose one route has that dependency, and answers the same in any case.
 
     `response_model=None` makes it answer as a route without a return annotation does.
     """
-    app = FastAPI()
+    app = FastAPI(**options)
     if dependency is None:
 
         @app.get("/x", response_model=None)

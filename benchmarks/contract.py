@@ -43,7 +43,14 @@ from benchmarks.per_request import in_a_loop
 from benchmarks.report import between
 from benchmarks.validators import MINIMAL
 from benchmarks.verifying import settings_for
-from jwt_deps import current_user_id, protect, protected_router
+from jwt_deps import (
+    current_user_id,
+    protect,
+    protected_router,
+    require_any_scope,
+    require_claim,
+    require_scopes,
+)
 
 __all__ = ["BEGIN", "END", "QUICK", "Row", "main", "markdown", "rows"]
 
@@ -132,6 +139,7 @@ def rows(effort: Effort) -> list[Row]:
     """Measure all rows of the contract."""
     return [
         *in_a_loop(_tokens_seen_before(effort)),
+        *in_a_loop(_requirements(effort)),
         *in_a_loop(_new_tokens(effort)),
         *in_a_loop(_beside_agent_os(effort)),
         *in_a_loop(_uploads()),
@@ -175,6 +183,34 @@ async def _tokens_seen_before(effort: Effort) -> list[Row]:
             Contestant(NOOP, _flat(no_op, dependencies=[Depends(NoOp())]), tokens.good("HS256")),
             effort,
         ),
+    ]
+
+
+async def _requirements(effort: Effort) -> list[Row]:
+    """What requirements add to a route that asks for the user, in no-op dependencies."""
+    several = require_scopes("read"), require_any_scope("write", "x"), require_claim("tid")
+    added: dict[str, tuple[float | None, Sequence[Callable[..., Any]]]] = {
+        "three requirements": (1.3, several),
+        "`require_scopes` with three scopes": (1.3, (require_scopes("read", "write", "admin"),)),
+        "three no-op dependencies": (None, (NoOp(), NoOp(), NoOp())),
+    }
+    ours = [
+        _ours("HS256", protect(serving(current_user_id, dependencies=list(map(Depends, it)))))
+        for it in ([], *(dependencies for _, dependencies in added.values()))
+    ]
+    token = tokens.good("HS256")
+    others = [Contestant(BARE, serving(), token), Contestant(NOOP, serving(no_op), token)]
+    # Of short slices more are undisturbed, which a difference of differences needs.
+    short = replace(effort, rounds=2 * effort.rounds, slice_seconds=effort.slice_seconds / 4)
+    bare, no_ops, none, *found = await _seconds([*others, *ours], short, ())
+    return [
+        Row(
+            f"token seen before, HS256: {what} more / one no-op dependency",
+            bound,
+            (one - none) / (no_ops - bare),
+            _microseconds(one - none, no_ops - bare),
+        )
+        for (what, (bound, _)), one in zip(added.items(), found, strict=True)
     ]
 
 
