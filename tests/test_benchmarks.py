@@ -214,6 +214,7 @@ def test_the_contract_has_the_bounds_of_the_design(contract_rows: list[contract.
 
     assert [
         *(1.15, 1.15, 1.15, None),
+        *(1.3, 1.3, None),
         *(1.15, 1.15),
         *(0.10, 0.25, 0.10, 0.25),
         *(0, 0, 0, 0),
