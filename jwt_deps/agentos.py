@@ -448,8 +448,9 @@ class _SocketTokens:
     @staticmethod
     def extract_claims(payload: _Payload) -> dict[str, Any]:
         """The user, the session, the scopes and the audience in what `validate_token` gave."""
-        state = payload.principal.fixed_state
-        return {name: state[name] for name in ("user_id", "session_id", "scopes", "audience")}
+        state, claims = payload.principal.fixed_state, payload.principal.claims
+        found = {name: state[name] for name in ("user_id", "session_id", "scopes")}
+        return {**found, "audience": claims.aud}
 
 
 class _AgnoMiddleware:

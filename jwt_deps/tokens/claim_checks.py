@@ -18,8 +18,8 @@ __all__ = [
     "CLAIM_CHECKS",
     "check_claims",
     "check_issuer",
+    "check_numeric_dates",
     "check_profile",
-    "numeric_date",
     "refuse_unproved",
     "time_limits",
 ]
@@ -41,44 +41,37 @@ _PROFILE_STRINGS = ("client_id", "jti")
 
 
 def _check_times(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> None:
-    leeway = policy.leeway
-    if "exp" not in claims:
-        if policy.require_exp:
-            raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
-    elif now >= _number(claims["exp"], "exp") + leeway:  # RFC 7519 §4.1.4: "on or after"
+    check_numeric_dates(claims)
+    if policy.require_exp and "exp" not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, "exp", "it has no expiry", Step.TIMES)
+    if policy.max_token_age is not None and "iat" not in claims:
+        raise ClaimError(Reason.CLAIM_MISSING, "iat", "it has no time of issue", Step.TIMES)
+    begins, ends = time_limits(claims, policy)
+    if now >= ends:  # RFC 7519 §4.1.4: "on or after"
         raise ExpiredTokenError
-    for name in ("nbf", "iat"):
-        if name in claims and _number(claims[name], name) - leeway > now:
-            raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
-    if policy.max_token_age is not None:
-        if "iat" not in claims:
-            raise ClaimError(Reason.CLAIM_MISSING, "iat", "it has no time of issue", Step.TIMES)
-        if now >= claims["iat"] + policy.max_token_age + leeway:
-            raise ExpiredTokenError
+    if now < begins:
+        name = "nbf" if claims.get("nbf", -math.inf) - policy.leeway > now else "iat"
+        raise ClaimError(Reason.NOT_YET_VALID, name, "it is not valid yet", Step.TIMES)
+
+
+def check_numeric_dates(claims: Mapping[str, Any]) -> None:
+    """Check that the times are seconds since the epoch (RFC 7519 §2).
+
+    Raises:
+        ClaimError: one is not a finite number.
+    """
+    for name in ("exp", "nbf", "iat"):
+        if name in claims and not is_numeric_date(claims[name]):
+            raise _claim_type(name, "a number", Step.TIMES)
 
 
 def time_limits(claims: dict[str, Any], policy: IssuerPolicy) -> tuple[float, float]:
-    """From when to when a token that passed every check passes them, in seconds since the epoch."""
+    """From when to when a token is valid, leeway included, in seconds since the epoch."""
     begins = max(claims.get("nbf", -math.inf), claims.get("iat", -math.inf))
     ends = claims.get("exp", math.inf)
     if policy.max_token_age is not None:
         ends = min(ends, claims["iat"] + policy.max_token_age)
     return begins - policy.leeway, ends + policy.leeway
-
-
-def numeric_date(claims: dict[str, Any], name: str) -> float | None:
-    """A time in seconds since the epoch (RFC 7519 §2), `None` if the token does not have it.
-
-    Raises:
-        ClaimError: it is not a finite number.
-    """
-    return _number(claims[name], name) if name in claims else None
-
-
-def _number(value: Any, name: str) -> float:
-    if not is_numeric_date(value):
-        raise _claim_type(name, "a number", Step.TIMES)
-    return value
 
 
 def _check_subject(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> None:

@@ -1,9 +1,11 @@
 """The principal of a request: the settings' claim names applied to verified claims."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from jwt_deps.errors import AuthError, ClaimError, Reason
+from jwt_deps.jose import value_at
 from jwt_deps.settings import IssuerSettings, UserPrefix
 
 from .claims import ClaimMapping, Claims
@@ -74,7 +76,9 @@ def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
     Without a name from `scope` (RFC 8693 §4.2, RFC 9068 §2.2.3), or `scp` where that is absent.
     """
     names = settings.policy.scopes_claims
-    return _granted(claims, names or ("scope" if claims.at("scope") is not None else "scp",))
+    if not names:
+        names = ("scp",) if claims.view().get("scope") is None else ("scope",)
+    return _granted(claims, names)
 
 
 def roles_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
@@ -83,20 +87,23 @@ def roles_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
 
 
 def _granted(claims: Claims, names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset().union(*(_texts_of(claims.at(name)) for name in names))
+    granted: set[str] = set()
+    for name in names:
+        granted |= _texts_of(value_at(claims.view(), name))
+    return frozenset(granted)
 
 
-def _texts_of(value: Any) -> frozenset[str]:
+def _texts_of(value: Any) -> AbstractSet[str]:
     """What a claim grants: a claim of any other shape grants nothing."""
     if isinstance(value, str):
         # RFC 6749 §3.3: separated by spaces, and by nothing else that Unicode calls white space.
-        return frozenset(value.split(" ")) - {""}
+        return {*value.split(" ")} - {""}
     items = value if isinstance(value, list) else [value]
     # SCIM's form of roles and groups (RFC 7643 §2.4).
     texts: list[Any] = [
         it.get("value", it.get("name")) if isinstance(it, dict) else it for it in items
     ]
-    return frozenset(texts) if all(isinstance(it, str) for it in texts) else frozenset()
+    return {*texts} if all(isinstance(it, str) for it in texts) else set()
 
 
 def dependencies_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
@@ -112,27 +119,26 @@ def session_state_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
 class Principal:
     """The principal of a request: verified claims, and the settings that say what they mean.
 
-    Immutable. Values that requests read often are computed once, because a client sends one token
-    many times.
+    Immutable. What requests read often is found once, because a client sends one token many times.
 
     Attributes:
         claims: the verified claims; empty for an anonymous principal.
         settings: what was asked of them, and what they mean: those of the token's issuer.
         error: why the principal is anonymous, which only `validate=False` allows.
         token: the encoded token; `None` where there was none.
+        scopes: the scopes granted.
+        fixed_state: what `request.state` has in each request; lists of it are to be copied.
     """
 
     __slots__ = (
-        "_fixed_state",
         "_grants",
         "_identity",
         "_prefix",
         "_roles",
-        "_scopes",
-        "_session_id",
-        "_user_id",
         "claims",
         "error",
+        "fixed_state",
+        "scopes",
         "settings",
         "token",
     )
@@ -146,17 +152,28 @@ class Principal:
         prefix: UserPrefix | None = None,
     ) -> None:
         self.claims = claims
-        self._prefix = prefix
         self.settings = settings
         self.error = error
         self.token = token
+        self._prefix = prefix
+        self.scopes = scopes_of(claims, settings)
         self._identity: tuple[Any, ...] | None = None
-        self._user_id: str | None = None
-        self._session_id: str | None = None
-        self._scopes: frozenset[str] | None = None
         self._roles: frozenset[str] | None = None
         self._grants: Grants | None = None
-        self._fixed_state: dict[str, Any] | None = None
+        members = claims.view()
+        user_id = _identifier(value_at(members, settings.user_id_claim))
+        if prefix is not None and user_id is not None:
+            user_id = f"{prefix.text}{user_id}"
+        self.fixed_state: Mapping[str, Any] = {
+            "authenticated": error is None,
+            "token": token,
+            "claims": claims,
+            # A token that names no user is a good one; a dependency on the user refuses it.
+            "user_id": user_id,
+            "session_id": _identifier(value_at(members, settings.session_id_claim)),
+            "scopes": sorted(self.scopes),
+            "audience": members.get("aud"),
+        }
 
     def __repr__(self) -> str:
         return f"<Principal with {self.claims!r}>"
@@ -179,12 +196,9 @@ class Principal:
             AuthError: the one that made the principal anonymous, or a `ClaimError`: the claim is
                 absent, empty, or neither a string nor an integer.
         """
-        user_id = self._user_id
-        if user_id is None:
-            user_id = user_id_of(self.require_authenticated().claims, self.settings)
-            if (prefix := self._prefix) is not None:
-                user_id = f"{prefix.text}{user_id}"
-            self._user_id = user_id
+        user_id: str | None = self.fixed_state["user_id"]
+        if user_id is None:  # it says why
+            return user_id_of(self.require_authenticated().claims, self.settings)
         return user_id
 
     def refuse_foreign_user(self) -> None:
@@ -193,12 +207,10 @@ class Principal:
         Raises:
             ClaimError: it begins with the prefix of another issuer.
         """
-        prefix, name = self._prefix, self.settings.user_id_claim
-        if prefix is not None and prefix.foreign:
-            user_id = _identifier(self.claims.at(name)) or ""
-            if f"{prefix.text}{user_id}".startswith(prefix.foreign):
-                words = f"its {name} begins as the user ids of another issuer do"
-                raise ClaimError(Reason.CLAIM_INVALID, name, words)
+        user_id, name = self.fixed_state["user_id"] or "", self.settings.user_id_claim
+        if self._prefix is not None and user_id.startswith(self._prefix.foreign):
+            words = f"its {name} begins as the user ids of another issuer do"
+            raise ClaimError(Reason.CLAIM_INVALID, name, words)
 
     @property
     def session_id(self) -> str | None:
@@ -207,16 +219,7 @@ class Principal:
         Raises:
             ClaimError: the claim is neither a string nor an integer.
         """
-        if self._session_id is None:
-            self._session_id = session_id_of(self.claims, self.settings)
-        return self._session_id
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """The scopes granted."""
-        if self._scopes is None:
-            self._scopes = scopes_of(self.claims, self.settings)
-        return self._scopes
+        return self.fixed_state["session_id"] or session_id_of(self.claims, self.settings)
 
     @property
     def grants(self) -> Grants:
@@ -275,29 +278,6 @@ class Principal:
             written["session_state"] = dict(found or ())
         if written is not state:
             state.update((name, it) for name, it in written.items() if it or name not in state)
-
-    @property
-    def fixed_state(self) -> Mapping[str, Any]:
-        """The part of the state that is the same in each request; lists of it are to be copied."""
-        if self._fixed_state is None:
-            claims, settings = self.claims, self.settings
-            self._fixed_state = {
-                "authenticated": True,
-                "token": self.token,
-                "claims": claims,
-                # A token that names no user is a good one; a dependency on the user refuses it.
-                "user_id": self._user_id_or_none(),
-                "session_id": _identifier(claims.at(settings.session_id_claim)),
-                "scopes": sorted(self.scopes),
-                "audience": claims.aud,
-            }
-        return self._fixed_state
-
-    def _user_id_or_none(self) -> str | None:
-        try:
-            return self.user_id
-        except AuthError:
-            return None
 
 
 def state_of(principal: Principal) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from jwt_deps.settings import (
     ResourceServer,
 )
 
-from .claim_checks import check_claims, check_issuer, check_profile, numeric_date
+from .claim_checks import check_claims, check_issuer, check_numeric_dates, check_profile
 
 __all__ = [
     "ParsedToken",
@@ -342,7 +342,9 @@ def unverified_expiry(token: str) -> float | None:
         MalformedTokenError: not a JWS with a readable payload.
         ClaimError: its `exp` is not a number.
     """
-    return numeric_date(read_claims(_compact(token).payload), "exp")
+    claims = read_claims(_compact(token).payload)
+    check_numeric_dates(claims)
+    return claims.get("exp")
 
 
 def _header(data: bytes, accepted: AcceptedIssuers) -> tuple[str, str, str | None]:

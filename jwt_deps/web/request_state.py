@@ -494,15 +494,11 @@ def matched(scope: Scope, state: RequestState) -> MatchedRoute:
     route, context, found = scope.get("route"), _fastapi.route_context(scope), state.found
     if found is not None and found[0] is route is not None and found[1] is context:
         return found[2]
-    match = _matched(scope, state)
-    state.found = route, context, match
-    return match
-
-
-def _matched(scope: Scope, state: RequestState) -> MatchedRoute:
     if state.copied and not _fastapi.COPIES:
-        return UNKNOWN  # the scope may name the route of another request
-    match = match_of(scope)
-    if match.guards and not (state.owns_scope or _fastapi.COPIES or _fastapi.fits(scope)):
-        return UNKNOWN  # another request wrote into the dictionary that copies of a scope share
+        match = UNKNOWN  # the scope may name the route of another request
+    else:
+        match = match_of(scope, route, context)
+        if match.guards and not (state.owns_scope or _fastapi.COPIES or _fastapi.fits(scope)):
+            match = UNKNOWN  # another request wrote into what copies of a scope share
+    state.found = route, context, match
     return match

@@ -271,10 +271,14 @@ def is_marked_public(endpoint: Any) -> bool:
 UNKNOWN = MatchedRoute((), None, ())
 
 
-def match_of(scope: Scope) -> MatchedRoute:
-    """The route whose dependencies are being run."""
-    route = scope.get("route")
-    context = _fastapi.route_context(scope)
+def match_of(scope: Scope, route: Any, context: Any) -> MatchedRoute:
+    """The route whose dependencies are being run.
+
+    Args:
+        scope: of the request.
+        route: what the scope names as the route.
+        context: what FastAPI wrote into the scope about it (`_fastapi.route_context`).
+    """
     owner = route
     if context is not None:
         added, served = _fastapi.added_route(context), _fastapi.plain_route(context)

@@ -523,9 +523,9 @@ class TestOrder:
                 id="exp-before-nbf",
             ),
             pytest.param(
-                Reason.NOT_YET_VALID,
-                _of_issuer(nbf=NOW * 2, iat="x", sub=1, cnf={}),
-                id="nbf-before-iat",
+                Reason.CLAIM_INVALID,
+                _of_issuer(exp=0, nbf=NOW * 2, iat="x", cnf={}),
+                id="form-of-times-before-times",
             ),
             pytest.param(
                 Reason.NOT_YET_VALID, _of_issuer(iat=NOW * 2, sub=1, cnf={}), id="iat-before-sub"
