@@ -83,6 +83,44 @@ def cache_of(
     return KeyCache("the-issuer", provider, JWKSCacheSettings(**policy), clock=clock)
 
 
+class Keys:
+    """A cache of the key `a`, the provider that it asks, and the time that both go by."""
+
+    def __init__(self) -> None:
+        self.provider, self.clock = FakeProvider("a"), VirtualClock(0)
+        self.limit()
+
+    def limit(self, **policy: Any) -> None:
+        """Begin anew with another policy."""
+        self.cache = cache_of(self.provider, self.clock, **policy)
+
+    async def ask(self, kid: str | None = "a", algorithm: str = ALGORITHM) -> object:
+        """The names of the keys that a token gets, or the type of the error."""
+        return await outcome(self.cache, kid, algorithm)
+
+    async def many(self, kid: str, number: int = 100) -> list[object]:
+        """The same for so many tokens at once."""
+        return list(await asyncio.gather(*(self.ask(kid) for _ in range(number))))
+
+    def waits(self, kid: str = "a") -> bool:
+        """Whether a caller has to wait for its keys."""
+        return waited(self.cache, kid)
+
+    async def landed(self) -> None:
+        """Wait until no fetch is under way."""
+        await landed(self.cache)
+
+    @property
+    def fetches(self) -> int:
+        """How often the provider was asked."""
+        return len(self.provider.asked)
+
+    @property
+    def forced(self) -> int:
+        """How often it was asked past every cache."""
+        return self.provider.forced
+
+
 async def landed(cache: KeyCache) -> None:
     """Wait until no fetch is under way."""
     if cache._flight is not None and cache._flight.is_running():

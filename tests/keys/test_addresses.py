@@ -75,10 +75,7 @@ BAD = {
         "http://localhost.evil.example/",
         "does not begin with https://",
     ),
-    "http-name-that-ends-like-loopback": (
-        "http://evil.localhost/",
-        "does not begin with https://",
-    ),
+    "http-name-that-ends-like-loopback": ("http://evil.localhost/", "does not begin with https://"),
     "http-address-that-begins-like-loopback": (
         "http://127.0.0.1.evil.example/",
         "does not begin with https://",

@@ -135,12 +135,7 @@ class World:
         self.provider.seconds = TTL
         self.provider.inside = self._note
         self.cache = cache_of(
-            self.provider,
-            self.clock,
-            ttl=TTL,
-            max_ttl=TTL,
-            timeout=TIMEOUT,
-            stale_if_error=STALE,
+            self.provider, self.clock, ttl=TTL, max_ttl=TTL, timeout=TIMEOUT, stale_if_error=STALE
         )
 
     def _note(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings
+from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings
 from jwt_deps.keys.http import _problem
 from tests.minting import SECRET
 
@@ -48,19 +48,6 @@ def test_why_a_connection_failed(cause: BaseException, words: str) -> None:
     assert _problem(error).startswith(words)
 
 
-@pytest.mark.parametrize("misspelt", ["JWT_DISCOVER", "JWT_JWKS_URI"])
-def test_a_misspelt_variable_is_named_when_something_is_missing(
-    misspelt: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is the likely reason, so the error says it and not only the log."""
-    monkeypatch.setenv("JWT_ISSUER", ISSUER["issuer"])
-    monkeypatch.setenv("JWT_AUDIENCE", ISSUER["audience"])
-    monkeypatch.setenv(misspelt, "true")
-
-    with pytest.raises(ConfigurationError, match=f"{misspelt} is set and is no setting"):
-        get_settings()
-
-
 def test_an_issuer_without_keys_hears_of_discovery() -> None:
     """Of all ways to have keys, it is the one that was forgotten."""
     with pytest.raises(ConfigurationError, match=r"JWT_DISCOVERY=true \(discovery\)"):
@@ -97,11 +84,3 @@ def test_keys_of_an_issuer_that_is_not_configured_are_not_taken() -> None:
 
     with pytest.raises(ValueError, match="an issuer that is not configured"):
         settings.seed_keys({"b": {}})
-
-
-def test_a_limit_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt variable, or one of an older version, is an error and not a default."""
-    monkeypatch.setenv("JWT_JWKS_CACHE__FORCED_REFILL", "60")
-
-    with pytest.raises(ConfigurationError, match=r"JWT_JWKS_CACHE__FORCED_REFILL \(jwks_cache"):
-        JWTSettings(secret_key=SECRET)

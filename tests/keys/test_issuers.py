@@ -4,7 +4,6 @@ import copy
 import json
 import logging
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -536,8 +535,7 @@ class TestEnvironment:
         assert [] == caplog.records
 
     @pytest.mark.parametrize(
-        "name",
-        ["JWT_AUDIENCES", "JWT_ISSUER_URL", "JWT_JWKS_URI", "JWT_ISUERS__STAFF__AUDIENCE"],
+        "name", ["JWT_AUDIENCES", "JWT_ISSUER_URL", "JWT_JWKS_URI", "JWT_ISUERS__STAFF__AUDIENCE"]
     )
     def test_a_misspelt_variable(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
@@ -667,8 +665,3 @@ class TestPassive:
 
         assert {None} == {health.age for health in settings.key_health().values()}
         assert {} == settings.export_keys()
-
-    def test_an_authority_is_read_at_once(self, tmp_path: Path) -> None:
-        """A missing file is an error at start."""
-        with pytest.raises(ConfigurationError, match=r"JWT_CA_FILE \(ca_file\)"):
-            JWTSettings(**DISCOVERED, ca_file=tmp_path / "ca.pem")

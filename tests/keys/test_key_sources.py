@@ -88,7 +88,7 @@ def serving(address: str, answer: Callable[[str], tuple[int, bytes]]) -> Iterato
         def log_message(self, *_: Any) -> None: ...
 
     server = ThreadingHTTPServer((address, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield server.server_address[1]
@@ -786,10 +786,7 @@ class TestMoving:
         path.write_text(jwks_of(FIRST))
         settings = issuer.settings("api", jwks_file=path, algorithm="ES256")
 
-        assert ["alice", "alice"] == [
-            asked(issuer, settings),
-            asked(issuer, settings, key=FIRST),
-        ]
+        assert ["alice", "alice"] == [asked(issuer, settings), asked(issuer, settings, key=FIRST)]
         assert {"default", "default.file"} == settings.key_health().keys()
 
     def test_a_secret_beside_a_key_set(self) -> None:

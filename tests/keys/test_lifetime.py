@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps import ConfigurationError, JWTSettings
+from jwt_deps import ConfigurationError
 from jwt_deps.keys import JWKSCacheSettings
 from jwt_deps.keys.lifetime import Lifetime
 
@@ -124,16 +124,6 @@ class TestRefusedAtConstruction:
         """A time that never ends is a bound that does not hold."""
         with pytest.raises(ConfigurationError):
             JWKSCacheSettings(**{name: value})
-
-    def test_with_the_settings_of_a_service(self) -> None:
-        """It is the start of the service that fails, not its first request."""
-        with pytest.raises(ConfigurationError, match="timeout must be"):
-            JWTSettings(
-                issuer="https://issuer.example",
-                audience="api",
-                discovery=True,
-                jwks_cache={"ttl": 9},
-            )
 
     def test_the_narrowest_that_works(self) -> None:
         """A timeout of half the lifetime is accepted, and the refresh begins after it."""

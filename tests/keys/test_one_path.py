@@ -42,9 +42,7 @@ def one_of_several(issuer: FakeIssuer, _: Path) -> JWTSettings:
 
 
 each_source = pytest.mark.parametrize(
-    "source",
-    [from_file, cold, warm, one_of_several],
-    ids=lambda source: source.__name__,
+    "source", [from_file, cold, warm, one_of_several], ids=lambda source: source.__name__
 )
 
 

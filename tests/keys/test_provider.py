@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import jwt_deps.keys.http as fetching_module
-from jwt_deps import ConfigurationError
 from jwt_deps.keys import Fetcher, FetchError, HTTPKeyProvider, JWKSCacheSettings, KeyCache
 from jwt_deps.keys.http import refuse_address
 from jwt_deps.keys.provider import JWKSetResponse
@@ -321,17 +320,6 @@ class TestAgain:
 
         assert {issuer.signing_key.kid} == kids(fetch(provider_of(issuer)))
 
-    def test_forced(self, issuer: FakeIssuer) -> None:
-        """A forced fetch asks past every cache and without a condition."""
-        provider = provider_of(issuer, jwks_url=issuer.jwks_url)
-        known = fetch(provider)
-
-        fetch(provider, known, forced=True)
-
-        plain, forced = (request.headers for request in issuer.requests)
-        assert ("cache-control" in plain, forced["cache-control"]) == (False, "no-cache")
-        assert "if-none-match" not in forced
-
     def test_other_keys(self, issuer: FakeIssuer) -> None:
         """A new document replaces the old one whole."""
         provider = provider_of(issuer, jwks_url=issuer.jwks_url)
@@ -377,16 +365,3 @@ class TestAgain:
 
         assert "leaky-value" not in str(failed.value)
         assert "/jwks.json?api_key=leaky-value" == issuer.requests[0].path
-
-
-def test_nothing_is_fetched_before_a_request(issuer: FakeIssuer) -> None:
-    """To prepare is not to ask."""
-    provider_of(issuer)
-
-    assert [] == issuer.requests
-
-
-def test_an_authority_that_cannot_be_read_is_refused_at_once(issuer: FakeIssuer) -> None:
-    """Not at the first request."""
-    with pytest.raises(ConfigurationError, match=r"CA_FILE \(ca_file\)"):
-        issuer.settings("api", ca_file="/nowhere/ca.pem")

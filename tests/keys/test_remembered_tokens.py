@@ -36,17 +36,6 @@ def asked(token: str, settings: JWTSettings) -> str:
     return "accepted"
 
 
-def test_a_token_is_verified_once_while_its_key_is_fresh(
-    issuer: FakeIssuer, verified: list[str]
-) -> None:
-    """Whatever else is asked meanwhile."""
-    settings, _ = trusting(issuer)
-    token = issuer.token({"sub": "alice"}, audience=AUDIENCE)
-
-    assert ["accepted"] * 3 == [asked(token, settings) for _ in range(3)]
-    assert [token] == verified
-
-
 def test_a_key_that_is_withdrawn_takes_its_tokens_along(issuer: FakeIssuer) -> None:
     """With the next fetch, remembered or not."""
     settings, _ = trusting(issuer)
@@ -99,16 +88,3 @@ def test_an_outage_refuses_no_remembered_token(issuer: FakeIssuer) -> None:
     after = asked(token, settings)
 
     assert ("accepted", "keys_unavailable") == (during, after)
-
-
-def test_an_issuer_that_is_removed_takes_its_tokens_along() -> None:
-    """And leaves the other's alone."""
-    with FakeIssuer(algorithm="ES256") as a, FakeIssuer(algorithm="ES256") as b:
-        settings = settings_for(a, b)
-        tokens = [one.token(audience=AUDIENCE) for one in (a, b)]
-        assert ["accepted"] * 2 == [asked(token, settings) for token in tokens]
-        assert settings.issuers is not None
-
-        settings.replace_issuers({"1": settings.issuers["1"]})
-
-        assert ["claim_foreign", "accepted"] == [asked(token, settings) for token in tokens]
