@@ -43,10 +43,7 @@ def test_what_a_token_calls_itself_does_not_help(source: str, algorithm: str) ->
 def test_the_alg_of_a_jwk_binds_it(tmp_path: Path, used: str) -> None:
     """A key that is published for RS256 serves nothing else, though another key of the set does."""
     path = tmp_path / "jwks.json"
-    keys = [
-        pair("RSA").jwk(kid="a", alg="RS256"),
-        pair("RSA", "other").jwk(kid="b", alg=used),
-    ]
+    keys = [pair("RSA").jwk(kid="a", alg="RS256"), pair("RSA", "other").jwk(kid="b", alg=used)]
     path.write_text(json.dumps({"keys": keys}))
     settings = JWTSettings(jwks_file=path, algorithm=["RS256", used])
     token = mint(claims(), pair("RSA"), used, header={"kid": "a"})

@@ -1,7 +1,5 @@
 """A token that brings its own key in the header `jwk` (CVE-2018-0114)."""
 
-import pytest
-
 from tests.minting import KINDS, b64, pair
 from tests.sources import Service, each_source, minted
 
@@ -24,8 +22,11 @@ def test_secret_in_the_header_is_not_used(source: str, algorithm: str) -> None:
     assert "signature" == Service(source, algorithm).reason(token)
 
 
-@pytest.mark.parametrize("jwk", [pair("RSA", "stranger").jwk(), "x", None, [], 1], ids=type)
 @each_source("HS256", "RS256")
-def test_a_good_token_may_carry_one(source: str, algorithm: str, jwk: object) -> None:
+def test_a_good_token_may_carry_one(source: str, algorithm: str) -> None:
     """What stands in `jwk` is passed over, so it does not spoil a good token either."""
-    assert Service(source, algorithm).accepts(minted(algorithm, header={"jwk": jwk}))
+    service = Service(source, algorithm)
+
+    members: tuple[object, ...] = (pair("RSA", "stranger").jwk(), "x", None, [], 1)
+    for jwk in members:
+        assert service.accepts(minted(algorithm, header={"jwk": jwk}))

@@ -34,9 +34,7 @@ def test_encryption_header_on_three_parts() -> None:
 
     with pytest.raises(MalformedTokenError) as refused:
         verify(
-            token,
-            JWTSettings(secret_key=pair("RSA").public_pem, algorithm="RS256"),
-            clock=clock,
+            token, JWTSettings(secret_key=pair("RSA").public_pem, algorithm="RS256"), clock=clock
         )
 
     assert refused.value.reason is Reason.ALGORITHM

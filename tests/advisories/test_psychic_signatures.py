@@ -1,6 +1,6 @@
 """An ECDSA signature of nothing but zeros (CVE-2022-21449)."""
 
-import pytest
+from itertools import product
 
 from tests.minting import b64
 from tests.sources import Service, each_source, minted
@@ -19,24 +19,25 @@ CURVES = {
 }
 
 
+def reasons(source: str, algorithm: str, signatures: list[bytes]) -> set[str]:
+    """Why a token with each of these signatures is refused."""
+    service, (rest, _, _) = Service(source, algorithm), minted(algorithm, sub="x").rpartition(".")
+    return {service.reason(f"{rest}.{b64(signature)}") for signature in signatures}
+
+
 @each_source("ES256", "ES384", "ES512")
-@pytest.mark.parametrize("r", ["0", "1", "n"])
-@pytest.mark.parametrize("s", ["0", "1", "n"])
-def test_degenerate_signature_is_refused(source: str, algorithm: str, r: str, s: str) -> None:
+def test_degenerate_signature_is_refused(source: str, algorithm: str) -> None:
     """A signature with r or s of zero, or of the group's order, belongs to no key."""
     size, order = CURVES[algorithm]
-    numbers = {"0": 0, "1": 1, "n": order}
-    signature = numbers[r].to_bytes(size, "big") + numbers[s].to_bytes(size, "big")
+    pairs = product((0, 1, order), repeat=2)
+    signatures = [r.to_bytes(size, "big") + s.to_bytes(size, "big") for r, s in pairs]
 
-    forged = f"{minted(algorithm, sub='admin').rpartition('.')[0]}.{b64(signature)}"
-
-    assert "signature" == Service(source, algorithm).reason(forged)
+    assert {"signature"} == reasons(source, algorithm, signatures)
 
 
 @each_source("RS256", "PS256", "EdDSA", "HS256")
-@pytest.mark.parametrize("length", [1, 32, 64, 256])
-def test_zeros_are_no_signature_of_another_kind(source: str, algorithm: str, length: int) -> None:
+def test_zeros_are_no_signature_of_another_kind(source: str, algorithm: str) -> None:
     """Nor do zeros belong to a key of any other kind."""
-    forged = f"{minted(algorithm, sub='admin').rpartition('.')[0]}.{b64(bytes(length))}"
+    zeros = [bytes(length) for length in (1, 32, 64, 256)]
 
-    assert "signature" == Service(source, algorithm).reason(forged)
+    assert {"signature"} == reasons(source, algorithm, zeros)

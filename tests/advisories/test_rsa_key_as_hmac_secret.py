@@ -21,17 +21,15 @@ FORMS = [
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("algorithm", [name for name in KINDS if name != "Ed25519"])
-@pytest.mark.parametrize("hmac", ["HS256", "HS384", "HS512"])
-def test_hmac_token_is_refused(algorithm: str, hmac: str, form: Callable[[str], bytes]) -> None:
+def test_hmac_token_is_refused(algorithm: str, form: Callable[[str], bytes]) -> None:
     """A service with a public key never takes a token whose HMAC was made with that key."""
     pem = pair(KINDS[algorithm]).public_pem
     settings = JWTSettings(secret_key=pem, algorithm=algorithm)
-    token = mint(claims(sub="admin"), form(pem), hmac)
 
-    with pytest.raises(InvalidTokenError) as refused:
-        verify(token, settings, clock=clock)
-
-    assert refused.value.reason is Reason.ALGORITHM
+    for hmac in ("HS256", "HS384", "HS512"):
+        with pytest.raises(InvalidTokenError) as refused:
+            verify(mint(claims(sub="admin"), form(pem), hmac), settings, clock=clock)
+        assert refused.value.reason is Reason.ALGORITHM
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -74,17 +72,3 @@ def test_private_key_cannot_be_configured_for_hmac(kind: str) -> None:
     """A private key in PEM is refused as well, and said to be one."""
     with pytest.raises(ConfigurationError, match="private key"):
         JWTSettings(secret_key=pair(kind).private_pem, algorithm="HS256")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDf0 alice@host", id="openssh"),
-        pytest.param("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPRRAAAA alice@host", id="openssh-ed"),
-        pytest.param("---- BEGIN SSH2 PUBLIC KEY ----\nAAAAB3NzaC1yc2EAAAAAAAAA", id="ssh2"),
-    ],
-)
-def test_openssh_key_cannot_be_configured_for_hmac(text: str) -> None:
-    """A public key in a form of OpenSSH is refused too."""
-    with pytest.raises(ConfigurationError, match="OpenSSH"):
-        JWTSettings(secret_key=text, algorithm="HS256")

@@ -4,8 +4,6 @@ import base64
 from collections.abc import Callable
 from functools import cache
 
-import pytest
-
 from jwt_deps.testing import SigningKey, TokenFactory, Wrong
 from tests.minting import KeyPair, signing_key
 from tests.sources import ISSUER, Service, each_source, minted
@@ -29,18 +27,16 @@ def factory_for(service: Service, algorithm: str) -> TokenFactory:
 
 
 @each_source("HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA")
-@pytest.mark.parametrize("way", WAYS)
-def test_is_refused(source: str, algorithm: str, way: Wrong) -> None:
+def test_is_refused(source: str, algorithm: str) -> None:
     """Each for its own reason."""
     service = Service(source, algorithm)
     factory = factory_for(service, algorithm)
-    if way not in factory.ways:
-        assert way in SOME
-        return
+    ways = [way for way in WAYS if way in factory.ways]
 
-    token = factory("alice", header={"kid": "a"}, wrong=way)
-
-    assert way.reason == service.reason(token)
+    assert SOME >= {*WAYS} - {*ways}
+    assert {way: way.reason for way in ways} == {
+        way: service.reason(factory("alice", header={"kid": "a"}, wrong=way)) for way in ways
+    }
 
 
 #: What is like the secret, or is often one.
@@ -63,9 +59,10 @@ GUESSES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @each_source("HS256", "HS384", "HS512")
-@pytest.mark.parametrize("guess", GUESSES)
-def test_a_secret_that_is_almost_the_one(source: str, algorithm: str, guess: str) -> None:
+def test_a_secret_that_is_almost_the_one(source: str, algorithm: str) -> None:
     """A token that another secret signed is refused, however near it is."""
-    secret = GUESSES[guess](str(signing_key(algorithm)).encode())
+    service, secret = Service(source, algorithm), str(signing_key(algorithm)).encode()
 
-    assert "signature" == Service(source, algorithm).reason(minted(algorithm, secret))
+    assert dict.fromkeys(GUESSES, "signature") == {
+        name: service.reason(minted(algorithm, guess(secret))) for name, guess in GUESSES.items()
+    }
