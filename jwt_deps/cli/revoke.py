@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -77,12 +78,15 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
     if named and issuer is None and not every_issuer:
         issuer = _only_issuer()
     try:
-        revocations = RedisRevocations(url, longest_lifetime=parse_duration(longest))
-        if initialize:
-            revocations.initialize()
-            note("The server is initialized.")
-            raise typer.Exit(ACCEPTED)
-        revocations.revoke(jti=jti, session=session, subject=subject, issuer=issuer)
+        # A server that cannot be reached would be tried again in the background.
+        with closing(
+            RedisRevocations(url, longest_lifetime=parse_duration(longest))
+        ) as revocations:
+            if initialize:
+                revocations.initialize()
+                note("The server is initialized.")
+                raise typer.Exit(ACCEPTED)
+            revocations.revoke(jti=jti, session=session, subject=subject, issuer=issuer)
     except ConfigurationError as error:
         raise impossible(str(error)) from None
     except RevocationUnavailableError:

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from email.message import Message
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +22,12 @@ from tests.providers.programs import unused_port
 from .valkey import Valkey, until, valkey
 
 ROOT = Path(__file__).parents[2]
-WORKERS = 3
+WORKERS = 2
 BOUND = 2  # seconds: the shortest staleness that can be set
 
 
 class Answered(NamedTuple):
     status: int
-    headers: Message
     body: Any
 
 
@@ -46,7 +44,7 @@ class Service:
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
-        return Answered(answer.status, answer.headers, json.loads(text))
+        return Answered(answer.status, json.loads(text))
 
     def healths(self) -> dict[int, dict[str, Any]]:
         """What the processes say of themselves, asked often enough to meet all."""
@@ -119,30 +117,29 @@ def server(tmp_path: Path) -> Iterator[Valkey]:
 
 
 def test_workers(server: Valkey) -> None:
-    """A revocation through one worker holds in all of them, and survives kill -9 of any process."""
+    """A revocation through one worker holds in all, and survives kill -9 and pauses of any process.
+
+    Within the bound they answer, then with 503, and they recover; a connection looks open.
+    """
     with serving(server) as service:
         assert {200} == service.statuses("1")
 
         assert 200 == service.get("/revoke/1", method="POST").status
         until(lambda: service.statuses("1") == {401}, 60)
-        refused = service.get("/me")
-        told: Any = refused.body["detail"]
-        assert "Invalid token: it was revoked" == told
-        assert refused.headers["WWW-Authenticate"] == (
-            'Bearer error="invalid_token", error_description="The access token was revoked"'
-        )
         assert {200} == service.statuses("2")
 
         assert {401} == service.replace(min(service.workers()))
 
+        server.pause()
+        assert 200 == service.get("/me", "2").status
+        until(lambda: service.statuses("2") == {503}, 60)
+        assert {401} == service.statuses("1")
+        server.resume()
+        until(lambda: service.statuses("2") == {200}, 60)
+
         server.kill()
         assert {401} == service.statuses("1")
         until(lambda: service.statuses("2") == {503}, 60)
-        outage = service.get("/me", "2")
-        assert ("1", None) == (
-            outage.headers.get("Retry-After"),
-            outage.headers.get("WWW-Authenticate"),
-        )
         server.start()
         until(lambda: service.statuses("2") == {200}, 60)
         assert {401} == service.statuses("1")
@@ -151,22 +148,6 @@ def test_workers(server: Valkey) -> None:
             client.flushall()
         assert {401} == service.statuses("1")
         until(lambda: len(server.stored()) == 1)
-        assert {401} == service.statuses("1")
-
-
-def test_workers_behind_a_paused_server(server: Valkey) -> None:
-    """Within the bound they answer, then with 503, and they recover; a connection looks open."""
-    with serving(server) as service:
-        service.get("/revoke/1", method="POST")
-        until(lambda: service.statuses("1") == {401}, 60)
-
-        server.pause()
-        assert 200 == service.get("/me", "2").status
-        until(lambda: service.statuses("2") == {503}, 60)
-        assert {401} == service.statuses("1")
-
-        server.resume()
-        until(lambda: service.statuses("2") == {200}, 60)
         assert {401} == service.statuses("1")
 
 
