@@ -52,9 +52,9 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def audit(*arguments: str) -> Result:
+def audit(*arguments: str, **variables: str) -> Result:
     """Run the command in this process."""
-    return CliRunner().invoke(main, ["audit", *arguments], env={"COLUMNS": "120"})
+    return CliRunner().invoke(main, ["audit", *arguments], env={"COLUMNS": "120", **variables})
 
 
 def folder_of(path: Path) -> list[str]:
@@ -254,38 +254,35 @@ async def dispatch(request, go_on):
         assert "Write it with --format json." in result.stderr
 
 
-class TestAsAProcess:
-    def test_every_hole_is_found(self) -> None:
-        """In an application with every kind."""
-        arguments = ("tests.audit.holes:app", "--app-dir", str(ROOT), "--format", "json")
+@pytest.mark.usefixtures("modules")
+def test_every_hole_is_found() -> None:
+    """In an application with every kind."""
+    arguments = ("tests.audit.holes:app", *folder_of(ROOT), "--format", "json")
 
-        result = run("audit", *arguments, JWT_SECRET_KEY=SECRET)
+    result = audit(*arguments, JWT_SECRET_KEY=SECRET)
 
-        routes = json.loads(result.stdout)["routes"]
-        assert (1, 14) == (
-            result.returncode,
-            sum(route["verdict"] == "unguarded" for route in routes),
-        )
+    routes = json.loads(result.stdout)["routes"]
+    found = sum(route["verdict"] == "unguarded" for route in routes)
+    assert (1, 14) == (result.exit_code, found)
 
-    @pytest.mark.parametrize("example", ["app", "base_app"])
-    def test_agentos_has_none(self, example: str) -> None:
-        """And every guarded route refuses a request without a token."""
-        target = f"examples.agentos.{example}:app"
-        folder = ("--app-dir", str(ROOT))
 
-        result = run("audit", target, *folder, "--probe", JWT_SECRET_KEY=SECRET)
+@pytest.mark.parametrize("example", ["app", "base_app"])
+def test_agentos_has_none(example: str) -> None:
+    """And every guarded route refuses a request without a token."""
+    target = f"examples.agentos.{example}:app"
 
-        assert (0, " 0 unguarded, 0 problems") == (
-            result.returncode,
-            result.stdout.splitlines()[-1].partition(",")[2],
-        )
+    result = audit(target, *folder_of(ROOT), "--probe", JWT_SECRET_KEY=SECRET)
 
-    def test_a_broken_application_says_what_is_wrong(self, tmp_path: Path) -> None:
-        """Its own traceback, without the values of variables."""
-        app = written(tmp_path, "secret = 'hidden'\nraise ZeroDivisionError\n")
+    said = result.stdout.splitlines()[-1].partition(",")[2]
+    assert (0, " 0 unguarded, 0 problems") == (result.exit_code, said)
 
-        result = run("audit", app, "--app-dir", str(tmp_path))
 
-        assert 1 == result.returncode
-        assert "ZeroDivisionError" in result.stderr
-        assert "hidden" not in result.stdout
+def test_a_broken_application_says_what_is_wrong(tmp_path: Path) -> None:
+    """In a process of its own: its own traceback, without the values of variables."""
+    app = written(tmp_path, "secret = 'hidden'\nraise ZeroDivisionError\n")
+
+    result = run("audit", app, "--app-dir", str(tmp_path))
+
+    assert 1 == result.returncode
+    assert "ZeroDivisionError" in result.stderr
+    assert "hidden" not in result.stdout

@@ -19,7 +19,7 @@ def invoke(*arguments: str, **variables: str) -> Result:
 
 def test_completion_of_commands() -> None:
     """A shell is told the commands."""
-    result = run(_JWT_DEPS_COMPLETE="complete_bash", COMP_WORDS="jwt-deps ", COMP_CWORD="1")
+    result = invoke(_JWT_DEPS_COMPLETE="complete_bash", COMP_WORDS="jwt-deps ", COMP_CWORD="1")
 
     assert set(COMMANDS) <= set(result.stdout.split())
 

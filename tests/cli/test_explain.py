@@ -38,10 +38,7 @@ def test_every_reason_is_listed() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "hint"),
-    [
-        ("nokey", "do you mean no_key"),
-        ("qqqqqqqq", "jwt-deps explain lists them"),
-    ],
+    [("nokey", "do you mean no_key"), ("qqqqqqqq", "jwt-deps explain lists them")],
 )
 def test_a_reason_that_does_not_exist(reason: str, hint: str) -> None:
     """Near ones are named."""

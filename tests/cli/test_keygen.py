@@ -208,11 +208,3 @@ def test_secret_for_a_file() -> None:
 
     assert one.startswith("JWT_SECRET_KEY=")
     assert one != other
-
-
-def test_help() -> None:
-    """The help has examples and exit codes."""
-    result = keygen("--help")
-
-    assert "jwt-deps keygen rsa --out keys" in result.output
-    assert "2  an error" in result.output

@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import runpy
-import subprocess
 import sys
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -24,15 +23,6 @@ def test_entry_point() -> None:
     assert script.load() is main
 
 
-def test_help() -> None:
-    """The help lists the commands and shows examples."""
-    result = CliRunner().invoke(main, ["--help"])
-
-    assert result.exit_code == 0
-    assert "JWT access tokens for FastAPI." in result.output
-    assert "jwt-deps demo --once" in result.output
-
-
 def test_without_a_terminal_lines_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log has no width, unless COLUMNS sets one."""
     monkeypatch.delenv("COLUMNS", raising=False)
@@ -44,7 +34,7 @@ def test_without_a_terminal_lines_are_long(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_help_without_arguments() -> None:
-    """The name alone prints the help."""
+    """The name alone prints the help, which `test_completion` reads."""
     result = CliRunner().invoke(main)
 
     assert "Usage: jwt-deps" in result.output
@@ -66,10 +56,10 @@ def test_version() -> None:
     assert result.output == f"jwt-deps {version('jwt-deps')}\n"
 
 
-@pytest.mark.parametrize("missing", ["typer", "uvicorn", "httpx2"])
+@pytest.mark.parametrize("missing", ["typer", "uvicorn", "httpx2", "rich", "websockets"])
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """Where the extra is not installed, a sentence says how to install it."""
-    _forget(monkeypatch)
+    _forget(monkeypatch, "jwt_deps.cli", missing)
     monkeypatch.setitem(sys.modules, missing, None)
 
     with pytest.raises(SystemExit) as end:
@@ -78,31 +68,19 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> Non
     assert end.value.code == (f'The command line needs {missing}: pip install "jwt-deps[cli]"')
 
 
-@pytest.mark.parametrize("missing", ["rich", "websockets"])
-def test_real_process_without_the_extra(missing: str) -> None:
-    """There is that sentence, no traceback, and exit code 1."""
-    program = f"import sys; sys.modules[{missing!r}] = None; from jwt_deps.cli import main; main()"
-    result = subprocess.run(  # noqa: S603 - its own program
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == (f'The command line needs {missing}: pip install "jwt-deps[cli]"\n')
-
-
 def test_without_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """No extra is blamed for a module that none of them brings."""
-    _forget(monkeypatch)
+    _forget(monkeypatch, "jwt_deps.cli")
     monkeypatch.setitem(sys.modules, "jwt_deps.cli.demo.api", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"jwt_deps\.cli\.demo\.api"):
         importlib.import_module("jwt_deps.cli")
 
 
-def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command line be imported afresh, and put everything back after the test."""
+def _forget(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Let these be imported afresh, and put everything back after the test."""
     for name in list(sys.modules):
-        if name.startswith("jwt_deps.cli"):
+        if name.startswith(packages):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(jwt_deps, "cli", None)
 

@@ -116,8 +116,7 @@ def test_issuer_and_audience_of_ones_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("300", 300), ("45s", 45), ("15m", 900), ("1h", 3600), ("7d", 604800)],
+    ("text", "seconds"), [("300", 300), ("45s", 45), ("15m", 900), ("1h", 3600), ("7d", 604800)]
 )
 def test_expiry(text: str, seconds: int) -> None:
     """Durations as people write them."""
@@ -171,7 +170,7 @@ def test_claims_win() -> None:
     assert ("bob", 2) == (claims["sub"], claims["n"])
 
 
-@pytest.mark.parametrize("algorithm", KINDS)
+@pytest.mark.parametrize("algorithm", ["PS384", "ES512", "EdDSA"])
 def test_private_key_in_pem(algorithm: str, tmp_path: Path) -> None:
     """A key file signs with the first of the configured algorithms that fits it."""
     key = pair(KINDS[algorithm])
