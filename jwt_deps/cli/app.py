@@ -13,6 +13,7 @@ try:
     import typer
 
     from .audit import audit
+    from .conformance.command import conformance
     from .demo.command import demo
     from .explain import explain
     from .inspect import inspect
@@ -38,6 +39,7 @@ main = typer.Typer(
 # The help lists groups of commands last.
 main.command()(demo)
 main.command()(audit)
+main.command()(conformance)
 main.add_typer(keygen)
 main.command()(mint)
 main.command()(inspect)
@@ -76,6 +78,7 @@ def options(
       jwt-deps demo                     serve an example API, with tokens
       jwt-deps demo --once              send it requests and check the answers
       jwt-deps audit main:app           list the routes that need a token
+      jwt-deps conformance URL          ask a resource server what the RFCs ask of it
       jwt-deps keygen rsa --out keys    make a key pair, in three files
       jwt-deps mint --user alice        make a token for development
       jwt-deps inspect < token.txt      show and check a token
