@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from uuid import uuid4
 
 import httpx2
+from fastapi.testclient import TestClient
 
 from tests.minting import SECRET, JSONObject, Key, claims, mint
 
@@ -122,3 +123,45 @@ def refused(response: httpx2.Response) -> Refusal:
         response.json()["detail"],
         response.headers.get("www-authenticate"),
     )
+
+
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+INITIALIZE = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}
+
+
+class Talk:
+    """What one user says to an MCP server, in a session."""
+
+    def __init__(self, client: httpx2.Client | TestClient, user: dict[str, str]) -> None:
+        self._client, self._headers = client, {**ACCEPT, **user}
+        self.opening = self._post("initialize", INITIALIZE)
+        self.session = self.opening.headers.get("mcp-session-id", "")
+
+    def call(self, tool: str, session: str | None = None, **arguments: Any) -> tuple[int, str]:
+        """Call a tool; the status, and what it said."""
+        answer = self._post(
+            "tools/call", {"name": tool, "arguments": arguments}, session or self.session
+        )
+        data = [line[5:] for line in answer.text.splitlines() if line.startswith("data:")]
+        return answer.status_code, _without_ids(json.loads(data[-1])) if data else ""
+
+    def end(self, session: str) -> int:
+        """End a session; the status."""
+        return self._client.delete(
+            "/mcp", headers={**self._headers, "Mcp-Session-Id": session}
+        ).status_code
+
+    def _post(self, method: str, params: dict[str, Any], session: str = "") -> httpx2.Response:
+        headers = {**self._headers, **({"Mcp-Session-Id": session} if session else {})}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer: Any = self._client.post("/mcp", headers=headers, json=body)
+        return answer  # type: ignore[no-any-return]
+
+
+def _without_ids(answer: dict[str, Any]) -> str:
+    result = answer.get("result", answer)
+    return "\n".join(it.get("text", "") for it in result.get("content", [])) or str(result)

@@ -1,11 +1,8 @@
 """The MCP server of an AgentOS, and FastMCP behind a guard, know the user of the token."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
-import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -13,6 +10,7 @@ from fastapi.testclient import TestClient
 from jwt_deps import JWTSettings, protect
 from tests.minting import SECRET
 
+from .clients import Talk
 from .side_by_side import ADMIN, Pair, Setup, as_user
 
 fastmcp = pytest.importorskip("fastmcp")
@@ -26,48 +24,6 @@ SETTINGS = JWTSettings(secret_key=SECRET)
 def _streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A uvicorn that ended in this process would end every later event stream in it."""
     monkeypatch.setattr("sse_starlette.sse.AppStatus.should_exit", False)
-
-
-ACCEPT = {"Accept": "application/json, text/event-stream"}
-INITIALIZE = {
-    "protocolVersion": "2025-06-18",
-    "capabilities": {},
-    "clientInfo": {"name": "test", "version": "1"},
-}
-
-
-class Talk:
-    """What one user says to an MCP server, in a session."""
-
-    def __init__(self, client: TestClient, user: dict[str, str]) -> None:
-        self._client, self._headers = client, {**ACCEPT, **user}
-        self.opening = self._post("initialize", INITIALIZE)
-        self.session = self.opening.headers.get("mcp-session-id", "")
-
-    def call(self, tool: str, session: str | None = None, **arguments: Any) -> tuple[int, str]:
-        """Call a tool; the status, and what it said."""
-        answer = self._post(
-            "tools/call", {"name": tool, "arguments": arguments}, session or self.session
-        )
-        data = [line[5:] for line in answer.text.splitlines() if line.startswith("data:")]
-        return answer.status_code, _without_ids(json.loads(data[-1])) if data else ""
-
-    def end(self, session: str) -> int:
-        """End a session; the status."""
-        return self._client.delete(
-            "/mcp", headers={**self._headers, "Mcp-Session-Id": session}
-        ).status_code
-
-    def _post(self, method: str, params: dict[str, Any], session: str = "") -> httpx2.Response:
-        headers = {**self._headers, **({"Mcp-Session-Id": session} if session else {})}
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer: Any = self._client.post("/mcp", headers=headers, json=body)
-        return answer  # type: ignore[no-any-return]
-
-
-def _without_ids(answer: dict[str, Any]) -> str:
-    result = answer.get("result", answer)
-    return "\n".join(it.get("text", "") for it in result.get("content", [])) or str(result)
 
 
 @pytest.fixture(scope="module")

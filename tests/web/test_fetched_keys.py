@@ -5,14 +5,13 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from threading import Thread
 from typing import Annotated, Any
 
 import httpx2
 import pytest
-import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
@@ -33,6 +32,7 @@ from jwt_deps import (
 from jwt_deps.concurrency import SingleFlight
 from jwt_deps.testing import Answer, FakeIssuer
 from tests.keys.asking import AUDIENCE, discovering, settings_for
+from tests.listening import listening
 from tests.minting import SECRET
 from tests.web.serving import document_of
 from tests.web.test_websockets import WithoutDenials
@@ -600,30 +600,12 @@ class TestHealth:
         assert ["'a': secret_jwk"] == client.get("/health").json()["default"]["skipped"]
 
 
-@contextmanager
-def served(app: FastAPI) -> Iterator[int]:
-    """Serve an application with uvicorn, and return its port."""
-    config = uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="on")
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 60
-        while not server.started:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
 class TestServer:
     def test_many_at_once(self, issuer: FakeIssuer) -> None:
         """A crowd that comes before the keys waits for one fetch."""
         issuer.jwks = Answer(delay=0.2)
         headers = bearer(issuer)
-        with served(routed(settings_for(issuer))) as port:
+        with listening(routed(settings_for(issuer)), ws="none") as port:
             statuses: list[int] = []
 
             def ask() -> None:
@@ -649,7 +631,7 @@ class TestServer:
         async def passing(request: Request, call_next: Any) -> Any:
             return await call_next(request)  # which cancels what a disconnected client has begun
 
-        with served(app) as port:
+        with listening(app, ws="none") as port:
             lines = ["GET /me HTTP/1.1", "Host: a", *(": ".join(one) for one in headers.items())]
             with closing(socket.create_connection(("127.0.0.1", port))) as impatient:
                 impatient.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -673,7 +655,7 @@ class TestServer:
             settings.server.key_caches["default"]._start()
 
         issuer.jwks = Answer(hang=True)
-        with served(app) as port:
+        with listening(app, ws="none") as port:
             url = f"http://127.0.0.1:{port}/begin"
             httpx2.get(url, headers=bearer(issuer), trust_env=False)
 
