@@ -132,7 +132,7 @@ def token_dependency(call: Any) -> TokenDependency[Any] | None:
 
     What only wraps one is none: it can leave it out, or drop its refusal.
     """
-    found = getattr(call, "__wrapped__", None) if isinstance(call, type) else call
+    found = getattr(call, "func", None) if isinstance(call, type) else call
     return found if isinstance(found, TokenDependency) else None
 
 

@@ -1,11 +1,12 @@
 """The callables for `Depends()`: what a route can ask of its token.
 
 FastAPI calls a class that is a dependency in a thread, with arguments from the request. For
-`CurrentUser` and `SessionState` neither may happen, so each names in `__wrapped__`, as
-`functools.wraps` does, the dependency that reads the verified token. FastAPI looks there from 0.123
-on, for what to await, its parameters and its lock in OpenAPI. For a FastAPI that does not, the
-class takes that dependency's answer as its parameter and has an asynchronous generator as
-`__call__`, which every FastAPI runs in the event loop.
+`CurrentUser` and `SessionState` neither may happen, so each names the dependency that reads the
+verified token, in `func` as a `functools.partial` does, which it says it is: FastAPI looks there,
+newer ones before they ask for a class, for what to await and for its lock in OpenAPI.
+(`__wrapped__` is not enough: `inspect.unwrap` stops at a class since Python 3.13.) For a FastAPI
+that does not look, the class takes that dependency's answer as its parameter and has an
+asynchronous generator as `__call__`, which such a FastAPI runs in the event loop.
 """
 
 import math
@@ -14,7 +15,7 @@ from abc import ABCMeta
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from inspect import Parameter, Signature, unwrap
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar, cast, overload
 
@@ -73,21 +74,30 @@ __all__ = [
 ]
 
 
-def _is_wrapped_awaited() -> bool:
-    """Whether this FastAPI awaits what a class names in `__wrapped__`: one request finds it out.
+class _LikePartial(type):
+    """The class of classes that FastAPI takes for a `functools.partial` of their `func`."""
 
-    It takes a millisecond and needs no event loop. However it fails, the other way works.
+    @property  # type: ignore[misc] # which cannot be set
+    def __class__(cls) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What `isinstance(cls, partial)` asks; `type(cls)` is another question."""
+        return partial
+
+
+def _is_func_awaited() -> bool:
+    """Whether this FastAPI awaits what such a class names: one request finds it out.
+
+    It takes a millisecond and needs no event loop.
     """
     answers: list[object] = []
 
-    async def wrapped() -> str:
+    async def named() -> str:
         return "awaited"
 
-    class Trial:
-        __wrapped__ = wrapped
+    class Trial(metaclass=_LikePartial):
+        func, __signature__ = named, Signature()
 
         def __new__(cls) -> Any:
-            return wrapped()
+            return named()
 
     async def endpoint(answer: Annotated[Any, Depends(Trial)]) -> None:
         answers.append(answer)
@@ -104,16 +114,16 @@ def _is_wrapped_awaited() -> bool:
     return answers == ["awaited"]
 
 
-_WRAPPED_IS_AWAITED = _is_wrapped_awaited()
-_FROM_WRAPPED = {"connection", "security_scopes"}
+_FUNC_IS_AWAITED = _is_func_awaited()
+_FROM_FUNC = {"connection", "security_scopes"}
 _FROM_GENERATOR = {"verified_by_jwt_deps"}
 
 
-async def _hand_on(verified_by_jwt_deps: object) -> AsyncIterator[object]:
+async def _hand_on(verified_by_jwt_deps: object) -> AsyncIterator[object]:  # old FastAPI
     yield verified_by_jwt_deps
 
 
-class _Injected(type):
+class _Injected(_LikePartial):
     """The class of classes that are made of the verified token when FastAPI calls them."""
 
     _dependency: PrincipalDependency[Any]
@@ -123,32 +133,32 @@ class _Injected(type):
         super().__init__(name, bases, members)
         cls._dependency = PrincipalDependency(cls._of)
         cls._dependency.__name__, cls._dependency.__doc__ = name, cls.__doc__
-        if not _WRAPPED_IS_AWAITED:
+        if not _FUNC_IS_AWAITED:  # old FastAPI
             cls.__call__ = staticmethod(_hand_on)  # type: ignore[method-assign]
 
     # Properties of the classes and not of their instances.
 
     @property
-    def __wrapped__(cls) -> PrincipalDependency[Any]:
+    def func(cls) -> PrincipalDependency[Any]:
         """What FastAPI calls in place of the class."""
         return cls._dependency
 
     @property
     def __signature__(cls) -> Signature:
         """What FastAPI passes: nothing that a client sends."""
-        if _WRAPPED_IS_AWAITED:
-            return cls._dependency.__signature__
-        (name,), verified = _FROM_GENERATOR, Annotated[Any, Depends(cls._dependency)]
-        return Signature([Parameter(name, Parameter.KEYWORD_ONLY, annotation=verified)])
+        if not _FUNC_IS_AWAITED:  # old FastAPI
+            (name,), verified = _FROM_GENERATOR, Annotated[Any, Depends(cls._dependency)]
+            return Signature([Parameter(name, Parameter.KEYWORD_ONLY, annotation=verified)])
+        return cls._dependency.__signature__
 
     if not TYPE_CHECKING:  # pragma: no branch - a type checker goes by the constructor
 
         def __call__(cls, *arguments: Any, **members: Any) -> Any:
             """Make an instance; for FastAPI, answer with one that is made of the token."""
             if not arguments:
-                if members.keys() == _FROM_WRAPPED:
+                if members.keys() == _FROM_FUNC:
                     return cls._dependency(**members)
-                if members.keys() == _FROM_GENERATOR:
+                if members.keys() == _FROM_GENERATOR:  # old FastAPI
                     return _hand_on(**members)
             return super().__call__(*arguments, **members)
 

@@ -21,9 +21,7 @@ from jwt_deps import (
     SessionState,
     current_user_id,
     get_settings,
-    optional,
     protected_router,
-    public,
 )
 from jwt_deps.tokens import ClaimMapping
 from jwt_deps.web import dependencies
@@ -344,63 +342,13 @@ def test_a_client_passes_nothing(dependency: Any) -> None:
     assert 401 == TestClient(app).post("/r", params=forged, json=forged).status_code
 
 
-class TestFastAPIThatDoesNotLookThroughWrapped:
-    """Below 0.123 a class is called as it is: the other way has to give the same."""
-
-    @pytest.fixture(autouse=True)
-    def _other_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(dependencies, "_WRAPPED_IS_AWAITED", False)
-
-    def test_it_is_made_in_the_event_loop(self) -> None:
-        """By a generator, which FastAPI never runs in a thread."""
-
-        @dataclass(frozen=True)
-        class Made(CurrentUser):
-            def __post_init__(self) -> None:
-                threads.append(threading.get_ident())
-
-        threads: list[int] = []
-        router = protected_router(settings=SETTINGS)
-
-        @router.get("/r")
-        async def read(user: Annotated[Made, Depends()]) -> list[Any]:
-            return [user.id, isinstance(user, Made), threading.get_ident()]
-
-        client = client_of(router)
-        answer = client.get("/r", headers=bearer()).json()
-
-        assert ["alice", True, *threads] == answer
-        assert 401 == client.get("/r").status_code
-        operation = client.get("/openapi.json").json()["paths"]["/r"]["get"]
-        assert "parameters" not in operation
-        assert {"JWT": []} in operation["security"]
-
-    def test_optional_takes_it(self) -> None:
-        """A request without a token gets `None`."""
-
-        class Made(CurrentUser): ...
-
-        router = protected_router(settings=SETTINGS)
-
-        @router.get("/r")
-        @public
-        async def read(user: Annotated[Made | None, Depends(optional(Made))]) -> Any:
-            return user and user.id
-
-        client = client_of(router)
-
-        assert [None, "alice"] == [
-            client.get("/r", headers=headers).json() for headers in ({}, bearer())
-        ]
-
-
 def test_a_fastapi_that_fails_the_trial_gets_the_other_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However it fails."""
     monkeypatch.setattr(dependencies, "FastAPI", None)
 
-    assert dependencies._is_wrapped_awaited() is False
+    assert dependencies._is_func_awaited() is False
 
 
 @pytest.mark.parametrize("annotation", [Claims, ClaimMapping])
