@@ -282,7 +282,7 @@ _ANSWERS_ANYONE: tuple[Any, ...] = (
     get_dependencies,
     get_session_state,
     current_session_id,
-    unwrap(SessionState),
+    SessionState.func,
 )
 
 
