@@ -1,11 +1,15 @@
 """Two AgentOS with the same agents: one behind agno's own middleware, one behind the guard.
 
+    python -m tests.agentos.side_by_side        ask both the most important questions, and compare
+
 Each question goes to both, over HTTP in process. The answers have to be the same, or to differ in
 a way that the question itself names.
 """
 
 import json
+import logging
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -191,7 +195,7 @@ _OWN = re.compile(
 
 
 #: Behind the guard they are never absent, so that no form field can take their place.
-_ABSENT = re.compile(r'(dependencies\\*": )null')
+_ABSENT = re.compile(r'((?:dependencies|session_state)\\*": )null')
 
 
 def _comparable(value: Any) -> Any:
@@ -234,3 +238,84 @@ def account(client: TestClient, name: str, *scopes: str) -> str:
     assert 201 == response.status_code, response.text
     made: str = response.json()["token"]
     return made
+
+
+BAD_REQUEST = 400
+#: What the guard answers otherwise, and why.
+REASONS = {
+    "a token without exp": "it would be good for ever",
+    "a token for another aud": "RFC 7519 §4.1.3",
+    "a token bound to a key": "RFC 7800",
+    "a token without Bearer": "RFC 6750 §2.1",
+    "two Authorization headers": "RFC 6750 §2",
+    "a path that no route has": "nothing is there to protect",
+}
+
+
+def questions(both: Pair) -> Iterator[tuple[str, Answer, Answer]]:
+    """Ask both what a move must not change, and what it changes; one for each line of the table."""
+    old = {"exp": int(time.time()) - 86_400}
+    run, alice = {"message": "hello", "stream": "false"}, "/sessions/alices?type=agent"
+    everything = ("agents:read", "agents:run", "sessions:read", "sessions:delete")
+    made = {"name": "evil", "scopes": granting(ADMIN)}
+    robots = [account(it, "robot", "agents:helper:run") for it in (both.control, both.guarded)]
+    twice = [("Authorization", f"Bearer {token(scopes=[ADMIN])}")] * 2
+    hers = as_user("alice", *everything, session_id="alices")
+    both.ask("POST", "/agents/helper/runs", headers=hers, data=run)
+
+    def ask(name: str, path: str, headers: Any, method: str = "GET", **request: Any) -> Any:
+        return name, *both.ask(method, path, headers=headers, **request)
+
+    def run_of(name: str, path: str, headers: Any) -> Any:
+        return ask(name, path, headers, "POST", data=run)
+
+    yield ask("no token", "/agents", {})
+    yield ask("no token, /health", "/health", {})
+    yield ask("an expired token", "/agents", as_user("alice", ADMIN, **old))
+    yield ask("a token of another key", "/agents", {"Authorization": f"Bearer {token('x' * 64)}"})
+    yield ask("a reserved user, sa:robot", "/agents", as_user("sa:robot", ADMIN))
+    yield ask("a token without scopes", "/agents", as_user())
+    yield run_of("it runs an agent", "/agents/helper/runs", as_user())
+    yield ask("it makes an account", "/service-accounts", as_user(), "POST", json=made)
+    yield ask("agents:helper:read lists", "/agents", as_user("bob", "agents:helper:read"))
+    helper = as_user("bob", "agents:helper:run")
+    yield run_of("agents:helper:run runs helper", "/agents/helper/runs", helper)
+    yield run_of("agents:helper:run runs writer", "/agents/writer/runs", helper)
+    yield run_of("teams:run runs a team", "/teams/crew/runs", as_user("bob", "teams:run"))
+    flow = as_user("bob", "workflows:run")
+    yield run_of("workflows:run runs a workflow", "/workflows/flow/runs", flow)
+    bob = as_user("bob", *everything)
+    yield ask("the owner reads a session", alice, hers)
+    yield ask("another user reads it", alice, bob)
+    yield ask("with ?user_id=alice", f"{alice}&user_id=alice", bob)
+    yield ask("an administrator reads it", alice, as_user("root", ADMIN))
+    for name, secret in (("an unknown account", "agno_pat_x"), ("the scheduler", INTERNAL)):
+        yield ask(name, "/agents", {"Authorization": f"Bearer {secret}"})
+    first, second = (
+        it.post("/agents/helper/runs", headers={"Authorization": f"Bearer {secret}"}, data=run)
+        for it, secret in zip((both.control, both.guarded), robots, strict=True)
+    )
+    yield "a service account runs helper", Answer.of(first), Answer.of(second)
+    yield ask("a token without exp", "/agents", as_user("alice", ADMIN, exp=None))
+    yield ask("a token for another aud", "/agents", as_user("alice", ADMIN, aud="other"))
+    yield ask("a token bound to a key", "/agents", as_user("alice", ADMIN, cnf={"jkt": "x"}))
+    yield ask("a token without Bearer", "/agents", {"Authorization": token(scopes=[ADMIN])})
+    yield ask("two Authorization headers", "/agents", twice)
+    yield ask("a path that no route has", "/nowhere", {})
+
+
+def table(asked: Iterator[tuple[str, Answer, Answer]]) -> Iterator[str]:
+    """The lines that the command prints."""
+    yield f"{'':31}agno's middleware  protect_agent_os"
+    for name, control, guarded in asked:
+        # The words of a refusal are not compared: those of the middleware are its library's.
+        alike = control == guarded or control.status == guarded.status >= BAD_REQUEST
+        verdict = "same" if alike else f"differs: {REASONS.get(name, 'NOT EXPECTED')}"
+        yield f"{name:31}{control.status:<19}{guarded.status:<18}{verdict}"
+
+
+if __name__ == "__main__":
+    logging.disable()  # agno tells of each refusal
+    with pair(Setup()) as _both:
+        for _line in table(questions(_both)):
+            sys.stdout.write(f"{_line}\n")

@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from jwt_deps import InvalidTokenError
 from tests.minting import OTHER_SECRET, SECRET, b64, claims, compact, mint
 
+from .conftest import ROOT
 from .side_by_side import (
     ADMIN,
     INTERNAL,
@@ -27,6 +28,8 @@ from .side_by_side import (
     as_user,
     granting,
     pair,
+    questions,
+    table,
     token,
 )
 
@@ -867,6 +870,15 @@ def test_verified_claims_are_injected_without_validation(
     assert (
         200 == same(served("unverified").ask("GET", "/agents", headers=as_user("a", ADMIN))).status
     )
+
+
+def test_command_of_the_page_prints_what_the_page_shows() -> None:
+    """The most important questions, asked of both."""
+    page = (ROOT / "docs" / "moving" / "agentos.md").read_text()
+    with pair(Setup()) as both:
+        printed = "\n".join(table(questions(both)))
+
+    assert f"$ python -m tests.agentos.side_by_side\n{printed}\n```" in page
 
 
 # The WebSocket
