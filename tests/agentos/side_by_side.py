@@ -304,12 +304,18 @@ def questions(both: Pair) -> Iterator[tuple[str, Answer, Answer]]:
     yield ask("a path that no route has", "/nowhere", {})
 
 
+def told(answer: Answer) -> Any:
+    """What an answer gives away; a refusal nothing, and a run what its tools saw."""
+    if answer.status >= BAD_REQUEST:
+        return None
+    return answer.body.get("content", answer.body) if isinstance(answer.body, dict) else answer.body
+
+
 def table(asked: Iterator[tuple[str, Answer, Answer]]) -> Iterator[str]:
     """The lines that the command prints."""
     yield f"{'':31}agno's middleware  protect_agent_os"
     for name, control, guarded in asked:
-        # The words of a refusal are not compared: those of the middleware are its library's.
-        alike = control == guarded or control.status == guarded.status >= BAD_REQUEST
+        alike = control.status == guarded.status and told(control) == told(guarded)
         verdict = "same" if alike else f"differs: {REASONS.get(name, 'NOT EXPECTED')}"
         yield f"{name:31}{control.status:<19}{guarded.status:<18}{verdict}"
 
