@@ -71,14 +71,12 @@ class TestDecodeBase64url:
             decode_base64url(spelling)
 
 
-@pytest.mark.parametrize("length", range(70))
-def test_encodes_without_padding(length: int) -> None:
+def test_encodes_without_padding() -> None:
     """Any bytes become base64url without padding."""
-    data = bytes((255 - 7 * index) % 256 for index in range(length))
+    data = bytes((255 - 7 * index) % 256 for index in range(70))
 
-    encoded = encode_base64url(data)
-
-    assert encoded == b64(data)
+    for length in range(70):
+        assert encode_base64url(data[:length]) == b64(data[:length])
 
 
 class TestParseObject:
@@ -149,10 +147,7 @@ class TestParseObject:
 
     @pytest.mark.parametrize(
         ("opening", "closing"),
-        [
-            pytest.param('{"a":', "}", id="objects"),
-            pytest.param("[", "]", id="arrays"),
-        ],
+        [pytest.param('{"a":', "}", id="objects"), pytest.param("[", "]", id="arrays")],
     )
     def test_reads_down_to_the_limit(self, opening: str, closing: str) -> None:
         """Nesting is read down to `MAX_DEPTH`."""
@@ -167,10 +162,7 @@ class TestParseObject:
     @pytest.mark.parametrize("levels", [MAX_DEPTH, 1_000, 100_000])
     @pytest.mark.parametrize(
         ("opening", "closing"),
-        [
-            pytest.param('{"a":', "}", id="objects"),
-            pytest.param("[", "]", id="arrays"),
-        ],
+        [pytest.param('{"a":', "}", id="objects"), pytest.param("[", "]", id="arrays")],
     )
     def test_refuses_deeper_nesting(self, opening: str, closing: str, levels: int) -> None:
         """One level more is refused, and so are many, without a `RecursionError`."""

@@ -9,14 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose import (
-    is_pem,
-    jwk_public_key,
-    jwk_serves,
-    pem_public_key,
-    public_jwk,
-    require_strong_secret,
-)
+from jwt_deps.jose import is_pem, jwk_public_key, pem_public_key, public_jwk, require_strong_secret
 from tests.minting import KINDS, JSONObject, KeyPair, b64, pair, unb64
 from tests.saying import everything_said
 
@@ -158,8 +151,7 @@ class TestSecret:
         require_strong_secret(bytes(length), algorithm)
 
     @pytest.mark.parametrize(
-        ("algorithm", "length"),
-        [("HS256", 31), ("HS256", 0), ("HS384", 47), ("HS512", 63)],
+        ("algorithm", "length"), [("HS256", 31), ("HS256", 0), ("HS384", 47), ("HS512", 63)]
     )
     def test_shorter_than_its_hash(self, algorithm: str, length: int) -> None:
         """One byte less is refused, with both numbers and what to set."""
@@ -206,49 +198,6 @@ class TestJWK:
         key = jwk_public_key(pair(kind).jwk(kid="a"))
 
         assert key == pair(kind).private.public_key()
-
-    @pytest.mark.parametrize(
-        "jwk",
-        [
-            pytest.param(pair("RSA").jwk(), id="use-and-key-ops-absent"),
-            pytest.param(pair("RSA").jwk(use="sig"), id="use-sig"),
-            pytest.param(pair("RSA").jwk(key_ops=["verify"]), id="key-ops-verify"),
-            pytest.param(pair("RSA").jwk(key_ops=["sign", "verify"]), id="key-ops-both"),
-            pytest.param(pair("RSA").jwk(use="sig", key_ops=["verify"]), id="use-and-key-ops"),
-            pytest.param(pair("P-521").jwk(), id="ec"),
-            pytest.param(pair("Ed25519").jwk(), id="okp"),
-            pytest.param(pair("RSA").jwk(x5c=["MII"], x5t="a", unknown={}), id="other-members"),
-        ],
-    )
-    def test_serves(self, jwk: JSONObject) -> None:
-        """A key for signatures serves, whatever else it says about itself."""
-        assert jwk_serves(jwk)
-
-    @pytest.mark.parametrize(
-        "jwk",
-        [
-            pytest.param(pair("RSA").jwk(use="enc"), id="use-enc"),
-            pytest.param(pair("RSA").jwk(use="SIG"), id="use-in-capitals"),
-            pytest.param(pair("RSA").jwk(use=None), id="use-null"),
-            pytest.param(pair("RSA").jwk(key_ops=["encrypt"]), id="key-ops-encrypt"),
-            pytest.param(pair("RSA").jwk(key_ops=["sign"]), id="key-ops-sign"),
-            pytest.param(pair("RSA").jwk(key_ops=[]), id="key-ops-empty"),
-            pytest.param(pair("RSA").jwk(key_ops="verify"), id="key-ops-a-string"),
-            pytest.param(pair("RSA").jwk(use="enc", key_ops=["verify"]), id="use-wins"),
-            pytest.param({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}, id="unknown-kty"),
-            pytest.param({"kty": "rsa"}, id="kty-in-small-letters"),
-            pytest.param({"kty": ["RSA"]}, id="kty-a-list"),
-            pytest.param({}, id="nothing"),
-            pytest.param(pair("P-256").jwk(crv="P-256K"), id="unknown-curve"),
-            pytest.param(pair("P-256").jwk(crv=["P-256"]), id="curve-a-list"),
-            pytest.param({"kty": "EC"}, id="no-curve"),
-            pytest.param(pair("Ed25519").jwk(crv="X25519"), id="x25519"),
-            pytest.param(pair("Ed25519").jwk(crv="Ed448"), id="ed448"),
-        ],
-    )
-    def test_is_passed_over(self, jwk: JSONObject) -> None:
-        """Encryption keys, and key types that are not understood, are ignored (RFC 7517 §5)."""
-        assert not jwk_serves(jwk)
 
     @pytest.mark.parametrize(
         "jwk",

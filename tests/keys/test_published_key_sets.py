@@ -70,12 +70,6 @@ class TestUsed:
         with pytest.raises(UnknownKeyError):
             keys.choose("RS256", "a")
 
-    def test_es256_means_p_256(self) -> None:
-        """A curve has its own algorithm."""
-        keys, _ = _published(pair("P-384").jwk(kid="a"))
-
-        assert {"ES384"} == set(keys.in_set)
-
     def test_for_no_algorithm_that_is_not_allowed(self) -> None:
         """Neither what a key says nor what would fit it adds to the allow-list."""
         with pytest.raises(ValueError, match="has no usable key for ES256"):
@@ -104,6 +98,8 @@ PASSED_OVER: dict[str, JSONObject] = {
     "key-ops-of-others": {**RSA, "key_ops": ["encrypt", "wrapKey"]},
     "key-ops-none": {**RSA, "key_ops": []},
     "key-ops-a-string": {**RSA, "key_ops": "verify"},
+    "key-ops-sign": {**RSA, "key_ops": ["sign"]},
+    "use-wins": {**RSA, "use": "enc", "key_ops": ["verify"]},
     "kty-absent": _without(RSA, "kty"),
     "kty-unknown": {**RSA, "kty": "AKP"},
     "kty-in-lower-case": {**RSA, "kty": "rsa"},
@@ -121,42 +117,32 @@ PASSED_OVER: dict[str, JSONObject] = {
     "alg-null": {**RSA, "alg": None},
 }
 
-#: What cannot be right.
+#: What cannot be right; `jose/test_jwk` has all that is secret or malformed.
 UNUSABLE: dict[str, object] = {
     "secret": {"kty": "oct", "k": b64(SECRET.encode()), "kid": "a", "alg": "HS256"},
-    "secret-without-a-key": {"kty": "oct", "kid": "a"},
-    **{f"private-{name}": {**RSA, name: "AQAB"} for name in ("d", "p", "q", "dp", "dq", "qi")},
-    "private-oth": {**RSA, "oth": []},
-    "private-k": {**RSA, "k": "AQAB"},
-    "private-ec": {**EC, "d": "AQAB"},
-    "private-okp": {**OKP, "d": "AQAB"},
+    "private": {**RSA, "d": "AQAB"},
     "private-null": {**RSA, "d": None},
     "rsa-1024": pair("RSA-1024").jwk(kid="a"),
     "rsa-n-absent": _without(RSA, "n"),
-    "rsa-e-absent": _without(RSA, "e"),
-    "rsa-n-a-number": {**RSA, "n": 65537},
-    "rsa-n-padded": {**RSA, "n": RSA["n"] + "="},
     "rsa-n-in-the-other-base64": {**RSA, "n": "+/" + RSA["n"]},
     "rsa-n-with-spaces": {**RSA, "n": " " + RSA["n"]},
-    "rsa-n-empty": {**RSA, "n": ""},
-    "rsa-e-one": {**RSA, "e": "AQ"},
-    "rsa-e-even": {**RSA, "e": "BA"},
     "rsa-e-zero": {**RSA, "e": "AA"},
-    "ec-x-absent": _without(EC, "x"),
-    "ec-y-absent": _without(EC, "y"),
     "ec-off-the-curve": {**EC, "y": EC["x"]},
-    "ec-too-short": {**EC, "x": EC["x"][:-4]},
     "ec-infinity": {**EC, "x": b64(bytes(32)), "y": b64(bytes(32))},
-    "okp-x-absent": _without(OKP, "x"),
     "okp-x-short": {**OKP, "x": "AAAA"},
     "okp-x-null": {**OKP, "x": None},
     "kid-a-number": {**RSA, "kid": 5},
     "kid-a-list": {**RSA, "kid": ["a"]},
-    "kid-an-object": {**RSA, "kid": {}},
     "kid-false": {**RSA, "kid": False},
 }
 
 NO_OBJECT: dict[str, object] = {"null": None, "string": "a", "number": 5, "list": [], "true": True}
+
+
+def _refused_alone(jwk: object) -> None:
+    """A set without a usable key is no set: it never replaces one that has some."""
+    with pytest.raises(ValueError, match="has no usable key for RS256, PS256, ES256"):
+        _published(jwk)
 
 
 class TestUnused:
@@ -165,6 +151,7 @@ class TestUnused:
         """A key for something else is passed over, as RFC 7517 §5 has it, and listed."""
         keys, skipped = _published(jwk, GOOD)
 
+        _refused_alone(jwk)
         assert (frozenset({"good"}), 1) == (keys.kids, len(skipped))
         assert re.fullmatch(r"'a': it.*", skipped[0])
 
@@ -173,6 +160,7 @@ class TestUnused:
         """A key that is secret, weak or malformed is left out; why is a section of errors.md."""
         keys, skipped = _published(jwk, GOOD)
 
+        _refused_alone(jwk)
         assert (frozenset({"good"}), 1) == (keys.kids, len(skipped))
         assert re.fullmatch(r"('a'|a key without kid): [a-z]+_[a-z_]+", skipped[0])
 
@@ -181,6 +169,7 @@ class TestUnused:
         """A member that is no object is malformed, and listed."""
         keys, skipped = _published(member, GOOD)
 
+        _refused_alone(member)
         assert frozenset({"good"}) == keys.kids
         assert ["a key without kid: it is not a JSON object"] == skipped
 
@@ -222,12 +211,6 @@ class TestUnused:
         assert "\n" not in said
         assert len(said) < 200
 
-    @pytest.mark.parametrize("jwk", [*PASSED_OVER.values(), *UNUSABLE.values(), None])
-    def test_nothing_else_is_there(self, jwk: object) -> None:
-        """A set without a usable key is no set: it never replaces one that has some."""
-        with pytest.raises(ValueError, match="has no usable key for RS256, PS256, ES256"):
-            _published(jwk)
-
     @pytest.mark.parametrize(
         ("document", "why"),
         [
@@ -247,15 +230,6 @@ class TestUnused:
         with pytest.raises(ValueError, match=why):
             KeySet.from_response(ALGORITHMS, document)
 
-    def test_attack_a_public_key_as_a_shared_secret(self) -> None:
-        """Nothing that is published is ever the secret of HS*."""
-        secret = {"kty": "oct", "k": b64(SECRET.encode()), "kid": "a"}
-        keys, _ = _published(secret, GOOD)
-
-        for algorithm in ("HS256", "HS384", "HS512"):
-            with pytest.raises(UnknownKeyError):
-                keys.choose(algorithm, "a")
-
     @pytest.mark.parametrize("algorithm", ["HS256", "none", "RS257"])
     def test_algorithms_that_no_published_key_can_have(self, algorithm: str) -> None:
         """They are refused when the settings are built, not when the keys come."""
@@ -273,15 +247,6 @@ class TestNames:
         assert frozenset({"good"}) == keys.kids
         assert ["'a': another key has its kid"] * 2 == skipped
 
-    def test_members_are_counted_and_not_what_they_serve(self) -> None:
-        """Two keys are two, for however many algorithms they are."""
-        first, second = pair("RSA").jwk(kid="a"), pair("RSA", "other").jwk(kid="a")
-
-        keys, skipped = _published(first, second, GOOD)
-
-        assert frozenset({"good"}) == keys.kids
-        assert ["'a': another key has its kid"] * 2 == skipped
-
     def test_a_third_makes_it_no_better(self) -> None:
         """Not even one that is equal to the first."""
         first, second = pair("P-256").jwk(kid="a"), pair("P-256", "other").jwk(kid="a")
@@ -291,13 +256,9 @@ class TestNames:
     def test_equal_keys_are_one(self) -> None:
         """A key that stands there twice is kept once, and is no fault."""
         keys, skipped = _published(GOOD, {**GOOD, "use": "sig"})
-
-        assert (1, []) == (len(keys.choose("ES256", "good")), skipped)
-
-    def test_equal_keys_without_a_name_are_one(self) -> None:
-        """A token that names none still finds the one that fits."""
         nameless = pair("P-256").jwk()
 
+        assert (1, []) == (len(keys.choose("ES256", "good")), skipped)
         assert 1 == len(_published(nameless, nameless)[0].choose("ES256", None))
 
     def test_one_name_for_keys_of_different_algorithms(self) -> None:

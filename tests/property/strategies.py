@@ -21,10 +21,7 @@ _EXAMPLES = os.environ.get("PROPERTY_EXAMPLES")
 
 #: Decorates every property.
 reproducible = settings(
-    max_examples=int(_EXAMPLES or 100),
-    derandomize=_EXAMPLES is None,
-    database=None,
-    deadline=None,
+    max_examples=int(_EXAMPLES or 60), derandomize=_EXAMPLES is None, database=None, deadline=None
 )
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
@@ -207,8 +204,7 @@ _jwk_junk: SearchStrategy[dict[str, Any]] = st.dictionaries(
 jwk_sets: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "keys": st.lists(
-            st.builds(lambda jwk, junk: {**jwk, **junk}, _jwks, _jwk_junk) | json_values,
-            max_size=4,
+            st.builds(lambda jwk, junk: {**jwk, **junk}, _jwks, _jwk_junk) | json_values, max_size=4
         )
         | json_values
     }

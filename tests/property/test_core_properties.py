@@ -214,20 +214,9 @@ class TestBase64url:
         assert decode_base64url(encode_base64url(data).encode()) == data
 
     @reproducible
-    @given(st.text(ALPHABET, max_size=12) | st.text(ALPHABET + "=+/ \n", max_size=12))
-    def test_one_spelling(self, text: str) -> None:
-        """Only what `encode_base64url` writes is read."""
-        try:
-            data = decode_base64url(text.encode())
-        except ValueError:
-            return
-
-        assert encode_base64url(data) == text
-
-    @reproducible
-    @given(st.binary())
-    def test_any_bytes(self, text: bytes) -> None:
-        """Any other bytes are a `ValueError`."""
+    @given(st.binary() | st.text(ALPHABET + "=+/ \n", max_size=12).map(str.encode))
+    def test_one_spelling(self, text: bytes) -> None:
+        """Only what `encode_base64url` writes is read; any other bytes are a `ValueError`."""
         try:
             data = decode_base64url(text)
         except ValueError:
@@ -267,10 +256,9 @@ class TestJSON:
 
     @reproducible
     @given(
-        st.lists(
-            st.sampled_from(JSON_PIECES),
-            max_size=12,
-        ).map(lambda pieces: "{" + "".join(pieces) + "}")
+        st.lists(st.sampled_from(JSON_PIECES), max_size=12).map(
+            lambda pieces: "{" + "".join(pieces) + "}"
+        )
     )
     @example('{"a":1,"a":2}')
     @example('{"a":1,"b":{"a":1,"a":1}}')

@@ -99,9 +99,7 @@ def test_what_is_right_is_issued(values: dict[str, Any], user: str) -> None:
     settings = JWTSettings(secret_key=verification_text(algorithm), **values)
 
     token = create_access_token(
-        user,
-        settings=settings,
-        signing_key=key.private_pem if isinstance(key, KeyPair) else None,
+        user, settings=settings, signing_key=key.private_pem if isinstance(key, KeyPair) else None
     )
 
     assert user == asyncio.run(authenticate_token(token, settings)).user_id

@@ -37,84 +37,57 @@ def refusal(**values: Any) -> ConfigurationError:
         "https://cognito-idp.{region}.amazonaws.com/{userPoolId}",
     ],
 )
-@pytest.mark.parametrize(
-    "keys",
-    [
-        pytest.param({"discovery": True}, id="discovery"),
-        pytest.param({"jwks_url": f"{COMMON}/discovery/v2.0/keys"}, id="jwks-url"),
-        pytest.param({"secret_key": SECRET}, id="secret"),
-    ],
-)
-def test_issuers_that_no_token_names(issuer: str, keys: dict[str, Any]) -> None:
+def test_issuers_that_no_token_names(issuer: str) -> None:
     """Wherever the keys come from, and among several too."""
-    one = refusal(issuer=issuer, **keys)
-    staff = {"issuer": issuer, "audience": "api", **keys}
+    places: list[dict[str, Any]] = [
+        {"discovery": True},
+        {"jwks_url": f"{COMMON}/discovery/v2.0/keys"},
+        {"secret_key": SECRET},
+    ]
+    for keys in places:
+        one = refusal(issuer=issuer, **keys)
+        assert "issuer_placeholder" == one.reason
+        assert "JWT_ISSUER (issuer)" in str(one)
+        assert issuer not in everything_said(one)
     with pytest.raises(ConfigurationError, match="JWT_ISSUERS__STAFF__ISSUER") as several:
-        JWTSettings(issuers={"staff": staff})
-
-    assert ["issuer_placeholder"] * 2 == [one.reason, several.value.reason]
-    assert "JWT_ISSUER (issuer)" in str(one)
-    assert issuer not in everything_said(one)
+        JWTSettings(issuers={"staff": {"issuer": issuer, "audience": "api", "discovery": True}})
+    assert "issuer_placeholder" == several.value.reason
 
 
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        pytest.param(
-            {"discovery_url": f"{COMMON}/v2.0/.well-known/openid-configuration"},
-            "JWT_DISCOVERY_URL (discovery_url) is that of all tenants",
-            id="document-of-all-tenants",
-        ),
-        pytest.param(
-            {"discovery_url": "https://a.example/{tenant}/document"},
-            "JWT_DISCOVERY_URL (discovery_url) has a placeholder",
-            id="placeholder-in-the-documents",
-        ),
-        pytest.param(
-            {"jwks_url": "https://<domain>/.well-known/jwks.json"},
-            "JWT_JWKS_URL (jwks_url) has a placeholder",
-            id="placeholder-in-the-keys",
-        ),
-        *(
-            pytest.param(
-                {"jwks_url": f"https://a.example{path}"},
-                "set JWT_DISCOVERY_URL (discovery_url) to it instead",
-                id=f"discovery-document{path}",
-            )
-            for path in (
-                "/.well-known/openid-configuration",
-                "/realms/a/.well-known/openid-configuration",
-                "/.well-known/oauth-authorization-server/realms/a",
-            )
-        ),
-        *(
-            pytest.param({"jwks_url": url}, f"set it to {right}", id=url)
-            for url, right in (
-                (
-                    f"https://www.googleapis.com/robot/v1/metadata/x509/{FIREBASE}",
-                    "https://www.googleapis.com/service_accounts/v1/jwk/",
-                ),
-                (
-                    "https://www.googleapis.com/oauth2/v1/certs",
-                    "https://www.googleapis.com/oauth2/v3/certs",
-                ),
-                (
-                    "https://www.googleapis.com/identitytoolkit/v3/relyingparty/publicKeys",
-                    "https://identitytoolkit.googleapis.com/v1/sessionCookiePublicKeys",
-                ),
-                (
-                    "https://www.gstatic.com/iap/verify/public_key",
-                    "https://www.gstatic.com/iap/verify/public_key-jwk",
-                ),
-            )
-        ),
-    ],
-)
-def test_documents_that_are_not_there(values: dict[str, Any], says: str) -> None:
+CERTS = "https://www.googleapis.com/oauth2"
+TOOLKIT = "https://www.googleapis.com/identitytoolkit/v3/relyingparty/publicKeys"
+SESSIONS = "https://identitytoolkit.googleapis.com/v1/sessionCookiePublicKeys"
+ROBOTS = f"https://www.googleapis.com/robot/v1/metadata/x509/{FIREBASE}"
+IAP = "https://www.gstatic.com/iap/verify/public_key"
+ALL_TENANTS = f"{COMMON}/v2.0/.well-known/openid-configuration"
+TO_DISCOVERY = "set JWT_DISCOVERY_URL (discovery_url) to it instead"
+PLACES = {
+    "document-of-all-tenants": ("discovery_url", ALL_TENANTS, "discovery_url) is that of all"),
+    "placeholder-in-the-document": ("discovery_url", "https://a.example/{t}/d", "a placeholder"),
+    "placeholder-in-the-keys": ("jwks_url", "https://<domain>/jwks.json", "has a placeholder"),
+    **{
+        f"discovery-document{path}": ("jwks_url", f"https://a.example{path}", TO_DISCOVERY)
+        for path in (
+            "/.well-known/openid-configuration",
+            "/realms/a/.well-known/openid-configuration",
+            "/.well-known/oauth-authorization-server/realms/a",
+        )
+    },
+    ROBOTS: ("jwks_url", ROBOTS, "set it to https://www.googleapis.com/service_accounts/v1/jwk/"),
+    f"{CERTS}/v1/certs": ("jwks_url", f"{CERTS}/v1/certs", f"set it to {CERTS}/v3/certs"),
+    TOOLKIT: ("jwks_url", TOOLKIT, f"set it to {SESSIONS}"),
+    IAP: ("jwks_url", IAP, f"set it to {IAP}-jwk"),
+}
+
+
+@pytest.mark.parametrize(("name", "url", "says"), PLACES.values(), ids=PLACES)
+def test_documents_that_are_not_there(name: str, url: str, says: str) -> None:
     """The sentence says what to set."""
-    error = refusal(issuer=TENANT, **values)
+    error = refusal(issuer=TENANT, **{name: url})
 
-    assert ("key_address", True) == (error.reason, says in str(error))
+    assert "key_address" == error.reason
+    assert f"JWT_{name.upper()} ({name})" in str(error)
+    assert says in str(error)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import codecs
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -656,12 +656,6 @@ class TestValidateFalse:
 
 
 class TestSettingsWithoutKeys:
-    @pytest.fixture(autouse=True)
-    def _forget(self) -> Iterator[None]:
-        get_settings.cache_clear()
-        yield
-        get_settings.cache_clear()
-
     def test_need_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An application that replaced the check of tokens needs no key."""
         monkeypatch.setenv("JWT_COOKIE_NAME", "session")
@@ -690,12 +684,6 @@ class TestSettingsWithoutKeys:
 
 
 class TestGetSettings:
-    @pytest.fixture(autouse=True)
-    def _forget(self) -> Iterator[None]:
-        get_settings.cache_clear()
-        yield
-        get_settings.cache_clear()
-
     def test_reads_the_environment_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The environment is read at the first call and never again."""
         monkeypatch.setenv("JWT_SECRET_KEY", SECRET)

@@ -300,7 +300,7 @@ class TestFunction:
             JWTSettings(issuers=Lookup()).replace_issuers({})
 
 
-def test_thousands_of_tenants() -> None:
+def test_a_thousand_tenants() -> None:
     """Each is asked for once; a request takes as long as with few."""
     lookup = Lookup()
     settings = JWTSettings(issuers=lookup, token_cache_size=0)
@@ -313,12 +313,12 @@ def test_thousands_of_tenants() -> None:
         return time.process_time() - began
 
     async def run() -> tuple[float, float]:
-        await visit(range(3000))
-        return await visit(range(100)), await visit(range(2900, 3000))
+        await visit(range(1000))
+        return await visit(range(100)), await visit(range(900, 1000))
 
     first, last = asyncio.run(run())
 
-    assert 3000 == len(lookup.asked)
+    assert 1000 == len(lookup.asked)
     assert last < 3 * first + 0.05
 
 
