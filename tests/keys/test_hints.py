@@ -54,19 +54,6 @@ def test_an_issuer_without_keys_hears_of_discovery() -> None:
         JWTSettings(**ISSUER)
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        pytest.param(JWTSettings(secret_key=SECRET, **ISSUER), id="settings-of-a-service"),
-        pytest.param("https://issuer.example", id="text"),
-    ],
-)
-def test_an_entry_is_the_settings_of_an_issuer(entry: Any) -> None:
-    """Values that only `JWTSettings` has would be ignored, so another type is refused."""
-    with pytest.raises(ConfigurationError, match=r"JWT_ISSUERS__A .* has to be IssuerSettings"):
-        JWTSettings(issuers={"a": entry})
-
-
 def test_limits_given_as_a_keyword_are_not_mixed_with_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -37,30 +37,29 @@ class TestOne:
     @pytest.mark.parametrize(
         "values",
         [
-            AT_URL,
-            DISCOVERED,
-            {"issuer": ISSUER, "audience": "api", "discovery_url": URL},
-            {**DISCOVERED, "discovery_url": URL},
-            {**AT_URL, "issuer": [ISSUER, "accounts.example"]},
-            {**AT_URL, "issuer": "any name"},
-            {**AT_URL, "issuer": "https://[no-address]/"},
-            {"issuer": ISSUER, "jwks_url": URL, "verify_audience": False},
-            {**AT_URL, "audience_claim": "client_id"},
-            {**AT_URL, "algorithm": "ES256"},
-            {**AT_URL, "jwks_url": "http://localhost:8080/keys", "allow_loopback": True},
-            {**DISCOVERED, "issuer": "http://127.0.0.1:8080/a", "allow_loopback": True},
-            {**AT_URL, "jwks_url": f"{URL}?version=1"},
-        ],
-        ids=[
-            *("url", "discovery", "discovery-url", "both-discoveries", "two-issuers-at-a-url"),
-            *(
-                "issuer-a-name",
-                "issuer-that-no-parser-reads",
-                "audience-unchecked",
-                "audience-elsewhere",
-                "algorithm",
+            pytest.param(AT_URL, id="url"),
+            pytest.param(DISCOVERED, id="discovery"),
+            pytest.param({**DISCOVERED, "discovery_url": URL}, id="both-discoveries"),
+            pytest.param(
+                {"issuer": ISSUER, "audience": "api", "discovery_url": URL}, id="discovery-url"
             ),
-            *("loopback-url", "loopback-issuer", "url-with-a-query"),
+            pytest.param({**AT_URL, "issuer": [ISSUER, "accounts.example"]}, id="two-issuers"),
+            pytest.param({**AT_URL, "issuer": "any name"}, id="issuer-a-name"),
+            pytest.param({**AT_URL, "issuer": "https://[no-address]/"}, id="issuer-no-url"),
+            pytest.param(
+                {"issuer": ISSUER, "jwks_url": URL, "verify_audience": False}, id="unchecked"
+            ),
+            pytest.param({**AT_URL, "audience_claim": "client_id"}, id="audience-elsewhere"),
+            pytest.param({**AT_URL, "algorithm": "ES256"}, id="algorithm"),
+            pytest.param(
+                {**AT_URL, "jwks_url": "http://localhost:8080/keys", "allow_loopback": True},
+                id="loopback-url",
+            ),
+            pytest.param(
+                {**DISCOVERED, "issuer": "http://127.0.0.1:8080/a", "allow_loopback": True},
+                id="loopback-issuer",
+            ),
+            pytest.param({**AT_URL, "jwks_url": f"{URL}?version=1"}, id="url-with-a-query"),
         ],
     )
     @pytest.mark.parametrize("builder", [JWTSettings, IssuerSettings])
@@ -77,13 +76,7 @@ class TestOne:
         assert PUBLISHED == JWTSettings(**DISCOVERED).algorithms
         assert set(PUBLISHED) == JWTSettings(**DISCOVERED).server.accepted.algorithms
 
-    def test_the_algorithms_that_are_named(self) -> None:
-        """Those that are named replace the default."""
         assert ("ES256",) == JWTSettings(**DISCOVERED, algorithm="ES256").algorithms
-
-    def test_configured_keys_keep_their_default(self) -> None:
-        """HS256, as ever."""
-        assert ("HS256",) == JWTSettings(secret_key=SECRET).algorithms
 
     def test_configured_keys_have_no_cache(self) -> None:
         """Nothing is fetched where keys are configured."""
@@ -93,74 +86,49 @@ class TestOne:
         assert ({}, {}) == (settings.key_health(), settings.export_keys())
 
 
-REFUSED: list[Any] = [
-    pytest.param(
-        {**AT_URL, "discovery": True},
-        "JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery) exclude each other",
-        id="url-and-discovery",
+def at(**changes: Any) -> dict[str, Any]:
+    """Keys at a URL, and what is different."""
+    return {**AT_URL, **changes}
+
+
+EXCLUDE = "JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery) exclude each other"
+UNFIT = "is a shared secret and fits none of RS256, PS256"
+NO_HMAC = "HS* algorithms and a JWK Set exclude each other: set JWT_ALGORITHM (algorithm)"
+NO_ISSUER = "JWT_ISSUER (issuer) must name the issuer whose keys are fetched"
+UNCHECKED = "JWT_VERIFY_AUDIENCE (verify_audience) is false, and JWT_AUDIENCE (audience) is set"
+ANY_AUDIENCE = "JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts those for any"
+CACHE = "JWT_JWKS_CACHE__TTL (jwks_cache.ttl)"
+TWO_ISSUERS = [ISSUER, "https://other.example"]
+#: The settings, and a part of what is said.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "url-and-discovery": (at(discovery=True), EXCLUDE),
+    "url-and-discovery-url": (at(discovery_url=URL), EXCLUDE),
+    "url-and-secret-without-its-algorithm": (at(secret_key=SECRET), UNFIT),
+    "discovery-and-secret-without-its-algorithm": ({**DISCOVERED, "secret_key": SECRET}, UNFIT),
+    "algorithm-hs256": (at(algorithm="HS256"), NO_HMAC),
+    "algorithm-hs-among-others": (at(algorithm=["RS256", "HS512"]), NO_HMAC),
+    "algorithm-none": (at(algorithm="none"), "JWT_ALGORITHM (algorithm)"),
+    "algorithm-unknown": (at(algorithm=LEAKY), "JWT_ALGORITHM (algorithm)"),
+    "url-without-an-issuer": ({"jwks_url": URL, "audience": "api"}, f"{NO_ISSUER}."),
+    "discovery-without-an-issuer": ({"discovery": True, "audience": "api"}, f"{NO_ISSUER}."),
+    "discovery-of-two-issuers": (
+        {**DISCOVERED, "issuer": TWO_ISSUERS},
+        f"{NO_ISSUER}, and discovery finds the keys of one.",
     ),
-    pytest.param(
-        {**AT_URL, "discovery_url": URL},
-        "JWT_JWKS_URL (jwks_url) and JWT_DISCOVERY (discovery) exclude each other",
-        id="url-and-discovery-url",
-    ),
-    *(
-        pytest.param(
-            {**values, "secret_key": SECRET},
-            "is a shared secret and fits none of RS256, PS256",
-            id=f"{label}-and-secret-without-its-algorithm",
-        )
-        for label, values in (("url", AT_URL), ("discovery", DISCOVERED))
-    ),
-    *(
-        pytest.param(
-            {**AT_URL, "algorithm": algorithm},
-            "HS* algorithms and a JWK Set exclude each other: set JWT_ALGORITHM (algorithm)",
-            id=f"algorithm-{label}",
-        )
-        for label, algorithm in (("hs256", "HS256"), ("hs-among-others", ["RS256", "HS512"]))
-    ),
-    pytest.param({**AT_URL, "algorithm": "none"}, "JWT_ALGORITHM (algorithm)", id="none"),
-    pytest.param({**AT_URL, "algorithm": LEAKY}, "JWT_ALGORITHM (algorithm)", id="algorithm"),
-    pytest.param(
-        {"jwks_url": URL, "audience": "api"},
-        "JWT_ISSUER (issuer) must name the issuer whose keys are fetched.",
-        id="url-without-an-issuer",
-    ),
-    pytest.param(
-        {"discovery": True, "audience": "api"},
-        "JWT_ISSUER (issuer) must name the issuer whose keys are fetched.",
-        id="discovery-without-an-issuer",
-    ),
-    pytest.param(
-        {**DISCOVERED, "issuer": [ISSUER, "https://other.example"]},
-        "JWT_ISSUER (issuer) must name the issuer whose keys are fetched, and discovery finds "
-        "the keys of one.",
-        id="discovery-of-two-issuers",
-    ),
-    pytest.param(
-        {"issuer": ISSUER, "jwks_url": URL},
-        "JWT_VERIFY_AUDIENCE=false (verify_audience), which accepts those for any",
-        id="no-audience",
-    ),
-    pytest.param(
-        {**AT_URL, "verify_audience": False},
-        "JWT_VERIFY_AUDIENCE (verify_audience) is false, and JWT_AUDIENCE (audience) is set",
-        id="audience-and-not-checked",
-    ),
-    pytest.param(
+    "no-audience": ({"issuer": ISSUER, "jwks_url": URL}, ANY_AUDIENCE),
+    "audience-and-not-checked": (at(verify_audience=False), UNCHECKED),
+    "audience-and-not-checked-with-a-secret": (
         {"secret_key": SECRET, "audience": "api", "verify_audience": False},
-        "JWT_VERIFY_AUDIENCE (verify_audience) is false, and JWT_AUDIENCE (audience) is set",
-        id="audience-and-not-checked-with-a-secret",
+        UNCHECKED,
     ),
-    *(
-        pytest.param({**values, name: url}, f"JWT_{name.upper()} ({name}) {why}", id=f"{name}-{id}")
+    **{
+        f"{name}-{label}": ({**values, name: url}, f"JWT_{name.upper()} ({name}) {why}")
         for name, values in (
             ("jwks_url", AT_URL),
             ("discovery_url", DISCOVERED),
             ("issuer", DISCOVERED),
         )
-        for id, url, why in (  # noqa: A001 - what pytest calls it
+        for label, url, why in (
             ("http", "http://issuer.example/", "does not begin with https://"),
             ("loopback", "http://127.0.0.1:8080/", "does not begin with https://"),
             ("name", "issuer.example", "names no host"),
@@ -169,61 +137,45 @@ REFUSED: list[Any] = [
             ("space", f"https://issuer.example/ {LEAKY}", "is not a URL"),
             ("bracket", f"https://[{LEAKY}]/", "is not a URL"),
         )
-    ),
-    pytest.param(
+    },
+    "issuer-with-a-query": (
         {**DISCOVERED, "issuer": f"{ISSUER}/?{LEAKY}"},
         "JWT_ISSUER (issuer) has a query, which RFC 8414 §2 excludes",
-        id="issuer-with-a-query",
     ),
-    *(
-        pytest.param({**AT_URL, name: value}, f"JWT_{name.upper()} ({name})", id=f"{name}-{id}")
+    **{
+        f"{name}-{label}": (at(**{name: value}), f"JWT_{name.upper()} ({name})")
         for name in ("jwks_url", "discovery_url", "audience_claim", "issuer", "audience")
-        for id, value in (("empty", ""), ("blank", " "), ("number", 5))  # noqa: A001 - as above
-    ),
-    pytest.param(
-        {**AT_URL, "ca_file": f"/nowhere/{LEAKY}"}, "JWT_CA_FILE (ca_file)", id="ca-absent"
-    ),
-    pytest.param({**AT_URL, "ca_file": "/"}, "JWT_CA_FILE (ca_file)", id="ca-a-directory"),
-    pytest.param({**AT_URL, "ca_file": f"{LEAKY}\0"}, "JWT_CA_FILE (ca_file)", id="ca-nul"),
-    pytest.param({**AT_URL, "ca_file": __file__}, "JWT_CA_FILE (ca_file)", id="ca-no-certificate"),
-    pytest.param({**AT_URL, "ca_file": 5}, "JWT_CA_FILE (ca_file)", id="ca-a-number"),
-    pytest.param(
-        {**AT_URL, "jwks_cache": {"ttl": 0}},
-        "JWT_JWKS_CACHE__TTL (jwks_cache.ttl)",
-        id="cache-out-of-bounds",
-    ),
-    pytest.param(
-        {**AT_URL, "jwks_cache": {"ttl": LEAKY}},
-        "JWT_JWKS_CACHE__TTL (jwks_cache.ttl)",
-        id="cache-a-text",
-    ),
-    pytest.param(
-        {**AT_URL, "jwks_cache": {"tll": 600}},
-        "JWT_JWKS_CACHE__TLL (jwks_cache.tll)",
-        id="cache-misspelt",
-    ),
-    pytest.param(
-        {**AT_URL, "jwks_cache": {"ttl": 9}},
-        "timeout must be at most half of ttl",
-        id="cache-contradiction",
-    ),
-    pytest.param({**AT_URL, "jwks_cache": LEAKY}, "JWT_JWKS_CACHE (jwks_cache)", id="cache"),
-    pytest.param({**AT_URL, "jwks_uri": URL}, "unknown setting", id="misspelt"),
-]
+        for label, value in (("empty", ""), ("blank", " "), ("number", 5))
+    },
+    **{
+        f"ca-{label}": (at(ca_file=value), "JWT_CA_FILE (ca_file)")
+        for label, value in (
+            ("absent", f"/nowhere/{LEAKY}"),
+            ("a-directory", "/"),
+            ("nul", f"{LEAKY}\0"),
+            ("no-certificate", __file__),
+            ("a-number", 5),
+        )
+    },
+    "cache-out-of-bounds": (at(jwks_cache={"ttl": 0}), CACHE),
+    "cache-a-text": (at(jwks_cache={"ttl": LEAKY}), CACHE),
+    "cache-misspelt": (at(jwks_cache={"tll": 600}), "JWT_JWKS_CACHE__TLL (jwks_cache.tll)"),
+    "cache-contradiction": (at(jwks_cache={"ttl": 9}), "timeout must be at most half of ttl"),
+    "cache-text": (at(jwks_cache=LEAKY), "JWT_JWKS_CACHE (jwks_cache)"),
+    "misspelt": (at(jwks_uri=URL), "unknown setting"),
+}
 
 
 class TestOneRefused:
-    @pytest.mark.parametrize(("values", "sentence"), REFUSED)
-    @pytest.mark.parametrize("builder", [JWTSettings, IssuerSettings])
-    def test_at_once(self, builder: Any, values: dict[str, Any], sentence: str) -> None:
-        """What cannot work, or only by weakening a check, is refused with what to set."""
-        assert sentence in said(builder, **values)
+    @pytest.mark.parametrize(("values", "sentence"), REFUSED.values(), ids=REFUSED)
+    def test_at_once(self, values: dict[str, Any], sentence: str) -> None:
+        """What cannot work, or only by weakening a check, is refused with what to set.
 
-    @pytest.mark.parametrize(("values", "sentence"), REFUSED)
-    def test_among_several_it_says_which(self, values: dict[str, Any], sentence: str) -> None:
-        """The same sentence names the variable of that very issuer."""
+        Among several the same sentence names the variable of that very issuer.
+        """
+        assert sentence in said(JWTSettings, **values)
+        assert sentence in said(IssuerSettings, **values)
         told = said(JWTSettings, issuers={"ok": AT_URL, "staff": values})
-
         assert sentence.replace("JWT_", "JWT_ISSUERS__STAFF__") in told
         assert "JWT_ISSUERS__STAFF__" in told
 
@@ -304,38 +256,32 @@ class TestSeveral:
         )
 
 
-SEVERAL_REFUSED: list[Any] = [
-    pytest.param(
+TWICE = "JWT_ISSUERS__B__ISSUER (issuer) names another one's issuer."
+AMONG_OTHERS = at(issuer=[ISSUER, STAFF["issuer"]])
+SEVERAL_REFUSED: dict[str, tuple[object, str]] = {
+    "no-issuer": (
         {"a": {"secret_key": SECRET, "audience": "api"}},
         "JWT_ISSUERS__A__ISSUER (issuer) is missing.",
-        id="no-issuer",
     ),
-    pytest.param(
+    "no-audience": (
         {"a": {"secret_key": SECRET, "issuer": "a"}},
         "JWT_ISSUERS__A__AUDIENCE (audience) is missing; JWT_ISSUERS__A__VERIFY_AUDIENCE=false",
-        id="no-audience",
     ),
-    pytest.param(
-        {"a": STAFF, "b": STAFF},
-        "JWT_ISSUERS__B__ISSUER (issuer) names another one's issuer.",
-        id="an-issuer-twice",
+    "an-issuer-twice": ({"a": STAFF, "b": STAFF}, TWICE),
+    "an-issuer-among-others": ({"a": STAFF, "b": AMONG_OTHERS}, TWICE),
+    "nothing": ({"a": {}}, "JWT_ISSUERS__A__SECRET_KEY (secret_key)"),
+    "a-text": ({"a": LEAKY}, "JWT_ISSUERS__A"),
+    "settings-of-a-service": (
+        {"a": JWTSettings(secret_key=SECRET, issuer=ISSUER, audience="api")},
+        "JWT_ISSUERS__A",
     ),
-    pytest.param(
-        {"a": STAFF, "b": {**AT_URL, "issuer": [ISSUER, STAFF["issuer"]]}},
-        "JWT_ISSUERS__B__ISSUER (issuer) names another one's issuer.",
-        id="an-issuer-among-others",
-    ),
-    pytest.param({"a": {}}, "JWT_ISSUERS__A__SECRET_KEY (secret_key)", id="nothing"),
-    pytest.param({"a": LEAKY}, "JWT_ISSUERS", id="a-text"),
-    pytest.param({"a": None}, "JWT_ISSUERS", id="null"),
-    pytest.param({"a": {5: 5}}, "JWT_ISSUERS__A__5", id="a-member-that-is-no-name"),
-    pytest.param([STAFF], "JWT_ISSUERS (issuers)", id="a-list"),
-    pytest.param(LEAKY, "JWT_ISSUERS (issuers)", id="no-object"),
-    pytest.param({"a": {**STAFF, "audiense": LEAKY}}, "JWT_ISSUERS__A__AUDIENSE", id="misspelt"),
-    pytest.param(
-        {"a": {**STAFF, "cookie_name": LEAKY}}, "JWT_ISSUERS__A__COOKIE_NAME", id="not-an-issuers"
-    ),
-]
+    "null": ({"a": None}, "JWT_ISSUERS__A"),
+    "a-member-that-is-no-name": ({"a": {5: 5}}, "JWT_ISSUERS__A__5"),
+    "a-list": ([STAFF], "JWT_ISSUERS (issuers)"),
+    "no-object": (LEAKY, "JWT_ISSUERS (issuers)"),
+    "misspelt": ({"a": {**STAFF, "audiense": LEAKY}}, "JWT_ISSUERS__A__AUDIENSE"),
+    "not-an-issuers": ({"a": {**STAFF, "cookie_name": LEAKY}}, "JWT_ISSUERS__A__COOKIE_NAME"),
+}
 
 
 class Source:
@@ -346,7 +292,7 @@ class Source:
 
 
 class TestSeveralRefused:
-    @pytest.mark.parametrize(("issuers", "sentence"), SEVERAL_REFUSED)
+    @pytest.mark.parametrize(("issuers", "sentence"), SEVERAL_REFUSED.values(), ids=SEVERAL_REFUSED)
     def test_at_once(self, issuers: object, sentence: str) -> None:
         """What is wrong with one of them is said with its name."""
         assert sentence in said(JWTSettings, issuers=issuers)
