@@ -3,7 +3,7 @@
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,16 +41,24 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Absolute names of everything that a file imports, at any depth."""
     inside = ["jwt_deps", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text())):
+    found: set[str] = set()
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = inside[: len(inside) - node.level + 1] if node.level else []
             prefix = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{prefix}.{alias.name}" for alias in node.names)
+            found |= {f"{prefix}.{alias.name}" for alias in node.names}
+    return frozenset(found)
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -173,12 +181,11 @@ def test_one_module_knows_status_codes() -> None:
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_house_rules(path: Path) -> None:
     """No `assert` for control flow, no bare `except`, no postponed annotations."""
-    tree = ast.parse(path.read_text())
-    nodes = list(ast.walk(tree))
+    nodes = list(ast.walk(tree_of(path)))
 
     assert not any(isinstance(node, ast.Assert) for node in nodes)
     assert not any(isinstance(node, ast.ExceptHandler) and node.type is None for node in nodes)
-    assert "__future__.annotations" not in set(imports(path))
+    assert "__future__.annotations" not in imports(path)
 
 
 #: Names of FastAPI's and Starlette's that are private: a release may change any of them.
@@ -268,7 +275,7 @@ def test_one_module_reads_private_names_of_fastapi(path: Path) -> None:
     module = module_of(path)
     if module in READERS:
         return
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     read = names_read(tree)
     private = {
         alias.name
@@ -350,4 +357,4 @@ def test_what_counts_as_replacing(source: str, found: set[str]) -> None:
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_nothing_of_a_foreign_class_is_replaced(path: Path) -> None:
     """What an application gets, it gets on its own instance."""
-    assert set() == replaced_in(ast.parse(path.read_text()))
+    assert set() == replaced_in(tree_of(path))
