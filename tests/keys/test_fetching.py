@@ -24,6 +24,8 @@ from tests.keys.asking import fetched, listening, reset_at_once, resolving, undo
 from tests.saying import everything_said
 
 SMALL = 4096
+METADATA = "a link-local or metadata address"
+BROKEN = "sent a body that cannot be decompressed"
 
 
 @pytest.fixture
@@ -79,26 +81,21 @@ class TestAnswers:
 
         assert Fetched(b"{}", None, "", "") == fetched(issuer.jwks_url)
 
-    @pytest.mark.parametrize("status", [201, 202, 204, 206, 500, 502, 503, 504, 408, 429])
-    def test_statuses_that_say_nothing_of_the_document(
-        self, issuer: FakeIssuer, status: int
-    ) -> None:
-        """Everything but 200 is a failure, and these do not mean that there is no document."""
+    @pytest.mark.parametrize(
+        ("status", "outage"),
+        [
+            *((status, True) for status in (201, 202, 204, 206, 408, 429, 500, 502, 503, 504)),
+            *((status, False) for status in (400, 401, 403, 404, 405, 410, 418, 451)),
+        ],
+    )
+    def test_other_statuses(self, issuer: FakeIssuer, status: int, *, outage: bool) -> None:
+        """Everything but 200 is a failure; some say that the provider has no such document."""
         issuer.jwks = Answer(status=status)
 
         failed = undone(issuer.jwks_url)
 
-        assert (f"{issuer.jwks_url!r} answered with status {status}", True) == (
-            str(failed),
-            failed.outage,
-        )
-
-    @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 418, 451])
-    def test_statuses_that_say_that_there_is_none(self, issuer: FakeIssuer, status: int) -> None:
-        """The provider answered, and has no such document."""
-        issuer.jwks = Answer(status=status)
-
-        assert not undone(issuer.jwks_url).outage
+        assert f"{issuer.jwks_url!r} answered with status {status}" == str(failed)
+        assert outage is failed.outage
 
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
     def test_attack_a_redirect_to_somewhere_inside(self, issuer: FakeIssuer, status: int) -> None:
@@ -146,22 +143,37 @@ class TestAnswers:
 
         assert tag == issuer.requests[-1].headers["if-none-match"]
 
-    @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+    @pytest.mark.parametrize(
+        ("encoding", "body", "result"),
+        [
+            *(
+                pytest.param(encoding, gzip.compress(b"{}"), b"{}", id=encoding)
+                for encoding in ("gzip", "GZIP", "x-gzip")
+            ),
+            # In the format of RFC 1950 (RFC 9110 §8.4.1.2).
+            pytest.param("deflate", zlib.compress(b"{}"), b"{}", id="deflate"),
+            pytest.param("Identity", b"{}", b"{}", id="identity-changes-nothing"),
+            pytest.param("gzip", b"", BROKEN, id="nothing"),
+            pytest.param("gzip", b"{}", BROKEN, id="plain"),
+            pytest.param("gzip", zlib.compress(b"{}")[:-1], BROKEN, id="cut"),
+            pytest.param("gzip", gzip.compress(b"{}")[:12], BROKEN, id="cut-gzip"),
+            *(
+                pytest.param(encoding, b"{}", "sent a compressed body", id=encoding)
+                for encoding in ("br", "zstd", "identity, gzip", "gzip, gzip")
+            ),
+        ],
+    )
     def test_compressed_although_identity_was_asked_for(
-        self, issuer: FakeIssuer, encoding: str
+        self, issuer: FakeIssuer, encoding: str, body: bytes, result: bytes | str
     ) -> None:
-        """Some servers and caches send gzip whatever the request says: it is read."""
-        issuer.jwks = Answer(body=b"{}", gzip=True, headers={"content-encoding": encoding})
+        """Some servers and caches compress whatever the request says: what is usual is read."""
+        issuer.jwks = Answer(body=body, headers={"content-encoding": encoding})
 
-        assert b"{}" == fetched(issuer.jwks_url).body
+        if isinstance(result, bytes):
+            assert result == fetched(issuer.jwks_url).body
+        else:
+            assert str(undone(issuer.jwks_url)).endswith(result)
         assert "identity" == issuer.requests[0].headers["accept-encoding"]
-
-    def test_deflate(self, issuer: FakeIssuer) -> None:
-        """In the format of RFC 1950 (RFC 9110 §8.4.1.2)."""
-        deflated = zlib.compress(b"{}")
-        issuer.jwks = Answer(body=deflated, headers={"content-encoding": "deflate"})
-
-        assert b"{}" == fetched(issuer.jwks_url).body
 
     def test_attack_a_body_that_unpacks_into_gigabytes(self, issuer: FakeIssuer) -> None:
         """No more is decompressed than is read."""
@@ -177,43 +189,15 @@ class TestAnswers:
         assert f"{issuer.jwks_url!r} sent more than 262144 bytes" == str(failed)
         assert most < 4_000_000
 
-    @pytest.mark.parametrize(
-        "body",
-        [b"", b"{}", zlib.compress(b"{}")[:-1], gzip.compress(b"{}")[:12]],
-        ids=["nothing", "plain", "cut", "cut-gzip"],
-    )
-    def test_compressed_badly(self, issuer: FakeIssuer, body: bytes) -> None:
-        """What cannot be decompressed is no document."""
-        issuer.jwks = Answer(body=body, headers={"content-encoding": "gzip"})
-
-        assert str(undone(issuer.jwks_url)).endswith("sent a body that cannot be decompressed")
-
-    @pytest.mark.parametrize("encoding", ["br", "zstd", "identity, gzip", "gzip, gzip"])
-    def test_other_compression(self, issuer: FakeIssuer, encoding: str) -> None:
-        """It is refused."""
-        issuer.jwks = Answer(body=b"{}", headers={"content-encoding": encoding})
-
-        assert str(undone(issuer.jwks_url)).endswith("sent a compressed body")
-
-    def test_an_encoding_that_changes_nothing(self, issuer: FakeIssuer) -> None:
-        """`identity` is no compression."""
-        issuer.jwks = Answer(body=b"{}", headers={"content-encoding": "Identity"})
-
-        assert b"{}" == fetched(issuer.jwks_url).body
-
 
 class TestSize:
-    def test_as_long_as_may_be(self, issuer: FakeIssuer) -> None:
-        """The longest body that is read is read."""
-        issuer.jwks = Answer(body=b" " * SMALL)
-
+    @pytest.mark.parametrize("chunked", [False, True], ids=["with-length", "chunked"])
+    def test_the_longest(self, issuer: FakeIssuer, *, chunked: bool) -> None:
+        """It is read; one byte more is too many, whether its length was announced or not."""
+        issuer.jwks = Answer(body=b" " * SMALL, chunked=chunked)
         assert b" " * SMALL == fetched(issuer.jwks_url, max_bytes=SMALL).body
 
-    @pytest.mark.parametrize("chunked", [False, True], ids=["with-length", "chunked"])
-    def test_one_byte_more(self, issuer: FakeIssuer, *, chunked: bool) -> None:
-        """One byte more is too many, whether its length was announced or not."""
         issuer.jwks = Answer(body=b" " * (SMALL + 1), chunked=chunked)
-
         failed = undone(issuer.jwks_url, max_bytes=SMALL)
 
         assert f"{issuer.jwks_url!r} sent more than {SMALL} bytes" == str(failed)
@@ -421,29 +405,21 @@ class TestCertificates:
 
         asyncio.run(ask_both())
 
-    def test_attack_a_certificate_of_another_authority(
-        self, ca_file: Path, authority: trustme.CA
+    @pytest.mark.parametrize(
+        ("own", "name"),
+        [(False, "127.0.0.1"), (True, "other.example")],
+        ids=["of-another-authority", "of-another-host"],
+    )
+    def test_attack_another_certificate(
+        self, ca_file: Path, authority: trustme.CA, name: str, *, own: bool
     ) -> None:
-        """A certificate of another authority is refused."""
-        del authority
-        with FakeIssuer(
-            algorithm="ES256", ssl_context=certified(trustme.CA(), "127.0.0.1")
-        ) as impostor:
-            assert "its certificate is not trusted" in str(
-                undone(impostor.jwks_url, ca_file=ca_file)
-            )
-            assert [] == impostor.requests
-
-    def test_attack_a_certificate_of_another_host(
-        self, ca_file: Path, authority: trustme.CA
-    ) -> None:
-        """A good certificate of the same authority for another name is refused."""
-        context = certified(authority, "other.example")
+        """That of another authority, and that of the same one for another name, are refused."""
+        context = certified(authority if own else trustme.CA(), name)
         with FakeIssuer(algorithm="ES256", ssl_context=context) as impostor:
-            assert "its certificate is not trusted" in str(
-                undone(impostor.jwks_url, ca_file=ca_file)
-            )
-            assert [] == impostor.requests
+            failed = str(undone(impostor.jwks_url, ca_file=ca_file))
+
+        assert "its certificate is not trusted" in failed
+        assert [] == impostor.requests
 
     @pytest.mark.parametrize("content", [None, b"", b"leaky-value"], ids=["none", "empty", "text"])
     def test_a_file_that_holds_none(self, tmp_path: Path, content: bytes | None) -> None:
@@ -462,31 +438,25 @@ class TestCertificates:
 
 class TestDialled:
     @pytest.mark.parametrize("trusted", [(), ("issuer.example",)], ids=["unnamed", "named"])
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("issuer.example", "127.0.0.1", "2130706433", "0x7f000001", "127.1"),
+            "[::ffff:127.0.0.1]",
+        ],
+    )
     def test_attack_dns_rebinding(
-        self, monkeypatch: pytest.MonkeyPatch, trusted: tuple[str, ...]
+        self, monkeypatch: pytest.MonkeyPatch, host: str, trusted: tuple[str, ...]
     ) -> None:
-        """A name that leads to this machine is refused before a single byte is sent.
+        """A name, or any spelling, that leads to this machine is refused before a byte is sent.
 
         Whether the configuration names it makes no difference.
         """
         resolving(monkeypatch, "issuer.example", "127.0.0.1")
         with listening() as (port, seen):
-            url = f"https://issuer.example:{port}/keys"
-
-            failed = undone(url, allow_loopback=False, trusted_hosts=trusted)
-
-        assert f"{url!r} leads to a loopback address" == str(failed)
-        assert [b""] == seen
-
-    @pytest.mark.parametrize(
-        "host", ["127.0.0.1", "2130706433", "0x7f000001", "127.1", "[::ffff:127.0.0.1]"]
-    )
-    def test_attack_this_machine_in_another_spelling(self, host: str) -> None:
-        """Every spelling of a loopback address leads to it, and is refused there."""
-        with listening() as (port, seen):
             url = f"https://{host}:{port}/keys"
 
-            failed = undone(url, allow_loopback=False)
+            failed = undone(url, allow_loopback=False, trusted_hosts=trusted)
 
         assert f"{url!r} leads to a loopback address" == str(failed)
         assert [b""] == seen
@@ -505,41 +475,36 @@ class TestDialled:
         assert [("127.0.0.1", {"allow_loopback": True, "allow_private": False})] == asked
 
     @pytest.mark.parametrize(
-        ("dialled", "kind"),
+        ("dialled", "trusted", "kind"),
         [
-            ("10.0.0.1", "a private address"),
-            ("fd12::1", "a private address"),
-            ("169.254.169.254", "a link-local or metadata address"),
-            ("fd00:ec2::254", "a link-local or metadata address"),
+            pytest.param("10.0.0.1", "issuer.example", "a private address", id="private"),
+            pytest.param("fd12::1", "issuer.example", "a private address", id="private-ipv6"),
+            pytest.param("169.254.169.254", "issuer.example", METADATA, id="metadata"),
+            pytest.param("fd00:ec2::254", "issuer.example", METADATA, id="metadata-ipv6"),
+            pytest.param("169.254.169.254", "127.0.0.1", METADATA, id="metadata-that-is-named"),
+            pytest.param("10.0.0.1", "127.0.0.1", None, id="private-that-is-named"),
         ],
-        ids=["private", "private-ipv6", "metadata", "metadata-ipv6"],
     )
-    def test_attack_a_host_that_the_provider_names_inside_the_network(
-        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer, dialled: str, kind: str
+    def test_attack_a_host_inside_the_network(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        issuer: FakeIssuer,
+        dialled: str,
+        trusted: str,
+        kind: str | None,
     ) -> None:
-        """A host that no configuration names is not in a private network: nothing is sent."""
+        """Nothing is sent there, unless the configuration names the host of a private network.
+
+        The metadata service of a cloud machine is never asked for keys.
+        """
         self._pretend(monkeypatch, dialled)
 
-        failed = undone(issuer.jwks_url, trusted_hosts={"issuer.example"})
+        if kind is None:
+            assert fetched(issuer.jwks_url, trusted_hosts={trusted}).body
+            return
+        failed = undone(issuer.jwks_url, trusted_hosts={trusted})
 
         assert f"{issuer.jwks_url!r} leads to {kind}" == str(failed)
-        assert [] == issuer.requests
-
-    def test_a_host_that_the_configuration_names_may_be_inside(
-        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
-    ) -> None:
-        """Many an issuer is in the network of its services."""
-        self._pretend(monkeypatch, "10.0.0.1")
-
-        assert fetched(issuer.jwks_url, trusted_hosts={"127.0.0.1"}).body
-
-    def test_attack_metadata_behind_a_name_that_the_configuration_names(
-        self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
-    ) -> None:
-        """The metadata service of a cloud machine is never asked for keys."""
-        self._pretend(monkeypatch, "169.254.169.254")
-
-        assert "metadata" in str(undone(issuer.jwks_url, trusted_hosts={"127.0.0.1"}))
         assert [] == issuer.requests
 
     @staticmethod
