@@ -18,20 +18,41 @@ def _settings(**values: Any) -> JWTSettings:
     return JWTSettings(secret_key=SECRET, **values)
 
 
+MISSING, INVALID = Reason.CLAIM_MISSING, Reason.CLAIM_INVALID
+USER_IDS: dict[str, tuple[object, object]] = {
+    "string": ("alice", "alice"),
+    "integer": (42, "42"),
+    "zero": (0, "0"),
+    "negative": (-1, "-1"),
+    "large": (10**40, "1" + "0" * 40),
+    "absent": (..., MISSING),
+    "null": (None, MISSING),
+    "empty": ("", MISSING),
+    "blank": (" \n", MISSING),
+    "true": (True, INVALID),
+    "false": (False, INVALID),
+    "fraction": (1.0, INVALID),
+    "list": (["alice"], INVALID),
+    "empty-list": ([], INVALID),
+    "object": ({"id": "alice"}, INVALID),
+}
+
+
+def _found(read: Callable[[Claims, JWTSettings], object], name: str, value: object) -> object:
+    """What is read from a claim with that value, or why it is refused."""
+    try:
+        return read(Claims({} if value is ... else {name: value}), _settings())
+    except ClaimError as error:
+        refused = (error.claim, error.reason)
+    assert refused[0] == name
+    return refused[1]
+
+
 class TestUserId:
-    @pytest.mark.parametrize(
-        ("members", "user_id"),
-        [
-            pytest.param({"sub": "alice"}, "alice", id="string"),
-            pytest.param({"sub": 42}, "42", id="integer"),
-            pytest.param({"sub": 0}, "0", id="zero"),
-            pytest.param({"sub": -1}, "-1", id="negative"),
-            pytest.param({"sub": 10**40}, "1" + "0" * 40, id="large"),
-        ],
-    )
-    def test_found(self, members: Members, user_id: str) -> None:
-        """The id is a string; an integer claim becomes one."""
-        assert user_id_of(Claims(members), _settings()) == user_id
+    @pytest.mark.parametrize(("value", "found"), USER_IDS.values(), ids=USER_IDS)
+    def test_found(self, value: object, found: object) -> None:
+        """A string, or an integer's text; a token that names no user, or a list, is refused."""
+        assert found == _found(user_id_of, "sub", value)
 
     @pytest.mark.parametrize(
         ("name", "members"),
@@ -46,28 +67,6 @@ class TestUserId:
         """The settings name the claim, which may be nested."""
         assert user_id_of(Claims(members), _settings(user_id_claim=name)) == "alice"
 
-    @pytest.mark.parametrize(
-        ("reason", "members"),
-        [
-            pytest.param(Reason.CLAIM_MISSING, {}, id="absent"),
-            pytest.param(Reason.CLAIM_MISSING, {"sub": None}, id="null"),
-            pytest.param(Reason.CLAIM_MISSING, {"sub": ""}, id="empty"),
-            pytest.param(Reason.CLAIM_MISSING, {"sub": " \n"}, id="blank"),
-            pytest.param(Reason.CLAIM_INVALID, {"sub": True}, id="true"),
-            pytest.param(Reason.CLAIM_INVALID, {"sub": False}, id="false"),
-            pytest.param(Reason.CLAIM_INVALID, {"sub": 1.0}, id="fraction"),
-            pytest.param(Reason.CLAIM_INVALID, {"sub": ["alice"]}, id="list"),
-            pytest.param(Reason.CLAIM_INVALID, {"sub": []}, id="empty-list"),
-            pytest.param(Reason.CLAIM_INVALID, {"sub": {"id": "alice"}}, id="object"),
-        ],
-    )
-    def test_refused(self, reason: Reason, members: Members) -> None:
-        """A token that names no user, or by something that is no identifier, is refused."""
-        with pytest.raises(ClaimError) as refused:
-            user_id_of(Claims(members), _settings())
-
-        assert (refused.value.reason, refused.value.claim) == (reason, "sub")
-
     def test_the_error_names_the_claim_of_the_settings(self) -> None:
         """The error has the configured name, and no value."""
         with pytest.raises(ClaimError, match=r"its user\.id is not an identifier") as refused:
@@ -78,18 +77,16 @@ class TestUserId:
 
 class TestSessionId:
     @pytest.mark.parametrize(
-        ("members", "session_id"),
+        ("value", "found"),
         [
-            pytest.param({"session_id": "s1"}, "s1", id="string"),
-            pytest.param({"session_id": 7}, "7", id="integer"),
-            pytest.param({}, None, id="absent"),
-            pytest.param({"session_id": None}, None, id="null"),
-            pytest.param({"session_id": ""}, None, id="empty"),
+            *(("s1", "s1"), (7, "7"), (..., None), (None, None), ("", None)),
+            *((value, INVALID) for value in (True, 1.5, ["s1"], {"id": "s1"})),
         ],
+        ids=repr,
     )
-    def test_found(self, members: Members, session_id: str | None) -> None:
-        """The id is a string, or `None` where the token names none."""
-        assert session_id_of(Claims(members), _settings()) == session_id
+    def test_found(self, value: object, found: object) -> None:
+        """A string, or `None` where the token names none; anything else is refused."""
+        assert found == _found(session_id_of, "session_id", value)
 
     def test_claim(self) -> None:
         """The settings name the claim, which may be nested."""
@@ -97,43 +94,33 @@ class TestSessionId:
 
         assert session_id_of(claims, _settings(session_id_claim="session.id")) == "s1"
 
-    @pytest.mark.parametrize("value", [True, 1.5, ["s1"], {"id": "s1"}], ids=repr)
-    def test_refused(self, value: object) -> None:
-        """Anything else is refused, never passed on."""
-        with pytest.raises(ClaimError) as refused:
-            session_id_of(Claims({"session_id": value}), _settings())
 
-        assert (refused.value.reason, refused.value.claim) == (Reason.CLAIM_INVALID, "session_id")
+SCOPES: dict[str, tuple[Members, set[str]]] = {
+    "one": ({"scope": "read"}, {"read"}),
+    "two": ({"scope": "read write"}, {"read", "write"}),
+    "spaces": ({"scope": "  read   write "}, {"read", "write"}),
+    "twice": ({"scope": "read read"}, {"read"}),
+    "empty": ({"scope": ""}, set()),
+    "a-comma-divides-nothing": ({"scope": "read,write"}, {"read,write"}),
+    "list": ({"scope": ["read", "write"]}, {"read", "write"}),
+    "empty-list": ({"scope": []}, set()),
+    "a-space-in-a-list-divides-nothing": ({"scope": ["a b"]}, {"a b"}),
+    "mixed-list": ({"scope": ["read", 1]}, set()),
+    "nested-list": ({"scope": [["read"]]}, set()),
+    "object": ({"scope": {"read": True}}, set()),
+    "number": ({"scope": 1}, set()),
+    "true": ({"scope": True}, set()),
+    "null": ({"scope": None}, set()),
+    "absent": ({}, set()),
+    "an-empty-scope-does-not-fall-back": ({"scope": "", "scp": "admin"}, set()),
+}
 
 
 class TestScopes:
-    @pytest.mark.parametrize(
-        ("value", "scopes"),
-        [
-            pytest.param("read", {"read"}, id="one"),
-            pytest.param("read write", {"read", "write"}, id="two"),
-            pytest.param("  read   write ", {"read", "write"}, id="spaces"),
-            pytest.param("read read", {"read"}, id="twice"),
-            pytest.param("", set(), id="empty"),
-            pytest.param("read,write", {"read,write"}, id="a-comma-divides-nothing"),
-            pytest.param(["read", "write"], {"read", "write"}, id="list"),
-            pytest.param([], set(), id="empty-list"),
-            pytest.param(["a b"], {"a b"}, id="a-space-in-a-list-divides-nothing"),
-            pytest.param(["read", 1], set(), id="mixed-list"),
-            pytest.param([["read"]], set(), id="nested-list"),
-            pytest.param({"read": True}, set(), id="object"),
-            pytest.param(1, set(), id="number"),
-            pytest.param(True, set(), id="true"),
-            pytest.param(None, set(), id="null"),
-        ],
-    )
-    def test_shapes(self, value: object, scopes: set[str]) -> None:
+    @pytest.mark.parametrize(("members", "scopes"), SCOPES.values(), ids=SCOPES)
+    def test_shapes(self, members: Members, scopes: set[str]) -> None:
         """A string divided by spaces, or a list of strings, grants; no other shape does."""
-        assert scopes_of(Claims({"scope": value}), _settings()) == scopes
-
-    def test_absent(self) -> None:
-        """A token without the claim grants nothing."""
-        assert scopes_of(Claims({}), _settings()) == frozenset()
+        assert scopes_of(Claims(members), _settings()) == scopes
 
     @pytest.mark.parametrize(
         ("name", "members"),
@@ -169,10 +156,6 @@ class TestScopes:
             assert {"read", "write", "admin", "editors", "staff", "owner"} == read(
                 Claims(members), _settings(**{setting: names})
             )
-
-    def test_an_empty_scope_does_not_fall_back(self) -> None:
-        """The claim is there, and grants nothing: `scp` is not read."""
-        assert scopes_of(Claims({"scope": "", "scp": "admin"}), _settings()) == frozenset()
 
     def test_an_absent_claim_does_not_fall_back(self) -> None:
         """Where the settings name another claim, `scope` grants nothing."""
@@ -226,9 +209,7 @@ class TestState:
     """What the middleware puts on `request.state`, under its names and in its shapes."""
 
     SETTINGS = _settings(
-        scopes_claim="scope",
-        dependencies_claims=["tenant", "plan"],
-        session_state_claims=["cart"],
+        scopes_claim="scope", dependencies_claims=["tenant", "plan"], session_state_claims=["cart"]
     )
 
     def test_everything(self) -> None:
