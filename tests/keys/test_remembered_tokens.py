@@ -36,18 +36,6 @@ def asked(token: str, settings: JWTSettings) -> str:
     return "accepted"
 
 
-def test_a_key_that_is_withdrawn_takes_its_tokens_along(issuer: FakeIssuer) -> None:
-    """With the next fetch, remembered or not."""
-    settings, _ = trusting(issuer)
-    token = issuer.token(audience=AUDIENCE)
-    assert "accepted" == asked(token, settings)
-    issuer.rotate(overlap=False)
-
-    asyncio.run(settings.refresh_keys())
-
-    assert Reason.UNKNOWN_KEY == asked(token, settings)
-
-
 def test_a_key_of_the_same_name_is_another_key(issuer: FakeIssuer) -> None:
     """A forger who gets hold of the name has not got the key."""
     settings, _ = trusting(issuer)
