@@ -13,6 +13,13 @@ from tests.minting import SECRET, JSONObject, Key, claims, mint
 
 RUNS = "/agents/assistant/runs"
 
+#: The settings under which the examples are served, as their README has them.
+ENVIRONMENT = {
+    "JWT_SECRET_KEY": SECRET,
+    "JWT_DEPENDENCIES_CLAIMS": "tenant,plan",
+    "JWT_SESSION_STATE_CLAIMS": "theme",
+}
+
 DAY = 86_400
 #: What the tests ask for, as agno's scopes: neither administration nor service accounts.
 SCOPES = [f"agents:{action}" for action in ("run", "read")]
@@ -22,11 +29,6 @@ SCOPES += ["memories:read", "teams:read", "workflows:read"]
 #: Refusals as `refused` returns them.
 Refusal: TypeAlias = tuple[int, str, str | None]
 
-NO_BEARER = (
-    401,
-    "Invalid token: the Authorization header has no Bearer token",
-    'Bearer realm="api"',
-)
 MISSING = (401, "Authorization header missing", 'Bearer realm="api"')
 EXPIRED = (
     401,

@@ -131,29 +131,27 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("settings", "audience", "status"),
+    ("settings", "statuses"),
     [
-        pytest.param({}, None, 200, id="none-and-none"),
-        pytest.param({}, "support", 200, id="the-id"),
-        pytest.param({}, "other", 401, id="another"),
-        pytest.param({"audience": "api"}, "api", 200, id="configured"),
-        pytest.param({"audience": "api"}, "support", 401, id="configured-not-the-id"),
-        pytest.param({"audience": "api"}, None, 401, id="configured-and-none"),
-        pytest.param({"verify_audience": False}, "other", 200, id="not-checked"),
-        pytest.param({"audience_claim": "for"}, "other", 200, id="another-claim"),
+        pytest.param({}, {None: 200, "support": 200, "other": 401}, id="the-id"),
+        pytest.param({"audience": "api"}, {None: 401, "support": 401, "api": 200}, id="configured"),
+        pytest.param({"verify_audience": False}, {"other": 200}, id="not-checked"),
+        pytest.param({"audience_claim": "for"}, {"other": 200}, id="another-claim"),
     ],
 )
 def test_audience_is_the_id_of_the_agent_os(
-    settings: dict[str, Any], audience: str | None, status: int
+    settings: dict[str, Any], statuses: dict[str | None, int]
 ) -> None:
     """Unless one is configured."""
     options = {"secret_key": SECRET, **settings}
     app = protect_agent_os(agent_os(), JWTSettings(**options))
-
     with TestClient(app) as client:
-        answer = client.get("/agents", headers=as_user("alice", ADMIN, aud=audience))
+        found = {
+            aud: client.get("/agents", headers=as_user("alice", ADMIN, aud=aud)).status_code
+            for aud in statuses
+        }
 
-    assert status == answer.status_code
+    assert statuses == found
 
 
 def test_each_of_several_issuers_has_its_own_users_and_scopes() -> None:

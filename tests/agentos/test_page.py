@@ -7,7 +7,7 @@ import pytest
 from agno.os.authz import Authorization
 from agno.os.middleware.jwt import JWTMiddleware
 
-from .conftest import ROOT
+from tests.providers.programs import ROOT
 
 PAGE = (ROOT / "docs" / "moving" / "agentos.md").read_text()
 

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from tests.minting import SECRET
+from tests.providers.programs import ROOT
 
-from .clients import AgentOSClient, seen_by_the_tool
-from .configurations import environments
-from .conftest import ROOT
+from .clients import ENVIRONMENT, AgentOSClient, seen_by_the_tool
 
 README = ROOT / "examples/agentos/README.md"
 
@@ -68,11 +67,10 @@ def test_commands_show_what_they_say(agents: AgentOSClient) -> None:
     assert asked_by_bob["detail"].endswith("not found")
 
 
-def test_server_of_the_tests_is_the_one_that_is_shown(tmp_path: Path) -> None:
+def test_server_of_the_tests_is_the_one_that_is_shown() -> None:
     """The first block sets the variables that the tests set, but for the secret."""
     start, _ = commands()
 
     shown = dict(re.findall(r"(JWT_\w+)=(\S+)", start))
-
-    assert shown | {"JWT_SECRET_KEY": SECRET} == environments(tmp_path)["secret"]
+    assert shown | {"JWT_SECRET_KEY": SECRET} == ENVIRONMENT
     assert "uvicorn examples.agentos.app:app" in start

@@ -36,9 +36,8 @@ from .side_by_side import (
 DAY = 86_400
 
 SETUPS = {
-    "plain": Setup(),
+    "plain": Setup(routes=True),
     "data": Setup(),
-    "routes": Setup(routes=True),
     "mappings": Setup(
         middleware={
             "scope_mappings": {
@@ -398,12 +397,10 @@ def test_scope_mappings_of_ones_own(
     same(served("mappings").ask("GET", path, headers=as_user("alice", *scopes)))
 
 
-def test_route_that_is_not_mapped_needs_a_token_alone(served: Callable[[str], Pair]) -> None:
+def test_route_that_is_not_mapped_needs_a_token_alone(plain: Pair) -> None:
     """As with the middleware."""
-    both = served("routes")
-
-    assert 200 == same(both.ask("GET", "/reports/may", headers=as_user())).status
-    assert 401 == same(both.ask("GET", "/reports/may")).status
+    assert 200 == same(plain.ask("GET", "/reports/may", headers=as_user())).status
+    assert 401 == same(plain.ask("GET", "/reports/may")).status
 
 
 @pytest.mark.parametrize("scope", ["root", ADMIN])
@@ -557,6 +554,8 @@ def test_run_has_the_user_the_session_and_the_state_of_the_token(
         ("uid", "sa:robot"),
         ("permissions", []),
         ("permissions", ["agents:helper:read"]),
+        ("permissions", [ADMIN]),
+        ("scopes", [ADMIN]),
     ],
 )
 def test_claims_of_other_names(served: Callable[[str], Pair], name: str, value: object) -> None:
@@ -679,6 +678,11 @@ def test_data_are_their_users(with_data: Pair, path: str, query: str, user: str 
             {"session_ids": ["alices-agents"], "session_types": ["agent"]},
         ),
         ("POST", "/memories", {"memory": "planted", "topics": [], "user_id": "alice"}),
+        (
+            "POST",
+            "/sessions?type=agent",
+            {"session_id": "planted", "user_id": "alice", "agent_id": "helper"},
+        ),
     ],
 )
 def test_data_of_others_cannot_be_changed(
@@ -689,13 +693,12 @@ def test_data_of_others_cannot_be_changed(
 
     assert (control.status, control.detail) == (guarded.status, guarded.detail)
     for client in (with_data.control, with_data.guarded):
-        mine = client.get(
-            "/sessions/alices-agents?type=agent", headers=as_user("alice", *EVERYTHING)
-        )
+        as_alice = as_user("alice", *EVERYTHING)
+        mine = client.get("/sessions/alices-agents?type=agent", headers=as_alice)
         assert 200 == mine.status_code
         assert "bobs" not in mine.text
-        memories = client.get("/memories", headers=as_user("alice", *EVERYTHING)).text
-        assert "planted" not in memories
+        for listed in ("/memories", "/sessions?type=agent"):
+            assert "planted" not in client.get(listed, headers=as_alice).text
 
 
 @pytest.mark.parametrize("path", RUNS)
@@ -879,6 +882,32 @@ def test_command_of_the_page_prints_what_the_page_shows() -> None:
         printed = "\n".join(table(questions(both)))
 
     assert f"$ python -m tests.agentos.side_by_side\n{printed}\n```" in page
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, bearer("nonsense"), bearer(token(exp=1)), bearer(token(OTHER_SECRET))],
+    ids=["nothing", "nonsense", "expired", "other-key"],
+)
+def test_an_anonymous_request_cannot_name_its_user(
+    served: Callable[[str], Pair], headers: dict[str, str]
+) -> None:
+    """Neither by a form field nor by the query: without scopes AgentOS refuses it."""
+    client = served("unverified").guarded
+    form = {"message": "hello", "stream": "false", "user_id": "alice", "session_id": "hers"}
+    as_alice = as_user("alice", "agents:run", "sessions:read", session_id="hers")
+    client.post("/agents/helper/runs", headers=as_alice, data=form)
+    session = "/sessions/hers?type=agent&user_id=alice"
+
+    answers = [
+        client.get("/agents", headers=headers),
+        client.post("/agents/helper/runs", headers=headers, data=form),
+        client.get(session, headers=headers),
+        client.delete(session, headers=headers),
+    ]
+
+    assert [403] * 4 == [it.status_code for it in answers]
+    assert 200 == client.get("/sessions/hers?type=agent", headers=as_alice).status_code
 
 
 # The WebSocket
