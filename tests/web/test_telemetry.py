@@ -111,67 +111,51 @@ def labelled(name: str, **labels: str) -> str:
 
 
 def test_metrics_have_the_names_that_operators_know(tmp_path: Path, issuer: FakeIssuer) -> None:
-    """Validations, refusals by reason and fetches are counted under the specified names."""
+    """Validations, refusals by reason, fetches, rotations and unknown keys are counted.
+
+    Nothing that a token says can be read there: neither a claim's value, nor an issuer, nor a key
+    id, nor a part of the token.
+    """
+    stranger = FakeIssuer(algorithm="ES256").signing_key
+    named: dict[str, Any] = {"sub": "alice-in-wonderland"}
     with serving(tmp_path, **discovering(issuer)) as service:
-        good = issuer.token({"sub": "alice"}, audience=AUDIENCE)
-        expected = [200, 200, 401, 401, 403]
+        good = issuer.token(named, audience=AUDIENCE)
         answers = [
             service.ask("/me", good),
             service.ask("/me", good),
             service.ask("/me"),
             service.ask("/me", good[:-8] + "AAAAAAAA"),
             service.ask("/admin", good),
+            service.ask("/me", issuer.token({"iss": "https://evil.example"}, audience=AUDIENCE)),
         ]
-        metrics = service.metrics()
+        before = service.metrics()
+        issuer.rotate()
+        foreign = issuer.token(named, audience=AUDIENCE, key=stranger)
+        answers += [
+            service.ask("/me", issuer.token(named, audience=AUDIENCE)),
+            service.ask("/me", foreign),
+            service.ask("/me", foreign),
+        ]
+        metrics, text = service.metrics(), service.text()
 
-    assert expected == answers
+    def sets(found: dict[str, float]) -> list[float]:
+        return sorted(v for name, v in found.items() if name.startswith("jwt_deps_jwks_key_set"))
+
+    assert [200, 200, 401, 401, 403, 401, 200, 401, 401] == answers
     mine = hashed(issuer)
     count = "jwt_deps_validation_seconds_count"
-    assert 3 == metrics[labelled(count, issuer_hash=mine, result="accepted")]
-    assert 1 == metrics[labelled(count, issuer_hash=mine, result="rejected")]
+    assert 3 == before[labelled(count, issuer_hash=mine, result="accepted")]
+    assert 1 <= before[labelled(count, issuer_hash=mine, result="rejected")]
     rejections = "jwt_deps_rejections_total"
-    assert 1 == metrics[labelled(rejections, reason="missing")]
-    assert 1 == metrics[labelled(rejections, reason="signature")]
-    assert 1 == metrics[labelled(rejections, reason="scope")]
+    for reason in ("missing", "signature", "scope"):
+        assert 1 == before[labelled(rejections, reason=reason)]
     fetches = "jwt_deps_jwks_fetch_total"
-    assert 1 == metrics[labelled(fetches, issuer_hash=mine, result="success")]
-    assert metrics[labelled("jwt_deps_jwks_fetch_last_success_timestamp", issuer_hash=mine)] > 1e9
-    infos = [value for name, value in metrics.items() if name.startswith("jwt_deps_jwks_key_set")]
-    assert [1] == infos
-
-
-def test_a_rotation_and_unknown_keys_are_counted(tmp_path: Path, issuer: FakeIssuer) -> None:
-    """Unknown keys and the change of a key set are counted."""
-    stranger = FakeIssuer(algorithm="ES256").signing_key
-    with serving(tmp_path, **discovering(issuer)) as service:
-        first = issuer.token({"sub": "alice"}, audience=AUDIENCE)
-        answers = [service.ask("/me", first)]
-        issuer.rotate()
-        answers.append(service.ask("/me", issuer.token({"sub": "alice"}, audience=AUDIENCE)))
-        foreign = issuer.token({"sub": "alice"}, audience=AUDIENCE, key=stranger)
-        answers += [service.ask("/me", foreign), service.ask("/me", foreign)]
-        metrics = service.metrics()
-
-    assert [200, 200, 401, 401] == answers
-    mine = hashed(issuer)
+    assert 1 == before[labelled(fetches, issuer_hash=mine, result="success")]
+    assert before[labelled("jwt_deps_jwks_fetch_last_success_timestamp", issuer_hash=mine)] > 1e9
     unknown = "jwt_deps_unknown_kid_total"
     told = [v for name, v in metrics.items() if name.startswith(unknown) and mine in name]
     assert 2 == sum(told)
-    infos = sorted(v for name, v in metrics.items() if name.startswith("jwt_deps_jwks_key_set"))
-    assert [0, 1] == infos
-
-
-def test_nothing_that_a_token_says_can_be_read_in_the_metrics(
-    tmp_path: Path, issuer: FakeIssuer
-) -> None:
-    """Neither a claim's value, nor an issuer, nor a key id, nor a part of the token."""
-    with serving(tmp_path, **discovering(issuer)) as service:
-        named = {"sub": "alice-in-wonderland"}
-        token = issuer.token({**named, "iss": "https://evil.example"}, audience=AUDIENCE)
-        good = issuer.token(named, audience=AUDIENCE)
-        assert [401, 200] == [service.ask("/me", token), service.ask("/me", good)]
-        text = service.text()
-
+    assert ([1], [0, 1]) == (sets(before), sets(metrics))
     secrets = ("alice-in-wonderland", "evil.example", issuer.issuer, *good.split("."))
     assert [] == [secret for secret in secrets if secret in text]
 
@@ -225,57 +209,23 @@ def loaded_anew() -> Any:
 class TestWithoutListeners:
     """What does a request pay when there is no SDK, and what when there is no API?"""
 
-    def test_nothing_is_measured(self) -> None:
-        """Not even the time is read."""
-        run("from jwt_deps import telemetry; assert telemetry.start() is None")
-
     def test_nothing_is_told(self) -> None:
         """A validation that was not begun has no end."""
         telemetry.validated(ISSUER, "accepted", None)
 
-    def test_an_sdk_that_is_configured_later_is_told(self) -> None:
-        """Applications configure it after their imports, and often after this package's."""
-        script = """
-from jwt_deps import telemetry
-assert telemetry.start() is None
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-metrics.set_meter_provider(MeterProvider())
-assert telemetry.start() is not None
-"""
-        run(script)
-
-    def test_an_sdk_that_was_configured_before_is_told(self) -> None:
-        """Its instruments are no placeholders."""
-        script = """
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-metrics.set_meter_provider(MeterProvider())
-from jwt_deps import telemetry
-assert telemetry.start() is not None
-"""
-        run(script)
-
-    def test_the_api_is_not_needed(self) -> None:
-        """Everything that can be told ends at once, in a process that cannot import it.
-
-        The module stands alone there: newer versions of FastAPI cannot do without the API.
-        """
+    @pytest.mark.parametrize("before", [True, False])
+    def test_an_sdk_is_told_whenever_it_is_configured(self, *, before: bool) -> None:
+        """Applications often do it after this package's import; until then nothing is measured."""
         script = f"""
-import importlib.util, sys
-sys.modules["opentelemetry"] = None
-spec = importlib.util.spec_from_file_location("telemetry", {telemetry.__file__!r})
-telemetry = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(telemetry)
-assert telemetry.start() is None
-telemetry.validated("https://issuer.example", "accepted", 1.0)
-telemetry.rejected("expired")
-telemetry.keys_fetched("https://issuer.example", None, b"keys")
-telemetry.keys_fetched("https://issuer.example", b"keys", b"others")
-telemetry.keys_failed("https://issuer.example")
-telemetry.stale_served("https://issuer.example")
-telemetry.unknown_kid("https://issuer.example", limited=True)
-telemetry.replay_rejected()
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+if {before}:
+    metrics.set_meter_provider(MeterProvider())
+from jwt_deps import telemetry
+if not {before}:
+    assert telemetry.start() is None
+    metrics.set_meter_provider(MeterProvider())
+assert telemetry.start() is not None
 """
         run(script)
 
@@ -293,9 +243,14 @@ telemetry.replay_rejected()
         silent = loaded_anew()
 
         assert silent.start() is None
+        silent.validated(ISSUER, "accepted", 1.0)
         silent.rejected("expired")
         silent.keys_failed(ISSUER)
         silent.keys_fetched(ISSUER, None, b"keys")
+        silent.keys_fetched(ISSUER, b"keys", b"others")
+        silent.stale_served(ISSUER)
+        silent.unknown_kid(ISSUER, limited=True)
+        silent.replay_rejected()
 
     def test_an_api_that_is_too_old(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -517,17 +472,27 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from opentelemetry.trace import SpanKind
 from starlette.responses import PlainTextResponse
-app = jwt_deps.protect(FastAPI(), jwt_deps.JWTSettings(secret_key={SECRET!r}))
-app.get("/me")(lambda: "inside")
-app.add_route("/plain", lambda _: PlainTextResponse("inside"))
-app.mount("/mount", PlainTextResponse("inside"))
-client = TestClient(app)
-paths = ("/me", "/plain", "/mount/x")
-assert [401] * 3 == [client.get(path).status_code for path in paths]
-headers = {bearer()!r}
-assert [200] * 3 == [client.get(path, headers=headers).status_code for path in paths]
+settings = jwt_deps.JWTSettings(secret_key={SECRET!r})
+
+def fill(app):
+    app.get("/me")(lambda: "inside")
+    app.add_route("/plain", lambda _: PlainTextResponse("inside"))
+    app.mount("/mount", PlainTextResponse("inside"))
+    return app
+
+apps = [FastAPI() for _ in range(3)]
+fill(jwt_deps.protect(apps[0], settings))
+jwt_deps.protect(fill(apps[1]), settings)
+apps[2].mount("/p", fill(jwt_deps.protected_router(settings=settings)))
+for app, prefix in zip(apps, ("", "", "/p")):
+    client = TestClient(app)
+    paths = [prefix + path for path in ("/me", "/plain", "/mount/x")]
+    assert [401] * 3 == [client.get(path).status_code for path in paths]
+    headers = {bearer()!r}
+    assert [200] * 3 == [client.get(path, headers=headers).status_code for path in paths]
+
 server = [it for it in spans.get_finished_spans() if it.kind is SpanKind.SERVER]
-assert {{"missing": 3, None: 3}} == {{
+assert {{"missing": 9, None: 9}} == {{
     reason: sum(it.attributes.get("jwt_deps.reason") == reason for it in server)
     for reason in ("missing", None)
 }}
