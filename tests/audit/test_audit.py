@@ -3,7 +3,7 @@
 import asyncio
 import json
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from copy import deepcopy
 from pathlib import Path
@@ -256,33 +256,6 @@ def with_default(app: FastAPI) -> FastAPI:
     return app
 
 
-@pytest.mark.parametrize(
-    ("app", "name", "why"),
-    [
-        pytest.param(
-            *(
-                overridden(asking(built_on_ours), built_on_ours),
-                "GET /x",
-                "no guard applies to it",
-            ),
-            id="what-was-built-on-ours",
-        ),
-        pytest.param(
-            *(overridden(asking(current_user_id), current_user_id), "GET /x"),
-            "no guard applies to it",
-            id="ours",
-        ),
-        pytest.param(with_default(FastAPI()), "* /*", "no guard applies to it", id="a-default"),
-    ],
-)
-def test_what_opens_a_route_behind_its_back_is_seen(app: FastAPI, name: str, why: str) -> None:
-    """And the application does so."""
-    route = of(app, name)
-
-    assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
-    assert 200 == TestClient(app).get("/x").status_code
-
-
 def both(*over: Any, replaced: Any = None, outside: Any = None) -> FastAPI:
     """An application with a plain route `/p` and FastAPI's own `/x` under the same dependencies."""
     router = APIRouter(dependencies=list(over))
@@ -410,16 +383,6 @@ class TestPlainRoutesThatNothingCovers:
         assert 200 == TestClient(app).get("/p").status_code
         with pytest.raises(ConfigurationError, match="call protect"):
             TestClient(app).get("/x")
-
-    def test_a_guard_over_the_whole_application(self) -> None:
-        """Likewise; the pages that FastAPI adds are none of these."""
-        app = whole_app(Depends(jwt_guard(SETTINGS)))
-        app.mount("/p", PlainTextResponse("x"))
-
-        found = audit(app)
-
-        assert ("* /p/*",) == tuple(f"{one.methods[0]} {one.path}" for one in found.unguarded)
-        assert (self.SENTENCE,) == found.problems
 
     @live
     def test_a_dependency_without_a_guard(self) -> None:
@@ -551,14 +514,6 @@ class TestProtect:
         with pytest.raises(ConfigurationError, match="without calling its router"):
             TestClient(app).get("/api", headers=bearer())
 
-    def test_a_stack_that_an_instrumentation_replaced(self) -> None:
-        """On one instance, as OpenTelemetry does."""
-        app = protect(FastAPI(), SETTINGS)
-        app.add_route("/p", page)
-        app.build_middleware_stack = lambda: app.router.app  # type: ignore[method-assign]
-
-        assert Verdict.UNGUARDED is of(app, "GET /p").verdict
-
     @pytest.mark.parametrize("replaced", ["middleware_stack", "router"])
     def test_what_it_was_put_into_is_replaced(self, replaced: str) -> None:
         """Nothing is asked for what comes later, so nothing plain is called guarded."""
@@ -576,26 +531,6 @@ class TestProtect:
         why = "what protect(app) was put into was replaced"
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
         assert found.problems[0].startswith("protect(app) was called, and app.router or")
-
-    @frontend
-    def test_all_kinds_of_routes(self, tmp_path: Path) -> None:
-        """Those that were there, those that come later, and what is mounted."""
-        (tmp_path / "index.html").write_text("page")
-        app, router = FastAPI(), APIRouter()
-        router.add_route("/p", page)
-        router.add_api_route("/x", endpoint())
-        app.include_router(router, prefix="/r")
-        protect(app, SETTINGS)
-        app.mount("/m", Router(routes=[Route("/p", page)]))
-        app.frontend("/f", directory=tmp_path)
-        app.add_route("/late", page)
-
-        found = {one.path: one.verdict for one in audit(app).routes}
-
-        paths = ("/r/p", "/r/x", "/m/p", "/f/{path}", "/late")
-        assert dict.fromkeys(paths, Verdict.GUARDED) == {one: found[one] for one in paths}
-        client = TestClient(app)
-        assert {401} == {client.get(it.replace("{path}", "")).status_code for it in paths}
 
     def test_a_mounted_application_that_is_protected(self) -> None:
         """Its own guard decides, at any depth."""
@@ -726,16 +661,6 @@ def test_a_mounted_application_with_a_guard_of_its_own_decides(options: dict[str
     assert ("guarded", 401) == (found["GET /x/kept"].verdict, client.get("/x/kept").status_code)
 
 
-def test_a_router_mounted_as_an_application_is_walked() -> None:
-    """Its own guard applies to its routes."""
-    app = FastAPI()
-    inner = protected_router(settings=SETTINGS)
-    inner.add_api_route("/kept", endpoint())
-    app.mount("/x", inner)
-
-    assert "its guard" == of(app, "GET /x/kept").why
-
-
 @frontend
 def test_frontends_of_included_routers_are_each_their_own(tmp_path: Path) -> None:
     """At every level, under the guard of that level."""
@@ -841,28 +766,6 @@ def of_request(_: Request) -> JWTSettings:
     return SETTINGS
 
 
-def failing() -> JWTSettings:
-    """Raise."""
-    raise ZeroDivisionError
-
-
-async def asynchronous() -> JWTSettings:
-    """Need a loop."""
-    return SETTINGS
-
-
-async def generating() -> AsyncIterator[JWTSettings]:
-    """Need a loop, too."""
-    yield SETTINGS
-
-
-def giving_nothing() -> None:
-    """Forget to return."""
-
-
-OVERRIDES = [of_request, failing, asynchronous, generating, giving_nothing]
-
-
 def document(security: Any) -> dict[str, Any]:
     """An OpenAPI document of the route `/x`."""
     locked = {} if security is None else {"security": security}
@@ -910,30 +813,6 @@ class TestProblems:
             (route := named(found)["GET /x"]).settings,
             route.verdict,
         )
-
-    @pytest.mark.parametrize("of_settings", OVERRIDES, ids=lambda it: it.__name__)
-    def test_settings_that_are_not_known_before_a_request(self, of_settings: Any) -> None:
-        """The audit is made all the same; it says that there was nothing to judge by."""
-        app = one_route(settings=None)
-        app.dependency_overrides[get_settings] = of_settings
-
-        found = audit(app)
-
-        (problem,) = found.problems
-        assert problem.startswith("There are no usable settings: what replaces get_settings ")
-        route = named(found)["GET /x"]
-        assert (Verdict.GUARDED, "JWT_*") == (route.verdict, route.settings)
-
-    def test_settings_that_a_generator_yields(self) -> None:
-        """No audit fails of it."""
-        app = one_route(settings=None)
-
-        def of_generator() -> Iterator[JWTSettings]:
-            yield SETTINGS
-
-        app.dependency_overrides[get_settings] = of_generator
-
-        assert Verdict.GUARDED is of(app, "GET /x").verdict
 
     @live
     def test_settings_of_the_application_around_a_mount(self) -> None:
@@ -1395,10 +1274,3 @@ class TestNotes:
 class _StrangeRoute(Route):
     async def handle(self, *_: Any) -> None:
         """Serve in a way of its own."""
-
-
-@frontend
-def test_the_folder_of_the_holes_is_real() -> None:
-    """So that its routes serve something."""
-    assert "page" in TestClient(app).get("/web/index.html").text
-    assert Path(__file__).exists()

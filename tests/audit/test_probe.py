@@ -442,15 +442,6 @@ class TestPathParameters:
         # Without the guard the endpoint runs: 422 would say that the value did not fit.
         assert {"200"} == {it.answer for it in opened.routes if it.answer}
 
-    def test_convertors_are_filled_in(self) -> None:
-        """With something that they take."""
-        router, app = APIRouter(), FastAPI()
-        for path in ("/{a}", "/i/{a:int}", "/f/{a:float}", "/u/{a:uuid}", "/p/{a:path}"):
-            router.add_api_route(path, endpoint())
-        app.include_router(protected_router(router, settings=SETTINGS))
-
-        assert {"401"} == {one.answer for one in asked(app).routes if one.answer}
-
     def test_what_does_not_lead_to_the_route_is_not_known(self) -> None:
         """Here a dispatcher knows its tenants; a value of one helps."""
         app = one_route("/{tenant}/x")

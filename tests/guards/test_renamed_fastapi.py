@@ -18,7 +18,6 @@ import pytest
 from .asking import HAS_FRONTEND, LIVE
 
 SOURCES = Path(fastapi.__file__).parent
-ROUTING = (SOURCES / "routing.py").read_text()
 
 #: Names that FastAPI does not document. `fastapi` is the key of the ASGI scope.
 NAMES = [

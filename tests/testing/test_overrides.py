@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from typing import Annotated, Any
 
 import pytest
@@ -383,23 +382,6 @@ class TestOverlap:
             open_blocks.pop(position)[1].__exit__(None, None, None)
 
         assert ({}, 401) == (app.dependency_overrides, TestClient(app).get("/me").status_code)
-
-    def test_exit_stacks(self) -> None:
-        """One for each user, closed in the order of their beginning."""
-        app = app_of(protected_router(routes(), settings=SETTINGS))
-        alice, bob = ExitStack(), ExitStack()
-        alice.enter_context(acting_as(app, "alice"))
-        bob.enter_context(acting_as(app, "bob"))
-
-        alice.close()
-        between = get(app, "/perhaps")
-        bob.close()
-
-        assert ("bob", {}, 401) == (
-            between,
-            app.dependency_overrides,
-            TestClient(app).get("/me").status_code,
-        )
 
     def test_tasks(self) -> None:
         """Each opens a block of its own for a while."""

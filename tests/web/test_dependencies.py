@@ -212,16 +212,6 @@ def test_claims_that_do_not_fit_the_model_are_an_invalid_token() -> None:
     )
 
 
-class Whole(BaseModel):
-    @classmethod
-    def model_validate(cls, *_: Any, **__: Any) -> Any:
-        return _Impossible.model_validate({})
-
-
-class _Impossible(BaseModel):
-    missing: str
-
-
 def test_the_same_model_gives_the_same_callable() -> None:
     """FastAPI runs it once per request, and a test can override it."""
     assert claims_as(Profile) is claims_as(Profile)
@@ -389,20 +379,6 @@ def test_optional_takes_the_classes_too() -> None:
 def test_optional_is_memoised() -> None:
     """The same dependency gives the same callable."""
     assert optional(current_user_id) is optional(current_user_id)
-
-
-def test_dependencies_read_the_environment_where_no_guard_stands(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A route outside every protected router goes by `get_settings`."""
-    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
-    app = FastAPI()
-
-    @app.get("/me")
-    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-        return user_id
-
-    assert "alice" == TestClient(app).get("/me", headers=bearer()).json()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ What only the audit reads has its tests in `tests/audit/test_reading_fastapi.py`
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -13,24 +12,19 @@ from typing import Annotated, Any
 import pytest
 from fastapi import (
     APIRouter,
-    BackgroundTasks,
     Depends,
     FastAPI,
-    Query,
     Request,
     Response,
     Security,
-    WebSocket,
 )
 from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import HTTPException
-from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Host, Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.web import _fastapi, trial
@@ -55,21 +49,6 @@ async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("mounted")(scope, receive, send)
 
 
-def kept_scopes(router: APIRouter, *paths: str, **options: Any) -> list[Scope]:
-    """The scopes of requests to an application that includes a router, as dependencies get them."""
-    kept: list[Scope] = []
-
-    async def keep(request: Request) -> None:
-        kept.append(request.scope)
-
-    app = FastAPI()
-    app.include_router(router, dependencies=[Depends(keep)], **options)
-    client = TestClient(app)
-    for path in paths:
-        assert 200 == client.get(path).status_code
-    return kept
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     (tmp_path / "index.html").write_text("index")
@@ -78,66 +57,6 @@ def files(tmp_path: Path) -> Path:
 
 
 class TestOfARequest:
-    @included
-    def test_the_route_as_it_is_served(self) -> None:
-        """With the prefixes of all inclusions, their dependencies, and the route that was added."""
-        inner, outer = APIRouter(), APIRouter()
-        inner.get("/r", dependencies=[Depends(other)])(lambda: None)
-        outer.include_router(inner, prefix="/i", dependencies=[Depends(marker)])
-
-        (scope,) = kept_scopes(outer, "/o/i/r", prefix="/o")
-
-        context = _fastapi.route_context(scope)
-        assert "/o/i/r" == context.path
-        assert [marker, other] == [it.dependency for it in context.dependencies[1:]]
-        assert inner.routes[0] is _fastapi.added_route(context)
-        assert _fastapi.plain_route(context) is None
-
-    @included
-    def test_the_inclusion(self) -> None:
-        """The innermost, of the router that the route was added to."""
-        inner, outer = APIRouter(), APIRouter()
-        inner.get("/r")(lambda: None)
-        outer.include_router(inner)
-
-        (scope,) = kept_scopes(outer, "/r")
-
-        assert inner is _fastapi.included_router(_fastapi.inclusion_of(scope))
-
-    @pytest.mark.parametrize("inclusions", [0, 1] if _fastapi.COPIES else [0])
-    def test_a_route_that_is_served_as_it_was_added(self, inclusions: int) -> None:
-        """Nothing is written for it: those of an application, and copies up to 0.136."""
-        kept: list[Scope] = []
-
-        async def keep(request: Request) -> None:
-            kept.append(request.scope)
-
-        app, router = FastAPI(), APIRouter()
-        to = router if inclusions else app.router
-        to.get("/r", dependencies=[Depends(keep)])(lambda: None)
-        if inclusions:
-            app.include_router(router)
-
-        assert 200 == TestClient(app).get("/r").status_code
-        (scope,) = kept
-        assert _fastapi.route_context(scope) is None
-        assert _fastapi.inclusion_of(scope) is None
-        assert _fastapi.frontend_path(scope) is None
-        assert any(scope["route"] is route for route in app.routes)
-
-    @with_frontend
-    def test_the_path_of_a_file(self, files: Path) -> None:
-        """Below the `frontend()`, with the prefixes of that on the route as it is served."""
-        router = APIRouter()
-        router.frontend("/front", directory=files)
-
-        (scope,) = kept_scopes(router, "/p/front/page.txt", prefix="/p")
-
-        assert "page.txt" == (_fastapi.frontend_path(scope) or "").strip("/")
-        assert "/p" == _fastapi.frontend_prefix(_fastapi.route_context(scope))
-        group = _fastapi.added_route(_fastapi.route_context(scope))
-        assert any(group is it for it in _fastapi.low_priority_routes(router))
-
     @pytest.mark.parametrize(
         "read", [_fastapi.route_context, _fastapi.inclusion_of, _fastapi.frontend_path]
     )
@@ -183,30 +102,6 @@ class TestOfRoutes:
         """It is none."""
         assert "" == _fastapi.frontend_prefix(SimpleNamespace(frontend_prefix=1))
 
-    @included
-    def test_a_plain_route(self) -> None:
-        """It is served by a copy, with the prefixes."""
-        inner, outer = APIRouter(), APIRouter()
-        inner.add_route("/plain", page)
-        outer.include_router(inner, prefix="/i")
-
-        ((added, served),) = _fastapi.served_routes(outer)
-
-        assert inner.routes[0] is added
-        assert added is not served
-        assert "/i/plain" == served.path
-
-    @included
-    def test_an_inclusion(self) -> None:
-        """With its router, and what applies to all of it."""
-        inner, outer = APIRouter(dependencies=[Depends(other)]), APIRouter()
-        outer.include_router(inner, dependencies=[Depends(marker)])
-        (inclusion,) = outer.routes
-
-        assert inner is _fastapi.included_router(inclusion)
-        found = _fastapi.inclusion_dependencies(inclusion) or ()
-        assert marker in [it.dependency for it in found]
-
     @pytest.mark.parametrize(
         "entry",
         [
@@ -226,58 +121,11 @@ class TestOfRoutes:
 
         assert _fastapi.inclusion_dependencies(entry) is None
 
-    def test_routes_as_they_are_served(self) -> None:
-        """At any depth, in their order, whatever their kind."""
-        inner, outer, app = APIRouter(), APIRouter(), FastAPI(openapi_url=None)
-        inner.get("/api")(lambda: None)
-        inner.add_route("/plain", page)
-        outer.include_router(inner, prefix="/i")
-        outer.get("/own")(lambda: None)
-        app.include_router(outer, prefix="/o")
-
-        found = list(_fastapi.served_routes(app.router))
-
-        assert ["/o/i/api", "/o/i/plain", "/o/own"] == [served.path for _, served in found]
-        if not _fastapi.COPIES:
-            assert [*inner.routes, outer.routes[1]] == [added for added, _ in found]
-
-    @with_frontend
-    def test_files(self, files: Path) -> None:
-        """Each group as it was added and as it is served, and the router that has it."""
-        inner, outer = APIRouter(), APIRouter()
-        inner.frontend("/front", directory=files)
-        outer.include_router(inner, prefix="/o")
-
-        (group,) = _fastapi.low_priority_routes(inner)
-        ((added, served),) = _fastapi.frontends(outer)
-
-        assert group is added
-        assert "/o" == _fastapi.frontend_prefix(served)
-        assert [] == list(_fastapi.low_priority_routes(outer))
-        assert [(group, group)] == list(_fastapi.frontends(inner))
-
     @pytest.mark.parametrize("router", [APIRouter(), None, object()])
     def test_no_files(self, router: Any) -> None:
         """None in a router without them, nor in anything else."""
         assert [] == list(_fastapi.low_priority_routes(router))
         assert [] == list(_fastapi.frontends(router))
-
-    def test_what_is_mounted(self) -> None:
-        """Without the middleware that the mount puts around it."""
-
-        class Around:
-            def __init__(self, app: ASGIApp) -> None:
-                self.app = app
-
-            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-                """Never called."""
-
-        around = Mount("/m", app=asgi, middleware=[Middleware(Around)])
-
-        assert around.app is not asgi
-        assert _fastapi.mounted_app(around) is asgi
-        assert _fastapi.mounted_app(Mount("/m", app=asgi)) is asgi
-        assert _fastapi.mounted_app(Host("example.com", asgi)) is asgi
 
     def test_what_is_mounted_where_it_has_another_name(self) -> None:
         """It is not looked through: what is around it has to be guarded."""
@@ -301,75 +149,6 @@ class TestApplyFirst:
         app.include_router(router)
         return TestClient(app)
 
-    def test_a_route(self) -> None:
-        """They run before those that it has."""
-        ran: list[str] = []
-        router = APIRouter(dependencies=[noting(ran, "router")])
-        router.get("/r", dependencies=[noting(ran, "own")])(lambda: None)
-
-        self.applied(router, ran).get("/r")
-
-        assert ["first", "second", "router", "own"] == ran
-
-    def test_a_websocket(self) -> None:
-        """Likewise."""
-        ran: list[str] = []
-        router = APIRouter()
-
-        @router.websocket("/talk", dependencies=[noting(ran, "own")])
-        async def talk(websocket: WebSocket) -> None:
-            await websocket.accept()
-            await websocket.close()
-
-        with self.applied(router, ran).websocket_connect("/talk"):
-            pass
-
-        assert ["first", "second", "own"] == ran
-
-    def test_an_inclusion(self) -> None:
-        """What it includes is served with them, and what comes into it later is too."""
-        ran: list[str] = []
-        router, inner = APIRouter(), APIRouter()
-        inner.get("/r", dependencies=[noting(ran, "own")])(lambda: None)
-        router.include_router(inner, dependencies=[noting(ran, "including")])
-
-        client = self.applied(router, ran)
-        inner.get("/late", dependencies=[noting(ran, "late")])(lambda: None)
-        client.get("/r")
-        client.get("/late")
-
-        late = [] if _fastapi.COPIES else ["first", "second", "including", "late"]
-        assert ["first", "second", "including", "own", *late] == ran
-
-    @with_frontend
-    def test_files(self, files: Path) -> None:
-        """Likewise."""
-        ran: list[str] = []
-        router = APIRouter(dependencies=[noting(ran, "router")])
-        router.frontend("/front", directory=files)
-        list(_fastapi.frontends(router))  # which FastAPI builds
-
-        assert 200 == self.applied(router, ran).get("/front/page.txt").status_code
-        assert ["first", "second", "router"] == ran
-
-    def test_it_is_built_again(self) -> None:
-        """Where an inclusion was read, and so built, before."""
-        ran: list[str] = []
-        router, inner = APIRouter(), APIRouter()
-        inner.get("/r")(lambda: None)
-        router.include_router(inner)
-        app = FastAPI()
-        app.include_router(router)
-        client = TestClient(app)
-        client.get("/r")
-
-        for entry in app.routes:
-            if _fastapi.included_router(entry) or getattr(entry, "dependant", None):
-                _fastapi.apply_first(entry, [noting(ran, "first")])
-        client.get("/r")
-
-        assert ["first"] == ran
-
     @pytest.mark.parametrize(
         "entry",
         [
@@ -383,94 +162,6 @@ class TestApplyFirst:
             _fastapi.apply_first(entry, [Depends(marker)])
 
 
-class TestReadAgain:
-    @included
-    def test_what_was_put_there_by_hand_is_served(self) -> None:
-        """FastAPI has built without it, and builds once more."""
-        inner, app = APIRouter(), FastAPI()
-        inner.get("/r")(lambda: None)
-        app.include_router(inner)
-        client = TestClient(app)
-        client.get("/r")
-        inner.routes.append(Route("/late", page))
-        before = client.get("/late").status_code
-
-        _fastapi.read_again(inner)
-
-        assert 404 == before
-        assert 200 == client.get("/late").status_code
-
-    def test_the_routes_stay(self) -> None:
-        """Also their list, and no further one is served."""
-        router = APIRouter()
-        router.get("/r")(lambda: None)
-        routes, kept = router.routes, list(router.routes)
-
-        _fastapi.read_again(router)
-
-        assert routes is router.routes
-        assert kept == routes
-        assert 404 == TestClient(router, raise_server_exceptions=False).get("/").status_code
-
-
-class TestEmptyPaths:
-    def test_whether_there_is_one(self) -> None:
-        """In the router, or in one that it includes without a prefix."""
-        empty, prefixed, full = APIRouter(), APIRouter(), APIRouter()
-        empty.get("")(lambda: None)
-        prefixed.include_router(empty, prefix="/x")
-        full.get("/r")(lambda: None)
-
-        assert _fastapi.has_empty_path(empty)
-        assert not _fastapi.has_empty_path(prefixed)
-        assert not _fastapi.has_empty_path(full)
-        assert not _fastapi.has_empty_path(APIRouter())
-
-    @included
-    def test_it_is_included_before_its_prefix_is_known(self) -> None:
-        """With all options of the inclusion, and routes that come later."""
-        ran: list[str] = []
-        inner, outer, app = APIRouter(), APIRouter(), FastAPI()
-        inner.get("")(lambda: "empty")
-
-        _fastapi.include_before_prefix(
-            outer,
-            outer.include_router,
-            inner,
-            dependencies=[noting(ran, "including")],
-            tags=["tagged"],
-        )
-        inner.get("/late")(lambda: "late")
-        app.include_router(outer, prefix="/users")
-        client = TestClient(app)
-
-        (inclusion,) = outer.routes
-        assert inner is _fastapi.included_router(inclusion)
-        assert [200, 200] == [client.get(f"/users{path}").status_code for path in ("", "/late")]
-        assert ["including", "including"] == ran
-        assert ["tagged"] == app.openapi()["paths"]["/users"]["get"]["tags"]
-
-    @included
-    def test_its_lifespan_and_its_response_class_are_its_own(self) -> None:
-        """The empty router that is included first has them too."""
-        ran: list[str] = []
-
-        @asynccontextmanager
-        async def lifespan(_: Any) -> AsyncIterator[None]:
-            ran.append("started")
-            yield
-
-        inner = APIRouter(lifespan=lifespan, default_response_class=PlainTextResponse)
-        outer, app = APIRouter(), FastAPI()
-        inner.get("")(lambda: "text")
-        _fastapi.include_before_prefix(outer, outer.include_router, inner)
-        app.include_router(outer, prefix="/users")
-
-        with TestClient(app) as client:
-            assert "text" == client.get("/users").text
-        assert ["started"] == ran
-
-
 def scoped(_: Annotated[None, Security(marker, scopes=["inner"])]) -> None: ...
 
 
@@ -478,18 +169,6 @@ def deep(_: Annotated[None, Security(scoped, scopes=["outer"])]) -> None: ...
 
 
 class TestOfDependencies:
-    def test_the_nodes_below_one(self) -> None:
-        """At any depth, in the order of a run."""
-
-        def first(_: Annotated[None, Depends(marker)]) -> None: ...
-
-        def root(
-            _: Annotated[None, Depends(first)], __: Annotated[None, Depends(other)]
-        ) -> None: ...
-
-        assert [first, marker, other] == [node.call for node in _fastapi.nodes_below(root)]
-        assert [] == _fastapi.nodes_below(marker)
-
     def test_nodes_that_are_replaced(self) -> None:
         """Neither they nor what is below them."""
 
@@ -549,41 +228,6 @@ STACKS = {"fastapi_inner_astack", "fastapi_function_astack"}
 
 
 class TestCall:
-    def test_as_fastapi_would(self) -> None:
-        """Async or sync, with dependencies of its own and client input."""
-
-        def plain(q: Annotated[int, Query()]) -> int:
-            return q
-
-        async def outer(found: Annotated[int, Depends(plain)], request: Request) -> str:
-            return f"{request.url.path} {found}"
-
-        async def endpoint(request: Request) -> Response:
-            return PlainTextResponse(await _fastapi.call(request, outer))
-
-        assert "/plain 5" == ask("/plain?q=5", endpoint).text
-
-    def test_scopes_are_handed_on(self) -> None:
-        """As `Security` around it would."""
-
-        async def wanted(scopes: SecurityScopes) -> list[str]:
-            return scopes.scopes
-
-        async def endpoint(request: Request) -> Response:
-            return PlainTextResponse(",".join(await _fastapi.call(request, wanted, ["a", "b"])))
-
-        assert "a,b" == ask("/plain", endpoint).text
-
-    def test_overrides(self) -> None:
-        """Those of the application that serves."""
-        app = FastAPI()
-        app.dependency_overrides[marker] = lambda: "replaced"
-
-        async def endpoint(request: Request) -> Response:
-            return PlainTextResponse(await _fastapi.call(request, marker))
-
-        assert "replaced" == ask("/plain", endpoint, app).text
-
     def test_input_that_is_not_there(self) -> None:
         """It is never a value."""
 
@@ -652,41 +296,6 @@ class TestSolved:
         with pytest.raises(LookupError):
             ask("/plain", endpoint)
         assert ["open a", "open b", "inside", "close b", "close a"] == steps
-
-    def test_headers_and_background_tasks(self) -> None:
-        """What dependencies leave for the answer is in what is found."""
-        done: list[str] = []
-
-        async def leaves(response: Response, tasks: BackgroundTasks) -> None:
-            response.headers["X-Left"] = "yes"
-            tasks.add_task(done.append, "done")
-
-        async def endpoint(request: Request) -> Response:
-            async with _fastapi.solved(request, [Depends(leaves)]) as found:
-                headers, tasks = found.response.headers, found.background_tasks
-            return PlainTextResponse("", headers=dict(headers), background=tasks)
-
-        assert "yes" == ask("/plain", endpoint).headers["X-Left"]
-        assert ["done"] == done
-
-    def test_scopes_overrides_and_no_dependency_at_all(self) -> None:
-        """As on a route of FastAPI's own."""
-        asked: list[list[str]] = []
-
-        async def wanted(scopes: SecurityScopes) -> None:
-            asked.append(scopes.scopes)
-
-        app = FastAPI()
-        app.dependency_overrides[marker] = wanted
-
-        async def endpoint(request: Request) -> Response:
-            async with _fastapi.solved(request, [Security(marker, scopes=["a"])]):
-                pass
-            async with _fastapi.solved(request, []):
-                return PlainTextResponse("served")
-
-        assert "served" == ask("/plain", endpoint, app).text
-        assert [["a"]] == asked
 
     def test_input_that_is_not_there(self) -> None:
         """The block does not run."""

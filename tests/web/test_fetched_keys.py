@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
-from threading import Thread
 from typing import Annotated, Any
 
 import httpx2
@@ -125,18 +124,6 @@ class TestRequests:
         assert 1 == issuer.count("jwks")
 
     @each_guard
-    def test_settings_of_the_environment(
-        self, issuer: FakeIssuer, build: Build, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """`JWT_*` variables are enough."""
-        for name, value in discovering(issuer).items():
-            monkeypatch.setenv(f"JWT_{name.upper()}", str(value))
-
-        answer = TestClient(build(None)).get("/me", headers=bearer(issuer))
-
-        assert 200 == answer.status_code
-
-    @each_guard
     def test_several_dependencies_of_one_request(self, issuer: FakeIssuer, build: Build) -> None:
         """They ask once, between them."""
         issuer.jwks = Answer(status=500)
@@ -211,19 +198,6 @@ class TestOutage:
         assert "www-authenticate" not in answer.headers
         assert "invalid_token" not in f"{answer.text} {answer.headers}"
 
-    def test_and_again(self, issuer: FakeIssuer) -> None:
-        """While it lasts, requests are answered at once and the issuer is left alone."""
-        keys_out(issuer)
-        client = TestClient(routed(settings_for(issuer)))
-        headers = bearer(issuer)
-        client.get("/me", headers=headers)
-        asked = len(issuer.requests)
-
-        statuses = {client.get("/me", headers=headers).status_code for _ in range(10)}
-
-        assert {503} == statuses
-        assert asked == len(issuer.requests)
-
     def test_what_is_refused_in_an_outage_too(self, issuer: FakeIssuer) -> None:
         """A token that no key could make good is bad in an outage as well."""
         issuer.down()
@@ -258,20 +232,6 @@ class TestOutage:
         assert 503 == client.get("/scoped", headers=bearer(issuer, scope="read")).status_code
         assert 503 == client.get("/me", headers=bearer(issuer)).status_code
 
-    def test_afterwards(self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The same token is accepted afterwards: no client was told to discard it."""
-        issuer.down()
-        monkeypatch.setattr("jwt_deps.keys.cache._FIRST_PAUSE", 0.01)
-        settings = settings_for(issuer)
-        client = TestClient(routed(settings))
-        headers = bearer(issuer)
-        assert 503 == client.get("/me", headers=headers).status_code
-
-        issuer.up()
-        time.sleep(0.05)
-
-        assert 200 == client.get("/me", headers=headers).status_code
-
     def test_the_log(self, issuer: FakeIssuer, caplog: pytest.LogCaptureFixture) -> None:
         """It has the reason and what could not be fetched, and nothing of the token."""
         keys_out(issuer)
@@ -286,13 +246,6 @@ class TestOutage:
 
 
 class TestWebSockets:
-    def test_a_good_token(self, issuer: FakeIssuer) -> None:
-        """A handshake fetches keys as a request does."""
-        client = TestClient(routed(settings_for(issuer)))
-
-        with client.websocket_connect("/ws", headers=bearer(issuer)) as websocket:
-            assert "alice" == websocket.receive_json()
-
     def test_an_outage(self, issuer: FakeIssuer) -> None:
         """The handshake is denied with 503, before it is accepted."""
         issuer.down()
@@ -453,14 +406,6 @@ class TestOpenAPI:
 
 
 class TestLifespan:
-    def test_warm_up_of_a_plain_guard(self, issuer: FakeIssuer) -> None:
-        """A dependency has no lifespan: the keys are fetched by the first request, as ever."""
-        with TestClient(with_plain_guard(settings_for(issuer, warm_up=True))) as client:
-            assert 0 == issuer.count("jwks")
-            assert 200 == client.get("/me", headers=bearer(issuer)).status_code
-
-        assert 1 == issuer.count("jwks")
-
     @each_with_a_lifespan
     def test_warm_up(self, issuer: FakeIssuer, build: Build) -> None:
         """Keys are there before the first request."""
@@ -482,16 +427,6 @@ class TestLifespan:
         with TestClient(app):
             assert 1 == issuer.count("jwks")
 
-    def test_settings_of_the_environment(
-        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """`JWT_WARM_UP` is enough."""
-        for name, value in discovering(issuer, warm_up=True).items():
-            monkeypatch.setenv(f"JWT_{name.upper()}", str(value))
-
-        with TestClient(routed(None)):
-            assert 1 == issuer.count("jwks")
-
     @each_outage
     def test_warm_up_in_an_outage(
         self, issuer: FakeIssuer, outage: Callable[[FakeIssuer], None]
@@ -502,19 +437,6 @@ class TestLifespan:
         with TestClient(routed(settings_for(issuer, warm_up=True))) as client:
             assert "open" == client.get("/open").json()
             assert 503 == client.get("/me", headers=bearer(issuer)).status_code
-
-    def test_without_it(self, issuer: FakeIssuer) -> None:
-        """Nothing is fetched until a request needs it."""
-        with TestClient(routed(settings_for(issuer))):
-            assert [] == issuer.requests
-
-    def test_no_application_without_a_guard_fetches(self, issuer: FakeIssuer) -> None:
-        """It knows of no settings."""
-        settings = settings_for(issuer, warm_up=True)
-
-        with TestClient(FastAPI()):
-            assert [] == issuer.requests
-        assert settings.key_health()["default"].age is None
 
     def test_settings_that_a_test_puts_in(self, issuer: FakeIssuer) -> None:
         """Only a request can ask for them, so they are not warmed up; requests work as ever."""
@@ -579,48 +501,8 @@ class TestHealth:
         )
         assert set(before["default"]) == set(asdict(settings.key_health()["default"]))
 
-    def test_in_an_outage(self, issuer: FakeIssuer) -> None:
-        """It says what is wrong, and answers 200: an outage of the provider is not one's own."""
-        keys_out(issuer)
-        client = TestClient(self.application(settings_for(issuer)))
-        client.get("/me", headers=bearer(issuer))
-
-        answer = client.get("/health")
-
-        health = answer.json()["default"]
-        assert (200, False, True) == (answer.status_code, health["fresh"], health["cooling_down"])
-        assert "status 500" in health["last_error"]
-
-    def test_unusable_keys_are_listed(self, issuer: FakeIssuer) -> None:
-        """A provider that publishes nonsense beside its keys is noticed."""
-        issuer.publish({"kty": "oct", "k": "AQAB", "kid": "a"})
-        client = TestClient(self.application(settings_for(issuer)))
-        client.get("/me", headers=bearer(issuer))
-
-        assert ["'a': secret_jwk"] == client.get("/health").json()["default"]["skipped"]
-
 
 class TestServer:
-    def test_many_at_once(self, issuer: FakeIssuer) -> None:
-        """A crowd that comes before the keys waits for one fetch."""
-        issuer.jwks = Answer(delay=0.2)
-        headers = bearer(issuer)
-        with listening(routed(settings_for(issuer)), ws="none") as port:
-            statuses: list[int] = []
-
-            def ask() -> None:
-                url = f"http://127.0.0.1:{port}/me"
-                statuses.append(httpx2.get(url, headers=headers, trust_env=False).status_code)
-
-            threads = [Thread(target=ask) for _ in range(8)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-
-        assert [200] * 8 == statuses
-        assert 1 == issuer.count("jwks")
-
     def test_a_client_that_goes_away_stops_nothing_for_the_others(self, issuer: FakeIssuer) -> None:
         """The fetch that it started goes on, and serves the next request."""
         issuer.jwks = Answer(delay=0.4)

@@ -79,23 +79,6 @@ def test_what_is_no_settings_is_refused(wrong: Any) -> None:
         jwt_guard(wrong)
 
 
-def test_one_exclusion_needs_no_list() -> None:
-    """Neither a path nor an endpoint."""
-    router = protected_router(settings=SETTINGS, exclude=health)  # type: ignore[arg-type]
-    router.get("/health")(health)
-    app = FastAPI()
-    app.include_router(router)
-
-    assert 200 == TestClient(app).get("/health").status_code
-
-
-@pytest.mark.parametrize("factory", [require_scopes, require_any_scope])
-def test_scopes_in_a_list_are_refused(factory: Any) -> None:
-    """The sentence says how they are given."""
-    with pytest.raises(ConfigurationError, match="each as an argument of its own"):
-        factory(["a", "b"])
-
-
 @pytest.mark.parametrize("wrong", [dict, "Profile", None])
 def test_what_is_no_model_is_refused(wrong: Any) -> None:
     """When the route is written, not when it is asked."""

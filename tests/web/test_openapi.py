@@ -3,9 +3,8 @@
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.security import HTTPBasic
-from pydantic import BaseModel
 
 from jwt_deps import (
     Claims,
@@ -15,14 +14,12 @@ from jwt_deps import (
     current_user_id,
     get_claims,
     get_settings,
-    jwt_guard,
     optional,
     protected_router,
     public,
     require_any_scope,
     require_scopes,
 )
-from jwt_deps.web.openapi import describe
 from tests.guards.asking import LIVE
 from tests.minting import SECRET
 from tests.web.documents import (
@@ -290,32 +287,6 @@ def test_no_log_in_is_named_whose_token_would_not_do(options: dict[str, Any]) ->
     assert LOGIN not in schemes(app)
 
 
-def test_settings_that_need_a_request_leave_the_default_scheme() -> None:
-    """A schema is made without one."""
-
-    async def of_tenant(_: Request) -> JWTSettings:
-        return JWTSettings(secret_key=SECRET, token_source="cookie")
-
-    app = open_to_all()
-    app.get("/r", dependencies=[Depends(get_claims)])(nothing)
-    app.dependency_overrides[get_settings] = of_tenant
-
-    assert {"JWT": BEARER} == schemes(app)
-
-
-def test_patterns_of_the_environment_are_known_to_the_schema(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """`JWT_EXCLUDED_ROUTE_PATHS` takes the lock away too."""
-    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
-    monkeypatch.setenv("JWT_EXCLUDED_ROUTE_PATHS", "/open,/health")
-    app = protected(None)
-    for path in ("/open", "/health", "/closed"):
-        app.get(path)(nothing)
-
-    assert {"/open": None, "/health": None, "/closed": [{"JWT": []}]} == locks(app)
-
-
 def test_a_schema_needs_no_configuration() -> None:
     """It can be printed in a build that has no secrets."""
     app = protected(None)
@@ -340,29 +311,6 @@ def test_other_schemes_of_the_application_stay() -> None:
         "/r/open": [{"HTTPBasic": []}],
     } == locks(started(app))
     assert {"HTTPBasic", "JWT"} == set(schemes(app))
-
-
-def test_an_application_that_needs_no_token_has_no_scheme() -> None:
-    """Not even when all of its guarded routes are public."""
-    app = protected()
-    app.get("/open")(public(lambda: None))
-
-    assert "components" not in app.openapi()
-
-
-def test_components_of_the_application_stay() -> None:
-    """Models and schemes live in one place."""
-
-    class Thing(BaseModel):
-        name: str
-
-    app = open_to_all()
-
-    @app.get("/open")
-    async def read() -> Thing:
-        return Thing(name="x")
-
-    assert ["schemas"] == list(app.openapi()["components"])
 
 
 def test_the_schema_is_made_once_and_again_for_new_routes() -> None:
@@ -402,22 +350,3 @@ def test_each_router_shows_its_own_scheme() -> None:
         app.include_router(router)
 
     assert {"/a/r": [{"JWT": []}], "/b/r": [{"JWT-cookie-access_token": []}]} == locks(started(app))
-
-
-def test_operations_that_the_application_took_out_stay_out() -> None:
-    """A schema may be less than the routes."""
-    app = FastAPI()
-    app.get("/r", dependencies=[Depends(jwt_guard(SETTINGS))])(nothing)
-    schema: dict[str, Any] = {"paths": {"/r": {}}}
-
-    describe(app, schema)
-
-    assert {"/r": {}} == schema["paths"]
-
-
-def test_webhooks_are_not_guarded_routes() -> None:
-    """They are calls that others answer."""
-    app = protected()
-    app.webhooks.post("ping")(nothing)
-
-    assert "security" not in app.openapi()["webhooks"]["ping"]["post"]

@@ -3,13 +3,12 @@
 import copy
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.openapi.utils import get_openapi
-from fastapi.security import APIKeyHeader, HTTPBasic, HTTPBearer, OAuth2PasswordBearer
+from fastapi.security import APIKeyHeader, HTTPBasic, OAuth2PasswordBearer
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,14 +148,6 @@ class TestCustomDocuments:
         } == locks(app)
         assert [{"JWT": []}, {"gateway": []}] == app.openapi()["security"]
         assert locks(app) == locks(app)
-
-    def test_a_lock_over_the_whole_document_with_a_scheme_that_is_not_used(self) -> None:
-        """What it names stays defined, though operations take a cookie."""
-        app = two_routes(COOKIE)
-        recipe(app, lambda document: document.update(security=[{"JWT": []}]))
-
-        assert {"/closed": [{"JWT-cookie-access_token": []}], "/open": []} == locks(app)
-        assert {"JWT", "JWT-cookie-access_token"} == set(schemes(app))
 
     @pytest.mark.parametrize(
         "place",
@@ -404,35 +395,6 @@ class TestReplacedOpenAPI:
         assert [{"url": "/v1"}] == first.json()["servers"]
         assert first.text == second.text
 
-    def test_one_that_makes_it_for_each_request(self) -> None:
-        """Each is corrected."""
-        app = self.routes(protected())
-
-        def custom() -> dict[str, Any]:
-            return get_openapi(title="x", version="1", routes=app.routes)
-
-        app.openapi = custom  # type: ignore[method-assign]
-        client = TestClient(app)
-
-        assert all(self.true(client.get("/openapi.json").json()) for _ in range(3))
-
-    @pytest.mark.parametrize("when", ["before-the-start", "after-the-start"])
-    def test_of_an_application_with_a_guarded_router(self, when: str) -> None:
-        """The start meets it; after that, the first request to the router does."""
-        router = protected_router(settings=SETTINGS)
-        router.get("/closed")(nothing)
-        router.get("/open")(public(lambda: None))
-        app = FastAPI()
-        app.include_router(router)
-        if when == "before-the-start":
-            replace_openapi(app, marked)
-        with TestClient(app) as client:
-            if when == "after-the-start":
-                replace_openapi(app, marked)
-                client.get("/open")
-
-            assert self.true(client.get("/openapi.json").json())
-
     def test_one_of_a_subclass(self) -> None:
         """A method is as good as a function on the instance."""
 
@@ -473,13 +435,6 @@ class TestOptional:
             "/open/scoped": [{"JWT": ["a"]}],
             "/closed": [{"JWT": []}],
         } == locks(app)
-
-    def test_beside_other_credentials(self) -> None:
-        """A route that needs a password does not become one that needs nothing."""
-        app = open_to_all()
-        app.get("/r", dependencies=[Depends(maybe), Depends(HTTPBasic())])(nothing)
-
-        assert {"/r": [{"HTTPBasic": []}, {"JWT": []}]} == locks(app)
 
     def test_below_a_credential_of_the_whole_document(self) -> None:
         """What holds everywhere holds here too, with a token or without one."""
@@ -525,10 +480,6 @@ class TestUnderValidateFalse:
 
         assert {"/r": lock} == locks(app)
         assert (lock[0] != {}) == ("401" in operations(app)["/r"]["responses"])
-
-    def test_a_guard_alone(self) -> None:
-        """It refuses no request."""
-        assert [{}, {"JWT": []}] == locks(two_routes(LAX))["/closed"]
 
 
 class TestRefusals:
@@ -671,15 +622,6 @@ class TestCallbacksAndWebhooks:
         assert "components" not in alone.openapi()
         assert {"JWT": BEARER} == schemes(referred_to)
 
-    def test_callbacks_of_other_kinds(self) -> None:
-        """FastAPI describes those of its own routes alone."""
-        plain = APIRouter()
-        plain.add_route("/plain", nothing)  # type: ignore[arg-type]
-        app = protected()
-        app.get("/r", callbacks=plain.routes)(nothing)
-
-        assert {} == operations(app)["/r"]["callbacks"]
-
     def test_callbacks_written_by_hand(self) -> None:
         """Whatever they say is the application's own statement, and does not dangle."""
         called: dict[str, Any] = {
@@ -752,23 +694,6 @@ class TestForeignSchemes:
         assert {"/r": [{"JWT": ["b"]}, {"JWT-bearer": ["a"]}]} == locks(app)
         assert "oauth2" == schemes(app)["JWT"]["type"]
 
-    def test_the_same_definition(self) -> None:
-        """It stays two schemes: the tokens are not the same."""
-        app = open_to_all()
-        other = HTTPBearer(bearerFormat="JWT", scheme_name="JWT")
-        app.get("/r", dependencies=[Depends(other), Depends(get_claims)])(nothing)
-
-        assert {"JWT": BEARER, "JWT-bearer": BEARER} == schemes(app)
-
-    def test_where_ours_is_not_needed(self) -> None:
-        """The guard's lock goes, theirs stays."""
-        app = protected(exclude=["*"])
-        app.get("/theirs", dependencies=[Depends(theirs())])(nothing)
-        app.get("/nothing")(nothing)
-
-        assert {"/theirs": [{"JWT": []}], "/nothing": None} == locks(app)
-        assert {"JWT": THEIRS} == schemes(app)
-
     def test_over_the_whole_document(self) -> None:
         """The name is theirs there."""
         app = protected(exclude=["/open"])
@@ -816,13 +741,6 @@ class TestForeignSchemes:
             {"JWT-cookie-c-2": []},
         ] == locks(app)["/r"]
         assert set() == dangling(app.openapi())
-
-    def test_a_partial(self) -> None:
-        """FastAPI looks through it."""
-        app = open_to_all()
-        app.get("/r", dependencies=[Depends(partial(theirs())), Depends(get_claims)])(nothing)
-
-        assert {"JWT", "JWT-bearer"} == set(schemes(app))
 
     def test_two_configurations_that_would_have_one_name(self) -> None:
         """What no component can be called is written with a dash, which is not all there is."""

@@ -146,14 +146,6 @@ def test_overriding_get_claims_changes_a_plain_guard_too(settings: JWTSettings |
     assert (200, "zoe") == ((answer := TestClient(app).get("/me")).status_code, answer.json())
 
 
-def test_a_plain_mapping_will_do_for_the_guard() -> None:
-    """A test that returns a dict where `Claims` belong means the same."""
-    app = application(SETTINGS)
-    app.dependency_overrides[get_claims] = as_dict()
-
-    assert "zoe" == TestClient(app).get("/plain").text
-
-
 def test_an_override_that_asks_for_client_input_gets_a_validation_error_without_it() -> None:
     """As every other dependency of FastAPI would."""
     app = application(SETTINGS)
