@@ -3,28 +3,22 @@
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from agno.os.authz import Authorization, AuthorizationContext, AuthorizationProvider
 from agno.os.authz.audit import AuditEvent, AuditSink
 from agno.os.middleware.jwt import JWTMiddleware
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 from starlette.types import Message
 
 import jwt_deps.agentos
-from jwt_deps import (
-    ConfigurationError,
-    IssuerSettings,
-    JWTSettings,
-    current_user_id,
-    get_settings,
-    protect,
-)
+from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings, protect
 from jwt_deps.agentos import protect_agent_os
 from jwt_deps.audit import Verdict, audit
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import who
 
 from .side_by_side import ADMIN, Pair, Setup, account, agent_os, as_user, pair, token
 
@@ -242,9 +236,7 @@ def test_service_account_is_let_in_to_the_route_that_agno_decided_about() -> Non
     """Not to another, for which a batch endpoint sends a copy of the request."""
     base = FastAPI()
 
-    @base.get("/me")
-    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-        return user_id
+    base.get("/me")(who)
 
     @base.get("/batch")
     async def batch(request: Request) -> list[int]:

@@ -52,7 +52,7 @@ from tests.audit.holes import (
     user_only,
 )
 from tests.minting import OTHER_SECRET, SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer
+from tests.web.serving import OTHER, SETTINGS, bearer, including
 
 live = pytest.mark.skipif(not LIVE, reason="up to 0.136 inclusions copy some kinds of routes")
 frontend = pytest.mark.skipif(not FRONTEND, reason="this FastAPI has no frontend()")
@@ -142,9 +142,7 @@ def whole_app(*dependencies: Any) -> FastAPI:
 def nested(inner: Any, outer: Any) -> FastAPI:
     router = APIRouter()
     router.add_api_route("/x", endpoint())
-    app = FastAPI()
-    app.include_router(protected_router(protected_router(router, **inner), **outer))
-    return app
+    return including(protected_router(protected_router(router, **inner), **outer))
 
 
 def replaced() -> FastAPI:
@@ -565,8 +563,7 @@ class TestRequirementsAddUp:
         inner.add_route("/p", page)
         inner.add_api_route("/x", endpoint())
         middle.include_router(inner, dependencies=[Depends(require_scopes("inclusion"))])
-        app = FastAPI()
-        app.include_router(protected_router(middle, settings=SETTINGS))
+        app = including(protected_router(middle, settings=SETTINGS))
 
         found = named(audit(app))
 
@@ -580,8 +577,7 @@ class TestRequirementsAddUp:
         inner.add_api_route("/x", endpoint(), dependencies=[Depends(require_scopes("inner"))])
         outer = protected_router(settings=OTHER, dependencies=[Depends(require_scopes("mount"))])
         outer.mount("/m", guarded(inner, OTHER))
-        app = FastAPI()
-        app.include_router(outer)
+        app = including(outer)
 
         route, client = of(app, "GET /m/x"), TestClient(app)
 
@@ -596,8 +592,7 @@ class TestRequirementsAddUp:
         inner.add_api_route("/x", endpoint())
         outer = protected_router(settings=SETTINGS, dependencies=[Depends(require_scopes("mount"))])
         outer.mount("/m", inner)
-        app = FastAPI()
-        app.include_router(outer)
+        app = including(outer)
 
         route, client = of(app, "GET /m/x"), TestClient(app)
 
@@ -653,8 +648,7 @@ def test_a_mounted_application_with_a_guard_of_its_own_decides(options: dict[str
     inner.add_api_route("/kept", endpoint())
     outer = protected_router(settings=SETTINGS)
     outer.routes.append(Mount("/x", app=inner, **options))
-    app = FastAPI()
-    app.include_router(outer)
+    app = including(outer)
     found, client = named(audit(app)), TestClient(app)
 
     assert ("public", 200) == (found["GET /x/open"].verdict, client.get("/x/open").status_code)
@@ -669,8 +663,7 @@ def test_frontends_of_included_routers_are_each_their_own(tmp_path: Path) -> Non
     inner.frontend("/a", directory=tmp_path)
     outer.frontend("/b", directory=tmp_path)
     outer.include_router(inner)
-    app = FastAPI()
-    app.include_router(outer)
+    app = including(outer)
 
     pages = {one.path: one.why for one in audit(app).routes if one.path.startswith("/outer")}
 
@@ -791,8 +784,7 @@ class TestProblems:
     def test_a_route_that_cannot_be_guarded(self) -> None:
         """The application would not start."""
         router = protected_router(settings=SETTINGS)
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
         router.routes.append(_StrangeRoute("/s", page))
 
         found = audit(app)
@@ -1007,8 +999,7 @@ class TestRoutesMovedByHand:
         other.include_router(inner)
         router = protected_router(settings=SETTINGS)
         router.routes.extend(other.routes)
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
 
         found = audit(app)
 
@@ -1021,8 +1012,7 @@ class TestRoutesMovedByHand:
         """The next request meets it, and so does the audit."""
         router = protected_router(settings=SETTINGS)
         router.add_api_route("/x", endpoint())
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
         client = TestClient(app)
         client.get("/x")
         router.routes.append(Route("/p", page))
@@ -1068,9 +1058,7 @@ class TestWhatCannotBeRead:
         router = APIRouter()
         router.add_api_route("/x", endpoint())
         router.add_route("/p", page)
-        app = FastAPI()
-        app.include_router(protected_router(router, settings=SETTINGS))
-        return app
+        return including(protected_router(router, settings=SETTINGS))
 
     def test_what_an_inclusion_serves(self, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is one unguarded entry."""
@@ -1200,8 +1188,7 @@ class TestMountedApplications:
         """The prefix is part of the path below the host."""
         router = APIRouter()
         router.routes.append(Host("a.test", Router(routes=[Route("/p", page)])))
-        app = FastAPI()
-        app.include_router(protected_router(router, settings=SETTINGS), prefix="/r")
+        app = including(protected_router(router, settings=SETTINGS), prefix="/r")
 
         verdicts = [of(app, "GET //a.test/r/p").verdict]
         answer = TestClient(app, base_url="http://a.test").get("/r/p")
@@ -1230,8 +1217,7 @@ class TestNotes:
         router = APIRouter()
         router.add_api_route("/x", endpoint())
         router.add_api_route("/y", endpoint())
-        app = FastAPI()
-        app.include_router(protected_router(router, settings=self.RESOURCE))
+        app = including(protected_router(router, settings=self.RESOURCE))
 
         found = audit(app)
 

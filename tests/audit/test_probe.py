@@ -16,7 +16,7 @@ from jwt_deps import current_user_id, get_settings, optional, protect, protected
 from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
 from tests.audit.holes import LIVE, endpoint, page
 from tests.minting import SECRET
-from tests.web.serving import SETTINGS
+from tests.web.serving import SETTINGS, including
 
 live = pytest.mark.skipif(not LIVE, reason="up to 0.136 inclusions have no mounts and hosts")
 
@@ -234,8 +234,7 @@ class TestARefusal:
         """As a browser would."""
         router = protected_router(settings=SETTINGS)
         router.routes.append(Host("{name}.example.org", Router(routes=[Route("/page", page)])))
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
 
         found = asked(app)
 

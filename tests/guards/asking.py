@@ -22,7 +22,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from jwt_deps import ConfigurationError, JWTSettings, jwt_guard, protect, protected_router
 from tests.minting import OTHER_SECRET
-from tests.web.serving import HAS_FRONTEND, LIVE, SETTINGS, bearer
+from tests.web.serving import HAS_FRONTEND, LIVE, SETTINGS, bearer, including
 
 __all__ = [
     "FOREIGN",
@@ -290,14 +290,6 @@ async def drive(
 
     await app(scope, receive, send)
     return status, answer, asked_before_answer
-
-
-def including(*routers: APIRouter, **options: Any) -> FastAPI:
-    """Make an application that includes routers."""
-    app = FastAPI()
-    for router in routers:
-        app.include_router(router, **options)
-    return app
 
 
 kinds_of_guard = pytest.mark.parametrize("kind", ["protect", "protected_router", "jwt_guard"])

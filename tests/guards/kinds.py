@@ -19,7 +19,7 @@ from starlette.routing import Host, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from jwt_deps import JWTSettings, protect, protected_router
-from tests.web.serving import SETTINGS
+from tests.web.serving import SETTINGS, including
 
 from .asking import HAS_FRONTEND, INSIDE, LIVE, Answer, page, plain, read
 
@@ -178,8 +178,7 @@ def in_protected(fill: Fill, settings: JWTSettings = SETTINGS) -> Placed:
     """Given to `protected_router`."""
     router = APIRouter()
     fill(router)
-    app = FastAPI()
-    app.include_router(protected_router(router, settings=settings))
+    app = including(protected_router(router, settings=settings))
     return Placed(app, router)
 
 
@@ -187,8 +186,7 @@ def is_protected(fill: Fill) -> Placed:
     """The protected router itself, decorated."""
     router = protected_router(settings=SETTINGS)
     fill(router)
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
     return Placed(app, router)
 
 
@@ -197,8 +195,7 @@ def included_in_protected(fill: Fill) -> Placed:
     router, protected = APIRouter(), protected_router(settings=SETTINGS)
     fill(router)
     protected.include_router(router, prefix="/v1")
-    app = FastAPI()
-    app.include_router(protected, prefix="/api")
+    app = including(protected, prefix="/api")
     return Placed(app, router, "/api/v1")
 
 
@@ -209,8 +206,7 @@ def deep_in_protected(fill: Fill) -> Placed:
     middle.include_router(router, prefix="/m")
     # Not a prefix of the router itself: up to 0.136 `include_router` drops it for plain routes.
     outer.include_router(protected_router(middle, settings=SETTINGS), prefix="/p")
-    app = FastAPI()
-    app.include_router(outer, prefix="/o")
+    app = including(outer, prefix="/o")
     return Placed(app, router, "/o/p/m")
 
 
@@ -219,8 +215,7 @@ def in_protected_in_protected(fill: Fill) -> Placed:
     router = APIRouter()
     fill(router)
     inner = protected_router(router, settings=SETTINGS)
-    app = FastAPI()
-    app.include_router(protected_router(inner, settings=SETTINGS))
+    app = including(protected_router(inner, settings=SETTINGS))
     return Placed(app, router)
 
 
@@ -255,8 +250,7 @@ def in_application_protected_later(fill: Fill) -> Placed:
     """Included in an application that is protected afterwards."""
     router = APIRouter()
     fill(router)
-    app = FastAPI()
-    app.include_router(router, prefix="/r")
+    app = including(router, prefix="/r")
     return Placed(protect(app, SETTINGS), router, "/r")
 
 

@@ -10,10 +10,10 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.responses import Response
 
-from jwt_deps import JWTSettings, current_user_id, get_claims
+from jwt_deps import JWTSettings, get_claims
 from jwt_deps.testing import Prover
 from tests.minting import SECRET
-from tests.web.serving import SETTINGS, token
+from tests.web.serving import SETTINGS, token, who
 
 from .asking import GOOD, INSIDE, guarded_by, kinds_of_guard, read
 
@@ -113,10 +113,7 @@ def test_a_proof_is_not_used_up_by_asking_whether_the_client_is_there(
     )
     router = APIRouter(route_class=Connected if place == "route class" else APIRoute)
 
-    @router.get("/me")
-    async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-        return user
-
+    router.get("/me")(who)
     inner = guarded_by(kind, router, settings)
     app = FastAPI(dependencies=[Depends(connected)] if place == "dependency" else [])
     app.include_router(inner.router) if kind != "protect" else app.mount("", inner)

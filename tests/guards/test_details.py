@@ -36,7 +36,7 @@ from jwt_deps import (
 )
 from jwt_deps.audit import audit
 from tests.minting import SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer, frontend
+from tests.web.serving import OTHER, SETTINGS, bearer, frontend, who
 
 from .asking import (
     FOREIGN,
@@ -212,10 +212,7 @@ def test_headers_that_are_changed_on_the_way_are_read_anew(
     """By what is mounted behind the guard: the token that is there then counts."""
     inner = FastAPI()
 
-    @inner.get("/x")
-    async def x(user: Annotated[str, Depends(current_user_id)]) -> str:
-        return user
-
+    inner.get("/x")(who)
     app = protect(FastAPI(), SETTINGS)
     app.mount("/in", Removing(inner, authorization))
 
@@ -529,10 +526,7 @@ class TestOverriddenGuards:
         """Its settings say which claim names the user."""
         inner = protect(FastAPI(), OTHER)
 
-        @inner.get("/me")
-        async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-            return user
-
+        inner.get("/me")(who)
         guard: Any = inner.router.dependencies[0].dependency
         inner.dependency_overrides[guard] = lambda: None
         outer = protect(FastAPI(), SETTINGS.model_copy(update={"user_id_claim": "employee"}))
@@ -580,10 +574,7 @@ class TestAPathThatIsChangedBelowAMount:
         inner = FastAPI()
         inner.add_middleware(Slash)
 
-        @inner.get("/me")
-        async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-            return user
-
+        inner.get("/me")(who)
         settings = SETTINGS.model_copy(update={"user_id_claim": "employee"})
         app = protect(FastAPI(), settings)
         app.mount("/sub", inner)

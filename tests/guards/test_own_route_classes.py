@@ -35,7 +35,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps import (
     ConfigurationError,
-    current_user_id,
     jwt_guard,
     protect,
     protected_router,
@@ -43,7 +42,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import Verdict, audit
-from tests.web.serving import OTHER, SETTINGS, VERSION, bearer, live_routes
+from tests.web.serving import OTHER, SETTINGS, VERSION, bearer, live_routes, who
 
 from .asking import (
     FOREIGN,
@@ -506,9 +505,7 @@ def test_a_class_that_hands_on_a_copy_of_the_scope(kind: str) -> None:
 
     router = APIRouter(route_class=handling(forcing))
 
-    @router.get("/me")
-    async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-        return user
+    router.get("/me")(who)
 
     @router.post("/body")
     async def body(number: Annotated[int, Body(embed=True)]) -> int:

@@ -388,8 +388,7 @@ def test_requirements_of_all_levels_add_up() -> None:
     router.get("/api", dependencies=[Depends(require_scopes("d"))])(read)
     router.add_route("/plain", plain)
     outer = protected_router(router, settings=SETTINGS, dependencies=[Depends(require_scopes("b"))])
-    app = FastAPI()
-    app.include_router(outer, dependencies=[Depends(require_scopes("a"))])
+    app = including(outer, dependencies=[Depends(require_scopes("a"))])
     protect(app, SETTINGS, dependencies=[Depends(require_scopes("z"))])
 
     every = ["z", "a", "b", "c"]

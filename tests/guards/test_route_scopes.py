@@ -10,16 +10,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route
 from starlette.websockets import WebSocketDisconnect
 
-from jwt_deps import (
-    ConfigurationError,
-    protect,
-    protected_router,
-    public,
-    require_scopes,
-)
+from jwt_deps import ConfigurationError, protect, protected_router, public, require_scopes
 from jwt_deps.audit import audit, compare
 from jwt_deps.web.route_scopes import RouteScopes, methods_of
-from tests.web.serving import OTHER, SETTINGS, bearer, document_of, live_mounts
+from tests.web.serving import OTHER, SETTINGS, bearer, document_of, including, live_mounts
 
 SCOPES = {
     "POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"],
@@ -59,23 +53,18 @@ def written_by_others() -> APIRouter:
 
 
 def by_router(scopes: Any = SCOPES) -> FastAPI:
-    app = FastAPI()
-    app.include_router(protected_router(written_by_others(), settings=SETTINGS, scopes=scopes))
-    return app
+    return including(protected_router(written_by_others(), settings=SETTINGS, scopes=scopes))
 
 
 def by_application(scopes: Any = SCOPES) -> FastAPI:
-    app = FastAPI()
-    app.include_router(written_by_others())
+    app = including(written_by_others())
     return protect(app, SETTINGS, scopes=scopes)
 
 
 def by_outer_router(scopes: Any = SCOPES) -> FastAPI:
     """The scopes apply around a guard with settings of its own."""
     inner = protected_router(written_by_others(), settings=SETTINGS)
-    app = FastAPI()
-    app.include_router(protected_router(inner, settings=OTHER, scopes=scopes))
-    return app
+    return including(protected_router(inner, settings=OTHER, scopes=scopes))
 
 
 ways = pytest.mark.parametrize("build", [by_router, by_application, by_outer_router])
@@ -253,8 +242,7 @@ def test_requirements_add_up() -> None:
     """Those of the route, the router and the application."""
     inner = APIRouter()
     inner.get("/x", dependencies=[Depends(require_scopes("c"))])(lambda: "x")
-    app = FastAPI()
-    app.include_router(protected_router(inner, settings=SETTINGS, scopes={"/x": "b"}))
+    app = including(protected_router(inner, settings=SETTINGS, scopes={"/x": "b"}))
     protect(app, SETTINGS, scopes={"GET /x": "a"})
     client = TestClient(app)
 
@@ -271,8 +259,7 @@ def test_requirements_add_up() -> None:
 def test_settings_that_refuse_no_request_still_ask_for_them() -> None:
     """`validate=False` opens what needs nothing."""
     lax = SETTINGS.model_copy(update={"validate": False})
-    app = FastAPI()
-    app.include_router(protected_router(written_by_others(), settings=lax, scopes=SCOPES))
+    app = including(protected_router(written_by_others(), settings=lax, scopes=SCOPES))
     client = TestClient(app)
 
     assert [401, 200] == [

@@ -1,13 +1,13 @@
 """A DPoP client is accepted with its own key and token, and only with them."""
 
 import time
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi import APIRouter, WebSocket
 from fastapi.testclient import TestClient
 
-from jwt_deps import JWTSettings, current_user_id, protected_router
+from jwt_deps import JWTSettings, protected_router
 from jwt_deps.testing import (
     FakeIssuer,
     Prover,
@@ -17,6 +17,7 @@ from jwt_deps.testing import (
     Wrong,
     bearer,
 )
+from tests.web.serving import including, who
 
 ORIGIN = "https://api.example.com"
 KEYS = {name: SigningKey.generate(name) for name in ("ES256", "PS256", "EdDSA", "Ed25519")}
@@ -26,17 +27,14 @@ def client_of(settings: JWTSettings) -> TestClient:
     """A client of an application whose routes ask for proofs."""
     router = APIRouter()
 
-    @router.get("/me")
-    async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-        return user
+    router.get("/me")(who)
 
     @router.websocket("/live")
     async def live(socket: WebSocket) -> None:
         await socket.accept()
         await socket.close()
 
-    app = FastAPI()
-    app.include_router(protected_router(router, settings=settings))
+    app = including(protected_router(router, settings=settings))
     return TestClient(app)
 
 

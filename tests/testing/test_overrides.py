@@ -30,7 +30,7 @@ from jwt_deps import (
 )
 from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.testing import TokenFactory, acting_as, bearer, user, using_settings
-from tests.web.serving import live_mounts
+from tests.web.serving import including, live_mounts
 
 SECRET = "correct-horse-battery-staple-".ljust(64, "0")
 SETTINGS = JWTSettings(secret_key=SECRET)
@@ -312,8 +312,7 @@ class TestMounts:
 
     def test_a_plain_route_under_guard(self) -> None:
         """Of Starlette."""
-        app = FastAPI()
-        app.include_router(protected_router(APIRouter(routes=[Route("/plain", plain)])))
+        app = including(protected_router(APIRouter(routes=[Route("/plain", plain)])))
 
         with acting_as(app, "alice"):
             assert "alice" == get(app, "/plain")

@@ -3,13 +3,13 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from jwt_deps import AuthError, Claims, IssuerSettings, JWTSettings, Reason, current_user_id
+from jwt_deps import AuthError, Claims, IssuerSettings, JWTSettings, Reason
 from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.testing import (
     FakeIssuer,
@@ -22,6 +22,7 @@ from jwt_deps.testing import (
 )
 from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
 from jwt_deps.tokens.verify import VerifiedToken, verify
+from tests.web.serving import who
 
 ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "PS384", "ES256", "ES512", "EdDSA", "Ed25519"]
 KEYS = {algorithm: SigningKey.generate(algorithm) for algorithm in ALGORITHMS}
@@ -206,10 +207,7 @@ class TestWrong:
         tokens = TokenFactory(explain=True)
         app = FastAPI()
 
-        @app.get("/me")
-        async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-            return user_id
-
+        app.get("/me")(who)
         with using_settings(app, tokens.settings):
             client = TestClient(app)
             good = client.get("/me", headers=bearer(tokens("alice")))

@@ -4,14 +4,14 @@ And what the installed FastAPI serves at all.
 """
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import fastapi
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
 
-from jwt_deps import JWTSettings
+from jwt_deps import JWTSettings, current_user_id
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
 
 VERSION = tuple(int(part) for part in fastapi.__version__.split(".")[:2])
@@ -46,12 +46,22 @@ def bearer(secret: str = SECRET, **members: Any) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(secret, **members)}"}
 
 
-def client_of(*routers: APIRouter, **options: Any) -> TestClient:
-    """A client of an application that includes the routers."""
-    app = FastAPI(**options)
+async def who(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+    """Answer with the user."""
+    return user_id
+
+
+def including(*routers: APIRouter, **options: Any) -> FastAPI:
+    """An application that includes the routers."""
+    app = FastAPI()
     for router in routers:
-        app.include_router(router)
-    return TestClient(app)
+        app.include_router(router, **options)
+    return app
+
+
+def client_of(*routers: APIRouter) -> TestClient:
+    """A client of such an application."""
+    return TestClient(including(*routers))
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import socket
 import sys
 from pathlib import Path
 from threading import Thread
-from typing import Annotated
 
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Response
@@ -19,22 +18,20 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import REGISTRY, generate_latest
 
-from jwt_deps import JWTSettings, current_user_id, protected_router, require_scopes
+from jwt_deps import JWTSettings, protected_router, require_scopes
+from tests.web.serving import including, who
 
 
 def application(settings: JWTSettings) -> FastAPI:
     """Return an application whose every route but `/metrics` is guarded."""
     router = APIRouter()
 
-    @router.get("/me")
-    async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-        return user
+    router.get("/me")(who)
 
     @router.get("/admin", dependencies=[Depends(require_scopes("admin"))])
     async def admin() -> None: ...
 
-    app = FastAPI()
-    app.include_router(protected_router(router, settings=settings))
+    app = including(protected_router(router, settings=settings))
 
     @app.get("/metrics")
     async def read() -> Response:

@@ -32,7 +32,17 @@ from jwt_deps import (
     require_scopes,
 )
 from tests.minting import OTHER_SECRET, SECRET
-from tests.web.serving import LIVE, OTHER, SETTINGS, bearer, client_of, live_mounts, token
+from tests.web.serving import (
+    LIVE,
+    OTHER,
+    SETTINGS,
+    bearer,
+    client_of,
+    including,
+    live_mounts,
+    token,
+    who,
+)
 
 
 async def read() -> str:
@@ -451,14 +461,10 @@ def test_a_mounted_application_has_overrides_of_its_own() -> None:
     """What the outer one puts in the place of `get_claims` is not asked for the inner one's."""
     inner = FastAPI()
 
-    @inner.get("/me")
-    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-        return user_id
-
+    inner.get("/me")(who)
     router = protected_router(settings=SETTINGS)
     router.mount("/inner", inner)
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
     app.dependency_overrides[get_claims] = lambda: {"sub": "outer"}
     inner.dependency_overrides[get_claims] = lambda: {"sub": "inner"}
 

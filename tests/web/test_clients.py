@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from jwt_deps import CurrentUser, JWTSettings, current_client_id, optional, protected_router
 from jwt_deps.audit import audit
 from tests.minting import SECRET
+from tests.web.serving import including
 
 from .serving import SETTINGS, bearer
 
@@ -31,9 +32,7 @@ def app_of(settings: JWTSettings = SETTINGS) -> FastAPI:
     ) -> str | None:
         return client_id
 
-    app = FastAPI()
-    app.include_router(router)
-    return app
+    return including(router)
 
 
 @pytest.mark.parametrize(

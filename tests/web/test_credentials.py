@@ -37,7 +37,7 @@ from jwt_deps.audit import audit
 from jwt_deps.testing import Prover, TokenFactory, VirtualClock, using_settings
 from jwt_deps.web import credentials as module
 from tests.minting import OTHER_SECRET, SECRET
-from tests.web.serving import SETTINGS, bearer
+from tests.web.serving import SETTINGS, bearer, including, who
 
 KEYS = {ApiKey.digest("key-of-ann"): Claims({"sub": "ann", "scope": "read"})}
 
@@ -236,12 +236,8 @@ class TestOfOnesOwn:
         monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
         router = APIRouter()
 
-        @router.get("/me")
-        async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-            return user_id
-
-        app = FastAPI()
-        app.include_router(protected_router(router, credentials=[ApiKey(owner_of)]))
+        router.get("/me")(who)
+        app = including(protected_router(router, credentials=[ApiKey(owner_of)]))
         client = TestClient(app)
 
         assert ["ann", "alice"] == [

@@ -36,7 +36,7 @@ from jwt_deps.possession import MemoryReplayStore, Nonces, StoreUnavailableError
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.mistakes import refusing
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
-from tests.web.serving import LIVE, SETTINGS, bearer, document_of, live_mounts, token
+from tests.web.serving import LIVE, SETTINGS, bearer, document_of, including, live_mounts, token
 
 ALGS = 'algs="ES256 PS256 Ed25519 EdDSA"'
 
@@ -90,8 +90,7 @@ def app_of(configured: JWTSettings, reasons: list[Reason] | None = None) -> Fast
         await socket.accept()
         await socket.close()
 
-    app = FastAPI()
-    app.include_router(protected_router(router, settings=configured))
+    app = including(protected_router(router, settings=configured))
     if reasons is not None:
         _note(app, reasons)
     return app
@@ -227,8 +226,7 @@ class TestAccepted:
         inner = app_of(settings(dpop_replay_store=store))
         outer = APIRouter()
         outer.mount("/in", inner)
-        app = FastAPI()
-        app.include_router(protected_router(outer, settings=settings(dpop_replay_store=store)))
+        app = including(protected_router(outer, settings=settings(dpop_replay_store=store)))
         headers = with_dpop(TOKEN, htu=f"{ORIGIN}/in/me")
         client = TestClient(app)
 

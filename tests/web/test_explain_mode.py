@@ -40,7 +40,7 @@ from jwt_deps.errors import ExpiredTokenError
 from jwt_deps.testing import Answer, FakeIssuer
 from jwt_deps.tokens import HINTS
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
-from tests.web.serving import bearer, live_mounts
+from tests.web.serving import bearer, including, live_mounts
 
 OPEN = JWTSettings(secret_key=SECRET, audience="api", token_source=TokenSource.BOTH)
 EXPLAINING = OPEN.model_copy(update={"explain": True})
@@ -216,8 +216,7 @@ def test_a_plain_route_explains() -> None:
 
     router = protected_router(settings=EXPLAINING)
     router.routes.append(Route("/plain", plain))
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
 
     assert "missing" == TestClient(app).get("/plain").json()["reason"]
 
@@ -395,8 +394,7 @@ def test_a_mount_explains() -> None:
     """What is mounted there is not asked."""
     router = protected_router(settings=EXPLAINING)
     router.mount("/below", Starlette())
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
 
     assert "missing" == TestClient(app).get("/below/x").json()["reason"]
 

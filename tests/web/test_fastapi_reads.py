@@ -10,14 +10,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from fastapi import (
-    APIRouter,
-    Depends,
-    FastAPI,
-    Request,
-    Response,
-    Security,
-)
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
 from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import HTTPException
 from fastapi.testclient import TestClient
@@ -30,6 +23,7 @@ from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.web import _fastapi, trial
 from jwt_deps.web.plain_routes import GuardedRoutes
 from tests.guards.asking import HAS_FRONTEND
+from tests.web.serving import including
 
 included = pytest.mark.skipif(_fastapi.COPIES, reason="up to 0.136 routers copy what they include")
 with_frontend = pytest.mark.skipif(not HAS_FRONTEND, reason="this FastAPI has no frontend()")
@@ -145,8 +139,7 @@ class TestApplyFirst:
     def applied(self, router: APIRouter, ran: list[str]) -> TestClient:
         for entry in (*router.routes, *_fastapi.low_priority_routes(router)):
             _fastapi.apply_first(entry, [noting(ran, "first"), noting(ran, "second")])
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
         return TestClient(app)
 
     @pytest.mark.parametrize(

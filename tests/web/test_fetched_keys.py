@@ -33,7 +33,7 @@ from jwt_deps.testing import Answer, FakeIssuer
 from tests.keys.asking import AUDIENCE, discovering, settings_for
 from tests.listening import listening
 from tests.minting import SECRET
-from tests.web.serving import document_of
+from tests.web.serving import document_of, including
 from tests.web.test_websockets import WithoutDenials
 
 DETAIL = {"detail": "Access token cannot be checked now"}
@@ -81,9 +81,7 @@ def routed(settings: JWTSettings | None) -> FastAPI:
     """An application with a protected router."""
     router = protected_router(settings=settings)
     add_routes(router)
-    app = FastAPI()
-    app.include_router(router)
-    return app
+    return including(router)
 
 
 def guarded(settings: JWTSettings | None) -> FastAPI:
@@ -398,8 +396,7 @@ class TestOpenAPI:
         @router.get("/mine", responses={503: {"description": "mine"}})
         async def mine() -> None: ...
 
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
 
         described = document_of(app)["paths"]["/mine"]["get"]["responses"]["503"]
         assert "mine" == described["description"]

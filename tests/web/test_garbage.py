@@ -2,14 +2,14 @@
 
 import gc
 from collections.abc import Callable
-from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import Message, Scope
 
-from jwt_deps import JWTSettings, current_user_id, protected_router, require_scopes
+from jwt_deps import JWTSettings, protected_router, require_scopes
 from tests.minting import SECRET, claims, mint
+from tests.web.serving import including, who
 
 GOOD = mint(claims())
 
@@ -17,16 +17,12 @@ GOOD = mint(claims())
 def application() -> FastAPI:
     router = APIRouter()
 
-    @router.get("/me")
-    async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-        return user
+    router.get("/me")(who)
 
     @router.get("/admin", dependencies=[Depends(require_scopes("admin"))])
     async def admin() -> None: ...
 
-    app = FastAPI()
-    app.include_router(protected_router(router, settings=JWTSettings(secret_key=SECRET)))
-    return app
+    return including(protected_router(router, settings=JWTSettings(secret_key=SECRET)))
 
 
 async def _receive() -> Message:

@@ -32,7 +32,7 @@ from tests.web.documents import (
     schemes,
     started,
 )
-from tests.web.serving import SETTINGS
+from tests.web.serving import SETTINGS, including
 
 
 def test_guarded_routes_have_a_lock_and_public_ones_have_none() -> None:
@@ -42,8 +42,7 @@ def test_guarded_routes_have_a_lock_and_public_ones_have_none() -> None:
     router.get("/pattern")(lambda: None)
     router.get("/endpoint")(nothing)
     router.get("/marked")(public(lambda: None))
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
     app.get("/outside")(lambda: None)
 
     assert {
@@ -61,8 +60,7 @@ def test_refusals_are_documented_where_there_is_a_lock() -> None:
     router = protected_router(settings=SETTINGS)
     router.get("/closed", responses={403: {"description": "not you"}})(nothing)
     router.get("/open")(public(lambda: None))
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
 
     found = operations(started(app))
 
@@ -106,8 +104,7 @@ def test_a_public_route_that_asks_for_the_user_has_a_lock() -> None:
     @public
     async def me(user_id: Annotated[str, Depends(current_user_id)]) -> None: ...
 
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
 
     assert {"/me": [{"JWT": []}]} == locks(started(app))
 
@@ -122,8 +119,7 @@ def test_scopes_are_shown_however_they_are_asked_for() -> None:
     router.get("/any", dependencies=[Depends(require_any_scope("a", "b"))])(nothing)
     router.get("/security", dependencies=[Security(current_user_id, scopes=["a"])])(nothing)
     router.get("/own", dependencies=[Security(own, scopes=["d"])])(nothing)
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
 
     assert {
         "/required": [{"JWT": ["a", "b"]}],

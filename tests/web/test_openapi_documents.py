@@ -46,7 +46,7 @@ from tests.web.documents import (
     served,
     started,
 )
-from tests.web.serving import OTHER, SETTINGS
+from tests.web.serving import OTHER, SETTINGS, including
 
 COOKIE = JWTSettings(secret_key=SECRET, token_source="cookie")
 LAX = JWTSettings(secret_key=SECRET, validate=False)
@@ -288,8 +288,7 @@ class TestWhoMeetsAnApplication:
         router = protected_router(settings=SETTINGS)
         router.get("/closed")(nothing)
         router.get("/open")(public(lambda: None))
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
         native: dict[str, Any] = {"/closed": [{"JWT": []}], "/open": [{"JWT": []}]}
 
         assert native == locks(app)
@@ -307,8 +306,7 @@ class TestWhoMeetsAnApplication:
         """FastAPI keeps it, and the same object comes right."""
         router = protected_router(settings=SETTINGS)
         router.get("/open")(public(lambda: None))
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
         made = app.openapi()
 
         assert {"/open": [{"JWT": []}]} == locks(app)

@@ -26,7 +26,7 @@ from jwt_deps import (
     require_scopes,
 )
 from tests.minting import OTHER_SECRET, SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer, token
+from tests.web.serving import OTHER, SETTINGS, bearer, token, who
 
 
 async def plain(request: PlainRequest) -> PlainTextResponse:
@@ -137,10 +137,7 @@ def test_overriding_get_claims_changes_a_plain_guard_too(settings: JWTSettings |
     """`jwt_guard` goes by it as the others do."""
     app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
 
-    @app.get("/me")
-    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-        return user_id
-
+    app.get("/me")(who)
     app.dependency_overrides[get_claims] = as_dict()
 
     assert (200, "zoe") == ((answer := TestClient(app).get("/me")).status_code, answer.json())

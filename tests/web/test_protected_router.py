@@ -23,7 +23,7 @@ from jwt_deps import (
 from jwt_deps.web.guard import asked_of
 from jwt_deps.web.routing import MatchedRoute
 from tests.minting import OTHER_SECRET, SECRET
-from tests.web.serving import LIVE, OTHER, SETTINGS, bearer, client_of
+from tests.web.serving import LIVE, OTHER, SETTINGS, bearer, client_of, including
 
 
 def items() -> APIRouter:
@@ -61,8 +61,7 @@ def test_options_of_apirouter_are_passed_on() -> None:
     router = protected_router(
         items(), settings=SETTINGS, prefix="/v1", tags=["things"], dependencies=[Depends(note)]
     )
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
 
     TestClient(app).get("/v1/items/")
     TestClient(app).get("/v1/items/", headers=bearer())
@@ -121,8 +120,7 @@ def test_a_class_does_not_inherit_the_mark() -> None:
 )
 def test_an_exclusion_that_matches_nothing_stops_the_start(exclude: Any, name: str) -> None:
     """The exclusion is a mistake; with a lifespan the server does not start."""
-    app = FastAPI()
-    app.include_router(protected_router(items(), prefix="/api", settings=SETTINGS, exclude=exclude))
+    app = including(protected_router(items(), prefix="/api", settings=SETTINGS, exclude=exclude))
 
     with pytest.raises(ConfigurationError, match=name), TestClient(app):
         pytest.fail("it started")
@@ -166,8 +164,7 @@ def test_exclusions_are_checked_after_the_lifespan_has_added_its_routes() -> Non
 
 def test_without_a_configuration_the_application_does_not_start() -> None:
     """The sentence says which variable to set."""
-    app = FastAPI()
-    app.include_router(protected_router(items()))
+    app = including(protected_router(items()))
 
     with pytest.raises(ConfigurationError, match="set JWT_SECRET_KEY"), TestClient(app):
         pytest.fail("it started")

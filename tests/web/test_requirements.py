@@ -33,6 +33,7 @@ from jwt_deps.audit import audit, compare
 from jwt_deps.testing import TokenFactory, acting_as, using_settings
 from jwt_deps.testing import bearer as header
 from tests.minting import SECRET
+from tests.web.serving import including
 
 from .serving import SETTINGS, bearer, document_of
 
@@ -44,9 +45,7 @@ def app_with(*dependencies: Any, path: str = "/x", settings: JWTSettings = SETTI
     """An application with one guarded route that has these dependencies."""
     router = protected_router(settings=settings)
     router.add_api_route(path, lambda: "done", dependencies=[Depends(it) for it in dependencies])
-    app = FastAPI()
-    app.include_router(router)
-    return app
+    return including(router)
 
 
 def ask(*dependencies: Any, **members: Any) -> Any:
@@ -365,8 +364,7 @@ class TestRolesClaim:
         async def me(user: Annotated[CurrentUser, Depends()]) -> list[str]:
             return sorted(user.roles)
 
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
         client = TestClient(app)
 
         assert ["a", "b"] == client.get("/me", headers=bearer(roles=["b", "a"])).json()

@@ -25,7 +25,7 @@ from jwt_deps import (
 from jwt_deps.web.inventory import Inventory
 from tests.minting import SECRET, mint
 from tests.minting import claims as claims_of
-from tests.web.serving import live_mounts, live_routes
+from tests.web.serving import including, live_mounts, live_routes
 
 RESOURCE = "https://api.example.com/v1"
 ISSUER = "https://login.example.com"
@@ -52,8 +52,7 @@ def service(**values: Any) -> FastAPI:
     async def me() -> None: ...
 
     used = settings(**values)
-    app = FastAPI()
-    app.include_router(protected_router(router, settings=used))
+    app = including(protected_router(router, settings=used))
     mount_resource_metadata(app, used)
     return app
 
@@ -283,8 +282,7 @@ class TestChallenge:
         needed = [Security(require_scopes("call"), scopes=["read"]), Depends(get_claims)]
         router = protected_router(settings=settings(), dependencies=needed)
         router.mount("/mcp", FastAPI())
-        app = FastAPI()
-        app.include_router(router)
+        app = including(router)
 
         said = TestClient(app).get("/mcp/x").headers["www-authenticate"]
 

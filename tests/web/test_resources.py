@@ -24,6 +24,7 @@ from jwt_deps import (
 from jwt_deps.audit import audit
 from jwt_deps.testing import acting_as
 from tests.minting import SECRET
+from tests.web.serving import including
 
 from .serving import SETTINGS, bearer, live_mounts
 
@@ -53,9 +54,7 @@ def app_with(dependency: Any, settings: JWTSettings = SETTINGS) -> FastAPI:
         await websocket.send_text(agent_id)
         await websocket.close()
 
-    app = FastAPI()
-    app.include_router(router)
-    return app
+    return including(router)
 
 
 NEEDED = [
@@ -173,8 +172,7 @@ def test_a_parameter_that_the_route_does_not_have() -> None:
     """Every request fails, and the audit says so before."""
     router = protected_router(settings=SETTINGS, dependencies=[Depends(require_scopes(RUN))])
     router.get("/agents")(lambda: "all of them")
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
 
     with pytest.raises(ConfigurationError, match="'agent_id'"):
         TestClient(app).get("/agents", headers=bearer(scope="agents:*"))
@@ -202,9 +200,7 @@ def listing(settings: JWTSettings = ADMIN) -> FastAPI:
     ) -> list[str]:
         return [it for it in ("a", "b", "c") if it in ids]
 
-    app = FastAPI()
-    app.include_router(protected_router(router, settings=settings))
-    return app
+    return including(protected_router(router, settings=settings))
 
 
 @pytest.mark.parametrize(

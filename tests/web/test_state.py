@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from jwt_deps import Claims, JWTSettings, protected_router
 from tests.minting import SECRET, claims, mint
-from tests.web.serving import bearer
+from tests.web.serving import bearer, including
 
 SETTINGS = JWTSettings(
     secret_key=SECRET,
@@ -33,8 +33,7 @@ def application(settings: JWTSettings = SETTINGS) -> tuple[TestClient, dict[str,
         seen.update(websocket.state._state)
         await websocket.accept()
 
-    app = FastAPI()
-    app.include_router(router, prefix="/r")
+    app = including(router, prefix="/r")
     return TestClient(app), seen
 
 
@@ -129,8 +128,7 @@ def test_states_of_two_requests_share_nothing() -> None:
         request.state.session_state["plan"].append("changed")
         return request.state.session_state["plan"], request.state.claims["plan"]
 
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
     client = TestClient(app)
     headers = bearer(plan=["pro"])
 

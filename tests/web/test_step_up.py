@@ -20,7 +20,7 @@ from jwt_deps import (
 from jwt_deps.audit import audit
 from jwt_deps.tokens import Claims
 from jwt_deps.web.requirements import insufficiency
-from tests.web.serving import SETTINGS, bearer, client_of, document_of
+from tests.web.serving import SETTINGS, bearer, client_of, document_of, including
 
 NOW = 1_700_000_000
 
@@ -201,8 +201,7 @@ def test_the_error_is_typed() -> None:
 class TestTold:
     """OpenAPI and the audit tell of it."""
 
-    app = FastAPI()
-    app.include_router(protected_router(router, settings=SETTINGS))
+    app = including(protected_router(router, settings=SETTINGS))
 
     def test_openapi(self) -> None:
         """In an extension of the operation."""
@@ -217,8 +216,7 @@ class TestTold:
         """One of each list, and the strictest age."""
         both = APIRouter(dependencies=[Depends(require_acr("a", max_age=9))])
         both.get("/x", dependencies=[Depends(require_acr("b", "c", max_age=5))])(recent)
-        app = FastAPI()
-        app.include_router(protected_router(both, settings=SETTINGS))
+        app = including(protected_router(both, settings=SETTINGS))
 
         assert {"acr_values": [["a"], ["b", "c"]], "max_age": 5} == (
             document_of(app)["paths"]["/x"]["get"]["x-jwt-requires"]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Any
 
 import httpx2
 import pytest
@@ -27,7 +27,6 @@ from opentelemetry.trace import SpanKind, use_span
 from jwt_deps import (
     IssuerSettings,
     JWTSettings,
-    current_user_id,
     protect,
     protected_router,
     require_scopes,
@@ -38,7 +37,7 @@ from tests.keys.asking import AUDIENCE, discovering
 from tests.minting import SECRET, claims, mint
 from tests.proving import ORIGIN, bound_token, with_dpop
 from tests.revocation.valkey import until
-from tests.web.serving import bearer
+from tests.web.serving import bearer, who
 
 ISSUER = "https://issuer.example"
 
@@ -350,10 +349,7 @@ def _note(
 def _reading() -> APIRouter:
     router = APIRouter()
 
-    @router.get("/me")
-    async def me(user: Annotated[str, Depends(current_user_id)]) -> str:
-        return user
-
+    router.get("/me")(who)
     return router
 
 

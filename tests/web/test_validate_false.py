@@ -4,7 +4,7 @@ import logging
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, Request
 from fastapi.testclient import TestClient
 
 from jwt_deps import (
@@ -22,7 +22,7 @@ from jwt_deps import (
     require_scopes,
 )
 from tests.minting import OTHER_SECRET, SECRET
-from tests.web.serving import bearer
+from tests.web.serving import bearer, including
 
 SETTINGS = JWTSettings(secret_key=SECRET, validate=False, token_source="both")
 NOTHING_PROVED = [
@@ -63,8 +63,7 @@ def client() -> TestClient:
     @router.post("/admin", dependencies=[Depends(require_scopes("admin"))])
     async def admin() -> None: ...
 
-    app = FastAPI()
-    app.include_router(router)
+    app = including(router)
     return TestClient(app)
 
 

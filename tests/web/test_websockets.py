@@ -18,7 +18,7 @@ from jwt_deps import (
     require_scopes,
 )
 from tests.minting import OTHER_SECRET, SECRET
-from tests.web.serving import SETTINGS, bearer, token
+from tests.web.serving import SETTINGS, bearer, including, token
 
 
 def application(settings: JWTSettings = SETTINGS) -> FastAPI:
@@ -57,9 +57,7 @@ def application(settings: JWTSettings = SETTINGS) -> FastAPI:
 
     router.add_websocket_route("/plain", plain)
     router.add_websocket_route("/plain-chosen", plain_chosen)
-    app = FastAPI()
-    app.include_router(router)
-    return app
+    return including(router)
 
 
 @pytest.fixture
