@@ -127,14 +127,12 @@ def one_route(*dependencies: Any, guard: bool = True, **options: Any) -> FastAPI
     """An application with the route `/x`."""
     router = APIRouter()
     router.add_api_route("/x", endpoint(), dependencies=list(dependencies))
-    app = FastAPI()
     settings = options.pop("settings", SETTINGS)
-    app.include_router(protected_router(router, settings=settings, **options) if guard else router)
-    return app
+    return including(protected_router(router, settings=settings, **options) if guard else router)
 
 
-def whole_app(*dependencies: Any) -> FastAPI:
-    app = FastAPI(dependencies=list(dependencies))
+def whole_app(*dependencies: Any, kind: type[FastAPI] = FastAPI) -> FastAPI:
+    app = kind(dependencies=list(dependencies))
     app.add_api_route("/x", endpoint())
     return app
 
@@ -147,8 +145,16 @@ def nested(inner: Any, outer: Any) -> FastAPI:
 
 def replaced() -> FastAPI:
     guard = jwt_guard(SETTINGS)
-    app = whole_app(Depends(guard))
-    app.dependency_overrides[guard] = lambda: None
+    return overridden(whole_app(Depends(guard)), guard)
+
+
+def overridden(app: FastAPI, dependency: Any) -> FastAPI:
+    app.dependency_overrides[dependency] = lambda: "replaced"
+    return app
+
+
+def with_default(app: FastAPI) -> FastAPI:
+    app.router.default = PlainTextResponse("whatever")
     return app
 
 
@@ -169,13 +175,24 @@ def asking(dependency: Callable[..., Any]) -> FastAPI:
     return app
 
 
-def behind(guarded: Any, *, inside: list[BaseRoute] | None = None, **mount: Any) -> FastAPI:
-    app = FastAPI()
-    inner = Router(routes=inside or [Route("/", page)])
-    router = protected_router(**guarded) if guarded else APIRouter()
-    router.routes.append(Mount("/x", app=inner, **mount))
-    app.include_router(router)
+def plain(to: Any, *paths: str) -> Any:
+    """Add plain routes to a router or an application."""
+    for path in paths or ("/p",):
+        to.add_route(path, page)
+    return to
+
+
+def mounting(mounted: Any, app: FastAPI | None = None, path: str = "/m", **options: Any) -> FastAPI:
+    """An application in which something is mounted."""
+    app = app or FastAPI()
+    app.router.routes.append(Mount(path, app=mounted, **options))
     return app
+
+
+def behind(guarded: Any, **mount: Any) -> FastAPI:
+    router = protected_router(**guarded) if guarded else APIRouter()
+    router.routes.append(Mount("/x", app=Router(routes=[Route("/", page)]), **mount))
+    return including(router)
 
 
 class Passing:
@@ -188,70 +205,238 @@ class Passing:
         await self.app(*connection)
 
 
-WAYS = [
-    pytest.param(one_route(), "guarded", "its guard", id="protected-router"),
-    pytest.param(one_route(guard=False), "unguarded", "no guard applies to it", id="no-guard"),
-    pytest.param(one_route(exclude="/x"), "public", "exclude '/x'", id="excluded"),
-    pytest.param(
-        one_route(settings=LAX), "unguarded",
-        "its guard refuses no request: JWT_VALIDATE is false",
-        id="validate-false",
-    ),
-    pytest.param(
-        one_route(Depends(require_scopes("a")), settings=LAX),
-        *("guarded", "its own dependency require_scopes"), id="validate-false-and-scopes",
-    ),
-    pytest.param(
-        one_route(Security(get_token, scopes=["a"]), guard=False),
-        *("guarded", "its own dependency get_token"), id="the-token-with-scopes",
-    ),
-    pytest.param(
-        one_route(Depends(current_user_id), exclude="/x"),
-        *("guarded", "its own dependency current_user_id"), id="excluded-and-asking",
-    ),
-    pytest.param(whole_app(Depends(jwt_guard(SETTINGS))), "guarded", "its guard", id="whole-app"),
-    pytest.param(whole_app(Depends(jwt_guard(LAX, ["/x"]))), "public", "exclude '/x'", id="lax"),
-    pytest.param(replaced(), "unguarded", "dependency_overrides replaces its guard", id="replaced"),
-    pytest.param(
-        nested({"settings": SETTINGS, "exclude": "/x"}, {"settings": OTHER}),
-        *("public", "exclude '/x'"), id="the-innermost-leaves-it-out",
-    ),
-    pytest.param(
-        nested({"settings": SETTINGS}, {"settings": OTHER, "exclude": "/x"}),
-        *("guarded", "its guard"), id="the-outer-one-leaves-it-out",
-    ),
-    pytest.param(
-        asking(built_on_ours), "guarded", "its own dependency current_user_id", id="built-on-ours"
-    ),
-    pytest.param(
-        asking(jwt_guard(SETTINGS)), "guarded", "its own dependency jwt_guard", id="as-a-parameter"
-    ),
-    pytest.param(asking(get_token), *("unguarded", "get_token does not verify what it finds"),
-                 id="the-token-alone"),
-    pytest.param(asking(optional(current_user_id)), "public", "a token is optional", id="optional"),
-]  # fmt: skip
+class OwnStack(FastAPI):
+    """An application that builds its middleware in a way of its own."""
+
+    def build_middleware_stack(self) -> Any:
+        return Passing(super().build_middleware_stack())
 
 
-@pytest.mark.parametrize(("app", "verdict", "why"), WAYS)
-def test_a_verdict_is_what_the_application_does(app: FastAPI, verdict: str, why: str) -> None:
+class PastTheRouter(FastAPI):
+    """An application whose requests pass the router's own middleware by."""
+
+    def build_middleware_stack(self) -> Any:
+        return ExceptionMiddleware(self.router.app)
+
+
+class OwnCall(FastAPI):
+    """An application that is called in a way of its own."""
+
+    async def __call__(self, *connection: Any) -> None:
+        connection[0]["app"] = self
+        async with AsyncExitStack() as stack:
+            connection[0]["fastapi_middleware_astack"] = stack
+            await ExceptionMiddleware(self.router.app)(*connection)
+
+
+def moved_out() -> FastAPI:
+    app = FastAPI()
+    app.router.routes.extend(plain(protected_router(settings=SETTINGS)).routes)
+    return app
+
+
+def mounted_in_itself() -> FastAPI:
+    app = plain(protect(FastAPI(), SETTINGS))
+    app.mount("/v1", app.router)
+    return app
+
+
+def guarded_inside(kind: Any = APIRouter, *exclude: str) -> Any:
+    """A router or an application with a guard of its own."""
+    return kind(dependencies=[Depends(jwt_guard(OTHER, exclude=exclude))])
+
+
+def two_ways_in() -> FastAPI:
+    inner = plain(guarded_inside(FastAPI))
+    outer = protected_router(settings=SETTINGS)
+    outer.mount("/in", inner)
+    app = mounting(inner, path="/open")
+    app.mount("/m", outer)
+    return app
+
+
+def protected_router_there() -> FastAPI:
+    router = protected_router(settings=OTHER)
+    router.add_api_route("/r", endpoint())
+    inner = plain(guarded_inside(FastAPI))
+    inner.include_router(router)
+    return mounting(inner, protect(FastAPI(), SETTINGS))
+
+
+def starlette_on_the_way() -> FastAPI:
+    routes = [Mount("/r", app=plain(guarded_inside())), Route("/p", page)]
+    return mounting(Starlette(routes=routes), protect(FastAPI(), SETTINGS))
+
+
+def app_in_a_guarded_mount(**options: Any) -> FastAPI:
+    inner, outer = guarded_inside(FastAPI, "/open"), protected_router(settings=SETTINGS)
+    inner.add_api_route("/open", endpoint())
+    inner.add_api_route("/kept", endpoint())
+    outer.routes.append(Mount("/x", app=inner, **options))
+    return including(outer)
+
+
+AROUND: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "middleware": {"middleware": [Middleware(Passing)]},
+    "limit": {"max_body_size": 100},
+}
+GUARDED_BY_ITS_OWN, OPEN = ("guarded", "its guard"), ("unguarded", "no guard applies to it")
+BY_MOUNT = ("guarded", "the mount '/x/*' is guarded")
+#: Applications, the verdicts of routes in them with their grounds, and whether they need FastAPI
+#: 0.137, since up to that inclusions copy some kinds of routes.
+VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = {
+    "protected-router": (one_route, {"GET /x": GUARDED_BY_ITS_OWN}),
+    "no-guard": (lambda: one_route(guard=False), {"GET /x": OPEN}),
+    "excluded": (lambda: one_route(exclude="/x"), {"GET /x": ("public", "exclude '/x'")}),
+    "validate-false": (
+        lambda: one_route(settings=LAX),
+        {"GET /x": ("unguarded", "its guard refuses no request: JWT_VALIDATE is false")},
+    ),
+    "validate-false-and-scopes": (
+        lambda: one_route(Depends(require_scopes("a")), settings=LAX),
+        {"GET /x": ("guarded", "its own dependency require_scopes")},
+    ),
+    "the-token-with-scopes": (
+        lambda: one_route(Security(get_token, scopes=["a"]), guard=False),
+        {"GET /x": ("guarded", "its own dependency get_token")},
+    ),
+    "excluded-and-asking": (
+        lambda: one_route(Depends(current_user_id), exclude="/x"),
+        {"GET /x": ("guarded", "its own dependency current_user_id")},
+    ),
+    "whole-app": (lambda: whole_app(Depends(GUARD)), {"GET /x": GUARDED_BY_ITS_OWN}),
+    "whole-app-lax": (
+        lambda: whole_app(Depends(jwt_guard(LAX, ["/x"]))),
+        {"GET /x": ("public", "exclude '/x'")},
+    ),
+    "replaced": (replaced, {"GET /x": ("unguarded", "dependency_overrides replaces its guard")}),
+    "the-innermost-leaves-it-out": (
+        lambda: nested({"settings": SETTINGS, "exclude": "/x"}, {"settings": OTHER}),
+        {"GET /x": ("public", "exclude '/x'")},
+    ),
+    "the-outer-one-leaves-it-out": (
+        lambda: nested({"settings": SETTINGS}, {"settings": OTHER, "exclude": "/x"}),
+        {"GET /x": GUARDED_BY_ITS_OWN},
+    ),
+    "built-on-ours": (
+        lambda: asking(built_on_ours),
+        {"GET /x": ("guarded", "its own dependency current_user_id")},
+    ),
+    "as-a-parameter": (
+        lambda: asking(jwt_guard(SETTINGS)),
+        {"GET /x": ("guarded", "its own dependency jwt_guard")},
+    ),
+    "the-token-alone": (
+        lambda: asking(get_token),
+        {"GET /x": ("unguarded", "get_token does not verify what it finds")},
+    ),
+    "optional": (
+        lambda: asking(optional(current_user_id)),
+        {"GET /x": ("public", "a token is optional")},
+    ),
+    "what-was-built-on-ours-is-replaced": (
+        lambda: overridden(asking(built_on_ours), built_on_ours),
+        {"GET /x": OPEN},
+    ),
+    "ours-is-replaced": (
+        lambda: overridden(asking(current_user_id), current_user_id),
+        {"GET /x": OPEN},
+    ),
+    "a-default": (lambda: with_default(FastAPI()), {"* /*": OPEN}),
+    "moved-out-of-a-protected-router": (moved_out, {"GET /p": GUARDED_BY_ITS_OWN}),
+    "a-protected-application-mounted": (
+        lambda: mounting(protect(plain(FastAPI(), "/p", "/o"), OTHER, exclude=["/o"])),
+        {"GET /m/p": GUARDED_BY_ITS_OWN, "GET /m/o": ("public", "exclude '/o'")},
+    ),
+    "its-router-mounted-in-itself": (mounted_in_itself, {"GET /v1/p": GUARDED_BY_ITS_OWN}),
+    "a-router-with-a-guard-mounted": (
+        lambda: mounting(one_route_of(protected_router(settings=SETTINGS))),
+        {"GET /m/x": GUARDED_BY_ITS_OWN},
+    ),
+    "a-mere-guard-below-a-protected-application": (
+        lambda: mounting(plain(guarded_inside(FastAPI)), protect(FastAPI(), SETTINGS)),
+        {"GET /m/p": GUARDED_BY_ITS_OWN},
+    ),
+    "a-starlette-application-on-the-way": (
+        starlette_on_the_way,
+        {"GET /m/p": ("guarded", "the mount '/m/*' is guarded"), "GET /m/r/p": GUARDED_BY_ITS_OWN},
+    ),
+    **{
+        f"a-plain-route-before-protect-{kind.__name__}": (
+            lambda kind=kind: protect(plain(kind()), SETTINGS),  # type: ignore[misc]
+            {"GET /p": GUARDED_BY_ITS_OWN},
+        )
+        for kind in (FastAPI, OwnStack, OwnCall)
+    },
+}
+LIVE_VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = {
+    "a-mount": (lambda: behind({}), {"GET /x/": OPEN}),
+    "a-guarded-mount": (lambda: behind({"settings": SETTINGS}), {"GET /x/": BY_MOUNT}),
+    "a-guarded-mount-with-middleware": (
+        lambda: behind({"settings": SETTINGS}, middleware=[Middleware(Passing)]),
+        {"GET /x/": BY_MOUNT},
+    ),
+    "an-excluded-mount": (
+        lambda: behind({"settings": SETTINGS, "exclude": "/x"}),
+        {"GET /x/": OPEN},
+    ),
+    "two-ways-in": (
+        two_ways_in,
+        {"GET /open/p": GUARDED_BY_ITS_OWN, "GET /m/in/p": GUARDED_BY_ITS_OWN},
+    ),
+    "a-protected-router-there": (
+        protected_router_there,
+        {"GET /m/r": GUARDED_BY_ITS_OWN, "GET /m/p": GUARDED_BY_ITS_OWN},
+    ),
+    **{
+        f"an-application-with-a-guard-in-a-mount-with-{name}": (
+            lambda options=options: app_in_a_guarded_mount(**options),  # type: ignore[misc]
+            {"GET /x/open": ("public", "exclude '/open'"), "GET /x/kept": GUARDED_BY_ITS_OWN},
+        )
+        for name, options in AROUND.items()
+    },
+    **{
+        f"a-router-with-a-guard-below-a-protected-application-in-{name}": (
+            lambda options=options: mounting(  # type: ignore[misc]
+                plain(guarded_inside(APIRouter, "/o"), "/p", "/o"),
+                protect(FastAPI(), SETTINGS),
+                **options,
+            ),
+            {"GET /m/p": GUARDED_BY_ITS_OWN, "GET /m/o": ("public", "exclude '/o'")},
+        )
+        for name, options in AROUND.items()
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        *(pytest.param(*row, id=name) for name, row in VERDICTS.items()),
+        *(pytest.param(*row, id=name, marks=live) for name, row in LIVE_VERDICTS.items()),
+    ],
+)
+def test_a_verdict_is_what_the_application_does(
+    build: Callable[[], FastAPI], expected: dict[str, tuple[str, str]]
+) -> None:
     """Without a token a guarded route refuses a request, and any other one accepts it."""
-    route = of(app, "GET /x")
+    app = build()
+    found = named(audit(app))
 
-    with TestClient(app) as client:
-        header = {"Authorization": "Bearer x"} if "get_token" in why else {}
-        status = client.get("/x", headers=header).status_code
-    assert (verdict, why) == (route.verdict.value, why and route.why)
-    assert (401 if verdict == "guarded" else 200) == status
+    for name, (verdict, why) in expected.items():
+        assert (verdict, why) == (found[name].verdict, found[name].why)
+        with TestClient(app) as client:
+            header = {"Authorization": "Bearer x"} if "get_token" in why else {}
+            status = client.get(name.split()[1], headers=header).status_code
+        assert (401 if verdict == "guarded" else 200) == status
+        if why == "its guard" and name.startswith("GET /m/"):
+            assert () == audit(app).problems
 
 
-def overridden(app: FastAPI, dependency: Any) -> FastAPI:
-    app.dependency_overrides[dependency] = lambda: "replaced"
-    return app
-
-
-def with_default(app: FastAPI) -> FastAPI:
-    app.router.default = PlainTextResponse("whatever")
-    return app
+def one_route_of(router: APIRouter) -> APIRouter:
+    router.add_api_route("/x", endpoint())
+    return router
 
 
 def both(*over: Any, replaced: Any = None, outside: Any = None) -> FastAPI:
@@ -414,65 +599,9 @@ class TestPlainRoutesThatNothingCovers:
         assert (self.SENTENCE,) == audit(app).problems
         assert 200 == TestClient(app).get("/m/p").status_code
 
-    @live
-    @pytest.mark.parametrize(
-        "options", [{}, {"middleware": [Middleware(Passing)]}, {"max_body_size": 100}]
-    )
-    def test_the_same_router_in_a_protected_application(self, options: dict[str, Any]) -> None:
-        """Its own guard is asked for the plain route too, and decides."""
-        inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER, exclude="/o"))])
-        inner.add_route("/p", page)
-        inner.add_route("/o", page)
-        app = FastAPI()
-        app.router.routes.append(Mount("/m", app=inner, **options))
-
-        found = named(audit(protect(app, SETTINGS)))
-
-        client = TestClient(app)
-        assert ("guarded", "its guard") == (found["GET /m/p"].verdict, found["GET /m/p"].why)
-        assert Verdict.PUBLIC is found["GET /m/o"].verdict
-        assert [401, 200] == [client.get(path).status_code for path in ("/m/p", "/m/o")]
-        good = client.get("/m/p", headers=bearer(OTHER_SECRET))
-        assert 200 == good.status_code
-
-
-class OwnStack(FastAPI):
-    """An application that builds its middleware in a way of its own."""
-
-    def build_middleware_stack(self) -> Any:
-        return Passing(super().build_middleware_stack())
-
-
-class PastTheRouter(FastAPI):
-    """An application whose requests pass the router's own middleware by."""
-
-    def build_middleware_stack(self) -> Any:
-        return ExceptionMiddleware(self.router.app)
-
-
-class OwnCall(FastAPI):
-    """An application that is called in a way of its own."""
-
-    async def __call__(self, *connection: Any) -> None:
-        connection[0]["app"] = self
-        async with AsyncExitStack() as stack:
-            connection[0]["fastapi_middleware_astack"] = stack
-            await ExceptionMiddleware(self.router.app)(*connection)
-
 
 class TestProtect:
     LATE = "not known whether protect(app) is asked, because {} builds its own middleware"
-
-    @pytest.mark.parametrize("kind", [FastAPI, OwnStack, OwnCall])
-    def test_a_plain_route_that_was_there_before(self, kind: type[FastAPI]) -> None:
-        """The guards are around it, whatever way a request comes."""
-        app = kind()
-        app.add_route("/p", page)
-        protect(app, SETTINGS)
-
-        route = of(app, "GET /p")
-
-        assert (Verdict.GUARDED, 401) == (route.verdict, TestClient(app).get("/p").status_code)
 
     @pytest.mark.parametrize("kind", [OwnStack, PastTheRouter, OwnCall])
     def test_a_plain_route_that_comes_later(self, kind: type[FastAPI]) -> None:
@@ -530,30 +659,6 @@ class TestProtect:
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
         assert found.problems[0].startswith("protect(app) was called, and app.router or")
 
-    def test_a_mounted_application_that_is_protected(self) -> None:
-        """Its own guard decides, at any depth."""
-        inner = protect(FastAPI(), OTHER, exclude=["/o"])
-        inner.add_route("/p", page)
-        inner.add_route("/o", page)
-        app = FastAPI()
-        app.mount("/m", inner)
-
-        found = named(audit(app))
-
-        assert ("guarded", "public") == (found["GET /m/p"].verdict, found["GET /m/o"].verdict)
-        client = TestClient(app)
-        assert [401, 200] == [client.get(path).status_code for path in ("/m/p", "/m/o")]
-
-    def test_the_router_of_a_protected_application_that_is_mounted(self) -> None:
-        """The guard is before that router."""
-        app = protect(FastAPI(), SETTINGS)
-        app.add_route("/p", page)
-        app.mount("/v1", app.router)
-
-        route = of(app, "GET /v1/p")
-
-        assert (Verdict.GUARDED, 401) == (route.verdict, TestClient(app).get("/v1/p").status_code)
-
 
 @live
 class TestRequirementsAddUp:
@@ -608,51 +713,6 @@ def test_a_public_route_may_ask_for_a_credential_of_another_kind() -> None:
     app = one_route(Depends(APIKeyHeader(name="X-Key")), exclude="/x")
 
     assert ((), Verdict.PUBLIC) == (audit(app).problems, of(app, "GET /x").verdict)
-
-
-MOUNTS = [
-    pytest.param(behind({}), "unguarded", "no guard applies to it", id="no-guard"),
-    pytest.param(
-        behind({"settings": SETTINGS}), "guarded", "the mount '/x/*' is guarded", id="guarded"
-    ),
-    pytest.param(
-        behind({"settings": SETTINGS}, middleware=[Middleware(Passing)]),
-        *("guarded", "the mount '/x/*' is guarded"), id="with-middleware",
-    ),
-    pytest.param(
-        behind({"settings": SETTINGS, "exclude": "/x"}),
-        *("unguarded", "no guard applies to it"), id="excluded",
-    ),
-]  # fmt: skip
-
-
-@live
-@pytest.mark.parametrize(("app", "verdict", "why"), MOUNTS)
-def test_what_is_behind_a_mount_is_as_guarded_as_the_way_to_it(
-    app: FastAPI, verdict: str, why: str
-) -> None:
-    """And the application does so."""
-    route = of(app, "GET /x/")
-
-    status = TestClient(app).get("/x/").status_code
-    assert (verdict, why) == (route.verdict.value, route.why)
-    assert (401 if verdict == "guarded" else 200) == status
-
-
-@live
-@pytest.mark.parametrize("options", [{}, {"middleware": [Middleware(Passing)]}])
-def test_a_mounted_application_with_a_guard_of_its_own_decides(options: dict[str, Any]) -> None:
-    """The innermost guard does, and excludes what it likes, whatever is around the mount."""
-    inner = FastAPI(dependencies=[Depends(jwt_guard(OTHER, exclude="/open"))])
-    inner.add_api_route("/open", endpoint())
-    inner.add_api_route("/kept", endpoint())
-    outer = protected_router(settings=SETTINGS)
-    outer.routes.append(Mount("/x", app=inner, **options))
-    app = including(outer)
-    found, client = named(audit(app)), TestClient(app)
-
-    assert ("public", 200) == (found["GET /x/open"].verdict, client.get("/x/open").status_code)
-    assert ("guarded", 401) == (found["GET /x/kept"].verdict, client.get("/x/kept").status_code)
 
 
 @frontend
@@ -1022,18 +1082,6 @@ class TestRoutesMovedByHand:
         assert Verdict.GUARDED is route.verdict
         assert 401 == client.get("/p").status_code
 
-    def test_out_of_a_protected_router(self) -> None:
-        """Its guard stays around it."""
-        router = protected_router(settings=SETTINGS)
-        router.add_route("/p", page)
-        moved = FastAPI()
-        moved.router.routes.extend(router.routes)
-
-        assert ("guarded", 401) == (
-            of(moved, "GET /p").verdict,
-            TestClient(moved).get("/p").status_code,
-        )
-
     def test_a_guard_that_came_after_a_route(self) -> None:
         """The route has none, and the application refuses to serve."""
         app, router = FastAPI(), APIRouter()
@@ -1118,83 +1166,19 @@ class TestRouteClasses:
         assert Verdict.GUARDED is of(app, "GET /x").verdict
 
 
-class TestMountedApplications:
-    def below(self, inner: FastAPI) -> FastAPI:
-        app = protect(FastAPI(), SETTINGS)
-        app.mount("/m", inner)
-        return app
+@live
+def test_a_host_with_a_prefix() -> None:
+    """The prefix is part of the path below the host."""
+    router = APIRouter()
+    router.routes.append(Host("a.test", Router(routes=[Route("/p", page)])))
+    app = FastAPI()
+    app.include_router(protected_router(router, settings=SETTINGS), prefix="/r")
 
-    def test_a_guard_that_is_a_mere_dependency_there(self) -> None:
-        """The guard outside has it asked for plain routes, too: nothing is wrong."""
-        inner = whole_app(Depends(jwt_guard(OTHER)))
-        inner.add_route("/p", page)
-        app = self.below(inner)
+    verdicts = [of(app, "GET //a.test/r/p").verdict]
+    answer = TestClient(app, base_url="http://a.test").get("/r/p")
+    verdicts.append(of(app, "GET //a.test/r/p").verdict)
 
-        found = audit(app)
-
-        assert ((), "its guard") == (found.problems, named(found)["GET /m/p"].why)
-        assert 401 == TestClient(app).get("/m/p").status_code
-        assert 200 == TestClient(app).get("/m/p", headers=bearer(OTHER_SECRET)).status_code
-
-    @live
-    def test_a_second_way_in(self) -> None:
-        """What is behind a protected router as well has the inner guard around it."""
-        inner = whole_app(Depends(jwt_guard(OTHER)))
-        inner.add_route("/p", page)
-        app = FastAPI()
-        app.mount("/open", inner)
-        app.mount("/m", protected_router(settings=SETTINGS))
-        app.router.routes[-1].app.mount("/in", inner)  # type: ignore[attr-defined]
-
-        found = audit(app)
-
-        assert () == found.problems
-        assert ("guarded", "guarded") == (
-            named(found)["GET /open/p"].verdict,
-            named(found)["GET /m/in/p"].verdict,
-        )
-        assert 401 == TestClient(app).get("/open/p").status_code
-
-    @live
-    def test_a_protected_router_there(self) -> None:
-        """It looks at the application that it is in: the guard outside covers its plain routes."""
-        inner = whole_app(Depends(jwt_guard(OTHER)))
-        inner.add_route("/p", page)
-        router = protected_router(settings=OTHER)
-        router.add_api_route("/r", endpoint())
-        inner.include_router(router)
-        app = self.below(inner)
-
-        assert () == audit(app).problems
-        for path in ("/m/r", "/m/p"):
-            assert 401 == TestClient(app).get(path).status_code
-            assert 200 == TestClient(app).get(path, headers=bearer(OTHER_SECRET)).status_code
-
-    def test_a_starlette_application_on_the_way(self) -> None:
-        """Its plain routes are behind the mount; what has a guard in it is asked that."""
-        inner = APIRouter(dependencies=[Depends(jwt_guard(OTHER))])
-        inner.add_route("/p", page)
-        app = self.below(FastAPI())
-        between = Starlette(routes=[Mount("/r", app=inner), Route("/p", page)])
-        app.mount("/s", between)
-
-        found = named(audit(app))
-
-        why = (found["GET /s/p"].why, found["GET /s/r/p"].why)
-        assert ("the mount '/s/*' is guarded", "its guard") == why
-
-    @live
-    def test_a_host_with_a_prefix(self) -> None:
-        """The prefix is part of the path below the host."""
-        router = APIRouter()
-        router.routes.append(Host("a.test", Router(routes=[Route("/p", page)])))
-        app = including(protected_router(router, settings=SETTINGS), prefix="/r")
-
-        verdicts = [of(app, "GET //a.test/r/p").verdict]
-        answer = TestClient(app, base_url="http://a.test").get("/r/p")
-        verdicts.append(of(app, "GET //a.test/r/p").verdict)
-
-        assert ([Verdict.GUARDED] * 2, 401) == (verdicts, answer.status_code)
+    assert ([Verdict.GUARDED] * 2, 401) == (verdicts, answer.status_code)
 
 
 def test_a_default_application_in_a_guarded_router() -> None:
