@@ -209,49 +209,6 @@ class TestPartsWithThePathOfTheBatch:
 
         assert [401, 401, 200] == self.answer(app, start=start)
 
-    def test_each_has_its_own_state(self, kind: str, *, start: bool) -> None:
-        """The batch keeps its own, and parts that run at once do too."""
-        router = APIRouter()
-
-        @router.post("/rpc")
-        async def rpc(request: Request) -> Any:
-            if "last" in request.headers:
-                await slow()
-                return request.state.user_id
-            parts = (
-                drive(app, {**request.scope, "headers": headers_of({"last": "1", **it})})
-                for it in (BOB, bearer(sub="carol"))
-            )
-            users = [json.loads(answer) for _, answer, _ in await asyncio.gather(*parts)]
-            return [request.state.user_id, *users]
-
-        app = guarded_by(kind, router)
-
-        assert ["alice", "bob", "carol"] == self.answer(app, start=start)
-
-
-# Not the first request of an application that is not watched yet: its parts share a state.
-@pytest.mark.parametrize(
-    ("kind", "start"), [("protect", True), ("protect", False), ("protected_router", True)]
-)
-def test_a_part_to_a_public_route_leaves_the_state_of_the_batch(kind: str, *, start: bool) -> None:
-    """An absent list of scopes would be taken for all of them."""
-    router = APIRouter()
-
-    @router.get("/rpc")
-    @public
-    async def anyone(request: Request) -> Any:
-        return getattr(request.state, "user_id", None)
-
-    @router.post("/rpc")
-    async def rpc(request: Request) -> Any:
-        answer = await drive(app, {**request.scope, "method": "GET", "headers": []})
-        return [json.loads(answer[1]), request.state.user_id, request.state.scopes]
-
-    app = guarded_by(kind, router)
-
-    assert [None, "alice", []] == TestPartsWithThePathOfTheBatch().answer(app, start=start)
-
 
 @kinds_of_guard
 def test_a_part_that_a_plain_router_guards_is_judged_by_that_guard(kind: str) -> None:
@@ -549,26 +506,6 @@ class Adding:
         await self.app(
             {**scope, "headers": [*scope["headers"], (b"x-request-id", b"1")]}, receive, send
         )
-
-
-@pytest.mark.parametrize("guarded", [False, True], ids=["mere dependency", "guard of its own"])
-@pytest.mark.parametrize("place", ["mount", "middleware"])
-def test_a_header_that_a_middleware_adds_does_not_use_up_a_proof(
-    place: str, *, guarded: bool
-) -> None:
-    """The request stays the one that the proof was made for."""
-    app, inner, prover = protect(FastAPI(), PROVEN), FastAPI(), Prover(ORIGIN)
-    router = protected_router(settings=PROVEN) if guarded else APIRouter()
-    router.get("/x")(me)
-    inner.include_router(router)
-    if place == "middleware":
-        inner.add_middleware(Adding)
-    app.mount("/m", Adding(inner) if place == "mount" else inner)
-    token = TokenFactory.for_settings(PROVEN)("alice", claims=prover.binding)
-
-    answers = [TestClient(app).get("/m/x", headers=prover(token, "GET", "/m/x")) for _ in range(2)]
-
-    assert [(200, ["alice", "alice"])] * 2 == [(it.status_code, it.json()) for it in answers]
 
 
 @pytest.mark.parametrize("first", ["a copy", "the scope itself"])

@@ -404,19 +404,6 @@ def test_plain_routes_taken_out_of_a_protected_router_stay_guarded(
     assert 401 == ask(app, "/z/p" if isinstance(app.router.routes[-1], Mount) else "/p")
 
 
-@pytest.mark.parametrize("path", ["/x/plain", "/x/api", "/x/in/plain"])
-def test_what_applies_to_a_mounted_router_holds_for_its_plain_routes(path: str) -> None:
-    """Mounted as an application, without a guard of its own."""
-    mounted = APIRouter(dependencies=[Depends(require_scopes("admin"))])
-    mounted.add_route("/plain", plain)
-    mounted.mount("/in", APIRouter(routes=[Route("/plain", plain)]))
-    mounted.get("/api")(read)
-    app = protect(FastAPI(), SETTINGS)
-    app.mount("/x", mounted)
-
-    assert [401, 403, 200] == [ask(app, path, it) for it in ({}, GOOD, bearer(scope="admin"))]
-
-
 def test_a_router_that_is_guarded_in_one_application_is_itself_in_another() -> None:
     """There FastAPI runs nothing for its plain routes, and neither does this package."""
     shared = APIRouter(dependencies=[Depends(require_scopes("admin"))])

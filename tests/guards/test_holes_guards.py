@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router
+from starlette.routing import Host, Match, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -108,21 +108,6 @@ def test_a_guard_that_came_after_a_route_refuses_as_soon_as_it_is_asked(
 
     for headers in ({}, FOREIGN, GOOD):
         assert ask(client, "/first", headers) == REFUSED
-
-
-@befores
-def test_the_audit_does_not_call_it_accounted_for(
-    before: Callable[[FastAPI, Path], None], tmp_path: Path
-) -> None:
-    """The route that came first is unguarded, or a problem, or the audit cannot be made."""
-    app = late(before, tmp_path)
-
-    try:
-        found = audit(app)
-    except ConfigurationError:
-        return
-
-    assert not found.ok
 
 
 @befores
@@ -409,24 +394,6 @@ def test_a_subclass_with_ways_of_its_own_is_closed(how: str, kind: type[FastAPI]
         assert_guarded(app, f"{prefix}/plain")
 
 
-@subclasses
-def test_the_audit_sees_what_requests_to_a_subclass_meet(kind: type[FastAPI]) -> None:
-    """A plain route under a plain guard is not made guarded by being looked at."""
-    app = kind(dependencies=[GUARD])
-    app.get("/api")(read)
-    if kind is not OwnSetUp:
-        app.add_route("/plain", plain)
-    try:
-        found = audit(app)
-    except ConfigurationError:
-        return
-
-    assert not found.ok
-    assert ask(app, "/plain") in (200, 401, REFUSED)
-    verdicts = {route.path: route.verdict for route in found.routes}
-    assert ask(app, "/plain") != 200 or verdicts["/plain"] is not Verdict.GUARDED
-
-
 @pytest.mark.skipif(not LIVE, reason="up to 0.136 late inclusions are not served")
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("serving", [True, False], ids=["serving", "not-serving"])
@@ -559,38 +526,6 @@ def test_a_copied_protected_router_is_a_protected_router(how: Callable[[Any], An
             assert_guarded(including(copied), path)
         else:  # it shares its routes with the original
             assert_closed(lambda: including(copied), path)
-
-
-def test_the_original_of_a_copied_router_stays_as_it_is() -> None:
-    """What is added to a deep copy is not in it."""
-    router = protected_router(settings=SETTINGS)
-    router.get("/api")(read)
-    copied = copy.deepcopy(router)
-    copied.add_route("/more", plain)
-
-    app = including(router)
-
-    assert_guarded(app, "/api")
-    assert 404 == ask(app, "/more", GOOD)
-
-
-def test_routes_of_guarded_routers_can_be_inspected() -> None:
-    """Endpoints, names, paths and methods are what they were."""
-    router = APIRouter()
-    router.get("/api", name="api")(read)
-    router.add_route("/plain", plain, name="plain", methods=["GET"])
-    router.mount("/m", page(), name="files")
-    shown = [_shown(route) for route in router.routes]
-
-    protect(including(protected_router(router, settings=SETTINGS)), SETTINGS)
-
-    assert shown == [_shown(route) for route in router.routes]
-
-
-def _shown(route: BaseRoute) -> dict[str, Any]:
-    return {
-        name: getattr(route, name, None) for name in ("path", "name", "methods", "path_format")
-    } | {"endpoint": getattr(getattr(route, "endpoint", None), "__name__", None)}
 
 
 def test_a_router_that_was_guarded_once_serves_openly_elsewhere() -> None:

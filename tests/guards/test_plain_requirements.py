@@ -173,22 +173,6 @@ class TestWhatIsMounted:
 
         assert [401, 403, 200] == asked(app, f"/s/late{path}")
 
-    def test_late_in_a_mount_of_routes(self, kind: Any, path: str) -> None:
-        """The list of the mount grows."""
-        mount, app = Mount("/s", routes=[]), protect(FastAPI(), SETTINGS)
-        app.router.routes.append(mount)
-        assert 404 == ask(app, "/s/late/api", ADMIN)
-        mount.routes.append(Mount("/late", for_admins(kind)))
-
-        assert [401, 403, 200] == asked(app, f"/s/late{path}")
-
-    def test_below_an_application_of_starlette(self, kind: Any, path: str) -> None:
-        """It has no overrides to look for."""
-        app = protect(FastAPI(), SETTINGS)
-        app.mount("/s", Starlette(routes=[Mount("/m", for_admins(kind))]))
-
-        assert [401, 403, 200] == asked(app, f"/s/m{path}")
-
     def test_where_the_guard_is_overridden(self, kind: Any, path: str) -> None:
         """Another guard takes its place, and the requirement stays."""
         app, mounted = protect(FastAPI(), SETTINGS), for_admins(kind)
@@ -199,16 +183,6 @@ class TestWhatIsMounted:
             one.dependency_overrides[get_settings] = lambda: SETTINGS
 
         assert [401, 403, 200] == asked(app, f"/m{path}")
-
-
-@both
-def test_a_router_that_is_included_twice_alike(path: str) -> None:
-    """What applies to it holds at both places."""
-    router, app = for_admins(), protect(FastAPI(), SETTINGS)
-    for prefix in ("/one", "/two"):
-        app.include_router(router, prefix=prefix)
-
-    assert [[401, 403, 200]] * 2 == [asked(app, it + path) for it in ("/one", "/two")]
 
 
 @both

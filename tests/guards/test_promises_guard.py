@@ -22,7 +22,6 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from jwt_deps.audit import Verdict, audit
 from tests.web.serving import OTHER, SETTINGS, bearer, frontend
 
 from .asking import (
@@ -198,30 +197,6 @@ def test_a_plain_websocket_is_not_served_once_the_guard_was_asked() -> None:
     assert knock(client, "/ws") in (401, REFUSED)
 
 
-@places
-@plain_kinds
-def test_the_audit_does_not_call_a_plain_route_under_a_plain_guard_guarded(
-    kind: str, place: Callable[[Fill], FastAPI]
-) -> None:
-    """It is unguarded, or a problem, or the audit cannot be made: it sees what requests meet."""
-    add, path = PLAIN[kind]
-
-    def fill(router: APIRouter) -> None:
-        router.get("/first")(read)
-        add(router)
-
-    app = place(fill)
-    if ask(app, path) == 404:
-        return  # FastAPI did not copy the mount
-
-    try:
-        found = audit(app)
-    except ConfigurationError:
-        return
-
-    assert not found.ok
-
-
 @plain_kinds
 def test_a_plain_route_beside_the_guard_is_nothing_to_complain_of(kind: str) -> None:
     """What the guard does not apply to is the application's own business."""
@@ -329,16 +304,6 @@ def test_a_guard_over_another_router_does_not_open_this_one() -> None:
     assert_guarded(app, "/b/x", good=FOREIGN, bad=GOOD)
 
 
-def test_a_guard_and_a_guard_inside_it_ask_the_innermost() -> None:
-    """A token for the outer settings does not suffice, and none for them is needed."""
-    router = APIRouter(dependencies=guarding(OTHER))
-    router.get("/x")(read)
-    app = FastAPI(dependencies=guarding(SETTINGS))
-    app.include_router(router)
-
-    assert_guarded(app, "/x", good=FOREIGN, bad=GOOD)
-
-
 def test_the_guard_of_a_route_is_a_guard() -> None:
     """It stands in the dependencies of one route alone."""
     app = FastAPI()
@@ -359,13 +324,3 @@ def test_a_guard_as_a_parameter_is_a_guard() -> None:
         return "inside"
 
     assert_guarded(app, "/x")
-
-
-def test_an_api_route_is_judged_guarded_by_the_audit() -> None:
-    """Where the guard covers everything, the audit says so."""
-    app = over_application(lambda router: router.get("/first")(read))
-
-    found = audit(app)
-
-    assert [Verdict.GUARDED] == [route.verdict for route in found.routes if route.path == "/first"]
-    assert found.ok, str(found)

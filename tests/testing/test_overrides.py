@@ -1,6 +1,5 @@
 """`acting_as` and `using_settings`: what they override, where, and for how long."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -382,22 +381,6 @@ class TestOverlap:
 
         assert ({}, 401) == (app.dependency_overrides, TestClient(app).get("/me").status_code)
 
-    def test_tasks(self) -> None:
-        """Each opens a block of its own for a while."""
-        app = guarded()
-
-        async def act(user_id: str, turns: int) -> None:
-            with acting_as(app, user_id):
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-
-        async def all_of_them() -> None:
-            await asyncio.gather(act("alice", 1), act("bob", 3), act("carol", 2))
-
-        asyncio.run(all_of_them())
-
-        assert {} == app.dependency_overrides
-
     def test_an_application_and_one_that_is_mounted_in_it(self) -> None:
         """Each has overrides of its own, and each block takes away those that it made."""
         inner, outer = guarded(), guarded()
@@ -424,18 +407,6 @@ class TestOverlap:
         second.__exit__(None, None, None)
         assert {} == app.dependency_overrides
 
-    def test_one_block_within_itself(self) -> None:
-        """It ends as often as it began."""
-        app = guarded()
-        alice = acting_as(app, "alice")
-
-        with alice, acting_as(app, "bob"):
-            with alice:
-                inner = get(app, "/perhaps")
-            outer = get(app, "/perhaps")
-
-        assert ("alice", "bob", {}) == (inner, outer, app.dependency_overrides)
-
 
 async def replaced_claims() -> dict[str, str]:
     return {"sub": "dave"}
@@ -443,18 +414,6 @@ async def replaced_claims() -> dict[str, str]:
 
 class TestOwnOverrides:
     """Those that a test makes itself, beside the blocks."""
-
-    def test_from_before(self) -> None:
-        """Come back when the last block ends, in whatever order they do."""
-        app = guarded()
-        app.dependency_overrides[get_claims] = replaced_claims
-        alice, bob = acting_as(app, "alice"), acting_as(app, "bob")
-        alice.__enter__()
-        bob.__enter__()
-        alice.__exit__(None, None, None)
-        bob.__exit__(None, None, None)
-
-        assert {get_claims: replaced_claims} == app.dependency_overrides
 
     def test_from_within_a_block(self) -> None:
         """Stay: the block takes away only what it put there."""

@@ -212,17 +212,6 @@ def test_claims_that_do_not_fit_the_model_are_an_invalid_token() -> None:
     )
 
 
-def test_the_same_model_gives_the_same_callable() -> None:
-    """FastAPI runs it once per request, and a test can override it."""
-    assert claims_as(Profile) is claims_as(Profile)
-
-
-@pytest.mark.parametrize("factory", [require_scopes, require_any_scope])
-def test_the_same_scopes_give_the_same_callable(factory: Any) -> None:
-    """Factories are memoised."""
-    assert factory("a", "b") is factory("a", "b")
-
-
 @pytest.mark.parametrize("factory", [require_scopes, require_any_scope])
 @pytest.mark.parametrize("scopes", [(), ("a b",), ('"',), ("",), ("é",)])
 def test_what_cannot_be_a_scope_is_a_configuration_error(
@@ -374,11 +363,6 @@ def test_optional_takes_the_classes_too() -> None:
     client = client_of(router)
 
     assert ("alice", None) == (client.get("/r", headers=bearer()).json(), client.get("/r").json())
-
-
-def test_optional_is_memoised() -> None:
-    """The same dependency gives the same callable."""
-    assert optional(current_user_id) is optional(current_user_id)
 
 
 @pytest.mark.parametrize(

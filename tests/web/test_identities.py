@@ -19,7 +19,6 @@ from jwt_deps import (
     CurrentUser,
     JWTSettings,
     SessionState,
-    current_user_id,
     get_settings,
     protected_router,
 )
@@ -143,14 +142,6 @@ def test_a_user_cannot_be_changed() -> None:
     client_of(router).get("/r", headers=bearer())
 
     assert 2 == len(refused)
-
-
-def test_dependencies_have_names_and_docs() -> None:
-    """A debugger and a documentation tool can tell them apart."""
-    assert "<dependency current_user_id>" == repr(current_user_id)
-    assert "user" in (current_user_id.__doc__ or "")
-    assert "CurrentUser" == CurrentUser.__name__
-    assert "user" in (CurrentUser.__doc__ or "")
 
 
 ALICE = CurrentUser("alice", "s", frozenset({"a"}), Claims({"sub": "alice", "n": [1]}))

@@ -5,9 +5,10 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Path, Request, Security, WebSocket
+from fastapi import Depends, FastAPI, HTTPException, Path, Request, Security
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 from jwt_deps import (
     Claims,
@@ -17,8 +18,10 @@ from jwt_deps import (
     IssuerSettings,
     JWTSettings,
     Reason,
+    claims_as,
     current_user_id,
     get_settings,
+    granted,
     optional,
     protected_router,
     require,
@@ -172,12 +175,25 @@ def test_debug_hints_name_what_is_needed() -> None:
         lambda: require_any_role("a", "b"),
         lambda: require_claim("plan", "team", 7),
         lambda: require(bool_of, description="it is so"),
+        lambda: require_acr("a", max_age=1),
+        lambda: require_scopes("a", "b"),
+        lambda: require_any_scope("a", "b"),
+        lambda: granted("agents", "read"),
+        lambda: claims_as(Profile),
+        lambda: optional(current_user_id),
     ],
-    ids=["roles", "any-role", "claim", "check"],
+    ids=[
+        *("roles", "any-role", "claim", "check", "acr", "scopes", "any-scope"),
+        *("granted", "model", "optional"),
+    ],
 )
 def test_the_same_arguments_give_the_same_callable(make: Any) -> None:
     """FastAPI runs it once for each request, and a test can override it."""
     assert make() is make()
+
+
+class Profile(BaseModel):
+    sub: str
 
 
 def bool_of(claims: Claims) -> bool:
@@ -191,6 +207,7 @@ def bool_of(claims: Claims) -> bool:
         pytest.param(require_claim("n", 0), require_claim("n", not YES), id="0-and-false"),
         pytest.param(require_claim("n", "1"), require_claim("n", 1), id="text-and-number"),
         pytest.param(require_roles("a", "b"), require_any_role("a", "b"), id="all-and-any"),
+        pytest.param(require_acr("a"), require_acr("b"), id="acr"),
     ],
 )
 def test_other_arguments_give_another_one(one: Any, other: Any) -> None:
@@ -494,35 +511,6 @@ class TestAsAnyDependency:
                 200
                 == client.get("/x", headers=bearer(roles=["a"], plan=1, sub="alice")).status_code
             )
-
-    def test_anonymous_requests_are_refused(self, dependency: Any) -> None:
-        """Also where `validate=False` lets them in."""
-        lax = SETTINGS.model_copy(update={"validate": False})
-
-        assert 401 == TestClient(app_with(dependency, settings=lax)).get("/x").status_code
-
-    def test_without_a_guard(self, dependency: Any) -> None:
-        """It asks for the token itself."""
-        app = FastAPI()
-        app.add_api_route("/x", lambda: "x", dependencies=[Depends(dependency)])
-
-        with using_settings(app, SETTINGS):
-            assert 401 == TestClient(app).get("/x").status_code
-
-    def test_on_a_websocket(self, dependency: Any) -> None:
-        """Before it is accepted."""
-        app = FastAPI()
-
-        @app.websocket("/ws", dependencies=[Depends(dependency)])
-        async def talk(websocket: WebSocket) -> None:
-            await websocket.accept()
-            await websocket.close()
-
-        with using_settings(app, SETTINGS):
-            client = TestClient(app)
-            headers = bearer(roles=["a"], plan=1, sub="alice")
-            with client.websocket_connect("/ws", headers=headers):
-                pass
 
 
 def test_the_audit_shows_what_is_needed_and_catches_its_loss() -> None:

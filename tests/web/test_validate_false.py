@@ -4,7 +4,7 @@ import logging
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 
 from jwt_deps import (
@@ -12,16 +12,26 @@ from jwt_deps import (
     CurrentUser,
     JWTSettings,
     SessionState,
+    current_client_id,
     current_session_id,
     current_user_id,
     get_claims,
     get_dependencies,
     get_scopes,
+    get_settings,
+    granted,
     optional,
+    protect,
     protected_router,
+    require,
+    require_acr,
+    require_claim,
+    require_roles,
     require_scopes,
 )
+from jwt_deps.audit import audit
 from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import SETTINGS as USUAL
 from tests.web.serving import bearer, including
 
 SETTINGS = JWTSettings(secret_key=SECRET, validate=False, token_source="both")
@@ -97,6 +107,43 @@ def test_a_token_that_verifies_is_believed() -> None:
 def test_no_user_is_invented_for_a_route_that_needs_one(path: str, headers: dict[str, str]) -> None:
     """Where an endpoint asks for a user or a scope, anonymous is an answer that it cannot have."""
     assert client().post(path, headers=headers).status_code in {400, 401, 403}
+
+
+GRANTED = granted("agents", "read")
+
+
+def has_claims(claims: Claims) -> bool:
+    return bool(claims)
+
+
+@pytest.mark.parametrize("lax", [True, False], ids=["validate-false", "without-a-guard"])
+@pytest.mark.parametrize(
+    "dependency",
+    [
+        current_client_id,
+        require_scopes("a"),
+        require_roles("a"),
+        require_claim("plan"),
+        require(has_claims),
+        require_acr("phr"),
+        require_acr(max_age=60),
+        GRANTED,
+    ],
+    ids=["client", "scopes", "roles", "claim", "check", "acr", "age", "granted"],
+)
+def test_what_is_asked_of_a_user_is_refused_without_one(dependency: Any, *, lax: bool) -> None:
+    """By the dependency itself, where a guard lets the request pass and where there is none."""
+    app, asked = FastAPI(), [Depends(dependency)]
+    if lax:
+        settings = USUAL.model_copy(update={"validate": False})
+        app = protect(FastAPI(), settings)
+    app.get("/x", dependencies=asked)(lambda: "inside")
+    app.dependency_overrides[get_settings] = lambda: USUAL
+    (route,) = (it for it in audit(app).routes if it.path == "/x")
+
+    assert 401 == TestClient(app).get("/x").status_code
+    # Of ids that are granted the audit does not know that they need a token.
+    assert ("unguarded" if lax and dependency is GRANTED else "guarded") == route.verdict
 
 
 def test_there_is_a_warning_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
