@@ -20,8 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request as StarletteRequest
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.testclient import WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,7 +39,7 @@ from jwt_deps.errors import ExpiredTokenError
 from jwt_deps.testing import Answer, FakeIssuer
 from jwt_deps.tokens import HINTS
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
-from tests.web.serving import bearer, including, live_mounts
+from tests.web.serving import bearer, client_of, live_mounts
 
 OPEN = JWTSettings(secret_key=SECRET, audience="api", token_source=TokenSource.BOTH)
 EXPLAINING = OPEN.model_copy(update={"explain": True})
@@ -196,29 +195,13 @@ def test_dependencies_without_a_guard_explain(monkeypatch: pytest.MonkeyPatch) -
     assert "repeated_credentials" == client.get("/maybe", headers=twice).json()["reason"]
 
 
-def test_settings_that_are_replaced_decide() -> None:
-    """As for everything else."""
-    app = FastAPI()
-
-    @app.get("/")
-    async def user(_: Annotated[str, Depends(current_user_id)]) -> None: ...
-
-    app.dependency_overrides[get_settings] = lambda: EXPLAINING
-
-    assert "missing" == TestClient(app).get("/").json()["reason"]
-
-
-def test_a_plain_route_explains() -> None:
-    """What FastAPI runs no dependencies for is refused in the same words."""
-
-    async def plain(_: StarletteRequest) -> Response:
-        return PlainTextResponse("never")
-
+@pytest.mark.parametrize("path", ["/plain", pytest.param("/below/x", marks=live_mounts)])
+def test_what_fastapi_runs_no_dependencies_for_explains(path: str) -> None:
+    """It is refused in the same words."""
     router = protected_router(settings=EXPLAINING)
-    router.routes.append(Route("/plain", plain))
-    app = including(router)
+    router.routes += [Route("/plain", lambda _: PlainTextResponse()), Mount("/below", Starlette())]
 
-    assert "missing" == TestClient(app).get("/plain").json()["reason"]
+    assert "missing" == client_of(router).get(path).json()["reason"]
 
 
 def test_a_denied_handshake_explains() -> None:
@@ -387,16 +370,6 @@ def test_it_does_not_matter_what_calls_itself_the_application() -> None:
     app = app_of(EXPLAINING, middleware=[Middleware(_NamingAnother)])
 
     assert "missing" == TestClient(app).get("/").json()["reason"]
-
-
-@live_mounts
-def test_a_mount_explains() -> None:
-    """What is mounted there is not asked."""
-    router = protected_router(settings=EXPLAINING)
-    router.mount("/below", Starlette())
-    app = including(router)
-
-    assert "missing" == TestClient(app).get("/below/x").json()["reason"]
 
 
 def test_an_outage_is_explained() -> None:
