@@ -70,7 +70,7 @@ def test_refusal(agents: AgentOSClient, headers: dict[str, str], expected: Refus
 
 def test_every_route_needs_a_token(agents: AgentOSClient, application: FastAPI) -> None:
     """Of all routes that the application has, only the excluded ones answer without."""
-    served = [
+    served: list[Any] = [
         # Up to FastAPI 0.142 the walker stops short of routes that are not FastAPI's APIRoute.
         getattr(route, "starlette_route", None) or route
         for route in iter_route_contexts(application.routes)

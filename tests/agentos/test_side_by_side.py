@@ -16,8 +16,8 @@ from fastapi.testclient import TestClient
 
 from jwt_deps import InvalidTokenError
 from tests.minting import OTHER_SECRET, SECRET, b64, claims, compact, mint
+from tests.providers.programs import ROOT
 
-from .conftest import ROOT
 from .side_by_side import (
     ADMIN,
     INTERNAL,

@@ -236,7 +236,7 @@ def moved_out() -> FastAPI:
 
 
 def mounted_in_itself() -> FastAPI:
-    app = plain(protect(FastAPI(), SETTINGS))
+    app: FastAPI = plain(protect(FastAPI(), SETTINGS))
     app.mount("/v1", app.router)
     return app
 
@@ -281,6 +281,7 @@ AROUND: dict[str, dict[str, Any]] = {
     "middleware": {"middleware": [Middleware(Passing)]},
     "limit": {"max_body_size": 100},
 }
+GUARD, OUTER = jwt_guard(SETTINGS), jwt_guard(OTHER)
 GUARDED_BY_ITS_OWN, OPEN = ("guarded", "its guard"), ("unguarded", "no guard applies to it")
 BY_MOUNT = ("guarded", "the mount '/x/*' is guarded")
 #: Applications, the verdicts of routes in them with their grounds, and whether they need FastAPI
@@ -451,7 +452,6 @@ def both(*over: Any, replaced: Any = None, outside: Any = None) -> FastAPI:
     return app if replaced is None else overridden(app, replaced)
 
 
-GUARD, OUTER = jwt_guard(SETTINGS), jwt_guard(OTHER)
 LEAVES_OUT = jwt_guard(SETTINGS, exclude=["/p", "/x"])
 NEEDS_A = require_scopes("a")
 
@@ -460,10 +460,10 @@ async def built_on_scopes(_: Annotated[None, Depends(NEEDS_A)]) -> None:
     """Be a dependency of the application's own, with scopes inside."""
 
 
-OPEN = ("exclude '/x'", None)
+LEFT = ("exclude '/x'", None)
 ASKED = [
     pytest.param(both(Depends(GUARD)), ("its guard", ()), id="a-guard"),
-    pytest.param(both(), OPEN, id="the-only-guard-excludes-it"),
+    pytest.param(both(), LEFT, id="the-only-guard-excludes-it"),
     pytest.param(
         both(Depends(NEEDS_A)), ("its own dependency require_scopes", ("a",)),
         id="a-dependency-where-the-guard-excludes-it",
@@ -481,7 +481,7 @@ ASKED = [
         id="a-dependency-is-replaced",
     ),
     pytest.param(
-        both(Depends(GUARD), replaced=GUARD), OPEN, id="the-guard-is-replaced-and-the-next-decides"
+        both(Depends(GUARD), replaced=GUARD), LEFT, id="the-guard-is-replaced-and-the-next-decides"
     ),
     pytest.param(
         both(Depends(LEAVES_OUT), outside=Depends(GUARD), replaced=LEAVES_OUT), ("its guard", ()),
@@ -491,7 +491,7 @@ ASKED = [
         both(Security(GUARD, scopes=["a"])), ("its guard", ("a",)), id="scopes-of-the-guard"
     ),
     pytest.param(
-        both(Security(LEAVES_OUT, scopes=["a"])), OPEN, id="scopes-of-a-guard-that-excludes-it"
+        both(Security(LEAVES_OUT, scopes=["a"])), LEFT, id="scopes-of-a-guard-that-excludes-it"
     ),
     pytest.param(
         both(Depends(GUARD), outside=Security(OUTER, scopes=["a"])), ("its guard", ("a",)),

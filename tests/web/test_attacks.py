@@ -279,14 +279,14 @@ def test_scopes_of_an_outer_guard_hold_below_an_inner_one(kind: str) -> None:
     if kind == "own":
         scopes = Depends(require_scopes("admin"))
     app = FastAPI(dependencies=[scopes] if kind == "plain-guard" else [])
-    paths = ("/x", "/open")
+    paths = ["/x", "/open"]
     router = protected_router(settings=OTHER, exclude=["/open"])
     router.get("/x")(read)
     router.get("/open")(read)
     if kind != "plain-guard":
         protect(app, SETTINGS, dependencies=[scopes])
         router.add_route("/plain", plain)
-        paths += ("/plain",)
+        paths.append("/plain")
     app.include_router(router)
     client = TestClient(app)
 
