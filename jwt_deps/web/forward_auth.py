@@ -39,7 +39,8 @@ def forward_auth(
     The proxy says in headers what was requested, so that the rule for cookies, DPoP proofs and
     certificates hold for that request. A good token is answered with 204, with `X-Auth-User` and
     `X-Auth-Scopes`, percent-encoded; everything else with 401 and the challenge, or with 403, which
-    stands for outages too, because proxies take no other status.
+    stands for outages too, because proxies take no other status. `X-Auth-User` is empty where the
+    token names no user.
 
     Args:
         settings: what is accepted; `None` for `get_settings`.
@@ -134,7 +135,9 @@ def _understood(send: Send) -> Send:
 
 async def _passed(scope: Scope, receive: Receive, send: Send) -> None:
     state = Request(scope).state
-    headers = {"X-Auth-Scopes": " ".join(quote(one, safe=_PLAIN) for one in state.scopes)}
-    if state.user_id is not None:
-        headers["X-Auth-User"] = quote(state.user_id, safe=_PLAIN)
+    headers = {
+        "X-Auth-Scopes": " ".join(quote(one, safe=_PLAIN) for one in state.scopes),
+        # Also without a user: where it is absent, Caddy passes on its own placeholder in its place.
+        "X-Auth-User": quote(state.user_id or "", safe=_PLAIN),
+    }
     await Response(headers=headers)(scope, receive, send)
