@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
-from inspect import Parameter, Signature, unwrap
+from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar, cast, overload
 
 import anyio
@@ -53,6 +53,7 @@ from .caller import (
     principal_or_error,
     refused,
     settings_for,
+    token_dependency,
     token_of,
 )
 from .factories import dependency_factory
@@ -441,11 +442,12 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
                 return None
         except AuthError as error:
             raise await refused(error, connection) from error
-        called = unwrap(dependency)
-        is_ours = (
-            isinstance(called, TokenDependency) and "own" not in called.__signature__.parameters
-        )
-        if is_ours and not is_overridden(connection, dependency):
+        called = token_dependency(dependency)
+        if (
+            called is not None
+            and "own" not in called.__signature__.parameters
+            and not is_overridden(connection, dependency)
+        ):
             return await called(connection=connection, security_scopes=security_scopes)
         return await _fastapi.call(connection, dependency, security_scopes.scopes)
 

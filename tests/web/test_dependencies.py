@@ -1,6 +1,7 @@
 """Each dependency returns the values of the token, and refuses invalid ones."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any
 
 import pytest
@@ -363,6 +364,21 @@ def test_optional_takes_the_classes_too() -> None:
     client = client_of(router)
 
     assert ("alice", None) == (client.get("/r", headers=bearer()).json(), client.get("/r").json())
+
+
+def test_optional_calls_what_wraps_a_dependency() -> None:
+    """It may refuse what the dependency accepts."""
+    router = protected_router(settings=SETTINGS, exclude="/r")
+
+    @wraps(current_user_id)
+    async def in_capitals(**given: Any) -> str:
+        return (await current_user_id(**given)).upper()
+
+    @router.get("/r")
+    async def read(user_id: Annotated[str | None, Depends(optional(in_capitals))]) -> Any:
+        return user_id
+
+    assert "ALICE" == client_of(router).get("/r", headers=bearer()).json()
 
 
 @pytest.mark.parametrize(
