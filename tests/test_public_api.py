@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import re
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,14 @@ def test_every_class_and_function_is_of_the_package(name: str) -> None:
 
     assert not hasattr(found, "__qualname__") or found.__module__ == "jwt_deps"
     assert not isinstance(found, type) or pickle.loads(pickle.dumps(found)) is found  # noqa: S301
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """As a user imports it, and nothing else of the package but two modules."""
+    page = (Path(__file__).parent.parent / "docs" / "reference.md").read_text()
+    names = re.findall(r"^::: jwt_deps\.(\w+)$", page, re.MULTILINE)
+
+    assert sorted([*CONTRACT, "audit", "testing"]) == sorted(names)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

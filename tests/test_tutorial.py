@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from jwt_deps import JWTSettings
 from tests.cli.processes import PATIENCE, environment
 from tests.documented import check_page, commands_of, shell
 from tests.minting import SECRET
+from tests.test_quick_start import free_port
 
 PAGES = sorted((Path(__file__).parent.parent / "docs" / "tutorial").glob("*.md"))
-PLACE = "localhost:8000"
+PLACE, ISSUER = "localhost:8000", "localhost:9000"
 FILE = re.compile(r'^```python title="([\w.]+)"\n(.*?)^```', re.DOTALL | re.MULTILINE)
-EXPORT = re.compile(r"^export (JWT_\w+)=([\w,]+)$", re.MULTILINE)
+EXPORT = re.compile(r"^export (JWT_\w+)=(\S+)$", re.MULTILINE)
 
 
 def files_of(page: Path) -> dict[str, str]:
@@ -28,10 +30,28 @@ def files_of(page: Path) -> dict[str, str]:
 
 
 @contextmanager
+def provided(folder: Path) -> Iterator[str]:
+    """Serve the issuer that a reader saves, if there is one, and not on the port of the page."""
+    if not (folder / "issuer.py").exists():
+        yield ISSUER
+        return
+    port = free_port()
+    _replace(folder / "issuer.py", "9000", str(port))
+    issuer = subprocess.Popen(
+        [sys.executable, "issuer.py"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL
+    )
+    try:
+        _until_it_listens(issuer, port)
+        yield f"localhost:{port}"
+    finally:
+        issuer.terminate()
+        issuer.wait(PATIENCE)
+
+
+@contextmanager
 def served(folder: Path, variables: dict[str, str]) -> Iterator[str]:
     """Serve `main:app` of a folder, as `uvicorn main:app` does but on a port that is free."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port)]
     server = subprocess.Popen(  # noqa: S603 - our own server
         [*command, "--log-level", "warning"], cwd=folder, env=environment(**variables)
@@ -42,6 +62,10 @@ def served(folder: Path, variables: dict[str, str]) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(PATIENCE)
+
+
+def _replace(file: Path, text: str, by: str) -> None:
+    file.write_text(file.read_text().replace(text, by))
 
 
 def _until_it_listens(server: "subprocess.Popen[bytes]", port: int) -> None:
@@ -56,15 +80,34 @@ def _until_it_listens(server: "subprocess.Popen[bytes]", port: int) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_tutorial(page: Path, tmp_path: Path) -> None:
     """Every command of a page prints what the page shows."""
-    variables = {"JWT_SECRET_KEY": SECRET, **dict(EXPORT.findall(page.read_text()))}
-    for name, text in files_of(page).items():
+    files = files_of(page)
+    for name, text in files.items():
         (tmp_path / name).write_text(text)
 
-    with served(tmp_path, variables) as place:
-        for name, text in files_of(page).items():
-            (tmp_path / name).write_text(text.replace(PLACE, place))
-        run = shell(tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path)]), **variables)
-        check_page(page, lambda command: run(command.replace(PLACE, place)))
+    with provided(tmp_path) as issuer:
+        secret = {} if "issuer.py" in files else {"JWT_SECRET_KEY": SECRET}
+        exported = EXPORT.findall(page.read_text().replace(ISSUER, issuer))
+        variables = {**secret, **dict(exported)}
+        with served(tmp_path, variables) as place:
+            for name in files:
+                _replace(tmp_path / name, PLACE, place)
+            run = shell(tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path)]), **variables)
+            check_page(
+                page, lambda command: run(command.replace(PLACE, place)).replace(issuer, ISSUER)
+            )
+
+
+def test_the_settings_of_each_provider_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in the tabs, whose keys are not there."""
+    page = next(page for page in PAGES if page.stem == "provider").read_text()
+    tabs = re.findall(r"^    ```ini\n(.*?)^    ```", page, re.DOTALL | re.MULTILINE)
+
+    assert 3 == len(tabs)
+    for tab in tabs:
+        with monkeypatch.context() as environment_:
+            for line in tab.split():
+                environment_.setenv(*line.split("=", 1))
+            assert JWTSettings().discovery
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -72,6 +115,6 @@ def test_every_file_of_the_tutorial_is_used(page: Path) -> None:
     """What a reader saves is served or run."""
     commands = "\n".join(commands_of(page))
 
-    others = files_of(page).keys() - {"main.py"}
+    others = files_of(page).keys() - {"main.py", "issuer.py"}
 
     assert set() == {name for name in others if name not in commands}

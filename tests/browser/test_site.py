@@ -1,4 +1,4 @@
-"""The documentation is readable on a phone."""
+"""The documentation is readable on a phone and at a desk, and its search finds answers."""
 
 import subprocess
 import sys
@@ -7,13 +7,30 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import quote
 
 import pytest
 
-from tests.browser.chromium import chromium
+from jwt_deps import __version__
+from tests.browser.chromium import chromium, expect
 
 ROOT = Path(__file__).parents[2]
 PHONE, DESK = 390, 1280
+
+#: What people look for, and the page that answers.
+SEARCHES = {
+    "HTTPBearer": "moving/other-packages/",
+    ".env": "settings/",
+    "refresh token": "how-to/log-in/",
+    "Keycloak": "providers/",
+    "CORS": "troubleshooting/",
+    "current_user_id": "reference/",
+}
+
+
+#: How many blocks of code have to be moved sideways.
+_CUT_CODE = """[...document.querySelectorAll(".md-typeset pre > code")]
+    .filter((code) => code.scrollWidth > code.clientWidth + 1).length"""
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -41,6 +58,7 @@ def test_no_page_is_wider_than_the_screen(site: tuple[str, list[str]], width: in
     address, pages = site
     asked: list[str] = []
     too_wide: list[str] = []
+    cut: list[str] = []
     with chromium() as browser:
         view = browser.new_page(viewport={"width": width, "height": 844})
         view.on("request", lambda request: asked.append(request.url))
@@ -48,6 +66,31 @@ def test_no_page_is_wider_than_the_screen(site: tuple[str, list[str]], width: in
             view.goto(f"{address}/{page}/", wait_until="load")
             if view.evaluate("document.documentElement.scrollWidth") > width:
                 too_wide.append(page)
+            if view.evaluate(_CUT_CODE):
+                cut.append(page)
 
     assert [] == too_wide
+    assert [] == cut
     assert [] == [url for url in asked if not url.startswith((address, "data:"))]
+
+
+def test_search(site: tuple[str, list[str]]) -> None:
+    """The page that answers is among the first results."""
+    address, _ = site
+    missed: dict[str, list[str]] = {}
+    with chromium() as browser:
+        view = browser.new_page(viewport={"width": DESK, "height": 844})
+        results = view.locator(".md-search-result__item > a")
+        for words, page in SEARCHES.items():
+            view.goto(f"{address}/?q={quote(words)}")
+            expect(results.first).to_be_visible()
+            found = [result.get_attribute("href") or "" for result in results.all()[:5]]
+            if not any(f"/{page}" in it for it in found):
+                missed[words] = found
+
+    assert {} == missed
+
+
+def test_the_version_at_the_foot() -> None:
+    """It is that of the package."""
+    assert f"copyright: jwt-deps {__version__} " in (ROOT / "mkdocs.yml").read_text()
