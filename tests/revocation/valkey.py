@@ -1,6 +1,10 @@
-"""Run a real Valkey server from a wheel, in its own process with files on disk."""
+"""Run a real server in its own process, with files on disk: Valkey from a wheel, or a Redis.
+
+`JWT_DEPS_TEST_REDIS` names the program of another server: `redis-server`.
+"""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -18,6 +22,7 @@ from tests.providers.programs import unused_port
 STREAM = "{jwt-deps:revocations}:stream"
 ISSUER = "https://issuer.example"
 NONE = '{"e":[]}'
+PROGRAM = os.environ.get("JWT_DEPS_TEST_REDIS") or str(get_binary_path())
 _PATIENCE = 60  # machines that tests run on can be busy
 
 
@@ -38,7 +43,7 @@ class Valkey:
         """Start, and wait until it answers; every write is on disk before it is answered."""
         self.process = subprocess.Popen(  # noqa: S603 - its own server
             [
-                str(get_binary_path()),
+                PROGRAM,
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
                 *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
             ],
