@@ -1,6 +1,11 @@
 """Access tokens: look-up, verification, authentication, claims, issuing (RFC 7519, 6750, 9068)."""
 
-from .authenticate import authenticate_claims, authenticate_token, verify_token
+from .authenticate import (
+    authenticate_claims,
+    authenticate_token,
+    verified_principal,
+    verify_token,
+)
 from .claims import ClaimMapping, Claims
 from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
 from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
@@ -46,5 +51,6 @@ __all__ = [
     "sent_with_dpop",
     "session_state_of",
     "unverified_expiry",
+    "verified_principal",
     "verify_token",
 ]

@@ -36,7 +36,7 @@ from .claims import Claims
 from .principal import Principal
 from .verify import VerifiedToken, verify
 
-__all__ = ["authenticate_claims", "authenticate_token", "verify_token"]
+__all__ = ["authenticate_claims", "authenticate_token", "verified_principal", "verify_token"]
 
 # Longer tokens are rare, and a few of them would fill the memory of many.
 _MAX_CACHED = 4096
@@ -98,12 +98,21 @@ async def verify_token(token: str, settings: JWTSettings | None = None) -> Claim
     given: object = token
     if not isinstance(given, str):  # of a JSON message, for instance
         raise MalformedTokenError(Reason.NOT_COMPACT, "it is not a text")
-    claims = (await authenticate_token(given, settings)).claims
-    refuse_unproved(claims.view(), ())
+    return (await verified_principal(given, settings)).claims
+
+
+async def verified_principal(token: str, settings: JWTSettings) -> Principal:
+    """Return the principal of a token that did not come with a request, as `verify_token`.
+
+    Raises:
+        AuthError: as `verify_token`.
+    """
+    principal = await authenticate_token(token, settings)
+    refuse_unproved(principal.claims.view(), ())
     policy = settings.server.sender_policy
     if policy is not None and policy.dpop is DPoPMode.REQUIRED:
         raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
-    return claims
+    return principal
 
 
 async def authenticate_token(

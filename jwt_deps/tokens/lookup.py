@@ -221,7 +221,8 @@ def _unwrapped(value: str) -> str:
 
 def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
     """Accept a cookie only where the browser says that the request is not cross-site."""
-    if head.method in _SAFE_METHODS:
+    # A handshake reads and writes afterwards; as a GET it is seen by what a proxy asks.
+    if head.method in _SAFE_METHODS and not head.values("sec-websocket-key"):
         return
     sites = head.values("sec-fetch-site")
     if sites:

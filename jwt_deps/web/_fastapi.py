@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = [
+    "ANSWERING",
     "COPIES",
     "added_route",
     "apply_first",
@@ -85,6 +86,8 @@ __all__ = [
 #: Whether a router copies the routes that it includes, as FastAPI did up to 0.136.
 COPIES = iter_route_contexts is None
 
+#: In place of a status, while an exception handler runs that may send by itself.
+ANSWERING = -1
 _Report: TypeAlias = Callable[[Scope, Exception, int | None], None]
 _ASGI_ARGUMENTS = 3
 _MOST_LAYERS = 100  # what has itself as `app` has no end
@@ -577,8 +580,9 @@ def report_handled(scope: Scope, report: _Report) -> None:
 
     Args:
         scope: of a request that came to the router of the application.
-        report: takes the scope that the handler is called with, the exception, and the status of
-            the answer; `None` if there is none.
+        report: takes the scope that the handler is called with, the exception, and `ANSWERING`
+            before the call of one that may send by itself; then the status of the answer, `None`
+            if there is none.
     """
     found = scope.get("starlette.exception_handlers")
     if found is None or _REPORTED in found[1]:
@@ -597,14 +601,19 @@ def _reporting(handler: Any, report: _Report) -> Any:
     if iscoroutinefunction(called) or iscoroutinefunction(getattr(called, "__call__", None)):  # noqa: B004 - as Starlette
 
         async def answer_later(connection: HTTPConnection, error: Exception) -> Any:
-            response = await handler(connection, error)
-            report(connection.scope, error, getattr(response, "status_code", None))
+            status = None
+            report(connection.scope, error, ANSWERING)
+            try:
+                response = await handler(connection, error)
+                status = getattr(response, "status_code", None)
+            finally:
+                report(connection.scope, error, status)
             return response
 
         return update_wrapper(answer_later, handler)
 
     def answer(connection: HTTPConnection, error: Exception) -> Any:
-        response = handler(connection, error)
+        response = handler(connection, error)  # in a thread, where it can send nothing itself
         report(connection.scope, error, getattr(response, "status_code", None))
         return response
 

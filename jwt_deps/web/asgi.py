@@ -24,6 +24,8 @@ from .routing import RouteGuard
 __all__ = ["Replay", "wrap_receive_and_send"]
 
 _REDIRECTS, _ERRORS = 300, 400
+#: Starlette answers with a part of a file if the client asked for one (RFC 9110 §14.2).
+_PART_OF_FILE = 200, 206
 #: The second one answers a WebSocket handshake that is not accepted.
 _RESPONSES = ("http.response.start", "websocket.http.response.start")
 
@@ -186,8 +188,10 @@ class _GuardedSend:
 
         A route class that swallowed the refusal, or kept its answer to itself, sends another one.
         """
-        answered = self._decision.answered
-        return answered is not None and answered == message.get("status")
+        answered, status = self._decision.answered, message.get("status")
+        if answered is None or answered == _fastapi.ANSWERING:
+            return answered is not None
+        return answered == status or (answered, status) == _PART_OF_FILE
 
     def _is_handled(self) -> bool:
         """Whether the request came to an endpoint, of which the guards were not asked."""

@@ -294,11 +294,12 @@ async def _by_other_credentials(
             claims: Claims | None = await credential(connection)
             if claims is None:
                 continue
-            token = (
-                None if isinstance(error, MissingTokenError) else sent_token(connection, settings)
-            )
-            principal = await authenticate_claims(claims, settings, token or "")
-            if token is not None and (policy := settings.server.sender_policy) is not None:
+            is_bearer = not isinstance(error, MissingTokenError)
+            is_bearer = is_bearer and getattr(credential, "is_bearer", True)
+            token = sent_token(connection, settings) if is_bearer else ""
+            principal = await authenticate_claims(claims, settings, token)
+            policy = settings.server.sender_policy
+            if policy is not None and (is_bearer or "cnf" in claims):
                 await _confirm_sender(scope, policy, claims, token, state)
             return principal
     except AuthError as refusal:

@@ -59,6 +59,9 @@ class ApiKey:
             the token.
     """
 
+    #: Whether the credential is the bearer token of the request, if that is no JWT.
+    is_bearer = False
+
     def __init__(
         self, check: Callable[[str], _Found | Awaitable[_Found]], header: str = "X-API-Key"
     ) -> None:
@@ -88,7 +91,7 @@ class ApiKey:
             found = self._check(sent[0])
             if isawaitable(found):
                 found = await found
-        if found is None:
+        if not found:  # an empty mapping is no owner
             raise InvalidTokenError(Reason.API_KEY, "the API key is not known")
         return found if isinstance(found, Claims) else Claims(found)
 
@@ -220,7 +223,7 @@ class Introspection:
             logger.error("a token cannot be introspected: %s", said)  # noqa: TRY400
             return None
         claims, seconds = None, self._inactive_seconds
-        if document.pop("active", None) is True:
+        if document.pop("active", None) is True and _is_access_token(document):
             claims, seconds = Claims(document), self._cache_seconds
             if is_numeric_date(expires := document.get("exp")):
                 seconds = min(seconds, expires - time.time())
@@ -229,6 +232,16 @@ class Introspection:
         return answer
 
 
+def _is_access_token(answer: Mapping[str, Any]) -> bool:
+    """Whether a token is one that resources accept: servers introspect refresh tokens too.
+
+    `token_type` is RFC 7662's, `token_use` Ory Hydra's, `typ` Keycloak's.
+    """
+    kinds = {str(answer.get(name)).lower() for name in ("token_type", "token_use", "typ")}
+    return kinds.isdisjoint(_OTHER_KINDS) and ("dpop" not in kinds or "cnf" in answer)
+
+
+_OTHER_KINDS = frozenset({"refresh_token", "refresh", "id_token", "id"})
 _Answer = tuple[Claims | None, float] | None
 
 

@@ -79,8 +79,11 @@ def forward_auth(
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
                 return
+            if scope["type"] == "websocket":
+                # Some proxies hand the handshake on, and wait for the answer to a request.
+                scope, receive, send = {**scope, "type": "http"}, _no_body, _denying(send)
             original = None
-            if scope["type"] == "http" and _is_among(scope.get("client"), networks, names):
+            if _is_among(scope.get("client"), networks, names):
                 original = _original(scope, *headers)
             if original is None:
                 await Response(status_code=403)(scope, receive, send)
@@ -133,11 +136,25 @@ def _understood(send: Send) -> Send:
     return send_understood
 
 
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _denying(send: Send) -> Send:
+    """Answer a WebSocket handshake as a request (the ASGI extension `websocket.http.response`)."""
+
+    async def send_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return send_denial
+
+
 async def _passed(scope: Scope, receive: Receive, send: Send) -> None:
     state = Request(scope).state
+    scopes, user_id = getattr(state, "scopes", ()), getattr(state, "user_id", None)
     headers = {
-        "X-Auth-Scopes": " ".join(quote(one, safe=_PLAIN) for one in state.scopes),
-        # Also without a user: where it is absent, Caddy passes on its own placeholder in its place.
-        "X-Auth-User": quote(state.user_id or "", safe=_PLAIN),
+        "X-Auth-Scopes": " ".join(quote(one, safe=_PLAIN) for one in scopes),
+        # Empty where there is none: a proxy would leave the client's own in place.
+        "X-Auth-User": quote(user_id or "", safe=_PLAIN),
     }
     await Response(headers=headers)(scope, receive, send)

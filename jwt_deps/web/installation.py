@@ -467,9 +467,11 @@ def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
     from .inventory import Inventory  # noqa: PLC0415 - which knows the guards of plain routes
 
     routes = [
-        (served.match.paths, served.known_methods)
+        # Shown as one operation, `HEAD` is a rule's method too.
+        (one.match.paths, (*one.known_methods, *(("HEAD",) if "GET" in one.methods else ())))
         for served in Inventory.of(app).routes
-        if guard in served.match.guards
+        for one in (served, *served.mounts)
+        if guard in one.match.guards
     ]
     for name in guard.route_scopes.idle(routes):
         yield (

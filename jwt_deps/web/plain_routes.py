@@ -244,7 +244,18 @@ class GuardedApp:
             for route in getattr(app, "routes", ()):
                 if getattr(route, "app", None) is self and _fits(route, scope):
                     return getattr(route, "path", None)
-        return None if included else getattr(self.route, "path", None)
+        is_known = not included and self._is_served_by(getattr(app, "router", None), scope)
+        return getattr(self.route, "path", None) if is_known else None
+
+    def _is_served_by(self, router: Any, scope: Scope) -> bool:
+        """Whether the route itself is served, and not one that was made of it with another path."""
+        entered = state_of(scope).entered
+        return any(
+            route is self.route
+            for home in self.homes
+            if home is router or any(it in entered for it in guards_among(home.dependencies))
+            for route in home.routes
+        )
 
 
 def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI

@@ -46,7 +46,7 @@ class Decision:
         refused: whether a guard refused it.
         refusal: with which exception, as long as that is being handled.
         answered: the status with which an exception handler answers it, or what was raised before
-            the guard was asked.
+            the guard was asked; `ANSWERING` while the handler runs.
     """
 
     __slots__ = ("_outer", "answered", "refusal", "refused", "route")
@@ -172,6 +172,7 @@ class RequestState:
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
         self.path = scope.get("path")
+        self.root: str = scope.get("root_path", "")
         if type(scope["headers"]) is not list:
             scope["headers"] = list(scope["headers"])  # they are read several times
         self.decision = Decision()
@@ -181,9 +182,9 @@ class RequestState:
         if getattr(app, "dependency_overrides", None):
             self.overriding = app  # the application, if it replaces dependencies
 
-    def served_by(self, app: Any) -> None:
+    def served_by(self, app: Any, root: str) -> None:
         """Record that another application serves the request from here on, one in the other."""
-        self.app = app
+        self.app, self.root = app, root
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
         if self.mounted is not None and not any(app is known for known in self.mounted.apps):
@@ -344,7 +345,10 @@ class RequestState:
         if app is self.app:
             is_on_the_way = bool(self.routers) or is_same_path
         else:
-            is_on_the_way = mounted is not None and not self.routers and mounted.covers(scope)
+            # Below another mount of an application that is watched, or it was not seen since.
+            is_deeper = is_same_path and copy.root.startswith(f"{self.root}/")
+            is_on_the_way = mounted is not None and mounted.covers(scope)
+            is_on_the_way = is_on_the_way and (is_deeper or not self.routers)
         if not is_on_the_way:
             return self._separated(copy, scope, self._covering(scope))
         copy.separate(scope)
@@ -363,7 +367,7 @@ class RequestState:
                 copy._proofs, self._proofs = self._proofs, None
         if app is not self.app:
             copy.app, copy.overriding = self.app, self.overriding
-            copy.served_by(app)
+            copy.served_by(app, copy.root)
         return copy
 
     def again(self, scope: Scope, router: object) -> "RequestState | None":
@@ -460,7 +464,7 @@ def state_of(scope: Scope) -> RequestState:
         return state
     app = scope.get("app")
     if state.app is not app:
-        state.served_by(app)
+        state.served_by(app, scope.get("root_path", ""))
     return state
 
 

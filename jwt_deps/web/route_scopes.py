@@ -20,7 +20,9 @@ class _Rule(NamedTuple):
 
     def fits(self, paths: Collection[str], methods: Collection[str]) -> bool:
         """Whether it is for a route, or may be: where nothing is known of that, it is."""
-        is_method = self.method is None or not methods or self.method in methods
+        # Where `GET` is answered, so is `HEAD`.
+        named = {*methods, "GET"} if "HEAD" in methods else methods
+        is_method = self.method is None or not methods or self.method in named
         return is_method and (not paths or any(map(self.template.match, paths)))
 
 
@@ -72,8 +74,7 @@ def _rule(name: str, scopes: Any) -> _Rule:
 
 
 def methods_of(scope: Scope) -> tuple[str, ...]:
-    """The methods by which rules name a request: where `GET` is answered, so is `HEAD`."""
+    """The method by which rules name a request, as a collection of one."""
     if scope["type"] == "websocket":
         return ("WEBSOCKET",)
-    method = scope["method"].upper()  # what is mounted may not mind the case
-    return (method, "GET") if method == "HEAD" else (method,)
+    return (scope["method"].upper(),)  # what is mounted may not mind the case

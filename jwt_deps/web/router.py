@@ -16,7 +16,7 @@ from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .factories import dependency_factory, router_factory
 from .guard import Credential, JWTGuard
-from .installation import Installation, watch_application
+from .installation import Installation, idle_exclusions, watch_application
 from .plain_routes import GuardedRoutes, apply_to_copies
 from .request_user import keep_user
 from .routing import mark_public
@@ -42,7 +42,7 @@ class ProtectedRouter(APIRouter):
         self._known_count = 0  # how many routes there were then
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
-        self._met: Any = None
+        self._met: Any = self  # no application
         lifespan = self.lifespan_context
 
         @asynccontextmanager
@@ -143,8 +143,17 @@ class ProtectedRouter(APIRouter):
         if app is not self._met:
             if isinstance(app, FastAPI):
                 Installation.of(app).watch()
+            else:
+                self._check_alone()
             self._met = app
         return wrap_receive_and_send(scope, receive, send, self, self._guard, outermost=outermost)
+
+    def _check_alone(self) -> None:
+        """Check the exclusions and scopes where no `FastAPI` is around, which would check them."""
+        alone = FastAPI(openapi_url=None)
+        alone.mount("", self)
+        for problem in idle_exclusions(alone):
+            raise ConfigurationError("idle_exclusion", problem)
 
 
 @router_factory

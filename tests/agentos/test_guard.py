@@ -1,6 +1,8 @@
 """`protect_agent_os`: what it refuses to guard, and what of agno it leaves to agno."""
 
+import asyncio
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +13,7 @@ from agno.os.authz.audit import AuditEvent, AuditSink
 from agno.os.middleware.jwt import JWTMiddleware
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
+from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 import jwt_deps.agentos
@@ -171,7 +174,31 @@ def test_each_of_several_issuers_has_its_own_users_and_scopes() -> None:
     assert [200, 200, 403] == answers
 
 
+def test_the_websocket_knows_the_users_of_several_issuers_apart() -> None:
+    """Their ids begin with the issuer's name, as over HTTP."""
+    issuers = {
+        name: IssuerSettings(secret_key=key, issuer=f"https://{name}.example", audience="support")
+        for name, key in (("one", SECRET), ("two", OTHER_SECRET))
+    }
+    app = protect_agent_os(agent_os(), JWTSettings(issuers=issuers))
+    minted = token(OTHER_SECRET, iss="https://two.example", aud="support", scopes=[ADMIN])
+    validator = app.state.jwt_validator
+
+    async def user_of_message() -> Any:
+        await validator.verify({"text": json.dumps({"action": "authenticate", "token": minted})})
+        return validator.extract_claims(validator.validate_token(minted))["user_id"]
+
+    assert "two|alice" == asyncio.run(user_of_message())
+
+
 # Applications
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[TestClient]:
+    """An AgentOS for questions that leave nothing behind."""
+    with TestClient(protect_agent_os(agent_os(), SETTINGS)) as client:
+        yield client
 
 
 def test_handler_of_the_base_application_answers_refusals() -> None:
@@ -205,6 +232,59 @@ def test_routes_that_are_added_later_are_guarded_and_mapped() -> None:
         ]
 
     assert [401, 403, 200] == answers
+
+
+def test_head_needs_the_scopes_of_get() -> None:
+    """A plain route answers it by running the handler."""
+    base = FastAPI()
+    base.add_route("/report", lambda _: PlainTextResponse("report"))
+    app = protect_agent_os(
+        agent_os(base_app=base), SETTINGS, scope_mappings={"GET /report": ["reports:read"]}
+    )
+
+    with TestClient(app) as client:
+        statuses = [
+            client.head("/report", headers=as_user("alice", scope)).status_code
+            for scope in ("agents:read", "reports:read")
+        ]
+
+    assert [403, 200] == statuses
+
+
+def test_mappings_given_come_before_those_of_agno() -> None:
+    """It goes by the first that fits, and `*` is any text for it."""
+    base = FastAPI()
+
+    @base.get("/agents/{agent_id}/billing")
+    async def billing(agent_id: str) -> str:
+        return agent_id
+
+    app = protect_agent_os(
+        agent_os(base_app=base),
+        SETTINGS,
+        scope_mappings={"GET /agents/*/billing": ["billing:read"]},
+    )
+
+    with TestClient(app) as client:
+        statuses = [
+            client.get("/agents/helper/billing", headers=as_user("alice", scope)).status_code
+            for scope in ("agents:read", "billing:read")
+        ]
+
+    assert [403, 200] == statuses
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["/config", "/sessions", "/service-accounts", "/agents/helper"])
+def test_attack_a_line_break_at_the_end_of_a_path(
+    guarded: TestClient, method: str, path: str
+) -> None:
+    """Templates of Starlette match in front of it, those of agno do not, and would ask nothing."""
+    robot = account(guarded, f"{method}{path}".lower().replace("/", "-"), "agents:run")
+
+    for headers in (as_user("alice"), {"Authorization": f"Bearer {robot}"}):
+        answer = guarded.request(method, f"{path}%0A", headers=headers)
+        assert 404 == answer.status_code
 
 
 def test_below_a_mount_the_path_is_that_of_the_application() -> None:

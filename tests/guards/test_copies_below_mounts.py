@@ -549,3 +549,22 @@ def test_an_application_two_mounts_below_goes_by_the_guard(
     answer = TestAWrapperThatCopies().client(where, between).get(f"{prefix}/who", headers=EMPLOYEE)
 
     assert ["e1", "e1"] == answer.json()
+
+
+@pytest.mark.parametrize("adds", ["middleware", "wrapper"])
+def test_below_an_application_with_a_protected_router_of_its_own(adds: str) -> None:
+    """Once that was asked, its application is watched; the guard of the mount holds as before."""
+    inner, between = FastAPI(), FastAPI()
+    inner.add_route("/who", lambda request: JSONResponse(getattr(request.state, "user_id", None)))
+    if adds == "middleware":
+        inner.add_middleware(Adding)
+    own = protected_router(settings=SETTINGS)
+    own.get("/own")(me)
+    between.include_router(own)
+    between.mount("/deep", inner if adds == "middleware" else Adding(inner))
+    client = TestAWrapperThatCopies().client("mount", between)
+
+    first = client.get("/deep/who", headers=EMPLOYEE).json()
+    client.get("/own", headers=EMPLOYEE)
+
+    assert ["e1", "e1"] == [first, client.get("/deep/who", headers=EMPLOYEE).json()]

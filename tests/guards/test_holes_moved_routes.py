@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRo
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.audit import Verdict, audit
 from tests.pairing import pairwise
-from tests.web.serving import SETTINGS, frontend, live_routes
+from tests.web.serving import SETTINGS, bearer, frontend, live_routes
 
 from .asking import (
     FOREIGN,
@@ -388,3 +388,36 @@ def test_a_plain_route_taken_out_of_an_inclusion_stays_guarded(by: Callable[...,
         app.router.routes.append(served.original_route)
 
     assert [401, 401, 200] == answers_of(app, "/x", by=by)
+
+
+@live_routes
+@pytest.mark.parametrize("made", ["route", "mount"])
+def test_attack_a_route_made_of_a_plain_one_with_another_path(made: str) -> None:
+    """The exclusion and the scopes of a template are not those of another that ends like it."""
+    app, routes = FastAPI(openapi_url=None), []
+    router = protected_router(settings=SETTINGS, exclude=["/x"], scopes={"/admin/*": "admin"})
+    for prefix in ("", "/admin"):
+        inner = APIRouter()
+        inner.add_route("/x", plain)
+        router.include_router(inner, prefix=prefix)
+        endpoint: Any = inner.routes[0].endpoint  # type: ignore[attr-defined]
+        routes.append(Route(f"{prefix}/x", endpoint))  # as Cadwyn does for each version
+    app.router.routes.extend([Mount("/v1", routes=routes)] if made == "mount" else routes)
+
+    path = "/v1/admin/x" if made == "mount" else "/admin/x"
+    assert [401, 401, 403] == answers_of(app, path)
+    assert 200 == ask(app, path, bearer(scope="admin"))
+
+
+def test_attack_a_plain_route_copied_into_a_router_that_is_mounted() -> None:
+    """Up to FastAPI 0.136 an inclusion is a copy, which nothing but its own path describes."""
+    inner, outer, app = APIRouter(), APIRouter(), FastAPI(openapi_url=None)
+    inner.add_route("/x", plain)
+    inner.add_route("/admin/x", plain)
+    outer.include_router(
+        protected_router(inner, settings=SETTINGS, exclude=["/x", "/admin/x"], scopes={"/x": "x"}),
+        prefix="/admin",
+    )
+    app.mount("/m", outer)
+
+    assert ask(app, "/m/admin/admin/x") in {401, REFUSED}

@@ -15,7 +15,16 @@ import fastapi.routing
 import pytest
 import starlette.routing
 import wrapt
-from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi import (
+    APIRouter,
+    Body,
+    Depends,
+    FastAPI,
+    HTTPException,
+    Request,
+    WebSocket,
+    WebSocketException,
+)
 from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, APIWebSocketRoute
@@ -24,6 +33,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import (
+    FileResponse,
     JSONResponse,
     PlainTextResponse,
     RedirectResponse,
@@ -460,6 +470,63 @@ def test_an_exception_handler_answers_a_refusal(
 
     assert status == answer.status_code
     assert INSIDE not in answer.text
+
+
+@kinds_of_guard
+def test_an_exception_handler_answers_with_a_part_of_a_file(kind: str) -> None:
+    """The client asked for it, and Starlette's `FileResponse` answers 206 in place of 200."""
+    router = APIRouter()
+    router.get("/x")(read)
+    app = guarded_by(kind, router)
+    app.add_exception_handler(401, lambda *_: FileResponse(__file__))
+
+    answer = TestClient(app).get("/x", headers={"Range": "bytes=0-2"})
+
+    assert (206, '"""') == (answer.status_code, answer.text)
+
+
+@kinds_of_guard
+@pytest.mark.parametrize("of", [401, WebSocketException, HTTPException])
+def test_an_exception_handler_accepts_a_websocket_to_close_it(kind: str, of: Any) -> None:
+    """A browser sees the code of a connection that was accepted, and no status."""
+
+    async def close(websocket: WebSocket, _: Exception) -> None:
+        await websocket.accept()
+        await websocket.close(4401)
+
+    router = APIRouter()
+    router.websocket("/x")(talk)
+    app = guarded_by(kind, router)
+    app.add_exception_handler(of, close)
+    without_denials = of is WebSocketException
+
+    async def served(scope: Any, receive: Receive, send: Send) -> None:
+        await app({**scope, **({"extensions": {}} if without_denials else {})}, receive, send)
+
+    with TestClient(served).websocket_connect("/x") as websocket:
+        assert 4401 == websocket.receive()["code"]
+
+
+def test_an_exception_handler_that_fails_has_answered_nothing() -> None:
+    """What a route class makes of it is refused."""
+
+    class Swallowing(APIRoute):
+        async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await super().handle(scope, receive, send)
+            except ZeroDivisionError:
+                await PlainTextResponse(INSIDE)(scope, receive, send)
+
+    async def fail(*_: object) -> Response:
+        raise ZeroDivisionError
+
+    router = APIRouter(route_class=Swallowing)
+    router.get("/x")(read)
+    app = protect(FastAPI(), SETTINGS)
+    app.include_router(router)
+    app.add_exception_handler(401, fail)
+
+    assert REFUSED == ask(app, "/x")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

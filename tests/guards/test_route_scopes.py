@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.routing import Host, Mount, Route
+from starlette.routing import Host, Mount, Route, Router
 from starlette.websockets import WebSocketDisconnect
 
 from jwt_deps import ConfigurationError, protect, protected_router, public, require_scopes
 from jwt_deps.audit import audit, compare
 from jwt_deps.web.route_scopes import RouteScopes, methods_of
 from tests.web.serving import OTHER, SETTINGS, bearer, document_of, including, live_mounts
+
+from .asking import GOOD, REFUSED, ask, plain, read
 
 SCOPES = {
     "POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"],
@@ -280,11 +283,56 @@ def test_of_a_route_that_is_not_known_every_scope_is_asked() -> None:
     [
         ({"type": "http", "method": "POST"}, ("POST",)),
         ({"type": "http", "method": "post"}, ("POST",)),
-        ({"type": "http", "method": "HEAD"}, ("HEAD", "GET")),
+        ({"type": "http", "method": "HEAD"}, ("HEAD",)),
         ({"type": "websocket"}, ("WEBSOCKET",)),
     ],
     ids=["method", "small-letters", "head", "websocket"],
 )
 def test_a_request_is_named_by_its_methods(scope: dict[str, Any], methods: tuple[str, ...]) -> None:
-    """What answers `HEAD` is what answers `GET`."""
+    """What is mounted may not mind the case."""
     assert methods == methods_of(scope)
+
+
+def test_head_needs_what_get_does() -> None:
+    """Where one is answered, so is the other; the document says it too."""
+    app = protect(FastAPI(), SETTINGS, scopes={"GET /x": "read", "HEAD /x": "look"})
+    app.get("/x", operation_id="get")(read)
+    app.head("/x", operation_id="head")(read)
+    client = TestClient(app)
+
+    statuses = {
+        (method, scope): client.request(method, "/x", headers=bearer(scope=scope)).status_code
+        for method in ("GET", "HEAD")
+        for scope in ("look", "read", "look read")
+    }
+
+    assert {("GET", "read"), ("GET", "look read"), ("HEAD", "look read")} == {
+        it for it, status in statuses.items() if status == 200
+    }
+    operations = document_of(app)["paths"]["/x"]
+    assert [["read"], ["read", "look"]] == [
+        operations[it]["security"][0]["JWT"] for it in ("get", "head")
+    ]
+
+
+@live_mounts
+@pytest.mark.parametrize("inside", [FastAPI, APIRouter, Starlette, Router])
+def test_a_mount_is_one_route(inside: Callable[[], Any]) -> None:
+    """Also where what is mounted has routes."""
+    mounted = inside()
+    mounted.routes.append(Route("/x", plain))
+    app = protect(FastAPI(), SETTINGS, scopes={"/m/*": "inside"})
+    app.mount("/m", mounted)
+
+    assert [403, 200] == [ask(app, "/m/x", bearer(scope=it)) for it in ("outside", "inside")]
+
+
+@live_mounts
+def test_a_template_that_matches_no_route_of_a_router_in_another_application() -> None:
+    """No `FastAPI` is there to look at it, so it is refused with the first request."""
+    router = protected_router(settings=SETTINGS, scopes={"/reports": "read"})
+    router.get("/report")(read)
+    app = FastAPI()
+    app.mount("/m", Starlette(routes=[Mount("/", router)]))
+
+    assert REFUSED == ask(app, "/m/report", GOOD)

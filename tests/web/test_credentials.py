@@ -126,6 +126,40 @@ class TestApiKey:
         assert {"detail": "Authorization header missing"} == client.get("/me").json()
         assert client.get("/maybe").json() is None
 
+    def test_an_owner_of_no_claims(self) -> None:
+        """A check that answers with an empty mapping knows no owner."""
+        assert 401 == serving(ApiKey(lambda _: {})).get("/me", headers=API_KEY).status_code
+
+    def test_a_bearer_that_is_no_jwt_is_not_the_token(self) -> None:
+        """It was not verified: `request.state` would hand it to what calls other services."""
+        app = protect(FastAPI(), SETTINGS, credentials=[ApiKey(owner_of)])
+
+        @app.get("/token")
+        async def token(request: Request) -> Any:
+            return request.state.token
+
+        answer = TestClient(app).get("/token", headers=API_KEY | {"Authorization": "Bearer b"})
+
+        assert (200, "") == (answer.status_code, answer.json())
+
+    @pytest.mark.parametrize(
+        ("settings", "bound"),
+        [
+            ({"client_certificate": "tls"}, {"x5t#S256": "A" * 43}),
+            ({"dpop": "allowed", "public_origin": "https://a.example"}, {"jkt": "A" * 43}),
+            ({"dpop": "required", "public_origin": "https://a.example"}, {"jkt": "A" * 43}),
+        ],
+        ids=["certificate", "dpop", "dpop-required"],
+    )
+    def test_a_bound_key_needs_the_proof(
+        self, settings: dict[str, Any], bound: dict[str, str]
+    ) -> None:
+        """The claims of a key are checked as those of a token are, where they are there."""
+        key = ApiKey(lambda _: {"sub": "ann", "cnf": bound})
+        client = serving(key, settings=SETTINGS.model_copy(update=settings))
+
+        assert 401 == client.get("/me", headers=API_KEY).status_code
+
     def test_a_plain_function_and_a_header(self) -> None:
         """A mapping will do as claims."""
         key = ApiKey(lambda key: {"sub": "bob"} if ApiKey.equal(key, "k") else None, "X-Key")
@@ -350,6 +384,25 @@ class TestIntrospection:
         clock.advance(5)
 
         assert "bob" == client.get("/me", headers=headers).json()["id"]
+
+    @pytest.mark.parametrize(
+        ("members", "status"),
+        [
+            pytest.param({"token_type": "Bearer"}, 200, id="bearer"),
+            pytest.param({"token_type": "refresh_token"}, 401, id="refresh"),
+            pytest.param({"token_use": "refresh_token", "token_type": "Bearer"}, 401, id="hydra"),
+            pytest.param({"typ": "Refresh"}, 401, id="keycloak"),
+            pytest.param({"typ": "ID"}, 401, id="id-token"),
+            pytest.param({"token_type": "DPoP"}, 401, id="bound-to-nothing"),
+        ],
+    )
+    def test_attack_a_token_of_another_kind(
+        self, server: Server, members: dict[str, str], status: int
+    ) -> None:
+        """The server says that it is active, and it is not one for resources."""
+        server.tokens["opaque-token"] |= members
+
+        assert status == serving(self.introspection(server)).get("/me", headers=OPAQUE).status_code
 
     @pytest.mark.parametrize(
         ("members", "seconds"), [({}, 30), ({"exp": 20}, 20)], ids=["setting", "exp"]

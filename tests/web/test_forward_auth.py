@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketDenialResponse
 
 from jwt_deps import ConfigurationError, JWTSettings, forward_auth
 from jwt_deps.testing import Prover
@@ -70,6 +71,18 @@ class TestAnswers:
 
         assert (204, "") == (answer.status_code, answer.headers["x-auth-user"])
 
+    def test_where_nothing_is_refused(self) -> None:
+        """With `validate=False` nothing is said of a user who is not known."""
+        lax = SETTINGS.model_copy(update={"validate": False})
+        app = forward_auth(lax, trusted_proxies="unix")
+
+        async def from_unix(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "client": None}, receive, send)
+
+        answer = TestClient(from_unix).get("/", headers=about())
+
+        assert (204, "") == (answer.status_code, answer.headers["x-auth-user"])
+
     @pytest.mark.parametrize(
         ("headers", "status"),
         [
@@ -117,6 +130,28 @@ class TestAnswers:
         headers = about(method) | {"Cookie": f"access_token={token()}", "Sec-Fetch-Site": site}
 
         assert status == asking().get("/", headers=headers).status_code
+
+    @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 204)])
+    def test_attack_a_handshake_of_another_site(self, site: str, status: int) -> None:
+        """The proxy asks with a request about a WebSocket, which the page could write to."""
+        headers = about() | {"Cookie": f"access_token={token()}", "Sec-Fetch-Site": site}
+
+        answer = asking().get("/", headers=headers | {"Sec-WebSocket-Key": "a2V5"})
+
+        assert status == answer.status_code
+
+    @pytest.mark.parametrize(
+        ("headers", "status"), [(bearer(), 204), ({}, 401)], ids=["good", "missing"]
+    )
+    def test_a_handshake_that_a_proxy_hands_on(self, headers: dict[str, str], status: int) -> None:
+        """Caddy asks with the handshake itself; a denial with 204 is what lets it pass."""
+        with (
+            pytest.raises(WebSocketDenialResponse) as denied,
+            asking().websocket_connect("/", headers=about() | headers),
+        ):
+            pass
+
+        assert status == denied.value.status_code
 
     @pytest.mark.parametrize(("host", "status"), [("shop.example", 204), ("evil.example", 403)])
     def test_the_host(self, host: str, status: int) -> None:
