@@ -244,17 +244,6 @@ class TestSeveral:
 
         assert settings.settings_of("https://staff.example") is entry
 
-    def test_none(self) -> None:
-        """A table that lost its last issuer while serving accepts no token."""
-        settings = JWTSettings(issuers={"a": STAFF})
-
-        settings.replace_issuers({})
-
-        assert (True, None) == (
-            settings.server.accepted.single is None,
-            settings.settings_of(ISSUER),
-        )
-
 
 TWICE = "JWT_ISSUERS__B__ISSUER (issuer) names another one's issuer."
 AMONG_OTHERS = at(issuer=[ISSUER, STAFF["issuer"]])

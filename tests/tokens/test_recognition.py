@@ -151,16 +151,6 @@ class TestSeveralIssuers:
         given = {"secret_key": SECRET, "issuer": "https://a.test", "audience": "api"}
         return IssuerSettings(**{**given, **values})
 
-    def test_an_issuer_that_is_removed_stops_at_once(self) -> None:
-        """Whatever is remembered of it."""
-        settings = JWTSettings(issuers={"a": self.issuer()})
-        token = mint(claims(iss="https://a.test", aud="api"))
-        assert isinstance(recognized(token, settings), Principal)
-
-        settings.replace_issuers({"b": self.issuer(issuer="https://b.test")})
-
-        assert Reason.CLAIM_FOREIGN is recognized(token, settings)
-
     def test_an_issuer_with_other_settings_is_another_one(self) -> None:
         """Under the same name and the same `iss`."""
         settings = JWTSettings(issuers={"a": self.issuer()})
