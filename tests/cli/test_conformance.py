@@ -70,9 +70,7 @@ def test_others_have_faults(name: str, tmp_path: Path) -> None:
     assert "\nMUST  rfc7515-2-base64url.padded-signature\n" in done.output
 
 
-def test_the_page_is_about_questions_that_there_are(
-    own: dict[str, list[dict[str, Any]]],
-) -> None:
+def test_the_page_is_about_questions_that_there_are(own: dict[str, list[dict[str, Any]]]) -> None:
     """Side by side they have a row for each rule that some server does not keep."""
     found = own["jwt-deps"]
 

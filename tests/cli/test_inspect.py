@@ -17,7 +17,6 @@ from typer.testing import CliRunner, Result
 from jwt_deps.cli import inspect as command
 from jwt_deps.cli.app import main
 from jwt_deps.cli.inputs import is_terminal, read_stdin
-from jwt_deps.errors import Step
 from jwt_deps.testing import FakeIssuer
 from tests.minting import OTHER_SECRET, SECRET, b64, claims, compact, mint, mint_raw, pair
 
@@ -59,14 +58,6 @@ def test_accepted() -> None:
     assert 'sub  "alice"' in result.stdout
     assert "REFUSED" not in result.stdout
     assert "A request with this token would be accepted." in result.stdout
-
-
-def test_order() -> None:
-    """The checks stand in the order in which they are made."""
-    assert [
-        *(Step.SIZE, Step.FORM, Step.HEADER, Step.PAYLOAD, Step.ISSUER, Step.TIMES),
-        *(Step.SUBJECT, Step.AUDIENCE, Step.CONFIRMATION, Step.KEY, Step.SIGNATURE),
-    ] == list(outcomes(good()))
 
 
 def test_refused() -> None:

@@ -122,7 +122,6 @@ def test_what_it_says_is_true() -> None:
         docs = demo.line_after("Swagger UI")
         url = docs.removesuffix("/docs")
         page = httpx2.get(docs, trust_env=False)
-        schema = httpx2.get(f"{url}/openapi.json", trust_env=False).json()
         examples = printed_examples("\n".join(demo.welcome))
         statuses = [status_by_httpx(line) for _, line in examples]
         answers = {
@@ -146,12 +145,6 @@ def test_what_it_says_is_true() -> None:
         "alice again, expired": [401, 401],
     }
     assert "swagger-ui" in page.text
-    locked = {
-        path
-        for path, item in schema["paths"].items()
-        if any("security" in operation for operation in item.values())
-    }
-    assert locked == {"/me", "/notes", "/admin/notes", "/login"}
     for reason in ("expired", "scope", "cross_site"):
         assert f"reason={reason}" in demo.log
     assert "ERROR" not in demo.log

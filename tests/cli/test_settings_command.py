@@ -1,7 +1,6 @@
 """`jwt-deps settings`: what is configured and where it comes from, and no secret."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +141,6 @@ def test_table() -> None:
     assert "All other settings have their defaults; --all shows them.\n" in result.stdout
     assert "--all shows it" not in everything.stdout
     assert "│ leeway " in everything.stdout
-
-
-def test_misspelt_variable(caplog: pytest.LogCaptureFixture) -> None:
-    """A variable that is no setting gets a warning."""
-    caplog.set_level(logging.WARNING, "jwt_deps")
-
-    settings(JWT_SECRET_KEY=SECRET, JWT_AUDIENCES="orders")
-
-    assert ["JWT_AUDIENCES is set, and is no setting of jwt-deps: is it misspelt?"] == [
-        record.getMessage() for record in caplog.records
-    ]
 
 
 @pytest.mark.parametrize(

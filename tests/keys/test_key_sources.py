@@ -246,25 +246,18 @@ def certified(authority: trustme.CA, *, asks: bool = False) -> ssl.SSLContext:
 
 
 class TestCredentials:
-    def test_headers(self, issuer: FakeIssuer) -> None:
-        """With discovery and with keys; no `repr` shows a value."""
-        settings = issuer.settings("api", jwks_headers={"X-Api-Key": "s3cret"})
+    @pytest.mark.parametrize("given", [{"jwks_headers": {"X-Api-Key": "s3cret"}}, {}], ids=len)
+    def test_headers(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+    ) -> None:
+        """With discovery and keys, in the environment as JSON; no `repr` shows a value."""
+        if not given:
+            monkeypatch.setenv("JWT_JWKS_HEADERS", '{"X-Api-Key": "s3cret"}')
+        settings = by_http(issuer, allow_loopback=True, **given)
 
         assert "alice" == asked(issuer, settings)
         assert {"s3cret"} == {request.headers.get("x-api-key") for request in issuer.requests}
         assert "s3cret" not in f"{settings!r} {settings.model_dump()}"
-
-    def test_headers_from_the_environment(
-        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """As JSON."""
-        monkeypatch.setenv("JWT_JWKS_HEADERS", '{"X-Api-Key": "s3cret"}')
-        settings = JWTSettings(
-            issuer=issuer.issuer, audience="api", jwks_url=issuer.jwks_url, allow_loopback=True
-        )
-
-        assert "alice" == asked(issuer, settings)
-        assert "s3cret" == issuer.requests[0].headers["x-api-key"]
 
     @pytest.mark.parametrize(
         "headers",
@@ -483,13 +476,15 @@ class TestFiles:
         assert path.exists()
 
     @pytest.mark.parametrize(
-        "text", ['{"keys": [', "", '{"keys": []}', "[]"], ids=["half", "empty", "none", "list"]
+        "text",
+        ['{"keys": [', "", '{"keys": []}', "[]", None],
+        ids=["half", "empty", "none", "list", "gone"],
     )
     def test_a_broken_one_changes_nothing(
-        self, path: Path, settings: JWTSettings, text: str, caplog: pytest.LogCaptureFixture
+        self, path: Path, settings: JWTSettings, text: str | None, caplog: pytest.LogCaptureFixture
     ) -> None:
         """It is reported once in the log and in the health report, until it is good again."""
-        self.replace(path, text)
+        path.unlink() if text is None else self.replace(path, text)
         for _ in range(3):
             self.clock(settings).advance(10)
             assert "alice" == outcome(signed(FIRST), settings)
@@ -504,19 +499,6 @@ class TestFiles:
 
         assert "alice" == outcome(signed(SECOND), settings)
         assert settings.key_health()["default.file"].fresh
-
-    def test_one_that_is_gone_changes_nothing(self, path: Path, settings: JWTSettings) -> None:
-        """And is read when it is back."""
-        path.unlink()
-        self.clock(settings).advance(10)
-
-        assert "alice" == outcome(signed(FIRST), settings)
-        assert "cannot be read" in problem(settings, "default.file")
-
-        path.write_text(jwks_of(SECOND))
-        self.clock(settings).advance(10)
-
-        assert "alice" == outcome(signed(SECOND), settings)
 
     def test_a_secret_in_a_file(self, tmp_path: Path) -> None:
         """Without the line break at its end; tokens are issued with the current one."""

@@ -25,7 +25,6 @@ from jwt_deps import (
     until_expiry,
     verify_token,
 )
-from jwt_deps.testing import FakeIssuer
 from tests.minting import SECRET
 from tests.web.serving import SETTINGS, bearer, token
 
@@ -115,14 +114,6 @@ def test_unknown_revocations_are_an_outage() -> None:
     settings = JWTSettings(secret_key=SECRET, revocation=_Unreachable())
 
     assert isinstance(refusal(token(), settings), RevocationUnavailableError)
-
-
-def test_keys_are_fetched() -> None:
-    """As for a request."""
-    issuer = FakeIssuer(url="https://login.example", algorithm="ES256")
-    text = issuer.token({"sub": "alice"}, audience="api")
-
-    assert "alice" == asyncio.run(verify_token(text, issuer.settings("api"))).sub
 
 
 # until_expiry
