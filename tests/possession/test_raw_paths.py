@@ -3,40 +3,23 @@
 The requests are written by hand: HTTP clients rewrite such paths before they send them.
 """
 
-import os
-import re
 import socket
-import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.minting import SECRET
-from tests.providers.programs import Program
+from tests.providers.service import served
 from tests.proving import ORIGIN, bound_token, with_dpop
-
-_UVICORN = ("-m", "uvicorn", "tests.providers.app:app", "--host", "127.0.0.1", "--port", "0")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve files to the clients of tokens that are bound to a key."""
-    service = Program(
-        [sys.executable, *_UVICORN, "--no-use-colors"],
-        ready=re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)"),
-        log=tmp_path_factory.mktemp("raw-paths") / "app.log",
-        environment={
-            "PATH": os.environ["PATH"],
-            "JWT_SECRET_KEY": SECRET,
-            "JWT_DPOP": "required",
-            "JWT_PUBLIC_ORIGIN": ORIGIN,
-        },
-    )
-    try:
-        yield service.start()[1]
-    finally:
-        service.stop()
+    configuration = {"JWT_SECRET_KEY": SECRET, "JWT_DPOP": "required", "JWT_PUBLIC_ORIGIN": ORIGIN}
+    with served(configuration, tmp_path_factory.mktemp("raw-paths")) as service:
+        yield str(service.http.base_url)
 
 
 def ask(address: str, target: str, htu: str) -> tuple[int, str]:

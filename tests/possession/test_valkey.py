@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import signal
 import ssl
 import sys
 from collections.abc import Iterator
@@ -16,29 +15,9 @@ from jwt_deps import ConfigurationError, RedisReplayStore, StoreUnavailableError
 from tests.minting import SECRET
 from tests.providers.programs import Program, browser, unused_port
 from tests.proving import ORIGIN, bound_token, proof, with_dpop
-from tests.revocation.valkey import PROGRAM
+from tests.revocation.valkey import Valkey
 
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-class Valkey(Program):
-    """A server of the test's own."""
-
-    def __init__(self, directory: Path) -> None:
-        port = unused_port()
-        self.url = f"redis://127.0.0.1:{port}"
-        options = ("--bind", "127.0.0.1", "--save", "", "--dir", str(directory))
-        super().__init__(
-            [PROGRAM, "--port", str(port), *options],
-            ready=re.compile("Ready to accept connections"),
-            log=directory / "valkey.log",
-            environment={"PATH": os.environ["PATH"]},
-        )
-
-    def signal(self, number: int) -> None:
-        """Pause it or let it go on."""
-        assert self._process is not None
-        self._process.send_signal(number)
 
 
 @pytest.fixture
@@ -93,7 +72,7 @@ def test_out_of_reach(valkey: Valkey, how: str) -> None:
         if how == "killed":
             valkey.kill()
         else:
-            valkey.signal(signal.SIGSTOP)
+            valkey.pause()
         try:
             with pytest.raises(StoreUnavailableError):
                 await store.add_if_absent("a.2", 60)

@@ -56,10 +56,10 @@ def discovering(issuer: str) -> dict[str, str]:
 
 
 @contextmanager
-def served(configuration: Mapping[str, str], directory: Path) -> Iterator[Service]:
-    """Serve the application with a configuration."""
+def served(configuration: Mapping[str, str], directory: Path, *options: str) -> Iterator[Service]:
+    """Serve the application with a configuration, and options of uvicorn."""
     program = Program(
-        [sys.executable, *_UVICORN, "--no-use-colors"],
+        [sys.executable, *_UVICORN, "--no-use-colors", *options],
         ready=_RUNNING,
         log=directory / "app.log",
         environment={"PATH": os.environ["PATH"], **configuration},
