@@ -484,9 +484,11 @@ def is_loopback_host(host: str) -> bool:
     if host == "localhost":  # what it leads to is checked when it is dialled
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    # Python 3.13 began to count ::ffff:127.0.0.1, a second spelling of an address, as loopback.
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 def refuse_address(text: str, *, allow_loopback: bool, allow_private: bool) -> None:

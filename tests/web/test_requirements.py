@@ -435,7 +435,7 @@ def test_a_check_is_asked_where_its_dependency_is_overridden() -> None:
         pytest.param(lambda claims, tenant: bool(claims and tenant), id="a-plain-parameter"),
         pytest.param(lambda claims, leeway=0: bool(claims and leeway), id="one-with-a-default"),
         pytest.param(lambda *, claims: bool(claims), id="claims-by-keyword"),
-        pytest.param(bool, id="no-signature"),
+        pytest.param(min, id="no-signature"),
     ],
 )
 def test_a_check_takes_nothing_that_a_client_could_send(check: Any) -> None:
