@@ -56,6 +56,38 @@ def test_pick_and_send(
     expect(page.locator("#challenge")).to_contain_text(challenge)
 
 
+@pytest.mark.parametrize(
+    ("token", "route", "status", "other", "header"),
+    [
+        pytest.param("alice, scope notes", "GET /me", "200", "401", False, id="accepted"),
+        pytest.param("alice, expired", "GET /me", "401", "200", True, id="refused"),
+        pytest.param("bob, no scope", "GET /admin/notes", "403", "200", True, id="scope"),
+        pytest.param("no token", "GET /health", "200", "200", False, id="public"),
+    ],
+)
+def test_the_same_request_beside_it(
+    page: Page, url: str, token: str, route: str, status: str, other: str, *, header: bool
+) -> None:
+    """Without a token where it was accepted, with the administrator's where it was refused."""
+    page.goto(url)
+    page.get_by_label("Token", exact=True).select_option(token)
+    page.get_by_label("Route").select_option(route)
+    page.get_by_role("button", name="Send").click()
+
+    expect(page.locator("#other-status")).to_have_text(other)
+    expect(page.locator("#status")).to_have_text(status)
+    assert header == ("Authorization" in (page.locator("#other-sent").text_content() or ""))
+
+
+def test_without_the_cookie_beside_it(page: Page, url: str) -> None:
+    """A user who is logged in sees that nothing but the cookie makes the difference."""
+    log_in(page, url)
+    page.get_by_role("button", name="Send").click()
+
+    expect(page.locator("#other-status")).to_have_text("401")
+    expect(page.locator("#status")).to_have_text("200")
+
+
 def test_click_before_the_tokens_have_come(page: Page, url: str) -> None:
     """The buttons wait for the tokens: a fast click sends the token that is shown, not none."""
     page.add_init_script(
@@ -210,7 +242,7 @@ def test_cookie_that_goes_everywhere(
 
 def test_want_of_a_scope(page: Page, url: str) -> None:
     """The token is good, its claims are there, and the challenge names what it lacks."""
-    page.set_viewport_size({"width": 900, "height": 940})
+    page.set_viewport_size({"width": 1000, "height": 1010})
     page.goto(url)
     page.get_by_label("Token", exact=True).select_option("bob, no scope")
     page.get_by_label("Route").select_option("GET /admin/notes")
@@ -218,6 +250,7 @@ def test_want_of_a_scope(page: Page, url: str) -> None:
 
     expect(page.locator("#claims")).to_contain_text('"sub": "bob"')
     expect(page.locator("#challenge")).to_contain_text('scope="admin"')
+    expect(page.locator("#other-status")).to_have_text("200")
     picture(page, "demo.png")
 
 
@@ -242,9 +275,10 @@ def test_narrow(browser: Browser, url: str, scheme: str) -> None:
     page.goto(url)
     page.get_by_role("button", name="Send").click()
     expect(page.locator("#status")).to_have_text("200")
+    expect(page.locator("#other-status")).to_have_text("401")
     widest = page.evaluate("document.documentElement.scrollWidth")
     if scheme == "light":
-        page.set_viewport_size({"width": 390, "height": 1100})
+        page.set_viewport_size({"width": 390, "height": 1420})
         picture(page, "demo-narrow.png")
     context.close()
 

@@ -19,27 +19,43 @@ async function showClaims() {
   say("claims", response.ok ? JSON.stringify(JSON.parse(text), null, 2) : `none: refused with ${response.status}`);
 }
 
-function answer(status, challenge, body) {
-  say("status", status);
-  say("challenge", challenge);
-  say("body", body);
+// `side` is "" for the chosen request and "other-" for the one beside it.
+function answer(side, status, challenge, body) {
+  say(`${side}status`, status);
+  say(`${side}challenge`, challenge);
+  say(`${side}body`, body);
+  element(`${side}answer`).className = /^[12]/.test(status) ? "accepted" : status && "refused";
+  if (!side) {
+    say("other-sent", "nothing yet");
+    answer("other-", "", "", "");
+  }
 }
 
-async function send(method, path, token = picked()) {
+async function ask(side, method, path, token, cookies = "same-origin") {
   const headers = credentials(token);
   let body;
   if (method === "POST" && path === "/notes") {
     headers["Content-Type"] = "application/json";
     body = JSON.stringify({ text: "Buy milk" });
   }
-  say("sent", `${method} ${path}${token ? `\nAuthorization: Bearer ${short(token)}` : ""}${body ? `\n\n${body}` : ""}`);
+  say(`${side}sent`, `${method} ${path}${token ? `\nAuthorization: Bearer ${short(token)}` : ""}${body ? `\n\n${body}` : ""}`);
+  const response = await fetch(path, { method, headers, body, cache: "no-store", credentials: cookies });
+  answer(side, String(response.status), response.headers.get("WWW-Authenticate"), await response.text());
+  return response.ok;
+}
+
+async function send(method, path) {
   try {
-    const response = await fetch(path, { method, headers, body, cache: "no-store" });
-    answer(String(response.status), response.headers.get("WWW-Authenticate"), await response.text());
+    const accepted = await ask("", method, path, picked());
+    await ask("other-", method, path, accepted ? "" : tokens[administrator()], "omit");
   } catch {
     unreachable();
   }
 }
+
+const administrator = () => Object.keys(tokens).find((name) => name.includes("admin"));
+const logIn = () => ask("", "POST", "/login", picked());
+const logOut = () => ask("", "POST", "/logout", "");
 
 function talk() {
   const token = picked();
@@ -51,23 +67,23 @@ function talk() {
   socket.onmessage = ({ data }) => {
     heard.push(data);
     if (heard.length === 2) {
-      answer("101", "", heard.join("\n"));
+      answer("", "101", "", heard.join("\n"));
       socket.close();
     }
   };
   // A browser does not show a page the status of a refused handshake.
-  socket.onerror = () => answer("refused", "", "the handshake was refused");
+  socket.onerror = () => answer("", "refused", "", "the handshake was refused");
 }
 
 element("request").addEventListener("submit", (event) => {
   event.preventDefault();
   send(...element("route").value.split(" "));
 });
-const unreachable = () => answer("no answer", "", "the demo cannot be reached");
+const unreachable = () => answer("", "no answer", "", "the demo cannot be reached");
 const refreshClaims = () => showClaims().catch(unreachable);
 element("token").addEventListener("change", refreshClaims);
-element("login").addEventListener("click", () => send("POST", "/login").then(refreshClaims));
-element("logout").addEventListener("click", () => send("POST", "/logout", "").then(refreshClaims));
+element("login").addEventListener("click", () => logIn().then(refreshClaims).catch(unreachable));
+element("logout").addEventListener("click", () => logOut().then(refreshClaims).catch(unreachable));
 element("websocket").addEventListener("click", talk);
 
 async function start() {
