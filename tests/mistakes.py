@@ -338,6 +338,7 @@ MISTAKES: dict[str, Mistake] = {
     "credential_form": lambda *_: protect(FastAPI(), SETTINGS, credentials=[hello_plain]),
     "forward_auth_proxies": lambda *_: forward_auth(SETTINGS, trusted_proxies=["proxy"]),
     "api_key_form": lambda *_: ApiKey(lambda _: None, header="Authorization"),
+    "introspection_client": lambda *_: Introspection("https://a.example", "a", None),
     "introspection_url": lambda *_: Introspection("http://a.example", "a", "b"),
     "two_key_sets": settings(jwks={"keys": [RSA.jwk()]}, jwks_file="/nowhere", algorithm="RS256"),
     "two_secrets": settings(secret_key=SECRET, secret_key_file="/nowhere"),

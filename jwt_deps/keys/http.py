@@ -383,8 +383,8 @@ def _tls_context(ca_file: Path | None, access: Access) -> ssl.SSLContext:
             raise ConfigurationError(
                 "jwks_certificate",
                 "JWT_JWKS_CERTIFICATE_FILE (jwks_certificate_file) and JWT_JWKS_KEY_FILE "
-                "(jwks_key_file) cannot be read, or are not a certificate and its private key in "
-                "PEM, without a password.",
+                "(jwks_key_file), or certificate_file and key_file of Introspection, cannot be "
+                "read, or are not a certificate and its private key in PEM, without a password.",
             ) from None
     return context
 

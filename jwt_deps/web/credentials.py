@@ -123,29 +123,35 @@ class Introspection:
     Args:
         url: the introspection endpoint, `https://`.
         client_id: of this service at the server.
-        client_secret: likewise; sent by HTTP Basic (RFC 6749 §2.3.1).
+        client_secret: likewise; sent by HTTP Basic (RFC 6749 §2.3.1). `None` where the certificate
+            is what the client authenticates with (RFC 8705 §2).
         cache_seconds: how long an answer is used again, never past the token's `exp`; so long a
             token is accepted that was revoked meanwhile.
         inactive_seconds: how long the answer that a token is not active is used again.
         allow_loopback: whether the server may be on this machine, by plain `http` too.
         allow_http_hosts: hosts that may be asked by plain `http`.
         ca_file: certificate authorities in PEM that are trusted in place of the system's.
+        certificate_file: a client certificate in PEM, read for each request.
+        key_file: its private key, without a password; `None` where the same file has it.
 
     Raises:
-        ConfigurationError: the address cannot be used, or `httpx2` is not installed.
+        ConfigurationError: the address or the certificate cannot be used, the client has nothing
+            to authenticate with, or `httpx2` is not installed.
     """
 
     def __init__(  # noqa: PLR0913 - each by name
         self,
         url: str,
         client_id: str,
-        client_secret: str,
+        client_secret: str | None,
         *,
         cache_seconds: float = 30,
         inactive_seconds: float = 5,
         allow_loopback: bool = False,
         allow_http_hosts: tuple[str, ...] | list[str] = (),
         ca_file: Any = None,
+        certificate_file: Any = None,
+        key_file: Any = None,
     ) -> None:
         hosts = frozenset(map(str.lower, allow_http_hosts))
         try:
@@ -155,16 +161,26 @@ class Introspection:
                 "introspection_url", f"The url of Introspection {error}."
             ) from None
         self._url = url
-        # RFC 6749 §2.3.1: both are form-encoded first.
-        pair = f"{quote(client_id, safe='')}:{quote(client_secret, safe='')}"
-        encoded = base64.b64encode(pair.encode()).decode()
-        self._headers = {"Authorization": f"Basic {encoded}"}
+        self._form, self._headers = {"token_type_hint": "access_token"}, {}
+        if client_secret is not None:
+            # RFC 6749 §2.3.1: both are form-encoded first.
+            pair = f"{quote(client_id, safe='')}:{quote(client_secret, safe='')}"
+            encoded = base64.b64encode(pair.encode()).decode()
+            self._headers = {"Authorization": f"Basic {encoded}"}
+        elif certificate_file is not None:
+            self._form["client_id"] = client_id  # RFC 8705 §2
+        else:
+            raise ConfigurationError(
+                "introspection_client",
+                "Introspection needs client_secret, or certificate_file where the client "
+                "authenticates with a certificate alone.",
+            )
         self._cache_seconds, self._inactive_seconds = cache_seconds, inactive_seconds
         self._fetcher = Fetcher(
             trusted_hosts={host_of(url)},
             allow_loopback=allow_loopback,
             ca_file=ca_file,
-            access=Access(http_hosts=hosts),
+            access=Access(http_hosts=hosts, certificate_file=certificate_file, key_file=key_file),
             max_bytes=_MAX_BYTES,
             accept="application/json",
         )
@@ -212,7 +228,7 @@ class Introspection:
 
     async def _ask(self, name: bytes, token: str) -> "_Answer":
         asked_at = self.clock()
-        form = urlencode({"token": token, "token_type_hint": "access_token"}).encode()
+        form = urlencode({"token": token, **self._form}).encode()
         try:
             async with asyncio.timeout(_TIMEOUT):
                 fetched = await self._fetcher.post(self._url, form, self._headers)

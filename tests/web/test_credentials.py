@@ -3,15 +3,19 @@
 import asyncio
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 import httpx2
 import pytest
+import trustme
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
@@ -36,6 +40,7 @@ from jwt_deps import (
 from jwt_deps.audit import audit
 from jwt_deps.testing import Prover, TokenFactory, VirtualClock, using_settings
 from jwt_deps.web import credentials as module
+from tests.keys.test_key_sources import certified
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import SETTINGS, bearer, including, who
 
@@ -308,7 +313,7 @@ class TestOfOnesOwn:
 class Server:
     """An authorization server with an introspection endpoint (RFC 7662)."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.tokens: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, str]] = []
         self.status, self.body = 200, b""
@@ -317,8 +322,9 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 size = int(self.headers["Content-Length"])
-                (token,) = parse_qs(self.rfile.read(size).decode())["token"]
-                server.asked.append((token, self.headers["Authorization"]))
+                form = parse_qs(self.rfile.read(size).decode())
+                (token,), client = form["token"], form.get("client_id")
+                server.asked.append((token, self.headers["Authorization"] or str(client)))
                 found = server.tokens.get(token)
                 answer = {"active": False} if found is None else {"active": True, **found}
                 body = server.body or json.dumps(answer).encode()
@@ -330,7 +336,11 @@ class Server:
             def log_message(self, *_: Any) -> None: ...
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/introspect"
+        scheme = "http"
+        if tls is not None:
+            scheme = "https"
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
+        self.url = f"{scheme}://127.0.0.1:{self._http.server_address[1]}/introspect"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -508,6 +518,25 @@ class TestIntrospection:
             == document["components"]["securitySchemes"]["JWT-opaque"]["description"]
         )
         assert "<Introspection at 127.0.0.1>" == repr(introspection)
+
+    def test_a_client_certificate(self, tmp_path: Path) -> None:
+        """The client authenticates with it alone (RFC 8705 §2); the server answers no client without one."""
+        authority, path = trustme.CA(), tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(path)
+        own = authority.issue_cert("orders.example")
+        own.private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+        with closing(Server(certified(authority, asks=True))) as server:
+            server.tokens["opaque-token"] = {"sub": "ann"}
+
+            def ask(secret: str | None, **options: Any) -> int:
+                introspection = Introspection(
+                    server.url, "orders", secret, allow_loopback=True, ca_file=path, **options
+                )
+                return serving(introspection).get("/me", headers=OPAQUE).status_code
+
+            assert 503 == ask("s3cret")
+            assert 200 == ask(None, certificate_file=tmp_path / "client.pem")
+            assert [("opaque-token", "['orders']")] == server.asked
 
     def test_plain_http_elsewhere(self) -> None:
         """Only for hosts that are named."""
