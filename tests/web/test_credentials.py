@@ -520,7 +520,7 @@ class TestIntrospection:
         assert "<Introspection at 127.0.0.1>" == repr(introspection)
 
     def test_a_client_certificate(self, tmp_path: Path) -> None:
-        """The client authenticates with it alone (RFC 8705 §2); the server answers no client without one."""
+        """The client authenticates with it alone (RFC 8705 §2)."""
         authority, path = trustme.CA(), tmp_path / "ca.pem"
         authority.cert_pem.write_to_path(path)
         own = authority.issue_cert("orders.example")
