@@ -120,6 +120,8 @@ def test_json() -> None:
     assert {"alg": "HS256", "typ": "JWT"} == accepted["header"]
     assert "alice" == accepted["claims"]["sub"]
     assert {"exp", "iat"} == set(accepted["times"])
+    steps = [one["step"] for one in accepted["checks"]]
+    assert (11, "size", "signature") == (len(steps), steps[0], steps[-1])
     assert (True, None, None) == (accepted["accepted"], accepted["refusal"], accepted["problem"])
     assert False is refused["accepted"]
     assert {"reason": "claim_foreign", "step": "audience", "claim": "aud"}.items() <= refused[

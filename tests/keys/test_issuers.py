@@ -496,6 +496,8 @@ class TestEnvironment:
         monkeypatch.setenv("JWT_ISSUERS__STAFF__AUDIENSE", LEAKY)
 
         assert "JWT_ISSUERS__STAFF__AUDIENSE" in said(get_settings)
+        monkeypatch.setenv("JWT_JWKS_CACHE__FORCED_REFILL", "60")
+        assert "JWT_JWKS_CACHE__FORCED_REFILL (jwks_cache" in said(JWTSettings, secret_key=SECRET)
 
 
 class TestUnchanging:
@@ -572,7 +574,8 @@ class TestUnchanging:
     )
     def test_no_secret_is_shown(self, settings: IssuerSettings) -> None:
         """Neither `repr` nor `str` nor a dump has it."""
-        assert SECRET not in f"{settings!r} {settings} {settings.model_dump()}"
+        shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+        assert SECRET not in shown
 
 
 class TestPassive:

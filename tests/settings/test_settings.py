@@ -326,6 +326,8 @@ WRONG: list[tuple[tuple[str, ...], dict[str, object]]] = [
         {
             "empty": "",
             "of-none": [],
+            "null": None,
+            "of-null": [None],
             "none": "none",
             "unknown": LEAKY,
             "number": 256,

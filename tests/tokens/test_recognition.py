@@ -151,13 +151,22 @@ class TestSeveralIssuers:
         given = {"secret_key": SECRET, "issuer": "https://a.test", "audience": "api"}
         return IssuerSettings(**{**given, **values})
 
-    def test_an_issuer_with_other_settings_is_another_one(self) -> None:
-        """Under the same name and the same `iss`."""
+    @pytest.mark.parametrize(
+        ("name", "changed"),
+        [
+            pytest.param("b", {"issuer": "https://b.test"}, id="removed"),
+            pytest.param("a", {"audience": "other"}, id="with-other-settings"),
+        ],
+    )
+    def test_an_issuer_that_is_replaced_stops_at_once(
+        self, name: str, changed: dict[str, Any]
+    ) -> None:
+        """Whatever is remembered of it; under the same name and `iss` it is another one."""
         settings = JWTSettings(issuers={"a": self.issuer()})
         token = mint(claims(iss="https://a.test", aud="api"))
-        recognized(token, settings)
+        assert isinstance(recognized(token, settings), Principal)
 
-        settings.replace_issuers({"a": self.issuer(audience="other")})
+        settings.replace_issuers({name: self.issuer(**changed)})
 
         assert Reason.CLAIM_FOREIGN is recognized(token, settings)
 

@@ -148,6 +148,7 @@ SEVERAL: dict[str, tuple[JWTSettings, list[Header], str]] = {
     "bare": (BARE, [("x-assertion", "a.b.c")], "a.b.c"),
     "bare-white-space": (BARE, [("x-assertion", " a.b.c\t")], "a.b.c"),
     "bare-a-scheme-is-part-of-it": (BARE, [("x-assertion", "Bearer a.b.c")], "Bearer a.b.c"),
+    "bare-empty": (BARE, [("x-assertion", "")], Reason.HEADER_FORM),
     "bare-joined-by-a-proxy": (BARE, [("x-assertion", "a, b")], Reason.REPEATED_CREDENTIALS),
     "bare-sent-by-the-client-too": (
         BARE,
@@ -203,11 +204,7 @@ WORDS: dict[str, tuple[JWTSettings, list[Header], str]] = {
         [("x-assertion", "a, b")],
         "Invalid token: one header carries several credentials",
     ),
-    "twice": (
-        HEADER,
-        [BEARER, BEARER],
-        "Invalid token: more than one header carries credentials",
-    ),
+    "twice": (HEADER, [BEARER, BEARER], "Invalid token: more than one header carries credentials"),
 }
 
 
