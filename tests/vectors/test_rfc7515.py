@@ -71,21 +71,14 @@ class TestExamples:
         [case for case in _examples(with_claims=True) if case.values[0]["key"]["kty"] != "oct"],
     )
     def test_whole_check(self, tmp_path: Path, example: JSONObject) -> None:
-        """In March 2011 the RFC's token was good, from the first step of the check to the last."""
+        """In March 2011 the RFC's token was good, from the first step to the last; it has expired."""
         settings = _settings(example, tmp_path)
 
         verified = verify(example["token"], settings, clock=lambda: EXPIRY - 1)
 
         assert verified == example["claims"]
-
-    @pytest.mark.parametrize(
-        "example",
-        [case for case in _examples(with_claims=True) if case.values[0]["key"]["kty"] != "oct"],
-    )
-    def test_has_expired(self, tmp_path: Path, example: JSONObject) -> None:
-        """Today the RFC's token is as genuine as ever, and has expired."""
         with pytest.raises(ExpiredTokenError):
-            verify(example["token"], _settings(example, tmp_path))
+            verify(example["token"], settings)
 
     def test_header_of_the_first(self) -> None:
         """The header of A.1, with its line break and `typ: JWT`, passes the whole check."""
