@@ -71,7 +71,7 @@ class TestExamples:
         [case for case in _examples(with_claims=True) if case.values[0]["key"]["kty"] != "oct"],
     )
     def test_whole_check(self, tmp_path: Path, example: JSONObject) -> None:
-        """In March 2011 the RFC's token was good, from the first step to the last; it has expired."""
+        """In March 2011 the RFC's token passed from the first step to the last; it has expired."""
         settings = _settings(example, tmp_path)
 
         verified = verify(example["token"], settings, clock=lambda: EXPIRY - 1)
