@@ -170,34 +170,54 @@ def test_claims_win() -> None:
     assert ("bob", 2) == (claims["sub"], claims["n"])
 
 
-@pytest.mark.parametrize("algorithm", ["PS384", "ES512", "EdDSA"])
-def test_private_key_in_pem(algorithm: str, tmp_path: Path) -> None:
-    """A key file signs with the first of the configured algorithms that fits it."""
-    key = pair(KINDS[algorithm])
-    file = tmp_path / "private.pem"
-    file.write_text(key.private_pem)
+RSA, EC = pair("RSA"), pair("P-256")
+BOTH = {
+    "JWT_VERIFICATION_KEYS": json.dumps([EC.public_pem, RSA.public_pem]),
+    "JWT_ALGORITHM": "ES256,PS256",
+}
+SECOND = {
+    "JWT_SECRET_KEY": RSA.public_pem,
+    "JWT_VERIFICATION_KEYS": json.dumps([SECRET]),
+    "JWT_ALGORITHM": "RS256,HS256",
+}
+#: The text of `--key`, the settings, and the algorithm that signs.
+SIGNERS: dict[str, tuple[str | None, dict[str, str], str]] = {
+    **{
+        algorithm: (
+            pair(KINDS[algorithm]).private_pem,
+            {"JWT_SECRET_KEY": pair(KINDS[algorithm]).public_pem, "JWT_ALGORITHM": algorithm},
+            algorithm,
+        )
+        for algorithm in ("PS384", "ES512", "EdDSA")
+    },
+    "the-first-that-fits": (RSA.private_pem, BOTH, "PS256"),
+    "a-secret-and-a-line-break": (f"{SECRET}\n", CONFIGURED, "HS256"),
+    "the-first-shared-secret": (None, SECOND, "HS256"),
+    "without-settings": (EC.private_pem, {}, "ES256"),
+}
 
-    header, _ = minted(
-        *("--user", "alice", "--key", str(file)),
-        JWT_SECRET_KEY=key.public_pem,
-        JWT_ALGORITHM=algorithm,
-    )
 
-    assert algorithm == header["alg"]
+@pytest.mark.parametrize(("key", "variables", "algorithm"), SIGNERS.values(), ids=SIGNERS)
+def test_what_signs(
+    key: str | None, variables: dict[str, str], algorithm: str, tmp_path: Path
+) -> None:
+    """A key in a file or on standard input, else the settings' own secret."""
+    file = tmp_path / "key"
+    file.write_text(key or "")
+    given = [[]] if key is None else [["--key", str(file)], ["--key", "-"]]
+
+    for arguments in given:
+        result = mint(*arguments, stdin=key, **variables)
+
+        assert (0, "") == (result.exit_code, result.stderr)
+        assert algorithm == parts(result.stdout.strip())[0]["alg"]
 
 
-def test_algorithm_that_fits(tmp_path: Path) -> None:
-    """Of several configured algorithms the first that the key can sign with is taken."""
-    file = tmp_path / "private.pem"
-    file.write_text(pair("RSA").private_pem)
+def test_algorithm_of_ones_own() -> None:
+    """`--algorithm` is taken as it is."""
+    variables = {"JWT_SECRET_KEY": SECRET, "JWT_ALGORITHM": "HS256,HS512"}
 
-    header, _ = minted(
-        *("--key", str(file)),
-        JWT_VERIFICATION_KEYS=json.dumps([pair("P-256").public_pem, pair("RSA").public_pem]),
-        JWT_ALGORITHM="ES256,PS256",
-    )
-
-    assert "PS256" == header["alg"]
+    assert "HS512" == minted("--algorithm", "HS512", **variables)[0]["alg"]
 
 
 @pytest.mark.parametrize("form", ["pem", "jwk"])
@@ -217,65 +237,22 @@ def test_keys_of_keygen(kind: str, form: str, tmp_path: Path) -> None:
     assert public["kid"] == header["kid"]
 
 
-def test_without_settings(tmp_path: Path) -> None:
+def test_without_settings() -> None:
     """A key is enough: the claims have their usual names then."""
-    file = tmp_path / "private.pem"
-    file.write_text(pair("P-256").private_pem)
-    result = mint(
-        *("--user", "alice", "--session", "s1", "--scope", "a", "--audience", "orders"),
-        *("--key", str(file)),
-    )
-    header, claims = parts(result.stdout)
+    said = ("--user", "alice", "--session", "s1", "--scope", "a", "--audience", "orders")
+    _, claims = parts(mint(*said, "--key", "-", stdin=EC.private_pem).stdout)
 
-    assert (0, "") == (result.exit_code, result.stderr)
-    assert "ES256" == header["alg"]
     assert {"sub": "alice", "session_id": "s1", "scope": "a", "aud": "orders"}.items() <= (
         claims.items()
     )
 
 
-def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_used() -> None:
     """With --key, unusable settings only cause a warning."""
-    file = tmp_path / "private.pem"
-    file.write_text(pair("P-256").private_pem)
-
-    result = mint("--key", str(file), JWT_AUDIENCE="orders")
+    result = mint("--key", "-", stdin=EC.private_pem, JWT_AUDIENCE="orders")
 
     assert 0 == result.exit_code
     assert "Warning: the settings cannot be used" in result.stderr
-
-
-def test_secret_in_a_file(tmp_path: Path) -> None:
-    """A shared secret can come from a file, without the line break at its end."""
-    file = tmp_path / "secret"
-    file.write_text(f"{SECRET}\n")
-
-    assert "HS256" == minted("--key", str(file), **CONFIGURED)[0]["alg"]
-
-
-def test_key_on_standard_input() -> None:
-    """`--key -` reads it from a pipe."""
-    result = mint("--key", "-", stdin=SECRET, **CONFIGURED)
-
-    assert (0, "") == (result.exit_code, result.stderr)
-
-
-def test_algorithm_of_ones_own() -> None:
-    """`--algorithm` is taken as it is."""
-    variables = {"JWT_SECRET_KEY": SECRET, "JWT_ALGORITHM": "HS256,HS512"}
-
-    assert "HS512" == minted("--algorithm", "HS512", **variables)[0]["alg"]
-
-
-def test_first_shared_secret() -> None:
-    """Where `JWT_SECRET_KEY` is a public key, a shared secret beside it signs."""
-    header, _ = minted(
-        JWT_SECRET_KEY=pair("RSA").public_pem,
-        JWT_VERIFICATION_KEYS=json.dumps([SECRET]),
-        JWT_ALGORITHM="RS256,HS256",
-    )
-
-    assert "HS256" == header["alg"]
 
 
 TWO = {
