@@ -28,7 +28,7 @@ from jwt_deps.jose import (
 )
 from jwt_deps.testing import Prover
 
-__all__ = ["Maker", "Request"]
+__all__ = ["Maker", "Request", "make_jws"]
 
 _ABSENT = object()
 _NOW = re.compile(r"\$now([+-]\d+)?(\.\d+)?")
@@ -79,16 +79,7 @@ class Maker:
     def make(self, send: Mapping[str, Any], url: str) -> Request:
         """Make the request that `send` describes, for a URL."""
         method = send.get("method", "POST" if "form" in send else "GET")
-        address = urlsplit(url)
-        known = {
-            **self._known,
-            **self._of_key(),
-            "random": secrets.token_hex(8),
-            "url": url,
-            "origin": f"{address.scheme.replace('ws', 'http')}://{address.netloc}",
-            "path": address.path,
-        }
-        known["good"] = self._token({}, known)
+        known = self.values(url)
         known["token"] = self._token(send, known)
         known["proof"] = self._proof(send.get("proof", {}), method, known)
         query, form = send.get("query"), send.get("form")
@@ -101,6 +92,19 @@ class Maker:
             known["token"],
         )
 
+    def values(self, url: str) -> dict[str, Any]:
+        """Return the values that a question for a URL can name."""
+        address = urlsplit(url)
+        known = {
+            **self._known,
+            **self._of_key(),
+            "random": secrets.token_hex(8),
+            "url": url,
+            "origin": f"{address.scheme.replace('ws', 'http')}://{address.netloc}",
+            "path": address.path,
+        }
+        return {**known, "good": self._token({}, known)}
+
     def expected(self, expect: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put the values into what is expected."""
         return {name: _fill(value, self._known) for name, value in expect.items()}
@@ -110,13 +114,13 @@ class Maker:
         header = {"alg": key.algorithm, **({} if key.is_secret else {"kid": key.kid})}
         claims = {"iat": now, "exp": now + _LIFETIME, "jti": secrets.token_hex(8)}
         good = {**header, **self._header}, {**claims, **self._claims}
-        return _jws(send, (key, self.other), *good, known)
+        return make_jws(send, (key, self.other), *good, known)
 
     def _proof(self, send: Mapping[str, Any], method: str, known: Mapping[str, Any]) -> str:
         client = Prover("", key=self._clients[0])
         proof = client.proof(known["token"], method, known["url"], nonce=self.nonce)
         header, claims = (json.loads(decode_base64url(it.encode())) for it in proof.split(".")[:2])
-        return _jws(send, self._clients, header, claims, known)
+        return make_jws(send, self._clients, header, claims, known)
 
     def _constants(self) -> dict[str, Any]:
         """Return the values that stay the same."""
@@ -167,7 +171,7 @@ class Maker:
         }
 
 
-def _jws(
+def make_jws(
     send: Mapping[str, Any],
     keys: Sequence[SigningKey],
     header: Mapping[str, Any],
