@@ -23,9 +23,9 @@ def free_port() -> int:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="its commands need curl")
 def test_from_nothing_to_an_answer(tmp_path: Path) -> None:
-    """Only what installs is left out: this environment has it."""
+    """Only the environment and what installs are left out: this one has them."""
     quick_start = README[README.index("## Quick start") : README.index("For an identity provider")]
-    (_, first), (_, second) = _FENCED.findall(quick_start)
+    _, (_, first), (_, second) = _FENCED.findall(quick_start)
     example = next(text for language, text in _FENCED.findall(README) if language == "python")
     (tmp_path / "main.py").write_text(example)
     commands = f"pip() {{ :; }}\n{first}{second}kill %1\n".replace("8000", str(free_port()))
