@@ -4,16 +4,21 @@ Both are the same after each run on any machine: no dates and no measurements.
 """
 
 import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from tests.conformance.catalog import ROOT, Document, Rule, documents
 from tests.conformance.figures import figures
 
-__all__ = ["PAGE", "REPORT", "as_json", "as_page", "report"]
+__all__ = ["PAGE", "REPORT", "SECURITY", "as_json", "as_page", "as_promises", "report"]
 
+SECURITY = ROOT / "SECURITY.md"
 REPORT = ROOT / "conformance-report.json"
 PAGE = ROOT / "docs" / "conformance.md"
 
+_PROMISES = re.compile(r"^\| Promise \|.*\n(?:\|.*\n)+", re.MULTILINE)
 _INTRODUCTION = """# Conformance
 
 Each rule of these documents that binds a resource server, with the tests that show it or the reason
@@ -44,6 +49,20 @@ def as_page(found: dict[str, Any]) -> str:
         parts.append(f"## {document['title']}\n\n[{document['address']}]({document['address']})\n")
         parts.append(_table(("Rule", "Section", "It asks", "Shown by"), _rules(document)))
     return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def as_promises(text: str) -> str:
+    """`SECURITY.md` with each promise and the tests that show it."""
+    promises = next(it for it in documents() if it.name == "security").rules
+    rows: list[tuple[str, ...]] = [
+        (rule.text.removesuffix("."), _links(rule.tests)) for rule in promises
+    ]
+    return _PROMISES.sub(lambda _: _table(("Promise", "Tests"), rows), text)
+
+
+def _links(tests: Iterable[str]) -> str:
+    files = dict.fromkeys(test.partition("::")[0] for test in tests)
+    return ", ".join(f"[`{Path(file).name}`]({file})" for file in files)
 
 
 def _document(document: Document) -> dict[str, Any]:

@@ -14,10 +14,14 @@ OWN = "tests/conformance/test_report.py"
 HERE = f"{OWN}::test_identifiers"
 
 
-def test_the_report_and_its_page_are_up_to_date() -> None:
-    """JWT_DEPS_UPDATE_DOCS=1 writes both."""
+def test_the_report_and_its_pages_are_up_to_date() -> None:
+    """And the table of SECURITY.md; JWT_DEPS_UPDATE_DOCS=1 writes them."""
     found = reporting.report()
-    true = {reporting.REPORT: reporting.as_json(found), reporting.PAGE: reporting.as_page(found)}
+    true = {
+        reporting.REPORT: reporting.as_json(found),
+        reporting.PAGE: reporting.as_page(found),
+        reporting.SECURITY: reporting.as_promises(reporting.SECURITY.read_text()),
+    }
     if os.environ.get("JWT_DEPS_UPDATE_DOCS"):
         for path, text in true.items():
             path.write_text(text)
