@@ -1,10 +1,11 @@
-"""Over real HTTP, in two configurations, Bob never sees or changes what is Alice's.
+"""Over real HTTP, in both wirings, Bob never sees or changes what is Alice's.
 
 Two agents, a team and a workflow; REST, MCP and the WebSocket; the token in the header or in a
 cookie; and everything with which a client could say that it is another user.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from websockets.sync.client import ClientConnection, connect
+from fastapi import FastAPI
+from websockets.sync.client import connect
 
 from jwt_deps import JWTSettings
 from jwt_deps.agentos import protect_agent_os
@@ -99,7 +101,8 @@ def configured(name: str) -> Iterator[tuple[JWTSettings, dict[str, str]]]:
 def house(request: pytest.FixtureRequest) -> Iterator[House]:
     """An AgentOS in which Alice has sessions of everything, and a memory."""
     with configured(request.param) as (settings, tokens):
-        app = protect_agent_os(agent_os(mcp=HAS_MCP), settings)
+        base_app = FastAPI() if request.param == "discovery" else None
+        app = protect_agent_os(agent_os(mcp=HAS_MCP, base_app=base_app), settings)
         with (
             listening(app) as port,
             httpx2.Client(base_url=f"http://localhost:{port}", timeout=30, trust_env=False) as it,
@@ -232,41 +235,45 @@ def test_bob_sees_nothing_of_alices_over_mcp(house: House, place: str) -> None:
     assert 200 == alice.call("get_sessions", session_type="agent")[0]
 
 
-def said_until(socket: ClientConnection, *words: str) -> str:
-    """What the server says until one of the words is among it."""
-    said = ""
-    while not any(word in said for word in words):
-        said += str(socket.recv(timeout=30))
+REFUSED = '{"event": "error"'
+
+
+def conversation(house: House, user: str, url: str = "", **message: Any) -> str:
+    """What the WebSocket says to a message about the workflow, until that has ended."""
+    sent = {"workflow_id": "flow", "user_id": "alice", **message}
+    with connect(
+        f"ws://localhost:{house.port}/workflows/ws{url}",
+        additional_headers={"X-User-Id": "alice"},
+    ) as socket:
+        socket.recv(timeout=30)
+        socket.send(json.dumps({"action": "authenticate", "token": house.tokens[user]}))
+        said = ""
+        while f'"{user}"' not in said:
+            said = str(socket.recv(timeout=30))
+            assert "auth_error" not in said
+        socket.send(json.dumps(sent))
+        said = ""
+        while not any(it in said for it in (REFUSED, "WorkflowCompleted", "replay")):
+            said += str(socket.recv(timeout=30))
     return said
-
-
-def log_in(house: House, socket: ClientConnection, user: str) -> None:
-    socket.send(json.dumps({"action": "authenticate", "token": house.tokens[user]}))
-    assert user in said_until(socket, '"user_id"', "auth_error")
 
 
 def test_bob_sees_nothing_of_alices_over_the_websocket(house: House) -> None:
     """Neither by a user, a session nor a run of hers in a message, nor by the handshake."""
-    url = f"ws://localhost:{house.port}/workflows/ws"
-    start = {"action": "start-workflow", "workflow_id": "flow", "user_id": "alice"}
-    with connect(url) as hers:
-        log_in(house, hers, "alice")
-        hers.send(json.dumps({**start, "message": SECRET, "session_id": "of-socket"}))
-        ran = said_until(hers, "WorkflowCompleted")
-    run_id = json.loads(ran[ran.index("{") : ran.index("}") + 1])["run_id"]
+    start = {"action": "start-workflow", "message": SECRET, "session_id": "of-socket"}
+    hers = conversation(house, "alice", **start)
+    found = re.search(r'"run_id": ?"([^"]+)"', hers)
+    assert found is not None
 
-    # The credential of the handshake is Alice's, as a cookie would be: the message decides.
-    with connect(f"{url}?user_id=alice", additional_headers={"X-User-Id": "alice"}) as his:
-        log_in(house, his, "bob")
-        his.send(json.dumps({**start, "message": "I am Alice", "session_id": "bobs-socket"}))
-        own = said_until(his, "WorkflowCompleted", "error")
-        his.send(json.dumps({"action": "reconnect", "run_id": run_id, "user_id": "alice"}))
-        again = said_until(his, "error", "}")
-        his.send(json.dumps({**start, "message": "I am Alice", "session_id": "of-socket"}))
-        into = said_until(his, "WorkflowCompleted", "error")
+    as_alice = {**start, "message": "I am Alice"}
+    own = conversation(house, "bob", "?user_id=alice", **{**as_alice, "session_id": "bobs-socket"})
+    into = conversation(house, "bob", "?user_id=alice", **as_alice)
+    reconnect = {"action": "reconnect", "run_id": found[1], "session_id": "of-socket"}
+    again = conversation(house, "bob", **reconnect)
 
-    assert "bob" in own
-    for said in (own, again, into):
-        assert SECRET not in said
+    assert (True, True) == ("WorkflowCompleted" in own, "bob" in own)
+    assert [True, True] == [it.startswith(REFUSED) for it in (into, again)]
+    assert not conversation(house, "alice", **reconnect).startswith(REFUSED)
+    assert [] == [it for it in (own, into, again) if SECRET in it]
     hers_now = house.ask("alice", "header", "GET", "/sessions/of-socket?type=workflow")
     assert (200, False) == (hers_now.status_code, "I am Alice" in hers_now.text)
