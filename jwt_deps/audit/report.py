@@ -20,8 +20,8 @@ from jwt_deps.web import (
     dependants,
     get_claims,
     guards_in,
-    idle_exclusions,
     refusals,
+    route_problems,
     settings_problem,
     unchanged,
 )
@@ -159,7 +159,7 @@ def _problems(reached: Reached) -> Iterator[str]:
     app = reached.app
     yield from refusals(reached)
     try:
-        yield from idle_exclusions(app)
+        yield from (problem.message for problem in route_problems(app))
     except ConfigurationError as error:
         yield f"There are no usable settings: {error}"
     unknown = settings_problem(app)

@@ -26,7 +26,7 @@ from .dependencies import (
     until_expiry,
 )
 from .forward_auth import forward_auth
-from .installation import Installation, guards_in, idle_exclusions, protect
+from .installation import Installation, guards_in, protect, route_problems
 from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
 from .known_settings import settings_problem
 from .plain_routes import GuardedApp
@@ -86,7 +86,6 @@ __all__ = [
     "get_token",
     "granted",
     "guards_in",
-    "idle_exclusions",
     "is_marked_public",
     "is_optional",
     "jwt_guard",
@@ -106,6 +105,7 @@ __all__ = [
     "require_claim",
     "require_roles",
     "require_scopes",
+    "route_problems",
     "routers_of",
     "same_endpoint",
     "served_routes",

@@ -36,7 +36,7 @@ from .guard import Credential, JWTGuard, asked_of
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
 from .request_user import keep_user
-from .requirements import Requirement, check_roles_claim
+from .requirements import Requirement, no_roles_claim
 from .routing import (
     MatchedRoute,
     RouteGuard,
@@ -58,8 +58,8 @@ from .trial import try_out
 __all__ = [
     "Installation",
     "guards_in",
-    "idle_exclusions",
     "protect",
+    "route_problems",
     "watch_application",
 ]
 
@@ -261,20 +261,10 @@ class Installation:
                 self._stand_before(self._app.router)
                 raise
         if not self._checked:
-            self._check_routes()
+            for problem in route_problems(self._app):
+                raise problem
             self._checked = True
         self._describe_truly()
-
-    def _check_routes(self) -> None:
-        app, matches = self._app, list(_matches(self._app))
-        for problem in _idle_exclusions(app, matches):
-            raise ConfigurationError("idle_exclusion", problem)
-        for match in matches:
-            asked = (call for call, _ in asked_of(match, app.dependency_overrides))
-            if any(isinstance(it, Requirement) and "role" in it.needs for it in asked):
-                guard = deciding(match.guards, app.dependency_overrides)
-                if (settings := _settings(app, guard)) is not None:
-                    check_roles_claim(settings)
 
     def _describe_truly(self) -> None:
         """Let the document say which routes need a token, also one that was replaced."""
@@ -436,16 +426,26 @@ def _bypassed() -> ConfigurationError:
     )
 
 
-def idle_exclusions(app: FastAPI) -> Iterator[str]:
-    """The exclusions and the scopes by template that match no route, each as a sentence.
+def route_problems(app: FastAPI) -> Iterator[ConfigurationError]:
+    """Why an application does not start: what is meant for none of its routes, or no route can do.
 
     Raises:
         ConfigurationError: there is no configuration.
     """
-    return _idle_exclusions(app, list(_matches(app)))
+    matches = list(_matches(app))
+    for sentence in _idle_exclusions(app, matches):
+        yield ConfigurationError("idle_exclusion", sentence)
+    for match in matches:
+        asked = (call for call, _ in asked_of(match, app.dependency_overrides))
+        if any(isinstance(it, Requirement) and "role" in it.needs for it in asked):
+            settings = _settings(app, deciding(match.guards, app.dependency_overrides))
+            if settings is not None and not settings.server.has_roles:
+                yield no_roles_claim()
+                return
 
 
 def _idle_exclusions(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[str]:
+    """The exclusions and the scopes by template that match no route, each as a sentence."""
     templates = [path for match in matches for path in match.paths]
     for guard in _guards(app, matches):
         mine = [match for match in matches if not match.guards or guard in match.guards]

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from inspect import Parameter, Signature, isawaitable, signature
 from types import MethodType
-from typing import Annotated, Any, cast, get_origin
+from typing import Annotated, Any, get_origin
 
 from fastapi import BackgroundTasks, Depends, Request, Response, WebSocket, params
 from fastapi.requests import HTTPConnection
@@ -26,7 +26,6 @@ from jwt_deps.errors import (
     Reason,
 )
 from jwt_deps.jose import check_claim_path, is_numeric_date
-from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import All, Claims, Principal, are_parameters, is_scope
 
 from .caller import (
@@ -44,9 +43,9 @@ from .request_state import state_of
 
 __all__ = [
     "Requirement",
-    "check_roles_claim",
     "granted",
     "insufficiency",
+    "no_roles_claim",
     "require",
     "require_acr",
     "require_any_role",
@@ -232,23 +231,20 @@ class _Roles(Requirement):
         if granted & self._roles if self._any_role else granted >= self._roles:
             return None
         # Found with the principal. A route may have been added since the start.
-        check_roles_claim(cast("JWTSettings", state_of(connection.scope).settings))
+        settings: Any = state_of(connection.scope).settings
+        if not settings.server.has_roles:
+            raise no_roles_claim()
         description = "the access token lacks a role that this needs"
         return self._lacking(Reason.ROLE, description, connection)
 
 
-def check_roles_claim(settings: JWTSettings) -> None:
-    """Refuse settings that no roles can be read by: of several issuers one is enough.
-
-    Raises:
-        ConfigurationError: nothing says which claim holds them.
-    """
-    if not settings.server.has_roles:
-        raise ConfigurationError(
-            "no_roles_claim",
-            "A route requires roles, and JWT_ROLES_CLAIM (roles_claim) is not set: let it name "
-            "the claim that holds them.",
-        )
+def no_roles_claim() -> ConfigurationError:
+    """The error of settings that no roles can be read by: of several issuers one is enough."""
+    return ConfigurationError(
+        "no_roles_claim",
+        "A route requires roles, and JWT_ROLES_CLAIM (roles_claim) is not set: let it name "
+        "the claim that holds them.",
+    )
 
 
 _roles_required = cache(_Roles)

@@ -16,7 +16,7 @@ from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .factories import dependency_factory, router_factory
 from .guard import Credential, JWTGuard
-from .installation import Installation, idle_exclusions, watch_application
+from .installation import Installation, route_problems, watch_application
 from .plain_routes import GuardedRoutes, apply_to_copies
 from .request_user import keep_user
 from .routing import mark_public
@@ -149,11 +149,11 @@ class ProtectedRouter(APIRouter):
         return wrap_receive_and_send(scope, receive, send, self, self._guard, outermost=outermost)
 
     def _check_alone(self) -> None:
-        """Check the exclusions and scopes where no `FastAPI` is around, which would check them."""
+        """Check the routes where no `FastAPI` is around, which would check them."""
         alone = FastAPI(openapi_url=None)
         alone.mount("", self)
-        for problem in idle_exclusions(alone):
-            raise ConfigurationError("idle_exclusion", problem)
+        for problem in route_problems(alone):
+            raise problem
 
 
 @router_factory

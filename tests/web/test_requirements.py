@@ -321,6 +321,8 @@ class TestRolesClaim:
         """A route that requires roles cannot work where no setting names their claim."""
         app = app_with(require_roles("a"), settings=settings)
 
+        (problem,) = audit(app).problems
+        assert "JWT_ROLES_CLAIM" in problem
         with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"), TestClient(app):
             pass
         with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"):
