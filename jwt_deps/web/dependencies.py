@@ -59,6 +59,7 @@ from .caller import (
 from .factories import dependency_factory
 
 __all__ = [
+    "CLASSES_ARE_AWAITED",
     "CurrentUser",
     "SessionState",
     "claims_as",
@@ -115,7 +116,8 @@ def _is_func_awaited() -> bool:
     return answers == ["awaited"]
 
 
-_FUNC_IS_AWAITED = _is_func_awaited()
+#: Otherwise they are generators, which works up to FastAPI 0.136: the guards refuse newer ones.
+CLASSES_ARE_AWAITED = _is_func_awaited()
 _FROM_FUNC = {"connection", "security_scopes"}
 _FROM_GENERATOR = {"verified_by_jwt_deps"}
 
@@ -134,7 +136,7 @@ class _Injected(_LikePartial):
         super().__init__(name, bases, members)
         cls._dependency = PrincipalDependency(cls._of)
         cls._dependency.__name__, cls._dependency.__doc__ = name, cls.__doc__
-        if not _FUNC_IS_AWAITED:  # old FastAPI
+        if not CLASSES_ARE_AWAITED:  # old FastAPI
             cls.__call__ = staticmethod(_hand_on)  # type: ignore[method-assign]
 
     # Properties of the classes and not of their instances.
@@ -147,7 +149,7 @@ class _Injected(_LikePartial):
     @property
     def __signature__(cls) -> Signature:
         """What FastAPI passes: nothing that a client sends."""
-        if not _FUNC_IS_AWAITED:  # old FastAPI
+        if not CLASSES_ARE_AWAITED:  # old FastAPI
             (name,), verified = _FROM_GENERATOR, Annotated[Any, Depends(cls._dependency)]
             return Signature([Parameter(name, Parameter.KEYWORD_ONLY, annotation=verified)])
         return cls._dependency.__signature__

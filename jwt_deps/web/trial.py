@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
 
-from . import _fastapi
+from . import _fastapi, dependencies
 from .asgi import wrap_receive_and_send
 from .guard import JWTGuard
 from .plain_routes import GuardedRoutes
@@ -144,6 +144,8 @@ def _unread(inner: APIRouter, middle: APIRouter, outer: APIRouter) -> Iterator[s
         yield "the scopes of a dependency are not found"
     if _fastapi.COPIES:  # old FastAPI
         return
+    if not dependencies.CLASSES_ARE_AWAITED:
+        yield "CurrentUser is not awaited"
     (inclusion,) = outer.routes
     if _fastapi.included_router(inclusion) is not middle:
         yield "an inclusion is not found"

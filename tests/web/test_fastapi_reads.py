@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
-from jwt_deps.web import _fastapi, trial
+from jwt_deps.web import _fastapi, dependencies, trial
 from jwt_deps.web.plain_routes import GuardedRoutes
 from tests.guards.asking import HAS_FRONTEND
 from tests.web.serving import including
@@ -455,6 +455,13 @@ class TestTrial:
         assert "install a release of jwt-deps that knows it" in str(raised.value)
         for sentence in sentences:
             assert sentence in str(raised.value)
+
+    @included
+    def test_a_class_that_is_not_awaited(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A route would get a generator in place of its user."""
+        monkeypatch.setattr(dependencies, "CLASSES_ARE_AWAITED", False)
+
+        assert ["CurrentUser is not awaited"] == list(trial._failures())
 
     def test_a_route_that_is_served(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Plain ones are, where nothing wraps them."""
