@@ -189,7 +189,7 @@ class IssuerSettings(BaseModel):
     admin_scope: str | None = None
     """A scope that satisfies every scope that a route needs; no role, and no claim."""
     user_id_prefix: str | None = None
-    """What stands before the user's id, because a `sub` is unique at its issuer alone (RFC 7519
+    """The prefix of the user's id, because a `sub` is unique at its issuer alone (RFC 7519
     §4.1.2). `None`: nothing with one issuer, `<name>|` in a table of `issuers`, and `<iss>|` where
     `issuers` is a function."""
     user_id_claim: str = "sub"

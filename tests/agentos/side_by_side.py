@@ -243,7 +243,7 @@ def account(client: TestClient, name: str, *scopes: str) -> str:
 BAD_REQUEST = 400
 #: What the guard answers otherwise, and why.
 REASONS = {
-    "a token without exp": "it would be good for ever",
+    "a token without exp": "it would never expire",
     "a token for another aud": "RFC 7519 §4.1.3",
     "a token bound to a key": "RFC 7800",
     "a token without Bearer": "RFC 6750 §2.1",

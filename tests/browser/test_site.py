@@ -42,8 +42,12 @@ class _Quiet(SimpleHTTPRequestHandler):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
     """Serve the built site: its address, and its pages."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir"]
-    subprocess.run([*command, str(folder)], cwd=ROOT, check=True)  # noqa: S603 - our own pages
+    # Not `--quiet`, with which MkDocs counts no warnings, and `--strict` does nothing.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(  # noqa: S603 - our own pages
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
     pages = [path.parent.relative_to(folder).as_posix() for path in folder.rglob("index.html")]
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
     Thread(target=server.serve_forever, daemon=True).start()
