@@ -328,6 +328,21 @@ def test_what_would_be_refused(arguments: dict[str, Any], said: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({"roles": ["a"], "claims": {"roles": ["b"]}}, id="other-roles"),
+        pytest.param({"roles": ["a", 1]}, id="no-text"),
+    ],
+)
+def test_roles_that_the_settings_would_not_read(arguments: dict[str, Any]) -> None:
+    """The token would grant others than were asked for."""
+    settings = JWTSettings(secret_key=SECRET, roles_claim="roles")
+
+    with pytest.raises(ValueError, match="other roles"):
+        create_access_token("alice", settings=settings, **arguments)
+
+
 def test_a_required_dpop_key_has_to_be_named() -> None:
     """A bearer token would be refused by every request (RFC 9449 §7.1)."""
     settings = JWTSettings(secret_key=SECRET, dpop="required", public_origin="https://shop.example")
