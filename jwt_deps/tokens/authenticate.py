@@ -151,10 +151,10 @@ async def authenticate_token(
 
 
 async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str) -> Principal:
-    """Return the principal of claims that a credential other than a JWT stands for.
+    """Return the principal for the claims of a credential other than a JWT.
 
-    They are checked as those of a JWT as far as they are there: issuer, times, subject, audience
-    and binding; and revocation.
+    That is an API key or an introspected token. The claims are checked as those of a JWT as far as
+    they are there: issuer, times, subject, audience and binding; and revocation.
 
     Args:
         claims: the claims.

@@ -186,8 +186,8 @@ _TITLES = {
     Step.TIMES: "is it valid now",
     Step.SUBJECT: "are its subject and its id strings",
     Step.AUDIENCE: "is it meant for this service",
-    Step.CLAIMS: "has it the other claims that are required",
-    Step.CONFIRMATION: "is it bound to nothing that this service cannot check",
+    Step.CLAIMS: "does it have the other required claims",
+    Step.CONFIRMATION: "can this service check everything that it is bound to",
     Step.KEY: "is a key known for it",
     Step.SIGNATURE: "does its signature match that key",
     Step.REVOCATION: "is it still good, not revoked",
@@ -200,7 +200,7 @@ _BY_KEY = (Step.KEY, Step.SIGNATURE)
 async def explain_token(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> Explanation:
-    """Make every check of a token, also those behind the first one that refuses it.
+    """Make every check of a token, including those after the first that refuses it.
 
     Keys that an issuer publishes are fetched as for a request.
 

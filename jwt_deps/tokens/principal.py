@@ -197,12 +197,12 @@ class Principal:
                 absent, empty, or neither a string nor an integer.
         """
         user_id: str | None = self.fixed_state["user_id"]
-        if user_id is None:  # it says why
+        if user_id is None:  # `user_id_of` raises the error that says why
             return user_id_of(self.require_authenticated().claims, self.settings)
         return user_id
 
     def refuse_foreign_user(self) -> None:
-        """Refuse a user whose id would be that of a user of another issuer.
+        """Refuse a user id that begins with another issuer's prefix.
 
         Raises:
             ClaimError: it begins with the prefix of another issuer.

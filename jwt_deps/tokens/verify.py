@@ -159,7 +159,7 @@ class Verification:
         self.parsed = parse(token, server.accepted, server.max_token_size)
 
     def read_claims(self) -> None:
-        """Read the payload, which is worth what the signature is worth.
+        """Read the payload, which cannot be trusted until the signature is checked.
 
         Raises:
             MalformedTokenError: it is not a JSON object with one reading.
@@ -320,7 +320,7 @@ def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) 
 
 
 def read_claims(payload: bytes) -> dict[str, Any]:
-    """Read the payload, which is worth what the signature is worth.
+    """Read the payload, which cannot be trusted until the signature is checked.
 
     Raises:
         MalformedTokenError: it is not a JSON object with one reading.

@@ -151,7 +151,7 @@ class _GuardedSend:
         self.state, self._scope, self.covers_all = state, scope, covers_all
         self._send = sending_nonces(scope, send) if Nonces.in_use else send
         self._decision = state.decision
-        # Others, once a route has matched.
+        # Both change once a route has matched.
         self._route, self._endpoint = scope.get("route"), scope.get("endpoint")
 
     @property
@@ -210,7 +210,7 @@ _BEGINNINGS = ("http.response.start", "websocket.accept")
 
 
 def sending_nonces(scope: Scope, send: Send) -> Send:
-    """Let the answer to a request carry the nonce that the checks of its proof found due.
+    """Add a fresh nonce to the answer where the check of the proof made one.
 
     It comes with `Cache-Control: no-store` (RFC 9449 §8.2).
     """

@@ -128,9 +128,9 @@ class PrincipalDependency(TokenDependency[T]):
 
 
 def token_dependency(call: Any) -> TokenDependency[Any] | None:
-    """The dependency of this package that a callable is, or that a class of this package names.
+    """The `TokenDependency` that a callable is, or that a class such as `CurrentUser` stands for.
 
-    What only wraps one is none: it can leave it out, or drop its refusal.
+    A wrapper does not count: it may not call the dependency, or may swallow its refusal.
     """
     found = getattr(call, "func", None) if isinstance(call, type) else call
     return found if isinstance(found, TokenDependency) else None

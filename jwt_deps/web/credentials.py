@@ -102,12 +102,12 @@ class ApiKey:
 
     @staticmethod
     def equal(given: str, known: str) -> bool:
-        """Compare two keys in a time that tells nothing of them."""
+        """Compare two keys in constant time."""
         return hmac.compare_digest(given.encode(), known.encode())
 
     @staticmethod
     def digest(key: str) -> str:
-        """Return what to keep of a random key in its place: its SHA-256, in hexadecimal."""
+        """Return the SHA-256 of a random key, in hexadecimal. Store that and not the key."""
         return hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -1,6 +1,6 @@
-"""Refuse what makes a dependency or a router where it is used without having been called.
+"""Refuse a factory that is passed to `Depends` or `include_router` without having been called.
 
-Without that, `Depends(require_scopes)` would make the scopes an input of the client.
+Otherwise FastAPI would read the scopes of `Depends(require_scopes)` from the request.
 """
 
 from collections.abc import Callable

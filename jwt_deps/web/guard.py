@@ -47,7 +47,8 @@ __all__ = [
 ]
 
 
-#: From a request to the claims of who sent it, or to `None` if it has no such credential.
+#: An async function from a request to its sender's claims, or `None` if the request has no such
+#: credential.
 Credential = Callable[[HTTPConnection], Awaitable[Claims | None]]
 
 

@@ -267,7 +267,7 @@ class Installation:
         self._describe_truly()
 
     def _describe_truly(self) -> None:
-        """Let the document say which routes need a token, also one that was replaced."""
+        """Correct the OpenAPI document, even if `app.openapi` was replaced since."""
         if self.describes:
             return
         app, openapi = self._app, self._app.openapi

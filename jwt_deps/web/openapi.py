@@ -546,7 +546,7 @@ def _proves(call: TokenDependency[Any], scopes: Collection[str]) -> bool:
 def _further(calls: Iterable[TokenDependency[Any]]) -> dict[str, Any]:
     """What an operation needs beside scopes: roles, claims, and authentication (RFC 9470).
 
-    A list of texts, one of which is needed; of several such lists, one text of each.
+    Each kind is a list of alternatives, or several such lists, each of which must be met.
     """
     groups: dict[str, list[list[str]]] = {}
     for call in calls:

@@ -57,9 +57,10 @@ _UPDATING = RLock()
 
 
 class GuardedApp:
-    """An ASGI application behind the guards that apply to its route; none, and it is itself.
+    """An ASGI application behind the guards that apply to its route.
 
-    A mount is one route: the guards are asked before the application that is mounted.
+    Without guards it is served as it is. A mount is one route: the guards are asked before the
+    application that is mounted.
 
     Attributes:
         unwrapped: the application.
@@ -435,7 +436,7 @@ class _Check(GuardedRoutes):
 
 
 def check(router: APIRouter) -> None:
-    """Look whether everything below a guarded router can be guarded, with nothing changed.
+    """Check that everything below a guarded router can be guarded; change nothing.
 
     Raises:
         ConfigurationError: as `GuardedRoutes.update`, which is called for requests to the router.

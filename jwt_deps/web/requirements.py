@@ -62,7 +62,7 @@ class Requirement(TokenDependency[None], ABC):
     Attributes:
         scopes: the scopes that it needs, for the challenge and OpenAPI.
         any_of: whether one of the scopes is enough.
-        needs: what else it needs, by kind: groups, of each of which one text is needed.
+        needs: what else it needs, by kind: groups of alternatives, one of each group.
     """
 
     any_of: bool = False

@@ -141,7 +141,7 @@ class ChallengeParameters(NamedTuple):
 
     Attributes:
         metadata: where the resource describes itself.
-        scoped: the scopes that the route needs, and that.
+        scoped: the scopes that the route needs, followed by `metadata`.
     """
 
     metadata: str

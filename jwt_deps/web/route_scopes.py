@@ -1,4 +1,4 @@
-"""Scopes by method and template, for routes that one did not write."""
+"""Scopes by method and template, for routes that another package defines."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ class _Rule(NamedTuple):
     scopes: tuple[str, ...]
 
     def fits(self, paths: Collection[str], methods: Collection[str]) -> bool:
-        """Whether it is for a route, or may be: where nothing is known of that, it is."""
+        """Whether the rule applies to a route. Unknown paths or methods count as a match."""
         # Where `GET` is answered, so is `HEAD`.
         named = {*methods, "GET"} if "HEAD" in methods else methods
         is_method = self.method is None or not methods or self.method in named

@@ -33,7 +33,7 @@ class ProtectedRouter(APIRouter):
     Made by `protected_router`.
     """
 
-    #: For who walks routers: this one asks its guard itself.
+    #: For code that walks routers: this one asks its guard itself.
     is_protected = True
 
     def __init__(self, guard: JWTGuard, **options: Any) -> None:

@@ -148,7 +148,7 @@ class Snapshot:
         return any(router is known and wanted == have for known, have in self._over)
 
     def is_current(self) -> bool:
-        """Whether the routes are those; not where nothing was looked at."""
+        """Whether the routes are still the kept ones; `False` if none were kept."""
         for router, routes, kept, default in self._routers:
             if (
                 router.routes is not routes
@@ -354,7 +354,7 @@ def forget_matches() -> None:
 
 
 def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:
-    """The templates that patterns can mean a plain route by; none for a host."""
+    """The templates by which patterns match a plain route; none for a host."""
     if path is None:
         return ()
     return (path, f"{path}/{{path:path}}") if isinstance(route, Mount) else (path,)
@@ -367,7 +367,8 @@ def guards_among(
 
     Args:
         dependencies: the list.
-        replaced: what an application replaces: neither it runs, nor what it depends on.
+        replaced: dependencies that an application overrides: neither they nor what they depend on
+            run.
     """
     calls: Iterator[Any] = (depends.dependency for depends in dependencies)
     if replaced:
