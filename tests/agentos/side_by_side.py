@@ -151,8 +151,6 @@ class Setup:
 
 @dataclass(frozen=True)
 class Pair:
-    """Clients of both."""
-
     control: TestClient
     guarded: TestClient
 
@@ -204,7 +202,6 @@ def _comparable(value: Any) -> Any:
 
 @contextmanager
 def pair(setup: Setup) -> Iterator[Pair]:
-    """Serve both."""
     with (
         TestClient(setup.control(), raise_server_exceptions=False) as control,
         TestClient(setup.guarded(), raise_server_exceptions=False) as guarded,

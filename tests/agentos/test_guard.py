@@ -42,7 +42,6 @@ def test_agno_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["check_route_scopes", "is_reserved_principal"])
 def test_agno_that_decides_otherwise(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Unknown means refused."""
     allowing = type("Allowing", (), {"allowed": True, "accessible_resource_ids": None})()
     monkeypatch.setattr(jwt_deps.agentos, name, lambda *_, **__: allowing)
 
@@ -77,7 +76,6 @@ def test_agent_os_with_rules_of_its_own(name: str) -> None:
 
 
 def test_middleware_that_was_left_in() -> None:
-    """Both would check."""
     app = FastAPI()
     app.add_middleware(JWTMiddleware, verification_keys=[SECRET], algorithm="HS256")
 
@@ -139,7 +137,6 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_audience_is_the_id_of_the_agent_os(
     settings: dict[str, Any], statuses: dict[str | None, int]
 ) -> None:
-    """Unless one is configured."""
     options = {"secret_key": SECRET, **settings}
     app = protect_agent_os(agent_os(), JWTSettings(**options))
     with TestClient(app) as client:
@@ -288,7 +285,6 @@ def test_attack_a_line_break_at_the_end_of_a_path(
 
 
 def test_below_a_mount_the_path_is_that_of_the_application() -> None:
-    """Also where the application itself is mounted in another."""
     inner = FastAPI()
 
     @inner.get("/may")
@@ -421,7 +417,6 @@ def directories(both: Pair, *, provision: bool, closed: bool, fails: bool) -> li
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[Pair]:
-    """Clients of both."""
     with pair(Setup()) as clients:
         yield clients
 
@@ -446,8 +441,6 @@ def test_user_directory(
 
 
 class Sink(AuditSink):
-    """A trail in memory."""
-
     def __init__(self) -> None:
         self.events: list[AuditEvent] = []
 

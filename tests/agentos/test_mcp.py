@@ -52,7 +52,6 @@ def each(both: Pair, user: dict[str, str]) -> tuple[Talk, Talk]:
     ],
 )
 def test_who_may_open_a_session(both: Pair, user: dict[str, str], status: int) -> None:
-    """As over REST."""
     assert [status, status] == [talk.opening.status_code for talk in each(both, user)]
 
 
@@ -76,7 +75,6 @@ def test_tools_need_the_scopes_of_their_routes(
 
 
 def test_user_is_the_tokens_and_data_are_their_users(both: Pair) -> None:
-    """Whatever the arguments say."""
     scopes = ("agents:run", "sessions:read")
     for alice, bob in zip(
         each(both, as_user("alice", *scopes)), each(both, as_user("bob", *scopes)), strict=True

@@ -36,7 +36,6 @@ def test_claims_reach_the_run(agents: AgentOSClient) -> None:
 
 
 def test_claims_reach_a_streamed_run(agents: AgentOSClient) -> None:
-    """A stream of events is the same run."""
     session = name("session")
 
     events = agents.events(good(session_id=session, tenant="acme", theme="dark"), **FORGED)

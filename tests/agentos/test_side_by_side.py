@@ -282,7 +282,6 @@ def test_tokens_in_a_header_or_a_cookie(
 
 @pytest.mark.parametrize("key", [SECRET, OTHER_SECRET, "x" * 40])
 def test_several_keys(served: Callable[[str], Pair], key: str) -> None:
-    """Each is tried."""
     control, guarded = served("rotation").ask(
         "GET", "/agents", headers=bearer(token(key, scopes=[ADMIN]))
     )
@@ -327,7 +326,6 @@ def mapped(plain: Pair) -> list[tuple[str, str]]:
 def test_every_route_asks_for_the_scopes_of_the_middleware(
     plain: Pair, mapped: list[tuple[str, str]], scopes: tuple[str, ...]
 ) -> None:
-    """All that agno maps."""
     refused = 0
     for method, path in mapped:
         control, guarded = plain.ask(method, path, headers=as_user("alice", *scopes))
@@ -353,7 +351,6 @@ def test_every_route_asks_for_the_scopes_of_the_middleware(
     ],
 )
 def test_lists_show_what_is_granted(plain: Pair, path: str, scopes: tuple[str, ...]) -> None:
-    """Filtered, not refused."""
     same(plain.ask("GET", path, headers=as_user("alice", *scopes)))
 
 
@@ -398,7 +395,6 @@ def test_scope_mappings_of_ones_own(
 
 
 def test_route_that_is_not_mapped_needs_a_token_alone(plain: Pair) -> None:
-    """As with the middleware."""
     assert 200 == same(plain.ask("GET", "/reports/may", headers=as_user())).status
     assert 401 == same(plain.ask("GET", "/reports/may")).status
 
@@ -415,7 +411,6 @@ def test_admin_scope_of_ones_own(served: Callable[[str], Pair], scope: str, path
 
 @pytest.mark.parametrize("path", ["/agents", "/config", "/sessions"])
 def test_without_authorization_a_token_is_enough(served: Callable[[str], Pair], path: str) -> None:
-    """For every route."""
     assert 200 == same(served("no-authorization").ask("GET", path, headers=as_user())).status
 
 
@@ -446,7 +441,6 @@ def test_text_of_several_scopes_is_split_at_spaces(plain: Pair) -> None:
 @pytest.mark.parametrize("headers", [{}, bearer("nonsense")], ids=["nothing", "nonsense"])
 @pytest.mark.parametrize("path", ["/", "/health", "/info", "/docs", "/openapi.json", "/redoc"])
 def test_open_routes(plain: Pair, path: str, headers: dict[str, str]) -> None:
-    """The middleware's own exclusions."""
     control, guarded = plain.ask("GET", path, headers=headers)
 
     assert (200, 200) == (control.status, guarded.status)
@@ -590,7 +584,6 @@ def test_form_cannot_replace_a_claim_that_is_absent(plain: Pair, path: str) -> N
 
 
 def test_session_of_the_form_where_the_token_names_none(plain: Pair) -> None:
-    """As with the middleware."""
     form = {"message": "hello", "stream": "false", "session_id": "of-the-form"}
 
     answer = same(
@@ -654,9 +647,7 @@ EVERYTHING += ["workflows:read", "workflows:run"]
 def test_data_are_their_users(with_data: Pair, path: str, query: str, user: str | None) -> None:
     """Whatever `user_id` says."""
     control, guarded = with_data.ask(
-        "GET",
-        f"{path}&{query}",
-        headers={**as_user(user, *EVERYTHING), "X-User-Id": "alice"},
+        "GET", f"{path}&{query}", headers={**as_user(user, *EVERYTHING), "X-User-Id": "alice"}
     )
 
     assert control.status == guarded.status
@@ -672,11 +663,7 @@ def test_data_are_their_users(with_data: Pair, path: str, query: str, user: str 
         ("POST", "/sessions/alices-agents/rename?type=agent", {"session_name": "bobs"}),
         ("PATCH", "/sessions/alices-agents?type=agent", {"session_name": "bobs"}),
         ("DELETE", "/sessions/alices-agents?type=agent", None),
-        (
-            "DELETE",
-            "/sessions",
-            {"session_ids": ["alices-agents"], "session_types": ["agent"]},
-        ),
+        ("DELETE", "/sessions", {"session_ids": ["alices-agents"], "session_types": ["agent"]}),
         ("POST", "/memories", {"memory": "planted", "topics": [], "user_id": "alice"}),
         (
             "POST",
@@ -764,11 +751,7 @@ def accounts(plain: Pair) -> tuple[str, str]:
     ],
 )
 def test_service_account(
-    plain: Pair,
-    accounts: tuple[str, str],
-    method: str,
-    path: str,
-    form: dict[str, str] | None,
+    plain: Pair, accounts: tuple[str, str], method: str, path: str, form: dict[str, str] | None
 ) -> None:
     """Agno's own verifier decides, and its scopes are those that it was made with."""
     control, guarded = (
@@ -779,10 +762,7 @@ def test_service_account(
     assert (control.status, control.detail) == (guarded.status, guarded.detail)
     if "helper" in path:
         assert seen(control) == seen(guarded)
-        assert ("sa:robot", {"a": 1}) == (
-            seen(guarded)["user_id"],
-            seen(guarded)["dependencies"],
-        )
+        assert ("sa:robot", {"a": 1}) == (seen(guarded)["user_id"], seen(guarded)["dependencies"])
 
 
 def test_service_account_at_an_excluded_path(served: Callable[[str], Pair]) -> None:
@@ -797,7 +777,6 @@ def test_service_account_at_an_excluded_path(served: Callable[[str], Pair]) -> N
     "secret", ["agno_pat_unknown", "agno_pat_", f"{INTERNAL}x"], ids=["unknown", "empty", "nearly"]
 )
 def test_secret_that_is_not_known(plain: Pair, secret: str) -> None:
-    """It opens nothing."""
     control, guarded = plain.ask("GET", "/agents", headers=bearer(secret))
 
     assert (401, 401) == (control.status, guarded.status)
@@ -811,11 +790,7 @@ def test_service_account_has_no_more_than_who_makes_it(plain: Pair, scope: str, 
         "POST",
         "/service-accounts",
         headers=as_user("alice", *([held] if held else [])),
-        json={
-            "name": "sneaky",
-            "scopes": granting(scope),
-            "allow_privileged_scopes": True,
-        },
+        json={"name": "sneaky", "scopes": granting(scope), "allow_privileged_scopes": True},
     )
 
     assert (control.status, control.detail) == (guarded.status, guarded.detail)
@@ -834,7 +809,6 @@ def test_service_account_has_no_more_than_who_makes_it(plain: Pair, scope: str, 
 def test_internal_token_of_the_scheduler(
     plain: Pair, method: str, path: str, body: dict[str, Any]
 ) -> None:
-    """It runs and reads."""
     control, guarded = plain.ask(method, path, headers=bearer(INTERNAL), **body)
 
     assert (control.status, control.detail) == (guarded.status, guarded.detail)
@@ -866,10 +840,7 @@ def test_unverified_claims_are_not_believed(served: Callable[[str], Pair], path:
     assert (200, 403) == (control.status, guarded.status)
 
 
-def test_verified_claims_are_injected_without_validation(
-    served: Callable[[str], Pair],
-) -> None:
-    """A token that verifies is taken as with validation."""
+def test_verified_claims_are_injected_without_validation(served: Callable[[str], Pair]) -> None:
     assert (
         200 == same(served("unverified").ask("GET", "/agents", headers=as_user("a", ADMIN))).status
     )
@@ -962,7 +933,6 @@ def both_sockets(pair: Pair, ask: Callable[[Socket], Any]) -> tuple[Any, Any]:
 
 
 def test_socket_asks_for_authentication(plain: Pair) -> None:
-    """Nothing is done before."""
     control, guarded = both_sockets(
         plain,
         lambda socket: (
@@ -999,7 +969,6 @@ def test_token_of_a_message(plain: Pair, secret: str, event: str) -> None:
 
 
 def test_token_for_another_service_is_refused_by_the_socket(plain: Pair) -> None:
-    """Stricter, as for requests."""
     _, guarded = both_sockets(plain, lambda socket: socket.log_in(token(aud="other")))
 
     assert "auth_error" == guarded["event"]
@@ -1010,8 +979,6 @@ def test_token_for_another_service_is_refused_by_the_socket(plain: Pair) -> None
     [((), False), (("workflows:x:run",), False), (("workflows:flow:run",), True), ((ADMIN,), True)],
 )
 def test_socket_asks_for_scopes(plain: Pair, scopes: tuple[str, ...], *, runs: bool) -> None:
-    """Those of the token."""
-
     def ask(socket: Socket) -> str:
         socket.log_in(token(scopes=list(scopes)))
         return socket.run(message="hello")
@@ -1022,8 +989,6 @@ def test_socket_asks_for_scopes(plain: Pair, scopes: tuple[str, ...], *, runs: b
 
 
 def test_socket_knows_the_user_of_the_token_alone(plain: Pair) -> None:
-    """Whatever the message says."""
-
     def ask(socket: Socket) -> str:
         socket.log_in(token(scopes=["workflows:run"], sub="carol"))
         return socket.run(message="hello", user_id="bob", session_id="of-carol")
@@ -1037,7 +1002,6 @@ def test_socket_knows_the_user_of_the_token_alone(plain: Pair) -> None:
 
 
 def test_service_account_at_the_socket(plain: Pair, accounts: tuple[str, str]) -> None:
-    """Agno's own check."""
     events = []
     for client, secret in zip((plain.control, plain.guarded), accounts, strict=True):
         with Socket(client) as socket:

@@ -43,9 +43,7 @@ STRICT = JWTSettings(
     _env_prefix="JWT_DEPS_HOLES_",
 )
 LAX = JWTSettings(
-    secret_key="another secret of thirty-two bytes",
-    validate=False,
-    _env_prefix="JWT_DEPS_HOLES_",
+    secret_key="another secret of thirty-two bytes", validate=False, _env_prefix="JWT_DEPS_HOLES_"
 )
 
 #: Routes that are open by mistake, and why.
@@ -107,12 +105,10 @@ if not LIVE:
 
 
 async def page(_: Request) -> Response:
-    """Answer any request."""
     return PlainTextResponse("page")
 
 
 async def socket(websocket: WebSocket) -> None:
-    """Accept any connection."""
     await websocket.accept()
     await websocket.close()
 
@@ -127,7 +123,6 @@ def endpoint() -> Callable[..., Any]:
 
 
 async def user_only(_: Annotated[str, Depends(current_user_id)]) -> str:
-    """Answer a user."""
     return "inside"
 
 
@@ -210,7 +205,6 @@ def _holes(app: FastAPI) -> None:
 
 
 def make_app() -> FastAPI:
-    """Make the application."""
     app, api = FastAPI(), _api()
     guarded = protected_router(api, prefix="/api", settings=STRICT, exclude=["/api/pat*", named])
     app.include_router(guarded)

@@ -107,7 +107,6 @@ class TestAnApplicationWithEveryHole:
         assert ((), {"401"}) == (asked.problems, answers)
 
     def test_its_message_names_each_hole(self, found: Audit) -> None:
-        """It is the message of a failed test."""
         lines = str(found).splitlines()
 
         assert {f"{name} is unguarded: {why}" for name, why in HOLES.items()} == set(lines)
@@ -196,8 +195,6 @@ def behind(guarded: Any, **mount: Any) -> FastAPI:
 
 
 class Passing:
-    """Middleware that does nothing."""
-
     def __init__(self, app: Any) -> None:
         self.app = app
 
@@ -531,7 +528,6 @@ def test_what_is_asked_of_a_request_is_what_the_application_asks(
 
 
 def route_guard(app: FastAPI, path: str) -> Any:
-    """The guard that decides about a route."""
     return next(one.guard for one in Inventory.of(app).routes if one.path == path)
 
 
@@ -731,7 +727,6 @@ def test_frontends_of_included_routers_are_each_their_own(tmp_path: Path) -> Non
 
 
 def test_an_application_mounted_in_itself_is_walked_once() -> None:
-    """And the audit ends."""
     app = whole_app(Depends(jwt_guard(SETTINGS)))
     app.mount("/self", app)
 
@@ -777,11 +772,7 @@ def test_settings_are_named_by_what_distinguishes_them() -> None:
     """Algorithms, if they are few, and issuers."""
     settings = JWTSettings(
         issuers={
-            "staff": {
-                "jwks_url": "https://a.test/k",
-                "issuer": "https://a.test",
-                "audience": "api",
-            }
+            "staff": {"jwks_url": "https://a.test/k", "issuer": "https://a.test", "audience": "api"}
         },
         _env_prefix="JWT_DEPS_AUDIT_",
     )
@@ -804,18 +795,15 @@ class TestAllowed:
         assert (Verdict.PUBLIC, "allowed by name in this audit") == (route.verdict, route.why)
 
     def test_a_guarded_route_stays_guarded(self) -> None:
-        """Allowing opens nothing."""
         assert Verdict.GUARDED is of(one_route(), "GET /x", allow=["/*"]).verdict
 
     def test_a_name_of_no_route_is_a_problem(self) -> None:
-        """It would allow the next route of that name."""
         found = audit(one_route(), allow=["/x", "/y"])
 
         assert ("The allowed path '/y' matches no route.",) == found.problems
 
 
 def of_request(_: Request) -> JWTSettings:
-    """Read the request."""
     return SETTINGS
 
 
@@ -1027,7 +1015,6 @@ class TestNothingIsChanged:
                 )
 
     def test_a_plain_route_is_as_open_as_before(self) -> None:
-        """An audit closes nothing."""
         app = plain_under(Depends(jwt_guard(SETTINGS)))
 
         audit(app)

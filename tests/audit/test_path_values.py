@@ -70,7 +70,6 @@ def test_the_template() -> None:
 
 
 def test_a_given_value_comes_first() -> None:
-    """Whatever the type says."""
     assert "/acme/1" == filled("/{tenant}/{a}", {"tenant": int}, {"tenant": "acme"})
 
 

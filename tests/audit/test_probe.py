@@ -77,7 +77,6 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="mine"'}
 class TestAnEndpointThatRuns:
     @pytest.mark.parametrize("status", [404, 405])
     def test_what_a_router_would_answer_is_no_refusal(self, status: int) -> None:
-        """An endpoint answers 404 for a thing that it does not have."""
         app, ran = open_route(status)
 
         found = asked(app)
@@ -112,7 +111,6 @@ class TestAnEndpointThatRuns:
 
     @pytest.mark.parametrize("status", [400, 422, 500])
     def test_any_other_answer(self, status: int) -> None:
-        """It is told."""
         app, _ = open_route(status)
 
         sentence = f"GET /x looks guarded, but answered {status} without a token."
@@ -205,8 +203,6 @@ class TestARefusal:
         assert not asked(app).ok
 
     def test_a_copied_scope(self) -> None:
-        """What was refused is known in copies of the scope."""
-
         class Copying(FastAPI):
             async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
                 await super().__call__(dict(scope), receive, send)
@@ -231,17 +227,13 @@ class TestARefusal:
 
     @live
     def test_a_host_is_asked_by_its_name(self) -> None:
-        """As a browser would."""
         router = protected_router(settings=SETTINGS)
         router.routes.append(Host("{name}.example.org", Router(routes=[Route("/page", page)])))
         app = including(router)
 
         found = asked(app)
 
-        assert ((), "401") == (
-            found.problems,
-            named(found)["GET //{name}.example.org/page"].answer,
-        )
+        assert ((), "401") == (found.problems, named(found)["GET //{name}.example.org/page"].answer)
 
     @live
     def test_a_mount_is_asked(self) -> None:
@@ -310,8 +302,6 @@ class TestNoAnswer:
         assert " ZeroDivisionError without a token." == problem
 
     def test_an_application_that_ends_without_an_answer(self) -> None:
-        """That is none."""
-
         class Silent(FastAPI):
             async def __call__(self, *_: Any) -> None:
                 """Say nothing."""
@@ -367,7 +357,6 @@ class TestWebSockets:
         assert ((), "closed") == (found.problems, named(found)["WEBSOCKET /w"].answer)
 
     def test_an_endpoint_that_accepts(self) -> None:
-        """A refusal comes before."""
         found = self.asked(accepting)
 
         assert "accepted" == found.routes[0].answer
@@ -382,7 +371,6 @@ class TestWebSockets:
         assert "whether it is guarded is not known" in self.asked(closing).problems[0]
 
     def test_a_router_that_closes(self) -> None:
-        """It has no such route."""
         found = asyncio.run(probe(FastAPI(), self.CLAIMED))
 
         assert "closed(1000)" == found.routes[0].answer

@@ -72,7 +72,6 @@ class TestCandidates:
 
     @pytest.mark.parametrize("other", [object(), Route("/x", page)], ids=["object", "route"])
     def test_what_is_no_inclusion(self, other: Any) -> None:
-        """Cannot be read."""
         assert _fastapi.candidates(other) is None
 
     def test_another_fastapi(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +91,6 @@ class TestIncludedFrontends:
         return router
 
     def test_those_of_the_router_itself(self, router: APIRouter) -> None:
-        """Not those of a router below, which has an inclusion of its own."""
         outer = APIRouter()
         outer.include_router(router)
         inclusion = inclusion_of(router, prefix="/r")
@@ -139,7 +137,6 @@ class TestUnchanged:
         assert before == (vars(inclusion), vars(inside))
 
     def test_other_objects(self) -> None:
-        """With all their attributes."""
         app = FastAPI()
         kept = dict(vars(app))
 
@@ -200,7 +197,6 @@ def test_whether_the_router_serves_the_application(
 
 
 def test_an_instance_that_builds_in_a_way_of_its_own() -> None:
-    """As instrumentations have it."""
     app = FastAPI()
     app.build_middleware_stack = lambda: past(app)  # type: ignore[method-assign]
 

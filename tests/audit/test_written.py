@@ -8,15 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.audit import (
-    Audit,
-    AuditedRoute,
-    Verdict,
-    as_json,
-    as_markdown,
-    compare,
-    from_json,
-)
+from jwt_deps.audit import Audit, AuditedRoute, Verdict, as_json, as_markdown, compare, from_json
 
 ROUTE = AuditedRoute(
     "/x",
@@ -50,11 +42,9 @@ audits = st.builds(Audit, st.lists(routes, max_size=4).map(tuple), sentences, se
 class TestJSON:
     @given(audits)
     def test_what_is_written_can_be_read(self, audit: Audit) -> None:
-        """To the letter."""
         assert audit == from_json(as_json(audit))
 
     def test_its_members(self) -> None:
-        """For other tools."""
         assert {
             "version": 1,
             "ok": False,
@@ -94,7 +84,6 @@ class TestJSON:
 
 class TestMarkdown:
     def test_the_table(self) -> None:
-        """For a pull request."""
         unguarded = replace(
             ROUTE, verdict=Verdict.UNGUARDED, why="none", scopes=(), settings="", requires=()
         )
@@ -118,7 +107,6 @@ class TestMarkdown:
         assert text.endswith("\n\n- Wrong.\n- Note: Perhaps wrong.\n")
 
     def test_without_problems_there_is_no_list(self) -> None:
-        """Only the table."""
         assert as_markdown(Audit((ROUTE,))).endswith("own: HS256 |\n")
 
     def test_a_path_is_no_markup(self) -> None:

@@ -9,23 +9,9 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="there is no playwright: uv sync --group dev")
 
-from playwright.sync_api import (
-    Browser,
-    Locator,
-    Page,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-__all__ = [
-    "OTHER_SITE",
-    "Browser",
-    "Locator",
-    "Page",
-    "chromium",
-    "expect",
-    "travelling_cookies",
-]
+__all__ = ["OTHER_SITE", "Browser", "Locator", "Page", "chromium", "expect", "travelling_cookies"]
 
 EXECUTABLE = Path("/usr/bin/chromium")
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # without Playwright the modules are skipped, and this one is
 # Not for the session: as long as Playwright runs, no other test can run an event loop.
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Return the browser."""
     from .chromium import chromium  # noqa: PLC0415 - it skips what imports it
 
     with chromium() as browser:

@@ -268,8 +268,7 @@ def test_nothing_breaks_the_policy(page: Page, url: str) -> None:
 def test_narrow(browser: Browser, url: str, scheme: str) -> None:
     """Nothing is wider than a phone of 390 px."""
     context = browser.new_context(
-        viewport={"width": 390, "height": 844},
-        color_scheme="dark" if scheme == "dark" else "light",
+        viewport={"width": 390, "height": 844}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = context.new_page()
     page.goto(url)

@@ -96,7 +96,6 @@ class Layer:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve it."""
         await self.app(scope, receive, send)
 
 
@@ -114,7 +113,6 @@ class Homemade(BaseRoute):
     """A kind of route that neither FastAPI nor Starlette knows."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match every request."""
         return (Match.NONE if scope["type"] == "lifespan" else Match.FULL), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -275,11 +273,7 @@ async def drive(
             await asyncio.sleep(pause)
         if asked > len(body):
             return {"type": "http.disconnect"}
-        return {
-            "type": "http.request",
-            "body": body[asked - 1],
-            "more_body": asked < len(body),
-        }
+        return {"type": "http.request", "body": body[asked - 1], "more_body": asked < len(body)}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         nonlocal asked_before_answer, status, answer

@@ -76,10 +76,7 @@ Place = Callable[[Fill], Placed]
 
 
 class Endpoint(HTTPEndpoint):
-    """A class-based endpoint."""
-
     async def get(self, _: Request) -> PlainTextResponse:
-        """Answer."""
         return PlainTextResponse(INSIDE)
 
 
@@ -191,7 +188,6 @@ def is_protected(fill: Fill) -> Placed:
 
 
 def included_in_protected(fill: Fill) -> Placed:
-    """Included in the protected router, with a prefix."""
     router, protected = APIRouter(), protected_router(settings=SETTINGS)
     fill(router)
     protected.include_router(router, prefix="/v1")
@@ -238,7 +234,6 @@ def in_protected_and_mounted(fill: Fill) -> Placed:
 
 
 def in_protected_application(fill: Fill) -> Placed:
-    """Included in an application that is protected already."""
     router = APIRouter()
     fill(router)
     app = protect(FastAPI(), SETTINGS)
@@ -247,7 +242,6 @@ def in_protected_application(fill: Fill) -> Placed:
 
 
 def in_application_protected_later(fill: Fill) -> Placed:
-    """Included in an application that is protected afterwards."""
     router = APIRouter()
     fill(router)
     app = including(router, prefix="/r")
@@ -255,14 +249,12 @@ def in_application_protected_later(fill: Fill) -> Placed:
 
 
 def is_router_of_protected_application(fill: Fill) -> Placed:
-    """The router of the protected application itself."""
     app = protect(FastAPI(), SETTINGS)
     fill(app.router)
     return Placed(app, app.router, included=False)
 
 
 def is_router_of_application_protected_later(fill: Fill) -> Placed:
-    """The router of an application that is protected afterwards."""
     app = FastAPI()
     fill(app.router)
     protect(app, SETTINGS)
@@ -270,7 +262,6 @@ def is_router_of_application_protected_later(fill: Fill) -> Placed:
 
 
 def mounted_in_protected_application(fill: Fill) -> Placed:
-    """A router that is mounted, as an application, in a protected application."""
     router, app = APIRouter(), protect(FastAPI(), SETTINGS)
     fill(router)
     app.mount("/m", router)
@@ -278,7 +269,6 @@ def mounted_in_protected_application(fill: Fill) -> Placed:
 
 
 def application_mounted_in_protected_application(fill: Fill) -> Placed:
-    """The router of another application that is mounted in a protected one."""
     inner, app = FastAPI(), protect(FastAPI(), SETTINGS)
     fill(inner.router)
     app.mount("/m", inner)

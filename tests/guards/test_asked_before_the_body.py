@@ -89,7 +89,6 @@ class Connected(APIRoute):
     """A route class that asks first whether the client has gone."""
 
     def get_route_handler(self) -> Any:
-        """Ask it."""
         original = super().get_route_handler()
 
         async def handler(request: Request) -> Response:

@@ -72,7 +72,6 @@ async def copied(app: ASGIApp, scope: Scope, path: str, headers: dict[str, str])
 
 
 async def edited(app: ASGIApp, scope: Scope, path: str, headers: dict[str, str]) -> int:
-    """Serve the scope itself."""
     scope.update(path=path, headers=headers_of(headers))
     return (await drive(app, scope))[0]
 
@@ -195,7 +194,6 @@ class TestPartsWithThePathOfTheBatch:
             return client.post("/rpc", headers=GOOD).json()
 
     def test_each_needs_a_token(self, kind: str, *, start: bool) -> None:
-        """The token of the batch opens none of them."""
         router = APIRouter()
 
         @router.post("/rpc")
@@ -233,7 +231,6 @@ class Stripping:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve it."""
         await self.app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
 
 
@@ -244,7 +241,6 @@ class StrippingInner:
         self.inner = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve it."""
         await self.inner({**scope, "path": scope["path"].rstrip("/")}, receive, send)
 
 
@@ -442,8 +438,6 @@ class TestTheSameScopeAgain:
             assert 401 == TestClient(app).get("/open/x").json()
 
     def test_a_plain_route_that_a_dependency_ended(self) -> None:
-        """It was public, and the route that follows in the same scope is not."""
-
         async def exists(request: Request) -> None:
             if request.scope["path"] == "/m/open":
                 raise HTTPException(404)
@@ -502,7 +496,6 @@ class Adding:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve it."""
         await self.app(
             {**scope, "headers": [*scope["headers"], (b"x-request-id", b"1")]}, receive, send
         )

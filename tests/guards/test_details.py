@@ -89,7 +89,6 @@ class TestAnEmptyPath:
 
     @live
     def test_the_lifespan_of_the_included_router_runs(self) -> None:
-        """What it is included as has it, too."""
         ran: list[str] = []
 
         @asynccontextmanager
@@ -121,7 +120,6 @@ class TestDependenciesOfAPlainRoute:
         assert (200, "7") == (answer.status_code, answer.headers["X-Remaining"])
 
     def test_background_tasks_that_they_add_run(self) -> None:
-        """After the answer."""
         ran: list[str] = []
 
         async def logged(tasks: BackgroundTasks) -> None:
@@ -179,7 +177,6 @@ async def served(app: ASGIApp, headers: Any, path: str = "/x") -> int:
 
 @pytest.mark.parametrize("kind", [list, tuple, iter])
 def test_headers_may_be_any_iterable(kind: Any) -> None:
-    """ASGI promises no more."""
     app = protect(FastAPI(), SETTINGS)
     app.get("/x")(read)
     raw = [(b"host", b"x"), (b"authorization", GOOD["Authorization"].encode())]
@@ -289,7 +286,6 @@ class TestAGuardThatIsReplacedOverARouterThatIsMounted:
 
     @pytest.mark.parametrize("by", ["jwt_guard", "protected_router", "protect"])
     def test_the_guard_decides(self, by: str) -> None:
-        """Over the router, and again over one in it."""
         guard = jwt_guard(SETTINGS)
         inner = APIRouter(dependencies=[Depends(guard)])
         outer = APIRouter(dependencies=[Depends(guard)])
@@ -395,7 +391,6 @@ class TestAPathParameterIsNotReadFromTheQuery:
 def test_plain_routes_taken_out_of_a_protected_router_stay_guarded(
     take: Callable[[FastAPI, APIRouter], None],
 ) -> None:
-    """The guard is around each of them."""
     router = protected_router(settings=SETTINGS)
     router.add_route("/p", plain)
     app = FastAPI()
@@ -466,8 +461,6 @@ def test_a_mere_guard_below_an_excluded_mount_looks_at_its_own_application() -> 
 
 
 def test_a_dependency_may_read_the_body_before_a_plain_route_does() -> None:
-    """It arrives there whole."""
-
     async def reading(request: Request) -> None:
         assert b"a body" == await request.body()
 
@@ -538,8 +531,6 @@ class Slash:
 
 
 class TestAPathThatIsChangedBelowAMount:
-    """It stays below the mount, and so below the guard of the mount."""
-
     @pytest.mark.parametrize("path", ["/sub/plain", "/sub/plain/"])
     def test_a_requirement_within_still_holds(self, path: str) -> None:
         """An excluded mount lets requests pass that the application within refuses."""

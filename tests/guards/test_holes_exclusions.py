@@ -81,11 +81,9 @@ class Pages:
     """Endpoints as methods of an object that is equal to every other one of its class."""
 
     async def read(self) -> str:
-        """Answer."""
         return INSIDE
 
     async def write(self) -> str:
-        """Answer, too."""
         return INSIDE
 
 
@@ -368,7 +366,6 @@ def test_a_frontend_can_be_excluded(pattern: str, way: Guarding, tmp_path: Path)
 def test_a_frontend_with_a_prefix_is_excluded_by_its_whole_path(
     by: str, pattern: str, tmp_path: Path
 ) -> None:
-    """The prefixes belong to it."""
     router = APIRouter()
     files(router, tmp_path)
     outer = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS, [pattern]))])
@@ -424,7 +421,6 @@ def test_an_excluded_mount_opens_nothing_beside_it(way: Guarding) -> None:
 
 
 def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> None:
-    """What is in a mount is the mount's own."""
     app = FastAPI()
     app.router.routes.append(Mount("/m", routes=[Route("/a", plain), Route("/b", plain)]))
     protect(app, SETTINGS, ["/m/a"])
@@ -433,7 +429,6 @@ def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> 
 
 
 def test_an_endpoint_excluded_in_one_router_is_guarded_in_another() -> None:
-    """An exclusion belongs to its guard."""
     app = FastAPI()
     for prefix, exclude in (("/a", [read]), ("/b", [])):
         router = protected_router(settings=SETTINGS, exclude=exclude)

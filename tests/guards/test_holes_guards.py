@@ -45,7 +45,6 @@ GUARD = Depends(jwt_guard(SETTINGS))
 
 
 def included_first(app: FastAPI, _: Path) -> None:
-    """Include a router."""
     router = APIRouter()
     router.get("/x")(read)
     app.include_router(router)
@@ -62,12 +61,10 @@ def plain_first(app: FastAPI, _: Path) -> None:
 
 
 def mount_first(app: FastAPI, _: Path) -> None:
-    """Mount something."""
     app.mount("/x", page())
 
 
 def frontend_first(app: FastAPI, folder: Path) -> None:
-    """Serve files."""
     (folder / "index.html").write_text(INSIDE)
     app.frontend("/x", directory=folder)
 
@@ -164,8 +161,6 @@ def test_a_dependency_appended_to_a_protected_router_takes_nothing_away() -> Non
 
 
 class Nothing:
-    """A middleware that does nothing."""
-
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
@@ -344,7 +339,6 @@ class OwnStack(FastAPI):
     """An application that builds its middleware around FastAPI's own."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put a layer outermost."""
         return Nothing(super().build_middleware_stack())
 
 
@@ -352,7 +346,6 @@ class OwnCall(FastAPI):
     """An application that is called its own way."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Copy the scope first."""
         await super().__call__(dict(scope), receive, send)
 
 
@@ -400,7 +393,6 @@ def test_a_subclass_with_ways_of_its_own_is_closed(how: str, kind: type[FastAPI]
 def test_a_guarded_router_included_late_below_an_included_router_is_closed(
     depth: int, *, serving: bool
 ) -> None:
-    """Its plain routes, too."""
     outermost = router = APIRouter()
     router.get("/first")(read)
     for _ in range(depth):
@@ -427,7 +419,6 @@ def test_a_guarded_router_included_late_below_an_included_router_is_closed(
 def test_a_guarded_router_that_is_mounted_while_serving_is_closed(
     what: str, *, serving: bool
 ) -> None:
-    """The mount brings its guard."""
     app = FastAPI()
     app.get("/first")(read)
     client = TestClient(app)

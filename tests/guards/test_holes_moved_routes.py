@@ -115,7 +115,6 @@ WAYS = [by_extend, by_insert, by_slice, by_item, by_another_list, by_shared_list
 
 
 def mounted_in_protected_and_mounted(fill: Fill) -> Placed:
-    """Mounted in a protected router, which is mounted."""
     router, outer, app = APIRouter(), protected_router(settings=SETTINGS), FastAPI(openapi_url=None)
     fill(router)
     outer.mount("", router)
@@ -124,7 +123,6 @@ def mounted_in_protected_and_mounted(fill: Fill) -> Placed:
 
 
 def behind_a_host(fill: Fill) -> Placed:
-    """Behind a host of a protected application."""
     router, app = APIRouter(), protect(FastAPI(openapi_url=None), SETTINGS)
     fill(router)
     app.router.routes.append(Host("testserver", router))
@@ -135,10 +133,7 @@ MOVED_TO = [*PLACES, mounted_in_protected_and_mounted, behind_a_host]
 
 
 @pairwise(
-    way=WAYS,
-    other=[*OTHERS, *SOCKETS],
-    place=MOVED_TO,
-    moment=["before", "after", "serving"],
+    way=WAYS, other=[*OTHERS, *SOCKETS], place=MOVED_TO, moment=["before", "after", "serving"]
 )
 def test_routes_moved_by_hand_are_guarded_or_refused(
     way: Callable[[APIRouter, list[BaseRoute]], None], other: str, place: Place, moment: str
@@ -273,7 +268,6 @@ def test_the_audit_does_not_call_moved_routes_guarded_that_are_open(other: str) 
 
 @pytest.mark.parametrize("to", ["protected_router", "application", "application-by-inclusion"])
 def test_a_route_moved_out_of_a_protected_router_is_guarded_or_refused(to: str) -> None:
-    """By either guard."""
     guarded = protected_router(settings=SETTINGS)
     guarded.get("/x")(read)
     guarded.add_route("/plain", plain)

@@ -32,22 +32,18 @@ from .asking import FOREIGN, GOOD, LIVE, answers_of, including, page, plain, rea
 
 
 def as_function() -> JWTSettings:
-    """Return them."""
     return OTHER
 
 
 async def as_coroutine() -> JWTSettings:
-    """Return them from a coroutine."""
     return OTHER
 
 
 def as_generator() -> Iterator[JWTSettings]:
-    """Yield them."""
     yield OTHER
 
 
 async def as_async_generator() -> AsyncIterator[JWTSettings]:
-    """Yield them asynchronously."""
     yield OTHER
 
 
@@ -64,8 +60,6 @@ async def per_connection(connection: HTTPConnection) -> JWTSettings:
 
 
 class Callable_:  # noqa: N801 - `Callable` is taken
-    """A callable object."""
-
     def __call__(self) -> JWTSettings:
         return OTHER
 
@@ -148,12 +142,10 @@ class NoSettingsError(Exception):
 
 
 def raising() -> JWTSettings:
-    """Fail."""
     raise NoSettingsError
 
 
 async def raising_async() -> JWTSettings:
-    """Fail in a coroutine."""
     raise NoSettingsError
 
 
@@ -382,7 +374,6 @@ def stateful(place: str, settings: JWTSettings = SETTINGS) -> FastAPI:
 
 
 async def plain_open_state(request: Request) -> JSONResponse:
-    """Show the state of an open plain route."""
     return JSONResponse(kept(request))
 
 

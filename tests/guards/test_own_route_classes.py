@@ -115,7 +115,6 @@ class Answering(APIRoute):
     """A class that answers without running what applies to the route."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
         await PlainTextResponse(INSIDE)(scope, receive, send)
 
 
@@ -252,7 +251,6 @@ class TestAHandleOfItsOwn:
 
     @pytest.mark.parametrize("kind", [FastAPI, APIRouter])
     def test_below_the_guard_of_a_mount(self, kind: Any) -> None:
-        """The guard of what is mounted is a mere dependency."""
         inner = kind(dependencies=[Depends(jwt_guard(OTHER))])
         (inner if kind is APIRouter else inner.router).route_class = Answering
         inner.get("/x")(read)
@@ -540,8 +538,7 @@ def test_a_handler_below_a_middleware_that_serves_in_a_task(method: str) -> None
         return RedirectResponse("/login", 303)
 
     inner = FastAPI(
-        dependencies=[Depends(jwt_guard(OTHER))],
-        exception_handlers={HTTPException: to_the_login},
+        dependencies=[Depends(jwt_guard(OTHER))], exception_handlers={HTTPException: to_the_login}
     )
     inner.add_middleware(BaseHTTPMiddleware, dispatch=in_a_task)
     inner.router.route_class = Timed
@@ -868,8 +865,6 @@ class TestWhatServesInAnotherWayLater:
 
     @live_routes
     def test_a_class_of_routers_with_a_handle_of_its_own(self) -> None:
-        """FastAPI leaves it to the router what it serves."""
-
         class Own(APIRouter):
             async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
                 await effect(scope, receive, send)

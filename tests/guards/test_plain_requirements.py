@@ -106,7 +106,6 @@ class TestADependencyWithAParameterFromTheBody:
 
     @pytest.mark.parametrize("place", ["protect", "protected_router"])
     def test_applies_to_routes_of_fastapi(self, place: str) -> None:
-        """As it did."""
         router = APIRouter(dependencies=[Depends(model)])
         router.post("/api")(read)
         client = TestClient(guarded_by(place, router))
@@ -132,7 +131,6 @@ class Calling:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application."""
         await self.app(scope, receive, send)
 
 
@@ -187,7 +185,6 @@ class TestWhatIsMounted:
 
 @both
 def test_a_route_of_fastapi_beside_a_mounted_router(path: str) -> None:
-    """A mount of routes can have any kind of them."""
     app = protect(FastAPI(), SETTINGS)
     routes = [APIRoute("/own", read), Mount("/m", for_admins())]
     app.router.routes.append(Mount("/s", routes=routes))
@@ -213,7 +210,6 @@ class TestAnOverrideOnTheWayToAGuard:
     @both
     @pytest.mark.parametrize("by", ["dependency", "guard"])
     def test_in_a_protected_application(self, by: str, path: str) -> None:
-        """The guard of the application decides."""
         app, overridden = protect(FastAPI(), SETTINGS), self.replaced(by)
         app.include_router(filled(APIRouter(dependencies=[Depends(self.authenticated)])))
         app.dependency_overrides[overridden] = lambda: None
@@ -258,7 +254,6 @@ class TestAnOverrideOnTheWayToAGuard:
         return FastAPI(dependencies=[Depends(self.authenticated)])
 
     def replaced(self, by: str) -> Any:
-        """What an application replaces."""
         return self.guard if by == "guard" else self.authenticated
 
 

@@ -145,7 +145,6 @@ def test_an_application_that_served_already_is_guarded_from_then_on(
 
 @moments
 def test_an_inner_protected_router_decides_in_a_protected_application(moment: str) -> None:
-    """The innermost settings authenticate."""
     router = protected_router(settings=OTHER)
     router.get("/x")(read)
     router.add_route("/plain", plain)

@@ -55,7 +55,6 @@ def reading() -> APIRouter:
 
 
 def protected_application() -> FastAPI:
-    """Protect an application that includes the router."""
     return protect(including(reading()), SETTINGS)
 
 
@@ -67,39 +66,33 @@ def protected_before() -> FastAPI:
 
 
 def router_of_protected_application() -> FastAPI:
-    """Protect an application whose own routes they are."""
     app = FastAPI()
     app.router.routes.extend(reading().routes)
     return protect(app, SETTINGS)
 
 
 def mounted_in_protected_application() -> FastAPI:
-    """Mount an application at the root of a protected one."""
     app = protect(FastAPI(openapi_url=None), SETTINGS)
     app.mount("", including(reading()))
     return app
 
 
 def behind_protected_router() -> FastAPI:
-    """Include a protected router."""
     return including(protected_router(reading(), settings=SETTINGS))
 
 
 def behind_two_protected_routers() -> FastAPI:
-    """Include a protected router in a protected router."""
     inner = protected_router(reading(), settings=SETTINGS)
     return including(protected_router(inner, settings=OTHER))
 
 
 def protected_router_decorated_and_mounted() -> FastAPI:
-    """Mount a protected router at the root."""
     app = FastAPI(openapi_url=None)
     app.mount("", protected_router(reading(), settings=SETTINGS))
     return app
 
 
 def protected_router_mounted_below_a_guard() -> FastAPI:
-    """Mount a protected router in an application that is protected with other settings."""
     app = protect(FastAPI(openapi_url=None), OTHER)
     app.mount("", protected_router(reading(), settings=SETTINGS))
     return app
@@ -181,9 +174,7 @@ def test_a_wrong_body_is_explained_with_a_good_token_only(
 
 
 @places
-def test_a_client_that_hangs_up_after_its_headers_is_refused(
-    place: Callable[[], FastAPI],
-) -> None:
+def test_a_client_that_hangs_up_after_its_headers_is_refused(place: Callable[[], FastAPI]) -> None:
     """No body, no end of a body: the refusal does not wait for either."""
     status, _, asked = send_request(
         place(), "POST", "/json", {"content-type": "application/json"}, []

@@ -79,7 +79,6 @@ def over_inclusion(fill: Fill) -> FastAPI:
 
 
 def over_outer_router(fill: Fill) -> FastAPI:
-    """A router with the guard that includes the router."""
     router, outer = APIRouter(), APIRouter(dependencies=guarding())
     fill(router)
     outer.include_router(router)
@@ -120,7 +119,6 @@ def test_an_api_route_is_guarded(place: Callable[[Fill], FastAPI]) -> None:
 
 @places
 def test_a_websocket_route_is_guarded(place: Callable[[Fill], FastAPI]) -> None:
-    """Before it is accepted."""
     app = place(lambda router: router.websocket("/ws")(talk))
 
     assert [401, 401, 200] == answers_of(app, "/ws", by=knock)

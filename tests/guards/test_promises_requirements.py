@@ -44,9 +44,7 @@ async def only_admins_by_class(user: Annotated[CurrentUser, Depends()]) -> None:
         raise HTTPException(403, "not an admin")
 
 
-async def scoped_inside(
-    _: Annotated[str, Security(current_user_id, scopes=["admin"])],
-) -> None:
+async def scoped_inside(_: Annotated[str, Security(current_user_id, scopes=["admin"])]) -> None:
     """Ask for a scope in a dependency of one's own."""
 
 
@@ -126,7 +124,6 @@ def own_of_the_router(fill: Callable[[APIRouter], Any], asked: list[Any]) -> Fas
 
 
 def inclusion_in_protected(fill: Callable[[APIRouter], Any], asked: list[Any]) -> FastAPI:
-    """Ask for it where a router is included in a protected one."""
     router, outer = APIRouter(), protected_router(settings=SETTINGS)
     fill(router)
     outer.include_router(router, dependencies=asked)
@@ -171,7 +168,6 @@ def application_including(fill: Callable[[APIRouter], Any], asked: list[Any]) ->
 def inclusion_in_protected_application(
     fill: Callable[[APIRouter], Any], asked: list[Any]
 ) -> FastAPI:
-    """Ask for it where a router is included in a protected application."""
     router, app = APIRouter(), protect(FastAPI(), SETTINGS)
     fill(router)
     app.include_router(router, dependencies=asked)
@@ -272,10 +268,7 @@ def test_a_requirement_is_never_forgotten(
     )
 
     unserved = not LIVE and (kind.lost or (not kind.copied and place is protected))
-    assert answers in (
-        [404, 404, 404] if unserved else [401, asked.status, 200],
-        [REFUSED] * 3,
-    )
+    assert answers in ([404, 404, 404] if unserved else [401, asked.status, 200], [REFUSED] * 3)
 
 
 @requirements
@@ -284,7 +277,6 @@ def test_a_requirement_is_never_forgotten(
 def test_a_requirement_holds_for_websockets(
     kind: str, place: Callable[..., FastAPI], name: str
 ) -> None:
-    """The handshake is denied."""
     asked = REQUIREMENTS[name]
 
     def fill(router: APIRouter) -> None:

@@ -108,7 +108,6 @@ def test_public_routes_need_no_token(build: Build) -> None:
 
 @ways
 def test_on_a_websocket(build: Build) -> None:
-    """In its handshake."""
     client = TestClient(build())
 
     with client.websocket_connect("/ws", headers=bearer(scope="talk")):
@@ -147,7 +146,6 @@ def test_the_audit_shows_them_for_each_method(build: Build) -> None:
 
 @ways
 def test_openapi_shows_them_for_each_method(build: Build) -> None:
-    """Beside the lock."""
     paths = document_of(build())["paths"]
 
     assert [{"JWT": ["agents:{agent_id}:run"]}] == paths["/agents/{agent_id}/runs"]["post"][

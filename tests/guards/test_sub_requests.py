@@ -672,7 +672,6 @@ class Calling:
         self.inner = app
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call it."""
         await self.inner(scope, receive, send)
 
     __call__ = serve
@@ -852,7 +851,6 @@ class Adding(Layer):
     """A middleware that serves a copy of the scope with one more header."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve it."""
         headers = [*scope["headers"], (b"x-request-id", b"1")]
         await self.app({**scope, "headers": headers}, receive, send)
 

@@ -69,7 +69,6 @@ class Person:
     _answer: dict[str, str] = field(default_factory=dict)
 
     async def open(self, url: str) -> None:
-        """Log in and consent."""
         self.asked = parse_qs(urlsplit(url).query)
         with browser() as http:
             self._answer = authorized(http, http.get(url), self.name)
@@ -176,10 +175,7 @@ def test_the_audit_says_what_a_tool_call_needs(
 
     routes = {route.path: route for route in audit(app).routes}
 
-    assert (Verdict.GUARDED, ("read:items",)) == (
-        routes["/mcp"].verdict,
-        routes["/mcp"].scopes,
-    )
+    assert (Verdict.GUARDED, ("read:items",)) == (routes["/mcp"].verdict, routes["/mcp"].scopes)
     assert Verdict.PUBLIC == routes["/.well-known/oauth-protected-resource/mcp"].verdict
 
 

@@ -113,7 +113,6 @@ def opened(client: TestClient, user: dict[str, str]) -> str:
 
 
 def said(answer: httpx2.Response) -> Any:
-    """What the tool said."""
     data = next(line[5:] for line in answer.text.splitlines() if line.startswith("data:"))
     return json.loads(json.loads(data)["result"]["content"][0]["text"])
 

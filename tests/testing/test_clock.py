@@ -40,7 +40,6 @@ def test_it_says_what_time_it_is() -> None:
 
 
 def test_threads_can_share_it() -> None:
-    """No step gets lost."""
     clock = VirtualClock(0)
 
     with ThreadPoolExecutor(8) as pool:

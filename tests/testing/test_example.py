@@ -14,7 +14,6 @@ _SHOWN = re.compile(
 
 
 def test_every_file_is_shown() -> None:
-    """Once each."""
     shown = sorted(name for name, _ in _SHOWN.findall(PAGE.read_text()))
 
     assert [str(file.relative_to(ROOT)) for file in FILES] == shown

@@ -45,7 +45,6 @@ class TestSettings:
         assert (1, 1) == (issuer.count("discovery"), issuer.count("jwks"))
 
     def test_the_keys_can_be_at_a_known_place(self, issuer: FakeIssuer) -> None:
-        """Then nothing is discovered."""
         settings = issuer.settings("api", jwks_url=issuer.jwks_url)
 
         assert ("alice", 0) == (outcome(issuer, settings), issuer.count("discovery"))
@@ -165,7 +164,6 @@ class TestTrouble:
         assert expected in problem(settings)
 
     def test_a_stop_in_process_is_an_outage(self) -> None:
-        """Until the next start."""
         issuer = FakeIssuer(url=URL)
         settings = issuer.settings("api")
         issuer.stop()

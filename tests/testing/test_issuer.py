@@ -40,10 +40,7 @@ def settings_of(issuer: FakeIssuer, directory: Path) -> JWTSettings:
 def claims_of(token: str, issuer: FakeIssuer, now: float = NOW) -> dict[str, Any]:
     key = issuer.signing_key
     settings = JWTSettings(
-        secret_key=key.public_pem,
-        algorithm=key.algorithm,
-        require_exp=False,
-        verify_audience=False,
+        secret_key=key.public_pem, algorithm=key.algorithm, require_exp=False, verify_audience=False
     )
     return verify(token, settings, clock=lambda: now)
 
@@ -99,11 +96,9 @@ class TestAddresses:
             assert (issuer.metadata, 404) == (found.json(), gone.status_code)
 
     def test_a_query_does_not_hide_them(self, issuer: FakeIssuer) -> None:
-        """Entra ID wants one."""
         assert 200 == get(issuer.jwks_url, params={"appid": "a"}).status_code
 
     def test_they_are_not_known_before_the_start(self) -> None:
-        """The port is not."""
         issuer = FakeIssuer(algorithm="ES256")
 
         with pytest.raises(RuntimeError, match="before the start"):
@@ -409,11 +404,7 @@ class TestRequests:
         for url in (issuer.jwks_url, issuer.discovery_url, issuer.jwks_url, issuer.issuer):
             get(url)
 
-        assert (2, 1, 1) == (
-            issuer.count("jwks"),
-            issuer.count("discovery"),
-            issuer.count("other"),
-        )
+        assert (2, 1, 1) == (issuer.count("jwks"), issuer.count("discovery"), issuer.count("other"))
 
     def test_they_are_recorded(self, issuer: FakeIssuer) -> None:
         """What was asked, with which headers, and in which order."""
@@ -512,7 +503,6 @@ class TestComingAndGoing:
             assert first == (issuer.issuer, kids(issuer))
 
     def test_tokens_can_be_had_after_the_end(self) -> None:
-        """Its address is known."""
         with FakeIssuer(algorithm="ES256") as issuer:
             pass
 

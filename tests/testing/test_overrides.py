@@ -122,7 +122,6 @@ class TestUser:
     """Asks in whatever way, under whatever guard, with no key configured but those shown."""
 
     def test_is_asked_for(self, build: Callable[[], FastAPI]) -> None:
-        """User, session and scopes."""
         app = build()
 
         with acting_as(app, "alice", scopes=["b", "a"], session_id="s"):
@@ -157,19 +156,12 @@ class TestUser:
         client = TestClient(app)
 
         with acting_as(app, "alice", scopes="read"):
-            assert (200, 403) == (
-                client.get("/read").status_code,
-                client.get("/write").status_code,
-            )
+            assert (200, 403) == (client.get("/read").status_code, client.get("/write").status_code)
         with acting_as(app, "alice", scopes=iter(["write"])):
-            assert (403, 200) == (
-                client.get("/read").status_code,
-                client.get("/write").status_code,
-            )
+            assert (403, 200) == (client.get("/read").status_code, client.get("/write").status_code)
             assert 200 == client.get("/write").status_code
 
     def test_on_a_websocket(self, build: Callable[[], FastAPI]) -> None:
-        """In its handshake."""
         app = build()
 
         with acting_as(app, "alice"), TestClient(app).websocket_connect("/ws") as websocket:
@@ -202,8 +194,7 @@ class TestClaims:
         assert ["alice", None, ["read"]] == me
 
     @pytest.mark.parametrize(
-        ("issuer", "found"),
-        [(None, "alice-of-one"), ("https://other.test", "alice-of-other")],
+        ("issuer", "found"), [(None, "alice-of-one"), ("https://other.test", "alice-of-other")]
     )
     def test_of_several_issuers(self, issuer: str | None, found: str) -> None:
         """The first, unless another one is named; the names are its own, and before the id."""
@@ -310,7 +301,6 @@ class TestMounts:
         assert {} == inner.dependency_overrides
 
     def test_a_plain_route_under_guard(self) -> None:
-        """Of Starlette."""
         app = including(protected_router(APIRouter(routes=[Route("/plain", plain)])))
 
         with acting_as(app, "alice"):
@@ -460,7 +450,6 @@ class TestOwnOverrides:
 
 class TestSettings:
     def test_they_stand_in_for_those_of_the_environment(self) -> None:
-        """In mounted applications too."""
         tokens, inner, app = TokenFactory(), guarded(), guarded()
         app.mount("/sub", inner)
 

@@ -82,12 +82,10 @@ def app(jwt_settings: JWTSettings) -> FastAPI:
 def test_tokens_and_settings_belong_together(
     jwt_tokens: TokenFactory, jwt_settings: JWTSettings
 ) -> None:
-    """The settings take the tokens."""
     assert "alice" == verify(jwt_tokens("alice"), jwt_settings)["sub"]
 
 
 def test_the_issuer_answers_over_http(jwt_issuer: FakeIssuer) -> None:
-    """It is there already."""
     assert jwt_issuer.issuer.startswith("http://127.0.0.1:")
 
 
@@ -101,7 +99,6 @@ def test_the_clock_stands_at_the_present(jwt_clock: VirtualClock) -> None:
 def test_acting_lasts_as_long_as_the_test(
     app: FastAPI, jwt_acting_as: Callable[..., None], jwt_tokens: TokenFactory
 ) -> None:
-    """Without a block."""
     client = TestClient(app)
     before = [
         client.get("/", headers=headers).status_code for headers in ({}, bearer(jwt_tokens()))

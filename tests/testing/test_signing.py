@@ -93,7 +93,6 @@ class TestMadeOnTheSpot:
 
     @pytest.mark.parametrize("algorithm", ["Ed25519", "HS256"])
     def test_the_private_key_is_not_shown(self, algorithm: str) -> None:
-        """Not even that of a test."""
         key = SigningKey.generate(algorithm, kid="a")
 
         assert f"SigningKey(kid='a', algorithm='{algorithm}')" == repr(key)
@@ -187,7 +186,6 @@ class TestLoaded:
         ("made", "asked"), [("RS256", "PS384"), ("EdDSA", "Ed25519"), ("HS256", "HS512")]
     )
     def test_what_it_is_to_sign_with_can_be_said(self, made: str, asked: str) -> None:
-        """And its name."""
         private = SigningKey.generate(made).private
         text = private if isinstance(private, bytes) else pem_of(private)
 

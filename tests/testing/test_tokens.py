@@ -134,7 +134,6 @@ class TestGood:
         assert {"alg", "typ", "kid"} == part(pair("alice"), 0).keys()
 
     def test_the_header_that_carries_one(self) -> None:
-        """For any client."""
         assert {"Authorization": "Bearer a.b.c"} == bearer("a.b.c")
 
     def test_nothing_of_it_is_shown(self) -> None:
@@ -155,7 +154,6 @@ class TestWrong:
 
     @pytest.mark.parametrize("algorithm", ["RS256", "ES384", "EdDSA"])
     def test_with_a_jwk_set(self, algorithm: str, tmp_path: Path) -> None:
-        """Every way."""
         key, file = SigningKey.generate(algorithm), tmp_path / "jwks.json"
         file.write_text(json.dumps({"keys": [key.jwk]}))
         settings = JWTSettings(
@@ -169,7 +167,6 @@ class TestWrong:
 
     @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "Ed25519"])
     def test_with_keys_that_are_fetched(self, algorithm: str) -> None:
-        """Every way."""
         issuer = FakeIssuer(url="https://login.example.com", algorithm=algorithm)
         settings = issuer.settings("api")
         tokens = TokenFactory.for_settings(settings, key=issuer.signing_key)
@@ -288,7 +285,6 @@ class TestForSettings:
         ],
     )
     def test_the_secret_that_is_configured_signs(self, values: dict[str, Any]) -> None:
-        """It comes from the settings."""
         settings = JWTSettings(**values)
 
         token = TokenFactory.for_settings(settings)("alice")

@@ -47,7 +47,6 @@ def bearer(secret: str = SECRET, **members: Any) -> dict[str, str]:
 
 
 async def who(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-    """Answer with the user."""
     return user_id
 
 

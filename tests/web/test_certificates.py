@@ -271,7 +271,6 @@ def test_the_servers_own_tls(tls: Any, counts: bool) -> None:  # noqa: FBT001
 
 
 def test_name_of_the_header() -> None:
-    """It is configured."""
     assert shown(sent("x-cert", ESCAPED), "escaped-pem", client_certificate_header="X-Cert")
 
 

@@ -298,7 +298,6 @@ class TestOfOnesOwn:
         assert [200, 200, 401] == [answer.status_code for answer in answers]
 
     def test_another_guard_with_the_same_settings_accepts_none(self) -> None:
-        """The credentials are those of one guard."""
         inner = protect(FastAPI(), SETTINGS)
 
         @inner.get("/me")

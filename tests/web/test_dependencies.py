@@ -130,7 +130,6 @@ def test_a_session_id_of_no_shape_is_refused() -> None:
 
 
 def test_get_token_hands_out_the_encoded_token() -> None:
-    """The token comes out as it came in."""
     encoded = token()
 
     answer = asking(get_token).get("/ask/", headers={"Authorization": f"Bearer {encoded}"})

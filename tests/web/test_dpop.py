@@ -642,7 +642,6 @@ def met(app: FastAPI) -> TestClient:
 
 class TestNonces:
     def test_needed(self) -> None:
-        """401 with a nonce, which then does."""
         client = TestClient(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
 
         first = client.get("/me", headers=with_dpop(TOKEN))
@@ -657,7 +656,6 @@ class TestNonces:
         "nonce", [1, "", "ü", "AAAA", "A" * 48], ids=["number", "empty", "umlaut", "short", "junk"]
     )
     def test_junk(self, nonce: Any) -> None:
-        """Like none."""
         configured = settings(dpop_nonce_keys=[NONCE_KEY])
 
         asked = ask(with_dpop(TOKEN, nonce=nonce), configured=configured)
@@ -697,7 +695,6 @@ class TestNonces:
         assert fresh is (response.headers.get("cache-control") == "no-store")
 
     def test_repr(self) -> None:
-        """It shows no key."""
         assert "<nonces>" == repr(Nonces([NONCE_KEY]))
 
 
@@ -806,11 +803,9 @@ class TestTold:
         assert audit(app).ok
 
     def test_allowed(self) -> None:
-        """Either scheme will do."""
         operation = document_of(app_of(settings()))["paths"]["/me"]["get"]
 
         assert [{"JWT": []}, {"JWT-DPoP": []}] == operation["security"]
 
     def test_off(self) -> None:
-        """Nothing is said."""
         assert "x-jwt-requires" not in document_of(app_of(SETTINGS))["paths"]["/me"]["get"]

@@ -151,7 +151,6 @@ def test_a_claim_with_a_hostile_name_stays_on_its_line(caplog: pytest.LogCapture
 
 
 def test_it_is_warned_of_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
-    """It is for development."""
     OPEN.model_copy(update={"explain": True})
 
     assert "JWT_EXPLAIN is true" in caplog.text
@@ -236,10 +235,7 @@ async def _closed(settings: JWTSettings) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
-    [
-        pytest.param(OPEN, "", id="plain"),
-        pytest.param(EXPLAINING, " (missing)", id="explaining"),
-    ],
+    [pytest.param(OPEN, "", id="plain"), pytest.param(EXPLAINING, " (missing)", id="explaining")],
 )
 @pytest.mark.anyio
 async def test_a_closed_handshake_names_the_reason(settings: JWTSettings, reason: str) -> None:
@@ -331,10 +327,7 @@ class TestOwnHandlers:
 
         app = app_of(EXPLAINING, exception_handlers={HTTPException: handler})
 
-        with (
-            pytest.raises(WebSocketDisconnect) as closed,
-            TestClient(app).websocket_connect("/ws"),
-        ):
+        with pytest.raises(WebSocketDisconnect) as closed, TestClient(app).websocket_connect("/ws"):
             pass
         assert 4401 == closed.value.code
 

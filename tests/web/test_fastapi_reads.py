@@ -60,7 +60,6 @@ class TestOfARequest:
         assert read(scope) is None
 
     def test_a_path_of_another_kind(self) -> None:
-        """It is none."""
         assert _fastapi.frontend_path({"fastapi": {"frontend_path": 1}}) is None
 
     def test_a_route_is_forgotten(self) -> None:
@@ -76,7 +75,6 @@ class TestOfARequest:
         assert 3 == len(told)
 
     def test_there_is_no_route_to_forget(self) -> None:
-        """Nothing is added."""
         scope: Scope = {"path": "/"}
 
         _fastapi.forget_route(scope)
@@ -93,7 +91,6 @@ class TestOfRoutes:
         assert "" == _fastapi.frontend_prefix(value)
 
     def test_a_prefix_of_another_kind(self) -> None:
-        """It is none."""
         assert "" == _fastapi.frontend_prefix(SimpleNamespace(frontend_prefix=1))
 
     @pytest.mark.parametrize(
@@ -397,7 +394,6 @@ class TestTrial:
     def test_what_cannot_be_read(
         self, monkeypatch: pytest.MonkeyPatch, reader: str, instead: Any, sentence: str
     ) -> None:
-        """Although it is there."""
         inner, middle, outer = routers()
         monkeypatch.setattr(_fastapi, reader, instead)
 

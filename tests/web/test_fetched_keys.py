@@ -41,7 +41,6 @@ DETAIL = {"detail": "Access token cannot be checked now"}
 
 @pytest.fixture
 def issuer() -> Iterator[FakeIssuer]:
-    """An issuer that is accepted."""
     with FakeIssuer(algorithm="ES256") as running:
         yield running
 
@@ -132,7 +131,6 @@ class TestRequests:
 
     @pytest.mark.parametrize("path", ["/open", "/maybe"])
     def test_nothing_is_fetched_without_a_token(self, issuer: FakeIssuer, path: str) -> None:
-        """A request without a token to a public route costs no fetch."""
         assert 200 == TestClient(routed(settings_for(issuer))).get(path).status_code
         assert [] == issuer.requests
 
@@ -174,8 +172,7 @@ def another_issuers_document(issuer: FakeIssuer) -> None:
 
 
 each_outage = pytest.mark.parametrize(
-    "outage",
-    [everything_out, keys_out, no_keys, a_page, document_out, another_issuers_document],
+    "outage", [everything_out, keys_out, no_keys, a_page, document_out, another_issuers_document]
 )
 
 
@@ -261,10 +258,7 @@ class TestWebSockets:
 
     @pytest.mark.parametrize(
         ("members", "code", "reason"),
-        [
-            ({}, 1013, "Access token cannot be checked now"),
-            ({"exp": 1}, 1008, "Token has expired"),
-        ],
+        [({}, 1013, "Access token cannot be checked now"), ({"exp": 1}, 1008, "Token has expired")],
         ids=["outage", "bad-token"],
     )
     def test_a_server_that_cannot_deny(

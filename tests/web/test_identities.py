@@ -202,7 +202,6 @@ def test_a_match_statement_takes_one_apart() -> None:
 
 @pytest.mark.parametrize("made", [ALICE, STATE], ids=["user", "state"])
 def test_no_log_shows_a_value(made: Any) -> None:
-    """Names alone."""
     for value in ("alice", "pro", "book"):
         assert value not in repr(made)
 
@@ -333,10 +332,7 @@ def test_a_client_passes_nothing(dependency: Any) -> None:
     assert 401 == TestClient(app).post("/r", params=forged, json=forged).status_code
 
 
-def test_a_fastapi_that_fails_the_trial_gets_the_other_way(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """However it fails."""
+def test_a_fastapi_that_fails_the_trial_gets_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependencies, "FastAPI", None)
 
     assert dependencies._is_func_awaited() is False

@@ -141,18 +141,11 @@ class TestCustomDocuments:
 
         recipe(app, edit)
 
-        assert {
-            "/closed": [{"JWT": []}],
-            "/open": [{"gateway": []}],
-            "/stated": [],
-        } == locks(app)
+        assert {"/closed": [{"JWT": []}], "/open": [{"gateway": []}], "/stated": []} == locks(app)
         assert [{"JWT": []}, {"gateway": []}] == app.openapi()["security"]
         assert locks(app) == locks(app)
 
-    @pytest.mark.parametrize(
-        "place",
-        ["paths", "webhooks", "pathItems", "callbacks", "nested"],
-    )
+    @pytest.mark.parametrize("place", ["paths", "webhooks", "pathItems", "callbacks", "nested"])
     def test_a_definition_that_is_referred_to_by_hand_stays(self, place: str) -> None:
         """Wherever a document can have an operation."""
         app = two_routes(COOKIE)
@@ -202,7 +195,6 @@ class TestCustomDocuments:
         assert "securitySchemes" not in components
 
     def test_an_operation_says_of_itself_that_it_needs_nothing(self) -> None:
-        """It does."""
         app = protected()
         app.get("/r", openapi_extra={"security": [{}]})(nothing)
 
@@ -556,7 +548,6 @@ class TestRefusals:
         assert "429" not in operations(app)["/open"]["responses"]
 
     def test_revocations_from_elsewhere(self) -> None:
-        """Alone or among several."""
         for source in (Unreachable(), AnyRevocation(MemoryRevocations(), Unreachable())):
             app = two_routes(JWTSettings(secret_key=SECRET, revocation=source))
 

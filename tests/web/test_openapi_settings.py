@@ -137,7 +137,6 @@ def test_what_does_not_is_a_problem_of_the_audit(override: Any, reason: str) -> 
 
 
 def test_a_guard_knows_its_own() -> None:
-    """Whatever the application overrides."""
     guard = RouteGuard(SETTINGS)
 
     assert known_settings(app_with(raising), guard) is SETTINGS

@@ -197,9 +197,7 @@ def test_an_exclusion_of_an_application_that_matches_nothing_stops_the_first_gua
 
 
 @each_application
-def test_an_application_can_exclude_as_a_router_does(
-    application: Callable[[Any], FastAPI],
-) -> None:
+def test_an_application_can_exclude_as_a_router_does(application: Callable[[Any], FastAPI]) -> None:
     """By mark, endpoint and pattern."""
     app = application(["/open/*", greet])
     app.get("/hello")(greet)
@@ -217,7 +215,6 @@ def test_an_application_can_exclude_as_a_router_does(
 def test_a_guard_on_the_application_gives_way_to_a_router_of_its_own_settings(
     application: Callable[[], FastAPI],
 ) -> None:
-    """They are the same guard."""
     app = application()
     router = protected_router(settings=OTHER, prefix="/other")
     router.get("/hello")(greet)

@@ -92,7 +92,6 @@ def test_identity_is_the_user_id() -> None:
 
 
 def test_token_without_a_user_has_no_identity() -> None:
-    """It is a good token."""
     answer = application().get("/me", headers=bearer(sub="")).json()
 
     assert {"known": True, "name": "", "identity": "", "scopes": []} == answer
@@ -106,12 +105,10 @@ def test_websocket_has_the_user_too() -> None:
 
 @pytest.mark.parametrize("path", ["/open", "/either"])
 def test_public_route_without_a_token_has_an_unauthenticated_user(path: str) -> None:
-    """And no scopes."""
     assert UNKNOWN == application().get(path).json()
 
 
 def test_route_that_the_settings_exclude_has_an_unauthenticated_user() -> None:
-    """As a public one."""
     client = application(JWTSettings(secret_key=SECRET, excluded_route_paths=["/plain"]))
 
     assert UNKNOWN == client.get("/plain").json()

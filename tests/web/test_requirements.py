@@ -260,7 +260,6 @@ class Quota:
     __hash__ = None  # type: ignore[assignment]
 
     def __call__(self, claims: Claims) -> bool:  # noqa: ARG002
-        """Allow it or not."""
         return self._allowed
 
     check = __call__
@@ -351,7 +350,6 @@ class TestRolesClaim:
         assert 403 == refused.status_code
 
     def test_is_not_known_before_a_request_where_a_test_replaces_the_settings(self) -> None:
-        """They need a request."""
         app = FastAPI()
         router = protected_router()
         router.add_api_route("/x", lambda: "done", dependencies=[Depends(require_roles("a"))])

@@ -300,7 +300,6 @@ class TestSettings:
 
     @pytest.mark.parametrize("audience", [RESOURCE + "/", RESOURCE.upper(), "other"])
     def test_attack_token_for_another_resource(self, audience: str) -> None:
-        """No slash is forgiven."""
         client = TestClient(service())
 
         assert 200 == client.get("/me", headers=token()).status_code
@@ -403,7 +402,6 @@ class TestMCP:
         assert resource == made.accepted_audiences[0]
 
     def test_several_issuers(self) -> None:
-        """Each names its audience."""
         one = IssuerSettings(secret_key=SECRET, issuer=ISSUER, audience=RESOURCE)
 
         assert (ISSUER,) == mcp_settings(

@@ -84,7 +84,6 @@ NEEDED = [
 def test_a_path_parameter_is_what_the_endpoint_gets(
     dependency: Any, path: str, scope: str, status: int
 ) -> None:
-    """Decoded once, and literally."""
     client = TestClient(app_with(dependency, ADMIN))
 
     assert status == client.post(path, headers=bearer(scope=scope)).status_code
@@ -108,7 +107,6 @@ def test_a_converted_parameter(path: str, scope: str, status: int) -> None:
 
 
 def test_on_a_websocket() -> None:
-    """In its handshake."""
     client = TestClient(app_with(Depends(require_scopes(RUN))))
 
     with client.websocket_connect("/agents/a/ws", headers=bearer(scope="agents:a:run")) as socket:
@@ -223,7 +221,6 @@ def test_granted_filters_a_list(scopes: list[str], ids: list[str]) -> None:
 
 @pytest.mark.parametrize("parts", [("", "read"), ("agents", "a b"), ("agents:{id}", "read"), "a*"])
 def test_granted_takes_segments(parts: tuple[str, str]) -> None:
-    """Around one id."""
     with pytest.raises(ConfigurationError, match="before and after an id"):
         granted(*parts)
 

@@ -69,8 +69,7 @@ async def pay() -> str:
 
 
 @router.post(
-    "/transfer",
-    dependencies=[Depends(require_acr("phr")), Depends(require_scopes("write:money"))],
+    "/transfer", dependencies=[Depends(require_acr("phr")), Depends(require_scopes("write:money"))]
 )
 async def transfer() -> None:
     """Ask for a scope as well."""
@@ -216,7 +215,6 @@ class TestTold:
 
 
 def test_settings_are_those_of_the_route() -> None:
-    """The leeway too."""
     strict = JWTSettings(secret_key=SETTINGS.secret_key, leeway=0)
     asked = client_of(protected_router(router, settings=strict))
 

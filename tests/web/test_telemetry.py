@@ -407,10 +407,7 @@ class TestSpans:
         """The token was good, and the request was refused."""
         found = self.attributes({"path": "/admin", **bearer(iss=ISSUER)})
 
-        assert ("accepted", "scope") == (
-            found["jwt_deps.result"],
-            found["jwt_deps.reason"],
-        )
+        assert ("accepted", "scope") == (found["jwt_deps.result"], found["jwt_deps.reason"])
 
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize("guard", ["router", "application"])

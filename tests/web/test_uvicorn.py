@@ -108,7 +108,6 @@ def test_another_error_keeps_its_traceback(folder: Path) -> None:
 def server(
     request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Program, str]]:
-    """An application that serves, and where."""
     server = Program(
         [*COMMAND, str(folder), f"applications:{request.param}"],
         ready=re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)"),

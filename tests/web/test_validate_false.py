@@ -147,7 +147,6 @@ def test_what_is_asked_of_a_user_is_refused_without_one(dependency: Any, *, lax:
 
 
 def test_there_is_a_warning_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
-    """The start logs a warning."""
     with caplog.at_level(logging.WARNING, "jwt_deps"):
         JWTSettings(secret_key=SECRET, validate=False)
 
