@@ -1,4 +1,4 @@
-"""One browser for the tests of a module, a profile and a demo for each."""
+"""One browser and one demo for the tests of a module, a profile for each."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -22,15 +22,15 @@ def browser() -> Iterator["Browser"]:
         yield browser
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def secret() -> str:
-    """Return what the tokens of the test's own demo are signed with."""
+    """Return what the tokens of the demo are signed with."""
     return make_secret()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def url(secret: str) -> Iterator[str]:
-    """Return where a demo of the test's own is served."""
+    """Return where the demo is served."""
     with running(demo_app(secret)) as url:
         yield url
 

@@ -56,22 +56,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[s
     server.server_close()
 
 
-@pytest.mark.parametrize("width", [PHONE, DESK])
-def test_no_page_is_wider_than_the_screen(site: tuple[str, list[str]], width: int) -> None:
+def test_no_page_is_wider_than_the_screen(site: tuple[str, list[str]]) -> None:
     """Nothing has to be moved sideways, and nothing is asked of another host."""
     address, pages = site
     asked: list[str] = []
-    too_wide: list[str] = []
-    cut: list[str] = []
+    too_wide: list[tuple[str, int]] = []
+    cut: list[tuple[str, int]] = []
     with chromium() as browser:
-        view = browser.new_page(viewport={"width": width, "height": 844})
+        view = browser.new_page()
         view.on("request", lambda request: asked.append(request.url))
         for page in pages:
+            view.set_viewport_size({"width": DESK, "height": 844})
             view.goto(f"{address}/{page}/", wait_until="load")
-            if view.evaluate("document.documentElement.scrollWidth") > width:
-                too_wide.append(page)
-            if view.evaluate(_CUT_CODE):
-                cut.append(page)
+            for width in (DESK, PHONE):
+                view.set_viewport_size({"width": width, "height": 844})
+                if view.evaluate("document.documentElement.scrollWidth") > width:
+                    too_wide.append((page, width))
+                if view.evaluate(_CUT_CODE):
+                    cut.append((page, width))
 
     assert [] == too_wide
     assert [] == cut
