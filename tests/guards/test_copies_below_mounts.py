@@ -7,6 +7,7 @@ the same scope is served again. A copy that a wrapper makes stays the request th
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import pytest
@@ -35,6 +36,7 @@ from .asking import (
     GOOD,
     INSIDE,
     REFUSED,
+    Layer,
     ask,
     drive,
     guarded_by,
@@ -182,30 +184,21 @@ class TestPartsOfABatch:
 
 @pytest.mark.parametrize("start", [False, True])
 @kinds_of_guard
-class TestPartsWithThePathOfTheBatch:
+def test_each_part_with_the_path_of_the_batch_needs_a_token(kind: str, *, start: bool) -> None:
     """They are told from it by nothing but the scope that they are copies in."""
+    router = APIRouter()
 
-    def answer(self, app: FastAPI, *, start: bool) -> Any:
-        """Ask as alice, the first request there is or one of an application that has started."""
-        client = TestClient(app)
-        if not start:
-            return client.post("/rpc", headers=GOOD).json()
-        with client:
-            return client.post("/rpc", headers=GOOD).json()
+    @router.post("/rpc")
+    async def rpc(request: Request) -> list[int]:
+        if "last" in request.headers:
+            return []
+        parts = [{"last": "1", **it} for it in ({}, {"authorization": "Bearer junk"}, BOB)]
+        return [await copied(app, request.scope, "/rpc", it) for it in parts]
 
-    def test_each_needs_a_token(self, kind: str, *, start: bool) -> None:
-        router = APIRouter()
-
-        @router.post("/rpc")
-        async def rpc(request: Request) -> list[int]:
-            if "last" in request.headers:
-                return []
-            parts = [{"last": "1", **it} for it in ({}, {"authorization": "Bearer junk"}, BOB)]
-            return [await copied(app, request.scope, "/rpc", it) for it in parts]
-
-        app = guarded_by(kind, router)
-
-        assert [401, 401, 200] == self.answer(app, start=start)
+    app = guarded_by(kind, router)
+    # The first request there is, or one of an application that has started.
+    with TestClient(app) if start else nullcontext(TestClient(app)) as client:
+        assert [401, 401, 200] == client.post("/rpc", headers=GOOD).json()
 
 
 @kinds_of_guard
@@ -224,28 +217,15 @@ def test_a_part_that_a_plain_router_guards_is_judged_by_that_guard(kind: str) ->
     assert ["e1", "e1"] == client.get("/batch", headers=EMPLOYEE).json()
 
 
-class Stripping:
+class Stripping(Layer):
     """A middleware that serves a copy of the scope, without the slash at the end of the path."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
 
 
-class StrippingInner:
-    """The same, and the application is not its `app`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.inner = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.inner({**scope, "path": scope["path"].rstrip("/")}, receive, send)
-
-
 def stripping(app: ASGIApp) -> ASGIApp:
-    """Make the same of a function."""
+    """Make the same of a function, which has no `app`."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
@@ -253,7 +233,7 @@ def stripping(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-@pytest.mark.parametrize("layer", [Stripping, StrippingInner, stripping])
+@pytest.mark.parametrize("layer", [Stripping, stripping])
 @pytest.mark.parametrize("where", ["mount", "root", "host"])
 class TestAWrapperThatCopies:
     """What is below the mount is the same request, with another path."""
@@ -407,10 +387,7 @@ class TestTheSameScopeAgain:
     def test_another_inclusion_of_the_same_route(self, kind: str, place: str) -> None:
         """One is excluded, and the other is not."""
 
-        class Retrying:
-            def __init__(self, app: ASGIApp) -> None:
-                self.app = app
-
+        class Retrying(Layer):
             async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
                 await self.app(scope, receive, ignore)
                 scope["path"] = "/closed/x"
@@ -489,11 +466,8 @@ def test_a_copy_to_another_application_does_not_refuse_the_answer_of_the_first()
     assert 200 == ask(app, "/m/x", GOOD)
 
 
-class Adding:
+class Adding(Layer):
     """A middleware that serves a copy of the scope with one more header."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(

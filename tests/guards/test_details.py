@@ -46,6 +46,7 @@ from .asking import (
     REFUSED,
     answers_of,
     ask,
+    filled,
     including,
     knock,
     page,
@@ -447,9 +448,7 @@ def test_an_application_that_has_served_keeps_its_public_routes() -> None:
 
 def test_a_mere_guard_below_an_excluded_mount_looks_at_its_own_application() -> None:
     """The guard of the application around it is another one's."""
-    inner = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
-    inner.get("/api")(read)
-    inner.add_route("/plain", plain)
+    inner = filled(FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))]))
 
     async def around(scope: Scope, receive: Receive, send: Send) -> None:
         await inner(scope, receive, send)
@@ -481,9 +480,7 @@ class TestOverriddenGuards:
     @pytest.mark.parametrize("path", ["/api", "/plain"])
     def test_another_guard(self, path: str) -> None:
         """It is asked for plain routes too."""
-        app = protect(FastAPI(), SETTINGS)
-        app.get("/api")(read)
-        app.add_route("/plain", plain)
+        app = filled(protect(FastAPI(), SETTINGS))
         guard: Any = app.router.dependencies[0].dependency
         app.dependency_overrides[guard] = jwt_guard(OTHER)
 
@@ -492,9 +489,7 @@ class TestOverriddenGuards:
     @pytest.mark.parametrize("path", ["/m/api", "/m/plain"])
     def test_a_mounted_application_does_not_switch_the_outer_guard_off(self, path: str) -> None:
         """Where the inner guard is replaced, the outer one decides."""
-        inner = protect(FastAPI(), SETTINGS)
-        inner.get("/api")(read)
-        inner.add_route("/plain", plain)
+        inner = filled(protect(FastAPI(), SETTINGS))
         guard: Any = inner.router.dependencies[0].dependency
         inner.dependency_overrides[guard] = lambda: None
         outer = protect(FastAPI(), SETTINGS)

@@ -29,9 +29,11 @@ from .asking import (
     INSIDE,
     LIVE,
     REFUSED,
+    Layer,
     ask,
     assert_closed,
     assert_guarded,
+    filled,
     including,
     page,
     plain,
@@ -145,9 +147,7 @@ def test_a_dependency_appended_to_a_protected_router_takes_nothing_away() -> Non
     """Nor does clearing the list."""
 
     def build() -> FastAPI:
-        router = protected_router(settings=SETTINGS)
-        router.get("/api")(read)
-        router.add_route("/plain", plain)
+        router = filled(protected_router(settings=SETTINGS))
         router.dependencies.clear()
         router.get("/late")(read)
         router.add_route("/late-plain", plain)
@@ -160,19 +160,8 @@ def test_a_dependency_appended_to_a_protected_router_takes_nothing_away() -> Non
 # ---- middleware on a mount ----------------------------------------------------------------------
 
 
-class Nothing:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
-
-class Copying:
+class Copying(Layer):
     """A middleware that hands on a copy of the scope."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(dict(scope), receive, send)
@@ -185,23 +174,23 @@ async def dispatch(request: Request, call_next: Any) -> Any:
 
 LAYERS: dict[str, Callable[[ASGIApp], Mount]] = {
     "none": lambda app: Mount("/m", app=app),
-    "middleware": lambda app: Mount("/m", app=app, middleware=[Middleware(Nothing)]),
+    "middleware": lambda app: Mount("/m", app=app, middleware=[Middleware(Layer)]),
     "several": lambda app: Mount(
-        "/m", app=app, middleware=[Middleware(Nothing), Middleware(GZipMiddleware)]
+        "/m", app=app, middleware=[Middleware(Layer), Middleware(GZipMiddleware)]
     ),
     "copying": lambda app: Mount("/m", app=app, middleware=[Middleware(Copying)]),
     "base-http": lambda app: Mount(
         "/m", app=app, middleware=[Middleware(BaseHTTPMiddleware, dispatch=dispatch)]
     ),
-    "wrapped-by-hand": lambda app: Mount("/m", app=Nothing(app)),
-    "wrapped-twice": lambda app: Mount("/m", app=Nothing(Copying(app))),
+    "wrapped-by-hand": lambda app: Mount("/m", app=Layer(app)),
+    "wrapped-twice": lambda app: Mount("/m", app=Layer(Copying(app))),
     "starlette": lambda app: Mount("/m", app=Starlette(routes=[Mount("", app=app)])),
     "router": lambda app: Mount("/m", app=Router(routes=[Mount("", app=app)])),
     "router-middleware": lambda app: Mount(
-        "/m", app=Router(routes=[Mount("", app=app)], middleware=[Middleware(Nothing)])
+        "/m", app=Router(routes=[Mount("", app=app)], middleware=[Middleware(Layer)])
     ),
     "mounted-routes": lambda app: Mount(
-        "/m", routes=[Mount("", app=app)], middleware=[Middleware(Nothing)]
+        "/m", routes=[Mount("", app=app)], middleware=[Middleware(Layer)]
     ),
     "host": lambda app: Mount("/m", app=Router(routes=[Host("testserver", app=app)])),
 }
@@ -211,9 +200,7 @@ layers = pytest.mark.parametrize("layer", list(LAYERS))
 def inner_router(router: APIRouter, folder: Path) -> APIRouter:
     """Fill a router with every kind of route."""
     (folder / "y").write_text(INSIDE)
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
-    router.mount("/files", StaticFiles(directory=folder))
+    filled(router).mount("/files", StaticFiles(directory=folder))
     return router
 
 
@@ -339,7 +326,7 @@ class OwnStack(FastAPI):
     """An application that builds its middleware around FastAPI's own."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Nothing(super().build_middleware_stack())
+        return Layer(super().build_middleware_stack())
 
 
 class OwnCall(FastAPI):
@@ -402,9 +389,7 @@ def test_a_guarded_router_included_late_below_an_included_router_is_closed(
     client = TestClient(including(outermost))
     if serving:
         assert ask(client, "/first") == 200
-    guarded = protected_router(settings=SETTINGS)
-    guarded.get("/api")(read)
-    guarded.add_route("/plain", plain)
+    guarded = filled(protected_router(settings=SETTINGS))
     guarded.mount("/m", page())
 
     router.include_router(guarded)
@@ -425,8 +410,7 @@ def test_a_guarded_router_that_is_mounted_while_serving_is_closed(
     if serving:
         assert ask(client, "/first") == 200
     inner: Any = protected_router(settings=SETTINGS) if what == "router" else FastAPI()
-    inner.get("/api")(read)
-    inner.add_route("/plain", plain)
+    filled(inner)
     inner.mount("/m", page())
     if what == "application":
         protect(inner, SETTINGS)
@@ -441,12 +425,8 @@ def test_a_guarded_router_that_is_mounted_while_serving_is_closed(
 # ---- wrappers that others see -------------------------------------------------------------------
 
 
-class RateLimit:
+class RateLimit(Layer):
     """What slowapi's middleware does: find the endpoint, and name it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.seen: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -470,8 +450,7 @@ def test_a_middleware_that_names_endpoints_works(moment: str, path: str) -> None
         app.add_middleware(RateLimit)
         if guarded and moment == "before":
             protect(app, SETTINGS)
-        app.get("/api")(read)
-        app.add_route("/plain", plain)
+        filled(app)
         if guarded and moment == "after":
             protect(app, SETTINGS)
         SEEN.clear()
@@ -504,9 +483,7 @@ def test_url_for_works_below_a_host() -> None:
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
 def test_a_copied_protected_router_is_a_protected_router(how: Callable[[Any], Any]) -> None:
     """The copy guards what it has and what it gets."""
-    router = protected_router(settings=SETTINGS)
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
+    router = filled(protected_router(settings=SETTINGS))
 
     copied = how(router)
     copied.get("/late")(read)
@@ -521,9 +498,7 @@ def test_a_copied_protected_router_is_a_protected_router(how: Callable[[Any], An
 
 def test_a_router_that_was_guarded_once_serves_openly_elsewhere() -> None:
     """Guarding it in one application changes nothing in another."""
-    router = APIRouter()
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
+    router = filled(APIRouter())
     protected = including(protected_router(router, settings=SETTINGS))
     app = including(router)
 

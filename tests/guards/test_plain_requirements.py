@@ -34,8 +34,10 @@ from .asking import (
     INSIDE,
     REFUSED,
     Answer,
+    Layer,
     answers_of,
     ask,
+    filled,
     guarded_by,
     including,
     knock,
@@ -47,13 +49,6 @@ from .asking import (
 
 ADMIN = bearer(scope="admin")
 both = pytest.mark.parametrize("path", ["/api", "/plain"])
-
-
-def filled(router: Any) -> Any:
-    """Add a route of FastAPI's and a plain one to a router or an application."""
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
-    return router
 
 
 def for_admins(kind: Any = APIRouter) -> Any:
@@ -124,22 +119,12 @@ class TestADependencyWithAParameterFromTheBody:
         TestClient(app).get("/plain", headers=GOOD)
 
 
-class Calling:
-    """A layer around an application, as middleware is."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
-
 @both
 @pytest.mark.parametrize("kind", [FastAPI, APIRouter])
 class TestWhatIsMounted:
     """What applies to it holds for all that is in it."""
 
-    @pytest.mark.parametrize("layer", [CORSMiddleware, GZipMiddleware, Calling])
+    @pytest.mark.parametrize("layer", [CORSMiddleware, GZipMiddleware, Layer])
     def test_in_a_layer(self, layer: Callable[[ASGIApp], ASGIApp], kind: Any, path: str) -> None:
         """Starlette's own, or one that has what is inside as `app`."""
         app = protect(FastAPI(), SETTINGS)

@@ -29,6 +29,7 @@ from .asking import (
     answers_of,
     ask,
     assert_guarded,
+    filled,
     including,
     page,
     plain,
@@ -430,8 +431,7 @@ class TestTheStateOfAnApplication:
 def test_a_router_is_included_by_keyword() -> None:
     """The parameter has the name that FastAPI gives it."""
     router, app = APIRouter(), protect(FastAPI(), SETTINGS)
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
+    filled(router)
     app.router.include_router(router=router, prefix="/x")
 
     assert_guarded(app, "/x/api")

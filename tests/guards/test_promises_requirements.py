@@ -28,7 +28,20 @@ from tests.minting import OTHER_SECRET, SECRET
 from tests.pairing import pairwise
 from tests.web.serving import OTHER, SETTINGS, bearer
 
-from .asking import INSIDE, LIVE, REFUSED, Answer, ask, including, knock, page, plain, read, talk
+from .asking import (
+    INSIDE,
+    LIVE,
+    REFUSED,
+    Answer,
+    ask,
+    filled,
+    including,
+    knock,
+    page,
+    plain,
+    read,
+    talk,
+)
 from .kinds import Kind, kinds
 
 
@@ -403,8 +416,7 @@ def test_an_excluded_route_still_meets_the_callers_own_dependencies() -> None:
     router = protected_router(
         settings=SETTINGS, dependencies=[Depends(closed)], exclude=["/api", "/plain"]
     )
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
+    filled(router)
     app = including(router)
 
     assert 429 == ask(app, "/api")
@@ -418,9 +430,7 @@ def test_a_dependency_runs_once_per_request() -> None:
     async def note() -> None:
         seen.append("note")
 
-    router = protected_router(settings=SETTINGS, dependencies=[Depends(note)])
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
+    router = filled(protected_router(settings=SETTINGS, dependencies=[Depends(note)]))
     app = including(router)
 
     for path in ("/api", "/plain"):
@@ -436,9 +446,7 @@ def test_a_dependency_never_runs_for_a_refused_request() -> None:
     async def note() -> None:
         seen.append("note")
 
-    router = protected_router(settings=SETTINGS, dependencies=[Depends(note)])
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
+    router = filled(protected_router(settings=SETTINGS, dependencies=[Depends(note)]))
     router.mount("/mount", page())
     app = protect(including(router), SETTINGS, dependencies=[Depends(note)])
 
@@ -470,9 +478,7 @@ def test_a_dependency_with_yield_is_left_after_the_answer() -> None:
 
 def test_an_override_of_a_callers_own_dependency_holds_for_plain_routes() -> None:
     """Where it runs for them at all."""
-    router = protected_router(settings=SETTINGS, dependencies=[Depends(only_admins)])
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
+    router = filled(protected_router(settings=SETTINGS, dependencies=[Depends(only_admins)]))
     app = including(router)
     app.dependency_overrides[only_admins] = lambda: None
 
@@ -483,9 +489,9 @@ def test_an_override_of_a_callers_own_dependency_holds_for_plain_routes() -> Non
 def test_settings_that_refuse_no_request_still_require_scopes() -> None:
     """`validate=False` lets anonymous requests in; it grants nothing."""
     settings = JWTSettings(secret_key=SECRET, validate=False)
-    router = protected_router(settings=settings, dependencies=[Depends(require_scopes("admin"))])
-    router.get("/api")(read)
-    router.add_route("/plain", plain)
+    router = filled(
+        protected_router(settings=settings, dependencies=[Depends(require_scopes("admin"))])
+    )
     app = including(router)
 
     for path in ("/api", "/plain"):
