@@ -35,24 +35,29 @@ from .side_by_side import (
 
 DAY = 86_400
 
+MAPPINGS = {
+    "GET /reports/*": ["reports:read"],
+    "GET /agents": ["lists:read"],
+    "GET /models": list[str](),
+}
+CLAIMS = {
+    "user_id_claim": "uid",
+    "session_id_claim": "sid",
+    "scopes_claim": "permissions",
+    "audience_claim": "for",
+    "audience": ["a", "b"],
+    "issuer": "https://issuer.example",
+    "dependencies_claims": ["tenant", "plan"],
+    "session_state_claims": ["theme"],
+}
 SETUPS = {
     "plain": Setup(routes=True),
     "data": Setup(),
-    "mappings": Setup(
-        middleware={
-            "scope_mappings": {
-                "GET /reports/*": ["reports:read"],
-                "GET /agents": ["lists:read"],
-                "GET /models": [],
-            }
-        },
-        guard={
-            "scope_mappings": {
-                "GET /reports/*": ["reports:read"],
-                "GET /agents": ["lists:read"],
-                "GET /models": [],
-            }
-        },
+    "several": Setup(
+        middleware={"scope_mappings": MAPPINGS, "verification_keys": [OTHER_SECRET, SECRET]},
+        guard={"scope_mappings": MAPPINGS},
+        settings={"secret_key": OTHER_SECRET, "verification_keys": [SECRET]},
+        os={"cors_allowed_origins": ["https://app.example"]},
         routes=True,
     ),
     "own-admin": Setup(middleware={"admin_scope": "root"}, guard={"admin_scope": "root"}),
@@ -66,33 +71,7 @@ SETUPS = {
         middleware={"token_source": "both", "token_header_key": "X-Agents"},
         settings={"token_source": "both", "token_header_key": "X-Agents"},
     ),
-    "claims": Setup(
-        middleware={
-            "user_id_claim": "uid",
-            "session_id_claim": "sid",
-            "scopes_claim": "permissions",
-            "audience_claim": "for",
-            "verify_audience": True,
-            "audience": ["a", "b"],
-            "issuer": "https://issuer.example",
-            "dependencies_claims": ["tenant", "plan"],
-            "session_state_claims": ["theme"],
-        },
-        settings={
-            "user_id_claim": "uid",
-            "session_id_claim": "sid",
-            "scopes_claim": "permissions",
-            "audience_claim": "for",
-            "audience": ["a", "b"],
-            "issuer": "https://issuer.example",
-            "dependencies_claims": ["tenant", "plan"],
-            "session_state_claims": ["theme"],
-        },
-    ),
-    "rotation": Setup(
-        middleware={"verification_keys": [OTHER_SECRET, SECRET]},
-        settings={"secret_key": OTHER_SECRET, "verification_keys": [SECRET]},
-    ),
+    "claims": Setup(middleware={**CLAIMS, "verify_audience": True}, settings=CLAIMS),
     "exclude": Setup(
         middleware={"excluded_route_paths": ["/config", "/teams*"]},
         guard={"exclude": ["/config", "/teams*"]},
@@ -100,7 +79,6 @@ SETUPS = {
     "unverified": Setup(
         middleware={"validate": False}, settings={"validate": False}, guard={"exclude": []}
     ),
-    "cors": Setup(os={"cors_allowed_origins": ["https://app.example"]}),
 }
 
 
@@ -282,7 +260,7 @@ def test_tokens_in_a_header_or_a_cookie(
 
 @pytest.mark.parametrize("key", [SECRET, OTHER_SECRET, "x" * 40])
 def test_several_keys(served: Callable[[str], Pair], key: str) -> None:
-    control, guarded = served("rotation").ask(
+    control, guarded = served("several").ask(
         "GET", "/agents", headers=bearer(token(key, scopes=[ADMIN]))
     )
 
@@ -391,7 +369,7 @@ def test_scope_mappings_of_ones_own(
     served: Callable[[str], Pair], path: str, scopes: tuple[str, ...]
 ) -> None:
     """For routes of the application too; an empty list asks for none."""
-    same(served("mappings").ask("GET", path, headers=as_user("alice", *scopes)))
+    same(served("several").ask("GET", path, headers=as_user("alice", *scopes)))
 
 
 def test_route_that_is_not_mapped_needs_a_token_alone(plain: Pair) -> None:
@@ -474,7 +452,7 @@ def test_refusal_can_be_read_by_the_pages_that_may(
 ) -> None:
     """CORS holds for refusals, too."""
     for origin in ("https://app.example", "https://evil.example"):
-        control, guarded = served("cors").ask(
+        control, guarded = served("several").ask(
             "GET", "/agents", headers={**headers, "Origin": origin}
         )
         name = "access-control-allow-origin"
@@ -486,7 +464,7 @@ def test_preflight_needs_no_token(served: Callable[[str], Pair]) -> None:
     """A browser sends it without."""
     headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
 
-    control, guarded = served("cors").ask("OPTIONS", "/agents", headers=headers)
+    control, guarded = served("several").ask("OPTIONS", "/agents", headers=headers)
 
     assert (200, 200) == (control.status, guarded.status)
 
