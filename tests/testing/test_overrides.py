@@ -29,6 +29,7 @@ from jwt_deps import (
 )
 from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.testing import TokenFactory, acting_as, bearer, user, using_settings
+from tests.guards.asking import Layer
 from tests.web.serving import including, live_mounts
 
 SECRET = "correct-horse-battery-staple-".ljust(64, "0")
@@ -121,32 +122,17 @@ def get(app: FastAPI, path: str) -> Any:
 class TestUser:
     """Asks in whatever way, under whatever guard, with no key configured but those shown."""
 
-    def test_is_asked_for(self, build: Callable[[], FastAPI]) -> None:
+    def test_is_told_in_whatever_way_is_asked(self, build: Callable[[], FastAPI]) -> None:
+        """By a model with further claims, by `optional`, and by what looks like a token."""
         app = build()
 
-        with acting_as(app, "alice", scopes=["b", "a"], session_id="s"):
-            assert ["alice", "s", ["a", "b"]] == get(app, "/me")
-
-    def test_by_a_model(self, build: Callable[[], FastAPI]) -> None:
-        """Further claims are there too."""
-        app = build()
-
-        with acting_as(app, "alice", claims={"tenant": 7}):
-            assert {"sub": "alice", "tenant": 7} == get(app, "/profile")
-
-    def test_perhaps(self, build: Callable[[], FastAPI]) -> None:
-        """`optional` gets the user."""
-        app = build()
-
-        with acting_as(app, "alice"):
-            assert "alice" == get(app, "/perhaps")
-
-    def test_for_the_token(self, build: Callable[[], FastAPI]) -> None:
-        """It says the same, and looks like one."""
-        app = build()
-
-        with acting_as(app, "alice"):
+        with acting_as(app, "alice", scopes=["b", "a"], session_id="s", claims={"tenant": 7}):
             payload = get(app, "/token").split(".")[1]
+            assert ["alice", "s", ["a", "b"]] == get(app, "/me")
+            assert {"sub": "alice", "tenant": 7} == get(app, "/profile")
+            assert "alice" == get(app, "/perhaps")
+            with TestClient(app).websocket_connect("/ws") as websocket:
+                assert "alice" == websocket.receive_text()
 
         assert "alice" == parse_object(decode_base64url(payload.encode()))["sub"]
 
@@ -160,12 +146,6 @@ class TestUser:
         with acting_as(app, "alice", scopes=iter(["write"])):
             assert (403, 200) == (client.get("/read").status_code, client.get("/write").status_code)
             assert 200 == client.get("/write").status_code
-
-    def test_on_a_websocket(self, build: Callable[[], FastAPI]) -> None:
-        app = build()
-
-        with acting_as(app, "alice"), TestClient(app).websocket_connect("/ws") as websocket:
-            assert "alice" == websocket.receive_text()
 
 
 class TestClaims:
@@ -252,23 +232,13 @@ async def plain(request: Any) -> JSONResponse:
     return JSONResponse(getattr(request.state, "user_id", None))
 
 
-class _Through:
-    """A middleware that does nothing."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._app(scope, receive, send)
-
-
 class TestMounts:
     @pytest.mark.parametrize(
         ("mount", "url"),
         [
             pytest.param(lambda app: Mount("/sub", app), "/sub/me", id="mount"),
             pytest.param(
-                lambda app: Mount("/sub", app, middleware=[Middleware(_Through)]),
+                lambda app: Mount("/sub", app, middleware=[Middleware(Layer)]),
                 "/sub/me",
                 id="behind-middleware",
             ),
@@ -293,7 +263,7 @@ class TestMounts:
         inner, app = guarded(), FastAPI()
         app.router.routes.append(mount(inner))
         app.router.routes.append(Mount("/again", inner))
-        app.router.routes.append(Mount("/files", _Through(None)))
+        app.router.routes.append(Mount("/files", Layer(FastAPI())))
 
         with acting_as(app, "alice"):
             assert ["alice", None, []] == get(app, url)

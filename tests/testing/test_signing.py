@@ -1,6 +1,7 @@
 """Which tokens and keys come out of a `SigningKey`: those that this library, strict, takes."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ def private_jwk(key: SigningKey) -> dict[str, str]:
     return {**key.jwk, "d": encode_base64url(private.private_bytes_raw())}
 
 
+@cache
+def made(algorithm: str) -> SigningKey:
+    """A key that is made once for all tests, since RSA's take long."""
+    return SigningKey.generate(algorithm, kid="a")
+
+
 def accepts(checking: SigningKey, signing: SigningKey) -> bool:
     """Whether what the one signs is what the other checks."""
     settings = JWTSettings(secret_key=checking.verification_text, algorithm=checking.algorithm)
@@ -61,14 +68,12 @@ class TestMadeOnTheSpot:
     @pytest.mark.parametrize("algorithm", [*PAIRS, *SECRETS])
     def test_what_a_service_is_given_checks_its_tokens(self, algorithm: str) -> None:
         """As `secret_key`: the public half in PEM, or the secret."""
-        key = SigningKey.generate(algorithm)
-
-        assert accepts(key, key)
+        assert accepts(made(algorithm), made(algorithm))
 
     @pytest.mark.parametrize("algorithm", PAIRS)
     def test_the_jwk_checks_its_tokens(self, algorithm: str, tmp_path: Path) -> None:
         """As a member of `jwks_file`, found by its `kid`."""
-        key = SigningKey.generate(algorithm, kid="a")
+        key = made(algorithm)
         file = tmp_path / "jwks.json"
         file.write_text(json.dumps({"keys": [key.jwk]}))
 
@@ -93,7 +98,7 @@ class TestMadeOnTheSpot:
 
     @pytest.mark.parametrize("algorithm", ["Ed25519", "HS256"])
     def test_the_private_key_is_not_shown(self, algorithm: str) -> None:
-        key = SigningKey.generate(algorithm, kid="a")
+        key = made(algorithm)
 
         assert f"SigningKey(kid='a', algorithm='{algorithm}')" == repr(key)
 
@@ -101,7 +106,7 @@ class TestMadeOnTheSpot:
 class TestSecrets:
     def test_a_secret_is_called_one(self) -> None:
         """Because it checks what it signs."""
-        kinds = [SigningKey.generate(algorithm).is_secret for algorithm in ("HS256", "ES256")]
+        kinds = [made(algorithm).is_secret for algorithm in ("HS256", "ES256")]
 
         assert [True, False] == kinds
 
@@ -109,7 +114,7 @@ class TestSecrets:
     def test_a_secret_has_no_public_half(self, half: str) -> None:
         """Every reader of a published secret could sign with it."""
         with pytest.raises(ValueError, match="no public half"):
-            getattr(SigningKey.generate("HS256"), half)
+            getattr(made("HS256"), half)
 
     def test_a_secret_that_is_no_text_cannot_be_configured(self) -> None:
         """`JWT_SECRET_KEY` is text; it signs all the same."""
@@ -124,7 +129,7 @@ class TestLoaded:
     @pytest.mark.parametrize("algorithm", USUAL)
     def test_from_pem(self, algorithm: str) -> None:
         """PKCS #8; it signs with what is usual for its kind, under its thumbprint."""
-        key = SigningKey.generate(algorithm)
+        key = made(algorithm)
 
         loaded = SigningKey.load(pem_of(key.private))
 
@@ -134,21 +139,21 @@ class TestLoaded:
     @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
     def test_from_traditional_pem(self, algorithm: str) -> None:
         """`BEGIN RSA PRIVATE KEY` and `BEGIN EC PRIVATE KEY`, as bytes too."""
-        key = SigningKey.generate(algorithm)
+        key = made(algorithm)
         text = pem_of(key.private, PrivateFormat.TraditionalOpenSSL)
 
         assert accepts(key, SigningKey.load(text.encode()))
 
     def test_from_an_environment(self) -> None:
         r"""Where line breaks are written as `\n`."""
-        key = SigningKey.generate("ES256")
+        key = made("ES256")
 
         assert accepts(key, SigningKey.load(pem_of(key.private).replace("\n", "\\n")))
 
     @pytest.mark.parametrize("algorithm", PAIRS)
     def test_from_a_jwk(self, algorithm: str) -> None:
         """It has a name and an algorithm of its own."""
-        key = SigningKey.generate(algorithm, kid="a")
+        key = made(algorithm)
 
         loaded = SigningKey.load(json.dumps(private_jwk(key)))
 
@@ -157,7 +162,7 @@ class TestLoaded:
 
     def test_from_a_jwk_with_its_primes(self) -> None:
         """As most programs write it (RFC 7518 §6.3.2)."""
-        key = SigningKey.generate("RS256")
+        key = made("RS256")
         assert isinstance(key.private, rsa.RSAPrivateKey)
         numbers = key.private.private_numbers()
         jwk = {**private_jwk(key), "p": number(numbers.p), "q": number(numbers.q)}
@@ -183,10 +188,10 @@ class TestLoaded:
         assert ("HS256", True) == (one.algorithm, one.kid != other.kid)
 
     @pytest.mark.parametrize(
-        ("made", "asked"), [("RS256", "PS384"), ("EdDSA", "Ed25519"), ("HS256", "HS512")]
+        ("usual", "asked"), [("RS256", "PS384"), ("EdDSA", "Ed25519"), ("HS256", "HS512")]
     )
-    def test_what_it_is_to_sign_with_can_be_said(self, made: str, asked: str) -> None:
-        private = SigningKey.generate(made).private
+    def test_what_it_is_to_sign_with_can_be_said(self, usual: str, asked: str) -> None:
+        private = made(usual).private
         text = private if isinstance(private, bytes) else pem_of(private)
 
         loaded = SigningKey.load(text, asked, "b")
@@ -197,14 +202,14 @@ class TestLoaded:
 
 def test_a_kind_that_cryptography_does_not_support_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in FIPS mode: it is refused like any other that does not sign."""
-    jwk = json.dumps(private_jwk(SigningKey.generate("EdDSA")))
+    jwk = json.dumps(private_jwk(made("EdDSA")))
     monkeypatch.setattr(ed25519.Ed25519PrivateKey, "from_private_bytes", refusing)
 
     with pytest.raises(ValueError, match="of an unsupported type"):
         SigningKey.load(jwk)
 
 
-EC = SigningKey.generate("ES256", kid="a")
+EC = made("ES256")
 JWK = private_jwk(EC)
 PUBLIC_DER = "".join(EC.public_pem.splitlines()[1:-1])
 
