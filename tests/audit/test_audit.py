@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from copy import deepcopy
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
@@ -33,6 +34,7 @@ from jwt_deps import (
     optional,
     protect,
     protected_router,
+    public,
     require_scopes,
 )
 from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
@@ -1231,3 +1233,48 @@ class TestNotes:
 class _StrangeRoute(Route):
     async def handle(self, *_: Any) -> None:
         """Serve in a way of its own."""
+
+
+def forgiving(dependency: Any) -> Callable[..., Any]:
+    """Wrap a dependency as callers do that want it to be optional."""
+
+    @wraps(dependency)
+    async def wrapper(*args: Any, **named: Any) -> Any:
+        try:
+            return await dependency(*args, **named)
+        except HTTPException:
+            return None
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "dependency",
+    [current_user_id, get_claims, require_scopes("admin"), jwt_guard(SETTINGS)],
+    ids=["current_user_id", "get_claims", "require_scopes", "jwt_guard"],
+)
+def test_a_wrapper_around_a_dependency_guards_nothing(dependency: Any) -> None:
+    """It can drop the refusal."""
+    app = FastAPI(dependencies=[Depends(forgiving(dependency))])
+    app.dependency_overrides[get_settings] = lambda: SETTINGS
+    app.get("/x")(lambda: "inside")
+
+    assert 200 == TestClient(app).get("/x").status_code
+    assert Verdict.UNGUARDED is of(app, "GET /x").verdict
+
+
+@pytest.mark.parametrize("mark", [public, lambda endpoint: endpoint], ids=["public", "guarded"])
+def test_scopes_asked_of_an_optional_dependency(mark: Callable[..., Any]) -> None:
+    """They make it one that needs a token, and the audit names them."""
+    app = protect(FastAPI(), SETTINGS)
+
+    async def x(_: Annotated[Any, Security(optional(current_user_id), scopes=["a"])]) -> None: ...
+
+    app.get("/x")(mark(x))
+    client = TestClient(app)
+
+    tokens: list[dict[str, str]] = [{}, bearer(), bearer(scope="a")]
+    assert [401, 403, 200] == [client.get("/x", headers=it).status_code for it in tokens]
+    found = of(app, "GET /x")
+    assert (Verdict.GUARDED, ("a",)) == (found.verdict, found.scopes)
+    assert audit(app).ok

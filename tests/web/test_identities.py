@@ -8,7 +8,7 @@ from pickle import dumps, loads
 from typing import Annotated, Any, get_args
 
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Query
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Security
 from fastapi.dependencies import utils
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
@@ -24,7 +24,7 @@ from jwt_deps import (
 )
 from jwt_deps.tokens import ClaimMapping
 from jwt_deps.web import dependencies
-from tests.minting import SECRET
+from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import bearer, client_of
 
 SETTINGS = JWTSettings(secret_key=SECRET, session_state_claims=["plan"])
@@ -347,3 +347,37 @@ def test_claims_as_a_dependency_by_mistake_stop_the_start(annotation: Any) -> No
 
         @app.get("/r")
         async def read(claims: Annotated[annotation, Depends()]) -> None: ...
+
+
+def beside(kind: Any) -> FastAPI:
+    app = FastAPI()
+    app.get("/x", dependencies=[Depends(kind)])(lambda: None)
+    return app
+
+
+def unused(asked: Any) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/x")
+    async def x(_: asked) -> None: ...
+
+    return app
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(unused(Annotated[CurrentUser, Depends()]), id="class"),
+        pytest.param(unused(Annotated[Any, Depends(CurrentUser)]), id="name"),
+        pytest.param(unused(Annotated[CurrentUser, Security(CurrentUser)]), id="security"),
+        pytest.param(unused(Annotated[SessionState, Depends()]), id="session"),
+        pytest.param(beside(CurrentUser), id="user-of-the-route"),
+        pytest.param(beside(SessionState), id="session-of-the-route"),
+    ],
+)
+def test_an_identity_class_authenticates_without_a_guard(app: FastAPI) -> None:
+    """The endpoint does not run without a token, even if the value is unused."""
+    app.dependency_overrides[get_settings] = lambda: SETTINGS
+    tokens: list[dict[str, str]] = [{}, bearer(OTHER_SECRET), bearer()]
+
+    assert [401, 401, 200] == [TestClient(app).get("/x", headers=it).status_code for it in tokens]
