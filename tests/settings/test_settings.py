@@ -92,32 +92,19 @@ VALUES = [
 
 
 class TestParameters:
-    @pytest.mark.parametrize(("name", "default"), [(name, value) for name, value, *_ in VALUES])
-    def test_default(self, name: str, default: object) -> None:
-        """With a key and nothing else, every other parameter has the default of the contract."""
-        settings = JWTSettings(secret_key=SECRET)
-
-        assert getattr(settings, name) == default
-
-    @pytest.mark.parametrize(("name", "value"), [(name, value) for name, _, value, _ in VALUES])
-    def test_keyword(self, name: str, value: Any) -> None:
-        """Every parameter is a keyword argument under its own name."""
-        settings = JWTSettings(secret_key=SECRET, **{name: value})
-
-        assert getattr(settings, name) == value
-
     @pytest.mark.parametrize(
-        ("name", "value", "text"), [(name, value, text) for name, _, value, text in VALUES]
+        ("name", "default", "value", "text"), VALUES, ids=[v[0] for v in VALUES]
     )
-    def test_environment(
-        self, monkeypatch: pytest.MonkeyPatch, name: str, value: object, text: str
+    def test_each(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, default: object, value: Any, text: str
     ) -> None:
-        """Every parameter is read from the environment under its own name, after `JWT_`."""
+        """It has the default of the contract, is a keyword, and is read from the environment."""
+        assert default == getattr(JWTSettings(secret_key=SECRET), name)
+        assert value == getattr(JWTSettings(secret_key=SECRET, **{name: value}), name)
+
         _set(monkeypatch, {"JWT_SECRET_KEY": SECRET, f"JWT_{name.upper()}": text})
 
-        settings = JWTSettings()
-
-        assert getattr(settings, name) == value
+        assert value == getattr(JWTSettings(), name)
 
     def test_there_are_no_others(self) -> None:
         """The parameters are those of the contract."""
@@ -312,10 +299,11 @@ class TestKeys:
         )
 
     def test_are_built_once(self) -> None:
-        """The keys are built with the settings, and are the same ones whenever asked for."""
-        settings = JWTSettings(secret_key=SECRET)
+        """Keys, and patterns of excluded paths, are the same ones whenever asked for."""
+        settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/health"])
 
         assert settings.keys is settings.keys
+        assert settings.server.excluded is settings.server.excluded
 
 
 NO_NAME: dict[str, object] = {"empty": "", "blank": "  ", "number": 5, "list": [LEAKY]}
@@ -523,14 +511,6 @@ class TestRefused:
         """Pydantic's other constructors check as much."""
         with pytest.raises(ConfigurationError, match="9 bytes"):
             build()
-
-
-class TestShownAndShared:
-    def test_excluded_paths_are_compiled_once(self) -> None:
-        """The patterns of excluded paths are the same object whenever asked for."""
-        settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/health"])
-
-        assert settings.server.excluded is settings.server.excluded
 
 
 class TestModelCopy:
