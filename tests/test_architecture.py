@@ -225,7 +225,6 @@ READERS = {"web._fastapi", "web.trial"}
 #: What else names one: the audit's walk reads the prefix of a `frontend()`, and a parameter of
 #: `CurrentUser` is called as FastAPI's documentation calls it.
 ALSO_READ: dict[str, set[str]] = {
-    "web.inventory": {"frontend_prefix"},
     "web.dependencies": {"security_scopes"},
 }
 

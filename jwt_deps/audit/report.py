@@ -20,7 +20,7 @@ from jwt_deps.web import (
     dependants,
     get_claims,
     guards_in,
-    refusals,
+    reasons_not_to_serve,
     route_problems,
     settings_problem,
     unchanged,
@@ -157,7 +157,7 @@ def _name(endpoint: Any) -> str:
 
 def _problems(reached: Reached) -> Iterator[str]:
     app = reached.app
-    yield from refusals(reached)
+    yield from reasons_not_to_serve(reached)
     try:
         yield from (problem.message for problem in route_problems(app))
     except ConfigurationError as error:

@@ -10,7 +10,6 @@ alike; the proof of the sender, where one is needed, is checked after that by `p
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -62,12 +61,10 @@ class _CacheEntry(NamedTuple):
             return False
         if policy.is_fixed:
             return True
-        cache, cached = policy.key_cache, None
-        if cache is not None:
-            cached = cache.cached(self.key.algorithm, self.kid)
-        else:
-            with suppress(UnknownKeyError):
-                cached = policy.cached_keys(self.key.algorithm, self.kid)
+        try:
+            cached = policy.cached_keys(self.key.algorithm, self.kid)
+        except UnknownKeyError:
+            return False
         return cached is not None and any(key is self.key for key in cached)
 
 

@@ -11,7 +11,7 @@ from jwt_deps.errors import (
     Reason,
     Step,
 )
-from jwt_deps.jose import decode_base64url, is_numeric_date, parse_object, value_at
+from jwt_deps.jose import is_numeric_date, value_at
 from jwt_deps.settings import IssuerPolicy
 
 __all__ = [
@@ -169,19 +169,18 @@ def check_claims(
         refuse_unproved(claims, provable)
 
 
-def check_profile(token: str, claims: dict[str, Any]) -> None:
+def check_profile(kind: str, claims: dict[str, Any]) -> None:
     """Check what RFC 9068 asks of a token beyond what is asked of all.
 
     Args:
-        token: the encoded token, whose header was read before.
+        kind: its `typ`, in lower case.
         claims: what it says.
 
     Raises:
         MalformedTokenError: it is typed as something else.
         ClaimError: a claim is missing, or is of another kind.
     """
-    header = parse_object(decode_base64url(token.partition(".")[0].encode("ascii")))
-    if header.get("typ", "").lower() not in _ACCESS_TOKEN_TYPES:
+    if kind not in _ACCESS_TOKEN_TYPES:
         raise MalformedTokenError(Reason.TYPE, "its type is not at+jwt")
     for name, step in _PROFILE_CLAIMS.items():
         if name not in claims:

@@ -72,10 +72,7 @@ class RequestHead:
 
     def values(self, name: str) -> list[str]:
         """All values of one header, in order."""
-        return self.values_of(name.lower().encode("latin-1"))
-
-    def values_of(self, wanted: bytes) -> list[str]:
-        """The same, by the name as ASGI has it."""
+        wanted = name.lower().encode("latin-1")
         return [value.decode("latin-1") for key, value in self.headers if key == wanted]
 
 

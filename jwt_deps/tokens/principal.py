@@ -20,7 +20,6 @@ __all__ = [
     "scopes_of",
     "session_id_of",
     "session_state_of",
-    "state_of",
     "user_id_of",
 ]
 
@@ -257,8 +256,9 @@ class Principal:
         return self._identity
 
     def write_state(self, state: dict[str, Any]) -> None:
-        """Put what `state_of` gives into `request.state`.
+        """Write `request.state`, in the names and shapes of the AgentOS middleware.
 
+        Lists and dicts are new each time: they are the endpoint's own.
         `dependencies` and `session_state` that the application's lifespan put there stay, unless
         the token has such claims.
         """
@@ -278,18 +278,6 @@ class Principal:
             written["session_state"] = dict(found or ())
         if written is not state:
             state.update((name, it) for name, it in written.items() if it or name not in state)
-
-
-def state_of(principal: Principal) -> dict[str, Any]:
-    """Return what `request.state` has, in the names and shapes of the AgentOS middleware.
-
-    `user_id`, `session_id` and `audience` are `None` where the token has none; `scopes` is a list,
-    `dependencies` and `session_state` are dicts, empty where it has none. Lists and dicts are new
-    ones each time: they are the endpoint's own.
-    """
-    state: dict[str, Any] = {}
-    principal.write_state(state)
-    return state
 
 
 def _identifier(value: Any) -> str | None:

@@ -141,7 +141,7 @@ class Verification:
         policy: that of its issuer, once `find_issuer` has found it.
     """
 
-    __slots__ = ("_clock", "_outage", "_server", "_token", "claims", "parsed", "policy")
+    __slots__ = ("_clock", "_outage", "_server", "claims", "parsed", "policy")
 
     claims: dict[str, Any]
     policy: IssuerPolicy
@@ -152,7 +152,6 @@ class Verification:
         Raises:
             MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
         """
-        self._token = token
         self._server = server
         self._clock = clock
         self._outage: KeysUnavailableError | None = None
@@ -215,7 +214,7 @@ class Verification:
         Raises:
             InvalidTokenError: the first thing that is wrong.
         """
-        check_profile(self._token, self.claims)
+        check_profile(self.parsed.kind, self.claims)
 
     def cached_keys(self) -> _Keys | None:
         """The keys that may check the signature; `None` if they have to be fetched.
@@ -288,7 +287,7 @@ def parse(token: str, accepted: AcceptedIssuers, max_size: int) -> ParsedToken:
         MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
     """
     if len(token) > max_size:
-        raise _malformed(Reason.TOO_LARGE, "it is longer than this service reads")
+        raise MalformedTokenError(Reason.TOO_LARGE, "it is longer than this service reads")
     jws = _compact(token)
     algorithm, kind, kid = _header(jws.header, accepted)
     return ParsedToken(algorithm, kind, kid, jws)
@@ -332,7 +331,7 @@ def read_claims(payload: bytes) -> dict[str, Any]:
         pass
     if claims is not None:
         return claims
-    raise _malformed(Reason.PAYLOAD, "its payload is not a JSON object")
+    raise MalformedTokenError(Reason.PAYLOAD, "its payload is not a JSON object")
 
 
 def unverified_expiry(token: str) -> float | None:
@@ -352,22 +351,18 @@ def _header(data: bytes, accepted: AcceptedIssuers) -> tuple[str, str, str | Non
     with suppress(ValueError):
         header = parse_object(data)
     if header is None:
-        raise _malformed(Reason.HEADER, "its header is not a JSON object")
+        raise MalformedTokenError(Reason.HEADER, "its header is not a JSON object")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in accepted.algorithms:
-        raise _malformed(*_ALGORITHM)
+        raise MalformedTokenError(*_ALGORITHM)
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or (kind := kind.lower()) not in accepted.types:
-        raise _malformed(*_TYPE)
+        raise MalformedTokenError(*_TYPE)
     if needs_extension(header):
-        raise _malformed(Reason.CRITICAL, "it needs an extension that is not understood")
+        raise MalformedTokenError(Reason.CRITICAL, "it needs an extension that is not understood")
     if "kid" not in header:
         return algorithm, kind, None
     kid = header["kid"]
     if not isinstance(kid, str) or len(kid) > _MAX_KID:
-        raise _malformed(Reason.KEY_ID, "its key id is not a short string")
+        raise MalformedTokenError(Reason.KEY_ID, "its key id is not a short string")
     return algorithm, kind, kid
-
-
-def _malformed(reason: Reason, description: str) -> MalformedTokenError:
-    return MalformedTokenError(reason, description)

@@ -1,6 +1,6 @@
 """FastAPI: dependencies, guards, routers, answers, OpenAPI, cookies, WebSockets."""
 
-from ._fastapi import dependants, path_parameters, unchanged
+from ._fastapi import dependants, path_parameters, served_routes, unchanged
 from .caller import (
     TokenDependency,
     get_claims,
@@ -27,7 +27,7 @@ from .dependencies import (
 )
 from .forward_auth import forward_auth
 from .installation import Installation, guards_in, protect, route_problems
-from .inventory import WEBSOCKET, Inventory, Reached, Served, refusals
+from .inventory import WEBSOCKET, Inventory, Reached, Served, reasons_not_to_serve
 from .known_settings import settings_problem
 from .plain_routes import GuardedApp
 from .requirements import (
@@ -51,7 +51,6 @@ from .routing import (
     mounted,
     routers_of,
     same_endpoint,
-    served_routes,
 )
 
 __all__ = [
@@ -96,7 +95,7 @@ __all__ = [
     "protect",
     "protected_router",
     "public",
-    "refusals",
+    "reasons_not_to_serve",
     "refused",
     "require",
     "require_acr",

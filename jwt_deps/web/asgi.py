@@ -17,8 +17,8 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.possession import FRESH_NONCE, Nonces
 
 from . import _fastapi
-from .guard import ask
-from .request_state import RequestState, matched, next_state, record_handled, state_of
+from .guard import ask_guard
+from .request_state import STATE_KEY, RequestState, matched, next_state, record_handled, state_of
 from .routing import RouteGuard
 
 __all__ = ["Replay", "wrap_receive_and_send"]
@@ -68,7 +68,7 @@ def _own_state(scope: Scope, router: object, *, outermost: bool) -> RequestState
     What FastAPI writes is one dictionary in all copies of a scope, as is the state: those of
     another request, as a batch endpoint makes them, get their own.
     """
-    known = "jwt_deps" in scope
+    known = STATE_KEY in scope
     state = next_state(scope, router) if outermost else state_of(scope)
     if state.owns_scope and not state.copied:
         return state
@@ -114,7 +114,7 @@ class _GuardedReceive:
     async def __call__(self) -> Message:
         decision = self._decision
         # Once: while a refusal is being answered, streams listen for the client's leaving.
-        if not self._asked and decision.route is None and not decision.refused:
+        if not (self._asked or decision.passed or decision.refused):
             await self._ask()
         return await self._receive()
 
@@ -126,7 +126,7 @@ class _GuardedReceive:
         # used up by then would be refused when the guard is asked again.
         with anyio.CancelScope(shield=True):
             try:
-                await ask(Request(self._scope, replay.record), self._state)
+                await ask_guard(Request(self._scope, replay.record), self._state)
             except HTTPException:
                 raise
             except Exception:  # noqa: BLE001 - raised again where FastAPI runs the guard
@@ -157,15 +157,15 @@ class _GuardedSend:
     @property
     def is_undecided(self) -> bool:
         """Whether a guard is still to decide; not below a mount that one let pass."""
-        return self._decision.route is None
+        return not self._decision.passed
 
     async def __call__(self, message: Message) -> None:
         decision = self._decision
         if (
-            decision.route is None
+            not decision.passed
             and self._succeeds(message)
             and not self._is_answered_by_handler(message)
-            and state_of(self._scope).decision.route is None  # the scope may have been changed
+            and not state_of(self._scope).decision.passed  # the scope may have been changed
             and (self.covers_all or self._is_guarded())
         ):
             raise ConfigurationError(

@@ -36,6 +36,7 @@ from .websockets import answer_with_bearer
 __all__ = [
     "PrincipalDependency",
     "TokenDependency",
+    "default_settings",
     "get_claims",
     "get_token",
     "is_overridden",
@@ -46,7 +47,6 @@ __all__ = [
     "require_granted",
     "scopes_of_route",
     "settings_for",
-    "settings_of",
     "token_dependency",
     "token_of",
 ]
@@ -187,7 +187,7 @@ async def settings_for(
     match = matched(connection.scope, state)
     settings = _resolve_settings(state, match)
     if settings is None:
-        settings = await settings_of(connection)
+        settings = await default_settings(connection)
         state.match, state.settings = match, settings
     return settings
 
@@ -206,7 +206,7 @@ def _resolve_settings(state: RequestState, match: MatchedRoute) -> JWTSettings |
     return settings
 
 
-async def settings_of(connection: HTTPConnection) -> JWTSettings:
+async def default_settings(connection: HTTPConnection) -> JWTSettings:
     """The settings where no guard has its own: those of `get_settings`, or of what replaces it.
 
     Raises:

@@ -83,7 +83,7 @@ def forward_auth(
                 # Some proxies hand the handshake on, and wait for the answer to a request.
                 scope, receive, send = {**scope, "type": "http"}, _no_body, _denying(send)
             original = None
-            if _is_among(scope.get("client"), networks, names):
+            if _is_trusted(scope.get("client"), networks, names):
                 original = _original(scope, *headers)
             if original is None:
                 await Response(status_code=403)(scope, receive, send)
@@ -94,7 +94,7 @@ def forward_auth(
     return app
 
 
-def _is_among(client: Any, networks: list[Any], names: list[str]) -> bool:
+def _is_trusted(client: Any, networks: list[Any], names: list[str]) -> bool:
     if client is None:
         return _UNIX in names
     try:

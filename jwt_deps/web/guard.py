@@ -23,10 +23,10 @@ from jwt_deps.tokens import Claims
 from ._fastapi import dependants, scopes_at
 from .caller import (
     TokenDependency,
+    default_settings,
     principal_or_error,
     refused,
     require_granted,
-    settings_of,
     token_dependency,
 )
 from .dependencies import optional_of
@@ -39,11 +39,11 @@ from .routing import UNKNOWN, MatchedRoute, RouteGuard
 __all__ = [
     "Credential",
     "JWTGuard",
-    "ask",
-    "asked_of",
+    "ask_guard",
     "asks_scopes",
     "is_excluded",
     "require_for_guard",
+    "token_dependencies_of",
 ]
 
 
@@ -63,14 +63,14 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         self,
         settings: JWTSettings | None = None,
         exclude: Iterable[str | Callable[..., Any]] = (),
-        check: Callable[[Any, bool], object] = lambda *_: None,
+        watch: Callable[[Any, bool], object] = lambda *_: None,
         scopes: Mapping[str, Any] | None = None,
         credentials: Iterable[Any] = (),
     ) -> None:
         RouteGuard.__init__(self, settings, exclude, scopes, credentials)
-        TokenDependency.__init__(self, self._pass)
+        self._present(self.decide)
         self.__name__ = "jwt_guard"
-        self._check = check
+        self._watch = watch
 
     def __copy__(self) -> Self:
         """Return the guard itself: a copy would be another guard, which nothing knows."""
@@ -84,7 +84,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         """Refuse the request, or let it pass."""
         state = state_of(connection.scope)
         if not state.entered:
-            self._check(state.app, state.mounted is not None)
+            self._watch(state.app, state.mounted is not None)
         if state.overriding is not None and self in state.overriding.dependency_overrides:
             # It is asked all the same: FastAPI replaces nothing in a router that is mounted.
             state.overriding = None
@@ -111,7 +111,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             HTTPException: as `check`.
         """
         await self.check(connection, match, state)
-        state.let_pass(match)
+        state.let_pass()
 
     async def check(
         self, connection: HTTPConnection, match: MatchedRoute, state: RequestState
@@ -130,7 +130,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         if not self.excludes(match):
             settings = self.settings
             if settings is None:
-                settings = await settings_of(connection)
+                settings = await default_settings(connection)
             state.match, state.settings = match, settings
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
                 found = await principal_or_error(connection, settings, state)
@@ -141,11 +141,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
                 return
         write_anonymous(connection.scope)
 
-    async def _pass(self, connection: HTTPConnection) -> None:
-        """Never asked: a guard decides by the route, in `__call__`."""
 
-
-async def ask(connection: HTTPConnection, state: RequestState) -> None:
+async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
     """Ask the guard that decides about a request before FastAPI does.
 
     That the guard lets it pass is not recorded: what else applies to the route has not run, and an
@@ -201,7 +198,7 @@ def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
     return known
 
 
-def asked_of(
+def token_dependencies_of(
     match: MatchedRoute, replaced: Container[Any] = (), methods: Collection[str] = ()
 ) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
     """The dependencies of this package that run for a route, each with the scopes asked for.

@@ -32,7 +32,7 @@ from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .caller import get_claims
-from .guard import Credential, JWTGuard, asked_of
+from .guard import Credential, JWTGuard, token_dependencies_of
 from .openapi import describe
 from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
 from .request_user import keep_user
@@ -50,7 +50,6 @@ from .routing import (
     match_of_route,
     mounted_routers,
     same_endpoint,
-    served_routes,
     templates,
 )
 from .trial import try_out
@@ -199,20 +198,20 @@ class Installation:
         guarded = GuardedRoutes(router, guard)
         guarded.update()
         self._guard, self._guarded = guard, guarded
-        self._stand_before(router)
+        self._wrap_router(router)
         # Not by `add_middleware`, which takes none once the application has served: a stack that is
         # built anew has it.
-        self._app.user_middleware.insert(0, Middleware(_InPlace, installation=self))
+        self._app.user_middleware.insert(0, Middleware(_RouterCheck, installation=self))
         if _fastapi.has_own(type(self._app), "build_middleware_stack", FastAPI):
-            self._stand_around_stack()
-        self._describe_truly()
+            self._wrap_stack()
+        self._correct_openapi()
 
-    def _stand_around_stack(self) -> None:
+    def _wrap_stack(self) -> None:
         """Put the middleware around a stack that the application builds in a way of its own."""
         build = self._app.build_middleware_stack
 
         def build_middleware_stack() -> ASGIApp:
-            return _InPlace(build(), self)
+            return _RouterCheck(build(), self)
 
         self._app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
 
@@ -223,11 +222,11 @@ class Installation:
             ConfigurationError: as `update`.
         """
         if not self._is_in_place:
-            self._stand_before(self._app.router)
+            self._wrap_router(self._app.router)
         if not self.is_reached:  # by any request so far: the router may be called past this
             self.update()
 
-    def _stand_before(self, router: APIRouter) -> None:
+    def _wrap_router(self, router: APIRouter) -> None:
         if self._inner is None:
             self._inner = router.middleware_stack
             router.middleware_stack = self._serve  # type: ignore[assignment] # it is awaited
@@ -258,17 +257,17 @@ class Installation:
                 self._known = covered(self._app)
             except ConfigurationError:
                 # What the guard is not asked for must not be served either.
-                self._stand_before(self._app.router)
+                self._wrap_router(self._app.router)
                 raise
         if not self._checked:
             for problem in route_problems(self._app):
                 raise problem
             self._checked = True
-        self._describe_truly()
+        self._correct_openapi()
 
-    def _describe_truly(self) -> None:
+    def _correct_openapi(self) -> None:
         """Correct the OpenAPI document, even if `app.openapi` was replaced since."""
-        if self.describes:
+        if self.corrects_openapi:
             return
         app, openapi = self._app, self._app.openapi
 
@@ -283,14 +282,9 @@ class Installation:
         self._openapi = corrected_openapi
 
     @property
-    def describes(self) -> bool:
+    def corrects_openapi(self) -> bool:
         """Whether the document of the application is corrected whenever it is asked for."""
         return self._app.openapi is self._openapi
-
-    def take_for_described(self, document: Any, copied: Any) -> None:
-        """Take the copy of a document that was corrected for one that was."""
-        if document is not None and self._described is document:
-            self._described = copied
 
     @classmethod
     def document_of(cls, app: FastAPI) -> dict[str, Any]:
@@ -302,10 +296,10 @@ class Installation:
         one, kept = cls.known(app), app.openapi_schema
         with _fastapi.unchanged((), app, *([] if one is None else [one])):
             app.openapi_schema = deepcopy(kept)
-            if one is not None:
-                one.take_for_described(kept, app.openapi_schema)
+            if one is not None and kept is not None and one._described is kept:  # noqa: SLF001
+                one._described = app.openapi_schema  # noqa: SLF001 - its own class
             schema = app.openapi()
-        if not (one is not None and one.describes) and any(guards_in(app)):
+        if not (one is not None and one.corrects_openapi) and any(guards_in(app)):
             schema = deepcopy(schema)
             describe(app, schema)
         return schema
@@ -389,7 +383,7 @@ def _apply(router: APIRouter, applied: list[Any]) -> None:
     forget_matches()
 
 
-class _InPlace:
+class _RouterCheck:
     """A middleware that refuses to serve an application by another router than the guarded one."""
 
     def __init__(self, app: ASGIApp, installation: Installation) -> None:
@@ -436,7 +430,7 @@ def route_problems(app: FastAPI) -> Iterator[ConfigurationError]:
     for sentence in _idle_exclusions(app, matches):
         yield ConfigurationError("idle_exclusion", sentence)
     for match in matches:
-        asked = (call for call, _ in asked_of(match, app.dependency_overrides))
+        asked = (call for call, _ in token_dependencies_of(match, app.dependency_overrides))
         if any(isinstance(it, Requirement) and "role" in it.needs for it in asked):
             settings = _settings(app, deciding(match.guards, app.dependency_overrides))
             if settings is not None and not settings.server.has_roles:
@@ -532,7 +526,7 @@ def _served(
     router: APIRouter, within: tuple[APIRouter, ...] = ()
 ) -> Iterator[tuple[BaseRoute, Any]]:
     """The routes of the router that serves, and of those mounted in it as if applications."""
-    served = list(served_routes(router))
+    served = list(_fastapi.served_routes(router))
     yield from served
     within = (*within, router)
     for mounted in mounted_routers(added for added, _ in served):

@@ -21,7 +21,7 @@ from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
 from .caller import TokenDependency
-from .guard import asked_of, asks_scopes
+from .guard import asks_scopes, token_dependencies_of
 from .installation import Installation
 from .known_settings import known_settings
 from .plain_routes import (
@@ -35,6 +35,7 @@ from .plain_routes import (
     plain_endpoint,
 )
 from .routing import (
+    UNKNOWN,
     MatchedRoute,
     RouteGuard,
     deciding,
@@ -46,12 +47,11 @@ from .routing import (
     templates,
 )
 
-__all__ = ["WEBSOCKET", "Inventory", "Served", "refusals"]
+__all__ = ["WEBSOCKET", "Inventory", "Served", "reasons_not_to_serve"]
 
 #: What stands in the place of methods.
 WEBSOCKET, ANY = "WEBSOCKET", "*"
 
-_NO_MATCH = MatchedRoute((), None, ())
 _NOT_COVERED = "jwt_guard() does not cover it: protect(app) or protected_router(...) would"
 _OWN_WAY = "not known: routes of the class {} are served in a way of their own"
 _UNREADABLE = "not known: this FastAPI does not tell what applies to it"
@@ -116,7 +116,8 @@ class Served:
         match, guard = self.match, self.guard
         if match.dependant is None or match.documentation:
             return
-        for call, scopes in asked_of(match, self.app.dependency_overrides, self.known_methods):
+        replaced = self.app.dependency_overrides
+        for call, scopes in token_dependencies_of(match, replaced, self.known_methods):
             of_route = [it for it in match.guards if it is cast("object", call)]
             if not of_route or (scopes and asks_scopes(of_route[0], match, self.settings)):
                 yield call, scopes
@@ -315,7 +316,7 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         why = _OWN_WAY.format(type(entry.added).__name__)
     pages = getattr(entry.added, "routes", None)
     if pages is not None:  # what `frontend()` adds has several paths and no template
-        below = way.prefix + getattr(served, "frontend_prefix", "")
+        below = way.prefix + _fastapi.frontend_prefix(served)
         for page in pages:
             path = f"{below}{page.path.rstrip('/')}/{{path}}"
             yield Served(path, ("GET",), match, way.app, way.mounts)
@@ -336,12 +337,12 @@ def _plain(entry: _Entry, way: _Way) -> Served:
     """A route that FastAPI runs no dependencies for."""
     path, kind = getattr(entry.served, "path", None), type(entry.added).__name__
     shown = f"{way.prefix}/({kind})" if path is None else way.prefix + path
-    served = Served(shown, _methods(entry.served), _NO_MATCH, way.app, way.mounts)
+    served = Served(shown, _methods(entry.served), UNKNOWN, way.app, way.mounts)
     if entry.served is None:
         return replace(served, path=f"{way.prefix}/({kind})", open_because=_UNREADABLE)
     if not can_be_guarded(entry.added):
         why = _OWN_WAY.format(kind)
-        match = replace(_NO_MATCH, endpoint=plain_endpoint(entry.added))
+        match = MatchedRoute((), plain_endpoint(entry.added), ())
         return replace(served, match=match, open_because=why)
     endpoint = plain_endpoint(entry.added)
     match = MatchedRoute(
@@ -395,7 +396,7 @@ def _methods(route: Any) -> tuple[str, ...]:
     return tuple(sorted(methods - {"HEAD"} if "GET" in methods else methods))
 
 
-def refusals(reached: Reached) -> Iterator[str]:
+def reasons_not_to_serve(reached: Reached) -> Iterator[str]:
     """Why an application would refuse to serve, each as a sentence, with nothing changed."""
     app = reached.app
     installed = Installation.known(app)

@@ -21,6 +21,7 @@ from jwt_deps.keys import well_known_urls
 from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import JWTSettings, TokenSource
 
+from . import _fastapi
 from ._fastapi import scopes_at
 from .caller import TokenDependency, get_claims
 from .dependencies import (
@@ -31,11 +32,11 @@ from .dependencies import (
     get_session_state,
     is_optional,
 )
-from .guard import asked_of, is_excluded
+from .guard import is_excluded, token_dependencies_of
 from .known_settings import can_be_out_of_reach, counts_proofs, known_settings
 from .requirements import Requirement
 from .responses import add_refusals, documented_refusals
-from .routing import RouteGuard, match_of_route, served_routes
+from .routing import RouteGuard, match_of_route
 
 __all__ = ["describe"]
 
@@ -178,18 +179,20 @@ def _candidates(wanted: str) -> Iterator[str]:
     yield from (f"{base}-{number}" for number in count(2))
 
 
-_Requirement = dict[str, list[str]]
+_Security = dict[str, list[str]]
 
 
-def _without(found: Iterable[_Requirement], own: Collection[str]) -> list[_Requirement]:
+def _without(found: Iterable[_Security], own: Collection[str]) -> list[_Security]:
     """Requirements without the schemes of this package."""
     pairs = [(one, {name: one[name] for name in one if name not in own}) for one in found]
     return [rest for one, rest in pairs if rest or not one]
 
 
 def _joined(
-    found: Iterable[_Requirement], own: Collection[str], wanted: Iterable[_Requirement]
-) -> Iterator[_Requirement]:
+    found: Iterable[_Security],
+    own: Collection[str],
+    wanted: Iterable[_Security],
+) -> Iterator[_Security]:
     """Other people's requirements, and those that name theirs and a token together."""
     for one in found:
         rest = {name: one[name] for name in one if name not in own}
@@ -200,46 +203,44 @@ def _joined(
 
 
 def _with_token(
-    found: Iterable[_Requirement], own: set[str], wanted: list[_Requirement]
-) -> list[_Requirement]:
+    found: Iterable[_Security], own: set[str], wanted: list[_Security]
+) -> list[_Security]:
     """The requirements of an operation that needs a token."""
     kept = [one for one in _joined(found, own, wanted) if one]  # `{}`: nothing is needed
     together = any(not own.isdisjoint(one) for one in kept)
-    return _once(kept if together else [*kept, *wanted])
+    return _without_duplicates(kept if together else [*kept, *wanted])
 
 
 def _with_optional_token(
-    found: Iterable[_Requirement],
+    found: Iterable[_Security],
     own: set[str],
-    wanted: list[_Requirement],
-    inherited: list[_Requirement],
-) -> list[_Requirement]:
+    wanted: list[_Security],
+    inherited: list[_Security],
+) -> list[_Security]:
     """The requirements of an operation that takes a token and needs none."""
     others = _without(found, own)
     others = (others if any(others) else inherited) or [{}]
     together = [one for one in _joined(found, own, wanted) if not own.isdisjoint(one)]
-    return _once([*others, *(together or wanted)])
+    return _without_duplicates([*others, *(together or wanted)])
 
 
-def _once(requirements: Iterable[_Requirement]) -> list[_Requirement]:
-    different: list[_Requirement] = []
+def _without_duplicates(requirements: Iterable[_Security]) -> list[_Security]:
+    different: list[_Security] = []
     for one in requirements:
         if one not in different:
             different.append(one)
     return different
 
 
-def _without_native(
-    found: Iterable[_Requirement], scopes: Collection[str] | None
-) -> list[_Requirement]:
+def _without_native(found: Iterable[_Security], scopes: Collection[str] | None) -> list[_Security]:
     """Requirements without what FastAPI wrote of this package under another library's name.
 
     Args:
         found: the requirements.
         scopes: those asked of the other library's scheme; `None` if the operation does not use it.
     """
-    kept: list[_Requirement] = []
-    theirs: _Requirement = {_NATIVE: []}
+    kept: list[_Security] = []
+    theirs: _Security = {_NATIVE: []}
     for one in found:
         if one.keys() != {_NATIVE}:
             kept.append(one)
@@ -404,7 +405,7 @@ class _Correction:
 
     def _needs(self, route: Any, shown: _Shown, method: str) -> _Needs | None:
         match = match_of_route(route)
-        asked = list(asked_of(match, methods=(method,)))
+        asked = list(token_dependencies_of(match, methods=(method,)))
         if not (asked or shown.optional):
             return None
         guard: Any = match.guards[-1] if match.guards else None
@@ -454,14 +455,14 @@ class _Correction:
 
     def _correct(self, operation: _Operation, names: _SchemeNames) -> None:
         document, shown, needs = operation.document, operation.shown, operation.needs
-        found: list[_Requirement] = document.get("security", [])
+        found: list[_Security] = document.get("security", [])
         own = set(names.definitions)
         if _NATIVE not in self.foreign:
             own.add(_NATIVE)
         elif shown.ours and not any(own.intersection(one) for one in found):
             # Not corrected yet: FastAPI wrote both under the one name.
             found = _without_native(found, shown.foreign.get(_NATIVE))
-        everywhere: list[_Requirement] = self.schema.get("security", [])
+        everywhere: list[_Security] = self.schema.get("security", [])
         inherited = _without(everywhere, own)
         if needs is not None:
             schemes, rare = self.tokens[id(needs.settings)]
@@ -519,7 +520,7 @@ class _Correction:
 
 
 def _documented(router: APIRouter) -> Iterator[Any]:
-    for added, served in served_routes(router):
+    for added, served in _fastapi.served_routes(router):
         if isinstance(added, APIRoute) and served.include_in_schema:
             yield served
 

@@ -30,6 +30,7 @@ from .routing import (
     RouteGuard,
     Snapshot,
     guards_among,
+    is_among,
     is_fastapi_page,
     is_page,
     is_plain,
@@ -67,6 +68,7 @@ class GuardedApp:
         route: the route that serves it.
         endpoint: the callable behind the route.
         homes: the routers that the route was added to, which is one unless it is shared.
+        mounted: those of them that were found mounted as they are.
         around: what applied to such a router where it was found included.
         inherited: what applies to it besides, where FastAPI copied the route.
     """
@@ -79,6 +81,7 @@ class GuardedApp:
         self.route = route
         self.endpoint: Any = endpoint
         self.homes: list[APIRouter] = []
+        self.mounted: list[APIRouter] = []
         self.around: list[tuple[APIRouter, tuple[Depends, ...]]] = []
         self.inherited: tuple[Depends, ...] = ()
 
@@ -94,7 +97,7 @@ class GuardedApp:
             state.mounted or state.routers or state.entered or guards_among(match.dependencies)
         )
         if match.documentation:
-            state.let_pass(match)
+            state.let_pass()
         if match.documentation or not (match.guards or (is_below and match.dependencies)):
             await self.unwrapped(scope, receive, send)
             return
@@ -162,7 +165,7 @@ class GuardedApp:
             self.endpoint,
             (*missing, *guards),
             documentation=(
-                _is_among(router, self.homes) and is_page(self.endpoint, self.route, app)
+                is_among(router, self.homes) and is_page(self.endpoint, self.route, app)
             ),
             dependencies=applied,
         )
@@ -191,7 +194,7 @@ class GuardedApp:
     def _is_told(self, scope: Scope, router: Any) -> bool:
         """Whether it is known which of the homes of a shared route serves it."""
         inner = _fastapi.included_router(_fastapi.inclusion_of(scope))
-        if _is_among(inner, self.homes) or _is_among(router, self.homes):
+        if is_among(inner, self.homes) or is_among(router, self.homes):
             return True
         return len(self._homes_of(state_of(scope).entered)) == 1
 
@@ -218,7 +221,7 @@ class GuardedApp:
             ConfigurationError: FastAPI does not tell.
         """
         inner = None if inclusion is None else _fastapi.included_router(inclusion)
-        if inner is not None and _is_among(inner, self.homes):
+        if inner is not None and is_among(inner, self.homes):
             outer = _fastapi.inclusion_dependencies(inclusion)
             if outer is None:
                 raise ConfigurationError(
@@ -227,12 +230,12 @@ class GuardedApp:
                     "a release of jwt-deps that knows it, or an older FastAPI.",
                 )
             return (*outer, *inner.dependencies), True
-        if _is_among(router, self.homes):
+        if is_among(router, self.homes):
             return (*router.dependencies, *self.inherited), False
         # In a router that is mounted as it is, or was taken out of the inclusion that it was found
         # in: all that may apply to it.
         homes = self._homes_of(entered)
-        around = (it for home, applied in self.around if _is_among(home, homes) for it in applied)
+        around = (it for home, applied in self.around if is_among(home, homes) for it in applied)
         applied = (it for home in homes for it in home.dependencies)
         return (*around, *applied, *self.inherited), False
 
@@ -254,7 +257,9 @@ class GuardedApp:
         return any(
             route is self.route
             for home in self.homes
-            if home is router or any(it in entered for it in guards_among(home.dependencies))
+            if home is router
+            or is_among(home, self.mounted)
+            or any(it in entered for it in guards_among(home.dependencies))
             for route in home.routes
         )
 
@@ -262,10 +267,6 @@ class GuardedApp:
 def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI
     # A mount has put its own path into the root path by now, and the router asks with the rest.
     return isinstance(route, Mount) or route.matches(scope)[0] is not Matched.NONE
-
-
-def _is_among(router: Any, homes: Iterable[APIRouter]) -> bool:
-    return any(router is home for home in homes)  # routers compare by value
 
 
 def _with_headers(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
@@ -324,11 +325,15 @@ class GuardedRoutes:
     Args:
         router: the router.
         guard: the guard that has to apply to everything in it; `None` for those that it has.
+        wraps: whether plain routes are wrapped; if not, nothing is changed.
     """
 
-    def __init__(self, router: APIRouter, guard: RouteGuard | None = None) -> None:
+    def __init__(
+        self, router: APIRouter, guard: RouteGuard | None = None, *, wraps: bool = True
+    ) -> None:
         self._router = router
         self._guard = guard
+        self._wraps = wraps
         self._seen = Snapshot()
         self._updating: int | None = None  # the thread that does
 
@@ -379,7 +384,7 @@ class GuardedRoutes:
                 if anything and "handle" in vars(route):
                     raise _of_unknown_class(route)
             elif can_be_guarded(route):
-                wrapped = self._wrap(route, router, outer, seen) or wrapped
+                wrapped = (self._wraps and self._wrap(route, router, outer, seen)) or wrapped
                 self._close_mounted(route, seen)
             elif anything:
                 raise _of_unknown_class(route)
@@ -420,19 +425,10 @@ class GuardedRoutes:
             guards = guards_among(router.dependencies)
             if not seen.has(router, guards):
                 self._close(router, (), guards, seen)
-
-
-class _Check(GuardedRoutes):
-    """The same look, with nothing changed."""
-
-    @staticmethod
-    def _wrap(
-        route: Any,  # noqa: ARG004
-        home: APIRouter,  # noqa: ARG004
-        outer: tuple[Depends, ...],  # noqa: ARG004
-        seen: Snapshot,  # noqa: ARG004
-    ) -> bool:
-        return False
+            for one in router.routes:
+                app = getattr(one, "app", None)
+                if isinstance(app, GuardedApp) and not is_among(router, app.mounted):
+                    app.mounted.append(router)
 
 
 def check(router: APIRouter) -> None:
@@ -441,7 +437,7 @@ def check(router: APIRouter) -> None:
     Raises:
         ConfigurationError: as `GuardedRoutes.update`, which is called for requests to the router.
     """
-    _Check(router).update()
+    GuardedRoutes(router, wraps=False).update()
 
 
 def can_be_guarded(route: BaseRoute) -> bool:
@@ -522,7 +518,7 @@ def _refuse_unguarded(
     found = guards_among(applied)
     if not all(any(guard is one for one in found) for guard in guards):
         lacks, or_else = "guard", ", or call protect(app) for a whole application"
-    elif router is not None and not _asked(router.dependencies) <= _asked(applied):
+    elif router is not None and not _comparable(router.dependencies) <= _comparable(applied):
         lacks, or_else = "dependency of that router", ""
     else:
         return
@@ -534,7 +530,7 @@ def _refuse_unguarded(
     )
 
 
-def _asked(dependencies: Iterable[Depends]) -> set[Any]:
+def _comparable(dependencies: Iterable[Depends]) -> set[Any]:
     """What dependencies ask for, in a form to compare: up to FastAPI 0.120 equal ones differ."""
     return {(it.dependency, tuple(getattr(it, "scopes", None) or ())) for it in dependencies}
 
@@ -561,7 +557,7 @@ def _wrap(route: Any, home: APIRouter) -> bool:
     """Put the guards around a plain route; whether that was new for the router it is in."""
     app = route.app
     if isinstance(app, GuardedApp) and app.route is route:
-        is_new = not _is_among(home, app.homes)
+        is_new = not is_among(home, app.homes)
         if is_new:
             app.homes.append(home)
         if isinstance(route, Route | WebSocketRoute) and route.endpoint is not app:
@@ -592,7 +588,7 @@ def around(route: Any, home: APIRouter) -> GuardedApp:
                 *(it for one in app.homes for it in one.dependencies),
                 *app.inherited,
             )
-    if not _is_among(home, guarded.homes):
+    if not is_among(home, guarded.homes):
         guarded.homes.append(home)
     return guarded
 

@@ -16,12 +16,21 @@ from jwt_deps.tokens import STATE_NAMES, Claims, Principal
 
 from . import _fastapi
 from .request_user import IDENTITY_NAMES, write_anonymous, write_user
-from .routing import UNKNOWN, MatchedRoute, RouteGuard, deciding, guards_among, match_of
+from .routing import (
+    UNKNOWN,
+    MatchedRoute,
+    RouteGuard,
+    deciding,
+    guards_among,
+    is_among,
+    match_of,
+)
 
 if TYPE_CHECKING:
     from jwt_deps.errors import AuthError
 
 __all__ = [
+    "STATE_KEY",
     "Decision",
     "RequestState",
     "matched",
@@ -30,9 +39,8 @@ __all__ = [
     "state_of",
 ]
 
-_KEY = "jwt_deps"
-# In place of a route: what is served is another application, below a guard that let it pass.
-_BELOW = MatchedRoute((), None, ())
+#: Of the state in the ASGI scope.
+STATE_KEY = "jwt_deps"
 
 
 class Decision:
@@ -42,17 +50,17 @@ class Decision:
     know says nothing here: a mount that was let pass leads to guards that are still to be asked.
 
     Attributes:
-        route: the route that a guard let the request pass to; `None` if none decided.
+        passed: whether a guard let the request pass.
         refused: whether a guard refused it.
         refusal: with which exception, as long as that is being handled.
         answered: the status with which an exception handler answers it, or what was raised before
             the guard was asked; `ANSWERING` while the handler runs.
     """
 
-    __slots__ = ("_outer", "answered", "refusal", "refused", "route")
+    __slots__ = ("_outer", "answered", "passed", "refusal", "refused")
 
     def __init__(self, outer: "Decision | None" = None) -> None:
-        self.route: MatchedRoute | None = None
+        self.passed = False
         self.refused = False
         self.answered: int | None = None
         self.refusal: weakref.ref[Exception] | None = None
@@ -64,10 +72,10 @@ class Decision:
             yield one
             one = one._outer  # noqa: SLF001 - of the same class
 
-    def let_pass(self, route: MatchedRoute) -> None:
-        """Record that a guard let the request pass to a route."""
+    def let_pass(self) -> None:
+        """Record that a guard let the request pass."""
         for one in self._and_outer():
-            one.route, one.refused = route, False
+            one.passed, one.refused = True, False
 
     def refuse(self, refusal: Exception) -> None:
         """Record that a guard refused the request with an exception."""
@@ -87,7 +95,7 @@ class Decision:
                 found = found.__context__
             is_known = found is not None
         else:
-            is_known = self.route is None and _fastapi.is_before_endpoint(error)
+            is_known = not self.passed and _fastapi.is_before_endpoint(error)
         if is_known:
             for one in self._and_outer():
                 one.answered = status
@@ -257,15 +265,15 @@ class RequestState:
         elif guard not in self.entered[-1:]:  # a middleware may serve one scope twice
             self.entered = (*self.entered, guard)
         if self.overriding is not None and guard in self.overriding.dependency_overrides:
-            self.let_pass(_BELOW)  # what the application put in its place decides
+            self.let_pass()  # what the application put in its place decides
 
     def begin(self) -> None:
         """Record that nothing is decided from here on."""
         self.decision = Decision(self.decision)
 
-    def let_pass(self, route: MatchedRoute) -> None:
-        """Record that a guard let the request pass to a route."""
-        self.decision.let_pass(route)
+    def let_pass(self) -> None:
+        """Record that a guard let the request pass."""
+        self.decision.let_pass()
 
     def leave(  # noqa: PLR0913 - each by name
         self,
@@ -299,7 +307,7 @@ class RequestState:
             )
             self.routers = ()
         if decided:
-            self.let_pass(_BELOW)
+            self.let_pass()
         else:
             self.begin()
         self.entered = ()
@@ -379,11 +387,11 @@ class RequestState:
         """
         app = scope.get("app")
         is_application = router is getattr(app, "router", None)
-        if _is_among(router, self.routers) or (is_application and self.routers and app is self.app):
+        if is_among(router, self.routers) or (is_application and self.routers and app is self.app):
             return self._separated(RequestState(scope), scope, self.mounted)
         mounted = self.mounted
         while mounted is not None:
-            if _is_among(router, mounted.routers):
+            if is_among(router, mounted.routers):
                 return self._separated(RequestState(scope), scope, mounted.outer)
             mounted = mounted.outer
         return None
@@ -419,10 +427,6 @@ class RequestState:
             scope["state"] = dict(scope["state"])
 
 
-def _is_among(router: object, routers: tuple[Any, ...]) -> bool:
-    return any(router is known for known in routers)  # routers compare by value
-
-
 def _values(written: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: written[name] for name in names if name in written}
 
@@ -443,24 +447,24 @@ def next_state(scope: Scope, router: object) -> RequestState:
         router: the router. A scope that came there before is another request, also where it is
             equal: an endpoint sent it, or a middleware that tries again.
     """
-    state: RequestState | None = scope.get(_KEY)
+    state: RequestState | None = scope.get(STATE_KEY)
     again = None if state is None else state.again(scope, router)
     if again is None:
         state = state_of(scope)
     else:
-        state = scope[_KEY] = again
+        state = scope[STATE_KEY] = again
     state.routers = (*state.routers, router)
     return state
 
 
 def state_of(scope: Scope) -> RequestState:
     """The state of the request that a scope stands for, a new one if there is none."""
-    state: RequestState | None = scope.get(_KEY)
+    state: RequestState | None = scope.get(STATE_KEY)
     if state is None:
-        state = scope[_KEY] = RequestState(scope)
+        state = scope[STATE_KEY] = RequestState(scope)
         return state
     if state.scope_id != id(scope):
-        state = scope[_KEY] = state.follow(scope)
+        state = scope[STATE_KEY] = state.follow(scope)
         return state
     app = scope.get("app")
     if state.app is not app:
@@ -470,7 +474,7 @@ def state_of(scope: Scope) -> RequestState:
 
 def record_handled(scope: Scope, error: Exception, status: int | None) -> None:
     """Record with which status an exception handler is about to answer a request."""
-    state: RequestState | None = scope.get(_KEY)
+    state: RequestState | None = scope.get(STATE_KEY)
     if state is not None:
         state.decision.handle(error, status)
 

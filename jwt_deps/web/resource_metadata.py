@@ -126,7 +126,7 @@ def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
             scope
             for served in inventory.routes
             for one in (*served.mounts, served)
-            for scope in _asked(one, resource)
+            for scope in _scopes_of_route(one, resource)
         )
         # Refresh tokens are between clients and issuers (MCP, "Refresh Tokens").
         names = dict.fromkeys(it for it in filled_scopes(asked, {}) if it != "offline_access")
@@ -137,7 +137,7 @@ def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
     return known[resource][1]
 
 
-def _asked(served: Served, resource: str) -> Iterator[str]:
+def _scopes_of_route(served: Served, resource: str) -> Iterator[str]:
     """The scopes that a route asks for, if tokens for this resource open it."""
     settings = served.settings
     if settings is not None and settings.resource == resource:

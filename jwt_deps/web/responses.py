@@ -306,11 +306,10 @@ def _with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: 
     """
     parameters = challenge.removeprefix("Bearer ")
     algorithms = f'algs="{" ".join(policy.algorithms)}"'
-    if used and not isinstance(error, InvalidRequestError):
-        return f"DPoP {parameters}, {algorithms}"
     if isinstance(error, InvalidRequestError):  # which scheme was meant is not known
         return f"{challenge}, DPoP {parameters}, {algorithms}"
-    if isinstance(error, MissingTokenError) and policy.dpop is DPoPMode.REQUIRED:
+    required = isinstance(error, MissingTokenError) and policy.dpop is DPoPMode.REQUIRED
+    if used or required:
         return f"DPoP {parameters}, {algorithms}"
     return f"{challenge}, DPoP {algorithms}"
 
@@ -323,10 +322,10 @@ def needed_scopes(match: MatchedRoute, scope: Scope) -> list[str]:
     """Every scope that a request needs on a route, in the order declared, once or more often."""
     methods = methods_of(scope)
     by_template = (guard.route_scopes.needed(match.paths, methods) for guard in match.guards)
-    return [*(it for one in by_template for it in one), *_asked(match)]
+    return [*(it for one in by_template for it in one), *_declared_scopes(match)]
 
 
-def _asked(match: MatchedRoute) -> Iterator[str]:
+def _declared_scopes(match: MatchedRoute) -> Iterator[str]:
     for node in dependants(match.dependant) if match.dependant is not None else ():
         yield from scopes_at(node)
         yield from _own(node.call)

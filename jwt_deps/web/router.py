@@ -227,7 +227,7 @@ def jwt_guard(
         ConfigurationError: FastAPI is a release that this package does not know.
     """
     try_out()
-    return JWTGuard(settings, exclude, check=watch_application)
+    return JWTGuard(settings, exclude, watch=watch_application)
 
 
 def public(endpoint: EndpointT = cast("Any", None)) -> EndpointT:  # noqa: B008 - `@public()`

@@ -32,6 +32,7 @@ __all__ = [
     "dependencies_of_routers",
     "forget_matches",
     "guards_among",
+    "is_among",
     "is_fastapi_page",
     "is_marked_public",
     "is_page",
@@ -45,11 +46,13 @@ __all__ = [
     "mounted_routers",
     "routers_of",
     "same_endpoint",
-    "served_routes",
     "templates",
 ]
 
-served_routes = _fastapi.served_routes
+
+def is_among(router: object, routers: Iterable[object]) -> bool:
+    """Whether a router is one of several, by identity: routers compare by value."""
+    return any(router is known for known in routers)
 
 
 def mounted(route: Any) -> Any:

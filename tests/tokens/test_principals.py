@@ -8,10 +8,17 @@ import pytest
 from jwt_deps.errors import ClaimError, Reason
 from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, session_state_of
-from jwt_deps.tokens.principal import roles_of, scopes_of, session_id_of, state_of, user_id_of
+from jwt_deps.tokens.principal import roles_of, scopes_of, session_id_of, user_id_of
 from tests.minting import SECRET
 
 Members = dict[str, Any]
+
+
+def state_of(principal: Principal) -> dict[str, Any]:
+    """Return what `request.state` has of a principal."""
+    state: dict[str, Any] = {}
+    principal.write_state(state)
+    return state
 
 
 def _settings(**values: Any) -> JWTSettings:

@@ -20,7 +20,7 @@ from jwt_deps import (
     protected_router,
     public,
 )
-from jwt_deps.web.guard import asked_of
+from jwt_deps.web.guard import token_dependencies_of
 from jwt_deps.web.routing import MatchedRoute
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import LIVE, OTHER, SETTINGS, bearer, client_of, including
@@ -279,4 +279,4 @@ def test_dependencies_of_ones_own_over_a_plain_route_ask_for_nothing() -> None:
 
     match = MatchedRoute(("/plain",), None, (), dependencies=(Depends(own), Depends(get_claims)))
 
-    assert [get_claims] == [call for call, _ in asked_of(match)]
+    assert [get_claims] == [call for call, _ in token_dependencies_of(match)]
