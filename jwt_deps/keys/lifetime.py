@@ -48,7 +48,7 @@ class JWKSCacheSettings(BaseModel):
     max_ttl: float = Field(default=3600, ge=1)
     """Longest time that an issuer can ask for."""
     stale_if_error: float = Field(default=3600, ge=0)
-    """How long keys outlive their end while the issuer cannot be reached; 0: not at all."""
+    """How long expired keys are used while the issuer cannot be reached; 0: not at all."""
     timeout: float = Field(default=5, gt=0)
     """How long everything may take, discovery included; a request waits no longer for keys."""
     max_bytes: int = Field(default=256 * 1024, gt=0)

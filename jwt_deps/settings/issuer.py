@@ -142,12 +142,13 @@ class IssuerSettings(BaseModel):
     """Where the issuer publishes its JWK Set, one address or several: the keys are fetched, and
     kept up to date."""
     discovery: bool = False
-    """Whether the issuer's own document (OpenID Connect Discovery, RFC 8414) names the place."""
+    """Whether the address of the keys is read from the issuer's own document (OpenID Connect
+    Discovery, RFC 8414)."""
     discovery_url: str | None = None
     """Where that document is, if it is not at its well-known place; turns `discovery` on."""
     key_source: _KeySource = None
     """An object with `async def fetch_keys()`, which returns a JWK Set: a vault, a key management
-    service. In Python alone, never in the environment."""
+    service. Only in Python, never in the environment."""
     algorithm: OneOrSeveral = "HS256"
     """The algorithms that are accepted, RFC 7518 names; `none` can never be. With keys over HTTP,
     the default is RS256, PS256, ES256, ES384, ES512, EdDSA and Ed25519."""
@@ -161,7 +162,7 @@ class IssuerSettings(BaseModel):
     """Whether a token that names an audience is refused where none is configured (RFC 7519 §4.1.3).
     `False` accepts tokens that were made for other services."""
     leeway: float = Field(default=10, ge=0, le=300)
-    """Clock difference that is forgiven, in seconds, at most 300."""
+    """Clock difference that is tolerated, in seconds, at most 300."""
     require_exp: bool = True
     """Whether a token must have `exp`."""
     required_claims: Several = Field(default_factory=list)
@@ -182,21 +183,22 @@ class IssuerSettings(BaseModel):
     `alg`, up to three; otherwise only with a single one."""
     scopes_claim: NoneOrSeveral = None
     """The claim that holds the scopes, or several whose scopes are united: a space-separated
-    string, a list of strings, or objects with `value` or `name`. `None`: none are injected, and
-    scope checks read `scope`, or `scp` where that is absent."""
+    string, a list of strings, or objects with `value` or `name`. `None`: the claim
+    `scope`, or `scp` where that is absent."""
     roles_claim: NoneOrSeveral = None
     """The claim that holds the roles, for `require_roles`; in the form of `scopes_claim`."""
     admin_scope: str | None = None
     """A scope that satisfies every scope that a route needs; no role, and no claim."""
     user_id_prefix: str | None = None
-    """The prefix of the user's id, because a `sub` is unique at its issuer alone (RFC 7519
+    """The prefix of the user's id, because a `sub` is unique only at its issuer (RFC 7519
     §4.1.2). `None`: nothing with one issuer, `<name>|` in a table of `issuers`, and `<iss>|` where
     `issuers` is a function."""
     user_id_claim: str = "sub"
     """The claim that identifies the user; a dotted path reaches into nested claims, and on it a
-    name with dots is quoted: `realm."com.example".user`. So for every setting that names claims."""
+    name with dots is quoted: `realm."com.example".user`. The same
+    holds for all settings that name claims."""
     session_id_claim: str = "session_id"
-    """The claim that identifies the session; a dotted path as above."""
+    """The claim that identifies the session; a dotted path as in `user_id_claim`."""
     dependencies_claims: Several = Field(default_factory=list)
     """The claims that `get_dependencies` returns."""
     session_state_claims: Several = Field(default_factory=list)
@@ -204,15 +206,16 @@ class IssuerSettings(BaseModel):
     ca_file: Path | None = None
     """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
     allow_loopback: bool = False
-    """Whether keys may come from this very machine, by plain `http` too: for development."""
+    """Whether keys may come from this machine, by plain `http` too: for development."""
     allow_http_hosts: Several = Field(default_factory=list)
     """Hosts, `keycloak` or `keycloak:8080`, from which discovery and keys may come by plain `http`,
     inside a cluster or a compose network."""
     trust_env: bool = False
-    """Whether proxies, `SSL_CERT_FILE` and `SSL_CERT_DIR` of the environment hold for key
-    requests."""
+    """Whether key requests use the proxies, `SSL_CERT_FILE` and `SSL_CERT_DIR` of the
+    environment."""
     jwks_headers: _Headers = Field(default_factory=dict)
-    """Headers of key requests, as JSON; like the two below sent to the configured origins alone."""
+    """Headers of key requests, as JSON; like the token and the client certificate, sent only to the
+    configured origins."""
     jwks_token_file: Path | None = None
     """A file whose text becomes `Authorization: Bearer` of key requests; read for each of them."""
     jwks_certificate_file: Path | None = None
@@ -223,7 +226,7 @@ class IssuerSettings(BaseModel):
     jwks_cache: Annotated[JWKSCacheSettings, BeforeValidator(_cache_settings)] = Field(
         default_factory=JWKSCacheSettings
     )
-    """How keys over HTTP are kept."""
+    """How keys over HTTP are cached."""
 
     _policy: IssuerPolicy = PrivateAttr()
     _issuers: tuple[str, ...] = PrivateAttr()

@@ -30,11 +30,11 @@ class ResourceSettings(IssuerSettings):
     resource: str | None = None
     """The resource identifier (RFC 9728 §1.2): the URL that clients know this service by. When it
     is set, challenges say where the metadata document is, and it is the accepted audience unless
-    `audience` says otherwise; an origin with a slash at its end and without."""
+    `audience` says otherwise; an origin with and without a trailing slash."""
     resource_name: str | None = None
-    """What people call it."""
+    """Its name, for people."""
     resource_documentation: str | None = None
-    """A page for developers who use it."""
+    """A page for developers of clients."""
     resource_policy_uri: str | None = None
     """A page about what a client may do with its data."""
     resource_tos_uri: str | None = None

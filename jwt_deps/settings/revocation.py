@@ -28,19 +28,20 @@ class RevocationSettings(BaseModel):
     """The part of `JWTSettings` for revocation."""
 
     revocation: _Revocation = None
-    """The source of revocations: `MemoryRevocations`, or an object of yours. In Python alone,
+    """The source of revocations: `MemoryRevocations`, or an object of yours. Only in Python,
     never in the environment."""
     revocation_url: SecretStr | None = None
-    """Redis or Valkey server with the revocations of many processes: `redis://...`."""
+    """Redis or Valkey server through which processes share revocations: `redis://...`."""
     revocation_max_staleness: float = 10
-    """Seconds without an answer of that server after which `revocation_when_stale` applies."""
+    """Seconds without an answer from the revocation server after which `revocation_when_stale`
+    applies."""
     revocation_when_stale: WhenStale = WhenStale.REFUSE
-    """`refuse` then answers with 503; `serve` accepts tokens by the last known revocations, and
-    reports it in health and log."""
+    """`refuse` answers with 503; `serve` applies the last known revocations, and reports it in
+    health and log."""
 
     revocation_longest_lifetime: Annotated[float, Field(gt=0, allow_inf_nan=False)] = MONTH
     """Lifetime of the longest-lived token in seconds: how long revocations by session, user or
-    issuer stay on that server."""
+    issuer stay on the revocation server."""
 
     def _make_revocations(
         self, session_claims: list[str], subject_claims: list[str]

@@ -99,7 +99,7 @@ class SenderSettings(BaseModel):
     for those that connect by a Unix socket."""
     forwarding_headers: Several = Field(default_factory=lambda: list(_FORWARDING))
     """The headers from which a server or middleware takes a client's address. An address that one
-    of them names is not believed to be a proxy's."""
+    of them names is not trusted as a proxy's."""
 
     @field_validator("public_origin")
     @classmethod

@@ -83,8 +83,8 @@ _Issuers = Annotated[
 
 class _Validate(EnvironmentSettings):
     validate: bool = True  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
-    """`False` refuses no request and believes nothing unverified: a token that verifies is
-    injected, any other request goes on anonymous."""
+    """`False` refuses no request and trusts nothing unverified: a token that verifies is injected,
+    any other request continues as anonymous."""
 
 
 class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -118,14 +118,14 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     token_getter: _TokenGetter = None
     """A plain function from the request, an `HTTPConnection`, to the encoded token or `None`, for
     places that no setting names. It is asked in place of header and cookie, and the rule for
-    cookies on cross-site requests applies. In Python alone, never in the environment."""
+    cookies on cross-site requests applies. Only in Python, never in the environment."""
     cookie_name: str = "access_token"
     """The cookie that holds the token."""
     cookie_requests: Literal["same-site", "same-origin"] = "same-site"
-    """Whose pages may have the cookie sent with what can change something: those of the same site,
-    subdomains and other ports included, or only those of this very origin."""
+    """Which pages may send the cookie with a request that can change something: those of the same
+    site, subdomains and other ports included, or only those of the same origin."""
     max_token_size: int = Field(default=16384, gt=0)
-    """Longest token that is looked at, in bytes, checked before anything is decoded."""
+    """Longest token that is read, in bytes, checked before anything is decoded."""
     excluded_route_paths: Several = Field(default_factory=list)
     """Path patterns of routes that need no token; `*` stands for any characters, each pattern for
     a whole route template."""
@@ -134,10 +134,10 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     Python also a function, plain or async, from an `iss` to its `IssuerSettings`, or to `None` if
     it is not accepted."""
     issuers_ttl: float = Field(default=300, ge=1)
-    """Seconds for which an answer of that function is remembered, a refusal too."""
+    """Seconds for which an answer of the function in `issuers` is cached, a refusal too."""
     warm_up: bool = False
-    """Whether an application under guard fetches keys before it serves; it starts without them
-    when that fails."""
+    """Whether a guarded application fetches keys before it serves; it starts without them when that
+    fails."""
 
     token_cache_size: int = Field(default=2048, ge=0)
     """How many verified tokens are cached, so that their signatures need not be checked again; 0
