@@ -116,8 +116,8 @@ class Introspection:
 
         protect(app, settings, credentials=[Introspection(url, "orders", client_secret)])
 
-    It is asked for tokens that are no JWT. What it answers is checked as the claims of a JWT are,
-    where it is there: `exp`, `nbf`, `aud`, `iss` and `cnf`. The server decides which tokens are
+    It is asked for tokens that are no JWT. Of its answer `exp`, `nbf`, `aud`, `iss` and
+    `cnf` are checked as in a JWT, where they are present. The server decides which tokens are
     meant for this service, so an answer without `aud` is accepted.
 
     Args:
@@ -125,9 +125,9 @@ class Introspection:
         client_id: of this service at the server.
         client_secret: likewise; sent by HTTP Basic (RFC 6749 §2.3.1). `None` where the certificate
             is what the client authenticates with (RFC 8705 §2).
-        cache_seconds: how long an answer is used again, never past the token's `exp`; so long a
-            token is accepted that was revoked meanwhile.
-        inactive_seconds: how long the answer that a token is not active is used again.
+        cache_seconds: how long an answer is cached, never past the token's `exp`; a token that was
+            revoked meanwhile is accepted for that long.
+        inactive_seconds: how long the answer that a token is not active is cached.
         allow_loopback: whether the server may be on this machine, by plain `http` too.
         allow_http_hosts: hosts that may be asked by plain `http`.
         ca_file: certificate authorities in PEM that are trusted in place of the system's.

@@ -177,12 +177,12 @@ def protected_router(
     Args:
         *routers: the routers to contain.
         settings: what is accepted here; `None` for `get_settings`. Every dependency on these
-            routes goes by it, the caller's own ones that are built on this package's too.
+            routes uses it, including your own that are built on this package's.
         exclude: endpoints, by identity, and patterns of whole route templates (`*` is any text).
-        scopes: what routes need that you did not write, by method and whole template:
-            `{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"], "/reports/*": "read"}`. One
-            that matches no route stops the start.
-        credentials: what else is accepted than a JWT, asked in this order for a request without a
+        scopes: what routes that you did not write need, by method and whole template:
+            `{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"], "/reports/*": "read"}`. A
+            key that matches no route keeps the application from starting.
+        credentials: what is accepted besides a JWT, asked in this order for a request without a
             token or with a bearer that is no JWT: `ApiKey(...)`, `Introspection(...)`, or an async
             function from the `HTTPConnection` to `Claims`, or to `None` if the request has no such
             credential. With it, settings that are not given are read once, here.
@@ -214,8 +214,8 @@ def jwt_guard(
     Where it finds itself in an application with other routes that it applies to, it refuses to
     serve and names `protect`, which covers them too. It finds out with the first request that it
     is asked for: until then, FastAPI tells it nothing of the application. Up to FastAPI 0.136,
-    which copies what a router includes, plain routes of an included router are open and nothing
-    tells: `jwt-deps audit` finds them.
+    which copies what a router includes, plain routes of an included router are open, and only
+    `jwt-deps audit` reports them.
 
         router = APIRouter(dependencies=[Depends(jwt_guard())])
 
