@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 
@@ -197,9 +198,10 @@ class TestAcrossLoops:
 
     def test_its_loop_stands_still(self) -> None:
         """A fetch that is not heard of again is given up, in bounded time."""
-        other = LoopOfItsOwn(asyncio.sleep(60), timeout=0.2)
+        other = LoopOfItsOwn(asyncio.sleep(60), timeout=60)
         other.stop()
         before = other.flight.is_running()
+        other.flight._deadline = time.monotonic() + 0.01
 
         result = asyncio.run(other.flight.wait())
         after = other.flight.is_running()
@@ -227,13 +229,20 @@ class TestAcrossLoops:
 
     def test_a_waiting_caller_has_ended(self, caplog: pytest.LogCaptureFixture) -> None:
         """A caller whose loop has ended when the fetch is done affects no other."""
-        other = LoopOfItsOwn(asyncio.sleep(0.2, FAILED), timeout=60)
+        gate = asyncio.Event()
+
+        async def waits() -> str:
+            await gate.wait()
+            return FAILED
+
+        other = LoopOfItsOwn(waits(), timeout=60)
 
         async def impatient() -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(other.flight.wait(), 0.01)
 
         asyncio.run(impatient())
+        other.loop.call_soon_threadsafe(gate.set)
         result = asyncio.run(other.flight.wait())
         other.stop()
         other.close()

@@ -215,7 +215,7 @@ class TestMoves:
 
     def test_a_document_that_hangs_does_not_take_the_keys_along(self, issuer: FakeIssuer) -> None:
         """Silence is an outage like any other: the keys are fetched where they were."""
-        policy = JWKSCacheSettings(timeout=0.6, stale_if_error=7200)
+        policy = JWKSCacheSettings(timeout=3, stale_if_error=7200)
         provider = provider_of(issuer, policy=policy)
         clock = VirtualClock(0)
         cache = KeyCache("issuer", provider, policy, clock=clock)
@@ -232,7 +232,7 @@ class TestMoves:
     )
     def test_a_router_that_answers_for_the_other_places(self, answer: Answer) -> None:
         """A cold service finds the document at the last place, with time left for the keys."""
-        policy = JWKSCacheSettings(timeout=1)
+        policy = JWKSCacheSettings(timeout=4)
         with FakeIssuer(algorithm="ES256", path="/realms/a") as issuer:
             issuer.discovery_paths = {"/realms/a/.well-known/openid-configuration"}
             issuer.elsewhere = answer
