@@ -2,9 +2,9 @@
 
     app = protect_agent_os(AgentOS(id="support", agents=[...]))
 
-The guard verifies tokens. What a user may do, and whose data are whose, is decided by agno's own
-rules: scopes per route and resource, roles, isolation of users, the user directory. agno is read by
-its public names, here and nowhere else, and tried before an application is guarded.
+The guard verifies tokens. What a user may do, and which data belong to whom, is decided by agno's
+own rules: scopes per route and resource, roles, isolation of users, the user directory. agno is
+read by its public names, here and nowhere else, and tried before an application is guarded.
 """
 
 import json
@@ -101,7 +101,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
         scope_mappings: scopes by route, `{"POST /reports/*": ["reports:write"]}`, beside agno's own
             and before them; an empty list asks for none.
         admin_scope: the scope that satisfies every other one, and sees the data of all users.
-        user_isolation: whether a user sees their own sessions, memories, traces and runs alone.
+        user_isolation: whether a user sees only their own sessions, memories, traces and runs.
         exclude: endpoints, and patterns of whole route templates, that need no token.
 
     Returns:

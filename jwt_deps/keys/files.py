@@ -41,7 +41,7 @@ class KeyFiles:
             name: the issuer, for logs.
             paths: the files.
             build: reads them and makes the keys, which it makes with the same algorithms each time.
-            clock: seconds of a clock that never steps; a test may replace `clock`.
+            clock: seconds of a monotonic clock; a test may replace `clock`.
 
         Raises:
             ConfigurationError: what `build` raises.

@@ -427,7 +427,7 @@ def split_url(
 
     Args:
         url: the URL.
-        allow_loopback: whether it may also be `http` on this very machine.
+        allow_loopback: whether it may also be `http` on this machine.
         http_hosts: hosts, or hosts with ports, where it may be `http`.
 
     Raises:

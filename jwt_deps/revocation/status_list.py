@@ -141,7 +141,7 @@ class StatusLists:
             max_octets: the size of the largest list that is read, decompressed.
             max_lists: how many lists are cached; with more in use, each is fetched again and again.
             clock: seconds since the epoch, for `iat` and `exp` of a list.
-            age_clock: seconds of a clock that never steps, for the age of a list.
+            age_clock: seconds of a monotonic clock, for the age of a list.
 
         Raises:
             ConfigurationError: no host is named, or `httpx2` is not installed.

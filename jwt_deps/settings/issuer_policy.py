@@ -38,7 +38,7 @@ class IssuerPolicy:
         required_claims: further claims that a token must have.
         max_token_age: the largest age of a token, in seconds; `None` for any.
         scopes_claims, roles_claims: the claims that hold them; empty where none is set.
-        leeway: clock difference that is forgiven, in seconds.
+        leeway: clock difference that is tolerated, in seconds.
         require_exp: whether a token must have `exp`.
         is_rfc9068: whether a token must keep to RFC 9068.
         types: the accepted `typ`, in lower case and in both spellings.

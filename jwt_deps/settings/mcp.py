@@ -15,14 +15,13 @@ __all__ = ["mcp_settings"]
 def mcp_settings(**values: Unpack[JWTKeywords]) -> JWTSettings:
     """Make the settings of a server for the Model Context Protocol, and refuse what it forbids.
 
-    The issuer's keys are found by discovery unless keys or their place are given, here
-    or in the environment; tokens are taken
-    from the `Authorization` header alone, they must be meant for this server, and they expire. What
-    is not given comes from the environment, as for `JWTSettings`.
+    The issuer's keys are found by discovery unless keys or their address are given, here or in the
+    environment. Tokens are taken only from the `Authorization` header, must be meant for this
+    server, and must expire. What is not given comes from the environment, as for `JWTSettings`.
 
     Args:
         **values: as for `JWTSettings`; `resource` is the URL that clients connect to, without a
-            slash at its end, and `issuer` the authorization server.
+            trailing slash, and `issuer` the authorization server.
 
     Returns:
         The settings, for `protected_router` or `protect`.

@@ -22,7 +22,7 @@ class PathPatterns:
         patterns: the patterns; a single one is taken as a list of one.
 
     Raises:
-        ConfigurationError: something else than strings.
+        ConfigurationError: something other than strings.
     """
 
     __slots__ = ("_expression", "_results", "patterns")

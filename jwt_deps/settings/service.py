@@ -309,7 +309,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         For a service that knows its own name where no audience is configured.
 
         Args:
-            audience: what a token has to name that names an audience.
+            audience: what a token that names an audience has to name.
         """
         made = self.model_copy()
         made._name_audience(audience)  # noqa: SLF001 - of the same class
@@ -324,7 +324,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         """Return the same settings, keys and caches included, which accept these credentials too.
 
         Raises:
-            ConfigurationError: one of them is no async callable.
+            ConfigurationError: one of them is not an async callable.
         """
         given = tuple(credentials)
         for one in given:

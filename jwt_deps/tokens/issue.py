@@ -81,7 +81,7 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         token = create_access_token("alice", scopes=["notes:read"])
 
     The token has `iat`, `exp` and `jti`, and `iss` and the audience where the settings check them.
-    User, session, scopes and roles stand where the settings' claim names say. The token is checked
+    User, session, scopes and roles are in the claims that the settings name. The token is checked
     before it is returned, so that the same settings accept it.
 
     Args:

@@ -44,7 +44,7 @@ def set_token_cookie(  # noqa: PLR0913 - the attributes of a cookie
 
     Raises:
         ConfigurationError: browsers would drop the cookie: it is longer than 4,096 bytes, or its
-            name or an attribute needs others (RFC 6265bis §4.1.3, §5.7).
+            name or an attribute requires other attributes (RFC 6265bis §4.1.3, §5.7).
         MalformedTokenError: the text is not a JWT.
         ClaimError: its `exp` is not a number.
     """
@@ -121,7 +121,7 @@ def _refuse_dropped(  # noqa: PLR0913 - the attributes of a cookie
     samesite: SameSite,
     apart: bool,
 ) -> None:
-    """Refuse a cookie that browsers drop, and nothing tells why.
+    """Refuse a cookie that browsers would silently drop.
 
     Raises:
         ConfigurationError: it says which rule.

@@ -37,7 +37,7 @@ def forward_auth(
         app = forward_auth(trusted_proxies=["10.0.0.0/8"])  # uvicorn --no-proxy-headers
 
     The proxy says in headers what was requested, so that the rule for cookies, DPoP proofs and
-    certificates hold for that request. A good token is answered with 204, with `X-Auth-User` and
+    certificates apply to that request. A good token is answered with 204, with `X-Auth-User` and
     `X-Auth-Scopes`, percent-encoded; everything else with 401 and the challenge, or with 403, which
     stands for outages too, because proxies take no other status. `X-Auth-User` is empty where the
     token names no user.
@@ -54,7 +54,7 @@ def forward_auth(
         The application. It has no other routes.
 
     Raises:
-        ConfigurationError: no proxy is trusted, or one of them is no address.
+        ConfigurationError: no proxy is trusted, or one of them is not an address.
     """
     names = [trusted_proxies] if isinstance(trusted_proxies, str) else list(trusted_proxies)
     try:

@@ -78,8 +78,8 @@ def protect(  # noqa: PLR0913 - what applies to an application
 
     Its routes, plain routes, mounts, hosts, `frontend()` and WebSockets need a token; its OpenAPI
     document says so. The pages that FastAPI adds itself, `/docs` and the schema, stay open, so
-    that *Authorize* works; `FastAPI(openapi_url=None)` takes them away. Nothing else is changed
-    than this one application.
+    that *Authorize* works; `FastAPI(openapi_url=None)` removes them. Only this one application is
+    changed.
 
         app = protect(FastAPI(), exclude=["/health"])
 
@@ -89,16 +89,16 @@ def protect(  # noqa: PLR0913 - what applies to an application
         exclude: endpoints, and patterns of whole route templates (`*` is any text).
         dependencies: what else applies to everything in it, `Depends(require_scopes("api"))` for
             instance.
-        scopes: what routes need that you did not write, by method and template:
+        scopes: what routes that you did not write need, by method and template:
             `{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"], "/reports/*": "read"}`.
-        credentials: what else is accepted than a JWT, asked in this order for a request without a
+        credentials: what is accepted besides a JWT, asked in this order for a request without a
             token or with a bearer that is no JWT: `ApiKey(...)`, `Introspection(...)`, or an async
             function from the `HTTPConnection` to `Claims`, or to `None` if the request has no such
             credential. With it, settings that are not given are read once, here.
 
     Raises:
-        ConfigurationError: it is no FastAPI application, or protected already, or FastAPI is a
-            release that this package does not know.
+        ConfigurationError: it is not a FastAPI application, or is protected already, or FastAPI is
+            a release that this package does not know.
     """
     if not isinstance(app, FastAPI):
         raise ConfigurationError(
@@ -150,7 +150,7 @@ class Installation:
 
     @classmethod
     def of(cls, app: FastAPI) -> "Installation":
-        """The one of an application, made where there is none."""
+        """The installation of an application, made if there is none."""
         one = cls.known(app)
         if one is None:
             one = cls(app)
@@ -159,7 +159,7 @@ class Installation:
 
     @classmethod
     def known(cls, app: FastAPI) -> "Installation | None":
-        """The one of an application, if there is one."""
+        """The installation of an application, if there is one."""
         one: Installation | None = vars(app).get(_OURS)
         # A copy of an application has what that one has.
         return None if one is None or one._app is not app else one  # noqa: SLF001 - its own class
@@ -216,7 +216,7 @@ class Installation:
         self._app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
 
     def watch(self) -> None:
-        """Look now and before each request that follows, also to what no guard is asked for.
+        """Check now and before each request that follows, also of those that no guard is asked for.
 
         Raises:
             ConfigurationError: as `update`.
@@ -290,8 +290,7 @@ class Installation:
     def document_of(cls, app: FastAPI) -> dict[str, Any]:
         """The OpenAPI document as requests get it once the application has met its guards.
 
-        Nothing is kept of it: neither the document that the application has, nor what is known of
-        that, changes.
+        Nothing is kept: neither the application's document nor what is known about it changes.
         """
         one, kept = cls.known(app), app.openapi_schema
         with _fastapi.unchanged((), app, *([] if one is None else [one])):
@@ -346,7 +345,7 @@ class Installation:
 
 
 def _without_traceback(send: Send) -> Send:
-    """Tell the server of a `ConfigurationError` at start its sentence alone; it logs that."""
+    """Give the server only the sentence of a `ConfigurationError` at start; it logs that."""
 
     async def send_sentence(message: Message) -> None:
         error = sys.exception()  # Starlette sends this message where it has caught one
@@ -360,7 +359,7 @@ def _without_traceback(send: Send) -> Send:
 def _apply_inclusions(outer: APIRouter) -> None:  # old FastAPI
     """Let inclusions in the router of one application apply to plain routes too.
 
-    Up to FastAPI 0.136 their dependencies are told nowhere else than in the call that includes.
+    Up to FastAPI 0.136 their dependencies appear only in the call that includes.
     """
     include = outer.include_router
 
@@ -384,7 +383,7 @@ def _apply(router: APIRouter, applied: list[Any]) -> None:
 
 
 class _RouterCheck:
-    """A middleware that refuses to serve an application by another router than the guarded one."""
+    """A middleware that refuses to serve an application through an unguarded router."""
 
     def __init__(self, app: ASGIApp, installation: Installation) -> None:
         self.app = app

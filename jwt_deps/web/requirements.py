@@ -239,7 +239,7 @@ class _Roles(Requirement):
 
 
 def no_roles_claim() -> ConfigurationError:
-    """The error of settings that no roles can be read by: of several issuers one is enough."""
+    """The error for settings in which no issuer says which claim holds the roles."""
     return ConfigurationError(
         "no_roles_claim",
         "A route requires roles, and JWT_ROLES_CLAIM (roles_claim) is not set: let it name "
@@ -312,7 +312,7 @@ def _is_comparable(value: Any) -> bool:
 
 
 def _key_of(value: Any) -> tuple[bool, Any]:
-    """What two JSON values have in common that are equal: for Python, `True` is 1."""
+    """A value that equal JSON values share, and no others: in Python, `True == 1`."""
     return isinstance(value, bool), value
 
 
@@ -378,7 +378,7 @@ class _Check(Requirement):
         security_scopes: SecurityScopes,
         own: Mapping[str, Any] | None = None,
     ) -> None:
-        """Ask the check, with what its own dependencies answered.
+        """Call the check with what its own dependencies returned.
 
         Raises:
             HTTPException: the refusal.
@@ -445,7 +445,7 @@ def _wrong_check() -> ConfigurationError:
 
 def _gathering(own: list[Parameter]) -> Any:
     async def gathered(**values: Any) -> Mapping[str, Any]:
-        """What the dependencies of a check answered."""
+        """What the dependencies of a check returned."""
         return values
 
     gathered.__signature__ = Signature(own)  # type: ignore[attr-defined]
@@ -488,7 +488,7 @@ def require(
 
     Raises:
         ConfigurationError: a parameter that a client could send; with a request, if the check
-            returns something else than `True` or `False`.
+            returns something other than `True` or `False`.
     """
     return _check_required(check, description)
 
@@ -502,7 +502,7 @@ def insufficiency(
         claims: what the token says; `acr` and `auth_time` are looked at.
         acr_values: any of these will do; none if it does not matter.
         max_age: how many seconds ago the user may have authenticated, at most.
-        leeway: the clock difference that is forgiven.
+        leeway: the clock difference that is tolerated.
         now: seconds since the epoch.
     """
     acr: Any = claims.get("acr")
@@ -564,6 +564,6 @@ def require_acr(*acr_values: str, max_age: int | None = None) -> TokenDependency
         callable.
 
     Raises:
-        ConfigurationError: nothing is asked for, or what no challenge can carry.
+        ConfigurationError: there is no argument, or one that a challenge cannot contain.
     """
     return _acr_required(_texts(acr_values), max_age)

@@ -48,12 +48,12 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
 
     Args:
         app: the outermost application, because the path begins at the root of the host.
-        settings: whose `resource` is described; `None` for `get_settings`, which is asked when
-            the document is.
+        settings: whose `resource` is described; `None` for `get_settings`, which is called when
+            the document is requested.
 
     Raises:
-        ConfigurationError: the settings name no `resource`, or the application asks for a token
-            on every route by something else than a guard.
+        ConfigurationError: the settings name no `resource`, or something other than a guard
+            requires a token on every route of the application.
     """
     if settings is not None and settings.resource is None:
         error = ConfigurationError(
