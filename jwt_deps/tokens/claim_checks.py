@@ -134,7 +134,7 @@ def refuse_unproved(claims: Mapping[str, Any], provable: Collection[str]) -> Non
     Without that proof it would be a plain bearer token, which its issuer meant to prevent.
 
     Raises:
-        ClaimError: a member of its `cnf` is none of the provable ones.
+        ClaimError: a member of its `cnf` is not one of the provable ones.
     """
     if "cnf" not in claims:
         return

@@ -22,7 +22,7 @@ __all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain_token", "expla
 
 
 class Outcome(StrEnum):
-    """What became of a check."""
+    """The result of a check."""
 
     PASSED = "passed"
     REFUSED = "refused"
@@ -121,7 +121,7 @@ _MAX_NAME = 64  # a name can be the token's own, of a claim that a model forbids
 
 
 def explanation_of(error: AuthError, prefix: str = PREFIX) -> dict[str, str]:
-    """What may be told of a refusal beyond its sentence: names, never a value.
+    """What may be said about a refusal beyond its sentence: names, never a value.
 
     Args:
         error: the refusal.

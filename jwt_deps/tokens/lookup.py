@@ -110,7 +110,7 @@ def check_found(found: object, head: RequestHead, settings: JWTSettings) -> str:
     Raises:
         MissingTokenError: it found nothing.
         CrossSiteRequestError: another site caused the request.
-        ConfigurationError: it returned something else than a text.
+        ConfigurationError: it returned something other than a string.
     """
     if found is None or found == "":
         raise MissingTokenError(settings.server.missing)
@@ -148,7 +148,7 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
 
 
 def _credentials(text: str, settings: JWTSettings) -> str | None:
-    """The token in the value of a header; `None` if it has credentials of other schemes alone."""
+    """The token in the value of a header; `None` if it only has credentials of other schemes."""
     if not settings.token_header_scheme:
         raise _repeated("one header carries several credentials")
     policy = settings.server.sender_policy

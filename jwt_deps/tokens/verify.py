@@ -169,7 +169,7 @@ class Verification:
         """Ask the function in `issuers` for the issuer that the token names.
 
         Raises:
-            KeysUnavailableError: it failed, so nothing is known of the token.
+            KeysUnavailableError: it failed, so the token cannot be checked.
         """
         if (tenants := self._server.accepted.tenants) is not None:
             await tenants.resolve(self.claims.get("iss"))

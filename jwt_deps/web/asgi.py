@@ -63,7 +63,7 @@ def wrap_receive_and_send(  # noqa: PLR0913 - the three of ASGI, and whose they 
 
 
 def _own_state(scope: Scope, router: object, *, outermost: bool) -> RequestState:
-    """The state of a request, of which no other one writes into its scope from here on.
+    """The state of a request, into whose scope no other request writes from here on.
 
     What FastAPI writes is one dictionary in all copies of a scope, as is the state: those of
     another request, as a batch endpoint makes them, get their own.

@@ -103,7 +103,7 @@ class TokenDependency(SecurityBase, Generic[T]):
 
 
 class PrincipalDependency(TokenDependency[T]):
-    """A dependency that reads its answer off the caller, once the token is verified."""
+    """A dependency that reads its answer from the principal, once the token is verified."""
 
     def __init__(self, read: Callable[[Principal], T]) -> None:
         self._read = read
@@ -193,9 +193,9 @@ async def settings_for(
 
 
 def _resolve_settings(state: RequestState, match: MatchedRoute) -> JWTSettings | None:
-    """The settings of the matched route; `None` where what replaces a dependency has to be called.
+    """The settings of the matched route; `None` where an override has to be called.
 
-    A plain function, because each request asks, and hardly any replaces a dependency.
+    A plain function, because every request calls it, and hardly any application has overrides.
     """
     if state.settings is not None and state.match is match is not UNKNOWN:
         return state.settings
@@ -284,7 +284,7 @@ async def _confirm_sender(
 async def _by_other_credentials(
     connection: HTTPConnection, settings: JWTSettings, error: AuthError, state: RequestState
 ) -> Principal | AuthError:
-    """Who another credential than a JWT names; the error if there is none."""
+    """The principal of a credential other than a JWT; the error if there is none."""
     # A JWT that is expired or forged is refused, whatever else the request has.
     if not (isinstance(error, MissingTokenError) or error.step is Step.FORM):
         return error
@@ -347,7 +347,7 @@ def _path_values(scope: Scope) -> Mapping[str, Any]:
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:
-    """Who the replacement of `get_claims` says is calling."""
+    """The principal for the claims that an override of `get_claims` returns."""
     claims: Mapping[str, Any] = await _once(connection, get_claims)
     replaced = claims if isinstance(claims, Claims) else Claims(claims)
     issuer = settings.settings_of(replaced.iss) or settings

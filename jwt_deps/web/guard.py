@@ -1,4 +1,4 @@
-"""Who may pass a route: the guard, which decides by the route that matched."""
+"""The guard, which decides, by the route that matched, whether a request may pass."""
 
 from collections.abc import (
     Awaitable,
@@ -190,7 +190,7 @@ async def require_for_guard(
 
 
 def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
-    """Whether the settings' `excluded_route_paths` mean this route."""
+    """Whether the settings' `excluded_route_paths` match this route."""
     excluded = settings.server.excluded
     known = match.open_by.get(excluded)
     if known is None:

@@ -122,7 +122,7 @@ def _of_discovery(settings: JWTSettings) -> Iterator[tuple[str, _Scheme]]:
     """Where people get a token, of issuers that publish it (OpenAPI 3.1 §4.8.27).
 
     The browser reads the document, not this process: a schema never waits for an issuer, is the
-    same whether it is up or down, and where it is down Swagger UI offers plain bearer alone.
+    same whether it is up or down, and where it is down Swagger UI offers only plain bearer.
     """
     named = settings.server.accepted.named
     issuers = [settings] if named is None else list(named.values())

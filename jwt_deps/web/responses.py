@@ -232,13 +232,13 @@ def _log(error: AuthError, hints_prefix: str | None) -> None:
 
 
 class _Refusal(NamedTuple):
-    """What all errors of one class are answered with; it is found once, because each request pays.
+    """The answer to all errors of one class, found once, because each request would pay for it.
 
     Attributes:
         status: the HTTP status.
         later: whether the same request may be answered otherwise later.
-        header: one that goes along, and the attribute of the error that has its value.
-        bare: whether the challenge says nothing of an error.
+        header: a further header, and the attribute of the error that has its value.
+        bare: whether the challenge says nothing about an error.
         additions: what the challenge says besides the error.
     """
 

@@ -261,7 +261,7 @@ def same_endpoint(one: Any, other: Any) -> bool:
 
 
 def mark_public(endpoint: Any) -> None:
-    """Write on an endpoint that it needs no token."""
+    """Mark an endpoint as one that needs no token."""
     setattr(endpoint, _PUBLIC, True)
 
 
@@ -352,7 +352,7 @@ def is_page(endpoint: Any, route: Any, app: Any) -> bool:
 
 
 def forget_matches() -> None:
-    """Find out anew what applies to routes: something was applied to them since."""
+    """Forget what applies to routes, because something was applied to them since."""
     _matches.clear()
 
 
