@@ -183,7 +183,9 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         own = cast("PydanticBaseSettingsSource", own_variables)
         environment = cast("EnvSettingsSource", env_settings)
         files = cast("PydanticBaseSettingsSource", partial(_from_files, environment))
-        return init_settings, files, env_settings, own, file_secret_settings
+        # Without a file, pydantic-settings would take as long to look for each field as with one.
+        in_file = (own,) if cast("DotEnvSettingsSource", dotenv_settings).env_vars else ()
+        return init_settings, files, env_settings, *in_file, file_secret_settings
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
         """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
