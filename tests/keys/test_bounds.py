@@ -293,5 +293,5 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
 
 class TestAnyCourseOfEvents(AnyCourseOfEvents.TestCase):  # type: ignore[valid-type,misc]
     settings = settings(
-        max_examples=100, stateful_step_count=50, deadline=None, derandomize=True, database=None
+        max_examples=50, stateful_step_count=50, deadline=None, derandomize=True, database=None
     )

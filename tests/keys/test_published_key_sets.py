@@ -319,14 +319,14 @@ _CHANGED = st.builds(
 
 class TestAnything:
     @given(st.dictionaries(st.text(max_size=4) | st.just("keys"), _JSON))
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_any_document(self, document: dict[str, Any]) -> None:
         """Whatever JSON object an issuer sends, it is a set of keys or a `ValueError`."""
         with suppress(ValueError):
             KeySet.from_response(ALGORITHMS, document)
 
     @given(st.lists(_CHANGED | _JSON, max_size=4))
-    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_any_keys(self, jwks: list[object]) -> None:
         """Whatever its members, no key serves what is not allowed, and every member counts once."""
         with suppress(ValueError):
