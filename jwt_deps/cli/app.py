@@ -68,7 +68,7 @@ def options(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="Read variables from a file as well; those that are set stay as they are.",
+            help="Also read variables from a file; those already set take precedence.",
         ),
     ] = None,
 ) -> None:
@@ -78,7 +78,7 @@ def options(
       jwt-deps demo                     serve an example API, with tokens
       jwt-deps demo --once              send it requests and check the answers
       jwt-deps audit main:app           list the routes that need a token
-      jwt-deps conformance URL          ask a resource server what the RFCs ask of it
+      jwt-deps conformance URL          test a resource server against the RFCs
       jwt-deps keygen rsa --out keys    make a key pair, in three files
       jwt-deps mint --user alice        make a token for development
       jwt-deps inspect < token.txt      show and check a token

@@ -53,8 +53,9 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
 
     Give one of --jti, --session and --subject, or --issuer alone. The first
     three revoke tokens of the issuer in JWT_ISSUER, or of all issuers where none
-    is configured. Running processes refuse the tokens within a second. The entry
-    is deleted when the tokens have expired.
+    is configured. Running processes refuse the tokens once they have read the
+    entry, usually within milliseconds. It is deleted when the tokens have
+    expired.
 
     A new server first needs --initialize, once: without it, processes answer
     503, because they cannot tell it from a server that has lost revocations.

@@ -1,1 +1,1 @@
-"""`jwt-deps conformance`: ask any OAuth 2 resource server what the specifications ask of it."""
+"""`jwt-deps conformance`: test any OAuth 2 resource server against the specifications."""

@@ -1,4 +1,4 @@
-"""`jwt-deps conformance`: ask a resource server what the specifications ask of it."""
+"""`jwt-deps conformance`: test a resource server against the specifications."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -100,7 +100,7 @@ def conformance(  # noqa: PLR0913 - one per option
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds per request.")] = 5,
 ) -> None:
-    """Ask a resource server in any language what the specifications ask of it.
+    """Test a resource server, in any language, against the specifications.
 
     It sends a few hundred requests one after the other, most of them with invalid tokens, and
     compares the answers with RFC 6750, 7515, 7519, 8705, 8725, 9068, 9110, 9449, 9470 and 9728.
