@@ -114,6 +114,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     """
     _try_out()
     _refuse_unknown(agent_os)
+    _check_mappings(scope_mappings or {})
     settings = get_settings() if settings is None else settings
     settings = _settings_for(settings, agent_os)
     config = agent_os.authorization_config or AuthorizationConfig()
@@ -139,8 +140,32 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     if agent_os.base_app is None:
         _keep_headers_of_refusals(app)
     rules = _Rules(app.state, authorization=authorization)
+    _record_root(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _PAGES)]
     return protect(app, settings, exclude, [Depends(rules)], credentials=[_credential_of_agno])
+
+
+def _record_root(app: FastAPI) -> None:
+    """Keep the root path with which requests come to the router: its middleware may change it."""
+    inner = app.router.middleware_stack
+
+    async def record_root(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_ROOT] = scope.get("root_path", "")
+        await inner(scope, receive, send)
+
+    app.router.middleware_stack = record_root
+
+
+def _check_mappings(mappings: Mapping[str, list[str]]) -> None:
+    """Check the form of mappings: what has another one would ask for no scopes."""
+    for name in mappings:
+        method, _, template = name.partition(" ")
+        if not (method.isupper() and template.startswith(("/", "*")) and " " not in template):
+            raise ConfigurationError(
+                "agent_os_scope_mappings",
+                "scope_mappings of protect_agent_os takes a method in capitals and a path: "
+                '{"GET /reports/*": ["reports:read"]}.',
+            )
 
 
 def _refuse_unknown(agent_os: AgentOS) -> None:
@@ -388,13 +413,13 @@ def _saying(detail: str, error: AuthError) -> AuthError:
 
 
 def _route_path(scope: Scope) -> str:
-    """The path of a request in the application of the AgentOS, as agno compares it.
+    """The path of a request as the router of the application has matched it, which agno compares.
 
     Below a mount Starlette has another `root_path` in the scope.
     """
     path: str = scope["path"]
-    root = scope[_ROOT].rstrip("/")
-    return path[len(root) :] if path.startswith(f"{root}/") else path
+    root: str = scope[_ROOT]
+    return path[len(root) :] if path.startswith(root) and path[len(root) :][:1] == "/" else path
 
 
 class _Payload(dict[str, Any]):
@@ -469,7 +494,6 @@ class _AgnoMiddleware:
                 # Starlette's templates match in front of a line break at the end, agno's do not.
                 await Response(status_code=404)(scope, receive, send)
                 return
-            scope[_ROOT] = scope.get("root_path", "")
             if self._is_agnos(scope):
                 await self._agno(scope, receive, _challenging(send))
                 return

@@ -198,6 +198,13 @@ def an_agent_os_that_is_public(*_: Any) -> None:
     protect_agent_os(agent_os, SETTINGS)
 
 
+def scopes_of_a_path_without_a_method(*_: Any) -> None:
+    """agno would ask for none."""  # noqa: D403 - its name
+    from jwt_deps.agentos import protect_agent_os  # noqa: PLC0415
+
+    protect_agent_os(an_agent_os(), SETTINGS, scope_mappings={"/reports": ["reports:read"]})
+
+
 def uncovered(*_: Any) -> None:
     app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
     app.get("/x")(hello)
@@ -407,6 +414,7 @@ MISTAKES: dict[str, Mistake] = {
     "unknown_agno": without_agno,
     "agent_os_middleware": twice_an_agent_os,
     "agent_os_own_access": an_agent_os_that_is_public,
+    "agent_os_scope_mappings": scopes_of_a_path_without_a_method,
     "undecided": served_undecided,
     "router_class": called_in_its_own_way,
     "router_replaced": with_another_router,

@@ -10,7 +10,20 @@ from typing import Any, NamedTuple, TypeAlias
 from jwt_deps.concurrency import JITTER, ForkSafeLock
 from jwt_deps.jose import value_at
 
-__all__ = ["Entries", "Kind", "Revocation", "end_of_entry"]
+__all__ = [
+    "ISSUER_USER_ID",
+    "SESSION_ID",
+    "USER_ID",
+    "Entries",
+    "Kind",
+    "Revocation",
+    "end_of_entry",
+]
+
+#: Beside a token's claims: the ids of its user, with the issuer's prefix and without, and of its
+#: session, where no claim that is compared need have them: only the issuer's own settings name it.
+USER_ID, ISSUER_USER_ID = "jwt_deps.user_id", "jwt_deps.issuer_user_id"
+SESSION_ID = "jwt_deps.session_id"
 
 _LARGEST_LEEWAY = 300  # that settings allow: for so long a token is accepted after its `exp`
 _BUCKET = 60  # seconds: entries are dropped by the minute
@@ -69,8 +82,8 @@ class Entries:
     """
 
     def __init__(self, session_claims: Sequence[str], subject_claims: Sequence[str]) -> None:
-        self._session_claims = tuple(dict.fromkeys(session_claims))
-        self._subject_claims = tuple(dict.fromkeys(subject_claims))
+        self._session_claims = tuple(dict.fromkeys((*session_claims, SESSION_ID)))
+        self._subject_claims = tuple(dict.fromkeys((*subject_claims, USER_ID, ISSUER_USER_ID)))
         self._tables: dict[Kind, dict[str | None, _Values]] = {kind: {} for kind in Kind}
         self._jtis = self._tables[Kind.JTI]
         self._sessions = self._tables[Kind.SESSION]

@@ -177,7 +177,7 @@ class SenderSettings(BaseModel):
             origin=self.public_origin or "",
             algorithms=as_tuple(self.dpop_algorithms),
             nonces=Nonces(keys) if keys else None,
-            store=MemoryReplayStore() if isinstance(store, str) else store,
+            store=_IN_MEMORY if isinstance(store, str) else store,
             certificate=self.client_certificate,
             certificate_header=self.client_certificate_header.lower().encode("latin-1"),
             proxies=_networks(self.trusted_proxies),
@@ -187,6 +187,10 @@ class SenderSettings(BaseModel):
             ),
             token_header=token_header,
         )
+
+
+# One for all settings of the process: what replaces `get_settings` may make new ones each time.
+_IN_MEMORY = MemoryReplayStore()
 
 
 def _networks(names: list[str]) -> tuple[Network, ...]:

@@ -98,11 +98,14 @@ class AcceptedIssuers:
 
     def prefix_of(self, issuer: object, settings: IssuerSettings) -> UserPrefix | None:
         """What stands before the ids of an issuer's users; `None` for nothing."""
-        if self.single is None and isinstance(issuer, str) and self.tenants is None:
-            return self._prefixes.get(issuer)
+        if self.single is None and self.tenants is None:
+            if isinstance(issuer, str):
+                return self._prefixes.get(issuer)
+            # Claims of another credential than a JWT, which may not be those of an issuer's user.
+            return UserPrefix("", tuple(it.text for it in self._prefixes.values() if it.text))
         text = settings.user_id_prefix
         if text is None and self.tenants is not None:
-            text = f"{issuer}|"
+            text = f"{issuer}|" if isinstance(issuer, str) else "|"
         return UserPrefix(text) if text else None
 
     def replace(self, issuers: Mapping[str, IssuerSettings]) -> None:

@@ -135,7 +135,7 @@ async def authenticate_token(
             principal = _cache(token, verified, server)
         issuer = principal.settings.issuer
         if server.revocations is not None:
-            await refuse_revoked(server.revocations, principal.claims.view())
+            await refuse_revoked(server.revocations, principal.revocable())
     except AuthError as error:
         if isinstance(error, RevokedTokenError):
             telemetry.revoked(issuer)
@@ -164,6 +164,8 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
     """
     server, members = settings.server, dict(claims)
     issuer = members.get("iss")
+    if server.accepted.tenants is not None and issuer is not None:
+        await server.accepted.tenants.resolve(issuer)
     named = server.accepted.policy_of(issuer)
     policy = replace(
         named or settings.policy,
@@ -181,7 +183,7 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
     principal = Principal(found, policy.settings, token=token, prefix=prefix)
     principal.refuse_foreign_user()
     if server.revocations is not None:
-        await refuse_revoked(server.revocations, principal.claims.view())
+        await refuse_revoked(server.revocations, principal.revocable())
     return principal
 
 

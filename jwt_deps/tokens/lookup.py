@@ -218,8 +218,7 @@ def _unwrapped(value: str) -> str:
 
 def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
     """Accept a cookie only where the browser says that the request is not cross-site."""
-    # A handshake reads and writes afterwards; as a GET it is seen by what a proxy asks.
-    if head.method in _SAFE_METHODS and not head.values("sec-websocket-key"):
+    if head.method in _SAFE_METHODS and not any(map(_is_of_handshake, head.headers)):
         return
     sites = head.values("sec-fetch-site")
     if sites:
@@ -231,6 +230,14 @@ def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
     if origins and not (len(origins) == 1 and _is_own_origin(origins[0], head, settings)):
         raise CrossSiteRequestError
     # Neither header: not a browser, so no other site caused the request.
+
+
+def _is_of_handshake(header: tuple[bytes, bytes]) -> bool:
+    """Whether a header is one of a WebSocket handshake, about which a proxy asks with a GET."""
+    name, value = header
+    if name in {b"upgrade", b"sec-fetch-mode"}:
+        return value.strip().lower() == b"websocket"
+    return name in {b"sec-websocket-key", b"sec-websocket-version"}
 
 
 def _is_own_origin(origin: str, head: RequestHead, settings: JWTSettings) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from jwt_deps.errors import AuthError, ClaimError, Reason
 from jwt_deps.jose import value_at
+from jwt_deps.revocation import ISSUER_USER_ID, SESSION_ID, USER_ID
 from jwt_deps.settings import IssuerSettings, UserPrefix
 
 from .claims import ClaimMapping, Claims
@@ -219,6 +220,16 @@ class Principal:
             ClaimError: the claim is neither a string nor an integer.
         """
         return self.fixed_state["session_id"] or session_id_of(self.claims, self.settings)
+
+    def revocable(self) -> Mapping[str, Any]:
+        """The claims, and the ids that `CurrentUser` has where no claim is equal to them."""
+        members, state = self.claims.view(), self.fixed_state
+        user_id, session_id = state["user_id"], state["session_id"]
+        is_plain = user_id in (None, members.get("sub"))
+        if is_plain and session_id in (None, members.get("sid"), members.get("session_id")):
+            return members
+        own_id = user_id and user_id.removeprefix(self._prefix.text if self._prefix else "")
+        return {**members, USER_ID: user_id, ISSUER_USER_ID: own_id, SESSION_ID: session_id}
 
     @property
     def grants(self) -> Grants:

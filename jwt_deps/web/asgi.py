@@ -189,8 +189,10 @@ class _GuardedSend:
         A route class that swallowed the refusal, or kept its answer to itself, sends another one.
         """
         answered, status = self._decision.answered, message.get("status")
-        if answered is None or answered == _fastapi.ANSWERING:
-            return answered is not None
+        if answered == _fastapi.ANSWERING:  # a handler can accept a handshake to close it
+            return bool(message["type"] == "websocket.accept")
+        if answered is None:
+            return False
         return answered == status or (answered, status) == _PART_OF_FILE
 
     def _is_handled(self) -> bool:

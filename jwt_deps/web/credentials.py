@@ -251,13 +251,17 @@ class Introspection:
 def _is_access_token(answer: Mapping[str, Any]) -> bool:
     """Whether a token is one that resources accept: servers introspect refresh tokens too.
 
-    `token_type` is RFC 7662's, `token_use` Ory Hydra's, `typ` Keycloak's.
+    `token_type` is RFC 7662's, `token_use` Ory Hydra's and Cognito's, `typ` Keycloak's.
     """
-    kinds = {str(answer.get(name)).lower() for name in ("token_type", "token_use", "typ")}
-    return kinds.isdisjoint(_OTHER_KINDS) and ("dpop" not in kinds or "cnf" in answer)
+    kinds = {str(answer[name]).lower() for name in _KIND_NAMES if answer.get(name) is not None}
+    return kinds <= _ACCESS_KINDS and ("dpop" not in kinds or "cnf" in answer)
 
 
-_OTHER_KINDS = frozenset({"refresh_token", "refresh", "id_token", "id"})
+_KIND_NAMES = ("token_type", "token_use", "typ")
+_ACCESS_KINDS = frozenset({
+    *("bearer", "dpop", "access_token", "access", "jwt", "at+jwt"),
+    "urn:ietf:params:oauth:token-type:access_token",
+})  # fmt: skip
 _Answer = tuple[Claims | None, float] | None
 
 

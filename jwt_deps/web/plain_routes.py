@@ -229,15 +229,24 @@ class GuardedApp:
                     "This FastAPI does not tell which dependencies apply to a plain route: install "
                     "a release of jwt-deps that knows it, or an older FastAPI.",
                 )
-            return (*outer, *inner.dependencies), True
+            moved = () if guards_among(inner.dependencies) else self._moved_from(inner)
+            return (*outer, *moved, *inner.dependencies), True
         if is_among(router, self.homes):
-            return (*router.dependencies, *self.inherited), False
+            return (*router.dependencies, *self._moved_from(router), *self.inherited), False
         # In a router that is mounted as it is, or was taken out of the inclusion that it was found
         # in: all that may apply to it.
         homes = self._homes_of(entered)
         around = (it for home, applied in self.around if is_among(home, homes) for it in applied)
         applied = (it for home in homes for it in home.dependencies)
         return (*around, *applied, *self.inherited), False
+
+    def _moved_from(self, router: Any) -> tuple[Depends, ...]:
+        """What applied where the route was added, before it was moved to a router.
+
+        It keeps that, as a route of FastAPI's does.
+        """
+        first = self.homes[0]
+        return () if first is router else tuple(first.dependencies)
 
     def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
         """The template as it is served; `None` where it is not known, and no pattern means it."""
@@ -581,10 +590,13 @@ def around(route: Any, home: APIRouter) -> GuardedApp:
         guarded.endpoint = app.endpoint
         if app.route is route:
             guarded.homes.extend(app.homes)
+            guarded.mounted.extend(app.mounted)
+            guarded.around.extend(app.around)
             guarded.inherited = app.inherited
         else:
             # FastAPI copied the route, or it is another's endpoint: what applied to it still does.
             guarded.inherited = (
+                *(it for _, applied in app.around for it in applied),
                 *(it for one in app.homes for it in one.dependencies),
                 *app.inherited,
             )

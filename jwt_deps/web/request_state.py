@@ -354,7 +354,7 @@ class RequestState:
             is_on_the_way = bool(self.routers) or is_same_path
         else:
             # Below another mount of an application that is watched, or it was not seen since.
-            is_deeper = is_same_path and copy.root.startswith(f"{self.root}/")
+            is_deeper = copy.root.startswith(f"{self.root}/")
             is_on_the_way = mounted is not None and mounted.covers(scope)
             is_on_the_way = is_on_the_way and (is_deeper or not self.routers)
         if not is_on_the_way:

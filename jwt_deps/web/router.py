@@ -104,8 +104,7 @@ class ProtectedRouter(APIRouter):
         """
         if _fastapi.COPIES:  # old FastAPI
             self._guarded.update()
-        elif len(self._routes) != self._known_count:
-            self._known_count = len(self._routes)
+        else:
             with suppress(ConfigurationError):
                 self._guarded.update()
         return self._routes
@@ -113,7 +112,6 @@ class ProtectedRouter(APIRouter):
     @routes.setter
     def routes(self, routes: list[BaseRoute]) -> None:
         self._routes = routes
-        self._known_count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an application, where it is mounted."""

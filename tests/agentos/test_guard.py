@@ -14,7 +14,7 @@ from agno.os.middleware.jwt import JWTMiddleware
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import jwt_deps.agentos
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings, protect
@@ -282,6 +282,56 @@ def test_attack_a_line_break_at_the_end_of_a_path(
     for headers in (as_user("alice"), {"Authorization": f"Bearer {robot}"}):
         answer = guarded.request(method, f"{path}%0A", headers=headers)
         assert 404 == answer.status_code
+
+
+class Prefixed:
+    """A middleware that believes a proxy about the path of the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        prefix = dict(scope.get("headers", ())).get(b"x-forwarded-prefix", b"").decode()
+        await self.app({**scope, "root_path": prefix or scope.get("root_path", "")}, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "headers"),
+    [
+        pytest.param("/api", "/api/config", {}, id="root"),
+        pytest.param("/api/", "/api//config", {}, id="root-with-a-slash"),
+        pytest.param("/", "//config", {}, id="root-of-a-slash"),
+        pytest.param("", "/v1/config", {"X-Forwarded-Prefix": "/v1"}, id="middleware"),
+        pytest.param("", "/config", {"X-Forwarded-Prefix": "/v1"}, id="prefix-cut-off"),
+    ],
+)
+def test_attack_scopes_are_asked_whatever_the_root_path(
+    root: str, path: str, headers: dict[str, str]
+) -> None:
+    """Agno is asked about the path that the router has matched."""
+    base = FastAPI()
+    base.add_middleware(Prefixed)
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "path": path, "root_path": root}, receive, send)
+
+    client = TestClient(served)
+    statuses = [
+        client.get("/", headers=as_user("alice", scope) | headers).status_code
+        for scope in ("nothing:read", "config:read")
+    ]
+
+    assert [403, 200] == statuses
+
+
+@pytest.mark.parametrize(
+    "name", ["/reports", "get /reports", "GET reports", "GET  /reports", "* /reports", "GET /a b"]
+)
+def test_mappings_of_another_form_are_refused(name: str) -> None:
+    """Agno would find no scopes for them, and ask for none."""
+    with pytest.raises(ConfigurationError, match="scope_mappings"):
+        protect_agent_os(agent_os(), SETTINGS, scope_mappings={name: ["reports:read"]})
 
 
 def test_below_a_mount_the_path_is_that_of_the_application() -> None:

@@ -518,20 +518,31 @@ def test_an_application_two_mounts_below_goes_by_the_guard(
     assert ["e1", "e1"] == answer.json()
 
 
+class Cutting(Layer):
+    """A middleware that takes a slash at the end of the path away."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
+
+
+@pytest.mark.parametrize("layer", [Adding, Cutting])
 @pytest.mark.parametrize("adds", ["middleware", "wrapper"])
-def test_below_an_application_with_a_protected_router_of_its_own(adds: str) -> None:
+def test_below_an_application_with_a_protected_router_of_its_own(
+    adds: str, layer: Callable[[ASGIApp], ASGIApp]
+) -> None:
     """Once that was asked, its application is watched; the guard of the mount holds as before."""
     inner, between = FastAPI(), FastAPI()
     inner.add_route("/who", lambda request: JSONResponse(getattr(request.state, "user_id", None)))
     if adds == "middleware":
-        inner.add_middleware(Adding)
+        inner.add_middleware(layer)
     own = protected_router(settings=SETTINGS)
     own.get("/own")(me)
     between.include_router(own)
-    between.mount("/deep", inner if adds == "middleware" else Adding(inner))
+    between.mount("/deep", inner if adds == "middleware" else layer(inner))
     client = TestAWrapperThatCopies().client("mount", between)
+    slash = "/" if layer is Cutting else ""
 
-    first = client.get("/deep/who", headers=EMPLOYEE).json()
+    first = client.get(f"/deep/who{slash}", headers=EMPLOYEE).json()
     client.get("/own", headers=EMPLOYEE)
 
-    assert ["e1", "e1"] == [first, client.get("/deep/who", headers=EMPLOYEE).json()]
+    assert ["e1", "e1"] == [first, client.get(f"/deep/who{slash}", headers=EMPLOYEE).json()]

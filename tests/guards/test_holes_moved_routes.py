@@ -17,7 +17,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 
-from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
+from jwt_deps import (
+    ConfigurationError,
+    jwt_guard,
+    protect,
+    protected_router,
+    require_scopes,
+)
 from jwt_deps.audit import Verdict, audit
 from tests.pairing import pairwise
 from tests.web.serving import SETTINGS, bearer, frontend, live_routes
@@ -415,3 +421,70 @@ def test_attack_a_plain_route_copied_into_a_router_that_is_mounted() -> None:
     app.mount("/m", outer)
 
     assert ask(app, "/m/admin/admin/x") in {401, REFUSED}
+
+
+def _add_plain(router: APIRouter, inner: APIRouter, path: str, way: str) -> None:
+    if way == "late-in-an-inclusion":
+        inner.add_route(path, plain)
+    elif way == "in-place-of-another":
+        router.add_route("/former", plain)
+        router.routes[-1] = Route(path, plain)
+    elif way == "mount":
+        router.mount(path, Router(routes=[Route("/", plain)], redirect_slashes=True))
+    else:
+        router.add_route(path, plain)
+
+
+@live_routes
+@pytest.mark.parametrize("taken", ["routes", "contexts"])
+@pytest.mark.parametrize("way", ["add", "mount", "late-in-an-inclusion", "in-place-of-another"])
+def test_attack_the_plain_routes_that_a_protected_router_hands_out(way: str, taken: str) -> None:
+    """Each has its guard, the last one too, whenever a library lists them."""
+    inner, app = APIRouter(), FastAPI(openapi_url=None)
+    router = protected_router(inner, settings=SETTINGS)
+    for number in (1, 2):
+        _add_plain(router, inner, f"/x{number}", way)
+
+    if taken == "routes":
+        app.router.routes.extend(router.routes)
+    else:
+        contexts = list(fastapi.routing.iter_route_contexts(router.routes))
+        app.router.routes.extend(it.original_route for it in contexts)
+
+    for number in (1, 2):
+        assert {*answers_of(app, f"/x{number}")[:2]} <= {401, 404}
+
+
+@live_routes
+@pytest.mark.parametrize("held", ["router", "application", "appended"])
+def test_attack_a_guard_around_moved_routes_takes_no_requirement_away(held: str) -> None:
+    """What a protected router asks of its plain routes is asked where they were moved to."""
+    admin = [Depends(require_scopes("admin"))]
+    router = protected_router(settings=SETTINGS, dependencies=admin)
+    router.add_route("/x", plain)
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
+    if held == "router":
+        app.include_router(APIRouter(routes=router.routes))
+    elif held == "application":
+        app.mount("", FastAPI(routes=router.routes, openapi_url=None))
+    else:
+        app.router.routes.extend(router.routes)
+
+    assert [401, 401, 403] == answers_of(app, "/x")
+    assert 200 == ask(app, "/x", bearer(scope="admin"))
+
+
+@live_routes
+def test_attack_what_an_inclusion_asks_is_asked_of_a_route_made_of_its_own() -> None:
+    """Also where the application that takes it is below a guard of its own."""
+    inner, taking = APIRouter(), FastAPI(openapi_url=None)
+    inner.add_route("/x", plain)
+    router = protected_router(settings=SETTINGS)
+    router.include_router(inner, dependencies=[Depends(require_scopes("admin"))])
+    endpoint: Any = inner.routes[0].endpoint  # type: ignore[attr-defined]
+    taking.router.routes.append(Route("/x", endpoint))
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
+    app.mount("/m", taking)
+
+    assert [401, 401, 403] == answers_of(app, "/m/x")
+    assert 200 == ask(app, "/m/x", bearer(scope="admin"))

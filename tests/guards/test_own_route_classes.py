@@ -1089,3 +1089,18 @@ class TestAGuardBelowAProtectedApplication:
 
         for path in ("/m/plain", "/m/api", "/m/plain"):
             assert [401, 401, 200] == answers_of(app, path, good=FOREIGN, bad=GOOD)
+
+
+@kinds_of_guard
+def test_attack_an_exception_handler_that_serves_the_route(kind: str) -> None:
+    """While it runs, it may accept a WebSocket to close it, and send nothing else by itself."""
+
+    async def serve(request: Request, _: Exception) -> Any:
+        await PlainTextResponse(INSIDE)(request.scope, request.receive, request._send)
+
+    router = APIRouter()
+    router.get("/x")(read)
+    app = guarded_by(kind, router)
+    app.add_exception_handler(401, serve)
+
+    assert ask(app, "/x") in {REFUSED, 401} or kind == "jwt_guard"

@@ -19,6 +19,8 @@ from jwt_deps import (
     EntraTenants,
     IssuerSettings,
     JWTSettings,
+    MemoryRevocations,
+    RevokedTokenError,
     create_access_token,
     current_user_id,
     get_claims,
@@ -298,6 +300,31 @@ class TestFunction:
         """It says itself what has changed."""
         with pytest.raises(ConfigurationError):
             JWTSettings(issuers=Lookup()).replace_issuers({})
+
+
+@pytest.mark.parametrize("kind", ["table", "function", "single"])
+@pytest.mark.parametrize("named", ["id of the user", "claim", "session"])
+def test_a_user_is_revoked_by_the_id_that_the_service_knows(kind: str, named: str) -> None:
+    """With the prefix of the issuer or without, whatever claims its settings name."""
+    revocations = MemoryRevocations()
+    named_claims: Any = {"user_id_claim": "oid", "session_id_claim": "ses"}
+    one = settings_of("https://a.example", **named_claims)
+    single: Any = {"secret_key": SECRET, "issuer": "https://a.example", "audience": "api"}
+    given: dict[str, Any] = single | named_claims
+    if kind != "single":
+        given = {"issuers": {"a": one} if kind == "table" else lambda _: one}
+    settings = JWTSettings(revocation=revocations, **given)
+    token = minted("https://a.example", oid="u", ses="7", sub="s")
+    asyncio.run(verify_token(token, settings))
+    prefix = {"table": "a|", "function": "https://a.example|", "single": ""}[kind]
+
+    if named == "session":
+        revocations.revoke(session="7")
+    else:
+        revocations.revoke(subject=f"{prefix}u" if named == "id of the user" else "u")
+
+    with pytest.raises(RevokedTokenError):
+        asyncio.run(verify_token(token, settings))
 
 
 def test_a_thousand_tenants() -> None:

@@ -27,6 +27,7 @@ from jwt_deps import (
     ConfigurationError,
     CurrentUser,
     Introspection,
+    IssuerSettings,
     JWTSettings,
     MemoryRevocations,
     Reason,
@@ -186,6 +187,42 @@ class TestApiKey:
         assert "or <ApiKey in X-API-Key>" in next(
             route.settings for route in audit(app).routes if route.path == "/me"
         )
+
+
+class TestSeveralIssuers:
+    """Claims of another credential need not name an issuer."""
+
+    STAFF = IssuerSettings(secret_key=SECRET, issuer="https://staff.example", audience="api")
+
+    def settings(self, kind: str) -> JWTSettings:
+        if kind == "table":
+            return JWTSettings(issuers={"staff": self.STAFF})
+        return JWTSettings(issuers=lambda iss: self.STAFF if iss == self.STAFF.issuer else None)
+
+    @pytest.mark.parametrize(
+        ("kind", "found", "expected"),
+        [
+            pytest.param("table", {"sub": "job"}, "job", id="table"),
+            pytest.param("table", {"sub": "staff|boss"}, 401, id="id-of-a-user-of-staff"),
+            pytest.param("function", {"sub": "job"}, "|job", id="function"),
+            pytest.param(
+                "function",
+                {"sub": "job", "iss": "https://staff.example"},
+                "https://staff.example|job",
+                id="function-and-issuer",
+            ),
+            pytest.param("function", {"sub": "job", "iss": "https://x"}, 401, id="no-issuer"),
+        ],
+    )
+    def test_attack_the_id_of_a_user_of_another_issuer(
+        self, kind: str, found: dict[str, str], expected: str | int
+    ) -> None:
+        """The id of no two people is one, also before a token of an issuer has come."""
+        client = serving(ApiKey(lambda _: found), settings=self.settings(kind))
+
+        answer = client.get("/me", headers=API_KEY)
+
+        assert expected == (answer.json()["id"] if answer.status_code == 200 else 401)
 
 
 class TestOfOnesOwn:
@@ -402,6 +439,10 @@ class TestIntrospection:
             pytest.param({"token_use": "refresh_token", "token_type": "Bearer"}, 401, id="hydra"),
             pytest.param({"typ": "Refresh"}, 401, id="keycloak"),
             pytest.param({"typ": "ID"}, 401, id="id-token"),
+            pytest.param({"typ": "Offline"}, 401, id="offline"),
+            pytest.param({"token_type": "N_A"}, 401, id="no-access-token"),
+            pytest.param({"token_type": ["Bearer"]}, 401, id="list"),
+            pytest.param({"token_use": "access_token"}, 200, id="hydra-access"),
             pytest.param({"token_type": "DPoP"}, 401, id="bound-to-nothing"),
         ],
     )

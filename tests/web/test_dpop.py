@@ -513,6 +513,14 @@ class TestReplay:
 
         assert ([200, 401, 401], [Reason.PROOF_REPLAYED] * 2) == (answers, reasons)
 
+    def test_attack_a_replay_where_each_request_has_settings_of_its_own(self) -> None:
+        """The memory of proofs is one for the process."""
+        app = app_of(settings())
+        app.dependency_overrides[get_settings] = settings
+        client, headers = TestClient(app), with_dpop(TOKEN)
+
+        assert [200, 401] == [client.get("/me", headers=headers).status_code for _ in range(2)]
+
     def test_replay_of_a_refused_request(self) -> None:
         """What was refused for another reason has used nothing up: replay is asked last."""
         client = TestClient(app_of(settings()))

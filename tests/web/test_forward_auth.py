@@ -132,13 +132,22 @@ class TestAnswers:
         assert status == asking().get("/", headers=headers).status_code
 
     @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 204)])
-    def test_attack_a_handshake_of_another_site(self, site: str, status: int) -> None:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("Sec-WebSocket-Key", "a2V5"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Upgrade", "WebSocket"),
+            ("Sec-Fetch-Mode", "websocket"),
+        ],
+    )
+    def test_attack_a_handshake_of_another_site(
+        self, name: str, value: str, site: str, status: int
+    ) -> None:
         """The proxy asks with a request about a WebSocket, which the page could write to."""
         headers = about() | {"Cookie": f"access_token={token()}", "Sec-Fetch-Site": site}
 
-        answer = asking().get("/", headers=headers | {"Sec-WebSocket-Key": "a2V5"})
-
-        assert status == answer.status_code
+        assert status == asking().get("/", headers=headers | {name: value}).status_code
 
     @pytest.mark.parametrize(
         ("headers", "status"), [(bearer(), 204), ({}, 401)], ids=["good", "missing"]
