@@ -52,7 +52,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import Verdict, audit
-from tests.web.serving import OTHER, SETTINGS, VERSION, bearer, live_routes, who
+from tests.web.serving import LIVE, OTHER, SETTINGS, VERSION, bearer, live_routes, who
 
 from .asking import (
     FOREIGN,
@@ -822,14 +822,17 @@ class TestWhatServesInAnotherWayLater:
 
         assert REFUSED == ask(app, "/nowhere")
 
-    def test_a_plain_route_with_a_handle_of_its_own(self) -> None:
-        """Set on the one instance."""
-        app = protect(FastAPI(), SETTINGS)
-        route: Any = Route("/p", plain)
-        route.handle = effect
-        app.router.routes.append(route)
+    @pytest.mark.parametrize("path", ["/api", "/plain"])
+    @pytest.mark.parametrize("guarded", [[], [Depends(jwt_guard(SETTINGS))]], ids=["", "guarded"])
+    def test_a_route_with_a_handle_of_its_own(self, path: str, guarded: list[Any]) -> None:
+        """Set on the one instance, it runs no dependencies."""
+        app, router = protect(FastAPI(), SETTINGS), filled(APIRouter(dependencies=guarded))
+        for route in router.routes:
+            vars(route)["handle"] = effect
+        app.include_router(router)
 
-        assert REFUSED == ask(app, "/p")
+        # Up to FastAPI 0.136 the route is copied, without its handle.
+        assert (REFUSED if LIVE else 401) == ask(app, path)
 
     def test_a_route_that_lets_nothing_be_put_around_it(self) -> None:
         """Its application is a property."""
