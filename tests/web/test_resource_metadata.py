@@ -392,6 +392,18 @@ class TestMCP:
         assert getattr(made, name.removeprefix("JWT_").lower())
         assert not made.discovery
 
+    @pytest.mark.parametrize(
+        ("values", "reason"),
+        [({"secret_key": "short"}, "short_secret"), ({"resource": "x"}, "resource_identifier")],
+    )
+    def test_settings_that_cannot_work_are_refused_as_elsewhere(
+        self, values: dict[str, Any], reason: str
+    ) -> None:
+        """Discovery helps where there is no key, and only there."""
+        with pytest.raises(ConfigurationError) as caught:
+            mcp_settings(**{"resource": RESOURCE, "issuer": ISSUER, **values})
+        assert reason == caught.value.reason
+
     @pytest.mark.parametrize("resource", ["https://mcp.example.com", "https://mcp.example.com/"])
     def test_origin_is_the_same_audience_with_a_slash_and_without(self, resource: str) -> None:
         """Clients of the SDK ask for either; of an URL with a path there is one spelling."""
