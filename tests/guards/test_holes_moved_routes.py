@@ -455,7 +455,6 @@ def test_attack_the_plain_routes_that_a_protected_router_hands_out(way: str, tak
         assert {*answers_of(app, f"/x{number}")[:2]} <= {401, 404}
 
 
-@live_routes
 @pytest.mark.parametrize("held", ["router", "application", "appended"])
 def test_attack_a_guard_around_moved_routes_takes_no_requirement_away(held: str) -> None:
     """What a protected router asks of its plain routes is asked where they were moved to."""
