@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -248,8 +249,11 @@ class TestCannotAsk:
         assert 2 == done.exit_code
         assert said in done.stderr.replace("\n", " ")
 
-    def test_remote_when_told(self, key: str) -> None:
+    def test_remote_when_told(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """The loopback rule is a default."""
+        for name in [it for it in os.environ if it.lower().endswith("_proxy")]:
+            monkeypatch.delenv(name)
+
         done = run("http://nowhere.invalid/", "--key", key, "--allow-remote", "--timeout", "0.1")
 
         assert "does not answer" in done.stderr
