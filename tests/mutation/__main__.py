@@ -12,7 +12,12 @@ from tests.mutation.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 #: The tests of each room, those that notice most first.
-TESTS = {"jose": ("tests/jose", "tests/testing/test_signing.py", "tests/vectors", "tests/property")}
+TESTS = {
+    "jose": (
+        *("tests/jose", "tests/testing/test_signing.py", "tests/vectors", "tests/advisories"),
+        *("tests/test_errors_page.py", "tests/property"),
+    )
+}
 _TIMEOUT = 300  # seconds; an endless loop is noticed
 
 #: Loads one module from a changed text, in the process that runs the tests.
