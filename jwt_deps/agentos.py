@@ -517,7 +517,8 @@ class _AgnoMiddleware:
         Where it was told to leave a path open, it has looked at nothing.
         """
         state = scope.get("state", {})
-        if state.get("service_account_name") or state.get("is_internal_service"):
+        is_known = state.get("service_account_name") or state.get("is_internal_service")
+        if is_known and scope["method"] != "HEAD":  # agno has no scopes for it
             claims = Claims({"sub": state["user_id"], "scopes": [*state["scopes"]]})
             scope[_ACCEPTED] = _request_of(scope), claims
         await self._app(scope, receive, send)
@@ -532,8 +533,9 @@ class _AgnoMiddleware:
 
 
 def _request_of(scope: Scope) -> tuple[Any, ...]:
-    """What agno has decided about: a copy of the scope with another path is another request."""
-    return scope["method"], scope["path"], Headers(scope=scope).getlist("authorization")
+    """What agno has decided about: a scope with another path, in itself or by its root, is not."""
+    root = scope.get(_ROOT, scope.get("root_path", ""))
+    return scope["method"], scope["path"], root, Headers(scope=scope).getlist("authorization")
 
 
 class _AgnoCredential:

@@ -229,13 +229,15 @@ class GuardedApp:
                     "This FastAPI does not tell which dependencies apply to a plain route: install "
                     "a release of jwt-deps that knows it, or an older FastAPI.",
                 )
-            moved = () if guards_among(inner.dependencies) else self._moved_from(inner)
-            return (*outer, *moved, *inner.dependencies), True
+            moved = self._moved_from(inner)
+            return (*outer, *moved, *inner.dependencies, *self.inherited), True
         if is_among(router, self.homes):
             return (*router.dependencies, *self._moved_from(router), *self.inherited), False
         # In a router that is mounted as it is, or was taken out of the inclusion that it was found
         # in: all that may apply to it.
         homes = self._homes_of(entered)
+        if self.homes and not is_among(self.homes[0], homes):
+            homes = [self.homes[0], *homes]
         around = (it for home, applied in self.around if is_among(home, homes) for it in applied)
         applied = (it for home in homes for it in home.dependencies)
         return (*around, *applied, *self.inherited), False
@@ -246,7 +248,10 @@ class GuardedApp:
         It keeps that, as a route of FastAPI's does.
         """
         first = self.homes[0]
-        return () if first is router else tuple(first.dependencies)
+        if first is router:
+            return ()
+        around = (it for home, applied in self.around if home is first for it in applied)
+        return (*around, *first.dependencies)
 
     def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
         """The template as it is served; `None` where it is not known, and no pattern means it."""

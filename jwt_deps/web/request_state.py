@@ -41,6 +41,7 @@ __all__ = [
 
 #: Of the state in the ASGI scope.
 STATE_KEY = "jwt_deps"
+_CREDENTIALS = {b"authorization", b"cookie", b"dpop"}
 
 
 class Decision:
@@ -365,6 +366,9 @@ class RequestState:
         copy._principals, copy._credentials = list(self._principals), self._credentials
         for name in ("entered", "routers", "mounted", "owns_scope", "_before"):
             setattr(copy, name, getattr(self, name))
+        if not (is_same_path or self._has_same_sender(scope)):
+            copy._restore(scope)
+            copy._before = None
         if is_same_path:
             copy.plain = self.plain
             credentials = _credentials(scope)
@@ -377,6 +381,12 @@ class RequestState:
             copy.app, copy.overriding = self.app, self.overriding
             copy.served_by(app, copy.root)
         return copy
+
+    def _has_same_sender(self, scope: Scope) -> bool:
+        """Whether the sender of this request has sent a copy of it too, by all that is known."""
+        known = (self._credentials or ())[3:]
+        added = {name for name, value in scope["headers"] if (name, value) not in known}
+        return {*known} <= {*scope["headers"]} and added.isdisjoint(_CREDENTIALS)
 
     def again(self, scope: Scope, router: object) -> "RequestState | None":
         """The state of another request, if the scope or a copy of it has come to a router again.

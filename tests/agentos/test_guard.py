@@ -248,6 +248,39 @@ def test_head_needs_the_scopes_of_get() -> None:
     assert [403, 200] == statuses
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        pytest.param("HEAD", "/report", {}, id="head"),
+        pytest.param("GET", "/v1/report", {"X-Forwarded-Prefix": "/v1"}, id="middleware"),
+    ],
+)
+def test_attack_a_service_account_where_agno_asks_for_no_scopes(
+    method: str, path: str, headers: dict[str, str]
+) -> None:
+    """It has decided about another path, or method, than is served."""
+    ran: list[str] = []
+
+    async def report(request: Request) -> PlainTextResponse:
+        ran.append(request.method)
+        return PlainTextResponse("report")
+
+    base = FastAPI()
+    base.add_route("/report", report)
+    base.add_middleware(Prefixed)
+    app = protect_agent_os(
+        agent_os(base_app=base), SETTINGS, scope_mappings={"GET /report": ["reports:read"]}
+    )
+
+    with TestClient(app) as client:
+        robot = account(client, "robot", "agents:run")
+        answer = client.request(
+            method, path, headers=headers | {"Authorization": f"Bearer {robot}"}
+        )
+
+    assert (True, []) == (answer.status_code in {401, 403}, ran)
+
+
 def test_mappings_given_come_before_those_of_agno() -> None:
     """It goes by the first that fits, and `*` is any text for it."""
     base = FastAPI()

@@ -546,3 +546,29 @@ def test_below_an_application_with_a_protected_router_of_its_own(
     client.get("/own", headers=EMPLOYEE)
 
     assert ["e1", "e1"] == [first, client.get(f"/deep/who{slash}", headers=EMPLOYEE).json()]
+
+
+@pytest.mark.parametrize("sent", ["another", "none"])
+def test_attack_a_part_of_a_batch_below_a_mount_has_its_own_sender(sent: str) -> None:
+    """A plain route of the application that it is sent to does not read who sent the batch."""
+    inner, between = FastAPI(), FastAPI()
+    inner.add_route("/who", lambda request: JSONResponse(getattr(request.state, "user_id", None)))
+
+    @between.get("/batch")
+    async def batch(request: Request) -> Any:
+        root = f"{request.scope['root_path']}/deep"
+        path = {"path": f"{root}/who", "root_path": root}
+        headers = [it for it in request.scope["headers"] if it[0] != b"authorization"]
+        if sent == "another":
+            headers.append((b"authorization", FOREIGN["Authorization"].encode()))
+        _, body, _ = await drive(inner, {**request.scope, **path, "headers": headers})
+        return Response(body)
+
+    own = protected_router(settings=SETTINGS)
+    own.get("/own")(me)
+    between.include_router(own)
+    between.mount("/deep", inner)
+    client = TestAWrapperThatCopies().client("mount", between)
+    client.get("/own", headers=EMPLOYEE)
+
+    assert client.get("/batch", headers=EMPLOYEE).json() is None

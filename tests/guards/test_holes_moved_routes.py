@@ -455,19 +455,41 @@ def test_attack_the_plain_routes_that_a_protected_router_hands_out(way: str, tak
         assert {*answers_of(app, f"/x{number}")[:2]} <= {401, 404}
 
 
-@pytest.mark.parametrize("held", ["router", "application", "appended"])
-def test_attack_a_guard_around_moved_routes_takes_no_requirement_away(held: str) -> None:
+def _rebuilt(router: APIRouter) -> list[BaseRoute]:
+    """Routes of the same endpoints, as a library makes them anew."""
+    routes: list[Any] = list(router.routes)
+    return [Route(it.path, it.endpoint) for it in routes]
+
+
+#: Where a guarded application holds the plain routes of a protected router.
+HOLDING: dict[str, Callable[[FastAPI, APIRouter], None]] = {
+    "router": lambda app, p: app.include_router(APIRouter(routes=p.routes)),
+    "application": lambda app, p: app.mount("", FastAPI(routes=p.routes, openapi_url=None)),
+    "appended": lambda app, p: app.router.routes.extend(p.routes),
+    "another-protected-router": lambda app, p: app.include_router(
+        protected_router(settings=SETTINGS, routes=p.routes)
+    ),
+    "another-protected-router-mounted": lambda app, p: app.mount(
+        "", protected_router(settings=SETTINGS, routes=p.routes)
+    ),
+    "rebuilt-in-a-router": lambda app, p: app.include_router(APIRouter(routes=_rebuilt(p))),
+    "rebuilt-in-a-protected-router": lambda app, p: app.include_router(
+        protected_router(APIRouter(routes=_rebuilt(p)), settings=SETTINGS)
+    ),
+}
+
+
+@pytest.mark.parametrize("by", ["dependencies", "scopes"])
+@pytest.mark.parametrize("held", HOLDING)
+def test_attack_a_guard_around_moved_routes_takes_no_requirement_away(held: str, by: str) -> None:
     """What a protected router asks of its plain routes is asked where they were moved to."""
-    admin = [Depends(require_scopes("admin"))]
-    router = protected_router(settings=SETTINGS, dependencies=admin)
+    options: dict[str, Any] = {"scopes": {"/*": "admin"}}
+    if by == "dependencies":
+        options = {"dependencies": [Depends(require_scopes("admin"))]}
+    router = protected_router(settings=SETTINGS, **options)
     router.add_route("/x", plain)
     app = protect(FastAPI(openapi_url=None), SETTINGS)
-    if held == "router":
-        app.include_router(APIRouter(routes=router.routes))
-    elif held == "application":
-        app.mount("", FastAPI(routes=router.routes, openapi_url=None))
-    else:
-        app.router.routes.extend(router.routes)
+    HOLDING[held](app, router)
 
     assert [401, 401, 403] == answers_of(app, "/x")
     assert 200 == ask(app, "/x", bearer(scope="admin"))
