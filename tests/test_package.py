@@ -139,7 +139,8 @@ def test_the_sdist_makes_the_same_wheel(built: Path, wheel: Path, tmp_path: Path
 def test_a_page_that_an_error_names(wheel: Path) -> None:
     """A user of the wheel has no checkout, and no address of the documentation is needed."""
     installed = f"jwt-deps[cli] @ {wheel.as_uri()}"
-    command = ("tool", "run", "--quiet", "--isolated", "--from", installed)
+    # The project's own `system-certs` is not for tools.
+    command = ("tool", "run", "--quiet", "--isolated", "--system-certs", "--from", installed)
 
     printed = _needs_index(*command, "jwt-deps", "explain", "no_key")
 

@@ -81,7 +81,7 @@ def forward_auth(
                 return
             if scope["type"] == "websocket":
                 # Some proxies hand the handshake on, and wait for the answer to a request.
-                scope, receive, send = {**scope, "type": "http"}, _no_body, _denying(send)
+                scope, send = {**scope, "type": "http"}, _denying(send)
             original = None
             if _is_trusted(scope.get("client"), networks, names):
                 original = _original(scope, *headers)
@@ -134,10 +134,6 @@ def _understood(send: Send) -> Send:
         await send(message)
 
     return send_understood
-
-
-async def _no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _denying(send: Send) -> Send:

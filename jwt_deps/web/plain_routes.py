@@ -229,10 +229,11 @@ class GuardedApp:
                     "This FastAPI does not tell which dependencies apply to a plain route: install "
                     "a release of jwt-deps that knows it, or an older FastAPI.",
                 )
-            moved = self._moved_from(inner)
+            moved = self._moved_from(inner, (*outer, *inner.dependencies))
             return (*outer, *moved, *inner.dependencies, *self.inherited), True
         if is_among(router, self.homes):
-            return (*router.dependencies, *self._moved_from(router), *self.inherited), False
+            moved = self._moved_from(router, router.dependencies)
+            return (*router.dependencies, *moved, *self.inherited), False
         # In a router that is mounted as it is, or was taken out of the inclusion that it was found
         # in: all that may apply to it.
         homes = self._homes_of(entered)
@@ -242,16 +243,18 @@ class GuardedApp:
         applied = (it for home in homes for it in home.dependencies)
         return (*around, *applied, *self.inherited), False
 
-    def _moved_from(self, router: Any) -> tuple[Depends, ...]:
-        """What applied where the route was added, before it was moved to a router.
+    def _moved_from(self, router: Any, here: Iterable[Depends]) -> tuple[Depends, ...]:
+        """What applied where the route was added, if it was moved from there to a router.
 
-        It keeps that, as a route of FastAPI's does.
+        It keeps that, as a route of FastAPI's does. A route object that several routers have behind
+        one guard was not moved.
         """
         first = self.homes[0]
         if first is router:
             return ()
         around = (it for home, applied in self.around if home is first for it in applied)
-        return (*around, *first.dependencies)
+        there, known = (*around, *first.dependencies), guards_among(here)
+        return there if any(it not in known for it in guards_among(there)) else ()
 
     def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
         """The template as it is served; `None` where it is not known, and no pattern means it."""
@@ -267,12 +270,13 @@ class GuardedApp:
 
     def _is_served_by(self, router: Any, scope: Scope) -> bool:
         """Whether the route itself is served, and not one that was made of it with another path."""
-        entered = state_of(scope).entered
+        state = state_of(scope)
+        entered, is_mounted = state.entered, state.mounted is not None
         return any(
             route is self.route
             for home in self.homes
             if home is router
-            or is_among(home, self.mounted)
+            or (is_mounted and is_among(home, self.mounted))
             or any(it in entered for it in guards_among(home.dependencies))
             for route in home.routes
         )
@@ -348,6 +352,7 @@ class GuardedRoutes:
         self._router = router
         self._guard = guard
         self._wraps = wraps
+        self._refuses = True
         self._seen = Snapshot()
         self._updating: int | None = None  # the thread that does
 
@@ -362,16 +367,29 @@ class GuardedRoutes:
         with _UPDATING:  # another thread serves nothing before this one is done
             self._updating = get_ident()
             try:
-                if self._seen.is_current():
-                    return
-                seen = Snapshot()
-                guards = guards_among(self._router.dependencies)
-                if self._guard is not None and self._guard not in guards:
-                    guards = (self._guard, *guards)
-                self._close(self._router, (), guards, seen)
-                self._seen = seen
+                if not self._seen.is_current():
+                    self._seen = self._look()
             finally:
                 self._updating = None
+
+    def wrap(self) -> None:
+        """Guard what can be guarded, and refuse nothing: the routes are about to go elsewhere.
+
+        What cannot be guarded is refused before this router serves the next request.
+        """
+        with _UPDATING:
+            self._updating, self._refuses = get_ident(), False
+            try:
+                self._look()
+            finally:
+                self._updating, self._refuses = None, True
+
+    def _look(self) -> Snapshot:
+        seen, guards = Snapshot(), guards_among(self._router.dependencies)
+        if self._guard is not None and self._guard not in guards:
+            guards = (self._guard, *guards)
+        self._close(self._router, (), guards, seen)
+        return seen
 
     def _close(
         self,
@@ -382,7 +400,7 @@ class GuardedRoutes:
     ) -> None:
         """Close a router that is included with `outer`, and in which `guards` must apply."""
         applied = (*outer, *router.dependencies)
-        anything = bool(applied)
+        anything = bool(applied) and self._refuses
         routes = seen.add(router, (*guards, *_calls(outer)))
         if anything:
             _refuse_default(router)
@@ -394,7 +412,7 @@ class GuardedRoutes:
                 applied = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
                 self._close_included(inner, route, applied, guards, seen)
             elif isinstance(route, APIRoute | APIWebSocketRoute):
-                _refuse_unguarded(route, (*outer, *route.dependencies), guards, router)
+                self._require_guards(route, (*outer, *route.dependencies), guards, router)
                 if anything and "handle" in vars(route):
                     raise _of_unknown_class(route)
             elif can_be_guarded(route):
@@ -404,10 +422,20 @@ class GuardedRoutes:
                 raise _of_unknown_class(route)
         for group in _fastapi.low_priority_routes(router):
             applied = (*outer, *getattr(group, "dependencies", ()))
-            _refuse_unguarded(group, applied, guards, router)
+            self._require_guards(group, applied, guards, router)
         if wrapped:
             # FastAPI may have built what it serves from the routes as they were before.
             _fastapi.read_again(router)
+
+    def _require_guards(
+        self,
+        route: Any,
+        applied: tuple[Depends, ...],
+        guards: tuple[RouteGuard, ...],
+        router: APIRouter | None = None,
+    ) -> None:
+        if self._refuses:
+            _refuse_unguarded(route, applied, guards, router)
 
     def _close_included(
         self,
@@ -417,8 +445,8 @@ class GuardedRoutes:
         guards: tuple[RouteGuard, ...],
         seen: Snapshot,
     ) -> None:
-        _refuse_unguarded(inclusion, applied, guards)
-        if applied:
+        self._require_guards(inclusion, applied, guards)
+        if applied and self._refuses:
             _refuse_own_handle(inner)
         if not seen.has(inner, (*guards, *_calls(applied))):
             self._close(inner, applied, guards, seen)

@@ -1,7 +1,7 @@
 """How a whole router is protected: `protected_router`, `jwt_guard` and the mark `public`."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from fastapi import APIRouter, Depends
@@ -102,11 +102,12 @@ class ProtectedRouter(APIRouter):
             ConfigurationError: one of them cannot be guarded, and FastAPI, up to 0.136, may be
                 about to copy it. From 0.137 that is raised before the next request is served.
         """
-        if _fastapi.COPIES:  # old FastAPI
+        try:
             self._guarded.update()
-        else:
-            with suppress(ConfigurationError):
-                self._guarded.update()
+        except ConfigurationError:
+            if _fastapi.COPIES:  # old FastAPI
+                raise
+            self._guarded.wrap()
         return self._routes
 
     @routes.setter

@@ -509,3 +509,29 @@ def test_attack_what_an_inclusion_asks_is_asked_of_a_route_made_of_its_own() -> 
 
     assert [401, 401, 403] == answers_of(app, "/m/x")
     assert 200 == ask(app, "/m/x", bearer(scope="admin"))
+
+
+@live_routes
+@pytest.mark.parametrize("wrong", ["class", "api", "inclusion", "frontend"])
+def test_attack_routes_handed_out_beside_one_that_cannot_be_guarded(wrong: str) -> None:
+    """The others have their guards all the same; that one is refused where the router serves."""
+    app, router = FastAPI(openapi_url=None), protected_router(settings=SETTINGS)
+    if wrong == "class":
+        router.routes.append(Homemade())
+    elif wrong == "api":
+        router.routes.append(APIRoute("/api", read))
+    elif wrong == "inclusion":
+        router.routes.extend(OTHERS["inclusion"]().routes)
+    else:
+        router.default = Router(routes=[Route("/default", plain)])
+    router.add_route("/x2", plain)
+    router.mount("/x1", Router(routes=[Route("/", plain)], redirect_slashes=True))
+    routes = [it for it in router.routes if getattr(it, "path", "") in {"/x1", "/x2"}]
+
+    app.router.routes.extend(routes)
+
+    assert 2 == len(routes)
+    for path in ("/x1", "/x2"):
+        assert {*answers_of(app, path)[:2]} <= {401, REFUSED}
+    with pytest.raises(ConfigurationError):
+        TestClient(including(router)).get("/x2")
