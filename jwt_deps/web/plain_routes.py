@@ -230,10 +230,11 @@ class GuardedApp:
                     "a release of jwt-deps that knows it, or an older FastAPI.",
                 )
             moved = self._moved_from(inner, (*outer, *inner.dependencies))
-            return (*outer, *moved, *inner.dependencies, *self.inherited), True
+            # The guard of the router that serves it is the innermost, and authenticates.
+            return (*self.inherited, *moved, *outer, *inner.dependencies), True
         if is_among(router, self.homes):
             moved = self._moved_from(router, router.dependencies)
-            return (*router.dependencies, *moved, *self.inherited), False
+            return (*moved, *router.dependencies, *self.inherited), False
         # In a router that is mounted as it is, or was taken out of the inclusion that it was found
         # in: all that may apply to it.
         homes = self._homes_of(entered)
