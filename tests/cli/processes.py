@@ -27,7 +27,7 @@ LAST_WORDS = "Ctrl-C stops it."
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment, without the proxies and the colours of the machine at hand."""
+    """The environment, without the proxies and the colours of this machine."""
     unwanted = ("COLUMNS", "FORCE_COLOR", "NO_COLOR")
     kept = {
         name: value

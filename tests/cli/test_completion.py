@@ -34,7 +34,7 @@ def test_completion_of_options() -> None:
 
 
 def test_script() -> None:
-    """`--show-completion` prints what the shell at hand reads."""
+    """`--show-completion` prints what the current shell reads."""
     result = run("--show-completion", "zsh", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
 
     assert 0 == result.returncode

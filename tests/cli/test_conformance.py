@@ -1,4 +1,4 @@
-"""`jwt-deps conformance`: this package keeps everything, others do not, and faults are told."""
+"""`jwt-deps conformance` finds no fault in this package, and reports those of others."""
 
 import asyncio
 import json

@@ -429,21 +429,21 @@ def test_an_application_that_has_served_keeps_its_public_routes() -> None:
     """What was known of its routes is found out anew."""
     app = FastAPI()
 
-    @app.get("/anybody")
+    @app.get("/optional")
     @public
-    async def anybody(user: Annotated[str | None, Depends(optional(current_user_id))]) -> str:
+    async def optional_user(user: Annotated[str | None, Depends(optional(current_user_id))]) -> str:
         return f"{INSIDE} {user}"
 
     from jwt_deps import get_settings  # noqa: PLC0415 - this test alone overrides it
 
     app.dependency_overrides[get_settings] = lambda: SETTINGS
     client = TestClient(app)
-    assert 200 == client.get("/anybody").status_code
+    assert 200 == client.get("/optional").status_code
 
     protect(app, SETTINGS)
 
-    assert 200 == client.get("/anybody").status_code
-    assert 401 == client.get("/anybody", headers=FOREIGN).status_code
+    assert 200 == client.get("/optional").status_code
+    assert 401 == client.get("/optional", headers=FOREIGN).status_code
 
 
 def test_a_mere_guard_below_an_excluded_mount_looks_at_its_own_application() -> None:

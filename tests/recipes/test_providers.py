@@ -165,7 +165,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], tuple[Reason, str]]] = [
 
 
 def settings_of(name: str, **changed: object) -> JWTSettings:
-    """The settings of the page, with the provider's keys at hand."""
+    """The settings of the page, with the provider's keys already known."""
     settings = RECIPES[name].from_code()
     if changed:
         settings = settings.model_copy(update=changed)
