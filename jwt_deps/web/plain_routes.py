@@ -221,28 +221,32 @@ class GuardedApp:
             ConfigurationError: FastAPI does not tell.
         """
         inner = None if inclusion is None else _fastapi.included_router(inclusion)
-        if inner is not None and is_among(inner, self.homes):
-            outer = _fastapi.inclusion_dependencies(inclusion)
-            if outer is None:
-                raise ConfigurationError(
-                    "unknown_fastapi",
-                    "This FastAPI does not tell which dependencies apply to a plain route: install "
-                    "a release of jwt-deps that knows it, or an older FastAPI.",
-                )
-            moved = self._moved_from(inner, (*outer, *inner.dependencies))
-            # The guard of the router that serves it is the innermost, and authenticates.
-            return (*self.inherited, *moved, *outer, *inner.dependencies), True
+        included = inner is not None and is_among(inner, self.homes)
+        router = inner if included else router
+        outer = _fastapi.inclusion_dependencies(inclusion) if included else ()
+        if outer is None:
+            raise ConfigurationError(
+                "unknown_fastapi",
+                "This FastAPI does not tell which dependencies apply to a plain route: install a "
+                "release of jwt-deps that knows it, or an older FastAPI.",
+            )
+        here: tuple[Depends, ...]
         if is_among(router, self.homes):
-            moved = self._moved_from(router, router.dependencies)
-            return (*moved, *router.dependencies, *self.inherited), False
-        # In a router that is mounted as it is, or was taken out of the inclusion that it was found
-        # in: all that may apply to it.
-        homes = self._homes_of(entered)
-        if self.homes and not is_among(self.homes[0], homes):
-            homes = [self.homes[0], *homes]
-        around = (it for home, applied in self.around if is_among(home, homes) for it in applied)
-        applied = (it for home in homes for it in home.dependencies)
-        return (*around, *applied, *self.inherited), False
+            here = (*outer, *router.dependencies)
+            here = (*self._moved_from(router, here), *here)
+        else:
+            # In a router that is mounted as it is, or was taken out of the inclusion that it was
+            # found in: all that may apply to it.
+            homes = self._homes_of(entered)
+            if self.homes and not is_among(self.homes[0], homes):
+                homes = [self.homes[0], *homes]
+            around = (
+                it for home, applied in self.around if is_among(home, homes) for it in applied
+            )
+            here = (*around, *(it for home in homes for it in home.dependencies))
+        if _fastapi.COPIES:  # old FastAPI: what the route was copied from is further in
+            return (*here, *self.inherited), included
+        return (*self.inherited, *here), included
 
     def _moved_from(self, router: Any, here: Iterable[Depends]) -> tuple[Depends, ...]:
         """What applied where the route was added, if it was moved from there to a router.

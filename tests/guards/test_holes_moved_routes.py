@@ -26,7 +26,7 @@ from jwt_deps import (
 )
 from jwt_deps.audit import Verdict, audit
 from tests.pairing import pairwise
-from tests.web.serving import SETTINGS, bearer, frontend, live_routes
+from tests.web.serving import OTHER, OTHER_SECRET, SETTINGS, bearer, frontend, live_routes
 
 from .asking import (
     FOREIGN,
@@ -472,6 +472,7 @@ HOLDING: dict[str, Callable[[FastAPI, APIRouter], None]] = {
     "another-protected-router-mounted": lambda app, p: app.mount(
         "", protected_router(settings=SETTINGS, routes=p.routes)
     ),
+    "rebuilt": lambda app, p: app.router.routes.extend(_rebuilt(p)),
     "rebuilt-in-a-router": lambda app, p: app.include_router(APIRouter(routes=_rebuilt(p))),
     "rebuilt-in-a-protected-router": lambda app, p: app.include_router(
         protected_router(APIRouter(routes=_rebuilt(p)), settings=SETTINGS)
@@ -493,6 +494,22 @@ def test_attack_a_guard_around_moved_routes_takes_no_requirement_away(held: str,
 
     assert [401, 401, 403] == answers_of(app, "/x")
     assert 200 == ask(app, "/x", bearer(scope="admin"))
+
+
+@live_routes
+@pytest.mark.parametrize("held", HOLDING)
+def test_attack_a_moved_route_opens_to_the_tokens_of_the_guard_where_it_is_served(
+    held: str,
+) -> None:
+    """The guard that it had before adds its requirements; it opens nothing to tokens of its own."""
+    router = protected_router(settings=OTHER)
+    router.add_route("/x", plain)
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
+    HOLDING[held](app, router)
+
+    # What an application below a mount asks is asked besides what was asked at the mount.
+    here = 401 if held == "application" else 200
+    assert (here, 401) == (ask(app, "/x", bearer()), ask(app, "/x", bearer(OTHER_SECRET)))
 
 
 @live_routes
