@@ -43,11 +43,11 @@ class ProtectedRouter(APIRouter):
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
         self._met: Any = self  # no application
-        lifespan = self.lifespan_context
+        self._inner_lifespan = self.lifespan_context
 
         @asynccontextmanager
         async def lifespan_with_keys(app: Any) -> AsyncIterator[Any]:
-            async with lifespan(app) as state:
+            async with self._inner_lifespan(app) as state:
                 self._guarded.update()
                 if not isinstance(app, FastAPI):
                     yield state
@@ -82,6 +82,9 @@ class ProtectedRouter(APIRouter):
         before, dependencies = len(self.routes), options.get("dependencies") or ()
         # FastAPI looks at the prefix of the inclusion alone when it looks for empty paths.
         own, self.prefix = self.prefix, ""
+        # FastAPI nests the lifespan of a router in those of all that are included after it. This
+        # router's stays around them, so that their frames are not in the traceback of its errors.
+        outer, self.lifespan_context = self.lifespan_context, self._inner_lifespan
         try:
             if prefix or _fastapi.COPIES or not _fastapi.has_empty_path(router):
                 super().include_router(router, prefix=prefix, **options)
@@ -89,6 +92,7 @@ class ProtectedRouter(APIRouter):
                 _fastapi.include_before_prefix(self, super().include_router, router, **options)
         finally:
             self.prefix = own
+            self._inner_lifespan, self.lifespan_context = self.lifespan_context, outer
         if _fastapi.COPIES:  # old FastAPI
             theirs = () if isinstance(router, ProtectedRouter) else tuple(router.dependencies)
             apply_to_copies(self, before, (*dependencies, *theirs))

@@ -45,7 +45,7 @@ async def broken(_: FastAPI):
 
 
 routers = FastAPI()
-routers.include_router(protected_router(router))
+routers.include_router(protected_router(router, *(APIRouter() for _ in range(15))))
 
 whole = protect(FastAPI())
 whole.include_router(router)
@@ -86,10 +86,15 @@ def test_a_protected_application_without_a_key(folder: Path) -> None:
 
 
 def test_a_protected_router_without_a_key(folder: Path) -> None:
-    """Its lifespan runs inside that of the application: Starlette adds its frames, and no more."""
+    """The sentence is the end of a traceback that fits a screen, however many routers it has.
+
+    Its lifespan runs inside that of the application, whose frames Starlette reports too.
+    """
     lines = failed_start(folder, "routers")
 
     assert "jwt_deps.ConfigurationError: There is no key" in lines[-3]
+    assert lines[-3].endswith(" More: jwt-deps explain no_key")
+    assert len(lines) < 24
     assert not [line for line in lines if "pydantic" in line or "During handling" in line]
     assert 1 == len(
         [line for line in lines if "lifespan_with_keys" in line or "/settings/" in line]
