@@ -1,4 +1,4 @@
-"""The tutorial works as written: its files are served and its commands run."""
+"""The tutorial and the first test work as written: files are served and commands run."""
 
 import os
 import re
@@ -18,7 +18,8 @@ from tests.documented import check_page, commands_of, shell
 from tests.minting import SECRET
 from tests.test_quick_start import free_port
 
-PAGES = sorted((Path(__file__).parent.parent / "docs" / "tutorial").glob("*.md"))
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = [*sorted((DOCS / "tutorial").glob("*.md")), DOCS / "testing.md"]
 PLACE, ISSUER = "localhost:8000", "localhost:9000"
 FILE = re.compile(r'^```python title="([\w.]+)"\n(.*?)^```', re.DOTALL | re.MULTILINE)
 EXPORT = re.compile(r"^export (JWT_\w+)=(\S+)$", re.MULTILINE)
