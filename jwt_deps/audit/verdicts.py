@@ -9,14 +9,11 @@ from fastapi.security.base import SecurityBase
 
 from jwt_deps.settings import PREFIX, JWTSettings, PathPatterns
 from jwt_deps.web import (
-    CurrentUser,
     MatchedRoute,
     Requirement,
     RouteGuard,
     Served,
     TokenDependency,
-    current_client_id,
-    current_user_id,
     dependants,
     get_token,
     is_marked_public,
@@ -26,12 +23,6 @@ from jwt_deps.web import (
 
 __all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
 
-# These refuse anonymous requests even under `validate=False`.
-_NEVER_ANONYMOUS: tuple[Any, ...] = (
-    current_user_id,
-    current_client_id,
-    token_dependency(CurrentUser),
-)
 _MAX_NAMED = 3  # algorithms that are listed by name
 
 
@@ -125,9 +116,9 @@ def _why_guarded(served: Served, proofs: list[Any]) -> str:
 
 def _proves(call: TokenDependency[Any], scopes: tuple[str, ...], *, validates: bool) -> bool:
     """Whether a dependency refuses every request without a token that verifies."""
-    if scopes or call in _NEVER_ANONYMOUS or isinstance(call, Requirement):
-        return True
-    return validates and call is not get_token  # which only finds the token
+    if call is get_token:  # which only finds the token
+        return bool(scopes)
+    return validates or bool(scopes) or call.refuses_anonymous
 
 
 def _shown(call: TokenDependency[Any], scopes: tuple[str, ...]) -> tuple[str, ...]:

@@ -70,6 +70,8 @@ class TokenDependency(SecurityBase, Generic[T]):
 
     #: Scopes that it needs by itself, for OpenAPI and for the challenge.
     scopes: tuple[str, ...] = ()
+    #: Whether it refuses a request without a token even under `validate=False`.
+    refuses_anonymous = False
 
     def __init__(self, answer: Callable[[HTTPConnection], Awaitable[T]]) -> None:
         self._answer = answer
@@ -154,6 +156,9 @@ async def get_token(connection: HTTPConnection) -> str:
             in a cookie and the request comes from another site.
     """
     return await token_of(connection, await settings_for(connection))
+
+
+get_token.refuses_anonymous = True
 
 
 @PrincipalDependency

@@ -131,11 +131,13 @@ class _Injected(_LikePartial):
 
     _dependency: PrincipalDependency[Any]
     _of: Any
+    _refuses_anonymous = False
 
     def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:
         super().__init__(name, bases, members)
         cls._dependency = PrincipalDependency(cls._of)
         cls._dependency.__name__, cls._dependency.__doc__ = name, cls.__doc__
+        cls._dependency.refuses_anonymous = cls._refuses_anonymous
         if not CLASSES_ARE_AWAITED:  # old FastAPI
             cls.__call__ = staticmethod(_hand_on)  # type: ignore[method-assign]
 
@@ -213,6 +215,8 @@ class CurrentUser(metaclass=_Injected):
     issuer: str | None = field(default=None, repr=False)
     client_id: str | None = field(default=None, repr=False)
     roles: frozenset[str] = field(default=frozenset(), repr=False)
+
+    _refuses_anonymous = True
 
     @classmethod
     def _of(cls, principal: Principal) -> Self:
@@ -296,6 +300,9 @@ def current_user_id(caller: Principal) -> str:
     return caller.user_id
 
 
+current_user_id.refuses_anonymous = True
+
+
 @PrincipalDependency
 def current_client_id(caller: Principal) -> str:
     """The client that the token was issued to: `client_id` (RFC 9068 §2.2), else `azp`.
@@ -313,6 +320,9 @@ def current_client_id(caller: Principal) -> str:
     if client_id is None:
         raise ClaimError(Reason.CLAIM_MISSING, "client_id", "it names no client")
     return client_id
+
+
+current_client_id.refuses_anonymous = True
 
 
 @PrincipalDependency
@@ -429,7 +439,11 @@ def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     Returns:
         A dependency. A credential that is present and bad is still refused with 401. The same
         argument gives the same callable.
+
+    Raises:
+        ConfigurationError: it is `Claims` or the like, which no request can bring.
     """
+    _fastapi.nodes_below(dependency)  # FastAPI would see it with the first request only
     return _optional(dependency)
 
 

@@ -23,13 +23,8 @@ from jwt_deps.settings import JWTSettings, TokenSource
 
 from . import _fastapi
 from ._fastapi import scopes_at
-from .caller import TokenDependency, get_claims
+from .caller import TokenDependency
 from .dependencies import (
-    SessionState,
-    current_session_id,
-    get_dependencies,
-    get_scopes,
-    get_session_state,
     is_optional,
 )
 from .guard import is_excluded, token_dependencies_of
@@ -276,16 +271,6 @@ def _references(schema: Mapping[str, Any]) -> set[str]:
 _FURTHER = "x-jwt-requires"
 _KINDS = {"acr": "acr_values", "role": "roles", "claim": "claims", "check": "checks"}
 
-# What answers an anonymous caller where `validate=False` lets one in. Of others it is not known.
-_ANSWERS_ANYONE: tuple[Any, ...] = (
-    get_claims,
-    get_scopes,
-    get_dependencies,
-    get_session_state,
-    current_session_id,
-    SessionState.func,
-)
-
 
 def describe(app: FastAPI, schema: dict[str, Any]) -> None:
     """Correct a document that FastAPI made of an application's routes, in place.
@@ -424,7 +409,9 @@ class _Correction:
             return None
         validates = settings is None or settings.validate
         # Scopes asked of an optional dependency are asked of requests without a token too.
-        required = any(validates or _proves(*one) for one in asking) or any(shown.optional)
+        required = any(shown.optional) or any(
+            validates or scopes or call.refuses_anonymous for call, scopes in asking
+        )
         scopes = (scope for _, scopes in asking for scope in scopes)
         others = (scope for scopes in shown.optional for scope in scopes)
         return _Needs(
@@ -537,11 +524,6 @@ def _unwrapped(call: Any) -> Any:
     while isinstance(call, partial):
         call = call.func
     return unwrap(call)
-
-
-def _proves(call: TokenDependency[Any], scopes: Collection[str]) -> bool:
-    """Whether a dependency refuses a request without a token even where `validate` is off."""
-    return bool(scopes) or not (isinstance(call, RouteGuard) or call in _ANSWERS_ANYONE)
 
 
 def _further(calls: Iterable[TokenDependency[Any]]) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Requirement(TokenDependency[None], ABC):
         needs: what else it needs, by kind: groups of alternatives, one of each group.
     """
 
+    refuses_anonymous = True
     any_of: bool = False
     needs: Mapping[str, tuple[tuple[str, ...], ...]] = {}
 
@@ -183,6 +184,7 @@ def _granted_ids(resource: str, action: str) -> TokenDependency[frozenset[str] |
         """The ids for which the token grants an action."""
         return principal.require_authenticated().grants.ids(resource, action)
 
+    granted_ids.refuses_anonymous = True
     return granted_ids
 
 

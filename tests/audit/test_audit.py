@@ -24,11 +24,13 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router
 
 from jwt_deps import (
     ConfigurationError,
+    CurrentUser,
     JWTSettings,
     current_user_id,
     get_claims,
     get_settings,
     get_token,
+    granted,
     jwt_guard,
     mount_resource_metadata,
     optional,
@@ -160,6 +162,10 @@ def with_default(app: FastAPI) -> FastAPI:
 
 
 LAX = JWTSettings(secret_key=SECRET, validate=False)
+
+
+class Member(CurrentUser):
+    """A user as an application has it."""
 
 
 async def built_on_ours(user_id: Annotated[str, Depends(current_user_id)]) -> str:
@@ -296,6 +302,14 @@ VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = 
     "validate-false-and-scopes": (
         lambda: one_route(Depends(require_scopes("a")), settings=LAX),
         {"GET /x": ("guarded", "its own dependency require_scopes")},
+    ),
+    "validate-false-and-ids": (
+        lambda: one_route(Depends(granted("agents", "read")), settings=LAX),
+        {"GET /x": ("guarded", "its own dependency granted_ids")},
+    ),
+    "validate-false-and-a-subclass-of-the-user": (
+        lambda: one_route(Depends(Member), settings=LAX),
+        {"GET /x": ("guarded", "its own dependency Member")},
     ),
     "the-token-with-scopes": (
         lambda: one_route(Security(get_token, scopes=["a"]), guard=False),

@@ -25,8 +25,9 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import Verdict, audit
+from tests.minting import OTHER_SECRET
 from tests.pairing import pairwise
-from tests.web.serving import OTHER, OTHER_SECRET, SETTINGS, bearer, frontend, live_routes
+from tests.web.serving import OTHER, SETTINGS, bearer, frontend, live_routes
 
 from .asking import (
     FOREIGN,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from jwt_deps import (
+    Claims,
     ConfigurationError,
     JWTSettings,
     claims_as,
@@ -84,6 +85,12 @@ def test_what_is_no_model_is_refused(wrong: Any) -> None:
     """When the route is written, not when it is asked."""
     with pytest.raises(ConfigurationError, match="takes a pydantic model"):
         claims_as(wrong)
+
+
+def test_optional_takes_a_dependency_and_not_what_one_returns() -> None:
+    """FastAPI would see it with the first request that has a token."""
+    with pytest.raises(ConfigurationError, match="comes from a verified token"):
+        optional(Claims)
 
 
 @pytest.mark.parametrize(
