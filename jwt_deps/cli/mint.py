@@ -141,7 +141,7 @@ def _settings(*, needed: bool) -> JWTSettings | None:
         return get_settings()
     except ConfigurationError as error:
         if needed:
-            raise impossible(f"{error} {_NO_KEY}") from None
+            raise impossible(f"{error.message} {_NO_KEY} More: {error.command}") from None
         if any(map(is_variable, os.environ)):
             note(f"Warning: the settings cannot be used, so the token is not checked: {error}")
         return None

@@ -161,7 +161,9 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
             if unknown:
                 hint = f"({', '.join(unknown)} is set and is no setting: misspelt?)"
                 problem = ConfigurationError(problem.reason, f"{problem.message} {hint}")
-            raise problem
+            # The sentence says all; the frames of pydantic and of the keys would bury the line that
+            # makes the settings.
+            raise problem.with_traceback(None)
         self._prefix = prefix
 
     @classmethod

@@ -39,7 +39,7 @@ def test_commands_show_what_they_say(agents: AgentOSClient) -> None:
     _, ask = commands()
     for written, here in {
         "http://127.0.0.1:8000": str(agents.http.base_url),
-        "uv run ": "",
+        ". .venv/bin/activate\n": "",
         "for-this-demonstration-on-my-machine-only": SECRET,
     }.items():
         assert written in ask

@@ -283,6 +283,7 @@ def test_several_issuers(arguments: list[str], variables: dict[str, str]) -> Non
 
 WRONG = [
     pytest.param([], {}, "There is no key to check a token with", id="nothing-configured"),
+    pytest.param([], {}, "keygen`. More: jwt-deps explain no_key\n", id="its-page-is-named-last"),
     pytest.param([], {"JWT_SECRET_KEY": "short"}, "has 5 bytes", id="weak-secret"),
     pytest.param(
         [],

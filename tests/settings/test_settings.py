@@ -4,6 +4,7 @@ import codecs
 import json
 import logging
 import math
+import traceback
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastapi import Depends, FastAPI
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
+import jwt_deps.settings
 from jwt_deps import IssuerSettings, mcp_settings
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, MissingTokenError, SignatureError
 from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_without_keys
@@ -511,6 +513,15 @@ class TestRefused:
         """Pydantic's other constructors check as much."""
         with pytest.raises(ConfigurationError, match="9 bytes"):
             build()
+
+    def test_the_traceback_ends_where_they_are_made(self) -> None:
+        """Nothing of pydantic or of this package's keys is between that line and the sentence."""
+        with pytest.raises(ConfigurationError) as caught:
+            JWTSettings(algorithm="HS256")
+
+        here, *ours = [it.filename for it in traceback.extract_tb(caught.value.__traceback__)]
+        assert __file__ == here
+        assert {Path(jwt_deps.settings.__file__).parent} == {Path(it).parent for it in ours}
 
 
 class TestModelCopy:
