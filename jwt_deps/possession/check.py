@@ -10,7 +10,7 @@ from jwt_deps.errors import ConfirmationError, DPoPProofError, Reason, ReplaysUn
 
 from .dpop import EARLIEST, LATEST, ExpectedProof, Proof, check_proof
 from .mtls import check_certificate
-from .policy import DPoPMode, SenderPolicy
+from .policy import SenderPolicy
 from .replay_store import StoreUnavailableError
 
 __all__ = ["FRESH_NONCE", "confirm"]
@@ -50,9 +50,8 @@ async def confirm(  # noqa: PLR0913 - what is known of the request, and what is 
     if "x5t#S256" in bound:
         check_certificate(scope, bound["x5t#S256"], policy)
     by_dpop = by_dpop and policy.with_dpop
+    policy.refuse_unbound(bound, by_dpop=by_dpop)
     if "jkt" not in bound:
-        if by_dpop or policy.dpop is DPoPMode.REQUIRED:
-            raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
         return
     if not by_dpop:
         raise ConfirmationError(Reason.DOWNGRADED, "it is bound to a key, and came as a bearer's")
@@ -67,12 +66,16 @@ async def confirm(  # noqa: PLR0913 - what is known of the request, and what is 
         nonces=policy.nonces,
     )
     proof = check_proof(_values(scope["headers"], b"dpop"), expected, now)
-    await _use(proof, policy, now, used)
+    await _refuse_replay(proof, policy, now, used)
     _renew(scope, proof, policy, now)
 
 
-async def _use(proof: Proof, policy: SenderPolicy, now: float, used: set[str]) -> None:
-    """Use a proof up, for as long as any process would accept it."""
+async def _refuse_replay(proof: Proof, policy: SenderPolicy, now: float, used: set[str]) -> None:
+    """Refuse a proof that another request was accepted with, and record that this one is.
+
+    It is recorded for as long as any process would accept it: until `-EARLIEST` seconds after its
+    `iat`, and `LATEST` more for a clock that is behind.
+    """
     ttl = proof.issued_at - now - EARLIEST + LATEST
     try:
         unused = await policy.store.add_if_absent(proof.key, ttl)

@@ -1,9 +1,12 @@
 """The sender constraint that a service asks of its tokens: DPoP (RFC 9449), mTLS (RFC 8705)."""
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from jwt_deps.errors import ConfirmationError, Reason
 
 from .nonces import Nonces
 from .replay_store import ReplayStore
@@ -69,6 +72,19 @@ class SenderPolicy:
         members = {"jkt": self.with_dpop, "x5t#S256": self.with_certificates}
         provable = frozenset(name for name, is_provable in members.items() if is_provable)
         object.__setattr__(self, "provable", provable)
+
+    def refuse_unbound(self, bound: Mapping[str, Any], *, by_dpop: bool = False) -> None:
+        """Refuse a token that is bound to no DPoP key where it has to be.
+
+        Args:
+            bound: the members of its `cnf` claim (RFC 7800).
+            by_dpop: whether it came with the scheme `DPoP` (RFC 9449 §7.1).
+
+        Raises:
+            ConfirmationError: it is bound to no key; 401.
+        """
+        if "jkt" not in bound and (by_dpop or self.dpop is DPoPMode.REQUIRED):
+            raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
 
     @property
     def with_dpop(self) -> bool:

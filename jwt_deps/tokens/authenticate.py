@@ -11,13 +11,12 @@ alike; the proof of the sender, where one is needed, is checked after that by `p
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jwt_deps import telemetry
 from jwt_deps.errors import (
     AuthError,
     ClaimError,
-    ConfirmationError,
     KeysUnavailableError,
     MalformedTokenError,
     Reason,
@@ -26,16 +25,21 @@ from jwt_deps.errors import (
     UnknownKeyError,
 )
 from jwt_deps.keys import VerificationKey
-from jwt_deps.possession import DPoPMode
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings import JWTSettings, ResourceServer, get_settings
+from jwt_deps.settings import IssuerSettings, JWTSettings, ResourceServer, get_settings
 
 from .claim_checks import check_claims, check_issuer, refuse_unproved, time_limits
 from .claims import Claims
 from .principal import Principal
 from .verify import VerifiedToken, verify
 
-__all__ = ["authenticate_claims", "authenticate_token", "verified_principal", "verify_token"]
+__all__ = [
+    "authenticate_claims",
+    "authenticate_token",
+    "principal_for",
+    "verified_principal",
+    "verify_token",
+]
 
 # Longer tokens are rare, and a few of them would fill the memory of many.
 _MAX_CACHED = 4096
@@ -106,9 +110,8 @@ async def verified_principal(token: str, settings: JWTSettings) -> Principal:
     """
     principal = await authenticate_token(token, settings)
     refuse_unproved(principal.claims.view(), ())
-    policy = settings.server.sender_policy
-    if policy is not None and policy.dpop is DPoPMode.REQUIRED:
-        raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
+    if (policy := settings.server.sender_policy) is not None:
+        policy.refuse_unbound({})  # a key could not be proved here
     return principal
 
 
@@ -171,19 +174,37 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
         named or settings.policy,
         require_exp=False,
         required_claims=(),
-        audiences=(named or settings.policy).audiences if "aud" in members else (),
+        audience_optional=True,
     )
     if "iss" in members:
         if named is None:
             raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
         check_issuer(members, policy)
     check_claims(members, policy, time.time(), server.provable)
-    prefix = server.accepted.prefix_of(issuer, policy.settings)
-    found = Claims.of(members, policy.max_token_age)
-    principal = Principal(found, policy.settings, token=token, prefix=prefix)
-    principal.refuse_foreign_user()
+    principal = principal_for(members, policy.settings, server, token)
     if server.revocations is not None:
         await refuse_revoked(server.revocations, principal.revocable())
+    return principal
+
+
+def principal_for(
+    claims: dict[str, Any], issuer: IssuerSettings, server: ResourceServer, token: str
+) -> Principal:
+    """Make the principal of claims that passed every check.
+
+    Args:
+        claims: the claims.
+        issuer: the settings that they passed the checks under.
+        server: what is accepted.
+        token: the encoded token; empty without one.
+
+    Raises:
+        ClaimError: its user id begins with the prefix of another issuer.
+    """
+    prefix = server.accepted.prefix_of(claims.get("iss"), issuer)
+    found = Claims.of(claims, issuer.policy.max_token_age)
+    principal = Principal(found, issuer, token=token, prefix=prefix)
+    principal.refuse_foreign_user()
     return principal
 
 
@@ -202,11 +223,7 @@ def _cached(token: str, server: ResourceServer, clock: Callable[[], float]) -> P
 def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Principal:
     """Make the principal of a verified token, and put it into the token cache."""
     claims, policy = verified.claims, verified.settings.policy
-    prefix = server.accepted.prefix_of(claims.get("iss"), verified.settings)
-    found = Claims.of(claims, policy.max_token_age)
-    principal = Principal(found, verified.settings, token=token, prefix=prefix)
-    if prefix is not None:
-        principal.refuse_foreign_user()
+    principal = principal_for(claims, verified.settings, server, token)
     if server.caches_tokens and len(token) <= _MAX_CACHED:
         fixed = server.accepted.single is not None and policy.is_fixed
         limits = time_limits(claims, policy)

@@ -102,13 +102,14 @@ def check_issuer(claims: dict[str, Any], policy: IssuerPolicy) -> None:
 
 def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> None:
     name, accepted = policy.audience_claim, policy.audiences
+    audience = value_at(claims, name)
+    is_named = audience is not None or name in claims
     if not accepted:
-        if policy.verify_audience and name in claims:  # RFC 7519 §4.1.3
+        if policy.verify_audience and is_named:  # RFC 7519 §4.1.3
             unknown = "it names an audience, and none is configured"
             raise ClaimError(Reason.CLAIM_FOREIGN, name, unknown, Step.AUDIENCE)
         return
-    audience = value_at(claims, name)
-    if audience is None and name not in claims:
+    if not is_named:
         if policy.audience_optional:
             return
         raise ClaimError(Reason.CLAIM_MISSING, name, "it names no audience", Step.AUDIENCE)

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from jwt_deps.errors import AuthError, ClaimError, InsufficientPermissionsError, Reason, Step
-from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings import PREFIX, JWTSettings, ResourceServer
 
+from .authenticate import authenticate_token
 from .claim_checks import CLAIM_CHECKS, refuse_unproved
-from .verify import Verification, check_signature, verify
+from .verify import Verification, check_signature
 
 if TYPE_CHECKING:
     from jwt_deps.keys import VerificationKey
@@ -211,18 +211,20 @@ async def explain_token(
     """
     error = None
     try:
-        verified = await verify(token, settings, clock=clock)
-        if settings.server.revocations is not None:
-            await refuse_revoked(settings.server.revocations, verified.claims)
+        principal = await authenticate_token(token, settings, clock=clock)
+        if (sender_policy := settings.server.sender_policy) is not None:
+            sender_policy.refuse_unbound(principal.claims.get("cnf") or {})
     except AuthError as refusal:
         error = refusal
     made = await _checks(token, settings.server, clock)
+    if error is not None:  # a check of the principal is none of those
+        made[error.step] = error
     by_claims = (step for step in _BY_CLAIMS if step is not Step.CLAIMS or step in made)
     order: tuple[Step, ...] = (*_BY_TEXT, *by_claims, *_BY_KEY)
     if settings.server.revocations is not None:
         order = (*order, Step.REVOCATION)
-        if error is None or error.step is Step.REVOCATION:
-            made[Step.REVOCATION] = error
+        if error is None or error.reason is Reason.NOT_BOUND:
+            made[Step.REVOCATION] = None
     findings = (_finding(step, made) for step in order)
     return Explanation(tuple(findings), error)
 

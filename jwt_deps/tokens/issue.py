@@ -14,13 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
-    ConfirmationError,
-    Reason,
     SignatureError,
     UnknownKeyError,
 )
 from jwt_deps.jose import HMAC_ALGORITHMS, MIN_RSA_BITS, SigningKey, put_at
-from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import (
     IssuerSettings,
     JWTSettings,
@@ -29,6 +26,7 @@ from jwt_deps.settings import (
     shared_secret,
 )
 
+from .authenticate import principal_for
 from .claims import Claims
 from .principal import roles_of, scopes_of, session_id_of, user_id_of
 from .verify import Verification, check_signature
@@ -290,11 +288,9 @@ def _check(token: str, server: ResourceServer) -> Claims:
     keys = steps.cached_keys()
     if keys is not None:
         check_signature(steps.parsed, keys)
-    policy = server.sender_policy
-    required = policy is not None and policy.dpop is DPoPMode.REQUIRED
-    if required and "jkt" not in steps.claims.get("cnf", {}):
-        raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
-    return Claims.of(steps.claims)
+    if (policy := server.sender_policy) is not None:
+        policy.refuse_unbound(steps.claims.get("cnf", {}))
+    return principal_for(steps.claims, steps.policy.settings, server, token).claims
 
 
 def _require_same(  # noqa: PLR0913, PLR0917 - what was given

@@ -66,6 +66,10 @@ class TestAudience:
         assert refusal(nested, ctx={"a.b": {"for": ["api"]}}) is None
         assert Reason.CLAIM_FOREIGN == refusal(nested, ctx={"a.b": {"for": "x"}}).reason
         assert Reason.CLAIM_MISSING == refusal(nested, ctx={"a.b": {}}).reason
+        assert (
+            Reason.CLAIM_FOREIGN
+            == refusal(settings(audience_claim="ctx.for"), ctx={"for": "x"}).reason
+        )
 
 
 class TestAge:

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps import AuthError, ClaimError, IssuerSettings, JWTSettings, Reason, Step
+from jwt_deps import (
+    AuthError,
+    ClaimError,
+    IssuerSettings,
+    JWTSettings,
+    MemoryRevocations,
+    Reason,
+    Step,
+)
 from jwt_deps.testing import Answer, FakeIssuer
 from jwt_deps.tokens import HINTS, Explanation, Outcome, explain_token, explanation_of
 from jwt_deps.tokens.verify import verify
@@ -201,6 +209,57 @@ class TestSeveralIssuers:
         found = outcomes(explained(mint_raw(b'{"alg":"HS256"}', b"[]"), self.SETTINGS))
 
         assert ("refused", "not reached") == (found[Step.PAYLOAD], found[Step.ISSUER])
+
+
+ISSUERS = JWTSettings(
+    issuers={
+        name: IssuerSettings(
+            secret_key=SECRET, issuer=f"https://{name}.test", audience="api", user_id_prefix=prefix
+        )
+        for name, prefix in (("a", ""), ("b", "b|"))
+    }
+)
+REVOKED = MemoryRevocations()
+REVOKED.revoke(subject="u1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "members", "step"),
+    [
+        pytest.param(
+            ISSUERS,
+            {"iss": "https://a.test", "aud": "api", "sub": "b|eve"},
+            Step.CLAIMS,
+            id="the-prefix-of-another-issuer",
+        ),
+        pytest.param(
+            JWTSettings(secret_key=SECRET, user_id_claim="uid", revocation=REVOKED),
+            {"uid": "u1"},
+            Step.REVOCATION,
+            id="a-user-id-revoked",
+        ),
+        pytest.param(
+            JWTSettings(
+                secret_key=SECRET,
+                dpop="required",
+                public_origin="https://api.test",
+                revocation=REVOKED,
+            ),
+            {},
+            Step.CONFIRMATION,
+            id="dpop-required",
+        ),
+    ],
+)
+def test_what_a_request_is_refused_for_beyond_its_token_is_explained(
+    settings: JWTSettings, members: dict[str, Any], step: Step
+) -> None:
+    """The user that it names, revocations by that, a key that it has to be bound to."""
+    explanation = explained(mint(claims(**members)), settings)
+
+    assert "refused" == outcomes(explanation)[step]
+    assert (False, step) == (explanation.accepted, explanation.error and explanation.error.step)
+    assert "not reached" not in outcomes(explanation).values()
 
 
 @given(

@@ -343,6 +343,21 @@ def test_roles_that_the_settings_would_not_read(arguments: dict[str, Any]) -> No
         create_access_token("alice", settings=settings, **arguments)
 
 
+def test_a_user_of_another_issuer_is_not_named() -> None:
+    """Its token would be refused: the id begins with that issuer's prefix."""
+    settings = JWTSettings(
+        issuers={
+            "a": IssuerSettings(
+                secret_key=SECRET, issuer="https://a", audience="x", user_id_prefix=""
+            ),
+            "b": IssuerSettings(secret_key=SECRET, issuer="https://b", audience="x"),
+        }
+    )
+
+    with pytest.raises(ValueError, match="user ids of another issuer"):
+        create_access_token("b|eve", claims={"iss": "https://a"}, settings=settings)
+
+
 def test_a_required_dpop_key_has_to_be_named() -> None:
     """A bearer token would be refused by every request (RFC 9449 §7.1)."""
     settings = JWTSettings(secret_key=SECRET, dpop="required", public_origin="https://shop.example")

@@ -280,6 +280,22 @@ class TestOfOnesOwn:
         assert (200 if reason is None else 401) == answer.status_code
         assert ([] if reason is None else [reason]) == [error.reason for error in caught]
 
+    @pytest.mark.parametrize(
+        ("claims", "status"),
+        [({"for": "api"}, 200), ({"for": "x"}, 401), ({"aud": "x"}, 200), ({}, 200)],
+        ids=repr,
+    )
+    def test_the_audience_is_the_claim_that_names_it(
+        self, claims: dict[str, Any], status: int
+    ) -> None:
+        """As that of a token."""
+        settings = JWTSettings(secret_key=SECRET, audience="api", audience_claim="for")
+
+        async def known(_: HTTPConnection) -> Claims:
+            return Claims({"sub": "ann", **claims})
+
+        assert status == serving(known, settings=settings).get("/me").status_code
+
     def test_an_issuer_that_a_table_does_not_have(self) -> None:
         """It is refused; one that it has gives the user its prefix."""
         members: dict[str, Any] = {"secret_key": SECRET, "issuer": "https://a", "audience": "x"}
