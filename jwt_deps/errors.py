@@ -128,9 +128,10 @@ class Reason(StrEnum):
 class Step(StrEnum):
     """Which check refused a request, in the order in which the checks are made.
 
-    The order is the same for configured and for fetched keys. `CONFIRMATION` is about the claim
-    `cnf` (RFC 7800), whose form is checked before the key; that the sender has what it names is
-    checked with the `PROOF`.
+    The order is the same for configured and for fetched keys. `CLAIMS` are the other required
+    claims; what a dependency reads from a claim, after all these, is refused under that name too.
+    `CONFIRMATION` is about the claim `cnf` (RFC 7800), whose form is checked before the key; that
+    the sender has what it names is checked with the `PROOF`.
     """
 
     CREDENTIALS = "credentials"
@@ -142,12 +143,12 @@ class Step(StrEnum):
     TIMES = "times"
     SUBJECT = "subject"
     AUDIENCE = "audience"
+    CLAIMS = "claims"
     CONFIRMATION = "confirmation"
     KEY = "key"
     SIGNATURE = "signature"
     REVOCATION = "revocation"
     PROOF = "proof"
-    CLAIMS = "claims"
     SCOPES = "scopes"
     PERMISSIONS = "permissions"
     AUTHENTICATION = "authentication"
@@ -275,7 +276,7 @@ class CrossSiteRequestError(AuthError):
     """The token is in a cookie, and another site caused the request."""
 
     def __init__(self) -> None:
-        super().__init__(Reason.CROSS_SITE, "the cookie came with a cross-site request")
+        super().__init__(Reason.CROSS_SITE, "it came with a cross-site request")
 
 
 class InsufficientPermissionsError(AuthError):

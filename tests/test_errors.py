@@ -42,7 +42,7 @@ ROWS: list[tuple[AuthError, type[AuthError], Reason, str | None, str]] = [
         AuthError,
         Reason.CROSS_SITE,
         None,
-        "Invalid token: the cookie came with a cross-site request",
+        "Invalid token: it came with a cross-site request",
     ),
     (
         InsufficientPermissionsError(Reason.ROLE, "no role", ["a"], ["role=b"]),

@@ -140,7 +140,7 @@ class KeyCache:
         if cached is None or self.clock() >= cached.life.fetched_at + max_age:
             if not self._is_cooling_down():
                 await self._refreshed()
-            cached = await self._usable()
+            cached = await self._fresh_or_fetched()
         return cached.response
 
     async def refresh(self) -> FetchError | None:
@@ -200,7 +200,7 @@ class KeyCache:
     # What a request gets
 
     async def _choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
-        cached = await self._usable()
+        cached = await self._fresh_or_fetched()
         if self.clock() >= cached.life.expires_at:
             telemetry.stale_served(self.name)
         try:
@@ -219,8 +219,8 @@ class KeyCache:
             telemetry.unknown_kid(self.name, limited=False)
             raise
 
-    async def _usable(self) -> _Cached:
-        """Return keys that may be used, fetched if need be."""
+    async def _fresh_or_fetched(self) -> _Cached:
+        """Return keys that may be used, and fetch them where the table above says so."""
         now, cached = self.clock(), self._cached
         if cached is not None and now < cached.life.refresh_at:
             return cached

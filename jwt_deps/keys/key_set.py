@@ -193,9 +193,9 @@ class KeySet:
         return cls._of(_asymmetric(algorithms), (), ())
 
     @classmethod
-    def empty(cls, algorithms: Iterable[str] = ()) -> "KeySet":
+    def empty(cls) -> "KeySet":
         """A set that knows no key."""
-        return cls._of(frozenset(algorithms), (), ())
+        return cls._of(frozenset(), (), ())
 
     @classmethod
     def _of(

@@ -12,6 +12,7 @@ A source gets the claims of a verified token, and answers from memory: `True`,
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 from jwt_deps.errors import RevocationUnavailableError, RevokedTokenError
@@ -23,8 +24,6 @@ __all__ = [
     "RevocationSource",
     "refuse_revoked",
 ]
-
-_MONTH = 30 * 24 * 60 * 60
 
 
 class RevocationSource(Protocol):
@@ -89,7 +88,9 @@ async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) ->
         RevokedTokenError: a source says that it was revoked.
         RevocationUnavailableError: no source does, and one cannot answer.
     """
-    undecided = _undecided(_each(source), claims)
+    # A subclass may decide in a way of its own.
+    sources = source.sources if type(source) is AnyRevocation else (source,)
+    undecided = _undecided(sources, claims)
     if not undecided:
         return
     prepared = [one for one in undecided if isinstance(one, PreparingSource)]
@@ -97,12 +98,6 @@ async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) ->
         await one.prepare(claims)
     if _undecided(prepared, claims) or len(prepared) < len(undecided):
         raise RevocationUnavailableError
-
-
-def _each(source: RevocationSource) -> Iterable[RevocationSource]:
-    if type(source) is not AnyRevocation:
-        return (source,)
-    return (one for inner in source.sources for one in _each(inner))
 
 
 def _undecided(
@@ -132,17 +127,15 @@ class AnyRevocation:
     """
 
     def __init__(self, *sources: RevocationSource) -> None:
-        self.sources = sources
+        given = (it.sources if type(it) is AnyRevocation else (it,) for it in sources)
+        self.sources: tuple[RevocationSource, ...] = tuple(chain.from_iterable(given))
 
     def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
         """Return whether one says so; `None` if none does and one has to fetch something first."""
-        answers = []
-        for source in self.sources:
-            answer = source.is_revoked(claims)
-            if answer is not None and answer is not False:
-                return True
-            answers.append(answer)
-        return None if None in answers else False
+        try:
+            return None if _undecided(self.sources, claims) else False
+        except RevokedTokenError:
+            return True
 
     async def prepare(self, claims: Mapping[str, Any]) -> None:
         """Have each source prepare that has to."""

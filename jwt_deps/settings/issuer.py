@@ -293,9 +293,9 @@ class IssuerSettings(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _can_work(self) -> Self:
+    def _build_policy(self) -> Self:
         # Copied, so that a list that was given, and changed later, loosens no check.
-        self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self._meant_for())
+        self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self._accepted_audience())
         for issuer in self._issuers:
             check_issuer_address(issuer)
         if self.audience is not None and not self.verify_audience:
@@ -307,7 +307,7 @@ class IssuerSettings(BaseModel):
         self._policy = self._make_policy()
         return self
 
-    def _meant_for(self) -> NoneOrSeveral:
+    def _accepted_audience(self) -> NoneOrSeveral:
         return self.audience
 
     @field_validator("allow_http_hosts")

@@ -52,7 +52,7 @@ class ResourceSettings(IssuerSettings):
                 )
         return self
 
-    def _meant_for(self) -> NoneOrSeveral:
+    def _accepted_audience(self) -> NoneOrSeveral:
         # RFC 8707 §2: who asks for a token for a resource gets one with that audience.
         unsaid = self.audience is None and self.verify_audience
         if not unsaid or self.resource is None:

@@ -215,7 +215,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         return self
 
     @model_validator(mode="after")
-    def _can_serve(self) -> Self:
+    def _build_server(self) -> Self:
         if callable(self.issuers):
             tenants = TenantIssuers(self.issuers, self.issuers_ttl)
             accepted = AcceptedIssuers(self._policy, {}, tenants)

@@ -1,7 +1,7 @@
 """Find the encoded token in a request's headers, and check that it may be used from there.
 
-The size of a header's value is checked before anything else is looked at, so that one hostile
-header costs no more than its transfer.
+The size of a header's value is checked before the value is read, so that one hostile header costs
+no more than its transfer.
 """
 
 import re
@@ -217,7 +217,10 @@ def _unwrapped(value: str) -> str:
 
 
 def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
-    """Accept a cookie only where the browser says that the request is not cross-site."""
+    """Refuse a token that a browser may have added to a request which another site caused.
+
+    That is one in a cookie, and one that a proxy or `token_getter` may have taken from there.
+    """
     if head.method in _SAFE_METHODS and not any(map(_is_of_handshake, head.headers)):
         return
     sites = head.values("sec-fetch-site")

@@ -289,7 +289,7 @@ def parse(token: str, accepted: AcceptedIssuers, max_size: int) -> ParsedToken:
     if len(token) > max_size:
         raise MalformedTokenError(Reason.TOO_LARGE, "it is longer than this service reads")
     jws = _compact(token)
-    algorithm, kind, kid = _header(jws.header, accepted)
+    algorithm, kind, kid = _check_header(jws.header, accepted)
     return ParsedToken(algorithm, kind, kid, jws)
 
 
@@ -346,7 +346,11 @@ def unverified_expiry(token: str) -> float | None:
     return claims.get("exp")
 
 
-def _header(data: bytes, accepted: AcceptedIssuers) -> tuple[str, str, str | None]:
+def _check_header(data: bytes, accepted: AcceptedIssuers) -> tuple[str, str, str | None]:
+    """Read the header: the algorithm, the type in lower case, and the key id.
+
+    With several issuers this accepts what any of them uses; `find_issuer` checks its own.
+    """
     header: dict[str, Any] | None = None
     with suppress(ValueError):
         header = parse_object(data)

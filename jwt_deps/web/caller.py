@@ -344,7 +344,9 @@ def lacking_scopes(
 
 def scopes_of_route(scope: Scope) -> list[str]:
     """Every scope that the matched route asks for, in the order declared."""
-    return filled_scopes(needed_scopes(matched(scope, state_of(scope)), scope), _path_values(scope))
+    state = state_of(scope)
+    needed = needed_scopes(matched(scope, state), scope, state.settings)
+    return filled_scopes(needed, _path_values(scope))
 
 
 def _path_values(scope: Scope) -> Mapping[str, Any]:

@@ -34,14 +34,12 @@ from .request_state import RequestState, matched, state_of
 from .request_user import write_anonymous
 from .responses import refusal_under
 from .route_scopes import methods_of
-from .routing import UNKNOWN, MatchedRoute, RouteGuard
+from .routing import UNKNOWN, MatchedRoute, RouteGuard, is_excluded
 
 __all__ = [
     "Credential",
     "JWTGuard",
     "ask_guard",
-    "asks_scopes",
-    "is_excluded",
     "require_for_guard",
     "token_dependencies_of",
 ]
@@ -158,16 +156,6 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
         await guard.check(connection, match, state)
 
 
-def asks_scopes(guard: RouteGuard, match: MatchedRoute, settings: JWTSettings | None) -> bool:
-    """Whether the scopes of `Security(guard, scopes=[...])` are asked for on a route.
-
-    Those of a guard that itself excludes the route, or whose settings do, are not.
-    """
-    if guard not in match.guards[-1:]:
-        return True
-    return not (guard.excludes(match) or (settings is not None and is_excluded(match, settings)))
-
-
 async def require_for_guard(
     guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: MatchedRoute
 ) -> None:
@@ -181,21 +169,12 @@ async def require_for_guard(
     """
     by_template = guard.route_scopes.needed(match.paths, methods_of(connection.scope))
     needed = (*scopes, *by_template)
-    if not (needed and asks_scopes(guard, match, state_of(connection.scope).settings)):
+    if not (needed and guard.asks_scopes(match, state_of(connection.scope).settings)):
         return
     try:
         await require_granted(connection, needed)
     except AuthError as error:
         raise await refused(error, connection) from error
-
-
-def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
-    """Whether the settings' `excluded_route_paths` match this route."""
-    excluded = settings.server.excluded
-    known = match.open_by.get(excluded)
-    if known is None:
-        known = match.open_by[excluded] = any(map(excluded.match, match.paths))
-    return known
 
 
 def token_dependencies_of(

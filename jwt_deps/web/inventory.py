@@ -21,7 +21,7 @@ from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
 from .caller import TokenDependency
-from .guard import asks_scopes, token_dependencies_of
+from .guard import token_dependencies_of
 from .installation import Installation
 from .known_settings import known_settings
 from .plain_routes import (
@@ -119,7 +119,7 @@ class Served:
         replaced = self.app.dependency_overrides
         for call, scopes in token_dependencies_of(match, replaced, self.known_methods):
             of_route = [it for it in match.guards if it is cast("object", call)]
-            if not of_route or (scopes and asks_scopes(of_route[0], match, self.settings)):
+            if not of_route or (scopes and of_route[0].asks_scopes(match, self.settings)):
                 yield call, scopes
             elif of_route[0] is guard and not is_public and guard not in self.inside:
                 yield call, ()

@@ -24,14 +24,12 @@ from jwt_deps.settings import JWTSettings, TokenSource
 from . import _fastapi
 from ._fastapi import scopes_at
 from .caller import TokenDependency
-from .dependencies import (
-    is_optional,
-)
-from .guard import is_excluded, token_dependencies_of
+from .dependencies import is_optional
+from .guard import token_dependencies_of
 from .known_settings import can_be_out_of_reach, counts_proofs, known_settings
 from .requirements import Requirement
 from .responses import add_refusals, documented_refusals
-from .routing import RouteGuard, match_of_route
+from .routing import RouteGuard, is_excluded, match_of_route
 
 __all__ = ["describe"]
 

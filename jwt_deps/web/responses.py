@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ from jwt_deps.tokens import explanation_of, filled_scopes, is_scope, parameters_
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
 from .route_scopes import methods_of
-from .routing import MatchedRoute
+from .routing import MatchedRoute, RouteGuard
 
 __all__ = [
     "REFUSALS",
@@ -318,21 +318,24 @@ def _with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: 
 REFUSALS = "jwt_deps.refusals"
 
 
-def needed_scopes(match: MatchedRoute, scope: Scope) -> list[str]:
+def needed_scopes(match: MatchedRoute, scope: Scope, settings: JWTSettings | None) -> list[str]:
     """Every scope that a request needs on a route, in the order declared, once or more often."""
-    methods = methods_of(scope)
-    by_template = (guard.route_scopes.needed(match.paths, methods) for guard in match.guards)
-    return [*(it for one in by_template for it in one), *_declared_scopes(match)]
+    methods, found = methods_of(scope), list[str]()
+    for guard in match.guards:
+        if guard.asks_scopes(match, settings):
+            found += guard.route_scopes.needed(match.paths, methods)
+    for call, scopes in _declared_scopes(match):
+        if not (isinstance(call, RouteGuard) and not call.asks_scopes(match, settings)):
+            found += (*scopes, *_own(call))
+    return found
 
 
-def _declared_scopes(match: MatchedRoute) -> Iterator[str]:
+def _declared_scopes(match: MatchedRoute) -> Iterator[tuple[Any, Sequence[str]]]:
     for node in dependants(match.dependant) if match.dependant is not None else ():
-        yield from scopes_at(node)
-        yield from _own(node.call)
+        yield node.call, scopes_at(node)
     for depends in match.dependencies:
-        if isinstance(depends, Security):
-            yield from depends.scopes or ()
-        yield from _own(depends.dependency)
+        scopes = depends.scopes if isinstance(depends, Security) else None
+        yield depends.dependency, scopes or ()
 
 
 def _own(call: Any) -> tuple[str, ...]:
@@ -373,7 +376,7 @@ def challenge_parameters(
     known: ChallengeParameters | None = match.challenge_parameters.get(url)
     if known is None:
         metadata = f', resource_metadata="{url}"'
-        needed = needed_scopes(match, scope)
+        needed = needed_scopes(match, scope, settings)
         filled = filled_scopes(needed, scope.get("path_params") or {})
         scopes = " ".join(dict.fromkeys(filter(is_scope, filled)))
         known = ChallengeParameters(

@@ -39,7 +39,6 @@ class ProtectedRouter(APIRouter):
     def __init__(self, guard: JWTGuard, **options: Any) -> None:
         dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
         self._guarded = GuardedRoutes(self, guard)
-        self._known_count = 0  # how many routes there were then
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
         self._met: Any = self  # no application

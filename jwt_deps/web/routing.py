@@ -33,6 +33,7 @@ __all__ = [
     "forget_matches",
     "guards_among",
     "is_among",
+    "is_excluded",
     "is_fastapi_page",
     "is_marked_public",
     "is_page",
@@ -236,6 +237,25 @@ class RouteGuard:
             )
             match.open_by[self] = known
         return known
+
+    def asks_scopes(self, match: MatchedRoute, settings: JWTSettings | None) -> bool:
+        """Whether the scopes that this guard needs are asked for on a route.
+
+        They are, of whatever the innermost guard lets pass; not where that is this guard, and it or
+        the settings exclude the route.
+        """
+        if self not in match.guards[-1:]:
+            return True
+        return not (self.excludes(match) or (settings is not None and is_excluded(match, settings)))
+
+
+def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
+    """Whether the settings' `excluded_route_paths` match this route."""
+    excluded = settings.server.excluded
+    known = match.open_by.get(excluded)
+    if known is None:
+        known = match.open_by[excluded] = any(map(excluded.match, match.paths))
+    return known
 
 
 def is_plain(route: BaseRoute) -> bool:

@@ -17,6 +17,7 @@ from jwt_deps import (
     ConfigurationError,
     JWTSettings,
     MemoryRevocations,
+    RedisRevocations,
     RevocationUnavailableError,
     RevokedTokenError,
     protected_router,
@@ -304,6 +305,14 @@ def test_sources_that_work_in_the_background() -> None:
 
     assert "open close" == managed.calls
     assert None is settings.revocation_health()
+
+
+def test_the_health_of_a_replica_at_any_depth() -> None:
+    """It is asked wherever it is among the sources."""
+    replica = RedisRevocations("redis://127.0.0.1:1")
+    several = AnyRevocation(Plain(answer=False), AnyRevocation(replica, Plain(answer=False)))
+
+    assert JWTSettings(**SETTINGS, revocation=several).revocation_health() is not None
 
 
 def test_a_source_belongs_into_python(monkeypatch: pytest.MonkeyPatch) -> None:

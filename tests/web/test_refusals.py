@@ -180,9 +180,7 @@ def test_a_cookie_on_a_request_that_can_change_state_has_to_come_from_the_own_si
 
     assert status == answer.status_code
     if status == 403:
-        assert {"detail": "Invalid token: the cookie came with a cross-site request"} == (
-            answer.json()
-        )
+        assert {"detail": "Invalid token: it came with a cross-site request"} == (answer.json())
         assert "www-authenticate" not in answer.headers
 
 

@@ -18,6 +18,7 @@ from jwt_deps import (
     mount_resource_metadata,
     protect,
     protected_router,
+    public,
     require_any_scope,
     require_scopes,
 )
@@ -148,6 +149,25 @@ def test_the_challenge_names_the_scope_to_ask_for() -> None:
     assert ', scope="agents:a:run read"' in challenge("/agents/a/runs")
     assert ', scope="read"' in challenge("/agents/*/runs")
     assert ', scope="read"' in challenge("/agents/%22%0D%0A/runs")
+
+
+def test_the_challenge_names_no_scope_of_a_guard_that_excludes_the_route() -> None:
+    """A token with the others is accepted there."""
+    router = APIRouter()
+
+    @router.get("/x", dependencies=[Depends(require_scopes("read", "write"))])
+    @public
+    async def read() -> str:
+        return "inside"
+
+    app = FastAPI()
+    app.include_router(protected_router(router, settings=SETTINGS, scopes={"/*": "api"}))
+    client = TestClient(app)
+
+    challenge = client.get("/x", headers=bearer(scope="read")).headers["www-authenticate"]
+
+    assert ', scope="read write"' in challenge
+    assert 200 == client.get("/x", headers=bearer(scope="read write")).status_code
 
 
 def test_the_challenge_for_a_missing_token_names_it_too() -> None:

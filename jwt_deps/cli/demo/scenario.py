@@ -89,7 +89,7 @@ _NO_SCOPE = _refused(
     'Bearer error="insufficient_scope", '
     'error_description="the access token lacks a scope that this needs", scope="admin"',
 )
-_CROSS_SITE = _refused(403, "Invalid token: the cookie came with a cross-site request", None)
+_CROSS_SITE = _refused(403, "Invalid token: it came with a cross-site request", None)
 _ECHO = ["Hello, alice", "alice: ping"]
 _CROSS = {"Sec-Fetch-Site": "cross-site"}
 _SAME_SITE = {"Sec-Fetch-Site": "same-site"}
