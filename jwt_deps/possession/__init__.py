@@ -2,6 +2,7 @@
 
 from .check import FRESH_NONCE, confirm
 from .dpop import origin_of
+from .mtls import is_trusted_proxy
 from .nonces import Nonces
 from .policy import ClientCertificate, DPoPMode, Network, SenderPolicy
 from .redis_replay_store import RedisReplayStore
@@ -19,5 +20,6 @@ __all__ = [
     "SenderPolicy",
     "StoreUnavailableError",
     "confirm",
+    "is_trusted_proxy",
     "origin_of",
 ]

@@ -2,24 +2,25 @@
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote, unquote
 
 from fastapi import FastAPI
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.possession import is_trusted_proxy
 from jwt_deps.settings import JWTSettings
 
+from .caller import default_settings
 from .installation import protect
 
 __all__ = ["forward_auth"]
 
 _UNIX = "unix"
-#: What a proxy understands; everything else would be an error of its own.
-_UNDERSTOOD = {200: 204, 400: 401, 401: 401}
+_UNDERSTOOD = {400: 401}  # nginx would make 500 of it
+_NOT_TOLD = "No trusted proxy has said what was requested."
 # Visible ASCII but `%`, so that each id has one spelling.
 _PLAIN = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
@@ -37,15 +38,16 @@ def forward_auth(
         app = forward_auth(trusted_proxies=["10.0.0.0/8"])  # uvicorn --no-proxy-headers
 
     The proxy says in headers what was requested, so that the rule for cookies, DPoP proofs and
-    certificates apply to that request. A good token is answered with 204, with `X-Auth-User` and
-    `X-Auth-Scopes`, percent-encoded; everything else with 401 and the challenge, or with 403, which
-    stands for outages too, because proxies take no other status. `X-Auth-User` is empty where the
-    token names no user.
+    certificates apply to that request. A good token is answered with 200, because Envoy takes no
+    other status, and with `X-Auth-User` and `X-Auth-Scopes`, percent-encoded; `X-Auth-User` is
+    empty where the token names no user. Everything else is answered as by a guarded route, except
+    that 401 stands for 400, which nginx takes for an error of this application.
 
     Args:
         settings: what is accepted; `None` for `get_settings`.
         trusted_proxies: addresses and networks of the proxies, or `unix` for those that connect by
-            a Unix socket. Any other peer gets 403, whatever it sends.
+            a Unix socket. Any other peer gets 403, whatever it sends, and so does an address that
+            one of the `forwarding_headers` of the settings names.
         method_header: the header with the method of the request.
         uri_header: the header with its path and query.
         host_header: the header with its host; without it `Host` counts.
@@ -83,26 +85,17 @@ def forward_auth(
                 # Some proxies hand the handshake on, and wait for the answer to a request.
                 scope, send = {**scope, "type": "http"}, _denying(send)
             original = None
-            if _is_trusted(scope.get("client"), networks, names):
+            accepted = settings or await default_settings(HTTPConnection(scope))
+            forwarding = {name.lower().encode() for name in accepted.forwarding_headers}
+            if is_trusted_proxy(scope, networks, forwarding, unix=_UNIX in names):
                 original = _original(scope, *headers)
             if original is None:
-                await Response(status_code=403)(scope, receive, send)
+                await Response(_NOT_TOLD, 403)(scope, receive, send)
                 return
             await self._app(original, receive, _understood(send))
 
     app.add_middleware(ForwardAuth)
     return app
-
-
-def _is_trusted(client: Any, networks: list[Any], names: list[str]) -> bool:
-    if client is None:
-        return _UNIX in names
-    try:
-        address = ipaddress.ip_address(client[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network for network in networks)
 
 
 def _original(scope: Scope, method: bytes, uri: bytes, host: bytes) -> Scope | None:
@@ -130,7 +123,8 @@ def _original(scope: Scope, method: bytes, uri: bytes, host: bytes) -> Scope | N
 def _understood(send: Send) -> Send:
     async def send_understood(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "status": _UNDERSTOOD.get(message["status"], 403)}
+            status = message["status"]
+            message = {**message, "status": _UNDERSTOOD.get(status, status)}
         await send(message)
 
     return send_understood

@@ -1,50 +1,63 @@
 """A service that proxies ask: what they understand, whom it believes, and real proxies."""
 
-import os
-import re
-import shutil
-import sys
+import posixpath
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from textwrap import indent
 from typing import Any
+from urllib.parse import unquote
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import WebSocketDenialResponse
+from starlette.websockets import WebSocket
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
-from jwt_deps import ConfigurationError, JWTSettings, forward_auth
+from jwt_deps import (
+    ConfigurationError,
+    IssuerSettings,
+    JWTSettings,
+    MemoryReplayStore,
+    forward_auth,
+    get_settings,
+)
 from jwt_deps.testing import Prover
+from tests.listening import listening
 from tests.minting import OTHER_SECRET, SECRET
-from tests.providers.programs import Program, unused_port
+from tests.providers.programs import PATIENCE, browser, unused_port
+from tests.proxies import CONNECTION_MANAGER, envoy_yaml, nginx_conf, serving, shown
 from tests.web.serving import bearer, token
 
-#: Its package, its configuration beside this file, its arguments, and what it says when it serves.
-PROXIES = {
-    "nginx": (
-        "nginx-light",
-        "nginx_forward_auth.conf",
-        ["-e", "stderr", "-p", "DIRECTORY", "-c", "DIRECTORY/nginx_forward_auth.conf"],
-        r"start worker process \d+",
-    ),
-    "caddy": (
-        "caddy",
-        "Caddyfile",
-        ["run", "--adapter", "caddyfile", "--config", "DIRECTORY/Caddyfile"],
-        "serving initial configuration",
-    ),
-}
 SETTINGS = JWTSettings(
     secret_key=SECRET, token_source="both", dpop="allowed", public_origin="https://api.example"
 )
+#: An issuer whose keys cannot be fetched, and a token that may be of it.
+DOWN = IssuerSettings(
+    issuer="http://127.0.0.1:9",
+    audience="api",
+    jwks_url="http://127.0.0.1:9/keys",
+    allow_loopback=True,
+    algorithm="ES256",
+)
+_CLAIMS = token(iss=DOWN.issuer, aud="api").split(".")[1]
+OF_DOWN = {"Authorization": f"Bearer eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.{_CLAIMS}.AAAA"}
 
 
 def asking(peer: tuple[str, int] | None = ("10.0.0.7", 1), **options: Any) -> Any:
-    app = forward_auth(SETTINGS, **{"trusted_proxies": ["10.0.0.0/8"], **options})
+    app = forward_auth(
+        options.pop("settings", SETTINGS), **{"trusted_proxies": ["10.0.0.0/8"], **options}
+    )
     client: Any = TestClient(app)
 
     async def from_peer(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, "client": peer}, receive, send)
+        server = ("10.0.0.1", 80) if peer else ("/run/auth.sock", None)
+        await app({**scope, "client": peer, "server": server}, receive, send)
 
     client._transport.app = from_peer
     return client
@@ -56,10 +69,10 @@ def about(method: str = "GET", uri: str = "/orders?page=2", **further: str) -> d
 
 class TestAnswers:
     def test_a_good_token(self) -> None:
-        """204 with the user and the scopes, in one spelling each."""
+        """200, as Envoy needs it, with the user and the scopes, in one spelling each."""
         answer = asking().get("/check", headers=about() | bearer(sub="ann müller%", scope="a b"))
 
-        assert (204, "ann%20m%C3%BCller%25", "a b") == (
+        assert (200, "ann%20m%C3%BCller%25", "a b") == (
             answer.status_code,
             answer.headers["x-auth-user"],
             answer.headers["x-auth-scopes"],
@@ -69,19 +82,15 @@ class TestAnswers:
         """It is a good token; what is behind the proxy decides."""
         answer = asking().get("/", headers=about() | bearer(sub=""))
 
-        assert (204, "") == (answer.status_code, answer.headers["x-auth-user"])
+        assert (200, "") == (answer.status_code, answer.headers["x-auth-user"])
 
     def test_where_nothing_is_refused(self) -> None:
         """With `validate=False` nothing is said of a user who is not known."""
         lax = SETTINGS.model_copy(update={"validate": False})
-        app = forward_auth(lax, trusted_proxies="unix")
 
-        async def from_unix(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "client": None}, receive, send)
+        answer = asking(settings=lax).get("/", headers=about())
 
-        answer = TestClient(from_unix).get("/", headers=about())
-
-        assert (204, "") == (answer.status_code, answer.headers["x-auth-user"])
+        assert (200, "") == (answer.status_code, answer.headers["x-auth-user"])
 
     @pytest.mark.parametrize(
         ("headers", "status"),
@@ -89,7 +98,7 @@ class TestAnswers:
             pytest.param({}, 401, id="missing"),
             pytest.param(bearer(OTHER_SECRET), 401, id="forged"),
             pytest.param({"Authorization": "Bearer a, Bearer b"}, 401, id="several"),
-            pytest.param({"Cookie": f"access_token={token()}"}, 204, id="cookie"),
+            pytest.param({"Cookie": f"access_token={token()}"}, 200, id="cookie"),
         ],
     )
     def test_others(self, headers: dict[str, str], status: int) -> None:
@@ -100,30 +109,30 @@ class TestAnswers:
         assert ("www-authenticate" in answer.headers) == (status == 401)
 
     def test_an_outage(self) -> None:
-        """403 without a challenge: a token that may be good is not called invalid."""
-        settings = JWTSettings(
-            issuer="http://127.0.0.1:9",
-            audience="api",
-            jwks_url="http://127.0.0.1:9/keys",
-            allow_loopback=True,
-            algorithm="ES256",
-        )
-        app = forward_auth(settings, trusted_proxies="unix")
-        head = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ"
-        claims = bearer(iss="http://127.0.0.1:9", aud="api")["Authorization"].split(".")[1]
+        """503 without a challenge: a token that may be good is not called invalid."""
+        settings = JWTSettings(issuers={"down": DOWN})
 
-        async def from_unix(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "client": None}, receive, send)
+        answer = asking(settings=settings).get("/", headers=about() | OF_DOWN)
 
-        answer = TestClient(from_unix).get(
-            "/", headers=about() | {"Authorization": f"Bearer {head}.{claims}.AAAA"}
-        )
+        assert (503, None) == (answer.status_code, answer.headers.get("www-authenticate"))
+        assert "retry-after" in answer.headers
 
-        assert (403, None) == (answer.status_code, answer.headers.get("www-authenticate"))
+    def test_too_many_proofs(self) -> None:
+        """429 as elsewhere: the client has to wait."""
+        few = SETTINGS.model_copy(update={"dpop_replay_store": MemoryReplayStore(per_key=1)})
+        prover, client = Prover("https://api.example"), asking(settings=few)
+        bound = token(**prover.binding)
+
+        answers = [
+            client.get("/", headers=about() | prover(bound, "GET", "/orders")) for _ in range(2)
+        ]
+
+        assert [200, 429] == [answer.status_code for answer in answers]
+        assert "retry-after" in answers[1].headers
 
     @pytest.mark.parametrize(
         ("method", "site", "status"),
-        [("POST", "cross-site", 403), ("POST", "same-origin", 204), ("GET", "cross-site", 204)],
+        [("POST", "cross-site", 403), ("POST", "same-origin", 200), ("GET", "cross-site", 200)],
     )
     def test_the_rule_for_cookies(self, method: str, site: str, status: int) -> None:
         """It holds for the method that was requested, whatever the proxy asks with."""
@@ -131,7 +140,7 @@ class TestAnswers:
 
         assert status == asking().get("/", headers=headers).status_code
 
-    @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 204)])
+    @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 200)])
     @pytest.mark.parametrize(
         ("name", "value"),
         [
@@ -150,10 +159,10 @@ class TestAnswers:
         assert status == asking().get("/", headers=headers | {name: value}).status_code
 
     @pytest.mark.parametrize(
-        ("headers", "status"), [(bearer(), 204), ({}, 401)], ids=["good", "missing"]
+        ("headers", "status"), [(bearer(), 200), ({}, 401)], ids=["good", "missing"]
     )
     def test_a_handshake_that_a_proxy_hands_on(self, headers: dict[str, str], status: int) -> None:
-        """Caddy asks with the handshake itself; a denial with 204 is what lets it pass."""
+        """Caddy asks with the handshake itself; a denial with 200 lets it pass."""
         with (
             pytest.raises(WebSocketDenialResponse) as denied,
             asking().websocket_connect("/", headers=about() | headers),
@@ -162,7 +171,7 @@ class TestAnswers:
 
         assert status == denied.value.status_code
 
-    @pytest.mark.parametrize(("host", "status"), [("shop.example", 204), ("evil.example", 403)])
+    @pytest.mark.parametrize(("host", "status"), [("shop.example", 200), ("evil.example", 403)])
     def test_the_host(self, host: str, status: int) -> None:
         """For browsers that send `Origin` alone."""
         headers = about("POST", **{"X-Forwarded-Host": host}) | {
@@ -172,7 +181,7 @@ class TestAnswers:
 
         assert status == asking().get("/", headers=headers).status_code
 
-    @pytest.mark.parametrize(("uri", "status"), [("/orders", 204), ("/other", 401)])
+    @pytest.mark.parametrize(("uri", "status"), [("/orders", 200), ("/other", 401)])
     def test_a_proof(self, uri: str, status: int) -> None:
         """It is one for the method and the address that were requested (RFC 9449)."""
         prover = Prover("https://api.example")
@@ -185,13 +194,14 @@ class TestPeers:
     @pytest.mark.parametrize(
         ("peer", "proxies", "status"),
         [
-            pytest.param(("10.1.2.3", 1), ["10.0.0.0/8"], 204, id="network"),
-            pytest.param(("::ffff:10.1.2.3", 1), ["10.0.0.0/8"], 204, id="mapped"),
-            pytest.param(("fd00::7", 1), ["fd00::/8"], 204, id="ipv6"),
+            pytest.param(("10.1.2.3", 1), ["10.0.0.0/8"], 200, id="network"),
+            pytest.param(("::ffff:10.1.2.3", 1), ["10.0.0.0/8"], 200, id="mapped"),
+            pytest.param(("fd00::7", 1), ["fd00::/8"], 200, id="ipv6"),
             pytest.param(("192.0.2.7", 1), ["10.0.0.0/8"], 403, id="another"),
             pytest.param(("testclient", 1), ["10.0.0.0/8"], 403, id="no-address"),
             pytest.param(None, ["10.0.0.0/8"], 403, id="unknown"),
-            pytest.param(None, ["unix"], 204, id="unix"),
+            pytest.param(None, ["unix"], 200, id="unix"),
+            pytest.param(("10.1.2.3", 1), ["unix"], 403, id="not-unix"),
         ],
     )
     def test_only_the_proxy_is_believed(self, peer: Any, proxies: list[str], status: int) -> None:
@@ -199,6 +209,44 @@ class TestPeers:
         client = asking(peer, trusted_proxies=proxies)
 
         assert status == client.get("/", headers=about() | bearer()).status_code
+
+    def test_attack_an_address_that_a_header_names(self) -> None:
+        """The server may have taken it from there, and then the client chose it."""
+        forwarded = {"X-Forwarded-For": "10.0.0.7"}
+        named = SETTINGS.model_copy(update={"forwarding_headers": ["X-Our-Client"]})
+
+        statuses = [
+            asking(settings=settings).get("/", headers=about() | bearer() | headers).status_code
+            for settings in (SETTINGS, named)
+            for headers in (forwarded, {"X-Our-Client": "10.0.0.7"})
+        ]
+
+        assert [403, 200, 200, 403] == statuses
+
+    def test_tcp_of_an_unknown_peer(self) -> None:
+        """It is no Unix socket: a server may leave out the address for other reasons."""
+        app = forward_auth(SETTINGS, trusted_proxies="unix")
+
+        async def from_nowhere(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "client": None}, receive, send)
+
+        assert 403 == TestClient(from_nowhere).get("/", headers=about() | bearer()).status_code
+
+    def test_settings_that_are_replaced(self) -> None:
+        """What replaces `get_settings` says which headers name addresses, too."""
+        app = forward_auth(trusted_proxies="10.0.0.7")
+        app.dependency_overrides[get_settings] = lambda: SETTINGS
+
+        async def from_proxy(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "client": ("10.0.0.7", 1)}, receive, send)
+
+        headers = about() | bearer()
+        statuses = [
+            TestClient(from_proxy).get("/", headers=headers | further).status_code
+            for further in ({}, {"X-Real-IP": "10.0.0.7"})
+        ]
+
+        assert [200, 403] == statuses
 
     @pytest.mark.parametrize(
         "headers",
@@ -235,81 +283,308 @@ class TestPeers:
             assert 403 == client.get("/").status_code
 
 
+OWN = {"iss": "https://own.example", "aud": "api"}
+#: A proxy tells the service the address of its client, which is not the proxy's.
+CLIENT = "127.0.0.2"
+
+
+async def behind(request: Request) -> JSONResponse:
+    """Say what came through the proxy."""
+    headers, scope = request.headers, request.scope
+    query = scope["query_string"].decode()
+    return JSONResponse(
+        {
+            "user": headers.get("x-auth-user", ""),
+            "scopes": headers.get("x-auth-scopes", ""),
+            "aliases": [name for name in headers if name.startswith("x_auth")],
+            "target": scope["raw_path"].decode() + (f"?{query}" if query else ""),
+        }
+    )
+
+
+async def socket_behind(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(websocket.headers.get("x-auth-user", ""))
+    await websocket.close()
+
+
 @pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The service that is asked, and the one behind it."""
-    directory = tmp_path_factory.mktemp("forward-auth")
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
-    programs = {
-        place: Program(
-            [
-                *(sys.executable, "-m", "uvicorn", f"tests.web.forward_auth_app:{name}"),
-                *("--no-use-colors", "--no-proxy-headers", "--port", "0"),
-            ],
-            ready=re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)"),
-            log=directory / f"{name}.log",
-            environment=environment,
-        )
-        for place, name in (("AUTH", "auth"), ("UPSTREAM", "behind"))
-    }
-    try:
-        yield {place: program.start()[1] for place, program in programs.items()}
-    finally:
-        for program in programs.values():
-            program.stop()
+def services() -> Iterator[dict[str, str]]:
+    """The service that is asked and the one behind, by their addresses in the examples."""
+    settings = JWTSettings(
+        issuers={
+            "own": IssuerSettings(
+                issuer=OWN["iss"], audience="api", secret_key=SECRET, user_id_prefix=""
+            ),
+            "down": DOWN,
+        },
+        token_source="both",
+        dpop="allowed",
+        dpop_replay_store=MemoryReplayStore(per_key=2),
+        public_origin="https://api.example",
+    )
+    auth = forward_auth(settings, trusted_proxies="127.0.0.1")
+    orders = Starlette(
+        routes=[
+            Route("/{path:path}", behind, methods=["GET", "POST"]),
+            WebSocketRoute("/{path:path}", socket_behind),
+        ]
+    )
+    with (
+        listening(auth, proxy_headers=False) as auth_port,
+        listening(orders, proxy_headers=False) as orders_port,
+    ):
+        yield {"auth:8000": f"127.0.0.1:{auth_port}", "orders:8000": f"127.0.0.1:{orders_port}"}
 
 
-@pytest.fixture(scope="module", params=PROXIES)
+def configuration(name: str, port: int, services: dict[str, str]) -> dict[str, str]:
+    """The files of a proxy: what the page shows, and where the tests run it."""
+    first, *others = shown("how-to/behind-a-proxy.md", name)
+    files = {}
+    match name:
+        case "nginx":
+            files["nginx.conf"] = nginx_conf(first.replace("listen 80;", f"listen {port};"))
+        case "Caddy":
+            site = first.replace("orders.example.com", f"http://127.0.0.1:{port}")
+            files["Caddyfile"] = f"{{\nadmin off\nauto_https off\n}}\n{site}"
+        case "Traefik":
+            static = first.replace(":80", f":{port}").replace(
+                "orders.yaml", "DIRECTORY/orders.yaml"
+            )
+            alone = "global: {checkNewVersion: false, sendAnonymousUsage: false}"
+            files["traefik.yaml"] = f"{static}\n{alone}\nlog: {{level: INFO}}\n"
+            files["orders.yaml"] = others[0].replace("orders.example.com", "127.0.0.1")
+        case "Envoy":
+            clusters = {host.partition(":")[0]: address for host, address in services.items()}
+            chains = CONNECTION_MANAGER + indent(first, " " * 6)
+            files["envoy.yaml"] = envoy_yaml({port: chains}, clusters)
+    for shown_address, address in services.items():
+        files = {file: text.replace(shown_address, address) for file, text in files.items()}
+    return files
+
+
+@pytest.fixture(scope="module", params=["nginx", "Caddy", "Traefik", "Envoy"])
 def proxy(
     request: pytest.FixtureRequest,
     services: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """A real proxy, which asks a real service about each request to another one."""
-    package, configuration, arguments, ready = PROXIES[request.param]
-    found = shutil.which(request.param) or shutil.which(f"/usr/sbin/{request.param}")
-    if found is None:
-        pytest.skip(f"{request.param} is not installed (apt-get install {package})")
-    directory, port = tmp_path_factory.mktemp(request.param), unused_port()
-    text = Path(__file__).with_name(configuration).read_text()
-    for name, value in {"PORT": str(port), **services}.items():
-        text = text.replace(name, value)
-    (directory / configuration).write_text(text)
-    program = Program(
-        [found, *(it.replace("DIRECTORY", str(directory)) for it in arguments)],
-        ready=re.compile(ready),
-        log=directory / "proxy.log",
-        environment={"PATH": os.environ["PATH"], "HOME": str(directory)},
+    name, port = request.param, unused_port()
+    files = configuration(name, port, services)
+    with serving(name.lower(), files, tmp_path_factory.mktemp(name)):
+        address = f"127.0.0.1:{port}"
+        until_served(address)
+        yield address
+
+
+def until_served(address: str) -> None:
+    """Wait for the routes: Traefik listens before it has read them."""
+    deadline = time.monotonic() + PATIENCE
+    with browser(f"http://{address}") as client:
+        while client.get("/health").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def ask(
+    proxy: str, method: str, target: str, headers: dict[str, str]
+) -> tuple[int, dict[str, Any], httpx2.Headers]:
+    """Send a request for this very target; return status, body of a 200, and headers."""
+    transport = httpx2.HTTPTransport(local_address=CLIENT)
+    with httpx2.Client(base_url=f"http://{proxy}", transport=transport) as client:
+        answer = client.request(
+            method, "/", headers=headers, extensions={"target": target.encode()}
+        )
+    return answer.status_code, answer.json() if answer.status_code == 200 else {}, answer.headers
+
+
+#: What a client says of itself.
+SPOOFED = {
+    "X-Auth-User": "root",
+    "X-Auth-Scopes": "admin",
+    "X_Auth_User": "root",
+    "X_Auth_Scopes": "admin",
+}
+NOTHING = {"user": "", "scopes": "", "aliases": []}
+ALICE = {"user": "alice", "scopes": "a %C3%BC", "aliases": []}
+GOOD = bearer(**OWN, scope="a ü")
+COOKIE = {"Cookie": f"access_token={token(**OWN)}"}
+
+
+class TestBehindARealProxy:
+    @pytest.mark.parametrize("spoofed", [{}, SPOOFED], ids=["honest", "spoofed"])
+    def test_a_good_token(self, proxy: str, spoofed: dict[str, str]) -> None:
+        """The user and the scopes are told, and nothing that the client says of itself."""
+        status, seen, _ = ask(proxy, "POST", "/orders?page=2&x=%2F", GOOD | spoofed)
+
+        assert (200, {**ALICE, "target": "/orders?page=2&x=%2F"}) == (status, seen)
+
+    def test_a_token_that_names_no_user(self, proxy: str) -> None:
+        status, seen, _ = ask(proxy, "GET", "/orders", bearer(sub="", **OWN) | SPOOFED)
+
+        assert (200, {**NOTHING, "target": "/orders"}) == (status, seen)
+
+    @pytest.mark.parametrize("name", ["X-Auth-User", "X-Forwarded-Uri", "Authorization"])
+    def test_attack_a_header_for_one_hop(self, proxy: str, name: str) -> None:
+        """Proxies remove what `Connection` names (RFC 9110 §7.6.1): nothing is gained by it."""
+        headers = GOOD | SPOOFED | {"Connection": f"close, {name}"}
+
+        status, seen, _ = ask(proxy, "GET", "/orders", headers)
+
+        assert status == 401 or seen in (
+            {**ALICE, "target": "/orders"},
+            {**ALICE, "user": "", "target": "/orders"},
+        )
+
+    @pytest.mark.parametrize(
+        "headers", [{}, bearer(OTHER_SECRET, **OWN)], ids=["missing", "forged"]
     )
-    try:
-        program.start()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        program.stop()
+    def test_a_bad_token(self, proxy: str, headers: dict[str, str]) -> None:
+        """401, and the challenge comes through."""
+        status, _, answered = ask(proxy, "GET", "/orders", headers)
 
+        assert 401 == status
+        assert answered["www-authenticate"].startswith("Bearer")
 
-def test_behind_a_real_proxy(proxy: str) -> None:
-    """The user is told; bad tokens, foreign pages and proofs of other requests do not pass."""
-    prover = Prover("https://api.example")
-    bound = token(**prover.binding)
-    cookie = {"Cookie": f"access_token={token()}"}
-    root = {"X-User": "root", "X-Auth-User": "root"}
-    with httpx2.Client(base_url=proxy, trust_env=False) as client:
+    def test_an_outage(self, proxy: str) -> None:
+        """503, also where the proxy knows 401 and 403 alone: the token may be good."""
+        status, _, answered = ask(proxy, "GET", "/orders", OF_DOWN)
 
-        def ask(method: str, path: str, headers: dict[str, str]) -> tuple[int, Any]:
-            answer = client.request(method, path, headers=headers)
-            return answer.status_code, answer.json() if answer.status_code == 200 else None
+        assert 503 == status
+        assert "www-authenticate" not in answered
 
-        assert (200, "alice") == ask("GET", "/orders?page=2", bearer())
-        # What a client says of itself counts for nothing, also where the token names no user.
-        assert (200, "alice") == ask("GET", "/orders", bearer() | root)
-        assert (200, "") == ask("GET", "/orders", bearer(sub="") | root)
-        assert (401, None) == ask("GET", "/orders", {})
-        assert (401, None) == ask("GET", "/orders", bearer(OTHER_SECRET))
-        assert (403, None) == ask("POST", "/orders", cookie | {"Sec-Fetch-Site": "cross-site"})
-        assert (200, "alice") == ask("POST", "/orders", cookie | {"Sec-Fetch-Site": "same-origin"})
-        assert (200, "alice") == ask("POST", "/orders", prover(bound, "POST", "/orders"))
-        assert (401, None) == ask("POST", "/other", prover(bound, "POST", "/orders"))
-        # The client's own words about another request count for nothing.
-        claimed = about("GET", "/orders") | cookie | {"Sec-Fetch-Site": "cross-site"}
-        assert (403, None) == ask("POST", "/orders", claimed)
+    def test_too_many_proofs(self, proxy: str) -> None:
+        """429, for which nginx says 503; both ask the client to wait."""
+        prover = Prover("https://api.example")
+        bound = token(**prover.binding, **OWN)
+
+        answers = [ask(proxy, "GET", "/orders", prover(bound, "GET", "/orders")) for _ in range(3)]
+
+        assert [200, 200] == [status for status, *_ in answers[:2]]
+        assert answers[2][0] in {429, 503}
+        assert "retry-after" in answers[2][2]
+
+    @pytest.mark.parametrize(
+        ("method", "headers", "expected"),
+        [
+            pytest.param("POST", {"Sec-Fetch-Site": "cross-site"}, 403, id="cross-site"),
+            pytest.param("POST", {"Sec-Fetch-Site": "same-origin"}, 200, id="same-origin"),
+            pytest.param("GET", {"Sec-Fetch-Site": "cross-site"}, 200, id="harmless"),
+            pytest.param("POST", {"Origin": "https://evil.example"}, 403, id="other-origin"),
+            pytest.param("POST", {"Origin": "http://PROXY"}, 200, id="own-origin"),
+            pytest.param(
+                "POST",
+                {"Sec-Fetch-Site": "cross-site", **about("GET", "/orders")},
+                403,
+                id="attack-another-method",
+            ),
+            pytest.param(
+                "POST",
+                {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example"},
+                403,
+                id="attack-another-host",
+            ),
+        ],
+    )
+    def test_a_cookie(
+        self, proxy: str, method: str, headers: dict[str, str], expected: int
+    ) -> None:
+        """The rule for cookies holds for the request that was made."""
+        sent = {name: value.replace("PROXY", proxy) for name, value in headers.items()}
+
+        assert expected == ask(proxy, method, "/orders", COOKIE | sent)[0]
+
+    @pytest.mark.parametrize(
+        ("method", "target", "expected"),
+        [
+            pytest.param("POST", "/orders?page=2", 200, id="same"),
+            pytest.param("POST", "/other", 401, id="other-path"),
+            pytest.param("GET", "/orders", 401, id="other-method"),
+        ],
+    )
+    def test_a_proof(self, proxy: str, method: str, target: str, expected: int) -> None:
+        """It is one for the method and the path that were requested (RFC 9449)."""
+        prover = Prover("https://api.example")
+        headers = prover(token(**prover.binding, **OWN), "POST", "/orders")
+
+        assert expected == ask(proxy, method, target, headers | about("POST", "/orders"))[0]
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/secret/../orders",
+            "/secret/%2e%2e/orders",
+            "//orders",
+            "/./orders",
+            "/secret/..%2forders",
+        ],
+    )
+    def test_attack_another_spelling_of_a_path(self, proxy: str, target: str) -> None:
+        """A proof passes for the path that the service sees, or for none."""
+        prover = Prover("https://api.example")
+        headers = prover(token(**prover.binding, **OWN), "GET", "/orders")
+
+        status, seen, _ = ask(proxy, "GET", target, headers)
+
+        assert status in {400, 401} or (200, "/orders") == (status, seen["target"])
+
+    def test_a_public_path(self, proxy: str) -> None:
+        """It needs no token, and no user is told."""
+        status, seen, _ = ask(proxy, "GET", "/health?x=/orders", SPOOFED)
+
+        assert (200, {**NOTHING, "target": "/health?x=/orders"}) == (status, seen)
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/health/",
+            "/Health",
+            "/health;x",
+            "/healthy",
+            "/health/../orders",
+            "/health/..%2forders",
+            "/health%2f../orders",
+            "/health%00",
+            "/health%3f/orders",
+            "/orders?/health",
+            "//health",
+            "/./health",
+            "/%68ealth",
+        ],
+    )
+    def test_attack_another_path_as_a_public_one(self, proxy: str, target: str) -> None:
+        """What passes without a token is `/health` for the service behind, too."""
+        status, seen, _ = ask(proxy, "GET", target, {})
+
+        path = posixpath.normpath(unquote(seen.get("target", "")).partition("?")[0])
+        assert status in {400, 401, 404} or (200, "health") == (status, path.lstrip("/"))
+
+    @pytest.mark.parametrize(
+        ("headers", "expected"),
+        [
+            pytest.param(GOOD, "alice", id="header"),
+            pytest.param({}, 401, id="missing"),
+            pytest.param(COOKIE | {"Sec-Fetch-Site": "same-origin"}, "alice", id="own-page"),
+            pytest.param(COOKIE | {"Sec-Fetch-Site": "cross-site"}, 403, id="foreign-page"),
+            pytest.param(COOKIE | {"Origin": "http://PROXY"}, "alice", id="own-origin"),
+            pytest.param(COOKIE | {"Origin": "https://evil.example"}, 403, id="foreign-origin"),
+        ],
+    )
+    def test_a_web_socket(self, proxy: str, headers: dict[str, str], expected: object) -> None:
+        """The rule for cookies is the one for handshakes, which need no dangerous method."""
+        sent = {name: value.replace("PROXY", proxy) for name, value in headers.items()}
+        found: object
+        try:
+            with connect(
+                f"ws://{proxy}/updates",
+                additional_headers=SPOOFED | sent,
+                source_address=(CLIENT, 0),
+                proxy=None,
+                close_timeout=0,  # Envoy ends the connection a second later
+            ) as connection:
+                found = connection.recv()
+        except InvalidStatus as denied:
+            found = denied.response.status_code
+
+        assert expected == found
