@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -17,14 +16,9 @@ import trustme
 
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import Program, unused_port
+from tests.proxies import nginx_conf, serving, shown
 
 from .clients import Setup, authorities, bound_to, pem_of
-
-NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
-CONFIGURATION = Path(__file__).with_name("nginx.conf")
-
-if NGINX is None and not os.environ.get("JWT_DEPS_REQUIRE_ALL"):
-    pytest.skip("nginx is not installed (apt-get install nginx-light)", allow_module_level=True)
 
 _UVICORN = ("-m", "uvicorn", "tests.providers.app:app", "--no-use-colors", "--no-proxy-headers")
 
@@ -60,29 +54,21 @@ def setup(
         },
     )
     port = unused_port()
-    assert NGINX is not None
-    proxy = Program(
-        [NGINX, "-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf")],
-        ready=re.compile(r"start worker process \d+"),
-        log=directory / "nginx.log",
-        environment={"PATH": os.environ["PATH"]},
-    )
+    block = shown("sender-constrained.md", "nginx")[0]
     try:
         direct = service.start()[1]
         upstream = f"http://unix:{direct}" if request.param == "unix" else direct
-        text = CONFIGURATION.read_text().replace("PORT", str(port)).replace("UPSTREAM", upstream)
-        (directory / "nginx.conf").write_text(text)
-        proxy.start()
-        yield Proxied(
-            f"https://127.0.0.1:{port}",
-            server_ca,
-            clients_ca.issue_cert("alice.example"),
-            clients_ca.issue_cert("bob.example"),
-            direct,
-            trustme.CA().issue_cert("alice.example"),
-        )
+        block = block.replace("8443", str(port)).replace("http://127.0.0.1:8000", upstream)
+        with serving("nginx", {"nginx.conf": nginx_conf(block)}, directory):
+            yield Proxied(
+                f"https://127.0.0.1:{port}",
+                server_ca,
+                clients_ca.issue_cert("alice.example"),
+                clients_ca.issue_cert("bob.example"),
+                direct,
+                trustme.CA().issue_cert("alice.example"),
+            )
     finally:
-        proxy.stop()
         service.stop()
         within_reach.cleanup()
 
