@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -144,8 +145,8 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         env_file = values.get("_env_file", self.model_config.get("env_file"))
         in_file = DotEnvSettingsSource(type(self), env_file=env_file).env_vars if env_file else ()
         unknown = _unknown_variables((*os.environ, *in_file), prefix, type(self).model_fields)
-        for name in unknown:
-            logger.warning("%s is set, and is no setting of jwt-deps: is it misspelt?", name)
+        for warning in unknown:
+            logger.warning(warning)
         for name, value in values.items():
             if isinstance(value, Mapping):
                 # Not a dict, which pydantic-settings would merge with the environment's.
@@ -159,8 +160,7 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
             problem = with_prefix(error, prefix)
         if problem is not None:  # raised out here, because the caught error may hold a secret
             if unknown:
-                hint = f"({', '.join(unknown)} is set and is no setting: misspelt?)"
-                problem = ConfigurationError(problem.reason, f"{problem.message} {hint}")
+                problem = ConfigurationError(problem.reason, " ".join([problem.message, *unknown]))
             # The sentence says all; the frames of pydantic and of the keys would bury the line that
             # makes the settings.
             raise problem.with_traceback(None)
@@ -244,15 +244,15 @@ def is_variable(name: str, prefix: str = PREFIX) -> bool:
 
 
 def _unknown_variables(names: Iterable[str], prefix: str, fields: Collection[str]) -> list[str]:
-    """The variables that look like settings, and are none."""
+    """A sentence for each variable that looks like a setting and is not one."""
     known = {name.upper() for name in (*fields, *(f"{name}_file" for name in _SECRETS))}
-    return [
-        name
-        for name in sorted({name.upper() for name in names})
-        if is_variable(name, prefix)
-        and (member := name[len(prefix) :].upper()) not in known
-        and not member.startswith(_NESTED)
-    ]
+    found = []
+    for name in sorted({name.upper() for name in names if is_variable(name, prefix)}):
+        begin, member = name[: len(prefix)], name[len(prefix) :]
+        if member not in known and not member.startswith(_NESTED):
+            near = [f": do you mean {begin}{it}?" for it in get_close_matches(member, known, n=1)]
+            found.append(f"{name} is set, and is not a setting of jwt-deps{''.join(near) or '.'}")
+    return found
 
 
 def with_prefix(error: ConfigurationError, prefix: str) -> ConfigurationError:

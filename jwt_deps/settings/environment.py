@@ -15,7 +15,7 @@ def get_settings() -> JWTSettings:
     """Read the settings from the environment, once per process.
 
     Override it with `app.dependency_overrides[get_settings]`; `get_settings.cache_clear()` makes
-    the next call read again. A `JWT_*` variable that is no setting gets a warning in the log: a
+    the next call read again. A `JWT_*` variable that is not a setting gets a warning in the log: a
     misspelt `JWT_AUDIENCES` would leave the audience unchecked.
 
     Returns:

@@ -180,4 +180,4 @@ def test_real_process(tmp_path: Path) -> None:
 
     assert 0 == result.returncode
     assert f"│ jwks_file │ JWT_JWKS_FILE │ {file}" in result.stdout
-    assert "JWT_ISUER is set, and is no setting" in result.stderr
+    assert "JWT_ISUER is set, and is not a setting" in result.stderr

@@ -589,7 +589,7 @@ class TestSecretsInFiles:
         monkeypatch.delenv(f"JWT_{name.upper()}_FILE")
 
         assert by_file == str(getattr(JWTSettings(), name))
-        assert "misspelt" not in caplog.text
+        assert "is not a setting" not in caplog.text
 
     def test_a_file_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The sentence names the variable."""

@@ -703,21 +703,30 @@ class TestPrefix:
             settings.model_copy(update={"leeway": 301})
         assert "STAFF_" == settings.model_copy(update={"leeway": 3}).env_prefix
 
-    def test_a_misspelt_variable(
-        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize(
+        ("name", "end"),
+        [
+            pytest.param("STAFF_AUDIENCES", ": do you mean STAFF_AUDIENCE?", id="misspelt"),
+            pytest.param(
+                "STAFF_SECRET", ": do you mean STAFF_SECRET_KEY?", id="of-another-package"
+            ),
+            pytest.param("STAFF_EXPIRE_MINUTES", ".", id="like-no-setting"),
+        ],
+    )
+    def test_an_unknown_variable(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, end: str
     ) -> None:
-        """It is warned of, and named when the settings cannot work."""
-        monkeypatch.setenv("STAFF_AUDIENCES", "confidential")
+        """A warning names it, and so does the error of settings that cannot work."""
+        monkeypatch.setenv(name, "confidential")
         monkeypatch.setenv("STAFF_JWKS_CACHE__TTL", "700")
+        sentence = f"{name} is set, and is not a setting of jwt-deps{end}"
 
         JWTSettings(secret_key=SECRET, _env_prefix="STAFF_")
 
-        assert ["STAFF_AUDIENCES is set, and is no setting of jwt-deps: is it misspelt?"] == [
-            record.getMessage() for record in caplog.records
-        ]
-        with pytest.raises(ConfigurationError, match="STAFF_AUDIENCES") as refused:
+        assert [sentence] == [record.getMessage() for record in caplog.records]
+        with pytest.raises(ConfigurationError) as refused:
             JWTSettings(_env_prefix="STAFF_")
-        assert "confidential" not in str(refused.value)
+        assert f". {sentence} More: " in str(refused.value)
 
     def test_without_a_prefix(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -822,4 +831,4 @@ class TestAnEnvFile:
 
         JWTSettings(_env_file=tmp_path / ".env")
 
-        assert "JWT_AUDIENCES is set, and is no setting" in caplog.text
+        assert "JWT_AUDIENCES is set, and is not a setting" in caplog.text
