@@ -44,8 +44,8 @@ def value_at(claims: Mapping[str, Any], path: str) -> Any:
         claims: the members of the token's payload.
         path: the claim's name, which comes first, or a dotted path: `realm.user`.
     """
-    if path in claims or not ("." in path or '"' in path):
-        return claims.get(path)
+    if path in claims:
+        return claims[path]
     value: Any = claims
     for name in _members(path):
         if not isinstance(value, Mapping) or name not in value:

@@ -23,9 +23,6 @@ from .signatures import CURVES, Curve
 
 __all__ = ["KeyForm", "key_form"]
 
-#: How often a text is decoded: base64 of base64 of PEM is the longest chain that tools write.
-_DEPTH = 3
-
 _ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|data:)\S+")
 # A first or a last line, as PEM (RFC 7468), SSH2 (RFC 4716) and PGP have it, with dashes lost.
 _LINE = re.compile(
@@ -76,10 +73,6 @@ def key_form(text: str) -> KeyForm | None:
     It is looked at as it is, and as base64, base64url and hexadecimal of such a text or of DER, in
     quotes, in lines and in URL encoding too.
     """
-    return _of_text(text, _DEPTH)
-
-
-def _of_text(text: str, depth: int) -> KeyForm | None:
     text = unquote(text).replace("\\n", "\n").replace("\\r", "").strip("\ufeff\"' \t\r\n")
     line = _LINE.search(text)
     if line is not None:
@@ -90,7 +83,7 @@ def _of_text(text: str, depth: int) -> KeyForm | None:
         return KeyForm.OPENSSH
     if _JWK.search(_as_json(text)) or _XML.fullmatch(text):
         return KeyForm.PUBLIC
-    forms = (_of_octets(octets, depth) for octets in _decoded(text))
+    forms = (_of_octets(octets) for octets in _decoded(text))
     return next((form for form in forms if form is not None), None)
 
 
@@ -107,10 +100,10 @@ def _decoded(text: str) -> Iterator[bytes]:
         if _HEX.fullmatch(word):
             yield bytes.fromhex(word)
         with suppress(ValueError):
-            yield b64decode(word.translate(_TO_BASE64) + "=" * (-len(word) % 4), validate=True)
+            yield b64decode(word.translate(_TO_BASE64) + "=" * (-len(word) % 4))
 
 
-def _of_octets(data: bytes, depth: int) -> KeyForm | None:
+def _of_octets(data: bytes) -> KeyForm | None:
     if _OPENSSH_BLOB.match(data):
         return KeyForm.OPENSSH
     for load, form in _LOADERS:
@@ -118,9 +111,8 @@ def _of_octets(data: bytes, depth: int) -> KeyForm | None:
             return form
     if any(_is_point(data, curve) for curve in CURVES.values()):
         return KeyForm.PUBLIC
-    if depth > 1:
-        with suppress(UnicodeDecodeError):
-            return _of_text(data.decode(), depth - 1)
+    with suppress(UnicodeDecodeError):
+        return key_form(data.decode())
     return None
 
 
@@ -136,6 +128,5 @@ def _is_loaded(load: Callable[[bytes], Any], data: bytes) -> bool:
 
 def _is_point(data: bytes, curve: Curve) -> bool:
     # Not compressed (SEC 1 §2.3.3): half of all octets are a point then.
-    if data[:1] != b"\x04" or len(data) != 1 + 2 * curve.size:
-        return False
-    return _is_loaded(partial(ec.EllipticCurvePublicKey.from_encoded_point, curve.curve), data)
+    load = partial(ec.EllipticCurvePublicKey.from_encoded_point, curve.curve)
+    return data[:1] == b"\x04" and _is_loaded(load, data)

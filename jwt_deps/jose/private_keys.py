@@ -5,7 +5,7 @@ No sentence of an error quotes the text, and no error leads back to one that doe
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -23,11 +23,11 @@ _CURVES = {curve.crv: curve.curve for curve in CURVES.values()}
 _PRIVATE = "give the private key, in PEM or as a JWK"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Loaded:
     """What a text turned out to be, and what it says of itself."""
 
-    private: PrivateKey | bytes = field(repr=False)
+    private: PrivateKey | bytes
     kid: str | None = None
     algorithm: str | None = None
 

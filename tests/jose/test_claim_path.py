@@ -33,16 +33,24 @@ def test_a_claim_is_found(path: str, claims: dict[str, Any], value: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["sub", "a.b", 'a."b.c".d', '"a.b"', "https://x.example/user", '"https://x/y"."z.z"']
+    ("path", "written"),
+    [
+        ("sub", {"sub": 1}),
+        ("a.b", {"a": {"b": 1}}),
+        ('a."b.c".d', {"a": {"b.c": {"d": 1}}}),
+        ('"a.b"', {"a.b": 1}),
+        ("https://x.example/user", {"https://x.example/user": 1}),
+        ('"https://x/y"."z.z"', {"https://x/y": {"z.z": 1}}),
+    ],
 )
-def test_what_is_written_is_read(path: str) -> None:
+def test_what_is_written_is_read(path: str, written: dict[str, Any]) -> None:
     """The one minter of the package puts a claim where requests read it."""
     claims: dict[str, Any] = {"a": {"kept": 1}}
 
-    put_at(claims, path, "value")
+    put_at(claims, path, 1)
 
-    assert "value" == value_at(claims, path)
-    assert 1 == claims["a"]["kept"]
+    assert 1 == value_at(claims, path)
+    assert {**written, "a": {**written.get("a", {}), "kept": 1}} == claims
 
 
 @pytest.mark.parametrize(
