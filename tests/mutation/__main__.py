@@ -1,89 +1,114 @@
 """Run the tests of a room on its mutants, and print those that survive."""
 
 import argparse
+import json
+import os
 import random
-import subprocess
 import sys
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import pytest
+from hypothesis import Phase, settings
 
 from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.running import ChangedModule, Forks, OneMutant
 
 ROOT = Path(__file__).parents[2]
-#: The tests of each room, those that notice most first.
+SCORES = Path(__file__).with_name("scores.json")
+SURVIVORS = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text())
+_CORE = ("tests/property", "tests/advisories", "tests/vectors", "tests/settings")
+#: The tests of each room.
 TESTS = {
-    "jose": (
-        *("tests/jose", "tests/testing/test_signing.py", "tests/vectors", "tests/advisories"),
-        *("tests/test_errors_page.py", "tests/property"),
-    )
+    "jose": ("tests/jose", "tests/keys", "tests/tokens", "tests/testing/test_signing.py", *_CORE),
+    "keys": ("tests/keys", "tests/web/test_fetched_keys.py", *_CORE),
+    "tokens": ("tests/tokens", "tests/keys", "tests/web/test_refusals.py", *_CORE),
+    "possession": (
+        *("tests/possession", "tests/web/test_dpop.py", "tests/web/test_certificates.py"),
+        *("tests/testing/test_dpop_client.py", "tests/advisories"),
+    ),
+    "revocation": ("tests/revocation",),
+    "web": ("tests/web", "tests/guards", "tests/advisories", "tests/property"),
 }
-_TIMEOUT = 300  # seconds; an endless loop is noticed
-
-#: Loads one module from a changed text, in the process that runs the tests.
-_RUN = """
-import sys
-from importlib.machinery import SourceFileLoader
-path, tests = sys.argv[1], sys.argv[2:]
-changed = sys.stdin.buffer.read()
-get = SourceFileLoader.get_code
-def get_code(self, name):
-    if self.path == path:
-        return compile(changed, path, "exec")
-    return get(self, name)
-SourceFileLoader.get_code = get_code
-import pytest
-sys.exit(pytest.main(["-q", "-x", "--no-cov", "-p", "no:cacheprovider", *tests]))
-"""
-
-
-def survives(mutant: Mutant, tests: tuple[str, ...]) -> bool:
-    """Whether the tests pass."""
-    try:
-        done = subprocess.run(  # noqa: S603 - our own
-            [sys.executable, "-c", _RUN, str(mutant.path), *tests],
-            cwd=ROOT,
-            input=mutant.source.encode(),
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT,
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+_PYTEST = (
+    *("-x", "--no-cov", "-pno:terminal", "-pno:cacheprovider", "--hypothesis-profile=mutation"),
+    "-Wignore::pytest.PytestAssertRewriteWarning",  # of Hypothesis, which is imported here
+)
+# What fails needs no smaller example.
+settings.register_profile(
+    "mutation", deadline=None, database=None, phases=[Phase.explicit, Phase.generate]
+)
 
 
 def main() -> int:
-    """Run, and print the score."""
+    """Run the mutants, print those that survive, and keep the score."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
     parser.add_argument("room", choices=TESTS)
     parser.add_argument("--sample", type=int, help="so many mutants, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", default="", help="those whose id contains this")
+    parser.add_argument("--imported", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    known = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text())[options.room]
-    files = sorted((ROOT / "jwt_deps" / options.room).glob("*.py"))
-    several = [mutant for path in files for mutant in mutants(path)]
-    chosen = several
+    tests = [*_PYTEST, *TESTS[options.room]]
+    if options.imported:
+        mutant = next(it for it in _mutants(options.room) if it.id == options.only)
+        sys.meta_path.insert(0, ChangedModule(mutant))
+        return pytest.main(tests, plugins=[OneMutant(mutant, options.imported)])
+
+    ids = [it.id for it in _mutants(options.room) if options.only in it.id]
+    chosen = set(ids)
     if options.sample:
-        chosen = random.Random(options.seed).sample(several, options.sample)  # noqa: S311
-    surviving = unknown = 0
-    with ThreadPoolExecutor(options.processes) as pool:
-        results = pool.map(lambda it: survives(it, TESTS[options.room]), chosen)
-        for mutant, survived in zip(chosen, results, strict=True):
-            surviving += survived
-            if survived and mutant.id not in known:
-                unknown += 1
-                place = f"{mutant.path.relative_to(ROOT)}:{mutant.line}"
-                sys.stdout.write(f"{place}: {mutant.id}\n")
-                sys.stdout.flush()
-    noticed = len(chosen) - surviving
-    sys.stdout.write(
-        f"{options.room}: {noticed} of {len(chosen)} mutants noticed "
-        f"({100 * noticed / len(chosen):.1f} %), {surviving - unknown} known to change nothing, "
-        f"{len(several)} in all\n"
-    )
-    return bool(unknown)
+        chosen = set(random.Random(options.seed).sample(ids, options.sample))  # noqa: S311
+    known = SURVIVORS[options.room].keys() & chosen
+    survived: set[str] = set()
+
+    def done(mutant: Mutant, noticed: bool) -> None:  # noqa: FBT001
+        if not noticed:
+            survived.add(mutant.id)
+        if not noticed and mutant.id not in known:
+            _write(f"survived: {mutant.id} (line {mutant.lines[0]}) {mutant.change}")
+
+    began, process = monotonic(), os.getpid()
+    with TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "tests.mutation", options.room]
+        command += ["--imported", directory, "--only"]
+        several = (it for it in _mutants(options.room) if it.id in chosen)
+        forks = Forks(several, _files(options.room), Path(directory), command, done)
+        code = pytest.main(tests, plugins=[forks])
+        if os.getpid() != process:
+            os._exit(code)
+    if code:
+        return int(code)
+    score = {
+        "noticed": len(chosen - survived),
+        "survived": len(survived - known),
+        "equivalent": len(survived & known),
+        "mutants": len(ids),
+        "command": " ".join(["python -m tests.mutation", *sys.argv[1:]]),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+    _write(f"{score}, {monotonic() - began:.0f} s")
+    if not options.only:
+        scores = {**json.loads(SCORES.read_text()), options.room: score}
+        SCORES.write_text(json.dumps(scores, indent=2, sort_keys=True) + "\n")
+    return 1 if survived - known else 0
+
+
+def _files(room: str) -> list[Path]:
+    return sorted((ROOT / "jwt_deps" / room).glob("*.py"))
+
+
+def _mutants(room: str) -> Iterator[Mutant]:
+    return (mutant for path in _files(room) for mutant in mutants(path))
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

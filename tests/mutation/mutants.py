@@ -1,9 +1,12 @@
-"""The mutants of a file: each is the file with one operator, constant or statement changed."""
+"""The mutants of a file: each has one operator, operand, constant or statement changed."""
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import CodeType
 
 __all__ = ["Mutant", "mutants"]
 
@@ -23,82 +26,104 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
     ast.Mult: ast.FloorDiv,
+    ast.Div: ast.Mult,
     ast.FloorDiv: ast.Mult,
-    ast.BitAnd: ast.BitOr,
-    ast.BitOr: ast.BitAnd,
-    ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
     ast.Mod: ast.Add,
 }
+_KEPT = {"annotation", "returns", "decorator_list", "bases"}
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed file."""
+    """A changed file. Its `tree` has the change while the iteration is at it, and no longer."""
 
+    id: str
+    """`file:function:kind:number`, numbered among those of its kind in the function."""
+    change: str
     path: Path
-    line: int
-    was: str
-    now: str
-    source: str
+    lines: range
+    tree: ast.Module
 
-    @property
-    def id(self) -> str:
-        """Its file, and the code before and after, which later lines do not change."""
-        return f"{self.path.name}: {self.was} -> {self.now}"
+    def compile(self) -> CodeType:
+        """The changed module, with the line numbers of the file."""
+        return compile(self.tree, str(self.path), "exec", dont_inherit=True)
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    """Iterate over the mutants of a file; annotations and docstrings stay as they are."""
-    source = path.read_text()
-    lines = source.encode().splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-    data = source.encode()
-    for node, new in _changes(ast.parse(source)):
-        begin = starts[node.lineno - 1] + node.col_offset
-        end = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
-        now = ast.unparse(new)
-        changed = (data[:begin] + now.encode() + data[end:]).decode()
-        was = " ".join(data[begin:end].decode().split())
-        yield Mutant(path, node.lineno, was, now, changed)
+    """Iterate over the mutants of a file; annotations and decorators stay as they are."""
+    tree = ast.parse(path.read_text())
+    counts: Counter[str] = Counter()
+    for function, node, is_test, put in _nodes(tree, ""):
+        changes = _of_statement(node) if isinstance(node, ast.stmt) else _of_expression(node)
+        if is_test and isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Await):
+            changes = iter([("condition", ast.UnaryOp(ast.Not(), node))])
+        for kind, new in changes:
+            place = f"{path.name}:{function or 'module'}:{kind}"
+            change = f"{ast.unparse(node)} -> {ast.unparse(new)}"
+            if not hasattr(new, "lineno"):
+                ast.fix_missing_locations(ast.copy_location(new, node))
+            put(new)
+            lines = range(node.lineno, (node.end_lineno or 0) + 1)
+            yield Mutant(f"{place}:{counts[place]}", change, path, lines, tree)
+            put(node)
+            counts[place] += 1
 
 
-def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:
-    for function in ast.walk(tree):
-        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+def _nodes(
+    parent: ast.AST, function: str
+) -> Iterator[tuple[str, ast.expr | ast.stmt, bool, Callable[[ast.AST], None]]]:
+    """What can change: the function that it is in, whether it is a condition, what replaces it."""
+    for name, value in ast.iter_fields(parent):
+        if name in _KEPT or (isinstance(parent, ast.ClassDef) and name == "keywords"):
             continue
-        for statement in function.body:
-            for node in ast.walk(statement):
-                if isinstance(node, ast.expr):
-                    yield from ((node, new) for new in _of_expression(node))
-                elif isinstance(node, ast.Raise) or (
-                    isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-                ):
-                    yield node, ast.Pass()
+        listed = isinstance(value, list)
+        for index, node in enumerate(value if listed else [value]):
+            if not isinstance(node, ast.AST) or _is_for_types(node):
+                continue
+            put = partial(value.__setitem__, index) if listed else partial(setattr, parent, name)
+            if isinstance(node, ast.expr | ast.stmt):
+                yield function, node, name in {"test", "ifs"}, put
+            inner = f"{function}.{node.name}" if isinstance(node, _Function) else function
+            yield from _nodes(node, inner.lstrip("."))
 
 
-def _of_expression(node: ast.expr) -> Iterator[ast.expr]:
+def _is_for_types(node: ast.AST) -> bool:
     match node:
-        case ast.Compare(left, [operator], [right]):
-            changed = ast.Compare(left, [_COMPARISONS[type(operator)]()], [right])
-            yield _enclosed(changed)
+        case ast.AnnAssign(annotation=ast.Name("TypeAlias")) | ast.If(ast.Name("TYPE_CHECKING")):
+            return True
+    return False
+
+
+def _of_statement(node: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
+    match node:
+        case ast.Raise():
+            yield "raise", ast.Pass()
+        case ast.Expr(ast.Call() | ast.Await()):
+            yield "call", ast.Pass()
+        case ast.AugAssign(target, operator, value) if type(operator) in _OPERATORS:
+            yield "arithmetic", ast.AugAssign(target, _OPERATORS[type(operator)](), value)
+
+
+def _of_expression(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    match node:
+        case ast.Compare(left, operators, right):
+            for index, operator in enumerate(operators):
+                other = _COMPARISONS[type(operator)]()
+                others = [*operators[:index], other, *operators[index + 1 :]]
+                yield "comparison", ast.Compare(left, others, right)
         case ast.BoolOp(operator, values):
-            other = ast.Or() if isinstance(operator, ast.And) else ast.And()
-            yield _enclosed(ast.BoolOp(other, values))
-        case ast.UnaryOp(ast.Not(), operand):
-            yield _enclosed(operand)
+            for value in values:
+                rest = [it for it in values if it is not value]
+                yield "operand", ast.BoolOp(operator, rest) if rest[1:] else rest[0]
+        case ast.BinOp(left, ast.BitOr() | ast.BitAnd(), right):
+            yield from (("operand", left), ("operand", right))
         case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
-            yield _enclosed(ast.BinOp(left, _OPERATORS[type(operator)](), right))
-        case ast.Constant(bool() as value):
-            yield ast.Constant(not value)
-        case ast.Constant(int() as value):
-            yield ast.Constant(value + 1)
+            yield "arithmetic", ast.BinOp(left, _OPERATORS[type(operator)](), right)
+        case ast.UnaryOp(ast.Not(), operand):
+            yield "not", operand
         case ast.IfExp(test, body, orelse):
-            yield _enclosed(ast.IfExp(test, orelse, body))
-
-
-def _enclosed(node: ast.expr) -> ast.expr:
-    """A tuple of one would be another value; a name in parentheses is what `unparse` writes."""
-    return ast.Name(f"({ast.unparse(node)})")
+            yield "choice", ast.IfExp(test, orelse, body)
+        case ast.Constant(bool() | int() as value):
+            new = not value if isinstance(value, bool) else value + 1
+            yield "constant", ast.Constant(new)

@@ -1,0 +1,212 @@
+"""Run tests on mutants: pytest collects once, and a fork of it changes the code for each mutant."""
+
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from functools import _lru_cache_wrapper, lru_cache
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from itertools import accumulate
+from pathlib import Path
+from time import monotonic
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+from coverage import Coverage, CoverageData
+
+from tests.mutation.mutants import Mutant
+
+__all__ = ["ChangedModule", "Forks", "OneMutant", "replace"]
+
+PROCESSES = 2
+#: Seconds of tests, the quickest first. What they did not notice by then has survived.
+AT_MOST = 30
+
+
+class ChangedModule:
+    """A finder that imports a mutant in place of its module."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._path, self._code = str(mutant.path), mutant.compile()
+
+    def find_spec(self, name: str, path: Any = None, _: Any = None) -> ModuleSpec | None:
+        """Find this module, and leave the others to the finders that follow."""
+        spec = PathFinder.find_spec(name, path)
+        if spec is None or spec.origin != self._path:
+            return None
+        spec.loader = loader = SourceFileLoader(name, self._path)
+        loader.get_code = lambda fullname: self._code  # type: ignore[method-assign]  # noqa: ARG005
+        return spec
+
+
+def replace(functions: Iterable[FunctionType], module: CodeType) -> bool:
+    """Give functions the code that they have in a changed module.
+
+    Returns:
+        Whether that brings the change: it does not where only an import executes it.
+    """
+    codes = {_key(code): code for code in _codes(module)}
+    several = [(it, codes.get(_key(it.__code__), it.__code__)) for it in functions]
+    changed = [(function, code) for function, code in several if function.__code__ != code]
+    if any(function.__code__.co_freevars != code.co_freevars for function, code in changed):
+        return False
+    for function, code in changed:
+        function.__code__ = code
+    return bool(changed)
+
+
+def _key(code: CodeType) -> tuple[str, str, int]:
+    return code.co_filename, code.co_qualname, code.co_firstlineno
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+class _Recording:
+    """A plugin of pytest that records which tests execute each line, and how long they take."""
+
+    def __init__(self, directory: Path, files: set[str], caches: list[Any]) -> None:
+        self._file, self._caches = directory / "seconds", caches
+        self._seconds: dict[str, float] = {}
+        self._coverage = Coverage(data_file=directory / "lines", include=files, config_file=False)
+        self._coverage.start()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        for cache in self._caches:
+            cache.cache_clear()
+        # What a fixture executes, the other tests of the module may notice.
+        self._coverage.switch_context(_module(item.nodeid))
+        began = monotonic()
+        done = yield
+        self._seconds[item.nodeid] = monotonic() - began
+        return done
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        self._coverage.switch_context(item.nodeid)
+
+    def pytest_sessionfinish(self) -> None:
+        self._coverage.stop()
+        self._coverage.save()
+        self._file.write_text(json.dumps(self._seconds))
+
+
+def _module(test: str) -> str:
+    return test.partition("::")[0]
+
+
+@lru_cache(maxsize=1)
+def _tests_of_lines(directory: Path, path: Path) -> dict[int, list[str]]:
+    data = CoverageData(str(directory / "lines"))
+    data.read()
+    return data.contexts_by_lineno(str(path))
+
+
+class OneMutant:
+    """A plugin of pytest that runs the tests which may notice a mutant."""
+
+    def __init__(self, mutant: Mutant, directory: Path) -> None:
+        self._directory, self._path, self._lines = directory, mutant.path, mutant.lines
+        self._seconds: dict[str, float] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Leave the tests that execute its lines; for an import, the modules that use the file."""
+        lines = _tests_of_lines(self._directory, self._path)
+        found = {test for line in self._lines for test in lines.get(line, ()) if test}
+        found = found or {_module(test) for tests in lines.values() for test in tests}
+        self._seconds = json.loads((self._directory / "seconds").read_text())
+        items = [it for it in session.items if {it.nodeid, _module(it.nodeid)} & found]
+        items.sort(key=lambda it: self._seconds[it.nodeid])
+        ends = accumulate(self._seconds[it.nodeid] for it in items)
+        session.items = [it for it, end in zip(items, ends, strict=True) if end < AT_MOST]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """End the process where a test takes much longer than it did."""
+        signal.alarm(30 + 10 * int(self._seconds[item.nodeid]))
+
+
+class Forks:
+    """A plugin of pytest that gives each mutant a fork of this process.
+
+    Args:
+        mutants: each is compiled while the iteration is at it.
+        files: those of the room.
+        directory: for what is recorded.
+        command: what runs the tests on an imported mutant, given its id.
+        done: takes each mutant and whether the tests noticed it.
+    """
+
+    def __init__(
+        self,
+        mutants: Iterable[Mutant],
+        files: list[Path],
+        directory: Path,
+        command: list[str],
+        done: Callable[[Mutant, bool], None],
+    ) -> None:
+        self._mutants, self._files, self._directory = mutants, {str(it) for it in files}, directory
+        self._command, self._done = command, done
+        self._running: dict[int, Mutant | None] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run no test here. In a fork, which returns `None`, pytest goes on with its tests."""
+        register = session.config.pluginmanager.register
+        functions = [it for it in gc.get_objects() if self._is_ours(it)]
+        caches = [it for it in gc.get_objects() if isinstance(it, _lru_cache_wrapper)]
+        caches = [it for it in caches if self._is_ours(it.__wrapped__)]
+        if self._in_fork(None):
+            register(_Recording(self._directory, self._files, caches))
+            return None
+        if self._wait():
+            raise pytest.UsageError("a test fails, and nothing was changed")
+        for mutant in self._mutants:
+            _tests_of_lines(self._directory, mutant.path)
+            if self._in_fork(mutant):
+                if not replace(functions, mutant.compile()):
+                    os.execv(sys.executable, [*self._command, mutant.id])  # noqa: S606
+                for cache in caches:
+                    cache.cache_clear()
+                one = OneMutant(mutant, self._directory)
+                register(one)
+                one.pytest_runtestloop(session)
+                return None
+        while self._running:
+            self._wait()
+        return True
+
+    def _is_ours(self, it: object) -> bool:
+        return isinstance(it, FunctionType) and it.__code__.co_filename in self._files
+
+    def _in_fork(self, mutant: Mutant | None) -> bool:
+        while len(self._running) >= PROCESSES:
+            self._wait()
+        child = os.fork()
+        if child:
+            self._running[child] = mutant
+            return False
+        os.setsid()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nowhere, stream)
+        return True
+
+    def _wait(self) -> int:
+        child, status = os.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # the servers that its tests started
+        mutant = self._running.pop(child)
+        if mutant:
+            self._done(mutant, bool(status))
+        return status
