@@ -20,6 +20,7 @@ __all__ = ["forward_auth"]
 
 _UNIX = "unix"
 _UNDERSTOOD = {400: 401}  # nginx would make 500 of it
+_UNCACHED = {"Cache-Control": "no-store"}  # a proxy has to ask about each request
 _NOT_TOLD = "No trusted proxy has said what was requested."
 # Visible ASCII but `%`, so that each id has one spelling.
 _PLAIN = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
@@ -90,7 +91,7 @@ def forward_auth(
             if is_trusted_proxy(scope, networks, forwarding, unix=_UNIX in names):
                 original = _original(scope, *headers)
             if original is None:
-                await Response(_NOT_TOLD, 403)(scope, receive, send)
+                await Response(_NOT_TOLD, 403, _UNCACHED)(scope, receive, send)
                 return
             await self._app(original, receive, _understood(send))
 
@@ -143,6 +144,7 @@ async def _passed(scope: Scope, receive: Receive, send: Send) -> None:
     state = Request(scope).state
     scopes, user_id = getattr(state, "scopes", ()), getattr(state, "user_id", None)
     headers = {
+        **_UNCACHED,
         "X-Auth-Scopes": " ".join(quote(one, safe=_PLAIN) for one in scopes),
         # Empty where there is none: a proxy would leave the client's own in place.
         "X-Auth-User": quote(user_id or "", safe=_PLAIN),

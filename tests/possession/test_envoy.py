@@ -1,7 +1,9 @@
 """A certificate-bound token behind a real Envoy, in each of its modes for XFCC."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from textwrap import indent
 
 import httpx2
 import pytest
@@ -10,10 +12,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificate
 from fastapi import FastAPI
 
-from jwt_deps import JWTSettings, protect
+from jwt_deps import JWTSettings, forward_auth, protect
 from tests.listening import listening
 from tests.minting import SECRET
-from tests.providers.programs import unused_port
+from tests.providers.programs import browser, unused_port
 from tests.proxies import envoy_yaml, serving, shown
 
 from .clients import Setup, authorities, bound_to, pem_of
@@ -25,40 +27,65 @@ DETAILS = """SANITIZE_SET
             {subject: true, cert: true, chain: true, dns: true, uri: true}"""
 
 
+#: The listener that asks `forward_auth` about each request, as the other page shows it.
+ASKING = "forward-auth"
+
+
+async def me() -> None:
+    """What there is behind Envoy."""
+
+
 @pytest.fixture(scope="module")
-def direct() -> Iterator[str]:
-    """A service that takes certificates from Envoy."""
+def clusters() -> Iterator[dict[str, str]]:
+    """A service that takes certificates from Envoy, one that Envoy asks, and one without checks."""
     settings = JWTSettings(
         secret_key=SECRET, client_certificate="xfcc", trusted_proxies=["127.0.0.1"]
     )
-    app = protect(FastAPI(), settings)
+    guarded, plain = protect(FastAPI(), settings), FastAPI()
+    for app in (guarded, plain):
+        app.get("/me")(me)
+    apps = {
+        "api": guarded,
+        "auth": forward_auth(settings, trusted_proxies="127.0.0.1"),
+        "plain": plain,
+    }
+    with ExitStack() as servers:
+        yield {
+            name: f"127.0.0.1:{servers.enter_context(listening(app, proxy_headers=False))}"
+            for name, app in apps.items()
+        }
 
-    @app.get("/me")
-    async def me() -> None:
-        """Needs a token."""
 
-    with listening(app, proxy_headers=False) as port:
-        yield f"127.0.0.1:{port}"
+def asking(block: str) -> str:
+    """What the page shows, with the filters of the other page."""
+    filters = shown("how-to/behind-a-proxy.md", "Envoy")[0].partition("http_filters:")[2]
+    filters = filters.replace("{exact: cookie}", "{exact: x-forwarded-client-cert}")
+    before = block.replace("cluster: api", "cluster: plain").partition("http_filters:")[0]
+    return f"{before}http_filters:{indent(filters, ' ' * 10)}"
 
 
 @pytest.fixture(scope="module")
-def setups(direct: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Setup]]:
+def setups(
+    clusters: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Setup]]:
     """One Envoy, with a listener for each mode."""
     directory = tmp_path_factory.mktemp("envoy")
     server_ca, clients_ca = authorities(directory)
     block = shown("sender-constrained.md", "Envoy")[0]
     block = block.replace("filename: ", "filename: DIRECTORY/")
-    ports = {mode: unused_port() for mode in (*MODES, DETAILS)}
-    listeners = {port: block.replace("SANITIZE_SET", mode) for mode, port in ports.items()}
+    chains = {mode: block.replace("SANITIZE_SET", mode) for mode in (*MODES, DETAILS)}
+    chains[ASKING] = asking(block)
+    ports = {name: unused_port() for name in chains}
+    listeners = {port: chains[name] for name, port in ports.items()}
     setup = Setup(
         "",
         server_ca,
         clients_ca.issue_cert("alice.example"),
         clients_ca.issue_cert("bob.example", "b.example", common_name='b, "o"; b'),
     )
-    with serving("envoy", {"envoy.yaml": envoy_yaml(listeners, {"api": direct})}, directory):
+    with serving("envoy", {"envoy.yaml": envoy_yaml(listeners, clusters)}, directory):
         yield {
-            mode: replace(setup, origin=f"https://127.0.0.1:{port}") for mode, port in ports.items()
+            name: replace(setup, origin=f"https://127.0.0.1:{port}") for name, port in ports.items()
         }
 
 
@@ -68,7 +95,9 @@ def forged(certificate: trustme.LeafCert) -> dict[str, str]:
     return {"X-Forwarded-Client-Cert": f"Hash={digest.hex()}"}
 
 
-@pytest.mark.parametrize("mode", ["SANITIZE_SET", DETAILS], ids=["hash", "details"])
+@pytest.mark.parametrize(
+    "mode", ["SANITIZE_SET", DETAILS, ASKING], ids=["hash", "details", "forward-auth"]
+)
 def test_with_its_certificate(setups: dict[str, Setup], mode: str) -> None:
     """Its owner gets in, and nobody else, with another certificate or with none."""
     setup = setups[mode]
@@ -83,6 +112,7 @@ def test_with_its_certificate(setups: dict[str, Setup], mode: str) -> None:
     [
         ("SANITIZE", 401, 401, 401),
         ("SANITIZE_SET", 200, 401, 401),
+        (ASKING, 200, 401, 401),
         ("APPEND_FORWARD", 200, 401, 401),
         # A service behind these cannot tell: the documentation says so.
         ("FORWARD_ONLY", 401, 200, 401),
@@ -111,10 +141,10 @@ def test_certificate_of_a_stranger(setups: dict[str, Setup]) -> None:
 
 @pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("127.0.0.2", 401)])
 def test_without_the_proxy(
-    setups: dict[str, Setup], direct: str, address: str, status: int
+    setups: dict[str, Setup], clusters: dict[str, str], address: str, status: int
 ) -> None:
     """The header is accepted from Envoy's address alone."""
     alice = setups["SANITIZE_SET"].alice
     headers = {"Authorization": f"Bearer {bound_to(alice)}", **forged(alice)}
-    with httpx2.Client(transport=httpx2.HTTPTransport(local_address=address)) as http:
-        assert status == http.get(f"http://{direct}/me", headers=headers).status_code
+    with browser(f"http://{clusters['api']}", address=address) as http:
+        assert status == http.get("/me", headers=headers).status_code

@@ -19,9 +19,10 @@ PATIENCE = 30.0
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def browser(base_url: str = "") -> httpx2.Client:
-    """Return a client for loopback, with cookies of its own."""
-    return httpx2.Client(base_url=base_url, verify=_NO_AUTHORITIES, timeout=10, trust_env=False)
+def browser(base_url: str = "", *, address: str | None = None) -> httpx2.Client:
+    """Return a client for loopback, with cookies of its own, at an address such as 127.0.0.2."""
+    transport = httpx2.HTTPTransport(verify=_NO_AUTHORITIES, local_address=address)
+    return httpx2.Client(base_url=base_url, transport=transport, timeout=10)
 
 
 def unused_port() -> int:

@@ -3,6 +3,8 @@
 import posixpath
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from textwrap import indent
 from typing import Any
 from urllib.parse import unquote
@@ -77,6 +79,15 @@ class TestAnswers:
             answer.headers["x-auth-user"],
             answer.headers["x-auth-scopes"],
         )
+
+    @pytest.mark.parametrize(
+        "headers", [bearer(), {}, {"X-Forwarded-Uri": "x"}], ids=["good", "missing", "not-told"]
+    )
+    def test_attack_an_answer_for_another_user(self, headers: dict[str, str]) -> None:
+        """A proxy with a cache must ask about each request."""
+        answer = asking().get("/", headers=about() | headers)
+
+        assert "no-store" == answer.headers["cache-control"]
 
     def test_a_token_that_names_no_user(self) -> None:
         """It is a good token; what is behind the proxy decides."""
@@ -297,6 +308,7 @@ async def behind(request: Request) -> JSONResponse:
             "user": headers.get("x-auth-user", ""),
             "scopes": headers.get("x-auth-scopes", ""),
             "aliases": [name for name in headers if name.startswith("x_auth")],
+            "body": (await request.body()).decode(),
             "target": scope["raw_path"].decode() + (f"?{query}" if query else ""),
         }
     )
@@ -363,38 +375,42 @@ def configuration(name: str, port: int, services: dict[str, str]) -> dict[str, s
     return files
 
 
+@contextmanager
+def running(name: str, services: dict[str, str], directory: Path) -> Iterator[str]:
+    """A real proxy, which asks the one service about each request to the other."""
+    port = unused_port()
+    with serving(name.lower(), configuration(name, port, services), directory):
+        deadline = time.monotonic() + PATIENCE
+        with browser(f"http://127.0.0.1:{port}") as client:
+            # Traefik listens before it has read its routes.
+            while client.get("/health").status_code != 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        yield f"127.0.0.1:{port}"
+
+
 @pytest.fixture(scope="module", params=["nginx", "Caddy", "Traefik", "Envoy"])
+def proxy_name(request: pytest.FixtureRequest) -> str:
+    """As the headings of the page have it."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
 def proxy(
-    request: pytest.FixtureRequest,
-    services: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
+    proxy_name: str, services: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A real proxy, which asks a real service about each request to another one."""
-    name, port = request.param, unused_port()
-    files = configuration(name, port, services)
-    with serving(name.lower(), files, tmp_path_factory.mktemp(name)):
-        address = f"127.0.0.1:{port}"
-        until_served(address)
+    with running(proxy_name, services, tmp_path_factory.mktemp(proxy_name)) as address:
         yield address
 
 
-def until_served(address: str) -> None:
-    """Wait for the routes: Traefik listens before it has read them."""
-    deadline = time.monotonic() + PATIENCE
-    with browser(f"http://{address}") as client:
-        while client.get("/health").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-
 def ask(
-    proxy: str, method: str, target: str, headers: dict[str, str]
+    proxy: str, method: str, target: str, headers: dict[str, str], body: str = ""
 ) -> tuple[int, dict[str, Any], httpx2.Headers]:
     """Send a request for this very target; return status, body of a 200, and headers."""
-    transport = httpx2.HTTPTransport(local_address=CLIENT)
-    with httpx2.Client(base_url=f"http://{proxy}", transport=transport) as client:
+    with browser(f"http://{proxy}", address=CLIENT) as client:
         answer = client.request(
-            method, "/", headers=headers, extensions={"target": target.encode()}
+            method, "/", content=body, headers=headers, extensions={"target": target.encode()}
         )
     return answer.status_code, answer.json() if answer.status_code == 200 else {}, answer.headers
 
@@ -406,19 +422,29 @@ SPOOFED = {
     "X_Auth_User": "root",
     "X_Auth_Scopes": "admin",
 }
-NOTHING = {"user": "", "scopes": "", "aliases": []}
-ALICE = {"user": "alice", "scopes": "a %C3%BC", "aliases": []}
+NOTHING = {"user": "", "scopes": "", "aliases": [], "body": ""}
+ALICE = {"user": "alice", "scopes": "a %C3%BC", "aliases": [], "body": ""}
 GOOD = bearer(**OWN, scope="a ü")
 COOKIE = {"Cookie": f"access_token={token(**OWN)}"}
 
 
 class TestBehindARealProxy:
+    def test_nothing_to_ask(
+        self, proxy_name: str, services: dict[str, str], tmp_path: Path
+    ) -> None:
+        """Nothing passes while the service that is asked is down."""
+        down = services | {"auth:8000": f"127.0.0.1:{unused_port()}"}
+        with running(proxy_name, down, tmp_path) as address:
+            assert ask(address, "GET", "/orders", GOOD)[0] in {500, 502, 503}
+
     @pytest.mark.parametrize("spoofed", [{}, SPOOFED], ids=["honest", "spoofed"])
     def test_a_good_token(self, proxy: str, spoofed: dict[str, str]) -> None:
         """The user and the scopes are told, and nothing that the client says of itself."""
-        status, seen, _ = ask(proxy, "POST", "/orders?page=2&x=%2F", GOOD | spoofed)
+        target, body = "/orders?page=2&x=%2F", "two hammers"
 
-        assert (200, {**ALICE, "target": "/orders?page=2&x=%2F"}) == (status, seen)
+        status, seen, _ = ask(proxy, "POST", target, GOOD | spoofed, body)
+
+        assert (200, {**ALICE, "target": target, "body": body}) == (status, seen)
 
     def test_a_token_that_names_no_user(self, proxy: str) -> None:
         status, seen, _ = ask(proxy, "GET", "/orders", bearer(sub="", **OWN) | SPOOFED)
