@@ -405,10 +405,15 @@ def proxy(
 
 
 def ask(
-    proxy: str, method: str, target: str, headers: dict[str, str], body: str = ""
+    proxy: str,
+    method: str,
+    target: str,
+    headers: dict[str, str],
+    body: str = "",
+    address: str = CLIENT,
 ) -> tuple[int, dict[str, Any], httpx2.Headers]:
     """Send a request for this very target; return status, body of a 200, and headers."""
-    with browser(f"http://{proxy}", address=CLIENT) as client:
+    with browser(f"http://{proxy}", address=address) as client:
         answer = client.request(
             method, "/", content=body, headers=headers, extensions={"target": target.encode()}
         )
@@ -450,6 +455,14 @@ class TestBehindARealProxy:
         status, seen, _ = ask(proxy, "GET", "/orders", bearer(sub="", **OWN) | SPOOFED)
 
         assert (200, {**NOTHING, "target": "/orders"}) == (status, seen)
+
+    def test_a_client_on_the_machine_of_the_proxy(self, proxy_name: str, proxy: str) -> None:
+        """Where the proxy names its client's address, its own is not trusted."""
+        tells = proxy_name in {"Caddy", "Traefik"}
+
+        status, *_ = ask(proxy, "GET", "/orders", GOOD, address="127.0.0.1")
+
+        assert (403 if tells else 200) == status
 
     @pytest.mark.parametrize("name", ["X-Auth-User", "X-Forwarded-Uri", "Authorization"])
     def test_attack_a_header_for_one_hop(self, proxy: str, name: str) -> None:
