@@ -24,7 +24,6 @@ __all__ = [
     "is_pem",
     "is_secret_jwk",
     "jwk_public_key",
-    "jwk_serves",
     "jwk_unused",
     "no_secret",
     "pem_public_key",
@@ -170,18 +169,13 @@ def jwk_unused(jwk: Mapping[str, Any]) -> str | None:
             return "it has no kty"
 
 
-def jwk_serves(jwk: Mapping[str, Any]) -> bool:
-    """Whether a JWK is meant for checking signatures with a key type that is supported."""
-    return jwk_unused(jwk) is None
-
-
 def is_secret_jwk(jwk: Mapping[str, Any]) -> bool:
     """Whether a JWK has private or secret members (RFC 7518 §6)."""
     return jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk)
 
 
 def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
-    """Build the public key of a JWK that `jwk_serves` (RFC 7518 §6, RFC 8037 §2).
+    """Build the public key of a JWK that is not `jwk_unused` (RFC 7518 §6, RFC 8037 §2).
 
     Raises:
         ConfigurationError: secret members, malformed coordinates, a weak key.

@@ -116,7 +116,6 @@ class _PSSKey(Key):
     """RSASSA-PSS with MGF1 and a salt as long as the hash (RFC 7518 §3.5)."""
 
     def __init__(self, key: Any, algorithm: str) -> None:
-        super().__init__(key, algorithm)
         digest = _HASHES[algorithm]()
         self._key = key
         self._digest = digest
@@ -133,8 +132,7 @@ class _PSSKey(Key):
 class _Ed25519Key(Key):
     """Ed25519 (RFC 8037 §3.1)."""
 
-    def __init__(self, key: Any, algorithm: str) -> None:
-        super().__init__(key, algorithm)
+    def __init__(self, key: Any, _: str) -> None:
         self._key = key
 
     def sign(self, msg: bytes) -> bytes:
@@ -165,24 +163,17 @@ class _HMACKey(CryptographyHMACKey):
         return hmac.compare_digest(code.finalize(), sig)
 
 
-def _require_cryptography() -> None:
-    """Refuse a python-jose that checks with anything but `cryptography`.
-
-    Its other backends are `ecdsa`, which is not constant-time (CVE-2024-23342), and `rsa`.
-
-    Raises:
-        ConfigurationError: when this module is imported.
-    """
-    chosen = (backends.RSAKey, backends.ECKey, backends.HMACKey)
-    if chosen != (CryptographyRSAKey, CryptographyECKey, CryptographyHMACKey):
-        raise ConfigurationError(
-            "signature_backend",
-            "python-jose does not check signatures with cryptography: install it again, "
-            "pip install --force-reinstall 'python-jose[cryptography]'.",
-        )
-
-
-_require_cryptography()
+# python-jose's other backends are `ecdsa`, which is not constant-time (CVE-2024-23342), and `rsa`.
+if (backends.RSAKey, backends.ECKey, backends.HMACKey) != (
+    CryptographyRSAKey,
+    CryptographyECKey,
+    CryptographyHMACKey,
+):
+    raise ConfigurationError(
+        "signature_backend",
+        "python-jose does not check signatures with cryptography: install it again, "
+        "pip install --force-reinstall 'python-jose[cryptography]'.",
+    )
 
 _KEYS: dict[str, Callable[[Any, str], Key]] = {
     **dict.fromkeys(HMAC_ALGORITHMS, _HMACKey),

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from .encoding import encode_base64url
-from .jwk import public_jwk, thumbprint
+from .jwk import MIN_RSA_BITS, public_jwk, thumbprint
 from .private_keys import load_private_key
 from .signatures import ALGORITHMS, CURVES, HMAC_ALGORITHMS, PrivateKey, algorithms_of, sign
 
@@ -125,7 +125,7 @@ def _private_key(algorithm: str) -> PrivateKey | bytes:
     if algorithm in HMAC_ALGORITHMS:
         return secrets.token_urlsafe(48).encode()  # 64 bytes, and text: enough for all three
     if algorithm in _RSA:
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return rsa.generate_private_key(public_exponent=65537, key_size=MIN_RSA_BITS)
     if algorithm in _CURVES:
         return ec.generate_private_key(_CURVES[algorithm])
     if algorithm in _ED25519:

@@ -22,7 +22,7 @@ from jwt_deps.jose import (
     is_numeric_date,
     is_secret_jwk,
     jwk_public_key,
-    jwk_serves,
+    jwk_unused,
     needs_extension,
     parse_compact,
     parse_object,
@@ -168,7 +168,7 @@ def _bound_key(jwk: object, bound_to: str) -> PublicKey:
         raise DPoPProofError(Reason.PROOF_PRIVATE_KEY, "it holds a private key")
     key = name = None
     try:
-        if jwk_serves(jwk):
+        if jwk_unused(jwk) is None:
             key, name = jwk_public_key(jwk), thumbprint(jwk)
     except (ConfigurationError, ValueError):
         key = None

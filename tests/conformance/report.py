@@ -1,10 +1,12 @@
 """Write the conformance report as JSON and as a page.
 
-Both are the same after each run on any machine: no dates and no measurements.
+Both are the same after each run on any machine. The one measurement, the mutation score, is what
+`python -m tests.mutation` kept.
 """
 
 import json
 import re
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ __all__ = ["PAGE", "REPORT", "SECURITY", "as_json", "as_page", "as_promises", "r
 SECURITY = ROOT / "SECURITY.md"
 REPORT = ROOT / "conformance-report.json"
 PAGE = ROOT / "docs" / "conformance.md"
+MUTATION = ROOT / "tests" / "mutation"
 
 _PROMISES = re.compile(r"^\| Promise \|.*\n(?:\|.*\n)+", re.MULTILINE)
 _INTRODUCTION = """# Conformance
@@ -26,6 +29,14 @@ why there are none. The tests write this page and `conformance-report.json` from
 `tests/conformance/rules/`, and a complete run checks that every test named here exists and passes.
 *Planned* rules wait for their tests.
 """
+_MUTATION = """## Mutation score
+
+A mutant is the code with one operator, operand, constant or statement changed. The command runs the
+tests of the room on each, or on a sample; the score is the part that they noticed, without those
+that make no difference.
+
+"""
+_SCORE = ("Room", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all", "Command")
 
 
 def report() -> dict[str, Any]:
@@ -33,6 +44,8 @@ def report() -> dict[str, Any]:
     return {
         "documents": [_document(document) for document in documents()],
         "figures": figures(),
+        "mutation": json.loads((MUTATION / "scores.json").read_text()),
+        "survivors": tomllib.loads((MUTATION / "survivors.toml").read_text()),
     }
 
 
@@ -45,6 +58,9 @@ def as_page(found: dict[str, Any]) -> str:
     """The report as the documentation has it."""
     parts = [_INTRODUCTION, _summary(found["documents"])]
     parts.append("## Test vectors\n\n" + _table(("Vectors", "Agree"), _figures(found)))
+    parts.append(_MUTATION + _table(_SCORE, _scores(found["mutation"])))
+    survivors = [(room, *it) for room, all_ in found["survivors"].items() for it in all_.items()]
+    parts.append(_table(("Room", "Mutant", "Change, and why it makes no difference"), survivors))
     for document in found["documents"]:
         parts.append(f"## {document['title']}\n\n[{document['address']}]({document['address']})\n")
         parts.append(_table(("Rule", "Section", "It asks", "Shown by"), _rules(document)))
@@ -95,6 +111,16 @@ def _summary(found: list[dict[str, Any]]) -> str:
         states = [rule["status"] for rule in document["rules"]]
         rows.append((document["title"], *(str(states.count(kind)) for kind in kinds)))
     return _table(("Document", "Shown", "Planned", "Not shown"), rows)
+
+
+def _scores(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    def row(room: str, it: dict[str, Any]) -> tuple[str, ...]:
+        noticed, survived = it["noticed"], it["survived"]
+        score = f"{100 * noticed / (noticed + survived):.1f} %"
+        counts = (noticed, survived, it["equivalent"], it["mutants"])
+        return (room, score, *map(str, counts), f"`{it['command']}` ({it['date']})")
+
+    return [row(room, it) for room, it in found.items()]
 
 
 def _figures(found: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -1,13 +1,15 @@
 """Base64url and JSON with one reading each."""
 
 import json
+import sys
 
 import pytest
 
-from jwt_deps.jose import decode_base64url, encode_base64url, parse_object
+from jwt_deps.jose import decode_base64url, encode_base64url, is_numeric_date, parse_object
 from jwt_deps.jose.encoding import MAX_DEPTH
 from tests.minting import b64
 
+LARGEST = int(sys.float_info.max)
 LONGEST_INTEGER = 4300  # digits, where Python itself stops (sys.set_int_max_str_digits)
 
 
@@ -79,6 +81,26 @@ def test_encodes_without_padding() -> None:
 
     for length in range(70):
         assert encode_base64url(data[:length]) == b64(data[:length])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, True),
+        (-1.5, True),
+        (LARGEST, True),
+        (-LARGEST, True),
+        (10 * LARGEST, False),
+        (-10 * LARGEST, False),
+        (True, False),
+        ("1", False),
+        (None, False),
+    ],
+    ids=lambda value: str(value)[:5],
+)
+def test_numeric_date(value: object, *, expected: bool) -> None:
+    """A number that a float can hold (RFC 7519 §2)."""
+    assert expected == is_numeric_date(value)
 
 
 class TestParseObject:

@@ -12,3 +12,10 @@ def test_what_is_encoded_again_and_again_is_no_key() -> None:
         text = b64encode(text)
 
         assert key_form(text.decode()) is None
+
+
+def test_a_compressed_point_is_no_key() -> None:
+    """Half of all texts of its length are one, and good secrets among them."""
+    generator = "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"  # of P-256
+
+    assert key_form(generator) is None

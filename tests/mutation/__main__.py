@@ -21,7 +21,13 @@ from tests.mutation.running import ChangedModule, Forks, OneMutant
 ROOT = Path(__file__).parents[2]
 SCORES = Path(__file__).with_name("scores.json")
 SURVIVORS = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text())
-_CORE = ("tests/property", "tests/advisories", "tests/vectors", "tests/settings")
+_CORE = (
+    "tests/property",
+    "tests/advisories",
+    "tests/vectors",
+    "tests/settings",
+    "tests/test_errors_page.py",
+)
 #: The tests of each room.
 TESTS = {
     "jose": ("tests/jose", "tests/keys", "tests/tokens", "tests/testing/test_signing.py", *_CORE),

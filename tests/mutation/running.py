@@ -111,19 +111,25 @@ def _tests_of_lines(directory: Path, path: Path) -> dict[int, list[str]]:
     return data.contexts_by_lineno(str(path))
 
 
+def _executing(directory: Path, mutant: Mutant) -> set[str]:
+    lines = _tests_of_lines(directory, mutant.path)
+    return {test for line in mutant.lines for test in lines.get(line, ()) if test}
+
+
 class OneMutant:
     """A plugin of pytest that runs the tests which may notice a mutant."""
 
     def __init__(self, mutant: Mutant, directory: Path) -> None:
-        self._directory, self._path, self._lines = directory, mutant.path, mutant.lines
+        self._directory, self._mutant = directory, mutant
         self._seconds: dict[str, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Leave the tests that execute its lines; for an import, the modules that use the file."""
-        lines = _tests_of_lines(self._directory, self._path)
-        found = {test for line in self._lines for test in lines.get(line, ()) if test}
-        found = found or {_module(test) for tests in lines.values() for test in tests}
+        found = _executing(self._directory, self._mutant)
+        if not found:
+            lines = _tests_of_lines(self._directory, self._mutant.path)
+            found = {_module(test) for tests in lines.values() for test in tests}
         self._seconds = json.loads((self._directory / "seconds").read_text())
         items = [it for it in session.items if {it.nodeid, _module(it.nodeid)} & found]
         items.sort(key=lambda it: self._seconds[it.nodeid])
@@ -172,9 +178,9 @@ class Forks:
         if self._wait():
             raise pytest.UsageError("a test fails, and nothing was changed")
         for mutant in self._mutants:
-            _tests_of_lines(self._directory, mutant.path)
+            executed = _executing(self._directory, mutant)
             if self._in_fork(mutant):
-                if not replace(functions, mutant.compile()):
+                if not (executed and replace(functions, mutant.compile())):
                     os.execv(sys.executable, [*self._command, mutant.id])  # noqa: S606
                 for cache in caches:
                     cache.cache_clear()
