@@ -251,14 +251,14 @@ def _signing_key(
 
 
 def _shared_secret(issuer: IssuerSettings) -> SigningKey:
-    algorithm = next((name for name in issuer.algorithms if name in HMAC_ALGORITHMS), None)
     secret = shared_secret(issuer)
-    if algorithm is None or secret is None:
+    if secret is None:
         raise ConfigurationError(
             "signing_key",
             "There is no key to sign with: give signing_key, a private key for one of the accepted "
             "algorithms, or have a shared secret in secret_key.",
         )
+    algorithm = next(name for name in issuer.algorithms if name in HMAC_ALGORITHMS)
     return SigningKey(uuid4().hex, algorithm, secret)
 
 

@@ -219,7 +219,7 @@ class Principal:
         Raises:
             ClaimError: the claim is neither a string nor an integer.
         """
-        return self.fixed_state["session_id"] or session_id_of(self.claims, self.settings)
+        return session_id_of(self.claims, self.settings)
 
     def revocable(self) -> Mapping[str, Any]:
         """The claims, and the ids that `CurrentUser` has where no claim is equal to them."""

@@ -100,10 +100,9 @@ class Grants:
 
 def _fits(granted: list[str], segments: list[str]) -> bool:
     """Whether a granted scope is the same, or covers it by wildcards."""
-    if len(granted) != len(segments):
-        is_open = granted[-1] == _WILDCARD and len(granted) > 1
-        if not is_open or len(granted) > len(segments):
-            return False
+    is_open = granted[-1] == _WILDCARD and len(granted) > 1
+    if len(granted) > len(segments) or (len(granted) < len(segments) and not is_open):
+        return False
     alike = zip(granted, segments, strict=False)
     return all(one in (_WILDCARD, other) for one, other in alike)
 

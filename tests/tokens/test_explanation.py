@@ -116,10 +116,11 @@ def test_a_claim_that_is_refused_hides_no_other(
 
 def test_several_mistakes_are_all_told() -> None:
     """The error is the first of them, which is what a request gets."""
-    explanation = explained(mint(with_(exp=NOW - 60, aud="other"), OTHER_SECRET))
+    settings = JWTSettings(secret_key=SECRET, audience="api", required_claims=["tenant"])
+    explanation = explained(mint(with_(exp=NOW - 60, aud="other"), OTHER_SECRET), settings)
     refused = [one.step for one in explanation.findings if one.outcome is Outcome.REFUSED]
 
-    assert [Step.TIMES, Step.AUDIENCE, Step.SIGNATURE] == refused
+    assert [Step.TIMES, Step.AUDIENCE, Step.CLAIMS, Step.SIGNATURE] == refused
     assert explanation.error is not None
     assert Step.TIMES is explanation.error.step
 
@@ -350,3 +351,26 @@ def _remote(issuer: FakeIssuer) -> JWTSettings:
     return JWTSettings(
         jwks_url=issuer.jwks_url, issuer=issuer.issuer, audience="api", allow_loopback=True
     )
+
+
+@pytest.mark.parametrize(
+    ("mode", "bound"), [("required", {"cnf": {"jkt": "x"}}), ("allowed", {})], ids=["bound", "not"]
+)
+def test_a_token_that_is_bound_as_it_has_to_be_is_accepted(
+    mode: Any, bound: dict[str, Any]
+) -> None:
+    """The key itself is proved with each request."""
+    settings = JWTSettings(secret_key=SECRET, dpop=mode, public_origin="https://api.test")
+
+    assert explained(mint(claims(**bound)), settings).accepted
+
+
+def test_a_function_for_issuers_that_fails() -> None:
+    """The issuer of the token is not known to be another one."""
+
+    def failing(_: str) -> IssuerSettings | None:
+        raise OSError
+
+    found = outcomes(explained(mint(GOOD), JWTSettings(issuers=failing)))
+
+    assert ("not reached", "refused") == (found[Step.ISSUER], found[Step.KEY])

@@ -95,6 +95,7 @@ COOKIE_HEADER = {
     "equals-signs-in-the-value": ("access_token=a=b==", "a=b=="),
     # Frameworks write these: `set_cookie("access_token", f"Bearer {token}")`.
     "quotes": ('access_token="from-cookie"', "from-cookie"),
+    "a-quote-alone": ('access_token="', '"'),
     "scheme": ("access_token=Bearer from-cookie", "from-cookie"),
     "both-as-starlette-writes-it": ('access_token="Bearer from-cookie"', "from-cookie"),
     "scheme-in-another-case": ("access_token=bearer  from-cookie", "from-cookie"),
