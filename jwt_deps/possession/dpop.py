@@ -120,7 +120,7 @@ def check_proof(headers: Sequence[str], expected: ExpectedProof, now: float) -> 
     if header.get("typ") != _TYPE:
         raise DPoPProofError(Reason.PROOF_TYPE, "its type is not dpop+jwt")
     algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in expected.algorithms:
+    if algorithm not in expected.algorithms:
         raise DPoPProofError(Reason.PROOF_ALGORITHM, "its algorithm is not accepted")
     key = _bound_key(header.get("jwk"), expected.thumbprint)
     if algorithm not in algorithms_of(key):
@@ -141,14 +141,15 @@ def _parse(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], byte
     if len(headers) > 1:
         raise DPoPProofError(Reason.PROOF_REPEATED, "the request has more than one DPoP header")
     text = headers[0].strip(" \t").encode("ascii", "replace")  # what is replaced is refused
-    jws = header = claims = None
+    parsed = None
     if len(text) <= _LONGEST:
         with suppress(ValueError):
             jws = parse_compact(text)
-            header, claims = parse_object(jws.header), parse_object(jws.payload)
+            parsed = jws, parse_object(jws.header), parse_object(jws.payload)
     # Raised outside of the handler: the parser's error quotes the header.
-    if jws is None or header is None or claims is None or needs_extension(header):
+    if parsed is None or needs_extension(parsed[1]):
         raise DPoPProofError(Reason.PROOF_MALFORMED, "it is not one JWT that can be read")
+    jws, header, claims = parsed
     if not _has_required(claims):
         raise DPoPProofError(Reason.PROOF_CLAIMS, "it lacks one of jti, htm, htu and iat")
     return header, claims, jws.signing_input, jws.signature
@@ -207,7 +208,7 @@ def _nonce_age(claims: Mapping[str, Any], nonces: Nonces | None, now: float) -> 
 def _check_times(claims: Mapping[str, Any], now: float) -> None:
     if not EARLIEST <= claims["iat"] - now <= LATEST:
         raise DPoPProofError(Reason.PROOF_TIME, "it was not made just now")
-    begins, ends = claims.get("nbf", now), claims.get("exp", now + 1)
+    begins, ends = claims.get("nbf", now), claims.get("exp", now)
     if not (
         is_numeric_date(begins)
         and is_numeric_date(ends)

@@ -100,6 +100,9 @@ XFCC, RFC, PEM = "x-forwarded-client-cert", "client-cert", "x-ssl-client-cert"
         pytest.param("escaped-pem", sent(PEM, ESCAPED), True, id="nginx"),
         pytest.param("escaped-pem", sent(PEM, quote(OTHER.decode())), False, id="other"),
         pytest.param("escaped-pem", sent(PEM, ESCAPED + ESCAPED), False, id="two-in-one"),
+        pytest.param(
+            "escaped-pem", sent(PEM, quote(ONE.decode().replace("\n", "\n="))), False, id="equals"
+        ),
         pytest.param("escaped-pem", sent(PEM, ""), False, id="empty"),
         pytest.param("escaped-pem", sent(PEM, ESCAPED, ESCAPED), False, id="pem-repeated"),
         pytest.param("xfcc", sent(XFCC, f"Hash={DIGEST.hexdigest()}"), True, id="hash"),

@@ -196,6 +196,7 @@ class TestAccepted:
             pytest.param("/v1", "/v1", "/me", "/v1/me", id="only-the-application-knows"),
             pytest.param("", "/v1", "/v1/me", "/v1/me", id="nothing-cut-off"),
             pytest.param("/ev1", "/v1", "/v1/me", "/ev1/v1/me", id="another-prefix"),
+            pytest.param("/fi", "/fi", "/files/a", "/fi/files/a", id="a-longer-name"),
         ],
     )
     def test_root_path(self, prefix: str, root_path: str, path: str, htu: str) -> None:
@@ -330,6 +331,7 @@ ATTACKS = [
     pytest.param({"exp": -60}, Reason.PROOF_TIME, id="expired"),
     pytest.param({"exp": "soon"}, Reason.PROOF_TIME, id="exp-text"),
     pytest.param({"nbf": 60}, Reason.PROOF_TIME, id="not-yet"),
+    pytest.param({"nbf": "now"}, Reason.PROOF_TIME, id="nbf-text"),
 ]
 
 
@@ -342,6 +344,39 @@ def test_attack(parts: dict[str, Any], reason: Reason) -> None:
     assert (401, reason) == (status, found)
     assert challenge.startswith(f'DPoP error="{code}", ')
     assert challenge.endswith(f", {ALGS}")
+
+
+def test_an_algorithm_that_is_not_accepted() -> None:
+    """Although it is one of the key."""
+    asked = ask(with_dpop(TOKEN), configured=settings(dpop_algorithms=["PS256"]))
+
+    assert (401, Reason.PROOF_ALGORITHM) == asked[:2]
+
+
+@pytest.mark.parametrize(
+    ("times", "accepted"),
+    [
+        ({"iat": -60}, True),
+        ({"iat": -61}, False),
+        ({"iat": 30}, True),
+        ({"iat": 31}, False),
+        ({"nbf": 30}, True),
+        ({"nbf": 31}, False),
+        ({"exp": -29}, True),
+        ({"exp": -30}, False),
+    ],
+    ids=str,
+)
+def test_clocks_that_differ(
+    times: dict[str, int], monkeypatch: pytest.MonkeyPatch, *, accepted: bool
+) -> None:
+    """By half a minute; a proof may take half a minute more on its way (RFC 9449 §11.1)."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+
+    asked = ask(with_dpop(TOKEN, **timed({"iat": 0, **times})))
+
+    assert accepted == (asked[0] == 200)
 
 
 def test_every_reason_has_an_attack() -> None:
