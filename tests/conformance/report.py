@@ -59,7 +59,11 @@ def as_page(found: dict[str, Any]) -> str:
     parts = [_INTRODUCTION, _summary(found["documents"])]
     parts.append("## Test vectors\n\n" + _table(("Vectors", "Agree"), _figures(found)))
     parts.append(_MUTATION + _table(_SCORE, _scores(found["mutation"])))
-    survivors = [(room, *it) for room, all_ in found["survivors"].items() for it in all_.items()]
+    survivors: list[tuple[str, ...]] = [
+        (room, f"`{mutant}`", why.replace("|", "\\|"))
+        for room, several in found["survivors"].items()
+        for mutant, why in several.items()
+    ]
     parts.append(_table(("Room", "Mutant", "Change, and why it makes no difference"), survivors))
     for document in found["documents"]:
         parts.append(f"## {document['title']}\n\n[{document['address']}]({document['address']})\n")
