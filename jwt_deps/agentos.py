@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from hmac import compare_digest
+from posixpath import normpath
 from typing import Any
 
 from fastapi import Depends, Request, Response
@@ -317,8 +318,14 @@ class _Rules:
             raise _saying("User is disabled", disabled_user)
 
     async def _refuse_without_scopes(self, connection: HTTPConnection, state: State) -> None:
-        method, path = connection.scope["method"], _route_path(connection.scope)
-        mappings = {f"{method} {path}": self._required_for(method, path)}
+        # What is mounted may not mind the case of a method.
+        method, path = connection.scope["method"].upper(), _route_path(connection.scope)
+        required = [
+            scope
+            for spelling in dict.fromkeys((path, _normal(path)))
+            for scope in self._required_for(method, spelling)
+        ]
+        mappings = {f"{method} {path}": list(dict.fromkeys(required))}
         provider = getattr(self._app, "authorization_provider", None)
         if provider is None:
             found = check_route_scopes(state.scopes, mappings, method, path, state.admin_scope)
@@ -412,13 +419,19 @@ def _saying(detail: str, error: AuthError) -> AuthError:
     return error
 
 
+def _normal(path: str) -> str:
+    """A path as what is mounted may read it, a file server for one: without `//`, `.`, `..`."""
+    normal = normpath(f"/{path.lstrip('/')}")
+    return f"{normal}/" if path.endswith("/") and normal != "/" else normal
+
+
 def _route_path(scope: Scope) -> str:
     """The path of a request as the router of the application has matched it, which agno compares.
 
     Below a mount Starlette has another `root_path` in the scope.
     """
     path: str = scope["path"]
-    root: str = scope[_ROOT]
+    root: str = scope.get(_ROOT, scope.get("root_path", ""))
     return path[len(root) :] if path.startswith(root) and path[len(root) :][:1] == "/" else path
 
 
@@ -518,7 +531,10 @@ class _AgnoMiddleware:
         """
         state = scope.get("state", {})
         is_known = state.get("service_account_name") or state.get("is_internal_service")
-        if is_known and scope["method"] != "HEAD":  # agno has no scopes for it
+        method, path = scope["method"], _route_path(scope)
+        # agno has no scopes for HEAD, and compares the rest with its mappings as it is written.
+        is_decided = method.isupper() and method != "HEAD" and path == _normal(path)
+        if is_known and is_decided:
             claims = Claims({"sub": state["user_id"], "scopes": [*state["scopes"]]})
             scope[_ACCEPTED] = _request_of(scope), claims
         await self._app(scope, receive, send)

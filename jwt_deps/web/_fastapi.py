@@ -381,9 +381,11 @@ async def _opened(scope: Scope) -> "AsyncIterator[AsyncExitStack]":
         try:
             yield stack
         finally:
-            for name in _STACKS:
-                del scope[name]
-            scope.update(before)
+            # A middleware that tries again can have begun another run on the same scope.
+            if scope.get(_STACKS[0]) is stack:
+                for name in _STACKS:
+                    del scope[name]
+                scope.update(before)
 
 
 def has_empty_path(router: APIRouter) -> bool:
@@ -456,18 +458,32 @@ def scopes_at(node: Any) -> tuple[str, ...]:
     return tuple(node.security_scopes or ())  # up to FastAPI 0.122
 
 
-async def call(
-    connection: HTTPConnection, dependency: Callable[..., Any], scopes: Sequence[str] = ()
-) -> Any:
+async def call(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
     """Call a dependency as FastAPI would: overrides, its own dependencies, sync or async.
 
     Raises:
         RequestValidationError: it asks for client input that the request does not have.
     """
-    wanted = Annotated[Any, Security(dependency, scopes=scopes)]
-    async with _opened(connection.scope) as stack:
-        found = await _solve(connection, {"value": wanted}, stack)
-    return found.values["value"]
+    async with solved(connection, [params.Depends(dependency)]) as found:
+        return found.values["value0"]
+
+
+async def call_within(
+    connection: HTTPConnection, dependency: Callable[..., Any], scopes: Sequence[str]
+) -> Any:
+    """The same, from a dependency that FastAPI runs: what it opens stays open as for that one.
+
+    Up to FastAPI 0.115 it is closed at once, because nothing tells what the route has opened.
+
+    Raises:
+        RequestValidationError: it asks for client input that the request does not have.
+    """
+    wanted = [Security(dependency, scopes=scopes)]
+    stack = connection.scope.get(_STACKS[0])
+    if stack is not None:
+        return (await _solve(connection, _wanted(wanted), stack)).values["value0"]
+    async with solved(connection, wanted) as found:  # old FastAPI
+        return found.values["value0"]
 
 
 @asynccontextmanager
@@ -517,8 +533,9 @@ def _refuse_body(dependant: Any) -> None:
     if any(node.body_params for node in dependants(dependant)):
         raise ConfigurationError(
             "dependency_reads_body",
-            "A dependency that applies to a plain route or a mount has a parameter from the body, "
-            "which FastAPI reads for its own routes alone: let it take the Request and read that.",
+            "A dependency that applies to a plain route or a mount, or that optional() is given, "
+            "has a parameter from the body, which FastAPI reads for its own routes alone: let it "
+            "take the Request and read that.",
         )
 
 

@@ -434,16 +434,19 @@ def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         user_id: Annotated[str | None, Depends(optional(current_user_id))]
 
     Args:
-        dependency: one of this package, or one of your own that is built on these.
+        dependency: one of this package, or one of your own that is built on these. It is run apart:
+            what it depends on, a database session for instance, is not the one that the endpoint
+            has, and headers or background tasks that it sets are lost.
 
     Returns:
         A dependency. A credential that is present and bad is still refused with 401. The same
         argument gives the same callable.
 
     Raises:
-        ConfigurationError: it is `Claims` or the like, which no request can bring.
+        ConfigurationError: it has a parameter from the body, or is `Claims` or the like, which no
+            request can bring.
     """
-    _fastapi.nodes_below(dependency)  # FastAPI would see it with the first request only
+    _fastapi.refuse_body([Depends(dependency)])
     return _optional(dependency)
 
 
@@ -465,7 +468,7 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
             and not is_overridden(connection, dependency)
         ):
             return await called(connection=connection, security_scopes=security_scopes)
-        return await _fastapi.call(connection, dependency, security_scopes.scopes)
+        return await _fastapi.call_within(connection, dependency, security_scopes.scopes)
 
     setattr(optional_dependency, _OPTIONAL, dependency)
     return optional_dependency

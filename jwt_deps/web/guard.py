@@ -87,18 +87,25 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             # It is asked all the same: FastAPI replaces nothing in a router that is mounted.
             state.overriding = None
         match = matched(connection.scope, state)
-        guard: JWTGuard = self
-        if self not in match.guards:
+        innermost = state.innermost(match)
+        if self in match.guards:
+            guard = innermost if isinstance(innermost, JWTGuard) else self
+            # Also if it did before: the scope may be served again, with another token or without.
+            await guard.decide(connection, match, state)
+        elif innermost is not None and self._is_parameter_of(match):
+            # It adds to the guards of the route, whose state it replaces while it checks.
+            await self.check(connection, UNKNOWN, state)
+            await principal_or_error(connection, None, state)
+        else:
             # FastAPI tells of another route, or of none: this guard decides, for all that follows.
             state.decide_alone(self)
-            match = UNKNOWN
-        elif len(match.guards) > 1:
-            innermost = state.innermost(match)
-            guard = innermost if isinstance(innermost, JWTGuard) else self
-        # Also if it did before: the scope may be served again, with another token or without one.
-        await guard.decide(connection, match, state)
+            await self.decide(connection, UNKNOWN, state)
         if security_scopes.scopes or self.route_scopes.rules:
             await require_for_guard(self, security_scopes.scopes, connection, match)
+
+    def _is_parameter_of(self, match: MatchedRoute) -> bool:
+        root = match.dependant
+        return root is not None and any(node.call is self for node in dependants(root))
 
     async def decide(
         self, connection: HTTPConnection, match: MatchedRoute, state: RequestState

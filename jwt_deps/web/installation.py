@@ -313,8 +313,11 @@ class Installation:
         settings = self._settings()
         self._running = True
         try:
-            await asyncio.gather(*(one.server.open_revocations() for one in settings))
-            await asyncio.gather(*(one.refresh_keys() for one in settings if one.warm_up))
+            # With nothing to wait for, an application starts under trio as well.
+            if opened := [it for it in settings if it.revocations is not None]:
+                await asyncio.gather(*(it.server.open_revocations() for it in opened))
+            if warmed := [it for it in settings if it.warm_up and it.server.key_caches]:
+                await asyncio.gather(*(it.refresh_keys() for it in warmed))
             yield
         finally:
             self._running = False
@@ -428,13 +431,27 @@ def route_problems(app: FastAPI) -> Iterator[ConfigurationError]:
     matches = list(_matches(app))
     for sentence in _idle_exclusions(app, matches):
         yield ConfigurationError("idle_exclusion", sentence)
+    if any(it is not None and not it.server.has_roles for it in _asked_for_roles(app, matches)):
+        yield no_roles_claim()
+
+
+def _asked_for_roles(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[JWTSettings | None]:
+    """The settings under which a route asks for roles, as far as they are known."""
+    replaced = app.dependency_overrides
     for match in matches:
-        asked = (call for call, _ in token_dependencies_of(match, app.dependency_overrides))
-        if any(isinstance(it, Requirement) and "role" in it.needs for it in asked):
-            settings = _settings(app, deciding(match.guards, app.dependency_overrides))
-            if settings is not None and not settings.server.has_roles:
-                yield no_roles_claim()
-                return
+        if _asks_roles(call for call, _ in token_dependencies_of(match, replaced)):
+            yield _settings(app, deciding(match.guards, replaced))
+    if _asks_roles(it.dependency for it in dependencies_of_routers(app.router)):
+        from .inventory import Inventory  # noqa: PLC0415 - which knows what plain routes ask for
+
+        for served in Inventory.of(app).routes:
+            for one in (served, *served.mounts):
+                if _asks_roles(call for call, _ in one.asked(is_public=False)):
+                    yield one.settings
+
+
+def _asks_roles(calls: Iterable[object]) -> bool:
+    return any(isinstance(it, Requirement) and "role" in it.needs for it in calls)
 
 
 def _idle_exclusions(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[str]:

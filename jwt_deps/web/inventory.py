@@ -43,6 +43,7 @@ from .routing import (
     is_page,
     match_of_route,
     mounted,
+    mounted_inside,
     routers_of,
     templates,
 )
@@ -252,13 +253,15 @@ class Inventory:
     def _mounted(self, entry: _Entry, way: _Way) -> Iterator[Served]:
         route = entry.served
         path = f"//{route.host}" if isinstance(route, Host) else way.prefix + route.path
-        behind = mounted(route)
+        around, behind = mounted(route), mounted_inside(route)
         if sum(mount.behind is behind for mount in way.mounts) > 1:
             return  # mounted in itself
         point = replace(_plain(entry, way), path=f"{path}/*", methods=(ANY,))
         if not isinstance(behind, Starlette | Router):
             yield point
             return
+        if around is not behind:
+            yield point  # a layer around it can answer by itself
         inside = guards_inside(entry.added)
         if point.match.dependant is not None:
             match = replace(point.match, guards=(*point.match.guards, *inside))

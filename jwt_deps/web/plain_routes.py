@@ -22,7 +22,7 @@ from jwt_deps.errors import ConfigurationError
 
 from . import _fastapi
 from .asgi import Replay
-from .caller import is_overridden
+from .caller import is_overridden, principal_or_error
 from .guard import JWTGuard, require_for_guard
 from .request_state import state_of
 from .routing import (
@@ -94,7 +94,11 @@ class GuardedApp:
         """Let the request pass or raise the refusal, which the application's handlers answer."""
         match, state = self.match(scope), state_of(scope)
         is_below = bool(
-            state.mounted or state.routers or state.entered or guards_among(match.dependencies)
+            state.mounted
+            or state.routers
+            or state.entered
+            or state.is_part  # of a request to a guarded application, unless more is known
+            or guards_among(match.dependencies)
         )
         if match.documentation:
             state.let_pass()
@@ -130,6 +134,10 @@ class GuardedApp:
         for one in match.guards:
             if isinstance(one, JWTGuard) and not (one in inside or is_overridden(connection, one)):
                 await require_for_guard(one, (), connection, match)
+        if own and innermost in inside:
+            # What they read in `request.state` is there before that guard has decided. It refuses
+            # nothing yet: it may exclude what is below.
+            await principal_or_error(connection, None, state)
         async with _fastapi.solved(connection, own) as found:
             is_mount = isinstance(self.route, Mount | Host)
             state.leave(
@@ -138,6 +146,7 @@ class GuardedApp:
                 root=scope.get("root_path", "") if is_mount else None,
                 app=_fastapi.inside(self.unwrapped, Starlette) if is_mount else None,
                 is_wrapped=not isinstance(self.unwrapped, Starlette | Router),
+                outermost=scope.get("router"),  # Starlette's name for it
                 decided=closed or innermost not in inside,
             )
             headers = found.response.headers.raw if own else []

@@ -112,10 +112,13 @@ class _Mounted:
         apps: the applications that serve there; empty as long as none is known.
         is_wrapped: whether something is around them, which may choose among several.
         routers: those through which the request had come to the mount.
+        outermost: the first router that it came to.
         outer: the guard of a mount further out.
     """
 
-    __slots__ = ("apps", "guard", "is_wrapped", "outer", "root", "routers", "settings")
+    __slots__ = (
+        *("apps", "guard", "is_wrapped", "outer", "outermost", "root", "routers", "settings"),
+    )
 
     def __init__(  # noqa: PLR0913 - what is kept
         self,
@@ -126,10 +129,11 @@ class _Mounted:
         app: Any = None,
         is_wrapped: bool = False,
         routers: tuple[Any, ...] = (),
+        outermost: Any = None,
         outer: "_Mounted | None" = None,
     ) -> None:
         self.guard, self.settings, self.root = guard, settings, root
-        self.is_wrapped = is_wrapped
+        self.is_wrapped, self.outermost = is_wrapped, outermost
         self.routers, self.outer = routers, outer
         self.apps: list[Any] = [] if app is None else [app]
 
@@ -138,11 +142,16 @@ class _Mounted:
         app = scope.get("app")
         if any(app is one for one in self.apps):
             return True
-        router = getattr(app, "router", None)
-        if self.root is None or (router is not None and router is scope.get("router")):
-            return False  # Starlette's name for the outermost router: it has gone back there
-        root: str = scope.get("root_path", "")
-        return self.is_wrapped or root == self.root or root.startswith(f"{self.root}/")
+        if self.outermost is not None and self.outermost is getattr(app, "router", None):
+            return False  # it has gone back there
+        return self.is_at(scope.get("root_path", ""))
+
+    def is_at(self, root: str) -> bool:
+        """Whether a root path is that of the mount, or below it, or may be anything there.
+
+        A middleware may have put a prefix in front, one that the client names for instance.
+        """
+        return self.root is not None and (self.is_wrapped or f"{self.root}/" in f"{root}/")
 
 
 class RequestState:
@@ -156,6 +165,7 @@ class RequestState:
         decision: what was decided about it.
         owns_scope: whether nothing but this request writes into its scope (`asgi`).
         copied: whether the scope is a copy of another request's that is not routed anew.
+        is_part: whether another request's scope was copied for it, and nothing tells where it is.
         plain: the route that is served, where FastAPI runs no dependencies for it.
         found: what FastAPI told of the route, and the route that is for it.
         match: the route that `settings` were found for.
@@ -174,7 +184,9 @@ class RequestState:
     _credentials: tuple[Any, ...] | None = None  # that the principals were found with
     # What was in `request.state`, and in the scope, under the names written.
     _before: tuple[dict[str, Any], dict[str, Any]] | None = None
+    _written: Any = None  # the principal there
     copied: bool = False
+    is_part: bool = False
     _proofs: set[str] | None = None
     _replaced: dict[Callable[..., Any], Any] | None = None
 
@@ -182,8 +194,11 @@ class RequestState:
         self.scope_id = id(scope)
         self.path = scope.get("path")
         self.root: str = scope.get("root_path", "")
-        if type(scope["headers"]) is not list:
-            scope["headers"] = list(scope["headers"])  # they are read several times
+        headers = scope["headers"]
+        # They are read several times, and compared with what they were: ASGI allows pairs that can
+        # be edited, as Mangum has them.
+        if type(headers) is not list or (headers and type(headers[0]) is not tuple):
+            scope["headers"] = [(name, value) for name, value in headers]
         self.decision = Decision()
         # Under which settings who was calling: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
@@ -229,6 +244,8 @@ class RequestState:
             self._principals, self._replaced = [], None
         for known, found in self._principals:
             if known is settings:
+                if found is not self._written:
+                    self._write(scope, found)
                 return found
         return None
 
@@ -284,6 +301,7 @@ class RequestState:
         root: str | None,
         app: Any,
         is_wrapped: bool,
+        outermost: Any,
         decided: bool,
     ) -> None:
         """Record that what follows is an application of its own, below a guard that has decided.
@@ -294,6 +312,7 @@ class RequestState:
             root: the root path of what is mounted there; `None` for a plain route.
             app: the application that is mounted there; `None` if that is not known.
             is_wrapped: whether something is around it.
+            outermost: the first router that the request came to.
             decided: whether an answer may follow; if not, only once a guard there has decided.
         """
         if guard is not None:
@@ -304,6 +323,7 @@ class RequestState:
                 app=app,
                 is_wrapped=is_wrapped,
                 routers=self.routers,
+                outermost=outermost,
                 outer=self.mounted,
             )
             self.routers = ()
@@ -325,6 +345,16 @@ class RequestState:
         self, scope: Scope, settings: JWTSettings, found: "Principal | AuthError"
     ) -> "Principal | AuthError":
         """Record the principal, and write it to `request.state` as the AgentOS middleware does."""
+        if not (isinstance(found, Principal) or settings.validate):
+            found = Principal(Claims({}), settings, found)
+        self._write(scope, found)
+        if not self._principals:
+            self._credentials = _credentials(scope)
+        self._principals.append((settings, found))
+        return found
+
+    def _write(self, scope: Scope, found: "Principal | AuthError") -> None:
+        """Write a principal to the scope, in place of what another guard wrote there."""
         written = scope.setdefault("state", {})
         if self._before is not None:  # what an outer guard wrote, and only that
             self._restore(scope)
@@ -332,17 +362,15 @@ class RequestState:
             _values(written, STATE_NAMES) if written else {},
             _values(scope, IDENTITY_NAMES) if "user" in scope else {},
         )
-        if isinstance(found, Principal):
+        self._written = found
+        if not isinstance(found, Principal):
+            return
+        if found.error is None:
             found.write_state(written)
             write_user(scope, found)
-        elif not settings.validate:
+        else:
             written["authenticated"] = False
             write_anonymous(scope)
-            found = Principal(Claims({}), settings, found)
-        if not self._principals:
-            self._credentials = _credentials(scope)
-        self._principals.append((settings, found))
-        return found
 
     def follow(self, scope: Scope) -> "RequestState":
         """The state of a copy of the scope, which has a `request.state` of its own."""
@@ -353,6 +381,7 @@ class RequestState:
         is_same_path = copy.path == self.path
         if app is self.app:
             is_on_the_way = bool(self.routers) or is_same_path
+            is_on_the_way = is_on_the_way or (mounted is not None and mounted.is_at(copy.root))
         else:
             # Below another mount of an application that is watched, or it was not seen since.
             is_deeper = copy.root.startswith(f"{self.root}/")
@@ -364,11 +393,11 @@ class RequestState:
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
         copy._principals, copy._credentials = list(self._principals), self._credentials
-        for name in ("entered", "routers", "mounted", "owns_scope", "_before"):
+        for name in ("entered", "routers", "mounted", "owns_scope", "_before", "_written"):
             setattr(copy, name, getattr(self, name))
         if not (is_same_path or self._has_same_sender(scope)):
             copy._restore(scope)
-            copy._before = None
+            copy._before = copy._written = None
         if is_same_path:
             copy.plain = self.plain
             credentials = _credentials(scope)
@@ -384,9 +413,10 @@ class RequestState:
 
     def _has_same_sender(self, scope: Scope) -> bool:
         """Whether the sender of this request has sent a copy of it too, by all that is known."""
-        known = (self._credentials or ())[3:]
-        added = {name for name, value in scope["headers"] if (name, value) not in known}
-        return {*known} <= {*scope["headers"]} and added.isdisjoint(_CREDENTIALS)
+        known, sent = self._credentials or (), _credentials(scope)
+        added = {name for name, value in sent[3:] if (name, value) not in known[3:]}
+        is_same = known[1:3] == sent[1:3] and {*known[3:]} <= {*sent[3:]}
+        return is_same and added.isdisjoint(_CREDENTIALS)
 
     def again(self, scope: Scope, router: object) -> "RequestState | None":
         """The state of another request, if the scope or a copy of it has come to a router again.
@@ -407,6 +437,7 @@ class RequestState:
         return None
 
     def _covering(self, scope: Scope) -> _Mounted | None:
+        """The mount under whose guard a copy of the scope is served."""
         mounted = self.mounted
         while mounted is not None and not mounted.covers(scope):
             mounted = mounted.outer
@@ -415,7 +446,7 @@ class RequestState:
     def _separated(
         self, copy: "RequestState", scope: Scope, mounted: _Mounted | None
     ) -> "RequestState":
-        copy.mounted = mounted
+        copy.mounted, copy.is_part = mounted, True
         if copy.scope_id == self.scope_id:
             copy.copied = True
         else:

@@ -11,13 +11,21 @@ import pytest
 from agno.os.authz import Authorization, AuthorizationContext, AuthorizationProvider
 from agno.os.authz.audit import AuditEvent, AuditSink
 from agno.os.middleware.jwt import JWTMiddleware
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import jwt_deps.agentos
-from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, get_settings, protect
+from jwt_deps import (
+    ConfigurationError,
+    IssuerSettings,
+    JWTSettings,
+    get_settings,
+    jwt_guard,
+    protect,
+    protected_router,
+)
 from jwt_deps.agentos import protect_agent_os
 from jwt_deps.audit import Verdict, audit
 from tests.minting import OTHER_SECRET, SECRET
@@ -279,6 +287,65 @@ def test_attack_a_service_account_where_agno_asks_for_no_scopes(
         )
 
     assert (True, []) == (answer.status_code in {401, 403}, ran)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        pytest.param("get", "/files/secret/x", id="method-in-another-case"),
+        pytest.param("GET", "/files//secret/x", id="two-slashes"),
+        pytest.param("GET", "/files/%2e/secret/x", id="dot"),
+        pytest.param("GET", "/files/y/%2e%2e/secret/x", id="dots"),
+        pytest.param("GET", "/files/secret//x/", id="slash-at-the-end"),
+    ],
+)
+def test_attack_a_spelling_that_what_is_mounted_does_not_mind(method: str, path: str) -> None:
+    """The scopes of what it means are asked for: a file server has one file for all of these."""
+    base = FastAPI()
+    base.mount("/files", PlainTextResponse("secret"))
+    app = protect_agent_os(
+        agent_os(base_app=base), SETTINGS, scope_mappings={"GET /files/secret/*": ["files:secret"]}
+    )
+
+    with TestClient(app) as client:
+        robot = account(client, "robot", "agents:run")
+        statuses = [
+            client.request(method, path, headers=headers).status_code
+            for headers in (
+                as_user("alice", "agents:read"),
+                {"Authorization": f"Bearer {robot}"},
+                as_user("alice", "files:secret"),
+            )
+        ]
+
+    assert [403, True, 200] == [statuses[0], statuses[1] in {401, 403}, statuses[2]]
+
+
+@pytest.mark.parametrize("inside", ["protect", "jwt_guard", "protected_router"])
+def test_attack_a_mount_of_the_base_application_with_a_guard_of_its_own(inside: str) -> None:
+    """The rules of agno are asked there, too."""
+    settings = JWTSettings(secret_key=SECRET, scopes_claim="scopes")
+    mounted: Any = protected_router(settings=settings)
+    if inside != "protected_router":
+        mounted = FastAPI(dependencies=[Depends(jwt_guard(settings))] * (inside == "jwt_guard"))
+    mounted.get("/own")(lambda: "own")
+    base = FastAPI()
+    base.mount("/sub", protect(mounted, settings) if inside == "protect" else mounted)
+    app = protect_agent_os(
+        agent_os(base_app=base), SETTINGS, scope_mappings={"GET /sub/*": ["own:read"]}
+    )
+
+    with TestClient(app) as client:
+        statuses = [
+            client.get("/sub/own", headers=headers).status_code
+            for headers in (
+                as_user("alice", "agents:read"),
+                as_user("__scheduler__", "own:read"),
+                as_user("alice", "own:read"),
+            )
+        ]
+
+    assert [403, 401, 200] == statuses
 
 
 def test_mappings_given_come_before_those_of_agno() -> None:

@@ -1,6 +1,6 @@
 """Each dependency returns the values of the token, and refuses invalid ones."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import wraps
 from typing import Annotated, Any
 
@@ -31,7 +31,7 @@ from jwt_deps import (
 from jwt_deps.tokens import authenticate as authentication
 from jwt_deps.tokens.verify import VerifiedToken, verify
 from tests.minting import SECRET
-from tests.web.serving import SETTINGS, bearer, client_of, token
+from tests.web.serving import SETTINGS, bearer, client_of, live_routes, token
 
 RICH = JWTSettings(
     secret_key=SECRET,
@@ -378,6 +378,38 @@ def test_optional_calls_what_wraps_a_dependency() -> None:
         return user_id
 
     assert "ALICE" == client_of(router).get("/r", headers=bearer()).json()
+
+
+@live_routes
+def test_what_an_optional_dependency_opens_stays_open_until_the_endpoint_has_run() -> None:
+    """A database session, for instance."""
+    ran: list[str] = []
+
+    async def session(_: Annotated[str, Depends(current_user_id)]) -> AsyncIterator[str]:
+        ran.append("opened")
+        yield "session"
+        ran.append("closed")
+
+    router = protected_router(settings=SETTINGS, exclude="/r")
+
+    @router.get("/r")
+    async def read(_: Annotated[str | None, Depends(optional(session))]) -> None:
+        ran.append("endpoint")
+
+    client = client_of(router)
+    client.get("/r", headers=bearer())
+    client.get("/r")
+
+    assert ["opened", "endpoint", "closed", "endpoint"] == ran
+
+
+def test_an_optional_dependency_takes_no_body() -> None:
+    """FastAPI reads the body for the dependencies that it runs itself."""
+
+    async def takes_body(body: dict[str, str]) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="a parameter from the body"):
+        optional(takes_body)
 
 
 @pytest.mark.parametrize(
