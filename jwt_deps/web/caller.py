@@ -312,13 +312,15 @@ async def _by_other_credentials(
     return error
 
 
-async def require_granted(connection: HTTPConnection, needed: Sequence[str]) -> Principal:
+async def require_granted(
+    connection: HTTPConnection, needed: Sequence[str], settings: JWTSettings | None = None
+) -> Principal:
     """Refuse a request whose token lacks one of the scopes.
 
     Raises:
         InsufficientScopeError: as `lacking_scopes`.
     """
-    caller = (await principal_of(connection)).require_authenticated()
+    caller = (await principal_of(connection, settings)).require_authenticated()
     error = lacking_scopes(caller, connection.scope, needed)
     if error is not None:
         raise error

@@ -87,21 +87,27 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             # It is asked all the same: FastAPI replaces nothing in a router that is mounted.
             state.overriding = None
         match = matched(connection.scope, state)
-        innermost = state.innermost(match)
-        if self in match.guards:
+        innermost, settings = state.innermost(match), None
+        adds = self not in match.guards
+        if not adds:
             guard = innermost if isinstance(innermost, JWTGuard) else self
             # Also if it did before: the scope may be served again, with another token or without.
             await guard.decide(connection, match, state)
         elif innermost is not None and self._is_parameter_of(match):
             # It adds to the guards of the route, whose state it replaces while it checks.
-            await self.check(connection, UNKNOWN, state)
-            await principal_or_error(connection, None, state)
+            match = UNKNOWN
+            await self.check(connection, match, state)
+            settings = state.settings
         else:
             # FastAPI tells of another route, or of none: this guard decides, for all that follows.
+            adds, match = False, UNKNOWN
             state.decide_alone(self)
-            await self.decide(connection, UNKNOWN, state)
+            await self.decide(connection, match, state)
+            settings = state.settings
         if security_scopes.scopes or self.route_scopes.rules:
-            await require_for_guard(self, security_scopes.scopes, connection, match)
+            await require_for_guard(self, security_scopes.scopes, connection, match, settings)
+        if adds:
+            await principal_or_error(connection, None, state)
 
     def _is_parameter_of(self, match: MatchedRoute) -> bool:
         root = match.dependant
@@ -164,12 +170,23 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
 
 
 async def require_for_guard(
-    guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: MatchedRoute
+    guard: RouteGuard,
+    scopes: Sequence[str],
+    connection: HTTPConnection,
+    match: MatchedRoute,
+    settings: JWTSettings | None = None,
 ) -> None:
     """Require the scopes that `Security(guard, scopes=[...])`, and the guard by template, ask for.
 
     They hold for whatever the innermost guard lets in; the scopes of a guard that itself excludes
     the route are not asked for.
+
+    Args:
+        guard: the guard.
+        scopes: those of `Security`.
+        connection: the request.
+        match: its route.
+        settings: under which the token has to have them; `None` for those of the route.
 
     Raises:
         HTTPException: the request is refused.
@@ -179,7 +196,7 @@ async def require_for_guard(
     if not (needed and guard.asks_scopes(match, state_of(connection.scope).settings)):
         return
     try:
-        await require_granted(connection, needed)
+        await require_granted(connection, needed, settings)
     except AuthError as error:
         raise await refused(error, connection) from error
 

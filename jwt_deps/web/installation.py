@@ -535,7 +535,7 @@ def _matches(app: FastAPI) -> Iterator[MatchedRoute]:
             )
     for router in (app.router, *mounted_routers(app.routes)):
         for group, served in _fastapi.frontends(router):
-            yield match_of_frontend(served, group)
+            yield match_of_frontend(served, group.routes)
 
 
 def _served(

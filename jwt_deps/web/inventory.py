@@ -41,6 +41,7 @@ from .routing import (
     deciding,
     guards_among,
     is_page,
+    match_of_frontend,
     match_of_route,
     mounted,
     mounted_inside,
@@ -322,6 +323,7 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         below = way.prefix + _fastapi.frontend_prefix(served)
         for page in pages:
             path = f"{below}{page.path.rstrip('/')}/{{path}}"
+            match = match_of_frontend(served, [page])
             yield Served(path, ("GET",), match, way.app, way.mounts)
         return
     in_schema = isinstance(entry.added, APIRoute) and served.include_in_schema
@@ -359,7 +361,8 @@ def _plain(entry: _Entry, way: _Way) -> Served:
     except ConfigurationError:
         return replace(served, match=match, open_because=_UNREADABLE)
     guards = guards_among(applied)
-    if guards and _is_asked(entry, way):
+    is_below = any(mount.match.guards for mount in way.mounts)
+    if (guards or (applied and is_below)) and _is_asked(entry, way):
         tree = _fastapi.dependency_tree(applied)
         return replace(served, match=replace(match, guards=guards, dependant=tree))
     uncovered = way.open_because or (_NOT_COVERED if guards else None)

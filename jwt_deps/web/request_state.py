@@ -541,7 +541,12 @@ def matched(scope: Scope, state: RequestState) -> MatchedRoute:
     if state.plain is not None:
         return state.plain
     route, context, found = scope.get("route"), _fastapi.route_context(scope), state.found
-    if found is not None and found[0] is route is not None and found[1] is context:
+    if (
+        found is not None
+        and found[0] is route is not None
+        and found[1] is context
+        and _fastapi.frontend_path(scope) is None
+    ):
         return found[2]
     if state.copied and not _fastapi.COPIES:
         match = UNKNOWN  # the scope may name the route of another request

@@ -303,16 +303,20 @@ def match_of(scope: Scope, route: Any, context: Any) -> MatchedRoute:
         context: what FastAPI wrote into the scope about it (`_fastapi.route_context`).
     """
     owner = route
+    if _fastapi.frontend_path(scope) is not None:
+        # FastAPI names no route for it: a scope that was served before has that one, and one that
+        # a router of Starlette's serves the mount.
+        owner = None
     if context is not None:
         added, served = _fastapi.added_route(context), _fastapi.plain_route(context)
         # The context of an outer application stays in the scope of one mounted in it, hence the
         # comparison, which FastAPI itself makes too.
-        if route is not None and (added is route or served is route):
+        if owner is not None and (added is owner or served is owner):
             owner = served or context
-        elif route is None and getattr(context, "dependant", None) is not None:
+        elif owner is None and getattr(context, "dependant", None) is not None:
             # It can be a route of another request, which shares the dictionary with this one.
-            is_frontend = getattr(added, "routes", None) is not None
-            return match_of_frontend(context, added, scope) if is_frontend else UNKNOWN
+            pages = getattr(added, "routes", None)
+            return UNKNOWN if pages is None else match_of_frontend(context, pages, scope)
     if owner is None:
         return _match_of_own_frontend(scope)
     known = _matches.get(id(owner))
@@ -329,15 +333,15 @@ def _match_of_own_frontend(scope: Scope) -> MatchedRoute:
     groups = [
         it for router in routers_of(app.router) for it in _fastapi.low_priority_routes(router)
     ]
-    found = [match for it in groups if (match := match_of_frontend(it, it, scope)).paths]
+    found = [match for it in groups if (match := match_of_frontend(it, it.routes, scope)).paths]
     # Routers that are mounted can have the same paths: then it is not known which it is.
     return found[0] if len(found) == 1 else UNKNOWN
 
 
-def match_of_frontend(owner: Any, group: Any, scope: Scope | None = None) -> MatchedRoute:
+def match_of_frontend(owner: Any, pages: Iterable[Any], scope: Scope | None = None) -> MatchedRoute:
     """What `frontend()` serves: at every path that it has, or at that of one request."""
     below = _fastapi.frontend_prefix(owner)
-    paths = tuple((below + page.path).rstrip("/") for page in group.routes)
+    paths = tuple((below + page.path).rstrip("/") for page in pages)
     if scope is not None:
         rest = _fastapi.frontend_path(scope) or ""
         path, root = scope["path"], scope.get("root_path", "")

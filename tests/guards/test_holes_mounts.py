@@ -19,14 +19,16 @@ from jwt_deps import (
     current_user_id,
     get_settings,
     jwt_guard,
+    optional,
     protect,
     protected_router,
     require_roles,
     require_scopes,
 )
+from jwt_deps.audit import audit
 from jwt_deps.testing import Prover, TokenFactory
-from tests.minting import SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer, including, live_routes
+from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer, including, live_mounts, live_routes
 
 from .asking import FOREIGN, GOOD, Layer, drive, guarded_by
 
@@ -95,9 +97,8 @@ def test_attack_a_guard_that_an_endpoint_asks_for_is_not_who_is_calling(kind: st
 
     client = TestClient(guarded_by(kind, router, EMPLOYEES))
 
-    granted = bearer(sub="boss", employee="e1", granted="admin")
-    assert ["e1", "e1"] == client.get("/parameter", headers=granted).json()
-    assert 403 == client.get("/parameter", headers=BOSS).status_code
+    assert ["e1", "e1"] == client.get("/parameter", headers=BOSS).json()
+    assert 403 == client.get("/parameter", headers=bearer(employee="e1")).status_code
     assert 401 == client.get("/refused", headers=BOSS).status_code
 
 
@@ -272,3 +273,68 @@ def test_roles_of_a_plain_route_without_a_claim_for_them(route: Any) -> None:
 
     with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"), TestClient(including(router)):
         pass
+
+
+SUPERVISORS = JWTSettings(secret_key=OTHER_SECRET, token_header_key="X-Supervisor")
+
+
+def supervised_by(secret: str = OTHER_SECRET, **members: Any) -> dict[str, str]:
+    return {"X-Supervisor": bearer(secret, **members)["Authorization"]}
+
+
+@covering
+def test_attack_scopes_of_a_guard_that_an_endpoint_asks_for(kind: str) -> None:
+    """They are asked of the token that this guard checks."""
+    router = APIRouter()
+
+    @router.get("/x")
+    async def read(
+        user_id: Annotated[str, Depends(current_user_id)],
+        _: Annotated[None, Security(jwt_guard(SUPERVISORS), scopes=["approve"])],
+    ) -> str:
+        return user_id
+
+    client = TestClient(guarded_by(kind, router, SETTINGS))
+
+    statuses = [
+        client.get("/x", headers=headers).status_code
+        for headers in (
+            {**bearer(scope="approve"), **supervised_by()},
+            {**GOOD, **supervised_by(scope="approve")},
+        )
+    ]
+
+    assert [403, 200] == statuses
+
+
+def test_an_optional_guard_looks_where_its_own_settings_look() -> None:
+    """A bad credential is refused, one that is not there is none."""
+    app = protect(FastAPI(), SETTINGS)
+
+    @app.get("/x")
+    async def read(_: Annotated[None, Depends(optional(jwt_guard(SUPERVISORS)))]) -> str:
+        return "x"
+
+    client = TestClient(app)
+
+    statuses = [
+        client.get("/x", headers={**GOOD, **it}).status_code
+        for it in ({}, supervised_by(SECRET), supervised_by())
+    ]
+
+    assert [200, 401, 200] == statuses
+
+
+@live_mounts
+def test_the_audit_shows_what_an_application_below_a_guard_asks_of_its_plain_routes() -> None:
+    """As requests meet it."""
+    inner, app = FastAPI(dependencies=[Depends(require_scopes("in"))], openapi_url=None), FastAPI()
+    inner.add_route("/plain", lambda _: Response())
+    app.mount("/m", inner)
+    protect(app, SETTINGS)
+    client = TestClient(app)
+
+    statuses = [client.get("/m/plain", headers=it).status_code for it in (GOOD, bearer(scope="in"))]
+
+    assert [403, 200] == statuses
+    assert ("in",) in [route.scopes for route in audit(app).routes if route.path == "/m/plain"]

@@ -1,0 +1,151 @@
+"""Attack: `frontend()`, for which FastAPI names no route: another one may be taken for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import Message
+
+from jwt_deps import JWTSettings, current_user_id, jwt_guard, protect, protected_router, public
+from jwt_deps.audit import audit
+from tests.minting import SECRET
+from tests.web.serving import SETTINGS, bearer, frontend
+
+from .asking import GOOD
+
+pytestmark = frontend
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_text("a file")
+    return tmp_path
+
+
+def handing_on(router: APIRouter | FastAPI, target: Callable[[], Any]) -> None:
+    """Add a public endpoint that has another application serve its own scope."""
+
+    @router.get("/to/{path:path}")
+    @public
+    async def to(request: Request, path: str) -> Response:
+        messages: list[Message] = []
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        request.scope.update(path=f"/{path}", raw_path=f"/{path}".encode())
+        request.scope.pop("path_params")
+        await target()(request.scope, request.receive, send)
+        body = b"".join(it.get("body", b"") for it in messages)
+        return Response(body, messages[0]["status"])
+
+
+def shared_router(files: Path) -> FastAPI:
+    """One protected router in two applications, and a public route that hands on to the other."""
+    inner, outer, router = FastAPI(), FastAPI(), protected_router(settings=SETTINGS)
+    router.frontend("/files", directory=files)
+    handing_on(router, lambda: inner)
+    inner.include_router(router)
+    outer.include_router(router)
+    return outer
+
+
+def shared_guard(files: Path) -> FastAPI:
+    """One guard over two applications."""
+    guard = Depends(jwt_guard(SETTINGS))
+    inner, outer = FastAPI(dependencies=[guard]), FastAPI(dependencies=[guard])
+    inner.frontend("/files", directory=files)
+    handing_on(outer, lambda: inner)
+    return outer
+
+
+def itself(files: Path) -> FastAPI:
+    """An application that serves a request of its own again."""
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.frontend("/files", directory=files)
+    handing_on(app, lambda: app)
+    return app
+
+
+@pytest.mark.parametrize("build", [shared_router, shared_guard, itself])
+def test_attack_files_by_way_of_a_public_route_that_hands_its_scope_on(
+    build: Callable[[Path], FastAPI], files: Path
+) -> None:
+    """The first request too: the public route is not what is served."""
+    client = TestClient(build(files))
+
+    statuses = [client.get("/to/files/a.txt", headers=it).status_code for it in ({}, {}, GOOD)]
+
+    assert [401, 401, 200] == statuses
+
+
+@pytest.mark.parametrize(
+    "exclude", ["/", "/files", "/files/*", "/*"], ids=["root", "itself", "below", "everything"]
+)
+def test_the_audit_shows_an_excluded_frontend(exclude: str, files: Path) -> None:
+    """As requests meet it."""
+    app = FastAPI(openapi_url=None)
+    path = "/" if exclude == "/" else "/files"
+    app.frontend(path, directory=files)
+    protect(app, SETTINGS, exclude=[exclude])
+
+    (route,) = audit(app).routes
+    answer = TestClient(app).get(f"{path.rstrip('/')}/a.txt")
+
+    assert ("public", 200) == (route.verdict, answer.status_code)
+
+
+@pytest.mark.parametrize("template", ["/files/*", "GET /files/*", "/files/{path:path}", "/files"])
+def test_scopes_of_a_frontend(template: str, files: Path) -> None:
+    """Asked of its files and of nothing else, and shown by the audit."""
+    app = FastAPI(openapi_url=None)
+    app.get("/api")(lambda: "api")
+    app.frontend("/files", directory=files)
+    protect(app, SETTINGS, scopes={template: "files"})
+    client = TestClient(app)
+
+    statuses = [
+        client.get(path, headers=headers).status_code
+        for path in ("/files/a.txt", "/api")
+        for headers in (GOOD, bearer(scope="files"))
+    ]
+
+    assert [403, 200, 200, 200] == statuses
+    assert {"/api": (), "/files/{path}": ("files",)} == {
+        route.path: route.scopes for route in audit(app).routes
+    }
+
+
+@pytest.mark.parametrize("outer", ["starlette", "fastapi"])
+def test_a_frontend_below_an_application_of_starlettes(outer: str, files: Path) -> None:
+    """What applies to the application around it goes by the settings of its guard."""
+    seen: list[str] = []
+
+    async def note(user_id: Annotated[str, Depends(current_user_id)]) -> None:
+        seen.append(user_id)
+
+    settings = JWTSettings(secret_key=SECRET, user_id_claim="employee")
+    router = protected_router(settings=settings, exclude=["/open", "/open/*"])
+    router.frontend("/files", directory=files)
+    router.frontend("/open", directory=files)
+    inner, around = FastAPI(), APIRouter()
+    around.include_router(router, dependencies=[Depends(note)] if outer == "starlette" else [])
+    inner.include_router(around)
+    app: Any = Starlette(routes=[Mount("/m", inner)])
+    if outer == "fastapi":
+        app = FastAPI()
+        app.mount("/m", Starlette(routes=[Mount("", inner)]))
+    client = TestClient(app)
+
+    headers = bearer(sub="boss", employee="e1")
+    assert [200, 401] == [
+        client.get("/m/files/a.txt", headers=it).status_code for it in (headers, {})
+    ]
+    assert seen == (["e1"] if outer == "starlette" else [])
+    if outer == "fastapi":
+        assert 200 == client.get("/m/open/a.txt").status_code
