@@ -226,6 +226,7 @@ def test_headers_that_a_server_gives_as_lists(path: str) -> None:
     assert "alice" == client.get(f"/m{path}", headers=GOOD).json()
 
 
+@live_routes
 def test_a_middleware_that_tries_a_plain_route_again() -> None:
     """It serves one scope twice, the first time until its answer was read."""
 
@@ -256,6 +257,7 @@ def test_scopes_of_a_router_behind_a_layer() -> None:
     assert [401, 403, 200] == statuses
 
 
+@live_routes
 @pytest.mark.parametrize(
     "route",
     [
