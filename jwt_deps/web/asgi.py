@@ -73,7 +73,7 @@ def _own_state(scope: Scope, router: object, *, outermost: bool) -> RequestState
     if state.owns_scope and not state.copied:
         return state
     if not known and _fastapi.is_routed(scope, router):
-        state.separate(scope)
+        state.copy_state_of(scope)
     if state.copied:
         _fastapi.forget_route(scope)
     _fastapi.own_context(scope)

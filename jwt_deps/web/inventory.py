@@ -26,10 +26,10 @@ from .installation import Installation
 from .known_settings import known_settings
 from .plain_routes import (
     GuardedApp,
-    around,
     can_be_guarded,
     check,
     covered,
+    guarded_app_for,
     guards_inside,
     guards_itself,
     plain_endpoint,
@@ -379,7 +379,7 @@ def _over(entry: _Entry, way: _Way) -> tuple[Depends, ...]:
     if is_wrapped and not is_looked_at:
         guarded = route.app
     elif isinstance(entry.home, APIRouter):
-        guarded = around(route, entry.home)
+        guarded = guarded_app_for(route, entry.home)
     else:
         return ()  # a router of Starlette's has no dependencies
     applied, _ = guarded.applied(entry.inclusion, way.app.router)

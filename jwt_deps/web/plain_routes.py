@@ -45,10 +45,10 @@ __all__ = [
     "GuardedApp",
     "GuardedRoutes",
     "apply_to_copies",
-    "around",
     "can_be_guarded",
     "check",
     "covered",
+    "guarded_app_for",
     "guards_inside",
     "guards_itself",
     "plain_endpoint",
@@ -67,10 +67,10 @@ class GuardedApp:
         unwrapped: the application.
         route: the route that serves it.
         endpoint: the callable behind the route.
-        homes: the routers that the route was added to, which is one unless it is shared.
-        mounted: those of them that were found mounted as they are.
-        around: what applied to such a router where it was found included.
-        inherited: what applies to it besides, where FastAPI copied the route.
+        routers: those that the route was added to; one, unless it is shared or was moved.
+        mounted_routers: those of them that were found mounted as they are.
+        included: what applied to one of them where it was found included.
+        brought: what applied to the route that this one was copied from or made of.
     """
 
     def __init__(self, app: ASGIApp, route: Mount | Host | Route | WebSocketRoute) -> None:
@@ -80,10 +80,10 @@ class GuardedApp:
         self.unwrapped = app
         self.route = route
         self.endpoint: Any = endpoint
-        self.homes: list[APIRouter] = []
-        self.mounted: list[APIRouter] = []
-        self.around: list[tuple[APIRouter, tuple[Depends, ...]]] = []
-        self.inherited: tuple[Depends, ...] = ()
+        self.routers: list[APIRouter] = []
+        self.mounted_routers: list[APIRouter] = []
+        self.included: list[tuple[APIRouter, tuple[Depends, ...]]] = []
+        self.brought: tuple[Depends, ...] = ()
 
     @property
     def routes(self) -> Any:
@@ -113,7 +113,7 @@ class GuardedApp:
     async def _guarded(
         self, scope: Scope, receive: Receive, send: Send, match: MatchedRoute
     ) -> None:
-        state, inside, closed = state_of(scope), guards_inside(self.route), self._is_closed()
+        state, inside, asks_first = state_of(scope), guards_inside(self.route), self._asks_first()
         state.plain = match = replace(match, guards=(*match.guards, *inside))
         replay = Replay(receive)
         connection: Request | WebSocket = (
@@ -147,7 +147,7 @@ class GuardedApp:
                 app=_fastapi.inside(self.unwrapped, Starlette) if is_mount else None,
                 is_wrapped=not isinstance(self.unwrapped, Starlette | Router),
                 outermost=scope.get("router"),  # Starlette's name for it
-                decided=closed or innermost not in inside,
+                decided=asks_first or innermost not in inside,
             )
             headers = found.response.headers.raw if own else []
             send = _with_headers(headers, choosing_bearer(scope, send))
@@ -155,7 +155,7 @@ class GuardedApp:
         if own and found.background_tasks is not None:
             await found.background_tasks()
 
-    def _is_closed(self) -> bool:
+    def _asks_first(self) -> bool:
         """Whether what is mounted asks its own guard before everything that it answers."""
         app = mounted(self.route) if isinstance(self.route, Mount | Host) else None
         router = app.router if isinstance(app, FastAPI) else app
@@ -174,7 +174,7 @@ class GuardedApp:
             self.endpoint,
             (*missing, *guards),
             documentation=(
-                is_among(router, self.homes) and is_page(self.endpoint, self.route, app)
+                is_among(router, self.routers) and is_page(self.endpoint, self.route, app)
             ),
             dependencies=applied,
         )
@@ -192,7 +192,7 @@ class GuardedApp:
         open what is another router's to the tokens of its own.
         """
         app: Any = scope.get("app")
-        if len(self.homes) > 1 and not self._is_told(scope, getattr(app, "router", None)):
+        if len(self.routers) > 1 and not self._is_told(scope, getattr(app, "router", None)):
             replaced = getattr(app, "dependency_overrides", ())
             for guard in match.guards:
                 if isinstance(guard, JWTGuard) and guard not in (innermost, *inside, *replaced):
@@ -201,20 +201,24 @@ class GuardedApp:
             yield innermost
 
     def _is_told(self, scope: Scope, router: Any) -> bool:
-        """Whether it is known which of the homes of a shared route serves it."""
+        """Whether it is known which of its routers serves a shared route."""
         inner = _fastapi.included_router(_fastapi.inclusion_of(scope))
-        if is_among(inner, self.homes) or is_among(router, self.homes):
+        if is_among(inner, self.routers) or is_among(router, self.routers):
             return True
-        return len(self._homes_of(state_of(scope).entered)) == 1
+        return len(self._routers_of(state_of(scope).entered)) == 1
 
-    def _homes_of(self, entered: tuple[RouteGuard, ...]) -> list[APIRouter]:
-        """Those homes that the request came through by their guards; all, where none is known."""
+    def _routers_of(self, entered: tuple[RouteGuard, ...]) -> list[APIRouter]:
+        """Those routers that the request came through by their guards; all, where none is known."""
         mine = [
             home
-            for home in self.homes
+            for home in self.routers
             if any(guard in entered for guard in guards_among(home.dependencies))
         ]
-        return mine or self.homes
+        return mine or self.routers
+
+    def _included_with(self, routers: list[APIRouter]) -> Iterator[Depends]:
+        """What applied to routers where they were found included."""
+        return (it for one, applied in self.included if is_among(one, routers) for it in applied)
 
     def applied(
         self, inclusion: Any, router: Any, entered: tuple[RouteGuard, ...] = ()
@@ -230,7 +234,7 @@ class GuardedApp:
             ConfigurationError: FastAPI does not tell.
         """
         inner = None if inclusion is None else _fastapi.included_router(inclusion)
-        included = inner is not None and is_among(inner, self.homes)
+        included = inner is not None and is_among(inner, self.routers)
         router = inner if included else router
         outer = _fastapi.inclusion_dependencies(inclusion) if included else ()
         if outer is None:
@@ -240,22 +244,20 @@ class GuardedApp:
                 "release of jwt-deps that knows it, or an older FastAPI.",
             )
         here: tuple[Depends, ...]
-        if is_among(router, self.homes):
+        if is_among(router, self.routers):
             here = (*outer, *router.dependencies)
             here = (*self._moved_from(router, here), *here)
         else:
             # In a router that is mounted as it is, or was taken out of the inclusion that it was
             # found in: all that may apply to it.
-            homes = self._homes_of(entered)
-            if self.homes and not is_among(self.homes[0], homes):
-                homes = [self.homes[0], *homes]
-            around = (
-                it for home, applied in self.around if is_among(home, homes) for it in applied
-            )
-            here = (*around, *(it for home in homes for it in home.dependencies))
+            routers = self._routers_of(entered)
+            if self.routers and not is_among(self.routers[0], routers):
+                routers = [self.routers[0], *routers]
+            own = (it for router in routers for it in router.dependencies)
+            here = (*self._included_with(routers), *own)
         if _fastapi.COPIES:  # old FastAPI: what the route was copied from is further in
-            return (*here, *self.inherited), included
-        return (*self.inherited, *here), included
+            return (*here, *self.brought), included
+        return (*self.brought, *here), included
 
     def _moved_from(self, router: Any, here: Iterable[Depends]) -> tuple[Depends, ...]:
         """What applied where the route was added, if it was moved from there to a router.
@@ -263,11 +265,11 @@ class GuardedApp:
         It keeps that, as a route of FastAPI's does. A route object that several routers have behind
         one guard was not moved.
         """
-        first = self.homes[0]
+        first = self.routers[0]
         if first is router:
             return ()
-        around = (it for home, applied in self.around if home is first for it in applied)
-        there, known = (*around, *first.dependencies), guards_among(here)
+        there = (*self._included_with([first]), *first.dependencies)
+        known = guards_among(here)
         return there if any(it not in known for it in guards_among(there)) else ()
 
     def _path(self, scope: Scope, app: Any, *, included: bool) -> str | None:
@@ -288,9 +290,9 @@ class GuardedApp:
         entered, is_mounted = state.entered, state.mounted is not None
         return any(
             route is self.route
-            for home in self.homes
+            for home in self.routers
             if home is router
-            or (is_mounted and is_among(home, self.mounted))
+            or (is_mounted and is_among(home, self.mounted_routers))
             or any(it in entered for it in guards_among(home.dependencies))
             for route in home.routes
         )
@@ -402,10 +404,10 @@ class GuardedRoutes:
         seen, guards = Snapshot(), guards_among(self._router.dependencies)
         if self._guard is not None and self._guard not in guards:
             guards = (self._guard, *guards)
-        self._close(self._router, (), guards, seen)
+        self._guard_routes(self._router, (), guards, seen)
         return seen
 
-    def _close(
+    def _guard_routes(
         self,
         router: APIRouter,
         outer: tuple[Depends, ...],
@@ -424,14 +426,14 @@ class GuardedRoutes:
             inner = _fastapi.included_router(route)
             if inner is not None:
                 applied = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
-                self._close_included(inner, route, applied, guards, seen)
+                self._guard_included(inner, route, applied, guards, seen)
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 self._require_guards(route, (*outer, *route.dependencies), guards, router)
                 if anything and "handle" in vars(route):
                     raise _of_unknown_class(route)
             elif can_be_guarded(route):
                 wrapped = (self._wraps and self._wrap(route, router, outer, seen)) or wrapped
-                self._close_mounted(route, seen)
+                self._guard_mounted(route, seen)
             elif anything:
                 raise _of_unknown_class(route)
         for group in _fastapi.low_priority_routes(router):
@@ -451,7 +453,7 @@ class GuardedRoutes:
         if self._refuses:
             _refuse_unguarded(route, applied, guards, router)
 
-    def _close_included(
+    def _guard_included(
         self,
         inner: APIRouter,
         inclusion: BaseRoute,
@@ -463,28 +465,28 @@ class GuardedRoutes:
         if applied and self._refuses:
             _refuse_own_handle(inner)
         if not seen.has(inner, (*guards, *_calls(applied))):
-            self._close(inner, applied, guards, seen)
+            self._guard_routes(inner, applied, guards, seen)
 
     @staticmethod
     def _wrap(route: Any, home: APIRouter, outer: tuple[Depends, ...], seen: Snapshot) -> bool:
         new = _wrap(route, home)
         if not isinstance(route.app, GuardedApp):
             raise _of_unknown_class(route)
-        if outer and not any(it is home and applied == outer for it, applied in route.app.around):
-            route.app.around.append((home, outer))
+        if outer and not any(it is home and applied == outer for it, applied in route.app.included):
+            route.app.included.append((home, outer))
         seen.add_plain(route)
         return new
 
-    def _close_mounted(self, route: BaseRoute, seen: Snapshot) -> None:
+    def _guard_mounted(self, route: BaseRoute, seen: Snapshot) -> None:
         """Close what is mounted: what applies to its routers holds for plain routes in it too."""
         for router in _routers_mounted([route], seen):
             guards = guards_among(router.dependencies)
             if not seen.has(router, guards):
-                self._close(router, (), guards, seen)
+                self._guard_routes(router, (), guards, seen)
             for one in router.routes:
                 app = getattr(one, "app", None)
-                if isinstance(app, GuardedApp) and not is_among(router, app.mounted):
-                    app.mounted.append(router)
+                if isinstance(app, GuardedApp) and not is_among(router, app.mounted_routers):
+                    app.mounted_routers.append(router)
 
 
 def check(router: APIRouter) -> None:
@@ -606,49 +608,49 @@ def apply_to_copies(  # old FastAPI
     for route in router.routes[before:]:
         if is_plain(route):
             _wrap(route, router)
-            route.app.inherited = (*dependencies, *route.app.inherited)  # type: ignore[attr-defined]
+            route.app.brought = (*dependencies, *route.app.brought)  # type: ignore[attr-defined]
 
 
 def _wrap(route: Any, home: APIRouter) -> bool:
     """Put the guards around a plain route; whether that was new for the router it is in."""
     app = route.app
     if isinstance(app, GuardedApp) and app.route is route:
-        is_new = not is_among(home, app.homes)
+        is_new = not is_among(home, app.routers)
         if is_new:
-            app.homes.append(home)
+            app.routers.append(home)
         if isinstance(route, Route | WebSocketRoute) and route.endpoint is not app:
             # Another one was put there since, which FastAPI would serve as it is.
             kind = Route if isinstance(route, Route) else WebSocketRoute
             app.endpoint, app.unwrapped = route.endpoint, kind("/", route.endpoint).app
             route.endpoint, is_new = app, True
         return is_new
-    guarded = route.app = around(route, home)
+    guarded = route.app = guarded_app_for(route, home)
     if isinstance(route, Route | WebSocketRoute):
         # Starlette serves the app, FastAPI builds what it serves from the endpoint.
         route.endpoint = guarded
     return True
 
 
-def around(route: Any, home: APIRouter) -> GuardedApp:
+def guarded_app_for(route: Any, home: APIRouter) -> GuardedApp:
     """The guards around a plain route in a router, as requests find them; nothing is changed."""
     app = route.app
     guarded = GuardedApp(app.unwrapped if isinstance(app, GuardedApp) else app, route)
     if isinstance(app, GuardedApp):
         guarded.endpoint = app.endpoint
         if app.route is route:
-            guarded.homes.extend(app.homes)
-            guarded.mounted.extend(app.mounted)
-            guarded.around.extend(app.around)
-            guarded.inherited = app.inherited
+            guarded.routers.extend(app.routers)
+            guarded.mounted_routers.extend(app.mounted_routers)
+            guarded.included.extend(app.included)
+            guarded.brought = app.brought
         else:
             # FastAPI copied the route, or it is another's endpoint: what applied to it still does.
-            guarded.inherited = (
-                *(it for _, applied in app.around for it in applied),
-                *(it for one in app.homes for it in one.dependencies),
-                *app.inherited,
+            guarded.brought = (
+                *(it for _, applied in app.included for it in applied),
+                *(it for one in app.routers for it in one.dependencies),
+                *app.brought,
             )
-    if not is_among(home, guarded.homes):
-        guarded.homes.append(home)
+    if not is_among(home, guarded.routers):
+        guarded.routers.append(home)
     return guarded
 
 

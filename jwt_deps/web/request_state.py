@@ -3,6 +3,14 @@
 A scope that comes to an application again, itself or as a copy, is another request and is
 authenticated on its own: a batch endpoint sent it. A scope that was copied or changed elsewhere, by
 a wrapper, a route class or a dependency, is still the same request.
+
+    the scope                                            is
+    the same one, in an application further in           the same request (`served_by`)
+    any, that comes to a router which it came to before  another request (`again`)
+    a copy with the same path, in the same application   the same request (`follow`)
+    a copy at or below the mount that it came through    the same request, with another route
+    any other copy                                       another request, behind the guard of the
+                                                         mount that it is below, or behind none
 """
 
 import weakref
@@ -388,8 +396,8 @@ class RequestState:
             is_on_the_way = mounted is not None and mounted.covers(scope)
             is_on_the_way = is_on_the_way and (is_deeper or not self.routers)
         if not is_on_the_way:
-            return self._separated(copy, scope, self._covering(scope))
-        copy.separate(scope)
+            return self._as_another(copy, scope, self._covering(scope))
+        copy.copy_state_of(scope)
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
         copy._principals, copy._credentials = list(self._principals), self._credentials
@@ -428,11 +436,11 @@ class RequestState:
         app = scope.get("app")
         is_application = router is getattr(app, "router", None)
         if is_among(router, self.routers) or (is_application and self.routers and app is self.app):
-            return self._separated(RequestState(scope), scope, self.mounted)
+            return self._as_another(RequestState(scope), scope, self.mounted)
         mounted = self.mounted
         while mounted is not None:
             if is_among(router, mounted.routers):
-                return self._separated(RequestState(scope), scope, mounted.outer)
+                return self._as_another(RequestState(scope), scope, mounted.outer)
             mounted = mounted.outer
         return None
 
@@ -443,14 +451,14 @@ class RequestState:
             mounted = mounted.outer
         return mounted
 
-    def _separated(
+    def _as_another(
         self, copy: "RequestState", scope: Scope, mounted: _Mounted | None
     ) -> "RequestState":
         copy.mounted, copy.is_part = mounted, True
         if copy.scope_id == self.scope_id:
             copy.copied = True
         else:
-            copy.separate(scope)
+            copy.copy_state_of(scope)
         self._restore(scope)
         return copy
 
@@ -461,7 +469,7 @@ class RequestState:
             _write_back(scope.setdefault("state", {}), STATE_NAMES, state)
             _write_back(scope, IDENTITY_NAMES, identity)
 
-    def separate(self, scope: Scope) -> None:
+    def copy_state_of(self, scope: Scope) -> None:
         """Record that the scope is a copy of another request's, with a `state` of its own."""
         self.copied = True
         if "state" in scope:
