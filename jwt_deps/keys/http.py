@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from jwt_deps.errors import ConfigurationError, JWTDepsError
@@ -60,7 +60,7 @@ _METADATA = frozenset(
 # IPv6 addresses that lead to an IPv4 one: NAT64 (RFC 6052, RFC 8215) carries it at the end.
 _NAT64 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48")))
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _OK = 200
 _NOT_MODIFIED = 304
@@ -446,9 +446,9 @@ def split_url(
         raise ValueError("holds credentials")
     if "#" in url:
         raise ValueError("has a fragment")
-    local = parts.scheme == "http" and allow_loopback and is_loopback_host(parts.hostname)
-    named = parts.scheme == "http" and _is_among(parts, http_hosts)
-    if parts.scheme != "https" and not (local or named):
+    local = allow_loopback and is_loopback_host(parts.hostname)
+    by_http = local or _is_among(parts, http_hosts)
+    if parts.scheme != "https" and not (parts.scheme == "http" and by_http):
         raise ValueError("does not begin with https://")
     return parts
 

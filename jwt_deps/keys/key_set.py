@@ -226,7 +226,7 @@ class KeySet:
             UnknownKeyError: no key is meant for such a token. A `kid` that names a key of the
                 JWK Set is final: if that key does not fit `algorithm`, no other is tried.
         """
-        if kid is not None and kid in self.kids:
+        if kid in self.kids:
             named = self.named.get((kid, algorithm))
             if named is None:
                 raise UnknownKeyError

@@ -62,7 +62,7 @@ class JWKSCacheSettings(BaseModel):
                 f"JWT_JWKS_CACHE__{str(place).upper()} (jwks_cache.{place}): {problem['msg']}"
                 if (place := next(iter(problem["loc"]), None)) is not None
                 else problem["msg"].removeprefix("Value error, ")
-                for problem in error.errors(include_url=False, include_input=False)
+                for problem in error.errors()
             }
             raise ConfigurationError("key_cache", "; ".join(sorted(parts)) + ".") from None
 

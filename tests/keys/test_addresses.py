@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.keys import host_of, is_loopback_host, shown, split_url
+from jwt_deps.keys import host_of, is_loopback_host, origin_of_url, shown, split_url
 from jwt_deps.keys.http import refuse_address
 
 LEAKY = "leaky-value"
@@ -61,6 +61,7 @@ BAD = {
     "fragment": ("https://issuer.example/#keys", "has a fragment"),
     "fragment-empty": ("https://issuer.example/#", "has a fragment"),
     "ftp": ("ftp://issuer.example/", "does not begin with https://"),
+    "ftp-on-this-machine": ("ftp://localhost/", "does not begin with https://"),
     "no-scheme-but-slashes": ("//issuer.example/keys", "does not begin with https://"),
     "http": ("http://issuer.example/", "does not begin with https://"),
     "http-private": ("http://10.0.0.1/", "does not begin with https://"),
@@ -84,6 +85,21 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize(
+    ("url", "other", "same"),
+    [
+        ("https://a.test/keys", "HTTPS://A.test:443", True),
+        ("http://a.test", "http://a.test:80/keys", True),
+        ("https://a.test", "https://a.test:80", False),
+        ("http://a.test", "https://a.test", False),
+        ("https://a.test", "https://b.test", False),
+    ],
+)
+def test_origin(url: str, other: str, *, same: bool) -> None:
+    """Scheme, host and port, of which each scheme has its own by default (RFC 6454 §4)."""
+    assert same == (origin_of_url(url) == origin_of_url(other))
+
+
 class TestURLs:
     @pytest.mark.parametrize("allow_loopback", [False, True])
     @pytest.mark.parametrize("url", GOOD.values(), ids=GOOD)
@@ -97,6 +113,11 @@ class TestURLs:
         assert "http" == split_url(url, allow_loopback=True).scheme
         with pytest.raises(ValueError, match="does not begin with https://"):
             split_url(url)
+
+    @pytest.mark.parametrize("host", ["a.test", "a.test:80"])
+    def test_http_to_a_host_that_is_named(self, host: str) -> None:
+        """With its port, where that is named too; the default one is 80."""
+        assert "http" == split_url("http://a.test/keys", http_hosts=[host]).scheme
 
     @pytest.mark.parametrize("allow_loopback", [False, True])
     @pytest.mark.parametrize(("url", "why"), BAD.values(), ids=BAD)

@@ -82,6 +82,16 @@ class TestStaticKeys:
             assert [(None, algorithm)] == _chosen(keys, algorithm, None)
             check_with(mint(claims(), signing_key(algorithm), algorithm), keys)
 
+    def test_a_secret_a_public_key_and_a_file(self) -> None:
+        """Each serves its own algorithm."""
+        jwks = _jwks(EC.jwk(kid="a"))
+
+        keys = KeySet.build(["HS256", "RS256", "ES256"], [SECRET, RSA.public_pem], jwks)
+
+        assert [(None, "HS256")] == _chosen(keys, "HS256", None)
+        assert [(None, "RS256")] == _chosen(keys, "RS256", None)
+        assert [("a", "ES256")] == _chosen(keys, "ES256", "a")
+
     @pytest.mark.parametrize(
         "secret",
         [

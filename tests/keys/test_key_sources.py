@@ -491,6 +491,7 @@ class TestFiles:
 
         health = settings.key_health()["default.file"]
         assert (False, True, 1) == (health.fresh, health.degraded, health.keys)
+        assert (False, False) == (health.cooling_down, health.reloading)
         assert "(jwks_file)" in str(health.last_error)
         assert 1 == caplog.text.count("are not read again")
 
