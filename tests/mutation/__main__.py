@@ -23,12 +23,14 @@ SCORES = Path(__file__).with_name("scores.json")
 SURVIVORS = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text())
 _CORE = (
     *("tests/property", "tests/advisories", "tests/vectors", "tests/settings"),
-    "tests/test_errors_page.py",
+    *("tests/test_errors_page.py", "tests/test_settings_table.py"),
 )
 #: The tests of each room.
 TESTS = {
     "jose": ("tests/jose", "tests/keys", "tests/tokens", "tests/testing/test_signing.py", *_CORE),
-    "keys": ("tests/keys", "tests/web/test_fetched_keys.py", *_CORE),
+    "keys": (
+        *("tests/keys", "tests/web/test_fetched_keys.py", "tests/web/test_telemetry.py", *_CORE),
+    ),
     "tokens": (
         *("tests/tokens", "tests/keys", "tests/testing/test_tokens.py", *_CORE),
         *(f"tests/web/test_{it}.py" for it in ("refusals", "telemetry", "credentials", "places")),
@@ -38,7 +40,7 @@ TESTS = {
         *("tests/possession", "tests/web/test_dpop.py", "tests/web/test_certificates.py"),
         *("tests/testing/test_dpop_client.py", "tests/advisories"),
     ),
-    "revocation": ("tests/revocation",),
+    "revocation": ("tests/revocation", "tests/web/test_telemetry.py", *_CORE),
     "web": ("tests/web", "tests/guards", "tests/advisories", "tests/property"),
 }
 _PYTEST = (
