@@ -2,9 +2,9 @@
 
 from .check import FRESH_NONCE, confirm
 from .dpop import origin_of
-from .mtls import is_trusted_proxy
 from .nonces import Nonces
-from .policy import ClientCertificate, DPoPMode, Network, SenderPolicy
+from .policy import ClientCertificate, DPoPMode, SenderPolicy
+from .proxies import TrustedProxies
 from .redis_replay_store import RedisReplayStore
 from .replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
 
@@ -13,13 +13,12 @@ __all__ = [
     "ClientCertificate",
     "DPoPMode",
     "MemoryReplayStore",
-    "Network",
     "Nonces",
     "RedisReplayStore",
     "ReplayStore",
     "SenderPolicy",
     "StoreUnavailableError",
+    "TrustedProxies",
     "confirm",
-    "is_trusted_proxy",
     "origin_of",
 ]

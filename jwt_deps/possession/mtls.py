@@ -3,18 +3,17 @@
 import base64
 import hashlib
 import hmac
-import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from jwt_deps.errors import ConfirmationError, Reason
 from jwt_deps.jose import encode_base64url
 
-from .policy import ClientCertificate, Network, SenderPolicy
+from .policy import ClientCertificate, SenderPolicy
 
-__all__ = ["check_certificate", "is_trusted_proxy"]
+__all__ = ["check_certificate"]
 
 _PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
 # RFC 9440 §2.1 by way of RFC 8941 §3.3: an item that is a byte sequence. Parameters, of which none
@@ -35,41 +34,6 @@ _BYTE_SEQUENCE = re.compile(
 _XFCC_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(?:;|$)')
 # A pair for each alternative name of the proxy, and of the subject.
 _XFCC_SEVERAL = frozenset({"by", "uri", "dns"})
-
-
-def is_trusted_proxy(
-    scope: Mapping[str, Any],
-    networks: Iterable[Network],
-    forwarding_headers: Collection[bytes],
-    *,
-    unix: bool,
-) -> bool:
-    """Return whether the peer of a connection is a proxy whose headers are accepted.
-
-    Args:
-        scope: the ASGI scope of the request.
-        networks: the addresses of the proxies.
-        forwarding_headers: the headers, in lower case, from which a server may take the address of
-            a client. Any client can write them, so that an address that one of them names is not
-            trusted: uvicorn with `--proxy-headers` replaces the connection's by it.
-        unix: whether those that connect by a Unix socket are proxies.
-    """
-    client = scope.get("client")
-    if client is None:
-        # Of a Unix socket there is a path and no port, or nothing (ASGI, HTTP connection scope).
-        _, port = scope.get("server") or (None, None)
-        return unix and port is None
-    host = str(client[0])
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    named = rf"(?<![0-9A-Fa-f.]){re.escape(host)}(?![0-9A-Fa-f.])"
-    forwarded = (value for name, value in scope["headers"] if name in forwarding_headers)
-    if any(re.search(named, value.decode("latin-1")) for value in forwarded):
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network for network in networks)
 
 
 def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPolicy) -> None:
@@ -98,9 +62,7 @@ def _thumbprint(scope: Mapping[str, Any], policy: SenderPolicy) -> str | None:
     source = policy.certificate
     if source is ClientCertificate.TLS:
         return _of_connection(scope)
-    if not is_trusted_proxy(
-        scope, policy.proxies, policy.forwarding_headers, unix=policy.trusts_unix
-    ):
+    if not policy.proxies.sent(scope, policy.forwarding_headers):
         return None
     if source is ClientCertificate.XFCC:
         value = _single(scope["headers"], b"x-forwarded-client-cert")

@@ -1,20 +1,17 @@
 """The sender constraint that a service asks of its tokens: DPoP (RFC 9449), mTLS (RFC 8705)."""
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any
 
 from jwt_deps.errors import ConfirmationError, Reason
 
 from .nonces import Nonces
+from .proxies import TrustedProxies
 from .replay_store import ReplayStore
 
-__all__ = ["ClientCertificate", "DPoPMode", "Network", "SenderPolicy"]
-
-#: Addresses of proxies.
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+__all__ = ["ClientCertificate", "DPoPMode", "SenderPolicy"]
 
 
 class DPoPMode(StrEnum):
@@ -48,7 +45,6 @@ class SenderPolicy:
         certificate: where the client's certificate comes from.
         certificate_header: the header that holds it, where that can be chosen.
         proxies: the proxies whose header with a certificate is accepted.
-        trusts_unix: whether that of a proxy behind a Unix socket is accepted.
         forwarding_headers: the headers from which a server or middleware may take a client's
             address, in lower case.
         token_header: the header that carries the token, its name in lower case as in ASGI.
@@ -62,8 +58,7 @@ class SenderPolicy:
     store: ReplayStore
     certificate: ClientCertificate
     certificate_header: bytes
-    proxies: tuple[Network, ...]
-    trusts_unix: bool
+    proxies: TrustedProxies
     forwarding_headers: frozenset[bytes]
     token_header: bytes
     provable: frozenset[str] = field(init=False)

@@ -67,7 +67,9 @@ class _SignedList:
 
 
 class _IssuerKeys(Protocol):
-    async def fetched_keys(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
+    async def fetched_keys(
+        self, algorithm: str, kid: str | None
+    ) -> tuple[tuple[VerificationKey, ...], object]:
         """The keys that may check a signature, fetched where that can help."""
         ...
 
@@ -284,7 +286,7 @@ class StatusLists:
         return _List(bits, octets, until)
 
     async def _check_signature(self, signed: _SignedList) -> None:
-        candidates = await self._issuer.policy.fetched_keys(signed.algorithm, signed.kid)
+        candidates, _ = await self._issuer.policy.fetched_keys(signed.algorithm, signed.kid)
         jws = signed.jws
         if not any(one.key.verify(jws.signing_input, jws.signature) for one in candidates):
             raise SignatureError

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cached_property, partial
@@ -23,6 +24,7 @@ from pydantic_settings import (
 from jwt_deps.errors import ConfigurationError
 
 __all__ = [
+    "HEADER_NAME",
     "PREFIX",
     "EnvironmentSettings",
     "NoneOrSeveral",
@@ -49,6 +51,8 @@ _SECRETS = (
     "verification_keys",
 )
 
+#: What a header or a cookie can be called (RFC 9110 §5.6.2).
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: What the variables begin with, unless `_env_prefix` says otherwise.
 PREFIX = "JWT_"
 # `JWT_DEPS_*` is for the package's own tests and tools.

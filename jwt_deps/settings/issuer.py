@@ -36,7 +36,15 @@ from jwt_deps.keys import (
     is_loopback_host,
 )
 
-from .env_values import NoneOrSeveral, OneOrSeveral, Secrets, Several, as_tuple, sentence
+from .env_values import (
+    HEADER_NAME,
+    NoneOrSeveral,
+    OneOrSeveral,
+    Secrets,
+    Several,
+    as_tuple,
+    sentence,
+)
 from .issuer_policy import IssuerPolicy, accepted_types
 from .key_sources import IssuerKeys, fetcher_of, make_keys
 from .keywords import IssuerKeywords
@@ -49,7 +57,6 @@ _PUBLISHED_ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "
 
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _FIELD = re.compile(r"[\x20-\x7e]+")
 # A media type or what follows `application/` (RFC 6838 §4.2).
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?")
@@ -325,7 +332,7 @@ class IssuerSettings(BaseModel):
     @classmethod
     def _can_be_sent(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
         if not all(
-            _TOKEN.fullmatch(name) and _FIELD.fullmatch(text.get_secret_value())
+            HEADER_NAME.fullmatch(name) and _FIELD.fullmatch(text.get_secret_value())
             for name, text in value.items()
         ):
             raise ValueError("has a name or a value that no header can have (RFC 9110 §5)")

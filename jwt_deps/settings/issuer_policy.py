@@ -105,28 +105,19 @@ class IssuerPolicy:
             found += cache.cached(algorithm, kid) or ()
         return found or None
 
-    async def fetched_keys(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
-        """The same, fetched where that can help.
+    async def fetched_keys(
+        self, algorithm: str, kid: str | None
+    ) -> tuple[tuple[VerificationKey, ...], KeysUnavailableError | None]:
+        """The same, fetched where that can help, and why further ones cannot be fetched.
 
         Raises:
             UnknownKeyError: the issuer has no such key.
-            KeysUnavailableError: the issuer's keys cannot be fetched.
+            KeysUnavailableError: there is none, and the issuer's keys cannot be fetched.
         """
         if self.key_cache is not None:
-            return await self.key_cache.choose(algorithm, kid)
+            return await self.key_cache.choose(algorithm, kid), None
         if not self.key_caches:
-            return self.keys.choose(algorithm, kid)
-        found, outage = await self.all_keys(algorithm, kid)
-        if outage is not None and not found:
-            raise outage
-        if not found:
-            raise UnknownKeyError
-        return found
-
-    async def all_keys(
-        self, algorithm: str, kid: str | None
-    ) -> tuple[tuple[VerificationKey, ...], KeysUnavailableError | None]:
-        """The keys of all sources, and why those of one cannot be fetched."""
+            return self.keys.choose(algorithm, kid), None
         found, outage = self._configured(algorithm, kid), None
         for cache in self._caches_for(algorithm):
             try:
@@ -135,7 +126,9 @@ class IssuerPolicy:
                 continue
             except KeysUnavailableError as error:
                 outage = error
-        return found, outage
+        if found:
+            return found, outage
+        raise outage or UnknownKeyError
 
     def _caches_for(self, algorithm: str) -> tuple[KeyCache, ...]:
         # Nothing that is published checks HS* (RFC 8725 §2.1), so nothing is fetched for it.

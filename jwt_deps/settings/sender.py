@@ -1,7 +1,5 @@
 """Settings of the sender constraint: DPoP (RFC 9449) and mutual TLS (RFC 8705)."""
 
-import ipaddress
-import re
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -21,21 +19,20 @@ from jwt_deps.possession import (
     ClientCertificate,
     DPoPMode,
     MemoryReplayStore,
-    Network,
     Nonces,
     RedisReplayStore,
     ReplayStore,
     SenderPolicy,
+    TrustedProxies,
     origin_of,
 )
 
-from .env_values import OneOrSeveral, Secrets, Several, as_tuple
+from .env_values import HEADER_NAME, OneOrSeveral, Secrets, Several, as_tuple
 
 __all__ = ["SenderSettings"]
 
 _SHORTEST_SECRET = 32
 _MEMORY = "memory"
-_UNIX = "unix"
 _FORWARDING = (
     "CF-Connecting-IP",
     "CF-Connecting-IPv6",
@@ -56,7 +53,6 @@ _FORWARDING = (
     "X-Real-IP",
     "X-Vercel-Forwarded-For",
 )
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
 
 
 def _store(value: Any) -> str | ReplayStore:
@@ -133,7 +129,7 @@ class SenderSettings(BaseModel):
     @classmethod
     def _are_networks(cls, value: list[str]) -> list[str]:
         try:
-            _networks(value)
+            TrustedProxies.named(value)
         except ValueError:
             raise ValueError(
                 "names IP addresses or networks, 10.0.0.0/8 for instance, or unix"
@@ -143,7 +139,7 @@ class SenderSettings(BaseModel):
     @field_validator("forwarding_headers")
     @classmethod
     def _are_headers(cls, value: list[str]) -> list[str]:
-        if not all(map(_HEADER.fullmatch, value)):
+        if not all(map(HEADER_NAME.fullmatch, value)):
             raise ValueError("names headers, X-Forwarded-For for instance")
         return value
 
@@ -180,8 +176,7 @@ class SenderSettings(BaseModel):
             store=_IN_MEMORY if isinstance(store, str) else store,
             certificate=self.client_certificate,
             certificate_header=self.client_certificate_header.lower().encode("latin-1"),
-            proxies=_networks(self.trusted_proxies),
-            trusts_unix=_UNIX in self.trusted_proxies,
+            proxies=TrustedProxies.named(self.trusted_proxies),
             forwarding_headers=frozenset(
                 name.lower().encode("ascii") for name in self.forwarding_headers
             ),
@@ -191,7 +186,3 @@ class SenderSettings(BaseModel):
 
 # One for all settings of the process: what replaces `get_settings` may make new ones each time.
 _IN_MEMORY = MemoryReplayStore()
-
-
-def _networks(names: list[str]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(name) for name in names if name != _UNIX)

@@ -1,7 +1,6 @@
 """The settings of a service: all that an operator can set, checked when built."""
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -28,7 +27,7 @@ from jwt_deps.keys import KeyHealth, KeySet, is_issuer_url
 from jwt_deps.possession import DPoPMode
 from jwt_deps.revocation import RevocationHealth, RevocationSource
 
-from .env_values import PREFIX, EnvironmentSettings, Several
+from .env_values import HEADER_NAME, PREFIX, EnvironmentSettings, Several
 from .issuer import IssuerSettings, settings_as_input
 from .issuer_policy import IssuerPolicy
 from .issuers import issuer_table
@@ -44,9 +43,6 @@ from .tenants import TenantIssuers
 __all__ = ["JWTSettings", "TokenSource"]
 
 logger = logging.getLogger("jwt_deps")
-
-# RFC 9110 §5.6.2: what a header or a cookie can be called.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class TokenSource(StrEnum):
@@ -169,7 +165,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     @field_validator("token_header_key", "cookie_name")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
-        if not _TOKEN.fullmatch(value):
+        if not HEADER_NAME.fullmatch(value):
             raise ValueError("must be a name that HTTP can carry (RFC 9110 §5.6.2)")
         return value
 

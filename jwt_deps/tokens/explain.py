@@ -270,7 +270,7 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
             refuse_unproved(steps.claims, server.provable)
     keys: tuple[VerificationKey, ...] = ()
     with _noting(made, Step.KEY):
-        keys = await policy.fetched_keys(steps.parsed.algorithm, steps.parsed.kid)
+        keys, _ = await policy.fetched_keys(steps.parsed.algorithm, steps.parsed.kid)
     if made[Step.KEY] is None:
         with _noting(made, Step.SIGNATURE):
             check_signature(steps.parsed, keys)

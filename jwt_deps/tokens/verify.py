@@ -25,7 +25,6 @@ from jwt_deps.errors import (
     Reason,
     SignatureError,
     Step,
-    UnknownKeyError,
 )
 from jwt_deps.jose import (
     CompactError,
@@ -112,8 +111,7 @@ async def verify(
     verification = Verification(token, settings.server, clock)
     try:
         verification.read_claims()
-        if settings.server.accepted.tenants is not None:
-            await verification.look_up_issuer()
+        await verification.look_up_issuer()
         verification.check_without_key()
         keys, key = verification.cached_keys(), None
         if keys is not None:
@@ -253,26 +251,19 @@ class Verification:
             failure: AuthError | None = None
             waited_for = self.policy
             try:
-                keys = await self._fetched_by(waited_for)
+                keys, self._outage = await waited_for.fetched_keys(
+                    self.parsed.algorithm, self.parsed.kid
+                )
             except AuthError as error:
                 failure = error
             self.check_without_key()
             if self.policy is not waited_for:
-                keys, failure = self.cached_keys(), None
+                keys, failure, self._outage = self.cached_keys(), None, None
             if failure is not None:
                 raise failure
             if keys is not None:
                 return keys
         raise KeysUnavailableError(1)
-
-    async def _fetched_by(self, policy: IssuerPolicy) -> _Keys:
-        algorithm, kid = self.parsed.algorithm, self.parsed.kid
-        if not policy.is_mixed:
-            return await policy.fetched_keys(algorithm, kid)
-        keys, self._outage = await policy.all_keys(algorithm, kid)
-        if keys:
-            return keys
-        raise self._outage or UnknownKeyError
 
 
 def parse(token: str, accepted: AcceptedIssuers, max_size: int) -> ParsedToken:

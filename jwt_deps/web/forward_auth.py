@@ -1,6 +1,5 @@
 """Check tokens for a proxy: `auth_request` of nginx, forward-auth of Traefik, Caddy and Envoy."""
 
-import ipaddress
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
@@ -10,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.possession import is_trusted_proxy
+from jwt_deps.possession import TrustedProxies
 from jwt_deps.settings import JWTSettings
 
 from .caller import default_settings
@@ -18,7 +17,6 @@ from .installation import protect
 
 __all__ = ["forward_auth"]
 
-_UNIX = "unix"
 _UNDERSTOOD = {400: 401}  # nginx would make 500 of it
 _UNCACHED = {"Cache-Control": "no-store"}  # a proxy has to ask about each request
 _NOT_TOLD = "No trusted proxy has said what was requested."
@@ -61,9 +59,9 @@ def forward_auth(
     """
     names = [trusted_proxies] if isinstance(trusted_proxies, str) else list(trusted_proxies)
     try:
-        networks = [ipaddress.ip_network(name) for name in names if name != _UNIX]
+        proxies = TrustedProxies.named(names)
     except ValueError:
-        networks, names = [], []
+        names = []
     if not names:
         raise ConfigurationError(
             "forward_auth_proxies",
@@ -88,7 +86,7 @@ def forward_auth(
             original = None
             accepted = settings or await default_settings(HTTPConnection(scope))
             forwarding = {name.lower().encode() for name in accepted.forwarding_headers}
-            if is_trusted_proxy(scope, networks, forwarding, unix=_UNIX in names):
+            if proxies.sent(scope, forwarding):
                 original = _original(scope, *headers)
             if original is None:
                 await Response(_NOT_TOLD, 403, _UNCACHED)(scope, receive, send)
