@@ -135,7 +135,15 @@ class _GuardedReceive:
 
 
 class _GuardedSend:
-    """What a request is answered with: nothing successful that no guard has decided about."""
+    """What a request is answered with: nothing successful that no guard has decided about.
+
+        a guard let the request pass                        sent
+        a status of 400 and more                            sent
+        a redirect, before an endpoint was found            sent
+        what an exception handler answers to a refusal      sent, with the status that it said
+        anything else, in a guarded router, or on a route   refused: `undecided`
+        that a guard applies to
+    """
 
     __slots__ = (
         "_decision",
