@@ -137,12 +137,11 @@ class _GuardedReceive:
 class _GuardedSend:
     """What a request is answered with: nothing successful that no guard has decided about.
 
-        a guard let the request pass                        sent
-        a status of 400 and more                            sent
-        a redirect, before an endpoint was found            sent
-        what an exception handler answers to a refusal      sent, with the status that it said
-        anything else, in a guarded router, or on a route   refused: `undecided`
-        that a guard applies to
+    - A guard let the request pass: it is sent.
+    - A status of 400 and more: it is sent.
+    - A redirect, before an endpoint was found: it is sent.
+    - What an exception handler answers to a refusal: it is sent, with the status that it said.
+    - Anything else, in a guarded router or on a route that a guard applies to: `undecided`.
     """
 
     __slots__ = (
