@@ -1,4 +1,4 @@
-"""Time and memory by the number of tokens, keys, callers, routes and exclusions."""
+"""Time and memory by the number of tokens, keys, issuers, callers, routes and exclusions."""
 
 from benchmarks import growth_applications, growth_tokens
 from benchmarks.measuring import Effort, Findings
@@ -8,6 +8,7 @@ __all__ = ["run"]
 _STEPS = (
     growth_tokens.size,
     growth_tokens.keys,
+    growth_tokens.issuers,
     growth_tokens.distinct,
     growth_applications.routes,
     growth_applications.exclusions,

@@ -17,7 +17,7 @@ from benchmarks.driving import requests_of, status_of
 from benchmarks.measuring import Effort, Findings, Measured, fastest_of, take_turns
 from benchmarks.per_request import in_a_loop
 from benchmarks.verifying import settings_for
-from jwt_deps import JWTSettings, current_user_id, protected_router
+from jwt_deps import JWTSettings, current_user_id, protect, protected_router
 from jwt_deps.web.openapi import describe
 
 __all__ = ["exclusions", "openapi", "routes", "start_up"]
@@ -33,19 +33,18 @@ def routes(effort: Effort) -> Findings:
     """What the dependencies add on the first and the last of so many routes."""
     counts = _ROUTES[:2] if effort.quick else _ROUTES
     rows = [
-        ("`current_user_id`, first route", 0, False),
-        ("`current_user_id`, last route", -1, False),
-        ("guard and user, first route", 0, True),
+        ("`current_user_id`, first route", 0, ""),
+        ("`current_user_id`, last route", -1, ""),
+        ("guard and user, first route", 0, "protected_router"),
+        ("`protect` and user, first route", 0, "protect"),
     ]
     figures: dict[str, float] = {}
     lines = [
         f"| µs added by | {' | '.join(f'{count:,} routes' for count in counts)} |",
         "|---" + "|---:" * len(counts) + "|",
     ]
-    for what, at, guarded in rows:
-        found = [
-            _beside_unprotected(count, at % count, effort, guarded=guarded) for count in counts
-        ]
+    for what, at, guard in rows:
+        found = [_beside_unprotected(count, at % count, effort, guard) for count in counts]
         cells = " | ".join(f"{it.added:.1f}" for it in found)
         lines.append(f"| {what} | {cells} |")
         figures[f"routes/{what}"] = found[-1].added - found[0].added
@@ -56,16 +55,18 @@ def routes(effort: Effort) -> Findings:
     return Findings("Number of routes, a token seen before", figures, "\n".join(lines))
 
 
-def _beside_unprotected(count: int, at: int, effort: Effort, *, guarded: bool) -> Measured:
+def _beside_unprotected(count: int, at: int, effort: Effort, guard: str) -> Measured:
     token, path = tokens.good("HS256"), f"/x{at}"
     prepare = configured("HS256", 2048)
-    if guarded:
+    if guard == "protected_router":
         plain = _included(_nested(_router(count, None)))
         own = _included(protected_router(_router(count, current_user_id)))
     else:
         plain, own = FastAPI(), FastAPI()
         _add(plain.router, count, None)
         _add(own.router, count, current_user_id)
+        if guard:
+            protect(own)
     base = requests_of(Contestant("plain", plain, token), path)
     slices = {"ours": requests_of(Contestant("ours", own, token, prepare=prepare), path)}
     return in_a_loop(take_turns(base, slices, effort))["ours"]

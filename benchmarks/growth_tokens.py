@@ -1,4 +1,4 @@
-"""The cost of a verification by token size, number of keys and number of callers."""
+"""The cost of a verification by token size and number of keys, issuers and callers."""
 
 import asyncio
 import gc
@@ -8,7 +8,7 @@ import json
 import time
 import tracemalloc
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,11 +24,11 @@ from benchmarks.measuring import (
 )
 from benchmarks.per_request import in_a_loop
 from benchmarks.verifying import settings_for
-from jwt_deps import JWTSettings
+from jwt_deps import IssuerSettings, JWTSettings
 from jwt_deps.tokens import authenticate_token
 from jwt_deps.tokens.verify import verify
 
-__all__ = ["distinct", "keys", "size"]
+__all__ = ["distinct", "issuers", "keys", "size"]
 
 _KIB = 1024
 #: The longest is as long as the default of `max_token_size` allows.
@@ -91,6 +91,42 @@ def keys(effort: Effort) -> Findings:
     ]
     figures = {"keys/ratio": measured[last].ratio, "keys/built": per_key}
     return Findings("Number of keys", figures, "\n".join(lines))
+
+
+def issuers(effort: Effort) -> Findings:
+    """Microseconds of a verification by the number of issuers, of which the last one signed."""
+    counts = _COUNTS[:2] if effort.quick else (*_COUNTS, 10_000)
+    slices: dict[str, Slice] = {}
+    built: dict[str, float] = {}
+    for count in counts:
+        known = dict.fromkeys(f"https://{number}.example" for number in range(count))
+        settings = JWTSettings(issuers=partial(_issuer, known))
+        sent = [tokens.signed(tokens.claims() | {"iss": issuer}, "HS256") for issuer in known]
+        begun = time.perf_counter()
+        asyncio.run(_verified(sent, settings))  # the function is asked once for each
+        built[f"{count:,}"] = (time.perf_counter() - begun) / count * 1e6
+        slices[f"{count:,}"] = awaits_of(partial(verify, sent[-1], settings))
+    measured = in_a_loop(take_turns(slices["1"], slices, effort))
+    lines = [
+        f"| Issuers | {' | '.join(slices)} |",
+        "|---" + "|---:" * len(slices) + "|",
+        f"| HS256, µs | {' | '.join(f'{it.quiet:.1f}' for it in measured.values())} |",
+        f"| ratio to one issuer | {' | '.join(f'{it.ratio:.2f}' for it in measured.values())} |",
+        f"| the first token of each, µs | {' | '.join(f'{one:.0f}' for one in built.values())} |",
+    ]
+    figures = {"issuers/ratio": measured[f"{counts[-1]:,}"].ratio}
+    return Findings("Number of issuers that a function gives", figures, "\n".join(lines))
+
+
+def _issuer(known: Collection[str], issuer: str) -> IssuerSettings | None:
+    if issuer not in known:
+        return None
+    return IssuerSettings(secret_key=tokens.SECRET, issuer=issuer, audience=tokens.AUDIENCE)
+
+
+async def _verified(sent: Iterable[str], settings: JWTSettings) -> None:
+    for token in sent:
+        await verify(token, settings)
 
 
 def distinct(effort: Effort) -> Findings:
