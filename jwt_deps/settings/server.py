@@ -27,6 +27,9 @@ from .tenants import TenantIssuers
 __all__ = ["AcceptedIssuers", "ResourceServer"]
 
 
+_URLS = ("https://", "http://")
+
+
 class _AnyText(Container[str]):
     """Contains every text."""
 
@@ -104,9 +107,12 @@ class AcceptedIssuers:
             # Claims of another credential than a JWT, which may not be those of an issuer's user.
             return UserPrefix("", tuple(it.text for it in self._prefixes.values() if it.text))
         text = settings.user_id_prefix
-        if text is None and self.tenants is not None:
-            text = f"{issuer}|" if isinstance(issuer, str) else "|"
-        return UserPrefix(text) if text else None
+        if self.tenants is None:
+            return UserPrefix(text) if text else None
+        if text is None:
+            return UserPrefix(f"{issuer}|" if isinstance(issuer, str) else "|")
+        # Which others the function knows is not known; by default their ids begin with their URL.
+        return UserPrefix(text, _URLS)
 
     def replace(self, issuers: Mapping[str, IssuerSettings]) -> None:
         """Accept these issuers from now on, and no other; close the key caches of the others.

@@ -57,7 +57,7 @@ from .caller import (
     token_of,
 )
 from .factories import dependency_factory
-from .routing import RouteGuard
+from .routing import guards_among
 
 __all__ = [
     "CLASSES_ARE_AWAITED",
@@ -489,8 +489,8 @@ def is_optional(dependency: Callable[..., Any]) -> bool:
 async def _has_credential(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:
     if any(is_overridden(connection, it) for it in (dependency, get_claims)):
         return True  # the replacement decides, with or without a credential
-    call: Any = dependency
-    own = call.settings if isinstance(call, RouteGuard) else None
+    guards = guards_among([Depends(dependency)])
+    own = guards[0].settings if guards else None
     settings = await settings_for(connection) if own is None else own
     try:
         await token_of(connection, settings)

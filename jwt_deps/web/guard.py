@@ -12,7 +12,7 @@ from collections.abc import (
 )
 from typing import Any, Self
 
-from fastapi.params import Security
+from fastapi.params import Depends, Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
@@ -34,7 +34,7 @@ from .request_state import RequestState, matched, state_of
 from .request_user import write_anonymous
 from .responses import refusal_under
 from .route_scopes import methods_of
-from .routing import UNKNOWN, MatchedRoute, RouteGuard, is_excluded
+from .routing import UNKNOWN, MatchedRoute, RouteGuard, guards_among, is_excluded
 
 __all__ = [
     "Credential",
@@ -93,7 +93,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             guard = innermost if isinstance(innermost, JWTGuard) else self
             # Also if it did before: the scope may be served again, with another token or without.
             await guard.decide(connection, match, state)
-        elif innermost is not None and self._is_parameter_of(match):
+        elif state.has_decided(innermost, besides=self) and self._is_parameter_of(match):
             # It adds to the guards of the route, whose state it replaces while it checks.
             match = UNKNOWN
             await self.check(connection, match, state)
@@ -110,8 +110,12 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             await principal_or_error(connection, None, state)
 
     def _is_parameter_of(self, match: MatchedRoute) -> bool:
-        root = match.dependant
-        return root is not None and any(node.call is self for node in dependants(root))
+        """Whether a route asks for this guard, by itself or by what `optional` is given."""
+        if match.dependant is None:
+            return False
+        calls = [node.call for node in dependants(match.dependant)]
+        calls += [it for it in map(optional_of, calls) if it is not None]
+        return any(self in guards_among([Depends(call)]) for call in calls)
 
     async def decide(
         self, connection: HTTPConnection, match: MatchedRoute, state: RequestState

@@ -140,12 +140,13 @@ class GuardedApp:
             await principal_or_error(connection, None, state)
         async with _fastapi.solved(connection, own) as found:
             is_mount = isinstance(self.route, Mount | Host)
+            app = _fastapi.inside(self.unwrapped, Starlette) if is_mount else None
             state.leave(
                 innermost,
                 state.settings,
                 root=scope.get("root_path", "") if is_mount else None,
-                app=_fastapi.inside(self.unwrapped, Starlette) if is_mount else None,
-                is_wrapped=not isinstance(self.unwrapped, Starlette | Router),
+                app=app,
+                is_wrapped=app is None and not isinstance(self.unwrapped, Router),
                 outermost=scope.get("router"),  # Starlette's name for it
                 decided=asks_first or innermost not in inside,
             )

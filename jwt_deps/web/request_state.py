@@ -268,6 +268,11 @@ class RequestState:
             guards = tuple(it for it in match.guards if it in asked or it in self.entered)
         return deciding(guards, replaced)
 
+    def has_decided(self, innermost: RouteGuard | None, besides: RouteGuard) -> bool:
+        """Whether another guard decides about the request, that of a mount further out too."""
+        mounted = None if self.mounted is None else self.mounted.guard
+        return innermost is not None or mounted not in (None, besides)
+
     def guard_settings(self, match: MatchedRoute) -> JWTSettings | None:
         """The settings of the guard that decides about a route; `None` for `get_settings`."""
         guard = self.innermost(match) if match.guards or self.entered else None

@@ -340,3 +340,70 @@ def test_the_audit_shows_what_an_application_below_a_guard_asks_of_its_plain_rou
 
     assert [403, 200] == statuses
     assert ("in",) in [route.scopes for route in audit(app).routes if route.path == "/m/plain"]
+
+
+@live_mounts
+@covering
+@pytest.mark.parametrize("asked", ["itself", "below-another", "optional", "below-an-optional"])
+@pytest.mark.parametrize("mounted", [False, True])
+def test_attack_a_supervisor_is_not_who_is_calling(kind: str, asked: str, *, mounted: bool) -> None:
+    """However the guard is asked for, and also below a mount of the guard that decides."""
+    guard = jwt_guard(SUPERVISORS)
+
+    async def supervised(_: Annotated[None, Depends(guard)]) -> None: ...
+
+    dependencies: dict[str, Callable[..., Any]] = {
+        "itself": guard,
+        "below-another": supervised,
+        "optional": optional(guard),
+        "below-an-optional": optional(supervised),
+    }
+    inner = APIRouter()
+
+    @inner.get("/x")
+    async def read(
+        request: Request,
+        _: Annotated[None, Depends(dependencies[asked])],
+        user_id: Annotated[str, Depends(current_user_id)],
+    ) -> Any:
+        return [request.state.user_id, request.user.identity, user_id]
+
+    router = APIRouter()
+    if mounted:
+        between = FastAPI()
+        between.include_router(inner)
+        router.mount("/m", between)
+    else:
+        router.include_router(inner, prefix="/m")
+    client = TestClient(guarded_by(kind, router, SETTINGS))
+
+    answer = client.get("/m/x", headers={**GOOD, **supervised_by(sub="boss")})
+    refused = client.get("/m/x", headers={**GOOD, **supervised_by(SECRET)})
+
+    assert (["alice"] * 3, 401) == (answer.json(), refused.status_code)
+
+
+@live_mounts
+def test_a_third_application_that_is_called_from_below_a_mount_with_a_layer() -> None:
+    """It goes by its own settings: it is not below that mount."""
+    inner, third, app = FastAPI(), FastAPI(), FastAPI()
+    third.dependency_overrides[get_settings] = lambda: OTHER
+
+    @third.get("/who")
+    async def who_is_calling(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    @inner.get("/ask")
+    async def ask_third(request: Request) -> list[int]:
+        statuses = []
+        for headers in (GOOD, bearer(OTHER_SECRET)):
+            kept = [it for it in request.scope["headers"] if it[0] != b"authorization"]
+            kept.append((b"authorization", headers["Authorization"].encode()))
+            scope = {**request.scope, "path": "/who", "root_path": "", "headers": kept}
+            statuses.append((await drive(third, scope))[0])
+        return statuses
+
+    app.mount("/m", GZipMiddleware(inner))
+    protect(app, SETTINGS)
+
+    assert [401, 200] == TestClient(app).get("/m/ask", headers=GOOD).json()

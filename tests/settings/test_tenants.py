@@ -564,6 +564,24 @@ class TestUserIds:
         assert "claim_invalid" == outcome(minted("https://staff", sub=sub), settings)
         assert "https://customers" == outcome(minted("https://customers", sub=sub), settings)
 
+    def test_attack_a_user_who_takes_the_prefix_of_an_issuer_that_a_function_gives(self) -> None:
+        """By default that is its URL, so no issuer with a prefix of its own has such ids."""
+
+        def issuers(issuer: str) -> IssuerSettings:
+            prefix = "" if issuer == "https://staff" else None
+            return settings_of(issuer, user_id_prefix=prefix)
+
+        client = users_of(JWTSettings(issuers=issuers))
+
+        assert [401, 200, 200] == [
+            client.get("/me", headers=bearer(minted(issuer, sub=sub))).status_code
+            for issuer, sub in (
+                ("https://staff", "https://customers|boss"),
+                ("https://staff", "boss"),
+                ("https://customers", "https://customers|boss"),
+            )
+        ]
+
     def test_two_issuers_with_one_prefix(self) -> None:
         """They are refused, at start and when issuers are replaced."""
         with pytest.raises(ConfigurationError) as refused:
