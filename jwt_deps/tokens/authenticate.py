@@ -26,7 +26,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.keys import VerificationKey
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings import IssuerSettings, JWTSettings, ResourceServer, get_settings
+from jwt_deps.settings import IssuerPolicy, JWTSettings, ResourceServer, get_settings
 
 from .claim_checks import check_claims, check_issuer, refuse_unproved, time_limits
 from .claims import Claims
@@ -170,40 +170,42 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
     if server.accepted.tenants is not None and issuer is not None:
         await server.accepted.tenants.resolve(issuer)
     named = server.accepted.policy_of(issuer)
+    strict = named or settings.policy
     policy = replace(
-        named or settings.policy,
+        strict,
         require_exp=False,
         required_claims=(),
         audience_optional=True,
+        max_token_age=strict.max_token_age if "iat" in members else None,
     )
     if "iss" in members:
         if named is None:
             raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
         check_issuer(members, policy)
     check_claims(members, policy, time.time(), server.provable)
-    principal = principal_for(members, policy.settings, server, token)
+    principal = principal_for(members, policy, server, token)
     if server.revocations is not None:
         await refuse_revoked(server.revocations, principal.revocable())
     return principal
 
 
 def principal_for(
-    claims: dict[str, Any], issuer: IssuerSettings, server: ResourceServer, token: str
+    claims: dict[str, Any], policy: IssuerPolicy, server: ResourceServer, token: str
 ) -> Principal:
     """Make the principal of claims that passed every check.
 
     Args:
         claims: the claims.
-        issuer: the settings that they passed the checks under.
+        policy: what they passed the checks of.
         server: what is accepted.
         token: the encoded token; empty without one.
 
     Raises:
         ClaimError: its user id begins with the prefix of another issuer.
     """
-    prefix = server.accepted.prefix_of(claims.get("iss"), issuer)
-    found = Claims.of(claims, issuer.policy.max_token_age)
-    principal = Principal(found, issuer, token=token, prefix=prefix)
+    prefix = server.accepted.prefix_of(claims.get("iss"), policy.settings)
+    found = Claims.of(claims, policy.max_token_age)
+    principal = Principal(found, policy.settings, token=token, prefix=prefix)
     principal.refuse_foreign_user()
     return principal
 
@@ -223,7 +225,7 @@ def _cached(token: str, server: ResourceServer, clock: Callable[[], float]) -> P
 def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Principal:
     """Make the principal of a verified token, and put it into the token cache."""
     claims, policy = verified.claims, verified.settings.policy
-    principal = principal_for(claims, verified.settings, server, token)
+    principal = principal_for(claims, policy, server, token)
     if server.caches_tokens and len(token) <= _MAX_CACHED:
         fixed = server.accepted.single is not None and policy.is_fixed
         limits = time_limits(claims, policy)

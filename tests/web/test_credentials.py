@@ -281,6 +281,20 @@ class TestOfOnesOwn:
         assert ([] if reason is None else [reason]) == [error.reason for error in caught]
 
     @pytest.mark.parametrize(
+        ("claims", "status"), [({}, 200), ({"iat": 1}, 401)], ids=["without-iat", "old"]
+    )
+    def test_the_age_of_what_says_when_it_was_issued(
+        self, claims: dict[str, Any], status: int
+    ) -> None:
+        """An API key has none, and introspection need not tell (RFC 7662 §2.2)."""
+        settings = JWTSettings(secret_key=SECRET, max_token_age=300)
+
+        async def known(_: HTTPConnection) -> Claims:
+            return Claims({"sub": "ann", **claims})
+
+        assert status == serving(known, settings=settings).get("/me").status_code
+
+    @pytest.mark.parametrize(
         ("claims", "status"),
         [({"for": "api"}, 200), ({"for": "x"}, 401), ({"aud": "x"}, 200), ({}, 200)],
         ids=repr,
