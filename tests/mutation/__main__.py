@@ -41,7 +41,7 @@ TESTS = {
         *("tests/testing/test_dpop_client.py", "tests/advisories"),
     ),
     "revocation": ("tests/revocation", "tests/web/test_telemetry.py", *_CORE),
-    "web": ("tests/web", "tests/guards", "tests/advisories", "tests/property"),
+    "web": ("tests/web", "tests/guards", "tests/audit", "tests/test_invariants.py", *_CORE),
 }
 _PYTEST = (
     *("-x", "--no-cov", "-pno:terminal", "-pno:cacheprovider", "--hypothesis-profile=mutation"),

@@ -22,6 +22,7 @@ from jwt_deps import (
     RevokedTokenError,
     protected_router,
 )
+from jwt_deps.revocation.entries import Entries, Kind, Revocation
 from jwt_deps.revocation.source import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens import Outcome, authenticate_token, explain_token
@@ -83,12 +84,14 @@ def test_names_that_are_numbers_or_nested() -> None:
     """Some issuers number their users, or nest what names a session; other types name nothing."""
     revocations = MemoryRevocations(session_claims=["ctx.session"], subject_claims=["uid"])
     revocations.revoke(session="s")
-    revocations.revoke(subject="7")
+    for name in ("7", "7.5", "True", "None"):
+        revocations.revoke(subject=name)
 
     assert revocations.is_revoked({"ctx": {"session": "s"}})
     assert revocations.is_revoked({"uid": 7})
     assert not revocations.is_revoked({"uid": True, "ctx": "s"})
     assert not revocations.is_revoked({"uid": 7.5, "ctx": {}, "iss": 3})
+    assert not revocations.is_revoked({})
 
 
 def test_what_is_revoked_again_ends_when_it_would_have() -> None:
@@ -133,6 +136,7 @@ def test_the_later_revocation_wins() -> None:
         pytest.param({"jti": ""}, id="empty"),
         pytest.param({"issuer": ""}, id="empty-issuer"),
         pytest.param({"jti": "1", "expires": float("nan")}, id="no-time"),
+        pytest.param({"jti": "1", "expires": float("inf")}, id="at-no-time"),
     ],
 )
 def test_what_cannot_be_revoked(what: dict[str, Any]) -> None:
@@ -143,6 +147,39 @@ def test_what_cannot_be_revoked(what: dict[str, Any]) -> None:
         revocations.revoke(**what)
 
     assert 0 == len(revocations)
+
+
+@pytest.mark.parametrize("lifetime", [0, -1, float("nan"), float("inf")])
+def test_what_is_no_lifetime(lifetime: float) -> None:
+    """An entry would end before its tokens, or never."""
+    with pytest.raises(ValueError, match="lifetime"):
+        MemoryRevocations(longest_lifetime=lifetime).revoke(session="s")
+
+
+def test_without_a_lifetime_an_entry_is_kept_for_a_month() -> None:
+    """Which is longer than tokens live."""
+    now = float(NOW)
+    revocations = MemoryRevocations(clock=lambda: now)
+    revocations.revoke(session="s")
+    now += 30 * 86_400
+    revocations.revoke(session="t")
+    assert 2 == len(revocations)
+
+    now += 600
+    revocations.revoke(session="u")
+
+    assert 2 == len(revocations)
+
+
+def test_what_a_server_has_is_not_sent_to_it_again() -> None:
+    """Also where an entry was known for a shorter time, or another one ends with it."""
+    entries = Entries((), ())
+    entry = Revocation(Kind.JTI, None, "a", None, NOW)
+    entries.add(entry, 0, epoch=1)
+    entries.add(entry._replace(until=NOW + 600), 0, epoch=2)
+    entries.add(entry._replace(name="b"), 0, epoch=2)
+
+    assert [] == list(entries.unseen(2))
 
 
 def test_entries_end_with_what_they_name() -> None:
