@@ -87,9 +87,12 @@ def main() -> int:
         command += ["--imported", directory, "--only"]
         several = (it for it in _mutants(options.room) if it.id in chosen)
         forks = Forks(several, _files(options.room), Path(directory), command, done)
-        code = pytest.main(tests, plugins=[forks])
-        if os.getpid() != process:
-            os._exit(code)
+        code = 1
+        try:
+            code = pytest.main(tests, plugins=[forks])
+        finally:  # whatever happens in a fork, the directory is not its own
+            if os.getpid() != process:
+                os._exit(code)
     if code:
         return int(code)
     score = {

@@ -248,6 +248,21 @@ def test_what_is_missing_is_counted(server: Valkey) -> None:
     store.close()
 
 
+def test_a_full_page_is_not_the_last(server: Valkey) -> None:
+    """A replica that answered then would not know what is behind it."""
+    fill(server, 500, 60)
+    store = RevocationStore(server.url, "jwt-deps:revocations", 5)
+
+    read, last = 0, START
+    while update := store.read(last, 0):
+        read, last = read + len(update.entries), update.last
+        if update.is_last:
+            break
+
+    assert 500 == read
+    store.close()
+
+
 @pytest.mark.parametrize("used", [False, True], ids=["never-used", "written-by-others"])
 def test_a_server_whose_losses_are_unknown(server: Valkey, used: bool) -> None:  # noqa: FBT001
     """It is an outage until an operator says that all is there."""
