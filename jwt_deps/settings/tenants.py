@@ -72,10 +72,14 @@ class TenantIssuers:
     async def resolve(self, issuer: object) -> None:
         """Ask for an issuer, unless the answer is remembered.
 
+        In the last tenth of its time it is asked for anew, and holds where that fails.
+
         Raises:
             KeysUnavailableError: the function failed, so nothing is known of the token.
         """
-        if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER or self._is_known(issuer):
+        if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER:
+            return
+        if self._is_known(issuer, _RENEWED_AT):
             return
         with self._lock():
             flight = self._flights.get(issuer)
@@ -83,12 +87,14 @@ class TenantIssuers:
                 self._flights = {
                     name: one for name, one in self._flights.items() if one.is_running()
                 }
-                if len(self._flights) >= _MOST_CALLS:
+                if len(self._flights) >= self._most_calls(issuer):
+                    if self._is_known(issuer):
+                        return
                     raise KeysUnavailableError(1)
                 flight = self._flights[issuer] = SingleFlight(
                     self._ask(issuer), timeout=_TIMEOUT + 1, lost=lambda _: False
                 )
-        if not await flight.wait():
+        if not (await flight.wait() or self._is_known(issuer)):
             raise KeysUnavailableError(1)
 
     def remembered(self) -> Iterator[tuple[str, IssuerSettings]]:
@@ -97,9 +103,14 @@ class TenantIssuers:
             if (settings := self.get(issuer)) is not None:
                 yield issuer, settings
 
-    def _is_known(self, issuer: str) -> bool:
+    def _is_known(self, issuer: str, share: float = 1) -> bool:
+        """Whether an answer is remembered, and no older than a share of the time for that."""
         answer = self._accepted.get(issuer) or self._refused.get(issuer)
-        return answer is not None and self.clock() < answer.at + self._ttl * _RENEWED_AT
+        return answer is not None and self.clock() < answer.at + self._ttl * share
+
+    def _most_calls(self, issuer: str) -> int:
+        # Issuers that were accepted before do not compete with those that anybody can name.
+        return _MOST_CALLS if self._accepted.get(issuer) is None else 2 * _MOST_CALLS
 
     async def _ask(self, issuer: str) -> bool:
         try:

@@ -56,7 +56,7 @@ from .caller import (
     token_dependency,
     token_of,
 )
-from .factories import dependency_factory
+from .factories import dependency_factory, identity_of
 from .routing import guards_among
 
 __all__ = [
@@ -448,10 +448,15 @@ def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
             request can bring.
     """
     _fastapi.refuse_body([Depends(dependency)])
-    return _optional(dependency)
+    key = identity_of(dependency)  # none of these is ever dropped
+    if key not in _optionals:
+        _optionals[key] = _optional(dependency)
+    return _optionals[key]
 
 
-@cache
+_optionals: dict[tuple[int, ...], Callable[..., Awaitable[Any]]] = {}
+
+
 def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     async def optional_dependency(
         connection: HTTPConnection, security_scopes: SecurityScopes

@@ -6,13 +6,14 @@ Otherwise FastAPI would read the scopes of `Depends(require_scopes)` from the re
 from collections.abc import Callable
 from functools import update_wrapper
 from inspect import Parameter, Signature
+from types import MethodType
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from fastapi import APIRouter
 
 from jwt_deps.errors import ConfigurationError
 
-__all__ = ["dependency_factory", "router_factory"]
+__all__ = ["dependency_factory", "identity_of", "router_factory"]
 
 FactoryT = TypeVar("FactoryT", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -34,6 +35,16 @@ def dependency_factory(factory: FactoryT) -> FactoryT:
     taken = Parameter("called", Parameter.KEYWORD_ONLY, annotation=NotCalled)
     factory.__signature__ = Signature([taken])  # type: ignore[attr-defined]
     return factory
+
+
+def identity_of(call: Callable[..., Any]) -> tuple[int, ...]:
+    """What tells a callable from others, as long as it is kept: two can be equal and differ.
+
+    A bound method is a new object each time: its object and its function decide.
+    """
+    if isinstance(call, MethodType):
+        return id(call.__self__), id(call.__func__)
+    return (id(call),)
 
 
 class _RouterFactory:

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from inspect import Parameter, Signature, isawaitable, signature
-from types import MethodType
 from typing import Annotated, Any, get_origin
 
 from fastapi import BackgroundTasks, Depends, Request, Response, WebSocket, params
@@ -38,7 +37,7 @@ from .caller import (
     require_granted,
     scopes_of_route,
 )
-from .factories import dependency_factory
+from .factories import dependency_factory, identity_of
 from .request_state import state_of
 
 __all__ = [
@@ -458,9 +457,7 @@ _checks: dict[tuple[Any, ...], _Check] = {}
 
 
 def _check_required(check: Callable[..., Any], description: str | None) -> _Check:
-    # By identity: checks can be equal and differ, or have no hash. None of these is ever dropped.
-    parts = (check.__self__, check.__func__) if isinstance(check, MethodType) else (check,)
-    key = (*map(id, parts), description)
+    key = (*identity_of(check), description)  # none of these is ever dropped
     if key not in _checks:
         _checks[key] = _Check(check, description)
     return _checks[key]

@@ -188,7 +188,7 @@ class MatchedRoute:
         dependant: FastAPI's tree of its dependencies, if it runs any.
         dependencies: what applies to a route that FastAPI runs no dependencies for.
         applied: what applies to the route, in which `guards` were found.
-        open_by: what was decided about it, by the guard or the patterns that decided.
+        open_by: what each guard has decided about it.
         challenge_parameters: of the challenges on it, by the URL of the metadata.
     """
 
@@ -199,7 +199,7 @@ class MatchedRoute:
     dependant: Any = field(default=None, repr=False)
     dependencies: tuple[Depends, ...] = ()
     applied: tuple[Depends, ...] = ()
-    open_by: dict[object, bool] = field(default_factory=dict, repr=False)
+    open_by: dict["RouteGuard", bool] = field(default_factory=dict, repr=False)
     challenge_parameters: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -251,11 +251,7 @@ class RouteGuard:
 
 def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
     """Whether the settings' `excluded_route_paths` match this route."""
-    excluded = settings.server.excluded
-    known = match.open_by.get(excluded)
-    if known is None:
-        known = match.open_by[excluded] = any(map(excluded.match, match.paths))
-    return known
+    return any(map(settings.server.excluded.match, match.paths))
 
 
 def is_plain(route: BaseRoute) -> bool:

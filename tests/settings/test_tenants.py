@@ -220,6 +220,56 @@ class TestFunction:
         assert 64 == len(asked)
         assert (64, 16) == (reasons.count("claim_foreign"), reasons.count("keys_unavailable"))
 
+    def test_an_answer_that_is_remembered_holds_while_the_function_fails(self) -> None:
+        """To its end; it is asked for anew from nine tenths of the time on."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=0)
+        clock, token = clock_of(settings), minted(CUSTOMER)
+        outcome(token, settings)
+        lookup.error = OSError()
+
+        clock.advance(59)
+        assert CUSTOMER == outcome(token, settings)
+        clock.advance(1)
+        assert "keys_unavailable" == outcome(token, settings)
+        assert 3 == len(lookup.asked)
+
+    @pytest.mark.parametrize("age", [0, 57, 60], ids=["new", "old", "expired"])
+    def test_attack_unknown_issuers_keep_out_no_accepted_one(self, age: int) -> None:
+        """While the function is called for as many as it may be."""
+        gate = threading.Event()
+
+        async def lookup(issuer: str) -> IssuerSettings | None:
+            while issuer != CUSTOMER and not gate.is_set():  # noqa: ASYNC110 - of any event loop
+                await asyncio.sleep(0.001)
+            return settings_of(issuer) if issuer == CUSTOMER else None
+
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=0)
+        clock, token = clock_of(settings), minted(CUSTOMER)
+        outcome(token, settings)
+        gate.set()
+        outcome(minted("https://refused"), settings)
+        gate.clear()
+        clock.advance(age)
+
+        async def flood() -> list[object]:
+            waiting = [
+                asyncio.ensure_future(verify_token(minted(f"https://{number}"), settings))
+                for number in range(64)
+            ]
+            await asyncio.sleep(0.01)
+            found: list[object] = [(await verify_token(token, settings)).iss]
+            try:
+                await verify_token(minted("https://refused"), settings)
+            except AuthError as error:
+                found.append(error.reason)
+            gate.set()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            return found
+
+        refused = "keys_unavailable" if age == 60 else "claim_foreign"
+        assert [CUSTOMER, refused] == asyncio.run(flood())
+
     def test_settings_without_an_issuer(self) -> None:
         """The function has said that they are for this one."""
         shared = IssuerSettings(secret_key=SECRET, audience="api")

@@ -1,6 +1,7 @@
 """Each dependency returns the values of the token, and refuses invalid ones."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from jwt_deps import (
     get_session_state,
     get_token,
     optional,
+    protect,
     protected_router,
     require_any_scope,
     require_scopes,
@@ -401,6 +403,36 @@ def test_what_an_optional_dependency_opens_stays_open_until_the_endpoint_has_run
     client.get("/r")
 
     assert ["opened", "endpoint", "closed", "endpoint"] == ran
+
+
+def test_optional_tells_equal_dependencies_apart() -> None:
+    """They can be equal and answer differently."""
+
+    @dataclass(frozen=True)
+    class Load:
+        name: str
+        rows: str = field(compare=False)
+
+        async def __call__(self, _: Annotated[str, Depends(current_user_id)]) -> str:
+            return self.rows
+
+    ours, theirs = Load("rows", "ours"), Load("rows", "theirs")
+    app = protect(FastAPI(), SETTINGS)
+    for path, load in (("/ours", ours), ("/theirs", theirs)):
+        app.get(path)(answering(optional(load)))
+    client = TestClient(app)
+
+    assert optional(ours) is optional(ours)
+    assert ["ours", "theirs"] == [
+        client.get(path, headers=bearer()).json() for path in ("/ours", "/theirs")
+    ]
+
+
+def answering(dependency: Callable[..., Any]) -> Callable[..., Any]:
+    async def answer(value: Annotated[Any, Depends(dependency)]) -> Any:
+        return value
+
+    return answer
 
 
 def test_an_optional_dependency_takes_no_body() -> None:
