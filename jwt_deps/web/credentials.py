@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from fastapi.requests import HTTPConnection
@@ -36,7 +36,7 @@ _TIMEOUT = 5
 _MOST_CACHED = 4096
 _MAX_BYTES = 64 * 1024
 
-_Found = Claims | Mapping[str, Any] | None
+_Found: TypeAlias = Claims | Mapping[str, Any] | None
 
 
 class ApiKey:
@@ -262,7 +262,7 @@ _ACCESS_KINDS = frozenset({
     *("bearer", "dpop", "access_token", "access", "jwt", "at+jwt"),
     "urn:ietf:params:oauth:token-type:access_token",
 })  # fmt: skip
-_Answer = tuple[Claims | None, float] | None
+_Answer: TypeAlias = tuple[Claims | None, float] | None
 
 
 def _lost(_: str) -> _Answer:

@@ -10,7 +10,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from fastapi.params import Depends, Security
 from fastapi.requests import HTTPConnection
@@ -47,7 +47,7 @@ __all__ = [
 
 #: An async function from a request to its sender's claims, or `None` if the request has no such
 #: credential.
-Credential = Callable[[HTTPConnection], Awaitable[Claims | None]]
+Credential: TypeAlias = Callable[[HTTPConnection], Awaitable[Claims | None]]
 
 
 class JWTGuard(RouteGuard, TokenDependency[None]):
