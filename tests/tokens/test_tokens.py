@@ -360,6 +360,14 @@ class TestCrossSite:
 
         assert found == _with_cookie(_page(None, origin, "api.example"), None, settings)
 
+    def test_public_origin_and_sibling_sites(self) -> None:
+        """Where those may ask, an origin is compared with `Host`, as without `public_origin`."""
+        settings = COOKIE.model_copy(update={"public_origin": "https://api.example"})
+
+        assert "from-cookie" == _with_cookie(
+            _page(None, "https://b.example", "b.example"), None, settings
+        )
+
     @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE"])
     def test_safe_methods(self, method: str) -> None:
         """Methods that change nothing may be asked for from anywhere."""
