@@ -33,8 +33,9 @@ TESTS = {
     ),
     "tokens": (
         *("tests/tokens", "tests/keys", "tests/testing/test_tokens.py", *_CORE),
+        "tests/revocation/test_memory.py",
         *(f"tests/web/test_{it}.py" for it in ("refusals", "telemetry", "credentials", "places")),
-        *(f"tests/web/test_{it}.py" for it in ("clients", "dpop")),
+        *(f"tests/web/test_{it}.py" for it in ("clients", "dpop", "validate_false")),
     ),
     "possession": (
         *("tests/possession", "tests/web/test_dpop.py", "tests/web/test_certificates.py"),

@@ -105,6 +105,16 @@ def test_what_is_revoked_again_ends_when_it_would_have() -> None:
     assert revocations.is_revoked({"sub": "alice", "iat": NOW + 0.0005})
 
 
+def test_a_session_is_revoked_by_the_id_that_it_has_for_endpoints() -> None:
+    """In whatever claim the settings of its issuer find it."""
+    revocations = MemoryRevocations()
+    revocations.revoke(session="s")
+    settings = JWTSettings(**SETTINGS, session_id_claim="ctx.session", revocation=revocations)
+
+    assert accepted(mint(claims(ctx={"session": "t"})), settings)
+    assert not accepted(mint(claims(ctx={"session": "s"})), settings)
+
+
 def test_without_a_source_nothing_is_refused() -> None:
     """Without a source no token is revoked, and there is no replica to be well."""
     assert accepted(mint(TOKEN), JWTSettings(**SETTINGS))
