@@ -92,7 +92,8 @@ _Report: TypeAlias = Callable[[Scope, Exception, int | None], None]
 _ASGI_ARGUMENTS = 3
 _MOST_LAYERS = 100  # what has itself as `app` has no end
 _NOTHING: dict[str, Any] = {}
-_OF_ONE_ROUTE = ("effective_route_context", "frontend_path", "frontend_specificity")
+_OF_A_FILE = ("frontend_path", "frontend_specificity")
+_OF_ONE_ROUTE = ("effective_route_context", *_OF_A_FILE)
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
 _REPORTED = "jwt_deps"
 _VERSION = "_effective_candidates_version"  # of the routes that an inclusion was built from
@@ -143,10 +144,12 @@ def serves_asgi(endpoint: Any) -> bool:
 def own_context(scope: Scope) -> None:
     """Let what FastAPI writes into a scope be written there alone.
 
-    It is one dictionary in all copies of a scope.
+    It is one dictionary in all copies of a scope. What it says of a file there is of an application
+    that has handed the request on: FastAPI takes nothing away.
     """
     if "fastapi" in scope:
-        scope["fastapi"] = dict(scope["fastapi"])
+        told = scope["fastapi"].items()
+        scope["fastapi"] = {name: it for name, it in told if name not in _OF_A_FILE}
 
 
 def forget_route(scope: Scope) -> None:

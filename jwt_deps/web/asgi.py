@@ -71,6 +71,8 @@ def _own_state(scope: Scope, router: object, *, outermost: bool) -> RequestState
     known = STATE_KEY in scope
     state = next_state(scope, router) if outermost else state_of(scope)
     if state.owns_scope and not state.copied:
+        if _fastapi.frontend_path(scope) is not None:
+            _fastapi.own_context(scope)
         return state
     if not known and _fastapi.is_routed(scope, router):
         state.copy_state_of(scope)

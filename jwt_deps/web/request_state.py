@@ -217,6 +217,7 @@ class RequestState:
     def served_by(self, app: Any, root: str) -> None:
         """Record that another application serves the request from here on, one in the other."""
         self.app, self.root = app, root
+        self.owns_scope = False  # what the other one has left there is not this one's
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
         if self.mounted is not None and not any(app is known for known in self.mounted.apps):
@@ -565,6 +566,9 @@ def matched(scope: Scope, state: RequestState) -> MatchedRoute:
         match = UNKNOWN  # the scope may name the route of another request
     else:
         match = match_of(scope, route, context)
+        is_file = _fastapi.frontend_path(scope) is not None
+        if is_file and not state.owns_scope and getattr(route, "dependant", None) is not None:
+            match = UNKNOWN  # a file and a route: one of them was served before
         if match.guards and not (state.owns_scope or _fastapi.COPIES or _fastapi.fits(scope)):
             match = UNKNOWN  # another request wrote into what copies of a scope share
     state.found = route, context, match

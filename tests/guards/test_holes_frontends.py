@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from jwt_deps import JWTSettings, current_user_id, jwt_guard, protect, protected_router, public
 from jwt_deps.audit import audit
@@ -149,3 +149,54 @@ def test_a_frontend_below_an_application_of_starlettes(outer: str, files: Path) 
     assert seen == (["e1"] if outer == "starlette" else [])
     if outer == "fastapi":
         assert 200 == client.get("/m/open/a.txt").status_code
+
+
+def protect_it(app: FastAPI) -> FastAPI:
+    return protect(app, SETTINGS, exclude=["/"])
+
+
+def depend_on_it(app: FastAPI) -> FastAPI:
+    guarded = FastAPI(openapi_url=None, dependencies=[Depends(jwt_guard(SETTINGS, ["/"]))])
+    guarded.include_router(app.router)
+    return guarded
+
+
+@pytest.mark.parametrize("by", [protect_it, depend_on_it], ids=["protect", "jwt_guard"])
+@pytest.mark.parametrize("way", ["cascade", "handler"])
+def test_attack_a_site_of_files_that_hands_on_what_it_does_not_have(
+    way: str, by: Callable[[FastAPI], FastAPI], files: Path
+) -> None:
+    """The next application's own files are excluded, and its API is none of them."""
+    api, site = FastAPI(openapi_url=None), FastAPI(openapi_url=None)
+    api.frontend("/", directory=files)
+    api.get("/api/secret")(lambda: "secret")
+    api = by(api)
+    site.frontend("/", directory=files, fallback=None)
+
+    class HandedOn(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await api(scope, receive, send)
+
+    async def cascade(scope: Scope, receive: Receive, send: Send) -> None:
+        kept: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            kept.append(message)
+
+        await site(scope, receive, keep)
+        if kept[0]["status"] == 404:
+            await api(scope, receive, send)
+            return
+        for message in kept:
+            await send(message)
+
+    @site.exception_handler(404)
+    async def hand_on(*_: Any) -> Response:
+        return HandedOn() if way == "handler" else Response(status_code=404)
+
+    client = TestClient(site if way == "handler" else cascade)
+
+    assert [401, 401, 200] == [
+        client.get("/api/secret", headers=it).status_code for it in ({}, {}, GOOD)
+    ]
+    assert 200 == client.get("/a.txt").status_code
