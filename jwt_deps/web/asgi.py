@@ -73,13 +73,14 @@ def _own_state(scope: Scope, router: object, *, outermost: bool) -> RequestState
     if state.owns_scope and not state.copied:
         if _fastapi.frontend_path(scope) is not None:
             _fastapi.own_context(scope)
+        state.owner = state.app
         return state
     if not known and _fastapi.is_routed(scope, router):
         state.copy_state_of(scope)
     if state.copied:
         _fastapi.forget_route(scope)
     _fastapi.own_context(scope)
-    state.copied, state.owns_scope = False, True
+    state.copied, state.owns_scope, state.owner = False, True, state.app
     return state
 
 

@@ -172,6 +172,7 @@ class RequestState:
         mounted: the guard of the mount that the request came through last.
         decision: what was decided about it.
         owns_scope: whether nothing but this request writes into its scope (`asgi`).
+        owner: the application that has made sure of that last.
         copied: whether the scope is a copy of another request's that is not routed anew.
         is_part: whether another request's scope was copied for it, and nothing tells where it is.
         plain: the route that is served, where FastAPI runs no dependencies for it.
@@ -184,6 +185,7 @@ class RequestState:
     routers: tuple[Any, ...] = ()
     mounted: _Mounted | None = None
     owns_scope: bool = False
+    owner: Any = None
     plain: MatchedRoute | None = None
     found: tuple[Any, Any, MatchedRoute] | None = None
     match: MatchedRoute | None = None
@@ -217,7 +219,6 @@ class RequestState:
     def served_by(self, app: Any, root: str) -> None:
         """Record that another application serves the request from here on, one in the other."""
         self.app, self.root = app, root
-        self.owns_scope = False  # what the other one has left there is not this one's
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
         if self.mounted is not None and not any(app is known for known in self.mounted.apps):
@@ -407,7 +408,7 @@ class RequestState:
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
         copy._principals, copy._credentials = list(self._principals), self._credentials
-        for name in ("entered", "routers", "mounted", "owns_scope", "_before", "_written"):
+        for name in ("entered", "routers", "mounted", "owns_scope", "owner", "_before", "_written"):
             setattr(copy, name, getattr(self, name))
         if not (is_same_path or self._has_same_sender(scope)):
             copy._restore(scope)
@@ -567,7 +568,7 @@ def matched(scope: Scope, state: RequestState) -> MatchedRoute:
     else:
         match = match_of(scope, route, context)
         is_file = _fastapi.frontend_path(scope) is not None
-        if is_file and not state.owns_scope and getattr(route, "dependant", None) is not None:
+        if is_file and state.owner is not state.app and hasattr(route, "dependant"):
             match = UNKNOWN  # a file and a route: one of them was served before
         if match.guards and not (state.owns_scope or _fastapi.COPIES or _fastapi.fits(scope)):
             match = UNKNOWN  # another request wrote into what copies of a scope share
