@@ -59,10 +59,10 @@ def forward_auth(
     """
     names = [trusted_proxies] if isinstance(trusted_proxies, str) else list(trusted_proxies)
     try:
-        proxies = TrustedProxies.named(names)
+        proxies = TrustedProxies.named(names) if names else None
     except ValueError:
-        names = []
-    if not names:
+        proxies = None
+    if proxies is None:
         raise ConfigurationError(
             "forward_auth_proxies",
             "forward_auth needs trusted_proxies, addresses or networks such as 10.0.0.0/8, or "
