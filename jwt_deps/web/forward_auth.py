@@ -1,6 +1,7 @@
 """Check tokens for a proxy: `auth_request` of nginx, forward-auth of Traefik, Caddy and Envoy."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import quote, unquote
 
 from fastapi import FastAPI
@@ -57,17 +58,7 @@ def forward_auth(
     Raises:
         ConfigurationError: no proxy is trusted, or one of them is not an address.
     """
-    names = [trusted_proxies] if isinstance(trusted_proxies, str) else list(trusted_proxies)
-    try:
-        proxies = TrustedProxies.named(names) if names else None
-    except ValueError:
-        proxies = None
-    if proxies is None:
-        raise ConfigurationError(
-            "forward_auth_proxies",
-            "forward_auth needs trusted_proxies, addresses or networks such as 10.0.0.0/8, or "
-            "unix: any other peer could claim any request.",
-        )
+    proxies = _proxies(trusted_proxies)
     app = FastAPI(openapi_url=None)
     protect(app, settings).mount("/", _passed)
     headers = tuple(name.lower().encode() for name in (method_header, uri_header, host_header))
@@ -95,6 +86,18 @@ def forward_auth(
 
     app.add_middleware(ForwardAuth)
     return app
+
+
+def _proxies(given: Iterable[str]) -> TrustedProxies:
+    names = [given] if isinstance(given, str) else list(given)
+    with suppress(ValueError):
+        if names:
+            return TrustedProxies.named(names)
+    raise ConfigurationError(
+        "forward_auth_proxies",
+        "forward_auth needs trusted_proxies, addresses or networks such as 10.0.0.0/8, or unix: "
+        "any other peer could claim any request.",
+    )
 
 
 def _original(scope: Scope, method: bytes, uri: bytes, host: bytes) -> Scope | None:
