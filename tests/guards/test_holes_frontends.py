@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from jwt_deps import JWTSettings, current_user_id, jwt_guard, protect, protected_router, public
 from jwt_deps.audit import audit
 from tests.minting import SECRET
-from tests.web.serving import SETTINGS, bearer, frontend
+from tests.web.serving import OTHER, SETTINGS, bearer, frontend
 
 from .asking import GOOD
 
@@ -162,9 +162,10 @@ def depend_on_it(app: FastAPI) -> FastAPI:
 
 
 @pytest.mark.parametrize("by", [protect_it, depend_on_it], ids=["protect", "jwt_guard"])
+@pytest.mark.parametrize("guarded", [False, True])
 @pytest.mark.parametrize("way", ["cascade", "handler"])
 def test_attack_a_site_of_files_that_hands_on_what_it_does_not_have(
-    way: str, by: Callable[[FastAPI], FastAPI], files: Path
+    way: str, by: Callable[[FastAPI], FastAPI], files: Path, *, guarded: bool
 ) -> None:
     """The next application's own files are excluded, and its API is none of them."""
     api, site = FastAPI(openapi_url=None), FastAPI(openapi_url=None)
@@ -172,6 +173,8 @@ def test_attack_a_site_of_files_that_hands_on_what_it_does_not_have(
     api.get("/api/secret")(lambda: "secret")
     api = by(api)
     site.frontend("/", directory=files, fallback=None)
+    if guarded:
+        protect(site, OTHER, exclude=["/"])
 
     class HandedOn(Response):
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -277,6 +277,21 @@ def test_roles_of_a_plain_route_without_a_claim_for_them(route: Any) -> None:
         pass
 
 
+@live_routes
+def test_roles_of_a_plain_route() -> None:
+    """They are asked for."""
+    router = protected_router(settings=SETTINGS, dependencies=[Depends(require_roles("admin"))])
+    router.add_route("/x", lambda _: Response())
+
+    with TestClient(including(router)) as client:
+        statuses = [
+            client.get("/x", headers=headers).status_code
+            for headers in (GOOD, bearer(roles=["admin"]))
+        ]
+
+    assert [403, 200] == statuses
+
+
 SUPERVISORS = JWTSettings(secret_key=OTHER_SECRET, token_header_key="X-Supervisor")
 
 
