@@ -5,7 +5,6 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -249,6 +248,8 @@ def is_variable(name: str, prefix: str = PREFIX) -> bool:
 
 def _unknown_variables(names: Iterable[str], prefix: str, fields: Collection[str]) -> list[str]:
     """A sentence for each variable that looks like a setting and is not one."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only where a name is misspelt
+
     known = {name.upper() for name in (*fields, *(f"{name}_file" for name in _SECRETS))}
     found = []
     for name in sorted({name.upper() for name in names if is_variable(name, prefix)}):
