@@ -147,10 +147,12 @@ class RedisRevocations(Revocations):
             RevocationUnavailableError: the replica is stale and `when_stale` is `refuse`, or it
                 was never loaded; 503.
         """
+        # Before the entries are: a load that ends meanwhile says nothing of what they were then.
+        is_fresh, is_loaded = uptime() < self._fresh_until, self._loaded.is_set()
         revoked = self._entries.match(claims)
         # A revoked token stays so, however old the replica is.
-        if not revoked and uptime() >= self._fresh_until:
-            self._answer_stale()
+        if not (revoked or is_fresh):
+            self._answer_stale(is_loaded=is_loaded)
         return revoked
 
     def initialize(self) -> None:
@@ -243,10 +245,10 @@ class RedisRevocations(Revocations):
         """Return the time until which entries have ended, by the server's clock and by ours."""
         return min(time.time(), self._server_time)
 
-    def _answer_stale(self) -> None:
+    def _answer_stale(self, *, is_loaded: bool) -> None:
         self._begin()
         # A replica that was never loaded knows no revocations, so it cannot serve either.
-        if not (self._serves_stale and self._loaded.is_set()):
+        if not (self._serves_stale and is_loaded):
             raise RevocationUnavailableError
         if not self._stale_logged:
             self._stale_logged = True

@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from jwt_deps import (
 )
 from jwt_deps.cli.app import main
 from jwt_deps.revocation import redis as redis_revocations
-from jwt_deps.revocation.entries import Kind, Revocation, end_of_entry
+from jwt_deps.revocation.entries import Entries, Kind, Revocation, end_of_entry
 from jwt_deps.revocation.redis_stream import START, RevocationStore
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import unused_port
@@ -535,6 +535,28 @@ def test_an_application_that_was_not_opened(server: Valkey) -> None:
     assert (503, 401) == (first, then)
     assert isinstance(settings.revocations, RedisRevocations)
     settings.revocations.close()
+
+
+@pytest.mark.parametrize("when_stale", ["refuse", "serve"])
+def test_attack_a_load_that_ends_while_a_token_is_looked_up(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch, when_stale: str
+) -> None:
+    """The look-up came before the entries did: the token is not accepted for that."""
+    RedisRevocations(server.url).revoke(jti="1")
+    replica = RedisRevocations(server.url, when_stale=when_stale)
+    match = Entries.match
+
+    def matching(entries: Entries, claims: Mapping[str, Any]) -> bool:
+        found = match(entries, claims)
+        replica.open()
+        return found
+
+    monkeypatch.setattr(Entries, "match", matching)
+
+    with pytest.raises(RevocationUnavailableError):
+        replica.is_revoked(TOKEN)
+    assert replica.is_revoked(TOKEN)
+    replica.close()
 
 
 def test_a_load_that_takes_longer_than_the_bound(
