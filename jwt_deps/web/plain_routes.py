@@ -667,12 +667,12 @@ def covered(app: FastAPI) -> Snapshot:
     waiting: list[tuple[APIRouter, tuple[Depends, ...]]] = [(router, ())]
     while waiting:
         current, outer = waiting.pop()
+        if getattr(current, "is_protected", False):
+            continue  # it looks at its routes and asks its guard itself, for all that is in it
         guards = guards_among((*outer, *current.dependencies))
         if seen.has(current, guards):
             continue
         routes = seen.add(current, guards)
-        if getattr(current, "is_protected", False):
-            continue  # it asks its guard itself, for all that is in it
         if guards:
             _refuse_default(current)
         for route in routes:

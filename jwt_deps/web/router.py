@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from threading import get_ident
 from typing import Any, TypeVar, cast
 
 from fastapi import APIRouter, Depends
@@ -39,6 +40,7 @@ class ProtectedRouter(APIRouter):
     def __init__(self, guard: JWTGuard, **options: Any) -> None:
         dependencies = [Depends(guard), *(options.pop("dependencies", None) or ())]
         self._guarded = GuardedRoutes(self, guard)
+        self._matching: int | None = None  # the thread that reads the routes just looked at
         super().__init__(dependencies=dependencies, **options)
         self._guard = guard
         self._met: Any = self  # no application
@@ -105,12 +107,13 @@ class ProtectedRouter(APIRouter):
             ConfigurationError: one of them cannot be guarded, and FastAPI, up to 0.136, may be
                 about to copy it. From 0.137 that is raised before the next request is served.
         """
-        try:
-            self._guarded.update()
-        except ConfigurationError:
-            if _fastapi.COPIES:  # old FastAPI
-                raise
-            self._guarded.wrap()
+        if self._matching != get_ident():
+            try:
+                self._guarded.update()
+            except ConfigurationError:
+                if _fastapi.COPIES:  # old FastAPI
+                    raise
+                self._guarded.wrap()
         return self._routes
 
     @routes.setter
@@ -131,7 +134,11 @@ class ProtectedRouter(APIRouter):
         before FastAPI serves the files of a `frontend()`, for which it asks the router no more.
         """
         self._guarded.update()
-        return super().matches(scope)  # from FastAPI 0.137
+        self._matching = get_ident()
+        try:
+            return super().matches(scope)  # from FastAPI 0.137
+        finally:
+            self._matching = None
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that another router has found to be for this one."""
