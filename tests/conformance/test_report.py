@@ -82,6 +82,12 @@ class TestEvidence:
         """A test that is named, and did not run or pass, is reported with its rule."""
         assert expected == missing([rule], outcomes)
 
+    def test_without_what_a_folder_reads(self) -> None:
+        """A checkout alone has no third-party vectors, and shows what they do not."""
+        rule = Rule("a", "1", "", ("tests/vectors/test_x.py::y",))
+
+        assert [] == missing([rule], {}, ("tests/vectors/",))
+
     @pytest.mark.parametrize(
         ("test", "unknown"),
         [
