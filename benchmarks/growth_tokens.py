@@ -8,7 +8,7 @@ import json
 import time
 import tracemalloc
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from benchmarks import tokens
 from benchmarks.measuring import (
     Effort,
     Findings,
+    Measured,
     Slice,
     awaits_of,
     fastest_of,
@@ -83,10 +84,7 @@ def keys(effort: Effort) -> Findings:
     last = str(counts[-1])
     per_key = (built[last] - built["1"]) / (counts[-1] - 1)
     lines = [
-        f"| Keys | {' | '.join(slices)} |",
-        "|---" + "|---:" * len(slices) + "|",
-        f"| RS256, µs | {' | '.join(f'{it.quiet:.1f}' for it in measured.values())} |",
-        f"| ratio to one key | {' | '.join(f'{it.ratio:.2f}' for it in measured.values())} |",
+        *_rows("Keys", "RS256", measured),
         f"| settings built, ms | {' | '.join(f'{one / 1e3:.2f}' for one in built.values())} |",
     ]
     figures = {"keys/ratio": measured[last].ratio, "keys/built": per_key}
@@ -108,14 +106,21 @@ def issuers(effort: Effort) -> Findings:
         slices[f"{count:,}"] = awaits_of(partial(verify, sent[-1], settings))
     measured = in_a_loop(take_turns(slices["1"], slices, effort))
     lines = [
-        f"| Issuers | {' | '.join(slices)} |",
-        "|---" + "|---:" * len(slices) + "|",
-        f"| HS256, µs | {' | '.join(f'{it.quiet:.1f}' for it in measured.values())} |",
-        f"| ratio to one issuer | {' | '.join(f'{it.ratio:.2f}' for it in measured.values())} |",
+        *_rows("Issuers", "HS256", measured),
         f"| the first token of each, µs | {' | '.join(f'{one:.0f}' for one in built.values())} |",
     ]
     figures = {"issuers/ratio": measured[f"{counts[-1]:,}"].ratio}
     return Findings("Number of issuers that a function gives", figures, "\n".join(lines))
+
+
+def _rows(what: str, algorithm: str, measured: Mapping[str, Measured]) -> list[str]:
+    """The beginning of a table with a column for each number of something."""
+    return [
+        f"| {what} | {' | '.join(measured)} |",
+        "|---" + "|---:" * len(measured) + "|",
+        f"| {algorithm}, µs | {' | '.join(f'{it.quiet:.1f}' for it in measured.values())} |",
+        f"| ratio to one | {' | '.join(f'{it.ratio:.2f}' for it in measured.values())} |",
+    ]
 
 
 def _issuer(known: Collection[str], issuer: str) -> IssuerSettings | None:

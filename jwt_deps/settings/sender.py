@@ -162,6 +162,11 @@ class SenderSettings(BaseModel):
             )
         return self
 
+    @property
+    def forwarding_header_names(self) -> frozenset[bytes]:
+        """The `forwarding_headers` as ASGI has them."""
+        return frozenset(name.lower().encode("ascii") for name in self.forwarding_headers)
+
     def _make_sender_policy(self, token_header: bytes) -> SenderPolicy | None:
         by_certificate = self.client_certificate is not ClientCertificate.OFF
         if self.dpop is DPoPMode.OFF and not by_certificate:
@@ -177,9 +182,7 @@ class SenderSettings(BaseModel):
             certificate=self.client_certificate,
             certificate_header=self.client_certificate_header.lower().encode("latin-1"),
             proxies=TrustedProxies.named(self.trusted_proxies),
-            forwarding_headers=frozenset(
-                name.lower().encode("ascii") for name in self.forwarding_headers
-            ),
+            forwarding_headers=self.forwarding_header_names,
             token_header=token_header,
         )
 

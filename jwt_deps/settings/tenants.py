@@ -109,7 +109,7 @@ class TenantIssuers:
         return answer is not None and self.clock() < answer.at + self._ttl * share
 
     def _most_calls(self, issuer: str) -> int:
-        # Issuers that were accepted before do not compete with those that anybody can name.
+        # Issuers that were accepted before do not compete with what any token can name.
         return _MOST_CALLS if self._accepted.get(issuer) is None else 2 * _MOST_CALLS
 
     async def _ask(self, issuer: str) -> bool:

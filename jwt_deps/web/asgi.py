@@ -80,7 +80,7 @@ def _own_state(scope: Scope, router: object, *, outermost: bool) -> RequestState
     if state.copied:
         _fastapi.forget_route(scope)
     _fastapi.own_context(scope)
-    state.copied, state.owns_scope, state.owner = False, True, state.app
+    state.copied, state.owner = False, state.app
     return state
 
 

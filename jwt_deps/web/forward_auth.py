@@ -76,8 +76,7 @@ def forward_auth(
                 scope, send = {**scope, "type": "http"}, _denying(send)
             original = None
             accepted = settings or await default_settings(HTTPConnection(scope))
-            forwarding = {name.lower().encode() for name in accepted.forwarding_headers}
-            if proxies.sent(scope, forwarding):
+            if proxies.sent(scope, accepted.forwarding_header_names):
                 original = _original(scope, *headers)
             if original is None:
                 await Response(_NOT_TOLD, 403, _UNCACHED)(scope, receive, send)

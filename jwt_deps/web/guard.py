@@ -87,26 +87,25 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             # It is asked all the same: FastAPI replaces nothing in a router that is mounted.
             state.overriding = None
         match = matched(connection.scope, state)
-        innermost, settings = state.innermost(match), None
-        adds = self not in match.guards
-        if not adds:
+        innermost, settings, adds = state.innermost(match), None, False
+        if self in match.guards:
             guard = innermost if isinstance(innermost, JWTGuard) else self
             # Also if it did before: the scope may be served again, with another token or without.
             await guard.decide(connection, match, state)
-        elif state.has_decided(innermost, besides=self) and self._is_parameter_of(match):
-            # It adds to the guards of the route, whose state it replaces while it checks.
-            match = UNKNOWN
-            await self.check(connection, match, state)
-            settings = state.settings
         else:
-            # FastAPI tells of another route, or of none: this guard decides, for all that follows.
-            adds, match = False, UNKNOWN
-            state.decide_alone(self)
-            await self.decide(connection, match, state)
+            adds = state.has_decided(innermost, besides=self) and self._is_parameter_of(match)
+            match = UNKNOWN
+            if adds:
+                await self.check(connection, match, state)
+            else:
+                # FastAPI tells of another route, or of none: it decides, for all that follows.
+                state.decide_alone(self)
+                await self.decide(connection, match, state)
             settings = state.settings
         if security_scopes.scopes or self.route_scopes.rules:
             await require_for_guard(self, security_scopes.scopes, connection, match, settings)
         if adds:
+            # It is not who is calling: what the check wrote to `request.state` is replaced.
             await principal_or_error(connection, None, state)
 
     def _is_parameter_of(self, match: MatchedRoute) -> bool:
@@ -114,8 +113,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         if match.dependant is None:
             return False
         calls = [node.call for node in dependants(match.dependant)]
-        calls += [it for it in map(optional_of, calls) if it is not None]
-        return any(self in guards_among([Depends(call)]) for call in calls)
+        inside = guards_among(Depends(it) for it in map(optional_of, calls))
+        return any(call is self for call in (*calls, *inside))
 
     async def decide(
         self, connection: HTTPConnection, match: MatchedRoute, state: RequestState

@@ -415,7 +415,7 @@ class GuardedRoutes:
         guards: tuple[RouteGuard, ...],
         seen: Snapshot,
     ) -> None:
-        """Close a router that is included with `outer`, and in which `guards` must apply."""
+        """Guard what is in a router that is included with `outer`: `guards` must apply there."""
         applied = (*outer, *router.dependencies)
         anything = bool(applied) and self._refuses
         routes = seen.add(router, (*guards, *_calls(outer)))
@@ -479,7 +479,7 @@ class GuardedRoutes:
         return new
 
     def _guard_mounted(self, route: BaseRoute, seen: Snapshot) -> None:
-        """Close what is mounted: what applies to its routers holds for plain routes in it too."""
+        """Guard what is mounted: what applies to its routers holds for plain routes in it too."""
         for router in _routers_mounted([route], seen):
             guards = guards_among(router.dependencies)
             if not seen.has(router, guards):

@@ -49,6 +49,7 @@ __all__ = [
 
 #: Of the state in the ASGI scope.
 STATE_KEY = "jwt_deps"
+_UNOWNED = object()  # an application may be `None`
 _CREDENTIALS = {b"authorization", b"cookie", b"dpop"}
 
 
@@ -125,7 +126,14 @@ class _Mounted:
     """
 
     __slots__ = (
-        *("apps", "guard", "is_wrapped", "outer", "outermost", "root", "routers", "settings"),
+        "apps",
+        "guard",
+        "is_wrapped",
+        "outer",
+        "outermost",
+        "root",
+        "routers",
+        "settings",
     )
 
     def __init__(  # noqa: PLR0913 - what is kept
@@ -171,8 +179,8 @@ class RequestState:
         routers: the guarded or watched ones that the request came to in its application.
         mounted: the guard of the mount that the request came through last.
         decision: what was decided about it.
-        owns_scope: whether nothing but this request writes into its scope (`asgi`).
-        owner: the application that has made sure of that last.
+        owner: the application that has made sure last that nothing but this request writes into
+            its scope (`asgi`).
         copied: whether the scope is a copy of another request's that is not routed anew.
         is_part: whether another request's scope was copied for it, and nothing tells where it is.
         plain: the route that is served, where FastAPI runs no dependencies for it.
@@ -184,8 +192,7 @@ class RequestState:
     entered: tuple[RouteGuard, ...] = ()
     routers: tuple[Any, ...] = ()
     mounted: _Mounted | None = None
-    owns_scope: bool = False
-    owner: Any = None
+    owner: Any = _UNOWNED
     plain: MatchedRoute | None = None
     found: tuple[Any, Any, MatchedRoute] | None = None
     match: MatchedRoute | None = None
@@ -228,6 +235,11 @@ class RequestState:
         if overriding is not self.overriding:
             self.overriding = overriding
             self._replaced, self._principals = None, []
+
+    @property
+    def owns_scope(self) -> bool:
+        """Whether nothing but this request writes into its scope."""
+        return self.owner is not _UNOWNED
 
     @property
     def replaced(self) -> dict[Callable[..., Any], Any]:
@@ -408,7 +420,7 @@ class RequestState:
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
         copy._principals, copy._credentials = list(self._principals), self._credentials
-        for name in ("entered", "routers", "mounted", "owns_scope", "owner", "_before", "_written"):
+        for name in ("entered", "routers", "mounted", "owner", "_before", "_written"):
             setattr(copy, name, getattr(self, name))
         if not (is_same_path or self._has_same_sender(scope)):
             copy._restore(scope)
@@ -556,20 +568,16 @@ def matched(scope: Scope, state: RequestState) -> MatchedRoute:
     if state.plain is not None:
         return state.plain
     route, context, found = scope.get("route"), _fastapi.route_context(scope), state.found
-    if (
-        found is not None
-        and found[0] is route is not None
-        and found[1] is context
-        and _fastapi.frontend_path(scope) is None
-    ):
+    is_file = _fastapi.frontend_path(scope) is not None
+    if not is_file and found is not None and found[0] is route is not None and found[1] is context:
         return found[2]
     if state.copied and not _fastapi.COPIES:
         match = UNKNOWN  # the scope may name the route of another request
+    elif is_file and state.owner is not state.app and hasattr(route, "dependant"):
+        match = UNKNOWN  # a file and a route: one of them was served before
     else:
-        match = match_of(scope, route, context)
-        is_file = _fastapi.frontend_path(scope) is not None
-        if is_file and state.owner is not state.app and hasattr(route, "dependant"):
-            match = UNKNOWN  # a file and a route: one of them was served before
+        # FastAPI names no route for a file: what is there is the mount, or was served before.
+        match = match_of(scope, None if is_file else route, context)
         if match.guards and not (state.owns_scope or _fastapi.COPIES or _fastapi.fits(scope)):
             match = UNKNOWN  # another request wrote into what copies of a scope share
     state.found = route, context, match

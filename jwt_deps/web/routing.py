@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import isfunction
 from operator import is_
-from types import MethodType
 from typing import Any
 
 from fastapi import APIRouter
@@ -21,6 +20,7 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings, get_settings, split_exclusions
 
 from . import _fastapi
+from .factories import identity_of
 from .route_scopes import RouteScopes
 
 __all__ = [
@@ -267,13 +267,8 @@ def deciding(guards: Sequence[RouteGuard], replaced: Container[Any] = ()) -> Rou
 
 
 def same_endpoint(one: Any, other: Any) -> bool:
-    """Whether two callables are one and the same: by identity, since equal is not the same.
-
-    A bound method is a new object each time: its object and its function decide.
-    """
-    if isinstance(one, MethodType) and isinstance(other, MethodType):
-        return one.__self__ is other.__self__ and one.__func__ is other.__func__
-    return one is other
+    """Whether two callables are one and the same, by identity."""
+    return identity_of(one) == identity_of(other)
 
 
 def mark_public(endpoint: Any) -> None:
@@ -295,21 +290,17 @@ def match_of(scope: Scope, route: Any, context: Any) -> MatchedRoute:
 
     Args:
         scope: of the request.
-        route: what the scope names as the route.
+        route: what the scope names as the route; `None` for a file of `frontend()`.
         context: what FastAPI wrote into the scope about it (`_fastapi.route_context`).
     """
     owner = route
-    if _fastapi.frontend_path(scope) is not None:
-        # FastAPI names no route for it: a scope that was served before has that one, and one that
-        # a router of Starlette's serves the mount.
-        owner = None
     if context is not None:
         added, served = _fastapi.added_route(context), _fastapi.plain_route(context)
         # The context of an outer application stays in the scope of one mounted in it, hence the
         # comparison, which FastAPI itself makes too.
-        if owner is not None and (added is owner or served is owner):
+        if route is not None and (added is route or served is route):
             owner = served or context
-        elif owner is None and getattr(context, "dependant", None) is not None:
+        elif route is None and getattr(context, "dependant", None) is not None:
             # It can be a route of another request, which shares the dictionary with this one.
             pages = getattr(added, "routes", None)
             return UNKNOWN if pages is None else match_of_frontend(context, pages, scope)

@@ -32,6 +32,7 @@ __all__ = [
     "LIVE",
     "REFUSED",
     "Answer",
+    "Cutting",
     "Homemade",
     "Layer",
     "answers_of",
@@ -97,6 +98,13 @@ class Layer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
+
+
+class Cutting(Layer):
+    """A middleware that takes a slash at the end of the path away."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
 
 
 Router = TypeVar("Router", bound=APIRouter | FastAPI)

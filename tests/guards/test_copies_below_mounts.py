@@ -36,6 +36,7 @@ from .asking import (
     GOOD,
     INSIDE,
     REFUSED,
+    Cutting,
     Layer,
     ask,
     drive,
@@ -217,13 +218,6 @@ def test_a_part_that_a_plain_router_guards_is_judged_by_that_guard(kind: str) ->
     assert ["e1", "e1"] == client.get("/batch", headers=EMPLOYEE).json()
 
 
-class Stripping(Layer):
-    """A middleware that serves a copy of the scope, without the slash at the end of the path."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
-
-
 def stripping(app: ASGIApp) -> ASGIApp:
     """Make the same of a function, which has no `app`."""
 
@@ -233,7 +227,7 @@ def stripping(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-@pytest.mark.parametrize("layer", [Stripping, stripping])
+@pytest.mark.parametrize("layer", [Cutting, stripping])
 @pytest.mark.parametrize("where", ["mount", "root", "host"])
 class TestAWrapperThatCopies:
     """What is below the mount is the same request, with another path."""
@@ -516,13 +510,6 @@ def test_an_application_two_mounts_below_goes_by_the_guard(
     answer = TestAWrapperThatCopies().client(where, between).get(f"{prefix}/who", headers=EMPLOYEE)
 
     assert ["e1", "e1"] == answer.json()
-
-
-class Cutting(Layer):
-    """A middleware that takes a slash at the end of the path away."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
 
 
 @pytest.mark.parametrize("layer", [Adding, Cutting])

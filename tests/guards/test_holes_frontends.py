@@ -9,14 +9,14 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from jwt_deps import JWTSettings, current_user_id, jwt_guard, protect, protected_router, public
 from jwt_deps.audit import audit
 from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, frontend
 
-from .asking import GOOD
+from .asking import GOOD, drive
 
 pytestmark = frontend
 
@@ -33,16 +33,10 @@ def handing_on(router: APIRouter | FastAPI, target: Callable[[], Any]) -> None:
     @router.get("/to/{path:path}")
     @public
     async def to(request: Request, path: str) -> Response:
-        messages: list[Message] = []
-
-        async def send(message: Message) -> None:
-            messages.append(message)
-
         request.scope.update(path=f"/{path}", raw_path=f"/{path}".encode())
         request.scope.pop("path_params")
-        await target()(request.scope, request.receive, send)
-        body = b"".join(it.get("body", b"") for it in messages)
-        return Response(body, messages[0]["status"])
+        status, body, _ = await drive(target(), request.scope)
+        return Response(body, status)
 
 
 def shared_router(files: Path) -> FastAPI:
@@ -181,17 +175,9 @@ def test_attack_a_site_of_files_that_hands_on_what_it_does_not_have(
             await api(scope, receive, send)
 
     async def cascade(scope: Scope, receive: Receive, send: Send) -> None:
-        kept: list[Message] = []
-
-        async def keep(message: Message) -> None:
-            kept.append(message)
-
-        await site(scope, receive, keep)
-        if kept[0]["status"] == 404:
-            await api(scope, receive, send)
-            return
-        for message in kept:
-            await send(message)
+        status, body, _ = await drive(site, scope)
+        answer = api if status == 404 else Response(body, status)
+        await answer(scope, receive, send)
 
     @site.exception_handler(404)
     async def hand_on(*_: Any) -> Response:

@@ -30,7 +30,7 @@ from jwt_deps.testing import Prover, TokenFactory
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, including, live_mounts, live_routes
 
-from .asking import FOREIGN, GOOD, Layer, drive, guarded_by
+from .asking import FOREIGN, GOOD, Cutting, Layer, drive, guarded_by
 
 #: `jwt_guard` refuses applications with mounts.
 covering = pytest.mark.parametrize("kind", ["protect", "protected_router"])
@@ -150,13 +150,6 @@ def test_attack_a_layer_below_two_mounts_that_changes_the_scope(
         assert "e1" == client.get("/apps/tool/me", headers={**BOSS, **prefix}).json()
         assert 403 == client.get("/apps/tool/admin", headers={**BOSS, **prefix}).status_code
         assert 403 == client.get("/apps/tool/in/plain", headers={**BOSS, **prefix}).status_code
-
-
-class Cutting(Layer):
-    """A middleware that takes a slash at the end of the path away."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
 
 
 @live_routes

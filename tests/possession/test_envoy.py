@@ -99,7 +99,7 @@ def forged(certificate: trustme.LeafCert) -> dict[str, str]:
     "mode", ["SANITIZE_SET", DETAILS, ASKING], ids=["hash", "details", "forward-auth"]
 )
 def test_with_its_certificate(setups: dict[str, Setup], mode: str) -> None:
-    """Its owner gets in, and nobody else, with another certificate or with none."""
+    """Its owner gets in, and no client with another certificate or with none."""
     setup = setups[mode]
     for owner, thief in ((setup.alice, setup.bob), (setup.bob, setup.alice)):
         token = bound_to(owner)
