@@ -425,16 +425,11 @@ def _normal(path: str) -> str:
     return f"{normal}/" if path.endswith("/") and normal != "/" else normal
 
 
-def _root_of(scope: Scope) -> str:
-    """The root path of the application: below a mount Starlette has another one in the scope."""
-    root: str = scope.get(_ROOT, scope.get("root_path", ""))
-    return root
-
-
 def _route_path(scope: Scope) -> str:
     """The path of a request as the application's router has matched it, which agno compares."""
     path: str = scope["path"]
-    root = _root_of(scope)
+    # Below a mount Starlette has another root path in the scope.
+    root: str = scope.get(_ROOT, scope.get("root_path", ""))
     return path[len(root) :] if path.startswith(root) and path[len(root) :][:1] == "/" else path
 
 
@@ -553,8 +548,7 @@ class _AgnoMiddleware:
 
 def _request_of(scope: Scope) -> tuple[Any, ...]:
     """What agno has decided about: a scope with another path, in itself or by its root, is not."""
-    credentials = Headers(scope=scope).getlist("authorization")
-    return scope["method"], scope["path"], _root_of(scope), credentials
+    return scope["method"], _route_path(scope), Headers(scope=scope).getlist("authorization")
 
 
 class _AgnoCredential:

@@ -426,6 +426,37 @@ def test_attack_scopes_are_asked_whatever_the_root_path(
 
 
 @pytest.mark.parametrize(
+    ("path", "is_outside", "expected"),
+    [
+        pytest.param("/config", False, [403, 200], id="prefix-cut-off"),
+        pytest.param("/v1/config", False, [401, 401], id="agno-was-asked-about-another-path"),
+        pytest.param("/v1/config", True, [403, 200], id="middleware-added-afterwards"),
+    ],
+)
+def test_service_account_behind_a_middleware_that_names_the_prefix(
+    path: str, *, is_outside: bool, expected: list[int]
+) -> None:
+    """It is let in where agno has decided about the path that the router has matched."""
+    base = FastAPI()
+    if not is_outside:
+        base.add_middleware(Prefixed)
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
+    if is_outside:
+        app.add_middleware(Prefixed)
+
+    with TestClient(app) as client:
+        accounts = [account(client, it, f"{it}:read") for it in ("agents", "config")]
+        statuses = [
+            client.get(
+                path, headers={"Authorization": f"Bearer {it}", "X-Forwarded-Prefix": "/v1"}
+            ).status_code
+            for it in accounts
+        ]
+
+    assert expected == statuses
+
+
+@pytest.mark.parametrize(
     "name", ["/reports", "get /reports", "GET reports", "GET  /reports", "* /reports", "GET /a b"]
 )
 def test_mappings_of_another_form_are_refused(name: str) -> None:
