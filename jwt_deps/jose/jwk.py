@@ -155,8 +155,8 @@ def jwk_unused(jwk: Mapping[str, Any]) -> str | None:
     """
     if jwk.get("use", "sig") != "sig":
         return FOR_ENCRYPTION if jwk["use"] == "enc" else "its use is neither sig nor enc"
-    operations = jwk.get("key_ops")
-    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
+    operations = jwk.get("key_ops", ["verify"])
+    if not (isinstance(operations, list) and "verify" in operations):
         return "its key_ops lack verify"
     match jwk:
         case {"kty": "RSA" | "oct"} | {"kty": "OKP", "crv": "Ed25519"}:

@@ -97,6 +97,7 @@ PASSED_OVER: dict[str, JSONObject] = {
     "use-list": {**RSA, "use": ["sig"]},
     "key-ops-of-others": {**RSA, "key_ops": ["encrypt", "wrapKey"]},
     "key-ops-none": {**RSA, "key_ops": []},
+    "key-ops-null": {**RSA, "key_ops": None},
     "key-ops-a-string": {**RSA, "key_ops": "verify"},
     "key-ops-sign": {**RSA, "key_ops": ["sign"]},
     "use-wins": {**RSA, "use": "enc", "key_ops": ["verify"]},
