@@ -71,6 +71,7 @@ __all__ = [
     "own_context",
     "path_parameters",
     "plain_route",
+    "raising",
     "read_again",
     "refuse_body",
     "replace_default_handler",
@@ -95,6 +96,7 @@ _NOTHING: dict[str, Any] = {}
 _OF_A_FILE = ("frontend_path", "frontend_specificity")
 _OF_ONE_ROUTE = ("effective_route_context", *_OF_A_FILE)
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
+_HANDLERS = "starlette.exception_handlers"
 _REPORTED = "jwt_deps"
 _VERSION = "_effective_candidates_version"  # of the routes that an inclusion was built from
 
@@ -391,6 +393,20 @@ async def _opened(scope: Scope) -> "AsyncIterator[AsyncExitStack]":
                 scope.update(before)
 
 
+@contextmanager
+def raising(scope: Scope) -> Iterator[None]:
+    """Let what the endpoint of a plain route raises reach what is around it.
+
+    Starlette answers it there, by the handlers that it finds in the scope, so that dependencies
+    would not see it. The application's own middleware answers it then, by the same handlers.
+    """
+    before = {name: scope.pop(name) for name in (_HANDLERS,) if name in scope}
+    try:
+        yield
+    finally:
+        scope.update(before)
+
+
 def has_empty_path(router: APIRouter) -> bool:
     """Whether a router has a route with an empty path, which needs a prefix from elsewhere."""
     return any(getattr(served, "path", None) == "" for _, served in served_routes(router))
@@ -583,7 +599,7 @@ def replace_default_handler(scope: Scope, kind: type[HTTPException], handler: An
 
     A handler that the application registered itself goes on answering.
     """
-    found = scope.get("starlette.exception_handlers")
+    found = scope.get(_HANDLERS)
     if found is None:
         return
     handlers: dict[Any, Any] = found[0]
@@ -604,7 +620,7 @@ def report_handled(scope: Scope, report: _Report) -> None:
             before the call of one that may send by itself; then the status of the answer, `None`
             if there is none.
     """
-    found = scope.get("starlette.exception_handlers")
+    found = scope.get(_HANDLERS)
     if found is None or _REPORTED in found[1]:
         return
     found[1][_REPORTED] = None  # beside status codes, where nothing looks for a text

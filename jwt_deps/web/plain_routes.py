@@ -5,8 +5,10 @@ runs the other dependencies there. What can be neither guarded nor wrapped is re
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from inspect import isfunction
 from threading import RLock, get_ident
 from typing import Any
 
@@ -152,7 +154,10 @@ class GuardedApp:
             )
             headers = found.response.headers.raw if own else []
             send = _with_headers(headers, choosing_bearer(scope, send))
-            await self.unwrapped(scope, replay.replay, send)
+            # A function: Starlette has put nothing but its handling of errors around the endpoint.
+            is_seen = own and not is_mount and isfunction(self.unwrapped)
+            with _fastapi.raising(scope) if is_seen else nullcontext():
+                await self.unwrapped(scope, replay.replay, send)
         if own and found.background_tasks is not None:
             await found.background_tasks()
 

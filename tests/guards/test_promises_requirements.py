@@ -476,6 +476,31 @@ def test_a_dependency_with_yield_is_left_after_the_answer() -> None:
         assert ["open", "endpoint", "close"] == seen
 
 
+@pytest.mark.parametrize("path", ["/api", "/plain"])
+def test_a_dependency_with_yield_sees_what_the_endpoint_raises(path: str) -> None:
+    """A transaction is not committed where an exception handler answers."""
+    seen: list[str] = []
+
+    async def transaction() -> Any:
+        try:
+            yield
+        except HTTPException:
+            seen.append("rollback")
+            raise
+
+    async def failing() -> None:
+        raise HTTPException(409)
+
+    async def failing_plainly(_: Any) -> Any:
+        await failing()
+
+    router = protected_router(settings=SETTINGS, dependencies=[Depends(transaction)])
+    router.add_api_route("/api", failing)
+    router.add_route("/plain", failing_plainly)
+
+    assert [409, ["rollback"]] == [ask(including(router), path, bearer()), seen]
+
+
 def test_an_override_of_a_callers_own_dependency_holds_for_plain_routes() -> None:
     """Where it runs for them at all."""
     router = filled(protected_router(settings=SETTINGS, dependencies=[Depends(only_admins)]))
