@@ -264,7 +264,8 @@ def _disagreement(
         listed = {
             scope for requirement in security for named in requirement.values() for scope in named
         }
+        needed = {scope for it in judgement.scopes for scope in (it, *it.split("|"))}
         # `a|b` is one scope, or two of which one is enough.
         met = all(it in listed or listed.issuperset(it.split("|")) for it in judgement.scopes)
-        if not met and (listed or lists_scopes):
+        if not met and (lists_scopes or not listed <= needed):
             yield f"OpenAPI lists other scopes for {route} than it needs."

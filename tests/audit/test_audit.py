@@ -923,6 +923,13 @@ class TestProblems:
 
         assert (problem,) == audit(app).problems
 
+    def test_a_document_of_fastapis_own_lists_the_scopes_of_security_alone(self) -> None:
+        """Only a guard adds those of `require_scopes` to it."""
+        app, asks = asking(require_scopes("a")), Security(current_user_id, scopes=["b"])
+        app.add_api_route("/y", endpoint(), dependencies=[asks, Depends(require_scopes("c"))])
+
+        assert () == audit(app).problems
+
     @pytest.mark.parametrize("security", [None, [{"JWT": []}]], ids=["no-lock", "a-lock"])
     @pytest.mark.parametrize("exclude", [[], ["/x"]], ids=["guarded", "excluded"])
     @pytest.mark.parametrize("met", [False, True])
