@@ -135,19 +135,19 @@ class TokenBucket:
 
 @dataclass(slots=True)
 class Backoff:
-    """Doubles the pause with every failure in a row, up to `longest`."""
+    """Doubles the pause with every failure in a row, up to `longest`, 20 % more or less."""
 
     first: float
     longest: float
     failures: int = 0
     retry_at: float = float("-inf")
 
-    def fail(self, now: float, jitter: float) -> None:
-        """Count a failure; `jitter`, from -1 to 1, changes the pause by up to 20 %."""
+    def fail(self, now: float) -> None:
+        """Count a failure."""
         # Exponents stay small: 2 to the power of a long outage is no float.
         pause = min(self.longest, self.first * 2 ** min(self.failures, 32))
         self.failures += 1
-        self.retry_at = now + min(self.longest, pause * (1 + 0.2 * jitter))
+        self.retry_at = now + min(self.longest, pause * JITTER.uniform(0.8, 1.2))
 
     def succeed(self) -> None:
         """Forget the failures."""

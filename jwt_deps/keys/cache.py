@@ -178,15 +178,15 @@ class KeyCache:
     def health(self) -> KeyHealth:
         """Return the state of the keys."""
         now, cached, flight = self.clock(), self._cached, self._flight
-        usable = cached is not None and now < cached.life.unusable_at
+        usable = cached if cached is not None and now < cached.life.unusable_at else None
         fresh = cached is not None and now < cached.life.expires_at
         return KeyHealth(
             fresh=fresh,
-            degraded=usable and not fresh and self._error is not None,
+            degraded=usable is not None and not fresh and self._error is not None,
             cooling_down=self._is_cooling_down(),
             reloading=flight is not None and flight.is_running(),
             age=now - cached.life.fetched_at if cached is not None else None,
-            keys=cached.keys.size if cached is not None and usable else 0,
+            keys=usable.keys.size if usable is not None else 0,
             skipped=tuple(map(str, cached.response.skipped)) if cached is not None else (),
             last_error=str(self._error) if self._error is not None else None,
         )
@@ -212,9 +212,9 @@ class KeyCache:
         if (seen_at := self._unknown.get(name)) is None:
             seen_at = self._fetches
             self._unknown.put(name, seen_at)
-        newer = await self._newer(cached, seen_at)
+        await self._ask_for_newer(cached, seen_at)
         try:
-            return newer.keys.choose(algorithm, kid)
+            return (self._cached or cached).keys.choose(algorithm, kid)
         except UnknownKeyError:
             telemetry.unknown_kid(self.name, limited=False)
             raise
@@ -244,8 +244,8 @@ class KeyCache:
             error = await self._start().wait()
         return error
 
-    async def _newer(self, seen: _Cached, seen_at: int) -> _Cached:
-        """Return newer keys than those seen, which lack the one that a token names.
+    async def _ask_for_newer(self, seen: _Cached, seen_at: int) -> None:
+        """Have newer keys than those seen, which lack the one that a token names.
 
         Args:
             seen: the cached keys.
@@ -256,11 +256,11 @@ class KeyCache:
             KeysUnavailableError: the issuer cannot be reached, or may not be asked yet.
         """
         flight = self._flight
-        if not self._has_changed(seen) and flight is not None and flight.is_running():
+        if flight is not None and flight.is_running():
             await flight.wait()
             # If it brought nothing new, it may have asked before the key was there.
         if self._has_changed(seen):
-            return self._cached or seen
+            return
         if self._is_cooling_down():
             raise self._unavailable()
         flight = self._force()
@@ -274,14 +274,13 @@ class KeyCache:
             raise KeysUnavailableError(math.ceil(max(1, self._bucket.wait(self.clock()))))
         if (error := await flight.wait()) is not None:
             raise self._unavailable() from error
-        return self._cached or seen
 
     def _has_changed(self, seen: _Cached) -> bool:
         return self._cached is not None and self._cached.keys is not seen.keys
 
     def _is_out_of_reach(self, now: float) -> bool:
         """Whether the last fetch failed, and recently enough to count."""
-        return self._error is not None and now < self._backoff.retry_at + self._policy.ttl
+        return now < self._backoff.retry_at + self._policy.ttl
 
     def _is_cooling_down(self) -> bool:
         return self._backoff.holds(self.clock())
@@ -357,7 +356,7 @@ class KeyCache:
             if self._is_overtaken(asked_at):
                 return error
             self._error = error
-            self._backoff.fail(now, JITTER.uniform(-1, 1))
+            self._backoff.fail(now)
             if forced:
                 self._bucket.refund()  # an outage must not use up what a rotation will need
             cached = self._cached

@@ -57,7 +57,7 @@ async def discover(issuer: str, urls: Sequence[str], fetcher: Fetcher, *, second
         try:
             async with asyncio.timeout((ends_at - time.monotonic()) / left):
                 fetched = await fetcher.get(url)
-            document = parse_document(fetched.body or b"")
+            document = parse_document(fetched.body)
             return _jwks_uri(document, issuer, url, fetcher)
         except FetchError as error:
             problems.append(error)

@@ -104,12 +104,13 @@ class FetchError(JWTDepsError):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A document; `body` is `None` when it is the one that is already known (RFC 9110 §15.4.5)."""
+    """A document; `is_known`: the answer is that it has not changed (RFC 9110 §15.4.5)."""
 
-    body: bytes | None = field(repr=False)
+    body: bytes = field(repr=False)
     etag: str | None = None
     cache_control: str = ""
     age: str = ""
+    is_known: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,7 +316,7 @@ class Fetcher:
         stated = headers.get("etag", "")
         etag = stated if _ETAG.fullmatch(stated) else None
         if status == _NOT_MODIFIED and conditional:
-            return Fetched(None, etag, cache_control, age)
+            return Fetched(b"", etag, cache_control, age, is_known=True)
         if status != _OK:
             # A redirect is refused: the URL that it points to was never configured.
             outage = status // 100 not in {3, 4} or status in _FOR_NOW

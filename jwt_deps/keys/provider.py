@@ -214,10 +214,10 @@ class HTTPKeyProvider:
         etag = same.etag if same is not None and not forced else None
         fetched = await self._fetcher.get(url, etag=etag, fresh=forced)
         seconds = self._policy.seconds(fetched.cache_control, fetched.age)
-        if same is not None and fetched.body in {None, same.body}:
+        if same is not None and (fetched.is_known or fetched.body == same.body):
             return replace(same, seconds=seconds, etag=fetched.etag or same.etag)
         try:
-            published = self.read(fetched.body or b"")
+            published = self.read(fetched.body)
         except ValueError as error:
             withdrawn = isinstance(error, NoUsableKeyError)
             said = f"the document at {shown(url)} {error}"

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from jwt_deps.concurrency import JITTER, Backoff, ForkSafeLock, LRUMap, SingleFlight, uptime
+from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight, uptime
 from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
@@ -260,14 +260,14 @@ class StatusLists:
         else:
             backoff.succeed()
             return None
-        backoff.fail(self._age_clock(), JITTER.uniform(-1, 1))
+        backoff.fail(self._age_clock())
         logger.warning("a status list cannot be fetched: %s", problem)
         return problem
 
     async def _fetch_list(self, uri: str) -> _List:
         now, asked = self._clock(), self._age_clock()
         fetched = await self._fetcher.get(uri)
-        parsed = _parse(fetched.body or b"")
+        parsed = _parse(fetched.body)
         if parsed.algorithm not in self._issuer.algorithms:
             raise ValueError("has an algorithm that is not accepted")
         await self._check_signature(parsed)

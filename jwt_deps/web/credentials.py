@@ -232,7 +232,7 @@ class Introspection:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 fetched = await self._fetcher.post(self._url, form, self._headers)
-            document = parse_document(fetched.body or b"")
+            document = parse_document(fetched.body)
         except (FetchError, TimeoutError, ValueError) as error:
             # A parser's error quotes what it read.
             said = str(error) if isinstance(error, FetchError) else "no answer, or no JSON object"

@@ -247,6 +247,7 @@ class TestDocument:
 
         assert why in str(failed)
         assert "leaky" not in str(failed)
+        assert not failed.outage
 
     def test_no_place(self, issuer: FakeIssuer) -> None:
         """A document that names no place for keys is of no use."""

@@ -114,7 +114,7 @@ class TestAnswers:
 
         again = fetched(issuer.jwks_url, etag=known.etag)
 
-        assert (None, known.etag) == (again.body, again.etag)
+        assert (b"", True, known.etag) == (again.body, again.is_known, again.etag)
 
     def test_not_modified_since_nothing(self, issuer: FakeIssuer) -> None:
         """304 to a question without a condition is no document."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -466,6 +468,26 @@ class TestFiles:
             outcome(signed(SECOND), settings),
         ]
 
+    def test_they_are_looked_at_every_five_seconds(self, path: Path, settings: JWTSettings) -> None:
+        """And not for each request."""
+        self.clock(settings).advance(10)
+        before = settings.keys
+        self.replace(path, jwks_of(SECOND))
+        self.clock(settings).advance(4.5)
+        assert settings.keys is before
+        self.clock(settings).advance(0.5)
+
+        assert settings.keys is not before
+
+    def test_one_that_was_away(self, path: Path, settings: JWTSettings) -> None:
+        """As it is back it is good, although it has not changed."""
+        for source, target in pairwise((path, path.with_suffix(".away"), path)):
+            source.rename(target)
+            self.clock(settings).advance(10)
+            health = settings.key_health()["default.file"]
+
+        assert health.fresh
+
     def test_what_has_not_changed_is_not_read(self, path: Path, settings: JWTSettings) -> None:
         """The keys are the same objects."""
         before = settings.keys
@@ -484,6 +506,7 @@ class TestFiles:
         self, path: Path, settings: JWTSettings, text: str | None, caplog: pytest.LogCaptureFixture
     ) -> None:
         """It is reported once in the log and in the health report, until it is good again."""
+        caplog.set_level(logging.INFO)
         path.unlink() if text is None else self.replace(path, text)
         for _ in range(3):
             self.clock(settings).advance(10)
@@ -492,6 +515,7 @@ class TestFiles:
         health = settings.key_health()["default.file"]
         assert (False, True, 1) == (health.fresh, health.degraded, health.keys)
         assert (False, False) == (health.cooling_down, health.reloading)
+        assert pytest.approx(30, abs=5) == health.age
         assert "(jwks_file)" in str(health.last_error)
         assert 1 == caplog.text.count("are not read again")
 
@@ -500,6 +524,7 @@ class TestFiles:
 
         assert "alice" == outcome(signed(SECOND), settings)
         assert settings.key_health()["default.file"].fresh
+        assert 1 == caplog.text.count("were read again")
 
     def test_a_secret_in_a_file(self, tmp_path: Path) -> None:
         """Without the line break at its end; tokens are issued with the current one."""

@@ -1,12 +1,13 @@
 """Metrics and span attributes of a real process, without claim values."""
 
+import asyncio
 import hashlib
 import importlib.util
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,8 +33,10 @@ from jwt_deps import (
     require_scopes,
     telemetry,
 )
+from jwt_deps.concurrency import JITTER
 from jwt_deps.testing import FakeIssuer
 from tests.keys.asking import AUDIENCE, discovering
+from tests.keys.faking import DOWN, Keys
 from tests.minting import SECRET, claims, mint
 from tests.proving import ORIGIN, bound_token, with_dpop
 from tests.revocation.valkey import until
@@ -299,45 +302,36 @@ class TestInProcess:
             monkeypatch.setattr(telemetry, name, SimpleNamespace(add=note, set=note))
         return told
 
-    @pytest.mark.parametrize(
-        ("call", "expected"),
-        [
-            pytest.param(
-                lambda: telemetry.keys_failed(ISSUER),
-                [("_fetches", 1, {"issuer_hash": HASH, "result": "failure"})],
-                id="fetch-failure",
-            ),
-            pytest.param(
-                lambda: telemetry.stale_served(ISSUER),
-                [("_stale", 1, {"issuer_hash": HASH})],
-                id="stale-served",
-            ),
-            pytest.param(
-                lambda: telemetry.unknown_kid(ISSUER, limited=True),
-                [("_unknown_kids", 1, {"issuer_hash": HASH, "limited": True})],
-                id="unknown-kid",
-            ),
-        ],
-    )
-    def test_one_call(self, told: list[Any], call: Callable[[], None], expected: list[Any]) -> None:
-        """Each event is one count, with the issuer hashed."""
-        call()
+    def test_of_the_keys(self, told: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each event is one count, with the issuer hashed; a former key set is 0 from then on."""
+        monkeypatch.setattr(JITTER, "random", lambda: 0.0)
+        keys = Keys()
 
-        assert expected == told
+        async def course() -> None:
+            await keys.ask()
+            keys.provider.kids = ("a", "b")
+            for kid in ("x", "y", "z"):
+                await keys.ask(kid)
+            keys.provider.error = DOWN
+            keys.clock.advance(600)
+            await keys.ask()
 
-    def test_of_a_change_of_keys(self, told: list[Any]) -> None:
-        """The former key set is 0 from then on and the new one 1."""
-        telemetry.keys_fetched(ISSUER, b"former", b"new")
+        asyncio.run(course())
 
-        sets = [(value, labels["hash"]) for name, value, labels in told if name == "_key_sets"]
-        assert [(0, telemetry.digest(b"former")), (1, telemetry.digest(b"new"))] == sets
-
-    def test_of_the_same_keys_again(self, told: list[Any]) -> None:
-        """They are the ones that were fetched last, and no others were."""
-        telemetry.keys_fetched(ISSUER, b"same", b"same")
-
-        sets = [(value, labels["hash"]) for name, value, labels in told if name == "_key_sets"]
-        assert [(1, telemetry.digest(b"same"))] == sets
+        former, new = (telemetry.digest(body) for body in (b'["a"]', b'["a", "b"]'))
+        success, unknown = ("_fetches", 1, "success"), ("_unknown_kids", 1, False)
+        assert [
+            *(success, ("_key_sets", 1, former)),
+            *(success, ("_key_sets", 0, former), ("_key_sets", 1, new), unknown),
+            *(success, ("_key_sets", 1, new), unknown),
+            ("_unknown_kids", 1, True),
+            *(("_fetches", 1, "failure"), ("_stale", 1, None)),
+        ] == [
+            (name, value, labels.get("result", labels.get("hash", labels.get("limited"))))
+            for name, value, labels in told
+            if name != "_last_success"
+        ]
+        assert {telemetry.issuer_hash("the-issuer")} == {it["issuer_hash"] for *_, it in told}
 
 
 def _note(
