@@ -26,7 +26,7 @@ from fastapi.exceptions import (
 )
 from fastapi.requests import HTTPConnection
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.routing import BaseRoute, Host, Match, Mount
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router
 from starlette.types import Scope
 
 try:
@@ -657,12 +657,17 @@ def _reporting(handler: Any, report: _Report) -> Any:
 
 
 def is_before_endpoint(error: Exception) -> bool:
-    """Whether an exception was raised where FastAPI runs dependencies or reads the body."""
+    """Whether an exception was raised where FastAPI runs dependencies or reads the body.
+
+    Or by a router, which found no route for the path or the method.
+    """
     trace, code = error.__traceback__, None
     while trace is not None:
         code = trace.tb_frame.f_code
         if code is solve_dependencies.__code__:
             return True
         trace = trace.tb_next
+    if code in (Router.not_found.__code__, Route.handle.__code__):
+        return True
     by_fastapi = code is not None and code.co_filename == routing.__file__
     return by_fastapi and isinstance(error, RequestValidationError | HTTPException)

@@ -31,6 +31,7 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import (
     FileResponse,
@@ -551,6 +552,32 @@ def test_a_handler_below_a_middleware_that_serves_in_a_task(method: str) -> None
     found = [client.request(method, "/m/x", headers=it).status_code for it in (FOREIGN, {})]
 
     assert [200, 303] == found
+
+
+@live_routes
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        pytest.param("GET", "/m/none", id="no-route"),
+        pytest.param("POST", "/m/api", id="another-method"),
+        pytest.param("POST", "/m/plain", id="another-method-of-a-plain-route"),
+    ],
+)
+def test_a_handler_around_a_mounted_router_answers_what_no_route_serves(
+    method: str, path: str
+) -> None:
+    """With a page, as for the paths of an application in the browser."""
+    router = filled(protected_router(settings=SETTINGS))
+    handler = ExceptionMiddleware(
+        router, handlers=dict.fromkeys((404, 405), lambda *_: PlainTextResponse("a page"))
+    )
+    app = FastAPI(routes=[Mount("/m", handler)])
+    client = TestClient(app)
+
+    # From its first request to a guard on the application is known to have one.
+    found = [client.get("/m/api"), *(client.request(method, path) for _ in range(2))]
+
+    assert [401, 200, 200] == [it.status_code for it in found]
 
 
 @kinds_of_guard
