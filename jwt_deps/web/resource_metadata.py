@@ -12,6 +12,7 @@ from jwt_deps.possession import DPoPMode, SenderPolicy
 from jwt_deps.settings import WELL_KNOWN, JWTSettings, TokenSource, get_settings, with_prefix
 from jwt_deps.tokens import filled_scopes
 
+from . import _fastapi
 from .caller import token_dependency
 from .inventory import Inventory, Served
 from .routing import RouteGuard, Snapshot, mark_public
@@ -47,7 +48,8 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
     settings ask for. Every URL in it comes from the settings, none from a request.
 
     Args:
-        app: the outermost application, because the path begins at the root of the host.
+        app: the outermost application, because the path begins at the root of the host; with all
+            of its own dependencies, those that `protect` adds too.
         settings: whose `resource` is described; `None` for `get_settings`, which is called when
             the document is requested.
 
@@ -61,8 +63,8 @@ def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -
             "JWT_RESOURCE (resource) is missing: the URL that clients know this service by.",
         )
         raise with_prefix(error, settings.env_prefix)
-    for depends in app.router.dependencies:
-        call = token_dependency(depends.dependency)
+    for node in _fastapi.dependants(_fastapi.dependency_tree(app.router.dependencies)):
+        call = token_dependency(node.call)
         if call is not None and not isinstance(call, RouteGuard):
             raise ConfigurationError(
                 "metadata_not_public",

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
@@ -36,6 +36,10 @@ WHERE = f'resource_metadata="https://api.example.com{PATH}"'
 
 def settings(**values: Any) -> JWTSettings:
     return JWTSettings(**{"secret_key": SECRET, "resource": RESOURCE, "issuer": ISSUER, **values})
+
+
+async def asking(_: Annotated[Any, Depends(get_claims)]) -> None:
+    """Be a dependency of the application's own."""
 
 
 def service(**values: Any) -> FastAPI:
@@ -338,10 +342,11 @@ class TestSettings:
             mount_resource_metadata(FastAPI(), settings(resource=None))
         assert "resource_missing" == caught.value.reason
 
-    def test_a_document_that_would_need_a_token(self) -> None:
+    @pytest.mark.parametrize("applied", [get_claims, asking], ids=["ours", "depends-on-ours"])
+    def test_a_document_that_would_need_a_token(self, applied: Callable[..., Any]) -> None:
         """A dependency over the whole application would ask for a token there too."""
         with pytest.raises(ConfigurationError) as caught:
-            mount_resource_metadata(FastAPI(dependencies=[Depends(get_claims)]), settings())
+            mount_resource_metadata(FastAPI(dependencies=[Depends(applied)]), settings())
         assert "metadata_not_public" == caught.value.reason
 
 
