@@ -94,7 +94,7 @@ def judge_itself(served: Served) -> Judgement:
         why = _why_guarded(served, proofs)
         scopes = _united(*(_shown(*one) for one in asked))
         requires = _united(*(_required(call) for call, _ in asked), _proofs(settings))
-        return Judgement(Verdict.GUARDED, why, _label(served), scopes, requires)
+        return Judgement(Verdict.GUARDED, why, _label(served, asked), scopes, requires)
     if public is not None:
         return Judgement(Verdict.PUBLIC, public)
     if guard in {call for call, _ in asked}:
@@ -209,10 +209,19 @@ def _schemes(calls: list[Any]) -> list[SecurityBase]:
     return [call for call in schemes if not isinstance(call, RouteGuard)]
 
 
-def _label(served: Served) -> str:
-    """Summarize the settings of a route: algorithms, issuers and audiences, nothing secret."""
+def _label(served: Served, asked: Iterable[tuple[Any, tuple[str, ...]]]) -> str:
+    """Summarize the settings of a route, and of guards that its endpoint has as parameters."""
     guard, _ = served.settings_from
-    settings = served.settings
+    known = (guard, *served.match.guards)
+    besides = [it for it, _ in asked if isinstance(it, RouteGuard) and it not in known]
+    return " and ".join([
+        _summary(guard, served.settings),
+        *(_summary(it, it.settings) for it in besides),
+    ])  # fmt: skip
+
+
+def _summary(guard: RouteGuard | None, settings: JWTSettings | None) -> str:
+    """Summarize settings: algorithms, issuers and audiences, nothing secret."""
     source = "JWT_*" if guard is None or guard.settings is None else "own"
     if settings is None:
         return source

@@ -101,7 +101,8 @@ class Served:
         for one in (self, *reversed(self.mounts)):
             if one.guard is not None:
                 return one.guard, one.app
-        return None, self.app
+        asked = token_dependencies_of(self.match, self.app.dependency_overrides)
+        return next((it for it, _ in asked if isinstance(it, RouteGuard)), None), self.app
 
     @property
     def settings(self) -> JWTSettings | None:

@@ -295,18 +295,17 @@ class _Shown:
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What an operation asks of a token.
+    """What an operation asks of its tokens.
 
     Attributes:
-        settings: under which the token is checked; `None` if they are not known.
-        scopes: the scopes needed.
+        tokens: of each the settings under which it is checked, `None` if they are not known, and
+            the scopes needed: one, and one more for each guard that is the endpoint's parameter.
         required: whether a request without a token is refused.
         refuses: whether any request is.
         further: what is needed beside scopes.
     """
 
-    settings: JWTSettings | None
-    scopes: list[str]
+    tokens: list[tuple[JWTSettings | None, Iterable[str]]]
     required: bool
     refuses: bool
     further: dict[str, Any]
@@ -348,7 +347,8 @@ class _Correction:
         names = _SchemeNames(self.foreign)
         for operation in self.operations.values():
             if operation.needs is not None:
-                self._name(operation.needs.settings, names)
+                for settings, _ in operation.needs.tokens:
+                    self._name(settings, names)
         for operation in self.operations.values():
             self._correct(operation, names)
         self._define(names)
@@ -405,16 +405,23 @@ class _Correction:
         ]
         if not (asking or shown.optional):
             return None
+        own: list[Any] = [
+            it for it in asking if isinstance(it[0], RouteGuard) and it[0] not in applied
+        ]
+        if guard is None and own:  # the first one decides about all that follows
+            settings = self._settings(own.pop(0)[0])
         validates = settings is None or settings.validate
         # Scopes asked of an optional dependency are asked of requests without a token too.
         required = any(shown.optional) or any(
             validates or scopes or call.refuses_anonymous for call, scopes in asking
         )
-        scopes = (scope for _, scopes in asking for scope in scopes)
+        scopes = (scope for one in asking if one not in own for scope in one[1])
         others = (scope for scopes in shown.optional for scope in scopes)
         return _Needs(
-            settings,
-            list(dict.fromkeys((*scopes, *others))),
+            [
+                (settings, dict.fromkeys((*scopes, *others))),
+                *((self._settings(call), scopes) for call, scopes in own),
+            ],
             required=required,
             refuses=required or validates,
             further={**_further(call for call, _ in asking), **_proofs_of(settings)},
@@ -450,8 +457,7 @@ class _Correction:
         everywhere: list[_Security] = self.schema.get("security", [])
         inherited = _without(everywhere, own)
         if needs is not None:
-            schemes, rare = self.tokens[id(needs.settings)]
-            wanted = [{name: list(needs.scopes)} for name in schemes]
+            rare, wanted = self.tokens[id(needs.tokens[0][0])][1], self._wanted(needs)
             if needs.required:
                 document["security"] = _with_token(found, own, wanted)
             else:
@@ -468,6 +474,14 @@ class _Correction:
         if inherited != everywhere:
             # What holds for the whole document would be a lock here, where no token is needed.
             document.setdefault("security", inherited)
+
+    def _wanted(self, needs: _Needs) -> list[_Security]:
+        """The requirements of which a request has to meet one."""
+        wanted: list[_Security] = [{}]
+        for settings, asked in needs.tokens:
+            schemes = self.tokens[id(settings)][0]
+            wanted = [{**it, one: [*it.get(one, ()), *asked]} for it in wanted for one in schemes]
+        return wanted
 
     def _define(self, names: _SchemeNames) -> None:
         """Define the schemes that are used, and no others of this package."""

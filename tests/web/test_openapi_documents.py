@@ -31,6 +31,7 @@ from jwt_deps import (
     require_acr,
     require_scopes,
 )
+from jwt_deps.audit import audit
 from jwt_deps.web.openapi import describe
 from tests.minting import SECRET
 from tests.web.documents import (
@@ -785,6 +786,34 @@ def test_scopes_of_an_outer_guard_are_shown() -> None:
     app.include_router(router)
 
     assert {path: [{"JWT": ["outer"]}] for path in ("/closed", "/open")} == locks(started(app))
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        pytest.param(SETTINGS, {"JWT": ["read"], "JWT-header-X-Token": ["approve"]}, id="both"),
+        pytest.param(None, {"JWT-header-X-Token": ["approve", "read"]}, id="alone"),
+    ],
+)
+def test_a_guard_that_is_a_parameter_wants_a_token_of_its_own(
+    over: JWTSettings | None, expected: dict[str, list[str]]
+) -> None:
+    """Beside that of the route's guard; without one, it decides."""
+    supervisor = jwt_guard(JWTSettings(secret_key=SECRET, token_header_key="X-Token"))
+    app = FastAPI() if over is None else protect(FastAPI(), over)
+
+    @app.get("/x")
+    async def answer(
+        _: Annotated[None, Security(supervisor, scopes=["approve"])],
+        __: Annotated[None, Depends(require_scopes("read"))],
+    ) -> None: ...
+
+    TestClient(app).get("/x")  # an application without another guard is known from then on
+
+    settings = "own: HS256" if over is None else "own: HS256 and own: HS256"
+    assert {"/x": [expected]} == locks(app) == locks(app)
+    found = audit(app)
+    assert ((), settings) == (found.problems, found.routes[-1].settings)
 
 
 FOREIGN: list[Any] = [theirs(), theirs("JWT-bearer"), HTTPBasic()]
