@@ -129,7 +129,9 @@ class IssuerSettings(BaseModel):
             to set and never quotes a value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
 
     secret_key: Annotated[SecretStr | None, _ConfigurationOnly()] = None
     """Shared secret (HS*), or a public key in PEM (RS*, PS*, ES*, EdDSA, Ed25519)."""
@@ -138,7 +140,7 @@ class IssuerSettings(BaseModel):
     10 s of a change."""
     secret_key_encoding: Literal["text", "base64"] = "text"  # noqa: S105 - a name
     """`base64`: shared secrets are bytes in base64, of either alphabet, padded or not."""
-    verification_keys: Secrets = Field(default_factory=list)
+    verification_keys: Secrets = []
     """Further keys accepted beside `secret_key`, for rotation."""
     jwks: _JWKSet = None
     """A JWK Set (RFC 7517) as JSON."""
@@ -172,7 +174,7 @@ class IssuerSettings(BaseModel):
     """Clock difference that is tolerated, in seconds, at most 300."""
     require_exp: bool = True
     """Whether a token must have `exp`."""
-    required_claims: Several = Field(default_factory=list)
+    required_claims: Several = []
     """Further claims that a token must have."""
     max_token_age: float | None = Field(default=None, gt=0)
     """The largest age of a token in seconds since its `iat`, which is then required."""
@@ -180,7 +182,7 @@ class IssuerSettings(BaseModel):
     """What is accepted as an access token: `rfc7519`, any JWT that passes the other checks, as most
     providers issue them; `rfc9068`, only what RFC 9068 calls one: `typ` is `at+jwt`, and `iss`,
     `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there."""
-    token_types: Several = Field(default_factory=list)
+    token_types: Several = []
     """Further `typ` of access tokens, beside `JWT`, `at+jwt`, `JOSE` and none at all; a name
     without a slash stands for `application/<name>` (RFC 7515 §4.1.9)."""
     allow_numeric_sub: bool = False
@@ -206,21 +208,21 @@ class IssuerSettings(BaseModel):
     holds for all settings that name claims."""
     session_id_claim: str = "session_id"
     """The claim that identifies the session; a dotted path as in `user_id_claim`."""
-    dependencies_claims: Several = Field(default_factory=list)
+    dependencies_claims: Several = []
     """The claims that `get_dependencies` returns."""
-    session_state_claims: Several = Field(default_factory=list)
+    session_state_claims: Several = []
     """The claims that `get_session_state` returns."""
     ca_file: Path | None = None
     """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
     allow_loopback: bool = False
     """Whether keys may come from this machine, by plain `http` too: for development."""
-    allow_http_hosts: Several = Field(default_factory=list)
+    allow_http_hosts: Several = []
     """Hosts, `keycloak` or `keycloak:8080`, from which discovery and keys may come by plain `http`,
     inside a cluster or a compose network."""
     trust_env: bool = False
     """Whether key requests use the proxies, `SSL_CERT_FILE` and `SSL_CERT_DIR` of the
     environment."""
-    jwks_headers: _Headers = Field(default_factory=dict)
+    jwks_headers: _Headers = {}
     """Headers of key requests, as JSON; like the token and the client certificate, sent only to the
     configured origins."""
     jwks_token_file: Path | None = None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, PlainValidator, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr
 
 from jwt_deps.revocation import (
     MONTH,
@@ -26,6 +26,9 @@ _Revocation = Annotated[RevocationSource | None, PlainValidator(_revocation_sour
 
 class RevocationSettings(BaseModel):
     """The part of `JWTSettings` for revocation."""
+
+    # `JWTSettings` is built of it, and it is not used by itself.
+    model_config = ConfigDict(defer_build=True)
 
     revocation: _Revocation = None
     """The source of revocations: `MemoryRevocations`, or an object of yours. Only in Python,

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Field,
     PlainValidator,
     SecretStr,
@@ -68,6 +69,9 @@ def _store(value: Any) -> str | ReplayStore:
 
 class SenderSettings(BaseModel):
     """The part of `JWTSettings` for the sender constraint."""
+
+    # `JWTSettings` is built of it, and it is not used by itself.
+    model_config = ConfigDict(defer_build=True)
 
     dpop: DPoPMode = DPoPMode.OFF
     """`off`, `allowed` or `required`: whether tokens are bound to a key, of which the client sends

@@ -101,6 +101,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,
+        defer_build=True,
     )
 
     token_source: TokenSource = TokenSource.HEADER
