@@ -101,7 +101,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,
-        defer_build=True,
+        defer_build=False,  # `settings_as_input` tells its own building from an endpoint's
     )
 
     token_source: TokenSource = TokenSource.HEADER
