@@ -342,12 +342,12 @@ class Fetcher:
 
         A few compressed bytes can be gigabytes: no more of them are made than are read.
         """
-        inflater, data = zlib.decompressobj(_GZIP_OR_ZLIB), None
+        inflater, data = zlib.decompressobj(_GZIP_OR_ZLIB), b""
         with suppress(zlib.error):
             data = inflater.decompress(body, self._max_bytes + 1)
-        if data is not None and len(data) > self._max_bytes:
+        if len(data) > self._max_bytes:
             raise self._too_long(url)
-        if data is None or not inflater.eof:
+        if not inflater.eof:
             raise FetchError(f"{shown(url)} sent a body that cannot be decompressed", outage=False)
         return data
 

@@ -318,10 +318,10 @@ def _unpack(member: object, most: int) -> tuple[int, bytes]:
         raise ValueError("has no list")
     compressed = _decoded(packed.encode())
     inflater = zlib.decompressobj()
-    octets = None
+    octets = b""
     with suppress(zlib.error):
         octets = inflater.decompress(compressed, most)
-    if octets is None or not inflater.eof:
+    if not inflater.eof:
         raise ValueError("is longer than this service reads, or not compressed as it must be")
     return bits, octets
 

@@ -94,6 +94,7 @@ class TestPlaces:
         with FakeIssuer(algorithm="ES256", path=path) as issuer:
             assert issuer.jwks_url == found(issuer)
             assert [f"{OAUTH}{path.rstrip('/')}"] == asked(issuer)
+            assert "cache-control" not in issuer.requests[0].headers
 
     def test_the_last_that_has_it(self, issuer: FakeIssuer) -> None:
         """A place without it is passed over, and the next one asked."""

@@ -17,7 +17,7 @@ import trustme
 
 import jwt_deps.keys.http as module
 from jwt_deps import ConfigurationError, JWTSettings
-from jwt_deps.keys import Fetched, Fetcher, FetchError
+from jwt_deps.keys import Access, Fetched, Fetcher, FetchError
 from jwt_deps.keys.http import refuse_address
 from jwt_deps.testing import Answer, FakeIssuer
 from tests.keys.asking import fetched, listening, reset_at_once, resolving, undone
@@ -172,7 +172,8 @@ class TestAnswers:
         if isinstance(result, bytes):
             assert result == fetched(issuer.jwks_url).body
         else:
-            assert str(undone(issuer.jwks_url)).endswith(result)
+            failed = undone(issuer.jwks_url)
+            assert (True, False) == (str(failed).endswith(result), failed.outage)
         assert "identity" == issuer.requests[0].headers["accept-encoding"]
 
     def test_attack_a_body_that_unpacks_into_gigabytes(self, issuer: FakeIssuer) -> None:
@@ -191,16 +192,19 @@ class TestAnswers:
 
 
 class TestSize:
-    @pytest.mark.parametrize("chunked", [False, True], ids=["with-length", "chunked"])
-    def test_the_longest(self, issuer: FakeIssuer, *, chunked: bool) -> None:
+    @pytest.mark.parametrize(
+        "form", [{}, {"chunked": True}, {"gzip": True}], ids=["with-length", "chunked", "gzip"]
+    )
+    def test_the_longest(self, issuer: FakeIssuer, form: dict[str, Any]) -> None:
         """It is read; one byte more is too many, whether its length was announced or not."""
-        issuer.jwks = Answer(body=b" " * SMALL, chunked=chunked)
+        issuer.jwks = Answer(body=b" " * SMALL, **form)
         assert b" " * SMALL == fetched(issuer.jwks_url, max_bytes=SMALL).body
 
-        issuer.jwks = Answer(body=b" " * (SMALL + 1), chunked=chunked)
+        issuer.jwks = Answer(body=b" " * (SMALL + 1), **form)
         failed = undone(issuer.jwks_url, max_bytes=SMALL)
 
         assert f"{issuer.jwks_url!r} sent more than {SMALL} bytes" == str(failed)
+        assert not failed.outage
 
     def test_attack_a_body_that_never_ends(self, issuer: FakeIssuer) -> None:
         """It is counted while it arrives, and cut."""
@@ -292,9 +296,11 @@ class TestConnections:
 
     def test_a_url_that_may_not_be_fetched(self) -> None:
         """What a URL has to be is asked again before each fetch."""
-        failed = undone("http://127.0.0.1/", allow_loopback=False)
+        with pytest.raises(FetchError) as failed:
+            asyncio.run(Fetcher().get("http://127.0.0.1/"))
 
-        assert "'http://127.0.0.1/' does not begin with https://" == str(failed)
+        assert "'http://127.0.0.1/' does not begin with https://" == str(failed.value)
+        assert not failed.value.outage
 
 
 class TestTime:
@@ -437,7 +443,11 @@ class TestCertificates:
 
 
 class TestDialled:
-    @pytest.mark.parametrize("trusted", [(), ("issuer.example",)], ids=["unnamed", "named"])
+    @pytest.mark.parametrize(
+        ("trusted", "trust_env"),
+        [((), False), (("issuer.example",), False), ((), True)],
+        ids=["unnamed", "named", "without-a-proxy"],
+    )
     @pytest.mark.parametrize(
         "host",
         [
@@ -446,7 +456,12 @@ class TestDialled:
         ],
     )
     def test_attack_dns_rebinding(
-        self, monkeypatch: pytest.MonkeyPatch, host: str, trusted: tuple[str, ...]
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        host: str,
+        trusted: tuple[str, ...],
+        *,
+        trust_env: bool,
     ) -> None:
         """A name, or any spelling, that leads to this machine is refused before a byte is sent.
 
@@ -456,7 +471,8 @@ class TestDialled:
         with listening() as (port, seen):
             url = f"https://{host}:{port}/keys"
 
-            failed = undone(url, allow_loopback=False, trusted_hosts=trusted)
+            access = Access(trust_env=trust_env)
+            failed = undone(url, allow_loopback=False, trusted_hosts=trusted, access=access)
 
         assert f"{url!r} leads to a loopback address" == str(failed)
         assert [b""] == seen

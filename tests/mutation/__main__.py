@@ -67,7 +67,7 @@ def main() -> int:
     if options.imported:
         mutant = next(it for it in _mutants(options.room) if it.id == options.only)
         sys.meta_path.insert(0, ChangedModule(mutant))
-        return pytest.main(tests, plugins=[OneMutant(mutant, options.imported)])
+        return pytest.main(tests, plugins=[OneMutant(mutant, options.imported, imported=True)])
 
     ids = [it.id for it in _mutants(options.room) if options.only in it.id]
     chosen = set(ids)
@@ -80,7 +80,7 @@ def main() -> int:
         if not noticed:
             survived.add(mutant.id)
         if not noticed and mutant.id not in known:
-            _write(f"survived: {mutant.id} (line {mutant.lines[0]}) {mutant.change}")
+            _write(f"survived: {mutant.id} (line {mutant.line}) {mutant.change}")
 
     began, process = monotonic(), os.getpid()
     with TemporaryDirectory() as directory:

@@ -1,7 +1,7 @@
 """The mutants of a file: each has one operator, operand, constant or statement changed."""
 
 import ast
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +42,9 @@ class Mutant:
     """`file:function:kind:number`, numbered among those of its kind in the function."""
     change: str
     path: Path
-    lines: range
+    line: int
+    lines: frozenset[int]
+    """The lines that execute it; what an import executes is noticed where it is used."""
     tree: ast.Module
 
     def compile(self) -> CodeType:
@@ -54,6 +56,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
     """Iterate over the mutants of a file; annotations and decorators stay as they are."""
     tree = ast.parse(path.read_text())
     counts: Counter[str] = Counter()
+    uses = _uses(tree)
     for function, node, is_test, put in _nodes(tree, ""):
         changes = _of_statement(node) if isinstance(node, ast.stmt) else _of_expression(node)
         if is_test and isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Await):
@@ -64,10 +67,37 @@ def mutants(path: Path) -> Iterator[Mutant]:
             if not hasattr(new, "lineno"):
                 ast.fix_missing_locations(ast.copy_location(new, node))
             put(new)
-            lines = range(node.lineno, (node.end_lineno or 0) + 1)
-            yield Mutant(f"{place}:{counts[place]}", change, path, lines, tree)
+            lines = frozenset().union(*map(uses.__getitem__, _lines(node)), _lines(node))
+            yield Mutant(f"{place}:{counts[place]}", change, path, node.lineno, lines, tree)
             put(node)
             counts[place] += 1
+
+
+def _lines(node: ast.expr | ast.stmt) -> range:
+    return range(node.lineno, (node.end_lineno or 0) + 1)
+
+
+def _uses(tree: ast.Module) -> dict[int, set[int]]:
+    """By the lines of defaults and of constants: the lines of the function, and of their names."""
+    names: dict[str, set[int]] = defaultdict(set)
+    uses: dict[int, set[int]] = defaultdict(set)
+    nodes = list(ast.walk(tree))
+    for node in nodes:
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
+                names[name].update(_lines(node))
+    for node in nodes:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                for line in range(node.lineno, node.body[0].lineno):
+                    uses[line].update(_lines(node))
+            case ast.Module(body=body) | ast.ClassDef(body=body):
+                for statement in body:
+                    match statement:
+                        case ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
+                            for line in _lines(statement):
+                                uses[line] |= names[name]
+    return uses
 
 
 def _nodes(

@@ -23,8 +23,10 @@ from tests.mutation.mutants import Mutant
 __all__ = ["ChangedModule", "Forks", "OneMutant", "replace"]
 
 PROCESSES = 2
-#: Seconds of tests, the quickest first. What they did not notice by then has survived.
-AT_MOST = 30
+#: Seconds of tests. What they did not notice by then has survived. First come the quickest ones,
+#: then those that execute a line near it which few others do.
+AT_MOST, _QUICKEST = 30, 10
+_NEAR = 10  # lines
 
 
 class ChangedModule:
@@ -100,6 +102,10 @@ class _Recording:
         self._file.write_text(json.dumps(self._seconds))
 
 
+def _names(item: pytest.Item) -> set[str]:
+    return {item.nodeid, _module(item.nodeid)}
+
+
 def _module(test: str) -> str:
     return test.partition("::")[0]
 
@@ -117,24 +123,41 @@ def _executing(directory: Path, mutant: Mutant) -> set[str]:
 
 
 class OneMutant:
-    """A plugin of pytest that runs the tests which may notice a mutant."""
+    """A plugin of pytest that runs the tests which may notice a mutant.
 
-    def __init__(self, mutant: Mutant, directory: Path) -> None:
-        self._directory, self._mutant = directory, mutant
+    Args:
+        mutant: what is changed.
+        directory: has what was recorded.
+        imported: whether the module was imported with the change.
+    """
+
+    def __init__(self, mutant: Mutant, directory: Path, *, imported: bool) -> None:
+        self._directory, self._mutant, self._imported = directory, mutant, imported
         self._seconds: dict[str, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Leave the tests that execute its lines; for an import, the modules that use the file."""
-        found = _executing(self._directory, self._mutant)
-        if not found:
-            lines = _tests_of_lines(self._directory, self._mutant.path)
+        """Leave the tests that execute its lines; for an import, then those that use the file."""
+        lines = _tests_of_lines(self._directory, self._mutant.path)
+        first = found = _executing(self._directory, self._mutant)
+        if self._imported:
             found = {_module(test) for tests in lines.values() for test in tests}
+        near = {it + by for it in self._mutant.lines for by in range(-_NEAR, _NEAR)}
+        several = sorted((lines.get(it, []) for it in near), key=len, reverse=True)
+        others = {test: len(tests) for tests in several for test in tests}
         self._seconds = json.loads((self._directory / "seconds").read_text())
-        items = [it for it in session.items if {it.nodeid, _module(it.nodeid)} & found]
-        items.sort(key=lambda it: self._seconds[it.nodeid])
+        items = [it for it in session.items if _names(it) & found]
+        items.sort(key=lambda it: (not _names(it) & first, self._seconds[it.nodeid]))
+        quickest = len(self._within(items, _QUICKEST))
+        items[quickest:] = sorted(
+            items[quickest:],
+            key=lambda it: min(others.get(name, len(items)) for name in _names(it)),
+        )
+        session.items = self._within(items, AT_MOST)
+
+    def _within(self, items: list[pytest.Item], seconds: float) -> list[pytest.Item]:
         ends = accumulate(self._seconds[it.nodeid] for it in items)
-        session.items = [it for it, end in zip(items, ends, strict=True) if end < AT_MOST]
+        return [it for it, end in zip(items, ends, strict=True) if end < seconds]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
@@ -184,7 +207,7 @@ class Forks:
                     os.execv(sys.executable, [*self._command, mutant.id])  # noqa: S606
                 for cache in caches:
                     cache.cache_clear()
-                one = OneMutant(mutant, self._directory)
+                one = OneMutant(mutant, self._directory, imported=False)
                 register(one)
                 one.pytest_runtestloop(session)
                 return None

@@ -106,3 +106,23 @@ def test_every_survivor_that_is_known_is_a_mutant(room: str) -> None:
 
     for key, reason in SURVIVORS[room].items():
         assert reason.startswith(f"{changes[key]}: "), key
+
+
+USED = """
+LIMIT = 1
+class C:
+    size: int = 2
+    def f(self, n=3):
+        if n > LIMIT:
+            return self.size
+"""
+
+
+def test_what_an_import_executes_is_noticed_where_it_is_used(tmp_path: Path) -> None:
+    """By the tests of the lines that have the name, or of the function with that default."""
+    path = tmp_path / "a.py"
+    path.write_text(USED)
+
+    found = {it.change: sorted(it.lines) for it in mutants(path)}
+
+    assert [[2, 6], [4, 7], [5, 6, 7]] == [found[it] for it in ("1 -> 2", "2 -> 3", "3 -> 4")]
