@@ -119,7 +119,7 @@ class HTTPKeyProvider:
         fetcher: Fetcher,
         jwks_url: str | None = None,
         discovery_url: str | None = None,
-        most_unnamed: int = 1,
+        most_unnamed: int,
     ) -> None:
         """Prepare; nothing is fetched yet.
 
@@ -250,7 +250,7 @@ class SourceKeyProvider:
         *,
         algorithms: Sequence[str],
         policy: JWKSCacheSettings,
-        most_unnamed: int = 1,
+        most_unnamed: int,
     ) -> None:
         """Prepare; nothing is asked yet.
 

@@ -100,9 +100,10 @@ class TestRefusedAtConstruction:
             pytest.param({"ttl": "long"}, "JWT_JWKS_CACHE__TTL", id="no-number"),
             pytest.param({"tll": 600}, "JWT_JWKS_CACHE__TLL", id="misspelt"),
             *(
-                pytest.param({name: -1}, f"jwks_cache.{name}", id=f"{name}-negative")
-                for name, field in JWKSCacheSettings.model_fields.items()
-                if field.annotation in {int, float}
+                pytest.param({name: value}, f"jwks_cache.{name}", id=f"{name}-too-small")
+                for name, value in zip(
+                    JWKSCacheSettings.model_fields, (0.5, 0.5, -0.5, 0, 0), strict=True
+                )
             ),
         ],
     )
@@ -127,7 +128,7 @@ class TestRefusedAtConstruction:
 
     def test_the_narrowest_that_works(self) -> None:
         """A timeout of half the lifetime is accepted, and the refresh begins after it."""
-        policy = JWKSCacheSettings(ttl=10, max_ttl=10, timeout=5)
+        policy = JWKSCacheSettings(ttl=1, max_ttl=1, timeout=0.5, stale_if_error=0, max_bytes=1)
         life = Lifetime.beginning(0, policy.seconds("", ""), policy, 0)
 
-        assert (5, 10) == (life.refresh_at, life.expires_at)
+        assert (0.5, 1, 1) == (life.refresh_at, life.expires_at, life.unusable_at)

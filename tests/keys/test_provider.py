@@ -28,7 +28,7 @@ def issuer() -> Iterator[FakeIssuer]:
 
 def provider_of(issuer: FakeIssuer, **options: Any) -> HTTPKeyProvider:
     """What asks an issuer."""
-    defaults = {"algorithms": ALGORITHMS, "policy": POLICY, "fetcher": LOCAL}
+    defaults = {"algorithms": ALGORITHMS, "policy": POLICY, "fetcher": LOCAL, "most_unnamed": 1}
     return HTTPKeyProvider(issuer.issuer, **{**defaults, **options})
 
 
@@ -78,6 +78,7 @@ class TestPlace:
             policy=POLICY,
             discovery_url=issuer.discovery_url,
             fetcher=LOCAL,
+            most_unnamed=1,
         )
         with pytest.raises(FetchError, match="identical"):
             fetch(provider)
