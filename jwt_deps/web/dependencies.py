@@ -410,8 +410,9 @@ def claims_as(model: type[ModelT]) -> TokenDependency[ModelT]:
 
     Returns:
         A dependency that returns an instance of the model. Claims that do not fit, or no token,
-        are refused with 401 `invalid_token` (RFC 6750 §3.1). The same model gives the same
-        callable, so that FastAPI runs it once per request and tests can override it.
+        are refused with 401 `invalid_token` (RFC 6750 §3.1); with `validate=False` a request
+        without a token has no claims. The same model gives the same callable, so that FastAPI
+        runs it once per request and tests can override it.
 
     Raises:
         ConfigurationError: it is not a pydantic model.
