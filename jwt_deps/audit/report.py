@@ -26,7 +26,7 @@ from jwt_deps.web import (
     unchanged,
 )
 
-from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself
+from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself, name_of
 
 _PARAMETER = re.compile(r"{([^{}]+)}")
 
@@ -139,20 +139,13 @@ def _audited(served: Served, judgement: Judgement) -> AuditedRoute:
     return AuditedRoute(
         served.path,
         served.methods,
-        _name(served.match.endpoint),
+        name_of(served.match.endpoint),
         judgement.verdict,
         judgement.why,
         judgement.settings,
         judgement.scopes,
         judgement.requires,
     )
-
-
-def _name(endpoint: Any) -> str:
-    if endpoint is None:
-        return ""
-    named = endpoint if hasattr(endpoint, "__qualname__") else type(endpoint)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _problems(reached: Reached) -> Iterator[str]:

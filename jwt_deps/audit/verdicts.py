@@ -1,14 +1,16 @@
 """Determine whether a route needs a token, from the dependencies that run for it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from fastapi.security.base import SecurityBase
 
-from jwt_deps.settings import PREFIX, JWTSettings, PathPatterns
+from jwt_deps.settings import PREFIX, IssuerSettings, JWTSettings, PathPatterns
 from jwt_deps.web import (
+    ApiKey,
+    Introspection,
     MatchedRoute,
     Requirement,
     RouteGuard,
@@ -21,9 +23,19 @@ from jwt_deps.web import (
     token_dependency,
 )
 
-__all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself"]
+__all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself", "name_of"]
 
 _MAX_NAMED = 3  # algorithms that are listed by name
+# Which tokens are accepted, and what they grant.
+_OF_AN_ISSUER = (
+    *("profile", "verify_audience", "audience_claim", "leeway", "require_exp", "required_claims"),
+    *("max_token_age", "token_types", "allow_numeric_sub", "allow_missing_kid", "scopes_claim"),
+    *("roles_claim", "admin_scope", "user_id_claim", "user_id_prefix"),
+)
+_OF_A_SERVICE = (
+    *("token_source", "token_header_key", "token_header_scheme", "token_getter"),
+    *("cookie_name", "cookie_requests"),
+)
 
 
 class Verdict(StrEnum):
@@ -209,6 +221,14 @@ def _schemes(calls: list[Any]) -> list[SecurityBase]:
     return [call for call in schemes if not isinstance(call, RouteGuard)]
 
 
+def name_of(call: Any) -> str:
+    """Return module and name of a function, or of an object's class; empty for `None`."""
+    if call is None:
+        return ""
+    named = call if hasattr(call, "__qualname__") else type(call)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
 def _label(served: Served, asked: Iterable[tuple[Any, tuple[str, ...]]]) -> str:
     """Summarize the settings of a route, and of guards that its endpoint has as parameters."""
     guard, _ = served.settings_from
@@ -221,7 +241,7 @@ def _label(served: Served, asked: Iterable[tuple[Any, tuple[str, ...]]]) -> str:
 
 
 def _summary(guard: RouteGuard | None, settings: JWTSettings | None) -> str:
-    """Summarize settings: algorithms, issuers and audiences, nothing secret."""
+    """Summarize settings; nothing of keys."""
     source = "JWT_*" if guard is None or guard.settings is None else "own"
     if settings is None:
         return source
@@ -234,8 +254,40 @@ def _summary(guard: RouteGuard | None, settings: JWTSettings | None) -> str:
     if settings.server.accepted.tenants is not None:
         issuers = "issuers of a function"
     named = [issuers] if isinstance(issuers, str) else list(issuers or ())
-    of_issuers = [settings] if several is None else several.values()
-    admins = dict.fromkeys(f"admin {it.admin_scope}" for it in of_issuers if it.admin_scope)
     audience = [f"for {', '.join(settings.accepted_audiences)}"] * bool(settings.accepted_audiences)
-    others = [f"or {credential!r}" for credential in settings.server.credentials]
-    return " ".join([f"{source}: {summary}", *map(str, named), *audience, *admins, *others])
+    of_issuers = {"": settings} if several is None else {f"{it}.": several[it] for it in several}
+    changed = [one for it in of_issuers for one in _changed(_OF_AN_ISSUER, of_issuers[it], it)]
+    others = [f"or {_shown_credential(one)}" for one in settings.server.credentials]
+    return " ".join(
+        [
+            f"{source}: {summary}",
+            *map(str, named),
+            *audience,
+            *changed,
+            *_changed(_OF_A_SERVICE, settings),
+            *others,
+        ]
+    )
+
+
+def _changed(names: Iterable[str], settings: IssuerSettings, of: str = "") -> Iterator[str]:
+    """Yield the settings that do not have their defaults."""
+    fields = type(settings).model_fields
+    for name in names:
+        value = getattr(settings, name)
+        if value != fields[name].get_default(call_default_factory=True):
+            yield f"{of}{name}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(value)
+    if callable(value):
+        return name_of(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shown_credential(credential: Any) -> str:
+    # The repr of another one may have an address, which is never the same twice.
+    is_ours = isinstance(credential, (ApiKey, Introspection))
+    return repr(credential) if is_ours else name_of(credential)

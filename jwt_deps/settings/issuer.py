@@ -280,6 +280,11 @@ class IssuerSettings(BaseModel):
             raise ValueError("is empty: give it a value or leave it unset")
         return value
 
+    @field_validator("required_claims", mode="before")
+    @classmethod
+    def _is_no_empty_text(cls, value: Any) -> Any:
+        return cls._is_not_empty(value) if isinstance(value, str) else value
+
     @field_validator("admin_scope")
     @classmethod
     def _is_a_scope(cls, value: str | None) -> str | None:

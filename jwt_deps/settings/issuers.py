@@ -1,6 +1,8 @@
 """Tables of issuers: by the operator's names, and by `iss`."""
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -36,17 +38,23 @@ def prefixes_of(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, UserPrefi
         for name, one in issuers.items()
     }
     found: dict[str, UserPrefix] = {}
+    ranked = sorted(texts.values())  # so that those that begin with a text are behind it
     for name, one in issuers.items():
         text = texts[name]
-        others = [other for key, other in texts.items() if key != name and other.startswith(text)]
+        behind = range(bisect_left(ranked, text) + 1, len(ranked))
+        others = tuple(takewhile(_begins_with(text), map(ranked.__getitem__, behind)))
         if text in others:
             raise ConfigurationError(
                 "prefix_twice",
                 f"JWT_ISSUERS__{name.upper()}__USER_ID_PREFIX (user_id_prefix) is another issuer's "
                 "too: two users with one sub would be one.",
             )
-        found |= dict.fromkeys(one.accepted_issuers, UserPrefix(text, tuple(others)))
+        found |= dict.fromkeys(one.accepted_issuers, UserPrefix(text, others))
     return found
+
+
+def _begins_with(text: str) -> Callable[[str], bool]:
+    return lambda other: other.startswith(text)
 
 
 def issuer_table(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Security
+from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
@@ -23,6 +24,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Mount, Route, Router
 
 from jwt_deps import (
+    Claims,
     ConfigurationError,
     CurrentUser,
     JWTSettings,
@@ -801,6 +803,61 @@ def test_settings_are_named_by_their_audience_too() -> None:
     settings = JWTSettings(secret_key=SECRET, audience=["api", "admin"])
 
     assert "own: HS256 for api, admin" == of(one_route(settings=settings), "GET /x").settings
+
+
+def in_query(connection: HTTPConnection) -> str | None:
+    return connection.query_params.get("token")
+
+
+class Anyone:
+    async def __call__(self, _: HTTPConnection) -> Claims | None: ...
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        pytest.param({"required_claims": ["tenant", "org.id"]}, "required_claims=tenant,org.id"),
+        pytest.param({"max_token_age": 60}, "max_token_age=60.0"),
+        pytest.param({"verify_audience": False}, "verify_audience=false"),
+        pytest.param({"scopes_claim": "scp"}, "scopes_claim=scp"),
+        pytest.param({"token_source": "both"}, "token_source=both"),
+        pytest.param({"token_getter": in_query}, "token_getter=tests.audit.test_audit.in_query"),
+        pytest.param({"roles_claim": "r", "admin_scope": "x"}, "roles_claim=r admin_scope=x"),
+        pytest.param(
+            {"token_header_key": "X-Token", "token_header_scheme": ""},
+            "token_header_key=X-Token token_header_scheme=",
+        ),
+    ],
+    ids=lambda it: next(iter(it)) if isinstance(it, dict) else "",
+)
+def test_settings_that_are_not_the_default_are_told(values: Any, told: str) -> None:
+    """Those that decide which tokens are accepted, and what they grant."""
+    settings = JWTSettings(secret_key=SECRET, **values)
+
+    assert f"own: HS256 {told}" == of(one_route(settings=settings), "GET /x").settings
+
+
+def test_settings_of_one_of_several_issuers_are_told_with_its_name() -> None:
+    members = {"secret_key": SECRET, "issuer": "https://a.test", "audience": "api"}
+    issuers = {"staff": {**members, "require_exp": False}}
+    settings = JWTSettings(issuers=issuers, _env_prefix="JWT_DEPS_AUDIT_")
+
+    told = of(one_route(settings=settings), "GET /x").settings
+
+    assert "own: HS256 staff staff.require_exp=false" == told
+
+
+def test_another_credential_is_told_by_its_name() -> None:
+    """The same in each process, so that `--against` reports no change where there is none."""
+
+    async def by_gateway(_: HTTPConnection) -> Claims | None: ...
+
+    told = of(one_route(credentials=[by_gateway, Anyone()]), "GET /x").settings
+
+    assert told.endswith(
+        "or tests.audit.test_audit.test_another_credential_is_told_by_its_name.<locals>.by_gateway "
+        "or tests.audit.test_audit.Anyone"
+    )
 
 
 class TestAllowed:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from examples.permissions.app import app
 from jwt_deps import JWTSettings, get_settings
-from jwt_deps.audit import audit, compare
+from jwt_deps.audit import Audit, audit, compare
 from jwt_deps.cli.app import main
 from jwt_deps.testing import acting_as, using_settings
 from tests.minting import SECRET
@@ -171,13 +171,31 @@ def test_every_loosening_is_reported(loosening: str) -> None:
         assert [] != compare(audit(app), audit(changed))
 
 
-def test_an_administrators_scope_is_reported() -> None:
-    """It is a setting, which the audit shows as such."""
-    before = audit(app)
-    with using_settings(app, SETTINGS.model_copy(update={"admin_scope": None})):
-        without = audit(app)
+#: Settings, and looser ones.
+LOOSER_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "an-administrator": ({"admin_scope": None}, {}),
+    "a-wildcard-for-an-administrator": ({}, {"admin_scope": "agents:*"}),
+    "a-required-claim": ({"required_claims": ["tenant", "jti"]}, {"required_claims": ["jti"]}),
+    "an-age": ({"max_token_age": 60}, {"max_token_age": 3600}),
+    "a-further-claim-of-roles": ({}, {"roles_claim": "roles,groups"}),
+    "a-further-claim-of-scopes": ({"scopes_claim": "scope"}, {"scopes_claim": "scope,roles"}),
+    "a-further-type": ({}, {"token_types": "x+jwt"}),
+    "any-audience": ({}, {"verify_audience": False}),
+    "a-profile": ({"profile": "rfc9068", "issuer": "https://a", "audience": "api"}, {}),
+}
 
-    assert [] != compare(without, before)
+
+@pytest.mark.parametrize("loosening", LOOSER_SETTINGS)
+def test_looser_settings_are_reported(loosening: str) -> None:
+    """They are no part of the application, and decide who may reach it all the same."""
+
+    def audited(changed: dict[str, Any]) -> Audit:
+        with using_settings(app, SETTINGS.model_copy(update=changed)):
+            return audit(app)
+
+    former, looser = map(audited, LOOSER_SETTINGS[loosening])
+
+    assert [] != compare(former, looser)
 
 
 def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

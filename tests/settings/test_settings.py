@@ -430,6 +430,7 @@ class TestRefused:
             pytest.param("algorithm", "", id="algorithm-empty"),
             pytest.param("algorithm", LEAKY, id="algorithm-is-the-secret"),
             pytest.param("scopes_claim", "", id="scopes-claim-empty"),
+            pytest.param("required_claims", "", id="required-claims-empty"),
             pytest.param("leeway", "3600", id="leeway-too-long"),
             pytest.param("leeway", LEAKY, id="leeway-no-number"),
             pytest.param("validate", "", id="validate-empty"),

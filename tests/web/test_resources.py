@@ -205,7 +205,7 @@ def test_the_audit_names_an_administrators_scope() -> None:
     """Setting it is a loosening, which a comparison shows."""
     (route, *_) = (it for it in audit(app_with(NEEDED[0].values[0], ADMIN)).routes if it.scopes)
 
-    assert route.settings.endswith("admin root")
+    assert route.settings.endswith("admin_scope=root")
 
 
 def listing(settings: JWTSettings = ADMIN) -> FastAPI:
