@@ -154,7 +154,8 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
     """Return the principal for the claims of a credential other than a JWT.
 
     That is an API key or an introspected token. The claims are checked as those of a JWT as far as
-    they are there: issuer, times, subject, audience and binding; and revocation.
+    they are there: issuer, times, subject, audience and binding; and revocation. Those that the
+    settings require have to be there.
 
     Args:
         claims: the claims.
@@ -174,7 +175,6 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
     policy = replace(
         strict,
         require_exp=False,
-        required_claims=(),
         audience_optional=True,
         max_token_age=strict.max_token_age if "iat" in members else None,
     )

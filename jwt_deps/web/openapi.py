@@ -80,7 +80,10 @@ def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
     for credential in settings.server.credentials if settings is not None else ():
         scheme = getattr(credential, "scheme", None)
         if scheme is not None:
-            yield f"{_NATIVE}-{_as_name(scheme.get('name', 'opaque'))}", scheme
+            yield (
+                f"{_NATIVE}-{_as_name(scheme.get('name') or scheme.get('scheme', 'other'))}",
+                scheme,
+            )
     if settings is not None and source is not TokenSource.HEADER:
         cookie = settings.cookie_name
         scheme = {"type": "apiKey", "in": "cookie", "name": cookie}

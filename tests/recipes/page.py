@@ -66,8 +66,8 @@ def _recipes() -> dict[str, Recipe]:
     recipes = {}
     for part in re.split(r"^(?=###? )", PAGE, flags=re.MULTILINE):
         blocks: list[tuple[str, str]] = _BLOCK.findall(part)
-        if not blocks:
-            continue
+        if "ini" not in dict(blocks):
+            continue  # what the environment cannot say
         (_, environment), (_, code), *others = blocks
         assert ["ini", "python"] == [language for language, _ in blocks[:2]]
         name = _NAME.findall(code)[0]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import parse_qs
 
 import httpx2
@@ -293,6 +293,31 @@ class TestOfOnesOwn:
             return Claims({"sub": "ann", **claims})
 
         assert status == serving(known, settings=settings).get("/me").status_code
+
+    @pytest.mark.parametrize(
+        ("claims", "status"), [({"tenant": 7}, 200), ({}, 401)], ids=["there", "missing"]
+    )
+    def test_claims_that_are_required(self, claims: dict[str, Any], status: int) -> None:
+        """The settings name them, so an opaque token has to have them as a JWT has."""
+        settings = JWTSettings(secret_key=SECRET, required_claims=["tenant"])
+
+        async def known(_: HTTPConnection) -> Claims:
+            return Claims({"sub": "ann", **claims})
+
+        assert status == serving(known, settings=settings).get("/me").status_code
+
+    def test_documents(self) -> None:
+        """OpenAPI shows the one that says what it is."""
+
+        class Basic:
+            scheme: ClassVar[dict[str, Any]] = {"type": "http", "scheme": "basic"}
+
+            async def __call__(self, _: HTTPConnection) -> Claims | None: ...
+
+        document = serving(Basic()).get("/openapi.json").json()
+
+        assert Basic.scheme == document["components"]["securitySchemes"]["JWT-basic"]
+        assert [{"JWT": []}, {"JWT-basic": []}] == document["paths"]["/me"]["get"]["security"]
 
     @pytest.mark.parametrize(
         ("claims", "status"),
@@ -585,7 +610,7 @@ class TestIntrospection:
 
         assert (
             "An opaque token (RFC 7662)"
-            == document["components"]["securitySchemes"]["JWT-opaque"]["description"]
+            == document["components"]["securitySchemes"]["JWT-bearer"]["description"]
         )
         assert "<Introspection at 127.0.0.1>" == repr(introspection)
 
