@@ -60,10 +60,22 @@ _LINES = {
     "PRIVATE": KeyForm.PRIVATE,
     "CERTIFICATE": KeyForm.CERTIFICATE,
 }
-_LOADERS: tuple[tuple[Callable[[bytes], object], KeyForm], ...] = (
-    (load_der_public_key, KeyForm.PUBLIC),
-    (load_der_x509_certificate, KeyForm.CERTIFICATE),
-    (lambda data: load_der_private_key(data, None), KeyForm.PRIVATE),
+# Each with how it begins in DER: `cryptography` before 50 does not say that a key is one of a kind
+# that it does not know (RFC 5958 §2, RFC 5280 §4.1.2.7, §4.1).
+_LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..)"
+_SEQUENCE = rb"\x30" + _LENGTH
+_LOADERS: tuple[tuple[Callable[[bytes], object], bytes, KeyForm], ...] = (
+    (
+        lambda data: load_der_private_key(data, None),
+        _SEQUENCE + rb"\x02\x01[\x00\x01]" + _SEQUENCE + rb"\x06",
+        KeyForm.PRIVATE,
+    ),
+    (load_der_public_key, _SEQUENCE + _SEQUENCE + rb"\x06", KeyForm.PUBLIC),
+    (
+        load_der_x509_certificate,
+        _SEQUENCE + _SEQUENCE + rb"\xa0\x03\x02\x01\x02",
+        KeyForm.CERTIFICATE,
+    ),
 )
 
 
@@ -106,8 +118,8 @@ def _decoded(text: str) -> Iterator[bytes]:
 def _of_octets(data: bytes) -> KeyForm | None:
     if _OPENSSH_BLOB.match(data):
         return KeyForm.OPENSSH
-    for load, form in _LOADERS:
-        if _is_loaded(load, data):
+    for load, beginning, form in _LOADERS:
+        if _is_loaded(load, data) or re.match(beginning, data, re.DOTALL):
             return form
     if any(_is_point(data, curve) for curve in CURVES.values()):
         return KeyForm.PUBLIC

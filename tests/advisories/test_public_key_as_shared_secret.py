@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -32,8 +33,10 @@ from tests.minting import KeyPair, pair
 from tests.saying import everything_said
 
 SPKI = PublicFormat.SubjectPublicKeyInfo
-#: A SubjectPublicKeyInfo (RFC 5280 §4.1) with an algorithm of a private enterprise.
+#: A SubjectPublicKeyInfo (RFC 5280 §4.1) with an algorithm of a private enterprise, and a
+#: PrivateKeyInfo (RFC 5958 §2), each up to its octets.
 UNKNOWN = bytes.fromhex("3030300b06092b0601040183b20301032100")
+UNKNOWN_PRIVATE = bytes.fromhex("3032020100300b06092b0601040183b203010420")
 
 Look = Callable[[KeyPair], str]
 
@@ -225,6 +228,25 @@ def test_it_is_refused_as_a_secret(kind: str, look: Look, sentence: str) -> None
 def test_keys_that_are_not_supported_are_keys(text: str) -> None:
     """They are public all the same."""
     assert "is a public key and not in PEM" in str(refusal(text))
+
+
+@pytest.mark.parametrize(
+    ("octets", "sentence"),
+    [
+        pytest.param(UNKNOWN_PRIVATE + bytes(32), "A private key", id="unknown-kind"),
+        pytest.param(
+            pair("P-256").private.private_bytes(
+                Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
+            ),
+            "A private key",
+            id="encrypted",
+        ),
+        pytest.param(certificate(pair("P-256"))[:-40], "A certificate", id="cut-off"),
+    ],
+)
+def test_what_cannot_be_read_is_known_by_its_beginning(octets: bytes, sentence: str) -> None:
+    """The versions of `cryptography` differ in what they say of it."""
+    assert sentence in str(refusal(b64(octets)))
 
 
 @pytest.mark.parametrize(
