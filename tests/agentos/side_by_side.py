@@ -2,7 +2,7 @@
 
     python -m tests.agentos.side_by_side        ask both the most important questions, and compare
 
-Each question goes to both, over HTTP in process. The answers have to be the same, or to differ in
+Each question goes to both, over HTTP to uvicorn. The answers have to be the same, or to differ in
 a way that the question itself names.
 """
 
@@ -24,11 +24,11 @@ from agno.os.middleware.jwt import JWTMiddleware
 from agno.team import Team
 from agno.workflow import Step, Workflow
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from examples.agentos.offline import OfflineModel, whoami
 from jwt_deps import JWTSettings
 from jwt_deps.agentos import protect_agent_os
+from tests.listening import listening
 from tests.minting import SECRET, claims, mint
 
 INTERNAL = "the-internal-token-of-the-scheduler"
@@ -106,7 +106,8 @@ class Setup:
         settings: parameters of `JWTSettings`.
         guard: parameters of `protect_agent_os`.
         os: parameters of `AgentOS`.
-        routes: whether the AgentOS is built on an application with routes of its own.
+        based: whether the AgentOS is built on an application, which has a route of its own; else
+            that route is added to the application of the AgentOS.
         own: whether the middleware is the one that the AgentOS itself adds.
     """
 
@@ -114,23 +115,24 @@ class Setup:
     settings: dict[str, Any] = field(default_factory=dict)
     guard: dict[str, Any] = field(default_factory=dict)
     os: dict[str, Any] = field(default_factory=dict)
-    routes: bool = False
+    based: bool = False
     own: bool = False
 
     def _os(self) -> AgentOS:
-        options = dict(self.os)
-        if self.routes:
-            options["base_app"] = base = FastAPI()
+        if not self.based:
+            return agent_os(**self.os)
+        base = FastAPI()
+        base.get("/reports/{name}")(report)
+        return agent_os(base_app=base, **self.os)
 
-            @base.get("/reports/{name}")
-            async def report(name: str) -> str:
-                return name
-
-        return agent_os(**options)
+    def _with_report(self, app: FastAPI) -> FastAPI:
+        if not self.based:
+            app.get("/reports/{name}")(report)
+        return app
 
     def control(self) -> FastAPI:
         """The application behind agno's own middleware."""
-        app = self._os().get_app()
+        app = self._with_report(self._os().get_app())
         if self.own:
             return app
         options: dict[str, Any] = {
@@ -146,13 +148,33 @@ class Setup:
     def guarded(self) -> FastAPI:
         """The same behind the guard."""
         options = {"secret_key": SECRET, **self.settings}
-        return protect_agent_os(self._os(), JWTSettings(**options), **self.guard)
+        return self._with_report(protect_agent_os(self._os(), JWTSettings(**options), **self.guard))
+
+
+async def report(name: str) -> str:
+    """The endpoint of a route that agno has not."""
+    return name
+
+
+class Client(httpx2.Client):
+    """A client of an application that uvicorn serves."""
+
+    def __init__(self, app: FastAPI, port: int) -> None:
+        address = f"localhost:{port}"
+        super().__init__(base_url=f"http://{address}", timeout=30, trust_env=False)
+        self.app, self.address = app, address
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[Client]:
+    with listening(app) as port, Client(app, port) as client:
+        yield client
 
 
 @dataclass(frozen=True)
 class Pair:
-    control: TestClient
-    guarded: TestClient
+    control: Client
+    guarded: Client
 
     def ask(self, method: str, path: str, **request: Any) -> tuple["Answer", "Answer"]:
         """Ask both the same question."""
@@ -202,10 +224,7 @@ def _comparable(value: Any) -> Any:
 
 @contextmanager
 def pair(setup: Setup) -> Iterator[Pair]:
-    with (
-        TestClient(setup.control(), raise_server_exceptions=False) as control,
-        TestClient(setup.guarded(), raise_server_exceptions=False) as guarded,
-    ):
+    with served(setup.control()) as control, served(setup.guarded()) as guarded:
         yield Pair(control, guarded)
 
 
@@ -225,7 +244,7 @@ def granting(*scopes: str) -> list[dict[str, str]]:
     return [{"scope": scope, "effect": "allow"} for scope in scopes]
 
 
-def account(client: TestClient, name: str, *scopes: str) -> str:
+def account(client: httpx2.Client, name: str, *scopes: str) -> str:
     """A new service account's token, which an administrator makes."""
     response = client.post(
         "/service-accounts",

@@ -31,7 +31,7 @@ from jwt_deps.audit import Verdict, audit
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import who
 
-from .side_by_side import ADMIN, Pair, Setup, account, agent_os, as_user, pair, token
+from .side_by_side import ADMIN, Pair, Setup, account, agent_os, as_user, pair, served, token
 
 SETTINGS = JWTSettings(secret_key=SECRET)
 
@@ -657,8 +657,8 @@ def decided() -> Iterator[tuple[Pair, Sink, Sink]]:
     sinks = Sink(), Sink()
     setups = [with_provider(audit=sink) for sink in sinks]
     with (
-        TestClient(setups[0].control(), raise_server_exceptions=False) as control,
-        TestClient(setups[1].guarded(), raise_server_exceptions=False) as guarded,
+        served(setups[0].control()) as control,
+        served(setups[1].guarded()) as guarded,
     ):
         yield Pair(control, guarded), *sinks
 

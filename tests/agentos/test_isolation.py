@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,8 +20,11 @@ from websockets.sync.client import connect
 
 from jwt_deps import JWTSettings
 from jwt_deps.agentos import protect_agent_os
-from jwt_deps.testing import FakeIssuer, TokenFactory
+from jwt_deps.testing import TokenFactory
 from tests.listening import listening
+from tests.providers.conftest import running
+from tests.providers.identity import API, Provider
+from tests.providers.oauth import OAuthClient
 
 from .clients import Talk
 from .side_by_side import agent_os
@@ -74,34 +78,55 @@ class House:
         return self.ask("alice", "header", "GET", path)
 
 
+#: What each user has been granted.
+GRANTED = {"alice": SCOPES, "bob": SCOPES, "carol": ["agents:helper:run"]}
+
+
 def shared_secret() -> tuple[JWTSettings, dict[str, str]]:
     tokens = TokenFactory(token_source="both", audience="support")
     return tokens.settings, {
-        user: tokens(user, claims={"scopes": SCOPES}) for user in ("alice", "bob")
+        user: tokens(user, claims={"scopes": scopes}) for user, scopes in GRANTED.items()
     }
 
 
-def discovery(issuer: FakeIssuer) -> tuple[JWTSettings, dict[str, str]]:
-    return issuer.settings("support", token_source="both"), {
-        user: issuer.token({"sub": user, "scopes": SCOPES}, audience="support")
-        for user in ("alice", "bob")
+def discovery(provider: Provider) -> tuple[JWTSettings, dict[str, str]]:
+    """The users log in at a real provider, which puts what they consent to into `scope`."""
+    client = OAuthClient(provider.issuer)
+    settings = JWTSettings(
+        issuer=provider.issuer,
+        discovery=True,
+        allow_loopback=True,
+        audience=API,
+        scopes_claim="scope",
+        token_source="both",
+    )
+    return settings, {
+        user: client.log_in(user, scope=" ".join(["openid", *scopes]))["access_token"]
+        for user, scopes in GRANTED.items()
     }
 
 
 @contextmanager
-def configured(name: str) -> Iterator[tuple[JWTSettings, dict[str, str]]]:
+def configured(name: str, directory: Path) -> Iterator[tuple[JWTSettings, dict[str, str]]]:
     if name == "HS256":
         yield shared_secret()
         return
-    with FakeIssuer() as issuer:
-        yield discovery(issuer)
+    with running("authlib", directory) as provider:
+        yield discovery(provider)
 
 
-@pytest.fixture(scope="module", params=["HS256", "discovery"])
-def house(request: pytest.FixtureRequest) -> Iterator[House]:
+@pytest.fixture(
+    scope="module",
+    params=[(keys, base) for keys in ("HS256", "discovery") for base in ("own-app", "base_app")],
+    ids="-".join,
+)
+def house(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
     """An AgentOS in which Alice has sessions of everything, and a memory."""
-    with configured(request.param) as (settings, tokens):
-        base_app = FastAPI() if request.param == "discovery" else None
+    keys, base = request.param
+    with configured(keys, tmp_path_factory.mktemp(keys)) as (settings, tokens):
+        base_app = FastAPI() if base == "base_app" else None
         app = protect_agent_os(agent_os(mcp=HAS_MCP, base_app=base_app), settings)
         with (
             listening(app) as port,
@@ -122,6 +147,18 @@ def house(request: pytest.FixtureRequest) -> Iterator[House]:
 def _streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A uvicorn that ended in this process would end every later event stream in it."""
     monkeypatch.setattr("sse_starlette.sse.AppStatus.should_exit", False)
+
+
+@pytest.mark.parametrize("place", ["header", "cookie"])
+def test_carol_runs_what_she_was_granted(house: House, place: str) -> None:
+    """One agent, and no other, no team and no workflow."""
+    form = {"message": "hello", "stream": "false"}
+    statuses = {
+        name: house.ask("carol", place, "POST", path, data=form).status_code
+        for name, path in RUNS.items()
+    }
+
+    assert {**dict.fromkeys(RUNS, 403), "helper": 200} == statuses
 
 
 @pytest.mark.parametrize("name", RUNS)

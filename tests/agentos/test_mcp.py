@@ -1,7 +1,6 @@
 """The MCP server of an AgentOS, and FastMCP behind a guard, know the user of the token."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from fastapi import FastAPI
@@ -11,7 +10,7 @@ from jwt_deps import JWTSettings, protect
 from tests.minting import SECRET
 
 from .clients import Talk
-from .side_by_side import ADMIN, Pair, Setup, as_user
+from .side_by_side import ADMIN, Pair, Setup, as_user, pair
 
 fastmcp = pytest.importorskip("fastmcp")
 auth = pytest.importorskip("fastmcp.server.auth")
@@ -29,14 +28,8 @@ def _streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def both() -> Iterator[Pair]:
     """Clients of both, with `mcp=True`."""
-    setup = Setup(os={"mcp": True})
-    with ExitStack() as stack:
-        yield Pair(
-            *(
-                stack.enter_context(TestClient(app, base_url="http://localhost:8000"))
-                for app in (setup.control(), setup.guarded())
-            )
-        )
+    with pair(Setup(os={"mcp": True})) as clients:
+        yield clients
 
 
 def each(both: Pair, user: dict[str, str]) -> tuple[Talk, Talk]:

@@ -7,12 +7,13 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import Any, Self
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from agno.os.scopes import get_default_scope_mappings
-from fastapi.testclient import TestClient
+from websockets.sync.client import ClientConnection, connect
 
 from jwt_deps import InvalidTokenError
 from tests.minting import OTHER_SECRET, SECRET, b64, claims, compact, mint
@@ -22,6 +23,7 @@ from .side_by_side import (
     ADMIN,
     INTERNAL,
     Answer,
+    Client,
     Pair,
     Setup,
     account,
@@ -51,14 +53,13 @@ CLAIMS = {
     "session_state_claims": ["theme"],
 }
 SETUPS = {
-    "plain": Setup(routes=True),
+    "plain": Setup(),
     "data": Setup(),
     "several": Setup(
         middleware={"scope_mappings": MAPPINGS, "verification_keys": [OTHER_SECRET, SECRET]},
         guard={"scope_mappings": MAPPINGS},
         settings={"secret_key": OTHER_SECRET, "verification_keys": [SECRET]},
         os={"cors_allowed_origins": ["https://app.example"]},
-        routes=True,
     ),
     "own-admin": Setup(middleware={"admin_scope": "root"}, guard={"admin_scope": "root"}),
     "no-authorization": Setup(middleware={"authorization": False}, guard={"authorization": False}),
@@ -82,15 +83,15 @@ SETUPS = {
 }
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Callable[[str], Pair]]:
+@pytest.fixture(scope="module", params=[False, True], ids=["own-app", "base_app"])
+def served(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Pair]]:
     """Return the function that gives the clients of both, by the name of a setup."""
     known: dict[str, Pair] = {}
     with ExitStack() as stack:
 
         def clients(name: str) -> Pair:
             if name not in known:
-                known[name] = stack.enter_context(pair(SETUPS[name]))
+                known[name] = stack.enter_context(pair(replace(SETUPS[name], based=request.param)))
             return known[name]
 
         yield clients
@@ -865,46 +866,48 @@ def test_an_anonymous_request_cannot_name_its_user(
 class Socket:
     """A connection to the WebSocket of an AgentOS."""
 
-    def __init__(self, client: TestClient) -> None:
-        self._session = client.websocket_connect("/workflows/ws")
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self.greeting = json.loads(self._heard())
 
-    def __enter__(self) -> Self:
-        self._socket = self._session.__enter__()
-        self.greeting = json.loads(self._socket.receive_text())
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._session.__exit__(*error)
+    def _heard(self) -> str:
+        return str(self._connection.recv(timeout=30))
 
     def say(self, **message: Any) -> dict[str, Any]:
         """Send a message, and return the answer."""
-        self._socket.send_text(json.dumps(message))
-        answer: dict[str, Any] = json.loads(self._socket.receive_text())
+        self._connection.send(json.dumps(message))
+        answer: dict[str, Any] = json.loads(self._heard())
         return answer
 
     def log_in(self, secret: str) -> dict[str, Any]:
         """Authenticate, and return the answer that follows the manager's own."""
         answer = self.say(action="authenticate", token=secret)
         if "user_id" not in answer and answer["event"] == "authenticated":
-            return json.loads(self._socket.receive_text())  # type: ignore[no-any-return]
+            return json.loads(self._heard())  # type: ignore[no-any-return]
         return answer
 
     def run(self, **message: Any) -> str:
         """Start the workflow, and return all that is said until it has ended."""
-        self._socket.send_text(
+        self._connection.send(
             json.dumps({"action": "start-workflow", "workflow_id": "flow", **message})
         )
         said = ""
         while not ("Insufficient" in said or "WorkflowCompleted" in said):
-            said += self._socket.receive_text()
+            said += self._heard()
         return said
+
+
+@contextmanager
+def talking(client: Client) -> Iterator[Socket]:
+    with connect(f"ws://{client.address}/workflows/ws") as connection:
+        yield Socket(connection)
 
 
 def both_sockets(pair: Pair, ask: Callable[[Socket], Any]) -> tuple[Any, Any]:
     """What a conversation with each gives."""
     found = []
     for client in (pair.control, pair.guarded):
-        with Socket(client) as socket:
+        with talking(client) as socket:
             found.append(ask(socket))
     first, second = found
     return first, second
@@ -982,7 +985,7 @@ def test_socket_knows_the_user_of_the_token_alone(plain: Pair) -> None:
 def test_service_account_at_the_socket(plain: Pair, accounts: tuple[str, str]) -> None:
     events = []
     for client, secret in zip((plain.control, plain.guarded), accounts, strict=True):
-        with Socket(client) as socket:
+        with talking(client) as socket:
             events.append(socket.log_in(secret).get("user_id"))
 
     assert ["sa:robot", "sa:robot"] == events
@@ -1014,6 +1017,6 @@ def test_message_of_another_shape_verifies_nothing(plain: Pair, message: dict[st
 
 def test_token_of_one_message_is_not_good_for_another(plain: Pair) -> None:
     """Each is verified for itself."""
-    with Socket(plain.guarded) as socket:
+    with talking(plain.guarded) as socket:
         socket.log_in(token())
         assert "auth_error" == socket.log_in(token(OTHER_SECRET))["event"]

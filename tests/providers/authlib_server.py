@@ -26,6 +26,7 @@ from joserfc.jwk import KeySet
 from werkzeug.serving import make_server
 
 SCOPES = ("openid", "read:items", "write:items")
+ACTIONS = ("read", "run", "write", "delete")  # of an AgentOS: `agents:helper:run`
 
 FORM = """
 <form method="post">
@@ -48,7 +49,11 @@ class Client(ClientMixin):
         return self.client_id
 
     def get_allowed_scope(self, scope: object) -> str:
-        return " ".join(each for each in str(scope).split() if each in SCOPES)
+        return " ".join(
+            each
+            for each in str(scope).split()
+            if each in SCOPES or each.rpartition(":")[2] in ACTIONS
+        )
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         return bool(redirect_uri) and redirect_uri == self.redirect_uri
