@@ -325,8 +325,8 @@ def _fitting(
     if not keys:
         raise ConfigurationError(
             "unfit_key",
-            f"A key in {STATIC_KEYS} is {kind} and fits none of {', '.join(algorithms)}: set "
-            "JWT_ALGORITHM (algorithm) to what the issuer signs with.",
+            f"A key in {STATIC_KEYS} is {kind} and fits none of {', '.join(algorithms)}: "
+            "remove it, or set JWT_ALGORITHM (algorithm) to what the issuer signs with.",
         )
     return keys
 

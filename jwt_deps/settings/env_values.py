@@ -99,7 +99,7 @@ Several = Annotated[list[str], NoDecode, BeforeValidator(_several)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_several_secrets)]
 
 
-def sentence(error: ValidationError | SettingsError) -> str:
+def sentence(error: ValidationError | SettingsError, known: Collection[str] = ()) -> str:
     """Say what is wrong with which setting, without a value: it may be a secret."""
     if isinstance(error, SettingsError):
         return f"The environment cannot be read: {str(error).splitlines()[0]}."
@@ -108,7 +108,7 @@ def sentence(error: ValidationError | SettingsError) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else ""
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            message = "unknown setting"
+            message = "unknown setting" + _near(name, known, " (do you mean {}?)")
         label = f"JWT_{name.upper()} ({name})" if name else "settings"
         part = f"{label}: {message}"
         if part not in parts:
@@ -248,16 +248,21 @@ def is_variable(name: str, prefix: str = PREFIX) -> bool:
 
 def _unknown_variables(names: Iterable[str], prefix: str, fields: Collection[str]) -> list[str]:
     """A sentence for each variable that looks like a setting and is not one."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only where a name is misspelt
-
     known = {name.upper() for name in (*fields, *(f"{name}_file" for name in _SECRETS))}
     found = []
     for name in sorted({name.upper() for name in names if is_variable(name, prefix)}):
         begin, member = name[: len(prefix)], name[len(prefix) :]
         if member not in known and not member.startswith(_NESTED):
-            near = [f": do you mean {begin}{it}?" for it in get_close_matches(member, known, n=1)]
-            found.append(f"{name} is set, and is not a setting of jwt-deps{''.join(near) or '.'}")
+            near = _near(member, known, f": do you mean {begin}{{}}?") or "."
+            found.append(f"{name} is set, and is not a setting of jwt-deps{near}")
     return found
+
+
+def _near(name: str, known: Collection[str], question: str) -> str:
+    """Ask whether the known name that is most like this one is meant, if there is one."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only where a name is misspelt
+
+    return "".join(question.format(it) for it in get_close_matches(name, known, n=1))
 
 
 def with_prefix(error: ConfigurationError, prefix: str) -> ConfigurationError:

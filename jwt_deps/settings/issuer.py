@@ -246,7 +246,7 @@ class IssuerSettings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problem = sentence(error)
+            problem = sentence(error, type(self).model_fields)
         if problem is not None:
             # Raised out here: pydantic's errors hold the input, which can be a secret.
             raise ConfigurationError("invalid_setting", problem)

@@ -1,7 +1,7 @@
 """How a whole router is protected: `protected_router`, `jwt_guard` and the mark `public`."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from threading import get_ident
 from typing import Any, TypeVar, cast
 
@@ -256,12 +256,12 @@ def public(endpoint: EndpointT = cast("Any", None)) -> EndpointT:  # noqa: B008 
         ConfigurationError: the object cannot be marked: list it in `exclude` instead. Or there is
             none, because `@public()` has parentheses.
     """
-    try:
-        mark_public(endpoint)
-    except AttributeError as error:
-        raise ConfigurationError(
-            "not_markable",
-            f"@public cannot mark {type(endpoint).__name__} objects: write it without parentheses, "
-            "or list the endpoint in exclude=[...].",
-        ) from error
-    return endpoint
+    with suppress(AttributeError):
+        if not isinstance(endpoint, APIRouter):  # whose routes would stay guarded
+            mark_public(endpoint)
+            return endpoint
+    raise ConfigurationError(
+        "not_markable",
+        f"@public cannot mark {type(endpoint).__name__} objects: write it at an endpoint, without "
+        "parentheses, or list endpoints or paths in exclude=[...].",
+    )

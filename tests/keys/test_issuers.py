@@ -162,7 +162,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "cache-misspelt": (at(jwks_cache={"tll": 600}), "JWT_JWKS_CACHE__TLL (jwks_cache.tll)"),
     "cache-contradiction": (at(jwks_cache={"ttl": 9}), "timeout must be at most half of ttl"),
     "cache-text": (at(jwks_cache=LEAKY), "JWT_JWKS_CACHE (jwks_cache)"),
-    "misspelt": (at(jwks_uri=URL), "unknown setting"),
+    "misspelt": (at(jwks_uri=URL), "unknown setting (do you mean jwks_url?)"),
 }
 
 

@@ -249,7 +249,7 @@ REFUSED: dict[str, tuple[list[str], Keys, tuple[str, ...], str]] = {
         ["RS256", "ES256"],
         [SECRET],
         EITHER,
-        "is a shared secret and fits none of RS256, ES256",
+        "is a shared secret and fits none of RS256, ES256: remove it, or set JWT_ALGORITHM",
     ),
     "other-curve": (["ES256"], [pair("P-384").public_pem], EITHER, "fits none of ES256"),
     "algorithm-without-a-key": (

@@ -130,8 +130,14 @@ def test_a_router_factory_that_was_not_called_stops_the_start() -> None:
 
 def test_public_with_parentheses_stops_the_start() -> None:
     """The decorator takes the endpoint."""
-    with pytest.raises(ConfigurationError, match="write it without parentheses"):
+    with pytest.raises(ConfigurationError, match="without parentheses"):
         public()(health)
+
+
+def test_public_on_a_router_stops_the_start() -> None:
+    """Its routes would stay guarded."""
+    with pytest.raises(ConfigurationError, match="cannot mark APIRouter objects"):
+        public(APIRouter())
 
 
 @pytest.mark.parametrize(
