@@ -810,7 +810,8 @@ def test_a_guard_that_is_a_parameter_wants_a_token_of_its_own(
 
     TestClient(app).get("/x")  # an application without another guard is known from then on
 
-    settings = "own: HS256" if over is None else "own: HS256 and own: HS256"
+    ours, own = "own: HS256 roles_claim=roles", "own: HS256 token_header_key=X-Token"
+    settings = own if over is None else f"{ours} and {own}"
     assert {"/x": [expected]} == locks(app) == locks(app)
     found = audit(app)
     assert ((), settings) == (found.problems, found.routes[-1].settings)
