@@ -41,8 +41,8 @@ TESTS = {
         *("tests/possession", "tests/web/test_dpop.py", "tests/web/test_certificates.py"),
         *("tests/testing/test_dpop_client.py", "tests/advisories"),
     ),
-    "revocation": ("tests/revocation", "tests/web/test_telemetry.py", *_CORE),
-    "web": ("tests/web", "tests/guards", "tests/audit", "tests/test_invariants.py", *_CORE),
+    "revocation": ("tests/revocation",),
+    "web": ("tests/web", "tests/guards", "tests/audit", "tests/test_invariants.py"),
 }
 _PYTEST = (
     *("-x", "--no-cov", "-pno:terminal", "-pno:cacheprovider", "--hypothesis-profile=mutation"),
