@@ -141,7 +141,8 @@ class Entries:
             if old is not None:
                 longer = (max(old[0], value[0]), max(old[1], bucket))
                 # What goes further than the entry that was read counts as not seen.
-                value = value if longer == value[:2] else (*longer, old[2] * (longer == old[:2]))
+                if longer != value[:2]:
+                    value = old if longer == old[:2] else (*longer, 0)
             names[entry.name] = value
             if old is None or old[1] < value[1]:
                 if value[1] not in self._ends:

@@ -79,13 +79,12 @@ def _lines(node: ast.expr | ast.stmt) -> range:
 
 def _uses(tree: ast.Module) -> dict[int, set[int]]:
     """By the lines of defaults and of constants: the lines of the function, and of their names."""
-    names: dict[str, set[int]] = defaultdict(set)
+    names: dict[object, set[int]] = defaultdict(set)
     uses: dict[int, set[int]] = defaultdict(set)
     nodes = list(ast.walk(tree))
     for node in nodes:
-        match node:
-            case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
-                names[name].update(_lines(node))
+        for name in {getattr(node, kind, None) for kind in ("id", "attr", "arg")} - {None}:
+            names[name].add(getattr(node, "end_lineno", 0))
     for node in nodes:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():

@@ -147,11 +147,14 @@ class OneMutant:
         others = {test: len(tests) for tests in several for test in tests}
         self._seconds = json.loads((self._directory / "seconds").read_text())
         items = [it for it in session.items if _names(it) & found]
-        items.sort(key=lambda it: (not _names(it) & first, self._seconds[it.nodeid]))
-        quickest = len(self._within(items, _QUICKEST))
-        items[quickest:] = sorted(
-            items[quickest:],
-            key=lambda it: min(others.get(name, len(items)) for name in _names(it)),
+        items.sort(key=lambda it: self._seconds[it.nodeid])
+        rest = len(self._within(items, _QUICKEST))
+        items[rest:] = sorted(
+            items[rest:],
+            key=lambda it: (
+                not _names(it) & first,
+                min(others.get(name, len(items)) for name in _names(it)),
+            ),
         )
         session.items = self._within(items, AT_MOST)
 

@@ -22,7 +22,7 @@ from jwt_deps import (
     RevokedTokenError,
     protected_router,
 )
-from jwt_deps.revocation.entries import Entries, Kind, Revocation
+from jwt_deps.revocation.entries import Entries, Kind, Revocation, end_of_entry
 from jwt_deps.revocation.source import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens import Outcome, authenticate_token, explain_token
@@ -190,6 +190,33 @@ def test_what_a_server_has_is_not_sent_to_it_again() -> None:
     entries.add(entry._replace(name="b"), 0, epoch=2)
 
     assert [] == list(entries.unseen(2))
+    assert not entries.is_unseen(entry, 2)
+    assert not entries.is_unseen(entry._replace(name="c"), 2)
+
+
+def test_what_is_revoked_again_takes_no_more_memory() -> None:
+    """Until it ends, however often that is."""
+    entries = Entries((), ())
+    for _ in range(3):
+        entries.add(Revocation(Kind.JTI, None, "a", None, 600), 0)
+
+    assert [{(Kind.JTI, None): ["a"]}] == list(entries._ends.values())
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["longer-later", "longer-first"])
+def test_what_goes_further_than_a_server_has_is_sent_to_it(order: int) -> None:
+    """Of two entries for one user, the later end and the later `iat`."""
+    entries = Entries((), ())
+    entry = Revocation(Kind.SUBJECT, None, "alice", 1, 6000)
+    for read in (entry._replace(until=600, issued_until=2), entry)[::order]:
+        entries.add(read, 0, epoch=1)
+
+    assert [entry._replace(issued_until=2)] == list(entries.unseen(1))
+
+
+def test_entries_end_by_the_minute() -> None:
+    """With the largest leeway."""
+    assert [300, 360] == [end_of_entry(expires) for expires in (0, 0.5)]
 
 
 def test_entries_end_with_what_they_name() -> None:
