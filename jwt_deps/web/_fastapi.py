@@ -129,7 +129,7 @@ def is_routed(scope: Scope, router: object) -> bool:
     A mount routes too: to the router, its application, or something around that.
     """
     endpoint, route = scope.get("endpoint"), scope.get("route")
-    if endpoint is None or endpoint is router or endpoint is scope.get("app"):
+    if endpoint is router or endpoint is scope.get("app"):
         return False
     # FastAPI 0.137 names an inclusion there until the route in it is known.
     is_known = route is not None and included_router(route) is None
@@ -426,7 +426,6 @@ def include_before_prefix(
     include(stand_in, **options)
     inclusion: Any = router.routes[-1]
     inclusion.original_router = inclusion.include_context.included_router = included
-    read_again(router)
 
 
 # Of dependencies.

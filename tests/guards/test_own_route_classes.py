@@ -474,10 +474,15 @@ def test_an_exception_handler_answers_a_refusal(
 @kinds_of_guard
 def test_an_exception_handler_answers_with_a_part_of_a_file(kind: str) -> None:
     """The client asked for it, and Starlette's `FileResponse` answers 206 in place of 200."""
+
+    class Handler:
+        async def __call__(self, *_: object) -> Response:
+            return FileResponse(__file__)
+
     router = APIRouter()
     router.get("/x")(read)
     app = guarded_by(kind, router)
-    app.add_exception_handler(401, lambda *_: FileResponse(__file__))
+    app.add_exception_handler(401, Handler())
 
     answer = TestClient(app).get("/x", headers={"Range": "bytes=0-2"})
 
