@@ -61,13 +61,15 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many mutants, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="those whose id contains this")
+    parser.add_argument("--seconds", type=float, default=30, help="of tests for each mutant")
     parser.add_argument("--imported", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     tests = [*_PYTEST, *TESTS[options.room]]
     if options.imported:
         mutant = next(it for it in _mutants(options.room) if it.id == options.only)
         sys.meta_path.insert(0, ChangedModule(mutant))
-        return pytest.main(tests, plugins=[OneMutant(mutant, options.imported, imported=True)])
+        one = OneMutant(mutant, options.imported, options.seconds, imported=True)
+        return pytest.main(tests, plugins=[one])
 
     ids = [it.id for it in _mutants(options.room) if options.only in it.id]
     chosen = set(ids)
@@ -85,9 +87,11 @@ def main() -> int:
     began, process = monotonic(), os.getpid()
     with TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "tests.mutation", options.room]
-        command += ["--imported", directory, "--only"]
+        command += ["--seconds", str(options.seconds), "--imported", directory, "--only"]
         several = (it for it in _mutants(options.room) if it.id in chosen)
-        forks = Forks(several, _files(options.room), Path(directory), command, done)
+        forks = Forks(
+            several, _files(options.room), Path(directory), options.seconds, command, done
+        )
         code = 1
         try:
             code = pytest.main(tests, plugins=[forks])

@@ -23,9 +23,9 @@ from tests.mutation.mutants import Mutant
 __all__ = ["ChangedModule", "Forks", "OneMutant", "replace"]
 
 PROCESSES = 2
-#: Seconds of tests. What they did not notice by then has survived. First come the quickest ones,
-#: then those that execute a line near it which few others do.
-AT_MOST, _QUICKEST = 30, 10
+#: The part of the time for tests in which the quickest ones run. Then come those that execute a
+#: line near the mutant which few others do.
+_QUICKEST = 1 / 3
 _NEAR = 10  # lines
 
 
@@ -128,11 +128,13 @@ class OneMutant:
     Args:
         mutant: what is changed.
         directory: has what was recorded.
+        at_most: seconds of tests; what they did not notice by then has survived.
         imported: whether the module was imported with the change.
     """
 
-    def __init__(self, mutant: Mutant, directory: Path, *, imported: bool) -> None:
+    def __init__(self, mutant: Mutant, directory: Path, at_most: float, *, imported: bool) -> None:
         self._directory, self._mutant, self._imported = directory, mutant, imported
+        self._at_most = at_most
         self._seconds: dict[str, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
@@ -148,7 +150,7 @@ class OneMutant:
         self._seconds = json.loads((self._directory / "seconds").read_text())
         items = [it for it in session.items if _names(it) & found]
         items.sort(key=lambda it: self._seconds[it.nodeid])
-        rest = len(self._within(items, _QUICKEST))
+        rest = len(self._within(items, _QUICKEST * self._at_most))
         items[rest:] = sorted(
             items[rest:],
             key=lambda it: (
@@ -156,7 +158,7 @@ class OneMutant:
                 min(others.get(name, len(items)) for name in _names(it)),
             ),
         )
-        session.items = self._within(items, AT_MOST)
+        session.items = self._within(items, self._at_most)
 
     def _within(self, items: list[pytest.Item], seconds: float) -> list[pytest.Item]:
         ends = accumulate(self._seconds[it.nodeid] for it in items)
@@ -175,6 +177,7 @@ class Forks:
         mutants: each is compiled while the iteration is at it.
         files: those of the room.
         directory: for what is recorded.
+        at_most: seconds of tests for each mutant.
         command: what runs the tests on an imported mutant, given its id.
         done: takes each mutant and whether the tests noticed it.
     """
@@ -184,11 +187,12 @@ class Forks:
         mutants: Iterable[Mutant],
         files: list[Path],
         directory: Path,
+        at_most: float,
         command: list[str],
         done: Callable[[Mutant, bool], None],
     ) -> None:
         self._mutants, self._files, self._directory = mutants, {str(it) for it in files}, directory
-        self._command, self._done = command, done
+        self._at_most, self._command, self._done = at_most, command, done
         self._running: dict[int, Mutant | None] = {}
 
     @pytest.hookimpl(tryfirst=True)
@@ -210,7 +214,7 @@ class Forks:
                     os.execv(sys.executable, [*self._command, mutant.id])  # noqa: S606
                 for cache in caches:
                     cache.cache_clear()
-                one = OneMutant(mutant, self._directory, imported=False)
+                one = OneMutant(mutant, self._directory, self._at_most, imported=False)
                 register(one)
                 one.pytest_runtestloop(session)
                 return None

@@ -16,7 +16,7 @@ from fastapi.exceptions import HTTPException
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Match, Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
@@ -80,6 +80,21 @@ class TestOfARequest:
         _fastapi.forget_route(scope)
 
         assert {"path": "/"} == scope
+
+    @pytest.mark.parametrize(
+        ("match", "told", "expected"),
+        [
+            pytest.param(Match.FULL, {}, True, id="this-path"),
+            pytest.param(Match.FULL, {"id": "1"}, False, id="other-parameters"),
+            pytest.param(Match.NONE, {}, False, id="another-path"),
+        ],
+    )
+    def test_the_route_that_is_told_of_is_for(
+        self, match: Match, told: dict[str, str], *, expected: bool
+    ) -> None:
+        context = SimpleNamespace(matches=lambda _: (match, {"path_params": told}))
+
+        assert expected == _fastapi.fits({"fastapi": {"effective_route_context": context}})
 
 
 class TestOfRoutes:
