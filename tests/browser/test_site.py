@@ -25,6 +25,11 @@ SEARCHES = {
     "Keycloak": "providers/",
     "CORS": "troubleshooting/",
     "current_user_id": "reference/",
+    "PyJWT": "moving/other-packages/",
+    "fastapi-users": "moving/other-packages/",
+    "dotenv": "settings/",
+    "blacklist": "revocation/",
+    "performance": "speed/",
 }
 
 
