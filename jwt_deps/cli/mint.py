@@ -10,8 +10,14 @@ from typing import Annotated, TypeVar
 import typer
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose import SigningKey, is_pem
-from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings, is_variable
+from jwt_deps.jose import SigningKey
+from jwt_deps.settings import (
+    IssuerSettings,
+    JWTSettings,
+    get_settings,
+    is_variable,
+    shared_secrets,
+)
 from jwt_deps.tokens import HINTS, ClaimNames, access_token_claims, explain_token, load_signing_key
 
 from .inputs import parse_claim, parse_duration, read_stdin
@@ -177,11 +183,9 @@ def _signing_key(
         raise impossible(f"{source} cannot be used: {error}.") from None
 
 
-def _configured_secret(settings: IssuerSettings | None) -> str:
-    secrets = [] if settings is None else [settings.secret_key, *settings.verification_keys]
-    for secret in secrets:
-        if secret is not None and not is_pem(secret.get_secret_value()):
-            return secret.get_secret_value()
+def _configured_secret(settings: IssuerSettings | None) -> bytes:
+    for secret in [] if settings is None else shared_secrets(settings):
+        return secret
     raise impossible(f"Only public keys are configured, which cannot sign. {_NO_KEY}")
 
 

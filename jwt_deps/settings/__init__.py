@@ -5,7 +5,7 @@ from .environment import get_settings, settings_without_keys
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
 from .issuers import UserPrefix
-from .key_sources import shared_secret
+from .key_sources import shared_secret, shared_secrets
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
@@ -32,6 +32,7 @@ __all__ = [
     "mcp_settings",
     "settings_without_keys",
     "shared_secret",
+    "shared_secrets",
     "split_exclusions",
     "with_prefix",
 ]

@@ -2,7 +2,7 @@
 
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -138,11 +138,18 @@ def _build(settings: "IssuerSettings", *, elsewhere: tuple[str, ...]) -> KeySet:
 
 def shared_secret(settings: "IssuerSettings") -> bytes | None:
     """The shared secret to sign with; `None` if there is none, or a public key in its place."""
-    text = _secret_text(settings)
-    if not text or is_pem(text):
-        return None
-    decoded = _decoded(settings, text)
-    return decoded.encode() if isinstance(decoded, str) else decoded
+    return next(iter(_secrets(settings, [_secret_text(settings)])), None)
+
+
+def shared_secrets(settings: "IssuerSettings") -> list[bytes]:
+    """All shared secrets, the one to sign with first."""
+    further = (secret.get_secret_value() for secret in settings.verification_keys)
+    return _secrets(settings, [_secret_text(settings), *further])
+
+
+def _secrets(settings: "IssuerSettings", texts: Iterable[str | None]) -> list[bytes]:
+    decoded = [_decoded(settings, text) for text in texts if text and not is_pem(text)]
+    return [it.encode() if isinstance(it, str) else it for it in decoded]
 
 
 def _secret_text(settings: "IssuerSettings") -> str | None:

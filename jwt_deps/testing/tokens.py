@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from jwt_deps.jose import SigningKey
-from jwt_deps.settings import IssuerSettings, JWTSettings
+from jwt_deps.settings import IssuerSettings, JWTSettings, shared_secrets
 from jwt_deps.tokens import ClaimNames, access_token_claims
 
 from .invalid_tokens import TokenParts, Wrong, is_checked, make_invalid
@@ -184,10 +184,8 @@ def _secret_of(settings: IssuerSettings) -> SigningKey:
     Raises:
         ValueError: they have only public keys.
     """
-    configured = [settings.secret_key, *settings.verification_keys]
-    texts = [secret.get_secret_value() for secret in configured if secret is not None]
     for algorithm in settings.algorithms:
-        for text in texts:
-            if algorithm.startswith("HS") and "-----BEGIN" not in text:
-                return SigningKey.load(text, algorithm)
+        for secret in shared_secrets(settings):
+            if algorithm.startswith("HS"):
+                return SigningKey.load(secret, algorithm)
     raise ValueError("only public keys are configured: give key, the matching SigningKey")

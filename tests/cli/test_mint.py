@@ -213,6 +213,21 @@ def test_what_signs(
         assert algorithm == parts(result.stdout.strip())[0]["alg"]
 
 
+@pytest.mark.parametrize("stored", ["base64", "file"])
+def test_the_secret_as_deployments_store_it(stored: str, tmp_path: Path) -> None:
+    """The settings accept what is minted with their own secret."""
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    variables = {
+        "base64": {"JWT_SECRET_KEY": "/w" * 32, "JWT_SECRET_KEY_ENCODING": "base64"},
+        "file": {"JWT_SECRET_KEY_FILE": str(file)},
+    }
+
+    result = mint("--user", "alice", **variables[stored])
+
+    assert (0, "") == (result.exit_code, result.stderr)
+
+
 def test_algorithm_of_ones_own() -> None:
     """`--algorithm` is taken as it is."""
     variables = {"JWT_SECRET_KEY": SECRET, "JWT_ALGORITHM": "HS256,HS512"}

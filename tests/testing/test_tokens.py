@@ -282,6 +282,9 @@ class TestForSettings:
                 },
                 id="beside-a-public-key",
             ),
+            pytest.param(
+                {"secret_key": "/w" * 32, "secret_key_encoding": "base64"}, id="in-base64"
+            ),
         ],
     )
     def test_the_secret_that_is_configured_signs(self, values: dict[str, Any]) -> None:
@@ -290,6 +293,13 @@ class TestForSettings:
         token = TokenFactory.for_settings(settings)("alice")
 
         assert {"sub", "iat", "exp"} == claims(token, settings).keys()
+
+    def test_the_secret_in_a_file_signs(self, tmp_path: Path) -> None:
+        path = tmp_path / "secret"
+        path.write_text(f"{SECRET}\n")
+        settings = JWTSettings(secret_key_file=path)
+
+        assert "alice" == claims(TokenFactory.for_settings(settings)("alice"), settings)["sub"]
 
     def test_public_keys_sign_nothing(self) -> None:
         """The private one has to be given."""
