@@ -136,6 +136,9 @@ def test_the_later_revocation_wins() -> None:
     assert revocations.is_revoked({"iss": A, "sub": "alice", "iat": NOW + 100})
     assert not revocations.is_revoked({"iss": A, "sub": "alice", "iat": NOW + 101})
     assert revocations.is_revoked({"iss": B, "sub": "alice", "iat": NOW + 100})
+    now += 150
+    revocations.revoke(subject="alice", issuer=B)
+    assert revocations.is_revoked({"iss": B, "sub": "alice", "iat": NOW + 200})
 
 
 @pytest.mark.parametrize(
@@ -240,7 +243,10 @@ def test_entries_end_with_what_they_name() -> None:
     }
     assert "alice" not in repr(list(revocations._entries.unseen(1)))
     now += 5000
+    revocations._entries.drop_ended(now, 1)
+    assert 4 == len(revocations)
     revocations._entries.drop_ended(now, 1000)
+    assert not any(revocations._entries._tables.values())
     assert "<MemoryRevocations with 0 entries>" == repr(revocations)
     assert {} == revocations._entries._ends
 

@@ -28,6 +28,7 @@ from jwt_deps.cli.app import main
 from jwt_deps.revocation import redis as redis_revocations
 from jwt_deps.revocation.entries import Entries, Kind, Revocation, end_of_entry
 from jwt_deps.revocation.redis_stream import START, RevocationStore
+from jwt_deps.testing import VirtualClock
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import unused_port
 
@@ -328,6 +329,29 @@ def test_a_paused_server_makes_the_replica_stale(replicas: Replicas, server: Val
     until(lambda: not refuses())
 
 
+@pytest.mark.parametrize(
+    ("expected", "when_stale"), [("unavailable", "refuse"), ("accepted", "serve")]
+)
+def test_when_a_replica_is_stale(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch, expected: str, when_stale: str
+) -> None:
+    """From the moment of the bound on, and not before."""
+    clock = VirtualClock(1000)
+    monkeypatch.setattr(redis_revocations, "uptime", clock)
+    replica = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
+    replica.open()
+    replica.close()
+    clock.advance(1.9)
+    assert ("accepted", False) == (outcome(TOKEN, replica), replica.health().stale)
+
+    clock.advance(0.1)
+
+    health = replica.health()
+    assert (True, when_stale == "serve", 2) == (health.stale, health.serving_stale, health.age)
+    assert expected == outcome(TOKEN, replica)
+    replica.close()
+
+
 def test_a_stale_replica_may_go_on(server: Valkey, caplog: pytest.LogCaptureFixture) -> None:
     """By `serve`: it says so once, in health and in the log."""
     going_on = RedisRevocations(server.url, max_staleness=2, when_stale="serve")
@@ -387,6 +411,7 @@ def test_a_server_that_takes_no_writes(
         refuse(client)
         with pytest.raises(RevocationUnavailableError):
             revoking.revoke(jti="1")
+        assert revoking.health().last_error
         found = set()
         end = time.monotonic() + 3
         while time.monotonic() < end:

@@ -200,10 +200,8 @@ def test_a_match_statement_takes_one_apart() -> None:
     assert ["alice", "pro", None] == found
 
 
-@pytest.mark.parametrize("made", [ALICE, STATE], ids=["user", "state"])
-def test_no_log_shows_a_value(made: Any) -> None:
-    for value in ("alice", "pro", "book"):
-        assert value not in repr(made)
+def test_no_log_shows_a_value() -> None:
+    assert ("CurrentUser()", "<SessionState with cart, plan>") == (repr(ALICE), repr(STATE))
 
 
 def test_they_are_classes_where_a_class_is_expected() -> None:
