@@ -228,7 +228,6 @@ class RedisRevocations(Revocations):
         self._stop, self._loaded = threading.Event(), threading.Event()
         self._answered_at = self._fresh_until = float("-inf")
         self._errors: dict[str, str] = {}  # the class of each, by what failed
-        self._may_lack = False
         self._retry_at = self._settled_at = self._whole_at = float("-inf")
         self._recent: deque[tuple[bytes, Revocation]] = deque(maxlen=_RECENT)
         self._read_from_start()
