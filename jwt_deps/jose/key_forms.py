@@ -79,12 +79,14 @@ _LOADERS: tuple[tuple[Callable[[bytes], object], bytes, KeyForm], ...] = (
 )
 
 
-def key_form(text: str) -> KeyForm | None:
+def key_form(text: str | bytes) -> KeyForm | None:
     """Say what a text is that must not serve as a shared secret; `None` if it can.
 
     It is looked at as it is, and as base64, base64url and hexadecimal of such a text or of DER, in
-    quotes, in lines and in URL encoding too.
+    quotes, in lines and in URL encoding too; octets as DER, and as the text that they are.
     """
+    if isinstance(text, bytes):
+        return _of_octets(text)
     text = unquote(text).replace("\\n", "\n").replace("\\r", "").strip("\ufeff\"' \t\r\n")
     line = _LINE.search(text)
     if line is not None:

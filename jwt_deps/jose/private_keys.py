@@ -45,14 +45,12 @@ def load_private_key(text: str | bytes) -> Loaded:
     readable: str | None = None
     with suppress(UnicodeDecodeError):
         readable = data.decode()
-    if readable is None:
-        return Loaded(data)
-    if is_pem(readable):
+    if readable is not None and is_pem(readable):
         return Loaded(_from_pem(readable))
     jwk = _jwk(data)
     if jwk is not None:
         return _from_jwk(jwk)
-    if key_form(readable) is not None:
+    if key_form(data) is not None:
         raise ValueError(f"it is a public key, or a key in another form: {_PRIVATE}")
     return Loaded(data)
 

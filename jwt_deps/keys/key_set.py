@@ -295,18 +295,19 @@ def _static_keys(text: str | bytes, algorithms: Sequence[str]) -> list[Verificat
             VerificationKey(algorithm=name, key=signature_key(public, name)) for name in fitting
         ]
         return _fitting(keys, "a public key", algorithms)
-    if (form := key_form(text)) is not None:
-        raise no_secret(form)
+    keys = _secret_keys(secret, algorithms)
     if text.strip(f"{string.whitespace}\ufeff") != text or _QUOTED.fullmatch(text):
         logger.warning(
             "a secret in %s begins or ends with white space, or is in quotes: all of it is "
             "part of the secret, so remove it unless the issuer signs with it too",
             STATIC_KEYS,
         )
-    return _secret_keys(secret, algorithms)
+    return keys
 
 
 def _secret_keys(secret: bytes, algorithms: Sequence[str]) -> list[VerificationKey]:
+    if (form := key_form(secret)) is not None:
+        raise no_secret(form)
     fitting = [name for name in algorithms if name in HMAC_ALGORITHMS]
     for name in fitting:
         require_strong_secret(secret, name)

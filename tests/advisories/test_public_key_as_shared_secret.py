@@ -287,6 +287,32 @@ def test_wherever_a_secret_is_given(build: Callable[[str], Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        pytest.param(der, "public_key_not_pem", id="der"),
+        pytest.param(lambda key: key.public_pem, "public_key_not_pem", id="pem"),
+        pytest.param(lambda key: json.dumps(key.jwk()), "public_key_not_pem", id="jwk"),
+        pytest.param(lambda key: b64(der(key)), "public_key_not_pem", id="der-in-base64"),
+        pytest.param(certificate, "certificate", id="certificate"),
+        pytest.param(openssh, "openssh_key", id="openssh"),
+        pytest.param(private_der, "private_key", id="private"),
+        pytest.param(lambda _: "https://issuer.example/keys.json", "address_as_secret", id="url"),
+    ],
+)
+@pytest.mark.parametrize("name", ["secret_key", "verification_keys"])
+def test_the_octets_of_a_secret_in_base64_are_no_key(
+    octets: Callable[[KeyPair], bytes | str], reason: str, name: str
+) -> None:
+    """Keycloak's console shows a public key as DER in base64."""
+    values: Any = {name: b64(octets(pair("RSA")))}
+
+    with pytest.raises(ConfigurationError) as refused:
+        JWTSettings(secret_key_encoding="base64", **values)
+
+    assert reason == refused.value.reason
+
+
+@pytest.mark.parametrize(
     "secret",
     [
         pytest.param("0123456789" * 4, id="digits-are-json"),

@@ -1,6 +1,7 @@
 """Which tokens and keys come out of a `SigningKey`: those that this library, strict, takes."""
 
 import json
+from base64 import b64decode
 from functools import cache
 from pathlib import Path
 
@@ -250,6 +251,11 @@ class TestNotLoaded:
 
         assert text not in str(caught.value)
         assert (None, None) == (caught.value.__cause__, caught.value.__context__)
+
+    def test_octets_of_a_public_key(self) -> None:
+        """DER is no shared secret either."""
+        with pytest.raises(ValueError, match="a public key"):
+            SigningKey.load(b64decode(PUBLIC_DER))
 
     def test_what_needs_a_password(self) -> None:
         """It is taken off with OpenSSL, not here."""
