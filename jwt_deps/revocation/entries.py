@@ -18,6 +18,7 @@ __all__ = [
     "Kind",
     "Revocation",
     "end_of_entry",
+    "identifier",
 ]
 
 #: Beside a token's claims: the ids of its user, with the issuer's prefix and without, and of its
@@ -202,12 +203,19 @@ class Entries:
                 self._shared.pop(bucket, None)
 
 
-def _find(table: dict[str | None, _Values], issuer: str | None, name: object) -> float | None:
+def identifier(value: object) -> str | None:
+    """The name in a claim as text; `None` for what is no name."""
+    if isinstance(value, str):
+        return value
+    # Some issuers number their sessions and users.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _find(table: dict[str | None, _Values], issuer: str | None, value: object) -> float | None:
     """Return the last `iat` that is revoked, by entries of the issuer and those of every issuer."""
-    if not isinstance(name, str):
-        if not isinstance(name, int) or isinstance(name, bool):
-            return None
-        name = str(name)  # some issuers number their sessions and users
+    name = identifier(value)
+    if name is None:
+        return None
     own = table.get(issuer)
     found = own.get(name) if own is not None else None
     if issuer is not None and (every := table.get(None)) is not None:

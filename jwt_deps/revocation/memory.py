@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .entries import Entries, Kind, Revocation, end_of_entry
+from .entries import Entries, Kind, Revocation, end_of_entry, identifier
 
 __all__ = ["MONTH", "SESSION_CLAIMS", "SUBJECT_CLAIMS", "MemoryRevocations", "Revocations"]
 
@@ -46,9 +46,9 @@ class Revocations(ABC):
     def revoke(
         self,
         *,
-        jti: str | None = None,
-        session: str | None = None,
-        subject: str | None = None,
+        jti: str | int | None = None,
+        session: str | int | None = None,
+        subject: str | int | None = None,
         issuer: str | None = None,
         expires: float | None = None,
     ) -> None:
@@ -68,7 +68,8 @@ class Revocations(ABC):
             expires: the `exp` of the token that `jti` names, after which the entry is dropped.
 
         Raises:
-            ValueError: the arguments name several things, or nothing.
+            ValueError: the arguments name several things, or nothing, or what no claim of a token
+                is equal to: a `UUID` has to be given as its text.
             RevocationUnavailableError: the server of `RedisRevocations` does not answer, or takes
                 no writes. In this process the revocation holds already, and the process sends it
                 again until the server takes it.
@@ -87,7 +88,10 @@ class Revocations(ABC):
             given = [(Kind.ISSUER, "")]
         if len(given) != 1:
             raise ValueError("name one of jti, session and subject, or an issuer alone")
-        ((kind, name),) = given
+        ((kind, named_by),) = given
+        name = identifier(named_by)
+        if name is None or not isinstance(issuer, str | None):
+            raise ValueError("a name is a text or an integer, and an issuer is a text")
         if issuer == "" or (name == "" and kind is not Kind.ISSUER):
             raise ValueError("a name is empty")
         now = self._now()

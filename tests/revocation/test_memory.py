@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,11 +85,13 @@ def test_names_that_are_numbers_or_nested() -> None:
     """Some issuers number their users, or nest what names a session; other types name nothing."""
     revocations = MemoryRevocations(session_claims=["ctx.session"], subject_claims=["uid"])
     revocations.revoke(session="s")
-    for name in ("7", "7.5", "True", "None"):
+    for name in (7, "8", "7.5", "True", "None"):
         revocations.revoke(subject=name)
 
     assert revocations.is_revoked({"ctx": {"session": "s"}})
     assert revocations.is_revoked({"uid": 7})
+    assert revocations.is_revoked({"uid": "7"})
+    assert revocations.is_revoked({"uid": 8})
     assert not revocations.is_revoked({"uid": True, "ctx": "s"})
     assert not revocations.is_revoked({"uid": 7.5, "ctx": {}, "iss": 3})
     assert not revocations.is_revoked({})
@@ -148,6 +151,10 @@ def test_the_later_revocation_wins() -> None:
         pytest.param({"jti": "1", "subject": "alice"}, id="two"),
         pytest.param({"jti": ""}, id="empty"),
         pytest.param({"issuer": ""}, id="empty-issuer"),
+        pytest.param({"jti": uuid.UUID(int=1)}, id="uuid"),
+        pytest.param({"session": b"s"}, id="bytes"),
+        pytest.param({"subject": True}, id="bool"),
+        pytest.param({"subject": "alice", "issuer": 1}, id="issuer-of-another-type"),
         pytest.param({"jti": "1", "expires": float("nan")}, id="no-time"),
         pytest.param({"jti": "1", "expires": float("inf")}, id="at-no-time"),
     ],
