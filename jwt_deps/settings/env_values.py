@@ -187,9 +187,12 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         # Any callable is a source, which the type does not say.
         own = cast("PydanticBaseSettingsSource", own_variables)
         environment = cast("EnvSettingsSource", env_settings)
-        files = cast("PydanticBaseSettingsSource", partial(_from_files, environment))
+        of_file = cast("DotEnvSettingsSource", dotenv_settings).env_vars
+        variables = {**of_file, **environment.env_vars}
+        read = partial(_from_files, variables, environment.env_prefix)
+        files = cast("PydanticBaseSettingsSource", read)
         # Without a file, pydantic-settings would take as long to look for each field as with one.
-        in_file = (own,) if cast("DotEnvSettingsSource", dotenv_settings).env_vars else ()
+        in_file = (own,) if of_file else ()
         return init_settings, files, env_settings, *in_file, file_secret_settings
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
@@ -202,11 +205,11 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         return self._prefix
 
 
-def _from_files(environment: EnvSettingsSource) -> dict[str, Any]:
+def _from_files(variables: Mapping[str, str | None], prefix: str) -> dict[str, Any]:
     """The secrets in files that variables name, as Docker and Kubernetes mount them."""
-    variables, found = environment.env_vars, {}
+    found = {}
     for name in _SECRETS:
-        variable = f"{environment.env_prefix}{name}".lower()
+        variable = f"{prefix}{name}".lower()
         path = variables.get(f"{variable}_file")
         if path is None:
             continue

@@ -617,6 +617,17 @@ class TestSecretsInFiles:
         assert by_file == str(getattr(JWTSettings(), name))
         assert "is not a setting" not in caplog.text
 
+    def test_a_variable_in_a_file_of_variables(self, tmp_path: Path) -> None:
+        """A `.env` file that the settings read has it as well."""
+        (tmp_path / "url").write_text("redis://:s3cret@127.0.0.1:9\n")
+        (tmp_path / ".env").write_text(
+            f"JWT_SECRET_KEY={SECRET}\nJWT_REVOCATION_URL_FILE={tmp_path / 'url'}\n"
+        )
+
+        settings = JWTSettings(_env_file=tmp_path / ".env")
+
+        assert settings.revocations is not None
+
     def test_a_file_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The sentence names the variable."""
         monkeypatch.setenv("APP_SECRET_KEY", SECRET)
