@@ -9,13 +9,14 @@ from .key_sources import shared_secret, shared_secrets
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
-from .server import AcceptedIssuers, ResourceServer
+from .server import AcceptedIssuer, AcceptedIssuers, ResourceServer
 from .service import JWTSettings, TokenSource
 from .tenants import EntraTenants
 
 __all__ = [
     "PREFIX",
     "WELL_KNOWN",
+    "AcceptedIssuer",
     "AcceptedIssuers",
     "EntraTenants",
     "IssuerPolicy",

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
@@ -24,7 +24,7 @@ from .issuers import UserPrefix, issuer_table, prefixes_of, settings_by_issuer
 from .path_patterns import PathPatterns
 from .tenants import TenantIssuers
 
-__all__ = ["AcceptedIssuers", "ResourceServer"]
+__all__ = ["AcceptedIssuer", "AcceptedIssuers", "ResourceServer"]
 
 
 _URLS = ("https://", "http://")
@@ -37,11 +37,23 @@ class _AnyText(Container[str]):
         return isinstance(item, str)
 
 
+class AcceptedIssuer(NamedTuple):
+    """An issuer as it was accepted at one moment; equal while that does not change.
+
+    Attributes:
+        policy: what is accepted of it.
+        prefix: what stands before the ids of its users; `None` for nothing.
+    """
+
+    policy: IssuerPolicy
+    prefix: UserPrefix | None
+
+
 class AcceptedIssuers:
     """The accepted issuers, which `replace` changes as a whole.
 
     Attributes:
-        single: the policy of a service with one issuer; `None` with several.
+        single: that of a service with one issuer; `None` with several.
         named: the settings of several issuers by the operator's names; `None` with one.
         tenants: the issuers of a function; `None` without one.
         algorithms, types: those of all issuers; each accepts only its own.
@@ -49,7 +61,6 @@ class AcceptedIssuers:
 
     __slots__ = (
         "_by_issuer",
-        "_prefixes",
         "algorithms",
         "named",
         "single",
@@ -63,11 +74,12 @@ class AcceptedIssuers:
         named: Mapping[str, IssuerSettings] | None,
         tenants: TenantIssuers | None = None,
     ) -> None:
-        self.single = policy if named is None else None
+        text = policy.settings.user_id_prefix
+        alone = AcceptedIssuer(policy, UserPrefix(text) if text else None)
+        self.single = alone if named is None else None
         self.named = named
         self.tenants = tenants
-        self._by_issuer: dict[str, IssuerPolicy] = {}
-        self._prefixes: Mapping[str, UserPrefix] = {}
+        self._by_issuer: dict[str, AcceptedIssuer] = {}
         self.algorithms: Collection[str] = policy.algorithms
         self.types: Container[str] = policy.types
         if tenants is not None:
@@ -77,16 +89,18 @@ class AcceptedIssuers:
             self._accept(named)
 
     def _accept(self, named: Mapping[str, IssuerSettings]) -> None:
-        by_issuer = {iss: one.policy for iss, one in settings_by_issuer(named).items()}
-        prefixes = prefixes_of(named)
-        # One assignment each: a request sees the former table or the new one.
-        self._by_issuer, self._prefixes = by_issuer, prefixes
-        self.algorithms = frozenset().union(*(one.algorithms for one in by_issuer.values()))
-        self.types = frozenset().union(*(one.types for one in by_issuer.values()))
+        by_issuer, prefixes = settings_by_issuer(named), prefixes_of(named)
+        # One assignment: a request sees the former table or the new one.
+        self._by_issuer = {
+            iss: AcceptedIssuer(one.policy, prefixes[iss]) for iss, one in by_issuer.items()
+        }
+        policies = [one.policy for one in named.values()]
+        self.algorithms = frozenset().union(*(one.algorithms for one in policies))
+        self.types = frozenset().union(*(one.types for one in policies))
         self.named = dict(named)
 
-    def policy_of(self, issuer: object) -> IssuerPolicy | None:
-        """The policy for the tokens of an issuer, by their `iss`; `None` if it is not accepted.
+    def of(self, issuer: object) -> AcceptedIssuer | None:
+        """What is accepted of an issuer, by the `iss` of its tokens; `None` if it is not accepted.
 
         With one issuer it is that one's, whatever the token says.
         """
@@ -96,23 +110,18 @@ class AcceptedIssuers:
             return None
         if self.tenants is not None:
             settings = self.tenants.get(issuer)
-            return None if settings is None else settings.policy
+            return None if settings is None else _of_tenant(issuer, settings.policy)
         return self._by_issuer.get(issuer)
 
-    def prefix_of(self, issuer: object, settings: IssuerSettings) -> UserPrefix | None:
-        """What stands before the ids of an issuer's users; `None` for nothing."""
-        if self.single is None and self.tenants is None:
-            if isinstance(issuer, str):
-                return self._prefixes.get(issuer)
-            # Claims of another credential than a JWT, which may not be those of an issuer's user.
-            return UserPrefix("", tuple(it.text for it in self._prefixes.values() if it.text))
-        text = settings.user_id_prefix
-        if self.tenants is None:
-            return UserPrefix(text) if text else None
-        if text is None:
-            return UserPrefix(f"{issuer}|" if isinstance(issuer, str) else "|")
-        # Which others the function knows is not known; by default their ids begin with their URL.
-        return UserPrefix(text, _URLS)
+    def without_issuer(self, issuer: object, policy: IssuerPolicy) -> AcceptedIssuer:
+        """What holds for claims of another credential than a JWT, or for replaced ones.
+
+        They may not be those of an accepted issuer's user.
+        """
+        if self.tenants is not None:
+            return _of_tenant(issuer if isinstance(issuer, str) else "", policy)
+        prefixes = [one.prefix.text for one in self._by_issuer.values() if one.prefix]
+        return AcceptedIssuer(policy, UserPrefix("", tuple(filter(None, prefixes))))
 
     def replace(self, issuers: Mapping[str, IssuerSettings]) -> None:
         """Accept these issuers from now on, and no other; close the key caches of the others.
@@ -131,6 +140,14 @@ class AcceptedIssuers:
             if not any(settings is other for other in issuers.values()):
                 for cache in settings.policy.key_caches:
                     cache.close()
+
+
+def _of_tenant(issuer: str, policy: IssuerPolicy) -> AcceptedIssuer:
+    text = policy.settings.user_id_prefix
+    if text is None:
+        return AcceptedIssuer(policy, UserPrefix(f"{issuer}|"))
+    # Which others the function knows is not known; by default their ids begin with their URL.
+    return AcceptedIssuer(policy, UserPrefix(text, _URLS))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -182,7 +199,7 @@ class ResourceServer:
     def _policies(self) -> Iterator[tuple[str, IssuerPolicy]]:
         accepted = self.accepted
         if accepted.single is not None:
-            yield "default", accepted.single
+            yield "default", accepted.single.policy
         for name, settings in (accepted.named or {}).items():
             yield name, settings.policy
         if accepted.tenants is not None:

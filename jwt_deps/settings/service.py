@@ -364,8 +364,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         Returns:
             The settings; `None` if the issuer is not accepted.
         """
-        policy = self._server.accepted.policy_of(issuer)
-        return None if policy is None else policy.settings
+        accepted = self._server.accepted.of(issuer)
+        return None if accepted is None else accepted.policy.settings
 
     def key_health(self) -> dict[str, KeyHealth]:
         """Return the state of each issuer's fetched keys, for a readiness endpoint.

@@ -3,7 +3,7 @@
 A verified token is cached under its full text, so that the next request with it needs no parsing.
 Cached with it are its principal, the key that its signature matched, and its times. A refused
 token is never cached. Each use checks again whether the token has begun and not ended, whether its
-issuer is still accepted, and whether the issuer still has that key; if not, the token is verified
+issuer is still accepted as it was, and whether it still has that key; if not, the token is verified
 like a new one. Revocation is checked each time, for cached and new tokens
 alike; the proof of the sender, where one is needed, is checked after that by `possession`.
 """
@@ -26,7 +26,7 @@ from jwt_deps.errors import (
 )
 from jwt_deps.keys import VerificationKey
 from jwt_deps.revocation import refuse_revoked
-from jwt_deps.settings import IssuerPolicy, JWTSettings, ResourceServer, get_settings
+from jwt_deps.settings import AcceptedIssuer, JWTSettings, ResourceServer, get_settings
 
 from .claim_checks import check_claims, check_issuer, refuse_unproved, time_limits
 from .claims import Claims
@@ -47,6 +47,7 @@ _MAX_CACHED = 4096
 
 class _CacheEntry(NamedTuple):
     principal: Principal
+    issuer: AcceptedIssuer
     key: VerificationKey
     kid: str | None
     #: From when to when the token is valid, leeway included.
@@ -59,9 +60,9 @@ class _CacheEntry(NamedTuple):
         return f"<token cache entry of {self.principal!r}>"
 
     def is_current(self, server: ResourceServer) -> bool:
-        """Whether the issuer is still accepted, and still has the key."""
-        policy = self.principal.settings.policy
-        if server.accepted.policy_of(self.principal.claims.iss) is not policy:
+        """Whether the issuer is still accepted as it was, and still has the key."""
+        policy = self.issuer.policy
+        if server.accepted.of(self.principal.claims.iss) != self.issuer:
             return False
         if policy.is_fixed:
             return True
@@ -170,8 +171,8 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
     issuer = members.get("iss")
     if server.accepted.tenants is not None and issuer is not None:
         await server.accepted.tenants.resolve(issuer)
-    named = server.accepted.policy_of(issuer)
-    strict = named or settings.policy
+    named = server.accepted.of(issuer)
+    strict, prefix = named or server.accepted.without_issuer(issuer, settings.policy)
     policy = replace(
         strict,
         require_exp=False,
@@ -183,27 +184,24 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
             raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
         check_issuer(members, policy)
     check_claims(members, policy, time.time(), server.provable)
-    principal = principal_for(members, policy, server, token)
+    principal = principal_for(members, AcceptedIssuer(policy, prefix), token)
     if server.revocations is not None:
         await refuse_revoked(server.revocations, principal.revocable())
     return principal
 
 
-def principal_for(
-    claims: dict[str, Any], policy: IssuerPolicy, server: ResourceServer, token: str
-) -> Principal:
+def principal_for(claims: dict[str, Any], issuer: AcceptedIssuer, token: str) -> Principal:
     """Make the principal of claims that passed every check.
 
     Args:
         claims: the claims.
-        policy: what they passed the checks of.
-        server: what is accepted.
+        issuer: what they passed the checks of.
         token: the encoded token; empty without one.
 
     Raises:
         ClaimError: its user id begins with the prefix of another issuer.
     """
-    prefix = server.accepted.prefix_of(claims.get("iss"), policy.settings)
+    policy, prefix = issuer
     found = Claims.of(claims, policy.max_token_age)
     principal = Principal(found, policy.settings, token=token, prefix=prefix)
     principal.refuse_foreign_user()
@@ -215,7 +213,7 @@ def _cached(token: str, server: ResourceServer, clock: Callable[[], float]) -> P
     entry: _CacheEntry | None = server.token_cache.get(token)
     if entry is None:
         return None
-    principal, _, _, begins, ends, fixed = entry
+    principal, _, _, _, begins, ends, fixed = entry
     if begins <= clock() < ends and (fixed or entry.is_current(server)):
         return principal
     server.token_cache.discard(token)
@@ -224,13 +222,11 @@ def _cached(token: str, server: ResourceServer, clock: Callable[[], float]) -> P
 
 def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Principal:
     """Make the principal of a verified token, and put it into the token cache."""
-    claims, policy = verified.claims, verified.settings.policy
-    principal = principal_for(claims, policy, server, token)
+    claims, issuer, key, kid = verified
+    policy = issuer.policy
+    principal = principal_for(claims, issuer, token)
     if server.caches_tokens and len(token) <= _MAX_CACHED:
         fixed = server.accepted.single is not None and policy.is_fixed
         limits = time_limits(claims, policy)
-        server.token_cache.put(
-            token,
-            _CacheEntry(principal, verified.key, verified.kid, *limits, fixed),
-        )
+        server.token_cache.put(token, _CacheEntry(principal, issuer, key, kid, *limits, fixed))
     return principal

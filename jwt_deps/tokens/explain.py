@@ -247,17 +247,17 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
     except AuthError as error:
         return {**dict.fromkeys(_BY_TEXT[: _BY_TEXT.index(error.step)]), error.step: error}
     made.update(dict.fromkeys(_BY_TEXT))
-    policy = server.accepted.single
+    issuer = server.accepted.single
     with _noting(made, Step.PAYLOAD):
         steps.read_claims()
     if made[Step.PAYLOAD] is None:
         with _noting(made, Step.ISSUER):
             await steps.look_up_issuer()
             steps.find_issuer()
-            policy = steps.policy
-    if policy is None:
+            issuer = steps.issuer
+    if issuer is None:
         return made
-    steps.policy = policy
+    steps.issuer, policy = issuer, issuer.policy
     if made[Step.PAYLOAD] is None:
         for step, check in CLAIM_CHECKS.items():
             if step is not Step.CLAIMS or policy.required_claims:

@@ -290,7 +290,7 @@ def _check(token: str, server: ResourceServer) -> Claims:
         check_signature(steps.parsed, keys)
     if (policy := server.sender_policy) is not None:
         policy.refuse_unbound(steps.claims.get("cnf", {}))
-    return principal_for(steps.claims, steps.policy, server, token).claims
+    return principal_for(steps.claims, steps.issuer, token).claims
 
 
 def _require_same(  # noqa: PLR0913, PLR0917 - what was given

@@ -36,9 +36,9 @@ from jwt_deps.jose import (
 )
 from jwt_deps.keys import VerificationKey
 from jwt_deps.settings import (
+    AcceptedIssuer,
     AcceptedIssuers,
     IssuerPolicy,
-    IssuerSettings,
     JWTSettings,
     ResourceServer,
 )
@@ -83,10 +83,10 @@ class ParsedToken:
 
 
 class VerifiedToken(NamedTuple):
-    """The claims of a token that passed every check, and the settings that it passed them under."""
+    """The claims of a token that passed every check, and the issuer that it passed them under."""
 
     claims: dict[str, Any]
-    settings: IssuerSettings
+    issuer: AcceptedIssuer
     key: VerificationKey
     kid: str | None = None
 
@@ -125,9 +125,7 @@ async def verify(
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = verification.parsed.kid
         raise
-    return VerifiedToken(
-        verification.claims, verification.policy.settings, key, verification.parsed.kid
-    )
+    return VerifiedToken(verification.claims, verification.issuer, key, verification.parsed.kid)
 
 
 class Verification:
@@ -136,13 +134,13 @@ class Verification:
     Attributes:
         parsed: the token, taken apart.
         claims: what it says, once `read_claims` has read it.
-        policy: that of its issuer, once `find_issuer` has found it.
+        issuer: its issuer, once `find_issuer` has found it.
     """
 
-    __slots__ = ("_clock", "_outage", "_server", "claims", "parsed", "policy")
+    __slots__ = ("_clock", "_outage", "_server", "claims", "issuer", "parsed")
 
     claims: dict[str, Any]
-    policy: IssuerPolicy
+    issuer: AcceptedIssuer
 
     def __init__(self, token: str, server: ResourceServer, clock: Callable[[], float]) -> None:
         """Take the token apart.
@@ -154,6 +152,11 @@ class Verification:
         self._clock = clock
         self._outage: KeysUnavailableError | None = None
         self.parsed = parse(token, server.accepted, server.max_token_size)
+
+    @property
+    def policy(self) -> IssuerPolicy:
+        """What is accepted of its issuer."""
+        return self.issuer.policy
 
     def read_claims(self) -> None:
         """Read the payload, which cannot be trusted until the signature is checked.
@@ -184,7 +187,7 @@ class Verification:
         check_claims(self.claims, self.policy, self._clock(), self._server.provable)
 
     def find_issuer(self) -> None:
-        """Find the policy of the issuer that the token names.
+        """Find the issuer that the token names.
 
         Raises:
             ClaimError: it names none, or one that is not accepted.
@@ -192,19 +195,19 @@ class Verification:
         """
         accepted = self._server.accepted
         if accepted.single is not None:
-            check_issuer(self.claims, accepted.single)
-            self.policy = accepted.single
+            check_issuer(self.claims, accepted.single.policy)
+            self.issuer = accepted.single
             return
-        policy = accepted.policy_of(self.claims.get("iss"))
-        if policy is None:
+        issuer = accepted.of(self.claims.get("iss"))
+        if issuer is None:
             if "iss" not in self.claims:
                 raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
             raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
-        if self.parsed.algorithm not in policy.algorithms:
+        if self.parsed.algorithm not in issuer.policy.algorithms:
             raise MalformedTokenError(*_ALGORITHM)
-        if self.parsed.kind not in policy.types:
+        if self.parsed.kind not in issuer.policy.types:
             raise MalformedTokenError(*_TYPE)
-        self.policy = policy
+        self.issuer = issuer
 
     def check_profile(self) -> None:
         """Check what RFC 9068 asks of a token beyond the other checks.

@@ -359,9 +359,9 @@ async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Princi
     """The principal for the claims that an override of `get_claims` returns."""
     claims: Mapping[str, Any] = await _once(connection, get_claims)
     replaced = claims if isinstance(claims, Claims) else Claims(claims)
-    issuer = settings.settings_of(replaced.iss) or settings
-    prefix = settings.server.accepted.prefix_of(replaced.iss, issuer)
-    return Principal(replaced, issuer, prefix=prefix)
+    accepted = settings.server.accepted
+    issuer = accepted.of(replaced.iss) or accepted.without_issuer(replaced.iss, settings.policy)
+    return Principal(replaced, issuer.policy.settings, prefix=issuer.prefix)
 
 
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:

@@ -77,7 +77,7 @@ class TestAccepted:
         verified = authenticated(token, settings)
 
         assert "alice" == verified.claims["sub"]
-        assert settings.settings_of(issuer.issuer) is verified.settings
+        assert settings.settings_of(issuer.issuer) is verified.issuer.policy.settings
 
     @each_configuration
     def test_the_keys_are_fetched_once(self, issuer: FakeIssuer, configured: Configuration) -> None:
@@ -312,7 +312,8 @@ class TestEachItsOwn:
         def told(asked: FakeIssuer) -> tuple[str | None, frozenset[str]]:
             verified = authenticated(asked.token(members, audience=AUDIENCE), settings)
             said = Claims.of(verified.claims)
-            return user_id_of(said, verified.settings), scopes_of(said, verified.settings)
+            named = verified.issuer.policy.settings
+            return user_id_of(said, named), scopes_of(said, named)
 
         assert ("o", frozenset({"read"})) == told(issuer)
         assert ("s", frozenset({"write"})) == told(other)

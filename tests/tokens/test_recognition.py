@@ -170,6 +170,44 @@ class TestSeveralIssuers:
 
         assert Reason.CLAIM_FOREIGN is recognized(token, settings)
 
+    def test_its_users_keep_their_ids_while_it_is_removed(self) -> None:
+        """Another thread removes it between two steps: the id is that of before, never bare."""
+        first = self.issuer(issuer="https://first.test", user_id_prefix="")
+        settings = JWTSettings(issuers={"first": first, "staff": self.issuer()})
+
+        def moment() -> float:  # is asked for once the issuer is found
+            settings.replace_issuers({"first": first})
+            return clock()
+
+        found = recognized(mint(claims(iss="https://a.test", aud="api")), settings, moment)
+
+        assert isinstance(found, Principal)
+        assert "staff|alice" == found.user_id
+
+    def test_a_prefix_that_is_replaced_stops_at_once(self) -> None:
+        """The issuer has another name: a token that was seen before has the id of a new one."""
+        one = self.issuer()
+        settings = JWTSettings(issuers={"staff": one})
+        token = mint(claims(iss="https://a.test", aud="api"))
+        recognized(token, settings)
+
+        settings.replace_issuers({"employees": one})
+
+        found = recognized(token, settings)
+        assert isinstance(found, Principal)
+        assert "employees|alice" == found.user_id
+
+    def test_attack_a_user_whose_id_becomes_that_of_another_issuer(self) -> None:
+        """The token was seen before there was such an issuer, and is refused since."""
+        first = self.issuer(user_id_prefix="")
+        settings = JWTSettings(issuers={"first": first})
+        token = mint(claims(iss="https://a.test", aud="api", sub="staff|boss"))
+        recognized(token, settings)
+
+        settings.replace_issuers({"first": first, "staff": self.issuer(issuer="https://s.test")})
+
+        assert Reason.CLAIM_INVALID is recognized(token, settings)
+
     def test_an_issuer_that_stays_is_not_asked_again(self, verified: list[str]) -> None:
         """The same settings are the same issuer."""
         one = self.issuer()
