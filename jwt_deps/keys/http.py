@@ -14,7 +14,7 @@ import ssl
 import zlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -138,6 +138,10 @@ class Access:
         """Whether a URL of plain http is one of those that may be asked."""
         return _is_among(urlsplit(url), self.http_hosts)
 
+    def authenticates(self, url: str) -> bool:
+        """Whether the client authenticates there: at an origin of the configuration alone."""
+        return origin_of_url(url) in self.origins
+
 
 _USUAL_ACCESS = Access()
 
@@ -182,7 +186,8 @@ class Fetcher:
         self._accept = accept
         import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
 
-        self._tls = _tls_context(ca_file, access)
+        _tls_context(ca_file, access)  # so that a certificate that cannot be read stops the start
+        self._tls = _tls_context(ca_file, replace(access, certificate_file=None))
 
     def check_url(self, url: str) -> None:
         """Refuse a URL that nothing may be fetched from.
@@ -234,7 +239,7 @@ class Fetcher:
             **further,
             **await self._credentials(url),
         }
-        tls = await self._current_tls()
+        tls = await self._current_tls(url)
         seen, dialled = False, ""
 
         async def look(event: str, info: dict[str, Any]) -> None:
@@ -283,8 +288,8 @@ class Fetcher:
             await stream.aclose()
             raise FetchError(f"{shown(url)} leads to {error}") from None
 
-    async def _current_tls(self) -> ssl.SSLContext:
-        if self._access.certificate_file is None:
+    async def _current_tls(self, url: str) -> ssl.SSLContext:
+        if self._access.certificate_file is None or not self._access.authenticates(url):
             return self._tls
         try:  # a client certificate is renewed while the service runs
             return await asyncio.to_thread(_tls_context, self._ca_file, self._access)
@@ -292,8 +297,8 @@ class Fetcher:
             raise FetchError(error.message) from None
 
     async def _credentials(self, url: str) -> dict[str, str]:
-        """What the client authenticates with, for an origin of the configuration alone."""
-        if origin_of_url(url) not in self._access.origins:
+        """The headers that the client authenticates with."""
+        if not self._access.authenticates(url):
             return {}
         headers = dict(self._access.headers)
         if (path := self._access.token_file) is not None:

@@ -375,6 +375,26 @@ class TestClientCertificate:
         assert "keys_unavailable" == asked(strict, settings)
         assert "a client certificate; see JWT_JWKS_CERTIFICATE_FILE" in problem(settings)
 
+    def test_attack_a_document_that_points_to_another_origin(
+        self, strict: FakeIssuer, authority: trustme.CA, tmp_path: Path
+    ) -> None:
+        """It is not shown the certificate, so it does not answer."""
+        client = authority.issue_cert("client@example.com")
+        client.private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        tls = certified(authority, asks=True)
+        with FakeIssuer(algorithm="ES256", ssl_context=tls) as elsewhere:
+            strict.metadata["jwks_uri"] = elsewhere.jwks_url
+            settings = strict.settings(
+                "api",
+                ca_file=tmp_path / "ca.pem",
+                jwks_certificate_file=tmp_path / "client.pem",
+            )
+
+            assert "keys_unavailable" == asked(strict, settings, key=elsewhere.signing_key)
+            assert "a client certificate; see JWT_JWKS_CERTIFICATE_FILE" in problem(settings)
+            assert [] == elsewhere.requests
+
     def test_one_that_is_broken_later(
         self, strict: FakeIssuer, authority: trustme.CA, tmp_path: Path
     ) -> None:
