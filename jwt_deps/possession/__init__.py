@@ -5,7 +5,7 @@ from .dpop import origin_of
 from .nonces import Nonces
 from .policy import ClientCertificate, DPoPMode, SenderPolicy
 from .proxies import TrustedProxies
-from .redis_replay_store import RedisReplayStore
+from .redis_replay_store import RedisReplayStore, is_redis_url
 from .replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "StoreUnavailableError",
     "TrustedProxies",
     "confirm",
+    "is_redis_url",
     "origin_of",
 ]

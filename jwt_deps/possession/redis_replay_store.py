@@ -13,14 +13,22 @@ from .replay_store import StoreUnavailableError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-__all__ = ["RedisReplayStore", "is_store_url"]
-
-_SCHEMES = ("redis://", "rediss://", "unix://")
+__all__ = ["RedisReplayStore", "is_redis_url"]
 
 
-def is_store_url(text: str) -> bool:
-    """Return whether a text is the address of a Valkey or Redis server."""
-    return text.startswith(_SCHEMES)
+def is_redis_url(text: str) -> bool:
+    """Return whether a text is the address of a Valkey or Redis server that commands can use."""
+    from redis import ConnectionPool  # noqa: PLC0415 - of an extra
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    needed = {"protocol": 2, "decode_responses": False}
+    try:
+        pool = ConnectionPool.from_url(text, **needed)
+        pool.make_connection()  # refuses options that it does not know; nothing is sent
+    except (RedisError, TypeError, ValueError):
+        return False  # their messages quote the text, which may hold a password
+    # What the text says comes before arguments.
+    return needed == {name: pool.connection_kwargs[name] for name in needed}
 
 
 class RedisReplayStore:
@@ -46,11 +54,11 @@ class RedisReplayStore:
                 "redis_missing",
                 "JWT_DPOP_REPLAY_STORE (dpop_replay_store) needs pip install 'jwt-deps[redis]'.",
             )
-        if not is_store_url(url):
+        if not is_redis_url(url):
             raise ConfigurationError(
                 "replay_store",
                 "JWT_DPOP_REPLAY_STORE (dpop_replay_store) is 'memory', or a redis://, rediss:// "
-                "or unix:// address.",
+                "or unix:// URL; credentials in it are percent-encoded.",
             )
         self._url = url
         self._prefix = prefix
@@ -101,6 +109,8 @@ class RedisReplayStore:
         if client is None:
             client = self._clients[loop] = Redis.from_url(
                 self._url,
+                protocol=2,
+                decode_responses=False,
                 socket_timeout=self._timeout,
                 socket_connect_timeout=self._timeout,
                 # One more attempt: the server may have closed an idle connection.

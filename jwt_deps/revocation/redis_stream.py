@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from jwt_deps.concurrency import JITTER
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import is_numeric_date, parse_object
+from jwt_deps.possession import is_redis_url
 
 from .entries import Kind, Revocation
 from .memory import MONTH
@@ -91,19 +92,20 @@ class RevocationStore:
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.retry import Retry  # noqa: PLC0415
 
-        try:
-            self._client = redis.Redis.from_url(
-                url,
-                protocol=2,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except (ValueError, TypeError):
+        if not is_redis_url(url):
             raise ConfigurationError(
                 "revocation_url",
-                "JWT_REVOCATION_URL (revocation_url) is not a redis://, rediss:// or unix:// URL.",
-            ) from None  # the parser's message may quote it, and it may hold a password
+                "JWT_REVOCATION_URL (revocation_url) is not a redis://, rediss:// or unix:// URL; "
+                "credentials in it are percent-encoded.",
+            )
+        self._client = redis.Redis.from_url(
+            url,
+            protocol=2,
+            decode_responses=False,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+        )
         self._stream = f"{{{prefix}}}:stream"
         self._count = _PAGE
         # Each process looks for ended records from another place, so that together, and with each

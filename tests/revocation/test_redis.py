@@ -31,6 +31,7 @@ from jwt_deps.revocation.redis_stream import START, RevocationStore
 from jwt_deps.testing import VirtualClock
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import unused_port
+from tests.saying import everything_said
 
 from .valkey import STREAM, Valkey, evict, fill, until, valkey
 
@@ -802,6 +803,29 @@ def test_settings_that_cannot_work(reason: str, changed: dict[str, Any]) -> None
 
     assert reason == caught.value.reason
     assert "password" not in str(caught.value) + repr(JWTSettings(**{**values, **_GOOD}))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("redis://:s3cret/1@localhost", id="slash-in-the-password"),
+        pytest.param("redis://:s3cret@localhost:port", id="no-port"),
+        pytest.param("redis://:s3cret@localhost?socket_timeout=soon", id="no-number"),
+        pytest.param("redis://:s3cret@localhost?nonsense=1", id="unknown-option"),
+        pytest.param("rediss://:s3cret@localhost?ssl_cert_reqs=maybe", id="unknown-value"),
+        pytest.param("redis://:s3cret@localhost?protocol=3", id="another-protocol"),
+        pytest.param("redis://:s3cret@localhost?decode_responses=true", id="texts"),
+    ],
+)
+@pytest.mark.parametrize("name", ["revocation_url", "dpop_replay_store"])
+def test_addresses_that_cannot_work(name: str, url: str) -> None:
+    """They are refused when the settings are built, not with each request, and are not quoted."""
+    values: Any = {name: url}
+    with pytest.raises(ConfigurationError) as caught:
+        JWTSettings(secret_key=SECRET, **values)
+
+    assert caught.value.reason in {"revocation_url", "replay_store"}
+    assert "s3cret" not in everything_said(caught.value)
 
 
 _GOOD: dict[str, Any] = {
