@@ -131,6 +131,8 @@ def test_every_class_and_function_is_of_the_package(name: str) -> None:
 def test_the_reference_has_every_public_name() -> None:
     """As a user imports it, and nothing else of the package but two modules."""
     page = (Path(__file__).parent.parent / "docs" / "reference.md").read_text()
+    # mkdocstrings would take `jwt_deps.forward_auth` for the module of that name.
+    page = page.replace("::: jwt_deps.web.forward_auth.", "::: jwt_deps.")
     names = re.findall(r"^::: jwt_deps\.(\w+)$", page, re.MULTILINE)
 
     assert sorted([*CONTRACT, "audit", "testing"]) == sorted(names)
