@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 
 from jwt_deps import (
@@ -577,9 +577,12 @@ def users_of(settings: JWTSettings) -> TestClient:
 
     @app.get("/me")
     async def me(
-        user_id: Annotated[str, Depends(current_user_id)], user: Annotated[CurrentUser, Depends()]
+        request: Request,
+        user_id: Annotated[str, Depends(current_user_id)],
+        user: Annotated[CurrentUser, Depends()],
     ) -> list[str | None]:
-        return [user_id, user.id, user.issuer]
+        assert user_id == user.id == request.state.user_id == request.user.identity
+        return [user_id, user.issuer]
 
     return TestClient(app)
 
@@ -590,8 +593,8 @@ class TestUserIds:
         client = users_of(table(staff=None, customers=None))
 
         assert {
-            "staff": ["staff|boss", "staff|boss", "https://staff"],
-            "customers": ["customers|boss", "customers|boss", "https://customers"],
+            "staff": ["staff|boss", "https://staff"],
+            "customers": ["customers|boss", "https://customers"],
         } == {
             name: client.get("/me", headers=bearer(minted(f"https://{name}", sub="boss"))).json()
             for name in ("staff", "customers")
