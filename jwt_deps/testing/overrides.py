@@ -63,14 +63,15 @@ def acting_as(  # noqa: PLR0913 - each by name
         roles: the granted roles, one text or several; default none.
         session_id: the session's id; default none.
         claims: further claims; they replace those of the same name, and `None` removes one.
-        issuer: with several issuers, the `iss` of the user's; `None` is the first.
+        issuer: with several issuers, the `iss` of the user's; `None` is that in `claims`, or the
+            first. Where `issuers` is a function, one has to be named, and the function is called.
 
     Returns:
         A context manager.
     """
     granted = scopes if isinstance(scopes, str) else tuple(scopes)
     given_roles = roles if isinstance(roles, str) else tuple(roles)
-    key = SigningKey.generate("HS256")
+    key, issuer = SigningKey.generate("HS256"), issuer or (claims or {}).get("iss")
 
     async def claims_of(connection: HTTPConnection) -> dict[str, Any]:
         names = ClaimNames.of(await _issuer_of(connection, issuer))
@@ -124,7 +125,12 @@ def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManage
 
 async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSettings:
     settings = await settings_for(connection)
-    if issuer is None and (named := settings.server.accepted.named):
+    accepted = settings.server.accepted
+    if accepted.tenants is not None:
+        if issuer is None:
+            raise ValueError("issuers is a function: give issuer, the iss of the user's")
+        await accepted.tenants.resolve(issuer)
+    if issuer is None and (named := accepted.named):
         return next(iter(named.values()))
     return settings.settings_of(issuer) or settings
 

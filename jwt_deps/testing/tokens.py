@@ -102,6 +102,8 @@ class TokenFactory:
         made.settings, made.clock = settings, clock
         found = settings.settings_of(issuer)
         if found is None:
+            if settings.server.accepted.tenants is not None:
+                raise ValueError("issuers is a function: make TokenFactory(key, issuer=...)")
             raise ValueError("the settings have several issuers: give issuer, the iss of one")
         made._issuer = found  # noqa: SLF001 - of this class
         made.key = key or _secret_of(found)

@@ -200,6 +200,30 @@ class TestClaims:
             claims["iss"],
         )
 
+    @pytest.mark.parametrize(
+        "named",
+        [{"issuer": "https://a.test"}, {"claims": {"iss": "https://a.test"}}],
+        ids=["issuer", "claims"],
+    )
+    def test_of_an_issuer_that_a_function_knows(self, named: Any) -> None:
+        """It is asked, as for a token; of which issuer the user is has to be said."""
+
+        def issuers(issuer: str) -> IssuerSettings:
+            return IssuerSettings(
+                secret_key=SECRET, issuer=issuer, audience="api", user_id_claim="oid"
+            )
+
+        settings = JWTSettings(issuers=issuers)
+        app = app_of(protected_router(routes(), settings=settings))
+
+        with acting_as(app, "alice", **named):
+            assert ["https://a.test|alice", "alice"] == [
+                get(app, "/me")[0],
+                get(app, "/claims")["oid"],
+            ]
+        with acting_as(app, "alice"), pytest.raises(ValueError, match="give issuer"):
+            get(app, "/me")
+
     def test_an_issuer_that_is_not_accepted(self) -> None:
         """Is told all the same: nothing is checked here."""
         settings = JWTSettings(

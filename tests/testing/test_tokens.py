@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from jwt_deps import AuthError, Claims, IssuerSettings, JWTSettings, Reason
+from jwt_deps import AuthError, Claims, IssuerSettings, JWTSettings, Reason, verify_token
 from jwt_deps.jose import decode_base64url, parse_object
 from jwt_deps.testing import (
     FakeIssuer,
@@ -318,3 +318,13 @@ class TestForSettings:
 
         with pytest.raises(ValueError, match="several issuers"):
             TokenFactory.for_settings(settings)
+
+    def test_issuers_that_a_function_knows_sign_with_a_key_that_is_given(self) -> None:
+        """Settings do not know them before a token comes."""
+        one = IssuerSettings(secret_key=SECRET, issuer="https://one.test", audience="api")
+        settings = JWTSettings(issuers=lambda _: one)
+
+        with pytest.raises(ValueError, match="is a function"):
+            TokenFactory.for_settings(settings, issuer="https://one.test")
+        tokens = TokenFactory(SigningKey.load(SECRET), issuer="https://one.test")
+        assert "alice" == asyncio.run(verify_token(tokens("alice"), settings)).sub
