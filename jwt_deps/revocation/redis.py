@@ -20,7 +20,7 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import Any
 
-from jwt_deps.concurrency import JITTER, ForkSafeLock, uptime
+from jwt_deps.concurrency import Backoff, ForkSafeLock, uptime
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 
 from .entries import Revocation
@@ -266,16 +266,17 @@ class RedisRevocations(Revocations):
         self._warn_of_eviction()
         self._may_lack = True  # what was revoked before this thread began
         self._lacking: Iterator[Revocation] = iter(())
-        pause, wait = _FIRST_PAUSE, 0.0
+        backoff, wait = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), 0.0
         while not stop.is_set():
             try:
                 wait = self._follow(wait)
-                pause = _FIRST_PAUSE
+                backoff.succeed()
             except self._store.errors as error:
                 self._failed("read", error)
                 self._may_lack = True  # a crash may have lost what was not read yet
-                stop.wait(pause * JITTER.uniform(0.8, 1.2))
-                pause, wait = min(pause * 2, _LONGEST_PAUSE), 0.0
+                backoff.fail(now := time.monotonic())
+                stop.wait(backoff.retry_at - now)
+                wait = 0.0
 
     def _follow(self, wait: float) -> float:
         """Read on, send what the server lacks, and return how long the next read may wait."""

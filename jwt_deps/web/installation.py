@@ -352,7 +352,7 @@ def _without_traceback(send: Send) -> Send:
 
     async def send_sentence(message: Message) -> None:
         error = sys.exception()  # Starlette sends this message where it has caught one
-        if message["type"] == "lifespan.startup.failed" and isinstance(error, ConfigurationError):
+        if isinstance(error, ConfigurationError):
             message = {**message, "message": str(error)}
         await send(message)
 

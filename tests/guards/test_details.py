@@ -35,6 +35,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import audit
+from jwt_deps.web import guards_in
 from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, frontend, who
 
@@ -55,6 +56,15 @@ from .asking import (
 )
 
 live = pytest.mark.skipif(not LIVE, reason="up to 0.136 FastAPI refuses it itself")
+
+
+def test_a_guard_over_several_routes_is_found_once() -> None:
+    guard = jwt_guard(SETTINGS)
+    app = FastAPI(dependencies=[Depends(guard)])
+    for path in ("/a", "/b"):
+        app.get(path)(read)
+
+    assert [guard] == list(guards_in(app))
 
 
 class TestAnEmptyPath:

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,10 @@ def outcome(token: dict[str, Any], revocations: RedisRevocations) -> str:
 
 @pytest.mark.parametrize("lose", LOSSES, ids=[lose.__name__.strip("_") for lose in LOSSES])
 def test_what_the_server_loses_it_gets_back(
-    replicas: Replicas, server: Valkey, lose: Callable[[redis.Redis], None]
+    replicas: Replicas,
+    server: Valkey,
+    lose: Callable[[redis.Redis], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Of any loss: nothing revoked is accepted, by a process that starts meanwhile neither."""
     one, two = replicas
@@ -197,6 +201,7 @@ def test_what_the_server_loses_it_gets_back(
     until(is_back)
     until(lambda: outcome({"jti": "4"}, late) == "accepted")
     assert found <= {"revoked", "unavailable"}
+    assert "the server has lost" in caplog.text
     late.close()
 
 
@@ -519,6 +524,27 @@ def test_a_policy_that_evicts(server: Valkey, caplog: pytest.LogCaptureFixture) 
     careless.close()
 
     assert "maxmemory-policy" in caplog.text
+
+
+def test_a_server_out_of_reach_is_asked_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each pause is twice the one before, 20 % more or less."""
+    asked: list[float] = []
+    replica = RedisRevocations("redis://127.0.0.1:1")
+
+    def read(*_: object) -> None:
+        asked.append(time.monotonic())
+        raise ConnectionError
+
+    monkeypatch.setattr(replica._store, "read", read)
+    with pytest.raises(RevocationUnavailableError):
+        replica.is_revoked(TOKEN)
+    until(lambda: len(asked) > 3)
+    replica.close()
+
+    for shortest, (before, after) in zip((0.04, 0.08, 0.16), pairwise(asked), strict=False):
+        assert shortest <= after - before
 
 
 @pytest.mark.parametrize("when_stale", ["refuse", "serve"])
