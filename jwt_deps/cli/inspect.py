@@ -3,18 +3,20 @@
 import asyncio
 import re
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import decode_base64url, parse_object
-from jwt_deps.settings import JWTSettings, get_settings
-from jwt_deps.tokens import Explanation, explain_token
+from jwt_deps.settings import get_settings
 
 from .inputs import is_terminal, read_stdin
 from .output import ACCEPTED, REFUSED, UNUSABLE, Format, impossible
-from .report import Contents, Report, show_report, show_report_as_json
+from .report import Contents, Report, explained, show_report, show_report_as_json
+
+if TYPE_CHECKING:
+    from jwt_deps.tokens import Explanation
 
 __all__ = ["inspect"]
 
@@ -86,15 +88,8 @@ async def _report(token: str) -> Report:
     except ConfigurationError as error:
         problem = str(error)
     else:
-        explanation = await _explained(token, settings)
+        explanation = await explained(token, settings)
     return Report(_contents(token), explanation, problem, time.time())
-
-
-async def _explained(token: str, settings: JWTSettings) -> Explanation:
-    try:
-        return await explain_token(token, settings)
-    finally:
-        settings.close_keys()
 
 
 def _contents(token: str) -> Contents:

@@ -18,10 +18,11 @@ from jwt_deps.settings import (
     is_variable,
     shared_secrets,
 )
-from jwt_deps.tokens import HINTS, ClaimNames, access_token_claims, explain_token, load_signing_key
+from jwt_deps.tokens import HINTS, ClaimNames, Explanation, access_token_claims, load_signing_key
 
 from .inputs import parse_claim, parse_duration, read_stdin
 from .output import impossible, note
+from .report import explained
 
 __all__ = ["mint"]
 
@@ -131,7 +132,7 @@ def mint(  # noqa: PLR0913 - one per option
     token = signing.sign(header, members)
     typer.echo(token)
     if settings is not None:
-        asyncio.run(_warn(token, settings))
+        _warn(asyncio.run(explained(token, settings)))
 
 
 def _parsed(read: Callable[[str], _T], text: str, option: str) -> _T:
@@ -209,10 +210,8 @@ def _read(file: str) -> str:
         ) from None
 
 
-async def _warn(token: str, settings: JWTSettings) -> None:
+def _warn(explanation: Explanation) -> None:
     """Print a warning if the settings would refuse the token."""
-    explanation = await explain_token(token, settings)
-    settings.close_keys()
     error = explanation.error
     if error is not None:
         note(

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from jwt_deps.errors import AuthError
-from jwt_deps.tokens import Explanation, Finding, Outcome, explanation_of
+from jwt_deps.settings import JWTSettings
+from jwt_deps.tokens import Explanation, Finding, Outcome, explain_token, explanation_of
 
 from .output import console, distance, printable, show_json, utc
 
-__all__ = ["Contents", "Report", "show_report", "show_report_as_json"]
+__all__ = ["Contents", "Report", "explained", "show_report", "show_report_as_json"]
 
 _TIMES = frozenset({"exp", "nbf", "iat", "auth_time", "updated_at"})
 _LONGEST = 1000  # characters of a value that are shown
@@ -31,6 +32,16 @@ class Contents:
 
     header: Mapping[str, Any] | None = field(repr=False)
     claims: Mapping[str, Any] | None = field(repr=False)
+
+
+async def explained(token: str, settings: JWTSettings) -> Explanation:
+    """Check a token as an application would that has started."""
+    await settings.server.open_revocations()
+    try:
+        return await explain_token(token, settings)
+    finally:
+        settings.close_keys()
+        await settings.server.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
 from jwt_deps.revocation import RedisRevocations
-from jwt_deps.settings import NoneOrSeveral, as_tuple
+from jwt_deps.settings import NoneOrSeveral, as_tuple, read_secret
 
 from .inputs import parse_duration
 from .output import ACCEPTED, impossible, note
@@ -34,7 +35,12 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
         bool, typer.Option("--every-issuer", help="Tokens of all issuers.")
     ] = False,
     longest: Annotated[
-        str, typer.Option(help="The longest lifetime of a token: 900, 15m, 1h, 30d.")
+        str,
+        typer.Option(
+            envvar="JWT_REVOCATION_LONGEST_LIFETIME",
+            show_envvar=True,
+            help="The longest lifetime of a token: 900, 15m, 1h, 30d.",
+        ),
     ] = "30d",
     initialize: Annotated[  # noqa: FBT002 - a flag
         bool,
@@ -48,6 +54,9 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
             envvar="JWT_REVOCATION_URL", show_envvar=True, help="Redis or Valkey: redis://..."
         ),
     ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="The prefix of RedisRevocations, where the services have one.")
+    ] = "jwt-deps:revocations",
 ) -> None:
     """Revoke tokens in every process that uses the same Redis or Valkey.
 
@@ -71,17 +80,17 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
       0  revoked, or initialized
       2  not revoked, with the reason on standard error
     """
-    if url is None:
-        raise impossible("give the server with --url or JWT_REVOCATION_URL.")
     if every_issuer and issuer is not None:
         raise impossible("--issuer and --every-issuer contradict each other.")
     named = (jti, session, subject) != (None, None, None)
     if named and issuer is None and not every_issuer:
         issuer = _only_issuer()
     try:
+        if url is None:
+            url = _url_in_file()
         # A server that cannot be reached would be tried again in the background.
         with closing(
-            RedisRevocations(url, longest_lifetime=parse_duration(longest))
+            RedisRevocations(url, prefix=prefix, longest_lifetime=parse_duration(longest))
         ) as revocations:
             if initialize:
                 revocations.initialize()
@@ -97,6 +106,13 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
     whose = "of every issuer" if issuer is None else "of one issuer"
     note(f"Revoked {whose}, as of {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC.")
     raise typer.Exit(ACCEPTED)
+
+
+def _url_in_file() -> str:
+    path = os.environ.get("JWT_REVOCATION_URL_FILE")
+    if path is None:
+        raise impossible("give the server with --url or JWT_REVOCATION_URL.")
+    return read_secret(Path(path), "revocation_url")
 
 
 def _only_issuer() -> str | None:

@@ -1,6 +1,6 @@
 """What an operator writes: the settings, from code and from the environment."""
 
-from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, with_prefix
+from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, read_secret, with_prefix
 from .environment import get_settings, settings_without_keys
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
@@ -31,6 +31,7 @@ __all__ = [
     "get_settings",
     "is_variable",
     "mcp_settings",
+    "read_secret",
     "settings_without_keys",
     "shared_secret",
     "shared_secrets",

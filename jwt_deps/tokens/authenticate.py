@@ -79,7 +79,8 @@ async def verify_token(token: str, settings: JWTSettings | None = None) -> Claim
         claims = await verify_token(message["token"], settings)
 
     The checks are those of a request: issuer, times, audience, key, signature and revocation.
-    `validate=False` changes nothing here.
+    `validate=False` changes nothing here. With `revocation_url`, a process without an application
+    calls `settings.revocations.open()` first.
 
     Args:
         token: the encoded token, without `Bearer`.

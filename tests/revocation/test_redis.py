@@ -1,5 +1,6 @@
 """Many processes learn of a revocation, and none is lost, with a real Valkey."""
 
+import json
 import logging
 import os
 import re
@@ -23,6 +24,7 @@ from jwt_deps import (
     RedisRevocations,
     RevocationUnavailableError,
     WhenStale,
+    get_settings,
     protected_router,
 )
 from jwt_deps.cli.app import main
@@ -921,6 +923,40 @@ def test_whose_tokens(
     assert revoked == {
         name for name in "ab" if two.is_revoked({**TOKEN, "iss": f"https://{name}.example"})
     }
+
+
+def test_the_command_reads_the_settings(server: Valkey, tmp_path: Path) -> None:
+    """The file with the address, and how long the longest-lived token lives."""
+    (tmp_path / "url").write_text(f"{server.url}\n")
+
+    done = invoked(
+        *("--jti", "1", "--prefix", "orders"),
+        JWT_REVOCATION_URL_FILE=str(tmp_path / "url"),
+        JWT_REVOCATION_LONGEST_LIFETIME="7776000",
+    )
+
+    assert 0 == done.exit_code
+    with server.client() as client:
+        ((_, fields),) = client.xrevrange("{orders}:stream", count=1)
+    ((_, _, _, until_then),) = json.loads(fields["e"])["e"]
+    assert 0 <= until_then - time.time() - 90 * 24 * 60 * 60 < 400
+
+
+def test_other_commands_look_revocations_up(replicas: Replicas, server: Valkey) -> None:
+    """As a request does: a token is accepted, and once it is revoked it is refused."""
+    one, two = replicas
+    variables = {"JWT_SECRET_KEY": SECRET, "JWT_REVOCATION_URL": server.url}
+    minted = CliRunner().invoke(main, ["mint", "--user", "alice"], env=variables)
+    assert (0, "") == (minted.exit_code, minted.stderr)
+
+    def inspected() -> int:
+        get_settings.cache_clear()
+        return CliRunner().invoke(main, ["inspect"], input=minted.stdout, env=variables).exit_code
+
+    assert 0 == inspected()
+    one.revoke(subject="alice")
+    until(lambda: two.is_revoked(TOKEN))
+    assert 1 == inspected()
 
 
 TWO_ISSUERS = {"JWT_ISSUER": "https://a,https://b"}
