@@ -193,6 +193,10 @@ _STEPS = {
 }
 
 
+def _made_again(kind: type["JWTDepsError"], *args: object) -> "JWTDepsError":
+    return kind.__new__(kind, *args)
+
+
 class JWTDepsError(Exception):
     """The base of every error that this package raises on purpose.
 
@@ -201,6 +205,10 @@ class JWTDepsError(Exception):
     """
 
     reason: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy what it is, and not a call of `__init__` with `args`."""
+        return _made_again, (type(self), *self.args), self.__dict__
 
     @property
     def anchor(self) -> str:

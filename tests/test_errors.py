@@ -1,7 +1,9 @@
 """The tree of errors: one type per answer, fixed sentences, and no HTTP."""
 
+import copy
 import pickle
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +13,9 @@ from jwt_deps.errors import (
     ClaimError,
     ConfigurationError,
     CrossSiteRequestError,
+    DPoPNonceError,
     ExpiredTokenError,
+    InsufficientAuthenticationError,
     InsufficientPermissionsError,
     InsufficientScopeError,
     InvalidRequestError,
@@ -20,13 +24,24 @@ from jwt_deps.errors import (
     MalformedTokenError,
     MissingTokenError,
     Reason,
+    RevocationUnavailableError,
+    RevokedTokenError,
     SignatureError,
     Step,
+    TooManyProofsError,
     UnknownKeyError,
 )
 
 INSUFFICIENT = "Insufficient permissions"
 SCOPE_MISSING = f"{INSUFFICIENT}: the access token lacks a scope that this needs"
+OTHERS = [
+    ConfigurationError("no_key", "There is no key."),
+    InsufficientAuthenticationError(Reason.ACR, ["phr"], 60, ["read"]),
+    RevocationUnavailableError(3),
+    RevokedTokenError(),
+    DPoPNonceError("nonce"),
+    TooManyProofsError(3),
+]
 #: The error, its parent, its reason, RFC 6750's code, what it says.
 ROWS: list[tuple[AuthError, type[AuthError], Reason, str | None, str]] = [
     (MissingTokenError("absent"), AuthError, Reason.MISSING, None, "absent"),
@@ -131,6 +146,25 @@ class TestTree:
         ]
 
         assert sorted(ours) == sorted(errors.__all__)
+
+    @pytest.mark.parametrize("error", [*(row[0] for row in ROWS), *OTHERS], ids=repr)
+    @pytest.mark.parametrize(
+        "copied",
+        [copy.copy, lambda it: pickle.loads(pickle.dumps(it))],  # noqa: S301 - its own
+        ids=["copy", "pickle"],
+    )
+    def test_another_process_gets_the_same(
+        self, error: JWTDepsError, copied: Callable[[JWTDepsError], JWTDepsError]
+    ) -> None:
+        """One bad token in a worker does not break a process pool."""
+        received = copied(error)
+
+        assert (type(error), str(error), error.args) == (
+            type(received),
+            str(received),
+            received.args,
+        )
+        assert vars(error) == vars(received)
 
 
 class TestReason:
