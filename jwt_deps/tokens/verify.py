@@ -350,7 +350,9 @@ def _check_header(data: bytes, accepted: AcceptedIssuers) -> tuple[str, str, str
         header = parse_object(data)
     if header is None:
         raise MalformedTokenError(Reason.HEADER, "its header is not a JSON object")
-    algorithm = header.get("alg")
+    if "alg" not in header:  # which every JWS has (RFC 7515 §4.1.1)
+        raise MalformedTokenError(Reason.HEADER, "its header names no algorithm")
+    algorithm = header["alg"]
     if not isinstance(algorithm, str) or algorithm not in accepted.algorithms:
         raise MalformedTokenError(*_ALGORITHM)
     kind = header.get("typ", "JWT")

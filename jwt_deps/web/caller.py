@@ -12,7 +12,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
-from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError, Step
+from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError, Reason, Step
 from jwt_deps.possession import SenderPolicy, confirm
 from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_without_keys
 from jwt_deps.tokens import (
@@ -291,7 +291,8 @@ async def _by_other_credentials(
 ) -> Principal | AuthError:
     """The principal of a credential other than a JWT; the error if there is none."""
     # A JWT that is expired or forged is refused, whatever else the request has.
-    if not (isinstance(error, MissingTokenError) or error.step is Step.FORM):
+    is_jwt = error.step is not Step.FORM and error.reason is not Reason.HEADER
+    if is_jwt and not isinstance(error, MissingTokenError):
         return error
     scope = connection.scope
     try:
@@ -301,7 +302,7 @@ async def _by_other_credentials(
                 continue
             is_bearer = not isinstance(error, MissingTokenError)
             is_bearer = is_bearer and getattr(credential, "is_bearer", True)
-            token = sent_token(connection, settings) if is_bearer else ""
+            token = await token_of(connection, settings) if is_bearer else ""
             principal = await authenticate_claims(claims, settings, token)
             policy = settings.server.sender_policy
             if policy is not None and (is_bearer or "cnf" in claims):

@@ -32,6 +32,7 @@ from jwt_deps import (
     MemoryRevocations,
     Reason,
     current_user_id,
+    get_token,
     optional,
     protect,
     protected_router,
@@ -572,6 +573,27 @@ class TestIntrospection:
 
         assert [200] * 20 == asyncio.run(many())
         assert 1 == len(server.asked)
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            pytest.param("AbCdEfGh.0123456789abcdef.0123456789abcdef0123456789abcdef", id="random"),
+            pytest.param("eyJ1c2VyIjoxfQ.aSn5Xw.pPMJTEIyhH2NTH5Yeq8Hcng4vKU", id="itsdangerous"),
+        ],
+    )
+    def test_an_opaque_token_of_three_parts(self, server: Server, token: str) -> None:
+        """Without a header that names an algorithm it is no JWT (RFC 7519 §7.2)."""
+        server.tokens[token] = {"sub": "ann"}
+        client = serving(self.introspection(server))
+
+        assert 200 == client.get("/me", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    def test_an_opaque_token_of_a_test(self, server: Server) -> None:
+        """An override of `get_token` gives it."""
+        client = serving(self.introspection(server))
+        client.app.dependency_overrides[get_token] = lambda: "opaque-token"  # type: ignore[attr-defined]
+
+        assert "ann" == client.get("/me").json()["id"]
 
     @pytest.mark.parametrize(
         "headers",
