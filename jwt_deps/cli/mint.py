@@ -126,7 +126,8 @@ def mint(  # noqa: PLR0913 - one per option
         issuer=issuer,
         audience=audience,
     )
-    header = {"alg": signing.algorithm, "typ": "JWT"}
+    is_rfc9068 = chosen is not None and chosen.policy.is_rfc9068
+    header = {"alg": signing.algorithm, "typ": "at+jwt" if is_rfc9068 else "JWT"}
     if kid is not None or not signing.is_secret:
         header["kid"] = signing.kid
     token = signing.sign(header, members)

@@ -228,6 +228,19 @@ def test_the_secret_as_deployments_store_it(stored: str, tmp_path: Path) -> None
     assert (0, "") == (result.exit_code, result.stderr)
 
 
+def test_a_token_of_rfc9068() -> None:
+    """Where the profile asks for it, with the type of access tokens."""
+    variables = {"JWT_PROFILE": "rfc9068", "JWT_ISSUER": "https://a.test", "JWT_AUDIENCE": "api"}
+
+    result = mint(
+        *("--user", "alice", "--claim", "client_id=web", "--claim", "jti=1x"),
+        JWT_SECRET_KEY=SECRET,
+        **variables,
+    )
+
+    assert (0, "") == (result.exit_code, result.stderr)
+
+
 def test_algorithm_of_ones_own() -> None:
     """`--algorithm` is taken as it is."""
     variables = {"JWT_SECRET_KEY": SECRET, "JWT_ALGORITHM": "HS256,HS512"}
