@@ -96,6 +96,7 @@ _NOTHING: dict[str, Any] = {}
 _OF_A_FILE = ("frontend_path", "frontend_specificity")
 _OF_ONE_ROUTE = ("effective_route_context", *_OF_A_FILE)
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
+_LIMITS = ("max_body_size", "form_limits")
 _HANDLERS = "starlette.exception_handlers"
 _REPORTED = "jwt_deps"
 _VERSION = "_effective_candidates_version"  # of the routes that an inclusion was built from
@@ -368,7 +369,7 @@ def read_again(router: APIRouter) -> None:
     """
     if COPIES:  # old FastAPI
         return
-    router.add_route("/", _nothing)
+    APIRouter.add_route(router, "/", _nothing)  # a subclass may sort what it is given
     router.routes.pop()
 
 
@@ -423,6 +424,9 @@ def include_before_prefix(
     stand_in = APIRouter(
         default_response_class=included.default_response_class, lifespan=included.lifespan_context
     )
+    for name in _LIMITS:  # of newer FastAPIs
+        if hasattr(included, name):
+            setattr(stand_in, name, getattr(included, name))
     include(stand_in, **options)
     inclusion: Any = router.routes[-1]
     inclusion.original_router = inclusion.include_context.included_router = included
@@ -551,9 +555,9 @@ def _refuse_body(dependant: Any) -> None:
     if any(node.body_params for node in dependants(dependant)):
         raise ConfigurationError(
             "dependency_reads_body",
-            "A dependency that applies to a plain route or a mount, or that optional() is given, "
-            "has a parameter from the body, which FastAPI reads for its own routes alone: let it "
-            "take the Request and read that.",
+            "A dependency has a parameter from the body, and applies where FastAPI reads none for "
+            "it: to a plain route, a mount, a route that was there before protect(app), or in "
+            "optional(). Let it take the Request and read that.",
         )
 
 

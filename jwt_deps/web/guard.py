@@ -12,6 +12,7 @@ from collections.abc import (
 )
 from typing import Any, Self, TypeAlias
 
+from fastapi import WebSocket
 from fastapi.params import Depends, Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
@@ -35,6 +36,7 @@ from .request_user import write_anonymous
 from .responses import refusal_under
 from .route_scopes import methods_of
 from .routing import UNKNOWN, MatchedRoute, RouteGuard, guards_among, is_excluded
+from .websockets import answer_with_bearer
 
 __all__ = [
     "Credential",
@@ -56,6 +58,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
     Of several guards that apply to a route the innermost decides, and whichever is asked first
     asks it: nothing else that applies to the route runs before.
     """
+
+    #: Whether `protect` was called with it.
+    is_of_application = False
 
     def __init__(
         self,
@@ -154,6 +159,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
                     raise refusal from found
                 return
         write_anonymous(connection.scope)
+        if isinstance(connection, WebSocket):
+            answer_with_bearer(connection)
 
 
 async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:

@@ -34,7 +34,7 @@ from .asgi import wrap_receive_and_send
 from .caller import get_claims
 from .guard import Credential, JWTGuard, token_dependencies_of
 from .openapi import describe
-from .plain_routes import GuardedRoutes, apply_to_copies, covered, plain_endpoint
+from .plain_routes import GuardedRoutes, apply_to_copies, check, covered, named, plain_endpoint
 from .request_user import keep_user
 from .requirements import Requirement, no_roles_claim
 from .routing import (
@@ -192,6 +192,7 @@ class Installation:
                 "its own way, and protect(app) cannot guard it: include it in the application.",
             )
         applied = [Depends(guard), *dependencies]
+        guard.is_of_application = True
         _apply(router, applied)
         if _fastapi.COPIES:  # old FastAPI
             _apply_inclusions(router)
@@ -367,6 +368,7 @@ def _apply_inclusions(outer: APIRouter) -> None:  # old FastAPI
     include = outer.include_router
 
     def include_router(router: APIRouter, **options: Any) -> None:
+        check(router)
         before = len(outer.routes)
         include(router, **options)
         own = () if getattr(router, "is_protected", False) else router.dependencies
@@ -376,13 +378,35 @@ def _apply_inclusions(outer: APIRouter) -> None:  # old FastAPI
 
 
 def _apply(router: APIRouter, applied: list[Any]) -> None:
-    """Apply dependencies to a router: to what it has already, and to what it gets later."""
+    """Apply dependencies to a router: to what it has already, and to what it gets later.
+
+    Raises:
+        ConfigurationError: it has a route that another application was given too, or one that has
+            read its body without them.
+    """
+    entries = []
     for route in (*router.routes, *_fastapi.low_priority_routes(router)):
-        included = _fastapi.included_router(route) is not None
-        if included or getattr(route, "dependant", None) is not None:
-            _fastapi.apply_first(route, applied)
+        present = _fastapi.inclusion_dependencies(route)
+        if present is None and getattr(route, "dependant", None) is not None:
+            _fastapi.refuse_body(applied)
+            present = tuple(route.dependencies)
+        if present is not None:
+            _refuse_shared(route, present)
+            entries.append(route)
+    for route in entries:
+        _fastapi.apply_first(route, applied)
     router.dependencies[:0] = applied
     forget_matches()
+
+
+def _refuse_shared(route: Any, present: Iterable[params.Depends]) -> None:
+    if any(isinstance(it, JWTGuard) and it.is_of_application for it in guards_among(present)):
+        raise ConfigurationError(
+            "shared_route",
+            f"The route {named(route)} has the guard of another application that protect() was "
+            "called for with the same object, and that one would decide here, too: make the "
+            "routes anew for each application, or give each a router and include that.",
+        )
 
 
 class _RouterCheck:

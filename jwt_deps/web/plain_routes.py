@@ -53,6 +53,7 @@ __all__ = [
     "guarded_app_for",
     "guards_inside",
     "guards_itself",
+    "named",
     "plain_endpoint",
 ]
 
@@ -423,7 +424,7 @@ class GuardedRoutes:
         """Guard what is in a router that is included with `outer`: `guards` must apply there."""
         applied = (*outer, *router.dependencies)
         anything = bool(applied) and self._refuses
-        routes = seen.add(router, (*guards, *_calls(outer)))
+        routes = seen.add(router, (*guards, *_comparable(outer)))
         if anything:
             _refuse_default(router)
             _refuse_body(routes, applied)
@@ -432,7 +433,8 @@ class GuardedRoutes:
             inner = _fastapi.included_router(route)
             if inner is not None:
                 applied = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
-                self._guard_included(inner, route, applied, guards, seen)
+                self._require_guards(route, applied, guards, router)
+                self._guard_included(inner, applied, guards, seen)
             elif isinstance(route, APIRoute | APIWebSocketRoute):
                 self._require_guards(route, (*outer, *route.dependencies), guards, router)
                 if anything and "handle" in vars(route):
@@ -462,15 +464,13 @@ class GuardedRoutes:
     def _guard_included(
         self,
         inner: APIRouter,
-        inclusion: BaseRoute,
         applied: tuple[Depends, ...],
         guards: tuple[RouteGuard, ...],
         seen: Snapshot,
     ) -> None:
-        self._require_guards(inclusion, applied, guards)
         if applied and self._refuses:
             _refuse_own_handle(inner)
-        if not seen.has(inner, (*guards, *_calls(applied))):
+        if not seen.has(inner, (*guards, *_comparable(applied))):
             self._guard_routes(inner, applied, guards, seen)
 
     @staticmethod
@@ -514,10 +514,6 @@ def can_be_guarded(route: BaseRoute) -> bool:
     # A mount that matches in its own way may choose there what it serves.
     is_mount = isinstance(route, Mount | Host)
     return not (is_mount and _fastapi.has_own(kind, "matches", Mount, Host))
-
-
-def _calls(dependencies: Iterable[Depends]) -> Iterator[Any]:
-    return (it.dependency for it in dependencies)
 
 
 def _routers_mounted(routes: Iterable[BaseRoute], seen: Snapshot) -> Iterator[APIRouter]:
@@ -588,7 +584,7 @@ def _refuse_unguarded(
         return
     raise ConfigurationError(
         "unguarded_route",
-        f"The route {_named(route)} is in a guarded router and no {lacks} applies to it, because "
+        f"The route {named(route)} is in a guarded router and no {lacks} applies to it, because "
         f"it was added as an object or before the {lacks}: add it with the router's decorators, "
         f"add_api_route or include_router{or_else}.",
     )
@@ -705,12 +701,13 @@ def covered(app: FastAPI) -> Snapshot:
 def _not_covered(route: BaseRoute) -> ConfigurationError:
     return ConfigurationError(
         "unprotected_route",
-        f"jwt_guard() applies to {_named(route)}, which FastAPI runs no dependencies for: call "
+        f"jwt_guard() applies to {named(route)}, which FastAPI runs no dependencies for: call "
         "protect(app) for a whole application, or protected_router(...) for a router, which guard "
         "such routes too.",
     )
 
 
-def _named(route: BaseRoute) -> str:
+def named(route: BaseRoute) -> str:
+    """A route as error messages name it."""
     path = getattr(route, "path", None)
     return type(route).__name__ if path is None else repr(path)

@@ -18,7 +18,7 @@ from .asgi import wrap_receive_and_send
 from .factories import dependency_factory, router_factory
 from .guard import Credential, JWTGuard
 from .installation import Installation, route_problems, watch_application
-from .plain_routes import GuardedRoutes, apply_to_copies
+from .plain_routes import GuardedRoutes, apply_to_copies, check
 from .request_user import keep_user
 from .routing import mark_public
 from .trial import try_out
@@ -79,6 +79,8 @@ class ProtectedRouter(APIRouter):
                 f"protected_router takes APIRouter objects, not {type(router).__name__}: of an "
                 "application give its .router.",
             )
+        if _fastapi.COPIES:  # old FastAPI: nothing tells later what applied there
+            check(router)
         prefix = self.prefix + options.pop("prefix", "")
         before, dependencies = len(self.routes), options.get("dependencies") or ()
         # FastAPI looks at the prefix of the inclusion alone when it looks for empty paths.

@@ -119,7 +119,7 @@ class Snapshot:
     __slots__ = ("_mounted", "_over", "_plain", "_routers")
 
     def __init__(self) -> None:
-        self._routers: list[tuple[APIRouter, list[BaseRoute], list[BaseRoute], Any]] = []
+        self._routers: list[tuple[APIRouter, list[BaseRoute], list[BaseRoute], Any, Any]] = []
         self._over: list[tuple[APIRouter, set[Any]]] = []
         self._plain: list[tuple[Any, Any, Any]] = []
         self._mounted: list[tuple[Any, list[BaseRoute], list[BaseRoute]]] = []
@@ -132,7 +132,8 @@ class Snapshot:
             applied: what applies to it where it was found. It can be included in several places.
         """
         kept = list(router.routes)
-        self._routers.append((router, router.routes, kept, router.default))
+        dependencies = list(router.dependencies)
+        self._routers.append((router, router.routes, kept, router.default, dependencies))
         self._over.append((router, set(applied)))
         return kept
 
@@ -153,11 +154,12 @@ class Snapshot:
 
     def is_current(self) -> bool:
         """Whether the routes are still the kept ones; `False` if none were kept."""
-        for router, routes, kept, default in self._routers:
+        for router, routes, kept, default, dependencies in self._routers:
             if (
                 router.routes is not routes
                 or len(routes) != len(kept)
                 or router.default is not default
+                or router.dependencies != dependencies
                 or "handle" in vars(router)
                 or not all(map(is_, routes, kept))
             ):

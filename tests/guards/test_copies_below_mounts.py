@@ -106,7 +106,6 @@ class TestPartsOfABatch:
         router, app = APIRouter(), protect(FastAPI(), SETTINGS, exclude)
         router.get("/x", dependencies=[Depends(slow)])(read)
         inner = guarded_by(kind, router, OTHER)
-        inner.router.dependencies.append(Depends(slow))
         batch: ASGIApp = inner
         if place == "around":
             batch = Batch(inner, copied, "/m/x", at_once=at_once)
