@@ -135,6 +135,12 @@ def assigned(*_: Any) -> None:
 def hello_plain(_: Any) -> Any: ...
 
 
+def shared(*_: Any) -> None:
+    routes: list[BaseRoute] = [APIRoute("/x", hello)]
+    protect(FastAPI(routes=routes), SETTINGS)
+    protect(FastAPI(routes=routes), SETTINGS)
+
+
 async def hello() -> str:
     return "hello"
 
@@ -418,6 +424,7 @@ MISTAKES: dict[str, Mistake] = {
     "agent_os_scope_mappings": scopes_of_a_path_without_a_method,
     "undecided": served_undecided,
     "router_class": called_in_its_own_way,
+    "shared_route": shared,
     "router_replaced": with_another_router,
     "router_bypassed": past_the_router,
     "dependency_reads_body": with_a_body_on_a_plain_route,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import PathPatterns
@@ -18,11 +18,13 @@ from jwt_deps.web import (
     Reached,
     Served,
     dependants,
+    dependency_tree,
     get_claims,
     guards_in,
     reasons_not_to_serve,
     route_problems,
     settings_problem,
+    token_dependency,
     unchanged,
 )
 
@@ -160,6 +162,20 @@ def _problems(reached: Reached) -> Iterator[str]:
         yield unknown
     if get_claims in app.dependency_overrides:
         yield "dependency_overrides replaces get_claims: no token is checked."
+    for replaced, by in app.dependency_overrides.items():
+        if _asks_for_token(by):
+            yield (
+                f"dependency_overrides replaces {name_of(replaced)} by what asks for a token: what "
+                "its routes need is more than is shown."
+            )
+
+
+def _asks_for_token(dependency: Any) -> bool:
+    try:
+        tree = dependency_tree([Depends(dependency)])
+    except ValueError:  # it has no signature, and FastAPI cannot call it
+        return False
+    return any(token_dependency(node.call) is not None for node in dependants(tree))
 
 
 def _notes(inventory: Inventory) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """FastAPI: dependencies, guards, routers, answers, OpenAPI, cookies, WebSockets."""
 
-from ._fastapi import dependants, path_parameters, served_routes, unchanged
+from ._fastapi import dependants, dependency_tree, path_parameters, served_routes, unchanged
 from .caller import (
     TokenDependency,
     get_claims,
@@ -77,6 +77,7 @@ __all__ = [
     "current_session_id",
     "current_user_id",
     "dependants",
+    "dependency_tree",
     "forward_auth",
     "get_claims",
     "get_dependencies",

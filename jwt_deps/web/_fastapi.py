@@ -10,9 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from copy import copy
 from functools import partial, update_wrapper
 from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfunction, ismethod
+from types import CellType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 from fastapi import APIRouter, FastAPI, Request, Security, WebSocket, params, routing
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import (
     get_dependant,
     get_parameterless_sub_dependant,
@@ -81,6 +83,7 @@ __all__ = [
     "served_routes",
     "serves_asgi",
     "solved",
+    "solves_another",
     "unchanged",
 ]
 
@@ -93,6 +96,7 @@ _Report: TypeAlias = Callable[[Scope, Exception, int | None], None]
 _ASGI_ARGUMENTS = 3
 _MOST_LAYERS = 100  # what has itself as `app` has no end
 _NOTHING: dict[str, Any] = {}
+_EMPTY = CellType()
 _OF_A_FILE = ("frontend_path", "frontend_specificity")
 _OF_ONE_ROUTE = ("effective_route_context", *_OF_A_FILE)
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
@@ -328,6 +332,28 @@ def apply_first(entry: Any, dependencies: Sequence[params.Depends]) -> None:
     entry.dependant.dependencies[:0] = [
         get_parameterless_sub_dependant(depends=one, path=path) for one in dependencies
     ]
+
+
+def solves_another(route: Any) -> bool:
+    """Whether a route runs the dependencies of another one, as that of a deep copy of it does.
+
+    FastAPI makes the handler of a route once, and no copy of a function is another function.
+    """
+    found, waiting, seen = [], [getattr(route, "app", None)], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Dependant):
+            found.append(one)
+        elif isinstance(one, partial):
+            waiting += [one.func, *one.args]
+        elif isfunction(one):
+            waiting += [it.cell_contents for it in one.__closure__ or () if it != _EMPTY]
+        elif not isinstance(one, BaseRoute):
+            waiting.append(getattr(one, "__dict__", {}).get("app"))
+    return bool(found) and not any(it is route.dependant for it in found)
 
 
 def mounted_app(route: Any) -> Any:

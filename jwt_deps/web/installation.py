@@ -389,7 +389,7 @@ def _apply(router: APIRouter, applied: list[Any]) -> None:
         present = _fastapi.inclusion_dependencies(route)
         if present is None and getattr(route, "dependant", None) is not None:
             _fastapi.refuse_body(applied)
-            present = tuple(route.dependencies)
+            present = tuple(Depends(node.call) for node in _fastapi.dependants(route.dependant))
         if present is not None:
             _refuse_shared(route, present)
             entries.append(route)
@@ -400,12 +400,13 @@ def _apply(router: APIRouter, applied: list[Any]) -> None:
 
 
 def _refuse_shared(route: Any, present: Iterable[params.Depends]) -> None:
-    if any(isinstance(it, JWTGuard) and it.is_of_application for it in guards_among(present)):
+    of_another = (it for it in guards_among(present) if isinstance(it, JWTGuard))
+    if any(it.is_of_application for it in of_another) or _fastapi.solves_another(route):
         raise ConfigurationError(
             "shared_route",
-            f"The route {named(route)} has the guard of another application that protect() was "
-            "called for with the same object, and that one would decide here, too: make the "
-            "routes anew for each application, or give each a router and include that.",
+            f"The route {named(route)} is one of another application, or a copy of one, and what "
+            "applies there would apply here: make the routes anew for each application, or put "
+            "them into a router and include that in each.",
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from fastapi import APIRouter
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
 from fastapi.params import Depends
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 
@@ -311,12 +311,12 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         yield _plain(entry, way)
         return
     match, why = match_of_route(served), None
-    has_own_way = isinstance(entry.added, APIRoute) and (
-        _fastapi.has_own(type(entry.added), "handle", APIRoute)
+    kinds = APIRoute, APIWebSocketRoute
+    has_own_way = isinstance(entry.added, kinds) and (
+        _fastapi.has_own(type(entry.added), "handle", *kinds)
     )
     # Up to FastAPI 0.136 nothing tells by which router a copied route is guarded.
-    is_covered = way.is_covered or entry.is_covered or _fastapi.COPIES
-    if has_own_way and match.guards and not is_covered:
+    if has_own_way and match.guards and not (way.is_covered or entry.is_covered):
         match = replace(match, guards=(), dependant=None)
         why = _OWN_WAY.format(type(entry.added).__name__)
     pages = getattr(entry.added, "routes", None)

@@ -443,7 +443,10 @@ class RequestState:
         known, sent = self._credentials or (), _credentials(scope)
         added = {name for name, value in sent[3:] if (name, value) not in known[3:]}
         is_same = known[1:3] == sent[1:3] and {*known[3:]} <= {*sent[3:]}
-        return is_same and added.isdisjoint(_CREDENTIALS)
+        looked_at = _CREDENTIALS.union(it.server.header_name for it, _ in self._principals)
+        if any(it.token_getter or it.server.credentials for it, _ in self._principals):
+            looked_at = added  # in what places, only code knows
+        return is_same and added.isdisjoint(looked_at)
 
     def again(self, scope: Scope, router: object) -> "RequestState | None":
         """The state of another request, if the scope or a copy of it has come to a router again.

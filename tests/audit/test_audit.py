@@ -946,6 +946,22 @@ class TestProblems:
 
         assert ("dependency_overrides replaces get_claims: no token is checked.",) == audit(app).problems  # fmt: skip  # noqa: E501
 
+    @pytest.mark.parametrize("below", [False, True], ids=["itself", "what depends on it"])
+    def test_a_placeholder_that_asks_for_a_token(self, *, below: bool) -> None:
+        """Bound where an application is composed: what that needs is looked into no further."""
+
+        def placeholder() -> None: ...
+
+        def bound(_: Annotated[None, Depends(require_scopes("admin"))]) -> None: ...
+
+        app = one_route(Depends(placeholder))
+        app.dependency_overrides[placeholder] = bound if below else require_scopes("admin")
+
+        (problem,) = audit(app).problems
+
+        assert "what its routes need is more than is shown" in problem
+        assert "placeholder" in problem
+
     @pytest.mark.parametrize(
         ("dependency", "security", "problem"),
         [

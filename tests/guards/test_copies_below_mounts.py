@@ -29,7 +29,7 @@ from jwt_deps import (
 )
 from jwt_deps.testing import Prover, TokenFactory
 from tests.minting import SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer
+from tests.web.serving import OTHER, SETTINGS, bearer, token
 
 from .asking import (
     FOREIGN,
@@ -532,6 +532,44 @@ def test_below_an_application_with_a_protected_router_of_its_own(
     client.get("/own", headers=EMPLOYEE)
 
     assert ["e1", "e1"] == [first, client.get(f"/deep/who{slash}", headers=EMPLOYEE).json()]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param({"token_source": "both", "cookie_name": "t"}, id="Authorization"),
+        pytest.param(
+            {"token_source": "both", "cookie_name": "t", "token_header_key": "X-Token"},
+            id="a header of its own",
+        ),
+        pytest.param(
+            {"token_getter": lambda it: it.headers.get("x-token") or it.cookies.get("t")},
+            id="a place that only code knows",
+        ),
+    ],
+)
+def test_attack_a_part_of_a_batch_that_adds_a_token_has_its_own_sender(
+    place: dict[str, Any],
+) -> None:
+    """Beside the cookie with which the batch came."""
+    inner, between = FastAPI(), FastAPI()
+    inner.add_route("/who", lambda request: JSONResponse(getattr(request.state, "user_id", None)))
+    name = b"authorization" if len(place) == 2 else b"x-token"
+
+    @between.get("/batch")
+    async def batch(request: Request) -> Any:
+        root = f"{request.scope['root_path']}/deep"
+        headers = [*request.scope["headers"], (name, FOREIGN["Authorization"].encode())]
+        path = {"path": f"{root}/who", "root_path": root, "headers": headers}
+        return Response((await drive(inner, {**request.scope, **path}))[1])
+
+    settings = JWTSettings(secret_key=SECRET, **place)
+    between.mount("/deep", inner)
+    app = FastAPI()
+    app.mount("/m", between)
+    client = TestClient(protect(app, settings), cookies={"t": token()})
+
+    assert client.get("/m/batch").json() is None
 
 
 @pytest.mark.parametrize("sent", ["another", "none"])

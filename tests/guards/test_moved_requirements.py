@@ -1,6 +1,8 @@
 """Attack: what a router or an application asks beside its guard, where routes come in by hand."""
 
+import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import pytest
@@ -160,19 +162,70 @@ def _one_inclusion() -> list[BaseRoute]:
     return outer.routes
 
 
+def _again(routes: list[BaseRoute]) -> list[BaseRoute]:
+    return routes
+
+
+def _copies(routes: list[BaseRoute]) -> list[BaseRoute]:
+    return [copy.copy(route) for route in routes]
+
+
+@pytest.mark.parametrize("taken", [_again, _copies, copy.deepcopy])
 @pytest.mark.parametrize("made", [_of(read), _one_inclusion], ids=["route", "inclusion"])
 @pytest.mark.parametrize("second", [SETTINGS, OTHER], ids=["same settings", "other settings"])
 def test_two_applications_under_protect_share_no_route(
-    made: Callable[[], list[BaseRoute]], second: Any
+    made: Callable[[], list[BaseRoute]], taken: Callable[[Any], list[BaseRoute]], second: Any
 ) -> None:
     """The guard of the first would decide in the second, with its keys and its exclusions."""
+    if LATE and taken is copy.deepcopy and made is _one_inclusion:
+        pytest.skip("an inclusion cannot be copied")
     routes = made()
     first = protect(FastAPI(routes=routes), SETTINGS, exclude=["/x"])
 
     with pytest.raises(ConfigurationError, match="another application"):
-        protect(FastAPI(routes=routes), second)
+        protect(FastAPI(routes=taken(routes)), second)
 
     assert 200 == ask(first, "/x")
+
+
+class Limited(APIRoute):
+    """A route whose handler is wrapped twice."""
+
+    def get_route_handler(self) -> Callable[..., Any]:
+        """Return the handler in a partial of a function."""
+        inner = super().get_route_handler()
+
+        async def limited(_: int, request: Request) -> Any:
+            return await inner(request)
+
+        return partial(limited, 5)
+
+
+class Dependant(APIRoute):
+    """A route whose dependencies are replaced after its handler was made."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.dependant = copy.copy(self.dependant)
+        self.dependant.dependencies = []
+
+
+@pytest.mark.parametrize("route", [APIRoute, Limited, Dependant])
+@pytest.mark.parametrize("copied", [True, False], ids=["copied", "as it is"])
+def test_the_handler_of_a_route_runs_the_guard_or_protect_refuses_it(
+    route: type[APIRoute], *, copied: bool
+) -> None:
+    """A deep copy has the handler of the route that it was copied from."""
+    routes: list[BaseRoute] = [route("/x", read)]
+    is_another = copied or route is Dependant
+    try:
+        app = protect(FastAPI(routes=copy.deepcopy(routes) if copied else routes), SETTINGS)
+    except ConfigurationError:
+        assert is_another
+        return
+
+    assert not is_another
+    assert [401, 401, 200] == answers_of(app, "/x")
 
 
 def _same_tenant(tenant: Annotated[str | None, Body(embed=True)] = None) -> None:

@@ -13,6 +13,7 @@ from jwt_deps import (
     JWTSettings,
     current_user_id,
     optional,
+    protect,
     protected_router,
     public,
     require_scopes,
@@ -86,6 +87,18 @@ def test_the_pair_may_stand_among_other_subprotocols(client: TestClient, path: s
 
     with client.websocket_connect(path, subprotocols=offered) as websocket:
         assert "chat" == websocket.accepted_subprotocol
+
+
+def test_a_public_endpoint_accepts_the_pair_without_looking_at_it() -> None:
+    """A browser drops a connection that chooses none of what it offered."""
+    app = protect(FastAPI(), SETTINGS, exclude=["/news"])
+
+    @app.websocket("/news")
+    async def news(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    with TestClient(app).websocket_connect("/news", subprotocols=["bearer", "bad"]) as websocket:
+        assert "bearer" == websocket.accepted_subprotocol
 
 
 def test_a_public_endpoint_may_look_at_the_pair(client: TestClient) -> None:
