@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Security
 from fastapi.requests import HTTPConnection
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
@@ -1218,8 +1218,20 @@ class OwnHandle(APIRoute):
 
 
 class TestRouteClasses:
+    def test_a_websocket_route_with_a_handle_of_its_own(self) -> None:
+        """The same for a route class that was made for WebSockets."""
+
+        class OwnSocket(APIWebSocketRoute):
+            async def handle(self, *connection: Any) -> None:
+                await self.app(*connection)
+
+        app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+        applied = app.router.dependencies
+        app.router.routes.append(OwnSocket("/feed", endpoint(), dependencies=applied))
+
+        assert Verdict.UNGUARDED is of(app, "WEBSOCKET /feed").verdict
+
     @pytest.mark.parametrize("over", ["app", "router", "inclusion"])
-    @live
     def test_a_handle_of_its_own_under_a_mere_guard(self, over: str) -> None:
         """No gate stands before it as long as the guard was not asked, so it is not guarded."""
         guard = [Depends(jwt_guard(SETTINGS))]
