@@ -126,8 +126,7 @@ def mint(  # noqa: PLR0913 - one per option
         issuer=issuer,
         audience=audience,
     )
-    is_rfc9068 = chosen is not None and chosen.policy.is_rfc9068
-    header = {"alg": signing.algorithm, "typ": "at+jwt" if is_rfc9068 else "JWT"}
+    header = {"alg": signing.algorithm, "typ": "JWT" if chosen is None else chosen.policy.typ}
     if kid is not None or not signing.is_secret:
         header["kid"] = signing.kid
     token = signing.sign(header, members)

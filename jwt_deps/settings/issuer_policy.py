@@ -71,6 +71,11 @@ class IssuerPolicy:
     key_cache: KeyCache | None = field(init=False, repr=False)
     audience_optional: bool = False
 
+    @property
+    def typ(self) -> str:
+        """The `typ` of tokens that are made for it."""
+        return "at+jwt" if self.is_rfc9068 else "JWT"
+
     def __post_init__(self) -> None:
         alone = len(self.key_caches) == 1 and not self.key_set.size and self.key_files is None
         object.__setattr__(self, "key_cache", self.key_caches[0] if alone else None)

@@ -167,7 +167,7 @@ class TokenFactory:
             audience=audience,
         )
         kid = None if self.key.is_secret else self.key.kid
-        head = {"alg": self.key.algorithm, "typ": "JWT", "kid": kid}
+        head = {"alg": self.key.algorithm, "typ": self._issuer.policy.typ, "kid": kid}
         members, told = merge(head, header), merge(payload, claims)
         parts = TokenParts(members, told, self.key, self.settings, self._issuer, now)
         if wrong is None:

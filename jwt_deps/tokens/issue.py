@@ -124,7 +124,7 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         now=time.time(),
         expires_in=math.ceil(expires_in),
     )
-    header = {"alg": key.algorithm, "typ": "at+jwt" if issuer.policy.is_rfc9068 else "JWT"}
+    header = {"alg": key.algorithm, "typ": issuer.policy.typ}
     kid = _kid(issuer, key)
     if kid is not None:
         header["kid"] = kid

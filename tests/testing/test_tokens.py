@@ -301,6 +301,15 @@ class TestForSettings:
 
         assert "alice" == claims(TokenFactory.for_settings(settings)("alice"), settings)["sub"]
 
+    def test_a_profile_gives_its_type(self) -> None:
+        """RFC 9068 §2.1; its further claims are given."""
+        profile: Any = {"profile": "rfc9068", "issuer": "https://a.test", "audience": "api"}
+        settings = JWTSettings(secret_key=SECRET, **profile)
+
+        token = TokenFactory.for_settings(settings)("alice", claims={"client_id": "c", "jti": "1"})
+
+        assert "alice" == claims(token, settings)["sub"]
+
     def test_public_keys_sign_nothing(self) -> None:
         """The private one has to be given."""
         settings = JWTSettings(secret_key=KEYS["ES256"].public_pem, algorithm="ES256")
