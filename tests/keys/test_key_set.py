@@ -1,5 +1,6 @@
 """Which key checks a token, and which sets of keys are refused from the start."""
 
+import json
 from contextlib import nullcontext
 from typing import TypeAlias
 
@@ -281,6 +282,7 @@ REFUSED: dict[str, tuple[list[str], Keys, tuple[str, ...], str]] = {
     "weak-key-in-the-set": (["RS256"], _jwks(pair("RSA-1024").jwk()), JWKS, "1024 bits"),
     "openssh-public-key": (["HS256"], [OPENSSH], SECRETS, "OpenSSH"),
     "ssh2-public-key": (["HS256"], [SSH2], SECRETS, "OpenSSH"),
+    "jwk-as-a-secret": (["HS256"], [json.dumps(RSA.jwk())], SECRETS, "public key"),
     "secret-not-text": (["HS256"], [NOT_TEXT], SECRETS, "is not UTF-8"),
     "pem-not-text": (["RS256"], [f"-----BEGIN PUBLIC KEY-----{NOT_TEXT}"], SECRETS, "is not UTF-8"),
 }
@@ -306,6 +308,24 @@ class TestRefusedFromTheStart:
         values = (SECRET[:32], "K1", "OAEP", "AAAAB3Nza", "udcff", pair("RSA").jwk()["n"])
         assert [name for name in named if name not in str(refused.value)] == []
         assert [value for value in values if value in said] == []
+
+
+class TestLog:
+    @pytest.mark.parametrize("secret", [f"{SECRET}\n", f"'{SECRET}'"], ids=["line-break", "quotes"])
+    def test_a_secret_that_holds_more_than_was_meant(
+        self, secret: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is used as it is, and the log says so."""
+        KeySet.build(["HS256"], [secret])
+
+        assert "begins or ends with white space, or is in quotes" in caplog.text
+        assert SECRET not in caplog.text
+
+    def test_keys_of_a_set_that_are_not_used(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Each is named, with the reason."""
+        KeySet.build(["RS256"], jwks=_jwks("a string", RSA.jwk(kid="a")))
+
+        assert "a key without kid: it is not a JSON object" in caplog.text
 
 
 class TestEmpty:

@@ -314,7 +314,9 @@ class TestAgain:
         known = fetch(provider)
         new = issuer.rotate(overlap=False)
 
-        assert {new.kid} == kids(fetch(provider, known))
+        again = fetch(provider, known)
+        assert {new.kid} == kids(again)
+        assert "kty" not in repr(again)
 
     @pytest.mark.parametrize(
         ("answer", "why"),
