@@ -248,8 +248,12 @@ def test_what_is_missing_is_counted(server: Valkey) -> None:
     """It is all there again only if no more was lost than was returned."""
     store = RevocationStore(server.url, "jwt-deps:revocations", 5)
     assert 1 == store.declare_missing() == store.declare_missing()
+    with server.client() as client:
+        for _ in range(2):
+            client.xdel(STREAM, str(client.xadd(STREAM, {"x": "y"})))
+    assert 3 == store.declare_missing()
 
-    for found, missing in ((2, 1), (1, 0)):
+    for found, missing in ((2, 3), (3, 0)):
         store.declare_whole(found)
         update = store.read(START, 0)
         assert update is not None
@@ -269,6 +273,25 @@ def test_a_full_page_is_not_the_last(server: Valkey) -> None:
             break
 
     assert 500 == read
+    store.close()
+
+
+def test_what_was_read_is_read_again_page_by_page(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each record once."""
+    monkeypatch.setattr("jwt_deps.revocation.redis_stream._PAGE", 2)
+    store = RevocationStore(server.url, "jwt-deps:revocations", 5)
+    for name in "abc":
+        store.add([Revocation(Kind.JTI, None, name, None, 0)])
+
+    found: list[str] = []
+    after: bytes | None = START
+    while after is not None:
+        entries, after = store.page(after, b"+")
+        found += [entry.name for entry in entries]
+
+    assert ["a", "b", "c"] == found
     store.close()
 
 
@@ -655,6 +678,7 @@ STRANGE = {
     "issuer": {"e": '{"e":[["jti",1,"1",9999999999]]}'},
     "length": {"e": '{"e":[["jti",null,"1",9999999999,1]]}'},
     "no-entry": {"e": '{"e":["jti"]}'},
+    "number": {"e": '{"e":[4]}'},
     "kind-of-kind": {"e": '{"e":[[["jti"],null,"1",9999999999]]}'},
     "far": {"e": '{"e":[["jti",null,"1",1e308]]}'},
 }
@@ -744,6 +768,8 @@ def test_ended_entries_leave_the_server(server: Valkey, monkeypatch: pytest.Monk
     monkeypatch.setattr("jwt_deps.revocation.redis_stream._SETTLED", -1)
     revocations = RedisRevocations(server.url)
     revocations._store._swept = "-"
+    with server.client() as client:
+        client.xadd(STREAM, {"x": "y"})
     for number in range(30):
         revocations.revoke(jti=str(number), expires=time.time() - 1000)
     revocations.revoke(subject="alice")

@@ -109,7 +109,7 @@ def verdict(source: StatusLists, members: Mapping[str, object]) -> str:
         pytest.param("revoked", 8, 0, id="eight-bits"),
         pytest.param("accepted", 8, 1, id="second-octet"),
         pytest.param("revoked", 1, -1, id="negative"),
-        pytest.param("revoked", 1, True, id="no-number"),
+        pytest.param("revoked", 1, False, id="no-number"),
     ],
 )
 def test_places(publisher: Publisher, expected: str, bits: int, index: object) -> None:
@@ -127,6 +127,7 @@ def test_places(publisher: Publisher, expected: str, bits: int, index: object) -
         pytest.param("revoked", token(1), id="status-is-no-object"),
         pytest.param("revoked", token({}), id="another-mechanism"),
         pytest.param("revoked", token({"status_list": {"idx": 0}}), id="no-uri"),
+        pytest.param("revoked", token({"status_list": {"idx": 0, "uri": 5}}), id="uri-a-number"),
         pytest.param(
             "revoked",
             token({"status_list": {"idx": 0, "uri": "https://evil.example/list"}}),
@@ -148,6 +149,7 @@ def test_nothing_to_prepare() -> None:
     "wrong",
     [
         pytest.param({"header": {"typ": "JWT"}}, id="attack-access-token-as-list"),
+        pytest.param({"header": {"typ": 1}}, id="type-a-number"),
         pytest.param({"header": {**TYPE, "crit": ["b64"]}}, id="critical"),
         pytest.param({"header": {**TYPE, "b64": False}}, id="b64-without-crit"),
         pytest.param({"header": {**TYPE, "kid": 1}}, id="kid"),
@@ -195,11 +197,16 @@ def test_lists_that_cannot_be_had(publisher: Publisher, answer: Answer) -> None:
 
 
 def test_an_outage_is_not_asked_about_for_every_request(publisher: Publisher) -> None:
-    """A pause follows a failure."""
-    source = lists()
+    """A pause follows a failure, and each is longer than the one before."""
+    age, counts = 0.0, []
+    source = lists(age_clock=lambda: age)
 
-    assert ["unavailable"] * 3 == [verdict(source, place(publisher)) for _ in range(3)]
-    assert 1 == publisher.asked
+    for seconds in (0, 0, 1.3, 1.3):
+        age += seconds
+        assert "unavailable" == verdict(source, place(publisher))
+        counts.append(publisher.asked)
+
+    assert [1, 1, 2, 2] == counts
 
 
 def test_a_list_is_kept_as_long_as_it_says(publisher: Publisher) -> None:
