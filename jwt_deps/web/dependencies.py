@@ -504,7 +504,9 @@ async def _has_credential(connection: HTTPConnection, dependency: Callable[..., 
         if not settings.server.credentials:
             return False
         found = await principal_or_error(connection, settings)
-        return not isinstance(found, MissingTokenError)
+        if isinstance(found, AuthError):
+            return not isinstance(found, MissingTokenError)
+        return found.error is None  # with `validate=False` an anonymous request has one
     except AuthError:
         if settings.validate:
             raise

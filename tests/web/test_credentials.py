@@ -133,6 +133,17 @@ class TestApiKey:
         assert {"detail": "Authorization header missing"} == client.get("/me").json()
         assert client.get("/maybe").json() is None
 
+    @pytest.mark.parametrize(
+        ("headers", "user"),
+        [({}, None), ({"X-API-Key": "unknown"}, None), (API_KEY, "ann")],
+        ids=["none", "unknown", "known"],
+    )
+    def test_where_nothing_is_refused(self, headers: Any, user: str | None) -> None:
+        """With `validate=False` an optional user without a good key is none."""
+        client = serving(ApiKey(owner_of), settings=JWTSettings(secret_key=SECRET, validate=False))
+
+        assert user == client.get("/maybe", headers=headers).json()
+
     def test_an_owner_of_no_claims(self) -> None:
         """A check that answers with an empty mapping knows no owner."""
         assert 401 == serving(ApiKey(lambda _: {})).get("/me", headers=API_KEY).status_code
