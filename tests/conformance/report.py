@@ -32,8 +32,10 @@ why there are none. The tests write this page and `conformance-report.json` from
 _MUTATION = """## Mutation score
 
 A mutant is the code with one operator, operand, constant or statement changed. The command runs the
-tests of the room on each, or on a sample; the score is the part that they noticed, without those
-that make no difference.
+tests of the room on each, or on a sample (`--seed`, 1 by default); the score is the part that they
+noticed, without those that make no difference. Each mutant gets 30 seconds of tests (`--seconds`),
+the most promising ones first: what only others notice counts as not noticed. So a score is a lower
+bound, and one that was measured while other programs kept the machine busy is lower.
 
 """
 _SCORE = ("Room", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all", "Command")

@@ -46,7 +46,9 @@ def server() -> MCPServer:
         if token is None:
             return "null"
         known = token.model_dump(exclude={"token", "claims", "expires_at"})
-        return json.dumps({**known, "claim": (token.claims or {}).get("tenant")})
+        told = token.claims or {}
+        ends = token.expires_at == told.get("exp")
+        return json.dumps({**known, "claim": told.get("tenant"), "ends": ends})
 
     return mcp
 
@@ -131,6 +133,7 @@ def test_tool_knows_client_subject_scopes_and_claims(client: TestClient) -> None
         "scopes": ["read"],
         "resource": None,
         "claim": "acme",
+        "ends": True,
     } == said(post(client, ALICE, CALL, session))
 
 
