@@ -673,6 +673,16 @@ class TestProtect:
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
         assert found.problems[0].startswith("protect(app) was called, and app.router or")
 
+    def test_what_it_was_not_put_into_is_not_replaced(self) -> None:
+        """An application that has served a protected router is told of as before."""
+        app = including(protected_router(settings=SETTINGS))
+        app.add_route("/p", page)
+        before = named(audit(app))["GET /p"]
+        with TestClient(app):
+            after = named(audit(app))["GET /p"]
+
+        assert (before.verdict, before.why) == (after.verdict, after.why)
+
 
 @live
 class TestRequirementsAddUp:
