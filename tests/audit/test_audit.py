@@ -673,6 +673,15 @@ class TestProtect:
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
         assert found.problems[0].startswith("protect(app) was called, and app.router or")
 
+    @live
+    def test_a_page_of_fastapi_in_a_guarded_router(self) -> None:
+        """There it is guarded like any other plain route."""
+        app, router = FastAPI(), protected_router(settings=SETTINGS)
+        router.routes.extend(it for it in app.routes if getattr(it, "path", None) == "/docs")
+        app.include_router(router)
+
+        assert Verdict.GUARDED in [it.verdict for it in audit(app).routes if it.path == "/docs"]
+
     def test_what_it_was_not_put_into_is_not_replaced(self) -> None:
         """An application that has served a protected router is told of as before."""
         app = including(protected_router(settings=SETTINGS))

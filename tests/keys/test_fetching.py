@@ -433,6 +433,13 @@ class TestCertificates:
         assert "its certificate is not trusted" in failed
         assert [] == impostor.requests
 
+    def test_a_client_certificate_that_cannot_be_read(self, tmp_path: Path) -> None:
+        """It is read at once, beside the system's authorities too."""
+        with pytest.raises(ConfigurationError) as refused:
+            Fetcher(access=Access(certificate_file=tmp_path / "none.pem"))
+
+        assert "jwks_certificate" == refused.value.reason
+
     @pytest.mark.parametrize("content", [None, b"", b"leaky-value"], ids=["none", "empty", "text"])
     def test_a_file_that_holds_none(self, tmp_path: Path, content: bytes | None) -> None:
         """The authorities are read at once, and a file without any is refused with its name."""
