@@ -14,16 +14,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 from agno.agent import Agent
-from agno.db.in_memory import InMemoryDb
+from agno.db.schemas.evals import EvalRunRecord, EvalType
+from agno.db.sqlite import SqliteDb
 from agno.os import AgentOS
 from agno.os.middleware.jwt import JWTMiddleware
 from agno.team import Team
+from agno.tracing.schemas import Trace
 from agno.workflow import Step, Workflow
 from fastapi import FastAPI
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
 
 from examples.agentos.offline import OfflineModel, whoami
 from jwt_deps import JWTSettings
@@ -35,62 +40,57 @@ INTERNAL = "the-internal-token-of-the-scheduler"
 ADMIN = "agent_os:admin"
 
 
-class Database(InMemoryDb):
-    """agno's database in memory, with service accounts, which that has not."""
+def database() -> SqliteDb:
+    """One in memory, which all threads share."""
+    return SqliteDb(
+        db_engine=create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+    )
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.accounts: dict[str, dict[str, Any]] = {}
 
-    def create_service_account(self, account_data: dict[str, Any]) -> dict[str, Any]:
-        self.accounts[account_data["id"]] = dict(account_data)
-        return account_data
-
-    def get_service_account(self, service_account_id: str, *_: Any, **__: Any) -> Any:
-        return self.accounts.get(service_account_id)
-
-    def get_service_account_by_token_hash(self, token_hash: str) -> Any:
-        return self._first("token_hash", token_hash)
-
-    def get_service_account_by_name(self, name: str, *_: Any, **__: Any) -> Any:
-        return self._first("name", name)
-
-    def get_service_accounts(self, *_: Any, **__: Any) -> Any:
-        return list(self.accounts.values()), len(self.accounts)
-
-    def update_service_account(self, service_account_id: str, *_: Any, **changed: Any) -> Any:
-        self.accounts[service_account_id].update(changed)
-        return self.accounts[service_account_id]
-
-    def _first(self, name: str, value: str) -> dict[str, Any] | None:
-        return next((it for it in self.accounts.values() if it[name] == value), None)
+def store_data_of(user: str, db: Any) -> None:
+    """Store a trace, an evaluation and what was learnt, as AgentOS does when a user runs agents."""
+    trace: dict[str, Any] = {"trace_id": f"{user}s-trace", "run_id": f"{user}s-run"}
+    trace |= {"session_id": f"{user}s-trace", "user_id": user, "name": "run", "status": "OK"}
+    trace |= {"agent_id": "helper", "team_id": None, "workflow_id": None}
+    trace |= {"duration_ms": 1, "total_spans": 1, "error_count": 0}
+    trace |= dict.fromkeys(("start_time", "end_time", "created_at"), datetime.now(UTC))
+    db.upsert_trace(Trace.from_dict(trace))
+    db.create_eval_run(
+        EvalRunRecord(run_id=f"{user}s-eval", eval_type=EvalType.ACCURACY, eval_data={})
+    )
+    db.update_eval_run_user_id(f"{user}s-eval", user)
+    db.upsert_learning(
+        id=f"{user}s-learning", learning_type="decision_log", content={"of": user}, user_id=user
+    )
 
 
 def agent_os(**options: Any) -> AgentOS:
     """Make an AgentOS with two agents, a team and a workflow, whose tools tell what they see."""
-    database = Database()
+    db = database()
 
     def agent(name: str) -> Agent:
         model = OfflineModel(id="offline", provider="offline")
-        return Agent(id=name, model=model, tools=[whoami], db=database, telemetry=False)
+        return Agent(id=name, model=model, tools=[whoami], db=db, telemetry=False)
 
     crew = Team(
         id="crew",
         members=[agent("member")],
         model=OfflineModel(id="offline", provider="offline"),
         tools=[whoami],
-        db=database,
+        db=db,
         telemetry=False,
     )
     flow = Workflow(
-        id="flow", steps=[Step(name="only", agent=agent("step"))], db=database, telemetry=False
+        id="flow", steps=[Step(name="only", agent=agent("step"))], db=db, telemetry=False
     )
     return AgentOS(
         id="support",
         agents=[agent("helper"), agent("writer")],
         teams=[crew],
         workflows=[flow],
-        db=database,
+        db=db,
         telemetry=False,
         internal_service_token=INTERNAL,
         **options,
@@ -125,14 +125,16 @@ class Setup:
         base.get("/reports/{name}")(report)
         return agent_os(base_app=base, **self.os)
 
-    def _with_report(self, app: FastAPI) -> FastAPI:
+    def _finish(self, os: AgentOS, app: FastAPI) -> FastAPI:
         if not self.based:
             app.get("/reports/{name}")(report)
+        app.state.database = os.db
         return app
 
     def control(self) -> FastAPI:
         """The application behind agno's own middleware."""
-        app = self._with_report(self._os().get_app())
+        os = self._os()
+        app = self._finish(os, os.get_app())
         if self.own:
             return app
         options: dict[str, Any] = {
@@ -148,7 +150,8 @@ class Setup:
     def guarded(self) -> FastAPI:
         """The same behind the guard."""
         options = {"secret_key": SECRET, **self.settings}
-        return self._with_report(protect_agent_os(self._os(), JWTSettings(**options), **self.guard))
+        os = self._os()
+        return self._finish(os, protect_agent_os(os, JWTSettings(**options), **self.guard))
 
 
 async def report(name: str) -> str:

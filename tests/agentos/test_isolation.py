@@ -27,7 +27,7 @@ from tests.providers.identity import API, Provider
 from tests.providers.oauth import OAuthClient
 
 from .clients import Talk
-from .side_by_side import agent_os
+from .side_by_side import agent_os, store_data_of
 
 FAMILIES = ("agents", "teams", "workflows", "sessions", "memories", "traces", "evals", "learnings")
 SCOPES = [f"{family}:{act}" for family in FAMILIES for act in ("read", "run", "write", "delete")]
@@ -127,7 +127,9 @@ def house(
     keys, base = request.param
     with configured(keys, tmp_path_factory.mktemp(keys)) as (settings, tokens):
         base_app = FastAPI() if base == "base_app" else None
-        app = protect_agent_os(agent_os(mcp=HAS_MCP, base_app=base_app), settings)
+        os = agent_os(mcp=HAS_MCP, base_app=base_app)
+        store_data_of("alice", os.db)
+        app = protect_agent_os(os, settings)
         with (
             listening(app) as port,
             httpx2.Client(base_url=f"http://localhost:{port}", timeout=30, trust_env=False) as it,
@@ -182,7 +184,9 @@ def test_bob_reads_nothing_of_alices(house: House, claimed: str, place: str) -> 
         for name in RUNS
         for below in ("", "/runs", "/run-previews")
     ]
-    paths += ["/memories", "/memory_topics", "/user_memory_stats"]
+    paths += ["/memories", "/memory_topics", "/user_memory_stats", "/learnings/users"]
+    paths += ["/traces", "/trace_session_stats", "/eval-runs", "/learnings"]
+    paths += ["/traces/alices-trace", "/eval-runs/alices-eval", "/learnings/alices-learning"]
     for path in paths:
         target, _, query = path.partition("?")
         request = dict(CLAIMS_TO_BE_ALICE[claimed])
@@ -192,7 +196,7 @@ def test_bob_reads_nothing_of_alices(house: House, claimed: str, place: str) -> 
         answer = house.ask("bob", place, "GET", target, **request)
 
         assert SECRET not in answer.text, path
-        assert "of-" not in answer.text or 404 == answer.status_code, path
+        assert 404 == answer.status_code or not re.search("of-|alices-", answer.text), path
         assert answer.status_code in {200, 403, 404}, path
 
 

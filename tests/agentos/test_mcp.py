@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from agno.os.authz import Authorization
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -95,10 +96,12 @@ def test_session_is_its_users(both: Pair) -> None:
 
 
 def test_nothing_below_the_mount_is_open(both: Pair) -> None:
-    """The card of the server neither, which AgentOS leaves open where it adds the middleware."""
-    control, guarded = both.ask("GET", "/mcp/server-card")
+    """Stricter: AgentOS leaves the card of the server open where it adds the middleware."""
+    authorization = Authorization(verification_keys=[SECRET], algorithm="HS256")
+    with pair(Setup(os={"mcp": True, "authorization": authorization}, own=True)) as own:
+        answers = [it.status for one in (both, own) for it in one.ask("GET", "/mcp/server-card")]
 
-    assert (401, 401) == (control.status, guarded.status)
+    assert [401, 401, 200, 401] == answers
 
 
 def test_fastmcp_has_the_token_and_asks_its_scopes_for_each_tool() -> None:

@@ -5,6 +5,7 @@ A case that is `stricter` says why. Nothing that the middleware refuses is let i
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from agno.os.authz import Authorization
+from agno.os.interfaces.base import BaseInterface
 from agno.os.scopes import get_default_scope_mappings
+from fastapi import APIRouter
 from websockets.sync.client import ClientConnection, connect
 
 from jwt_deps import InvalidTokenError
@@ -31,6 +35,8 @@ from .side_by_side import (
     granting,
     pair,
     questions,
+    report,
+    store_data_of,
     table,
     token,
 )
@@ -52,6 +58,22 @@ CLAIMS = {
     "dependencies_claims": ["tenant", "plan"],
     "session_state_claims": ["theme"],
 }
+
+
+class Hook(BaseInterface):
+    """A webhook, which checks its own requests, as Slack's does, or leaves that to AgentOS."""
+
+    type = "hook"
+
+    def __init__(self, prefix: str, *, checks: bool) -> None:
+        self.prefix, self.tags, self.authenticates_own_requests = prefix, [], checks
+
+    def get_router(self, use_async: bool = True, **_: Any) -> APIRouter:  # noqa: ARG002, FBT001, FBT002
+        router = APIRouter(prefix=self.prefix)
+        router.post("/{name}")(report)
+        return router
+
+
 SETUPS = {
     "plain": Setup(),
     "data": Setup(),
@@ -59,7 +81,10 @@ SETUPS = {
         middleware={"scope_mappings": MAPPINGS, "verification_keys": [OTHER_SECRET, SECRET]},
         guard={"scope_mappings": MAPPINGS},
         settings={"secret_key": OTHER_SECRET, "verification_keys": [SECRET]},
-        os={"cors_allowed_origins": ["https://app.example"]},
+        os={
+            "cors_allowed_origins": ["https://app.example"],
+            "interfaces": [Hook("/checked", checks=True)],
+        },
     ),
     "own-admin": Setup(middleware={"admin_scope": "root"}, guard={"admin_scope": "root"}),
     "no-authorization": Setup(middleware={"authorization": False}, guard={"authorization": False}),
@@ -76,6 +101,16 @@ SETUPS = {
     "exclude": Setup(
         middleware={"excluded_route_paths": ["/config", "/teams*"]},
         guard={"exclude": ["/config", "/teams*"]},
+    ),
+    "own": Setup(
+        os={
+            "authorization": Authorization(
+                verification_keys=[SECRET], algorithm="HS256", excluded_route_paths=["/config"]
+            ),
+            "interfaces": [Hook("/checked", checks=True), Hook("/plain", checks=False)],
+            "user_isolation": True,
+        },
+        own=True,
     ),
     "unverified": Setup(
         middleware={"validate": False}, settings={"validate": False}, guard={"exclude": []}
@@ -233,6 +268,25 @@ def test_tokens_in_a_cookie(
     headers = {**headers, "Cookie": "; ".join(f"{name}={it}" for name, it in cookies.items())}
 
     same(served("cookie").ask("GET", "/agents", headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [({}, 200), ({"Sec-Fetch-Site": "same-origin"}, 200), ({"Sec-Fetch-Site": "cross-site"}, 403)],
+    ids=["no-browser", "same-origin", "cross-site"],
+)
+def test_cookie_from_another_site_changes_nothing(
+    served: Callable[[str], Pair], origin: dict[str, str], status: int
+) -> None:
+    """Stricter: a page of another site could run agents in its reader's name."""
+    headers = {"Cookie": f"agents={token(scopes=[ADMIN])}", **origin}
+    form = {"message": "hello", "stream": "false"}
+
+    control, guarded = served("cookie").ask(
+        "POST", "/agents/helper/runs", headers=headers, data=form
+    )
+
+    assert (200, status) == (control.status, guarded.status)
 
 
 @pytest.mark.parametrize(
@@ -440,6 +494,39 @@ def test_excluded_paths(served: Callable[[str], Pair], path: str) -> None:
     assert control.status == guarded.status
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/checked/events", 200),
+        ("POST", "/plain/events", 401),
+        ("GET", "/config", 200),
+        ("GET", "/health", 200),
+        ("GET", "/agents", 401),
+    ],
+)
+def test_what_agent_os_itself_excludes(
+    served: Callable[[str], Pair], method: str, path: str, status: int
+) -> None:
+    """Interfaces that check their own requests, and what its `Authorization` names."""
+    control, guarded = served("own").ask(method, path)
+
+    assert (status, status) == (control.status, guarded.status)
+
+
+def test_webhook_where_the_middleware_was_added(served: Callable[[str], Pair]) -> None:
+    """It checks its own requests, which have no token: here they arrive."""
+    control, guarded = served("several").ask("POST", "/checked/events")
+
+    assert (401, 200) == (control.status, guarded.status)
+
+
+def test_line_break_at_the_end_of_a_path(plain: Pair) -> None:
+    """Stricter: the middleware asks for no scopes, and the route without it is served."""
+    control, guarded = plain.ask("GET", "/config%0A", headers=as_user())
+
+    assert (200, 404) == (control.status, guarded.status)
+
+
 def test_path_that_no_route_has_is_not_found(plain: Pair) -> None:
     """The middleware answers 401 before it knows: there is nothing to protect."""
     control, guarded = plain.ask("GET", "/nothing")
@@ -577,8 +664,10 @@ def test_session_of_the_form_where_the_token_names_none(plain: Pair) -> None:
 
 @pytest.fixture(scope="module")
 def with_data(served: Callable[[str], Pair]) -> Pair:
-    """The clients of both, where alice has sessions and a memory."""
+    """The clients of both, where alice has sessions, a memory and the data of her runs."""
     plain = served("data")
+    for client in (plain.control, plain.guarded):
+        store_data_of("alice", client.app.state.database)
     for path in RUNS:
         kind = path.split("/")[1]
         plain.ask(
@@ -619,8 +708,11 @@ EVERYTHING += ["workflows:read", "workflows:run"]
         "/user_memory_stats?limit=20",
         "/traces?limit=20",
         "/trace_session_stats?limit=20",
+        "/traces/alices-trace?limit=20",
         "/eval-runs?limit=20",
+        "/eval-runs/alices-eval?limit=20",
         "/learnings?limit=20",
+        "/learnings/alices-learning?limit=20",
     ],
 )
 def test_data_are_their_users(with_data: Pair, path: str, query: str, user: str | None) -> None:
@@ -631,7 +723,12 @@ def test_data_are_their_users(with_data: Pair, path: str, query: str, user: str 
 
     assert control.status == guarded.status
     assert control.body == guarded.body
-    if user != "alice" and 200 == guarded.status:
+    if user == "alice" and query in {"", "user_id=alice"}:
+        assert (200, True) == (
+            guarded.status,
+            re.search("alice|tea", str(guarded.body)) is not None,
+        )
+    elif 200 == guarded.status and user != "alice":
         assert "alices-" not in str(guarded.body)
         assert "alice likes tea" not in str(guarded.body)
 
@@ -649,6 +746,15 @@ def test_data_are_their_users(with_data: Pair, path: str, query: str, user: str 
             "/sessions?type=agent",
             {"session_id": "planted", "user_id": "alice", "agent_id": "helper"},
         ),
+        ("PATCH", "/eval-runs/alices-eval", {"name": "bobs"}),
+        ("DELETE", "/eval-runs", {"eval_run_ids": ["alices-eval"]}),
+        ("PATCH", "/learnings/alices-learning", {"content": {"of": "bobs"}}),
+        ("DELETE", "/learnings/alices-learning", None),
+        (
+            "POST",
+            "/learnings",
+            {"learning_type": "decision_log", "content": {"of": "planted"}, "user_id": "alice"},
+        ),
     ],
 )
 def test_data_of_others_cannot_be_changed(
@@ -660,10 +766,14 @@ def test_data_of_others_cannot_be_changed(
     assert (control.status, control.detail) == (guarded.status, guarded.detail)
     for client in (with_data.control, with_data.guarded):
         as_alice = as_user("alice", *EVERYTHING)
-        mine = client.get("/sessions/alices-agents?type=agent", headers=as_alice)
-        assert 200 == mine.status_code
-        assert "bobs" not in mine.text
-        for listed in ("/memories", "/sessions?type=agent"):
+        for hers in (
+            "/sessions/alices-agents?type=agent",
+            "/eval-runs/alices-eval",
+            "/learnings/alices-learning",
+        ):
+            mine = client.get(hers, headers=as_alice)
+            assert (200, False) == (mine.status_code, "bobs" in mine.text)
+        for listed in ("/memories", "/sessions?type=agent", "/learnings"):
             assert "planted" not in client.get(listed, headers=as_alice).text
 
 
