@@ -215,7 +215,12 @@ def test_bad_token_is_401_with_words_of_our_own(plain: Pair, headers: dict[str, 
         pytest.param(as_user("alice", ADMIN, cnf={"jkt": "x"}), 401, id="bound-to-a-key"),
         # RFC 7515 §4.1.11: what is critical has to be understood.
         pytest.param(
-            bearer(mint(claims(now=time.time(), scopes=[ADMIN]), header={"typ": "vc+jwt"})),
+            bearer(
+                mint(
+                    claims(now=time.time(), exp=time.time() + DAY, scopes=[ADMIN]),
+                    header={"typ": "vc+jwt"},
+                )
+            ),
             401,
             id="of-another-type",
         ),
