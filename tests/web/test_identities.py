@@ -331,7 +331,7 @@ def test_a_client_passes_nothing(dependency: Any) -> None:
 
 
 def test_a_fastapi_that_fails_the_trial_gets_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dependencies, "FastAPI", None)
+    monkeypatch.setattr(dependencies, "APIRouter", None)
 
     assert dependencies._is_func_awaited() is False
 

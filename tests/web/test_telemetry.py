@@ -162,6 +162,32 @@ def test_metrics_have_the_names_that_operators_know(tmp_path: Path, issuer: Fake
     assert [] == [secret for secret in secrets if secret in text]
 
 
+def test_nothing_is_recorded_of_what_no_client_asked_for() -> None:
+    """Neither the import nor a guard asks FastAPI something that it records as a request."""
+    run(
+        """
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+spans, reader, tracer = InMemorySpanExporter(), InMemoryMetricReader(), TracerProvider()
+tracer.add_span_processor(SimpleSpanProcessor(spans))
+trace.set_tracer_provider(tracer)
+metrics.set_meter_provider(MeterProvider([reader]))
+
+from fastapi import FastAPI
+from jwt_deps import JWTSettings, protect
+
+protect(FastAPI(), JWTSettings(secret_key="s" * 40))
+assert not spans.get_finished_spans()
+assert not reader.get_metrics_data()
+"""
+    )
+
+
 def test_an_outage_is_counted(tmp_path: Path, issuer: FakeIssuer) -> None:
     """Fetches that failed, and the old keys that were used meanwhile."""
     mine = hashed(issuer)
