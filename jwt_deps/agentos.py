@@ -9,7 +9,7 @@ read by its public names, here and nowhere else, and tried before an application
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from hmac import compare_digest
 from posixpath import normpath
@@ -31,6 +31,7 @@ from jwt_deps.errors import (
     InsufficientScopeError,
     InvalidTokenError,
     KeysUnavailableError,
+    MissingTokenError,
     Reason,
 )
 from jwt_deps.settings import JWTSettings, get_settings
@@ -221,12 +222,20 @@ def _is_agnos(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, JWTMiddleware)
 
 
-def _sockets(app: FastAPI) -> Iterator[Any]:
-    """The endpoint of AgentOS's WebSocket, to which the token comes in a message."""
-    for route, _ in served_routes(app.router):
-        endpoint = getattr(route, "endpoint", None)
-        if getattr(route, "path", None) == _SOCKET and endpoint.__module__ == "agno.os.router":
-            yield endpoint
+def _sockets(app: FastAPI) -> list[Any]:
+    """What excludes AgentOS's WebSocket, to which the token comes in a message.
+
+    `AgentOS.resync` gives it another endpoint, so it is the path, unless the application has
+    something of its own there.
+    """
+    there = [it for it, _ in served_routes(app.router) if getattr(it, "path", None) == _SOCKET]
+    endpoints = [getattr(it, "endpoint", None) for it in there]
+    agnos = [it for it in endpoints if _is_socket(it)]
+    return [_SOCKET] if agnos and agnos == endpoints else agnos
+
+
+def _is_socket(endpoint: Any) -> bool:
+    return getattr(endpoint, "__module__", None) == "agno.os.router"
 
 
 def _keep_headers_of_refusals(app: FastAPI) -> None:
@@ -277,6 +286,10 @@ class _Rules:
                 await self._apply(connection, state)
             except AuthError as error:
                 raise await refused(error, connection) from error
+        elif _route_path(connection.scope) == _SOCKET and not _is_socket(
+            connection.scope.get("endpoint")
+        ):  # it came after the path was excluded
+            raise await refused(MissingTokenError("AgentOS's WebSocket is here"), connection)
 
     async def _apply(self, connection: HTTPConnection, state: State) -> None:
         if not state.authenticated:  # `validate=False`

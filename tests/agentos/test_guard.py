@@ -4,7 +4,8 @@ import asyncio
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -237,6 +238,41 @@ def test_routes_that_are_added_later_are_guarded_and_mapped() -> None:
         ]
 
     assert [401, 403, 200] == answers
+
+
+@pytest.mark.parametrize("when", ["in the lifespan", "while it serves"])
+def test_agents_that_resync_adds_leave_the_websocket_as_it_is(when: str) -> None:
+    """It makes all its routes anew, with other endpoints."""
+
+    @asynccontextmanager
+    async def resync(app: FastAPI) -> AsyncIterator[None]:
+        if when == "in the lifespan":
+            supported.resync(app)
+        yield
+
+    supported = agent_os(base_app=FastAPI(lifespan=resync))
+    app = protect_agent_os(supported, SETTINGS)
+    with TestClient(app) as client:
+        if when == "while it serves":
+            supported.resync(app)
+
+        assert 401 == client.get("/agents").status_code
+        with client.websocket_connect("/workflows/ws") as socket:
+            assert socket.receive_json()["requires_auth"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_attack_another_route_at_the_path_of_the_websocket(when: str) -> None:
+    base = FastAPI()
+    if when == "before":
+        base.get("/workflows/ws")(who)
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
+    if when == "after":
+        app.get("/workflows/ws")(who)
+    with TestClient(app) as client:
+        assert 401 == client.get("/workflows/ws").status_code
+        with client.websocket_connect("/workflows/ws") as socket:
+            assert socket.receive_json()["requires_auth"]
 
 
 def test_head_needs_the_scopes_of_get() -> None:
