@@ -12,7 +12,14 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
-from jwt_deps.errors import AuthError, InsufficientScopeError, MissingTokenError, Reason, Step
+from jwt_deps.errors import (
+    AuthError,
+    ClaimError,
+    InsufficientScopeError,
+    MissingTokenError,
+    Reason,
+    Step,
+)
 from jwt_deps.possession import SenderPolicy, confirm
 from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_without_keys
 from jwt_deps.tokens import (
@@ -300,6 +307,8 @@ async def _by_other_credentials(
             claims: Claims | None = await credential(connection)
             if claims is None:
                 continue
+            if not claims:
+                raise ClaimError(Reason.CLAIM_MISSING, "sub", "its credential has no claims")
             is_bearer = not isinstance(error, MissingTokenError)
             is_bearer = is_bearer and getattr(credential, "is_bearer", True)
             token = await token_of(connection, settings) if is_bearer else ""

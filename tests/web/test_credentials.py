@@ -347,6 +347,24 @@ class TestOfOnesOwn:
 
         assert status == serving(known, settings=settings).get("/me").status_code
 
+    def test_no_claims_let_nothing_in(self) -> None:
+        """What a dictionary of sessions gives by default is no credential."""
+
+        async def session(connection: HTTPConnection) -> Any:
+            return {"of-ann": Claims({"sub": "ann"})}.get(connection.cookies.get("sid", ""), {})
+
+        app = protect(FastAPI(), SETTINGS, credentials=[session])
+
+        @app.get("/")
+        async def inside() -> None: ...
+
+        client = TestClient(app)
+
+        assert [401, 200] == [
+            client.get("/", headers={"Cookie": f"sid={sid}"}).status_code
+            for sid in ("unknown", "of-ann")
+        ]
+
     def test_an_issuer_that_a_table_does_not_have(self) -> None:
         """It is refused; one that it has gives the user its prefix."""
         members: dict[str, Any] = {"secret_key": SECRET, "issuer": "https://a", "audience": "x"}
