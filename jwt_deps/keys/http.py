@@ -375,9 +375,13 @@ def _problem(error: BaseException) -> str:
 
 def _tls_context(ca_file: Path | None, access: Access) -> ssl.SSLContext:
     if access.certificate_file is None and ca_file is None:
-        return _system_tls_context(trust_env=access.trust_env)
+        return _shared_tls_context(trust_env=access.trust_env)
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context = (
+            _system_tls_context(trust_env=access.trust_env)
+            if ca_file is None
+            else ssl.create_default_context(cafile=ca_file)
+        )
     except (OSError, ValueError):
         raise ConfigurationError(
             "ca_file", "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
@@ -399,12 +403,14 @@ def _no_password() -> str:
     raise ValueError("a password is needed")  # OpenSSL would ask for it on the terminal
 
 
-@cache
 def _system_tls_context(*, trust_env: bool) -> ssl.SSLContext:
-    # Shared: reading the system's authorities takes 30 ms, and a service can have many issuers.
     import httpx2  # noqa: PLC0415 - as above
 
     return httpx2.create_ssl_context(trust_env=trust_env)
+
+
+#: Reading the system's authorities takes 30 ms, and a service can have many issuers.
+_shared_tls_context = cache(_system_tls_context)
 
 
 def _is_proxy(dialled: str, url: str) -> bool:

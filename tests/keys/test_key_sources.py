@@ -217,8 +217,9 @@ class TestEnvironment:
         assert "alice" == asked(issuer, issuer.settings("api", trust_env=True))
 
     @pytest.mark.parametrize("trusted", [True, False])
+    @pytest.mark.parametrize("certificate", [True, False], ids=["certificate", "no certificate"])
     def test_authorities(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool, certificate: bool
     ) -> None:
         """`SSL_CERT_FILE` names those that are trusted."""
         authority = trustme.CA()
@@ -226,10 +227,13 @@ class TestEnvironment:
         authority.cert_pem.write_to_path(path)
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
         # Without the cache that all issuers of a process share.
-        uncached = fetching._system_tls_context.__wrapped__
-        monkeypatch.setattr(fetching, "_system_tls_context", uncached)
+        monkeypatch.setattr(fetching, "_shared_tls_context", fetching._system_tls_context)
+        client = tmp_path / "client.pem"
+        authority.issue_cert("orders").private_key_and_cert_chain_pem.write_to_path(client)
         with FakeIssuer(algorithm="ES256", ssl_context=certified(authority)) as issuer:
-            settings = issuer.settings("api", trust_env=trusted)
+            settings = issuer.settings(
+                "api", trust_env=trusted, jwks_certificate_file=client if certificate else None
+            )
 
             assert ("alice" if trusted else "keys_unavailable") == asked(issuer, settings)
 
