@@ -79,6 +79,7 @@ __all__ = [
     "replace_default_handler",
     "report_handled",
     "route_context",
+    "scope_of_get",
     "scopes_at",
     "served_routes",
     "serves_asgi",
@@ -683,6 +684,21 @@ def _reporting(handler: Any, report: _Report) -> Any:
         return response
 
     return update_wrapper(answer, handler)
+
+
+def scope_of_get(path: str) -> dict[str, Any]:
+    """The scope of a request for a router without an application, of which nothing is recorded."""
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [],
+        "http_version": "1.1",
+        "fastapi_middleware_astack": AsyncExitStack(),
+    }
 
 
 def is_before_endpoint(error: Exception) -> bool:

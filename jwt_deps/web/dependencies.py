@@ -13,7 +13,7 @@ import math
 import time
 from abc import ABCMeta
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from inspect import Parameter, Signature
@@ -107,12 +107,10 @@ def _is_func_awaited() -> bool:
 
     async def nothing(*_: Any) -> Any: ...
 
-    head = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
     with suppress(Exception):  # StopIteration too, with which a coroutine ends
         router = APIRouter()
         router.add_api_route("/", endpoint)
-        scope = head | {"fastapi_middleware_astack": AsyncExitStack()}
-        request = router(scope, nothing, nothing)
+        request = router(_fastapi.scope_of_get("/"), nothing, nothing)
         with closing(request):
             request.send(None)
     return answers == ["awaited"]

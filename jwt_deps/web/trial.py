@@ -7,11 +7,11 @@ dependencies. Where it is not, no guard can be made.
 """
 
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, closing, suppress
+from contextlib import closing, suppress
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Security
 from fastapi.requests import HTTPConnection
@@ -199,18 +199,8 @@ def _answers(router: APIRouter, path: str) -> bool:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [],
-        "http_version": "1.1",
-        "app": SimpleNamespace(router=router, routes=router.routes),
-        "fastapi_middleware_astack": AsyncExitStack(),
-    }
+    scope = _fastapi.scope_of_get(path)
+    scope["app"] = SimpleNamespace(router=router, routes=router.routes)
     call = router(scope, cast("Receive", send), send)  # nothing is received: there is no body
     with closing(call), suppress(_Asked, StopIteration):
         call.send(None)
