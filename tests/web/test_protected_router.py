@@ -85,7 +85,7 @@ def test_public_refuses_what_it_cannot_mark() -> None:
     class Pages:
         async def read(self) -> None: ...
 
-    with pytest.raises(ConfigurationError, match="list the endpoint in exclude"):
+    with pytest.raises(ConfigurationError, match="list endpoints or paths in exclude"):
         public(Pages().read)
 
 
