@@ -252,7 +252,7 @@ def _summary(guard: RouteGuard | None, settings: JWTSettings | None) -> str:
     several = settings.server.accepted.named
     issuers = settings.issuer if several is None else list(several)
     if settings.server.accepted.tenants is not None:
-        issuers = "issuers of a function"
+        issuers = f"issuers of {name_of(settings.issuers)}"
     named = [issuers] if isinstance(issuers, str) else list(issuers or ())
     audience = [f"for {', '.join(settings.accepted_audiences)}"] * bool(settings.accepted_audiences)
     of_issuers = {"": settings} if several is None else {f"{it}.": several[it] for it in several}

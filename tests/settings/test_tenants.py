@@ -330,7 +330,7 @@ class TestFunction:
         assert "503" in json.loads(document)["paths"]["/me"]["get"]["responses"]
         assert () == settings.authorization_servers
         me_audited = next(route for route in audit(app).routes if route.path == "/me")
-        assert "issuers of a function" in me_audited.settings
+        assert "issuers of tests.settings.test_tenants.Lookup" in me_audited.settings
 
     def test_all_checks_of_a_token(self) -> None:
         """`jwt-deps inspect` asks the function too."""
