@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from jwt_deps import ConfigurationError
 from jwt_deps.keys import JWKSCacheSettings
@@ -125,6 +126,11 @@ class TestRefusedAtConstruction:
         """A time that never ends is a bound that does not hold."""
         with pytest.raises(ConfigurationError):
             JWKSCacheSettings(**{name: value})
+
+    def test_they_stay_as_they_were_checked(self) -> None:
+        """A value that is set later is refused."""
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(POLICY, "ttl", 1)  # noqa: B010 - the type checkers refuse it as well
 
     def test_the_narrowest_that_works(self) -> None:
         """A timeout of half the lifetime is accepted, and the refresh begins after it."""

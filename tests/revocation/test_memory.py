@@ -224,6 +224,17 @@ def test_what_goes_further_than_a_server_has_is_sent_to_it(order: int) -> None:
     assert [entry._replace(issued_until=2)] == list(entries.unseen(1))
 
 
+def test_expires_is_that_of_one_token() -> None:
+    """A session can have tokens that live longer: its entry is kept for the longest of them."""
+    now = float(NOW)
+    revocations = MemoryRevocations(longest_lifetime=3600, clock=lambda: now)
+    revocations.revoke(session="s", expires=NOW + 1)
+    now += 1000
+    revocations.revoke(jti="x")
+
+    assert revocations.is_revoked({"sid": "s"})
+
+
 def test_entries_end_by_the_minute() -> None:
     """With the largest leeway."""
     assert [300, 360] == [end_of_entry(expires) for expires in (0, 0.5)]

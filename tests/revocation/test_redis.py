@@ -740,6 +740,19 @@ def test_what_a_fork_leaves_behind(replicas: Replicas) -> None:
     assert two.is_revoked(TOKEN)
 
 
+def test_what_a_parent_could_not_send_its_child_does_not_send() -> None:
+    """The parent does; it holds in both."""
+    replica = RedisRevocations("redis://127.0.0.1:1")
+    with pytest.raises(RevocationUnavailableError):
+        replica.revoke(jti="1")
+    replica.close()
+    before = replica.health().unsent
+
+    redis_revocations._after_fork()
+
+    assert (1, 0, 1) == (before, replica.health().unsent, len(replica))
+
+
 def test_what_cannot_be_given_back_is_given_back_later(
     replicas: Replicas, server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
