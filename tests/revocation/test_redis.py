@@ -581,7 +581,11 @@ def test_nothing_is_accepted_before_the_first_load(when_stale: str) -> None:
         unreachable.is_revoked(TOKEN)
     until(lambda: unreachable.health().last_error == "ConnectionError")
     health = unreachable.health()
+    # No thread keeps a process from ending that does not close it.
+    threads = [it for it in threading.enumerate() if it.name == "jwt-deps-revocations"]
     unreachable.close()
+
+    assert all(it.daemon for it in threads)
 
     assert (False, True, False, None, 0) == (
         *(health.loaded, health.stale, health.serving_stale, health.age, health.entries),
