@@ -17,7 +17,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
-from jwt_deps.keys import well_known_urls
+from jwt_deps.keys import origin_of_url, well_known_urls
 from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import JWTSettings, TokenSource
 
@@ -122,13 +122,17 @@ def _of_discovery(settings: JWTSettings) -> Iterator[tuple[str, _Scheme]]:
     """
     named = settings.server.accepted.named
     issuers = [settings] if named is None else list(named.values())
-    discovered = [one for one in issuers if one.is_remote and one.jwks_url is None]
+    discovered = [one for one in issuers if one.discovery or one.discovery_url is not None]
     if len(discovered) > _MOST_ISSUERS:
         return
     for one in discovered:
         (issuer,) = one.accepted_issuers
         name = _as_name(issuer.partition("://")[2].strip("/"))
-        url = one.discovery_url or well_known_urls(issuer)[-1]
+        url = well_known_urls(issuer)[-1]
+        place = one.discovery_url or url
+        # Elsewhere it may be in this service's own network, and a query may hold an API key.
+        if origin_of_url(place) == origin_of_url(issuer) and "?" not in place:
+            url = place
         yield f"{_NATIVE}-openid-{name}", {"type": "openIdConnect", "openIdConnectUrl": url}
 
 

@@ -203,15 +203,20 @@ def test_the_scheme_is_what_the_settings_read(
     assert {"/r": [{name: []} for name in expected]} == locks(app)
 
 
+class KeysOfOnesOwn:
+    async def fetch_keys(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
 DISCOVERED: dict[str, Any] = {"audience": "api", "discovery": True}
 PLACES = {
     "JWT-openid-login.example.com": "https://login.example.com/.well-known/openid-configuration",
     "JWT-openid-id.example.com-realms-staff": (
         "https://id.example.com/realms/staff/.well-known/openid-configuration"
     ),
-    "JWT-openid-elsewhere.example.com": "https://cdn.example.com/document",
+    "JWT-openid-b2c.example.com": "https://b2c.example.com/sign-in/document",
 }
-LOGIN, STAFF, ELSEWHERE = PLACES
+LOGIN, STAFF, B2C = PLACES
 
 
 @pytest.mark.parametrize(
@@ -223,12 +228,40 @@ LOGIN, STAFF, ELSEWHERE = PLACES
         ),
         pytest.param(
             {
-                "issuer": "https://elsewhere.example.com",
+                "issuer": "https://b2c.example.com",
                 "audience": "api",
-                "discovery_url": PLACES[ELSEWHERE],
+                "discovery_url": PLACES[B2C],
             },
-            [ELSEWHERE],
+            [B2C],
             id="named",
+        ),
+        pytest.param(
+            {
+                "issuer": "https://login.example.com",
+                "audience": "api",
+                "discovery_url": "http://keycloak:8080/document",
+                "allow_http_hosts": ["keycloak"],
+            },
+            [LOGIN],
+            id="in-the-own-network",
+        ),
+        pytest.param(
+            {
+                "issuer": "https://login.example.com",
+                "audience": "api",
+                "discovery_url": "https://login.example.com/document?key=s3cret",
+            },
+            [LOGIN],
+            id="with-an-api-key",
+        ),
+        pytest.param(
+            {
+                "issuer": ["https://login.example.com", "https://id.example.com"],
+                "audience": "api",
+                "key_source": KeysOfOnesOwn(),
+            },
+            [],
+            id="keys-of-ones-own",
         ),
         pytest.param(
             {
