@@ -17,7 +17,13 @@ from .http import (
 )
 from .key_set import KeySet, VerificationKey
 from .lifetime import JWKSCacheSettings
-from .provider import HTTPKeyProvider, KeyHealth, KeySource, SourceKeyProvider
+from .provider import (
+    HTTPKeyProvider,
+    JWKSetResponse,
+    KeyHealth,
+    KeySource,
+    SourceKeyProvider,
+)
 
 __all__ = [
     "Access",
@@ -26,6 +32,7 @@ __all__ = [
     "Fetcher",
     "HTTPKeyProvider",
     "JWKSCacheSettings",
+    "JWKSetResponse",
     "KeyCache",
     "KeyFiles",
     "KeyHealth",

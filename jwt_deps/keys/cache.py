@@ -143,6 +143,15 @@ class KeyCache:
             cached = await self._fresh_or_fetched()
         return cached.response
 
+    async def newer(self) -> JWKSetResponse:
+        """Return the JWK Set as it is now, past HTTP caches.
+
+        Raises:
+            KeysUnavailableError: the issuer cannot be reached, or not be asked again so soon.
+        """
+        await self._ask_for_newer(await self._fresh_or_fetched(), self._fetches)
+        return (await self._fresh_or_fetched()).response
+
     async def refresh(self) -> FetchError | None:
         """Fetch the keys now, or wait for the running fetch; return why it failed."""
         return await self._start().wait()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jwt_deps.jose import parse_document
 
@@ -241,6 +241,15 @@ class KeySource(Protocol):
         ...
 
 
+@runtime_checkable
+class SharedKeySource(KeySource, Protocol):
+    """A source that hands out keys which others asked for, and asks anew when it is told to."""
+
+    async def fetch_newer_keys(self) -> Mapping[str, Any]:
+        """Return the JWK Set as it is now: a token names a key that the last one does not have."""
+        ...
+
+
 class SourceKeyProvider:
     """Asks a `KeySource` for keys."""
 
@@ -270,15 +279,19 @@ class SourceKeyProvider:
         known: JWKSetResponse | None,
         *,
         now: float,  # noqa: ARG002 - the protocol's
-        forced: bool,  # noqa: ARG002 - likewise
+        forced: bool,
     ) -> JWKSetResponse:
         """Ask for the keys; what has not changed since `known` is not built again.
 
         Raises:
             FetchError: the source raised an error, or its answer is no usable JWK Set.
         """
+        source = self._source
+        fetch = source.fetch_keys
+        if forced and isinstance(source, SharedKeySource):
+            fetch = source.fetch_newer_keys
         try:
-            body = json.dumps(dict(await self._source.fetch_keys())).encode()
+            body = json.dumps(dict(await fetch())).encode()
         except Exception as error:
             # The error of a library says what it likes, a secret among it.
             raise FetchError(f"key_source raised {type(error).__name__}") from error

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from jwt_deps.concurrency import ForkSafeLock, LRUMap, SingleFlight, uptime
 from jwt_deps.errors import ConfigurationError, KeysUnavailableError
 from jwt_deps.jose import parse_document
-from jwt_deps.keys import KeyCache
+from jwt_deps.keys import JWKSetResponse, KeyCache
 
 from .issuer import IssuerSettings
 
@@ -230,8 +230,14 @@ class _TenantKeys:
     tenant: str
 
     async def fetch_keys(self) -> dict[str, Any]:
-        """Return the JWK Set."""
-        response = await self.common.current(_COMMON_KEYS_AGE)
+        """Return the JWK Set, which may be a minute old."""
+        return self._for_tenant(await self.common.current(_COMMON_KEYS_AGE))
+
+    async def fetch_newer_keys(self) -> dict[str, Any]:
+        """Return the JWK Set as it is now, for a token that names a new key."""
+        return self._for_tenant(await self.common.newer())
+
+    def _for_tenant(self, response: JWKSetResponse) -> dict[str, Any]:
         keys: Any = parse_document(response.body)["keys"]
         return {"keys": [key for key in keys if self._is_for_tenant(key)]}
 
