@@ -34,6 +34,8 @@ logger = logging.getLogger("jwt_deps")
 _LONGEST_KEY = 4096
 _TIMEOUT = 5
 _MOST_CACHED = 4096
+#: Tokens that the server is asked about at once.
+_MOST_ASKED = 64
 _MAX_BYTES = 64 * 1024
 
 _Found: TypeAlias = Claims | Mapping[str, Any] | None
@@ -191,7 +193,7 @@ class Introspection:
         )
         self.clock: Callable[[], float] = uptime
         self._answers: LRUMap[bytes, tuple[Claims | None, float]] = LRUMap(_MOST_CACHED)
-        self._flights: LRUMap[bytes, SingleFlight[_Answer]] = LRUMap(_MOST_CACHED)
+        self._flights: dict[bytes, SingleFlight[_Answer]] = {}
         self._lock = ForkSafeLock()
 
     def __repr__(self) -> str:
@@ -202,7 +204,7 @@ class Introspection:
 
         Raises:
             InvalidTokenError: the token is not active; 401.
-            KeysUnavailableError: the server cannot be asked; 503.
+            KeysUnavailableError: the server cannot be asked, or is asked about many others; 503.
         """
         settings = await settings_for(connection)
         try:
@@ -216,10 +218,17 @@ class Introspection:
             with self._lock():
                 flight = self._flights.get(name)
                 if flight is None or not flight.is_running():
-                    flight = SingleFlight(self._ask(name, token), timeout=_TIMEOUT + 1, lost=_lost)
-                    self._flights.put(name, flight)
+                    self._flights = {
+                        it: one for it, one in self._flights.items() if one.is_running()
+                    }
+                    # Tokens that were active before do not compete with what anyone can send.
+                    most = _MOST_ASKED if known is None or known[0] is None else 2 * _MOST_ASKED
+                    if len(self._flights) >= most:
+                        raise KeysUnavailableError(1)
+                    flight = self._flights[name] = SingleFlight(
+                        self._ask(name, token), timeout=_TIMEOUT + 1, lost=_lost
+                    )
             known = await flight.wait()
-            self._flights.discard(name)
         if known is None:
             raise KeysUnavailableError(1)
         if known[0] is None:

@@ -6,6 +6,7 @@ import json
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -438,6 +439,8 @@ class Server:
         self.tokens: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, str]] = []
         self.status, self.body = 200, b""
+        #: Where set: no answer is given until it is asked about a token that it knows.
+        self.until_known: threading.Event | None = None
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -447,6 +450,10 @@ class Server:
                 (token,), client = form["token"], form.get("client_id")
                 server.asked.append((token, self.headers["Authorization"] or str(client)))
                 found = server.tokens.get(token)
+                if server.until_known is not None:
+                    if found is not None:
+                        server.until_known.set()
+                    server.until_known.wait(30)
                 answer = {"active": False} if found is None else {"active": True, **found}
                 body = server.body or json.dumps(answer).encode()
                 self.send_response(server.status)
@@ -602,6 +609,33 @@ class TestIntrospection:
 
         assert [200] * 20 == asyncio.run(many())
         assert 1 == len(server.asked)
+
+    def test_attack_a_flood_of_random_tokens(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The server is asked about so many at once, and about as many that it knew before."""
+        monkeypatch.setattr(module, "_MOST_ASKED", 2)
+        introspection = self.introspection(server)
+        clock = introspection.clock = VirtualClock(introspection.clock())
+        app: Any = serving(introspection).app
+
+        async def flooded() -> list[int]:
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://a") as client:
+                assert 200 == (await client.get("/me", headers=OPAQUE)).status_code
+                clock.advance(31)
+                server.until_known = threading.Event()
+                headers = [{"Authorization": f"Bearer random-{it}"} for it in range(3)]
+                sent = [asyncio.ensure_future(client.get("/me", headers=it)) for it in headers]
+                first, _ = await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
+                known = await client.get("/me", headers=OPAQUE)
+                answers = [*map(asyncio.Future.result, first), known, *await asyncio.gather(*sent)]
+            return [answer.status_code for answer in answers]
+
+        refused, known, *others = asyncio.run(flooded())
+
+        assert (503, 200) == (refused, known)
+        assert {401: 2, 503: 1} == Counter(others)
 
     @pytest.mark.parametrize(
         "token",
