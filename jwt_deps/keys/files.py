@@ -50,20 +50,23 @@ class KeyFiles:
         self._name = name
         self._paths = paths
         self._build = build
-        self._version = self._look()
+        self._version = self._version_there()
         self._keys = build()
         self._read_at = self._looked_at = clock()
         self._error: str | None = None
 
     def current(self) -> KeySet:
         """The keys, read again if it is time and a file has changed."""
-        now = self.clock()
-        if now >= self._looked_at + _INTERVAL:
-            self._looked_at = now
-            version = self._look()
-            if version != self._version or self._error is not None:
-                self._read(version, now)
+        if self.clock() >= self._looked_at + _INTERVAL:
+            self.look()
         return self._keys
+
+    def look(self) -> None:
+        """Read the files again if one has changed."""
+        now = self._looked_at = self.clock()
+        version = self._version_there()
+        if version != self._version or self._error is not None:
+            self._read(version, now)
 
     def health(self) -> KeyHealth:
         """Return the state of the keys; `fresh` is whether the files are as they were read."""
@@ -79,7 +82,7 @@ class KeyFiles:
             last_error=self._error,
         )
 
-    def _look(self) -> _Version | None:
+    def _version_there(self) -> _Version | None:
         """What tells one version of the files from another; `None` if one is not there."""
         try:
             found = [os.stat(path) for path in self._paths]  # noqa: PTH116 - half the time

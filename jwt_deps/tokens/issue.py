@@ -251,6 +251,8 @@ def _signing_key(
 
 
 def _shared_secret(issuer: IssuerSettings) -> SigningKey:
+    if (files := issuer.policy.key_files) is not None:
+        files.look()  # with a secret that was replaced, what it signs is accepted at once
     secret = shared_secret(issuer)
     if secret is None:
         raise ConfigurationError(

@@ -561,6 +561,7 @@ class TestFiles:
         assert "bob" == outcome(create_access_token("bob", settings=settings), settings)
 
         self.replace(path, OTHER_SECRET)
+        assert "bob" == outcome(create_access_token("bob", settings=settings), settings)
         clock.advance(10)
 
         assert ["signature", "alice"] == [
