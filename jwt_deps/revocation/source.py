@@ -104,13 +104,19 @@ def _undecided(
     sources: Iterable[RevocationSource], claims: Mapping[str, Any]
 ) -> list[RevocationSource]:
     """Return the sources that have to prepare first, unless another says that it was revoked."""
-    undecided = []
+    undecided, outage = [], None
     for source in sources:
-        revoked = source.is_revoked(claims)
+        try:
+            revoked = source.is_revoked(claims)
+        except RevocationUnavailableError as error:
+            outage = error
+            continue
         if revoked is None:
             undecided.append(source)
         elif revoked is not False:
             raise RevokedTokenError
+    if outage is not None:
+        raise outage
     return undecided
 
 

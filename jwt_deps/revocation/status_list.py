@@ -154,12 +154,16 @@ class StatusLists:
             settings = JWTSettings(issuers={"main": issuer}, revocation=lists)
             ```
         """
-        if not hosts:
+        named = () if isinstance(hosts, str) else hosts
+        self._hosts = frozenset(host_of(f"//{host}") for host in named)
+        written = {host.lower().strip("[]") for host in named}
+        if not named or "" in written or self._hosts != written:
             raise ConfigurationError(
-                "status_list_hosts", "StatusLists needs the hosts that lists may come from."
+                "status_list_hosts",
+                "StatusLists needs the hosts that lists may come from, as a set of names without "
+                "scheme and port.",
             )
         self._issuer = issuer
-        self._hosts = frozenset(host.lower() for host in hosts)
         self._longest_fresh = longest_fresh
         self._accept_unreachable = accept_unreachable
         self._timeout = timeout

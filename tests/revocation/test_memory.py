@@ -339,6 +339,21 @@ def test_among_several_sources_each_is_asked_once_and_again_only_if_it_fetched()
     assert ([], 0, [], 1) == (sure.answers, sure.prepared, fetching.answers, fetching.prepared)
 
 
+def test_a_token_that_one_source_calls_revoked_while_another_is_out_of_reach() -> None:
+    """It is refused; one that is not revoked cannot be checked."""
+
+    class OutOfReach:
+        def is_revoked(self, _: Mapping[str, Any]) -> bool:
+            raise RevocationUnavailableError
+
+    def settings(*, revoked: bool) -> JWTSettings:
+        return JWTSettings(**SETTINGS, revocation=AnyRevocation(OutOfReach(), Plain(revoked)))
+
+    assert not accepted(mint(TOKEN), settings(revoked=True))
+    with pytest.raises(RevocationUnavailableError):
+        accepted(mint(TOKEN), settings(revoked=False))
+
+
 def test_nothing_is_fetched_for_a_token_that_another_source_calls_revoked() -> None:
     """One answer is enough."""
     fetching = Fetching(None)

@@ -283,10 +283,15 @@ def test_requests_share_a_fetch(publisher: Publisher) -> None:
     assert False is source.is_revoked(place(publisher))
 
 
-def test_hosts_are_needed() -> None:
-    """A token must not choose whom this service asks."""
+@pytest.mark.parametrize(
+    "hosts",
+    [(), "issuer.example", {"issuer.example:8443"}, {"https://issuer.example"}, {"a", ""}],
+    ids=["none", "one-text", "port", "url", "empty"],
+)
+def test_hosts_are_needed(hosts: Any) -> None:
+    """A token must not choose whom this service asks, and what names no host matches none."""
     with pytest.raises(ConfigurationError) as caught:
-        StatusLists(ISSUED, hosts=())
+        StatusLists(ISSUED, hosts=hosts)
 
     assert "status_list_hosts" == caught.value.reason
 
