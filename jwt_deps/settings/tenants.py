@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, TypeAlias
 
+from pydantic_settings import BaseSettings
+
 from jwt_deps.concurrency import ForkSafeLock, LRUMap, SingleFlight, uptime
 from jwt_deps.errors import ConfigurationError, KeysUnavailableError
 from jwt_deps.jose import parse_document
@@ -115,7 +117,7 @@ class TenantIssuers:
     async def _ask(self, issuer: str) -> bool:
         try:
             async with asyncio.timeout(_TIMEOUT):
-                settings = _checked(issuer, await self._call(issuer))
+                settings = _checked(issuer, await _called(self.lookup, issuer))
         except Exception as error:  # noqa: BLE001 - the application's own code
             # Only its class: a library's error may quote a password.
             logger.error("the function in issuers raised %s", type(error).__name__)  # noqa: TRY400
@@ -132,17 +134,20 @@ class TenantIssuers:
         self._accepted.put(issuer, _Answer(settings, now))
         return True
 
-    async def _call(self, issuer: str) -> Any:
-        if iscoroutinefunction(self.lookup):
-            return await self.lookup(issuer)
-        found: Any = await asyncio.to_thread(self.lookup, issuer)
-        return await found if isawaitable(found) else found
+
+async def _called(function: Callable[[str], Any], name: str) -> Any:
+    """Call a function, a plain one in a thread."""
+    if iscoroutinefunction(function):
+        return await function(name)
+    found: Any = await asyncio.to_thread(function, name)
+    return await found if isawaitable(found) else found
 
 
 def _checked(issuer: str, found: Any) -> IssuerSettings | None:
     if found is None:
         return None
-    if not isinstance(found, IssuerSettings):
+    # JWTSettings say more than those of an issuer, which would not count here.
+    if not isinstance(found, IssuerSettings) or isinstance(found, BaseSettings):
         raise ConfigurationError("issuer_form", "It returned no IssuerSettings.")
     if found.accepted_issuers and issuer not in found.accepted_issuers:
         raise ConfigurationError("issuer_form", "It returned the settings of another issuer.")
@@ -212,9 +217,7 @@ class EntraTenants:
         if not _TENANT.fullmatch(tenant) or issuer != self._issuer(tenant):
             return None
         tenants = self._tenants
-        accepted: Any = tenants(tenant) if callable(tenants) else tenant in tenants
-        if isawaitable(accepted):
-            accepted = await accepted
+        accepted = await _called(tenants, tenant) if callable(tenants) else tenant in tenants
         if accepted is not True or tenant == _NO_TENANT:
             return None
         source = _TenantKeys(self._common, issuer, tenant)

@@ -173,6 +173,9 @@ class TestFunction:
             pytest.param("settings", id="text"),
             pytest.param(settings_of("https://other.example"), id="of-another-issuer"),
             pytest.param(IssuerSettings(secret_key=SECRET, issuer=CUSTOMER), id="no-audience"),
+            pytest.param(
+                JWTSettings(secret_key=SECRET, issuer=CUSTOMER, audience="api"), id="of-a-service"
+            ),
         ],
     )
     def test_a_function_that_fails_is_an_outage(
@@ -468,6 +471,19 @@ class TestEntra:
         assert [entra(TENANT), "claim_foreign"] == [
             outcome(of_entra(tenant, key), settings) for tenant in (TENANT, OTHER)
         ]
+
+    def test_a_plain_function_is_called_in_a_thread(self, provider: FakeIssuer) -> None:
+        """What it waits for stops no other request."""
+        threads = set()
+
+        def tenants(tenant: str) -> bool:
+            threads.add(threading.current_thread())
+            return tenant == TENANT
+
+        settings = self.settings(provider, tenants)
+
+        assert entra(TENANT) == outcome(of_entra(TENANT, provider.signing_key), settings)
+        assert threading.current_thread() not in threads
 
     def test_the_key_set_is_fetched_once(self, provider: FakeIssuer) -> None:
         """For any number of tenants, and no key object is made twice."""
