@@ -246,12 +246,14 @@ class Introspection:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 fetched = await self._fetcher.post(self._url, form, self._headers)
-            document = parse_document(fetched.body)
+            answered = parse_document(fetched.body)
         except (FetchError, TimeoutError, ValueError) as error:
             # A parser's error quotes what it read.
             said = str(error) if isinstance(error, FetchError) else "no answer, or no JSON object"
             logger.error("a token cannot be introspected: %s", said)  # noqa: TRY400
             return None
+        # Some servers write a member that is absent as null.
+        document = {member: it for member, it in answered.items() if it is not None}
         claims, seconds = None, self._inactive_seconds
         if document.pop("active", None) is True and _is_access_token(document):
             claims, seconds = Claims(document), self._cache_seconds

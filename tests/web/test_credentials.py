@@ -651,6 +651,13 @@ class TestIntrospection:
 
         assert 200 == client.get("/me", headers={"Authorization": f"Bearer {token}"}).status_code
 
+    def test_members_that_are_null(self, server: Server) -> None:
+        """Some servers write what is absent so."""
+        names = ("exp", "nbf", "iat", "aud", "iss", "jti", "cnf")
+        server.tokens["opaque-token"] |= dict.fromkeys(names)
+
+        assert 200 == serving(self.introspection(server)).get("/me", headers=OPAQUE).status_code
+
     def test_an_opaque_token_of_a_test(self, server: Server) -> None:
         """An override of `get_token` gives it."""
         client = serving(self.introspection(server))
