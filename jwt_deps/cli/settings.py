@@ -103,9 +103,10 @@ def _variable(path: tuple[str, ...]) -> str:
 
 
 def _origin(path: tuple[str, ...]) -> str:
-    """Return the variable that is set: the setting's own, or one with JSON that contains it."""
+    """Return the variable that is set: the setting's own, one with JSON that has it, or a file."""
     present = {name.upper(): name for name in os.environ}
-    candidates = (_variable(path[:length]) for length in range(len(path), 0, -1))
+    settings = (_variable(path[:length]) for length in range(len(path), 0, -1))
+    candidates = (f"{name}{of_file}" for name in settings for of_file in ("", "_FILE"))
     # Keys over HTTP set `algorithm` without a variable.
     return next((present[name] for name in candidates if name in present), _DEFAULT)
 

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -145,8 +146,7 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
     def __init__(self, **values: Any) -> None:
         given = values.get("_env_prefix")
         prefix: str = self.model_config.get("env_prefix", "") if given is None else given
-        env_file = values.get("_env_file", self.model_config.get("env_file"))
-        in_file = DotEnvSettingsSource(type(self), env_file=env_file).env_vars if env_file else ()
+        in_file = _names_in_env_file(type(self), values)
         unknown = _unknown_variables((*os.environ, *in_file), prefix, type(self).model_fields)
         for warning in unknown:
             logger.warning(warning)
@@ -203,6 +203,20 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
     def env_prefix(self) -> str:
         """What the variables of these settings begin with: `JWT_`."""
         return self._prefix
+
+
+def _names_in_env_file(kind: type[BaseSettings], values: Mapping[str, Any]) -> Iterable[str]:
+    env_file = values.get("_env_file", kind.model_config.get("env_file"))
+    if not env_file:
+        return ()
+    encoding = values.get("_env_file_encoding")
+    with suppress(UnicodeDecodeError):  # which holds what was read
+        return DotEnvSettingsSource(kind, env_file=env_file, env_file_encoding=encoding).env_vars
+    raise ConfigurationError(
+        "invalid_setting",
+        "The file of variables is not text in its encoding, UTF-8 unless _env_file_encoding says "
+        "otherwise.",
+    )
 
 
 def _from_files(variables: Mapping[str, str | None], prefix: str) -> dict[str, Any]:

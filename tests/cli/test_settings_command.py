@@ -43,6 +43,16 @@ def test_what_is_set() -> None:
     assert "false" == shown["require_exp"]["value"]
 
 
+def test_a_secret_in_a_file(tmp_path: Path) -> None:
+    """It comes from the variable that names the file."""
+    (tmp_path / "keys").write_text(OTHER_SECRET)
+    variables = {"JWT_VERIFICATION_KEYS_FILE": str(tmp_path / "keys")}
+
+    shown = rows(JWT_SECRET_KEY=SECRET, **variables)
+
+    assert "JWT_VERIFICATION_KEYS_FILE" == shown["verification_keys"]["origin"]
+
+
 def test_defaults() -> None:
     """`--all` shows the defaults too, those of the keys' cache among them."""
     shown = rows("--all", JWT_SECRET_KEY=SECRET)

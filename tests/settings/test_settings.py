@@ -824,6 +824,18 @@ class TestAnEnvFile:
 
         assert "environment" == JWTSettings(_env_file=tmp_path / ".env").audience
 
+    def test_in_another_encoding(self, tmp_path: Path) -> None:
+        """It is read in that, and refused without it; the error does not hold what was read."""
+        file = tmp_path / ".env"
+        file.write_bytes(f"JWT_SECRET_KEY={SECRET}\nJWT_AUDIENCE=müller\n".encode("latin-1"))
+
+        settings = JWTSettings(_env_file=file, _env_file_encoding="latin-1")
+        with pytest.raises(ConfigurationError, match="_env_file_encoding") as refused:
+            JWTSettings(_env_file=file)
+
+        assert "müller" == settings.audience
+        assert (None, None) == (refused.value.__cause__, refused.value.__context__)
+
     def test_a_misspelt_setting_is_warned_of(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
