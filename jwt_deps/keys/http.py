@@ -466,7 +466,8 @@ def split_url(
 
 
 def _is_among(parts: SplitResult, http_hosts: Collection[str]) -> bool:
-    return parts.hostname in http_hosts or f"{parts.hostname}:{parts.port or 80}" in http_hosts
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return host in http_hosts or f"{host}:{parts.port or 80}" in http_hosts
 
 
 def is_issuer_url(text: str) -> bool:

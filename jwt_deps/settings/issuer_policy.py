@@ -1,5 +1,6 @@
 """What requests need of `IssuerSettings`: keys and accepted values, built once with them."""
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,17 @@ def accepted_types(names: Iterable[str]) -> frozenset[str]:
     """
     short = [name.lower().removeprefix("application/") for name in names]
     return frozenset({*short, *(f"application/{name}" for name in short if "/" not in name)})
+
+
+async def _chosen(
+    cache: KeyCache, algorithm: str, kid: str | None
+) -> tuple[tuple[VerificationKey, ...], KeysUnavailableError | None]:
+    try:
+        return await cache.choose(algorithm, kid), None
+    except UnknownKeyError:
+        return (), None
+    except KeysUnavailableError as error:
+        return (), error
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -124,13 +136,9 @@ class IssuerPolicy:
         if not self.key_caches:
             return self.keys.choose(algorithm, kid), None
         found, outage = self._configured(algorithm, kid), None
-        for cache in self._caches_for(algorithm):
-            try:
-                found += await cache.choose(algorithm, kid)
-            except UnknownKeyError:
-                continue
-            except KeysUnavailableError as error:
-                outage = error
+        asked = (_chosen(cache, algorithm, kid) for cache in self._caches_for(algorithm))
+        for keys, failure in await asyncio.gather(*asked):  # no request waits for one after another
+            found, outage = found + keys, failure or outage
         if found:
             return found, outage
         raise outage or UnknownKeyError

@@ -33,7 +33,7 @@ from jwt_deps import (
     verify_token,
 )
 from jwt_deps.keys import http as fetching
-from jwt_deps.testing import FakeIssuer, SigningKey, VirtualClock
+from jwt_deps.testing import Answer, FakeIssuer, SigningKey, VirtualClock
 from jwt_deps.tokens import explain_token
 from tests.keys.asking import resolving
 from tests.minting import OTHER_SECRET, SECRET, claims, mint, pair
@@ -129,6 +129,17 @@ class TestPlainHTTP:
         host = keycloak.origin.partition("://")[2] if with_port else "Keycloak"
 
         assert "alice" == asked(keycloak, by_http(keycloak, allow_http_hosts=host))
+
+    @pytest.mark.parametrize("entry", ["[fd00::1]", "[fd00::1]:8080", "[FD00::1]:8080"])
+    def test_an_address_of_version_6(self, entry: str) -> None:
+        """In brackets, as in the URL."""
+        url = "http://[fd00::1]:8080/keys"
+
+        settings = JWTSettings(
+            issuer="https://a", audience="api", jwks_url=url, allow_http_hosts=[entry]
+        )
+
+        assert settings.is_remote
 
     @pytest.mark.parametrize("hosts", [[], ["other"], ["keycloak:1"]], ids=str)
     def test_any_other_host(self, keycloak: FakeIssuer, hosts: list[str]) -> None:
@@ -335,6 +346,26 @@ class TestCredentials:
             assert "alice" == asked(issuer, settings, key=elsewhere.signing_key)
             assert "s3cret" in issuer.requests[0].headers["authorization"]
             assert "s3cret" not in str(elsewhere.requests[0].headers)
+
+
+def test_several_places_are_asked_at_once() -> None:
+    """No request waits for one place after another."""
+    issuer = FakeIssuer(url="https://login.example.com")
+    issuer.jwks = Answer(hang=True)
+    settings = issuer.settings(
+        "api", jwks_url=[f"{issuer.jwks_url}?1", f"{issuer.jwks_url}?2"], algorithm="RS256"
+    )
+
+    async def places_asked() -> int:
+        token = issuer.token({"sub": "alice"}, audience="api")
+        waiting = asyncio.ensure_future(verify_token(token, settings))
+        await asyncio.wait([waiting], timeout=1)  # one alone has 5 s
+        asked = issuer.count("jwks")
+        settings.close_keys()
+        waiting.cancel()
+        return asked
+
+    assert 2 == asyncio.run(places_asked())
 
 
 class TestClientCertificate:
