@@ -393,6 +393,9 @@ MISTAKES: dict[str, Mistake] = {
     "revocation_staleness": settings(
         secret_key=SECRET, revocation_url="redis://127.0.0.1", revocation_max_staleness=1
     ),
+    "revocation_without_exp": settings(
+        secret_key=SECRET, revocation_url="redis://127.0.0.1", require_exp=False
+    ),
     "status_list_hosts": lambda *_: StatusLists(JWTSettings(**FETCHED), hosts=[]),
     # issuing
     "signing_key": lambda *_: create_access_token(

@@ -27,7 +27,7 @@ class Revocations(ABC):
         longest_lifetime: float,
     ) -> None:
         self._entries = Entries(session_claims, subject_claims)
-        self._longest_lifetime = longest_lifetime
+        self.longest_lifetime = longest_lifetime
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -79,7 +79,7 @@ class Revocations(ABC):
             revocations.revoke(subject="alice", issuer="https://issuer.example")
             ```
         """
-        lifetime = self._longest_lifetime
+        lifetime = self.longest_lifetime
         if not 0 < lifetime < math.inf or not (expires is None or math.isfinite(expires)):
             raise ValueError("a lifetime is a number of seconds, and expires a time")
         named = {Kind.JTI: jti, Kind.SESSION: session, Kind.SUBJECT: subject}

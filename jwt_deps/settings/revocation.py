@@ -1,16 +1,21 @@
 """Settings of revocation: a source in Python, and a server that several processes share."""
 
+import math
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr
 
+from jwt_deps.errors import ConfigurationError
 from jwt_deps.revocation import (
     MONTH,
     AnyRevocation,
+    MemoryRevocations,
     RedisRevocations,
     RevocationSource,
     WhenStale,
 )
+
+from .issuer import IssuerSettings
 
 __all__ = ["RevocationSettings"]
 
@@ -46,18 +51,37 @@ class RevocationSettings(BaseModel):
     """Lifetime of the longest-lived token in seconds: how long revocations by session, user or
     issuer stay on the revocation server."""
 
-    def _make_revocations(
-        self, session_claims: list[str], subject_claims: list[str]
-    ) -> RevocationSource | None:
-        """Build the source, with the claims that name a session and a subject."""
+    def _make_revocations(self, issuers: list[IssuerSettings]) -> RevocationSource | None:
+        """Build the source.
+
+        Raises:
+            ConfigurationError: it forgets revocations of tokens that never end.
+        """
+        source = self._source(issuers)
+        sources = source.sources if isinstance(source, AnyRevocation) else [source]
+        kept = [it for it in sources if isinstance(it, MemoryRevocations | RedisRevocations)]
+        shortest = min((it.longest_lifetime for it in kept), default=math.inf)
+        for one in issuers:
+            age = math.inf if one.max_token_age is None else one.max_token_age
+            if age > shortest and not one.require_exp:
+                raise ConfigurationError(
+                    "revocation_without_exp",
+                    "JWT_REQUIRE_EXP (require_exp) is false, and a revoked token without exp would "
+                    "be accepted again when its revocation is dropped: set JWT_MAX_TOKEN_AGE "
+                    f"(max_token_age) to {shortest:g} or less, which is how long revocations are "
+                    "kept.",
+                )
+        return source
+
+    def _source(self, issuers: list[IssuerSettings]) -> RevocationSource | None:
         if self.revocation_url is None:
             return self.revocation
         replica = RedisRevocations(
             self.revocation_url.get_secret_value(),
             max_staleness=self.revocation_max_staleness,
             when_stale=self.revocation_when_stale,
-            session_claims=session_claims,
-            subject_claims=subject_claims,
+            session_claims=["sid", *(one.session_id_claim for one in issuers)],
+            subject_claims=["sub", *(one.user_id_claim for one in issuers)],
             longest_lifetime=self.revocation_longest_lifetime,
         )
         own = self.revocation

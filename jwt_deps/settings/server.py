@@ -239,6 +239,8 @@ class ResourceServer:
             ValueError: that is not what `export_keys` gave, or of other issuers.
         """
         caches = self.key_caches
+        if not isinstance(exported, Mapping):
+            raise ValueError("that is no export")  # noqa: TRY004 - as for what is in it
         if not exported.keys() <= caches.keys():
             raise ValueError("these keys are of an issuer that is not configured")
         for name, keys in exported.items():

@@ -163,7 +163,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                 self._prefix,
             )
 
-    @field_validator("token_header_key", "cookie_name")
+    @field_validator("token_header_key", "cookie_name", "client_certificate_header")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
         if not HEADER_NAME.fullmatch(value):
@@ -218,7 +218,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             accepted = AcceptedIssuers(self._policy, {}, tenants)
         else:
             accepted = AcceptedIssuers(self._policy, self.issuers)
-        several = self._named_or_self()
         header_name = self.token_header_key.lower().encode("ascii")
         scheme = self.token_header_scheme
         sender_policy = self._make_sender_policy(header_name)
@@ -233,10 +232,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             excluded=PathPatterns(self.excluded_route_paths),
             sender_policy=sender_policy,
             provable=frozenset() if sender_policy is None else sender_policy.provable,
-            revocations=self._make_revocations(
-                ["sid", *(one.session_id_claim for one in several)],
-                ["sub", *(one.user_id_claim for one in several)],
-            ),
+            revocations=self._make_revocations(self._named_or_self()),
             token_cache=LRUMap(self.token_cache_size),
             caches_tokens=self.token_cache_size > 0,
         )

@@ -71,3 +71,5 @@ def test_keys_of_an_issuer_that_is_not_configured_are_not_taken() -> None:
 
     with pytest.raises(ValueError, match="an issuer that is not configured"):
         settings.seed_keys({"b": {}})
+    with pytest.raises(ValueError, match="no export"):
+        settings.seed_keys(None)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import logging
 import math
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 import jwt_deps.settings
-from jwt_deps import IssuerSettings, mcp_settings
+from jwt_deps import AnyRevocation, IssuerSettings, MemoryRevocations, mcp_settings
 from jwt_deps.errors import ConfigurationError, InvalidTokenError, MissingTokenError, SignatureError
 from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_without_keys
 from jwt_deps.settings.keywords import IssuerKeywords, JWTKeywords
@@ -328,7 +329,7 @@ WRONG: list[tuple[tuple[str, ...], dict[str, object]]] = [
     (("token_source", "validate", "require_exp"), {"a-text": LEAKY}),
     (("discovery",), {"neither-true-nor-false": "maybe"}),
     (
-        ("token_header_key", "cookie_name"),
+        ("token_header_key", "cookie_name", "client_certificate_header"),
         {
             "empty": "",
             "space": "a b",
@@ -452,6 +453,26 @@ class TestRefused:
         said = everything_said(refused.value)
         assert f"{variable} ({name})" in str(refused.value)
         assert [value for value in (LEAKY[:20], SECRET[:20]) if value in said] == []
+
+    @pytest.mark.parametrize(
+        ("max_token_age", "works"),
+        [(None, False), (86_401, False), (86_400, True)],
+        ids=["for ever", "longer", "as long"],
+    )
+    @pytest.mark.parametrize("several", [False, True], ids=["one issuer", "several"])
+    def test_revocations_last_as_long_as_tokens_without_exp(
+        self, max_token_age: int | None, *, works: bool, several: bool
+    ) -> None:
+        """Otherwise a revoked token is accepted again."""
+        issuer: Any = {"secret_key": SECRET, "require_exp": False, "max_token_age": max_token_age}
+        named = IssuerSettings(**issuer, issuer="https://a", audience="api")
+        kept = MemoryRevocations(longest_lifetime=86_400)
+        values = {"issuers": {"a": named}} if several else issuer
+        source = AnyRevocation(kept, MemoryRevocations())
+        refused = pytest.raises(ConfigurationError, match=r"JWT_MAX_TOKEN_AGE .* 86400")
+
+        with nullcontext() if works else refused:
+            JWTSettings(**values, revocation=source)
 
     def test_each_mistake_is_named(self) -> None:
         """Several mistakes make one error that names each of them once."""
