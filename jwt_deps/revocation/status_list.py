@@ -285,7 +285,9 @@ class StatusLists:
         lives = _number(claims, "ttl") if "ttl" in claims else math.inf
         if _number(claims, "iat") > now + self._issuer.leeway or now >= expires:
             raise ValueError("is not valid now")
-        until = asked + min(max(_SHORTEST, min(lives, self._longest_fresh)), expires - now)
+        fresh = asked + max(_SHORTEST, min(lives, self._longest_fresh))
+        # The requests that waited for it get an answer, however long it took.
+        until = min(max(fresh, self._age_clock() + _SHORTEST), asked + expires - now)
         bits, octets = _unpack(claims.get("status_list"), self._max_octets)
         return _List(bits, octets, until)
 

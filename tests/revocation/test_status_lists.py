@@ -229,6 +229,14 @@ def test_a_list_is_kept_as_long_as_it_says(publisher: Publisher) -> None:
     assert "<StatusLists of 127.0.0.1>" == repr(source)
 
 
+def test_a_list_that_takes_longer_than_it_lives(publisher: Publisher) -> None:
+    """Who waited for it gets an answer."""
+    publisher.publish(ttl=1)
+    source = lists(age_clock=lambda: 5.0 * publisher.asked)
+
+    assert "accepted" == verdict(source, place(publisher))
+
+
 def test_a_clock_that_steps_back(publisher: Publisher) -> None:
     """The age of a list is not measured with it: the list is fetched again in time."""
     now, age = float(NOW), 0.0
