@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
-from inspect import iscoroutinefunction, isfunction, ismethod
+from inspect import iscoroutinefunction
 from typing import Annotated, Any, Literal, Self, Unpack, cast
 
 from pydantic import (
@@ -321,8 +321,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         """
         given = tuple(credentials)
         for one in given:
-            called = one if isfunction(one) or ismethod(one) else type(one).__call__
-            if not iscoroutinefunction(called):
+            # A function, or an object that is called like one.
+            if not (iscoroutinefunction(one) or iscoroutinefunction(type(one).__call__)):
                 raise ConfigurationError(
                     "credential_form",
                     "credentials takes async callables from an HTTPConnection to Claims or None: "

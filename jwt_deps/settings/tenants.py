@@ -178,8 +178,8 @@ class EntraTenants:
 
     Args:
         audience: the client id of the API, or several.
-        tenants: the ids of the tenants, or a function, plain or async, from an id to whether that
-            tenant is accepted. It is asked before anything is fetched.
+        tenants: the id of the tenant, or several, or a function, plain or async, from an id to
+            whether that tenant is accepted. It is asked before anything is fetched.
         host: of another cloud, `login.microsoftonline.us` for instance.
         jwks_url: the address of the key set; `None` is that of the host.
         **values: further values of each tenant's `IssuerSettings`.
@@ -191,14 +191,15 @@ class EntraTenants:
     def __init__(
         self,
         audience: str | list[str],
-        tenants: Collection[str] | Callable[[str], bool | Awaitable[bool]],
+        tenants: str | Collection[str] | Callable[[str], bool | Awaitable[bool]],
         *,
         host: str = "login.microsoftonline.com",
         jwks_url: str | None = None,
         **values: Any,
     ) -> None:
         self._host = host
-        self._tenants = tenants if callable(tenants) else frozenset(map(str.lower, tenants))
+        named = [tenants] if isinstance(tenants, str) else tenants
+        self._tenants = named if callable(named) else frozenset(map(str.lower, named))
         self._values = {"algorithm": "RS256", "audience": audience, **values}
         # Its cache has the common keys; no token is of this tenant.
         common = IssuerSettings(

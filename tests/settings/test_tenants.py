@@ -459,6 +459,7 @@ class TestEntra:
         "tenants",
         [
             pytest.param([TENANT.upper()], id="list"),
+            pytest.param(TENANT, id="one"),
             pytest.param(lambda tenant: tenant == TENANT, id="function"),
             pytest.param(later, id="async"),
         ],

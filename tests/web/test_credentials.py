@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import functools
 import json
 import ssl
 import threading
@@ -392,6 +393,16 @@ class TestOfOnesOwn:
             protect(FastAPI(), SETTINGS, credentials=[credential])
 
         assert "credential_form" == refused.value.reason
+
+    def test_a_function_with_some_arguments_given(self) -> None:
+        """`functools.partial` of an async one is one."""
+
+        async def by_header(name: str, connection: HTTPConnection) -> Claims | None:
+            return Claims({"sub": connection.headers[name]})
+
+        client = serving(functools.partial(by_header, "X-Gateway-User"))
+
+        assert "eve" == client.get("/me", headers={"X-Gateway-User": "eve"}).json()["id"]
 
     def test_settings_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """They are read when the guard is made."""
