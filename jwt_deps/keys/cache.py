@@ -133,13 +133,17 @@ class KeyCache:
     async def current(self, max_age: float) -> JWKSetResponse:
         """Return the JWK Set, older than `max_age` seconds only while it cannot be fetched.
 
+        Nothing waits for an issuer that is known to be out of reach.
+
         Raises:
             KeysUnavailableError: there is none that may be used.
         """
-        cached = self._cached
-        if cached is None or self.clock() >= cached.life.fetched_at + max_age:
+        cached, now = self._cached, self.clock()
+        if cached is None or now >= cached.life.fetched_at + max_age:
             if not self._is_cooling_down():
-                await self._refreshed()
+                self._start()
+                if cached is None or not self._is_out_of_reach(now):
+                    await self._refreshed()
             cached = await self._fresh_or_fetched()
         return cached.response
 

@@ -208,6 +208,8 @@ class EntraTenants:
             **self._values,
         )
         (self._common,) = common.policy.key_caches
+        # In an outage the common keys are used longer: a tenant's must not add such a time.
+        self._values["jwks_cache"] = common.jwks_cache.model_copy(update={"stale_if_error": 0})
 
     def _issuer(self, tenant: str) -> str:
         return f"https://{self._host}/{tenant}/v2.0"

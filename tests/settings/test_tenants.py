@@ -28,7 +28,7 @@ from jwt_deps import (
     verify_token,
 )
 from jwt_deps.audit import audit
-from jwt_deps.testing import FakeIssuer, SigningKey, VirtualClock, bearer
+from jwt_deps.testing import Answer, FakeIssuer, SigningKey, VirtualClock, bearer
 from jwt_deps.tokens import explain_token
 from tests.minting import SECRET, claims, mint
 
@@ -573,6 +573,30 @@ class TestEntra:
         said = [outcome(token, settings) for token in unknown]
         assert ["unknown_key", "keys_unavailable", "keys_unavailable"] == said
         assert 3 == len(provider.requests)
+
+    @pytest.mark.parametrize(("status", "longest"), [(503, 7_800), (404, 4_200)])
+    def test_a_withdrawn_key(self, provider: FakeIssuer, status: int, longest: int) -> None:
+        """It is accepted as long as at another issuer, in an outage or not, and `ttl` on top."""
+        provider.cache_control = "max-age=86400"
+        lookup = EntraTenants(
+            "6e74172b-be56-4843-9ff4-e66a39bb12e3",
+            [TENANT],
+            jwks_url=provider.jwks_url,
+            allow_loopback=True,
+        )
+        settings = JWTSettings(issuers=lookup, token_cache_size=0)
+        token = of_entra(TENANT, provider.signing_key)
+        clock = VirtualClock(lookup._common.clock())
+        lookup._common.clock = clock
+        age = 0
+        while outcome(token, settings) == entra(TENANT):
+            (keys,) = settings.server.key_caches.values()
+            keys.clock = clock
+            provider.jwks = Answer(status=status)
+            clock.advance(200)
+            age += 200
+
+        assert longest - 1_200 <= age <= longest
 
     def test_values_that_cannot_work(self) -> None:
         """They are refused at start."""
