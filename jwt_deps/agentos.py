@@ -144,7 +144,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     rules = _Rules(app.state, authorization=authorization)
     _record_root(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _PAGES)]
-    return protect(app, settings, exclude, [Depends(rules)], credentials=[_credential_of_agno])
+    return protect(app, settings, exclude, [Depends(rules)], credentials=[_service_account_of_agno])
 
 
 def _record_root(app: FastAPI) -> None:
@@ -275,7 +275,7 @@ class _Rules:
                 the user is disabled.
         """
         state = connection.state
-        if (accepted := await _credential_of_agno(connection)) is not None:
+        if (accepted := await _service_account_of_agno(connection)) is not None:
             # What agno has set for its own credentials stays, and of them it believes the form.
             state.user_id, state.scopes = accepted["sub"], accepted["scopes"]
             for name in ("dependencies", "session_state"):
@@ -564,22 +564,13 @@ def _request_of(scope: Scope) -> tuple[Any, ...]:
     return scope["method"], _route_path(scope), Headers(scope=scope).getlist("authorization")
 
 
-class _AgnoCredential:
-    """The service account or the scheduler that agno let pass."""
-
-    def __repr__(self) -> str:
-        return "a service account of agno"
-
-    async def __call__(self, connection: HTTPConnection) -> Claims | None:
-        """Who it is; `None` if agno was not asked."""
-        accepted: tuple[Any, Claims] | None = connection.scope.get(_ACCEPTED)
-        if accepted is None:
-            return None
-        request, claims = accepted
-        return claims if request == _request_of(connection.scope) else None
-
-
-_credential_of_agno = _AgnoCredential()
+async def _service_account_of_agno(connection: HTTPConnection) -> Claims | None:
+    """The service account or the scheduler that agno let pass; `None` if agno was not asked."""
+    accepted: tuple[Any, Claims] | None = connection.scope.get(_ACCEPTED)
+    if accepted is None:
+        return None
+    request, claims = accepted
+    return claims if request == _request_of(connection.scope) else None
 
 
 def _challenging(send: Send) -> Send:
