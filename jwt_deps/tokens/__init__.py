@@ -3,6 +3,7 @@
 from .authenticate import (
     authenticate_claims,
     authenticate_token,
+    is_no_jwt,
     verified_principal,
     verify_token,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "explanation_of",
     "filled_scopes",
     "find_token",
+    "is_no_jwt",
     "is_scope",
     "load_signing_key",
     "parameters_of",

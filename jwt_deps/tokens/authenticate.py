@@ -36,6 +36,7 @@ from .verify import VerifiedToken, verify
 __all__ = [
     "authenticate_claims",
     "authenticate_token",
+    "is_no_jwt",
     "principal_for",
     "verified_principal",
     "verify_token",
@@ -144,12 +145,18 @@ async def authenticate_token(
     except AuthError as error:
         if isinstance(error, RevokedTokenError):
             telemetry.revoked(issuer)
-        outage = isinstance(error, KeysUnavailableError)
-        telemetry.validated(issuer, "unavailable" if outage else "rejected", began)
+        if not (server.credentials and is_no_jwt(error)):
+            outage = isinstance(error, KeysUnavailableError)
+            telemetry.validated(issuer, "unavailable" if outage else "rejected", began)
         raise
     if began is not None:
         telemetry.validated(issuer, "accepted", began)
     return principal
+
+
+def is_no_jwt(error: AuthError) -> bool:
+    """Whether the error says that a token is no JWT, which another credential may accept."""
+    return error.step is Step.FORM or error.reason is Reason.HEADER
 
 
 async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str) -> Principal:

@@ -18,7 +18,6 @@ from jwt_deps.errors import (
     InsufficientScopeError,
     MissingTokenError,
     Reason,
-    Step,
 )
 from jwt_deps.possession import SenderPolicy, confirm
 from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_without_keys
@@ -31,6 +30,7 @@ from jwt_deps.tokens import (
     check_found,
     filled_scopes,
     find_token,
+    is_no_jwt,
     sent_with_dpop,
 )
 
@@ -298,8 +298,7 @@ async def _by_other_credentials(
 ) -> Principal | AuthError:
     """The principal of a credential other than a JWT; the error if there is none."""
     # A JWT that is expired or forged is refused, whatever else the request has.
-    is_jwt = error.step is not Step.FORM and error.reason is not Reason.HEADER
-    if is_jwt and not isinstance(error, MissingTokenError):
+    if not (isinstance(error, MissingTokenError) or is_no_jwt(error)):
         return error
     scope = connection.scope
     try:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.requests import HTTPConnection
 from fastapi.testclient import TestClient
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import Meter
@@ -26,6 +27,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, use_span
 
 from jwt_deps import (
+    Claims,
     IssuerSettings,
     JWTSettings,
     protect,
@@ -377,7 +379,9 @@ class TestSpans:
     """The current span gets the attributes, whichever library started it."""
 
     @staticmethod
-    def attributes(headers: dict[str, str], settings: JWTSettings = SETTINGS) -> dict[str, Any]:
+    def attributes(
+        headers: dict[str, str], settings: JWTSettings = SETTINGS, **options: Any
+    ) -> dict[str, Any]:
         """The attributes that a request leaves on its server span."""
         span = TracerProvider().get_tracer("tests").start_span("request")
         app = FastAPI()
@@ -386,7 +390,7 @@ class TestSpans:
         @router.get("/admin", dependencies=[Depends(require_scopes("admin"))])
         async def admin() -> None: ...
 
-        app.include_router(protected_router(router, settings=settings))
+        app.include_router(protected_router(router, settings=settings, **options))
 
         async def traced(scope: Any, receive: Any, send: Any) -> None:
             with use_span(span, end_on_exit=True):
@@ -401,6 +405,15 @@ class TestSpans:
         found = self.attributes(bearer(iss=ISSUER))
 
         assert {"jwt_deps.issuer_hash": HASH, "jwt_deps.result": "accepted"} == found
+
+    def test_of_an_opaque_token_that_is_good(self) -> None:
+        """It was not checked as a JWT, so it was not rejected."""
+
+        async def opaque(connection: HTTPConnection) -> Claims:
+            return Claims({"sub": connection.headers["authorization"]})
+
+        headers = {"Authorization": "Bearer opaque"}
+        assert {} == self.attributes(headers, credentials=[opaque])
 
     def test_of_settings_without_an_issuer(self) -> None:
         """There is nothing to hash."""
