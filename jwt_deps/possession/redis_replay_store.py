@@ -85,10 +85,11 @@ class RedisReplayStore:
 
         client, name, mark = self._client(), self._prefix + key, secrets.token_hex(8)
         try:
-            if await client.set(name, mark, nx=True, px=max(1, round(ttl * 1000))):
-                return True
-            # A command that was sent again may find what it wrote the first time.
-            found: object = await client.get(name)
+            async with asyncio.timeout(self._timeout):
+                if await client.set(name, mark, nx=True, px=max(1, round(ttl * 1000))):
+                    return True
+                # A command that was sent again may find what it wrote the first time.
+                found: object = await client.get(name)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailableError from error
         return found == mark.encode()

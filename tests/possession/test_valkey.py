@@ -82,6 +82,30 @@ def test_out_of_reach(valkey: Valkey, how: str) -> None:
     asyncio.run(asked())
 
 
+def test_a_silent_server_is_asked_once() -> None:
+    """A second attempt would double the time that a request waits."""
+
+    async def asked() -> int:
+        connections = []
+        over = asyncio.Event()
+
+        async def silent(_: object, writer: asyncio.StreamWriter) -> None:
+            connections.append(writer)
+            await over.wait()
+            writer.close()
+
+        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            store = RedisReplayStore(f"redis://127.0.0.1:{port}", timeout=0.5)
+            with pytest.raises(StoreUnavailableError):
+                await store.add_if_absent("a.1", 60)
+            over.set()
+            await store.close()
+        return len(connections)
+
+    assert 1 == asyncio.run(asked())
+
+
 def test_its_address_is_not_shown() -> None:
     """It may hold a password."""
     assert "redis" == repr(RedisReplayStore("redis://:secret@127.0.0.1"))
