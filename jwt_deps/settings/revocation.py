@@ -1,6 +1,7 @@
 """Settings of revocation: a source in Python, and a server that several processes share."""
 
 import math
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr
@@ -21,8 +22,15 @@ __all__ = ["RevocationSettings"]
 
 
 def _revocation_source(value: Any) -> Any:
-    if value is not None and not callable(getattr(value, "is_revoked", None)):
-        raise ValueError("is an object with is_revoked(claims), and given in Python alone")
+    if value is None:
+        return None
+    for source in value.sources if isinstance(value, AnyRevocation) else [value]:
+        methods = [getattr(source, name, None) for name in ("is_revoked", "open", "close")]
+        if not callable(methods[0]) or any(map(iscoroutinefunction, methods)):
+            raise ValueError(
+                "is an object with is_revoked(claims), and given in Python alone. That is no async "
+                "method: what waits belongs to prepare(claims). Nor are open() and close()"
+            )
     return value
 
 

@@ -1,5 +1,6 @@
 """Settings of the sender constraint: DPoP (RFC 9449) and mutual TLS (RFC 8705)."""
 
+from inspect import iscoroutinefunction
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -61,8 +62,11 @@ def _store(value: Any) -> str | ReplayStore:
         return _MEMORY
     if isinstance(value, str):
         return RedisReplayStore(value)  # its repr hides the password in the address
-    if not callable(getattr(value, "add_if_absent", None)):
-        raise ValueError("is 'memory', the address of a server, or a ReplayStore")  # noqa: TRY004 - pydantic wants this one
+    add, close = (getattr(value, name, None) for name in ("add_if_absent", "close"))
+    if not iscoroutinefunction(add) or not (close is None or iscoroutinefunction(close)):
+        raise ValueError(
+            "is 'memory', the address of a server, or a ReplayStore, whose methods are async"
+        )
     store: ReplayStore = value
     return store
 

@@ -565,3 +565,17 @@ def test_a_token_whose_keys_are_fetched_first(revoked: bool) -> None:  # noqa: F
             found = "revoked"
 
     assert found == ("revoked" if revoked else "alice")
+
+
+async def _later(*_: object) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("name", ["is_revoked", "open", "close"])
+@pytest.mark.parametrize("several", [True, False], ids=["among several", "alone"])
+def test_a_source_with_async_methods_is_refused(name: str, *, several: bool) -> None:
+    """What it returns would count as revoked, and `open` would never run."""
+    methods: dict[str, Any] = dict.fromkeys(("is_revoked", "open", "close"), lambda *_: False)
+    source: Any = type("Source", (), {**methods, name: _later})()
+    with pytest.raises(ConfigurationError, match="prepare"):
+        JWTSettings(secret_key=SECRET, revocation=AnyRevocation(source) if several else source)

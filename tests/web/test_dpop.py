@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from jwt_deps import (
     AuthError,
+    ConfigurationError,
     CurrentUser,
     JWTSettings,
     Reason,
@@ -537,7 +538,21 @@ class _Broken:
         raise StoreUnavailableError(key, ttl)
 
 
+async def _later(*_: object) -> bool:
+    return True
+
+
 class TestReplay:
+    @pytest.mark.parametrize(
+        "methods",
+        [{"add_if_absent": bool}, {"add_if_absent": _later, "close": bool}],
+        ids=["add_if_absent", "close"],
+    )
+    def test_a_store_whose_methods_are_not_async(self, methods: dict[str, Any]) -> None:
+        """Each request would fail, or the end of the application."""
+        with pytest.raises(ConfigurationError, match="whose methods are async"):
+            settings(dpop_replay_store=type("Store", (), methods)())
+
     def test_replay(self) -> None:
         """The same request a second time."""
         reasons: list[Reason] = []
