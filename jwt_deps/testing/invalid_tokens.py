@@ -47,7 +47,7 @@ class Wrong(StrEnum):
     NO_USER = "no_user"
     """No user id: refused by routes that need one."""
     BAD_SUBJECT = "bad_subject"
-    """`sub` is a number."""
+    """`sub` is a number; only where `allow_numeric_sub` is false."""
     BOUND_TO_KEY = "bound_to_key"
     """`cnf` binds it to a key that the request does not prove (RFC 7800)."""
     FOREIGN_KEY = "foreign_key"
@@ -63,7 +63,7 @@ class Wrong(StrEnum):
     WRONG_ALGORITHM = "wrong_algorithm"
     """Not an accepted algorithm: HS256 with the public key as the secret (RFC 8725 §2.1)."""
     WRONG_TYPE = "wrong_type"
-    """`typ` is `logout+jwt`."""
+    """`typ` is `logout+jwt`; only where `token_types` does not have it."""
     CRITICAL_EXTENSION = "critical_extension"
     """`crit` names an unknown extension (RFC 7515 §4.1.11)."""
     BAD_KEY_ID = "bad_key_id"
@@ -148,6 +148,10 @@ def is_checked(kind: Wrong, settings: JWTSettings, issuer: IssuerSettings, key: 
         case Wrong.BAD_AUDIENCE | Wrong.NO_AUDIENCE:
             foreign = kind is Wrong.BAD_AUDIENCE and issuer.verify_audience
             return foreign or bool(issuer.accepted_audiences)
+        case Wrong.BAD_SUBJECT:
+            return not issuer.allow_numeric_sub
+        case Wrong.WRONG_TYPE:
+            return "logout+jwt" not in issuer.policy.types
         case Wrong.UNKNOWN_KID:
             return key.algorithm not in issuer.keys.static
         case Wrong.WRONG_ALGORITHM:
