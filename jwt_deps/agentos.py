@@ -158,15 +158,18 @@ def _record_root(app: FastAPI) -> None:
     app.router.middleware_stack = record_root
 
 
-def _check_mappings(mappings: Mapping[str, list[str]]) -> None:
-    """Check the form of mappings: what has another one would ask for no scopes."""
-    for name in mappings:
+def _check_mappings(mappings: Mapping[str, object]) -> None:
+    """Check the form of mappings: what has another one would ask for no scopes, or for letters."""
+    for name, scopes in mappings.items():
         method, _, template = name.partition(" ")
-        if not (method.isupper() and template.startswith(("/", "*")) and " " not in template):
+        listed = isinstance(scopes, list) and all(isinstance(one, str) for one in scopes)
+        if not (
+            listed and method.isupper() and template.startswith(("/", "*")) and " " not in template
+        ):
             raise ConfigurationError(
                 "agent_os_scope_mappings",
-                "scope_mappings of protect_agent_os takes a method in capitals and a path: "
-                '{"GET /reports/*": ["reports:read"]}.',
+                "scope_mappings of protect_agent_os takes a method in capitals and a path, with "
+                'a list of scopes: {"GET /reports/*": ["reports:read"]}.',
             )
 
 

@@ -501,6 +501,13 @@ def test_mappings_of_another_form_are_refused(name: str) -> None:
         protect_agent_os(agent_os(), SETTINGS, scope_mappings={name: ["reports:read"]})
 
 
+@pytest.mark.parametrize("scopes", ["reports:read", None, [5]], ids=str)
+def test_scopes_of_another_form(scopes: Any) -> None:
+    """A text would ask for each of its letters."""
+    with pytest.raises(ConfigurationError, match="a list of scopes"):
+        protect_agent_os(agent_os(), SETTINGS, scope_mappings={"GET /reports": scopes})
+
+
 def test_below_a_mount_the_path_is_that_of_the_application() -> None:
     inner = FastAPI()
 
