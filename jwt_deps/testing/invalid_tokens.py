@@ -63,7 +63,7 @@ class Wrong(StrEnum):
     WRONG_ALGORITHM = "wrong_algorithm"
     """Not an accepted algorithm: HS256 with the public key as the secret (RFC 8725 §2.1)."""
     WRONG_TYPE = "wrong_type"
-    """`typ` is `logout+jwt`; only where `token_types` does not have it."""
+    """`typ` is `logout+jwt`."""
     CRITICAL_EXTENSION = "critical_extension"
     """`crit` names an unknown extension (RFC 7515 §4.1.11)."""
     BAD_KEY_ID = "bad_key_id"
@@ -148,16 +148,12 @@ def is_checked(kind: Wrong, settings: JWTSettings, issuer: IssuerSettings, key: 
         case Wrong.BAD_AUDIENCE | Wrong.NO_AUDIENCE:
             foreign = kind is Wrong.BAD_AUDIENCE and issuer.verify_audience
             return foreign or bool(issuer.accepted_audiences)
-        case Wrong.BAD_SUBJECT:
-            return not issuer.allow_numeric_sub
-        case Wrong.WRONG_TYPE:
-            return "logout+jwt" not in issuer.policy.types
         case Wrong.UNKNOWN_KID:
             return key.algorithm not in issuer.keys.static
         case Wrong.WRONG_ALGORITHM:
             return _not_accepted(settings) is not None
         case _:
-            return True
+            return not (kind is Wrong.BAD_SUBJECT and issuer.allow_numeric_sub)
 
 
 def make_invalid(kind: Wrong, parts: TokenParts) -> str:

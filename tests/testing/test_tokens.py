@@ -230,7 +230,6 @@ class TestWrong:
             ),
             pytest.param({"require_exp": False}, {Wrong.NO_EXPIRY}, id="expiry"),
             pytest.param({"allow_numeric_sub": True}, {Wrong.BAD_SUBJECT}, id="subject"),
-            pytest.param({"token_types": ["Logout+JWT"]}, {Wrong.WRONG_TYPE}, id="type"),
             pytest.param(
                 {
                     "algorithm": ["HS256", "HS384", "HS512", "ES256", "EdDSA", "RS256"],
