@@ -27,6 +27,7 @@ from fastapi.exceptions import (
     WebSocketRequestValidationError,
 )
 from fastapi.requests import HTTPConnection
+from starlette.applications import Starlette
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router
 from starlette.types import Scope
@@ -73,7 +74,6 @@ __all__ = [
     "own_context",
     "path_parameters",
     "plain_route",
-    "raising",
     "read_again",
     "refuse_body",
     "replace_default_handler",
@@ -96,6 +96,7 @@ ANSWERING = -1
 _Report: TypeAlias = Callable[[Scope, Exception, int | None], None]
 _ASGI_ARGUMENTS = 3
 _MOST_LAYERS = 100  # what has itself as `app` has no end
+_MOST_OBJECTS = 1000
 _NOTHING: dict[str, Any] = {}
 _EMPTY = CellType()
 _OF_A_FILE = ("frontend_path", "frontend_specificity")
@@ -340,20 +341,23 @@ def solves_another(route: Any) -> bool:
 
     FastAPI makes the handler of a route once, and no copy of a function is another function.
     """
-    found, waiting, seen = [], [getattr(route, "app", None)], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
+    found, waiting, seen = [], [getattr(route, "app", None)], dict[int, Any]()
+    while waiting and len(seen) < _MOST_OBJECTS:
+        one = waiting.pop(0)
+        if id(one) in seen or isinstance(one, type | Starlette | Router):
             continue
-        seen.add(id(one))
+        seen[id(one)] = one
         if isinstance(one, Dependant):
             found.append(one)
         elif isinstance(one, partial):
-            waiting += [one.func, *one.args]
+            waiting += [one.func, *one.args, *one.keywords.values()]
         elif isfunction(one):
             waiting += [it.cell_contents for it in one.__closure__ or () if it != _EMPTY]
-        elif not isinstance(one, BaseRoute):
-            waiting.append(getattr(one, "__dict__", {}).get("app"))
+        elif ismethod(one):
+            waiting += [one.__func__, one.__self__]
+        else:
+            members = getattr(one, "__dict__", _NOTHING)
+            waiting += [it for name, it in members.items() if name != "dependant"]
     return bool(found) and not any(it is route.dependant for it in found)
 
 
@@ -419,20 +423,6 @@ async def _opened(scope: Scope) -> "AsyncIterator[AsyncExitStack]":
                 for name in _STACKS:
                     del scope[name]
                 scope.update(before)
-
-
-@contextmanager
-def raising(scope: Scope) -> Iterator[None]:
-    """Let what the endpoint of a plain route raises reach what is around it.
-
-    Starlette answers it there, by the handlers that it finds in the scope, so that dependencies
-    would not see it. The application's own middleware answers it then, by the same handlers.
-    """
-    before = {name: scope.pop(name) for name in (_HANDLERS,) if name in scope}
-    try:
-        yield
-    finally:
-        scope.update(before)
 
 
 def has_empty_path(router: APIRouter) -> bool:

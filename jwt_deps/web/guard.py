@@ -59,9 +59,6 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
     asks it: nothing else that applies to the route runs before.
     """
 
-    #: Whether `protect` was called with it.
-    is_of_application = False
-
     def __init__(
         self,
         settings: JWTSettings | None = None,

@@ -62,7 +62,7 @@ __all__ = [
     "watch_application",
 ]
 
-_OURS = "_jwt_deps"  # the name of the attribute of an application
+_OURS = "_jwt_deps"  # the name of an attribute of an application, and of its routes
 
 
 def protect(  # noqa: PLR0913 - what applies to an application
@@ -192,12 +192,13 @@ class Installation:
                 "its own way, and protect(app) cannot guard it: include it in the application.",
             )
         applied = [Depends(guard), *dependencies]
-        guard.is_of_application = True
-        _apply(router, applied)
+        entries = _apply(router, applied)
         if _fastapi.COPIES:  # old FastAPI
             _apply_inclusions(router)
         guarded = GuardedRoutes(router, guard)
         guarded.update()
+        for entry in entries:
+            setattr(entry, _OURS, True)  # copies have it, too
         self._guard, self._guarded = guard, guarded
         self._wrap_router(router)
         # Not by `add_middleware`, which takes none once the application has served: a stack that is
@@ -377,37 +378,36 @@ def _apply_inclusions(outer: APIRouter) -> None:  # old FastAPI
     outer.include_router = include_router  # type: ignore[method-assign]
 
 
-def _apply(router: APIRouter, applied: list[Any]) -> None:
-    """Apply dependencies to a router: to what it has already, and to what it gets later.
+def _apply(router: APIRouter, applied: list[Any]) -> list[Any]:
+    """Apply dependencies to a router: to what it gets later, and to what it has, which is returned.
 
     Raises:
         ConfigurationError: it has a route that another application was given too, or one that has
             read its body without them.
     """
-    entries = []
+    entries: list[Any] = []
     for route in (*router.routes, *_fastapi.low_priority_routes(router)):
-        present = _fastapi.inclusion_dependencies(route)
-        if present is None and getattr(route, "dependant", None) is not None:
-            _fastapi.refuse_body(applied)
-            present = tuple(Depends(node.call) for node in _fastapi.dependants(route.dependant))
-        if present is not None:
-            _refuse_shared(route, present)
+        is_included = _fastapi.included_router(route) is not None
+        if is_included or getattr(route, "dependant", None) is not None:
+            if not is_included:
+                _fastapi.refuse_body(applied)
+            if hasattr(route, _OURS) or _fastapi.solves_another(route):
+                raise _shared(route)
             entries.append(route)
     for route in entries:
         _fastapi.apply_first(route, applied)
     router.dependencies[:0] = applied
     forget_matches()
+    return entries
 
 
-def _refuse_shared(route: Any, present: Iterable[params.Depends]) -> None:
-    of_another = (it for it in guards_among(present) if isinstance(it, JWTGuard))
-    if any(it.is_of_application for it in of_another) or _fastapi.solves_another(route):
-        raise ConfigurationError(
-            "shared_route",
-            f"The route {named(route)} is one of another application, or a copy of one, and what "
-            "applies there would apply here: make the routes anew for each application, or put "
-            "them into a router and include that in each.",
-        )
+def _shared(route: BaseRoute) -> ConfigurationError:
+    return ConfigurationError(
+        "shared_route",
+        f"The route {named(route)} is one of another application, or a copy of one, and what "
+        "applies there would apply here: make the routes anew for each application, or put "
+        "them into a router and include that in each.",
+    )
 
 
 class _RouterCheck:

@@ -4,11 +4,10 @@ Each is wrapped in an ASGI application that asks the guards which apply to it as
 runs the other dependencies there. What can be neither guarded nor wrapped is refused.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
-from inspect import isfunction
 from threading import RLock, get_ident
 from typing import Any
 
@@ -26,7 +25,7 @@ from . import _fastapi
 from .asgi import Replay
 from .caller import is_overridden, principal_or_error
 from .guard import JWTGuard, require_for_guard
-from .request_state import state_of
+from .request_state import RequestState, record_handled, state_of
 from .routing import (
     MatchedRoute,
     RouteGuard,
@@ -141,9 +140,9 @@ class GuardedApp:
             # What they read in `request.state` is there before that guard has decided. It refuses
             # nothing yet: it may exclude what is below.
             await principal_or_error(connection, None, state)
-        async with _fastapi.solved(connection, own) as found:
-            is_mount = isinstance(self.route, Mount | Host)
-            app = _fastapi.inside(self.unwrapped, Starlette) if is_mount else None
+        is_mount = isinstance(self.route, Mount | Host)
+        app = _fastapi.inside(self.unwrapped, Starlette) if is_mount else None
+        async with _telling(scope, state) as answered, _fastapi.solved(connection, own) as found:
             state.leave(
                 innermost,
                 state.settings,
@@ -155,12 +154,12 @@ class GuardedApp:
             )
             headers = found.response.headers.raw if own else []
             send = _with_headers(headers, choosing_bearer(scope, send))
-            # A function: Starlette has put nothing but its handling of errors around the endpoint.
-            is_seen = own and not is_mount and isfunction(self.unwrapped)
-            with _fastapi.raising(scope) if is_seen else nullcontext():
-                await self.unwrapped(scope, replay.replay, send)
-        if own and found.background_tasks is not None:
+            await self.unwrapped(scope, replay.replay, send)
+            if answered and own:
+                raise answered[-1]
+        if own and found.background_tasks is not None and not answered:
             await found.background_tasks()
+        answered.clear()  # an error knows this frame
 
     def _asks_first(self) -> bool:
         """Whether what is mounted asks its own guard before everything that it answers."""
@@ -303,6 +302,24 @@ class GuardedApp:
             or any(it in entered for it in guards_among(home.dependencies))
             for route in home.routes
         )
+
+
+@asynccontextmanager
+async def _telling(scope: Scope, state: RequestState) -> AsyncIterator[list[Exception]]:
+    """Collect what exception handlers answer, so that it can be raised where dependencies see it.
+
+    They are left as those of a route of FastAPI's, a transaction is taken back for instance. The
+    answer is sent by then.
+    """
+    _fastapi.report_handled(scope, record_handled)
+    state.answered = answered = list[Exception]()
+    try:
+        yield answered
+    except Exception as error:
+        if not any(error is known for known in answered):
+            raise
+    finally:
+        state.answered = None
 
 
 def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI

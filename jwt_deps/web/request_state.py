@@ -187,6 +187,7 @@ class RequestState:
         found: what FastAPI told of the route, and the route that is for it.
         match: the route that `settings` were found for.
         settings: the settings that hold for that route.
+        answered: what exception handlers answered, while dependencies wait that have to see it.
     """
 
     entered: tuple[RouteGuard, ...] = ()
@@ -198,6 +199,7 @@ class RequestState:
     match: MatchedRoute | None = None
     settings: JWTSettings | None = None
     overriding: Any = None
+    answered: list[Exception] | None = None
     _credentials: tuple[Any, ...] | None = None  # that the principals were found with
     # What was in `request.state`, and in the scope, under the names written.
     _before: tuple[dict[str, Any], dict[str, Any]] | None = None
@@ -548,6 +550,8 @@ def record_handled(scope: Scope, error: Exception, status: int | None) -> None:
     state: RequestState | None = scope.get(STATE_KEY)
     if state is not None:
         state.decision.handle(error, status)
+        if state.answered is not None:
+            state.answered.append(error)
 
 
 def _credentials(scope: Scope) -> tuple[Any, ...]:

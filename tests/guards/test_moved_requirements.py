@@ -162,6 +162,15 @@ def _one_inclusion() -> list[BaseRoute]:
     return outer.routes
 
 
+def test_what_an_inclusion_copied_is_no_route_of_two_applications() -> None:
+    """Up to FastAPI 0.136 a router's routes are copied where it is included."""
+    service, gateway = protect(FastAPI(), SETTINGS), FastAPI()
+    service.get("/x")(read)
+    gateway.include_router(service.router)
+
+    assert [401, 401, 200] == answers_of(protect(gateway, SETTINGS), "/x")
+
+
 def _again(routes: list[BaseRoute]) -> list[BaseRoute]:
     return routes
 
@@ -189,16 +198,28 @@ def test_two_applications_under_protect_share_no_route(
 
 
 class Limited(APIRoute):
-    """A route whose handler is wrapped twice."""
+    """A route whose handler is wrapped in a partial of a method."""
 
     def get_route_handler(self) -> Callable[..., Any]:
-        """Return the handler in a partial of a function."""
-        inner = super().get_route_handler()
+        """Return the handler, called by keyword."""
+        return partial(self.limited, 5, inner=super().get_route_handler())
 
-        async def limited(_: int, request: Request) -> Any:
-            return await inner(request)
+    async def limited(self, _: int, request: Request, *, inner: Callable[..., Any]) -> Any:
+        """Call the handler."""
+        return await inner(request)
 
-        return partial(limited, 5)
+
+class Kept(APIRoute):
+    """A route whose handler is a method that calls what FastAPI made."""
+
+    def get_route_handler(self) -> Callable[..., Any]:
+        """Return a bound method."""
+        self.kept = super().get_route_handler()
+        return self.call
+
+    async def call(self, request: Request) -> Any:
+        """Call the handler."""
+        return await self.kept(request)
 
 
 class Dependant(APIRoute):
@@ -210,7 +231,7 @@ class Dependant(APIRoute):
         self.dependant.dependencies = []
 
 
-@pytest.mark.parametrize("route", [APIRoute, Limited, Dependant])
+@pytest.mark.parametrize("route", [APIRoute, Limited, Kept, Dependant])
 @pytest.mark.parametrize("copied", [True, False], ids=["copied", "as it is"])
 def test_the_handler_of_a_route_runs_the_guard_or_protect_refuses_it(
     route: type[APIRoute], *, copied: bool
@@ -231,6 +252,19 @@ def test_the_handler_of_a_route_runs_the_guard_or_protect_refuses_it(
 def _same_tenant(tenant: Annotated[str | None, Body(embed=True)] = None) -> None:
     if tenant != "mine":
         raise HTTPException(403)
+
+
+def test_an_application_that_was_refused_can_be_protected_once_it_is_right() -> None:
+    """Its routes are no other application's."""
+    app = FastAPI()
+    app.get("/x")(read)
+    app.router.default = page()
+    with pytest.raises(ConfigurationError, match="default"):
+        protect(app, SETTINGS)
+
+    app.router.default = app.router.not_found
+
+    assert [401, 401, 200] == answers_of(protect(app, SETTINGS), "/x")
 
 
 def test_a_dependency_that_reads_the_body_comes_before_the_routes() -> None:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security
 from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
 from jwt_deps import (
     Claims,
@@ -499,6 +501,26 @@ def test_a_dependency_with_yield_sees_what_the_endpoint_raises(path: str) -> Non
     router.add_route("/plain", failing_plainly)
 
     assert [409, ["rollback"]] == [ask(including(router), path, bearer()), seen]
+
+
+@pytest.mark.parametrize("own", [[], [Depends(require_scopes("hook"))]], ids=["guard", "and more"])
+def test_an_exception_handler_has_the_request_of_a_plain_route(own: list[Any]) -> None:
+    """It can read the body, which the endpoint has read before."""
+    app = protect(FastAPI(), SETTINGS, dependencies=own)
+
+    @app.exception_handler(HTTPException)
+    async def handler(request: Request, _: Exception) -> PlainTextResponse:
+        return PlainTextResponse(await request.body(), 422)
+
+    async def hook(request: Request) -> PlainTextResponse:
+        await request.body()
+        raise HTTPException(422)
+
+    app.add_route("/hook", hook, methods=["POST"])
+
+    answer = TestClient(app).post("/hook", content="bad", headers=bearer(scope="hook"))
+
+    assert (422, "bad") == (answer.status_code, answer.text)
 
 
 def test_an_override_of_a_callers_own_dependency_holds_for_plain_routes() -> None:
