@@ -276,6 +276,19 @@ def test_a_full_page_is_not_the_last(server: Valkey) -> None:
     store.close()
 
 
+def test_a_read_waits_for_the_first_record(server: Valkey) -> None:
+    """As long as it may: a reader with nothing to read is no burden."""
+    store = RevocationStore(server.url, "jwt-deps:revocations", 5)
+    update = store.read(START, 0)
+    assert update is not None
+    began = time.monotonic()
+
+    store.read(update.last, 0.3)
+
+    assert time.monotonic() - began >= 0.29
+    store.close()
+
+
 def test_what_was_read_is_read_again_page_by_page(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
