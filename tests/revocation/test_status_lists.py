@@ -164,6 +164,7 @@ def test_nothing_to_prepare() -> None:
         pytest.param({"bits": 3}, id="bits"),
         pytest.param({"bits": True}, id="bits-type"),
         pytest.param({"status_list": None}, id="no-list"),
+        pytest.param({"status_list": {"bits": 1}}, id="no-lst"),
         pytest.param({"lst": "*"}, id="no-base64url"),
         pytest.param({"lst": b64(b"abc")}, id="not-compressed"),
         pytest.param({"octets": bytes(1_000_001)}, id="attack-bomb"),
@@ -217,8 +218,8 @@ def test_a_list_is_kept_as_long_as_it_says(publisher: Publisher) -> None:
     assert ["accepted"] * 3 == [verdict(source, place(publisher)) for _ in range(3)]
     assert 1 == publisher.asked
 
-    publisher.publish(octets=b"\x01", exp=NOW + 15, iat=NOW)
     now += 10
+    publisher.publish(octets=b"\x01", exp=NOW + 15, iat=now + ISSUED.leeway)
     assert "revoked" == verdict(source, place(publisher))
     now += 5
     publisher.publish(octets=b"\x00")
