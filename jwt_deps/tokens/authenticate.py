@@ -88,7 +88,8 @@ async def verify_token(token: str, settings: JWTSettings | None = None) -> Claim
         settings: what is accepted; `None` is `get_settings()`.
 
     Returns:
-        The verified claims.
+        The verified claims. With several issuers `sub` names a user only together with `iss`: the
+        `user_id_prefix` is not in it.
 
     Raises:
         InvalidTokenError: one of its subclasses. A token that is bound to a key or certificate
