@@ -190,10 +190,7 @@ def _settings_for(settings: JWTSettings, agent_os: AgentOS) -> JWTSettings:
     """The settings with agno's defaults; each of several issuers says for itself what holds."""
     if settings.issuers is not None:
         return settings
-    settings = settings.model_copy(update={"scopes_claim": settings.scopes_claim or "scopes"})
-    if settings.accepted_audiences or not settings.verify_audience:
-        return settings
-    return settings.with_optional_audience(str(agent_os.id))
+    return settings.with_defaults(scopes_claim="scopes", audience=str(agent_os.id))
 
 
 def _take_place_of_middleware(app: FastAPI, settings: JWTSettings) -> list[str]:

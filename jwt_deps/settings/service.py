@@ -27,7 +27,7 @@ from jwt_deps.keys import KeyHealth, KeySet, is_issuer_url
 from jwt_deps.possession import DPoPMode
 from jwt_deps.revocation import RevocationHealth, RevocationSource
 
-from .env_values import HEADER_NAME, PREFIX, EnvironmentSettings, Several
+from .env_values import HEADER_NAME, PREFIX, EnvironmentSettings, Several, as_tuple
 from .issuer import IssuerSettings, settings_as_input
 from .issuer_policy import IssuerPolicy
 from .issuers import issuer_table
@@ -296,22 +296,33 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         issuers = {"issuers": accepted.named if accepted.tenants is None else self.issuers}
         return super().model_copy(update={**issuers, **(update or {})}, deep=deep)
 
-    def with_optional_audience(self, audience: str) -> Self:
-        """Build the same settings with an audience that a token need not name.
-
-        For a service that knows its own name where no audience is configured.
+    def with_defaults(self, *, scopes_claim: str, audience: str) -> Self:
+        """Return the same settings, keys and caches included, with values for what is not set.
 
         Args:
-            audience: what a token that names an audience has to name.
+            scopes_claim: the claim that holds the scopes.
+            audience: what a token that names an audience has to name, unless another is configured.
         """
-        made = self.model_copy()
-        made._name_audience(audience)  # noqa: SLF001 - of the same class
-        return made
+        copy = self._sharing_copy()
+        copy._fill(scopes_claim, audience)  # noqa: SLF001 - its own
+        return copy
 
-    def _name_audience(self, audience: str) -> None:
-        self._audiences = (audience,)
-        self._policy = replace(self._policy, audiences=self._audiences, audience_optional=True)
-        self._server = replace(self._server, accepted=AcceptedIssuers(self._policy, None))
+    def _fill(self, scopes_claim: str, audience: str) -> None:
+        self.__dict__["scopes_claim"] = self.scopes_claim or scopes_claim
+        names_none = self.verify_audience and not self._audiences
+        self._audiences = (audience,) if names_none else self._audiences
+        self._policy = replace(
+            self._policy,
+            settings=self,
+            scopes_claims=as_tuple(self.scopes_claim),
+            audiences=self._audiences,
+            audience_optional=names_none,
+        )
+        self._server = replace(
+            self._server,
+            accepted=AcceptedIssuers(self._policy, None),
+            token_cache=LRUMap(self.token_cache_size),
+        )
 
     def with_credentials(self, credentials: Iterable[Any]) -> Self:
         """Return the same settings, keys and caches included, which accept these credentials too.
@@ -328,10 +339,15 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                     "credentials takes async callables from an HTTPConnection to Claims or None: "
                     "ApiKey(...), Introspection(...) or a function of yours.",
                 )
-        copy = cast("Any", BaseModel.__copy__(self))
-        copy.__dict__.pop("server", None)
+        copy = self._sharing_copy()
         copy._server = replace(self._server, credentials=given)  # noqa: SLF001 - its own
-        return cast("Self", copy)
+        return copy
+
+    def _sharing_copy(self) -> Self:
+        copy = BaseModel.__copy__(self)
+        for name in ("server", "policy", "accepted_audiences"):
+            copy.__dict__.pop(name, None)
+        return copy
 
     @cached_property
     def server(self) -> ResourceServer:

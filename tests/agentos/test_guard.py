@@ -29,6 +29,7 @@ from jwt_deps import (
 )
 from jwt_deps.agentos import protect_agent_os
 from jwt_deps.audit import Verdict, audit
+from jwt_deps.testing import FakeIssuer
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import who
 
@@ -155,6 +156,19 @@ def test_audience_is_the_id_of_the_agent_os(
         }
 
     assert statuses == found
+
+
+def test_the_given_settings_have_the_keys_that_requests_use() -> None:
+    """For a readiness endpoint, `refresh_keys` and `seed_keys`."""
+    with FakeIssuer() as issuer:
+        settings = issuer.settings("api")
+        app = protect_agent_os(agent_os(), settings)
+        sent = issuer.token({"sub": "ann", "scopes": ["agents:read"]}, audience="api")
+        with TestClient(app) as client:
+            answer = client.get("/agents", headers={"Authorization": f"Bearer {sent}"})
+
+    assert (200, 1) == (answer.status_code, settings.key_health()["default"].keys)
+    assert settings.scopes_claim is None
 
 
 def test_each_of_several_issuers_has_its_own_users_and_scopes() -> None:
