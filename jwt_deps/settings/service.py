@@ -308,7 +308,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         return copy
 
     def _fill(self, scopes_claim: str, audience: str) -> None:
-        self.__dict__["scopes_claim"] = self.scopes_claim or scopes_claim
+        vars(self)["scopes_claim"] = self.scopes_claim or scopes_claim
         names_none = self.verify_audience and not self._audiences
         self._audiences = (audience,) if names_none else self._audiences
         self._policy = replace(
@@ -344,10 +344,10 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         return copy
 
     def _sharing_copy(self) -> Self:
-        copy = BaseModel.__copy__(self)
+        copy: Any = BaseModel.__copy__(self)
         for name in ("server", "policy", "accepted_audiences"):
-            copy.__dict__.pop(name, None)
-        return copy
+            vars(copy).pop(name, None)
+        return cast("Self", copy)
 
     @cached_property
     def server(self) -> ResourceServer:
