@@ -122,7 +122,10 @@ def _shown(value: Any) -> str:
         return _masked(value.get_secret_value())
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
-    return str(value)
+    text = str(value)
+    address, query, _ = text.partition("?")
+    # The query of an address may hold an API key.
+    return f"{address}?..." if query and "://" in address else text
 
 
 def _masked(secret: str) -> str:

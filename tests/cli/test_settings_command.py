@@ -53,6 +53,18 @@ def test_a_secret_in_a_file(tmp_path: Path) -> None:
     assert "JWT_VERIFICATION_KEYS_FILE" == shown["verification_keys"]["origin"]
 
 
+def test_the_query_of_an_address() -> None:
+    """It may hold an API key."""
+    shown = rows(
+        JWT_ISSUER="https://issuer.example",
+        JWT_AUDIENCE="api",
+        JWT_ALGORITHM="RS256",
+        JWT_JWKS_URL="https://issuer.example/keys?api_key=s3cret",
+    )
+
+    assert "https://issuer.example/keys?..." == shown["jwks_url"]["value"]
+
+
 def test_defaults() -> None:
     """`--all` shows the defaults too, those of the keys' cache among them."""
     shown = rows("--all", JWT_SECRET_KEY=SECRET)
