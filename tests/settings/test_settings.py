@@ -456,7 +456,7 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         ("max_token_age", "works"),
-        [(None, False), (86_401, False), (86_400, True)],
+        [(None, False), (2_592_001, False), (2_592_000, True)],
         ids=["for ever", "longer", "as long"],
     )
     @pytest.mark.parametrize("several", [False, True], ids=["one issuer", "several"])
@@ -466,10 +466,10 @@ class TestRefused:
         """Otherwise a revoked token is accepted again."""
         issuer: Any = {"secret_key": SECRET, "require_exp": False, "max_token_age": max_token_age}
         named = IssuerSettings(**issuer, issuer="https://a", audience="api")
-        kept = MemoryRevocations(longest_lifetime=86_400)
+        kept = MemoryRevocations(longest_lifetime=2_592_000)
         values = {"issuers": {"a": named}} if several else issuer
         source = AnyRevocation(kept, MemoryRevocations())
-        refused = pytest.raises(ConfigurationError, match=r"JWT_MAX_TOKEN_AGE .* 86400")
+        refused = pytest.raises(ConfigurationError, match=r"JWT_MAX_TOKEN_AGE .* 2592000 ")
 
         with nullcontext() if works else refused:
             JWTSettings(**values, revocation=source)
