@@ -76,8 +76,8 @@ class RevocationSettings(BaseModel):
                     "revocation_without_exp",
                     "JWT_REQUIRE_EXP (require_exp) is false, and a revoked token without exp would "
                     "be accepted again when its revocation is dropped: set JWT_MAX_TOKEN_AGE "
-                    f"(max_token_age) to {shortest:.15g} or less, which is how long revocations are "
-                    "kept.",
+                    f"(max_token_age) to {shortest:.15g} or less, which is how long revocations "
+                    "are kept.",
                 )
         return source
 
