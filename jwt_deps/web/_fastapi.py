@@ -133,10 +133,11 @@ def frontend_path(scope: Scope) -> str | None:
 def is_routed(scope: Scope, router: object) -> bool:
     """Whether a scope was routed before it came to a router: it is a copy of another request's.
 
-    A mount routes too: to the router, its application, or something around that.
+    A mount routes too: to the router, its application, or something around that. A middleware that
+    looks a route up by itself does not: no router has served the scope yet.
     """
     endpoint, route = scope.get("endpoint"), scope.get("route")
-    if endpoint is router or endpoint is scope.get("app"):
+    if "router" not in scope or endpoint is router or endpoint is scope.get("app"):
         return False
     # FastAPI 0.137 names an inclusion there until the route in it is known.
     is_known = route is not None and included_router(route) is None
@@ -400,8 +401,12 @@ def read_again(router: APIRouter) -> None:
     """
     if COPIES:  # old FastAPI
         return
-    APIRouter.add_route(router, "/", _nothing)  # a subclass may sort what it is given
-    router.routes.pop()
+    APIRouter.add_route(router, "/", _nothing)
+    for at, route in enumerate(router.routes):  # which may be sorted
+        endpoint: Any = getattr(route, "endpoint", None)
+        if getattr(endpoint, "endpoint", endpoint) is _nothing:
+            del router.routes[at]
+            return
 
 
 async def _nothing(_: Any) -> Any:

@@ -151,6 +151,7 @@ class _Way:
         mounts: the mount points so far.
         is_covered: whether something asks the guards of plain routes there.
         open_because: why nothing does, where it should.
+        is_documented: whether the document of the application has its routes.
     """
 
     app: FastAPI
@@ -158,6 +159,7 @@ class _Way:
     mounts: tuple[Served, ...] = ()
     is_covered: bool = False
     open_because: str | None = None
+    is_documented: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class Inventory:
                 )
         elif installed is not None and installed.is_displaced:
             is_covered, why = False, "what protect(app) was put into was replaced"
-        way = replace(way, app=app, is_covered=is_covered, open_because=why)
+        way = replace(way, app=app, is_covered=is_covered, open_because=why, is_documented=True)
         with _fastapi.unchanged(routers_of(app.router)):
             yield from self._router(app.router, way)
 
@@ -281,7 +283,8 @@ class Inventory:
         elif isinstance(behind, Starlette):
             yield from self._router(behind.router, below)
         else:
-            yield from self._router(behind, _below_router(behind, below))
+            below = replace(_below_router(behind, below), is_documented=False)
+            yield from self._router(behind, below)
 
 
 def _by_needed_scopes(served: Served) -> Iterator[Served]:
@@ -334,7 +337,7 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         match,
         way.app,
         way.mounts,
-        schema_path=served.path_format if in_schema else None,
+        schema_path=served.path_format if in_schema and way.is_documented else None,
         open_because=why,
     )
 

@@ -38,6 +38,7 @@ from .routing import (
     mounted,
     mounted_inside,
     mounted_routers,
+    routers_of,
     templates,
 )
 from .websockets import choosing_bearer
@@ -676,7 +677,8 @@ def guarded_app_for(route: Any, home: APIRouter) -> GuardedApp:
 def covered(app: FastAPI) -> Snapshot:
     """The routers of an application, if their guards cover all that is in them.
 
-    For guards that are mere dependencies: FastAPI runs these for its own routes only.
+    For guards that are mere dependencies: FastAPI runs these for its own routes only. What stands
+    over a guarded route besides has to apply to it, too.
 
     Raises:
         ConfigurationError: a guard applies to a route that FastAPI does not ask it for.
@@ -697,10 +699,14 @@ def covered(app: FastAPI) -> Snapshot:
             inner = _fastapi.included_router(route)
             if inner is not None:
                 applied = (*outer, *(_fastapi.inclusion_dependencies(route) or ()))
-                _refuse_unguarded(route, applied, guards)
+                inside = any(getattr(it, "is_protected", False) for it in routers_of(inner))
+                is_guarded = inside or bool(guards_among(applied))
+                _refuse_unguarded(route, applied, guards, current if is_guarded else None)
                 waiting.append((inner, applied))
             elif isinstance(route, APIRoute | APIWebSocketRoute):
-                _refuse_unguarded(route, (*outer, *route.dependencies), guards)
+                applied = (*outer, *route.dependencies)
+                is_guarded = bool(guards_among(applied))
+                _refuse_unguarded(route, applied, guards, current if is_guarded else None)
             elif (
                 guards
                 # An application around this one, or one that shares the route, guards it.

@@ -1237,6 +1237,15 @@ class OwnHandle(APIRoute):
 
 
 class TestRouteClasses:
+    def test_a_mounted_router_is_not_in_the_document(self) -> None:
+        """That of the application describes another route with the same path."""
+        app, admin = FastAPI(), APIRouter(dependencies=[Depends(current_user_id)])
+        app.add_api_route("/status", endpoint())
+        admin.add_api_route("/status", endpoint())
+        app.mount("/admin", admin)
+
+        assert () == audit(app).problems
+
     def test_a_websocket_route_with_a_handle_of_its_own(self) -> None:
         """The same for a route class that was made for WebSockets."""
 

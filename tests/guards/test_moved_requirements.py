@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from jwt_deps import (
     ConfigurationError,
     current_user_id,
+    jwt_guard,
     protect,
     protected_router,
     require_scopes,
@@ -281,6 +282,64 @@ def test_a_dependency_that_reads_the_body_comes_before_the_routes() -> None:
     assert 403 == client.post("/x", json={"tenant": "other"}, headers=GOOD).status_code
 
 
+GUARD = Depends(jwt_guard(SETTINGS))
+
+
+def _under_a_plain_guard(*, late: bool) -> FastAPI:
+    base = APIRouter(dependencies=[GUARD])
+    base.get("/x")(read)
+    if not late:
+        return FastAPI(dependencies=[GUARD, ADMIN], routes=base.routes)
+    app = FastAPI(dependencies=[GUARD])
+    app.include_router(base)
+    app.router.dependencies.append(ADMIN)
+    return app
+
+
+def _over_a_protected_router(*, late: bool) -> FastAPI:
+    protected = protected_router(settings=SETTINGS)
+    protected.get("/x")(read)
+    if late:
+        app = including(protected)
+        app.router.dependencies.append(ADMIN)
+        return app
+    api = APIRouter()
+    api.include_router(protected)
+    app = FastAPI(dependencies=[ADMIN])
+    app.router.routes.extend(api.routes)
+    return app
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["appended", "moved"])
+@pytest.mark.parametrize("made", [_under_a_plain_guard, _over_a_protected_router])
+def test_a_requirement_over_guarded_routes_holds_without_protect(
+    made: Callable[..., FastAPI], *, late: bool
+) -> None:
+    """An application is looked at by the guards in it, too."""
+    assert ask(made(late=late), "/x", GOOD) in {403, REFUSED}
+
+
+def test_an_open_route_is_as_fastapi_has_it() -> None:
+    """Beside a guarded one: what was appended late does not reach it, and nothing is refused."""
+    app = FastAPI()
+    app.get("/open")(read)
+    app.router.dependencies.append(ADMIN)
+    protected = protected_router(settings=SETTINGS)
+    protected.get("/x")(read)
+    app.include_router(protected)
+
+    assert [200, 403] == [ask(app, "/open"), ask(app, "/x", GOOD)]
+
+
+class Sorted(list[Any]):
+    """A list of routes that keeps literal paths before those with parameters."""
+
+    def append(self, route: Any) -> None:
+        """Add a route where it belongs."""
+        super().append(route)
+        self.sort(key=lambda it: getattr(it, "path", "").count("{"))
+
+
 class Ordered(APIRouter):
     """A router that keeps literal paths before those with parameters."""
 
@@ -290,10 +349,13 @@ class Ordered(APIRouter):
         self.routes.sort(key=lambda it: getattr(it, "path", "").count("{"))
 
 
+@pytest.mark.parametrize("sorts", ["router", "list"])
 @pytest.mark.parametrize("by", ["protect", "protected_router"])
-def test_a_router_that_sorts_its_routes_loses_none(by: str) -> None:
+def test_a_router_that_sorts_its_routes_loses_none(by: str, sorts: str) -> None:
     """Looking at them adds nothing and takes nothing away."""
-    router = Ordered()
+    router = Ordered() if sorts == "router" else APIRouter()
+    if sorts == "list":
+        router.routes = Sorted()
     router.get("/items/{item}")(read)
     router.add_route("/health", plain)
     if by == "protect":

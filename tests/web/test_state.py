@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
-from jwt_deps import Claims, JWTSettings, protected_router
+from jwt_deps import Claims, JWTSettings, protect, protected_router
 from tests.minting import SECRET, claims, mint
 from tests.web.serving import bearer, including
 
@@ -135,3 +135,28 @@ def test_states_of_two_requests_share_nothing() -> None:
     answers = [client.get("/r", headers=headers).json() for _ in range(2)]
 
     assert [[["pro", "changed"], ["pro"]]] * 2 == answers
+
+
+@pytest.mark.parametrize("looks_up", ["route", "endpoint", "nothing"])
+def test_a_middleware_that_looks_the_route_up_reads_what_the_guard_wrote(looks_up: str) -> None:
+    """It is one request, although its scope names a route before a router has served it."""
+    app, seen = protect(FastAPI(), SETTINGS), []
+
+    @app.get("/x")
+    async def read(request: Request) -> None:
+        request.state.mark = "endpoint"
+
+    @app.middleware("http")
+    async def metrics(request: Request, call_next: Any) -> Any:
+        request.state.started = True
+        route = app.routes[-1]
+        if looks_up == "route":
+            request.scope["route"] = route
+        elif looks_up == "endpoint":
+            request.scope.update(route.matches(request.scope)[1])
+        answer = await call_next(request)
+        seen.append((request.state.mark, request.state.user_id))
+        return answer
+
+    assert 200 == TestClient(app).get("/x", headers=bearer()).status_code
+    assert [("endpoint", "alice")] == seen
