@@ -187,9 +187,11 @@ def test_two_applications_under_protect_share_no_route(
     made: Callable[[], list[BaseRoute]], taken: Callable[[Any], list[BaseRoute]], second: Any
 ) -> None:
     """The guard of the first would decide in the second, with its keys and its exclusions."""
-    if LATE and taken is copy.deepcopy and made is _one_inclusion:
-        pytest.skip("an inclusion cannot be copied")
     routes = made()
+    if LATE and taken is copy.deepcopy and made is _one_inclusion:
+        with pytest.raises(TypeError):  # it has a lock
+            taken(routes)
+        return
     first = protect(FastAPI(routes=routes), SETTINGS, exclude=["/x"])
 
     with pytest.raises(ConfigurationError, match="another application"):
