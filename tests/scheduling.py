@@ -23,6 +23,8 @@ LONGEST = (
 )
 SHARED = ("tests/agentos", "tests/providers")
 
+SIDE_BY_SIDE = "tests/agentos/test_side_by_side.py"
+
 #: Measured, these take two or three times as long; other tests reach each line that they do.
 UNMEASURED = (
     "tests/test_benchmarks.py",
@@ -70,6 +72,8 @@ def unmeasured(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(UNMEASURED):
             item.add_marker("no_cover")
+        elif item.nodeid.startswith(SIDE_BY_SIDE) and "[base_app-" in item.nodeid:
+            item.add_marker("no_cover")  # the same questions as of the other wiring
 
 
 class BySharedServers(LoadScopeScheduling):  # type: ignore[misc]

@@ -402,11 +402,13 @@ def read_again(router: APIRouter) -> None:
     if COPIES:  # old FastAPI
         return
     APIRouter.add_route(router, "/", _nothing)
-    for at, route in enumerate(router.routes):  # which may be sorted
-        endpoint: Any = getattr(route, "endpoint", None)
-        if getattr(endpoint, "endpoint", endpoint) is _nothing:
-            del router.routes[at]
-            return
+    # They may be sorted.
+    del router.routes[next(at for at, it in enumerate(router.routes) if _is_nothing(it))]
+
+
+def _is_nothing(route: Any) -> bool:
+    endpoint = getattr(route, "endpoint", None)
+    return getattr(endpoint, "endpoint", endpoint) is _nothing
 
 
 async def _nothing(_: Any) -> Any:
@@ -446,9 +448,8 @@ def include_before_prefix(
     stand_in = APIRouter(
         default_response_class=included.default_response_class, lifespan=included.lifespan_context
     )
-    for name in _LIMITS:  # of newer FastAPIs
-        if hasattr(included, name):
-            setattr(stand_in, name, getattr(included, name))
+    limits = {name: it for name, it in vars(included).items() if name in _LIMITS}
+    vars(stand_in).update(limits)  # of newer FastAPIs
     include(stand_in, **options)
     inclusion: Any = router.routes[-1]
     inclusion.original_router = inclusion.include_context.included_router = included

@@ -156,8 +156,7 @@ class GuardedApp:
             headers = found.response.headers.raw if own else []
             send = _with_headers(headers, choosing_bearer(scope, send))
             await self.unwrapped(scope, replay.replay, send)
-            if answered and own:
-                raise answered[-1]
+            _raise_last(answered)
         if own and found.background_tasks is not None and not answered:
             await found.background_tasks()
         answered.clear()  # an error knows this frame
@@ -321,6 +320,11 @@ async def _telling(scope: Scope, state: RequestState) -> AsyncIterator[list[Exce
             raise
     finally:
         state.answered = None
+
+
+def _raise_last(answered: list[Exception]) -> None:
+    if answered:
+        raise answered[-1]
 
 
 def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI

@@ -275,14 +275,19 @@ def test_agents_that_resync_adds_leave_the_websocket_as_it_is(when: str) -> None
             assert socket.receive_json()["requires_auth"]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", "after", "in front of all"])
 def test_attack_another_route_at_the_path_of_the_websocket(when: str) -> None:
+    async def read() -> str:
+        return "open"
+
     base = FastAPI()
     if when == "before":
-        base.get("/workflows/ws")(who)
+        base.get("/workflows/ws")(read)
     app = protect_agent_os(agent_os(base_app=base), SETTINGS)
-    if when == "after":
-        app.get("/workflows/ws")(who)
+    if when != "before":
+        app.get("/workflows/ws")(read)
+    if when == "in front of all":  # agno's own /workflows/{workflow_id} would answer
+        app.router.routes.insert(0, app.router.routes.pop())
     with TestClient(app) as client:
         assert 401 == client.get("/workflows/ws").status_code
         with client.websocket_connect("/workflows/ws") as socket:
