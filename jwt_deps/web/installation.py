@@ -385,15 +385,14 @@ def _apply(router: APIRouter, applied: list[Any]) -> list[Any]:
         ConfigurationError: it has a route that another application was given too, or one that has
             read its body without them.
     """
-    entries: list[Any] = []
-    for route in (*router.routes, *_fastapi.low_priority_routes(router)):
-        is_included = _fastapi.included_router(route) is not None
-        if is_included or getattr(route, "dependant", None) is not None:
-            if not is_included:
-                _fastapi.refuse_body(applied)
-            if hasattr(route, _OURS) or _fastapi.solves_another(route):
-                raise _shared(route)
-            entries.append(route)
+    present: list[Any] = [*router.routes, *_fastapi.low_priority_routes(router)]
+    own = [it for it in present if getattr(it, "dependant", None) is not None]
+    entries = [*own, *(it for it in present if _fastapi.included_router(it) is not None)]
+    for route in entries:
+        if hasattr(route, _OURS) or _fastapi.solves_another(route):
+            raise _shared(route)
+    if own:  # an inclusion builds its routes anew
+        _fastapi.refuse_body(applied)
     for route in entries:
         _fastapi.apply_first(route, applied)
     router.dependencies[:0] = applied
