@@ -5,11 +5,12 @@ from .dpop import origin_of
 from .nonces import Nonces
 from .policy import ClientCertificate, DPoPMode, SenderPolicy
 from .proxies import TrustedProxies
-from .redis_replay_store import RedisReplayStore, is_redis_url
+from .redis_replay_store import REDIS_OPTIONS, RedisReplayStore, is_redis_url
 from .replay_store import MemoryReplayStore, ReplayStore, StoreUnavailableError
 
 __all__ = [
     "FRESH_NONCE",
+    "REDIS_OPTIONS",
     "ClientCertificate",
     "DPoPMode",
     "MemoryReplayStore",

@@ -3,8 +3,10 @@
 import asyncio
 import secrets
 import weakref
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from jwt_deps.errors import ConfigurationError
 
@@ -13,7 +15,10 @@ from .replay_store import StoreUnavailableError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-__all__ = ["RedisReplayStore", "is_redis_url"]
+__all__ = ["REDIS_OPTIONS", "RedisReplayStore", "is_redis_url"]
+
+#: Of every client: what the address says of them comes before arguments, and is refused.
+REDIS_OPTIONS: Mapping[str, Any] = MappingProxyType({"protocol": 2, "decode_responses": False})
 
 
 def is_redis_url(text: str) -> bool:
@@ -21,14 +26,12 @@ def is_redis_url(text: str) -> bool:
     from redis import ConnectionPool  # noqa: PLC0415 - of an extra
     from redis.exceptions import RedisError  # noqa: PLC0415
 
-    needed = {"protocol": 2, "decode_responses": False}
     try:
-        pool = ConnectionPool.from_url(text, **needed)
+        pool = ConnectionPool.from_url(text, **REDIS_OPTIONS)
         pool.make_connection()  # refuses options that it does not know; nothing is sent
     except (RedisError, TypeError, ValueError):
         return False  # their messages quote the text, which may hold a password
-    # What the text says comes before arguments.
-    return needed == {name: pool.connection_kwargs[name] for name in needed}
+    return all(pool.connection_kwargs[name] == it for name, it in REDIS_OPTIONS.items())
 
 
 class RedisReplayStore:
@@ -110,8 +113,7 @@ class RedisReplayStore:
         if client is None:
             client = self._clients[loop] = Redis.from_url(
                 self._url,
-                protocol=2,
-                decode_responses=False,
+                **REDIS_OPTIONS,
                 socket_timeout=self._timeout,
                 socket_connect_timeout=self._timeout,
                 # One more attempt: the server may have closed an idle connection.

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from jwt_deps.concurrency import JITTER
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import is_numeric_date, parse_object
-from jwt_deps.possession import is_redis_url
+from jwt_deps.possession import REDIS_OPTIONS, is_redis_url
 
 from .entries import Kind, Revocation
 from .memory import MONTH
@@ -100,8 +100,7 @@ class RevocationStore:
             )
         self._client = redis.Redis.from_url(
             url,
-            protocol=2,
-            decode_responses=False,
+            **REDIS_OPTIONS,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),

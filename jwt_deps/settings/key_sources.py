@@ -28,7 +28,14 @@ from .provider_addresses import check_key_address
 if TYPE_CHECKING:
     from .issuer import IssuerSettings
 
-__all__ = ["IssuerKeys", "fetcher_of", "has_configured_keys", "make_keys", "shared_secret"]
+__all__ = [
+    "IssuerKeys",
+    "fetcher_of",
+    "has_configured_keys",
+    "make_keys",
+    "shared_secret",
+    "shared_secrets",
+]
 
 _MOST_UNNAMED = 3
 # RFC 4648 §4 and §5, padded or not.
