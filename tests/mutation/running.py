@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import suppress
 from functools import _lru_cache_wrapper, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -20,13 +20,23 @@ from coverage import Coverage, CoverageData
 
 from tests.mutation.mutants import Mutant
 
-__all__ = ["ChangedModule", "Forks", "OneMutant", "replace"]
+__all__ = ["ChangedModule", "Forks", "OneMutant", "functions_in", "replace"]
 
 PROCESSES = 2
 #: The part of the time for tests in which the quickest ones run. Then come those that execute a
 #: line near the mutant which few others do.
 _QUICKEST = 1 / 3
 _NEAR = 10  # lines
+
+
+def _existing(kind: type[Any]) -> list[Any]:
+    # `isinstance` asks a proxy for the class of what it stands for, which may be gone.
+    return [it for it in gc.get_objects() if type(it) is kind]
+
+
+def functions_in(files: Container[str]) -> list[FunctionType]:
+    """Return the functions that there are of the code in some files."""
+    return [it for it in _existing(FunctionType) if it.__code__.co_filename in files]
 
 
 class ChangedModule:
@@ -199,9 +209,9 @@ class Forks:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Run no test here. In a fork, which returns `None`, pytest goes on with its tests."""
         register = session.config.pluginmanager.register
-        functions = [it for it in gc.get_objects() if self._is_ours(it)]
-        caches = [it for it in gc.get_objects() if isinstance(it, _lru_cache_wrapper)]
-        caches = [it for it in caches if self._is_ours(it.__wrapped__)]
+        functions = functions_in(self._files)
+        ours, found = set(map(id, functions)), _existing(_lru_cache_wrapper)
+        caches = [it for it in found if id(it.__wrapped__) in ours]
         if self._in_fork(None):
             register(_Recording(self._directory, self._files, caches))
             return None
@@ -221,9 +231,6 @@ class Forks:
         while self._running:
             self._wait()
         return True
-
-    def _is_ours(self, it: object) -> bool:
-        return isinstance(it, FunctionType) and it.__code__.co_filename in self._files
 
     def _in_fork(self, mutant: Mutant | None) -> bool:
         while len(self._running) >= PROCESSES:
