@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -70,7 +71,7 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
     roles: Iterable[str] = (),
     session_id: str | None = None,
     claims: Mapping[str, Any] | None = None,
-    expires_in: float = 3600,
+    expires_in: float | timedelta = 3600,
     settings: JWTSettings | None = None,
     signing_key: str | bytes | Mapping[str, Any] | None = None,
 ) -> str:
@@ -91,7 +92,7 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         session_id: the session's id, for the claim that `session_id_claim` names.
         claims: further claims; they replace those of the same name. With several issuers, their
             `iss` says whose token it is.
-        expires_in: seconds until the token expires, rounded up.
+        expires_in: seconds until the token expires, rounded up; or a `timedelta`.
         settings: those of the service; `None` is `get_settings()`.
         signing_key: the private key, in PEM or as a JWK; `None` is `secret_key`, for HS256, HS384
             and HS512. Its public half is what the settings have. The header's `kid` is that of
@@ -108,6 +109,8 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
     """
     if settings is None:
         settings = get_settings()
+    if isinstance(expires_in, timedelta):
+        expires_in = expires_in.total_seconds()
     if not 0 < expires_in < math.inf:
         raise ValueError("expires_in is not a positive number of seconds")
     issuer = _issuer_for(settings, claims or {})

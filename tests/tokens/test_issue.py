@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +102,21 @@ class TestWhatItSays:
         assert given == {name: claims[name] for name in given}
         assert given["plan"] == {"name": "gold"}
 
-    def test_seconds_are_rounded_up(self) -> None:
+    @pytest.mark.parametrize(
+        ("expires_in", "seconds"),
+        [
+            pytest.param(0.5, 1, id="rounded-up"),
+            pytest.param(timedelta(minutes=15), 900, id="timedelta"),
+        ],
+    )
+    def test_the_lifetime(self, expires_in: float | timedelta, seconds: int) -> None:
         """A token of half a second does not expire in the second in which it is made."""
         settings = JWTSettings(secret_key=SECRET)
 
-        token = create_access_token("alice", expires_in=0.5, settings=settings)
+        token = create_access_token("alice", expires_in=expires_in, settings=settings)
 
         claims = accepted(token, settings).claims
-        assert 1 == claims["exp"] - claims["iat"]
+        assert seconds == claims["exp"] - claims["iat"]
 
     def test_settings_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without settings it takes those that requests are checked by."""
