@@ -1,9 +1,9 @@
-"""Run every group of benchmarks in its own process and write a page and a picture.
+"""Run every group of benchmarks in its own process and write a report and a picture.
 
-    python -m benchmarks                      everything, into docs/
+    python -m benchmarks                      everything, into benchmarks/report.md and docs/
     python -m benchmarks --quick              a few rounds, to see that it works: printed only
     python -m benchmarks --only requests      one group: printed only
-    python -m benchmarks --out DIR            into DIR in place of docs/
+    python -m benchmarks --out DIR            below DIR in place of this repository
 
 It never fails for what it has measured: a target is met or missed, and a group that breaks off is
 said to have.
@@ -27,7 +27,7 @@ from benchmarks.measuring import Effort, Findings, Group
 
 __all__ = ["GROUPS", "QUICK", "main", "measured"]
 
-#: The groups and their modules, in the order of the page.
+#: The groups and their modules, in the order of the report.
 GROUPS = {
     "machine": "machine",
     "requests": "per_request",
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = report.markdown(findings, environment.missing)
     sys.stdout.write(text)
     if options.out or not (options.quick or options.only):
-        report.write(text, findings, options.out or _ROOT / "docs")
+        report.write(text, findings, options.out or _ROOT)
     return 0
 
 
@@ -100,7 +100,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--quick", action="store_true", help="a few rounds, to see that it works")
     parser.add_argument("--only", choices=GROUPS, help="one group")
-    parser.add_argument("--out", type=Path, help="the folder to write to, in place of docs/")
+    parser.add_argument("--out", type=Path, help="the folder to write below, in place of this one")
     parser.add_argument("--rounds", type=int, default=100, help="how many rounds (100)")
     parser.add_argument(
         "--here", action="store_true", help="with the packages at hand: make no environment"

@@ -1,4 +1,4 @@
-"""Write the report of a run between two marks of a page, and the picture."""
+"""Write the report of a run between two marks of its file, and the picture of the site."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ __all__ = ["BEGIN", "END", "PAGE", "PICTURE", "between", "markdown", "write"]
 
 BEGIN = "<!-- written by `python -m benchmarks`: begin -->"
 END = "<!-- written by `python -m benchmarks`: end -->"
-PAGE, PICTURE = "speed.md", "assets/speed.svg"
+PAGE, PICTURE = "benchmarks/report.md", "docs/assets/speed.svg"
 
 
 def markdown(findings: Mapping[str, Findings], missing: Mapping[str, str]) -> str:
@@ -25,7 +25,7 @@ def markdown(findings: Mapping[str, Findings], missing: Mapping[str, str]) -> st
     lines, measured, met = table(figures)
     parts = []
     if "requests" in findings:
-        parts += ["## At a glance", "", f"![{alternative(figures)}]({PICTURE})", ""]
+        parts += ["## At a glance", "", f"![{alternative(figures)}](../{PICTURE})", ""]
     for found in findings.values():
         parts += [f"## {found.title}", "", found.markdown, ""]
     parts += ["## Targets", "", f"{met} of {measured} that were measured are met.", "", *lines, ""]
@@ -56,7 +56,7 @@ def between(old: str, begin: str, end: str, text: str, page: Path) -> str:
 
 
 def write(text: str, findings: Mapping[str, Findings], folder: Path) -> None:
-    """Put the report between the marks of the page, and the picture beside it.
+    """Put the report between the marks of its file, and the picture into the site.
 
     Raises:
         ValueError: there is a page, and the marks are not in it.
@@ -64,7 +64,8 @@ def write(text: str, findings: Mapping[str, Findings], folder: Path) -> None:
     page, picture = folder / PAGE, folder / PICTURE
     old = page.read_text(encoding="utf-8") if page.exists() else f"{BEGIN}{END}"
     new = between(old, BEGIN, END, text, page)
-    picture.parent.mkdir(parents=True, exist_ok=True)
+    for file in (page, picture):
+        file.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(new, encoding="utf-8")
     figures = {name: value for it in findings.values() for name, value in it.figures.items()}
     if "requests" in findings:

@@ -24,7 +24,8 @@ from benchmarks.measuring import Findings
 from benchmarks.peers import AGENTOS, PEERS
 from benchmarks.tokens import bad, good
 
-PAGE = Path(__file__).parent.parent / "docs" / report.PAGE
+ROOT = Path(__file__).parent.parent
+REPORT, PAGE = ROOT / report.PAGE, ROOT / "docs" / "speed.md"
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,7 @@ def test_the_page_keeps_what_was_written_by_hand(
     findings: dict[str, Findings], tmp_path: Path
 ) -> None:
     """Only what is between the marks is replaced."""
+    (tmp_path / report.PAGE).parent.mkdir()
     (tmp_path / report.PAGE).write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
 
     report.write("new\n", findings, tmp_path)
@@ -76,6 +78,7 @@ def test_the_page_keeps_what_was_written_by_hand(
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     """It is another file, which this command must not replace."""
+    (tmp_path / report.PAGE).parent.mkdir()
     (tmp_path / report.PAGE).write_text("mine\n")
 
     with pytest.raises(ValueError, match="add both"):
@@ -84,9 +87,9 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     assert "mine\n" == (tmp_path / report.PAGE).read_text()
 
 
-def test_the_page_reports_every_contestant_and_target() -> None:
-    """The generated part of the documentation."""
-    _, _, rest = PAGE.read_text().partition(report.BEGIN)
+def test_the_report_has_every_contestant_and_target() -> None:
+    """The generated part of it."""
+    _, _, rest = REPORT.read_text().partition(report.BEGIN)
     generated, end, _ = rest.partition(report.END)
     contestants = [BARE, AGAIN, NOOP, *(it.name for it in (*simple(), *ours()))]
     peers = [f"{name} {algorithm}" for _, name, known, _ in PEERS for algorithm in known]
@@ -96,9 +99,9 @@ def test_the_page_reports_every_contestant_and_target() -> None:
     assert [] == [name for name in wanted if name not in generated]
 
 
-def test_the_page_names_every_package_that_is_compared() -> None:
+def test_the_report_names_every_package_that_is_compared() -> None:
     """With its version, or with the reason why it is not there."""
-    text = PAGE.read_text()
+    text = REPORT.read_text()
     names = [line.partition("==")[0] for line in environment.requirements()]
     unversioned = {"python-multipart"}  # what an AgentOS needs to be imported
 
@@ -190,11 +193,11 @@ def test_what_is_dearer_has_a_higher_ratio() -> None:
 
 def test_the_command_prints_one_group(capsys: pytest.CaptureFixture[str]) -> None:
     """In a process of its own, without an environment for peers, and writes no page."""
-    before = PAGE.stat().st_mtime_ns
+    before = REPORT.stat().st_mtime_ns
 
     assert 0 == command.main(["--quick", "--here", "--only", "verify"])
     assert "## Verification alone" in capsys.readouterr().out
-    assert before == PAGE.stat().st_mtime_ns
+    assert before == REPORT.stat().st_mtime_ns
 
 
 @pytest.fixture(scope="module")

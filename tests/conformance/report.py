@@ -24,18 +24,17 @@ MUTATION = ROOT / "tests" / "mutation"
 _PROMISES = re.compile(r"^\| Promise \|.*\n(?:\|.*\n)+", re.MULTILINE)
 _INTRODUCTION = """# Conformance
 
-Each rule of these documents that binds a resource server, with the tests that show it or the reason
-why there are none. The tests write this page and `conformance-report.json` from the catalogs in
-`tests/conformance/rules/`, and a complete run checks that every test named here exists and passes.
-*Planned* rules wait for their tests.
+Each rule of these documents that binds a resource server, named by its section, with the tests
+that show it or the reason why there are none. The tests write this page and
+`conformance-report.json` from the catalogs in `tests/conformance/rules/`, and a complete run checks
+that every test named here exists and passes. *Planned* rules wait for their tests.
 """
 _MUTATION = """## Mutation score
 
 A mutant is the code with one operator, operand, constant or statement changed. The command runs the
-tests of the room on each, or on a sample (`--seed`, 1 by default); the score is the part that they
-noticed, without those that make no difference. Each mutant gets 30 seconds of tests (`--seconds`),
-the most promising ones first: what only others notice counts as not noticed. So a score is a lower
-bound, and one that was measured while other programs kept the machine busy is lower.
+tests of the room on each, or on a sample; the score is the part that they noticed, without those
+that make no difference (`tests/mutation/survivors.toml`). Each mutant gets 30 seconds of tests
+(`--seconds`), so a score is a lower bound.
 
 """
 _SCORE = ("Room", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all", "Command")
@@ -61,15 +60,9 @@ def as_page(found: dict[str, Any]) -> str:
     parts = [_INTRODUCTION, _summary(found["documents"])]
     parts.append("## Test vectors\n\n" + _table(("Vectors", "Agree"), _figures(found)))
     parts.append(_MUTATION + _table(_SCORE, _scores(found["mutation"])))
-    survivors: list[tuple[str, ...]] = [
-        (room, f"`{mutant}`", why.replace("|", "\\|"))
-        for room, several in found["survivors"].items()
-        for mutant, why in several.items()
-    ]
-    parts.append(_table(("Room", "Mutant", "Change, and why it makes no difference"), survivors))
     for document in found["documents"]:
         parts.append(f"## {document['title']}\n\n[{document['address']}]({document['address']})\n")
-        parts.append(_table(("Rule", "Section", "It asks", "Shown by"), _rules(document)))
+        parts.append(_table(("Rule", "It asks", "Shown by"), _rules(document)))
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -137,10 +130,7 @@ def _figures(found: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _rules(document: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [
-        (f"`{rule['id']}`", rule["section"], rule["text"], _evidence(rule))
-        for rule in document["rules"]
-    ]
+    return [(f"`{rule['id']}`", rule["text"], _evidence(rule)) for rule in document["rules"]]
 
 
 def _evidence(rule: dict[str, Any]) -> str:
