@@ -14,7 +14,7 @@ from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another cla
 from fastapi.params import Depends
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Router, WebSocketRoute
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings
@@ -26,6 +26,7 @@ from .installation import Installation
 from .known_settings import known_settings
 from .plain_routes import (
     GuardedApp,
+    asks_its_guard,
     can_be_guarded,
     check,
     covered,
@@ -40,6 +41,7 @@ from .routing import (
     RouteGuard,
     deciding,
     guards_among,
+    is_mount,
     is_page,
     match_of_frontend,
     match_of_route,
@@ -164,13 +166,16 @@ class _Way:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A route as it was added and as it is served, with the router and the inclusion it is in."""
+    """A route as it was added and as it is served, with the router and the inclusion it is in.
+
+    `is_covered`, as of a `_Way`, for this route.
+    """
 
     added: BaseRoute
     served: Any
     home: Any
+    is_covered: bool
     inclusion: Any = None
-    is_covered: bool = False
 
 
 @dataclass(slots=True)
@@ -215,8 +220,8 @@ class Inventory:
 
     def _router(self, router: Router, way: _Way) -> Iterator[Served]:
         self._note(router)
-        for entry in self._entries(router):
-            if isinstance(entry.served, Mount | Host):
+        for entry in self._entries(router, is_covered=way.is_covered):
+            if is_mount(entry.served):
                 yield from self._mounted(entry, way)
             else:
                 yield from _route(entry, way)
@@ -229,14 +234,14 @@ class Inventory:
         if not any(router is known for known in self.routers):
             self.routers.append(router)
 
-    def _entries(self, router: Router) -> Iterator[_Entry]:
+    def _entries(self, router: Router, *, is_covered: bool) -> Iterator[_Entry]:
         """All routes of a router and of those that it includes, those of `frontend()` last."""
-        is_covered = getattr(router, "is_protected", False)
+        is_covered = is_covered or getattr(router, "is_protected", False)
         for route in (*router.routes, *_fastapi.low_priority_routes(router)):
             if _fastapi.included_router(route) is not None:
                 yield from self._included(route, is_covered=is_covered)
             else:
-                yield _Entry(route, route, router, None, is_covered)
+                yield _Entry(route, route, router, is_covered)
 
     def _included(self, inclusion: Any, *, is_covered: bool) -> Iterator[_Entry]:
         router: Any = _fastapi.included_router(inclusion)
@@ -248,11 +253,11 @@ class Inventory:
             if _fastapi.included_router(served) is not None:
                 yield from self._included(served, is_covered=is_covered)
             else:
-                yield _Entry(added, served, router, inclusion, is_covered)
+                yield _Entry(added, served, router, is_covered, inclusion)
         for group, served in frontends or ():
-            yield _Entry(group, served, router, inclusion, is_covered)
+            yield _Entry(group, served, router, is_covered, inclusion)
         if found is None or frontends is None:
-            yield _Entry(inclusion, None, router, inclusion)
+            yield _Entry(inclusion, None, router, is_covered)
 
     def _mounted(self, entry: _Entry, way: _Way) -> Iterator[Served]:
         route = entry.served
@@ -275,7 +280,7 @@ class Inventory:
             way,
             prefix=path,
             mounts=(*way.mounts, point),
-            is_covered=way.is_covered or entry.is_covered,
+            is_covered=entry.is_covered,
             open_because=None,
         )
         if isinstance(behind, FastAPI):
@@ -301,11 +306,8 @@ def _below_router(router: Router, way: _Way) -> _Way:
     """The way into a router that is mounted as if it were an application."""
     if not isinstance(router, APIRouter):
         return way
-    installed = getattr(router.middleware_stack, "__self__", None)
-    is_protected = getattr(router, "is_protected", False) or (
-        isinstance(installed, Installation) and installed.is_protected
-    )
-    return replace(way, is_covered=is_protected or (way.is_covered and guards_itself(router)))
+    is_covered = asks_its_guard(router) or (way.is_covered and guards_itself(router))
+    return replace(way, is_covered=is_covered)
 
 
 def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
@@ -319,7 +321,7 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         _fastapi.has_own(type(entry.added), "handle", *kinds)
     )
     # Up to FastAPI 0.136 nothing tells by which router a copied route is guarded.
-    if has_own_way and match.guards and not (way.is_covered or entry.is_covered):
+    if has_own_way and match.guards and not entry.is_covered:
         match = replace(match, guards=(), dependant=None)
         why = _OWN_WAY.format(type(entry.added).__name__)
     pages = getattr(entry.added, "routes", None)
@@ -361,7 +363,7 @@ def _plain(entry: _Entry, way: _Way) -> Served:
         documentation=entry.home is way.app.router and is_page(endpoint, entry.added, way.app),
     )
     try:
-        applied = _over(entry, way)
+        applied = _applied(entry, way)
     except ConfigurationError:
         return replace(served, match=match, open_because=_UNREADABLE)
     guards = guards_among(applied)
@@ -373,26 +375,22 @@ def _plain(entry: _Entry, way: _Way) -> Served:
     return replace(served, match=replace(match, dependencies=applied), open_because=uncovered)
 
 
-def _over(entry: _Entry, way: _Way) -> tuple[Depends, ...]:
+def _applied(entry: _Entry, way: _Way) -> tuple[Depends, ...]:
     """What applies to a plain route, whether or not anything asks for it."""
     route: Any = entry.added
-    is_wrapped, is_looked_at = (
-        isinstance(route.app, GuardedApp),
-        way.is_covered or entry.is_covered,
-    )
-    if is_wrapped and not is_looked_at:
+    if isinstance(route.app, GuardedApp) and not entry.is_covered:
         guarded = route.app
     elif isinstance(entry.home, APIRouter):
         guarded = guarded_app_for(route, entry.home)
     else:
         return ()  # a router of Starlette's has no dependencies
     applied, _ = guarded.applied(entry.inclusion, way.app.router)
-    return cast("tuple[Depends, ...]", applied)
+    return applied
 
 
 def _is_asked(entry: _Entry, way: _Way) -> bool:
     """Whether requests to a plain route meet its guards."""
-    if way.is_covered or entry.is_covered:
+    if entry.is_covered:
         return True
     installed, route = Installation.known(way.app), entry.added
     is_wrapped = isinstance(getattr(route, "app", None), GuardedApp)
@@ -400,9 +398,9 @@ def _is_asked(entry: _Entry, way: _Way) -> bool:
 
 
 def _methods(route: Any) -> tuple[str, ...]:
-    if not isinstance(route, Route) and not hasattr(route, "methods"):
-        return (WEBSOCKET,) if isinstance(route, WebSocketRoute) else (ANY,)
-    methods = set(route.methods or (ANY,))
+    if isinstance(route, WebSocketRoute):
+        return (WEBSOCKET,)
+    methods = set(getattr(route, "methods", None) or (ANY,))
     return tuple(sorted(methods - {"HEAD"} if "GET" in methods else methods))
 
 

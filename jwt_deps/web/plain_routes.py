@@ -12,7 +12,7 @@ from threading import RLock, get_ident
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
-from fastapi.params import Depends, Security
+from fastapi.params import Depends
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
@@ -33,12 +33,14 @@ from .routing import (
     guards_among,
     is_among,
     is_fastapi_page,
+    is_mount,
     is_page,
     is_plain,
     mounted,
     mounted_inside,
     mounted_routers,
     routers_of,
+    scopes_of,
     templates,
 )
 from .websockets import choosing_bearer
@@ -47,6 +49,7 @@ __all__ = [
     "GuardedApp",
     "GuardedRoutes",
     "apply_to_copies",
+    "asks_its_guard",
     "can_be_guarded",
     "check",
     "covered",
@@ -81,7 +84,7 @@ class GuardedApp:
         # The name of the endpoint is asked for by others, the limiter `slowapi` for one.
         update_wrapper(self, endpoint, [*WRAPPER_ASSIGNMENTS], ())
         self.unwrapped = app
-        self.route = route
+        self.route: Any = route
         self.endpoint: Any = endpoint
         self.routers: list[APIRouter] = []
         self.mounted_routers: list[APIRouter] = []
@@ -99,13 +102,12 @@ class GuardedApp:
         is_below = bool(
             state.mounted
             or state.routers
-            or state.entered
             or state.is_part  # of a request to a guarded application, unless more is known
             or guards_among(match.dependencies)
         )
         if match.documentation:
             state.let_pass()
-        if match.documentation or not (match.guards or (is_below and match.dependencies)):
+        if match.documentation or not is_below or not (*match.guards, *match.dependencies):
             await self.unwrapped(scope, receive, send)
             return
         try:
@@ -132,8 +134,8 @@ class GuardedApp:
             guard = depends.dependency
             if not isinstance(guard, JWTGuard) or is_overridden(connection, guard):
                 own.append(depends)
-            elif isinstance(depends, Security):
-                await require_for_guard(guard, list(depends.scopes or ()), connection, match)
+            else:
+                await require_for_guard(guard, scopes_of(depends), connection, match)
         for one in match.guards:
             if isinstance(one, JWTGuard) and not (one in inside or is_overridden(connection, one)):
                 await require_for_guard(one, (), connection, match)
@@ -141,31 +143,29 @@ class GuardedApp:
             # What they read in `request.state` is there before that guard has decided. It refuses
             # nothing yet: it may exclude what is below.
             await principal_or_error(connection, None, state)
-        is_mount = isinstance(self.route, Mount | Host)
-        app = _fastapi.inside(self.unwrapped, Starlette) if is_mount else None
+        app = _fastapi.inside(self.unwrapped, Starlette) if is_mount(self.route) else None
         async with _telling(scope, state) as answered, _fastapi.solved(connection, own) as found:
             state.leave(
                 innermost,
                 state.settings,
-                root=scope.get("root_path", "") if is_mount else None,
+                root=scope.get("root_path", "") if is_mount(self.route) else None,
                 app=app,
                 is_wrapped=app is None and not isinstance(self.unwrapped, Router),
                 outermost=scope.get("router"),  # Starlette's name for it
                 decided=asks_first or innermost not in inside,
             )
-            headers = found.response.headers.raw if own else []
-            send = _with_headers(headers, choosing_bearer(scope, send))
+            send = _with_headers(found.response.headers.raw, choosing_bearer(scope, send))
             await self.unwrapped(scope, replay.replay, send)
             _raise_last(answered)
-        if own and found.background_tasks is not None and not answered:
+        if found.background_tasks is not None and not answered:
             await found.background_tasks()
         answered.clear()  # an error knows this frame
 
     def _asks_first(self) -> bool:
         """Whether what is mounted asks its own guard before everything that it answers."""
-        app = mounted(self.route) if isinstance(self.route, Mount | Host) else None
+        app = mounted(self.route) if is_mount(self.route) else None
         router = app.router if isinstance(app, FastAPI) else app
-        return app is self.unwrapped and _is_protected(router)
+        return app is self.unwrapped and asks_its_guard(router)
 
     def match(self, scope: Scope) -> MatchedRoute:
         """The route as it is being served: all that it came through applies to it."""
@@ -198,13 +198,13 @@ class GuardedApp:
         open what is another router's to the tokens of its own.
         """
         app: Any = scope.get("app")
-        if len(self.routers) > 1 and not self._is_told(scope, getattr(app, "router", None)):
+        asked, others = (innermost,), tuple[RouteGuard, ...]()
+        if not self._is_told(scope, getattr(app, "router", None)):
             replaced = getattr(app, "dependency_overrides", ())
-            for guard in match.guards:
-                if isinstance(guard, JWTGuard) and guard not in (innermost, *inside, *replaced):
-                    yield guard
-        if isinstance(innermost, JWTGuard) and innermost not in inside:
-            yield innermost
+            others = tuple(it for it in match.guards if it not in (*asked, *replaced))
+        for guard in (*others, *asked):
+            if isinstance(guard, JWTGuard) and guard not in inside:
+                yield guard
 
     def _is_told(self, scope: Scope, router: Any) -> bool:
         """Whether it is known which of its routers serves a shared route."""
@@ -239,8 +239,8 @@ class GuardedApp:
         Raises:
             ConfigurationError: FastAPI does not tell.
         """
-        inner = None if inclusion is None else _fastapi.included_router(inclusion)
-        included = inner is not None and is_among(inner, self.routers)
+        inner = _fastapi.included_router(inclusion)
+        included = is_among(inner, self.routers)
         router = inner if included else router
         outer = _fastapi.inclusion_dependencies(inclusion) if included else ()
         if outer is None:
@@ -257,7 +257,7 @@ class GuardedApp:
             # In a router that is mounted as it is, or was taken out of the inclusion that it was
             # found in: all that may apply to it.
             routers = self._routers_of(entered)
-            if self.routers and not is_among(self.routers[0], routers):
+            if not is_among(self.routers[0], routers):
                 routers = [self.routers[0], *routers]
             own = (it for router in routers for it in router.dependencies)
             here = (*self._included_with(routers), *own)
@@ -364,15 +364,16 @@ def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
     return guards_among(router.dependencies, getattr(app, "dependency_overrides", ()))
 
 
-def _is_protected(router: Any) -> bool:
-    """Whether a router asks its guard itself, for everything that comes to it."""
-    caller = getattr(getattr(router, "middleware_stack", None), "__self__", None)
-    return bool(getattr(router, "is_protected", False) or getattr(caller, "is_protected", False))
+def asks_its_guard(router: Any) -> bool:
+    """Whether a router asks its guard itself, for everything that it is called with."""
+    # It serves by a method of its own, or by that of what `protect` has put there.
+    server = getattr(getattr(router, "middleware_stack", None), "__self__", None)
+    return bool(getattr(server, "is_protected", False))
 
 
-def guards_inside(route: BaseRoute) -> tuple[RouteGuard, ...]:
+def guards_inside(route: Any) -> tuple[RouteGuard, ...]:
     """The guards of what is mounted, over everything in it, the last of which decides there."""
-    if not isinstance(route, Mount | Host):
+    if not is_mount(route):
         return ()
     app = mounted(route)
     # What a mount serves can be replaced, and then the guards of what was mounted are not asked.
@@ -534,8 +535,7 @@ def can_be_guarded(route: BaseRoute) -> bool:
     if _fastapi.has_own(kind, "handle", Mount, Host, Route, WebSocketRoute):
         return False
     # A mount that matches in its own way may choose there what it serves.
-    is_mount = isinstance(route, Mount | Host)
-    return not (is_mount and _fastapi.has_own(kind, "matches", Mount, Host))
+    return not (is_mount(route) and _fastapi.has_own(kind, "matches", Mount, Host))
 
 
 def _routers_mounted(routes: Iterable[BaseRoute], seen: Snapshot) -> Iterator[APIRouter]:
@@ -565,7 +565,7 @@ def _refuse_own_handle(router: APIRouter) -> None:
     # FastAPI leaves it to the router what it serves, and one that serves in its own way may run
     # no dependencies.
     own = _fastapi.has_own(type(router), "handle", APIRouter) or "handle" in vars(router)
-    if own and not _is_protected(router):
+    if own and not asks_its_guard(router):
         raise ConfigurationError(
             "route_class",
             f"A router of the class {type(router).__name__} handles requests in its own way, and "
@@ -614,7 +614,7 @@ def _refuse_unguarded(
 
 def _comparable(dependencies: Iterable[Depends]) -> set[Any]:
     """What dependencies ask for, in a form to compare: up to FastAPI 0.120 equal ones differ."""
-    return {(it.dependency, tuple(getattr(it, "scopes", None) or ())) for it in dependencies}
+    return {(it.dependency, scopes_of(it)) for it in dependencies}
 
 
 def apply_to_copies(  # old FastAPI
@@ -642,14 +642,14 @@ def _wrap(route: Any, home: APIRouter) -> bool:
         is_new = not is_among(home, app.routers)
         if is_new:
             app.routers.append(home)
-        if isinstance(route, Route | WebSocketRoute) and route.endpoint is not app:
+        if not is_mount(route) and route.endpoint is not app:
             # Another one was put there since, which FastAPI would serve as it is.
             kind = Route if isinstance(route, Route) else WebSocketRoute
             app.endpoint, app.unwrapped = route.endpoint, kind("/", route.endpoint).app
             route.endpoint, is_new = app, True
         return is_new
     guarded = route.app = guarded_app_for(route, home)
-    if isinstance(route, Route | WebSocketRoute):
+    if not is_mount(route):
         # Starlette serves the app, FastAPI builds what it serves from the endpoint.
         route.endpoint = guarded
     return True

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastapi import HTTPException, WebSocketException
-from fastapi.params import Security
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from fastapi.security.base import SecurityBase
@@ -33,7 +32,7 @@ from jwt_deps.tokens import explanation_of, filled_scopes, is_scope, parameters_
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
 from .route_scopes import methods_of
-from .routing import MatchedRoute, RouteGuard
+from .routing import MatchedRoute, RouteGuard, scopes_of
 
 __all__ = [
     "REFUSALS",
@@ -334,8 +333,7 @@ def _declared_scopes(match: MatchedRoute) -> Iterator[tuple[Any, Sequence[str]]]
     for node in dependants(match.dependant) if match.dependant is not None else ():
         yield node.call, scopes_at(node)
     for depends in match.dependencies:
-        scopes = depends.scopes if isinstance(depends, Security) else None
-        yield depends.dependency, scopes or ()
+        yield depends.dependency, scopes_of(depends)
 
 
 def _own(call: Any) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ __all__ = [
     "is_excluded",
     "is_fastapi_page",
     "is_marked_public",
+    "is_mount",
     "is_page",
     "is_plain",
     "mark_public",
@@ -47,8 +48,19 @@ __all__ = [
     "mounted_routers",
     "routers_of",
     "same_endpoint",
+    "scopes_of",
     "templates",
 ]
+
+
+def is_mount(route: object) -> bool:
+    """Whether that is a mount or a host, which serves an application."""
+    return isinstance(route, Mount | Host)
+
+
+def scopes_of(depends: Depends) -> tuple[str, ...]:
+    """The scopes that a dependency is asked for with: those of `Security`."""
+    return tuple(getattr(depends, "scopes", None) or ())
 
 
 def is_among(router: object, routers: Iterable[object]) -> bool:

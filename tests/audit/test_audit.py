@@ -724,6 +724,24 @@ class TestRequirementsAddUp:
             good = bearer(OTHER_SECRET, scope=scope)
             assert status == client.get("/m/x", headers=good).status_code
 
+    @pytest.mark.parametrize("met", [False, True], ids=["not-met", "met"])
+    def test_of_a_route_that_was_moved_in(self, *, met: bool) -> None:
+        """It keeps those of the router that it was added to, before a request as after one."""
+        dependencies = [[Depends(require_scopes(it))] for it in ("app", "router")]
+        app = protect(FastAPI(), SETTINGS, dependencies=dependencies[0])
+        router = protected_router(settings=SETTINGS, dependencies=dependencies[1])
+        app.router.routes.extend(plain(router).routes)
+        client = TestClient(app)
+        if met:
+            client.get("/docs")
+
+        assert ("router", "app") == of(app, "GET /p").scopes
+        statuses = [
+            client.get("/p", headers=bearer(scope=it)).status_code
+            for it in ("router", "app", "router app")
+        ]
+        assert [403, 403, 200] == statuses
+
     def test_where_the_mounted_application_excludes_a_route(self) -> None:
         """What the mount asks for is asked for all the same."""
         inner = protect(FastAPI(), SETTINGS, exclude=["/x"])

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -58,18 +59,19 @@ def main() -> int:
     parser.add_argument("room", choices=TESTS)
     parser.add_argument("--sample", type=int, help="so many mutants, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="those whose id contains this")
+    parser.add_argument("--only", default="", help="those whose id this expression finds")
     parser.add_argument("--seconds", type=float, default=30, help="of tests for each mutant")
+    parser.add_argument("--tests", nargs="+", help="in place of those of the room")
     parser.add_argument("--imported", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    tests = [*_PYTEST, *TESTS[options.room]]
+    tests = [*_PYTEST, *(options.tests or TESTS[options.room])]
     if options.imported:
         mutant = next(it for it in _mutants(options.room) if it.id == options.only)
         sys.meta_path.insert(0, ChangedModule(mutant))
         one = OneMutant(mutant, options.imported, options.seconds, imported=True)
         return pytest.main(tests, plugins=[one])
 
-    ids = [it.id for it in _mutants(options.room) if options.only in it.id]
+    ids = [it.id for it in _mutants(options.room) if re.search(options.only, it.id)]
     chosen = set(ids)
     if options.sample:
         chosen = set(random.Random(options.seed).sample(ids, options.sample))  # noqa: S311
@@ -85,6 +87,7 @@ def main() -> int:
     began, process = monotonic(), os.getpid()
     with TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "tests.mutation", options.room]
+        command += ["--tests", *options.tests] if options.tests else []
         command += ["--seconds", str(options.seconds), "--imported", directory, "--only"]
         several = (it for it in _mutants(options.room) if it.id in chosen)
         forks = Forks(
@@ -107,7 +110,7 @@ def main() -> int:
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
     _write(f"{score}, {monotonic() - began:.0f} s")
-    if not options.only:
+    if not (options.only or options.tests):
         scores = {**json.loads(SCORES.read_text()), options.room: score}
         SCORES.write_text(json.dumps(scores, indent=2, sort_keys=True) + "\n")
     return 1 if survived - known else 0

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic
 
 from jwt_deps import (
@@ -15,6 +16,7 @@ from jwt_deps import (
     get_claims,
     get_settings,
     optional,
+    protect,
     protected_router,
     public,
     require_any_scope,
@@ -53,6 +55,51 @@ def test_guarded_routes_have_a_lock_and_public_ones_have_none() -> None:
         "/outside": None,
     } == locks(started(app))
     assert {"JWT": BEARER} == schemes(app)
+
+
+def test_what_the_settings_exclude_has_no_lock() -> None:
+    """Their patterns mean whole templates, as those of the guard."""
+    settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/open"])
+    app = protected(settings)
+    app.get("/open")(nothing)
+    app.get("/open/closed")(nothing)
+
+    assert {"/open": None, "/open/closed": [{"JWT": []}]} == locks(app)
+
+
+@pytest.mark.parametrize(
+    ("dependency", "expected"),
+    [
+        pytest.param(Depends(get_claims), [{}, {"JWT": []}], id="claims"),
+        pytest.param(Security(get_claims, scopes=["a"]), [{"JWT": ["a"]}], id="scopes"),
+        pytest.param(Depends(current_user_id), [{"JWT": []}], id="user"),
+        pytest.param(Security(optional(get_claims), scopes=["a"]), [{"JWT": ["a"]}], id="optional"),
+    ],
+)
+def test_what_needs_a_token_without_validation(dependency: Any, expected: Any) -> None:
+    """Scopes, and a user, which no anonymous request has."""
+    app = protected(JWTSettings(secret_key=SECRET, validate=False))
+    app.get("/r", dependencies=[dependency])(nothing)
+
+    assert {"/r": expected} == locks(app)
+    assert ("401" in operations(app)["/r"]["responses"]) == ({} not in expected)
+
+
+def test_a_ready_made_route_has_no_callbacks() -> None:
+    """Its own attribute is `None`, which a decorator makes a list of."""
+    app = FastAPI()
+    app.router.routes.append(APIRoute("/r", nothing))
+
+    assert {"/r": [{"JWT": []}]} == locks(protect(app, SETTINGS))
+
+
+def test_a_route_that_is_not_in_the_document_says_nothing_of_one_that_is() -> None:
+    """Also where both have one path."""
+    app = protected()
+    app.get("/r")(nothing)
+    app.get("/r", include_in_schema=False)(public(lambda: None))
+
+    assert {"/r": [{"JWT": []}]} == locks(app)
 
 
 def test_refusals_are_documented_where_there_is_a_lock() -> None:

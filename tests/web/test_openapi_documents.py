@@ -686,6 +686,45 @@ class TestForeignSchemes:
         assert {"/r": [{"JWT": ["b"]}, {"JWT-bearer": ["a"]}]} == locks(app)
         assert "oauth2" == schemes(app)["JWT"]["type"]
 
+    def test_beside_a_third_one(self) -> None:
+        """Each is an alternative of its own."""
+        app = open_to_all()
+        asked = (HTTPBasic(), theirs(), get_claims)
+        app.get("/r", dependencies=[Depends(it) for it in asked])(nothing)
+
+        expected: list[Any] = [{"HTTPBasic": []}, {"JWT": []}, {"JWT-bearer": []}]
+        assert expected == sorted(locks(app)["/r"], key=str)
+
+    def test_what_is_written_by_hand_beside_it(self) -> None:
+        """Where nothing of this package asks, the name is theirs."""
+        router = protected_router(settings=SETTINGS)
+        router.get("/closed")(nothing)
+        app = including(router)
+        app.get("/theirs", dependencies=[Depends(theirs())])(nothing)
+        app.get("/hand", openapi_extra={"security": [{"JWT": []}]})(nothing)
+
+        assert {
+            "/closed": [{"JWT-bearer": []}],
+            "/theirs": [{"JWT": []}],
+            "/hand": [{"JWT": []}],
+        } == locks(started(app))
+
+    @pytest.mark.parametrize("name", ["JWT", "Key"])
+    def test_what_the_application_says_of_it_stays(self, name: str) -> None:
+        """Its own words, and that it does not say anything."""
+        app = open_to_all(SETTINGS)
+        app.get("/said", dependencies=[Depends(theirs(name))])(nothing)
+        app.get("/unsaid", dependencies=[Depends(theirs("Other"))])(nothing)
+
+        def edit(document: dict[str, Any]) -> None:
+            defined = document["components"]["securitySchemes"]
+            defined[name] = {**THEIRS, "description": "ask the help desk"}
+            del defined["Other"], document["paths"]["/unsaid"]["get"]["security"]
+
+        recipe(app, edit)
+
+        assert {name: {**THEIRS, "description": "ask the help desk"}} == schemes(app)
+
     def test_over_the_whole_document(self) -> None:
         """The name is theirs there."""
         app = protected(exclude=["/open"])
