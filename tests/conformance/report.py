@@ -24,10 +24,10 @@ MUTATION = ROOT / "tests" / "mutation"
 _PROMISES = re.compile(r"^\| Promise \|.*\n(?:\|.*\n)+", re.MULTILINE)
 _INTRODUCTION = """# Conformance
 
-Each rule of these documents that binds a resource server, named by its section, with the tests
-that show it or the reason why there are none. The tests write this page and
-`conformance-report.json` from the catalogs in `tests/conformance/rules/`, and a complete run checks
-that every test named here exists and passes. *Planned* rules wait for their tests.
+How many rules of each document that bind a resource server tests show, and where this package
+differs. Each rule is in the document's file in `tests/conformance/rules/`, with its section and the
+tests that show it, and in `conformance-report.json`; a complete run checks that each of these tests
+exists and passes. *Planned* rules wait for their tests.
 """
 _MUTATION = """## Mutation score
 
@@ -37,6 +37,7 @@ that make no difference (`tests/mutation/survivors.toml`). Each mutant gets 30 s
 (`--seconds`), so a score is a lower bound.
 
 """
+_DIFFERENCE = ("Rule", "It asks", "Here")
 _SCORE = ("Room", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all", "Command")
 
 
@@ -58,11 +59,9 @@ def as_json(found: dict[str, Any]) -> str:
 def as_page(found: dict[str, Any]) -> str:
     """The report as the documentation has it."""
     parts = [_INTRODUCTION, _summary(found["documents"])]
+    parts.append("## Where it differs\n\n" + _table(_DIFFERENCE, _differences(found["documents"])))
     parts.append("## Test vectors\n\n" + _table(("Vectors", "Agree"), _figures(found)))
     parts.append(_MUTATION + _table(_SCORE, _scores(found["mutation"])))
-    for document in found["documents"]:
-        parts.append(f"## {document['title']}\n\n[{document['address']}]({document['address']})\n")
-        parts.append(_table(("Rule", "It asks", "Shown by"), _rules(document)))
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -129,15 +128,10 @@ def _figures(found: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def _rules(document: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [(f"`{rule['id']}`", rule["text"], _evidence(rule)) for rule in document["rules"]]
-
-
-def _evidence(rule: dict[str, Any]) -> str:
-    if rule["status"] == "planned":
-        return "planned"
-    shown = "<br>".join(f"`{test.removeprefix('tests/')}`" for test in rule.get("tests", ()))
-    return " ".join(part for part in (shown, rule.get("reason", "")) if part)
+def _differences(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The rules that need a word, shown by tests or not."""
+    rules = (rule for document in found for rule in document["rules"])
+    return [(f"`{it['id']}`", it["text"], it["reason"]) for it in rules if "reason" in it]
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

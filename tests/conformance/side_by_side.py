@@ -16,6 +16,7 @@ from tests.conformance.servers import SERVERS, asked
 __all__ = ["compared"]
 
 PAGE = ROOT / "docs" / "conformance-suite.md"
+RULES = Path(__file__).with_suffix(".md")
 NAMES = ("jwt-deps", "agno", "authx", "fastapi-jwt")
 _LEVELS = ("MUST", "SHOULD", "DIFFERS")
 _RESULT = re.compile(r"(?<=<!-- compared -->\n).*(?=<!-- /compared -->)", re.DOTALL)
@@ -61,10 +62,12 @@ def _row(first: str, others: Iterable[str]) -> str:
 
 
 def main() -> None:
-    """Ask all of them, and write the page."""
+    """Ask all of them; write their counts into the page, and their rules beside this module."""
     with TemporaryDirectory() as directory:
         found = {name: asked(name, Path(directory)) for name in NAMES}
-    PAGE.write_text(_RESULT.sub(lambda _: compared(found), PAGE.read_text()))
+    counts, _, rules = compared(found).partition("\n\n")
+    PAGE.write_text(_RESULT.sub(lambda _: f"{counts}\n\n", PAGE.read_text()))
+    RULES.write_text(f"# Four servers, rule by rule\n\n{rules.rstrip()}\n")
 
 
 if __name__ == "__main__":
