@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .entries import Entries, Kind, Revocation, end_of_entry, identifier
+from .entries import Entries, Kind, Revocation, identifier, minute_after
 
 __all__ = ["MONTH", "SESSION_CLAIMS", "SUBJECT_CLAIMS", "MemoryRevocations", "Revocations"]
 
 #: The lifetime of the longest-lived token where none is configured, in seconds.
 MONTH = 30 * 24 * 60 * 60
+_LARGEST_LEEWAY = 300  # that settings allow: for so long a token is accepted after its `exp`
 #: The claims that name a session and a user where none are configured.
 SESSION_CLAIMS = ("sid", "session_id")
 SUBJECT_CLAIMS = ("sub",)
@@ -99,8 +100,8 @@ class Revocations(ABC):
             # `expires` is that of one token: a session or a user can have longer-lived ones.
             expires = now + lifetime
         issued_until = now if kind in {Kind.SUBJECT, Kind.ISSUER} else None
-        entry = Revocation(kind, issuer, name, issued_until, end_of_entry(expires))
-        self._add(entry, now)
+        until = minute_after(expires + _LARGEST_LEEWAY)
+        self._add(Revocation(kind, issuer, name, issued_until, until), now)
 
     @abstractmethod
     def _now(self) -> float:
@@ -144,4 +145,5 @@ class MemoryRevocations(Revocations):
         return self._clock()
 
     def _add(self, entry: Revocation, now: float) -> None:
-        self._entries.add(entry, now)
+        self._entries.drop_ended(now)
+        self._entries.add(entry)

@@ -34,7 +34,6 @@ logger = logging.getLogger("jwt_deps")
 _HEARTBEAT = 0.5  # seconds after which a silent server is asked whether it has lost entries
 _SHORTEST_STALENESS = 2
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-_DROPPED_AT_ONCE = 10_000
 _RECENT = 10_000  # entries that are known to be lost if their records are
 _RETURN = 1.0  # seconds for each process to see that something is missing
 _SETTLED = 5.0  # seconds after which a process would have heard of a loss before its load
@@ -176,7 +175,8 @@ class RedisRevocations(Revocations):
         return max(time.time(), self._server_time)
 
     def _add(self, entry: Revocation, now: float) -> None:  # noqa: ARG002 - the clocks of two
-        self._entries.add(entry, self._ended())
+        self._entries.drop_ended(self._ended())
+        self._entries.add(entry)
         try:
             self._store.add([entry])
         except self._store.errors as error:
@@ -286,7 +286,7 @@ class RedisRevocations(Revocations):
             self._recover()
             return 0.0
         for _, entry in read.entries:
-            self._entries.add(entry, self._ended(), self._epoch)
+            self._entries.add(entry, self._epoch)
         self._recent.extend(read.entries)
         self._last = read.last
         self._skipped += read.skipped
@@ -296,7 +296,7 @@ class RedisRevocations(Revocations):
         if not read.is_last:
             self._sent(all_read=False)
             return 0.0
-        self._entries.drop_ended(self._ended(), _DROPPED_AT_ONCE)
+        self._entries.drop_ended(self._ended())
         self._compare(read.missing)
         if not read.missing or self._loaded.is_set():
             self._refreshed(asked)
@@ -341,7 +341,7 @@ class RedisRevocations(Revocations):
             logger.warning("the server has lost its last revocations: they are returned")
             for record, entry in recent:
                 if record not in held:
-                    self._entries.add(entry, self._ended())
+                    self._entries.add(entry)
             self._may_lack = True
             self._last = kept[-1]
             return
@@ -359,7 +359,7 @@ class RedisRevocations(Revocations):
         after, until = self._unchecked
         entries, last = self._store.page(after, until)
         for entry in entries:
-            self._entries.add(entry, self._ended(), self._epoch)
+            self._entries.add(entry, self._epoch)
         self._unchecked = None if last is None else (last, until)
         return True
 

@@ -25,7 +25,7 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import is_numeric_date, parse_object
 from jwt_deps.possession import REDIS_OPTIONS, is_redis_url
 
-from .entries import Kind, Revocation
+from .entries import Kind, Revocation, minute_after
 from .memory import MONTH
 
 __all__ = ["BATCH", "START", "RevocationStore", "Update", "time_of"]
@@ -299,7 +299,7 @@ def _entry(members: object) -> Revocation | None:
         return None
     if len(issued) != (kind in _ISSUED_UNTIL) or not all(map(is_numeric_date, [until, *issued])):
         return None
-    return Revocation(kind, issuer, value, issued[0] if issued else None, int(until))
+    return Revocation(kind, issuer, value, issued[0] if issued else None, minute_after(until))
 
 
 def _has_ended(fields: Mapping[bytes, bytes], now: float) -> bool:

@@ -11,7 +11,7 @@ A source gets the claims of a verified token, and answers from memory: `True`,
     issuer    every token of an issuer that was issued until a time
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
@@ -78,46 +78,22 @@ class ManagedSource(Protocol):
 async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) -> None:
     """Refuse a token that was revoked, or whose revocation cannot be looked up.
 
-    Each source is asked once, and once more if it had to prepare.
-
     Args:
         source: the configured source.
         claims: the claims of a token that passed every other check.
 
     Raises:
-        RevokedTokenError: a source says that it was revoked.
-        RevocationUnavailableError: no source does, and one cannot answer.
+        RevokedTokenError: it was revoked.
+        RevocationUnavailableError: that cannot be found out.
     """
-    # A subclass may decide in a way of its own.
-    sources = source.sources if type(source) is AnyRevocation else (source,)
-    undecided = _undecided(sources, claims)
-    if not undecided:
-        return
-    prepared = [one for one in undecided if isinstance(one, PreparingSource)]
-    for one in prepared:
-        await one.prepare(claims)
-    if _undecided(prepared, claims) or len(prepared) < len(undecided):
+    revoked = source.is_revoked(claims)
+    if revoked is None and isinstance(source, PreparingSource):
+        await source.prepare(claims)
+        revoked = source.is_revoked(claims)
+    if revoked is None:
         raise RevocationUnavailableError
-
-
-def _undecided(
-    sources: Iterable[RevocationSource], claims: Mapping[str, Any]
-) -> list[RevocationSource]:
-    """Return the sources that have to prepare first, unless another says that it was revoked."""
-    undecided, outage = [], None
-    for source in sources:
-        try:
-            revoked = source.is_revoked(claims)
-        except RevocationUnavailableError as error:
-            outage = error
-            continue
-        if revoked is None:
-            undecided.append(source)
-        elif revoked is not False:
-            raise RevokedTokenError
-    if outage is not None:
-        raise outage
-    return undecided
+    if revoked is not False:
+        raise RevokedTokenError
 
 
 class AnyRevocation:
@@ -137,11 +113,25 @@ class AnyRevocation:
         self.sources: tuple[RevocationSource, ...] = tuple(chain.from_iterable(given))
 
     def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
-        """Return whether one says so; `None` if none does and one has to fetch something first."""
-        try:
-            return None if _undecided(self.sources, claims) else False
-        except RevokedTokenError:
-            return True
+        """Return whether one says so; `None` if none does and one has to fetch something first.
+
+        Raises:
+            RevocationUnavailableError: none says so, and one cannot answer; 503.
+        """
+        is_known, outage = True, None
+        for source in self.sources:
+            try:
+                revoked = source.is_revoked(claims)
+            except RevocationUnavailableError as error:
+                outage = error
+                continue
+            if revoked is None:
+                is_known = False
+            elif revoked is not False:
+                return True
+        if outage is not None:
+            raise outage
+        return False if is_known else None
 
     async def prepare(self, claims: Mapping[str, Any]) -> None:
         """Have each source prepare that has to."""

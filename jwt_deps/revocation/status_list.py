@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,13 +21,11 @@ from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight, up
 from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
-    RevocationUnavailableError,
     SignatureError,
 )
 from jwt_deps.jose import (
     CompactError,
     CompactJWS,
-    CompactProblem,
     decode_base64url,
     is_numeric_date,
     needs_extension,
@@ -43,13 +41,11 @@ logger = logging.getLogger("jwt_deps")
 _TYPES = frozenset({"statuslist+jwt", "application/statuslist+jwt"})
 _BITS = frozenset({1, 2, 4, 8})
 _SHORTEST = 1.0
-_NOT_BASE64URL = "is not base64url as RFC 7515 has it"
 
 
 class _List(NamedTuple):
     bits: int
     octets: bytes
-    until: float  # by the clock of ages
 
     def status(self, index: int) -> int | None:
         """Return the status at a place of the list; `None` if it has no such place."""
@@ -59,11 +55,14 @@ class _List(NamedTuple):
         return (self.octets[octet] >> shift) & ((1 << self.bits) - 1)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class _SignedList:
-    algorithm: str
-    kid: str | None
-    jws: CompactJWS
+@dataclass(slots=True)
+class _State:
+    """What is known of the list at one address; times are by the clock of ages."""
+
+    known: _List | None = None
+    fresh_until: float = -math.inf
+    fetch: SingleFlight[None] | None = None
+    backoff: Backoff = field(default_factory=lambda: Backoff(1, 60))
 
 
 class _IssuerKeys(Protocol):
@@ -171,9 +170,7 @@ class StatusLists:
         self._clock = clock
         self._age_clock = age_clock
         size = 2 * max_lists  # of two generations, of which one is always complete
-        self._lists: LRUMap[str, _List] = LRUMap(size)
-        self._fetches: LRUMap[str, SingleFlight[FetchError | None]] = LRUMap(size)
-        self._backoffs: LRUMap[str, Backoff] = LRUMap(size)
+        self._states: LRUMap[str, _State] = LRUMap(size)
         self._lock = ForkSafeLock()
         self._fetcher = Fetcher(
             trusted_hosts=self._hosts,
@@ -202,30 +199,22 @@ class StatusLists:
         if place is None:
             return True
         uri, index = place
-        known = self._lists.get(uri)
-        if known is None or self._age_clock() >= known.until:
-            if not (self._accept_unreachable and self._is_waiting(uri)):
-                return None
-            return known is not None and known.status(index) != 0
-        return known.status(index) != 0
+        state, now = self._state(uri), self._age_clock()
+        if now < state.fresh_until or (self._accept_unreachable and state.backoff.holds(now)):
+            return state.known is not None and state.known.status(index) != 0
+        return None
 
     async def prepare(self, claims: Mapping[str, Any]) -> None:
         """Fetch the list that a token names, or wait for the fetch of another request.
 
         Args:
             claims: the claims of the token.
-
-        Raises:
-            RevocationUnavailableError: it cannot be fetched; 503.
         """
         place = self._place(claims.get("status"))
-        if place is None:
-            return
-        uri = place[0]
-        if not self._is_waiting(uri) and await self._start(uri).wait() is None:
-            return
-        if not self._accept_unreachable:
-            raise RevocationUnavailableError
+        if place is not None:
+            state = self._state(place[0])
+            if not state.backoff.holds(self._age_clock()):
+                await self._start(place[0], state).wait()
 
     def _place(self, status: object) -> tuple[str, int] | None:
         member = status.get("status_list") if isinstance(status, Mapping) else None
@@ -236,119 +225,94 @@ class StatusLists:
             return None
         return (uri, index) if host_of(uri) in self._hosts else None
 
-    def _is_waiting(self, uri: str) -> bool:
-        backoff = self._backoffs.get(uri)
-        return backoff is not None and backoff.holds(self._age_clock())
-
-    def _start(self, uri: str) -> SingleFlight[FetchError | None]:
+    def _state(self, uri: str) -> _State:
         with self._lock():
-            flight = self._fetches.get(uri)
-            if flight is None or not flight.is_running():
-                flight = SingleFlight(self._fetch(uri), timeout=self._timeout + 1, lost=FetchError)
-                self._fetches.put(uri, flight)
-            return flight
+            state = self._states.get(uri)
+            if state is None:
+                state = _State()
+                self._states.put(uri, state)
+            return state
 
-    async def _fetch(self, uri: str) -> FetchError | None:
-        backoff = self._backoffs.get(uri) or Backoff(1, 60)
-        self._backoffs.put(uri, backoff)
+    def _start(self, uri: str, state: _State) -> SingleFlight[None]:
+        with self._lock():
+            if state.fetch is None or not state.fetch.is_running():
+                state.fetch = SingleFlight(
+                    self._fetch(uri, state), timeout=2 * self._timeout, lost=lambda _: None
+                )
+            return state.fetch
+
+    async def _fetch(self, uri: str, state: _State) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                self._lists.put(uri, await self._fetch_list(uri))
-        except TimeoutError:
-            problem = FetchError(f"no answer within {self._timeout:g} s")
-        except FetchError as error:
-            problem = error
-        except (AuthError, ValueError) as error:
-            words = "is not signed as it must be" if isinstance(error, AuthError) else str(error)
-            problem = FetchError(f"the list at {shown(uri)} {words}", outage=False)
+                await self._fetch_list(uri, state)
+        except (TimeoutError, FetchError, AuthError, ValueError) as error:
+            state.backoff.fail(self._age_clock())
+            reason = str(error) or "no answer in time"
+            logger.warning("the status list at %s cannot be used: %s", shown(uri), reason)
         else:
-            backoff.succeed()
-            return None
-        backoff.fail(self._age_clock())
-        logger.warning("a status list cannot be fetched: %s", problem)
-        return problem
+            state.backoff.succeed()
 
-    async def _fetch_list(self, uri: str) -> _List:
+    async def _fetch_list(self, uri: str, state: _State) -> None:
         now, asked = self._clock(), self._age_clock()
         fetched = await self._fetcher.get(uri)
-        parsed = _parse(fetched.body)
-        if parsed.algorithm not in self._issuer.algorithms:
-            raise ValueError("has an algorithm that is not accepted")
-        await self._check_signature(parsed)
-        claims = _object(parsed.jws.payload)
+        claims = await self._verified(_parse(fetched.body.strip()))
         if claims.get("sub") != uri:
-            raise ValueError("is meant for another address")
+            raise ValueError("it is meant for another address")
         accepted = self._issuer.accepted_issuers
         if accepted and claims.get("iss", accepted[0]) not in accepted:
-            raise ValueError("is of another issuer")
+            raise ValueError("it is of another issuer")
         expires = _number(claims, "exp") if "exp" in claims else math.inf
         lives = _number(claims, "ttl") if "ttl" in claims else math.inf
         if _number(claims, "iat") > now + self._issuer.leeway or now >= expires:
-            raise ValueError("is not valid now")
+            raise ValueError("it is not valid now")
         fresh = asked + max(_SHORTEST, min(lives, self._longest_fresh))
+        state.known = _unpack(claims.get("status_list"), self._max_octets)
         # The requests that waited for it get an answer, however long it took.
-        until = min(max(fresh, self._age_clock() + _SHORTEST), asked + expires - now)
-        bits, octets = _unpack(claims.get("status_list"), self._max_octets)
-        return _List(bits, octets, until)
+        until = max(fresh, self._age_clock() + _SHORTEST)
+        state.fresh_until = min(until, asked + expires - now)
 
-    async def _check_signature(self, signed: _SignedList) -> None:
-        candidates, _ = await self._issuer.policy.fetched_keys(signed.algorithm, signed.kid)
-        jws = signed.jws
+    async def _verified(self, jws: CompactJWS) -> dict[str, Any]:
+        header = _object(jws.header)
+        algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
+        if not isinstance(kind, str) or kind.lower() not in _TYPES or needs_extension(header):
+            raise ValueError("it is of another type")
+        if algorithm not in self._issuer.algorithms or not isinstance(kid, str | None):
+            raise ValueError("its algorithm is not accepted, or its kid cannot be read")
+        candidates, _ = await self._issuer.policy.fetched_keys(algorithm, kid)
         if not any(one.key.verify(jws.signing_input, jws.signature) for one in candidates):
             raise SignatureError
+        return _object(jws.payload)
 
 
-def _parse(body: bytes) -> _SignedList:
-    jws = problem = None
-    try:
-        jws = parse_compact(body.strip())
-    except CompactError as error:
-        problem = error.problem
-    if jws is None:
-        spelling = {CompactProblem.ALPHABET, CompactProblem.ENCODING}
-        raise ValueError(_NOT_BASE64URL if problem in spelling else "is no JWT")
-    members = _object(jws.header)
-    algorithm, kid, kind = members.get("alg"), members.get("kid"), members.get("typ")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES or needs_extension(members):
-        raise ValueError("is of another type")
-    if not isinstance(algorithm, str) or not isinstance(kid, str | None):
-        raise ValueError("has a header that cannot be read")  # noqa: TRY004 - one kind of refusal
-    return _SignedList(algorithm, kid, jws)
+def _parse(body: bytes) -> CompactJWS:
+    with suppress(CompactError):
+        return parse_compact(body)
+    raise ValueError("it is no JWT")
 
 
-def _unpack(member: object, most: int) -> tuple[int, bytes]:
-    """Return the bits of each place, and the decompressed list (draft §4.1)."""
+def _unpack(member: object, most: int) -> _List:
+    """Return the list of a `status_list`, decompressed (draft §4.1)."""
     bits = member.get("bits") if isinstance(member, Mapping) else None
     packed = member.get("lst") if isinstance(member, Mapping) else None
     if type(bits) is not int or bits not in _BITS or not isinstance(packed, str):
-        raise ValueError("has no list")
-    compressed = _decoded(packed.encode())
+        raise ValueError("it has no list")
     inflater = zlib.decompressobj()
     octets = b""
-    with suppress(zlib.error):
-        octets = inflater.decompress(compressed, most)
+    with suppress(ValueError, zlib.error):  # their messages may quote what they read
+        octets = inflater.decompress(decode_base64url(packed.encode()), most)
     if not inflater.eof:
-        raise ValueError("is longer than this service reads, or not compressed as it must be")
-    return bits, octets
-
-
-# The parsers' own errors quote what they read.
-
-
-def _decoded(text: bytes) -> bytes:
-    with suppress(ValueError):
-        return decode_base64url(text)
-    raise ValueError(_NOT_BASE64URL)
+        raise ValueError("it is longer than this service reads, or not compressed as it must be")
+    return _List(bits, octets)
 
 
 def _object(data: bytes) -> dict[str, Any]:
-    with suppress(ValueError):
+    with suppress(ValueError):  # its message may quote what it read
         return parse_object(data)
-    raise ValueError("has a part that is not a JSON object")
+    raise ValueError("a part of it is not a JSON object")
 
 
 def _number(claims: dict[str, Any], name: str) -> float:
     value = claims.get(name)
     if not is_numeric_date(value):
-        raise ValueError("has a time that is no number")
+        raise ValueError("it has a time that is no number")
     return value

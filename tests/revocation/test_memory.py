@@ -23,7 +23,7 @@ from jwt_deps import (
     RevokedTokenError,
     protected_router,
 )
-from jwt_deps.revocation.entries import Entries, Kind, Revocation, end_of_entry
+from jwt_deps.revocation.entries import Entries, Kind, Revocation, minute_after
 from jwt_deps.revocation.source import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens import Outcome, authenticate_token, explain_token
@@ -163,10 +163,18 @@ def test_what_cannot_be_revoked(what: dict[str, Any]) -> None:
     """A call that says nothing clear changes nothing."""
     revocations = MemoryRevocations()
 
-    with pytest.raises(ValueError, match=r"\w"):
+    with pytest.raises(ValueError, match=r"a name|name one|a time"):
         revocations.revoke(**what)
 
     assert 0 == len(revocations)
+
+
+def test_a_lifetime_may_be_a_second() -> None:
+    """Or less."""
+    revocations = MemoryRevocations(longest_lifetime=1)
+    revocations.revoke(session="s")
+
+    assert revocations.is_revoked({"sid": "s"})
 
 
 @pytest.mark.parametrize("lifetime", [0, -1, float("nan"), float("inf")])
@@ -195,9 +203,10 @@ def test_what_a_server_has_is_not_sent_to_it_again() -> None:
     """Also where an entry was known for a shorter time, or another one ends with it."""
     entries = Entries((), ())
     entry = Revocation(Kind.JTI, None, "a", None, NOW)
-    entries.add(entry, 0, epoch=1)
-    entries.add(entry._replace(until=NOW + 600), 0, epoch=2)
-    entries.add(entry._replace(name="b"), 0, epoch=2)
+    entries.add(entry, epoch=1)
+    entries.add(entry._replace(until=NOW + 600), epoch=2)
+    entries.add(entry, epoch=2)
+    entries.add(entry._replace(name="b"), epoch=2)
 
     assert [] == list(entries.unseen(2))
     assert not entries.is_unseen(entry, 2)
@@ -208,7 +217,7 @@ def test_what_is_revoked_again_takes_no_more_memory() -> None:
     """Until it ends, however often that is."""
     entries = Entries((), ())
     for _ in range(3):
-        entries.add(Revocation(Kind.JTI, None, "a", None, 600), 0)
+        entries.add(Revocation(Kind.JTI, None, "a", None, 600))
 
     assert [{(Kind.JTI, None): ["a"]}] == list(entries._ends.values())
 
@@ -219,7 +228,7 @@ def test_what_goes_further_than_a_server_has_is_sent_to_it(order: int) -> None:
     entries = Entries((), ())
     entry = Revocation(Kind.SUBJECT, None, "alice", 1, 6000)
     for read in (entry._replace(until=600, issued_until=2), entry)[::order]:
-        entries.add(read, 0, epoch=1)
+        entries.add(read, epoch=1)
 
     assert [entry._replace(issued_until=2)] == list(entries.unseen(1))
 
@@ -235,38 +244,41 @@ def test_expires_is_that_of_one_token() -> None:
     assert revocations.is_revoked({"sid": "s"})
 
 
-def test_entries_end_by_the_minute() -> None:
-    """With the largest leeway."""
-    assert [300, 360] == [end_of_entry(expires) for expires in (0, 0.5)]
-
-
 def test_entries_end_with_what_they_name() -> None:
     """Each stays until its tokens have ended, with the largest leeway, and then makes room."""
     now = float(NOW)
     revocations = MemoryRevocations(longest_lifetime=3600, clock=lambda: now)
     for number in range(100):
-        revocations.revoke(jti=str(number), expires=NOW + 60, issuer=A)
+        revocations.revoke(jti=str(number), expires=NOW + 100, issuer=A)
     revocations.revoke(subject="alice")
     revocations.revoke(jti="99", expires=NOW + 2000, issuer=A)
-    now += 60 + 299
+    now += 100 + 299
+    revocations.revoke(jti="99", issuer=A)
+    assert revocations.is_revoked({"jti": "98", "iss": A})
+
+    now += 1
     revocations.revoke(jti="x")
-    assert 102 == len(revocations)
 
-    now += 62
-    revocations.revoke(jti="y")
-    revocations.revoke(jti="z")
-
-    assert {"99", "x", "y", "z"} == {entry.name for entry in revocations._entries.unseen(1)} - {
-        "alice"
-    }
-    assert "alice" not in repr(list(revocations._entries.unseen(1)))
+    entries = revocations._entries
+    assert {"99", "alice", "x"} == {entry.name for entry in entries.unseen(1)}
+    assert "alice" not in repr(list(entries.unseen(1)))
     now += 5000
-    revocations._entries.drop_ended(now, 1)
-    assert 4 == len(revocations)
-    revocations._entries.drop_ended(now, 1000)
-    assert not any(revocations._entries._tables.values())
+    unsent = entries.unseen(1)
+    next(unsent)
+    entries.drop_ended(now)
+    assert [] == list(unsent)
     assert "<MemoryRevocations with 0 entries>" == repr(revocations)
-    assert {} == revocations._entries._ends
+    assert not any((*entries._tables.values(), entries._ends, entries._order, entries._shared))
+
+
+def test_entries_end_by_the_minute() -> None:
+    """With its end, and not before."""
+    entries = Entries((), ())
+    entries.add(Revocation(Kind.JTI, None, "a", None, minute_after(61)))
+
+    for now, left in ((119, 1), (120, 0)):
+        entries.drop_ended(now)
+        assert left == len(entries)
 
 
 SETTINGS: dict[str, Any] = {"secret_key": SECRET, "leeway": 0, "_env_prefix": "UNSET_"}
@@ -330,13 +342,13 @@ def test_a_source_that_fetches() -> None:
     assert 2 == source.prepared
 
 
-def test_among_several_sources_each_is_asked_once_and_again_only_if_it_fetched() -> None:
-    """What was asked in vain is not asked a third time, in however many layers the sources are."""
-    sure, fetching = Fetching(*[False]), Fetching(*[None, False])
+def test_among_several_sources_only_those_fetch_that_have_to() -> None:
+    """In however many layers they are."""
+    sure, fetching = Fetching(*[False] * 3), Fetching(*[None, None, False])
     sources = AnyRevocation(sure, AnyRevocation(fetching, Plain(answer=False)))
 
     assert accepted(mint(TOKEN), JWTSettings(**SETTINGS, revocation=sources))
-    assert ([], 0, [], 1) == (sure.answers, sure.prepared, fetching.answers, fetching.prepared)
+    assert (0, 1) == (sure.prepared, fetching.prepared)
 
 
 def test_a_token_that_one_source_calls_revoked_while_another_is_out_of_reach() -> None:
@@ -368,8 +380,8 @@ def test_nothing_is_fetched_for_a_token_that_another_source_calls_revoked() -> N
     [
         Plain(None),
         Fetching(None, None),
-        AnyRevocation(Fetching(*[None, False]), Plain(None)),
-        AnyRevocation(Fetching(None, None), Plain(answer=False)),
+        AnyRevocation(Fetching(*[None, None, False]), Plain(None)),
+        AnyRevocation(Fetching(None, None, None), Plain(answer=False)),
     ],
     ids=["forgot-to-answer", "fetched-in-vain", "one-of-two-forgot", "one-of-two-in-vain"],
 )

@@ -29,7 +29,7 @@ from jwt_deps import (
 )
 from jwt_deps.cli.app import main
 from jwt_deps.revocation import redis as redis_revocations
-from jwt_deps.revocation.entries import Entries, Kind, Revocation, end_of_entry
+from jwt_deps.revocation.entries import Entries, Kind, Revocation, minute_after
 from jwt_deps.revocation.redis_stream import START, RevocationStore
 from jwt_deps.testing import VirtualClock
 from tests.minting import SECRET, claims, mint
@@ -41,6 +41,21 @@ from .valkey import STREAM, Valkey, evict, fill, until, valkey
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "revocation.md"
 TOKEN = {"jti": "1", "iss": "https://a.example", "sub": "alice", "sid": "s", "iat": 1}
 OTHER = {**TOKEN, "jti": "2"}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas do a tenth of the waiting."""
+    for name in ("_HEARTBEAT", "_RETURN", "_LONGEST_PAUSE"):
+        monkeypatch.setattr(redis_revocations, name, getattr(redis_revocations, name) / 10)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+    """What replicas measure the age of answers with; it stands still."""
+    made = VirtualClock(1000)
+    monkeypatch.setattr(redis_revocations, "uptime", made)
+    return made
 
 
 @pytest.fixture
@@ -329,7 +344,11 @@ def test_a_server_whose_losses_are_unknown(server: Valkey, used: bool) -> None: 
     ("expected", "when_stale"), [("unavailable", "refuse"), ("accepted", "serve")]
 )
 def test_a_replica_that_was_out_of_reach_returns_what_it_knows(
-    server: Valkey, expected: str, when_stale: str
+    clock: VirtualClock,
+    server: Valkey,
+    monkeypatch: pytest.MonkeyPatch,
+    expected: str,
+    when_stale: str,
 ) -> None:
     """Others may have revoked more meanwhile: that all is there it says by `serve` alone."""
     one = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
@@ -337,51 +356,49 @@ def test_a_replica_that_was_out_of_reach_returns_what_it_knows(
     one.revoke(jti="1")
     until(lambda: not list(one._entries.unseen(one._epoch)))
     server.kill()
-    until(lambda: one.health().stale)
+    until(lambda: one.health().last_error)
+    clock.advance(2)
     for file in server.folder.glob("appendonlydir/*"):
         file.unlink()
     server.start()
 
     late = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
+    monkeypatch.setattr(redis_revocations, "_START_TIMEOUT", 0)
     late.open()
-    until(lambda: late.is_revoked(TOKEN))
-    time.sleep(0.5)
-    assert expected == outcome(OTHER, late) == outcome(OTHER, one)
+    until(lambda: outcome(TOKEN, late) == "revoked")
+    clock.advance(1.1)
+    if expected == "unavailable":
+        time.sleep(0.3)
+    until(lambda: expected == outcome(OTHER, late) == outcome(OTHER, one))
     one.close()
     late.close()
 
 
-def test_a_paused_server_makes_the_replica_stale(replicas: Replicas, server: Valkey) -> None:
+def test_a_paused_server_makes_the_replica_stale(
+    clock: VirtualClock, replicas: Replicas, server: Valkey
+) -> None:
     """Within the bound it answers, after it the state is unknown, and then it recovers."""
     one, _ = replicas
     one.revoke(jti="1")
     server.pause()
-    assert not one.is_revoked(OTHER)
+    assert "accepted" == outcome(OTHER, one)
 
-    def refuses() -> bool:
-        try:
-            one.is_revoked(OTHER)
-        except RevocationUnavailableError:
-            return True
-        return False
+    clock.advance(2)
 
-    until(refuses)
-    assert one.is_revoked(TOKEN)
+    assert ["unavailable", "revoked"] == [outcome(OTHER, one), outcome(TOKEN, one)]
     assert one.health().stale
     until(lambda: one.health().last_error == "TimeoutError")
     server.resume()
-    until(lambda: not refuses())
+    until(lambda: "accepted" == outcome(OTHER, one))
 
 
 @pytest.mark.parametrize(
     ("expected", "when_stale"), [("unavailable", "refuse"), ("accepted", "serve")]
 )
 def test_when_a_replica_is_stale(
-    server: Valkey, monkeypatch: pytest.MonkeyPatch, expected: str, when_stale: str
+    clock: VirtualClock, server: Valkey, expected: str, when_stale: str
 ) -> None:
     """From the moment of the bound on, and not before."""
-    clock = VirtualClock(1000)
-    monkeypatch.setattr(redis_revocations, "uptime", clock)
     replica = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
     replica.open()
     replica.close()
@@ -396,12 +413,15 @@ def test_when_a_replica_is_stale(
     replica.close()
 
 
-def test_a_stale_replica_may_go_on(server: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stale_replica_may_go_on(
+    clock: VirtualClock, server: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
     """By `serve`: it says so once, in health and in the log."""
     going_on = RedisRevocations(server.url, max_staleness=2, when_stale="serve")
     going_on.open()
     server.kill()
-    until(lambda: going_on.health().stale)
+    until(lambda: going_on.health().last_error)
+    clock.advance(2)
 
     with caplog.at_level(logging.ERROR):
         assert not going_on.is_revoked(TOKEN)
@@ -443,6 +463,7 @@ def _recovered(client: redis.Redis) -> None:
 @pytest.mark.parametrize("reads", [True, False], ids=["serves", "only-revokes"])
 @pytest.mark.parametrize("refuse", [_full, _demoted], ids=["full", "demoted"])
 def test_a_server_that_takes_no_writes(
+    clock: VirtualClock,
     replicas: Replicas,
     server: Valkey,
     reads: bool,  # noqa: FBT001
@@ -456,17 +477,16 @@ def test_a_server_that_takes_no_writes(
         with pytest.raises(RevocationUnavailableError):
             revoking.revoke(jti="1")
         assert revoking.health().last_error
-        found = set()
-        end = time.monotonic() + 3
-        while time.monotonic() < end:
-            found |= {outcome(OTHER, one), outcome(OTHER, two)}
-            time.sleep(0.05)
-        assert {"accepted"} == found
-        assert 1 == revoking.health().unsent
+        for _ in range(2):
+            clock.advance(1.9)
+            until(lambda: one.health().age == two.health().age == 0)
+            assert ["accepted"] * 2 == [outcome(OTHER, one), outcome(OTHER, two)]
+            until(lambda: 1 == revoking.health().unsent)
         assert revoking.is_revoked(TOKEN)
 
         _recovered(client)
 
+    clock.advance(1.9)
     until(lambda: two.is_revoked(TOKEN))
     until(lambda: revoking.health().unsent == 0 and revoking.health().last_error is None)
     revoking.close()
@@ -504,11 +524,12 @@ def test_a_user_who_may_only_read_serves(server: Valkey, monkeypatch: pytest.Mon
     with server.client() as client:
         client.flushall()
         client.config_resetstat()
-        time.sleep(3)
+        time.sleep(0.5)
         asked = sum(one["calls"] for one in client.info("commandstats").values())
-    assert asked < 60
+    assert asked < 100
     assert ("revoked", "accepted") == (outcome(TOKEN, reading), outcome({"jti": "4"}, reading))
     assert "NoPermissionError" == reading.health().last_error
+    monkeypatch.setattr(redis_revocations, "_START_TIMEOUT", 0)
     writing.open()
     until(lambda: len(server.stored()) == 2)
     writing.initialize()
@@ -654,7 +675,7 @@ def test_attack_a_load_that_ends_while_a_token_is_looked_up(
 
 
 def test_a_load_that_takes_longer_than_the_bound(
-    server: Valkey, monkeypatch: pytest.MonkeyPatch
+    clock: VirtualClock, server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was added meanwhile is read too, and then the replica is as fresh as any."""
     slow, other = (RedisRevocations(server.url, max_staleness=2) for _ in range(2))
@@ -665,7 +686,7 @@ def test_a_load_that_takes_longer_than_the_bound(
         found: Any = read(*arguments)
         if not reads:
             reads.append(found)
-            time.sleep(2.1)
+            clock.advance(2.1)
             other.revoke(jti="1")
             return found._replace(is_last=False)
         return found
@@ -816,21 +837,21 @@ def test_ended_entries_leave_the_server(server: Valkey, monkeypatch: pytest.Monk
     late.close()
 
 
-def test_50_000_entries(replicas: Replicas) -> None:
+def test_20_000_entries(replicas: Replicas) -> None:
     """They are put back and read in seconds, although their ends are spread over a month."""
     one, two = replicas
     now = time.time()
-    for number in range(50_000):
-        end = end_of_entry(now + 900 + number * 50)  # spread over a month
-        one._entries.add(Revocation(Kind.JTI, None, f"{number:032}", None, end), now)
+    for number in range(20_000):
+        end = minute_after(now + 900 + number * 130)  # spread over a month
+        one._entries.add(Revocation(Kind.JTI, None, f"{number:032}", None, end))
     one._may_lack = True
 
-    until(lambda: len(two) == 50_000, 60)
+    until(lambda: len(two) == 20_000)
 
-    assert two.is_revoked({"jti": f"{49_999:032}"})
+    assert two.is_revoked({"jti": f"{19_999:032}"})
 
 
-def test_a_bulk_of_20_000(server: Valkey) -> None:
+def test_a_bulk_of_8_000(server: Valkey) -> None:
     """As many as the server takes at once: readers keep up, and no request is refused.
 
     In processor time, with which other programs on the machine do not interfere.
@@ -838,16 +859,16 @@ def test_a_bulk_of_20_000(server: Valkey) -> None:
     one, two = (RedisRevocations(server.url, max_staleness=300) for _ in range(2))
     one.open()
     two.open()
-    thread = threading.Thread(target=fill, args=(server, 20_000, 30 * 86_400))
+    thread = threading.Thread(target=fill, args=(server, 8_000, 30 * 86_400))
     found = set()
     began = time.process_time()
     thread.start()
-    while thread.is_alive() or len(two) < 20_000 or len(one) < 20_000:
+    while thread.is_alive() or len(two) < 8_000 or len(one) < 8_000:
         found |= {outcome({"jti": "x"}, one), outcome({"jti": "x"}, two)}
         time.sleep(0.02)
 
     assert {"accepted"} == found
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 4
     one.close()
     two.close()
 
@@ -859,7 +880,7 @@ def test_ends_that_are_spread(server: Valkey) -> None:
         with server.client() as client:
             client.delete(STREAM)
         server.initialize()
-        fill(server, 20_000, spread)
+        fill(server, 8_000, spread)
         replica = RedisRevocations(server.url, max_staleness=300)
         began = time.process_time()
         until(lambda one=replica: one.open() or one.health().loaded)  # type: ignore[misc]
