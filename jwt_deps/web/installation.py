@@ -192,14 +192,10 @@ class Installation:
                 "its own way, and protect(app) cannot guard it: include it in the application.",
             )
         applied = [Depends(guard), *dependencies]
-        entries = _apply(router, applied)
-        if _fastapi.COPIES:  # old FastAPI
-            _apply_inclusions(router)
-        guarded = GuardedRoutes(router, guard)
-        guarded.update()
-        for entry in entries:
-            setattr(entry, _OURS, True)  # copies have it, too
-        self._guard, self._guarded = guard, guarded
+        check(router, applied)
+        _apply(router, applied)
+        guard.app = self._app
+        self._guard, self._guarded = guard, GuardedRoutes(router, guard)
         self._wrap_router(router)
         # Not by `add_middleware`, which takes none once the application has served: a stack that is
         # built anew has it.
@@ -207,6 +203,9 @@ class Installation:
         if _fastapi.has_own(type(self._app), "build_middleware_stack", FastAPI):
             self._wrap_stack()
         self._correct_openapi()
+        if _fastapi.COPIES:  # old FastAPI
+            _apply_inclusions(router)
+        self._guarded.update()
 
     def _wrap_stack(self) -> None:
         """Put the middleware around a stack that the application builds in a way of its own."""
@@ -378,26 +377,36 @@ def _apply_inclusions(outer: APIRouter) -> None:  # old FastAPI
     outer.include_router = include_router  # type: ignore[method-assign]
 
 
-def _apply(router: APIRouter, applied: list[Any]) -> list[Any]:
-    """Apply dependencies to a router: to what it gets later, and to what it has, which is returned.
+def _apply(router: APIRouter, applied: list[Any]) -> None:
+    """Apply dependencies to a router: to what it gets later, and to what it has.
 
     Raises:
         ConfigurationError: it has a route that another application was given too, or one that has
-            read its body without them.
+            read its body without them. Nothing is changed then.
     """
     present: list[Any] = [*router.routes, *_fastapi.low_priority_routes(router)]
     own = [it for it in present if getattr(it, "dependant", None) is not None]
     entries = [*own, *(it for it in present if _fastapi.included_router(it) is not None)]
-    for route in entries:
-        if hasattr(route, _OURS) or _fastapi.solves_another(route):
-            raise _shared(route)
+    for entry in entries:
+        if _is_of_another_application(entry) or _fastapi.solves_another(entry):
+            raise _shared(entry)
     if own:  # an inclusion builds its routes anew
         _fastapi.refuse_body(applied)
-    for route in entries:
-        _fastapi.apply_first(route, applied)
+    for entry in entries:
+        _fastapi.apply_first(entry, applied)
     router.dependencies[:0] = applied
     forget_matches()
-    return entries
+
+
+def _is_of_another_application(entry: Any) -> bool:
+    """Whether the guard of another application applies to a route, or to an inclusion."""
+    applied = getattr(entry, "dependencies", None) or _fastapi.inclusion_dependencies(entry) or ()
+    others = [it.app for it in guards_among(applied) if it.app is not None]
+    if not _fastapi.COPIES:
+        return bool(others)
+    # Old FastAPI: a router that includes that application's has copies, with dependants of its own.
+    theirs = (getattr(route, "dependant", None) for app in others for route in app.routes)
+    return any(entry.dependant is it for it in theirs)
 
 
 def _shared(route: BaseRoute) -> ConfigurationError:

@@ -390,14 +390,21 @@ class GuardedRoutes:
         router: the router.
         guard: the guard that has to apply to everything in it; `None` for those that it has.
         wraps: whether plain routes are wrapped; if not, nothing is changed.
+        outer: what is going to apply to the router besides its own dependencies.
     """
 
     def __init__(
-        self, router: APIRouter, guard: RouteGuard | None = None, *, wraps: bool = True
+        self,
+        router: APIRouter,
+        guard: RouteGuard | None = None,
+        *,
+        wraps: bool = True,
+        outer: Iterable[Depends] = (),
     ) -> None:
         self._router = router
         self._guard = guard
         self._wraps = wraps
+        self._outer = tuple(outer)
         self._refuses = True
         self._seen = Snapshot()
         self._updating: int | None = None  # the thread that does
@@ -431,10 +438,10 @@ class GuardedRoutes:
                 self._updating, self._refuses = None, True
 
     def _look(self) -> Snapshot:
-        seen, guards = Snapshot(), guards_among(self._router.dependencies)
+        seen, guards = Snapshot(), guards_among((*self._outer, *self._router.dependencies))
         if self._guard is not None and self._guard not in guards:
             guards = (self._guard, *guards)
-        self._guard_routes(self._router, (), guards, seen)
+        self._guard_routes(self._router, self._outer, guards, seen)
         return seen
 
     def _guard_routes(
@@ -518,13 +525,17 @@ class GuardedRoutes:
                     app.mounted_routers.append(router)
 
 
-def check(router: APIRouter) -> None:
+def check(router: APIRouter, outer: Iterable[Depends] = ()) -> None:
     """Check that everything below a guarded router can be guarded; change nothing.
+
+    Args:
+        router: the router.
+        outer: what is going to apply to it besides its own dependencies.
 
     Raises:
         ConfigurationError: as `GuardedRoutes.update`, which is called for requests to the router.
     """
-    GuardedRoutes(router, wraps=False).update()
+    GuardedRoutes(router, wraps=False, outer=outer).update()
 
 
 def can_be_guarded(route: BaseRoute) -> bool:

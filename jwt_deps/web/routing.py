@@ -236,6 +236,8 @@ class RouteGuard:
         if further := tuple(credentials):
             settings = (settings or get_settings()).with_credentials(further)
         self.settings = settings
+        #: The application that it guards by `protect`.
+        self.app: FastAPI | None = None
         self.patterns, self.endpoints = split_exclusions(exclude)
         self.route_scopes = RouteScopes(scopes)
 

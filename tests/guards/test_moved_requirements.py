@@ -22,6 +22,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.web import _fastapi
+from tests.minting import OTHER_SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, including, live_routes
 
 from .asking import GOOD, INSIDE, REFUSED, answers_of, ask, page, plain, read
@@ -180,15 +181,40 @@ def _copies(routes: list[BaseRoute]) -> list[BaseRoute]:
     return [copy.copy(route) for route in routes]
 
 
-@pytest.mark.parametrize("taken", [_again, _copies, copy.deepcopy])
+def _protected_with(routes: list[BaseRoute]) -> FastAPI:
+    return protect(FastAPI(routes=routes), SETTINGS, exclude=["/x"])
+
+
+def _protected_before(routes: list[BaseRoute]) -> FastAPI:
+    app = protect(FastAPI(), SETTINGS, exclude=["/x"])
+    if any(isinstance(it, APIRoute) for it in routes):
+        app.get("/x")(read)
+    else:
+        app.include_router(APIRouter(routes=routes))
+    return app
+
+
+@pytest.mark.parametrize(
+    ("build", "taken"),
+    [
+        (_protected_with, _again),
+        (_protected_with, _copies),
+        (_protected_with, copy.deepcopy),
+        (_protected_before, _again),
+        (_protected_before, _copies),  # a deep copy is one of the application, which has none
+    ],
+)
 @pytest.mark.parametrize("made", [_of(read), _one_inclusion], ids=["route", "inclusion"])
 @pytest.mark.parametrize("second", [SETTINGS, OTHER], ids=["same settings", "other settings"])
 def test_two_applications_under_protect_share_no_route(
-    made: Callable[[], list[BaseRoute]], taken: Callable[[Any], list[BaseRoute]], second: Any
+    made: Callable[[], list[BaseRoute]],
+    build: Callable[[list[BaseRoute]], FastAPI],
+    taken: Callable[[Any], list[BaseRoute]],
+    second: Any,
 ) -> None:
     """The guard of the first would decide in the second, with its keys and its exclusions."""
-    routes = made()
-    first = protect(FastAPI(routes=routes), SETTINGS, exclude=["/x"])
+    first = build(made())
+    routes = [it for it in first.router.routes if getattr(it, "path", "/x") == "/x"]
 
     # An inclusion of a newer FastAPI has a lock, and cannot be copied deeply.
     refusals = (ConfigurationError, TypeError) if made is _one_inclusion else ConfigurationError
@@ -256,16 +282,17 @@ def _same_tenant(tenant: Annotated[str | None, Body(embed=True)] = None) -> None
 
 
 def test_an_application_that_was_refused_can_be_protected_once_it_is_right() -> None:
-    """Its routes are no other application's."""
+    """Nothing of what was refused decides."""
     app = FastAPI()
     app.get("/x")(read)
     app.router.default = page()
     with pytest.raises(ConfigurationError, match="default"):
-        protect(app, SETTINGS)
+        protect(app, OTHER, exclude=["/x"])
 
     app.router.default = app.router.not_found
 
     assert [401, 401, 200] == answers_of(protect(app, SETTINGS), "/x")
+    assert 401 == ask(app, "/x", bearer(OTHER_SECRET))
 
 
 def test_a_dependency_that_reads_the_body_comes_before_the_routes() -> None:
