@@ -312,14 +312,17 @@ async def _telling(scope: Scope, state: RequestState) -> AsyncIterator[list[Exce
     answer is sent by then.
     """
     _fastapi.report_handled(scope, record_handled)
-    state.answered = answered = list[Exception]()
+    outer, answered = state.answered, list[Exception]()
+    state.answered = answered
     try:
         yield answered
     except Exception as error:
         if not any(error is known for known in answered):
             raise
     finally:
-        state.answered = None
+        state.answered = outer
+        if outer is not None:  # a route further out waits, too
+            outer.extend(answered)
 
 
 def _raise_last(answered: list[Exception]) -> None:

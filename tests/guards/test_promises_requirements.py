@@ -478,7 +478,7 @@ def test_a_dependency_with_yield_is_left_after_the_answer() -> None:
         assert ["open", "endpoint", "close"] == seen
 
 
-@pytest.mark.parametrize("path", ["/api", "/plain"])
+@pytest.mark.parametrize("path", ["/api", "/plain", "/inner/plain"])
 def test_a_dependency_with_yield_sees_what_the_endpoint_raises(path: str) -> None:
     """A transaction is not committed where an exception handler answers."""
     seen: list[str] = []
@@ -496,11 +496,14 @@ def test_a_dependency_with_yield_sees_what_the_endpoint_raises(path: str) -> Non
     async def failing_plainly(_: Any) -> Any:
         await failing()
 
-    router = protected_router(settings=SETTINGS, dependencies=[Depends(transaction)])
-    router.add_api_route("/api", failing)
-    router.add_route("/plain", failing_plainly)
+    app = protect(FastAPI(), SETTINGS, dependencies=[Depends(transaction)])
+    app.add_api_route("/api", failing)
+    app.add_route("/plain", failing_plainly)
+    inner = APIRouter(dependencies=[Depends(current_user_id)])
+    inner.add_route("/plain", failing_plainly)
+    app.mount("/inner", inner)
 
-    assert [409, ["rollback"]] == [ask(including(router), path, bearer()), seen]
+    assert [409, ["rollback"]] == [ask(app, path, bearer()), seen]
 
 
 @pytest.mark.parametrize("own", [[], [Depends(require_scopes("hook"))]], ids=["guard", "and more"])
