@@ -643,8 +643,8 @@ def report_handled(scope: Scope, report: _Report) -> None:
     Args:
         scope: of a request that came to the router of the application.
         report: takes the scope that the handler is called with, the exception, and `ANSWERING`
-            before the call of one that may send by itself; then the status of the answer, `None`
-            if there is none.
+            before the call of one that may send by itself; then the status of the answer, 0 if it
+            returned none, `None` if it raised an error.
     """
     found = scope.get(_HANDLERS)
     if found is None or _REPORTED in found[1]:
@@ -667,7 +667,7 @@ def _reporting(handler: Any, report: _Report) -> Any:
             report(connection.scope, error, ANSWERING)
             try:
                 response = await handler(connection, error)
-                status = getattr(response, "status_code", None)
+                status = getattr(response, "status_code", 0)
             finally:
                 report(connection.scope, error, status)
             return response
@@ -676,7 +676,7 @@ def _reporting(handler: Any, report: _Report) -> Any:
 
     def answer(connection: HTTPConnection, error: Exception) -> Any:
         response = handler(connection, error)  # in a thread, where it can send nothing itself
-        report(connection.scope, error, getattr(response, "status_code", None))
+        report(connection.scope, error, getattr(response, "status_code", 0))
         return response
 
     return update_wrapper(answer, handler)

@@ -25,7 +25,7 @@ from . import _fastapi
 from .asgi import Replay
 from .caller import is_overridden, principal_or_error
 from .guard import JWTGuard, require_for_guard
-from .request_state import RequestState, record_handled, state_of
+from .request_state import RequestState, Waiting, record_handled, state_of
 from .routing import (
     MatchedRoute,
     RouteGuard,
@@ -312,17 +312,14 @@ async def _telling(scope: Scope, state: RequestState) -> AsyncIterator[list[Exce
     answer is sent by then.
     """
     _fastapi.report_handled(scope, record_handled)
-    outer, answered = state.answered, list[Exception]()
-    state.answered = answered
+    state.waiting = waiting = Waiting(scope.get("app"), state.waiting)
     try:
-        yield answered
+        yield waiting.answered
     except Exception as error:
-        if not any(error is known for known in answered):
+        if not any(error is known for known in waiting.answered):
             raise
     finally:
-        state.answered = outer
-        if outer is not None:  # a route further out waits, too
-            outer.extend(answered)
+        state.waiting = waiting.outer
 
 
 def _raise_last(answered: list[Exception]) -> None:

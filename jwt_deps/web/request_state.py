@@ -41,6 +41,7 @@ __all__ = [
     "STATE_KEY",
     "Decision",
     "RequestState",
+    "Waiting",
     "matched",
     "next_state",
     "record_handled",
@@ -109,6 +110,33 @@ class Decision:
         if is_known:
             for one in self._and_outer():
                 one.answered = status
+
+
+class Waiting:
+    """Dependencies that wait for the end of a plain route, to see what it raised.
+
+    Starlette has exception handlers answer within the route. What an application that is mounted
+    there answers is its own.
+
+    Attributes:
+        app: the application whose exception handlers answer.
+        answered: what they have answered.
+        outer: the dependencies of a route further out.
+    """
+
+    __slots__ = ("answered", "app", "outer")
+
+    def __init__(self, app: Any, outer: "Waiting | None") -> None:
+        self.app, self.outer = app, outer
+        self.answered: list[Exception] = []
+
+    def see(self, scope: Scope, error: Exception, status: int | None) -> None:
+        """Record that an exception handler was called, which may have raised an error itself."""
+        if scope.get("app") is not self.app or status in (None, _fastapi.ANSWERING):
+            return
+        self.answered.append(error)
+        if self.outer is not None:
+            self.outer.see(scope, error, status)
 
 
 class _Mounted:
@@ -187,7 +215,7 @@ class RequestState:
         found: what FastAPI told of the route, and the route that is for it.
         match: the route that `settings` were found for.
         settings: the settings that hold for that route.
-        answered: what exception handlers answered, while dependencies wait that have to see it.
+        waiting: the dependencies that have to see what exception handlers answer.
     """
 
     entered: tuple[RouteGuard, ...] = ()
@@ -199,7 +227,7 @@ class RequestState:
     match: MatchedRoute | None = None
     settings: JWTSettings | None = None
     overriding: Any = None
-    answered: list[Exception] | None = None
+    waiting: "Waiting | None" = None
     _credentials: tuple[Any, ...] | None = None  # that the principals were found with
     # What was in `request.state`, and in the scope, under the names written.
     _before: tuple[dict[str, Any], dict[str, Any]] | None = None
@@ -550,8 +578,9 @@ def record_handled(scope: Scope, error: Exception, status: int | None) -> None:
     state: RequestState | None = scope.get(STATE_KEY)
     if state is not None:
         state.decision.handle(error, status)
-        if state.answered is not None:
-            state.answered.append(error)
+        # A copy of the scope is a part that the endpoint sent, and answers for itself.
+        if state.waiting is not None and state.scope_id == id(scope):
+            state.waiting.see(scope, error, status)
 
 
 def _credentials(scope: Scope) -> tuple[Any, ...]:

@@ -478,34 +478,6 @@ def test_a_dependency_with_yield_is_left_after_the_answer() -> None:
         assert ["open", "endpoint", "close"] == seen
 
 
-@pytest.mark.parametrize("path", ["/api", "/plain", "/inner/plain"])
-def test_a_dependency_with_yield_sees_what_the_endpoint_raises(path: str) -> None:
-    """A transaction is not committed where an exception handler answers."""
-    seen: list[str] = []
-
-    async def transaction() -> Any:
-        try:
-            yield
-        except HTTPException:
-            seen.append("rollback")
-            raise
-
-    async def failing() -> None:
-        raise HTTPException(409)
-
-    async def failing_plainly(_: Any) -> Any:
-        await failing()
-
-    app = protect(FastAPI(), SETTINGS, dependencies=[Depends(transaction)])
-    app.add_api_route("/api", failing)
-    app.add_route("/plain", failing_plainly)
-    inner = APIRouter(dependencies=[Depends(current_user_id)])
-    inner.add_route("/plain", failing_plainly)
-    app.mount("/inner", inner)
-
-    assert [409, ["rollback"]] == [ask(app, path, bearer()), seen]
-
-
 @pytest.mark.parametrize("own", [[], [Depends(require_scopes("hook"))]], ids=["guard", "and more"])
 def test_an_exception_handler_has_the_request_of_a_plain_route(own: list[Any]) -> None:
     """It can read the body, which the endpoint has read before."""
