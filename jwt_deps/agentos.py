@@ -286,7 +286,7 @@ class _Rules:
                 await self._apply(connection, state)
             except AuthError as error:
                 raise await refused(error, connection) from error
-        elif _route_path(connection.scope) == _SOCKET and not _is_socket(
+        elif f"{_route_path(connection.scope)}/".startswith(f"{_SOCKET}/") and not _is_socket(
             connection.scope.get("endpoint")
         ):  # it came after the path was excluded
             raise await refused(MissingTokenError("AgentOS's WebSocket is here"), connection)

@@ -294,6 +294,17 @@ def test_attack_another_route_at_the_path_of_the_websocket(when: str) -> None:
             assert socket.receive_json()["requires_auth"]
 
 
+def test_attack_a_mount_at_the_path_of_the_websocket() -> None:
+    """The exclusion of the path is none of what is mounted there."""
+    app = protect_agent_os(agent_os(), SETTINGS)
+    app.mount("/workflows/ws", PlainTextResponse("open"))
+    app.router.routes.insert(0, app.router.routes.pop())
+    with TestClient(app) as client:
+        answers = [client.get(f"/workflows/ws{rest}") for rest in ("/", "/a", "/../ws/a")]
+
+    assert [401] * 3 == [answer.status_code for answer in answers]
+
+
 def test_head_needs_the_scopes_of_get() -> None:
     """A plain route answers it by running the handler."""
     base = FastAPI()
