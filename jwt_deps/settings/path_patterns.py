@@ -22,7 +22,7 @@ class PathPatterns:
         patterns: the patterns; a single one is taken as a list of one.
 
     Raises:
-        ConfigurationError: something other than strings.
+        ConfigurationError: something other than strings, or an empty one.
     """
 
     __slots__ = ("_expression", "_results", "patterns")
@@ -32,6 +32,10 @@ class PathPatterns:
         for pattern in self.patterns:
             if not isinstance(pattern, str):
                 raise _wrong_kind(pattern, PATTERNS)
+            if not pattern.strip():  # it would be the whole template of a mount at "/"
+                raise ConfigurationError(
+                    "exclusion_type", f"An exclusion is empty: exclusions are {PATTERNS}."
+                )
         self._expression = re.compile(
             "|".join(map(_expression, self.patterns)) if self.patterns else r"(?!)"
         )
