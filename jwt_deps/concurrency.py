@@ -21,8 +21,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 
-#: Spreads load, hides nothing. An application may have seeded the module's own generator.
-JITTER = random.Random()  # noqa: S311 - no secret
+#: Spreads load. Of a generator with a state forked processes would get the same numbers.
+JITTER = random.SystemRandom()
 
 # `time.monotonic` stands still on Linux while the machine is suspended; other systems lack this.
 _CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)

@@ -72,18 +72,25 @@ _Values: TypeAlias = dict[str, _Value]
 _NONE: _Values = {}
 
 
+def _several(names: str | Sequence[str]) -> Sequence[str]:
+    """The names of claims, of which a single one may be a text: no list of its letters."""
+    return [names] if isinstance(names, str) else names
+
+
 class Entries:
     """The entries of one process. A look-up takes no lock and reads no clock.
 
     An entry that has ended and is still here does no harm: the tokens that it names have expired.
     """
 
-    def __init__(self, session_claims: Sequence[str], subject_claims: Sequence[str]) -> None:
+    def __init__(
+        self, session_claims: str | Sequence[str], subject_claims: str | Sequence[str]
+    ) -> None:
         self._tables: dict[Kind, dict[str | None, _Values]] = {kind: {} for kind in Kind}
         compared = {
             Kind.JTI: ["jti"],
-            Kind.SESSION: [*session_claims, SESSION_ID],
-            Kind.SUBJECT: [*subject_claims, USER_ID, ISSUER_USER_ID],
+            Kind.SESSION: [*_several(session_claims), SESSION_ID],
+            Kind.SUBJECT: [*_several(subject_claims), USER_ID, ISSUER_USER_ID],
         }
         # Several issuers may have the same claims.
         self._compared = [

@@ -23,8 +23,8 @@ class Revocations(ABC):
 
     def __init__(
         self,
-        session_claims: Sequence[str],
-        subject_claims: Sequence[str],
+        session_claims: str | Sequence[str],
+        subject_claims: str | Sequence[str],
         longest_lifetime: float,
     ) -> None:
         self._entries = Entries(session_claims, subject_claims)
@@ -118,8 +118,8 @@ class MemoryRevocations(Revocations):
     def __init__(
         self,
         *,
-        session_claims: Sequence[str] = SESSION_CLAIMS,
-        subject_claims: Sequence[str] = SUBJECT_CLAIMS,
+        session_claims: str | Sequence[str] = SESSION_CLAIMS,
+        subject_claims: str | Sequence[str] = SUBJECT_CLAIMS,
         longest_lifetime: float = MONTH,
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -88,8 +88,8 @@ class RedisRevocations(Revocations):
         prefix: str = "jwt-deps:revocations",
         max_staleness: float = 10,
         when_stale: WhenStale | str = WhenStale.REFUSE,
-        session_claims: Sequence[str] = SESSION_CLAIMS,
-        subject_claims: Sequence[str] = SUBJECT_CLAIMS,
+        session_claims: str | Sequence[str] = SESSION_CLAIMS,
+        subject_claims: str | Sequence[str] = SUBJECT_CLAIMS,
         longest_lifetime: float = MONTH,
     ) -> None:
         """Prepare. The server is first asked when an application starts, or with the first token.

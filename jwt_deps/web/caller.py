@@ -16,6 +16,7 @@ from jwt_deps.errors import (
     AuthError,
     ClaimError,
     InsufficientScopeError,
+    InvalidTokenError,
     MissingTokenError,
     Reason,
 )
@@ -303,7 +304,13 @@ async def _by_other_credentials(
     scope = connection.scope
     try:
         for credential in settings.server.credentials:
-            claims: Claims | None = await credential(connection)
+            try:
+                claims: Claims | None = await credential(connection)
+            except InvalidTokenError as unknown:
+                if unknown.reason is not Reason.INACTIVE:
+                    raise
+                error = unknown  # of one authorization server: another may have issued it
+                continue
             if claims is None:
                 continue
             if not claims:

@@ -97,6 +97,16 @@ def test_names_that_are_numbers_or_nested() -> None:
     assert not revocations.is_revoked({})
 
 
+def test_one_claim_may_be_a_text() -> None:
+    """It is no list of letters."""
+    revocations = MemoryRevocations(session_claims="ctx.session", subject_claims="uid")
+    revocations.revoke(session="s")
+    revocations.revoke(subject="alice")
+
+    assert revocations.is_revoked({"ctx": {"session": "s"}})
+    assert revocations.is_revoked({"uid": "alice"})
+
+
 def test_what_is_revoked_again_ends_when_it_would_have() -> None:
     """A moment later, in the same stretch of time: the tokens of that moment are named too."""
     now = [float(NOW)]

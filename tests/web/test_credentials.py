@@ -534,6 +534,25 @@ class TestIntrospection:
 
         assert "bob" == client.get("/me", headers=headers).json()["id"]
 
+    def test_several_authorization_servers(self, server: Server) -> None:
+        """A token that one does not know may be another's, or another kind of credential."""
+        other = Server()
+        other.tokens["opaque-other"] = {"sub": "bob"}
+
+        async def own(connection: HTTPConnection) -> Claims | None:
+            known = connection.headers["authorization"] == "Bearer opaque-own"
+            return Claims({"sub": "cy"}) if known else None
+
+        client = serving(self.introspection(server), self.introspection(other), own)
+        answers = [
+            client.get("/me", headers={"Authorization": f"Bearer opaque-{name}"})
+            for name in ("token", "other", "own", "unknown")
+        ]
+        other.close()
+
+        assert ["ann", "bob", "cy", None] == [answer.json().get("id") for answer in answers]
+        assert 401 == answers[-1].status_code
+
     @pytest.mark.parametrize(
         ("members", "status"),
         [
