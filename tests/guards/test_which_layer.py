@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.security import SecurityScopes
 from starlette.responses import PlainTextResponse
@@ -19,7 +19,8 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from tests.web.serving import SETTINGS, bearer, including, live_mounts, live_routes
+from tests.minting import OTHER_SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer, including, live_mounts, live_routes, who
 
 from .asking import (
     GOOD,
@@ -255,3 +256,159 @@ class TestAMereGuard:
         app.include_router(filled(protected_router(settings=SETTINGS, prefix="/r")))
 
         assert [[401, 200]] * 3 == [told(app, it) for it in ("/api", "/r/api", "/plain")]
+
+
+#: Without a token, with a good one, and with one that has the scope `a`.
+TOKENS = ({}, GOOD, SCOPED)
+#: A plain route `/plain` behind a guard that needs the scope there, and nothing else.
+SCOPES: dict[str, Callable[[], FastAPI]] = {
+    "by-template-of-the-application": lambda: filled(
+        protect(FastAPI(), SETTINGS, scopes={"/*": ["a"]})
+    ),
+    "by-template-of-a-router": lambda: including(
+        filled(protected_router(settings=SETTINGS, scopes={"GET /api": "a", "GET /plain": "a"}))
+    ),
+    "by-template-of-an-outer-guard": lambda: protect(
+        including(filled(protected_router(settings=SETTINGS))), SETTINGS, scopes={"/*": ["a"]}
+    ),
+    "of-a-dependency": lambda: filled(
+        protect(FastAPI(), SETTINGS, dependencies=[Depends(require_scopes("a"))])
+    ),
+    "of-the-guard-of-a-router": lambda: protect(
+        including(filled(APIRouter(dependencies=[Security(jwt_guard(SETTINGS), scopes=["a"])]))),
+        SETTINGS,
+    ),
+}
+
+
+@live_routes
+@pytest.mark.parametrize("path", ["/api", "/plain"])
+@pytest.mark.parametrize("build", [pytest.param(it, id=name) for name, it in SCOPES.items()])
+def test_scopes_of_a_plain_route_are_those_of_any_other(
+    build: Callable[[], FastAPI], path: str
+) -> None:
+    assert [401, 403, 200] == told(build(), path, *TOKENS)
+
+
+@live_mounts
+class TestAMountOfAnApplicationWithAGuard:
+    """The guard of the application decides below, whatever the mount is asked."""
+
+    def test_its_scopes_are_asked_where_it_asks_for_a_token(self) -> None:
+        inner = protect(FastAPI(), SETTINGS, exclude=["/plain"], scopes={"/*": ["a"]})
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/m", filled(inner))
+
+        assert [200, 200, 200] == told(app, "/m/plain", *TOKENS)
+        assert [401, 403, 200] == told(app, "/m/api", *TOKENS)
+
+    @pytest.mark.parametrize("path", ["/m/api", "/m/plain"])
+    def test_a_dependency_further_out_finds_the_user(self, path: str) -> None:
+        """It runs before that guard decides, and refuses nothing in its place."""
+        seen: list[Any] = []
+
+        async def look(request: Request) -> None:
+            seen.append(getattr(request.state, "user_id", None))
+
+        inner = protect(FastAPI(), SETTINGS, exclude=["/plain"])
+        app = protect(FastAPI(), SETTINGS, dependencies=[Depends(look)])
+        app.mount("/m", filled(inner))
+
+        expected = [200, 200] if path == "/m/plain" else [401, 200]
+        assert expected == told(app, path, {}, bearer(sub="alice"))
+        assert [None, "alice"] == seen
+
+    def test_without_one_the_settings_of_the_mount_hold(self) -> None:
+        inner = FastAPI()
+        inner.get("/me")(who)
+        app = protect(FastAPI(), OTHER)
+        app.mount("/m", inner)
+
+        tokens = ({}, GOOD, bearer(OTHER_SECRET, sub="alice"))
+        assert [401, 401, 200] == told(app, "/m/me", *tokens)
+
+
+def excluded_in_its_application() -> FastAPI:
+    return filled(protect(FastAPI(), SETTINGS, exclude=["/plain"]))
+
+
+def excluded_in_a_protected_router() -> FastAPI:
+    return including(filled(protected_router(settings=SETTINGS, exclude=["/plain"])))
+
+
+def excluded_in_a_mounted_router() -> FastAPI:
+    app = protect(FastAPI(), SETTINGS)
+    guard = Depends(jwt_guard(SETTINGS, exclude=["/plain"]))
+    app.mount("", filled(APIRouter(dependencies=[guard])))
+    return app
+
+
+def excluded_by_its_endpoint() -> FastAPI:
+    return filled(protect(FastAPI(), SETTINGS, exclude=[plain]))
+
+
+@live_mounts
+@pytest.mark.parametrize(
+    "build",
+    [
+        excluded_in_its_application,
+        excluded_in_a_protected_router,
+        excluded_in_a_mounted_router,
+        excluded_by_its_endpoint,
+    ],
+)
+def test_a_plain_route_is_known_by_its_template(build: Callable[[], FastAPI]) -> None:
+    app = build()
+
+    assert [[200, 200], [401, 200]] == [told(app, "/plain"), told(app, "/api")]
+
+
+def test_a_mount_can_be_excluded_by_what_is_mounted() -> None:
+    mounted = page()
+    app = protect(FastAPI(), SETTINGS, exclude=[mounted])
+    app.mount("/m", mounted)
+    app.mount("/n", page())
+
+    assert [[200, 200], [401, 200]] == [told(app, "/m/x"), told(app, "/n/x")]
+
+
+@live_routes
+def test_a_page_of_fastapi_in_another_router_is_a_plain_route() -> None:
+    router = protected_router(settings=SETTINGS)
+    router.routes.extend(it for it in FastAPI().routes if getattr(it, "path", "") == "/docs")
+    app = FastAPI(docs_url=None)
+    app.include_router(router)
+
+    assert [401, 200] == told(app, "/docs")
+
+
+@live_routes
+def test_an_inclusion_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What applies to the plain route is not known, so it is not served."""
+    app = including(filled(protected_router(settings=SETTINGS)))
+    assert [401, 200] == told(app, "/plain")
+    monkeypatch.setattr("jwt_deps.web._fastapi.inclusion_dependencies", lambda _: None)
+
+    assert ["unknown_fastapi"] * 2 == told(app, "/plain")
+
+
+@live_routes
+def test_what_applied_where_a_route_was_taken_from_comes_first() -> None:
+    """Its dependencies run from the outside to the inside."""
+    ran: list[str] = []
+
+    def step(name: str) -> Any:
+        async def run() -> None:
+            ran.append(name)
+
+        return Depends(run)
+
+    first = protected_router(settings=SETTINGS, dependencies=[step("first")])
+    first.add_route("/x", plain)
+    (route,) = first.routes
+    second = protected_router(settings=SETTINGS, dependencies=[step("second")])
+    second.add_route("/plain", route.endpoint)  # type: ignore[attr-defined]
+    app = including(second, dependencies=[step("inclusion")])
+
+    assert [401, 200] == told(app, "/plain")
+    assert ["first", "inclusion", "second"] == ran

@@ -41,7 +41,12 @@ TESTS = {
         *("tests/testing/test_dpop_client.py", "tests/advisories"),
     ),
     "revocation": ("tests/revocation",),
-    "web": ("tests/web", "tests/guards", "tests/audit", "tests/test_invariants.py"),
+    "web": (
+        *("tests/web", "tests/guards", "tests/audit", "tests/test_invariants.py"),
+        # They start processes, in which nothing is changed.
+        *(f"--ignore=tests/web/test_{it}.py" for it in ("telemetry", "uvicorn")),
+        *(f"--ignore=tests/guards/test_{it}.py" for it in ("no_side_effects", "renamed_fastapi")),
+    ),
 }
 _PYTEST = (
     *("-x", "--no-cov", "-pno:terminal", "-pno:cacheprovider", "--hypothesis-profile=mutation"),
