@@ -222,8 +222,7 @@ class Installation:
         Raises:
             ConfigurationError: as `update`.
         """
-        if not self._is_in_place:
-            self._wrap_router(self._app.router)
+        self._wrap_router(self._app.router)
         if not self.is_reached:  # by any request so far: the router may be called past this
             self.update()
 
@@ -296,7 +295,7 @@ class Installation:
         one, kept = cls.known(app), app.openapi_schema
         with _fastapi.unchanged((), app, *([] if one is None else [one])):
             app.openapi_schema = deepcopy(kept)
-            if one is not None and kept is not None and one._described is kept:  # noqa: SLF001
+            if one is not None and one._described is kept:  # noqa: SLF001
                 one._described = app.openapi_schema  # noqa: SLF001 - its own class
             schema = app.openapi()
         if not (one is not None and one.corrects_openapi) and any(guards_in(app)):

@@ -131,10 +131,10 @@ class Snapshot:
     __slots__ = ("_mounted", "_over", "_plain", "_routers")
 
     def __init__(self) -> None:
-        self._routers: list[tuple[APIRouter, list[BaseRoute], list[BaseRoute], Any, Any]] = []
+        self._routers: list[tuple[APIRouter, list[BaseRoute], Any, Any]] = []
         self._over: list[tuple[APIRouter, set[Any]]] = []
         self._plain: list[tuple[Any, Any, Any]] = []
-        self._mounted: list[tuple[Any, list[BaseRoute], list[BaseRoute]]] = []
+        self._mounted: list[tuple[Any, list[BaseRoute]]] = []
 
     def add(self, router: APIRouter, applied: Iterable[Any]) -> list[BaseRoute]:
         """Keep the routes of a router; those that are added while they are looked at are new.
@@ -145,7 +145,7 @@ class Snapshot:
         """
         kept = list(router.routes)
         dependencies = list(router.dependencies)
-        self._routers.append((router, router.routes, kept, router.default, dependencies))
+        self._routers.append((router, kept, router.default, dependencies))
         self._over.append((router, set(applied)))
         return kept
 
@@ -157,7 +157,7 @@ class Snapshot:
         """Keep the routes of an application that is mounted."""
         routes = getattr(app, "routes", None)
         if isinstance(routes, list):
-            self._mounted.append((app, routes, list(routes)))
+            self._mounted.append((app, list(routes)))
 
     def has(self, router: APIRouter, applied: Iterable[Any]) -> bool:
         """Whether the routes of a router are kept, looked at where the same applies to it."""
@@ -166,24 +166,23 @@ class Snapshot:
 
     def is_current(self) -> bool:
         """Whether the routes are still the kept ones; `False` if none were kept."""
-        for router, routes, kept, default, dependencies in self._routers:
+        for router, kept, default, dependencies in self._routers:
             if (
-                router.routes is not routes
-                or len(routes) != len(kept)
-                or router.default is not default
+                router.default is not default
                 or router.dependencies != dependencies
                 or "handle" in vars(router)
-                or not all(map(is_, routes, kept))
+                or not _are_same(router.routes, kept)
             ):
                 return False
         for route, app, endpoint in self._plain:
             if route.app is not app or getattr(route, "endpoint", None) is not endpoint:
                 return False
-        for mounted, routes, kept in self._mounted:
-            now = mounted.routes
-            if now is not routes or len(now) != len(kept) or not all(map(is_, now, kept)):
-                return False
-        return bool(self._routers)
+        same = (_are_same(mounted.routes, kept) for mounted, kept in self._mounted)
+        return bool(self._routers) and all(same)
+
+
+def _are_same(routes: list[BaseRoute], kept: list[BaseRoute]) -> bool:
+    return len(routes) == len(kept) and all(map(is_, routes, kept))
 
 
 _PUBLIC = "__jwt_deps_public__"

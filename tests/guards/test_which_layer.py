@@ -412,3 +412,52 @@ def test_what_applied_where_a_route_was_taken_from_comes_first() -> None:
 
     assert [401, 200] == told(app, "/plain")
     assert ["first", "inclusion", "second"] == ran
+
+
+def append(app: FastAPI) -> None:
+    app.router.routes.append(Route("/new", plain))
+
+
+def replace(app: FastAPI) -> None:
+    app.router.routes[-1] = Route("/new", plain)
+
+
+def replace_list(app: FastAPI) -> None:
+    app.router.routes = [*app.router.routes[:-1], Route("/new", plain)]
+
+
+def insert(app: FastAPI) -> None:
+    app.router.routes.insert(0, Route("/new", plain))
+
+
+@pytest.mark.parametrize("change", [append, replace, replace_list, insert])
+def test_a_route_that_comes_after_a_request_is_guarded(change: Callable[[FastAPI], None]) -> None:
+    """In whatever way the list of routes was changed."""
+    app = filled(protect(FastAPI(), SETTINGS))
+    assert [401, 200] == told(app, "/api")
+    change(app)
+
+    assert [401, 200] == told(app, "/new")
+
+
+@live_mounts
+@pytest.mark.parametrize("change", [append, replace, replace_list, insert])
+def test_one_of_a_mounted_application_is_guarded_too(change: Callable[[FastAPI], None]) -> None:
+    """What applies to that application holds for it."""
+    inner = filled(FastAPI(dependencies=[Depends(require_scopes("a"))]))
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", inner)
+    assert [401, 403, 200] == told(app, "/m/plain", *TOKENS)
+    change(inner)
+
+    assert [401, 403, 200] == told(app, "/m/new", *TOKENS)
+
+
+def test_a_dependency_that_comes_after_a_request_holds_for_plain_routes() -> None:
+    """FastAPI applies it to what is added later; so a route of its own is refused."""
+    app = protect(FastAPI(), SETTINGS)
+    app.add_route("/plain", plain)
+    assert [401, 200, 200] == told(app, "/plain", *TOKENS)
+    app.router.dependencies.append(Depends(require_scopes("a")))
+
+    assert [401, 403, 200] == told(app, "/plain", *TOKENS)

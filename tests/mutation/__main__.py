@@ -42,7 +42,8 @@ TESTS = {
     ),
     "revocation": ("tests/revocation",),
     "web": (
-        *("tests/web", "tests/guards", "tests/audit", "tests/test_invariants.py"),
+        *("tests/web", "tests/guards", "tests/audit"),
+        *("tests/test_invariants.py", "tests/test_errors_page.py"),
         # They start processes, in which nothing is changed.
         *(f"--ignore=tests/web/test_{it}.py" for it in ("telemetry", "uvicorn")),
         *(f"--ignore=tests/guards/test_{it}.py" for it in ("no_side_effects", "renamed_fastapi")),

@@ -118,6 +118,36 @@ class TestApiKey:
                 answer.json(),
             )
 
+    @pytest.mark.parametrize(
+        ("key", "asked"),
+        [
+            pytest.param("", False, id="empty"),
+            pytest.param("k", True, id="one-character"),
+            pytest.param("k" * 4096, True, id="longest"),
+            pytest.param("k" * 4097, False, id="too-long"),
+        ],
+    )
+    def test_the_check_is_asked_about_keys_of_a_usual_length(
+        self, key: str, *, asked: bool
+    ) -> None:
+        """A mapping will do as its answer."""
+        seen: list[str] = []
+
+        def check(key: str) -> dict[str, Any]:
+            seen.append(key)
+            return {"sub": "ann"}
+
+        answer = serving(ApiKey(check)).get("/me", headers={"X-API-Key": key})
+
+        assert (200 if asked else 401, [key] * asked) == (answer.status_code, seen)
+
+    @pytest.mark.parametrize(
+        ("check", "header"), [("owner", "X-API-Key"), (owner_of, "Authorization")]
+    )
+    def test_what_cannot_be_one(self, check: Any, header: str) -> None:
+        with pytest.raises(ConfigurationError, match="a header of its own"):
+            ApiKey(check, header)
+
     def test_tokens_are_accepted_as_ever(self) -> None:
         """A token wins over a key, and a bad one is refused whatever key comes with it."""
         client = serving(ApiKey(owner_of))
