@@ -1,18 +1,25 @@
 """`request.user` and `request.auth` are those of the token, as Starlette has them."""
 
+import json
 import sys
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.testclient import TestClient
-from starlette.authentication import UnauthenticatedUser, requires
+from starlette.authentication import (
+    AuthCredentials,
+    SimpleUser,
+    UnauthenticatedUser,
+    requires,
+)
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from jwt_deps import JWTSettings, current_user_id, optional, protect, public
+from tests.guards.asking import drive
 from tests.minting import SECRET
 from tests.web.serving import SETTINGS, bearer
 
@@ -190,3 +197,27 @@ def test_copy_of_a_scope_has_the_user_of_its_own_token() -> None:
 
     assert [False, True, True] == ["true" in name or name == "alice" for name in answer]
     assert '"bob"' in answer[1]
+
+
+def test_copy_to_a_public_route_has_the_user_that_the_application_set() -> None:
+    """It is as the first request was before its token was known."""
+    app = protect(FastAPI(), SETTINGS)
+
+    @app.get("/me")
+    @public
+    async def me(request: Request) -> Any:
+        return told(request)
+
+    @app.get("/batch")
+    async def batch(request: Request) -> Any:
+        copy = {**request.scope, "path": "/me", "raw_path": b"/me", "headers": []}
+        _, answer, _ = await drive(app, copy)
+        return [json.loads(answer), told(request)]
+
+    async def naming(scope: Any, receive: Any, send: Any) -> None:
+        named = {"user": SimpleUser("theirs"), "auth": AuthCredentials(["x"])}
+        await app({**scope, **named}, receive, send)
+
+    found = TestClient(naming).get("/batch", headers=bearer(scope="a b")).json()
+
+    assert [{"known": True, "name": "theirs", "scopes": ["x"]}, ALICE] == found
