@@ -192,7 +192,9 @@ class Introspection:
             accept="application/json",
         )
         self.clock: Callable[[], float] = uptime
-        self._answers: LRUMap[bytes, tuple[Claims | None, float]] = LRUMap(_MOST_CACHED)
+        self._active: LRUMap[bytes, _Known] = LRUMap(_MOST_CACHED)
+        # Apart, so that no flood of unknown tokens drives out the active ones.
+        self._inactive: LRUMap[bytes, _Known] = LRUMap(_MOST_CACHED)
         self._flights: dict[bytes, SingleFlight[_Answer]] = {}
         self._lock = ForkSafeLock()
 
@@ -213,7 +215,7 @@ class Introspection:
             return None
         # Not the token itself: it would be good as long as it is kept.
         name = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        known = self._answers.get(name)
+        known: _Answer = self._active.get(name) or self._inactive.get(name)
         if known is None or self.clock() >= known[1]:
             with self._lock():
                 flight = self._flights.get(name)
@@ -235,6 +237,9 @@ class Introspection:
             raise InvalidTokenError(Reason.INACTIVE, "the authorization server does not accept it")
         return known[0]
 
+    #: Whether a server may not answer, which is 503.
+    can_be_out_of_reach = True
+
     @property
     def scheme(self) -> dict[str, Any]:
         """What an OpenAPI document says of it."""
@@ -252,15 +257,21 @@ class Introspection:
             said = str(error) if isinstance(error, FetchError) else "no answer, or no JSON object"
             logger.error("a token cannot be introspected: %s", said)  # noqa: TRY400
             return None
-        # Some servers write a member that is absent as null.
+        # Some servers write a member that is absent as null, and no audience as an empty list.
         document = {member: it for member, it in answered.items() if it is not None}
+        if document.get("aud") in ("", []):
+            del document["aud"]
         claims, seconds = None, self._inactive_seconds
         if document.pop("active", None) is True and _is_access_token(document):
             claims, seconds = Claims(document), self._cache_seconds
             if is_numeric_date(expires := document.get("exp")):
                 seconds = min(seconds, expires - time.time())
         answer = claims, asked_at + seconds
-        self._answers.put(name, answer)
+        cache, other = self._active, self._inactive
+        if claims is None:
+            cache, other = other, cache
+        other.discard(name)
+        cache.put(name, answer)
         return answer
 
 
@@ -278,7 +289,8 @@ _ACCESS_KINDS = frozenset({
     *("bearer", "dpop", "access_token", "access", "jwt", "at+jwt"),
     "urn:ietf:params:oauth:token-type:access_token",
 })  # fmt: skip
-_Answer: TypeAlias = tuple[Claims | None, float] | None
+_Known: TypeAlias = tuple[Claims | None, float]
+_Answer: TypeAlias = _Known | None
 
 
 def _lost(_: str) -> _Answer:

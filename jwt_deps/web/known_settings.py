@@ -54,7 +54,7 @@ def settings_problem(app: FastAPI) -> str | None:
 
 
 def can_be_out_of_reach(settings: JWTSettings | None) -> bool:
-    """Whether checking a token needs what may not answer: keys, revocations, a replay store."""
+    """Whether a check needs what may not answer: keys, revocations, replays, introspection."""
     if settings is None:
         return False
     policy = settings.server.sender_policy
@@ -64,6 +64,7 @@ def can_be_out_of_reach(settings: JWTSettings | None) -> bool:
         tenants
         or bool(settings.server.key_caches)
         or replays
+        or any(getattr(it, "can_be_out_of_reach", False) for it in settings.server.credentials)
         or _may_not_answer(settings.revocations)
     )
 

@@ -564,6 +564,34 @@ class TestIntrospection:
 
         assert "bob" == client.get("/me", headers=headers).json()["id"]
 
+    @pytest.mark.parametrize("audience", [[], "", None], ids=["list", "text", "null"])
+    def test_an_empty_audience_is_none(self, server: Server, audience: object) -> None:
+        """Ory Hydra writes one where none was asked for."""
+        server.tokens["opaque-token"]["aud"] = audience
+        settings = JWTSettings(secret_key=SECRET, audience="orders")
+        client = serving(self.introspection(server), settings=settings)
+
+        assert 200 == client.get("/me", headers=OPAQUE).status_code
+
+    def test_attack_a_flood_of_unknown_tokens(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It does not drive out what is known of active ones."""
+        monkeypatch.setattr(module, "_MOST_CACHED", 4)
+        client = serving(self.introspection(server))
+        client.get("/me", headers=OPAQUE)
+        for number in range(20):
+            client.get("/me", headers={"Authorization": f"Bearer unknown-{number}"})
+
+        assert 200 == client.get("/me", headers=OPAQUE).status_code
+        assert 1 == sum(token == "opaque-token" for token, _ in server.asked)
+
+    def test_an_outage_is_documented(self, server: Server) -> None:
+        """As that of an issuer's keys is."""
+        client = serving(self.introspection(server))
+
+        assert "503" in client.get("/openapi.json").json()["paths"]["/me"]["get"]["responses"]
+
     def test_several_authorization_servers(self, server: Server) -> None:
         """A token that one does not know may be another's, or another kind of credential."""
         other = Server()
