@@ -15,6 +15,7 @@ from starlette.types import Scope
 from jwt_deps.errors import (
     AuthError,
     ClaimError,
+    ConfigurationError,
     InsufficientScopeError,
     InvalidTokenError,
     MissingTokenError,
@@ -313,6 +314,13 @@ async def _by_other_credentials(
                 continue
             if claims is None:
                 continue
+            if not isinstance(claims, Claims):  # what `HTTPBasic()` returns is not yet verified
+                given: object = claims
+                raise ConfigurationError(
+                    "credential_form",
+                    f"A credential returned {type(given).__name__}: return Claims(...) of what was "
+                    "verified, or None.",
+                )
             if not claims:
                 raise ClaimError(Reason.CLAIM_MISSING, "sub", "its credential has no claims")
             is_bearer = not isinstance(error, MissingTokenError)

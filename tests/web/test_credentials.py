@@ -21,6 +21,7 @@ import trustme
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBasic, HTTPBearer
 from fastapi.testclient import TestClient
 
 from jwt_deps import (
@@ -56,6 +57,14 @@ async def owner_of(key: str) -> Claims | None:
 
 
 API_KEY = {"X-API-Key": "key-of-ann"}
+
+
+async def headers_of(connection: HTTPConnection) -> Any:
+    return {"sub": "root", **connection.headers}
+
+
+async def headers_in_pairs(connection: HTTPConnection) -> Any:
+    return [("sub", "root"), *connection.headers.items()]
 
 
 def serving(*credentials: Any, settings: JWTSettings = SETTINGS) -> TestClient:
@@ -383,7 +392,8 @@ class TestOfOnesOwn:
         """What a dictionary of sessions gives by default is no credential."""
 
         async def session(connection: HTTPConnection) -> Any:
-            return {"of-ann": Claims({"sub": "ann"})}.get(connection.cookies.get("sid", ""), {})
+            known = {"of-ann": Claims({"sub": "ann"})}
+            return known.get(connection.cookies.get("sid", ""), Claims({}))
 
         app = protect(FastAPI(), SETTINGS, credentials=[session])
 
@@ -396,6 +406,24 @@ class TestOfOnesOwn:
             client.get("/", headers={"Cookie": f"sid={sid}"}).status_code
             for sid in ("unknown", "of-ann")
         ]
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{"Authorization": "Bearer made-up"}, {"Authorization": "Basic cm9vdDphZG1pbg=="}, API_KEY],
+        ids=["bearer", "basic", "other"],
+    )
+    @pytest.mark.parametrize(
+        "credential",
+        [HTTPBearer(auto_error=False), HTTPBasic(auto_error=False), headers_of, headers_in_pairs],
+        ids=["HTTPBearer", "HTTPBasic", "mapping", "pairs"],
+    )
+    def test_attack_what_was_not_verified(self, credential: Any, headers: dict[str, str]) -> None:
+        """Only `Claims` say that it was; FastAPI's own classes return what the client sent."""
+        app = protect(FastAPI(), SETTINGS, credentials=[credential])
+        app.get("/me")(who)
+
+        with TestClient(app, raise_server_exceptions=False) as client:
+            assert client.get("/me", headers=headers).status_code in {401, 500}
 
     def test_an_issuer_that_a_table_does_not_have(self) -> None:
         """It is refused; one that it has gives the user its prefix."""
