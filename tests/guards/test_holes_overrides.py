@@ -269,7 +269,10 @@ def tenant(connection: HTTPConnection) -> JWTSettings:
 
 @pytest.mark.parametrize("outer", ["router", "application"])
 @pytest.mark.parametrize("kind", ["open-application", "open-router"])
-def test_settings_per_request_reach_into_what_is_mounted(kind: str, outer: str) -> None:
+@pytest.mark.parametrize("exclude", [[], ["/m/in/*"]], ids=["guarded", "excluded"])
+def test_settings_per_request_reach_into_what_is_mounted(
+    kind: str, outer: str, exclude: list[str]
+) -> None:
     """The dependencies inside go by the settings that the guard at the mount found."""
     inner: Any = FastAPI() if kind == "open-application" else APIRouter()
 
@@ -279,12 +282,12 @@ def test_settings_per_request_reach_into_what_is_mounted(kind: str, outer: str) 
     inner.get("/me")(me)
     app = FastAPI()
     if outer == "router":
-        router = protected_router()
+        router = protected_router(exclude=[it.removeprefix("/m") for it in exclude])
         router.mount("/in", inner)
         app.mount("/m", router)
     else:
         app.mount("/m/in", inner)
-        protect(app)
+        protect(app, exclude=exclude)
     app.dependency_overrides[get_settings] = tenant
     client = TestClient(app)
 
