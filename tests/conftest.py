@@ -1,12 +1,16 @@
 """What every test can rely on."""
 
+import gc
 import os
+import pkgutil
 from collections.abc import Generator, Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+import jwt_deps
 from jwt_deps import get_settings
 from jwt_deps.tokens import authenticate
 from jwt_deps.tokens.verify import verify
@@ -53,6 +57,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Evidence(), "conformance")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect without measuring coverage, which would double the time that imports take."""
+    coverage = getattr(session.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    if coverage is None or session.config.pluginmanager.hasplugin("dsession"):
+        return (yield)  # not measured, or `-n`: the workers collect
+    for module in pkgutil.walk_packages(jwt_deps.__path__, "jwt_deps."):
+        if module.name != "jwt_deps.__main__":
+            import_module(module.name)
+    coverage.pause()
+    try:
+        return (yield)
+    finally:
+        coverage.resume()
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector 15,000 tests, and the applications of the test that runs."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A worker that ends with a long module would end alone."""
     longest_first(items)
@@ -61,9 +87,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BySharedServers:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BySharedServers | None:
     """Under `-n`, servers that several modules share are started on one worker."""
-    return BySharedServers(config, log)
+    return BySharedServers(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -14,14 +14,18 @@ __all__ = ["BySharedServers", "longest_first", "unmeasured"]
 #: The groups that wait for a server, start processes or a browser, the longest first.
 LONGEST = (
     "tests/revocation/test_redis.py",
-    "tests/agentos",
-    "tests/providers",
+    "tests/agentos/test_side_by_side.py",
+    "tests/agentos/test_guard.py",
+    "tests/agentos/test_isolation.py",
+    "tests/agentos/test_r",
+    "tests/providers/",
     "tests/test_package.py",
     "tests/test_benchmarks.py",
     "tests/revocation/test_processes.py",
     "tests/browser/test_site.py",
 )
-SHARED = ("tests/agentos", "tests/providers")
+#: By the beginning of their names, the modules that share servers.
+SHARED = ("tests/agentos/test_r", "tests/providers/")
 
 SIDE_BY_SIDE = "tests/agentos/test_side_by_side.py"
 
@@ -58,7 +62,7 @@ UNMEASURED = (
 def group_of(nodeid: str) -> str:
     """The name of the group that a test belongs to."""
     module = nodeid.partition("::")[0]
-    return next((shared for shared in SHARED if module.startswith(f"{shared}/")), module)
+    return next((shared for shared in SHARED if module.startswith(shared)), module)
 
 
 def longest_first(items: list[pytest.Item]) -> None:
