@@ -126,7 +126,7 @@ class Served:
             of_route = [it for it in match.guards if it is cast("object", call)]
             if not of_route or (scopes and of_route[0].asks_scopes(match, self.settings)):
                 yield call, scopes
-            elif of_route[0] is guard and not is_public and guard not in self.inside:
+            elif not is_public and guard not in self.inside:
                 yield call, ()
 
 
@@ -219,7 +219,7 @@ class Inventory:
         self.applications.append(Reached(app, is_covered))
 
     def _router(self, router: Router, way: _Way) -> Iterator[Served]:
-        self._note(router)
+        self.routers.append(router)
         for entry in self._entries(router, is_covered=way.is_covered):
             if is_mount(entry.served):
                 yield from self._mounted(entry, way)
@@ -229,10 +229,6 @@ class Inventory:
         if getattr(router.default, "__func__", None) is not type(router).not_found:
             match = MatchedRoute((), router.default, ())
             yield Served(f"{way.prefix}/*", (ANY,), match, way.app, way.mounts)
-
-    def _note(self, router: Any) -> None:
-        if not any(router is known for known in self.routers):
-            self.routers.append(router)
 
     def _entries(self, router: Router, *, is_covered: bool) -> Iterator[_Entry]:
         """All routes of a router and of those that it includes, those of `frontend()` last."""
@@ -245,7 +241,7 @@ class Inventory:
 
     def _included(self, inclusion: Any, *, is_covered: bool) -> Iterator[_Entry]:
         router: Any = _fastapi.included_router(inclusion)
-        self._note(router)
+        self.routers.append(router)
         is_covered = is_covered or getattr(router, "is_protected", False)
         found = _fastapi.candidates(inclusion)
         frontends = _fastapi.included_frontends(inclusion)
@@ -321,7 +317,7 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         _fastapi.has_own(type(entry.added), "handle", *kinds)
     )
     # Up to FastAPI 0.136 nothing tells by which router a copied route is guarded.
-    if has_own_way and match.guards and not entry.is_covered:
+    if has_own_way and not entry.is_covered:
         match = replace(match, guards=(), dependant=None)
         why = _OWN_WAY.format(type(entry.added).__name__)
     pages = getattr(entry.added, "routes", None)
@@ -368,7 +364,7 @@ def _plain(entry: _Entry, way: _Way) -> Served:
         return replace(served, match=match, open_because=_UNREADABLE)
     guards = guards_among(applied)
     is_below = any(mount.match.guards for mount in way.mounts)
-    if (guards or (applied and is_below)) and _is_asked(entry, way):
+    if (guards or is_below) and _is_asked(entry, way):
         tree = _fastapi.dependency_tree(applied)
         return replace(served, match=replace(match, guards=guards, dependant=tree))
     uncovered = way.open_because or (_NOT_COVERED if guards else None)

@@ -242,6 +242,12 @@ def moved_out() -> FastAPI:
     return app
 
 
+def router_replaced() -> FastAPI:
+    app = FastAPI()
+    app.router = plain(protected_router(settings=SETTINGS))
+    return app
+
+
 def mounted_in_itself() -> FastAPI:
     app: FastAPI = plain(protect(FastAPI(), SETTINGS))
     app.mount("/v1", app.router)
@@ -365,6 +371,10 @@ VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = 
         lambda: mounting(protect(plain(FastAPI(), "/p", "/o"), OTHER, exclude=["/o"])),
         {"GET /m/p": GUARDED_BY_ITS_OWN, "GET /m/o": ("public", "exclude '/o'")},
     ),
+    "a-protected-router-in-place-of-an-applications": (
+        router_replaced,
+        {"GET /p": GUARDED_BY_ITS_OWN},
+    ),
     "its-router-mounted-in-itself": (mounted_in_itself, {"GET /v1/p": GUARDED_BY_ITS_OWN}),
     "a-router-with-a-guard-mounted": (
         lambda: mounting(one_route_of(protected_router(settings=SETTINGS))),
@@ -396,6 +406,10 @@ LIVE_VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]
     "an-excluded-mount": (
         lambda: behind({"settings": SETTINGS, "exclude": "/x"}),
         {"GET /x/": OPEN},
+    ),
+    "an-own-stack-below-a-protected-application": (
+        lambda: mounting(plain(protect(OwnStack(), SETTINGS)), protect(FastAPI(), SETTINGS)),
+        {"GET /m/p": GUARDED_BY_ITS_OWN},
     ),
     "two-ways-in": (
         two_ways_in,
@@ -613,6 +627,40 @@ class TestPlainRoutesThatNothingCovers:
         assert (self.SENTENCE,) == audit(app).problems
         assert 200 == TestClient(app).get("/m/p").status_code
 
+    @live
+    def test_a_requirement_where_no_guard_is_below_it(self) -> None:
+        """A router can be mounted behind a guard and without one."""
+        inner = APIRouter(dependencies=[Depends(require_scopes("a"))])
+        outer, app = protect(FastAPI(), SETTINGS), FastAPI()
+        outer.mount("/in", plain(inner))
+        app.mount("/m", outer)
+        app.mount("/open", inner)
+        client = TestClient(app)
+
+        statuses = [
+            client.get(path, headers=bearer()).status_code for path in ("/m/in/p", "/open/p")
+        ]
+
+        assert [403, 200] == statuses
+        found = named(audit(app))
+        assert (Verdict.GUARDED, ("a",)) == (
+            found["GET /m/in/p"].verdict,
+            found["GET /m/in/p"].scopes,
+        )
+        assert Verdict.UNGUARDED is found["GET /open/p"].verdict
+
+    @pytest.mark.parametrize("covered", [0, 1], ids=["covered-first", "covered-last"])
+    def test_an_application_that_is_covered_on_one_of_two_ways(self, covered: int) -> None:
+        """The other one is open until a request comes through the first."""
+        inner, outer, app = plain(guarded_inside(FastAPI)), protect(FastAPI(), SETTINGS), FastAPI()
+        outer.mount("/in", inner)
+        ways = [("/open", inner), ("/m", outer)]
+        for path, mounted in (ways[covered], ways[1 - covered]):
+            app.mount(path, mounted)
+
+        assert (self.SENTENCE,) == audit(app).problems
+        assert 200 == TestClient(app).get("/open/p").status_code
+
 
 class TestProtect:
     LATE = "not known whether protect(app) is asked, because {} builds its own middleware"
@@ -779,6 +827,24 @@ def test_frontends_of_included_routers_are_each_their_own(tmp_path: Path) -> Non
     pages = {one.path: one.why for one in audit(app).routes if one.path.startswith("/outer")}
 
     assert dict.fromkeys(("/outer/inner/a/{path}", "/outer/b/{path}"), "its guard") == pages
+
+
+@frontend
+def test_a_frontend_under_a_mere_guard(tmp_path: Path) -> None:
+    """FastAPI runs dependencies for it, whatever class its routes are of."""
+    app: Any = whole_app(Depends(jwt_guard(SETTINGS)))
+    app.frontend("/f", directory=tmp_path)
+
+    assert (Verdict.GUARDED, "its guard") == ((one := of(app, "GET /f/{path}")).verdict, one.why)
+
+
+def test_a_route_that_is_not_in_the_document_is_not_judged_by_it() -> None:
+    """Not by what the document says of another one with its path."""
+    router = protected_router(settings=SETTINGS)
+    router.add_api_route("/x", endpoint())
+    router.add_api_route("/x", public(endpoint()), include_in_schema=False)
+
+    assert () == audit(including(router)).problems
 
 
 def test_an_application_mounted_in_itself_is_walked_once() -> None:
@@ -1235,6 +1301,14 @@ class TestWhatCannotBeRead:
         route = of(app, "* /(_IncludedRouter)")
 
         assert (Verdict.UNGUARDED, self.NOT_KNOWN) == (route.verdict, route.why)
+
+    @frontend
+    def test_what_its_frontend_serves(self, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is an unguarded entry beside the routes."""
+        monkeypatch.setattr("jwt_deps.web._fastapi.included_frontends", lambda _: None)
+
+        assert Verdict.UNGUARDED is of(app, "* /(_IncludedRouter)").verdict
+        assert Verdict.GUARDED is of(app, "GET /x").verdict
 
     def test_what_applies_to_an_inclusion(
         self, app: FastAPI, monkeypatch: pytest.MonkeyPatch

@@ -259,7 +259,7 @@ class TestAMereGuard:
 
 
 #: Without a token, with a good one, and with one that has the scope `a`.
-TOKENS = ({}, GOOD, SCOPED)
+TOKENS: tuple[dict[str, str], ...] = ({}, GOOD, SCOPED)
 #: A plain route `/plain` behind a guard that needs the scope there, and nothing else.
 SCOPES: dict[str, Callable[[], FastAPI]] = {
     "by-template-of-the-application": lambda: filled(
@@ -324,8 +324,8 @@ class TestAMountOfAnApplicationWithAGuard:
         app = protect(FastAPI(), OTHER)
         app.mount("/m", inner)
 
-        tokens = ({}, GOOD, bearer(OTHER_SECRET, sub="alice"))
-        assert [401, 401, 200] == told(app, "/m/me", *tokens)
+        good = bearer(OTHER_SECRET, sub="alice")
+        assert [401, 401, 200] == told(app, "/m/me", {}, GOOD, good)
 
 
 def excluded_in_its_application() -> FastAPI:
