@@ -31,14 +31,13 @@ exists and passes. *Planned* rules wait for their tests.
 """
 _MUTATION = """## Mutation score
 
-A mutant is the code with one operator, operand, constant or statement changed. The command runs the
-tests of the room on each, or on a sample; the score is the part that they noticed, without those
-that make no difference (`tests/mutation/survivors.toml`). Each mutant gets 30 seconds of tests
-(`--seconds`), so a score is a lower bound.
+A mutant is the code with one operator, operand, constant or statement changed. `python -m
+tests.mutation <room>` runs the tests of the room on each, or on a sample; the score is the part
+that they noticed within half a minute or a minute, so it is a lower bound.
 
 """
 _DIFFERENCE = ("Rule", "It asks", "Here")
-_SCORE = ("Room", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all", "Command")
+_SCORE = ("Room", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all")
 
 
 def report() -> dict[str, Any]:
@@ -116,7 +115,7 @@ def _scores(found: dict[str, Any]) -> list[tuple[str, ...]]:
         noticed, survived = it["noticed"], it["survived"]
         score = f"{100 * noticed / (noticed + survived):.1f} %"
         counts = (noticed, survived, it["equivalent"], it["mutants"])
-        return (room, score, *map(str, counts), f"`{it['command']}` ({it['date']})")
+        return (room, score, *map(str, counts))
 
     return [row(room, it) for room, it in found.items()]
 
