@@ -206,7 +206,7 @@ def client_of(settings: JWTSettings, *scopes: str) -> TestClient:
 # The page
 
 
-@pytest.mark.parametrize("name", ["auth0", "keycloak", "entra", "several"])
+@pytest.mark.parametrize("name", ["auth0", "entra", "several"])
 def test_environment_and_code_are_the_same_settings(name: str) -> None:
     """In every field, those of the issuers included."""
     recipe = RECIPES[name]
