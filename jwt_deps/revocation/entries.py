@@ -66,8 +66,8 @@ def minute_after(seconds: float) -> int:
     return math.ceil(seconds / _MINUTE) * _MINUTE
 
 
-# The last `iat`, the end of the entry, and the epoch in which it was seen on a server.
-_Value: TypeAlias = tuple[float, int, int]
+# The last `iat`, the end of the entry, and the epoch in which it was seen on a server, if it was.
+_Value: TypeAlias = tuple[float, int, int | None]
 _Values: TypeAlias = dict[str, _Value]
 _NONE: _Values = {}
 
@@ -118,12 +118,12 @@ class Entries:
                     return True
         return _names(self._tables[Kind.ISSUER], issuer, "", issued)
 
-    def add(self, entry: Revocation, epoch: int = 0) -> None:
+    def add(self, entry: Revocation, epoch: int | None = None) -> None:
         """Add an entry. One that is there already lasts, and reaches, as far as the longer one.
 
         Args:
             entry: the entry.
-            epoch: a number from 1 if the entry was read on a server.
+            epoch: a number if the entry was read on a server.
         """
         until = entry.until
         with self._lock():
@@ -139,7 +139,7 @@ class Entries:
                 longer = (max(old[0], value[0]), max(old[1], until))
                 # What goes further than the entry that was read counts as not seen.
                 if longer != value[:2]:
-                    value = old if longer == old[:2] else (*longer, 0)
+                    value = old if longer == old[:2] else (*longer, None)
             names[entry.name] = value
             if old is None or old[1] < value[1]:
                 if value[1] not in self._ends:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Any
 
 from jwt_deps.concurrency import Backoff, ForkSafeLock, uptime
@@ -37,7 +37,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _RECENT = 10_000  # entries that are known to be lost if their records are
 _RETURN = 1.0  # seconds for each process to see that something is missing
 _SETTLED = 5.0  # seconds after which a process would have heard of a loss before its load
-_START_TIMEOUT = 5.0  # seconds that a start waits for the first load
+_LONGEST_WAIT = 5.0  # seconds for the first load when a service starts, and for the thread to end
 
 
 class WhenStale(StrEnum):
@@ -126,7 +126,7 @@ class RedisRevocations(Revocations):
         self._serves_stale = WhenStale(when_stale) is WhenStale.SERVE
         self._timeout = min(2.0, max_staleness / 2)
         self._address = (url, prefix)
-        self._epoch = 0
+        self._epochs = count()
         self._reader: threading.Thread | None
         self._stop: threading.Event
         self._unsent: deque[Revocation] = deque()
@@ -190,7 +190,7 @@ class RedisRevocations(Revocations):
     def open(self) -> None:
         """Load the replica and follow the stream; waits for the load for at most five seconds."""
         self._begin()
-        self._loaded.wait(_START_TIMEOUT)
+        self._loaded.wait(_LONGEST_WAIT)
 
     def close(self) -> None:
         """Stop following the stream, until the next look-up begins again."""
@@ -198,7 +198,7 @@ class RedisRevocations(Revocations):
             reader, self._reader = self._reader, None
             self._stop.set()
         if reader is not None:
-            reader.join(self._timeout + _HEARTBEAT)
+            reader.join(_LONGEST_WAIT)
         self._store.close()
 
     def health(self) -> RevocationHealth:
@@ -230,6 +230,8 @@ class RedisRevocations(Revocations):
         self._errors: dict[str, str] = {}  # the class of each, by what failed
         self._retry_at = self._settled_at = self._whole_at = float("-inf")
         self._recent: deque[tuple[bytes, Revocation]] = deque(maxlen=_RECENT)
+        self._may_lack = True
+        self._lacking: Iterator[Revocation] = iter(())
         self._read_from_start()
 
     def _read_from_start(self) -> None:
@@ -238,7 +240,7 @@ class RedisRevocations(Revocations):
         self._recent.clear()
         self._missing: int | None = None
         self._unchecked: tuple[bytes, bytes] | None = None
-        self._epoch += 1
+        self._epoch = next(self._epochs)
 
     def _ended(self) -> float:
         """Return the time until which entries have ended, by the server's clock and by ours."""
@@ -256,6 +258,7 @@ class RedisRevocations(Revocations):
     def _begin(self) -> None:
         with self._lock():
             if self._reader is None or not self._reader.is_alive():
+                self._may_lack = True  # what was revoked before this thread began
                 self._stop = threading.Event()
                 self._reader = threading.Thread(
                     target=self._run, args=(self._stop,), name="jwt-deps-revocations", daemon=True
@@ -264,8 +267,6 @@ class RedisRevocations(Revocations):
 
     def _run(self, stop: threading.Event) -> None:
         self._warn_of_eviction()
-        self._may_lack = True  # what was revoked before this thread began
-        self._lacking: Iterator[Revocation] = iter(())
         backoff, wait = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), 0.0
         while not stop.is_set():
             try:
@@ -274,8 +275,8 @@ class RedisRevocations(Revocations):
             except self._store.errors as error:
                 self._failed("read", error)
                 self._may_lack = True  # a crash may have lost what was not read yet
-                backoff.fail(now := time.monotonic())
-                stop.wait(backoff.retry_at - now)
+                backoff.fail(0)
+                stop.wait(backoff.retry_at)
                 wait = 0.0
 
     def _follow(self, wait: float) -> float:
@@ -315,7 +316,8 @@ class RedisRevocations(Revocations):
             return
         if missing and self._missing is not None:
             self._doubt()
-            self._epoch += 1  # which ones is not known: all that was read is looked up
+            # Which ones is not known: all that was read is looked up.
+            self._epoch = next(self._epochs)
             self._unchecked = (START, self._last)
         self._missing = missing
         self._whole_at = uptime() + _RETURN
@@ -371,13 +373,8 @@ class RedisRevocations(Revocations):
         now = uptime()
         if now < self._retry_at:
             return False
-        ended = self._ended()
         candidates = chain(self._pop_unsent(), self._lacking if all_read else ())
-        lacking = (
-            entry
-            for entry in candidates
-            if entry.until > ended and self._entries.is_unseen(entry, self._epoch)
-        )
+        lacking = (it for it in candidates if self._entries.is_unseen(it, self._epoch))
         batch = list(dict.fromkeys(islice(lacking, BATCH)))
         try:
             if batch:
@@ -388,7 +385,7 @@ class RedisRevocations(Revocations):
                 return False
             self._errors.pop("written", None)
         except self._store.errors as error:
-            self._unsent.extendleft(reversed(batch))
+            self._unsent.extend(batch)
             self._retry_at = now + _LONGEST_PAUSE
             self._failed("written", error)
             return False

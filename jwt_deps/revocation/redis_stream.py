@@ -32,8 +32,7 @@ __all__ = ["BATCH", "START", "RevocationStore", "Update", "time_of"]
 
 #: The most entries that are written at once.
 BATCH = 100
-_PAGE = 200  # records that are read at first
-_MOST = 2000  # entries that are read at once, when it is known how many a record has
+_PAGE = 400  # records that are read at once
 _SWEPT = 20  # records that a write looks through for ended ones
 _SETTLED = 60  # seconds after which every reader has read on
 
@@ -106,7 +105,6 @@ class RevocationStore:
             retry=Retry(NoBackoff(), 0),
         )
         self._stream = f"{{{prefix}}}:stream"
-        self._count = _PAGE
         # Each process looks for ended records from another place, so that together, and with each
         # start of `jwt-deps revoke`, they come by all of them.
         age = JITTER.uniform(0, 2 * MONTH)
@@ -122,8 +120,7 @@ class RevocationStore:
         # Looked up before the read: what is there then is read.
         state = self._state(self._client)
         pipe = self._client.pipeline(transaction=False)
-        count = _PAGE if last == START else self._count
-        pipe.xread({self._stream: last}, count=count, block=int(wait * 1000) or None)
+        pipe.xread({self._stream: last}, count=_PAGE, block=int(wait * 1000) or None)
         # Looked up after the read: what was read is what follows that record.
         pipe.xrange(self._stream, last, last)
         answer, held = pipe.execute()
@@ -139,8 +136,7 @@ class RevocationStore:
                 else:
                     entries.append((last, entry))
         is_older = any(b"lost" in fields for _, fields in records)
-        self._count = max(_PAGE // 10, _MOST * len(records) // max(len(entries), _PAGE))
-        return Update(entries, skipped, last, len(records) < count, state.missing, is_older)
+        return Update(entries, skipped, last, len(records) < _PAGE, state.missing, is_older)
 
     def page(self, after: bytes, until: bytes) -> tuple[list[Revocation], bytes | None]:
         """Return entries after a record, and the id to go on from; `None` if these were the last.
@@ -209,9 +205,7 @@ class RevocationStore:
                 raise
             return _State(START, 0, 1)
         records: int = info["length"]
-        # A server older than Redis 7 does not count: whether some are missing is unknown.
-        added: int = info.get("entries-added", records + 1)
-        return _State(info["last-generated-id"], records, added - records)
+        return _State(info["last-generated-id"], records, info["entries-added"] - records)
 
     def _set_missing(self, pipe: Any, last: bytes, records: int, missing: int) -> None:
         pipe.execute_command("XSETID", self._stream, last, "ENTRIESADDED", records + missing)

@@ -13,39 +13,15 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jwt_deps import RedisRevocations, RevocationUnavailableError
 from jwt_deps.revocation import redis as redis_revocations
 from jwt_deps.testing import VirtualClock
 
 from .test_redis import _delete, _flush, _trim
+from .test_steps import Replica
 from .valkey import STREAM, Valkey, valkey
 
 NAMES = ("a", "b", "c")
 WHO = st.integers(0, 1)
-
-
-class Replica(RedisRevocations):
-    """A replica whose thread does a step when it is told to."""
-
-    def _begin(self) -> None:
-        """Start no thread."""
-
-    def begin(self) -> None:
-        self._may_lack, self._lacking = True, iter(())
-
-    def step(self) -> None:
-        try:
-            self._follow(0)
-        except self._store.errors as error:
-            self._failed("read", error)
-            self._may_lack = True
-
-    def answer(self, name: str) -> bool | None:
-        """Whether a token is revoked; `None` is 503."""
-        try:
-            return self.is_revoked({"jti": name, "iat": 1})
-        except RevocationUnavailableError:
-            return None
 
 
 def take_the_last(client: redis.Redis) -> None:
@@ -71,9 +47,7 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
         self.revoked: set[str] = set()
 
     def process(self) -> Replica:
-        made = Replica(self.server.url, max_staleness=2)
-        made.begin()
-        return made
+        return Replica(self.server.url, max_staleness=2)
 
     def teardown(self) -> None:
         for replica in self.replicas:
@@ -108,7 +82,6 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
     def fork(self, who: int) -> None:
         """The child has what the parent had read."""
         self.replicas[who].after_fork()
-        self.replicas[who].begin()
 
     @invariant()
     def what_was_refused_is_never_accepted(self) -> None:
@@ -148,5 +121,6 @@ class TestAnyCourseOfEvents(AnyCourseOfEvents.TestCase):  # type: ignore[valid-t
     def _server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         AnyCourseOfEvents.clock = VirtualClock(1000)
         monkeypatch.setattr(redis_revocations, "uptime", AnyCourseOfEvents.clock)
+        monkeypatch.setattr(redis_revocations, "_HEARTBEAT", 0)
         with valkey(tmp_path) as AnyCourseOfEvents.server:
             yield

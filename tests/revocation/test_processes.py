@@ -13,13 +13,11 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 from tests.cli.processes import environment
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import unused_port
 
-from .valkey import Valkey, until, valkey
+from .valkey import Valkey, until
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 2
@@ -107,13 +105,6 @@ def serving(server: Valkey, **variables: str) -> Iterator[Service]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Valkey]:
-    """A Valkey of the test's own."""
-    with valkey(tmp_path) as started:
-        yield started
 
 
 def test_workers(server: Valkey) -> None:

@@ -1,7 +1,9 @@
 """Many processes learn of a revocation, and none is lost, with a real Valkey."""
 
+import inspect
 import json
 import logging
+import math
 import os
 import re
 import threading
@@ -30,13 +32,13 @@ from jwt_deps import (
 from jwt_deps.cli.app import main
 from jwt_deps.revocation import redis as redis_revocations
 from jwt_deps.revocation.entries import Entries, Kind, Revocation, minute_after
-from jwt_deps.revocation.redis_stream import START, RevocationStore
 from jwt_deps.testing import VirtualClock
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import unused_port
 from tests.saying import everything_said
 
-from .valkey import STREAM, Valkey, evict, fill, until, valkey
+from .test_steps import raising
+from .valkey import STREAM, Valkey, evict, fill, until
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "revocation.md"
 TOKEN = {"jti": "1", "iss": "https://a.example", "sub": "alice", "sid": "s", "iat": 1}
@@ -48,21 +50,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replicas do a tenth of the waiting."""
     for name in ("_HEARTBEAT", "_RETURN", "_LONGEST_PAUSE"):
         monkeypatch.setattr(redis_revocations, name, getattr(redis_revocations, name) / 10)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
-    """What replicas measure the age of answers with; it stands still."""
-    made = VirtualClock(1000)
-    monkeypatch.setattr(redis_revocations, "uptime", made)
-    return made
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Valkey]:
-    """A Valkey of the test's own."""
-    with valkey(tmp_path) as started:
-        yield started
 
 
 @pytest.fixture
@@ -259,70 +246,6 @@ def test_an_older_copy(server: Valkey, monkeypatch: pytest.MonkeyPatch, recent: 
     late.close()
 
 
-def test_what_is_missing_is_counted(server: Valkey) -> None:
-    """It is all there again only if no more was lost than was returned."""
-    store = RevocationStore(server.url, "jwt-deps:revocations", 5)
-    assert 1 == store.declare_missing() == store.declare_missing()
-    with server.client() as client:
-        for _ in range(2):
-            client.xdel(STREAM, str(client.xadd(STREAM, {"x": "y"})))
-    assert 3 == store.declare_missing()
-
-    for found, missing in ((2, 3), (3, 0)):
-        store.declare_whole(found)
-        update = store.read(START, 0)
-        assert update is not None
-        assert missing == update.missing
-    store.close()
-
-
-def test_a_full_page_is_not_the_last(server: Valkey) -> None:
-    """A replica that answered then would not know what is behind it."""
-    fill(server, 500, 60)
-    store = RevocationStore(server.url, "jwt-deps:revocations", 5)
-
-    read, last = 0, START
-    while update := store.read(last, 0):
-        read, last = read + len(update.entries), update.last
-        if update.is_last:
-            break
-
-    assert 500 == read
-    store.close()
-
-
-def test_a_read_waits_for_the_first_record(server: Valkey) -> None:
-    """As long as it may: a reader with nothing to read is no burden."""
-    store = RevocationStore(server.url, "jwt-deps:revocations", 5)
-    update = store.read(START, 0)
-    assert update is not None
-    began = time.monotonic()
-
-    store.read(update.last, 0.3)
-
-    assert time.monotonic() - began >= 0.29
-    store.close()
-
-
-def test_what_was_read_is_read_again_page_by_page(
-    server: Valkey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each record once."""
-    monkeypatch.setattr("jwt_deps.revocation.redis_stream._PAGE", 2)
-    store = RevocationStore(server.url, "jwt-deps:revocations", 5)
-    for name in "abc":
-        store.add([Revocation(Kind.JTI, None, name, None, 0)])
-
-    found: list[str] = []
-    after: bytes | None = START
-    while after is not None:
-        entries, after = store.page(after, b"+")
-        found += [entry.name for entry in entries]
-
-    assert ["a", "b", "c"] == found
-    store.close()
-
-
 @pytest.mark.parametrize("used", [False, True], ids=["never-used", "written-by-others"])
 def test_a_server_whose_losses_are_unknown(server: Valkey, used: bool) -> None:  # noqa: FBT001
     """It is an outage until an operator says that all is there."""
@@ -346,7 +269,6 @@ def test_a_server_whose_losses_are_unknown(server: Valkey, used: bool) -> None: 
 def test_a_replica_that_was_out_of_reach_returns_what_it_knows(
     clock: VirtualClock,
     server: Valkey,
-    monkeypatch: pytest.MonkeyPatch,
     expected: str,
     when_stale: str,
 ) -> None:
@@ -363,8 +285,6 @@ def test_a_replica_that_was_out_of_reach_returns_what_it_knows(
     server.start()
 
     late = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
-    monkeypatch.setattr(redis_revocations, "_START_TIMEOUT", 0)
-    late.open()
     until(lambda: outcome(TOKEN, late) == "revoked")
     clock.advance(1.1)
     if expected == "unavailable":
@@ -403,7 +323,9 @@ def test_when_a_replica_is_stale(
     replica.open()
     replica.close()
     clock.advance(1.9)
-    assert ("accepted", False) == (outcome(TOKEN, replica), replica.health().stale)
+    health = replica.health()
+    assert (False, False) == (health.stale, health.serving_stale)
+    assert "accepted" == outcome(TOKEN, replica)
 
     clock.advance(0.1)
 
@@ -529,8 +451,7 @@ def test_a_user_who_may_only_read_serves(server: Valkey, monkeypatch: pytest.Mon
     assert asked < 100
     assert ("revoked", "accepted") == (outcome(TOKEN, reading), outcome({"jti": "4"}, reading))
     assert "NoPermissionError" == reading.health().last_error
-    monkeypatch.setattr(redis_revocations, "_START_TIMEOUT", 0)
-    writing.open()
+    assert "unavailable" == outcome({"jti": "4"}, writing)
     until(lambda: len(server.stored()) == 2)
     writing.initialize()
     until(lambda: writing.health().last_error is None)
@@ -625,6 +546,50 @@ def test_nothing_is_accepted_before_the_first_load(when_stale: str) -> None:
         *(health.loaded, health.stale, health.serving_stale, health.age, health.entries),
     )
     assert "<RedisRevocations with 0 entries>" == repr(unreachable)
+
+
+def test_defaults() -> None:
+    """Those of the settings, and the number that the documentation names."""
+    parameters = inspect.signature(RedisRevocations).parameters
+
+    for name in ("max_staleness", "when_stale", "longest_lifetime"):
+        assert JWTSettings.model_fields[f"revocation_{name}"].default == parameters[name].default
+    assert f"the last {redis_revocations._RECENT:,} entries" in DOCUMENTED.read_text()
+
+
+def test_how_long_an_answer_may_take() -> None:
+    """At most 2 s, and half of the bound: after one that was lost there is time for another."""
+    several = [RedisRevocations("redis://127.0.0.1:1", max_staleness=it) for it in (2, 3, 20)]
+
+    assert [1, 1.5, 2] == [one._timeout for one in several]
+
+
+def test_a_closed_replica_has_no_connection(server: Valkey) -> None:
+    """Its thread has ended, too."""
+    replica = RedisRevocations(server.url)
+    replica.open()
+    with server.client() as client:
+        assert 2 == len(client.client_list())
+
+        replica.close()
+
+        until(lambda: 1 == len(client.client_list()), 10)
+    assert "jwt-deps-revocations" not in {it.name for it in threading.enumerate()}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_ended_is_started_again(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next request, whatever it ended with."""
+    replica = RedisRevocations(server.url)
+    with monkeypatch.context() as defect:
+        defect.setattr(replica._store, "read", raising(ZeroDivisionError))
+        assert "unavailable" == outcome(TOKEN, replica)
+        until(lambda: replica._reader is not None and not replica._reader.is_alive())
+
+    until(lambda: "accepted" == outcome(TOKEN, replica))
+    replica.close()
 
 
 def test_an_application_that_was_not_opened(server: Valkey) -> None:
@@ -896,6 +861,7 @@ def test_ends_that_are_spread(server: Valkey) -> None:
     [
         pytest.param("revocation_url", {"revocation_url": "http://somewhere"}, id="url"),
         pytest.param("revocation_staleness", {"revocation_max_staleness": 1}, id="staleness"),
+        pytest.param("revocation_staleness", {"revocation_max_staleness": math.inf}, id="no-bound"),
         pytest.param("invalid_setting", {"revocation_when_stale": "maybe"}, id="policy"),
     ],
 )
