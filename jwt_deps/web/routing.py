@@ -311,14 +311,15 @@ def match_of(scope: Scope, route: Any, context: Any) -> MatchedRoute:
     owner = route
     if context is not None:
         added, served = _fastapi.added_route(context), _fastapi.plain_route(context)
+        if route is None:
+            if getattr(context, "dependant", None) is not None:
+                # It can be a route of another request, which shares the dictionary with this one.
+                pages = getattr(added, "routes", None)
+                return UNKNOWN if pages is None else match_of_frontend(context, pages, scope)
         # The context of an outer application stays in the scope of one mounted in it, hence the
         # comparison, which FastAPI itself makes too.
-        if route is not None and (added is route or served is route):
+        elif added is route or served is route:
             owner = served or context
-        elif route is None and getattr(context, "dependant", None) is not None:
-            # It can be a route of another request, which shares the dictionary with this one.
-            pages = getattr(added, "routes", None)
-            return UNKNOWN if pages is None else match_of_frontend(context, pages, scope)
     if owner is None:
         return _match_of_own_frontend(scope)
     known = _matches.get(id(owner))

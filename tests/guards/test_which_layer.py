@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,16 @@ from jwt_deps import (
     require_scopes,
 )
 from tests.minting import OTHER_SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer, including, live_mounts, live_routes, who
+from tests.web.serving import (
+    OTHER,
+    SETTINGS,
+    bearer,
+    frontend,
+    including,
+    live_mounts,
+    live_routes,
+    who,
+)
 
 from .asking import (
     GOOD,
@@ -461,3 +471,36 @@ def test_a_dependency_that_comes_after_a_request_holds_for_plain_routes() -> Non
     app.router.dependencies.append(Depends(require_scopes("a")))
 
     assert [401, 403, 200] == told(app, "/plain", *TOKENS)
+
+
+@frontend
+@pytest.mark.parametrize("prefix", ["", "/in"], ids=["own", "included"])
+def test_a_file_is_known_by_the_frontend_that_serves_it(tmp_path: Path, prefix: str) -> None:
+    """By its own path and what is below it, with the prefixes of inclusions."""
+    (tmp_path / "a.txt").write_text(INSIDE)
+    (tmp_path / "index.html").write_text(INSIDE)
+    router: Any = APIRouter()
+    for path in ("/open", "/closed", "/openly"):
+        router.frontend(path, directory=tmp_path)
+    exclude = [f"{prefix}/open", f"{prefix}/open/*"]
+    app = protect(FastAPI(openapi_url=None), SETTINGS, exclude=exclude)
+    app.include_router(router, prefix=prefix)
+
+    for name in ("", "a.txt"):
+        assert [200, 200] == told(app, f"{prefix}/open/{name}")
+        assert [[401, 200]] * 2 == [
+            told(app, f"{prefix}{path}/{name}") for path in ("/closed", "/openly")
+        ]
+
+
+@frontend
+@pytest.mark.parametrize("excluded", ["/", "/*"])
+def test_a_frontend_at_the_root(tmp_path: Path, excluded: str) -> None:
+    """`/` is what it is called there, as is anything below."""
+    (tmp_path / "a.txt").write_text(INSIDE)
+    app: Any = protect(FastAPI(openapi_url=None), SETTINGS, exclude=[excluded])
+    app.frontend("/", directory=tmp_path)
+    app.get("/api")(read)
+
+    assert [200, 200] == told(app, "/a.txt")
+    assert ([401, 200] if excluded == "/" else [200, 200]) == told(app, "/api")
