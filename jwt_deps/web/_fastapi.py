@@ -65,6 +65,7 @@ __all__ = [
     "inclusion_of",
     "inside",
     "is_before_endpoint",
+    "is_mount",
     "is_routed",
     "is_served_by_router",
     "layers",
@@ -141,7 +142,7 @@ def is_routed(scope: Scope, router: object) -> bool:
         return False
     # FastAPI 0.137 names an inclusion there until the route in it is known.
     is_known = route is not None and included_router(route) is None
-    return not isinstance(route, Mount | Host) and (is_known or not serves_asgi(endpoint))
+    return not is_mount(route) and (is_known or not serves_asgi(endpoint))
 
 
 def serves_asgi(endpoint: Any) -> bool:
@@ -186,6 +187,11 @@ def fits(scope: Scope) -> bool:
 
 
 # Of routes and routers.
+
+
+def is_mount(route: object) -> bool:
+    """Whether that is a mount or a host, which serves an application."""
+    return isinstance(route, Mount | Host)
 
 
 def added_route(served: Any) -> Any:
@@ -251,7 +257,7 @@ def _added(candidate: Any) -> Any:
 
 def _is(one: Any, other: Any) -> bool:
     """Whether two are the same route, or inclusions of the same router."""
-    return one is other or (included_router(one) or one) is (included_router(other) or other)
+    return (included_router(one) or one) is (included_router(other) or other)
 
 
 def included_frontends(inclusion: Any) -> list[tuple[Any, Any]] | None:
@@ -710,5 +716,5 @@ def is_before_endpoint(error: Exception) -> bool:
         trace = trace.tb_next
     if code in (Router.not_found.__code__, Route.handle.__code__):
         return True
-    by_fastapi = code is not None and code.co_filename == routing.__file__
+    by_fastapi = getattr(code, "co_filename", None) == routing.__file__
     return by_fastapi and isinstance(error, RequestValidationError | HTTPException)

@@ -41,7 +41,6 @@ from .routing import (
     RouteGuard,
     deciding,
     guards_among,
-    is_mount,
     is_page,
     match_of_frontend,
     match_of_route,
@@ -221,7 +220,7 @@ class Inventory:
     def _router(self, router: Router, way: _Way) -> Iterator[Served]:
         self.routers.append(router)
         for entry in self._entries(router, is_covered=way.is_covered):
-            if is_mount(entry.served):
+            if _fastapi.is_mount(entry.served):
                 yield from self._mounted(entry, way)
             else:
                 yield from _route(entry, way)

@@ -34,7 +34,6 @@ from .routing import (
     guards_among,
     is_among,
     is_fastapi_page,
-    is_mount,
     is_page,
     is_plain,
     mounted,
@@ -148,12 +147,12 @@ class GuardedApp:
         if is_excluded and is_overridden(connection, get_settings):
             # An application that is mounted there does not know the override.
             await settings_for(connection, state)
-        app = _fastapi.inside(self.unwrapped, Starlette) if is_mount(self.route) else None
+        app = _fastapi.inside(self.unwrapped, Starlette) if _fastapi.is_mount(self.route) else None
         async with _telling(scope, state) as answered, _fastapi.solved(connection, own) as found:
             state.leave(
                 innermost,
                 state.settings,
-                root=scope.get("root_path", "") if is_mount(self.route) else None,
+                root=scope.get("root_path", "") if _fastapi.is_mount(self.route) else None,
                 app=app,
                 is_wrapped=app is None and not isinstance(self.unwrapped, Router),
                 outermost=scope.get("router"),  # Starlette's name for it
@@ -168,7 +167,7 @@ class GuardedApp:
 
     def _asks_first(self) -> bool:
         """Whether what is mounted asks its own guard before everything that it answers."""
-        app = mounted(self.route) if is_mount(self.route) else None
+        app = mounted(self.route) if _fastapi.is_mount(self.route) else None
         router = app.router if isinstance(app, FastAPI) else app
         return app is self.unwrapped and asks_its_guard(router)
 
@@ -378,7 +377,7 @@ def asks_its_guard(router: Any) -> bool:
 
 def guards_inside(route: Any) -> tuple[RouteGuard, ...]:
     """The guards of what is mounted, over everything in it, the last of which decides there."""
-    if not is_mount(route):
+    if not _fastapi.is_mount(route):
         return ()
     app = mounted(route)
     # What a mount serves can be replaced, and then the guards of what was mounted are not asked.
@@ -551,7 +550,7 @@ def can_be_guarded(route: BaseRoute) -> bool:
     if _fastapi.has_own(kind, "handle", Mount, Host, Route, WebSocketRoute):
         return False
     # A mount that matches in its own way may choose there what it serves.
-    return not (is_mount(route) and _fastapi.has_own(kind, "matches", Mount, Host))
+    return not (_fastapi.is_mount(route) and _fastapi.has_own(kind, "matches", Mount, Host))
 
 
 def _routers_mounted(routes: Iterable[BaseRoute], seen: Snapshot) -> Iterator[APIRouter]:
@@ -658,14 +657,14 @@ def _wrap(route: Any, home: APIRouter) -> bool:
         is_new = not is_among(home, app.routers)
         if is_new:
             app.routers.append(home)
-        if not is_mount(route) and route.endpoint is not app:
+        if not _fastapi.is_mount(route) and route.endpoint is not app:
             # Another one was put there since, which FastAPI would serve as it is.
             kind = Route if isinstance(route, Route) else WebSocketRoute
             app.endpoint, app.unwrapped = route.endpoint, kind("/", route.endpoint).app
             route.endpoint, is_new = app, True
         return is_new
     guarded = route.app = guarded_app_for(route, home)
-    if not is_mount(route):
+    if not _fastapi.is_mount(route):
         # Starlette serves the app, FastAPI builds what it serves from the endpoint.
         route.endpoint = guarded
     return True

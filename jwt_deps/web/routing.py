@@ -13,7 +13,7 @@ from fastapi.applications import FastAPI
 from fastapi.params import Depends
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from starlette.types import Scope
 
 from jwt_deps.errors import ConfigurationError
@@ -36,7 +36,6 @@ __all__ = [
     "is_excluded",
     "is_fastapi_page",
     "is_marked_public",
-    "is_mount",
     "is_page",
     "is_plain",
     "mark_public",
@@ -51,11 +50,6 @@ __all__ = [
     "scopes_of",
     "templates",
 ]
-
-
-def is_mount(route: object) -> bool:
-    """Whether that is a mount or a host, which serves an application."""
-    return isinstance(route, Mount | Host)
 
 
 def scopes_of(depends: Depends) -> tuple[str, ...]:
@@ -271,9 +265,10 @@ def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
 
 def is_plain(route: BaseRoute) -> bool:
     """Whether that is a route of Starlette's, which FastAPI runs no dependencies for."""
-    return isinstance(route, Mount | Host | Route | WebSocketRoute) and not isinstance(
-        route, APIRoute | APIWebSocketRoute
-    )
+    if _fastapi.is_mount(route):
+        return True
+    is_own = isinstance(route, APIRoute | APIWebSocketRoute)
+    return isinstance(route, Route | WebSocketRoute) and not is_own
 
 
 def deciding(guards: Sequence[RouteGuard], replaced: Container[Any] = ()) -> RouteGuard | None:
