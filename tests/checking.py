@@ -1,13 +1,12 @@
 """Check a token with given keys: the two steps of `verify` that concern keys, without claims."""
 
+import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from jwt_deps.keys import KeySet
 from jwt_deps.settings.issuer_policy import accepted_types
-from jwt_deps.tokens.verify import ParsedToken, check_signature, parse
-
-MAX_SIZE = 16384
+from jwt_deps.tokens.verify import Verification
 
 
 @dataclass
@@ -16,12 +15,19 @@ class _Accepted:
     types: frozenset[str] = accepted_types(["jwt", "at+jwt", "jose"])
 
 
-def parsed_by(token: str, keys: KeySet) -> ParsedToken:
+@dataclass
+class _Server:
+    accepted: _Accepted
+    max_token_size: int = 16384
+
+
+def parsed_by(token: str, keys: KeySet) -> Verification:
     """Take a token apart whose algorithm the keys accept."""
-    return parse(token, cast("Any", _Accepted(keys.algorithms)), MAX_SIZE)
+    server: Any = _Server(_Accepted(keys.algorithms))
+    return Verification(token, server, time.time)
 
 
 def check_with(token: str, keys: KeySet) -> None:
     """Check the signature with the key that the set chooses."""
     parsed = parsed_by(token, keys)
-    check_signature(parsed, keys.choose(parsed.algorithm, parsed.kid))
+    parsed.check_signature(keys.choose(parsed.algorithm, parsed.kid))

@@ -12,7 +12,6 @@ from .encoding import (
 from .jwk import (
     FOR_ENCRYPTION,
     JWK_SET,
-    MIN_RSA_BITS,
     NOT_SUPPORTED,
     STATIC_KEYS,
     is_pem,
@@ -44,7 +43,6 @@ __all__ = [
     "FOR_ENCRYPTION",
     "HMAC_ALGORITHMS",
     "JWK_SET",
-    "MIN_RSA_BITS",
     "NOT_SUPPORTED",
     "STATIC_KEYS",
     "CompactError",

@@ -12,18 +12,15 @@ __all__ = ["CompactError", "CompactJWS", "CompactProblem", "needs_extension", "p
 
 _JWS = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
 _JWE = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
-_DOTS = 2
 
 
 class CompactProblem(Enum):
     """Why a text is not a JWS in compact serialization."""
 
     PARTS = auto()
-    """It does not have three parts."""
+    """It does not have three parts of base64url's characters."""
     ENCRYPTED = auto()
     """It is a JWE (RFC 7516 §7.1): five parts."""
-    ALPHABET = auto()
-    """A part is empty, or has a character that base64url does not have."""
     ENCODING = auto()
     """A part has a length, or trailing bits, that base64url does not have (RFC 4648 §3.5)."""
 
@@ -85,6 +82,4 @@ def needs_extension(header: Mapping[str, Any]) -> bool:
 def _problem(text: bytes) -> CompactProblem:
     if _JWS.fullmatch(text):
         return CompactProblem.ENCODING
-    if _JWE.fullmatch(text):
-        return CompactProblem.ENCRYPTED
-    return CompactProblem.ALPHABET if text.count(b".") == _DOTS else CompactProblem.PARTS
+    return CompactProblem.ENCRYPTED if _JWE.fullmatch(text) else CompactProblem.PARTS

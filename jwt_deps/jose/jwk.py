@@ -16,6 +16,7 @@ from .key_forms import KeyForm
 from .signatures import CURVES, HMAC_ALGORITHMS, PublicKey, algorithms_of
 
 __all__ = [
+    "CURVE_BY_CRV",
     "FOR_ENCRYPTION",
     "JWK_SET",
     "MIN_RSA_BITS",
@@ -23,6 +24,8 @@ __all__ = [
     "STATIC_KEYS",
     "is_pem",
     "is_secret_jwk",
+    "jwk_integer",
+    "jwk_octets",
     "jwk_public_key",
     "jwk_unused",
     "no_secret",
@@ -61,7 +64,7 @@ _SMALL_ORDER = frozenset(
     }
 )
 
-_BY_CRV = {curve.crv: curve for curve in CURVES.values()}
+CURVE_BY_CRV = {curve.crv: curve for curve in CURVES.values()}
 # RFC 7638 §3.2 and RFC 8037 §2: the members that make the key, in lexicographic order.
 _REQUIRED = {
     "EC": ("crv", "kty", "x", "y"),
@@ -161,7 +164,7 @@ def jwk_unused(jwk: Mapping[str, Any]) -> str | None:
     match jwk:
         case {"kty": "RSA" | "oct"} | {"kty": "OKP", "crv": "Ed25519"}:
             return None
-        case {"kty": "EC", "crv": str(curve)} if curve in _BY_CRV:
+        case {"kty": "EC", "crv": str(curve)} if curve in CURVE_BY_CRV:
             return None
         case {"kty": _}:
             return NOT_SUPPORTED
@@ -175,11 +178,7 @@ def is_secret_jwk(jwk: Mapping[str, Any]) -> bool:
 
 
 def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
-    """Build the public key of a JWK that is not `jwk_unused` (RFC 7518 §6, RFC 8037 §2).
-
-    Raises:
-        ConfigurationError: secret members, malformed coordinates, a weak key.
-    """
+    """Build the public key of a JWK that is not `jwk_unused` (RFC 7518 §6, RFC 8037 §2)."""
     name = f"A key in {JWK_SET}"
     if is_secret_jwk(jwk):
         raise ConfigurationError(
@@ -191,14 +190,14 @@ def jwk_public_key(jwk: Mapping[str, Any]) -> PublicKey:
         match jwk["kty"]:
             case "RSA":
                 key: PublicKey = rsa.RSAPublicNumbers(
-                    e=_integer(jwk["e"]), n=_integer(jwk["n"])
+                    e=jwk_integer(jwk["e"]), n=jwk_integer(jwk["n"])
                 ).public_key()
             case "EC":
-                curve = _BY_CRV[jwk["crv"]]
-                x, y = (_integer(jwk[name], curve.size) for name in ("x", "y"))
+                curve = CURVE_BY_CRV[jwk["crv"]]
+                x, y = (jwk_integer(jwk[name], curve.size) for name in ("x", "y"))
                 key = ec.EllipticCurvePublicNumbers(x, y, curve.curve).public_key()
             case _:
-                key = ed25519.Ed25519PublicKey.from_public_bytes(_octets(jwk["x"]))
+                key = ed25519.Ed25519PublicKey.from_public_bytes(jwk_octets(jwk["x"]))
     except UnsupportedAlgorithm:
         raise _unsupported(name) from None
     except (KeyError, ValueError):
@@ -249,14 +248,16 @@ def _has_small_order(key: ed25519.Ed25519PublicKey) -> bool:
     return int.from_bytes(key.public_bytes_raw(), "little") % sign_bit in _SMALL_ORDER
 
 
-def _octets(value: object) -> bytes:
+def jwk_octets(value: object) -> bytes:
+    """Decode a member of a JWK."""
     if not isinstance(value, str):
         raise ValueError("a JWK member is not a string")  # noqa: TRY004 - one error, one question
     return decode_base64url(value.encode())
 
 
-def _integer(value: object, size: int | None = None) -> int:
-    octets = _octets(value)
+def jwk_integer(value: object, size: int | None = None) -> int:
+    """Decode a number in a JWK, or a coordinate of so many octets."""
+    octets = jwk_octets(value)
     if size is not None and len(octets) != size:  # RFC 7518 §6.2.1.2: full length, always
         raise ValueError("a coordinate has the wrong length")
     return int.from_bytes(octets, "big")
@@ -283,11 +284,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
 
 
 def public_jwk(key: PublicKey) -> dict[str, str]:
-    """Write a public key as a JWK (RFC 7518 §6, RFC 8037 §2), with the members that make it.
-
-    Raises:
-        ValueError: it is on a curve that JWS does not use.
-    """
+    """Write a public key as a JWK (RFC 7518 §6, RFC 8037 §2), with the members that make it."""
     if isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
         return {"kty": "RSA", "n": _encoded(numbers.n), "e": _encoded(numbers.e)}

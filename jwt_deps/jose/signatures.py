@@ -31,7 +31,9 @@ from jwt_deps.errors import ConfigurationError
 __all__ = [
     "ALGORITHMS",
     "CURVES",
+    "ED25519_ALGORITHMS",
     "HMAC_ALGORITHMS",
+    "RSA_ALGORITHMS",
     "Curve",
     "PrivateKey",
     "PublicKey",
@@ -61,18 +63,12 @@ _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
     "PS384": hashes.SHA384,
     "PS512": hashes.SHA512,
 }
-_RSA_ALGORITHMS = ("RS256", "RS384", "RS512", *_HASHES)
+RSA_ALGORITHMS = ("RS256", "RS384", "RS512", *_HASHES)
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """An elliptic curve of JWS, which has exactly one algorithm.
-
-    Attributes:
-        crv: its name in a JWK (RFC 7518 §6.2.1.1).
-        algorithm: the algorithm (RFC 7518 §3.4).
-        curve: the curve itself.
-    """
+    """An elliptic curve of JWS: its name in a JWK (RFC 7518 §6.2.1.1), and its one algorithm."""
 
     crv: str
     algorithm: str
@@ -95,12 +91,10 @@ CURVES = {
 }
 _ECDSA_ALGORITHMS = tuple(curve.algorithm for curve in CURVES.values())
 # RFC 8037 named it EdDSA, RFC 9864 gave the curve its own name; issuers use both.
-_ED25519_ALGORITHMS = ("EdDSA", "Ed25519")
+ED25519_ALGORITHMS = ("EdDSA", "Ed25519")
 
 #: Every algorithm that can be configured. `none` is not among them and cannot be added.
-ALGORITHMS = frozenset(
-    {*HMAC_ALGORITHMS, *_RSA_ALGORITHMS, *_ECDSA_ALGORITHMS, *_ED25519_ALGORITHMS}
-)
+ALGORITHMS = frozenset({*HMAC_ALGORITHMS, *RSA_ALGORITHMS, *_ECDSA_ALGORITHMS, *ED25519_ALGORITHMS})
 
 
 def _holds(verify: Callable[..., None], *arguments: Any) -> bool:
@@ -180,18 +174,18 @@ _KEYS: dict[str, Callable[[Any, str], Key]] = {
     **dict.fromkeys(("RS256", "RS384", "RS512"), CryptographyRSAKey),
     **dict.fromkeys(_ECDSA_ALGORITHMS, CryptographyECKey),
     **dict.fromkeys(_HASHES, _PSSKey),
-    **dict.fromkeys(_ED25519_ALGORITHMS, _Ed25519Key),
+    **dict.fromkeys(ED25519_ALGORITHMS, _Ed25519Key),
 }
 
 
 def algorithms_of(key: PublicKey) -> tuple[str, ...]:
     """Name the algorithms that a public key can check; none for a curve that JWS does not know."""
     if isinstance(key, rsa.RSAPublicKey):
-        return _RSA_ALGORITHMS
+        return RSA_ALGORITHMS
     if isinstance(key, ec.EllipticCurvePublicKey):
         curve = CURVES.get(key.curve.name)
         return (curve.algorithm,) if curve is not None else ()
-    return _ED25519_ALGORITHMS
+    return ED25519_ALGORITHMS
 
 
 def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
@@ -206,16 +200,7 @@ def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
 
 
 def sign(private: PrivateKey | bytes, message: bytes, algorithm: str) -> bytes:
-    """Sign a message (RFC 7518 §3, RFC 8037 §3.1).
-
-    Args:
-        private: a private key, or the shared secret.
-        message: what is signed.
-        algorithm: its RFC 7518 name.
-
-    Raises:
-        ValueError: the algorithm is not one of this key's, or the shared secret is a public key.
-    """
+    """Sign a message (RFC 7518 §3, RFC 8037 §3.1); `ValueError` as for `signature_key`."""
     public = private if isinstance(private, bytes) else private.public_key()
     signature: bytes = _key(private, public, algorithm).sign(message)
     return signature

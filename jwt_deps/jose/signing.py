@@ -1,26 +1,52 @@
-"""A key that signs: made on the spot, or loaded from PEM, a JWK or a shared secret."""
+"""A key that signs: made on the spot, or loaded from PEM, a JWK or a shared secret.
+
+No sentence of an error quotes the text, and no error leads back to one that does.
+"""
 
 import json
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from uuid import uuid4
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 
-from .encoding import encode_base64url
-from .jwk import MIN_RSA_BITS, public_jwk, thumbprint
-from .private_keys import load_private_key
-from .signatures import ALGORITHMS, CURVES, HMAC_ALGORITHMS, PrivateKey, algorithms_of, sign
+from .encoding import encode_base64url, parse_object
+from .jwk import (
+    CURVE_BY_CRV,
+    MIN_RSA_BITS,
+    is_pem,
+    jwk_integer,
+    jwk_octets,
+    public_jwk,
+    thumbprint,
+)
+from .key_forms import key_form
+from .signatures import (
+    ALGORITHMS,
+    CURVES,
+    ED25519_ALGORITHMS,
+    HMAC_ALGORITHMS,
+    RSA_ALGORITHMS,
+    PrivateKey,
+    algorithms_of,
+    sign,
+)
 
 __all__ = ["SigningKey"]
 
-_RSA = frozenset(name for name in ALGORITHMS if name.startswith(("RS", "PS")))
-_CURVES = {curve.algorithm: curve.curve for curve in CURVES.values()}
-_ED25519 = frozenset({"EdDSA", "Ed25519"})
+#: What a text signs with, and the `kid` and `alg` that it has.
+_Loaded: TypeAlias = tuple[PrivateKey | bytes, str | None, str | None]
+
+_PRIVATE = "give the private key, in PEM or as a JWK"
 _NO_PUBLIC_HALF = "a shared secret has no public half: keep it, and publish nothing of it"
 
 
@@ -57,14 +83,16 @@ class SigningKey:
         Raises:
             ValueError: nothing that signs, or not with that algorithm; never quotes the text.
         """
-        loaded = load_private_key(text)
-        fitting = _algorithms_of(loaded.private)
-        named = algorithm or loaded.algorithm or fitting[0]
+        private, own_kid, own_algorithm = _load(text)
+        fitting = _algorithms_of(private)
+        named = algorithm or own_algorithm or fitting[0]
         if named not in fitting:
             raise ValueError(f"it signs with {', '.join(fitting)} and nothing else")
-        if loaded.algorithm not in {None, named}:
+        if own_algorithm not in {None, named}:
             raise ValueError("it is a JWK whose alg is another one")
-        return cls(kid or loaded.kid or _name_of(loaded.private), named, loaded.private)
+        if isinstance(private, rsa.RSAPrivateKey) and private.key_size < MIN_RSA_BITS:
+            raise ValueError(f"it has {private.key_size} bits, and {MIN_RSA_BITS} are needed")
+        return cls(kid or own_kid or _name_of(private), named, private)
 
     @property
     def is_secret(self) -> bool:
@@ -124,14 +152,14 @@ def _json(value: object) -> bytes:
 def _private_key(algorithm: str) -> PrivateKey | bytes:
     if algorithm in HMAC_ALGORITHMS:
         return secrets.token_urlsafe(48).encode()  # 64 bytes, and text: enough for all three
-    if algorithm in _RSA:
+    if algorithm in RSA_ALGORITHMS:
         return rsa.generate_private_key(public_exponent=65537, key_size=MIN_RSA_BITS)
-    if algorithm in _CURVES:
-        return ec.generate_private_key(_CURVES[algorithm])
-    if algorithm in _ED25519:
+    if algorithm in ED25519_ALGORITHMS:
         return ed25519.Ed25519PrivateKey.generate()
-    known = ", ".join(sorted({*HMAC_ALGORITHMS, *_RSA, *_CURVES, *_ED25519}))
-    raise ValueError(f"no key serves {algorithm!r}; there is {known}")
+    for curve in CURVES.values():
+        if curve.algorithm == algorithm:
+            return ec.generate_private_key(curve.curve)
+    raise ValueError(f"no key serves {algorithm!r}; there is {', '.join(sorted(ALGORITHMS))}")
 
 
 def _algorithms_of(private: PrivateKey | bytes) -> tuple[str, ...]:
@@ -159,3 +187,94 @@ def _name_of(private: PrivateKey | bytes) -> str:
     if isinstance(private, bytes):
         return uuid4().hex
     return thumbprint(public_jwk(private.public_key()))
+
+
+def _load(text: str | bytes) -> _Loaded:
+    r"""Find out what a text signs with; a literal `\n` in PEM is a line break."""
+    data = text.encode() if isinstance(text, str) else text
+    with suppress(UnicodeDecodeError):
+        readable = data.decode()
+        if is_pem(readable):
+            return _from_pem(readable), None, None
+    jwk = _jwk(data)
+    if jwk is not None:
+        return _from_jwk(jwk)
+    if key_form(data) is not None:
+        raise ValueError(f"it is a public key, or a key in another form: {_PRIVATE}")
+    return data, None, None
+
+
+def _from_pem(text: str) -> PrivateKey:
+    pem = text.replace("\\n", "\n").strip().encode()
+    if b"PRIVATE KEY" not in pem:
+        raise ValueError(f"it is no private key in PEM: {_PRIVATE}")
+    key: object = None
+    # TypeError: it wants a password. Whatever the parser's own message quotes stays in here.
+    with suppress(TypeError, ValueError, UnsupportedAlgorithm):
+        key = load_pem_private_key(pem, password=None)
+    if key is None:
+        raise ValueError("it is a private key in PEM that cannot be read, or needs a password")
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) and not isinstance(
+        key, ed25519.Ed25519PrivateKey
+    ):
+        raise ValueError("it is neither RSA, nor EC, nor Ed25519")  # noqa: TRY004 - one error
+    return key
+
+
+def _jwk(data: bytes) -> dict[str, Any] | None:
+    """The JWK or JWK Set that the text is, by its members."""
+    with suppress(ValueError):
+        document = parse_object(data)
+        return document if not {"kty", "keys"}.isdisjoint(document) else None
+    return None
+
+
+def _from_jwk(jwk: Mapping[str, Any]) -> _Loaded:
+    if "keys" in jwk:
+        raise ValueError("it is a JWK Set: give one of its keys, the private one")
+    secret = jwk.get("kty") == "oct"
+    if ("k" if secret else "d") not in jwk:
+        raise ValueError(f"it is a JWK without its private members: {_PRIVATE}")
+    private: PrivateKey | bytes | None = None
+    with suppress(KeyError, ValueError, UnsupportedAlgorithm):
+        private = jwk_octets(jwk["k"]) if secret else _pair(jwk)
+    if private is None:
+        raise ValueError("it is a JWK with missing or malformed members, or of an unsupported type")
+    kid, algorithm = (it if isinstance(it, str) else None for it in map(jwk.get, ("kid", "alg")))
+    return private, kid, algorithm
+
+
+def _pair(jwk: Mapping[str, Any]) -> PrivateKey:
+    """The key pair, whose public members (RFC 7518 §6, RFC 8037 §2) have to be its own."""
+    private: PrivateKey
+    match jwk["kty"]:
+        case "RSA":
+            private = _rsa(jwk)
+        case "EC":
+            private = ec.derive_private_key(jwk_integer(jwk["d"]), CURVE_BY_CRV[jwk["crv"]].curve)
+        case "OKP":
+            private = ed25519.Ed25519PrivateKey.from_private_bytes(jwk_octets(jwk["d"]))
+        case _:
+            raise ValueError("no type of key that signs")
+    if any(jwk[name] != value for name, value in public_jwk(private.public_key()).items()):
+        raise ValueError("the public members are those of another key")
+    return private
+
+
+def _rsa(jwk: Mapping[str, Any]) -> rsa.RSAPrivateKey:
+    n, e, d = (jwk_integer(jwk[name]) for name in ("n", "e", "d"))
+    # RFC 7518 §6.3.2: the primes SHOULD be there, and follow from the rest if they are not.
+    p, q = (
+        (jwk_integer(jwk["p"]), jwk_integer(jwk["q"]))
+        if "p" in jwk
+        else rsa.rsa_recover_prime_factors(n, e, d)
+    )
+    return rsa.RSAPrivateNumbers(
+        p=p,
+        q=q,
+        d=d,
+        dmp1=rsa.rsa_crt_dmp1(d, p),
+        dmq1=rsa.rsa_crt_dmq1(d, q),
+        iqmp=rsa.rsa_crt_iqmp(p, q),
+        public_numbers=rsa.RSAPublicNumbers(e, n),
+    ).private_key()

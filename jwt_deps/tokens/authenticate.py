@@ -31,7 +31,7 @@ from jwt_deps.settings import AcceptedIssuer, JWTSettings, ResourceServer, get_s
 from .claim_checks import check_claims, check_issuer, refuse_unproved, time_limits
 from .claims import Claims
 from .principal import Principal
-from .verify import VerifiedToken, verify
+from .verify import Verification, verify
 
 __all__ = [
     "authenticate_claims",
@@ -107,11 +107,7 @@ async def verify_token(token: str, settings: JWTSettings | None = None) -> Claim
 
 
 async def verified_principal(token: str, settings: JWTSettings) -> Principal:
-    """Return the principal of a token that did not come with a request, as `verify_token`.
-
-    Raises:
-        AuthError: as `verify_token`.
-    """
+    """Return the principal of a token that did not come with a request, as `verify_token`."""
     principal = await authenticate_token(token, settings)
     refuse_unproved(principal.claims.view(), ())
     if (policy := settings.server.sender_policy) is not None:
@@ -124,11 +120,6 @@ async def authenticate_token(
 ) -> Principal:
     """Return the principal of a token, verifying the token unless it is in the token cache.
 
-    Args:
-        token: the encoded token.
-        settings: what is accepted.
-        clock: seconds since the epoch.
-
     Raises:
         InvalidTokenError: one of its subclasses; revoked tokens too.
         KeysUnavailableError: keys or revocations are unavailable, so the token cannot be checked.
@@ -138,8 +129,7 @@ async def authenticate_token(
     try:
         principal = _cached(token, server, clock)
         if principal is None:
-            verified = await verify(token, settings, clock=clock)
-            principal = _cache(token, verified, server)
+            principal = _cache(token, await verify(token, settings, clock=clock), server)
         issuer = principal.settings.issuer
         if server.revocations is not None:
             await refuse_revoked(server.revocations, principal.revocable())
@@ -165,16 +155,7 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
 
     That is an API key or an introspected token. The claims are checked as those of a JWT as far as
     they are there: issuer, times, subject, audience and binding; and revocation. Those that the
-    settings require have to be there.
-
-    Args:
-        claims: the claims.
-        settings: what is accepted.
-        token: the opaque token; empty without one.
-
-    Raises:
-        InvalidTokenError: one of its subclasses.
-        KeysUnavailableError: the revocations are unavailable.
+    settings require have to be there. The token is an opaque one, or empty.
     """
     server, members = settings.server, dict(claims)
     issuer = members.get("iss")
@@ -200,12 +181,7 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
 
 
 def principal_for(claims: dict[str, Any], issuer: AcceptedIssuer, token: str) -> Principal:
-    """Make the principal of claims that passed every check.
-
-    Args:
-        claims: the claims.
-        issuer: what they passed the checks of.
-        token: the encoded token; empty without one.
+    """Make the principal of claims that passed every check of an issuer.
 
     Raises:
         ClaimError: its user id begins with the prefix of another issuer.
@@ -229,13 +205,13 @@ def _cached(token: str, server: ResourceServer, clock: Callable[[], float]) -> P
     return None
 
 
-def _cache(token: str, verified: VerifiedToken, server: ResourceServer) -> Principal:
+def _cache(token: str, verified: Verification, server: ResourceServer) -> Principal:
     """Make the principal of a verified token, and put it into the token cache."""
-    claims, issuer, key, kid = verified
-    policy = issuer.policy
-    principal = principal_for(claims, issuer, token)
+    issuer = verified.issuer
+    principal = principal_for(verified.claims, issuer, token)
     if server.caches_tokens and len(token) <= _MAX_CACHED:
-        fixed = server.accepted.single is not None and policy.is_fixed
-        limits = time_limits(claims, policy)
-        server.token_cache.put(token, _CacheEntry(principal, issuer, key, kid, *limits, fixed))
+        fixed = server.accepted.single is not None and issuer.policy.is_fixed
+        limits = time_limits(verified.claims, issuer.policy)
+        entry = _CacheEntry(principal, issuer, verified.key, verified.kid, *limits, fixed)
+        server.token_cache.put(token, entry)
     return principal

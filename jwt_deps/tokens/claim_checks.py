@@ -55,11 +55,7 @@ def _check_times(claims: dict[str, Any], policy: IssuerPolicy, now: float) -> No
 
 
 def check_numeric_dates(claims: Mapping[str, Any]) -> None:
-    """Check that the times are seconds since the epoch (RFC 7519 §2).
-
-    Raises:
-        ClaimError: one is not a finite number.
-    """
+    """Check that the times are seconds since the epoch (RFC 7519 §2)."""
     for name in ("exp", "nbf", "iat"):
         if name in claims and not is_numeric_date(claims[name]):
             raise _claim_type(name, "a number", Step.TIMES)
@@ -83,11 +79,7 @@ def _check_subject(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> No
 
 
 def check_issuer(claims: dict[str, Any], policy: IssuerPolicy) -> None:
-    """Check the issuer (RFC 7519 §4.1.1) against those that the settings accept, if any are set.
-
-    Raises:
-        ClaimError: it is absent, no string, or not accepted.
-    """
+    """Check the issuer (RFC 7519 §4.1.1) against those that the settings accept, if any are set."""
     accepted = policy.issuers
     if not accepted:
         return
@@ -133,9 +125,6 @@ def refuse_unproved(claims: Mapping[str, Any], provable: Collection[str]) -> Non
     """Refuse a token that is bound to a key which no sender can prove here (RFC 7800).
 
     Without that proof it would be a plain bearer token, which its issuer meant to prevent.
-
-    Raises:
-        ClaimError: a member of its `cnf` is not one of the provable ones.
     """
     if "cnf" not in claims:
         return
@@ -159,11 +148,7 @@ CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerPolicy, float], None]] 
 def check_claims(
     claims: dict[str, Any], policy: IssuerPolicy, now: float, provable: Collection[str] = ()
 ) -> None:
-    """Check what a token says, beside its issuer, against what that issuer's tokens must say.
-
-    Raises:
-        InvalidTokenError: the first thing that is wrong.
-    """
+    """Check what a token says, beside its issuer, against what that issuer's tokens must say."""
     for check in CLAIM_CHECKS.values():
         check(claims, policy, now)
     if "cnf" in claims:
@@ -171,16 +156,7 @@ def check_claims(
 
 
 def check_profile(kind: str, claims: dict[str, Any]) -> None:
-    """Check what RFC 9068 asks of a token beyond what is asked of all.
-
-    Args:
-        kind: its `typ`, in lower case.
-        claims: what it says.
-
-    Raises:
-        MalformedTokenError: it is typed as something else.
-        ClaimError: a claim is missing, or is of another kind.
-    """
+    """Check what RFC 9068 asks of a token beyond what is asked of all; `kind` is its `typ`."""
     if kind not in _ACCESS_TOKEN_TYPES:
         raise MalformedTokenError(Reason.TYPE, "its type is not at+jwt")
     for name, step in _PROFILE_CLAIMS.items():

@@ -6,17 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from jwt_deps.errors import AuthError, ClaimError, InsufficientPermissionsError, Reason, Step
 from jwt_deps.settings import PREFIX, JWTSettings, ResourceServer
 
 from .authenticate import authenticate_token
-from .claim_checks import CLAIM_CHECKS, refuse_unproved
-from .verify import Verification, check_signature
-
-if TYPE_CHECKING:
-    from jwt_deps.keys import VerificationKey
+from .claim_checks import CLAIM_CHECKS, check_profile, refuse_unproved
+from .verify import Verification
 
 __all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain_token", "explanation_of"]
 
@@ -121,12 +118,7 @@ _MAX_NAME = 64  # a name can be the token's own, of a claim that a model forbids
 
 
 def explanation_of(error: AuthError, prefix: str = PREFIX) -> dict[str, str]:
-    """What may be said about a refusal beyond its sentence: names, never a value.
-
-    Args:
-        error: the refusal.
-        prefix: what the names of the variables in the hint begin with.
-    """
+    """What may be said about a refusal beyond its sentence: names, never a value."""
     claim = {"claim": error.claim[:_MAX_NAME]} if isinstance(error, ClaimError) else {}
     needs = error.needs if isinstance(error, InsufficientPermissionsError) else ()
     named = {"reason": error.reason.value, "step": error.step.value}
@@ -141,13 +133,7 @@ def explanation_of(error: AuthError, prefix: str = PREFIX) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check of a token.
-
-    Attributes:
-        step: which one.
-        outcome: what became of it; a check is not reached when it needs what another one refused.
-        error: the refusal, if it is one.
-    """
+    """One check of a token; it is not reached when it needs what another one refused."""
 
     step: Step
     outcome: Outcome
@@ -203,11 +189,6 @@ async def explain_token(
     """Make every check of a token, including those after the first that refuses it.
 
     Keys that an issuer publishes are fetched as for a request.
-
-    Args:
-        token: the encoded token.
-        settings: what is accepted.
-        clock: seconds since the epoch.
     """
     error = None
     try:
@@ -252,7 +233,8 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
         steps.read_claims()
     if made[Step.PAYLOAD] is None:
         with _noting(made, Step.ISSUER):
-            await steps.look_up_issuer()
+            if server.accepted.tenants is not None:
+                await server.accepted.tenants.resolve(steps.claims.get("iss"))
             steps.find_issuer()
             issuer = steps.issuer
     if issuer is None:
@@ -265,15 +247,13 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
                     check(steps.claims, policy, clock())
         if policy.is_rfc9068:
             with _noting(made, Step.HEADER):
-                steps.check_profile()
+                check_profile(steps.kind, steps.claims)
         with _noting(made, Step.CONFIRMATION):
             refuse_unproved(steps.claims, server.provable)
-    keys: tuple[VerificationKey, ...] = ()
     with _noting(made, Step.KEY):
-        keys, _ = await policy.fetched_keys(steps.parsed.algorithm, steps.parsed.kid)
-    if made[Step.KEY] is None:
+        keys, _ = await policy.fetched_keys(steps.algorithm, steps.kid)
         with _noting(made, Step.SIGNATURE):
-            check_signature(steps.parsed, keys)
+            steps.check_signature(keys)
     return made
 
 

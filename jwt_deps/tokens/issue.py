@@ -10,15 +10,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
     SignatureError,
     UnknownKeyError,
 )
-from jwt_deps.jose import HMAC_ALGORITHMS, MIN_RSA_BITS, SigningKey, put_at
+from jwt_deps.jose import HMAC_ALGORITHMS, SigningKey, put_at
 from jwt_deps.settings import (
     IssuerSettings,
     JWTSettings,
@@ -28,9 +26,8 @@ from jwt_deps.settings import (
 )
 
 from .authenticate import principal_for
-from .claims import Claims
-from .principal import roles_of, scopes_of, session_id_of, user_id_of
-from .verify import Verification, check_signature
+from .principal import Principal, user_id_of
+from .verify import Verification
 
 __all__ = ["ClaimNames", "access_token_claims", "create_access_token", "load_signing_key"]
 
@@ -38,8 +35,8 @@ __all__ = ["ClaimNames", "access_token_claims", "create_access_token", "load_sig
 class ClaimNames(NamedTuple):
     """Which claims hold what, and which issuer and audience a token names.
 
-    `user`, `session`, `scopes`, `roles` and `audience` are claim names or dotted paths. `iss` and
-    `aud` are the accepted values. Of several each is the first; `None` where unchecked.
+    The first five are claim names or dotted paths; `iss` and `aud` are the accepted values. Of
+    several each is the first; `None` where unchecked.
     """
 
     user: str = "sub"
@@ -133,8 +130,8 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         header["kid"] = kid
     token = _sign(key, header, members)
     try:
-        found = _check(token, settings.server)
-        _require_same(found, issuer, user_id, session_id, granted, given_roles)
+        made = _checked(token, settings.server)
+        _require_same(made, user_id, session_id, granted, given_roles)
     except (SignatureError, UnknownKeyError):
         raise ConfigurationError(
             "signing_key",
@@ -159,19 +156,9 @@ def access_token_claims(  # noqa: PLR0913 - each by name
     issuer: str | None = None,
     audience: str | list[str] | None = None,
 ) -> dict[str, Any]:
-    """Put together the claims of an access token.
+    """Put together the claims of an access token, as for `create_access_token`.
 
-    Args:
-        names: where everything stands, and whose token it is.
-        user_id: `None` leaves it out, as with `session_id`.
-        scopes: the granted scopes, or one string with spaces between them.
-        session_id: the session's id.
-        claims: further claims; they replace those of the same name.
-        now: the time of issue, in seconds since the epoch.
-        expires_in: seconds from `now` to `exp`; `None` leaves `exp` out.
-        roles: the granted roles, which become a list.
-        issuer: `iss`; `None` is that of `names`.
-        audience: the audience; `None` is that of `names`.
+    `None` leaves a claim out; for `issuer` and `audience` it is what `names` has.
 
     Raises:
         ValueError: there are roles, and no name for them.
@@ -213,16 +200,10 @@ def load_signing_key(
     problem = ""
     for algorithm in algorithms:
         try:
-            return _strong(SigningKey.load(text, algorithm, kid))
+            return SigningKey.load(text, algorithm, kid)
         except ValueError as error:
             problem = str(error)
     raise ValueError(problem)
-
-
-def _strong(key: SigningKey) -> SigningKey:
-    if isinstance(key.private, RSAPrivateKey) and key.private.key_size < MIN_RSA_BITS:
-        raise ValueError(f"it has {key.private.key_size} bits, and {MIN_RSA_BITS} are needed")
-    return key
 
 
 def _issuer_for(settings: JWTSettings, claims: Mapping[str, Any]) -> IssuerSettings:
@@ -285,33 +266,32 @@ def _sign(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any])
     raise ValueError("the claims cannot be written as JSON")
 
 
-def _check(token: str, server: ResourceServer) -> Claims:
+def _checked(token: str, server: ResourceServer) -> Principal:
     """Check what was made as a request would be, as far as the keys are known here."""
     steps = Verification(token, server, time.time)
     steps.read_claims()
     steps.check_without_key()
     keys = steps.cached_keys()
     if keys is not None:
-        check_signature(steps.parsed, keys)
+        steps.check_signature(keys)
     if (policy := server.sender_policy) is not None:
         policy.refuse_unbound(steps.claims.get("cnf", {}))
-    return principal_for(steps.claims, steps.issuer, token).claims
+    return principal_for(steps.claims, steps.issuer, token)
 
 
-def _require_same(  # noqa: PLR0913, PLR0917 - what was given
-    claims: Claims,
-    issuer: IssuerSettings,
+def _require_same(
+    made: Principal,
     user_id: str,
     session_id: str | None,
     scopes: Collection[str],
     roles: Collection[str],
 ) -> None:
     """Refuse claims from which other values are read than the arguments."""
-    if user_id_of(claims, issuer) != user_id:
+    if user_id_of(made.claims, made.settings) != user_id:
         raise ValueError("claims name another user than user_id does")
-    if session_id is not None and session_id_of(claims, issuer) != session_id:
+    if session_id is not None and made.session_id != session_id:
         raise ValueError("claims name another session than session_id does, or it is empty")
-    if scopes and scopes_of(claims, issuer) != frozenset(scopes):
+    if scopes and made.scopes != frozenset(scopes):
         raise ValueError("claims grant other scopes than scopes does, or one has a space in it")
-    if roles and roles_of(claims, issuer) != frozenset(roles):
+    if roles and made.roles != frozenset(roles):
         raise ValueError("claims grant other roles than roles does, or one is no text")

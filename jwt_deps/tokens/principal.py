@@ -24,7 +24,6 @@ __all__ = [
     "user_id_of",
 ]
 
-
 #: What this package puts on `request.state`.
 STATE_NAMES = (
     "claims",
@@ -40,7 +39,7 @@ STATE_NAMES = (
 
 
 def user_id_of(claims: Claims, settings: IssuerSettings) -> str:
-    """The user's id.
+    """The user's id, without the issuer's prefix.
 
     Raises:
         ClaimError: the claim is absent, empty, or neither a string nor an integer.
@@ -53,11 +52,7 @@ def user_id_of(claims: Claims, settings: IssuerSettings) -> str:
 
 
 def session_id_of(claims: Claims, settings: IssuerSettings) -> str | None:
-    """The session's id; `None` when the token names none.
-
-    Raises:
-        ClaimError: the claim is neither a string nor an integer.
-    """
+    """The session's id; `None` when the token names none."""
     return _identifier_at(claims, settings.session_id_claim)
 
 
@@ -179,11 +174,7 @@ class Principal:
         return f"<Principal with {self.claims!r}>"
 
     def require_authenticated(self) -> "Principal":
-        """Return this principal, or raise the error that made it anonymous.
-
-        Raises:
-            AuthError: the request was not authenticated, which only `validate=False` lets pass.
-        """
+        """Return this principal, or raise the error that made it anonymous."""
         if self.error is not None:
             raise self.error
         return self
@@ -193,8 +184,7 @@ class Principal:
         """The user's id.
 
         Raises:
-            AuthError: the one that made the principal anonymous, or a `ClaimError`: the claim is
-                absent, empty, or neither a string nor an integer.
+            AuthError: the one that made the principal anonymous, or what `user_id_of` raises.
         """
         user_id: str | None = self.fixed_state["user_id"]
         if user_id is None:  # `user_id_of` raises the error that says why
@@ -202,11 +192,7 @@ class Principal:
         return user_id
 
     def refuse_foreign_user(self) -> None:
-        """Refuse a user id that begins with another issuer's prefix.
-
-        Raises:
-            ClaimError: it begins with the prefix of another issuer.
-        """
+        """Refuse a user id that begins with another issuer's prefix."""
         user_id, name = self.fixed_state["user_id"] or "", self.settings.user_id_claim
         if self._prefix is not None and user_id.startswith(self._prefix.foreign):
             words = f"its {name} begins as the user ids of another issuer do"
@@ -214,11 +200,7 @@ class Principal:
 
     @property
     def session_id(self) -> str | None:
-        """The session's id; `None` when the token names none.
-
-        Raises:
-            ClaimError: the claim is neither a string nor an integer.
-        """
+        """The session's id; `None` when the token names none."""
         return session_id_of(self.claims, self.settings)
 
     def revocable(self) -> Mapping[str, Any]:
@@ -247,11 +229,7 @@ class Principal:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What `CurrentUser` is made of, in the order of its fields.
-
-        Raises:
-            AuthError: what `user_id` or `session_id` raises.
-        """
+        """What `CurrentUser` is made of, in the order of its fields."""
         if self._identity is None:
             # Where no issuer is configured, `iss` is whatever the token has there.
             issuer: Any = self.claims.iss

@@ -49,12 +49,7 @@ class All:
 
 
 class Grants:
-    """The scopes of a token, as they are compared.
-
-    Args:
-        scopes: the granted scopes.
-        admin_scope: the one that satisfies every needed scope; `None` for no such.
-    """
+    """The scopes of a token, as they are compared; `admin_scope` satisfies every needed one."""
 
     __slots__ = ("_has_all", "_scopes", "_wildcards")
 
@@ -65,15 +60,7 @@ class Grants:
         self._wildcards = [it for it in divided if _WILDCARD in it and len(it) > 1]
 
     def has(self, needed: str, values: Mapping[str, Any]) -> bool:
-        """Whether a needed scope is satisfied.
-
-        Args:
-            needed: the scope.
-            values: of the path parameters.
-
-        Raises:
-            ConfigurationError: it names a parameter that is not among them.
-        """
+        """Whether a needed scope is satisfied, with these values of the path parameters."""
         if "{" not in needed:
             if needed in self._scopes or self._has_all:
                 return True

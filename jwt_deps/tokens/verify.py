@@ -11,10 +11,9 @@ and key, and for nothing else.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from jwt_deps.errors import (
     AuthError,
@@ -35,34 +34,17 @@ from jwt_deps.jose import (
     parse_object,
 )
 from jwt_deps.keys import VerificationKey
-from jwt_deps.settings import (
-    AcceptedIssuer,
-    AcceptedIssuers,
-    IssuerPolicy,
-    JWTSettings,
-    ResourceServer,
-)
+from jwt_deps.settings import AcceptedIssuer, AcceptedIssuers, JWTSettings, ResourceServer
 
 from .claim_checks import check_claims, check_issuer, check_numeric_dates, check_profile
 
-__all__ = [
-    "ParsedToken",
-    "Verification",
-    "VerifiedToken",
-    "check_signature",
-    "parse",
-    "read_claims",
-    "unverified_expiry",
-    "verify",
-]
+__all__ = ["Verification", "unverified_expiry", "verify"]
 
 _MAX_KID = 256
 _ALGORITHM = (Reason.ALGORITHM, "its algorithm is not accepted")
 _TYPE = (Reason.TYPE, "its type is not that of an access token")
-_NOT_COMPACT = (Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
 _FORMS = {
-    CompactProblem.PARTS: _NOT_COMPACT,
-    CompactProblem.ALPHABET: _NOT_COMPACT,
+    CompactProblem.PARTS: (Reason.NOT_COMPACT, "it is not a JWS in compact serialization"),
     CompactProblem.ENCRYPTED: (Reason.ENCRYPTED, "encrypted tokens are not supported"),
     CompactProblem.ENCODING: (Reason.ENCODING, "it is not base64url as RFC 7515 has it"),
 }
@@ -72,31 +54,9 @@ _MOST_WAITS = 2
 _Keys: TypeAlias = tuple[VerificationKey, ...]
 
 
-@dataclass(slots=True)
-class ParsedToken:
-    """A token whose header is accepted, and of which nothing is verified yet."""
-
-    algorithm: str
-    kind: str = field(repr=False)
-    kid: str | None
-    jws: CompactJWS = field(repr=False)
-
-
-class VerifiedToken(NamedTuple):
-    """The claims of a token that passed every check, and the issuer that it passed them under."""
-
-    claims: dict[str, Any]
-    issuer: AcceptedIssuer
-    key: VerificationKey
-    kid: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<verified by {self.key!r}>"
-
-
 async def verify(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
-) -> VerifiedToken:
+) -> "Verification":
     """Verify a token with the keys of its issuer, fetching them where needed.
 
     Args:
@@ -108,83 +68,77 @@ async def verify(
         InvalidTokenError: one of its subclasses, whatever the text was.
         KeysUnavailableError: the issuer's keys cannot be fetched, so the token cannot be checked.
     """
-    verification = Verification(token, settings.server, clock)
+    server = settings.server
+    steps = Verification(token, server, clock)
     try:
-        verification.read_claims()
-        await verification.look_up_issuer()
-        verification.check_without_key()
-        keys, key = verification.cached_keys(), None
+        steps.read_claims()
+        if server.accepted.tenants is not None:
+            await server.accepted.tenants.resolve(steps.claims.get("iss"))
+        steps.check_without_key()
+        keys = steps.cached_keys()
         if keys is not None:
             try:
-                key = check_signature(verification.parsed, keys)
+                steps.check_signature(keys)
             except SignatureError:
-                if not verification.policy.is_mixed:
+                if not steps.issuer.policy.is_mixed:
                     raise
-        if key is None:
-            key = verification.check_with(await verification.fetched_keys())
+            else:
+                return steps
+        steps.check_signature(await steps.fetched_keys())
     except (InvalidTokenError, KeysUnavailableError) as error:
-        error.kid = verification.parsed.kid
+        error.kid = steps.kid
         raise
-    return VerifiedToken(verification.claims, verification.issuer, key, verification.parsed.kid)
+    return steps
 
 
 class Verification:
     """The verification of one token: its steps, and what is known of the token so far.
 
     Attributes:
-        parsed: the token, taken apart.
+        jws: the token, taken apart.
+        algorithm, kind, kid: the `alg`, `typ` (in lower case) and `kid` of its header.
         claims: what it says, once `read_claims` has read it.
         issuer: its issuer, once `find_issuer` has found it.
+        key: the one that its signature matches, once `check_signature` has found it.
     """
 
-    __slots__ = ("_clock", "_outage", "_server", "claims", "issuer", "parsed")
+    __slots__ = (
+        "_clock",
+        "_outage",
+        "_server",
+        "algorithm",
+        "claims",
+        "issuer",
+        "jws",
+        "key",
+        "kid",
+        "kind",
+    )
 
     claims: dict[str, Any]
     issuer: AcceptedIssuer
+    key: VerificationKey
 
     def __init__(self, token: str, server: ResourceServer, clock: Callable[[], float]) -> None:
-        """Take the token apart.
-
-        Raises:
-            MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
-        """
+        if len(token) > server.max_token_size:
+            raise MalformedTokenError(Reason.TOO_LARGE, "it is longer than this service reads")
         self._server = server
         self._clock = clock
         self._outage: KeysUnavailableError | None = None
-        self.parsed = parse(token, server.accepted, server.max_token_size)
-
-    @property
-    def policy(self) -> IssuerPolicy:
-        """What is accepted of its issuer."""
-        return self.issuer.policy
+        self.jws = _compact(token)
+        self.algorithm, self.kind, self.kid = _check_header(self.jws.header, server.accepted)
 
     def read_claims(self) -> None:
-        """Read the payload, which cannot be trusted until the signature is checked.
-
-        Raises:
-            MalformedTokenError: it is not a JSON object with one reading.
-        """
-        self.claims = read_claims(self.parsed.jws.payload)
-
-    async def look_up_issuer(self) -> None:
-        """Ask the function in `issuers` for the issuer that the token names.
-
-        Raises:
-            KeysUnavailableError: it failed, so the token cannot be checked.
-        """
-        if (tenants := self._server.accepted.tenants) is not None:
-            await tenants.resolve(self.claims.get("iss"))
+        """Read the payload, which cannot be trusted until the signature is checked."""
+        self.claims = _read_claims(self.jws.payload)
 
     def check_without_key(self) -> None:
-        """Make every check that needs no key.
-
-        Raises:
-            InvalidTokenError: the first thing that is wrong.
-        """
+        """Make every check that needs no key."""
         self.find_issuer()
-        if self.policy.is_rfc9068:
-            self.check_profile()
-        check_claims(self.claims, self.policy, self._clock(), self._server.provable)
+        policy = self.issuer.policy
+        if policy.is_rfc9068:
+            check_profile(self.kind, self.claims)
+        check_claims(self.claims, policy, self._clock(), self._server.provable)
 
     def find_issuer(self) -> None:
         """Find the issuer that the token names.
@@ -203,64 +157,45 @@ class Verification:
             if "iss" not in self.claims:
                 raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
             raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
-        if self.parsed.algorithm not in issuer.policy.algorithms:
+        if self.algorithm not in issuer.policy.algorithms:
             raise MalformedTokenError(*_ALGORITHM)
-        if self.parsed.kind not in issuer.policy.types:
+        if self.kind not in issuer.policy.types:
             raise MalformedTokenError(*_TYPE)
         self.issuer = issuer
 
-    def check_profile(self) -> None:
-        """Check what RFC 9068 asks of a token beyond the other checks.
-
-        Raises:
-            InvalidTokenError: the first thing that is wrong.
-        """
-        check_profile(self.parsed.kind, self.claims)
-
     def cached_keys(self) -> _Keys | None:
-        """The keys that may check the signature; `None` if they have to be fetched.
+        """The keys that may check the signature; `None` if they have to be fetched."""
+        return self.issuer.policy.cached_keys(self.algorithm, self.kid)
 
-        Raises:
-            UnknownKeyError: the issuer has no such key.
-        """
-        return self.policy.cached_keys(self.parsed.algorithm, self.parsed.kid)
-
-    def check_with(self, keys: _Keys) -> VerificationKey:
-        """Check the signature with fetched keys, and return the one it fits.
+    def check_signature(self, keys: _Keys) -> None:
+        """Check the signature with the keys that were chosen for the token.
 
         Raises:
             SignatureError: the signature matches none of them.
             KeysUnavailableError: the same, and one source of keys cannot be reached.
         """
-        try:
-            return check_signature(self.parsed, keys)
-        except SignatureError:
-            if self._outage is None:
-                raise
-        raise self._outage
+        for candidate in keys:
+            if candidate.key.verify(self.jws.signing_input, self.jws.signature):
+                self.key = candidate
+                return
+        raise self._outage or SignatureError
 
     async def fetched_keys(self) -> _Keys:
         """Wait for the keys that may check the signature.
 
         Time passes while a request waits, and the accepted issuers can be replaced, so every check
         that needs no key is made again after the wait.
-
-        Raises:
-            InvalidTokenError: a check fails by now, or the issuer has no such key.
-            KeysUnavailableError: the issuer's keys cannot be fetched.
         """
         for _ in range(_MOST_WAITS):
             keys: _Keys | None = None
             failure: AuthError | None = None
-            waited_for = self.policy
+            waited_for = self.issuer.policy
             try:
-                keys, self._outage = await waited_for.fetched_keys(
-                    self.parsed.algorithm, self.parsed.kid
-                )
+                keys, self._outage = await waited_for.fetched_keys(self.algorithm, self.kid)
             except AuthError as error:
                 failure = error
             self.check_without_key()
-            if self.policy is not waited_for:
+            if self.issuer.policy is not waited_for:
                 keys, failure, self._outage = self.cached_keys(), None, None
             if failure is not None:
                 raise failure
@@ -269,22 +204,8 @@ class Verification:
         raise KeysUnavailableError(1)
 
 
-def parse(token: str, accepted: AcceptedIssuers, max_size: int) -> ParsedToken:
-    """Take a token apart, as far as that needs no key.
-
-    Args:
-        token: the encoded token.
-        accepted: the algorithms and types that are accepted.
-        max_size: the longest token that is looked at, in bytes.
-
-    Raises:
-        MalformedTokenError: not a JWS with one reading, or with a header that is not accepted.
-    """
-    if len(token) > max_size:
-        raise MalformedTokenError(Reason.TOO_LARGE, "it is longer than this service reads")
-    jws = _compact(token)
-    algorithm, kind, kid = _check_header(jws.header, accepted)
-    return ParsedToken(algorithm, kind, kid, jws)
+# The parsers' own errors quote what they read, and that is the token: the package's errors are
+# raised outside of their handlers, so that not even `__context__` leads back to them.
 
 
 def _compact(token: str) -> CompactJWS:
@@ -295,29 +216,7 @@ def _compact(token: str) -> CompactJWS:
     raise MalformedTokenError(*_FORMS[problem])
 
 
-def check_signature(parsed: ParsedToken, candidates: Iterable[VerificationKey]) -> VerificationKey:
-    """Check the signature with the keys that were chosen for the token, and return the one it fits.
-
-    Raises:
-        SignatureError: the signature matches none of them.
-    """
-    jws = parsed.jws
-    for candidate in candidates:
-        if candidate.key.verify(jws.signing_input, jws.signature):
-            return candidate
-    raise SignatureError
-
-
-# The parsers' own errors quote what they read, and that is the token: the package's errors are
-# raised outside of their handlers, so that not even `__context__` leads back to them.
-
-
-def read_claims(payload: bytes) -> dict[str, Any]:
-    """Read the payload, which cannot be trusted until the signature is checked.
-
-    Raises:
-        MalformedTokenError: it is not a JSON object with one reading.
-    """
+def _read_claims(payload: bytes) -> dict[str, Any]:
     claims = None
     try:  # noqa: SIM105 - it would cost as much as the reading
         claims = parse_object(payload)
@@ -335,7 +234,7 @@ def unverified_expiry(token: str) -> float | None:
         MalformedTokenError: not a JWS with a readable payload.
         ClaimError: its `exp` is not a number.
     """
-    claims = read_claims(_compact(token).payload)
+    claims = _read_claims(_compact(token).payload)
     check_numeric_dates(claims)
     return claims.get("exp")
 

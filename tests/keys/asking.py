@@ -18,7 +18,7 @@ from jwt_deps import IssuerSettings, JWTSettings
 from jwt_deps.errors import AuthError
 from jwt_deps.keys import Fetched, Fetcher, FetchError
 from jwt_deps.testing import FakeIssuer
-from jwt_deps.tokens.verify import VerifiedToken, verify
+from jwt_deps.tokens.verify import Verification, verify
 
 __all__ = [
     "AUDIENCE",
@@ -73,7 +73,7 @@ def settings_for(*issuers: FakeIssuer, **options: Any) -> JWTSettings:
 
 def authenticated(
     token: str, settings: JWTSettings, clock: Callable[[], float] = time.time
-) -> VerifiedToken:
+) -> Verification:
     """Authenticate a token."""
     return asyncio.run(verify(token, settings, clock=clock))
 

@@ -22,7 +22,7 @@ from jwt_deps import (
 )
 from jwt_deps.testing import FakeIssuer, SigningKey
 from jwt_deps.tokens.principal import scopes_of, user_id_of
-from jwt_deps.tokens.verify import VerifiedToken, verify
+from jwt_deps.tokens.verify import Verification, verify
 from tests.recipes.page import RECIPES
 from tests.recipes.provider import EC_KEY, KEY, OF_EC, OTHER_KEY, give_keys, issue
 
@@ -173,7 +173,7 @@ def settings_of(name: str, **changed: object) -> JWTSettings:
     return settings
 
 
-def verified(token: str, settings: JWTSettings) -> VerifiedToken:
+def verified(token: str, settings: JWTSettings) -> Verification:
     return asyncio.run(verify(token, settings))
 
 

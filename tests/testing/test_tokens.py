@@ -21,7 +21,7 @@ from jwt_deps.testing import (
     using_settings,
 )
 from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
-from jwt_deps.tokens.verify import VerifiedToken, verify
+from jwt_deps.tokens.verify import Verification, verify
 from tests.web.serving import who
 
 ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "PS384", "ES256", "ES512", "EdDSA", "Ed25519"]
@@ -29,7 +29,7 @@ KEYS = {algorithm: SigningKey.generate(algorithm) for algorithm in ALGORITHMS}
 SECRET = "correct-horse-battery-staple-".ljust(64, "0")
 
 
-def verified(token: str, settings: JWTSettings) -> VerifiedToken:
+def verified(token: str, settings: JWTSettings) -> Verification:
     return asyncio.run(verify(token, settings))
 
 

@@ -326,10 +326,9 @@ def test_a_cached_token_shows_nothing() -> None:
 
 
 def test_what_verified_shows_nothing() -> None:
-    """Its key's name, no values, and not the token."""
+    """No values, and not the token."""
     settings = settings_of()
 
     said = repr(asyncio.run(verify(TOKEN, settings, clock=clock)))
 
-    assert "<verified by VerificationKey(algorithm='HS256', kid=None)>" == said
-    assert TOKEN not in said
+    assert said.startswith("<jwt_deps.tokens.verify.Verification object at ")

@@ -605,12 +605,6 @@ class TestParse:
         assert parsed.jws.signing_input == signing_input
         assert parsed.jws.signature == sign(signing_input, SECRET, "HS256")
 
-    def test_shows_nothing(self) -> None:
-        """`repr` of a parsed token shows `alg` and `kid`, no payload and no signature."""
-        parsed = parsed_by(mint(claims(), header={"kid": "a"}), SETTINGS.keys)
-
-        assert repr(parsed) == "ParsedToken(algorithm='HS256', kid='a')"
-
 
 class TestUnverifiedExpiry:
     @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.tokens import authenticate as authentication
-from jwt_deps.tokens.verify import VerifiedToken, verify
+from jwt_deps.tokens.verify import Verification, verify
 from tests.minting import SECRET
 from tests.web.serving import SETTINGS, bearer, client_of, live_routes, token
 
@@ -170,7 +170,7 @@ def test_the_token_is_verified_once_however_many_ask(monkeypatch: pytest.MonkeyP
 
     async def counting(
         token: str, settings: JWTSettings, *, clock: Callable[[], float]
-    ) -> VerifiedToken:
+    ) -> Verification:
         calls.append("verify")
         return await verify(token, settings, clock=clock)
 
