@@ -15,7 +15,7 @@ from .http import (
     shown,
     split_url,
 )
-from .key_set import KeySet, VerificationKey
+from .key_set import KeySet, VerificationKey, require_asymmetric
 from .lifetime import JWKSCacheSettings
 from .provider import (
     HTTPKeyProvider,
@@ -44,6 +44,7 @@ __all__ = [
     "is_issuer_url",
     "is_loopback_host",
     "origin_of_url",
+    "require_asymmetric",
     "shown",
     "split_url",
     "well_known_urls",

@@ -29,7 +29,14 @@ from jwt_deps.jose import (
     signature_key,
 )
 
-__all__ = ["KeySet", "NoUsableKeyError", "SkippedKey", "VerificationKey", "log_skipped"]
+__all__ = [
+    "KeySet",
+    "NoUsableKeyError",
+    "SkippedKey",
+    "VerificationKey",
+    "log_skipped",
+    "require_asymmetric",
+]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -126,7 +133,7 @@ class KeySet:
         fixed = [key for text in static for key in _static_keys(text, algorithms)]
         secrets = {key.algorithm for key in fixed} & HMAC_ALGORITHMS.keys()
         if jwks is not None and secrets != allowed & HMAC_ALGORITHMS.keys():
-            _asymmetric(algorithms)
+            require_asymmetric(algorithms)
         listed = _jwks_keys(jwks, algorithms) if jwks is not None else []
         if not fixed and not listed:
             raise ConfigurationError(
@@ -182,15 +189,6 @@ class KeySet:
             none = f"has no usable key for {', '.join(algorithms)}"
             raise NoUsableKeyError(_with(none, skipped))
         return cls._of(frozenset(algorithms), (), listed, most_unnamed), tuple(skipped)
-
-    @classmethod
-    def awaited(cls, algorithms: Sequence[str]) -> "KeySet":
-        """Return the empty set of an issuer whose keys are not fetched yet.
-
-        Raises:
-            ConfigurationError: the algorithms are not for published keys.
-        """
-        return cls._of(_asymmetric(algorithms), (), ())
 
     @classmethod
     def empty(cls) -> "KeySet":
@@ -262,7 +260,8 @@ def _allowed(algorithms: Sequence[str]) -> frozenset[str]:
     return allowed
 
 
-def _asymmetric(algorithms: Sequence[str]) -> frozenset[str]:
+def require_asymmetric(algorithms: Sequence[str]) -> None:
+    """Refuse algorithms that a JWK Set cannot serve."""
     allowed = _allowed(algorithms)
     if not allowed.isdisjoint(HMAC_ALGORITHMS):
         # An HS* token is signed with whatever the verifier holds, and a JWK Set holds
@@ -272,7 +271,6 @@ def _asymmetric(algorithms: Sequence[str]) -> frozenset[str]:
             "HS* algorithms and a JWK Set exclude each other: set JWT_ALGORITHM (algorithm) "
             "to the issuer's signature algorithm, for example RS256.",
         )
-    return allowed
 
 
 def _static_keys(text: str | bytes, algorithms: Sequence[str]) -> list[VerificationKey]:

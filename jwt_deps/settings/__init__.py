@@ -1,16 +1,15 @@
 """What an operator writes: the settings, from code and from the environment."""
 
 from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, read_secret, with_prefix
-from .environment import get_settings, settings_without_keys
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
-from .issuers import UserPrefix
+from .issuers import AcceptedIssuer, UserPrefix
 from .key_sources import shared_secret, shared_secrets
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
-from .server import AcceptedIssuer, AcceptedIssuers, ResourceServer
-from .service import JWTSettings, TokenSource
+from .server import AcceptedIssuers, ResourceServer
+from .service import JWTSettings, TokenSource, get_settings, settings_without_keys
 from .tenants import EntraTenants
 
 __all__ = [

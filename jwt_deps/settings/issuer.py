@@ -392,14 +392,11 @@ class IssuerSettings(BaseModel):
             types=accepted_types(["jwt", "at+jwt", "jose", *self.token_types]),
             allow_numeric_sub=self.allow_numeric_sub,
             algorithms=frozenset(self.algorithms),
-            key_set=keys.constant,
-            key_files=keys.files,
-            key_caches=keys.caches,
+            **keys._asdict(),
         )
 
     def _fetcher(self) -> Fetcher | None:
-        by_http = self.is_remote and (self.key_source is None or self._has_addresses)
-        return fetcher_of(self) if by_http else None
+        return fetcher_of(self) if self._has_addresses else None
 
     @property
     def _has_addresses(self) -> bool:

@@ -42,20 +42,11 @@ class IssuerPolicy:
     """What is accepted of one issuer.
 
     Attributes:
-        settings: what an operator wrote, with the names of claims.
+        settings: what an operator wrote, which describes what is not listed here.
         issuers, audiences: the accepted values; empty where the claim is not checked.
-        audience_claim: the claim that names the audience.
-        verify_audience: whether a token with an audience is refused where none is accepted.
         audience_optional: whether a token without an audience is accepted where one is.
-        required_claims: further claims that a token must have.
-        max_token_age: the largest age of a token, in seconds; `None` for any.
         scopes_claims, roles_claims: the claims that hold them; empty where none is set.
-        leeway: clock difference that is tolerated, in seconds.
-        require_exp: whether a token must have `exp`.
-        is_rfc9068: whether a token must keep to RFC 9068.
         types: the accepted `typ`, in lower case and in both spellings.
-        allow_numeric_sub: whether an integer `sub` is read as its text.
-        algorithms: the accepted algorithms.
         key_set: the configured keys, where none of them is in a file.
         key_files: the configured keys, where some are in files.
         key_caches: the fetched keys.
@@ -108,11 +99,7 @@ class IssuerPolicy:
         return bool(self.key_caches) and self.key_cache is None
 
     def cached_keys(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...] | None:
-        """The keys that may check a token's signature; `None` if they have to be fetched.
-
-        Raises:
-            UnknownKeyError: the issuer has no such key.
-        """
+        """The keys that may check a token's signature; `None` if they have to be fetched."""
         if self.key_cache is not None:
             return self.key_cache.cached(algorithm, kid)
         if not self.key_caches:
@@ -125,12 +112,7 @@ class IssuerPolicy:
     async def fetched_keys(
         self, algorithm: str, kid: str | None
     ) -> tuple[tuple[VerificationKey, ...], KeysUnavailableError | None]:
-        """The same, fetched where that can help, and why further ones cannot be fetched.
-
-        Raises:
-            UnknownKeyError: the issuer has no such key.
-            KeysUnavailableError: there is none, and the issuer's keys cannot be fetched.
-        """
+        """The same, fetched where that can help, and why further ones cannot be fetched."""
         if self.key_cache is not None:
             return await self.key_cache.choose(algorithm, kid), None
         if not self.key_caches:

@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from itertools import takewhile
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic_settings import BaseSettings
@@ -11,8 +10,9 @@ from pydantic_settings import BaseSettings
 from jwt_deps.errors import ConfigurationError
 
 from .issuer import IssuerSettings
+from .issuer_policy import IssuerPolicy
 
-__all__ = ["UserPrefix", "issuer_table", "prefixes_of", "settings_by_issuer"]
+__all__ = ["AcceptedIssuer", "UserPrefix", "accepted_by_issuer", "issuer_table"]
 
 
 class UserPrefix(NamedTuple):
@@ -27,20 +27,27 @@ class UserPrefix(NamedTuple):
     foreign: tuple[str, ...] = ()
 
 
-def prefixes_of(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, UserPrefix]:
-    """The prefix of each `iss`.
+class AcceptedIssuer(NamedTuple):
+    """An issuer as it was accepted at one moment; equal while that does not change.
 
-    Raises:
-        ConfigurationError: two issuers have one.
+    Attributes:
+        policy: what is accepted of it.
+        prefix: what stands before the ids of its users; `None` for nothing.
     """
+
+    policy: IssuerPolicy
+    prefix: UserPrefix | None
+
+
+def _prefixes(issuers: Mapping[str, IssuerSettings]) -> dict[str, UserPrefix]:
+    """The prefix of each issuer, by its name."""
     texts = {
         name: f"{name}|" if one.user_id_prefix is None else one.user_id_prefix
         for name, one in issuers.items()
     }
     found: dict[str, UserPrefix] = {}
     ranked = sorted(texts.values())  # so that those that begin with a text are behind it
-    for name, one in issuers.items():
-        text = texts[name]
+    for name, text in texts.items():
         behind = range(bisect_left(ranked, text) + 1, len(ranked))
         others = tuple(takewhile(_begins_with(text), map(ranked.__getitem__, behind)))
         if text in others:
@@ -49,7 +56,7 @@ def prefixes_of(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, UserPrefi
                 f"JWT_ISSUERS__{name.upper()}__USER_ID_PREFIX (user_id_prefix) is another issuer's "
                 "too: two users with one sub would be one.",
             )
-        found |= dict.fromkeys(one.accepted_issuers, UserPrefix(text, others))
+        found[name] = UserPrefix(text, others)
     return found
 
 
@@ -86,9 +93,9 @@ def _issuer(name: str, members: Any) -> IssuerSettings:
     return IssuerSettings(**{str(name): value for name, value in members.items()})
 
 
-def settings_by_issuer(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, IssuerSettings]:
-    """Which settings hold for which `iss`: every one for exactly one."""
-    routes: dict[str, IssuerSettings] = {}
+def accepted_by_issuer(issuers: Mapping[str, IssuerSettings]) -> dict[str, AcceptedIssuer]:
+    """What is accepted of each `iss`, which belongs to exactly one of the issuers."""
+    names: dict[str, str] = {}
     for name, settings in issuers.items():
         label = f"JWT_ISSUERS__{name.upper()}__"
         if not settings.accepted_issuers:
@@ -100,9 +107,10 @@ def settings_by_issuer(issuers: Mapping[str, IssuerSettings]) -> Mapping[str, Is
                 "(verify_audience) accepts tokens for any service.",
             )
         for issuer in settings.accepted_issuers:
-            if issuer in routes:
+            if issuer in names:
                 raise ConfigurationError(
                     "issuer_twice", f"{label}ISSUER (issuer) names another one's issuer."
                 )
-            routes[issuer] = settings
-    return MappingProxyType(routes)
+            names[issuer] = name
+    prefixes = _prefixes(issuers)
+    return {iss: AcceptedIssuer(issuers[it].policy, prefixes[it]) for iss, it in names.items()}

@@ -19,6 +19,7 @@ from jwt_deps.keys import (
     SourceKeyProvider,
     host_of,
     origin_of_url,
+    require_asymmetric,
     split_url,
 )
 
@@ -28,14 +29,7 @@ from .provider_addresses import check_key_address
 if TYPE_CHECKING:
     from .issuer import IssuerSettings
 
-__all__ = [
-    "IssuerKeys",
-    "fetcher_of",
-    "has_configured_keys",
-    "make_keys",
-    "shared_secret",
-    "shared_secrets",
-]
+__all__ = ["IssuerKeys", "fetcher_of", "make_keys", "shared_secret", "shared_secrets"]
 
 _MOST_UNNAMED = 3
 # RFC 4648 §4 and §5, padded or not.
@@ -43,54 +37,35 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 
 
 class IssuerKeys(NamedTuple):
-    """The keys of one issuer.
+    """The keys of one issuer, named and described as in `IssuerPolicy`."""
 
-    Attributes:
-        constant: the configured keys; none of them where some are in files.
-        files: the configured keys where some are in files; `None` otherwise.
-        caches: the fetched keys, one cache for each place.
-    """
-
-    constant: KeySet
-    files: KeyFiles | None = None
-    caches: tuple[KeyCache, ...] = ()
+    key_set: KeySet
+    key_files: KeyFiles | None = None
+    key_caches: tuple[KeyCache, ...] = ()
 
 
-def has_configured_keys(settings: "IssuerSettings") -> bool:
-    """Whether there are keys that are not fetched."""
-    return bool(
+def make_keys(settings: "IssuerSettings", make_fetcher: Callable[[], Fetcher | None]) -> IssuerKeys:
+    """Make the keys; the fetcher is `None` where none are fetched over HTTP."""
+    configured = bool(
         settings.secret_key
         or settings.secret_key_file
         or settings.verification_keys
         or settings.jwks
         or settings.jwks_file
     )
-
-
-def make_keys(settings: "IssuerSettings", make_fetcher: Callable[[], Fetcher | None]) -> IssuerKeys:
-    """Make the keys.
-
-    Args:
-        settings: what an operator wrote.
-        make_fetcher: makes what fetches keys; `None` where none are fetched over HTTP.
-
-    Raises:
-        ConfigurationError: there are none, or they cannot work.
-    """
-    configured = has_configured_keys(settings)
     caches: tuple[KeyCache, ...] = ()
     asymmetric = tuple(name for name in settings.algorithms if name not in HMAC_ALGORITHMS)
     if settings.is_remote:
         _check_remote(settings)
         algorithms = asymmetric if configured and asymmetric else settings.algorithms
-        KeySet.awaited(algorithms)
+        require_asymmetric(algorithms)
         caches = tuple(_caches(settings, algorithms, make_fetcher()))
         if not configured:
-            return IssuerKeys(KeySet.empty(), caches=caches)
+            return IssuerKeys(KeySet.empty(), key_caches=caches)
     build = partial(_build, settings, elsewhere=asymmetric if caches else ())
     paths = [path for path in (settings.secret_key_file, settings.jwks_file) if path is not None]
     if not paths:
-        return IssuerKeys(build(), caches=caches)
+        return IssuerKeys(build(), key_caches=caches)
     name = next(iter(settings.accepted_issuers), "default")
     return IssuerKeys(KeySet.empty(), KeyFiles(name, paths, build), caches)
 
@@ -199,11 +174,7 @@ def _read_jwks(path: Path) -> dict[str, Any]:
 
 
 def fetcher_of(settings: "IssuerSettings") -> Fetcher:
-    """Make what fetches an issuer's documents.
-
-    Raises:
-        ConfigurationError: an extra is not installed, or a file cannot be read.
-    """
+    """Make what fetches an issuer's documents."""
     headers = {name: secret.get_secret_value() for name, secret in settings.jwks_headers.items()}
     with_token = settings.jwks_token_file is not None
     if with_token and "authorization" in map(str.lower, headers):

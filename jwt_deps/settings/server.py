@@ -1,52 +1,26 @@
 """What requests need of `JWTSettings`: keys, caches and policies, built once with them."""
 
 import asyncio
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import ALGORITHMS
-from jwt_deps.keys import KeyCache, KeyHealth
+from jwt_deps.keys import KeyCache
 from jwt_deps.possession import SenderPolicy
-from jwt_deps.revocation import (
-    AnyRevocation,
-    ManagedSource,
-    RedisRevocations,
-    RevocationHealth,
-    RevocationSource,
-)
+from jwt_deps.revocation import ManagedSource, RevocationSource
 
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
-from .issuers import UserPrefix, issuer_table, prefixes_of, settings_by_issuer
+from .issuers import AcceptedIssuer, UserPrefix, accepted_by_issuer, issuer_table
 from .path_patterns import PathPatterns
 from .tenants import TenantIssuers
 
-__all__ = ["AcceptedIssuer", "AcceptedIssuers", "ResourceServer"]
-
+__all__ = ["AcceptedIssuers", "ResourceServer"]
 
 _URLS = ("https://", "http://")
-
-
-class _AnyText(Container[str]):
-    """Contains every text."""
-
-    def __contains__(self, item: object) -> bool:
-        return isinstance(item, str)
-
-
-class AcceptedIssuer(NamedTuple):
-    """An issuer as it was accepted at one moment; equal while that does not change.
-
-    Attributes:
-        policy: what is accepted of it.
-        prefix: what stands before the ids of its users; `None` for nothing.
-    """
-
-    policy: IssuerPolicy
-    prefix: UserPrefix | None
 
 
 class AcceptedIssuers:
@@ -56,7 +30,8 @@ class AcceptedIssuers:
         single: that of a service with one issuer; `None` with several.
         named: the settings of several issuers by the operator's names; `None` with one.
         tenants: the issuers of a function; `None` without one.
-        algorithms, types: those of all issuers; each accepts only its own.
+        algorithms, types: those of all issuers, each of which accepts only its own; `types` is
+            `None` where they are not known before the issuer.
     """
 
     __slots__ = (
@@ -81,19 +56,15 @@ class AcceptedIssuers:
         self.tenants = tenants
         self._by_issuer: dict[str, AcceptedIssuer] = {}
         self.algorithms: Collection[str] = policy.algorithms
-        self.types: Container[str] = policy.types
+        self.types: Collection[str] | None = policy.types
         if tenants is not None:
-            # What they accept is not known before they are.
-            self.algorithms, self.types = ALGORITHMS, _AnyText()
+            self.algorithms, self.types = ALGORITHMS, None
         elif named is not None:
             self._accept(named)
 
     def _accept(self, named: Mapping[str, IssuerSettings]) -> None:
-        by_issuer, prefixes = settings_by_issuer(named), prefixes_of(named)
         # One assignment: a request sees the former table or the new one.
-        self._by_issuer = {
-            iss: AcceptedIssuer(one.policy, prefixes[iss]) for iss, one in by_issuer.items()
-        }
+        self._by_issuer = accepted_by_issuer(named)
         policies = [one.policy for one in named.values()]
         self.algorithms = frozenset().union(*(one.algorithms for one in policies))
         self.types = frozenset().union(*(one.types for one in policies))
@@ -192,11 +163,12 @@ class ResourceServer:
         """
         return {
             name if number == 1 else f"{name}.{number}": cache
-            for name, policy in self._policies()
+            for name, policy in self.policies()
             for number, cache in enumerate(policy.key_caches, 1)
         }
 
-    def _policies(self) -> Iterator[tuple[str, IssuerPolicy]]:
+    def policies(self) -> Iterator[tuple[str, IssuerPolicy]]:
+        """What is accepted of each issuer, by its name as in `key_caches`."""
         accepted = self.accepted
         if accepted.single is not None:
             yield "default", accepted.single.policy
@@ -210,54 +182,8 @@ class ResourceServer:
     def has_roles(self) -> bool:
         """Whether tokens can have roles; where a function gives the issuers, they may."""
         return self.accepted.tenants is not None or any(
-            policy.roles_claims for _, policy in self._policies()
+            policy.roles_claims for _, policy in self.policies()
         )
-
-    def key_health(self) -> dict[str, KeyHealth]:
-        """Return the state of the keys of each issuer; of keys in files as `<name>.file`."""
-        files = {
-            f"{name}.file": policy.key_files.health()
-            for name, policy in self._policies()
-            if policy.key_files is not None
-        }
-        return {**{name: keys.health() for name, keys in self.key_caches.items()}, **files}
-
-    async def refresh_keys(self) -> dict[str, KeyHealth]:
-        """Fetch the keys of every issuer now; keys that were good stay when a fetch fails."""
-        await asyncio.gather(*(keys.refresh() for keys in self.key_caches.values()))
-        return self.key_health()
-
-    def export_keys(self) -> dict[str, Any]:
-        """Return the keys of every issuer as JSON."""
-        exported = {name: keys.export() for name, keys in self.key_caches.items()}
-        return {name: keys for name, keys in exported.items() if keys is not None}
-
-    def seed_keys(self, exported: Mapping[str, Any]) -> None:
-        """Start with exported keys.
-
-        Raises:
-            ValueError: that is not what `export_keys` gave, or of other issuers.
-        """
-        caches = self.key_caches
-        if not isinstance(exported, Mapping):
-            raise ValueError("that is no export")  # noqa: TRY004 - as for what is in it
-        if not exported.keys() <= caches.keys():
-            raise ValueError("these keys are of an issuer that is not configured")
-        for name, keys in exported.items():
-            caches[name].seed(keys)
-
-    def close_keys(self) -> None:
-        """Stop the fetches that are under way."""
-        for keys in self.key_caches.values():
-            keys.close()
-
-    def revocation_health(self) -> RevocationHealth | None:
-        """Return the state of the replica in Redis; `None` without one."""
-        source = self.revocations
-        for one in source.sources if isinstance(source, AnyRevocation) else (source,):
-            if isinstance(one, RedisRevocations):
-                return one.health()
-        return None
 
     async def open_revocations(self) -> None:
         """Start the source of revocations, and wait a few seconds for the first load."""

@@ -1,10 +1,12 @@
 """The settings of a service: all that an operator can set, checked when built."""
 
+import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, Literal, Self, Unpack, cast
 
@@ -25,7 +27,12 @@ from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.keys import KeyHealth, KeySet, is_issuer_url
 from jwt_deps.possession import DPoPMode
-from jwt_deps.revocation import RevocationHealth, RevocationSource
+from jwt_deps.revocation import (
+    AnyRevocation,
+    RedisRevocations,
+    RevocationHealth,
+    RevocationSource,
+)
 
 from .env_values import HEADER_NAME, PREFIX, EnvironmentSettings, Several, as_tuple
 from .issuer import IssuerSettings, settings_as_input
@@ -40,7 +47,7 @@ from .sender import SenderSettings
 from .server import AcceptedIssuers, ResourceServer
 from .tenants import TenantIssuers
 
-__all__ = ["JWTSettings", "TokenSource"]
+__all__ = ["JWTSettings", "TokenSource", "get_settings", "settings_without_keys"]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -385,7 +392,14 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         Returns:
             The state by the issuer's name in `issuers`; that of a single one is `default`.
         """
-        return self._server.key_health()
+        policies = dict(self._server.policies())
+        files = {
+            f"{name}.file": policy.key_files.health()
+            for name, policy in policies.items()
+            if policy.key_files is not None
+        }
+        caches = self._server.key_caches
+        return {**{name: keys.health() for name, keys in caches.items()}, **files}
 
     async def refresh_keys(self) -> dict[str, KeyHealth]:
         """Fetch the keys of every issuer now. Keys that were good stay good when a fetch fails.
@@ -393,7 +407,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         Returns:
             What `key_health` returns afterwards.
         """
-        return await self._server.refresh_keys()
+        await asyncio.gather(*(keys.refresh() for keys in self._server.key_caches.values()))
+        return self.key_health()
 
     def export_keys(self) -> dict[str, Any]:
         """Return the fetched keys of every issuer, for `seed_keys` in another process.
@@ -401,7 +416,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         Returns:
             JSON values by the issuer's name, as in `key_health`.
         """
-        return self._server.export_keys()
+        exported = {name: keys.export() for name, keys in self._server.key_caches.items()}
+        return {name: keys for name, keys in exported.items() if keys is not None}
 
     def seed_keys(self, exported: Mapping[str, Any]) -> None:
         """Start with exported keys; they are trusted as configuration is.
@@ -412,15 +428,26 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         Raises:
             ValueError: that is not what `export_keys` returned, or of other issuers.
         """
-        self._server.seed_keys(exported)
+        caches = self._server.key_caches
+        if not isinstance(exported, Mapping):
+            raise ValueError("that is no export")  # noqa: TRY004 - as for what is in it
+        if not exported.keys() <= caches.keys():
+            raise ValueError("these keys are of an issuer that is not configured")
+        for name, keys in exported.items():
+            caches[name].seed(keys)
 
     def close_keys(self) -> None:
         """Stop the fetches that are under way; there are no connections to close."""
-        self._server.close_keys()
+        for keys in self._server.key_caches.values():
+            keys.close()
 
     def revocation_health(self) -> RevocationHealth | None:
         """Return the state of the replica of `revocation_url`; `None` without it."""
-        return self._server.revocation_health()
+        source = self._server.revocations
+        for one in source.sources if isinstance(source, AnyRevocation) else (source,):
+            if isinstance(one, RedisRevocations):
+                return one.health()
+        return None
 
     def replace_issuers(self, issuers: Mapping[str, IssuerSettings]) -> None:
         """Accept these issuers from now on, and no other.
@@ -436,3 +463,33 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                 were built without `issuers`.
         """
         self._server.accepted.replace(issuers)
+
+
+@cache
+def get_settings() -> JWTSettings:
+    """Read the settings from the environment, once per process.
+
+    Override it with `app.dependency_overrides[get_settings]`; `get_settings.cache_clear()` makes
+    the next call read again. A `JWT_*` variable that is not a setting gets a warning in the log: a
+    misspelt `JWT_AUDIENCES` would leave the audience unchecked.
+
+    Returns:
+        The same settings each time.
+
+    Raises:
+        ConfigurationError: the environment holds no configuration that can work.
+    """
+    return JWTSettings()
+
+
+def settings_without_keys() -> JWTSettings:
+    """Read the settings of an application that replaced `get_claims`, and so verifies no token.
+
+    Where no key is configured, a random secret takes its place, which no token is signed with.
+    """
+    try:
+        return get_settings()
+    except ConfigurationError as error:
+        if error.reason != "no_key":
+            raise
+    return JWTSettings(secret_key=secrets.token_urlsafe(64), algorithm="HS256")

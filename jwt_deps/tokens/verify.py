@@ -255,7 +255,10 @@ def _check_header(data: bytes, accepted: AcceptedIssuers) -> tuple[str, str, str
     if not isinstance(algorithm, str) or algorithm not in accepted.algorithms:
         raise MalformedTokenError(*_ALGORITHM)
     kind = header.get("typ", "JWT")
-    if not isinstance(kind, str) or (kind := kind.lower()) not in accepted.types:
+    if not isinstance(kind, str):
+        raise MalformedTokenError(*_TYPE)
+    kind = kind.lower()
+    if accepted.types is not None and kind not in accepted.types:
         raise MalformedTokenError(*_TYPE)
     if needs_extension(header):
         raise MalformedTokenError(Reason.CRITICAL, "it needs an extension that is not understood")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jwt_deps.errors import ConfigurationError, SignatureError, UnknownKeyError
-from jwt_deps.keys import KeySet
+from jwt_deps.keys import KeySet, require_asymmetric
 from tests.checking import check_with
 from tests.minting import KINDS, SECRET, JSONObject, b64, claims, mint, pair
 from tests.mistakes import refusing
@@ -235,7 +235,7 @@ class TestUnused:
     def test_algorithms_that_no_published_key_can_have(self, algorithm: str) -> None:
         """They are refused when the settings are built, not when the keys come."""
         with pytest.raises(ConfigurationError, match="JWT_ALGORITHM"):
-            KeySet.awaited(["RS256", algorithm])
+            require_asymmetric(["RS256", algorithm])
 
 
 class TestNames:
