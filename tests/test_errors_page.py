@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings, Reason
+from jwt_deps.jose import KeyForm
 from tests.mistakes import MISTAKES, Mistake
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +33,7 @@ CONFIGURATION = {
     reason
     for module in (ROOT / "jwt_deps").rglob("*.py")
     for reason in _raised(ast.parse(module.read_text()))
-}
+} | {form.value for form in KeyForm}
 
 
 def test_the_page_and_the_code_name_the_same_errors() -> None:

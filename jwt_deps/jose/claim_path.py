@@ -38,12 +38,7 @@ def _members(path: str) -> tuple[str, ...]:
 
 
 def value_at(claims: Mapping[str, Any], path: str) -> Any:
-    """Return the value of a claim; `None` when it is absent.
-
-    Args:
-        claims: the members of the token's payload.
-        path: the claim's name, which comes first, or a dotted path: `realm.user`.
-    """
+    """Return the value of a claim by its name, which comes first, or a dotted path, or `None`."""
     if path in claims:
         return claims[path]
     value: Any = claims
@@ -63,13 +58,8 @@ def put_at(claims: dict[str, Any], path: str, value: object) -> None:
     """Set a claim where `value_at` finds it.
 
     Objects on the way are copied, so that those of the caller stay as they are; what is not an
-    object there is replaced by one.
-
-    Args:
-        claims: the members to change.
-        path: the claim's name or a dotted path; with a slash in it, and no quotes, it is a name
-            as it stands.
-        value: the JSON value.
+    object there is replaced by one. A path with a slash in it, and no quotes, is a name as it
+    stands.
     """
     *outer, last = written_members(path)
     for name in outer:

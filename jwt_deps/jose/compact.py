@@ -35,13 +35,9 @@ class CompactError(ValueError):
 
 @dataclass(slots=True)
 class CompactJWS:
-    """The decoded parts of a JWS, of which nothing is verified yet.
+    """The decoded parts of a JWS, and what is signed (RFC 7515 §5.1) as it was sent.
 
-    Attributes:
-        header: the octets of the JOSE header.
-        payload: the octets of the payload.
-        signature: the octets of the signature.
-        signing_input: what is signed (RFC 7515 §5.1), as it was sent.
+    Nothing is verified yet.
     """
 
     header: bytes = field(repr=False)
@@ -51,11 +47,7 @@ class CompactJWS:
 
 
 def parse_compact(text: bytes) -> CompactJWS:
-    """Take a JWS in compact serialization apart. The caller limits its length.
-
-    Raises:
-        CompactError: it is not one, or not in its only spelling.
-    """
+    """Take a JWS in compact serialization apart. The caller limits its length."""
     signing_input, _, third = text.rpartition(b".")
     first, _, second = signing_input.partition(b".")
     try:

@@ -38,11 +38,7 @@ _PLUS, _SLASH, _EQUALS, _BACKSLASH = b"+/=\\"
 
 
 def decode_base64url(text: bytes) -> bytes:
-    """Decode base64url without padding (RFC 7515 §2), refusing every second spelling.
-
-    Raises:
-        ValueError: for any other character, length or trailing bit.
-    """
+    """Decode base64url without padding (RFC 7515 §2), refusing every second spelling."""
     if not (_PLUS in text or _SLASH in text or _EQUALS in text or _BACKSLASH in text):
         try:
             decoded: bytes = _base64.validate_json(b'"%b%b"' % (text, _PADDING[len(text) % 4]))
@@ -87,9 +83,6 @@ def parse_document(data: bytes) -> dict[str, Any]:
     """Read the JSON object that a file or an HTTP response has, behind a byte order mark or not.
 
     RFC 8259 §8.1 lets a parser ignore the mark, which some servers and editors write.
-
-    Raises:
-        ValueError: it is not a JSON object that has exactly one reading.
     """
     return parse_object(data.removeprefix(codecs.BOM_UTF8))
 

@@ -72,6 +72,20 @@ _REQUIRED = {
     "RSA": ("e", "kty", "n"),
     "oct": ("k", "kty"),
 }
+_NO_SECRETS = {
+    KeyForm.CERTIFICATE: f"A certificate is configured in {STATIC_KEYS} where a public key "
+    "belongs: take the key out of it with `openssl x509 -in certificate.pem -pubkey -noout`.",
+    KeyForm.PRIVATE: f"A private key is configured in {STATIC_KEYS} where a public key belongs: "
+    "give the public half, `openssl pkey -in private.pem -pubout`, and keep the private one with "
+    "the issuer.",
+    KeyForm.OPENSSH: f"A key in {STATIC_KEYS} is a public key in OpenSSH form: give it in PEM, "
+    "`ssh-keygen -e -m PKCS8 -f key.pub`.",
+    KeyForm.ADDRESS: f"A key in {STATIC_KEYS} is an address and no secret: keys are fetched with "
+    "JWT_JWKS_URL (jwks_url) or JWT_DISCOVERY=true (discovery); a shared secret is random, "
+    "`openssl rand -base64 48`.",
+    KeyForm.PUBLIC: f"A key in {STATIC_KEYS} is a public key and not in PEM: give it in PEM, with "
+    "its -----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file).",
+}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -104,39 +118,7 @@ def pem_public_key(text: str) -> PublicKey:
 
 def no_secret(form: KeyForm) -> ConfigurationError:
     """Make the error about a key, a certificate or an address in the place of a shared secret."""
-    match form:
-        case KeyForm.CERTIFICATE:
-            return ConfigurationError(
-                "certificate",
-                f"A certificate is configured in {STATIC_KEYS} where a public key belongs: take "
-                "the key out of it with `openssl x509 -in certificate.pem -pubkey -noout`.",
-            )
-        case KeyForm.PRIVATE:
-            return ConfigurationError(
-                "private_key",
-                f"A private key is configured in {STATIC_KEYS} where a public key belongs: give "
-                "the public half, `openssl pkey -in private.pem -pubout`, and keep the private one "
-                "with the issuer.",
-            )
-        case KeyForm.OPENSSH:
-            return ConfigurationError(
-                "openssh_key",
-                f"A key in {STATIC_KEYS} is a public key in OpenSSH form: give it in PEM, "
-                "`ssh-keygen -e -m PKCS8 -f key.pub`.",
-            )
-        case KeyForm.ADDRESS:
-            return ConfigurationError(
-                "address_as_secret",
-                f"A key in {STATIC_KEYS} is an address and no secret: keys are fetched with "
-                "JWT_JWKS_URL (jwks_url) or JWT_DISCOVERY=true (discovery); a shared secret is "
-                "random, `openssl rand -base64 48`.",
-            )
-        case _:
-            return ConfigurationError(
-                "public_key_not_pem",
-                f"A key in {STATIC_KEYS} is a public key and not in PEM: give it in PEM, with its "
-                "-----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file).",
-            )
+    return ConfigurationError(form.value, _NO_SECRETS[form])
 
 
 def require_strong_secret(secret: bytes, algorithm: str) -> None:

@@ -9,7 +9,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from enum import Enum, auto
+from enum import Enum
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -44,14 +44,14 @@ _TO_BASE64 = str.maketrans("-_", "+/")
 
 
 class KeyForm(Enum):
-    """What a text is that is no shared secret."""
+    """What a text is that is no shared secret; the value is the reason of the error about it."""
 
-    PUBLIC = auto()
+    PUBLIC = "public_key_not_pem"
     """A public key: DER, JWK, JWK Set, XML, a point, or PEM with damaged lines."""
-    CERTIFICATE = auto()
-    OPENSSH = auto()
-    PRIVATE = auto()
-    ADDRESS = auto()
+    CERTIFICATE = "certificate"
+    OPENSSH = "openssh_key"
+    PRIVATE = "private_key"
+    ADDRESS = "address_as_secret"
     """An address, of a JWK Set for example, which is no secret either."""
 
 

@@ -79,14 +79,7 @@ class KeyCache:
         *,
         clock: Callable[[], float] = uptime,
     ) -> None:
-        """Start with no keys.
-
-        Args:
-            name: the issuer, for logs and metrics.
-            provider: fetches the keys.
-            policy: lifetimes and timeout.
-            clock: seconds of a clock that never steps; a test may replace `clock`.
-        """
+        """Start with no keys; the name is the issuer's, for logs and metrics."""
         self.name = name
         self.clock = clock
         self._provider = provider
@@ -134,9 +127,6 @@ class KeyCache:
         """Return the JWK Set, older than `max_age` seconds only while it cannot be fetched.
 
         Nothing waits for an issuer that is known to be out of reach.
-
-        Raises:
-            KeysUnavailableError: there is none that may be used.
         """
         cached, now = self._cached, self.clock()
         if cached is None or now >= cached.life.fetched_at + max_age:
@@ -148,11 +138,7 @@ class KeyCache:
         return cached.response
 
     async def newer(self) -> JWKSetResponse:
-        """Return the JWK Set as it is now, past HTTP caches.
-
-        Raises:
-            KeysUnavailableError: the issuer cannot be reached, or not be asked again so soon.
-        """
+        """Return the JWK Set as it is now, past HTTP caches."""
         await self._ask_for_newer(await self._fresh_or_fetched(), self._fetches)
         return (await self._fresh_or_fetched()).response
 
@@ -260,13 +246,8 @@ class KeyCache:
     async def _ask_for_newer(self, seen: _Cached, seen_at: int) -> None:
         """Have newer keys than those seen, which lack the one that a token names.
 
-        Args:
-            seen: the cached keys.
-            seen_at: how many fetches had begun when a token first named that key.
-
-        Raises:
-            UnknownKeyError: the issuer has been asked since, and may not be asked again yet.
-            KeysUnavailableError: the issuer cannot be reached, or may not be asked yet.
+        `seen_at` is how many fetches had begun when a token first named that key: if the issuer
+        has been asked since, and may not be asked again yet, the key is unknown.
         """
         flight = self._flight
         if flight is not None and flight.is_running():

@@ -40,11 +40,7 @@ async def discover(issuer: str, urls: Sequence[str], fetcher: Fetcher, *, second
     Every place is asked until one has the document: what answers for the others, or does not
     answer, may be a router in front of the issuer that knows the issuer's own path alone.
 
-    Args:
-        issuer: its `iss`.
-        urls: the places, in the order in which to ask.
-        fetcher: fetches the document, and knows which addresses the JWK Set may be at.
-        seconds: how long all of it may take; each place gets an equal share of what is left.
+    Each place gets an equal share of what is left of the seconds.
 
     Raises:
         FetchError: no document, or one of another issuer (RFC 8414 §3.3: the two "MUST be

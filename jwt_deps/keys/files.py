@@ -35,17 +35,7 @@ class KeyFiles:
         *,
         clock: Callable[[], float] = uptime,
     ) -> None:
-        """Read the files.
-
-        Args:
-            name: the issuer, for logs.
-            paths: the files.
-            build: reads them and makes the keys, which it makes with the same algorithms each time.
-            clock: seconds of a monotonic clock; a test may replace `clock`.
-
-        Raises:
-            ConfigurationError: what `build` raises.
-        """
+        """Read the files by `build`; the name is the issuer's, for logs."""
         self.clock = clock
         self._name = name
         self._paths = paths

@@ -134,10 +134,6 @@ class Access:
     certificate_file: Path | None = None
     key_file: Path | None = None
 
-    def allows_http(self, url: str) -> bool:
-        """Whether a URL of plain http is one of those that may be asked."""
-        return _is_among(urlsplit(url), self.http_hosts)
-
     def authenticates(self, url: str) -> bool:
         """Whether the client authenticates there: at an origin of the configuration alone."""
         return origin_of_url(url) in self.origins
@@ -168,17 +164,14 @@ class Fetcher:
             access: plain http, proxies, and what the client authenticates with.
             max_bytes: longest body that is read.
             accept: the media types that are asked for (RFC 9110 §12.5.1).
-
-        Raises:
-            ConfigurationError: `httpx2` is not installed, or the authorities or the client's
-                certificate cannot be read.
         """
         if find_spec("httpx2") is None:
             raise ConfigurationError(
                 "httpx2_missing",
                 "Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'.",
             )
-        self._trusted_hosts = frozenset({*trusted_hosts, *map(_host, access.http_hosts)})
+        by_http = (host_of(f"//{entry}") for entry in access.http_hosts)
+        self._trusted_hosts = frozenset({*trusted_hosts, *by_http})
         self._access = access
         self._ca_file = ca_file
         self._allow_loopback = allow_loopback
@@ -190,11 +183,7 @@ class Fetcher:
         self._tls = _tls_context(ca_file, replace(access, certificate_file=None))
 
     def check_url(self, url: str) -> None:
-        """Refuse a URL that nothing may be fetched from.
-
-        Raises:
-            ValueError: the message says why and does not quote it.
-        """
+        """Refuse a URL that nothing may be fetched from; the `ValueError` does not quote it."""
         split_url(url, allow_loopback=self._allow_loopback, http_hosts=self._access.http_hosts)
 
     async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:
@@ -215,11 +204,7 @@ class Fetcher:
         return await self._send("GET", url, conditions)
 
     async def post(self, url: str, form: bytes, headers: Mapping[str, str]) -> Fetched:
-        """Send a form, and read the answer to it.
-
-        Raises:
-            FetchError: there was no answer, or not the one that was asked for.
-        """
+        """Send a form, and read the answer to it; `FetchError` as for `get`."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self._send("POST", url, {**kind, **headers}, form)
 
@@ -277,7 +262,9 @@ class Fetcher:
                 raise ValueError("a connection that was closed at once")  # noqa: TRY301
             address = peer[0]
             plain = urlsplit(url).scheme == "http"
-            if plain and not (is_loopback_host(address) or self._access.allows_http(url)):
+            if plain and not (
+                is_loopback_host(address) or _is_among(urlsplit(url), self._access.http_hosts)
+            ):
                 raise ValueError("another machine, and not by https")  # noqa: TRY301
             refuse_address(
                 address,
@@ -418,10 +405,6 @@ def _is_proxy(dialled: str, url: str) -> bool:
     return dialled.strip("[]").lower() != host_of(url)
 
 
-def _host(entry: str) -> str:
-    return host_of(f"//{entry}")
-
-
 def origin_of_url(url: str) -> str:
     """The scheme, host and port of a URL, in lower case and without the default port."""
     try:
@@ -437,10 +420,7 @@ def split_url(
 ) -> SplitResult:
     """Split a URL that keys may be fetched from: `https`, a host, no credentials.
 
-    Args:
-        url: the URL.
-        allow_loopback: whether it may also be `http` on this machine.
-        http_hosts: hosts, or hosts with ports, where it may be `http`.
+    It may be `http` for `http_hosts`, with or without their ports, and where told on this machine.
 
     Raises:
         ValueError: it is not such a URL; the message says why and does not quote it.
@@ -508,11 +488,6 @@ def refuse_address(text: str, *, allow_loopback: bool, allow_private: bool) -> N
     """Refuse an address that an identity provider cannot have.
 
     Link-local, metadata, multicast and reserved addresses are refused always.
-
-    Args:
-        text: the IP address that a connection reached.
-        allow_loopback: whether it may be this machine.
-        allow_private: whether it may be in a private network.
 
     Raises:
         ValueError: the address is refused; the message names its kind.

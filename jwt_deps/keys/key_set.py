@@ -61,19 +61,14 @@ class VerificationKey:
 
 @dataclass(frozen=True, slots=True)
 class SkippedKey:
-    """A member of a JWK Set that is not used.
-
-    Attributes:
-        kid: its name; `None` without one.
-        reason: why it is not used; a word with an underscore is a section of `docs/errors.md`.
-    """
+    """A member of a JWK Set that is not used; a reason with an underscore is in docs/errors.md."""
 
     kid: str | None
     reason: str
 
     @classmethod
     def of(cls, entry: object, reason: str) -> "SkippedKey":
-        """Name the member of a JWK Set that is not used."""
+        """Name the member."""
         kid = entry.get("kid") if isinstance(entry, dict) else None
         return cls(kid if isinstance(kid, str) else None, reason)
 
@@ -122,7 +117,7 @@ class KeySet:
             algorithms: the allow-list, RFC 7518 names.
             static: shared secrets, as text or bytes, and public keys in PEM.
             jwks: a JWK Set (RFC 7517 §5).
-            most_unnamed: how many keys of it are tried for a token that names none.
+            most_unnamed: as in the attribute.
             elsewhere: algorithms for which keys are fetched as well.
 
         Raises:
@@ -367,12 +362,7 @@ def _with(text: str, skipped: Sequence[SkippedKey]) -> str:
 
 
 def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
-    """One JWK serves the allowed algorithms that fit it.
-
-    Raises:
-        ConfigurationError: it is secret, weak, or has malformed members.
-        _UnusedError: it is no key, or is meant for something else.
-    """
+    """One JWK serves the allowed algorithms that fit it."""
     if not isinstance(jwk, dict):
         raise _UnusedError("it is not a JSON object")
     if (unused := jwk_unused(jwk)) is not None:

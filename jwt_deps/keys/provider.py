@@ -59,17 +59,18 @@ class KeyProvider(Protocol):
     ) -> JWKSetResponse:
         """Fetch them; `keys` is the same object as before when they have not changed.
 
+        Args:
+            known: what was fetched last.
+            now: seconds, by the clock of the cache.
+            forced: whether caches on the way have to ask the origin.
+
         Raises:
             FetchError: there is no usable JWK Set.
         """
         ...
 
     def read(self, body: bytes) -> JWKSetResponse:
-        """Make keys of a JWK Set that was fetched elsewhere.
-
-        Raises:
-            ValueError: it is not a JWK Set, or nothing in it is usable.
-        """
+        """Make keys of a JWK Set that was fetched elsewhere; `ValueError` if there are none."""
         ...
 
 
@@ -107,55 +108,50 @@ class _Found:
     at: float
 
 
-class HTTPKeyProvider:
+class _Provider:
+    def __init__(
+        self, *, algorithms: Sequence[str], policy: JWKSCacheSettings, most_unnamed: int
+    ) -> None:
+        self._algorithms = tuple(algorithms)
+        self._policy = policy
+        self._most_unnamed = most_unnamed
+
+    def read(self, body: bytes) -> JWKSetResponse:
+        """Make keys of a JWK Set; `ValueError` if there are none."""
+        keys, skipped = _key_set(body, self._algorithms, self._most_unnamed)
+        return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
+
+    def _read_from(self, place: str, body: bytes) -> JWKSetResponse:
+        try:
+            return self.read(body)
+        except ValueError as error:
+            withdrawn = isinstance(error, NoUsableKeyError)
+            raise FetchError(f"{place} {error}", withdrawn=withdrawn) from None
+
+
+class HTTPKeyProvider(_Provider):
     """Fetches an issuer's keys: from `jwks_url`, else from where its discovery document says."""
 
-    def __init__(  # noqa: PLR0913 - what an issuer's settings say
+    def __init__(
         self,
         issuer: str,
         *,
-        algorithms: Sequence[str],
-        policy: JWKSCacheSettings,
         fetcher: Fetcher,
         jwks_url: str | None = None,
         discovery_url: str | None = None,
-        most_unnamed: int,
+        **options: Any,
     ) -> None:
-        """Prepare; nothing is fetched yet.
-
-        Args:
-            issuer: its `iss`.
-            algorithms: the allow-list.
-            policy: lifetimes and timeout.
-            fetcher: fetches the documents.
-            jwks_url: of the JWK Set, if it is not to be discovered.
-            discovery_url: of the discovery document, where it is not at its well-known place.
-            most_unnamed: how many keys are tried for a token that names none.
-        """
+        super().__init__(**options)
         self._issuer = issuer
-        self._algorithms = tuple(algorithms)
-        self._policy = policy
         self._jwks_url = jwks_url
-        self._documents: tuple[str, ...] = (discovery_url,) if discovery_url else ()
-        if jwks_url is None and discovery_url is None:
-            self._documents = well_known_urls(issuer)
-        self._most_unnamed = most_unnamed
+        self._documents = (discovery_url,) if discovery_url else well_known_urls(issuer)
         self._found: _Found | None = None
         self._fetcher = fetcher
 
     async def fetch(
         self, known: JWKSetResponse | None, *, now: float, forced: bool
     ) -> JWKSetResponse:
-        """Fetch the keys; what has not changed since `known` is not built again.
-
-        Args:
-            known: what was fetched last.
-            now: seconds, by the clock of the cache.
-            forced: whether caches on the way have to ask the origin.
-
-        Raises:
-            FetchError: there is no usable JWK Set.
-        """
+        """Fetch the keys; what has not changed since `known` is not built again."""
         if self._jwks_url is not None:
             return await self._fetch_from(self._jwks_url, known, forced=forced)
         found = self._found
@@ -175,14 +171,6 @@ class HTTPKeyProvider:
                 raise
             return await self._fetch_from(url, known, forced=forced)
 
-    def read(self, body: bytes) -> JWKSetResponse:
-        """Make keys of a JWK Set that was fetched elsewhere.
-
-        Raises:
-            ValueError: it is not a JWK Set, or nothing in it is usable.
-        """
-        return _read(body, self._algorithms, self._policy, self._most_unnamed)
-
     async def _discover(self, now: float, *, instead_of: _Found | None = None) -> str:
         # A share of the time for everything is left for the keys: half of it, where there is an
         # address to fetch them from without a document.
@@ -196,16 +184,13 @@ class HTTPKeyProvider:
             )
         except FetchError as error:
             # An answer counts, even a useless one; only an outage leaves the old address in use.
-            if instead_of is None or not error.outage or not self._is_usable(instead_of, now):
+            kept = _DISCOVERY_TTL + self._policy.stale_if_error
+            if instead_of is None or not error.outage or now >= instead_of.at + kept:
                 raise
             logger.warning("issuer %s: keys are taken where they were: %s", self._issuer, error)
             return instead_of.url
         self._found = _Found(url, now)
         return url
-
-    def _is_usable(self, found: _Found, now: float) -> bool:
-        """Whether an old address may be used while the document cannot be fetched."""
-        return now < found.at + _DISCOVERY_TTL + self._policy.stale_if_error
 
     async def _fetch_from(
         self, url: str, known: JWKSetResponse | None, *, forced: bool
@@ -216,12 +201,7 @@ class HTTPKeyProvider:
         seconds = self._policy.seconds(fetched.cache_control, fetched.age)
         if same is not None and (fetched.is_known or fetched.body == same.body):
             return replace(same, seconds=seconds, etag=fetched.etag or same.etag)
-        try:
-            published = self.read(fetched.body)
-        except ValueError as error:
-            withdrawn = isinstance(error, NoUsableKeyError)
-            said = f"the document at {shown(url)} {error}"
-            raise FetchError(said, withdrawn=withdrawn) from None
+        published = self._read_from(f"the document at {shown(url)}", fetched.body)
         return replace(published, seconds=seconds, url=url, etag=fetched.etag)
 
 
@@ -250,29 +230,12 @@ class SharedKeySource(KeySource, Protocol):
         ...
 
 
-class SourceKeyProvider:
+class SourceKeyProvider(_Provider):
     """Asks a `KeySource` for keys."""
 
-    def __init__(
-        self,
-        source: KeySource,
-        *,
-        algorithms: Sequence[str],
-        policy: JWKSCacheSettings,
-        most_unnamed: int,
-    ) -> None:
-        """Prepare; nothing is asked yet.
-
-        Args:
-            source: is asked.
-            algorithms: the allow-list.
-            policy: lifetimes.
-            most_unnamed: how many keys are tried for a token that names none.
-        """
+    def __init__(self, source: KeySource, **options: Any) -> None:
+        super().__init__(**options)
         self._source = source
-        self._algorithms = tuple(algorithms)
-        self._policy = policy
-        self._most_unnamed = most_unnamed
 
     async def fetch(
         self,
@@ -281,11 +244,7 @@ class SourceKeyProvider:
         now: float,  # noqa: ARG002 - the protocol's
         forced: bool,
     ) -> JWKSetResponse:
-        """Ask for the keys; what has not changed since `known` is not built again.
-
-        Raises:
-            FetchError: the source raised an error, or its answer is no usable JWK Set.
-        """
+        """Ask for the keys; what has not changed since `known` is not built again."""
         source = self._source
         fetch = source.fetch_keys
         if forced and isinstance(source, SharedKeySource):
@@ -297,27 +256,7 @@ class SourceKeyProvider:
             raise FetchError(f"key_source raised {type(error).__name__}") from error
         if known is not None and known.body == body:
             return replace(known, seconds=self._policy.ttl)
-        try:
-            return self.read(body)
-        except ValueError as error:
-            raise FetchError(
-                f"the answer of key_source {error}", withdrawn=isinstance(error, NoUsableKeyError)
-            ) from None
-
-    def read(self, body: bytes) -> JWKSetResponse:
-        """Make keys of a JWK Set.
-
-        Raises:
-            ValueError: it is not a JWK Set, or nothing in it is usable.
-        """
-        return _read(body, self._algorithms, self._policy, self._most_unnamed)
-
-
-def _read(
-    body: bytes, algorithms: Sequence[str], policy: JWKSCacheSettings, most_unnamed: int
-) -> JWKSetResponse:
-    keys, skipped = _key_set(body, tuple(algorithms), most_unnamed)
-    return JWKSetResponse(keys, skipped, policy.ttl, "", body)
+        return self._read_from("the answer of key_source", body)
 
 
 @lru_cache(maxsize=32)  # thousands of tenants can have one key set

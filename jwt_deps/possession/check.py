@@ -1,14 +1,14 @@
 """Check with every request that its sender has what the token is bound to (`cnf`, RFC 7800)."""
 
 import time
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from jwt_deps import telemetry
 from jwt_deps.errors import ConfirmationError, DPoPProofError, Reason, ReplaysUnavailableError
 
-from .dpop import EARLIEST, LATEST, ExpectedProof, Proof, check_proof
+from .dpop import EARLIEST, LATEST, Proof, check_proof
 from .mtls import check_certificate
 from .policy import SenderPolicy
 from .replay_store import StoreUnavailableError
@@ -56,16 +56,15 @@ async def confirm(  # noqa: PLR0913 - what is known of the request, and what is 
     if not by_dpop:
         raise ConfirmationError(Reason.DOWNGRADED, "it is bound to a key, and came as a bearer's")
     now = time.time()
-    expected = ExpectedProof(
+    proof = check_proof(
+        [value.decode("latin-1") for name, value in scope["headers"] if name == b"dpop"],
+        policy,
         method=scope.get("method") or "GET",  # RFC 6455 §4.1: of a handshake
-        origin=policy.origin,
         path=_below(policy.origin, scope),
         token=token,
-        thumbprint=bound["jkt"],
-        algorithms=policy.algorithms,
-        nonces=policy.nonces,
+        bound_to=bound["jkt"],
+        now=now,
     )
-    proof = check_proof(_values(scope["headers"], b"dpop"), expected, now)
     await _refuse_replay(proof, policy, now, used)
     _renew(scope, proof, policy, now)
 
@@ -95,23 +94,18 @@ def _renew(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) -> Non
 
 
 def _below(origin: str, scope: _Scope) -> str:
-    """Return the path that the client sent, without the prefix that the public origin has."""
-    path = _path(scope)
+    """Return the path that the client sent, without the prefix that the public origin has.
+
+    Its escapes are as they were sent, and no header can change it.
+    """
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        path = quote(scope["path"], safe="/:@!$&'()*+,;=~")
+    else:
+        path = raw.partition(b"?")[0].decode("latin-1")
     # uvicorn puts its `--root-path` back in front of what a proxy has cut off. Starlette matches
     # routes without it, so that no other route is meant by either spelling.
     root: str = scope.get("app_root_path", scope.get("root_path", ""))
     if root and path.startswith(f"{root}/") and urlsplit(origin).path.endswith(root):
         return path.removeprefix(root)
     return path
-
-
-def _path(scope: _Scope) -> str:
-    """Return the path that the client sent, escapes included; no header can change it."""
-    raw: bytes | None = scope.get("raw_path")
-    if raw is None:
-        return quote(scope["path"], safe="/:@!$&'()*+,;=~")
-    return raw.partition(b"?")[0].decode("latin-1")
-
-
-def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    return [value.decode("latin-1") for key, value in headers if key == name]

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,11 +31,11 @@ from jwt_deps.jose import (
 )
 
 from .nonces import Nonces
+from .policy import SenderPolicy
 
 __all__ = [
     "EARLIEST",
     "LATEST",
-    "ExpectedProof",
     "Proof",
     "check_proof",
     "origin_of",
@@ -61,36 +61,10 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedProof:
-    """What a proof has to match.
-
-    Attributes:
-        method: the method of the request.
-        origin: what clients call this service, normalised.
-        path: the path of the request below it, as it was sent.
-        token: the access token of the request.
-        thumbprint: of the key that the token is bound to, `cnf.jkt`.
-        algorithms: the accepted algorithms.
-        nonces: the nonces of this service; `None` if it asks for none.
-    """
-
-    method: str
-    origin: str
-    path: str
-    token: str = field(repr=False)
-    thumbprint: str
-    algorithms: Collection[str]
-    nonces: Nonces | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Proof:
-    """A proof that passed every check but that for replay.
+    """A proof that passed every check but that for replay: its key in the replay store, and times.
 
-    Attributes:
-        key: its key in the replay store.
-        issued_at: its `iat`.
-        nonce_age: the age of its nonce in seconds; `None` without one.
+    `nonce_age` is in seconds; `None` without a nonce.
     """
 
     key: str = field(repr=False)
@@ -98,41 +72,49 @@ class Proof:
     nonce_age: float | None = None
 
 
-def check_proof(headers: Sequence[str], expected: ExpectedProof, now: float) -> Proof:
+def check_proof(  # noqa: PLR0913 - what a proof has to match
+    headers: Sequence[str],
+    policy: SenderPolicy,
+    *,
+    method: str,
+    path: str,
+    token: str,
+    bound_to: str,
+    now: float,
+) -> Proof:
     """Check the `DPoP` header of a request (RFC 9449 §4.3), each check with its own reason code.
 
     The key is compared with that of the token before the signature is checked with it.
 
     Args:
         headers: the values of all `DPoP` headers.
-        expected: what the proof has to match.
+        policy: the accepted algorithms, the nonces and the public origin.
+        method: the method of the request.
+        path: its path below the public origin, as it was sent.
+        token: its access token.
+        bound_to: the thumbprint of the key that the token is bound to, `cnf.jkt`.
         now: seconds since the epoch.
-
-    Returns:
-        The proof, which the replay store has still to be asked for.
-
-    Raises:
-        DPoPProofError: the proof is missing or not valid; 401.
-        DPoPNonceError: it needs a nonce of this service, which the error has; 401.
-        ConfirmationError: it proves another key than that of the token; 401.
     """
     header, claims, signing_input, signature = _parse(headers)
     if header.get("typ") != _TYPE:
         raise DPoPProofError(Reason.PROOF_TYPE, "its type is not dpop+jwt")
     algorithm = header.get("alg")
-    if algorithm not in expected.algorithms:
+    if algorithm not in policy.algorithms:
         raise DPoPProofError(Reason.PROOF_ALGORITHM, "its algorithm is not accepted")
-    key = _bound_key(header.get("jwk"), expected.thumbprint)
+    key = _bound_key(header.get("jwk"), bound_to)
     if algorithm not in algorithms_of(key):
         raise DPoPProofError(Reason.PROOF_ALGORITHM, "its algorithm is not that of its key")
     if not signature_key(key, algorithm).verify(signing_input, signature):
         raise DPoPProofError(Reason.PROOF_SIGNATURE, "its signature is not that of its key")
-    target = _check_request(claims, expected)
-    age = _nonce_age(claims, expected.nonces, now)
+    if claims["htm"] != method:  # RFC 9110 §9.1: methods are case-sensitive
+        raise DPoPProofError(Reason.PROOF_METHOD, "it is for another method")
+    target = _target(claims["htu"], policy.origin, path)
+    if claims.get("ath") != _digest(token):
+        raise DPoPProofError(Reason.PROOF_TOKEN, "it is for another access token")
+    age = _nonce_age(claims, policy.nonces, now)
     _check_times(claims, now)
-    name = "|".join((expected.thumbprint, target, claims["jti"]))
-    digest = encode_base64url(hashlib.sha256(name.encode()).digest())
-    return Proof(f"{expected.thumbprint}.{digest}", claims["iat"], age)
+    digest = _digest("|".join((bound_to, target, claims["jti"])))
+    return Proof(f"{bound_to}.{digest}", claims["iat"], age)
 
 
 def _parse(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
@@ -180,19 +162,17 @@ def _bound_key(jwk: object, bound_to: str) -> PublicKey:
     return key
 
 
-def _check_request(claims: Mapping[str, Any], expected: ExpectedProof) -> str:
-    """Compare a proof with its request, and return the URI that both are for."""
-    if claims["htm"] != expected.method:  # RFC 9110 §9.1: methods are case-sensitive
-        raise DPoPProofError(Reason.PROOF_METHOD, "it is for another method")
-    target = claimed = None
+def _target(claimed: str, origin: str, path: str) -> str:
+    """The URI that a proof and its request are for."""
     with suppress(ValueError):
-        target, claimed = request_uri(expected.origin, expected.path), target_uri(claims["htu"])
-    if target is None or claimed != target:
-        raise DPoPProofError(Reason.PROOF_TARGET, "it is for another target")
-    digest = encode_base64url(hashlib.sha256(expected.token.encode()).digest())
-    if claims.get("ath") != digest:
-        raise DPoPProofError(Reason.PROOF_TOKEN, "it is for another access token")
-    return target
+        target = request_uri(origin, path)
+        if target_uri(claimed) == target:
+            return target
+    raise DPoPProofError(Reason.PROOF_TARGET, "it is for another target")
+
+
+def _digest(text: str) -> str:
+    return encode_base64url(hashlib.sha256(text.encode()).digest())
 
 
 def _nonce_age(claims: Mapping[str, Any], nonces: Nonces | None, now: float) -> float | None:
@@ -221,10 +201,9 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
 def target_uri(uri: str) -> str:
     """Normalise the URI that a proof names, without its query and fragment (RFC 9449 §4.3).
 
-    RFC 3986 §6.2.2 and §6.2.3.
-
-    Scheme and host in lower case, escapes in upper case and only where they are needed, no dot
-    segments, no default port, `/` for an empty path. `%2F` stays, because it is not a slash.
+    By RFC 3986 §6.2.2 and §6.2.3: scheme and host in lower case, escapes in upper case and only
+    where they are needed, no dot segments, no default port, `/` for an empty path. `%2F` stays,
+    because it is not a slash.
 
     Raises:
         ValueError: it is no URI with an authority, or has user information.
@@ -247,10 +226,6 @@ def request_uri(origin: str, path: str) -> str:
 
     Routers serve a path as it is: `/a/../b` is not `/b` to them, and `#` ends nothing. So only
     escapes are normalised, and a path that a claim would lose parts of is refused.
-
-    Args:
-        origin: what clients call this service, normalised.
-        path: the path below it, as it was sent.
 
     Raises:
         ValueError: it is no absolute path, or has a fragment or dot segments.

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -34,24 +35,18 @@ _BYTE_SEQUENCE = re.compile(
 _XFCC_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(?:;|$)')
 # A pair for each alternative name of the proxy, and of the subject.
 _XFCC_SEVERAL = frozenset({"by", "uri", "dns"})
+_DIGEST_SIZE = 32
 
 
 def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPolicy) -> None:
     """Compare the certificate of a request with the one that its token is bound to.
 
-    Args:
-        scope: the ASGI scope of the request.
-        bound_to: the token's `cnf` member `x5t#S256`.
-        policy: where the certificate comes from, and the proxies whose header is accepted.
-
     Raises:
         ConfirmationError: there is no certificate, not exactly one, or another one; 401.
     """
     thumbprint = None
-    try:
+    with suppress(ValueError):
         thumbprint = _thumbprint(scope, policy)
-    except ValueError:
-        thumbprint = None
     if thumbprint is None or not hmac.compare_digest(thumbprint.encode(), bound_to.encode()):
         raise ConfirmationError(
             Reason.CERTIFICATE, "it is bound to a certificate that its sender did not show"
@@ -111,9 +106,7 @@ def _of_xfcc(value: str) -> str | None:
     found = []
     if "hash" in members:
         digest = bytes.fromhex(members["hash"])
-        found.append(
-            encode_base64url(digest) if len(digest) == hashlib.sha256().digest_size else ""
-        )
+        found.append(encode_base64url(digest) if len(digest) == _DIGEST_SIZE else "")
     if "cert" in members:
         found.append(_of_pem(unquote_to_bytes(members["cert"])))
     return found[0] if len(set(found)) == 1 else None

@@ -38,22 +38,13 @@ class Nonces:
         return "<nonces>"
 
     def issue(self, now: float) -> str:
-        """Return a new nonce.
-
-        Args:
-            now: seconds since the epoch.
-        """
+        """Return a new nonce."""
         vector = os.urandom(_RANDOM)
         encrypted = self._ciphers[0].encrypt(vector, struct.pack(">d", now), _PURPOSE)
         return encode_base64url(vector + encrypted)
 
     def age(self, nonce: str, now: float) -> float | None:
-        """Return the age of a nonce in seconds; `None` if it has expired or is another service's.
-
-        Args:
-            nonce: the `nonce` of a proof.
-            now: seconds since the epoch.
-        """
+        """Return the age in seconds; `None` if it has expired or is another service's nonce."""
         made = self._issued_at(nonce)
         # Another process's clock may be ahead of this one's.
         if made is None or not -self._lifetime <= now - made <= self._lifetime:

@@ -36,18 +36,16 @@ class ClientCertificate(StrEnum):
 class SenderPolicy:
     """What the settings ask of the sender of a token.
 
+    Names of headers are in lower case, as in ASGI.
+
     Attributes:
-        dpop: whether a DPoP proof is accepted, or required.
         origin: what clients call this service, without a trailing slash; empty without DPoP.
         algorithms: the algorithms that are accepted of proofs.
         nonces: the nonces of this service; `None` if it asks for none.
-        store: where used proofs are recorded.
-        certificate: where the client's certificate comes from.
-        certificate_header: the header that holds it, where that can be chosen.
+        certificate_header: the header that holds a certificate, where that can be chosen.
         proxies: the proxies whose header with a certificate is accepted.
-        forwarding_headers: the headers from which a server or middleware may take a client's
-            address, in lower case.
-        token_header: the header that carries the token, its name in lower case as in ASGI.
+        forwarding_headers: those from which a server or middleware may take a client's address.
+        token_header: the header that carries the token.
         provable: the members of `cnf` (RFC 7800) that can be proved.
     """
 
@@ -69,14 +67,9 @@ class SenderPolicy:
         object.__setattr__(self, "provable", provable)
 
     def refuse_unbound(self, bound: Mapping[str, Any], *, by_dpop: bool = False) -> None:
-        """Refuse a token that is bound to no DPoP key where it has to be.
+        """Refuse a token that is bound to no DPoP key where it has to be, by its `cnf`.
 
-        Args:
-            bound: the members of its `cnf` claim (RFC 7800).
-            by_dpop: whether it came with the scheme `DPoP` (RFC 9449 §7.1).
-
-        Raises:
-            ConfirmationError: it is bound to no key; 401.
+        It has to be where the settings say so, and where it came with the scheme `DPoP`.
         """
         if "jkt" not in bound and (by_dpop or self.dpop is DPoPMode.REQUIRED):
             raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")

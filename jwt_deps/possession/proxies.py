@@ -14,23 +14,14 @@ _UNIX = "unix"
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """The proxies whose headers are accepted.
-
-    Attributes:
-        networks: their addresses.
-        by_unix: whether those that connect by a Unix socket are proxies.
-    """
+    """The proxies whose headers are accepted; `by_unix`: all that connect by a Unix socket."""
 
     networks: tuple[_Network, ...]
     by_unix: bool
 
     @classmethod
     def named(cls, names: Iterable[str]) -> "TrustedProxies":
-        """Those that are named by addresses and networks, `10.0.0.0/8` for instance, or `unix`.
-
-        Raises:
-            ValueError: a name is none of these.
-        """
+        """Those that are named by addresses and networks, `10.0.0.0/8` for instance, or `unix`."""
         given = list(names)
         networks = tuple(ipaddress.ip_network(name) for name in given if name != _UNIX)
         return cls(networks, _UNIX in given)

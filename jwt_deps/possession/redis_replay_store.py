@@ -75,11 +75,7 @@ class RedisReplayStore:
         return "redis"
 
     async def add_if_absent(self, key: str, ttl: float) -> bool:
-        """Add the key of a proof, and return whether it was absent.
-
-        Args:
-            key: the thumbprint of a public key, a dot, and the digest of the proof.
-            ttl: seconds for which the key must be kept.
+        """Add the key of a proof as `ReplayStore` says.
 
         Raises:
             StoreUnavailableError: the server does not answer, or refuses to write.

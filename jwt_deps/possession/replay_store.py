@@ -74,11 +74,7 @@ class MemoryReplayStore:
         return len(self._known)
 
     async def add_if_absent(self, key: str, ttl: float) -> bool:
-        """Add the key of a proof, and return whether it was absent.
-
-        Args:
-            key: the thumbprint of a public key, a dot, and the digest of the proof.
-            ttl: seconds for which the key must be kept.
+        """Add the key of a proof as `ReplayStore` says.
 
         Raises:
             StoreUnavailableError: the store is full.

@@ -74,23 +74,22 @@ def _caches(
     settings: "IssuerSettings", algorithms: tuple[str, ...], fetcher: Fetcher | None
 ) -> Iterator[KeyCache]:
     issuer, policy = settings.accepted_issuers[0], settings.jwks_cache
-    unnamed = _most_unnamed(settings)
+    options = {
+        "algorithms": algorithms,
+        "policy": policy,
+        "most_unnamed": _most_unnamed(settings),
+    }
     if settings.key_source is not None:
-        source = SourceKeyProvider(
-            settings.key_source, algorithms=algorithms, policy=policy, most_unnamed=unnamed
-        )
-        yield KeyCache(issuer, source, policy)
+        yield KeyCache(issuer, SourceKeyProvider(settings.key_source, **options), policy)
     if fetcher is None:
         return
     for url in as_tuple(settings.jwks_url) or (None,):
         provider = HTTPKeyProvider(
             issuer,
-            algorithms=algorithms,
-            policy=policy,
             fetcher=fetcher,
             jwks_url=url,
             discovery_url=settings.discovery_url,
-            most_unnamed=unnamed,
+            **options,
         )
         yield KeyCache(issuer, provider, policy)
 
