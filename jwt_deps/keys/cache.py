@@ -123,25 +123,6 @@ class KeyCache:
                 return await self._choose(algorithm, kid)
         raise self._unavailable()
 
-    async def current(self, max_age: float) -> JWKSetResponse:
-        """Return the JWK Set, older than `max_age` seconds only while it cannot be fetched.
-
-        Nothing waits for an issuer that is known to be out of reach.
-        """
-        cached, now = self._cached, self.clock()
-        if cached is None or now >= cached.life.fetched_at + max_age:
-            if not self._is_cooling_down():
-                self._start()
-                if cached is None or not self._is_out_of_reach(now):
-                    await self._refreshed()
-            cached = await self._fresh_or_fetched()
-        return cached.response
-
-    async def newer(self) -> JWKSetResponse:
-        """Return the JWK Set as it is now, past HTTP caches."""
-        await self._ask_for_newer(await self._fresh_or_fetched(), self._fetches)
-        return (await self._fresh_or_fetched()).response
-
     async def refresh(self) -> FetchError | None:
         """Fetch the keys now, or wait for the running fetch; return why it failed."""
         return await self._start().wait()

@@ -57,6 +57,12 @@ class VerificationKey:
     kid: str | None = None
     key: SignatureKey = field(repr=False, compare=False)
     public: PublicKey | None = field(default=None, repr=False, compare=False)
+    issuer: str | None = field(default=None, repr=False, compare=False)
+    """What the JWK names as its `issuer`, as those of Entra ID do."""
+
+    def issuer_with(self, tenant: str) -> str | None:
+        """The issuer, of this tenant if it is one for all tenants."""
+        return self.issuer and self.issuer.replace("{tenantid}", tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,8 +377,15 @@ def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
     if kid is not None and not isinstance(kid, str):
         raise ConfigurationError("kid_form", f"A key in {JWK_SET} has a kid that is not a string.")
     public = jwk_public_key(jwk)
+    issuer = str(jwk["issuer"]) if "issuer" in jwk else None
     keys = [
-        VerificationKey(algorithm=name, kid=kid, key=signature_key(public, name), public=public)
+        VerificationKey(
+            algorithm=name,
+            kid=kid,
+            key=signature_key(public, name),
+            public=public,
+            issuer=issuer,
+        )
         for name in algorithms
         if name in algorithms_of(public) and jwk.get("alg", name) == name
     ]

@@ -33,7 +33,7 @@ class JWKSCacheSettings(BaseModel):
     `max_ttl`, and `stale_if_error` on top when the issuer cannot be reached, or sends something
     other than a JWK Set, 404 or 410: two hours by default.
     When keys move to another address and stay at the old one too, an hour comes on top, for which
-    the address from discovery is cached. With `EntraTenants` `ttl` comes on top.
+    the address from discovery is cached.
 
     Raises:
         ConfigurationError: a value is out of range, or `timeout` is too long for the others.

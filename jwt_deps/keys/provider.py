@@ -5,8 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from jwt_deps.jose import parse_document
 
@@ -118,7 +117,12 @@ class _Provider:
 
     def read(self, body: bytes) -> JWKSetResponse:
         """Make keys of a JWK Set; `ValueError` if there are none."""
-        keys, skipped = _key_set(body, self._algorithms, self._most_unnamed)
+        document: dict[str, Any] = {}
+        with suppress(ValueError):
+            document = parse_document(body)
+        keys, skipped = KeySet.from_response(
+            self._algorithms, document, most_unnamed=self._most_unnamed
+        )
         return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
 
     def _read_from(self, place: str, body: bytes) -> JWKSetResponse:
@@ -221,15 +225,6 @@ class KeySource(Protocol):
         ...
 
 
-@runtime_checkable
-class SharedKeySource(KeySource, Protocol):
-    """A source that hands out keys which others asked for, and asks anew when it is told to."""
-
-    async def fetch_newer_keys(self) -> Mapping[str, Any]:
-        """Return the JWK Set as it is now: a token names a key that the last one does not have."""
-        ...
-
-
 class SourceKeyProvider(_Provider):
     """Asks a `KeySource` for keys."""
 
@@ -242,28 +237,14 @@ class SourceKeyProvider(_Provider):
         known: JWKSetResponse | None,
         *,
         now: float,  # noqa: ARG002 - the protocol's
-        forced: bool,
+        forced: bool,  # noqa: ARG002 - likewise
     ) -> JWKSetResponse:
         """Ask for the keys; what has not changed since `known` is not built again."""
-        source = self._source
-        fetch = source.fetch_keys
-        if forced and isinstance(source, SharedKeySource):
-            fetch = source.fetch_newer_keys
         try:
-            body = json.dumps(dict(await fetch())).encode()
+            body = json.dumps(dict(await self._source.fetch_keys())).encode()
         except Exception as error:
             # The error of a library says what it likes, a secret among it.
             raise FetchError(f"key_source raised {type(error).__name__}") from error
         if known is not None and known.body == body:
             return replace(known, seconds=self._policy.ttl)
         return self._read_from("the answer of key_source", body)
-
-
-@lru_cache(maxsize=32)  # thousands of tenants can have one key set
-def _key_set(
-    body: bytes, algorithms: tuple[str, ...], most_unnamed: int
-) -> tuple[KeySet, tuple[SkippedKey, ...]]:
-    document: dict[str, object] = {}
-    with suppress(ValueError):
-        document = parse_document(body)
-    return KeySet.from_response(algorithms, document, most_unnamed=most_unnamed)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -394,6 +395,11 @@ class IssuerSettings(BaseModel):
             algorithms=frozenset(self.algorithms),
             **keys._asdict(),
         )
+
+    def with_key_caches(self, *caches: KeyCache) -> Self:
+        """Take the fetched keys of these caches, before the settings are used."""
+        self._policy = replace(self._policy, key_caches=caches)
+        return self
 
     def _fetcher(self) -> Fetcher | None:
         return fetcher_of(self) if self._has_addresses else None

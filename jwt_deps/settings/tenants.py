@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 from pydantic_settings import BaseSettings
 
 from jwt_deps.concurrency import ForkSafeLock, LRUMap, SingleFlight, uptime
-from jwt_deps.errors import ConfigurationError, KeysUnavailableError
-from jwt_deps.jose import parse_document
-from jwt_deps.keys import JWKSetResponse, KeyCache
+from jwt_deps.errors import ConfigurationError, KeysUnavailableError, UnknownKeyError
+from jwt_deps.keys import KeyCache, VerificationKey
 
 from .issuer import IssuerSettings
 
@@ -48,13 +47,7 @@ class TenantIssuers:
     def __init__(
         self, lookup: IssuerLookup, ttl: float, *, clock: Callable[[], float] = uptime
     ) -> None:
-        """Start with no answers.
-
-        Args:
-            lookup: the function.
-            ttl: seconds for which an answer is remembered, a refusal too.
-            clock: seconds of a clock that never steps; a test may replace `clock`.
-        """
+        """Start with no answers; each is remembered for `ttl` seconds, a refusal too."""
         self.clock = clock
         self.lookup = lookup
         self._ttl = ttl
@@ -163,8 +156,7 @@ def _are_equal(former: IssuerSettings | None, latter: IssuerSettings) -> bool:
 
 _TENANT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_TENANT = "00000000-0000-0000-0000-000000000000"
-#: Seconds after which the common keys are asked for again, if a tenant needs keys.
-_COMMON_KEYS_AGE = 60
+_Keys: TypeAlias = tuple[VerificationKey, ...]
 
 
 class EntraTenants:
@@ -200,16 +192,11 @@ class EntraTenants:
         self._host = host
         named = [tenants] if isinstance(tenants, str) else tenants
         self._tenants = named if callable(named) else frozenset(map(str.lower, named))
-        self._values = {"algorithm": "RS256", "audience": audience, **values}
+        url = jwks_url or f"https://{host}/common/discovery/v2.0/keys"
+        self._values = {"algorithm": "RS256", "audience": audience, "jwks_url": url, **values}
         # Its cache has the common keys; no token is of this tenant.
-        common = IssuerSettings(
-            issuer=self._issuer(_NO_TENANT),
-            jwks_url=jwks_url or f"https://{host}/common/discovery/v2.0/keys",
-            **self._values,
-        )
+        common = IssuerSettings(issuer=self._issuer(_NO_TENANT), **self._values)
         (self._common,) = common.policy.key_caches
-        # In an outage the common keys are used longer: a tenant's must not add such a time.
-        self._values["jwks_cache"] = common.jwks_cache.model_copy(update={"stale_if_error": 0})
 
     def _issuer(self, tenant: str) -> str:
         return f"https://{self._host}/{tenant}/v2.0"
@@ -223,30 +210,32 @@ class EntraTenants:
         accepted = await _called(tenants, tenant) if callable(tenants) else tenant in tenants
         if accepted is not True or tenant == _NO_TENANT:
             return None
-        source = _TenantKeys(self._common, issuer, tenant)
-        return IssuerSettings(issuer=issuer, key_source=source, **self._values)
+        settings = IssuerSettings(issuer=issuer, **self._values)
+        keys: Any = _TenantKeys(self._common, issuer, tenant)
+        return settings.with_key_caches(keys)
 
 
-@dataclass(frozen=True, slots=True)
 class _TenantKeys:
-    """Those of the common keys that are for one tenant."""
+    """The cache of the common keys, which gives those that are for one tenant."""
 
-    common: KeyCache
-    issuer: str
-    tenant: str
+    def __init__(self, common: KeyCache, issuer: str, tenant: str) -> None:
+        self._common = common
+        self._issuer = issuer
+        self._tenant = tenant
 
-    async def fetch_keys(self) -> dict[str, Any]:
-        """Return the JWK Set, which may be a minute old."""
-        return self._for_tenant(await self.common.current(_COMMON_KEYS_AGE))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._common, name)
 
-    async def fetch_newer_keys(self) -> dict[str, Any]:
-        """Return the JWK Set as it is now, for a token that names a new key."""
-        return self._for_tenant(await self.common.newer())
+    def cached(self, algorithm: str, kid: str | None) -> _Keys | None:
+        keys = self._common.cached(algorithm, kid)
+        return None if keys is None else self._own(keys)
 
-    def _for_tenant(self, response: JWKSetResponse) -> dict[str, Any]:
-        keys: Any = parse_document(response.body)["keys"]
-        return {"keys": [key for key in keys if self._is_for_tenant(key)]}
+    async def choose(self, algorithm: str, kid: str | None) -> _Keys:
+        return self._own(await self._common.choose(algorithm, kid))
 
-    def _is_for_tenant(self, key: Any) -> bool:
-        issuer = key.get("issuer", self.issuer) if isinstance(key, dict) else None
-        return isinstance(issuer, str) and issuer.replace("{tenantid}", self.tenant) == self.issuer
+    def _own(self, keys: _Keys) -> _Keys:
+        named = (self._issuer, None)
+        own = (it for it in keys if it.issuer_with(self._tenant) in named)
+        if not (found := tuple(own)):
+            raise UnknownKeyError
+        return found

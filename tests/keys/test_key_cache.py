@@ -638,23 +638,6 @@ class TestReplacement:
 
         assert ([DOWN, DOWN, None], 2) == ([*failed, await keys.cache.refresh()], keys.fetches)
 
-    async def test_one_no_older_than_asked(self, keys: Keys) -> None:
-        """`current` fetches the keys that are older, except between attempts of an outage."""
-        await keys.ask()
-        counts = []
-        for seconds, max_age, error in (
-            (10, 11, None),
-            (0, 10, None),
-            (10, 10, DOWN),
-            (0, 0, None),
-        ):
-            keys.clock.advance(seconds)
-            keys.provider.error = error
-            assert {"a"} == (await keys.cache.current(max_age)).keys.kids
-            counts.append(keys.fetches)
-
-        assert [1, 2, 3, 3] == counts
-
 
 class TestHealth:
     def test_before_the_first_request(self, keys: Keys) -> None:
