@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["check_claim_path", "put_at", "value_at", "written_members"]
-
 _MEMBER = re.compile(r'"([^"]+)"|([^".,]+)')
 _QUOTED_PATH = re.compile(rf"(?:{_MEMBER.pattern})(?:\.(?:{_MEMBER.pattern}))*")
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from .encoding import decode_base64url
 
-__all__ = ["CompactError", "CompactJWS", "CompactProblem", "needs_extension", "parse_compact"]
-
 _JWS = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
 _JWE = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
 

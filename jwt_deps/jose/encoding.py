@@ -14,15 +14,6 @@ from typing import Any, TypeGuard
 
 from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_schema, from_json
 
-__all__ = [
-    "MAX_DEPTH",
-    "decode_base64url",
-    "encode_base64url",
-    "is_numeric_date",
-    "parse_document",
-    "parse_object",
-]
-
 #: Deepest nesting of arrays and objects that is read. Claims of real issuers stay below 10;
 #: Python's own limit is a RecursionError, which a client must not be able to cause.
 MAX_DEPTH = 32

@@ -15,26 +15,6 @@ from .encoding import decode_base64url, encode_base64url
 from .key_forms import KeyForm
 from .signatures import CURVES, HMAC_ALGORITHMS, PublicKey, algorithms_of
 
-__all__ = [
-    "CURVE_BY_CRV",
-    "FOR_ENCRYPTION",
-    "JWK_SET",
-    "MIN_RSA_BITS",
-    "NOT_SUPPORTED",
-    "STATIC_KEYS",
-    "is_pem",
-    "is_secret_jwk",
-    "jwk_integer",
-    "jwk_octets",
-    "jwk_public_key",
-    "jwk_unused",
-    "no_secret",
-    "pem_public_key",
-    "public_jwk",
-    "require_strong_secret",
-    "thumbprint",
-]
-
 #: Where a static key and a JWK Set come from: every sentence about one says where to look.
 STATIC_KEYS = "JWT_SECRET_KEY (secret_key) or JWT_VERIFICATION_KEYS (verification_keys)"
 JWK_SET = "JWT_JWKS_FILE (jwks_file)"

@@ -21,8 +21,6 @@ from cryptography.x509 import load_der_x509_certificate
 
 from .signatures import CURVES, Curve
 
-__all__ = ["KeyForm", "key_form"]
-
 _ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|data:)\S+")
 # A first or a last line, as PEM (RFC 7468), SSH2 (RFC 4716) and PGP have it, with dashes lost.
 _LINE = re.compile(

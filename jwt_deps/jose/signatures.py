@@ -28,21 +28,6 @@ from jose.exceptions import JWKError
 
 from jwt_deps.errors import ConfigurationError
 
-__all__ = [
-    "ALGORITHMS",
-    "CURVES",
-    "ED25519_ALGORITHMS",
-    "HMAC_ALGORITHMS",
-    "RSA_ALGORITHMS",
-    "Curve",
-    "PrivateKey",
-    "PublicKey",
-    "SignatureKey",
-    "algorithms_of",
-    "sign",
-    "signature_key",
-]
-
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 

@@ -41,8 +41,6 @@ from .signatures import (
     sign,
 )
 
-__all__ = ["SigningKey"]
-
 #: What a text signs with, and the `kid` and `alg` that it has.
 _Loaded: TypeAlias = tuple[PrivateKey | bytes, str | None, str | None]
 

@@ -40,8 +40,6 @@ from .key_set import KeySet, VerificationKey, log_skipped
 from .lifetime import JWKSCacheSettings, Lifetime
 from .provider import JWKSetResponse, KeyHealth, KeyProvider
 
-__all__ = ["KeyCache"]
-
 logger = logging.getLogger("jwt_deps")
 
 #: Seconds that a fetch is waited for past its own timeout: its event loop may be busy.

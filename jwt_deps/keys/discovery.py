@@ -13,8 +13,6 @@ from jwt_deps.jose import parse_document
 
 from .http import Fetcher, FetchError, shown
 
-__all__ = ["discover", "well_known_urls"]
-
 _CURE = "JWT_DISCOVERY_URL (discovery_url) can say where the document is"
 
 

@@ -11,8 +11,6 @@ from jwt_deps.errors import ConfigurationError
 from .key_set import KeySet
 from .provider import KeyHealth
 
-__all__ = ["KeyFiles"]
-
 logger = logging.getLogger("jwt_deps")
 
 #: Seconds between two looks at the files, so that a change holds within ten.

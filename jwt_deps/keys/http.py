@@ -26,20 +26,6 @@ from jwt_deps.errors import ConfigurationError, JWTDepsError
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = [
-    "Access",
-    "FetchError",
-    "Fetched",
-    "Fetcher",
-    "host_of",
-    "is_issuer_url",
-    "is_loopback_host",
-    "origin_of_url",
-    "refuse_address",
-    "shown",
-    "split_url",
-]
-
 # RFC 3986 §2: what a URL consists of. Python's parser drops tabs and line breaks silently.
 _URL = re.compile(r"[\x21-\x7e]+")
 
@@ -187,12 +173,9 @@ class Fetcher:
         split_url(url, allow_loopback=self._allow_loopback, http_hosts=self._access.http_hosts)
 
     async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:
-        """Fetch a document.
+        """Fetch a document, unless its version is known by its `etag`.
 
-        Args:
-            url: where it is.
-            etag: of the version that is already known.
-            fresh: whether caches on the way have to ask the origin (RFC 9111 §5.2.1.4).
+        Where it has to be `fresh`, caches on the way ask the origin (RFC 9111 §5.2.1.4).
 
         Raises:
             FetchError: there was no answer, or not the one that was asked for.

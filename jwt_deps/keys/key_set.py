@@ -29,15 +29,6 @@ from jwt_deps.jose import (
     signature_key,
 )
 
-__all__ = [
-    "KeySet",
-    "NoUsableKeyError",
-    "SkippedKey",
-    "VerificationKey",
-    "log_skipped",
-    "require_asymmetric",
-]
-
 logger = logging.getLogger("jwt_deps")
 
 #: Most keys that an issuer's JWK Set may hold: those of real issuers have fewer than 20.

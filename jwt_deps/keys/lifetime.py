@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from jwt_deps.errors import ConfigurationError
 
-__all__ = ["JWKSCacheSettings", "Lifetime"]
-
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})\"?\s*(?=,|$)", re.IGNORECASE)
 _UNCACHED = re.compile(r"(?:^|,)\s*(?:no-store|no-cache)\s*(?=,|$)", re.IGNORECASE)
 _AGE = re.compile(r"\d{1,9}")

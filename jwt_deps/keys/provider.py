@@ -14,15 +14,6 @@ from .http import Fetcher, FetchError, shown
 from .key_set import KeySet, NoUsableKeyError, SkippedKey
 from .lifetime import JWKSCacheSettings
 
-__all__ = [
-    "HTTPKeyProvider",
-    "JWKSetResponse",
-    "KeyHealth",
-    "KeyProvider",
-    "KeySource",
-    "SourceKeyProvider",
-]
-
 logger = logging.getLogger("jwt_deps")
 
 #: Seconds for which the address that discovery found is cached.
@@ -31,16 +22,7 @@ _DISCOVERY_TTL = 3600
 
 @dataclass(frozen=True, slots=True)
 class JWKSetResponse:
-    """An issuer's JWK Set (RFC 7517 §5), as it was fetched.
-
-    Attributes:
-        keys: ready to use.
-        skipped: the members of the set that are not used.
-        seconds: how long it is fresh.
-        url: where it was.
-        body: the JWK Set itself.
-        etag: its version, for asking again (RFC 9110 §8.8.3).
-    """
+    """An issuer's JWK Set (RFC 7517 §5), as it was fetched; it is fresh for so many seconds."""
 
     keys: KeySet = field(repr=False)
     skipped: tuple[SkippedKey, ...]
@@ -58,10 +40,8 @@ class KeyProvider(Protocol):
     ) -> JWKSetResponse:
         """Fetch them; `keys` is the same object as before when they have not changed.
 
-        Args:
-            known: what was fetched last.
-            now: seconds, by the clock of the cache.
-            forced: whether caches on the way have to ask the origin.
+        `known` is what was fetched last, and `now` by the clock of the cache. If `forced`, caches
+        on the way have to ask the origin.
 
         Raises:
             FetchError: there is no usable JWK Set.

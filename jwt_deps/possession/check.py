@@ -13,8 +13,6 @@ from .mtls import check_certificate
 from .policy import SenderPolicy
 from .replay_store import StoreUnavailableError
 
-__all__ = ["FRESH_NONCE", "confirm"]
-
 #: The key in the ASGI scope of a list, to which the nonce for the answer is added.
 FRESH_NONCE = "jwt_deps.dpop_nonce"
 

@@ -33,16 +33,6 @@ from jwt_deps.jose import (
 from .nonces import Nonces
 from .policy import SenderPolicy
 
-__all__ = [
-    "EARLIEST",
-    "LATEST",
-    "Proof",
-    "check_proof",
-    "origin_of",
-    "request_uri",
-    "target_uri",
-]
-
 #: The accepted `iat` of a proof, in seconds from now (RFC 9449 §11.1).
 EARLIEST, LATEST = -60, 30
 

@@ -14,8 +14,6 @@ from jwt_deps.jose import encode_base64url
 
 from .policy import ClientCertificate, SenderPolicy
 
-__all__ = ["check_certificate"]
-
 _PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
 # RFC 9440 §2.1 by way of RFC 8941 §3.3: an item that is a byte sequence. Parameters, of which none
 # is defined, are ignored.

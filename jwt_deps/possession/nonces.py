@@ -11,8 +11,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from jwt_deps.jose import decode_base64url, encode_base64url
 
-__all__ = ["Nonces"]
-
 _RANDOM, _LENGTH = 12, 12 + 8 + 16  # AES-GCM: the initialisation vector, a time, the tag
 _PURPOSE = b"jwt-deps DPoP nonce"
 

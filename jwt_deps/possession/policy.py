@@ -11,8 +11,6 @@ from .nonces import Nonces
 from .proxies import TrustedProxies
 from .replay_store import ReplayStore
 
-__all__ = ["ClientCertificate", "DPoPMode", "SenderPolicy"]
-
 
 class DPoPMode(StrEnum):
     """Whether tokens are bound to a key that their sender proves with each request (RFC 9449)."""

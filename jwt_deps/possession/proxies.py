@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-__all__ = ["TrustedProxies"]
-
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _UNIX = "unix"
 

@@ -15,8 +15,6 @@ from .replay_store import StoreUnavailableError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-__all__ = ["REDIS_OPTIONS", "RedisReplayStore", "is_redis_url"]
-
 #: Of every client: what the address says of them comes before arguments, and is refused.
 REDIS_OPTIONS: Mapping[str, Any] = MappingProxyType({"protocol": 2, "decode_responses": False})
 

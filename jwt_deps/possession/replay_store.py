@@ -10,8 +10,6 @@ from typing import Protocol
 
 from jwt_deps.errors import TooManyProofsError
 
-__all__ = ["MemoryReplayStore", "ReplayStore", "StoreUnavailableError"]
-
 
 class StoreUnavailableError(Exception):
     """The replay store does not answer, or is full; the request is answered with 503."""

@@ -23,22 +23,6 @@ from pydantic_settings import (
 
 from jwt_deps.errors import ConfigurationError
 
-__all__ = [
-    "HEADER_NAME",
-    "PREFIX",
-    "EnvironmentSettings",
-    "NoneOrSeveral",
-    "OneOrSeveral",
-    "Secrets",
-    "Several",
-    "as_tuple",
-    "is_variable",
-    "read_secret",
-    "sentence",
-    "two_secrets",
-    "with_prefix",
-]
-
 logger = logging.getLogger("jwt_deps")
 
 #: Secrets that a variable with `_FILE` behind its name gives as a file, which is read once.
@@ -242,11 +226,7 @@ def two_secrets(name: str) -> ConfigurationError:
 
 
 def read_secret(path: Path, name: str) -> str:
-    """Read a secret from a file, without the line break that `echo` puts at its end.
-
-    Raises:
-        ConfigurationError: it cannot be read; the sentence names the setting.
-    """
+    """Read a secret from a file, without the line break that `echo` puts at its end."""
     try:
         return path.read_text("utf-8").rstrip("\r\n")
     except OSError as error:

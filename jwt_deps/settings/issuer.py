@@ -51,8 +51,6 @@ from .key_sources import IssuerKeys, fetcher_of, make_keys
 from .keywords import IssuerKeywords
 from .provider_addresses import check_issuer_address
 
-__all__ = ["IssuerSettings", "settings_as_input"]
-
 # What is accepted of keys over HTTP when nothing else is said.
 _PUBLISHED_ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 
@@ -239,8 +237,6 @@ class IssuerSettings(BaseModel):
     """How keys over HTTP are cached."""
 
     _policy: IssuerPolicy = PrivateAttr()
-    _issuers: tuple[str, ...] = PrivateAttr()
-    _audiences: tuple[str, ...] = PrivateAttr()
 
     def __init__(self, **values: Unpack[IssuerKeywords]) -> None:
         problem = None
@@ -309,9 +305,7 @@ class IssuerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _build_policy(self) -> Self:
-        # Copied, so that a list that was given, and changed later, loosens no check.
-        self._issuers, self._audiences = as_tuple(self.issuer), as_tuple(self._accepted_audience())
-        for issuer in self._issuers:
+        for issuer in self.accepted_issuers:
             check_issuer_address(issuer)
         if self.audience is not None and not self.verify_audience:
             raise ConfigurationError(
@@ -364,8 +358,8 @@ class IssuerSettings(BaseModel):
                 "JWT_TOKEN_TYPES (token_types) and JWT_ALLOW_NUMERIC_SUB (allow_numeric_sub) "
                 "alone.",
             )
-        names_both = self._issuers and self._audiences and self.audience_claim == "aud"
-        if self.profile == "rfc9068" and not names_both:
+        names_both = self.accepted_issuers and self.accepted_audiences
+        if self.profile == "rfc9068" and not (names_both and self.audience_claim == "aud"):
             raise ConfigurationError(
                 "profile_unchecked",
                 "JWT_PROFILE=rfc9068 (profile) needs JWT_ISSUER (issuer) and JWT_AUDIENCE "
@@ -379,8 +373,8 @@ class IssuerSettings(BaseModel):
     def _policy_with(self, keys: IssuerKeys) -> IssuerPolicy:
         return IssuerPolicy(
             settings=self,
-            issuers=self._issuers,
-            audiences=self._audiences,
+            issuers=self.accepted_issuers,
+            audiences=self.accepted_audiences,
             audience_claim=self.audience_claim,
             verify_audience=self.verify_audience,
             required_claims=tuple(self.required_claims),
@@ -457,9 +451,10 @@ class IssuerSettings(BaseModel):
     @cached_property
     def accepted_issuers(self) -> tuple[str, ...]:
         """`issuer` as a tuple, empty when unchecked."""
-        return self._issuers
+        # Read while these are built: a list that is changed later loosens no check.
+        return as_tuple(self.issuer)
 
     @cached_property
     def accepted_audiences(self) -> tuple[str, ...]:
         """`audience` as a tuple, empty when unchecked."""
-        return self._audiences
+        return as_tuple(self._accepted_audience())

@@ -13,8 +13,6 @@ from jwt_deps.keys import KeyCache, KeyFiles, KeySet, VerificationKey
 if TYPE_CHECKING:
     from .issuer import IssuerSettings
 
-__all__ = ["IssuerPolicy", "accepted_types"]
-
 
 def accepted_types(names: Iterable[str]) -> frozenset[str]:
     """The values of `typ` that name these types.

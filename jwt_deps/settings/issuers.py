@@ -12,15 +12,11 @@ from jwt_deps.errors import ConfigurationError
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
 
-__all__ = ["AcceptedIssuer", "UserPrefix", "accepted_by_issuer", "issuer_table"]
-
 
 class UserPrefix(NamedTuple):
     """What stands before the ids of the users of one issuer.
 
-    Attributes:
-        text: the prefix.
-        foreign: longer prefixes of other issuers that begin with it, which no id may have.
+    No id may have a `foreign` prefix, a longer one of another issuer that begins with it.
     """
 
     text: str
@@ -28,12 +24,7 @@ class UserPrefix(NamedTuple):
 
 
 class AcceptedIssuer(NamedTuple):
-    """An issuer as it was accepted at one moment; equal while that does not change.
-
-    Attributes:
-        policy: what is accepted of it.
-        prefix: what stands before the ids of its users; `None` for nothing.
-    """
+    """An issuer as it was accepted at one moment; equal while that does not change."""
 
     policy: IssuerPolicy
     prefix: UserPrefix | None

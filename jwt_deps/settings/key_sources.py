@@ -29,8 +29,6 @@ from .provider_addresses import check_key_address
 if TYPE_CHECKING:
     from .issuer import IssuerSettings
 
-__all__ = ["IssuerKeys", "fetcher_of", "make_keys", "shared_secret", "shared_secrets"]
-
 _MOST_UNNAMED = 3
 # RFC 4648 §4 and §5, padded or not.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .service import TokenSource
     from .tenants import IssuerLookup
 
-__all__ = ["IssuerKeywords", "JWTKeywords"]
-
 _Secret = str | SecretStr
 _Several = str | Iterable[str]
 _File = str | PathLike[str]

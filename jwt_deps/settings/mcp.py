@@ -9,8 +9,6 @@ from .env_values import with_prefix
 from .keywords import JWTKeywords
 from .service import JWTSettings, TokenSource
 
-__all__ = ["mcp_settings"]
-
 
 def mcp_settings(**values: Unpack[JWTKeywords]) -> JWTSettings:
     """Make the settings of a server for the Model Context Protocol, and refuse what it forbids.

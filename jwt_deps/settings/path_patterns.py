@@ -6,8 +6,6 @@ from typing import Any
 
 from jwt_deps.errors import ConfigurationError
 
-__all__ = ["PATTERNS", "PathPatterns", "split_exclusions"]
-
 #: What a path pattern is, for the sentences of errors.
 PATTERNS = "path patterns, which are strings with * for any characters ('/docs/*')"
 
@@ -16,13 +14,7 @@ class PathPatterns:
     """Patterns that match the whole template of a route, case-sensitively.
 
     `*` stands for any number of any characters, `/` included. Every other character stands for
-    itself.
-
-    Args:
-        patterns: the patterns; a single one is taken as a list of one.
-
-    Raises:
-        ConfigurationError: something other than strings, or an empty one.
+    itself. A single pattern is taken as a list of one.
     """
 
     __slots__ = ("_expression", "_results", "patterns")
@@ -63,14 +55,7 @@ class PathPatterns:
 def split_exclusions(
     exclude: Iterable[str | Callable[..., Any]],
 ) -> tuple[PathPatterns, tuple[Callable[..., Any], ...]]:
-    """Split the argument `exclude` of a guard into path patterns and endpoints.
-
-    Args:
-        exclude: path patterns and endpoints; a single one is taken as a list of one.
-
-    Raises:
-        ConfigurationError: something that is neither.
-    """
+    """Split the argument `exclude` of a guard into path patterns and endpoints."""
     takes = f"endpoints themselves and {PATTERNS}"
     patterns: list[str] = []
     endpoints: list[Callable[..., Any]] = []

@@ -1,49 +1,34 @@
 """Addresses of identity providers that look right, and with which no token can ever be accepted."""
 
+import re
 from urllib.parse import urlsplit
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.keys import host_of
 
-__all__ = ["check_issuer_address", "check_key_address"]
-
-# Microsoft Entra ID: tokens name their own tenant, never these.
-_ENTRA = frozenset(
-    {
-        "login.chinacloudapi.cn",
-        "login.microsoft.com",
-        "login.microsoftonline.com",
-        "login.microsoftonline.de",
-        "login.microsoftonline.us",
-        "login.partner.microsoftonline.cn",
-        "login.windows.net",
-        "sts.windows.net",
-    }
+# Microsoft Entra ID, in all its clouds: tokens name their own tenant, never these.
+_ENTRA = re.compile(
+    r"(?:login|login\.partner|sts)\."
+    r"(?:microsoft\.com|microsoftonline\.(?:com|us|de|cn)|chinacloudapi\.cn|windows\.net)"
 )
 _EVERY_TENANT = frozenset({"common", "consumers", "organizations"})
 
 # Google: certificates in PEM, and where the same keys are a JWK Set.
 _CERTIFICATES = {
-    ("www.googleapis.com", "/robot/v1/metadata/x509/"): (
+    "www.googleapis.com/robot/v1/metadata/x509/": (
         "https://www.googleapis.com/service_accounts/v1/jwk/ and the account's name"
     ),
-    ("www.googleapis.com", "/oauth2/v1/certs"): "https://www.googleapis.com/oauth2/v3/certs",
-    ("www.googleapis.com", "/identitytoolkit/v3/relyingparty/publicKeys"): (
+    "www.googleapis.com/oauth2/v1/certs": "https://www.googleapis.com/oauth2/v3/certs",
+    "www.googleapis.com/identitytoolkit/v3/relyingparty/publicKeys": (
         "https://identitytoolkit.googleapis.com/v1/sessionCookiePublicKeys"
     ),
-    ("www.gstatic.com", "/iap/verify/public_key"): (
-        "https://www.gstatic.com/iap/verify/public_key-jwk"
-    ),
+    "www.gstatic.com/iap/verify/public_key": "https://www.gstatic.com/iap/verify/public_key-jwk",
 }
 _DISCOVERY = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 
 
 def check_issuer_address(issuer: str) -> None:
-    """Refuse an issuer that no token names.
-
-    Raises:
-        ConfigurationError: it stands for all tenants, or has a placeholder.
-    """
+    """Refuse an issuer that no token names: it stands for all tenants, or has a placeholder."""
     if _is_of_every_tenant(issuer):
         raise ConfigurationError(
             "issuer_placeholder",
@@ -60,15 +45,7 @@ def check_issuer_address(issuer: str) -> None:
 
 
 def check_key_address(name: str, url: str) -> None:
-    """Refuse an address at which the document that is asked for cannot be.
-
-    Args:
-        name: the setting, `jwks_url` or `discovery_url`.
-        url: its value.
-
-    Raises:
-        ConfigurationError: it has a placeholder, or another document is there.
-    """
+    """Refuse a `jwks_url` or `discovery_url` at which the document that is asked for cannot be."""
     setting = f"JWT_{name.upper()} ({name})"
     if _has_placeholder(url):
         raise ConfigurationError(
@@ -82,24 +59,24 @@ def check_key_address(name: str, url: str) -> None:
                 "set that of the tenant, or leave it unset.",
             )
         return
-    host, path = host_of(url), urlsplit(url).path
+    path = urlsplit(url).path
     if any(part in path for part in _DISCOVERY):
         raise ConfigurationError(
             "key_address",
             f"{setting} is that of a discovery document: set JWT_DISCOVERY_URL (discovery_url) to "
             "it instead.",
         )
-    for (provider, place), right in _CERTIFICATES.items():
-        if host == provider and (path == place or (place[-1] == "/" and path.startswith(place))):
+    place = host_of(url) + path
+    for known, right in _CERTIFICATES.items():
+        if place == known or (known[-1] == "/" and place.startswith(known)):
             raise ConfigurationError(
                 "key_address", f"{setting} has certificates and no JWK Set: set it to {right}."
             )
 
 
 def _is_of_every_tenant(url: str) -> bool:
-    if host_of(url) not in _ENTRA:
-        return False
-    return urlsplit(url).path.strip("/").partition("/")[0].lower() in _EVERY_TENANT
+    tenant = urlsplit(url).path.strip("/").partition("/")[0].lower()
+    return tenant in _EVERY_TENANT and _ENTRA.fullmatch(host_of(url)) is not None
 
 
 def _has_placeholder(url: str) -> bool:

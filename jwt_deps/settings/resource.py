@@ -13,8 +13,6 @@ from jwt_deps.keys import split_url
 from .env_values import NoneOrSeveral
 from .issuer import IssuerSettings
 
-__all__ = ["WELL_KNOWN", "ResourceSettings"]
-
 #: RFC 9728 §3: it stands between the host and the path of the resource identifier.
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
@@ -85,11 +83,7 @@ class ResourceSettings(IssuerSettings):
 
 
 def _check_identifier(resource: str) -> None:
-    """Refuse what no client could compare with the URL that it asked.
-
-    Raises:
-        ConfigurationError: it says what is wrong.
-    """
+    """Refuse what no client could compare with the URL that it asked."""
     try:
         path = split_url(resource, allow_loopback=True).path
         if "?" in resource:

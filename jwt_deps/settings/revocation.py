@@ -18,8 +18,6 @@ from jwt_deps.revocation import (
 
 from .issuer import IssuerSettings
 
-__all__ = ["RevocationSettings"]
-
 
 def _revocation_source(value: Any) -> Any:
     if value is None:
@@ -60,11 +58,7 @@ class RevocationSettings(BaseModel):
     issuer stay on the revocation server."""
 
     def _make_revocations(self, issuers: list[IssuerSettings]) -> RevocationSource | None:
-        """Build the source.
-
-        Raises:
-            ConfigurationError: it forgets revocations of tokens that never end.
-        """
+        """Build the source, and refuse one that forgets revocations of tokens that never end."""
         source = self._source(issuers)
         sources = source.sources if isinstance(source, AnyRevocation) else [source]
         kept = [it for it in sources if isinstance(it, MemoryRevocations | RedisRevocations)]

@@ -31,8 +31,6 @@ from jwt_deps.possession import (
 
 from .env_values import HEADER_NAME, OneOrSeveral, Secrets, Several, as_tuple
 
-__all__ = ["SenderSettings"]
-
 _SHORTEST_SECRET = 32
 _MEMORY = "memory"
 _FORWARDING = (

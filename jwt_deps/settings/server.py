@@ -18,8 +18,6 @@ from .issuers import AcceptedIssuer, UserPrefix, accepted_by_issuer, issuer_tabl
 from .path_patterns import PathPatterns
 from .tenants import TenantIssuers
 
-__all__ = ["AcceptedIssuers", "ResourceServer"]
-
 _URLS = ("https://", "http://")
 
 
@@ -95,12 +93,7 @@ class AcceptedIssuers:
         return AcceptedIssuer(policy, UserPrefix("", tuple(filter(None, prefixes))))
 
     def replace(self, issuers: Mapping[str, IssuerSettings]) -> None:
-        """Accept these issuers from now on, and no other; close the key caches of the others.
-
-        Raises:
-            ConfigurationError: they contradict each other, or there is one issuer without a name;
-                then nothing changes.
-        """
+        """Accept these issuers from now on, and no other; close the key caches of the others."""
         former, issuers = self.named, issuer_table(issuers)
         if former is None or self.tenants is not None:
             raise ConfigurationError(
@@ -126,8 +119,6 @@ class ResourceServer:
     """Keys, caches and policies of a service (RFC 6749 §1.1: the resource server).
 
     Attributes:
-        accepted: the issuers.
-        max_token_size: the longest token that is read, in bytes.
         header_name: the header of the token, as ASGI has it.
         scheme, scheme_length: what stands before the token in it: `Bearer ` or nothing.
         wrong_form: what is said where the header is there without a token.
@@ -135,8 +126,6 @@ class ResourceServer:
         excluded: path patterns of routes that need no token.
         sender_policy: the sender constraint; `None` if tokens are plain bearer tokens.
         provable: the members of `cnf` (RFC 7800) that a sender can prove.
-        revocations: the source of revocations; `None` without one.
-        token_cache: what is known of verified tokens.
         credentials: what else than a JWT is accepted, from a request to `Claims` or `None`.
     """
 
@@ -152,7 +141,6 @@ class ResourceServer:
     provable: Collection[str]
     revocations: RevocationSource | None
     token_cache: LRUMap[str, Any] = field(repr=False)
-    caches_tokens: bool
     credentials: tuple[Any, ...] = ()
 
     @property

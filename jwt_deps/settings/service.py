@@ -47,8 +47,6 @@ from .sender import SenderSettings
 from .server import AcceptedIssuers, ResourceServer
 from .tenants import TenantIssuers
 
-__all__ = ["JWTSettings", "TokenSource", "get_settings", "settings_without_keys"]
-
 logger = logging.getLogger("jwt_deps")
 
 
@@ -241,7 +239,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             provable=frozenset() if sender_policy is None else sender_policy.provable,
             revocations=self._make_revocations(self._named_or_self()),
             token_cache=LRUMap(self.token_cache_size),
-            caches_tokens=self.token_cache_size > 0,
         )
         return self
 
@@ -260,7 +257,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                     "issuers_and_single",
                     f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
-        self._audiences = ()  # `resource` is none of them
+        vars(self)["accepted_audiences"] = ()  # `resource` is none of them
         return self._policy_with(IssuerKeys(KeySet.empty()))
 
     def _wrong_form(self) -> str:
@@ -287,11 +284,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Refuse to be a parameter or a body: configuration must never come from the client.
-
-        Raises:
-            ConfigurationError: when the route is registered.
-        """
+        """Refuse to be a parameter or a body: configuration must never come from the client."""
         if cls.__dict__.get("__pydantic_complete__"):  # pydantic's building of the class itself
             raise settings_as_input()
         return handler(source)
@@ -306,9 +299,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     def with_defaults(self, *, scopes_claim: str, audience: str) -> Self:
         """Return the same settings, keys and caches included, with values for what is not set.
 
-        Args:
-            scopes_claim: the claim that holds the scopes.
-            audience: what a token that names an audience has to name, unless another is configured.
+        A token that names an audience has to name this one, unless another is configured.
         """
         copy = self._sharing_copy()
         copy._fill(scopes_claim, audience)  # noqa: SLF001 - its own
@@ -316,13 +307,14 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
 
     def _fill(self, scopes_claim: str, audience: str) -> None:
         vars(self)["scopes_claim"] = self.scopes_claim or scopes_claim
-        names_none = self.verify_audience and not self._audiences
-        self._audiences = (audience,) if names_none else self._audiences
+        names_none = self.verify_audience and not self.accepted_audiences
+        if names_none:
+            vars(self)["accepted_audiences"] = (audience,)
         self._policy = replace(
             self._policy,
             settings=self,
             scopes_claims=as_tuple(self.scopes_claim),
-            audiences=self._audiences,
+            audiences=self.accepted_audiences,
             audience_optional=names_none,
         )
         self._server = replace(
@@ -332,11 +324,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         )
 
     def with_credentials(self, credentials: Iterable[Any]) -> Self:
-        """Return the same settings, keys and caches included, which accept these credentials too.
-
-        Raises:
-            ConfigurationError: one of them is not an async callable.
-        """
+        """Return the same settings, keys and caches included, with these credentials too."""
         given = tuple(credentials)
         for one in given:
             # A function, or an object that is called like one.
@@ -352,7 +340,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
 
     def _sharing_copy(self) -> Self:
         copy: Any = BaseModel.__copy__(self)
-        for name in ("server", "policy", "accepted_audiences"):
+        for name in ("server", "policy"):
             vars(copy).pop(name, None)
         return cast("Self", copy)
 

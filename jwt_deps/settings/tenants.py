@@ -16,8 +16,6 @@ from jwt_deps.keys import KeyCache, VerificationKey
 
 from .issuer import IssuerSettings
 
-__all__ = ["EntraTenants", "IssuerLookup", "TenantIssuers"]
-
 logger = logging.getLogger("jwt_deps")
 
 #: A function from an `iss` to the settings of that issuer, or `None` if it is not accepted.
@@ -68,9 +66,6 @@ class TenantIssuers:
         """Ask for an issuer, unless the answer is remembered.
 
         In the last tenth of its time it is asked for anew, and holds where that fails.
-
-        Raises:
-            KeysUnavailableError: the function failed, so nothing is known of the token.
         """
         if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER:
             return
@@ -228,14 +223,14 @@ class _TenantKeys:
 
     def cached(self, algorithm: str, kid: str | None) -> _Keys | None:
         keys = self._common.cached(algorithm, kid)
-        return None if keys is None else self._own(keys)
+        return None if keys is None else self._own(keys) or None
 
     async def choose(self, algorithm: str, kid: str | None) -> _Keys:
-        return self._own(await self._common.choose(algorithm, kid))
+        own = self._own(await self._common.choose(algorithm, kid))
+        if not own:
+            raise UnknownKeyError
+        return own
 
     def _own(self, keys: _Keys) -> _Keys:
         named = (self._issuer, None)
-        own = (it for it in keys if it.issuer_with(self._tenant) in named)
-        if not (found := tuple(own)):
-            raise UnknownKeyError
-        return found
+        return tuple(it for it in keys if it.issuer_with(self._tenant) in named)

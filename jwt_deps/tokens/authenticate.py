@@ -33,15 +33,6 @@ from .claims import Claims
 from .principal import Principal
 from .verify import Verification, verify
 
-__all__ = [
-    "authenticate_claims",
-    "authenticate_token",
-    "is_no_jwt",
-    "principal_for",
-    "verified_principal",
-    "verify_token",
-]
-
 # Longer tokens are rare, and a few of them would fill the memory of many.
 _MAX_CACHED = 4096
 
@@ -209,7 +200,7 @@ def _cache(token: str, verified: Verification, server: ResourceServer) -> Princi
     """Make the principal of a verified token, and put it into the token cache."""
     issuer = verified.issuer
     principal = principal_for(verified.claims, issuer, token)
-    if server.caches_tokens and len(token) <= _MAX_CACHED:
+    if len(token) <= _MAX_CACHED:
         fixed = server.accepted.single is not None and issuer.policy.is_fixed
         limits = time_limits(verified.claims, issuer.policy)
         entry = _CacheEntry(principal, issuer, verified.key, verified.kid, *limits, fixed)

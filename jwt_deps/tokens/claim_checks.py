@@ -14,16 +14,6 @@ from jwt_deps.errors import (
 from jwt_deps.jose import is_numeric_date, value_at
 from jwt_deps.settings import IssuerPolicy
 
-__all__ = [
-    "CLAIM_CHECKS",
-    "check_claims",
-    "check_issuer",
-    "check_numeric_dates",
-    "check_profile",
-    "refuse_unproved",
-    "time_limits",
-]
-
 # RFC 9068 §2.1 and §4; media types are compared without regard to case (RFC 2045 §5.1).
 _ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 

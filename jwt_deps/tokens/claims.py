@@ -10,8 +10,6 @@ from pydantic_core import SchemaSerializer, core_schema
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import value_at
 
-__all__ = ["ClaimMapping", "Claims"]
-
 
 class ClaimMapping(Mapping[str, Any]):
     """A read-only mapping of claim names to JSON values.
@@ -29,11 +27,7 @@ class ClaimMapping(Mapping[str, Any]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
-        """Refuse to be a parameter or a body: what a token says must never come from the client.
-
-        Raises:
-            ConfigurationError: always, when the route is registered.
-        """
+        """Refuse to be a parameter or a body: what a token says must never come from the client."""
         raise ConfigurationError(
             "claims_as_input",
             f"{cls.__name__} comes from a verified token, never from the request: take it with "
@@ -112,12 +106,7 @@ class Claims(ClaimMapping):
 
     @classmethod
     def of(cls, members: dict[str, Any], max_age: float | None = None) -> Self:
-        """Make one of a dict without copying it; the caller keeps no reference to the dict.
-
-        Args:
-            members: the claims.
-            max_age: `max_token_age`, with which `iat` has been checked.
-        """
+        """As for `ClaimMapping`; `max_age` is `max_token_age`, by which `iat` has been checked."""
         made = super().of(members)
         made._max_age = max_age  # noqa: SLF001 - its own
         return made

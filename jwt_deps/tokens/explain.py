@@ -15,8 +15,6 @@ from .authenticate import authenticate_token
 from .claim_checks import CLAIM_CHECKS, check_profile, refuse_unproved
 from .verify import Verification
 
-__all__ = ["HINTS", "Explanation", "Finding", "Outcome", "explain_token", "explanation_of"]
-
 
 class Outcome(StrEnum):
     """The result of a check."""
@@ -147,12 +145,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What all checks say of a token.
-
-    Attributes:
-        findings: the checks in the order in which they are made.
-        error: what a request with the token would be refused with; `None` if it would pass.
-    """
+    """What all checks say of a token, in their order, and what a request would be refused with."""
 
     findings: tuple[Finding, ...]
     error: AuthError | None = None

@@ -29,8 +29,6 @@ from .authenticate import principal_for
 from .principal import Principal, user_id_of
 from .verify import Verification
 
-__all__ = ["ClaimNames", "access_token_claims", "create_access_token", "load_signing_key"]
-
 
 class ClaimNames(NamedTuple):
     """Which claims hold what, and which issuer and audience a token names.

@@ -17,8 +17,6 @@ from jwt_deps.errors import (
 )
 from jwt_deps.settings import JWTSettings, TokenSource
 
-__all__ = ["SUBPROTOCOL", "RequestHead", "check_found", "find_token", "sent_with_dpop"]
-
 #: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
 #: WebSocket API lets a page put a credential.
 SUBPROTOCOL = "bearer"
@@ -45,12 +43,9 @@ _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
 class RequestHead:
-    """What the look-up needs to know of a request.
+    """What the look-up needs to know of a request: headers as ASGI has them, and the rest.
 
-    Attributes:
-        headers: names in lower case and values, as ASGI has them.
-        method: the HTTP method; `None` for a WebSocket handshake.
-        subprotocols: what a WebSocket handshake offers, in order.
+    `method` is `None` for a WebSocket handshake, and `subprotocols` what that offers, in order.
     """
 
     __slots__ = ("headers", "method", "subprotocols")
@@ -105,13 +100,7 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
 
 
 def check_found(found: object, head: RequestHead, settings: JWTSettings) -> str:
-    """Check what `token_getter` found, by the rules for a cookie, which it may have read.
-
-    Raises:
-        MissingTokenError: it found nothing.
-        CrossSiteRequestError: another site caused the request.
-        ConfigurationError: it returned something other than a string.
-    """
+    """Check what `token_getter` found, by the rules for a cookie, which it may have read."""
     if found is None or found == "":
         raise MissingTokenError(settings.server.missing)
     if not isinstance(found, str):

@@ -12,18 +12,6 @@ from jwt_deps.settings import IssuerSettings, UserPrefix
 from .claims import ClaimMapping, Claims
 from .scopes import Grants
 
-__all__ = [
-    "STATE_NAMES",
-    "Principal",
-    "client_id_of",
-    "dependencies_of",
-    "roles_of",
-    "scopes_of",
-    "session_id_of",
-    "session_state_of",
-    "user_id_of",
-]
-
 #: What this package puts on `request.state`.
 STATE_NAMES = (
     "claims",
@@ -117,11 +105,10 @@ class Principal:
     Immutable. What requests read often is found once, because a client sends one token many times.
 
     Attributes:
-        claims: the verified claims; empty for an anonymous principal.
-        settings: what was asked of them, and what they mean: those of the token's issuer.
+        claims: empty for an anonymous principal.
+        settings: those of the token's issuer.
         error: why the principal is anonymous, which only `validate=False` allows.
         token: the encoded token; `None` where there was none.
-        scopes: the scopes granted.
         fixed_state: what `request.state` has in each request; lists of it are to be copied.
     """
 

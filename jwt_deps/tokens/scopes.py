@@ -17,8 +17,6 @@ from typing import Any
 
 from jwt_deps.errors import ConfigurationError
 
-__all__ = ["All", "Grants", "are_parameters", "filled_scopes", "is_scope", "parameters_of"]
-
 # RFC 6749 §3.3: scope-token.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _PARAMETER = re.compile(r"{([^{}]+)}")

@@ -38,8 +38,6 @@ from jwt_deps.settings import AcceptedIssuer, AcceptedIssuers, JWTSettings, Reso
 
 from .claim_checks import check_claims, check_issuer, check_numeric_dates, check_profile
 
-__all__ = ["Verification", "unverified_expiry", "verify"]
-
 _MAX_KID = 256
 _ALGORITHM = (Reason.ALGORITHM, "its algorithm is not accepted")
 _TYPE = (Reason.TYPE, "its type is not that of an access token")
@@ -58,11 +56,6 @@ async def verify(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> "Verification":
     """Verify a token with the keys of its issuer, fetching them where needed.
-
-    Args:
-        token: the encoded token.
-        settings: what is accepted.
-        clock: seconds since the epoch.
 
     Raises:
         InvalidTokenError: one of its subclasses, whatever the text was.
@@ -141,12 +134,7 @@ class Verification:
         check_claims(self.claims, policy, self._clock(), self._server.provable)
 
     def find_issuer(self) -> None:
-        """Find the issuer that the token names.
-
-        Raises:
-            ClaimError: it names none, or one that is not accepted.
-            MalformedTokenError: the issuer does not sign with the token's algorithm.
-        """
+        """Find the issuer that the token names, and check that it signs such tokens."""
         accepted = self._server.accepted
         if accepted.single is not None:
             check_issuer(self.claims, accepted.single.policy)
