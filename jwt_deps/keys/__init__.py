@@ -19,7 +19,6 @@ from .key_set import KeySet, VerificationKey, require_asymmetric
 from .lifetime import JWKSCacheSettings
 from .provider import (
     HTTPKeyProvider,
-    JWKSetResponse,
     KeyHealth,
     KeySource,
     SourceKeyProvider,
@@ -32,7 +31,6 @@ __all__ = [
     "Fetcher",
     "HTTPKeyProvider",
     "JWKSCacheSettings",
-    "JWKSetResponse",
     "KeyCache",
     "KeyFiles",
     "KeyHealth",

@@ -128,7 +128,9 @@ class HTTPKeyProvider(_Provider):
         super().__init__(**options)
         self._issuer = issuer
         self._jwks_url = jwks_url
-        self._documents = (discovery_url,) if discovery_url else well_known_urls(issuer)
+        self._documents: tuple[str, ...] = (discovery_url,) if discovery_url else ()
+        if jwks_url is None and discovery_url is None:
+            self._documents = well_known_urls(issuer)
         self._found: _Found | None = None
         self._fetcher = fetcher
 
