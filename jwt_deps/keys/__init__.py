@@ -4,7 +4,6 @@ from .cache import KeyCache
 from .discovery import well_known_urls
 from .files import KeyFiles
 from .http import (
-    Access,
     Fetched,
     Fetcher,
     FetchError,
@@ -25,7 +24,6 @@ from .provider import (
 )
 
 __all__ = [
-    "Access",
     "FetchError",
     "Fetched",
     "Fetcher",

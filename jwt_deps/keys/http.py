@@ -14,7 +14,7 @@ import ssl
 import zlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,78 +99,54 @@ class Fetched:
     is_known: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """How documents of an issuer may be reached, beyond https without credentials.
+@dataclass(kw_only=True, repr=False, eq=False)
+class Fetcher:
+    """Fetches the documents of one issuer; it holds no connection and belongs to no event loop.
 
     Attributes:
+        trusted_hosts: hosts that the configuration names, which may be in a private network.
+        allow_loopback: whether this machine may be asked, by `http` too.
         http_hosts: hosts, or hosts with ports, that may be asked by plain http.
         trust_env: whether proxies, `SSL_CERT_FILE` and `SSL_CERT_DIR` of the environment hold.
+        ca_file: certificate authorities in PEM that are trusted in place of the system's.
         origins: of the configuration; credentials are sent there and nowhere else.
         headers: of each request to them.
         token_file: a file with a bearer token, read for each request to them.
         certificate_file, key_file: a client certificate and its private key in PEM.
+        max_bytes: longest body that is read.
+        accept: the media types that are asked for (RFC 9110 §12.5.1).
     """
 
-    http_hosts: frozenset[str] = frozenset()
+    trusted_hosts: Collection[str] = ()
+    allow_loopback: bool = False
+    http_hosts: Collection[str] = ()
     trust_env: bool = False
-    origins: frozenset[str] = frozenset()
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca_file: Path | None = None
+    origins: Collection[str] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
     token_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    max_bytes: int = 256 * 1024
+    accept: str = "application/jwk-set+json, application/json"
 
-    def authenticates(self, url: str) -> bool:
-        """Whether the client authenticates there: at an origin of the configuration alone."""
-        return origin_of_url(url) in self.origins
-
-
-_USUAL_ACCESS = Access()
-
-
-class Fetcher:
-    """Fetches the documents of one issuer; it holds no connection and belongs to no event loop."""
-
-    def __init__(  # noqa: PLR0913 - each with a default, and by name
-        self,
-        *,
-        trusted_hosts: Collection[str] = (),
-        allow_loopback: bool = False,
-        ca_file: Path | None = None,
-        access: Access = _USUAL_ACCESS,
-        max_bytes: int = 256 * 1024,
-        accept: str = "application/jwk-set+json, application/json",
-    ) -> None:
-        """Prepare to fetch.
-
-        Args:
-            trusted_hosts: hosts that the configuration names, which may be in a private network.
-            allow_loopback: whether this machine may be asked, by `http` too.
-            ca_file: certificate authorities in PEM that are trusted in place of the system's.
-            access: plain http, proxies, and what the client authenticates with.
-            max_bytes: longest body that is read.
-            accept: the media types that are asked for (RFC 9110 §12.5.1).
-        """
+    def __post_init__(self) -> None:
         if find_spec("httpx2") is None:
             raise ConfigurationError(
                 "httpx2_missing",
                 "Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'.",
             )
-        by_http = (host_of(f"//{entry}") for entry in access.http_hosts)
-        self._trusted_hosts = frozenset({*trusted_hosts, *by_http})
-        self._access = access
-        self._ca_file = ca_file
-        self._allow_loopback = allow_loopback
-        self._max_bytes = max_bytes
-        self._accept = accept
+        by_http = (host_of(f"//{entry}") for entry in self.http_hosts)
+        self.trusted_hosts = frozenset({*self.trusted_hosts, *by_http})
         import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
 
-        _tls_context(ca_file, access)  # so that a certificate that cannot be read stops the start
-        self._tls = _tls_context(ca_file, replace(access, certificate_file=None))
+        self._tls = self._tls_context(with_certificate=False)
+        if self.certificate_file is not None:  # one that cannot be read stops the start
+            self._tls_context(with_certificate=True)
 
     def check_url(self, url: str) -> None:
         """Refuse a URL that nothing may be fetched from; the `ValueError` does not quote it."""
-        split_url(url, allow_loopback=self._allow_loopback, http_hosts=self._access.http_hosts)
+        split_url(url, allow_loopback=self.allow_loopback, http_hosts=self.http_hosts)
 
     async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:
         """Fetch a document, unless its version is known by its `etag`.
@@ -201,7 +177,7 @@ class Fetcher:
         except ValueError as error:
             raise FetchError(f"{shown(url)} {error}", outage=False) from None
         headers = {
-            "Accept": self._accept,
+            "Accept": self.accept,
             "Accept-Encoding": "identity",
             "User-Agent": "jwt-deps",
             **further,
@@ -216,14 +192,14 @@ class Fetcher:
                 dialled = info["host"]
             elif event == "connection.connect_tcp.complete":
                 seen = True
-                if not (self._access.trust_env and _is_proxy(dialled, url)):
+                if not (self.trust_env and _is_proxy(dialled, url)):
                     await self._refuse_peer(url, info["return_value"])
 
         try:
             async with (
                 httpx2.AsyncClient(
                     verify=tls,
-                    trust_env=self._access.trust_env,
+                    trust_env=self.trust_env,
                     timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
                 ) as client,
                 client.stream(
@@ -246,32 +222,32 @@ class Fetcher:
             address = peer[0]
             plain = urlsplit(url).scheme == "http"
             if plain and not (
-                is_loopback_host(address) or _is_among(urlsplit(url), self._access.http_hosts)
+                is_loopback_host(address) or _is_among(urlsplit(url), self.http_hosts)
             ):
                 raise ValueError("another machine, and not by https")  # noqa: TRY301
             refuse_address(
                 address,
-                allow_loopback=self._allow_loopback,
-                allow_private=host_of(url) in self._trusted_hosts,
+                allow_loopback=self.allow_loopback,
+                allow_private=host_of(url) in self.trusted_hosts,
             )
         except ValueError as error:
             await stream.aclose()
             raise FetchError(f"{shown(url)} leads to {error}") from None
 
     async def _current_tls(self, url: str) -> ssl.SSLContext:
-        if self._access.certificate_file is None or not self._access.authenticates(url):
+        if self.certificate_file is None or origin_of_url(url) not in self.origins:
             return self._tls
         try:  # a client certificate is renewed while the service runs
-            return await asyncio.to_thread(_tls_context, self._ca_file, self._access)
+            return await asyncio.to_thread(self._tls_context, with_certificate=True)
         except ConfigurationError as error:
             raise FetchError(error.message) from None
 
     async def _credentials(self, url: str) -> dict[str, str]:
         """The headers that the client authenticates with."""
-        if not self._access.authenticates(url):
+        if origin_of_url(url) not in self.origins:
             return {}
-        headers = dict(self._access.headers)
-        if (path := self._access.token_file) is not None:
+        headers = dict(self.headers)
+        if (path := self.token_file) is not None:
             try:
                 token = (await asyncio.to_thread(path.read_text)).strip()
             except (OSError, ValueError) as error:
@@ -283,6 +259,32 @@ class Fetcher:
                 raise FetchError("JWT_JWKS_TOKEN_FILE (jwks_token_file) holds no token")
             headers["Authorization"] = f"Bearer {token}"
         return headers
+
+    def _tls_context(self, *, with_certificate: bool) -> ssl.SSLContext:
+        if self.ca_file is None and not with_certificate:
+            return _shared_tls_context(trust_env=self.trust_env)
+        try:
+            context = (
+                _system_tls_context(trust_env=self.trust_env)
+                if self.ca_file is None
+                else ssl.create_default_context(cafile=self.ca_file)
+            )
+        except (OSError, ValueError):
+            raise ConfigurationError(
+                "ca_file", "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
+            ) from None
+        if with_certificate and self.certificate_file is not None:
+            try:
+                context.load_cert_chain(self.certificate_file, self.key_file, _no_password)
+            except (OSError, ValueError):
+                raise ConfigurationError(
+                    "jwks_certificate",
+                    "JWT_JWKS_CERTIFICATE_FILE (jwks_certificate_file) and JWT_JWKS_KEY_FILE "
+                    "(jwks_key_file), or certificate_file and key_file of Introspection, cannot be "
+                    "read, or are not a certificate and its private key in PEM, without a "
+                    "password.",
+                ) from None
+        return context
 
     async def _read(self, url: str, response: "httpx2.Response", *, conditional: bool) -> Fetched:
         status, headers = response.status_code, response.headers
@@ -304,7 +306,7 @@ class Fetcher:
         body, pieces = bytearray(), 0
         async for chunk in response.aiter_raw():
             body += chunk
-            if len(body) > self._max_bytes:
+            if len(body) > self.max_bytes:
                 raise self._too_long(url)
             pieces += 1
             if pieces > _MAX_PIECES:  # each costs time on the event loop
@@ -319,15 +321,15 @@ class Fetcher:
         """
         inflater, data = zlib.decompressobj(_GZIP_OR_ZLIB), b""
         with suppress(zlib.error):
-            data = inflater.decompress(body, self._max_bytes + 1)
-        if len(data) > self._max_bytes:
+            data = inflater.decompress(body, self.max_bytes + 1)
+        if len(data) > self.max_bytes:
             raise self._too_long(url)
         if not inflater.eof:
             raise FetchError(f"{shown(url)} sent a body that cannot be decompressed", outage=False)
         return data
 
     def _too_long(self, url: str) -> FetchError:
-        return FetchError(f"{shown(url)} sent more than {self._max_bytes} bytes", outage=False)
+        return FetchError(f"{shown(url)} sent more than {self.max_bytes} bytes", outage=False)
 
 
 def _problem(error: BaseException) -> str:
@@ -341,32 +343,6 @@ def _problem(error: BaseException) -> str:
                 return words
         cause = cause.__cause__ or cause.__context__
     return type(error).__name__
-
-
-def _tls_context(ca_file: Path | None, access: Access) -> ssl.SSLContext:
-    if access.certificate_file is None and ca_file is None:
-        return _shared_tls_context(trust_env=access.trust_env)
-    try:
-        context = (
-            _system_tls_context(trust_env=access.trust_env)
-            if ca_file is None
-            else ssl.create_default_context(cafile=ca_file)
-        )
-    except (OSError, ValueError):
-        raise ConfigurationError(
-            "ca_file", "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
-        ) from None
-    if access.certificate_file is not None:
-        try:
-            context.load_cert_chain(access.certificate_file, access.key_file, password=_no_password)
-        except (OSError, ValueError):
-            raise ConfigurationError(
-                "jwks_certificate",
-                "JWT_JWKS_CERTIFICATE_FILE (jwks_certificate_file) and JWT_JWKS_KEY_FILE "
-                "(jwks_key_file), or certificate_file and key_file of Introspection, cannot be "
-                "read, or are not a certificate and its private key in PEM, without a password.",
-            ) from None
-    return context
 
 
 def _no_password() -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import HMAC_ALGORITHMS, is_pem, parse_document
 from jwt_deps.keys import (
-    Access,
     Fetcher,
     HTTPKeyProvider,
     KeyCache,
@@ -186,15 +185,13 @@ def fetcher_of(settings: "IssuerSettings") -> Fetcher:
         trusted_hosts={host_of(url) for url in urls},
         allow_loopback=settings.allow_loopback,
         ca_file=settings.ca_file,
-        access=Access(
-            http_hosts=frozenset(map(str.lower, settings.allow_http_hosts)),
-            trust_env=settings.trust_env,
-            origins=frozenset(map(origin_of_url, urls)),
-            headers=headers,
-            token_file=settings.jwks_token_file,
-            certificate_file=settings.jwks_certificate_file,
-            key_file=settings.jwks_key_file,
-        ),
+        http_hosts=frozenset(map(str.lower, settings.allow_http_hosts)),
+        trust_env=settings.trust_env,
+        origins=frozenset(map(origin_of_url, urls)),
+        headers=headers,
+        token_file=settings.jwks_token_file,
+        certificate_file=settings.jwks_certificate_file,
+        key_file=settings.jwks_key_file,
         max_bytes=settings.jwks_cache.max_bytes,
     )
 

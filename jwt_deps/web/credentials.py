@@ -22,7 +22,7 @@ from jwt_deps.errors import (
     Reason,
 )
 from jwt_deps.jose import is_numeric_date, parse_document
-from jwt_deps.keys import Access, Fetcher, FetchError, host_of, origin_of_url, split_url
+from jwt_deps.keys import Fetcher, FetchError, host_of, origin_of_url, split_url
 from jwt_deps.tokens import Claims
 
 from .caller import settings_for, token_of
@@ -182,12 +182,10 @@ class Introspection:
             trusted_hosts={host_of(url)},
             allow_loopback=allow_loopback,
             ca_file=ca_file,
-            access=Access(
-                http_hosts=hosts,
-                origins=frozenset({origin_of_url(url)}),
-                certificate_file=certificate_file,
-                key_file=key_file,
-            ),
+            http_hosts=hosts,
+            origins={origin_of_url(url)},
+            certificate_file=certificate_file,
+            key_file=key_file,
             max_bytes=_MAX_BYTES,
             accept="application/json",
         )

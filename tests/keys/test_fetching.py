@@ -17,7 +17,7 @@ import trustme
 
 import jwt_deps.keys.http as module
 from jwt_deps import ConfigurationError, JWTSettings
-from jwt_deps.keys import Access, Fetched, Fetcher, FetchError
+from jwt_deps.keys import Fetched, Fetcher, FetchError
 from jwt_deps.keys.http import refuse_address
 from jwt_deps.testing import Answer, FakeIssuer
 from tests.keys.asking import fetched, listening, reset_at_once, resolving, undone
@@ -436,7 +436,7 @@ class TestCertificates:
     def test_a_client_certificate_that_cannot_be_read(self, tmp_path: Path) -> None:
         """It is read at once, beside the system's authorities too."""
         with pytest.raises(ConfigurationError) as refused:
-            Fetcher(access=Access(certificate_file=tmp_path / "none.pem"))
+            Fetcher(certificate_file=tmp_path / "none.pem")
 
         assert "jwks_certificate" == refused.value.reason
 
@@ -484,8 +484,7 @@ class TestDialled:
         with listening() as (port, seen):
             url = f"https://{host}:{port}/keys"
 
-            access = Access(trust_env=trust_env)
-            failed = undone(url, allow_loopback=False, trusted_hosts=trusted, access=access)
+            failed = undone(url, allow_loopback=False, trusted_hosts=trusted, trust_env=trust_env)
 
         assert f"{url!r} leads to a loopback address" == str(failed)
         assert [b""] == seen
