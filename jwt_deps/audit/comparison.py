@@ -5,8 +5,6 @@ from collections.abc import Iterator
 
 from .report import Audit, AuditedRoute
 
-__all__ = ["compare"]
-
 _COMPARED = ("verdict", "why", "settings", "scopes", "requires")
 
 

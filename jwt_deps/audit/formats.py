@@ -6,8 +6,6 @@ from typing import Any
 from .report import Audit, AuditedRoute
 from .verdicts import Verdict
 
-__all__ = ["as_json", "as_markdown", "from_json"]
-
 _VERSION = 1
 _ESCAPED = {ord(character): f"\\{character}" for character in "\\`*_|<>[]"}
 

@@ -14,8 +14,6 @@ from typing import Any
 from pydantic import TypeAdapter
 from starlette.convertors import CONVERTOR_TYPES
 
-__all__ = ["filled"]
-
 _PARAMETER = re.compile(r"{([^{}:]+)(?::(\w+))?}")
 _USUAL = ("1", "x", "1.5", "00000000-0000-4000-8000-000000000000", "2000-01-01", "true")
 _FORMATS = {

@@ -21,8 +21,6 @@ from .path_values import filled
 from .report import Audit
 from .verdicts import Verdict
 
-__all__ = ["probe"]
-
 _REFUSED = frozenset({401, 403})
 _NOT_ROUTED = frozenset({404, 405})
 _POLICY_VIOLATION = 1008

@@ -32,8 +32,6 @@ from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself, n
 
 _PARAMETER = re.compile(r"{([^{}]+)}")
 
-__all__ = ["Audit", "AuditedRoute", "audit"]
-
 
 @dataclass(frozen=True, slots=True)
 class AuditedRoute:

@@ -23,8 +23,6 @@ from jwt_deps.web import (
     token_dependency,
 )
 
-__all__ = ["Judgement", "Verdict", "asks_by_itself", "judge", "judge_itself", "name_of"]
-
 _MAX_NAMED = 3  # algorithms that are listed by name
 # Which tokens are accepted, and what they grant.
 _OF_AN_ISSUER = (

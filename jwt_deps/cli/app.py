@@ -27,8 +27,6 @@ except ModuleNotFoundError as error:
         raise
     raise SystemExit(f'The command line needs {missing}: pip install "jwt-deps[cli]"') from None
 
-__all__ = ["main"]
-
 main = typer.Typer(
     name="jwt-deps",
     no_args_is_help=True,

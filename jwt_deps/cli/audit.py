@@ -27,8 +27,6 @@ from jwt_deps.audit import audit as audit_app
 
 from .output import ACCEPTED, REFUSED, console, impossible, printable, without_refusals
 
-__all__ = ["audit"]
-
 _STYLES = {Verdict.GUARDED: "green", Verdict.PUBLIC: "yellow", Verdict.UNGUARDED: "bold red"}
 
 

@@ -11,8 +11,6 @@ from rich.markdown import Markdown
 
 from .output import console, impossible
 
-__all__ = ["explain"]
-
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 
 

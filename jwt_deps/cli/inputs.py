@@ -6,8 +6,6 @@ from typing import Any
 
 from jwt_deps.jose import parse_object
 
-__all__ = ["is_terminal", "parse_claim", "parse_duration", "read_stdin"]
-
 _DURATION = re.compile(r"(-?[0-9]{1,9})([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 

@@ -18,8 +18,6 @@ from .report import Contents, Report, explained, show_report, show_report_as_jso
 if TYPE_CHECKING:
     from jwt_deps.tokens import Explanation
 
-__all__ = ["inspect"]
-
 _LARGEST = 1024 * 1024
 # A token may be pasted with quotes or as a whole header line.
 _PASTED = re.compile(r"""["']?(?:[\w-]+:\s*)?(?:bearer\s+)?(?P<token>\S*?)["']?""", re.IGNORECASE)

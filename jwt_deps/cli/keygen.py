@@ -22,8 +22,6 @@ from jwt_deps.jose import CURVES, PrivateKey, encode_base64url, public_jwk, thum
 
 from .output import impossible, note
 
-__all__ = ["keygen"]
-
 _SECRET_BYTES = 64  # as long as the longest hash, HS512's (RFC 7518 §3.2)
 _LARGEST_RSA = 8192  # larger ones take minutes to generate
 

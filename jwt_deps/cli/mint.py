@@ -24,8 +24,6 @@ from .inputs import parse_claim, parse_duration, read_stdin
 from .output import impossible, note
 from .report import explained
 
-__all__ = ["mint"]
-
 _NO_KEY = "Give a signing key with --key, for example one of `jwt-deps keygen`."
 _LARGEST_KEY = 64 * 1024
 

@@ -12,21 +12,6 @@ from typing import Any
 import typer
 from rich.console import Console
 
-__all__ = [
-    "ACCEPTED",
-    "REFUSED",
-    "UNUSABLE",
-    "Format",
-    "console",
-    "distance",
-    "impossible",
-    "note",
-    "printable",
-    "show_json",
-    "utc",
-    "without_refusals",
-]
-
 #: The exit codes of every command.
 ACCEPTED, REFUSED, UNUSABLE = 0, 1, 2
 

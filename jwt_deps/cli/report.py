@@ -15,8 +15,6 @@ from jwt_deps.tokens import Explanation, Finding, Outcome, explain_token, explan
 
 from .output import console, distance, printable, show_json, utc
 
-__all__ = ["Contents", "Report", "explained", "show_report", "show_report_as_json"]
-
 _TIMES = frozenset({"exp", "nbf", "iat", "auth_time", "updated_at"})
 _LONGEST = 1000  # characters of a value that are shown
 _OUTCOMES = {

@@ -16,8 +16,6 @@ from jwt_deps.settings import NoneOrSeveral, as_tuple, read_secret
 from .inputs import parse_duration
 from .output import ACCEPTED, impossible, note
 
-__all__ = ["revoke"]
-
 _ISSUERS: TypeAdapter[str | list[str] | None] = TypeAdapter(NoneOrSeveral)
 
 

@@ -18,8 +18,6 @@ from jwt_deps.settings import PREFIX, get_settings
 
 from .output import Format, console, impossible, printable, show_json
 
-__all__ = ["settings"]
-
 _DEFAULT = "default"
 
 

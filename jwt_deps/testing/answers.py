@@ -21,8 +21,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-__all__ = ["Answer"]
-
 _PIECE = 65_536
 _GZIP = 31  # zlib: gzip format, largest window
 

@@ -2,8 +2,6 @@
 
 from threading import Lock
 
-__all__ = ["VirtualClock"]
-
 
 class VirtualClock:
     """A callable like `time.time` whose time changes only by `advance`.

@@ -10,8 +10,6 @@ from jwt_deps.jose import SigningKey, encode_base64url, thumbprint
 
 from .members import merge
 
-__all__ = ["Prover"]
-
 _KEY_MEMBERS = ("kty", "crv", "x", "y", "n", "e")  # of a JWK, without kid, use and alg
 
 

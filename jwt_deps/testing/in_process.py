@@ -15,8 +15,6 @@ from .answers import Answer
 from .members import merge
 from .tokens import isolated
 
-__all__ = ["Responder", "settings_in_process"]
-
 #: Maps a URL and headers, their names in lower case, to an answer; `None` refuses the connection.
 Responder: TypeAlias = Callable[[str, Mapping[str, str]], Answer | None]
 

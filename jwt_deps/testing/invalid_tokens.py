@@ -17,8 +17,6 @@ from jwt_deps.jose import (
 )
 from jwt_deps.settings import IssuerSettings, JWTSettings
 
-__all__ = ["TokenParts", "Wrong", "is_checked", "make_invalid"]
-
 
 class Wrong(StrEnum):
     """A kind of invalid token: exactly one thing about it is wrong.

@@ -23,8 +23,6 @@ from .members import merge
 from .server import LoopbackServer
 from .tokens import isolated
 
-__all__ = ["Endpoint", "FakeIssuer", "Request"]
-
 Endpoint: TypeAlias = Literal["jwks", "discovery", "other"]
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from jwt_deps.jose import SigningKey
 
-__all__ = ["KeyRing"]
-
 
 class KeyRing:
     """The keys of an issuer: one that signs, and those in its JWK Set.

@@ -27,8 +27,6 @@ from jwt_deps.web import (
 
 from .members import merge
 
-__all__ = ["acting_as", "using_settings"]
-
 _ABSENT = object()
 _LIFETIME = 300  # seconds
 

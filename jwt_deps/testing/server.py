@@ -15,8 +15,6 @@ from jwt_deps.keys import is_loopback_host
 
 from .answers import Answer
 
-__all__ = ["LoopbackServer", "Respond"]
-
 #: Maps path and query, and headers, their names in lower case, to an answer.
 Respond: TypeAlias = Callable[[str, Mapping[str, str]], Answer]
 

@@ -11,8 +11,6 @@ from jwt_deps.tokens import ClaimNames, access_token_claims
 from .invalid_tokens import TokenParts, Wrong, is_checked, make_invalid
 from .members import merge
 
-__all__ = ["TokenFactory", "bearer", "isolated"]
-
 #: A prefix that no variable has, so that `JWT_*` of a developer's shell does not affect tests.
 _NO_ENVIRONMENT = "JWT_DEPS_TESTING_"
 

@@ -6,8 +6,6 @@ from typing import Any
 from jwt_deps.tokens import Claims, client_id_of
 from jwt_deps.web import CurrentUser
 
-__all__ = ["user"]
-
 
 def user(
     user_id: str,

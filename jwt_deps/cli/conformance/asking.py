@@ -20,8 +20,6 @@ from .catalog import Question
 from .requests import Maker, Request
 from .verdict import Answer, faults
 
-__all__ = ["CannotAskError", "Result", "Server", "ask"]
-
 _ERRORS = frozenset({500, 502, 504})
 _MOST = 65_536  # bytes of a body that are read
 _WAIT = 0.3  # seconds for a server that accepts a WebSocket and closes it

@@ -43,8 +43,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Document", "Question", "documents"]
-
 _HERE = Path(__file__).parent
 
 

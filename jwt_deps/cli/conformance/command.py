@@ -21,8 +21,6 @@ from .catalog import Document, documents
 from .requests import Maker
 from .results import as_json, counts, show, write_junit
 
-__all__ = ["conformance"]
-
 _WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 

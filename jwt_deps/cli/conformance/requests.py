@@ -28,8 +28,6 @@ from jwt_deps.jose import (
 )
 from jwt_deps.testing import Prover
 
-__all__ = ["Maker", "Request", "make_jws"]
-
 _ABSENT = object()
 _NOW = re.compile(r"\$now([+-]\d+)?(\.\d+)?")
 _LIFETIME = 300  # seconds

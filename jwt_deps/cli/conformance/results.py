@@ -15,8 +15,6 @@ from jwt_deps.cli.output import console, printable
 from .asking import Result
 from .catalog import Document
 
-__all__ = ["as_json", "counts", "show", "write_junit"]
-
 _STYLES = {"MUST": "bold red", "SHOULD": "yellow", "DIFFERS": "cyan"}
 
 

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "faults"]
-
 _SCHEME = re.compile(r"\s*([!#$%&'*+.^_`|~\w-]+)(?:\s+|$)(?!=)")
 _PARAMETER = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*(?:,|$)')
 _PART = 20  # characters that no answer has by chance

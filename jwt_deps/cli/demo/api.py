@@ -21,8 +21,6 @@ from jwt_deps import (
 from .front import front
 from .tokens import demo_settings
 
-__all__ = ["demo_app"]
-
 _DESCRIPTION = """
 Every route below needs a token, except those marked with `@public`: look for the locks.
 

@@ -16,8 +16,6 @@ from .screen import show_outcomes, show_welcome
 from .server import address_of, listen, running, serve
 from .tokens import demo_tokens, make_secret
 
-__all__ = ["demo"]
-
 
 def _loopback(host: str) -> str:
     if not is_loopback_host(host):

@@ -11,8 +11,6 @@ from jwt_deps import Claims, get_claims, public
 
 from .tokens import demo_tokens
 
-__all__ = ["front", "page_tokens"]
-
 _FILES = Path(__file__).with_name("page")
 # Nothing inline, nothing from other origins; `connect-src` covers the WebSocket too.
 _POLICY = (

@@ -16,8 +16,6 @@ from jwt_deps.jose import encode_base64url
 from .scenario import WEBSOCKET, Answer, Step
 from .tokens import demo_tokens, make_secret
 
-__all__ = ["Outcome", "play"]
-
 _TIMEOUT = 10  # seconds
 _COMPARED = ("sec-websocket-protocol", "set-cookie", "www-authenticate")
 

@@ -6,8 +6,6 @@ The answers are literals: the code under test computes none of them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["SCENARIO", "WEBSOCKET", "Answer", "Step"]
-
 #: The method of a step that opens a WebSocket and sends "ping".
 WEBSOCKET = "WS"
 

@@ -13,8 +13,6 @@ from .player import Outcome
 from .scenario import Answer, Step
 from .tokens import LIFETIME
 
-__all__ = ["Example", "examples", "show_outcomes", "show_welcome"]
-
 _ERROR_CODE = re.compile(r'error="(\w+)"')
 _WIDTH_OF_A_LOG = 140  # characters, where standard output is not a terminal
 

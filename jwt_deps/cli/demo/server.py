@@ -13,8 +13,6 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 from uvicorn.config import LOGGING_CONFIG
 
-__all__ = ["address_of", "listen", "running", "serve"]
-
 _GRACE = 2  # seconds for open WebSockets at the end
 
 

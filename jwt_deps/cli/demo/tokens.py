@@ -8,8 +8,6 @@ from jwt_deps.jose import SigningKey
 from jwt_deps.settings import JWTSettings, TokenSource
 from jwt_deps.tokens import ClaimNames, access_token_claims, create_access_token
 
-__all__ = ["LIFETIME", "demo_settings", "demo_tokens", "make_secret"]
-
 #: The lifetime of the tokens, in seconds.
 LIFETIME = 3600
 
