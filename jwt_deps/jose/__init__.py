@@ -1,7 +1,7 @@
 """JOSE (RFC 7515 to 7518, 7638): base64url and JSON, the one JWS parser, keys, signatures."""
 
 from .claim_path import check_claim_path, put_at, value_at, written_members
-from .compact import CompactError, CompactJWS, CompactProblem, needs_extension, parse_compact
+from .compact import CompactJWS, needs_extension, parse_compact
 from .encoding import (
     decode_base64url,
     encode_base64url,
@@ -45,9 +45,7 @@ __all__ = [
     "JWK_SET",
     "NOT_SUPPORTED",
     "STATIC_KEYS",
-    "CompactError",
     "CompactJWS",
-    "CompactProblem",
     "KeyForm",
     "PrivateKey",
     "PublicKey",

@@ -24,7 +24,6 @@ from jwt_deps.errors import (
     SignatureError,
 )
 from jwt_deps.jose import (
-    CompactError,
     CompactJWS,
     decode_base64url,
     is_numeric_date,
@@ -285,7 +284,7 @@ class StatusLists:
 
 
 def _parse(body: bytes) -> CompactJWS:
-    with suppress(CompactError):
+    with suppress(ValueError):
         return parse_compact(body)
     raise ValueError("it is no JWT")
 

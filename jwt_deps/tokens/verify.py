@@ -10,6 +10,7 @@ Until the signature is checked, what the token says is used to refuse it and to 
 and key, and for nothing else.
 """
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,14 +26,7 @@ from jwt_deps.errors import (
     SignatureError,
     Step,
 )
-from jwt_deps.jose import (
-    CompactError,
-    CompactJWS,
-    CompactProblem,
-    needs_extension,
-    parse_compact,
-    parse_object,
-)
+from jwt_deps.jose import CompactJWS, needs_extension, parse_compact, parse_object
 from jwt_deps.keys import VerificationKey
 from jwt_deps.settings import AcceptedIssuer, AcceptedIssuers, JWTSettings, ResourceServer
 
@@ -41,11 +35,8 @@ from .claim_checks import check_claims, check_issuer, check_numeric_dates, check
 _MAX_KID = 256
 _ALGORITHM = (Reason.ALGORITHM, "its algorithm is not accepted")
 _TYPE = (Reason.TYPE, "its type is not that of an access token")
-_FORMS = {
-    CompactProblem.PARTS: (Reason.NOT_COMPACT, "it is not a JWS in compact serialization"),
-    CompactProblem.ENCRYPTED: (Reason.ENCRYPTED, "encrypted tokens are not supported"),
-    CompactProblem.ENCODING: (Reason.ENCODING, "it is not base64url as RFC 7515 has it"),
-}
+_JWS = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
+_JWE = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
 # A request waits for keys a second time only if the issuers were replaced while it waited.
 _MOST_WAITS = 2
 
@@ -197,11 +188,16 @@ class Verification:
 
 
 def _compact(token: str) -> CompactJWS:
+    text = token.encode("ascii", "replace")  # what is replaced is refused
     try:
-        return parse_compact(token.encode("ascii", "replace"))  # what is replaced is refused
-    except CompactError as error:
-        problem = error.problem
-    raise MalformedTokenError(*_FORMS[problem])
+        return parse_compact(text)
+    except ValueError:
+        pass
+    if _JWS.fullmatch(text):
+        raise MalformedTokenError(Reason.ENCODING, "it is not base64url as RFC 7515 has it")
+    if _JWE.fullmatch(text):  # RFC 7516 §7.1: five parts
+        raise MalformedTokenError(Reason.ENCRYPTED, "encrypted tokens are not supported")
+    raise MalformedTokenError(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
 
 
 def _read_claims(payload: bytes) -> dict[str, Any]:

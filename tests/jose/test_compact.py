@@ -1,10 +1,10 @@
-"""The parser of JWS in compact serialization: what is taken apart, and why a text is refused."""
+"""The parser of JWS in compact serialization: what is taken apart, and what is refused."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.jose import CompactError, CompactProblem, encode_base64url, parse_compact
+from jwt_deps.jose import encode_base64url, parse_compact
 
 OCTETS = st.binary(min_size=1, max_size=60)
 
@@ -21,29 +21,27 @@ def test_parts(header: bytes, payload: bytes, signature: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    "text",
     [
-        pytest.param(b"", CompactProblem.PARTS, id="empty"),
-        pytest.param(b"YQ.YQ", CompactProblem.PARTS, id="two-parts"),
-        pytest.param(b"YQ.YQ.YQ.YQ", CompactProblem.PARTS, id="four-parts"),
-        pytest.param(b"YQ..YQ.YQ.YQ", CompactProblem.ENCRYPTED, id="jwe"),
-        pytest.param(b"YQ.YQ.", CompactProblem.PARTS, id="no-signature"),
-        pytest.param(b".YQ.YQ", CompactProblem.PARTS, id="no-header"),
-        pytest.param(b"YQ..YQ", CompactProblem.PARTS, id="no-payload"),
-        pytest.param(b"YQ==.YQ.YQ", CompactProblem.PARTS, id="padding"),
-        pytest.param(b"YQ.a+b/.YQ", CompactProblem.PARTS, id="base64"),
-        pytest.param(b"YQ.YQ.YQ\n", CompactProblem.PARTS, id="line-break"),
-        pytest.param(b"YQ.YQ.YR", CompactProblem.ENCODING, id="trailing-bits"),
-        pytest.param(b"YQ.A.YQ", CompactProblem.ENCODING, id="length"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"YQ.YQ", id="two-parts"),
+        pytest.param(b"YQ.YQ.YQ.YQ", id="four-parts"),
+        pytest.param(b"YQ..YQ.YQ.YQ", id="jwe"),
+        pytest.param(b"YQ.YQ.", id="no-signature"),
+        pytest.param(b".YQ.YQ", id="no-header"),
+        pytest.param(b"YQ..YQ", id="no-payload"),
+        pytest.param(b"YQ==.YQ.YQ", id="padding"),
+        pytest.param(b"YQ.a+b/.YQ", id="base64"),
+        pytest.param(b"YQ.YQ.YQ\n", id="line-break"),
+        pytest.param(b"YQ.YQ.YR", id="trailing-bits"),
+        pytest.param(b"YQ.A.YQ", id="length"),
     ],
 )
-def test_refused(text: bytes, problem: CompactProblem) -> None:
-    """The problem says which rule the text breaks; the error holds nothing of the text."""
-    with pytest.raises(CompactError) as refused:
+def test_refused(text: bytes) -> None:
+    """The error holds nothing of the text."""
+    with pytest.raises(ValueError, match="not a JWS in compact serialization") as refused:
         parse_compact(text)
 
-    assert problem is refused.value.problem
-    assert (problem.name,) == refused.value.args
     assert refused.value.__context__ is None
 
 
