@@ -75,8 +75,9 @@ def check_key_address(name: str, url: str) -> None:
 
 
 def _is_of_every_tenant(url: str) -> bool:
-    tenant = urlsplit(url).path.strip("/").partition("/")[0].lower()
-    return tenant in _EVERY_TENANT and _ENTRA.fullmatch(host_of(url)) is not None
+    if _ENTRA.fullmatch(host_of(url)) is None:
+        return False
+    return urlsplit(url).path.strip("/").partition("/")[0].lower() in _EVERY_TENANT
 
 
 def _has_placeholder(url: str) -> bool:
