@@ -296,6 +296,8 @@ class IssuerSettings(BaseModel):
         "scopes_claim",
         "roles_claim",
         "required_claims",
+        "dependencies_claims",
+        "session_state_claims",
     )
     @classmethod
     def _names_claims(cls, value: Any) -> Any:

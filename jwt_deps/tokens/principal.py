@@ -191,14 +191,11 @@ class Principal:
         return session_id_of(self.claims, self.settings)
 
     def revocable(self) -> Mapping[str, Any]:
-        """The claims, and the ids that `CurrentUser` has where no claim is equal to them."""
-        members, state = self.claims.view(), self.fixed_state
-        user_id, session_id = state["user_id"], state["session_id"]
-        is_plain = user_id in (None, members.get("sub"))
-        if is_plain and session_id in (None, members.get("sid"), members.get("session_id")):
-            return members
+        """The claims, and the ids that `CurrentUser` has: a source may compare no claim of them."""
+        user_id, session_id = self.fixed_state["user_id"], self.fixed_state["session_id"]
         own_id = user_id and user_id.removeprefix(self._prefix.text if self._prefix else "")
-        return {**members, USER_ID: user_id, ISSUER_USER_ID: own_id, SESSION_ID: session_id}
+        ids = {USER_ID: user_id, ISSUER_USER_ID: own_id, SESSION_ID: session_id}
+        return {**self.claims.view(), **ids}
 
     @property
     def grants(self) -> Grants:

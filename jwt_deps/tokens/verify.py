@@ -56,8 +56,7 @@ async def verify(
     steps = Verification(token, server, clock)
     try:
         steps.read_claims()
-        if server.accepted.tenants is not None:
-            await server.accepted.tenants.resolve(steps.claims.get("iss"))
+        await steps.resolve_issuer()
         steps.check_without_key()
         keys = steps.cached_keys()
         if keys is not None:
@@ -116,6 +115,11 @@ class Verification:
         """Read the payload, which cannot be trusted until the signature is checked."""
         self.claims = _read_claims(self.jws.payload)
 
+    async def resolve_issuer(self) -> None:
+        """Ask for the issuer that the token names, where a function knows the accepted ones."""
+        if self._server.accepted.tenants is not None:
+            await self._server.accepted.tenants.resolve(self.claims.get("iss"))
+
     def check_without_key(self) -> None:
         """Make every check that needs no key."""
         self.find_issuer()
@@ -173,6 +177,7 @@ class Verification:
                 keys, self._outage = await waited_for.fetched_keys(self.algorithm, self.kid)
             except AuthError as error:
                 failure = error
+            await self.resolve_issuer()  # what was known of it may have ended
             self.check_without_key()
             if self.issuer.policy is not waited_for:
                 keys, failure, self._outage = self.cached_keys(), None, None

@@ -157,7 +157,7 @@ class TestLists:
             pytest.param("a,b", ["a", "b"], id="commas"),
             pytest.param(" a , b ", ["a", "b"], id="commas-and-spaces"),
             pytest.param('["a", "b"]', ["a", "b"], id="json"),
-            pytest.param(' ["a,b"]', ["a,b"], id="json-with-a-comma-inside"),
+            pytest.param(' ["\\"a,b\\""]', ['"a,b"'], id="json-with-a-comma-inside"),
             pytest.param("[]", [], id="json-empty"),
             pytest.param("", [], id="empty"),
         ],
@@ -352,7 +352,7 @@ WRONG: list[tuple[tuple[str, ...], dict[str, object]]] = [
     ),
     (("user_id_claim", "session_id_claim", "audience_claim"), {"comma": "sub,oid"}),
     (
-        ("scopes_claim", "roles_claim"),
+        ("scopes_claim", "roles_claim", "dependencies_claims", "session_state_claims"),
         {
             "comma-in-a-list": ["scp", "a,b"],
             "empty-one-in-a-list": ["scp", ""],

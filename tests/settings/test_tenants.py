@@ -239,6 +239,24 @@ class TestFunction:
         assert "keys_unavailable" == outcome(token, settings)
         assert 3 == len(lookup.asked)
 
+    @pytest.mark.parametrize("fails", [False, True], ids=["asked again", "out of reach"])
+    def test_an_answer_that_ends_while_the_keys_are_fetched(self, *, fails: bool) -> None:
+        """A good token is accepted, or cannot be checked; it is no invalid one."""
+        lookup, signer = Lookup(), FakeIssuer(url=CUSTOMER)
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=0)
+        clock = clock_of(settings)
+
+        class Slow:
+            async def fetch_keys(self) -> Any:
+                clock.advance(60)
+                lookup.error = OSError() if fails else None
+                return signer.jwk_set
+
+        lookup.options = {"key_source": Slow(), "secret_key": None}
+        token = signer.token({"sub": "alice"}, audience="api")
+
+        assert outcome(token, settings) == ("keys_unavailable" if fails else CUSTOMER)
+
     @pytest.mark.parametrize("age", [0, 57, 60], ids=["new", "old", "expired"])
     def test_attack_unknown_issuers_keep_out_no_accepted_one(self, age: int) -> None:
         """While the function is called for as many as it may be."""
@@ -355,6 +373,21 @@ class TestFunction:
         """It says itself what has changed."""
         with pytest.raises(ConfigurationError):
             JWTSettings(issuers=Lookup()).replace_issuers({})
+
+
+@pytest.mark.parametrize("compared", [{}, {"session_claims": ["x"], "subject_claims": ["y"]}])
+def test_what_current_user_has_is_revoked_whatever_else_a_source_compares(
+    compared: dict[str, Any],
+) -> None:
+    """The id of the user and of the session, also where standard claims have them."""
+    revocations = MemoryRevocations(**compared)
+    settings = JWTSettings(secret_key=SECRET, revocation=revocations, session_id_claim="sid")
+    revocations.revoke(session="7")
+    revocations.revoke(subject="bob")
+
+    for members in ({"sub": "alice", "sid": "7"}, {"sub": "bob"}):
+        with pytest.raises(RevokedTokenError):
+            asyncio.run(verify_token(mint(claims(now=time.time(), **members)), settings))
 
 
 @pytest.mark.parametrize("kind", ["table", "function", "single"])
