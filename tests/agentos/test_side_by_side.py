@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,9 @@ class Hook(BaseInterface):
 
 SETUPS = {
     "plain": Setup(),
-    "data": Setup(),
+    "data": Setup(based=True),
     "several": Setup(
+        based=True,
         middleware={"scope_mappings": MAPPINGS, "verification_keys": [OTHER_SECRET, SECRET]},
         guard={"scope_mappings": MAPPINGS},
         settings={"secret_key": OTHER_SECRET, "verification_keys": [SECRET]},
@@ -87,9 +89,12 @@ SETUPS = {
         },
     ),
     "own-admin": Setup(middleware={"admin_scope": "root"}, guard={"admin_scope": "root"}),
-    "no-authorization": Setup(middleware={"authorization": False}, guard={"authorization": False}),
+    "no-authorization": Setup(
+        based=True, middleware={"authorization": False}, guard={"authorization": False}
+    ),
     "no-isolation": Setup(middleware={"user_isolation": False}, guard={"user_isolation": False}),
     "cookie": Setup(
+        based=True,
         middleware={"token_source": "cookie", "cookie_name": "agents"},
         settings={"token_source": "cookie", "cookie_name": "agents"},
     ),
@@ -113,29 +118,44 @@ SETUPS = {
         own=True,
     ),
     "unverified": Setup(
-        middleware={"validate": False}, settings={"validate": False}, guard={"exclude": []}
+        based=True,
+        middleware={"validate": False},
+        settings={"validate": False},
+        guard={"exclude": []},
     ),
 }
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["own-app", "base_app"])
-def served(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Pair]]:
-    """Return the function that gives the clients of both, by the name of a setup."""
-    known: dict[str, Pair] = {}
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Callable[[str, bool], Pair]]:
+    """Return the function that gives the clients of both, by the name of a setup and the wiring."""
     with ExitStack() as stack:
 
-        def clients(name: str) -> Pair:
-            if name not in known:
-                known[name] = stack.enter_context(pair(replace(SETUPS[name], based=request.param)))
-            return known[name]
+        @cache
+        def clients(name: str, based: bool) -> Pair:  # noqa: FBT001
+            return stack.enter_context(pair(replace(SETUPS[name], based=based)))
 
         yield clients
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["own-app", "base_app"])
+def wired(
+    request: pytest.FixtureRequest, servers: Callable[[str, bool], Pair]
+) -> Callable[[str], Pair]:
+    """The clients of a setup, once in each wiring."""
+    return lambda name: servers(name, request.param)
+
+
 @pytest.fixture(scope="module")
-def plain(served: Callable[[str], Pair]) -> Pair:
+def served(servers: Callable[[str, bool], Pair]) -> Callable[[str], Pair]:
+    """The clients of a setup that is about requests, in one wiring."""
+    return lambda name: servers(name, SETUPS[name].based)
+
+
+@pytest.fixture(scope="module")
+def plain(wired: Callable[[str], Pair]) -> Pair:
     """The clients of both, with nothing configured but the secret."""
-    return served("plain")
+    return wired("plain")
 
 
 def bearer(text: str) -> dict[str, str]:
@@ -492,9 +512,9 @@ def test_info_says_how_users_are_known(plain: Pair) -> None:
 
 
 @pytest.mark.parametrize("path", ["/config", "/teams", "/teams/crew", "/agents", "/health"])
-def test_excluded_paths(served: Callable[[str], Pair], path: str) -> None:
+def test_excluded_paths(wired: Callable[[str], Pair], path: str) -> None:
     """Patterns that are given replace the default ones."""
-    control, guarded = served("exclude").ask("GET", path)
+    control, guarded = wired("exclude").ask("GET", path)
 
     assert control.status == guarded.status
 
@@ -510,10 +530,10 @@ def test_excluded_paths(served: Callable[[str], Pair], path: str) -> None:
     ],
 )
 def test_what_agent_os_itself_excludes(
-    served: Callable[[str], Pair], method: str, path: str, status: int
+    wired: Callable[[str], Pair], method: str, path: str, status: int
 ) -> None:
     """Interfaces that check their own requests, and what its `Authorization` names."""
-    control, guarded = served("own").ask(method, path)
+    control, guarded = wired("own").ask(method, path)
 
     assert (status, status) == (control.status, guarded.status)
 
@@ -859,9 +879,9 @@ def test_service_account(
         assert ("sa:robot", {"a": 1}) == (seen(guarded)["user_id"], seen(guarded)["dependencies"])
 
 
-def test_service_account_at_an_excluded_path(served: Callable[[str], Pair]) -> None:
+def test_service_account_at_an_excluded_path(wired: Callable[[str], Pair]) -> None:
     """It is open to all."""
-    both = served("exclude")
+    both = wired("exclude")
     for client in (both.control, both.guarded):
         headers = bearer(account(client, "robot", "teams:read"))
         assert 200 == client.get("/teams", headers=headers).status_code
