@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,20 +15,24 @@ from jwt_deps import IssuerSettings, JWKSCacheSettings, JWTSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 TABLE = re.compile(r"(?<=: begin -->\n).*(?=<!-- made from the code)", re.DOTALL)
-#: The definitions of all classes of the package.
-CLASSES = {
-    node.name: node
-    for path in Path(jwt_deps.__file__).parent.rglob("*.py")
-    for node in ast.walk(ast.parse(path.read_text()))
-    if isinstance(node, ast.ClassDef)
-}
+
+
+@cache
+def classes() -> dict[str, ast.ClassDef]:
+    """The definitions of all classes of the package."""
+    return {
+        node.name: node
+        for path in Path(jwt_deps.__file__).parent.rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
 
 
 def meanings(*models: type[BaseModel]) -> dict[str, str]:
     """What stands below each field, on one line."""
     found = {}
     for model in models:
-        body = CLASSES[model.__name__].body
+        body = classes()[model.__name__].body
         for field, text in pairwise(body):
             if (
                 isinstance(field, ast.AnnAssign)
@@ -53,7 +58,7 @@ def table(model: type[BaseModel], prefix: str, *sources: type[BaseModel]) -> str
 def _bases(model: type[BaseModel]) -> list[type[BaseModel]]:
     """The models of this package that a model is made of."""
     return [
-        base for base in model.__mro__ if issubclass(base, BaseModel) and base.__name__ in CLASSES
+        base for base in model.__mro__ if issubclass(base, BaseModel) and base.__name__ in classes()
     ]
 
 
