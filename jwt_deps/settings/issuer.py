@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from inspect import iscoroutinefunction
@@ -18,7 +17,6 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     SecretStr,
-    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -62,8 +60,6 @@ _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?")
 # What issuers sign besides access tokens, or clients with keys of their own (RFC 8725 §3.11).
 _OTHER_TYPES = frozenset({"dpop+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt"})
 
-_boolean = TypeAdapter(bool)
-
 
 def settings_as_input() -> ConfigurationError:
     """The error for settings that an endpoint would read from the request."""
@@ -89,12 +85,6 @@ class _ConfigurationOnly:
 
 def _cache_settings(value: Any) -> Any:
     return JWKSCacheSettings(**value) if isinstance(value, Mapping) else value
-
-
-def _is_true(value: Any) -> bool:
-    with suppress(ValidationError):
-        return _boolean.validate_python(value)
-    return False  # the field itself refuses it
 
 
 def _json_object(value: Any) -> Any:
@@ -248,18 +238,6 @@ class IssuerSettings(BaseModel):
             # Raised out here: pydantic's errors hold the input, which can be a secret.
             raise ConfigurationError("invalid_setting", problem)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _has_published_algorithms(cls, values: Any) -> Any:
-        """Keys over HTTP have another default of `algorithm`."""
-        if not isinstance(values, dict) or "algorithm" in values:
-            return values
-        places = ("jwks_url", "discovery_url", "key_source")
-        named = any(values.get(place) is not None for place in places)
-        if not named and not _is_true(values.get("discovery", False)):
-            return values
-        return {**values, "algorithm": list(_PUBLISHED_ALGORITHMS)}
-
     @field_validator(
         "algorithm",
         "issuer",
@@ -307,6 +285,8 @@ class IssuerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _build_policy(self) -> Self:
+        if self.is_remote and "algorithm" not in self.model_fields_set:
+            vars(self)["algorithm"] = list(_PUBLISHED_ALGORITHMS)
         for issuer in self.accepted_issuers:
             check_issuer_address(issuer)
         if self.audience is not None and not self.verify_audience:
