@@ -138,9 +138,16 @@ def test_the_last_records_are_returned_alone(one: Replica, server: Valkey) -> No
 
 
 def test_a_record_in_the_middle_is_returned_alone(
-    one: Replica, server: Valkey, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    one: Replica,
+    server: Valkey,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What was read is looked up, page by page; meanwhile a process that starts does not answer."""
+    """What was read is looked up, page by page; meanwhile a process that starts does not answer.
+
+    The one that has noticed says so once.
+    """
     monkeypatch.setattr(redis_stream, "_PAGE", 2)
     remove(server, 2)
     one.step(8)
@@ -159,6 +166,7 @@ def test_a_record_in_the_middle_is_returned_alone(
 
     assert [False, True] == [late.answer("d"), late.answer("b")]
     assert None is late.health().last_error
+    assert 1 == caplog.text.count("the server has lost")
 
 
 def test_the_first_record_may_be_lost_alone(one: Replica, server: Valkey) -> None:
@@ -244,6 +252,29 @@ def test_what_could_not_be_sent_is_sent_before_a_load_ends(
 
     assert 1 == stored(server)["b"]
     assert not one.health().unsent
+
+
+def test_what_others_add_is_read_before_more_is_returned(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that reading keeps up."""
+    monkeypatch.setattr("jwt_deps.revocation.redis._RECENT", 1)
+    monkeypatch.setattr("jwt_deps.revocation.redis.BATCH", 1)
+    one = loaded(server, "abcd")
+    with server.client() as client:
+        client.flushall()
+    one.step(3)
+    before = stored(server)
+    fill(server, 11, 60)
+    monkeypatch.setattr(redis_stream, "_PAGE", 5)
+
+    one.step(2)
+    meanwhile = stored(server)
+    one.step(3)
+
+    assert 2 == len(before)
+    assert before.keys() == meanwhile.keys() & set("abcd")
+    assert set("abcd") < stored(server).keys()
 
 
 def test_what_the_server_refuses_is_sent_every_two_seconds(
