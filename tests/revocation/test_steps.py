@@ -120,8 +120,10 @@ def refuse(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return asked
 
 
-def test_the_last_records_are_returned_alone(one: Replica, server: Valkey) -> None:
-    """What a failover loses; the replica answers all the time, and others read on."""
+def test_the_last_records_are_returned_alone(
+    one: Replica, server: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a failover loses; the replica answers all the time and says so, and others read on."""
     copy = copied(server)
     one.revoke(jti="d")
     one.step()
@@ -135,6 +137,7 @@ def test_the_last_records_are_returned_alone(one: Replica, server: Valkey) -> No
     other.step(4)
     assert dict.fromkeys("abcd", 1) == stored(server)
     assert False is loaded(server).answer("e")
+    assert "the server has lost its last revocations" in caplog.text
 
 
 def test_a_record_in_the_middle_is_returned_alone(
@@ -161,7 +164,11 @@ def test_a_record_in_the_middle_is_returned_alone(
     assert "Incomplete" == late.health().last_error
 
     clock.advance(0.1)
-    one.step(2)
+    fill(server, 5, 60)
+    one.step(2)  # it has not read all of that yet
+    late.step(8)
+    assert None is late.answer("d")
+    one.step(3)
     late.step(2)
 
     assert [False, True] == [late.answer("d"), late.answer("b")]
@@ -311,9 +318,13 @@ def test_a_loss_that_cannot_be_mended(
     monkeypatch.undo()
 
 
-def test_a_replica_at_rest_looks_for_nothing(one: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among a million entries that would take a second."""
+def test_a_replica_at_rest_looks_for_nothing(
+    one: Replica, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among a million entries that would take a second; and it writes nothing."""
     monkeypatch.setattr(one._entries, "unseen", raising(AssertionError))
+    monkeypatch.setattr(one._store, "declare_whole", raising(AssertionError))
+    clock.advance(1)
     one.step(3)
 
     assert False is one.answer("d")
