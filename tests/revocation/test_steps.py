@@ -314,6 +314,7 @@ def test_a_loss_that_cannot_be_mended(
         one.step(3)
         late.step(3)
         assert [False, None] == [one.answer("d"), late.answer("d")]
+    assert "ResponseError" == one.health().last_error
 
     monkeypatch.undo()
 
