@@ -141,6 +141,30 @@ def test_another_type_of_key(store: RevocationStore, server: Valkey) -> None:
         read(store)
 
 
+def test_a_user_who_may_not_ask(server: Valkey) -> None:
+    """That is an error, too."""
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "a", "on", ">b", "~*", "+@all", "-xinfo")
+    other = RevocationStore(server.url.replace("//", "//a:b@"), "jwt-deps:revocations", 5)
+
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        read(other)
+    other.close()
+
+
+def test_what_is_missing_changes_at_once(store: RevocationStore, server: Valkey) -> None:
+    """In one transaction: a record that is added meanwhile counts."""
+    with server.client() as client:
+        client.config_resetstat()
+        store.declare_missing()
+        assert 1 == client.info("commandstats")["cmdstat_exec"]["calls"]
+
+
+def test_the_time_of_the_server(store: RevocationStore) -> None:
+    """In seconds."""
+    assert abs(time.time() - store.time()) < 60
+
+
 def test_a_full_page_is_not_the_last(server: Valkey) -> None:
     """A replica that answered then would not know what is behind it."""
     fill(server, 900, 60)
