@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, Unpack
+from typing import Annotated, Any, Literal, Self, Unpack, cast
 
 from pydantic import (
     BaseModel,
@@ -372,10 +372,20 @@ class IssuerSettings(BaseModel):
             **keys._asdict(),
         )
 
-    def with_key_caches(self, *caches: KeyCache) -> Self:
-        """Take the fetched keys of these caches, before the settings are used."""
-        self._policy = replace(self._policy, key_caches=caches)
-        return self
+    def _sharing_copy(self) -> Self:
+        copy: Any = BaseModel.__copy__(self)
+        for name in ("server", "policy", "key_cache"):
+            vars(copy).pop(name, None)
+        return cast("Self", copy)
+
+    def of_tenant(self, issuer: str, keys: KeyCache) -> Self:
+        """Return the same settings for another issuer, whose keys are in that cache."""
+        copy = self._sharing_copy()
+        vars(copy).update(issuer=issuer, accepted_issuers=(issuer,))
+        copy._policy = replace(  # noqa: SLF001 - its own
+            self._policy, settings=copy, issuers=(issuer,), key_caches=(keys,)
+        )
+        return copy
 
     def _fetcher(self) -> Fetcher | None:
         return fetcher_of(self) if self._has_addresses else None

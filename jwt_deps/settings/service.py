@@ -11,7 +11,6 @@ from inspect import iscoroutinefunction
 from typing import Annotated, Any, Literal, Self, Unpack, cast
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     Field,
     PlainValidator,
@@ -337,12 +336,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         copy = self._sharing_copy()
         copy._server = replace(self._server, credentials=given)  # noqa: SLF001 - its own
         return copy
-
-    def _sharing_copy(self) -> Self:
-        copy: Any = BaseModel.__copy__(self)
-        for name in ("server", "policy"):
-            vars(copy).pop(name, None)
-        return cast("Self", copy)
 
     @cached_property
     def server(self) -> ResourceServer:

@@ -188,10 +188,10 @@ class EntraTenants:
         named = [tenants] if isinstance(tenants, str) else tenants
         self._tenants = named if callable(named) else frozenset(map(str.lower, named))
         url = jwks_url or f"https://{host}/common/discovery/v2.0/keys"
-        self._values = {"algorithm": "RS256", "audience": audience, "jwks_url": url, **values}
+        options: dict[str, Any] = {"algorithm": "RS256", "audience": audience, "jwks_url": url}
         # Its cache has the common keys; no token is of this tenant.
-        common = IssuerSettings(issuer=self._issuer(_NO_TENANT), **self._values)
-        (self._common,) = common.policy.key_caches
+        self._settings = IssuerSettings(issuer=self._issuer(_NO_TENANT), **{**options, **values})
+        (self._common,) = self._settings.policy.key_caches
 
     def _issuer(self, tenant: str) -> str:
         return f"https://{self._host}/{tenant}/v2.0"
@@ -205,9 +205,8 @@ class EntraTenants:
         accepted = await _called(tenants, tenant) if callable(tenants) else tenant in tenants
         if accepted is not True or tenant == _NO_TENANT:
             return None
-        settings = IssuerSettings(issuer=issuer, **self._values)
         keys: Any = _TenantKeys(self._common, issuer, tenant)
-        return settings.with_key_caches(keys)
+        return self._settings.of_tenant(issuer, keys)
 
 
 class _TenantKeys:
