@@ -1125,6 +1125,14 @@ class TestProblems:
         assert () == audit(app).problems
         assert met or before == mine
 
+    def test_a_document_that_was_replaced_since_the_last_request(self) -> None:
+        """The next request corrects it, and what it would show is judged."""
+        app = one_route()
+        TestClient(app).get("/x")
+        app.openapi = lambda: document(None)  # type: ignore[method-assign]
+
+        assert () == audit(app).problems
+
     @pytest.mark.parametrize("guarded", [protect, lambda app, _: app], ids=["protect", "router"])
     @pytest.mark.parametrize("made", [False, True], ids=["not-made", "made"])
     @pytest.mark.parametrize("met", [False, True], ids=["not-met", "met"])

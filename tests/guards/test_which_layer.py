@@ -15,12 +15,13 @@ from starlette.types import Receive, Scope, Send
 
 from jwt_deps import (
     ConfigurationError,
+    JWTSettings,
     jwt_guard,
     protect,
     protected_router,
     require_scopes,
 )
-from tests.minting import OTHER_SECRET
+from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import (
     OTHER,
     SETTINGS,
@@ -353,6 +354,11 @@ def excluded_in_a_mounted_router() -> FastAPI:
     return app
 
 
+def excluded_by_the_settings() -> FastAPI:
+    settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/plain"])
+    return filled(protect(FastAPI(), settings))
+
+
 def excluded_by_its_endpoint() -> FastAPI:
     return filled(protect(FastAPI(), SETTINGS, exclude=[plain]))
 
@@ -364,6 +370,7 @@ def excluded_by_its_endpoint() -> FastAPI:
         excluded_in_its_application,
         excluded_in_a_protected_router,
         excluded_in_a_mounted_router,
+        excluded_by_the_settings,
         excluded_by_its_endpoint,
     ],
 )

@@ -44,7 +44,8 @@ TESTS = {
     "web": (
         *("tests/web", "tests/guards", "tests/audit"),
         *("tests/test_invariants.py", "tests/test_errors_page.py"),
-        # They start processes, in which nothing is changed.
+        # They start proxies, which is slow, or processes, in which nothing is changed.
+        "--deselect=tests/web/test_forward_auth.py::TestBehindARealProxy",
         *(f"--ignore=tests/web/test_{it}.py" for it in ("telemetry", "uvicorn")),
         *(f"--ignore=tests/guards/test_{it}.py" for it in ("no_side_effects", "renamed_fastapi")),
     ),

@@ -548,6 +548,26 @@ class TestRefusals:
         assert expected == ("429" in operations(app)["/closed"]["responses"])
         assert "429" not in operations(app)["/open"]["responses"]
 
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param({"issuers": lambda _: None}, id="tenants"),
+            pytest.param(
+                {
+                    "issuer": "https://a.example",
+                    "audience": "api",
+                    "algorithm": "RS256",
+                    "jwks_url": "https://a.example/keys",
+                },
+                id="keys",
+            ),
+        ],
+    )
+    def test_keys_and_issuers_from_elsewhere(self, options: dict[str, Any]) -> None:
+        app = two_routes(JWTSettings(**options))
+
+        assert "503" in operations(app)["/closed"]["responses"]
+
     def test_revocations_from_elsewhere(self) -> None:
         for source in (Unreachable(), AnyRevocation(MemoryRevocations(), Unreachable())):
             app = two_routes(JWTSettings(secret_key=SECRET, revocation=source))

@@ -274,6 +274,30 @@ def test_checks_that_are_equal_are_not_the_same() -> None:
     assert require(allowing.check) is require(allowing.check)
 
 
+@pytest.mark.parametrize(
+    ("dependency", "name"),
+    [
+        (require_scopes("a"), "require_scopes"),
+        (require_any_scope("a"), "require_any_scope"),
+        (require_roles("a"), "require_roles"),
+        (require_any_role("a"), "require_any_role"),
+        (require_claim("a"), "require_claim"),
+        (require_acr("a"), "require_acr"),
+    ],
+    ids=lambda it: it if isinstance(it, str) else "",
+)
+def test_each_is_called_as_it_was_made(dependency: Any, name: str) -> None:
+    assert f"<dependency {name}>" == repr(dependency)
+
+
+@pytest.mark.parametrize("dependency", [require_scopes("a"), require_any_scope("a")])
+def test_an_anonymous_request_lacks_a_token_before_it_lacks_a_scope(dependency: Any) -> None:
+    """Without validation too."""
+    app = app_with(dependency, settings=JWTSettings(secret_key=SECRET, validate=False))
+
+    assert 401 == TestClient(app).get("/x").status_code
+
+
 @pytest.mark.parametrize("roles", [(), ("",), (7,)])
 def test_what_is_no_role_is_a_configuration_error(roles: tuple[Any, ...]) -> None:
     """It would refuse every request, or none."""
