@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 from starlette.authentication import (
     AuthCredentials,
     SimpleUser,
@@ -16,7 +17,7 @@ from starlette.authentication import (
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from jwt_deps import JWTSettings, current_user_id, optional, protect, public
 from tests.guards.asking import drive
@@ -206,7 +207,7 @@ def test_copy_to_a_public_route_has_the_user_that_the_application_set() -> None:
     @app.get("/me")
     @public
     async def me(request: Request) -> Any:
-        return told(request)
+        return [told(request), request.state.user_id]
 
     @app.get("/batch")
     async def batch(request: Request) -> Any:
@@ -216,8 +217,29 @@ def test_copy_to_a_public_route_has_the_user_that_the_application_set() -> None:
 
     async def naming(scope: Any, receive: Any, send: Any) -> None:
         named = {"user": SimpleUser("theirs"), "auth": AuthCredentials(["x"])}
-        await app({**scope, **named}, receive, send)
+        await app({**scope, **named, "state": {"user_id": "told"}}, receive, send)
 
     found = TestClient(naming).get("/batch", headers=bearer(scope="a b")).json()
 
-    assert [{"known": True, "name": "theirs", "scopes": ["x"]}, ALICE] == found
+    assert [[{"known": True, "name": "theirs", "scopes": ["x"]}, "told"], ALICE] == found
+
+
+def test_copy_below_two_guards_has_the_user_of_neither() -> None:
+    """Each wrote one: what was there before both is what a public route is told."""
+    inner, outer = protect(FastAPI(), JWTSettings(secret_key=SECRET)), protect(FastAPI(), SETTINGS)
+    outer.mount("/m", Starlette(routes=[Mount("/in", inner)]))
+
+    @inner.get("/me")
+    @public
+    async def me(request: Request) -> Any:
+        return [*told(request).values(), "user_id" in request.state._state]
+
+    @inner.get("/batch")
+    async def batch(request: Request) -> Any:
+        copy = {**request.scope, "path": "/m/in/me", "raw_path": b"/m/in/me", "headers": []}
+        _, answer, _ = await drive(inner, copy)
+        return [json.loads(answer), request.user.identity]
+
+    found = TestClient(outer).get("/m/in/batch", headers=bearer()).json()
+
+    assert [[*UNKNOWN.values(), False], "alice"] == found
