@@ -1,6 +1,7 @@
 """Finds the principal of a request, once per request and settings."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from functools import cache
 from inspect import Signature, signature
 from typing import Any, Generic, TypeVar, cast
@@ -37,7 +38,7 @@ from jwt_deps.tokens import (
 )
 
 from . import _fastapi
-from .request_state import RequestState, matched, state_of
+from .request_state import STATE_KEY, RequestState, matched, state_of
 from .responses import needed_scopes, refusal_under
 from .routing import UNKNOWN, MatchedRoute
 from .websockets import answer_with_bearer
@@ -201,9 +202,19 @@ async def settings_for(
     match = matched(connection.scope, state)
     settings = _resolve_settings(state, match)
     if settings is None:
-        settings = await default_settings(connection)
+        settings = await default_settings(_as_in(connection, state.overriding_for(match)))
         state.match, state.settings = match, settings
     return settings
+
+
+def _as_in(connection: HTTPConnection, app: Any) -> HTTPConnection:
+    """A request as an application further out would have it, whose overrides are to be asked."""
+    if connection.scope.get("app") is app:
+        return connection
+    outer = copy(connection)
+    outer.scope = {name: it for name, it in connection.scope.items() if name != STATE_KEY}
+    outer.scope["app"] = app
+    return outer
 
 
 def _resolve_settings(state: RequestState, match: MatchedRoute) -> JWTSettings | None:
@@ -214,7 +225,7 @@ def _resolve_settings(state: RequestState, match: MatchedRoute) -> JWTSettings |
     if state.settings is not None and state.match is match is not UNKNOWN:
         return state.settings
     settings = state.guard_settings(match)
-    if settings is None and state.overriding is None:
+    if settings is None and state.overriding_for(match) is None:
         settings = get_settings()
     state.match, state.settings = match, settings
     return settings

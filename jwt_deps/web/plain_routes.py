@@ -20,11 +20,10 @@ from starlette.routing import Match as Matched
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings import get_settings
 
 from . import _fastapi
 from .asgi import Replay
-from .caller import is_overridden, principal_or_error, settings_for
+from .caller import is_overridden, principal_or_error
 from .guard import JWTGuard, require_for_guard
 from .request_state import RequestState, Waiting, record_handled, state_of
 from .routing import (
@@ -143,10 +142,6 @@ class GuardedApp:
             # What they read in `request.state` is there before that guard has decided. It refuses
             # nothing yet: it may exclude what is below.
             await principal_or_error(connection, None, state)
-        is_excluded = state.settings is None and innermost not in inside
-        if is_excluded and is_overridden(connection, get_settings):
-            # An application that is mounted there does not know the override.
-            await settings_for(connection, state)
         app = _fastapi.inside(self.unwrapped, Starlette) if _fastapi.is_mount(self.route) else None
         async with _telling(scope, state) as answered, _fastapi.solved(connection, own) as found:
             state.leave(

@@ -145,6 +145,7 @@ class _Mounted:
     Attributes:
         guard: the guard.
         settings: under which it decided; `None` if it has not.
+        overriding: the application whose overrides then say which those are, if it has any.
         root: the root path of the mount; `None` for a plain route, which has nothing below it.
         apps: the applications that serve there; empty as long as none is known.
         is_wrapped: whether something is around them, which may choose among several.
@@ -159,6 +160,7 @@ class _Mounted:
         "is_wrapped",
         "outer",
         "outermost",
+        "overriding",
         "root",
         "routers",
         "settings",
@@ -174,8 +176,10 @@ class _Mounted:
         is_wrapped: bool = False,
         routers: tuple[Any, ...] = (),
         outermost: Any = None,
+        overriding: Any = None,
         outer: "_Mounted | None" = None,
     ) -> None:
+        self.overriding = overriding
         self.guard, self.settings, self.root = guard, settings, root
         self.is_wrapped, self.outermost = is_wrapped, outermost
         self.routers, self.outer = routers, outer
@@ -325,6 +329,12 @@ class RequestState:
         mounted = self.mounted
         return None if mounted is None else mounted.guard.settings or mounted.settings
 
+    def overriding_for(self, match: MatchedRoute) -> Any:
+        """The application whose overrides say which settings hold where no guard does."""
+        if self.mounted is None or self.innermost(match) is not None:
+            return self.overriding
+        return self.mounted.overriding
+
     def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
         """Record that the request has come to a guarded router or application.
 
@@ -381,6 +391,7 @@ class RequestState:
                 is_wrapped=is_wrapped,
                 routers=self.routers,
                 outermost=outermost,
+                overriding=self.overriding if decided else None,
                 outer=self.mounted,
             )
             self.routers = ()
@@ -396,7 +407,7 @@ class RequestState:
         if guard in self.entered:
             return
         self.entered = ()
-        self.mounted = _Mounted(guard, None, outer=self.mounted)
+        self.mounted = _Mounted(guard, None, overriding=self.overriding, outer=self.mounted)
 
     def record(
         self, scope: Scope, settings: JWTSettings, found: "Principal | AuthError"

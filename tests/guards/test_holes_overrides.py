@@ -305,6 +305,27 @@ def test_settings_per_request_reach_into_what_is_mounted(
     assert 401 == client.get("/m/in/me").status_code
 
 
+def no_settings() -> JWTSettings:
+    """Fail, as where a tenant's database is out of reach."""
+    raise OSError
+
+
+@pytest.mark.parametrize("path", ["/api", "/plain", "/mounted/api", "/router/plain"])
+def test_public_routes_need_no_settings(path: str) -> None:
+    """What overrides `get_settings` is asked where a dependency needs them."""
+    app, mounted, router = FastAPI(), FastAPI(), APIRouter()
+    app.dependency_overrides[get_settings] = no_settings
+    protect(app, exclude=["/api", "/plain", "/mounted/*", "/router/*"])
+    app.get("/api")(read)
+    app.add_route("/plain", plain)
+    mounted.get("/api")(read)
+    app.mount("/mounted", mounted)
+    router.add_route("/plain", plain)
+    app.mount("/router", router)
+
+    assert 200 == TestClient(app).get(path).status_code
+
+
 # ---- what a lifespan put into the state ---------------------------------------------------------
 
 STATE = {
