@@ -34,7 +34,14 @@ from .asgi import wrap_receive_and_send
 from .caller import get_claims
 from .guard import Credential, JWTGuard, token_dependencies_of
 from .openapi import describe
-from .plain_routes import GuardedRoutes, apply_to_copies, check, covered, named, plain_endpoint
+from .plain_routes import (
+    GuardedRoutes,
+    apply_to_copies,
+    check,
+    covered,
+    of_another_application,
+    plain_endpoint,
+)
 from .request_user import keep_user
 from .requirements import Requirement, no_roles_claim
 from .routing import (
@@ -387,34 +394,14 @@ def _apply(router: APIRouter, applied: list[Any]) -> None:
     own = [it for it in present if getattr(it, "dependant", None) is not None]
     entries = [*own, *(it for it in present if _fastapi.included_router(it) is not None)]
     for entry in entries:
-        if _is_of_another_application(entry) or _fastapi.solves_another(entry):
-            raise _shared(entry)
+        if _fastapi.solves_another(entry):
+            raise of_another_application(entry)
     if own:  # an inclusion builds its routes anew
         _fastapi.refuse_body(applied)
     for entry in entries:
         _fastapi.apply_first(entry, applied)
     router.dependencies[:0] = applied
     forget_matches()
-
-
-def _is_of_another_application(entry: Any) -> bool:
-    """Whether the guard of another application applies to a route, or to an inclusion."""
-    applied = getattr(entry, "dependencies", None) or _fastapi.inclusion_dependencies(entry) or ()
-    others = [it.app for it in guards_among(applied) if it.app is not None]
-    if not _fastapi.COPIES:
-        return bool(others)
-    # Old FastAPI: a router that includes that application's has copies, with dependants of its own.
-    theirs = (getattr(route, "dependant", None) for app in others for route in app.routes)
-    return any(entry.dependant is it for it in theirs)
-
-
-def _shared(route: BaseRoute) -> ConfigurationError:
-    return ConfigurationError(
-        "shared_route",
-        f"The route {named(route)} is one of another application, or a copy of one, and what "
-        "applies there would apply here: make the routes anew for each application, or put "
-        "them into a router and include that in each.",
-    )
 
 
 class _RouterCheck:

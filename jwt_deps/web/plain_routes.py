@@ -485,9 +485,10 @@ class GuardedRoutes:
         route: Any,
         applied: tuple[Depends, ...],
         guards: tuple[RouteGuard, ...],
-        router: APIRouter | None = None,
+        router: APIRouter,
     ) -> None:
         if self._refuses:
+            _refuse_shared(route, router)
             _refuse_unguarded(route, applied, guards, router)
 
     def _guard_included(
@@ -596,6 +597,28 @@ def _refuse_default(router: APIRouter) -> None:
 def _refuse_body(routes: Iterable[BaseRoute], applied: tuple[Depends, ...]) -> None:
     if any(can_be_guarded(it) and not is_fastapi_page(plain_endpoint(it)) for it in routes):
         _fastapi.refuse_body(applied)
+
+
+def _refuse_shared(route: Any, router: APIRouter) -> None:
+    """Refuse a route of another application, whose guard would decide here too."""
+    own = getattr(route, "dependencies", None) or _fastapi.inclusion_dependencies(route) or ()
+    here = guards_among(router.dependencies)
+    others = [it.app for it in guards_among(own) if it.app is not None and it not in here]
+    if _fastapi.COPIES:  # old FastAPI: what includes a router has copies, with own dependants
+        theirs = (getattr(one, "dependant", None) for app in others for one in app.routes)
+        others = [it for it in theirs if it is route.dependant]
+    if others:
+        raise of_another_application(route)
+
+
+def of_another_application(route: BaseRoute) -> ConfigurationError:
+    """The error for a route that is in two applications."""
+    return ConfigurationError(
+        "shared_route",
+        f"The route {named(route)} is one of another application, or a copy of one, and what "
+        "applies there would apply here: make the routes anew for each application, or put "
+        "them into a router and include that in each.",
+    )
 
 
 def _refuse_unguarded(
