@@ -488,7 +488,7 @@ class GuardedRoutes:
         router: APIRouter,
     ) -> None:
         if self._refuses:
-            _refuse_shared(route, router)
+            _refuse_shared(route, (*guards, *guards_among(router.dependencies)))
             _refuse_unguarded(route, applied, guards, router)
 
     def _guard_included(
@@ -599,10 +599,9 @@ def _refuse_body(routes: Iterable[BaseRoute], applied: tuple[Depends, ...]) -> N
         _fastapi.refuse_body(applied)
 
 
-def _refuse_shared(route: Any, router: APIRouter) -> None:
+def _refuse_shared(route: Any, here: tuple[RouteGuard, ...]) -> None:
     """Refuse a route of another application, whose guard would decide here too."""
     own = getattr(route, "dependencies", None) or _fastapi.inclusion_dependencies(route) or ()
-    here = guards_among(router.dependencies)
     others = [it.app for it in guards_among(own) if it.app is not None and it not in here]
     if _fastapi.COPIES:  # old FastAPI: what includes a router has copies, with own dependants
         theirs = (getattr(one, "dependant", None) for app in others for one in app.routes)
