@@ -108,14 +108,9 @@ class KeySet:
         most_unnamed: int = 1,
         elsewhere: Collection[str] = (),
     ) -> "KeySet":
-        """Build the set from texts.
+        """Build the set from shared secrets, public keys in PEM, and a JWK Set.
 
-        Args:
-            algorithms: the allow-list, RFC 7518 names.
-            static: shared secrets, as text or bytes, and public keys in PEM.
-            jwks: a JWK Set (RFC 7517 §5).
-            most_unnamed: as in the attribute.
-            elsewhere: algorithms for which keys are fetched as well.
+        `elsewhere` are the algorithms for which keys are fetched as well.
 
         Raises:
             ConfigurationError: for anything that could never work, or only by weakening a check.

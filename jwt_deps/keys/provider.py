@@ -49,7 +49,7 @@ class KeyProvider(Protocol):
         ...
 
     def read(self, body: bytes) -> JWKSetResponse:
-        """Make keys of a JWK Set that was fetched elsewhere; `ValueError` if there are none."""
+        """Make keys of a JWK Set that was fetched elsewhere."""
         ...
 
 

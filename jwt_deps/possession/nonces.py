@@ -18,9 +18,7 @@ _PURPOSE = b"jwt-deps DPoP nonce"
 class Nonces:
     """Issues and checks nonces: each is the time of its issue, encrypted with AES-256-GCM.
 
-    Args:
-        secrets: the first one encrypts, all of them decrypt, so that they can be rotated.
-        lifetime: seconds for which a nonce is accepted.
+    The first secret encrypts, and all of them decrypt, so that they can be rotated.
     """
 
     #: Whether this process has any, so that answers may have to carry a fresh one.

@@ -27,11 +27,9 @@ class TrustedProxies:
     def sent(self, scope: Mapping[str, Any], forwarding_headers: Collection[bytes]) -> bool:
         """Whether the peer of a connection is one of them.
 
-        Args:
-            scope: the ASGI scope of the request.
-            forwarding_headers: the headers, in lower case, from which a server may take the address
-                of a client. Any client can write them, so that an address that one of them names is
-                not trusted: uvicorn with `--proxy-headers` replaces the connection's by it.
+        A server may take the address of a client from the `forwarding_headers`, as uvicorn with
+        `--proxy-headers` does. Any client can write them, so that an address that one of them names
+        is not trusted.
         """
         client = scope.get("client")
         if client is None:

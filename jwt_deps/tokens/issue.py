@@ -190,11 +190,7 @@ def access_token_claims(  # noqa: PLR0913 - each by name
 def load_signing_key(
     text: str | bytes, algorithms: tuple[str | None, ...], kid: str | None = None
 ) -> SigningKey:
-    """Load a signing key for the first algorithm that it fits; `None` is the key's usual one.
-
-    Raises:
-        ValueError: it fits none of them, or it cannot be used.
-    """
+    """Load a signing key for the first algorithm that it fits; `None` is the key's usual one."""
     problem = ""
     for algorithm in algorithms:
         try:
