@@ -446,9 +446,10 @@ def test_a_user_who_may_only_read_serves(server: Valkey, monkeypatch: pytest.Mon
     with server.client() as client:
         client.flushall()
         client.config_resetstat()
+        began = time.monotonic()
         time.sleep(0.5)
         asked = sum(one["calls"] for one in client.info("commandstats").values())
-    assert asked < 100
+    assert asked < 200 * (time.monotonic() - began)
     assert ("revoked", "accepted") == (outcome(TOKEN, reading), outcome({"jti": "4"}, reading))
     assert "NoPermissionError" == reading.health().last_error
     assert "unavailable" == outcome({"jti": "4"}, writing)
@@ -567,13 +568,14 @@ def test_how_long_an_answer_may_take() -> None:
 def test_a_closed_replica_has_no_connection(server: Valkey) -> None:
     """Its thread has ended, too."""
     replica = RedisRevocations(server.url)
-    replica.open()
     with server.client() as client:
-        assert 2 == len(client.client_list())
+        before = {it["id"] for it in client.client_list()}
+        replica.open()
+        assert {it["id"] for it in client.client_list()} - before
 
         replica.close()
 
-        until(lambda: 1 == len(client.client_list()), 10)
+        until(lambda: {it["id"] for it in client.client_list()} <= before, 10)
     assert "jwt-deps-revocations" not in {it.name for it in threading.enumerate()}
 
 
