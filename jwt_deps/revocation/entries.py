@@ -87,6 +87,7 @@ class Entries:
         self, session_claims: str | Sequence[str], subject_claims: str | Sequence[str]
     ) -> None:
         self._tables: dict[Kind, dict[str | None, _Values]] = {kind: {} for kind in Kind}
+        self._issuers = self._tables[Kind.ISSUER]
         compared = {
             Kind.JTI: ["jti"],
             Kind.SESSION: [*_several(session_claims), SESSION_ID],
@@ -114,9 +115,10 @@ class Entries:
             issued = -math.inf
         for table, paths in self._compared:
             for path in paths if table else ():
-                if _names(table, issuer, identifier(value_at(claims, path)), issued):
+                name = identifier(value_at(claims, path))
+                if name is not None and _names(table, issuer, name, issued):
                     return True
-        return _names(self._tables[Kind.ISSUER], issuer, "", issued)
+        return _names(self._issuers, issuer, "", issued)
 
     def add(self, entry: Revocation, epoch: int | None = None) -> None:
         """Add an entry. One that is there already lasts, and reaches, as far as the longer one.
@@ -196,10 +198,7 @@ def identifier(value: object) -> str | None:
 
 
 def _names(
-    table: Mapping[str | None, Mapping[Any, _Value]],
-    issuer: str | None,
-    name: str | None,
-    issued: float,
+    table: Mapping[str | None, _Values], issuer: str | None, name: str, issued: float
 ) -> bool:
     """Return whether an entry of the issuer, or one of every issuer, names a token."""
     for key in (issuer, None):
