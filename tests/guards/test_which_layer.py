@@ -520,3 +520,18 @@ def test_a_dependency_that_comes_after_a_request_is_missing_on_routes_of_fastapi
     app.router.dependencies.append(Depends(require_scopes("a")))
 
     assert ["unguarded_route"] * 3 == told(app, "/api", *TOKENS)
+
+
+@frontend
+def test_a_frontend_below_the_mount_of_an_included_router(tmp_path: Path) -> None:
+    """What FastAPI tells of the mount is not taken for the frontend."""
+    (tmp_path / "a.txt").write_text(INSIDE)
+    inner: Any = protect(FastAPI(openapi_url=None), SETTINGS, exclude=["/open/*"])
+    router = APIRouter()
+    router.mount("/m", inner)
+    for path in ("/open", "/closed"):
+        inner.frontend(path, directory=tmp_path)
+    app = including(router)
+
+    assert [200, 200] == told(app, "/m/open/a.txt")
+    assert [401, 200] == told(app, "/m/closed/a.txt")
