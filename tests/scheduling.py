@@ -75,8 +75,8 @@ UNMEASURED = (
     *_tests("agentos/test_refusals", "every_route"),
     *_tests(
         "agentos/test_side_by_side",
-        *("admin_scope", "cookie_from", "data_", "preflight", "refusal_", "run_has", "run_in"),
-        *("several_keys", "tokens_in", "webhook", "without_isolation"),
+        *("admin_scope", "cookie_from", "data_", "every_route", "preflight", "refusal_"),
+        *("run_has", "run_in", "several_keys", "tokens_in", "webhook", "without_isolation"),
     ),
     *_tests("cli/test_audit", "agentos_has_none"),
     *_tests("guards/test_holes_guards", "the_audit_does_not_call"),

@@ -349,52 +349,6 @@ def test_several_keys(served: Callable[[str], Pair], key: str) -> None:
 
 # Scopes
 
-CLAIMED = {
-    "nothing": (),
-    "admin": (ADMIN,),
-    "another-family": ("other:read", "other:write", "other:run", "other:delete"),
-    "one-resource": ("agents:x:run", "teams:x:run", "workflows:x:run", "agents:x:read"),
-    "every-resource": ("agents:*:run", "teams:*:run", "workflows:*:run", "agents:*:read"),
-    "reading": tuple(
-        f"{family}:read"
-        for family in ("agents", "teams", "workflows", "sessions", "memories", "config", "traces")
-    ),
-    "system": ("system:read", "system:write"),
-    "malformed": ("agents", "a:b:c:d", "", "agents:run:"),
-}
-
-
-@pytest.fixture(scope="module")
-def mapped(plain: Pair) -> list[tuple[str, str]]:
-    """The routes that agno maps to scopes and this AgentOS serves, with an id of `x`."""
-    routes = [route.replace("*", "x").split(" ") for route in get_default_scope_mappings()]
-    as_admin = as_user("root", ADMIN)
-    found = []
-    for method, path in routes:
-        _, guarded = plain.ask(method, path, headers=as_admin)
-        if (guarded.status, guarded.detail) not in {
-            (404, "Not Found"),
-            (405, "Method Not Allowed"),
-        }:
-            found.append((method, path))
-    return found
-
-
-@pytest.mark.parametrize("scopes", CLAIMED.values(), ids=CLAIMED)
-def test_every_route_asks_for_the_scopes_of_the_middleware(
-    plain: Pair, mapped: list[tuple[str, str]], scopes: tuple[str, ...]
-) -> None:
-    refused = 0
-    for method, path in mapped:
-        control, guarded = plain.ask(method, path, headers=as_user("alice", *scopes))
-        assert control.status == guarded.status, (method, path)
-        if 403 == control.status:
-            assert control.body == guarded.body, (method, path)
-            refused += 1
-
-    assert len(mapped) > 80
-    assert bool(refused) == (scopes != (ADMIN,))
-
 
 @pytest.mark.parametrize("path", ["/agents", "/teams", "/workflows", "/config"])
 @pytest.mark.parametrize(
@@ -1154,3 +1108,52 @@ def test_token_of_one_message_is_not_good_for_another(plain: Pair) -> None:
     with talking(plain.guarded) as socket:
         socket.log_in(token())
         assert "auth_error" == socket.log_in(token(OTHER_SECRET))["event"]
+
+
+# Every route; last, because it is not measured (`tests/scheduling.py`)
+
+CLAIMED = {
+    "nothing": (),
+    "admin": (ADMIN,),
+    "another-family": ("other:read", "other:write", "other:run", "other:delete"),
+    "one-resource": ("agents:x:run", "teams:x:run", "workflows:x:run", "agents:x:read"),
+    "every-resource": ("agents:*:run", "teams:*:run", "workflows:*:run", "agents:*:read"),
+    "reading": tuple(
+        f"{family}:read"
+        for family in ("agents", "teams", "workflows", "sessions", "memories", "config", "traces")
+    ),
+    "system": ("system:read", "system:write"),
+    "malformed": ("agents", "a:b:c:d", "", "agents:run:"),
+}
+
+
+@pytest.fixture(scope="module")
+def mapped(plain: Pair) -> list[tuple[str, str]]:
+    """The routes that agno maps to scopes and this AgentOS serves, with an id of `x`."""
+    routes = [route.replace("*", "x").split(" ") for route in get_default_scope_mappings()]
+    as_admin = as_user("root", ADMIN)
+    found = []
+    for method, path in routes:
+        _, guarded = plain.ask(method, path, headers=as_admin)
+        if (guarded.status, guarded.detail) not in {
+            (404, "Not Found"),
+            (405, "Method Not Allowed"),
+        }:
+            found.append((method, path))
+    return found
+
+
+@pytest.mark.parametrize("scopes", CLAIMED.values(), ids=CLAIMED)
+def test_every_route_asks_for_the_scopes_of_the_middleware(
+    plain: Pair, mapped: list[tuple[str, str]], scopes: tuple[str, ...]
+) -> None:
+    refused = 0
+    for method, path in mapped:
+        control, guarded = plain.ask(method, path, headers=as_user("alice", *scopes))
+        assert control.status == guarded.status, (method, path)
+        if 403 == control.status:
+            assert control.body == guarded.body, (method, path)
+            refused += 1
+
+    assert len(mapped) > 80
+    assert bool(refused) == (scopes != (ADMIN,))
