@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from copy import copy
 from functools import partial, update_wrapper
 from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfunction, ismethod
+from pathlib import Path
 from types import CellType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
@@ -27,7 +28,9 @@ from fastapi.exceptions import (
     WebSocketRequestValidationError,
 )
 from fastapi.requests import HTTPConnection
+from starlette import requests
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router
 from starlette.types import Scope
@@ -106,6 +109,10 @@ _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
 _LIMITS = ("max_body_size", "form_limits")
 _HANDLERS = "starlette.exception_handlers"
 _REPORTED = "jwt_deps"
+# Where Starlette reads a form. What it raises there is raised where that was asked for.
+_READERS = frozenset(
+    str(Path(requests.__file__).with_name(it)) for it in ("requests.py", "_utils.py")
+)
 _VERSION = "_effective_candidates_version"  # of the routes that an inclusion was built from
 
 
@@ -703,6 +710,13 @@ def scope_of_get(path: str) -> dict[str, Any]:
     }
 
 
+#: Where Starlette reads a form. What it raises there is raised where that was asked for.
+_READERS = (
+    requests.__file__,
+    requests.AwaitableOrContextManagerWrapper.__init__.__code__.co_filename,
+)
+
+
 def is_before_endpoint(error: Exception) -> bool:
     """Whether an exception was raised where FastAPI runs dependencies or reads the body.
 
@@ -710,11 +724,12 @@ def is_before_endpoint(error: Exception) -> bool:
     """
     trace, code = error.__traceback__, None
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if code is solve_dependencies.__code__:
+        if trace.tb_frame.f_code is solve_dependencies.__code__:
             return True
+        if trace.tb_frame.f_code.co_filename not in _READERS:
+            code = trace.tb_frame.f_code
         trace = trace.tb_next
     if code in (Router.not_found.__code__, Route.handle.__code__):
         return True
     by_fastapi = getattr(code, "co_filename", None) == routing.__file__
-    return by_fastapi and isinstance(error, RequestValidationError | HTTPException)
+    return by_fastapi and isinstance(error, RequestValidationError | StarletteHTTPException)

@@ -130,7 +130,8 @@ class _GuardedReceive:
         with anyio.CancelScope(shield=True):
             try:
                 await ask_guard(Request(self._scope, replay.record), self._state)
-            except HTTPException:
+            except HTTPException as refusal:  # a credential may raise one of its own
+                self._decision.refuse(refusal)
                 raise
             except Exception:  # noqa: BLE001 - raised again where FastAPI runs the guard
                 # Here FastAPI would take it for a body that cannot be read.

@@ -20,6 +20,7 @@ from fastapi import (
     Body,
     Depends,
     FastAPI,
+    Form,
     HTTPException,
     Request,
     WebSocket,
@@ -29,6 +30,7 @@ from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -1004,6 +1006,32 @@ def test_a_body_that_cannot_be_read_may_be_answered_with_success(handler: Any) -
     found = [client.post("/x", content="{", headers=it).status_code for it in ({}, GOOD)]
 
     assert [401, 200] == found
+
+
+@pytest.mark.parametrize("kind", ["protect", "protected_router"])
+def test_a_form_that_cannot_be_read_may_be_answered_with_success(kind: str) -> None:
+    """Starlette raises the error where FastAPI reads the form."""
+    router = APIRouter()
+
+    @router.post("/form")
+    async def form(name: Annotated[str, Form()]) -> str:
+        return INSIDE + name
+
+    app = FastAPI(openapi_url=None)
+    if kind == "protect":
+        protect(app, SETTINGS).include_router(router)
+    else:
+        app.include_router(protected_router(router, settings=SETTINGS))
+
+    @app.exception_handler(StarletteHTTPException)
+    async def envelope(_: Request, error: StarletteHTTPException) -> JSONResponse:
+        return JSONResponse({"code": error.status_code})
+
+    answer = TestClient(app).post(
+        "/form", content="x", headers={**GOOD, "content-type": "multipart/form-data"}
+    )
+
+    assert (200, {"code": 400}) == (answer.status_code, answer.json())
 
 
 class Cyclic:

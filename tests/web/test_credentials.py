@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 import httpx2
 import pytest
 import trustme
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request, WebSocket
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBasic, HTTPBearer
@@ -424,6 +424,26 @@ class TestOfOnesOwn:
 
         with TestClient(app, raise_server_exceptions=False) as client:
             assert client.get("/me", headers=headers).status_code in {401, 500}
+
+    @pytest.mark.parametrize("path", ["/page", "/form"])
+    def test_a_redirect_to_a_log_in(self, path: str) -> None:
+        """Also before a body is read."""
+
+        async def session(_: HTTPConnection) -> Claims | None:
+            raise HTTPException(303, headers={"Location": "/login"})
+
+        app = protect(FastAPI(), SETTINGS, credentials=[session])
+
+        @app.post("/page")
+        async def page() -> None: ...
+
+        @app.post("/form")
+        async def form(name: Annotated[str, Form()]) -> str:
+            return name
+
+        client = TestClient(app, follow_redirects=False)
+
+        assert 303 == client.post(path, data={"name": "x"}).status_code
 
     def test_an_issuer_that_a_table_does_not_have(self) -> None:
         """It is refused; one that it has gives the user its prefix."""
