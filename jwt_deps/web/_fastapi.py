@@ -710,13 +710,6 @@ def scope_of_get(path: str) -> dict[str, Any]:
     }
 
 
-#: Where Starlette reads a form. What it raises there is raised where that was asked for.
-_READERS = (
-    requests.__file__,
-    requests.AwaitableOrContextManagerWrapper.__init__.__code__.co_filename,
-)
-
-
 def is_before_endpoint(error: Exception) -> bool:
     """Whether an exception was raised where FastAPI runs dependencies or reads the body.
 
