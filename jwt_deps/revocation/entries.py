@@ -10,17 +10,6 @@ from typing import Any, NamedTuple, TypeAlias
 from jwt_deps.concurrency import JITTER, ForkSafeLock
 from jwt_deps.jose import value_at
 
-__all__ = [
-    "ISSUER_USER_ID",
-    "SESSION_ID",
-    "USER_ID",
-    "Entries",
-    "Kind",
-    "Revocation",
-    "identifier",
-    "minute_after",
-]
-
 #: Beside a token's claims: the ids of its user, with the issuer's prefix and without, and of its
 #: session, where no claim that is compared need have them: only the issuer's own settings name it.
 USER_ID, ISSUER_USER_ID = "jwt_deps.user_id", "jwt_deps.issuer_user_id"

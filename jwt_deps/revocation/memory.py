@@ -8,8 +8,6 @@ from typing import Any
 
 from .entries import Entries, Kind, Revocation, identifier, minute_after
 
-__all__ = ["MONTH", "SESSION_CLAIMS", "SUBJECT_CLAIMS", "MemoryRevocations", "Revocations"]
-
 #: The lifetime of the longest-lived token where none is configured, in seconds.
 MONTH = 30 * 24 * 60 * 60
 _LARGEST_LEEWAY = 300  # that settings allow: for so long a token is accepted after its `exp`

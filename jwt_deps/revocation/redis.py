@@ -27,8 +27,6 @@ from .entries import Revocation
 from .memory import MONTH, SESSION_CLAIMS, SUBJECT_CLAIMS, Revocations
 from .redis_stream import BATCH, START, RevocationStore, time_of
 
-__all__ = ["RedisRevocations", "RevocationHealth", "WhenStale"]
-
 logger = logging.getLogger("jwt_deps")
 
 _HEARTBEAT = 0.5  # seconds after which a silent server is asked whether it has lost entries

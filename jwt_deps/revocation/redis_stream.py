@@ -28,8 +28,6 @@ from jwt_deps.possession import REDIS_OPTIONS, is_redis_url
 from .entries import Kind, Revocation, minute_after
 from .memory import MONTH
 
-__all__ = ["BATCH", "START", "RevocationStore", "Update", "time_of"]
-
 #: The most entries that are written at once.
 BATCH = 100
 _PAGE = 400  # records that are read at once

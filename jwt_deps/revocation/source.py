@@ -17,14 +17,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from jwt_deps.errors import RevocationUnavailableError, RevokedTokenError
 
-__all__ = [
-    "AnyRevocation",
-    "ManagedSource",
-    "PreparingSource",
-    "RevocationSource",
-    "refuse_revoked",
-]
-
 
 class RevocationSource(Protocol):
     """A source of revocations, for `JWTSettings(revocation=...)`: an object with `is_revoked`."""

@@ -33,8 +33,6 @@ from jwt_deps.jose import (
 )
 from jwt_deps.keys import Fetcher, FetchError, VerificationKey, host_of, shown
 
-__all__ = ["StatusLists"]
-
 logger = logging.getLogger("jwt_deps")
 
 _TYPES = frozenset({"statuslist+jwt", "application/statuslist+jwt"})

@@ -45,53 +45,6 @@ from jwt_deps.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = [
-    "ANSWERING",
-    "COPIES",
-    "added_route",
-    "apply_first",
-    "call",
-    "candidates",
-    "dependants",
-    "dependency_tree",
-    "fits",
-    "forget_route",
-    "frontend_path",
-    "frontend_prefix",
-    "frontends",
-    "has_empty_path",
-    "has_own",
-    "include_before_prefix",
-    "included_frontends",
-    "included_router",
-    "inclusion_dependencies",
-    "inclusion_of",
-    "inside",
-    "is_before_endpoint",
-    "is_mount",
-    "is_routed",
-    "is_served_by_router",
-    "layers",
-    "low_priority_routes",
-    "mounted_app",
-    "nodes_below",
-    "own_context",
-    "path_parameters",
-    "plain_route",
-    "read_again",
-    "refuse_body",
-    "replace_default_handler",
-    "report_handled",
-    "route_context",
-    "scope_of_get",
-    "scopes_at",
-    "served_routes",
-    "serves_asgi",
-    "solved",
-    "solves_another",
-    "unchanged",
-]
-
 #: Whether a router copies the routes that it includes, as FastAPI did up to 0.136.
 COPIES = iter_route_contexts is None
 

@@ -21,8 +21,6 @@ from .guard import ask_guard
 from .request_state import STATE_KEY, RequestState, matched, next_state, record_handled, state_of
 from .routing import RouteGuard
 
-__all__ = ["Replay", "wrap_receive_and_send"]
-
 _REDIRECTS, _ERRORS = 300, 400
 #: Starlette answers with a part of a file if the client asked for one (RFC 9110 §14.2).
 _PART_OF_FILE = 200, 206

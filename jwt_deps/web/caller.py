@@ -43,24 +43,6 @@ from .responses import needed_scopes, refusal_under
 from .routing import UNKNOWN, MatchedRoute
 from .websockets import answer_with_bearer
 
-__all__ = [
-    "PrincipalDependency",
-    "TokenDependency",
-    "default_settings",
-    "get_claims",
-    "get_token",
-    "is_overridden",
-    "lacking_scopes",
-    "principal_of",
-    "principal_or_error",
-    "refused",
-    "require_granted",
-    "scopes_of_route",
-    "settings_for",
-    "token_dependency",
-    "token_of",
-]
-
 T = TypeVar("T")
 
 

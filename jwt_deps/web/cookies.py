@@ -9,8 +9,6 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings, get_settings
 from jwt_deps.tokens import unverified_expiry
 
-__all__ = ["clear_token_cookie", "set_token_cookie"]
-
 SameSite = Literal["strict", "lax", "none"]
 
 # RFC 6265bis §5.6: a browser drops a cookie whose name and value are longer together.

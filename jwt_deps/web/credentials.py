@@ -27,8 +27,6 @@ from jwt_deps.tokens import Claims
 
 from .caller import settings_for, token_of
 
-__all__ = ["ApiKey", "Introspection"]
-
 logger = logging.getLogger("jwt_deps")
 
 _LONGEST_KEY = 4096

@@ -58,23 +58,6 @@ from .caller import (
 from .factories import dependency_factory, identity_of
 from .routing import guards_among
 
-__all__ = [
-    "CLASSES_ARE_AWAITED",
-    "CurrentUser",
-    "SessionState",
-    "claims_as",
-    "current_client_id",
-    "current_session_id",
-    "current_user_id",
-    "get_dependencies",
-    "get_scopes",
-    "get_session_state",
-    "is_optional",
-    "optional",
-    "optional_of",
-    "until_expiry",
-]
-
 
 class _LikePartial(type):
     """The class of classes that FastAPI takes for a `functools.partial` of their `func`."""

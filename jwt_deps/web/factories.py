@@ -13,8 +13,6 @@ from fastapi import APIRouter
 
 from jwt_deps.errors import ConfigurationError
 
-__all__ = ["dependency_factory", "identity_of", "router_factory"]
-
 FactoryT = TypeVar("FactoryT", bound=Callable[..., Any])
 P = ParamSpec("P")
 RouterT = TypeVar("RouterT", bound=APIRouter)

@@ -16,8 +16,6 @@ from jwt_deps.settings import JWTSettings
 from .caller import default_settings
 from .installation import protect
 
-__all__ = ["forward_auth"]
-
 _UNDERSTOOD = {400: 401}  # nginx would make 500 of it
 _UNCACHED = {"Cache-Control": "no-store"}  # a proxy has to ask about each request
 _NOT_TOLD = "No trusted proxy has said what was requested."

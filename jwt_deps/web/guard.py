@@ -38,15 +38,6 @@ from .route_scopes import methods_of
 from .routing import UNKNOWN, MatchedRoute, RouteGuard, guards_among, is_excluded
 from .websockets import answer_with_bearer
 
-__all__ = [
-    "Credential",
-    "JWTGuard",
-    "ask_guard",
-    "require_for_guard",
-    "token_dependencies_of",
-]
-
-
 #: An async function from a request to its sender's claims, or `None` if the request has no such
 #: credential.
 Credential: TypeAlias = Callable[[HTTPConnection], Awaitable[Claims | None]]

@@ -61,14 +61,6 @@ from .routing import (
 )
 from .trial import try_out
 
-__all__ = [
-    "Installation",
-    "guards_in",
-    "protect",
-    "route_problems",
-    "watch_application",
-]
-
 _OURS = "_jwt_deps"  # the name of an attribute of an application, and of its routes
 
 

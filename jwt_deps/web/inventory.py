@@ -50,8 +50,6 @@ from .routing import (
     templates,
 )
 
-__all__ = ["WEBSOCKET", "Inventory", "Served", "reasons_not_to_serve"]
-
 #: What stands in the place of methods.
 WEBSOCKET, ANY = "WEBSOCKET", "*"
 

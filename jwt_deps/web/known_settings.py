@@ -22,8 +22,6 @@ from jwt_deps.settings import JWTSettings, get_settings
 
 from .routing import RouteGuard
 
-__all__ = ["can_be_out_of_reach", "counts_proofs", "known_settings", "settings_problem"]
-
 
 def known_settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None:
     """The settings under a guard; `None` if it takes a request to know them."""

@@ -31,8 +31,6 @@ from .requirements import Requirement
 from .responses import add_refusals, documented_refusals
 from .routing import RouteGuard, is_excluded, match_of_route
 
-__all__ = ["describe"]
-
 #: The name under which FastAPI itself lists the dependencies of this package.
 _NATIVE = "JWT"
 

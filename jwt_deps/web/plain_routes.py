@@ -44,21 +44,6 @@ from .routing import (
 )
 from .websockets import choosing_bearer
 
-__all__ = [
-    "GuardedApp",
-    "GuardedRoutes",
-    "apply_to_copies",
-    "asks_its_guard",
-    "can_be_guarded",
-    "check",
-    "covered",
-    "guarded_app_for",
-    "guards_inside",
-    "guards_itself",
-    "named",
-    "plain_endpoint",
-]
-
 _UPDATING = RLock()
 
 

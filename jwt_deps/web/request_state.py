@@ -37,17 +37,6 @@ from .routing import (
 if TYPE_CHECKING:
     from jwt_deps.errors import AuthError
 
-__all__ = [
-    "STATE_KEY",
-    "Decision",
-    "RequestState",
-    "Waiting",
-    "matched",
-    "next_state",
-    "record_handled",
-    "state_of",
-]
-
 #: Of the state in the ASGI scope.
 STATE_KEY = "jwt_deps"
 _UNOWNED = object()  # an application may be `None`

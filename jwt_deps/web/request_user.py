@@ -19,8 +19,6 @@ from jwt_deps.tokens import Principal, client_id_of
 if TYPE_CHECKING:
     from mcp.server.auth.provider import AccessToken
 
-__all__ = ["IDENTITY_NAMES", "keep_user", "write_anonymous", "write_user"]
-
 #: What this package puts into the scope of a request, beside its `state`.
 IDENTITY_NAMES = ("user", "auth")
 _MCP_SERVER = "mcp.server.auth.middleware.auth_context"

@@ -40,20 +40,6 @@ from .caller import (
 from .factories import dependency_factory, identity_of
 from .request_state import state_of
 
-__all__ = [
-    "Requirement",
-    "granted",
-    "insufficiency",
-    "no_roles_claim",
-    "require",
-    "require_acr",
-    "require_any_role",
-    "require_any_scope",
-    "require_claim",
-    "require_roles",
-    "require_scopes",
-]
-
 
 class Requirement(TokenDependency[None], ABC):
     """A dependency that refuses a principal without what it needs.

@@ -17,8 +17,6 @@ from .caller import token_dependency
 from .inventory import Inventory, Served
 from .routing import RouteGuard, Snapshot, mark_public
 
-__all__ = ["ANY_METADATA", "mount_resource_metadata"]
-
 #: The path of the route where the settings are not known before a request.
 ANY_METADATA = WELL_KNOWN + "{rest:path}"
 

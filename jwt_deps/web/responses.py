@@ -34,18 +34,6 @@ from ._fastapi import dependants, replace_default_handler, scopes_at
 from .route_scopes import methods_of
 from .routing import MatchedRoute, RouteGuard, scopes_of
 
-__all__ = [
-    "REFUSALS",
-    "ChallengeParameters",
-    "ExplainedRefusal",
-    "add_refusals",
-    "challenge_parameters",
-    "documented_refusals",
-    "needed_scopes",
-    "refusal",
-    "refusal_under",
-]
-
 logger = logging.getLogger("jwt_deps")
 
 # RFC 6750 §3: the characters that error_description may have.

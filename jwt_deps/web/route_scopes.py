@@ -9,8 +9,6 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import PathPatterns
 from jwt_deps.tokens import are_parameters, is_scope
 
-__all__ = ["RouteScopes", "methods_of"]
-
 
 class _Rule(NamedTuple):
     name: str

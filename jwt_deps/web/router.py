@@ -23,8 +23,6 @@ from .request_user import keep_user
 from .routing import mark_public
 from .trial import try_out
 
-__all__ = ["ProtectedRouter", "jwt_guard", "protected_router", "public"]
-
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 
 

@@ -23,34 +23,6 @@ from . import _fastapi
 from .factories import identity_of
 from .route_scopes import RouteScopes
 
-__all__ = [
-    "UNKNOWN",
-    "MatchedRoute",
-    "RouteGuard",
-    "Snapshot",
-    "deciding",
-    "dependencies_of_routers",
-    "forget_matches",
-    "guards_among",
-    "is_among",
-    "is_excluded",
-    "is_fastapi_page",
-    "is_marked_public",
-    "is_page",
-    "is_plain",
-    "mark_public",
-    "match_of",
-    "match_of_frontend",
-    "match_of_route",
-    "mounted",
-    "mounted_inside",
-    "mounted_routers",
-    "routers_of",
-    "same_endpoint",
-    "scopes_of",
-    "templates",
-]
-
 
 def scopes_of(depends: Depends) -> tuple[str, ...]:
     """The scopes that a dependency is asked for with: those of `Security`."""

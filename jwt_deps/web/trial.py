@@ -30,8 +30,6 @@ from .plain_routes import GuardedRoutes
 from .request_state import RequestState
 from .routing import MatchedRoute
 
-__all__ = ["try_out"]
-
 _OK = 200
 
 

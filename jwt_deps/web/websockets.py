@@ -11,8 +11,6 @@ from starlette.types import Message, Scope, Send
 
 from jwt_deps.tokens import SUBPROTOCOL
 
-__all__ = ["answer_with_bearer", "choosing_bearer"]
-
 
 def answer_with_bearer(websocket: WebSocket) -> None:
     """Let `await websocket.accept()` choose `bearer`; FastAPI gives the endpoint this object."""
