@@ -578,8 +578,8 @@ def record_handled(scope: Scope, error: Exception, status: int | None) -> None:
     state: RequestState | None = scope.get(STATE_KEY)
     if state is not None:
         state.decision.handle(error, status)
-        # A copy of the scope is a part that the endpoint sent, and answers for itself.
-        if state.waiting is not None and state.scope_id == id(scope):
+        # With another path it is a part that the endpoint sent, which answers for itself.
+        if state.waiting is not None and state.path == scope.get("path"):
             state.waiting.see(scope, error, status)
 
 

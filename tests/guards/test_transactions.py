@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps import current_user_id, protect
 from tests.web.serving import SETTINGS
@@ -54,7 +56,17 @@ async def conflict_plainly(_: Request) -> Any:
     raise HTTPException(409)
 
 
-@pytest.mark.parametrize("path", ["/api", "/plain", "/inner/plain"])
+class Copying:
+    """A middleware that hands on a copy of the scope."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope}, receive, send)
+
+
+@pytest.mark.parametrize("path", ["/api", "/plain", "/inner/plain", "/copied"])
 def test_what_the_endpoint_raises(app: FastAPI, transaction: Transaction, path: str) -> None:
     """A transaction is not committed where an exception handler answers."""
     app.add_api_route("/api", conflict)
@@ -62,6 +74,7 @@ def test_what_the_endpoint_raises(app: FastAPI, transaction: Transaction, path: 
     inner = APIRouter(dependencies=[Depends(current_user_id)])
     inner.add_route("/plain", conflict_plainly)
     app.mount("/inner", inner)
+    app.router.routes.append(Route("/copied", conflict_plainly, middleware=[Middleware(Copying)]))
 
     assert [409, ["rollback"]] == [ask(app, path, GOOD), transaction.ended]
 
