@@ -2,15 +2,12 @@
 
 import gc
 import os
-import pkgutil
 from collections.abc import Generator, Iterator
-from importlib import import_module
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-import jwt_deps
 from jwt_deps import get_settings
 from jwt_deps.tokens import authenticate
 from jwt_deps.tokens.verify import verify
@@ -55,22 +52,6 @@ def anyio_backend() -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """A whole run shows whether the conformance report is true."""
     config.pluginmanager.register(Evidence(), "conformance")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Collect without measuring coverage, which would double the time that imports take."""
-    coverage = getattr(session.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
-    if coverage is None or session.config.pluginmanager.hasplugin("dsession"):
-        return (yield)  # not measured, or `-n`: the workers collect
-    for module in pkgutil.walk_packages(jwt_deps.__path__, "jwt_deps."):
-        if module.name != "jwt_deps.__main__":
-            import_module(module.name)
-    coverage.pause()
-    try:
-        return (yield)
-    finally:
-        coverage.resume()
 
 
 def pytest_collection_finish() -> None:
