@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 # All speak plain HTTP here, and reading the system's authorities takes longer than a test.
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
