@@ -55,42 +55,61 @@ def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
     Args:
         settings: `None` if they are not known without a request: plain bearer.
     """
-    if settings is None:
-        yield _NATIVE, _plain_bearer()
-        return
-    if settings.token_getter is not None:
+    if settings is not None and settings.token_getter is not None:
         # OpenAPI has no scheme for a place that only code knows.
         said = "This service looks for the token in a place of its own"
         yield f"{_NATIVE}-custom", {**_plain_bearer(), "description": said}
         return
-    if settings.token_source is not TokenSource.COOKIE:
-        yield from _of_header(settings)
-    for credential in settings.server.credentials:
+    source = settings.token_source if settings is not None else TokenSource.HEADER
+    if source is not TokenSource.COOKIE:
+        header = settings.token_header_key if settings is not None else "Authorization"
+        if header.lower() == "authorization":
+            yield from _of_authorization(settings)
+        else:
+            yield (
+                f"{_NATIVE}-header-{_as_name(header)}",
+                {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": header,
+                    "description": _form(settings),
+                },
+            )
+    for credential in settings.server.credentials if settings is not None else ():
         scheme = getattr(credential, "scheme", None)
         if scheme is not None:
-            name = scheme.get("name") or scheme.get("scheme", "other")
-            yield f"{_NATIVE}-{_as_name(name)}", scheme
-    if settings.token_source is not TokenSource.HEADER:
+            yield (
+                f"{_NATIVE}-{_as_name(scheme.get('name') or scheme.get('scheme', 'other'))}",
+                scheme,
+            )
+    if settings is not None and source is not TokenSource.HEADER:
         cookie = settings.cookie_name
         scheme = {"type": "apiKey", "in": "cookie", "name": cookie}
         yield f"{_NATIVE}-cookie-{_as_name(cookie)}", scheme
 
 
-def _of_header(settings: JWTSettings) -> Iterator[tuple[str, _Scheme]]:
-    header, scheme = settings.token_header_key, settings.token_header_scheme
-    if header.lower() != "authorization":
-        form = "`Bearer <token>`, the word included" if scheme else "The token, without `Bearer`"
-        members = {"type": "apiKey", "in": "header", "name": header, "description": form}
-        yield f"{_NATIVE}-header-{_as_name(header)}", members
-        return
-    policy = settings.server.sender_policy
+def _form(settings: JWTSettings | None) -> str:
+    if settings is not None and not settings.token_header_scheme:
+        return "The token, without `Bearer`"
+    return "`Bearer <token>`, the word included"
+
+
+def _of_authorization(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
+    policy = None if settings is None else settings.server.sender_policy
     mode = DPoPMode.OFF if policy is None else policy.dpop
     if mode is not DPoPMode.REQUIRED:
         yield _NATIVE, _plain_bearer()
-        yield from _of_discovery(settings)
+        if settings is not None:
+            yield from _of_discovery(settings)
     if mode is not DPoPMode.OFF:
-        said = "`DPoP <token>`, with a proof in the header `DPoP` (RFC 9449)"
-        yield f"{_NATIVE}-DPoP", {"type": "http", "scheme": "dpop", "description": said}
+        yield (
+            f"{_NATIVE}-DPoP",
+            {
+                "type": "http",
+                "scheme": "dpop",
+                "description": "`DPoP <token>`, with a proof in the header `DPoP` (RFC 9449)",
+            },
+        )
 
 
 def _of_discovery(settings: JWTSettings) -> Iterator[tuple[str, _Scheme]]:
@@ -315,6 +334,7 @@ class _Correction:
     # By identity: where two routes have the same path and method, the last one is documented.
     operations: dict[int, _Operation] = field(default_factory=dict)
     foreign: dict[str, SecurityBase] = field(default_factory=dict)
+    ours: bool = False
     # What `get_settings` answers, asked once: an override of it can be any code.
     overall: list[JWTSettings | None] = field(default_factory=list)
     tokens: dict[int, tuple[list[str], dict[str, bool]]] = field(default_factory=dict)
@@ -362,11 +382,12 @@ class _Correction:
         for node in _below(route.dependant):
             scheme = _unwrapped(node.call)
             if isinstance(scheme, TokenDependency):
-                shown.ours = True
+                shown.ours = self.ours = True
             elif isinstance(scheme, SecurityBase):
                 self.foreign[scheme.scheme_name] = scheme
                 shown.foreign.setdefault(scheme.scheme_name, set()).update(scopes_at(node))
             elif is_optional(node.call):
+                self.ours = True
                 shown.optional.append(scopes_at(node))
         return shown
 
@@ -435,7 +456,8 @@ class _Correction:
         own = set(names.definitions)
         if _NATIVE not in self.foreign:
             own.add(_NATIVE)
-        elif shown.ours:  # FastAPI wrote both under the one name
+        elif shown.ours and not any(own.intersection(one) for one in found):
+            # Not corrected yet: FastAPI wrote both under the one name.
             found = _without_native(found, shown.foreign.get(_NATIVE))
         everywhere: list[_Security] = self.schema.get("security", [])
         inherited = _without(everywhere, own)
@@ -468,13 +490,16 @@ class _Correction:
 
     def _define(self, names: _SchemeNames) -> None:
         """Define the schemes that are used, and no others of this package."""
+        if not (self.ours or names.definitions):
+            return
         components = self.schema.get("components", {})
         defined = dict(components.get("securitySchemes", {}))
         self._define_foreign(defined)
-        # An application can refer to it by hand, over the whole document for one.
-        used = {*self.foreign, *names.definitions, *_references(self.schema)}
-        if _NATIVE not in used and defined.get(_NATIVE) == _plain_bearer():
-            del defined[_NATIVE]
+        if _NATIVE not in {*self.foreign, *names.definitions}:
+            if _NATIVE in _references(self.schema):  # by hand, over the whole document for one
+                defined.setdefault(_NATIVE, _plain_bearer())
+            elif defined.get(_NATIVE) == _plain_bearer():
+                del defined[_NATIVE]
         # What is there is the same, or how the application itself describes the tokens.
         defined = {**names.definitions, **defined}
         if defined:
@@ -492,7 +517,7 @@ class _Correction:
         """
         for operation in self.operations.values():
             for name in operation.shown.foreign:
-                lost = defined.get(name, _plain_bearer()) == _plain_bearer()
+                lost = name not in defined or (name == _NATIVE and defined[name] == _plain_bearer())
                 if lost and any(name in one for one in operation.document.get("security", ())):
                     model = self.foreign[name].model
                     defined[name] = jsonable_encoder(model, by_alias=True, exclude_none=True)

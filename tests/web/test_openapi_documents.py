@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import APIKeyHeader, HTTPBasic, OAuth2PasswordBearer
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jwt_deps import (
@@ -895,6 +895,13 @@ of_document: st.SearchStrategy[list[Any]] = st.lists(
 )
 
 
+@example(settings=ALL_SETTINGS[0], routes=[([], [], [FOREIGN[0]], False)], sent=[], whole=[])
+@example(
+    settings=ALL_SETTINGS[0],
+    routes=[([], [], [get_claims], False)],
+    sent=[],
+    whole=[{"JWT": []}],
+)
 @given(
     settings=st.sampled_from(ALL_SETTINGS),
     routes=st.lists(st.tuples(of_route, of_route, of_route, st.booleans()), max_size=4),
