@@ -456,7 +456,7 @@ class RequestState:
             copy._restore(scope)
             copy._before = copy._written = None
         if is_same_path:
-            copy.plain = self.plain
+            copy.plain, copy.waiting = self.plain, self.waiting
             credentials = _credentials(scope)
             if credentials == self._credentials:
                 copy._proofs = self.proofs

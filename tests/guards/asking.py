@@ -32,6 +32,7 @@ __all__ = [
     "LIVE",
     "REFUSED",
     "Answer",
+    "Copying",
     "Cutting",
     "Homemade",
     "Layer",
@@ -98,6 +99,13 @@ class Layer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
+
+
+class Copying(Layer):
+    """A middleware that hands on a copy of the scope."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(dict(scope), receive, send)
 
 
 class Cutting(Layer):

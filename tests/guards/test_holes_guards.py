@@ -29,6 +29,7 @@ from .asking import (
     INSIDE,
     LIVE,
     REFUSED,
+    Copying,
     Layer,
     ask,
     assert_closed,
@@ -158,13 +159,6 @@ def test_a_dependency_appended_to_a_protected_router_takes_nothing_away() -> Non
 
 
 # ---- middleware on a mount ----------------------------------------------------------------------
-
-
-class Copying(Layer):
-    """A middleware that hands on a copy of the scope."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(dict(scope), receive, send)
 
 
 async def dispatch(request: Request, call_next: Any) -> Any:

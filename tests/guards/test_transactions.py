@@ -10,12 +10,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps import current_user_id, protect
 from tests.web.serving import SETTINGS
 
-from .asking import GOOD, INSIDE, ask, plain
+from .asking import GOOD, INSIDE, Copying, ask, plain
 
 
 class Transaction:
@@ -56,17 +55,7 @@ async def conflict_plainly(_: Request) -> Any:
     raise HTTPException(409)
 
 
-class Copying:
-    """A middleware that hands on a copy of the scope."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app({**scope}, receive, send)
-
-
-@pytest.mark.parametrize("path", ["/api", "/plain", "/inner/plain", "/copied"])
+@pytest.mark.parametrize("path", ["/api", "/plain", "/inner/plain", "/copied", "/copies/plain"])
 def test_what_the_endpoint_raises(app: FastAPI, transaction: Transaction, path: str) -> None:
     """A transaction is not committed where an exception handler answers."""
     app.add_api_route("/api", conflict)
@@ -75,6 +64,7 @@ def test_what_the_endpoint_raises(app: FastAPI, transaction: Transaction, path: 
     inner.add_route("/plain", conflict_plainly)
     app.mount("/inner", inner)
     app.router.routes.append(Route("/copied", conflict_plainly, middleware=[Middleware(Copying)]))
+    app.mount("/copies", Copying(inner))
 
     assert [409, ["rollback"]] == [ask(app, path, GOOD), transaction.ended]
 
