@@ -51,7 +51,9 @@ def test_code_flow_with_pkce(
     trust(provider.issuer, monkeypatch)
     place = provider.issuer.removeprefix("http://").replace(":", "-")
     with running(app) as url:
-        open_docs(page, url)
+        # Swagger UI offers the dialogue before it knows where the provider logs in.
+        with page.expect_response(re.compile(r"/\.well-known/")):
+            open_docs(page, url)
         flow = dialogue(page, f"JWT-openid-{place} (OAuth2, authorization_code with PKCE)")
         expect(flow.get_by_label("client_id:")).to_have_value("docs")
         # The dialogue scrolls, and is photographed in one piece.
