@@ -82,6 +82,15 @@ class AcceptedIssuers:
             return None if settings is None else _of_tenant(issuer, settings.policy)
         return self._by_issuer.get(issuer)
 
+    async def resolve(self, issuer: object) -> None:
+        """Ask the function for an issuer, where there is one, so that `of` knows the answer.
+
+        Raises:
+            KeysUnavailableError: it gave none.
+        """
+        if self.tenants is not None:
+            await self.tenants.resolve(issuer)
+
     def without_issuer(self, issuer: object, policy: IssuerPolicy) -> AcceptedIssuer:
         """What holds for claims of another credential than a JWT, or for replaced ones.
 

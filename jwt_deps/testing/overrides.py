@@ -124,10 +124,9 @@ def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManage
 async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSettings:
     settings = await settings_for(connection)
     accepted = settings.server.accepted
-    if accepted.tenants is not None:
-        if issuer is None:
-            raise ValueError("issuers is a function: give issuer, the iss of the user's")
-        await accepted.tenants.resolve(issuer)
+    if issuer is None and accepted.tenants is not None:
+        raise ValueError("issuers is a function: give issuer, the iss of the user's")
+    await accepted.resolve(issuer)
     if issuer is None and (named := accepted.named):
         return next(iter(named.values()))
     return settings.settings_of(issuer) or settings

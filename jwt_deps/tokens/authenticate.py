@@ -150,8 +150,7 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
     """
     server, members = settings.server, dict(claims)
     issuer = members.get("iss")
-    if server.accepted.tenants is not None and issuer is not None:
-        await server.accepted.tenants.resolve(issuer)
+    await server.accepted.resolve(issuer)
     named = server.accepted.of(issuer)
     strict, prefix = named or server.accepted.without_issuer(issuer, settings.policy)
     policy = replace(

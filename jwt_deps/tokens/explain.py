@@ -226,8 +226,7 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
         steps.read_claims()
     if made[Step.PAYLOAD] is None:
         with _noting(made, Step.ISSUER):
-            if server.accepted.tenants is not None:
-                await server.accepted.tenants.resolve(steps.claims.get("iss"))
+            await server.accepted.resolve(steps.claims.get("iss"))
             steps.find_issuer()
             issuer = steps.issuer
     if issuer is None:

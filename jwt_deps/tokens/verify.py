@@ -56,7 +56,7 @@ async def verify(
     steps = Verification(token, server, clock)
     try:
         steps.read_claims()
-        await steps.resolve_issuer()
+        await server.accepted.resolve(steps.claims.get("iss"))
         steps.check_without_key()
         keys = steps.cached_keys()
         if keys is not None:
@@ -115,11 +115,6 @@ class Verification:
         """Read the payload, which cannot be trusted until the signature is checked."""
         self.claims = _read_claims(self.jws.payload)
 
-    async def resolve_issuer(self) -> None:
-        """Ask for the issuer that the token names, where a function knows the accepted ones."""
-        if self._server.accepted.tenants is not None:
-            await self._server.accepted.tenants.resolve(self.claims.get("iss"))
-
     def check_without_key(self) -> None:
         """Make every check that needs no key."""
         self.find_issuer()
@@ -177,7 +172,8 @@ class Verification:
                 keys, self._outage = await waited_for.fetched_keys(self.algorithm, self.kid)
             except AuthError as error:
                 failure = error
-            await self.resolve_issuer()  # what was known of it may have ended
+            # What was known of it may have ended.
+            await self._server.accepted.resolve(self.claims.get("iss"))
             self.check_without_key()
             if self.issuer.policy is not waited_for:
                 keys, failure, self._outage = self.cached_keys(), None, None

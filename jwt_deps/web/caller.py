@@ -377,8 +377,7 @@ async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Princi
     claims: Mapping[str, Any] = await _once(connection, get_claims)
     replaced = claims if isinstance(claims, Claims) else Claims(claims)
     accepted = settings.server.accepted
-    if accepted.tenants is not None:
-        await accepted.tenants.resolve(replaced.iss)
+    await accepted.resolve(replaced.iss)
     issuer = accepted.of(replaced.iss) or accepted.without_issuer(replaced.iss, settings.policy)
     return Principal(replaced, issuer.policy.settings, prefix=issuer.prefix)
 
