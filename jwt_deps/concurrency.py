@@ -1,4 +1,4 @@
-"""Share work between requests, threads and event loops: single flight, limits, LRU map, lock."""
+"""Share work between requests, threads and event loops: single flight, answers, limits, LRU map."""
 
 import asyncio
 import concurrent.futures
@@ -11,9 +11,19 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-__all__ = ["JITTER", "Backoff", "ForkSafeLock", "LRUMap", "SingleFlight", "TokenBucket", "uptime"]
+__all__ = [
+    "JITTER",
+    "Answer",
+    "Answers",
+    "Backoff",
+    "ForkSafeLock",
+    "LRUMap",
+    "SingleFlight",
+    "TokenBucket",
+    "uptime",
+]
 
 logger = logging.getLogger("jwt_deps")
 
@@ -223,3 +233,65 @@ class LRUMap(Generic[K, V]):
         """Remove a key, if it is there."""
         self._young.pop(key, None)
         self._old.pop(key, None)
+
+
+class Answer(NamedTuple, Generic[V]):
+    """What another system said of a name, and until when that holds; `None` refuses the name."""
+
+    value: V | None
+    ends: float
+
+
+_Work: TypeAlias = Callable[[], Coroutine[None, None, Answer[V] | None]]
+
+
+class Answers(Generic[K, V]):
+    """The cached answers of another system about names that clients send.
+
+    It is asked once for all who wait. A flood of unknown names neither drives out accepted ones nor
+    keeps them from being asked about again.
+
+    Args:
+        accepted, refused: the most answers of each kind (`LRUMap`).
+        asked: names that it is asked about at once; twice as many that were accepted before.
+        timeout: seconds that asking takes at most.
+    """
+
+    def __init__(self, *, accepted: int, refused: int, asked: int, timeout: float) -> None:
+        self._accepted: LRUMap[K, Answer[V]] = LRUMap(accepted)
+        self._refused: LRUMap[K, Answer[V]] = LRUMap(refused)
+        self._flights: dict[K, SingleFlight[Answer[V] | None]] = {}
+        self._most_asked = asked
+        self._timeout = timeout + 1
+        self._lock = ForkSafeLock()
+
+    def accepted(self) -> list[K]:
+        """Return the accepted names, also those whose answers have ended."""
+        return list(self._accepted)
+
+    def get(self, name: K) -> Answer[V] | None:
+        """Return the last answer, which may have ended."""
+        return self._accepted.get(name) or self._refused.get(name)
+
+    async def ask(self, name: K, work: _Work[V]) -> Answer[V] | None:
+        """Return a new answer; `None` if `work` gets none, or too many names are asked about."""
+        with self._lock():
+            flight = self._flights.get(name)
+            if flight is None or not flight.is_running():
+                self._flights = {it: one for it, one in self._flights.items() if one.is_running()}
+                most = self._most_asked * (1 if self._accepted.get(name) is None else 2)
+                if len(self._flights) >= most:
+                    return None
+                flight = self._flights[name] = SingleFlight(
+                    self._cache(name, work), timeout=self._timeout, lost=lambda _: None
+                )
+        return await flight.wait()
+
+    async def _cache(self, name: K, work: _Work[V]) -> Answer[V] | None:
+        answer = await work()
+        if answer is not None:
+            caches = self._accepted, self._refused
+            to, other = caches if answer.value is not None else reversed(caches)
+            other.discard(name)
+            to.put(name, answer)
+        return answer

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, TypeAlias
 
 from pydantic_settings import BaseSettings
 
-from jwt_deps.concurrency import ForkSafeLock, LRUMap, SingleFlight, uptime
+from jwt_deps.concurrency import Answer, Answers, uptime
 from jwt_deps.errors import ConfigurationError, KeysUnavailableError, UnknownKeyError
 from jwt_deps.keys import KeyCache, VerificationKey
 
@@ -29,14 +29,8 @@ _MOST_ACCEPTED, _MOST_REFUSED = 40_000, 8_192
 #: Calls of the function at once; further unknown issuers get 503.
 _MOST_CALLS = 64
 _TIMEOUT = 5
-#: Share of the time after which an answer is asked for again, so that none ends during a request.
-_RENEWED_AT = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    settings: IssuerSettings | None
-    at: float
+#: Share of its time in which an answer is asked for again, so that none ends during a request.
+_RENEWED = 0.1
 
 
 class TenantIssuers:
@@ -49,18 +43,14 @@ class TenantIssuers:
         self.clock = clock
         self.lookup = lookup
         self._ttl = ttl
-        self._accepted: LRUMap[str, _Answer] = LRUMap(_MOST_ACCEPTED)
-        # Apart, so that no flood of unknown issuers drives out the accepted ones.
-        self._refused: LRUMap[str, _Answer] = LRUMap(_MOST_REFUSED)
-        self._flights: dict[str, SingleFlight[bool]] = {}
-        self._lock = ForkSafeLock()
+        self._answers: Answers[str, IssuerSettings] = Answers(
+            accepted=_MOST_ACCEPTED, refused=_MOST_REFUSED, asked=_MOST_CALLS, timeout=_TIMEOUT
+        )
 
     def get(self, issuer: str) -> IssuerSettings | None:
         """The settings of an issuer, as far as they are remembered."""
-        answer = self._accepted.get(issuer)
-        if answer is None or self.clock() >= answer.at + self._ttl:
-            return None
-        return answer.settings
+        answer = self._answers.get(issuer)
+        return None if answer is None or self.clock() >= answer.ends else answer.value
 
     async def resolve(self, issuer: object) -> None:
         """Ask for an issuer, unless the answer is remembered.
@@ -69,58 +59,35 @@ class TenantIssuers:
         """
         if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER:
             return
-        if self._is_known(issuer, _RENEWED_AT):
+        if self._is_known(issuer, self._ttl * _RENEWED):
             return
-        with self._lock():
-            flight = self._flights.get(issuer)
-            if flight is None or not flight.is_running():
-                self._flights = {
-                    name: one for name, one in self._flights.items() if one.is_running()
-                }
-                if len(self._flights) >= self._most_calls(issuer):
-                    if self._is_known(issuer):
-                        return
-                    raise KeysUnavailableError(1)
-                flight = self._flights[issuer] = SingleFlight(
-                    self._ask(issuer), timeout=_TIMEOUT + 1, lost=lambda _: False
-                )
-        if not (await flight.wait() or self._is_known(issuer)):
+        answer = await self._answers.ask(issuer, partial(self._ask, issuer))
+        if answer is None and not self._is_known(issuer):
             raise KeysUnavailableError(1)
 
     def remembered(self) -> Iterator[tuple[str, IssuerSettings]]:
         """The accepted issuers that are remembered."""
-        for issuer in list(self._accepted):
+        for issuer in self._answers.accepted():
             if (settings := self.get(issuer)) is not None:
                 yield issuer, settings
 
-    def _is_known(self, issuer: str, share: float = 1) -> bool:
-        """Whether an answer is remembered, and no older than a share of the time for that."""
-        answer = self._accepted.get(issuer) or self._refused.get(issuer)
-        return answer is not None and self.clock() < answer.at + self._ttl * share
+    def _is_known(self, issuer: str, seconds: float = 0) -> bool:
+        """Whether an answer is remembered, which has more than so many seconds left."""
+        answer = self._answers.get(issuer)
+        return answer is not None and self.clock() < answer.ends - seconds
 
-    def _most_calls(self, issuer: str) -> int:
-        # Issuers that were accepted before do not compete with what any token can name.
-        return _MOST_CALLS if self._accepted.get(issuer) is None else 2 * _MOST_CALLS
-
-    async def _ask(self, issuer: str) -> bool:
+    async def _ask(self, issuer: str) -> Answer[IssuerSettings] | None:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 settings = _checked(issuer, await _called(self.lookup, issuer))
         except Exception as error:  # noqa: BLE001 - the application's own code
             # Only its class: a library's error may quote a password.
             logger.error("the function in issuers raised %s", type(error).__name__)  # noqa: TRY400
-            return False
-        now = self.clock()
-        if settings is None:
-            self._accepted.discard(issuer)
-            self._refused.put(issuer, _Answer(None, now))
-            return True
-        former = self._accepted.get(issuer)
-        if former is not None and _are_equal(former.settings, settings):
-            settings = former.settings  # which has the keys
-        self._refused.discard(issuer)
-        self._accepted.put(issuer, _Answer(settings, now))
-        return True
+            return None
+        former = self._answers.get(issuer)
+        if settings is not None and former is not None and _are_equal(former.value, settings):
+            settings = former.value  # which has the keys
+        return Answer(settings, self.clock() + self._ttl)
 
 
 async def _called(function: Callable[[str], Any], name: str) -> Any:

@@ -7,13 +7,14 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from fastapi.requests import HTTPConnection
 
-from jwt_deps.concurrency import ForkSafeLock, LRUMap, SingleFlight, uptime
+from jwt_deps.concurrency import Answer, Answers, uptime
 from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
@@ -188,11 +189,9 @@ class Introspection:
             accept="application/json",
         )
         self.clock: Callable[[], float] = uptime
-        self._active: LRUMap[bytes, _Known] = LRUMap(_MOST_CACHED)
-        # Apart, so that no flood of unknown tokens drives out the active ones.
-        self._inactive: LRUMap[bytes, _Known] = LRUMap(_MOST_CACHED)
-        self._flights: dict[bytes, SingleFlight[_Answer]] = {}
-        self._lock = ForkSafeLock()
+        self._answers: Answers[bytes, Claims] = Answers(
+            accepted=_MOST_CACHED, refused=_MOST_CACHED, asked=_MOST_ASKED, timeout=_TIMEOUT
+        )
 
     def __repr__(self) -> str:
         return f"<Introspection at {host_of(self._url)}>"
@@ -211,27 +210,14 @@ class Introspection:
             return None
         # Not the token itself: it would be good as long as it is kept.
         name = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        known: _Answer = self._active.get(name) or self._inactive.get(name)
-        if known is None or self.clock() >= known[1]:
-            with self._lock():
-                flight = self._flights.get(name)
-                if flight is None or not flight.is_running():
-                    self._flights = {
-                        it: one for it, one in self._flights.items() if one.is_running()
-                    }
-                    # Tokens that were active before do not compete with what anyone can send.
-                    most = _MOST_ASKED if known is None or known[0] is None else 2 * _MOST_ASKED
-                    if len(self._flights) >= most:
-                        raise KeysUnavailableError(1)
-                    flight = self._flights[name] = SingleFlight(
-                        self._ask(name, token), timeout=_TIMEOUT + 1, lost=_lost
-                    )
-            known = await flight.wait()
-        if known is None:
+        answer = self._answers.get(name)
+        if answer is None or self.clock() >= answer.ends:
+            answer = await self._answers.ask(name, partial(self._ask, token))
+        if answer is None:
             raise KeysUnavailableError(1)
-        if known[0] is None:
+        if answer.value is None:
             raise InvalidTokenError(Reason.INACTIVE, "the authorization server does not accept it")
-        return known[0]
+        return answer.value
 
     #: Whether a server may not answer, which is 503.
     can_be_out_of_reach = True
@@ -241,7 +227,7 @@ class Introspection:
         """What an OpenAPI document says of it."""
         return {"type": "http", "scheme": "bearer", "description": "An opaque token (RFC 7662)"}
 
-    async def _ask(self, name: bytes, token: str) -> "_Answer":
+    async def _ask(self, token: str) -> Answer[Claims] | None:
         asked_at = self.clock()
         form = urlencode({"token": token, **self._form}).encode()
         try:
@@ -262,13 +248,7 @@ class Introspection:
             claims, seconds = Claims(document), self._cache_seconds
             if is_numeric_date(expires := document.get("exp")):
                 seconds = min(seconds, expires - time.time())
-        answer = claims, asked_at + seconds
-        cache, other = self._active, self._inactive
-        if claims is None:
-            cache, other = other, cache
-        other.discard(name)
-        cache.put(name, answer)
-        return answer
+        return Answer(claims, asked_at + seconds)
 
 
 def _is_access_token(answer: Mapping[str, Any]) -> bool:
@@ -285,9 +265,3 @@ _ACCESS_KINDS = frozenset({
     *("bearer", "dpop", "access_token", "access", "jwt", "at+jwt"),
     "urn:ietf:params:oauth:token-type:access_token",
 })  # fmt: skip
-_Known: TypeAlias = tuple[Claims | None, float]
-_Answer: TypeAlias = _Known | None
-
-
-def _lost(_: str) -> _Answer:
-    return None

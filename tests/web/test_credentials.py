@@ -867,8 +867,3 @@ class TestIntrospection:
             Introspection("http://idp.internal/introspect", "a", "b")
 
         Introspection("http://idp.internal/introspect", "a", "b", allow_http_hosts=["IDP.internal"])
-
-
-def test_a_lost_flight_is_an_outage() -> None:
-    """Nothing is known of the token whose answer an event loop took with it."""
-    assert module._lost("") is None
