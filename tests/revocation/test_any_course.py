@@ -38,8 +38,7 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        with self.server.client() as client:
-            client.flushall()
+        self.server.lose_everything()
         self.server.initialize()
         self.replicas = [self.process(), self.process()]
         #: What each has once called revoked.

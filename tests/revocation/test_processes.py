@@ -135,8 +135,7 @@ def test_workers(server: Valkey) -> None:
         until(lambda: service.statuses("2") == {200}, 60)
         assert {401} == service.statuses("1")
 
-        with server.client() as client:
-            client.flushall()
+        server.lose_everything()
         assert {401} == service.statuses("1")
         until(lambda: len(server.stored()) == 1)
         assert {401} == service.statuses("1")

@@ -249,8 +249,7 @@ def test_an_older_copy(server: Valkey, monkeypatch: pytest.MonkeyPatch, recent: 
 @pytest.mark.parametrize("used", [False, True], ids=["never-used", "written-by-others"])
 def test_a_server_whose_losses_are_unknown(server: Valkey, used: bool) -> None:  # noqa: FBT001
     """It is an outage until an operator says that all is there."""
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
     puzzled = RedisRevocations(server.url, when_stale="serve")
     if used:
         puzzled.revoke(jti="2")
@@ -774,8 +773,7 @@ def test_what_cannot_be_given_back_is_given_back_later(
         raise two._store.errors[0]
 
     monkeypatch.setattr(two._store, "add", refusing)
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
     until(lambda: refused)
     assert not two.health().stale
     monkeypatch.undo()
@@ -1036,8 +1034,7 @@ def test_commands_that_cannot_be_done(said: str, arguments: str, variables: dict
 
 def test_the_command_that_initializes(server: Valkey) -> None:
     """Once, for a server that is new or has lost its entries."""
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
 
     done = invoked("--initialize", JWT_REVOCATION_URL=server.url)
 

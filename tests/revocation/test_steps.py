@@ -186,8 +186,7 @@ def test_the_first_record_may_be_lost_alone(one: Replica, server: Valkey) -> Non
 
 def test_two_losses(one: Replica, server: Valkey) -> None:
     """After the second one only what it took is returned."""
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
     one.step(8)
     assert {"a": 1, "b": 1, "c": 1} == stored(server)
     one.revoke(jti="d")
@@ -206,8 +205,7 @@ def test_the_last_ones_are_returned_first(server: Valkey, monkeypatch: pytest.Mo
     monkeypatch.setattr("jwt_deps.revocation.redis._RECENT", 3)
     monkeypatch.setattr("jwt_deps.revocation.redis.BATCH", 3)
     one = loaded(server, "abcdef")
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
 
     one.step(3)
 
@@ -245,8 +243,7 @@ def test_what_could_not_be_sent_is_sent_before_a_load_ends(
     """So that a bulk revocation by another process does not hold it up; nothing else is."""
     monkeypatch.setattr(redis_stream, "_PAGE", 2)
     one = loaded(server, "a")
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
     server.initialize()
     fill(server, 10, 60)
     with monkeypatch.context() as refusing:
@@ -268,8 +265,7 @@ def test_what_others_add_is_read_before_more_is_returned(
     monkeypatch.setattr("jwt_deps.revocation.redis._RECENT", 1)
     monkeypatch.setattr("jwt_deps.revocation.redis.BATCH", 1)
     one = loaded(server, "abcd")
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
     one.step(3)
     before = stored(server)
     fill(server, 11, 60)

@@ -92,8 +92,7 @@ def test_pages_between_two_records(store: RevocationStore) -> None:
 
 def test_a_stream_that_is_not_there(store: RevocationStore, server: Valkey) -> None:
     """What it had is missing, until an operator says that nothing is."""
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
     assert Update([], 0, START, is_last=True, missing=1, is_older=False) == read(store)
 
     store.add([entry("a")])
@@ -107,8 +106,7 @@ def test_a_stream_that_is_not_there(store: RevocationStore, server: Valkey) -> N
 
 def test_a_new_stream(store: RevocationStore, server: Valkey) -> None:
     """Nothing is missing of it."""
-    with server.client() as client:
-        client.flushall()
+    server.lose_everything()
 
     store.declare_whole()
 

@@ -84,6 +84,11 @@ class Valkey:
         """A connection of the test's own."""
         return redis.Redis.from_url(self.url, decode_responses=True)
 
+    def lose_everything(self) -> None:
+        """Delete all keys."""
+        with self.client() as client:
+            client.flushall()
+
     def binary_client(self) -> redis.Redis:
         """One that leaves bytes as they are."""
         return redis.Redis.from_url(self.url)
