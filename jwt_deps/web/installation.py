@@ -61,7 +61,7 @@ from .routing import (
 )
 from .trial import try_out
 
-_OURS = "_jwt_deps"  # the name of an attribute of an application, and of its routes
+_OURS = "_jwt_deps"  # the name of an attribute of an application
 
 
 def protect(  # noqa: PLR0913 - what applies to an application
