@@ -73,12 +73,12 @@ class _IssuerKeys(Protocol):
 class StatusListIssuer(Protocol):
     """The values that are read of the settings of an issuer, `IssuerSettings` or `JWTSettings`."""
 
-    # pyright takes a cached property for no property, so these are what they are there.
-    @cached_property
+    @property
     def accepted_issuers(self) -> tuple[str, ...]:
         """Its names, as `iss` has them; empty when they are not checked."""
         ...
 
+    # pyright takes a cached property for no property, so these are what they are there.
     @cached_property
     def algorithms(self) -> tuple[str, ...]:
         """The accepted algorithms."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, Unpack, cast
+from typing import Annotated, Any, Literal, Self, Unpack
 
 from pydantic import (
     BaseModel,
@@ -45,7 +45,7 @@ from .env_values import (
     sentence,
 )
 from .issuer_policy import IssuerPolicy, accepted_types
-from .key_sources import IssuerKeys, fetcher_of, make_keys
+from .key_sources import fetcher_of, make_keys
 from .keywords import IssuerKeywords
 from .provider_addresses import check_issuer_address
 
@@ -287,6 +287,7 @@ class IssuerSettings(BaseModel):
     def _build_policy(self) -> Self:
         if self.is_remote and "algorithm" not in self.model_fields_set:
             vars(self)["algorithm"] = list(_PUBLISHED_ALGORITHMS)
+        self._policy = self._policy_without_keys()
         for issuer in self.accepted_issuers:
             check_issuer_address(issuer)
         if self.audience is not None and not self.verify_audience:
@@ -295,7 +296,7 @@ class IssuerSettings(BaseModel):
                 "JWT_VERIFY_AUDIENCE (verify_audience) is false, and JWT_AUDIENCE (audience) is "
                 "set: take one of them away.",
             )
-        self._policy = self._make_policy()
+        self._complete_policy()
         return self
 
     def _accepted_audience(self) -> NoneOrSeveral:
@@ -348,15 +349,15 @@ class IssuerSettings(BaseModel):
                 "(audience), which RFC 9068 has every resource server check, and the claim aud.",
             )
 
-    def _make_policy(self) -> IssuerPolicy:
+    def _complete_policy(self) -> None:
         self._check_profile()
-        return self._policy_with(make_keys(self, self._fetcher))
+        self._policy = replace(self._policy, **make_keys(self, self._fetcher)._asdict())
 
-    def _policy_with(self, keys: IssuerKeys) -> IssuerPolicy:
+    def _policy_without_keys(self) -> IssuerPolicy:
         return IssuerPolicy(
             settings=self,
-            issuers=self.accepted_issuers,
-            audiences=self.accepted_audiences,
+            issuers=as_tuple(self.issuer),
+            audiences=as_tuple(self._accepted_audience()),
             audience_claim=self.audience_claim,
             verify_audience=self.verify_audience,
             required_claims=tuple(self.required_claims),
@@ -369,19 +370,22 @@ class IssuerSettings(BaseModel):
             types=accepted_types(["jwt", "at+jwt", "jose", *self.token_types]),
             allow_numeric_sub=self.allow_numeric_sub,
             algorithms=frozenset(self.algorithms),
-            **keys._asdict(),
+            key_set=KeySet.empty(),
+            key_files=None,
+            key_caches=(),
         )
 
-    def _sharing_copy(self) -> Self:
-        copy: Any = BaseModel.__copy__(self)
-        for name in ("server", "policy", "key_cache"):
+    def _sharing_copy(self, **changed: Any) -> Self:
+        """Copy these settings with their policy, which the caller changes to fit."""
+        copy = super().__copy__()  # the own one returns the same settings
+        for name in ("server", "policy"):
             vars(copy).pop(name, None)
-        return cast("Self", copy)
+        vars(copy).update(changed)
+        return copy
 
     def of_tenant(self, issuer: str, keys: KeyCache) -> Self:
         """Return the same settings for another issuer, whose keys are in that cache."""
-        copy = self._sharing_copy()
-        vars(copy).update(issuer=issuer, accepted_issuers=(issuer,))
+        copy = self._sharing_copy(issuer=issuer)
         copy._policy = replace(  # noqa: SLF001 - its own
             self._policy, settings=copy, issuers=(issuer,), key_caches=(keys,)
         )
@@ -430,7 +434,7 @@ class IssuerSettings(BaseModel):
         """The configured keys; none when they are fetched."""
         return self._policy.keys
 
-    @cached_property
+    @property
     def key_cache(self) -> KeyCache | None:
         """The fetched keys, of several places the first; `None` when they are configured."""
         return next(iter(self._policy.key_caches), None)
@@ -440,13 +444,14 @@ class IssuerSettings(BaseModel):
         """`algorithm` as a tuple."""
         return as_tuple(self.algorithm)
 
-    @cached_property
+    # Of the policy: a list that is changed later loosens no check.
+
+    @property
     def accepted_issuers(self) -> tuple[str, ...]:
         """`issuer` as a tuple, empty when unchecked."""
-        # Read while these are built: a list that is changed later loosens no check.
-        return as_tuple(self.issuer)
+        return self._policy.issuers
 
-    @cached_property
+    @property
     def accepted_audiences(self) -> tuple[str, ...]:
         """`audience` as a tuple, empty when unchecked."""
-        return as_tuple(self._accepted_audience())
+        return self._policy.audiences

@@ -24,7 +24,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.keys import KeyHealth, KeySet, is_issuer_url
+from jwt_deps.keys import KeyHealth, is_issuer_url
 from jwt_deps.possession import DPoPMode
 from jwt_deps.revocation import (
     AnyRevocation,
@@ -35,9 +35,7 @@ from jwt_deps.revocation import (
 
 from .env_values import HEADER_NAME, PREFIX, EnvironmentSettings, Several, as_tuple
 from .issuer import IssuerSettings, settings_as_input
-from .issuer_policy import IssuerPolicy
 from .issuers import issuer_table
-from .key_sources import IssuerKeys
 from .keywords import JWTKeywords
 from .path_patterns import PATTERNS, PathPatterns
 from .resource import ResourceSettings
@@ -247,17 +245,17 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             return [self]
         return list(self.issuers.values())
 
-    def _make_policy(self) -> IssuerPolicy:
+    def _complete_policy(self) -> None:
         if self.issuers is None:
-            return super()._make_policy()
+            super()._complete_policy()
+            return
         for name, field in IssuerSettings.model_fields.items():
             if getattr(self, name) != field.get_default(call_default_factory=True):
                 raise ConfigurationError(
                     "issuers_and_single",
                     f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
-        vars(self)["accepted_audiences"] = ()  # `resource` is none of them
-        return self._policy_with(IssuerKeys(KeySet.empty()))
+        self._policy = replace(self._policy, audiences=())  # `resource` is none of them
 
     def _wrong_form(self) -> str:
         """What is said where the header is there without a token."""
@@ -300,20 +298,17 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
 
         A token that names an audience has to name this one, unless another is configured.
         """
-        copy = self._sharing_copy()
-        copy._fill(scopes_claim, audience)  # noqa: SLF001 - its own
+        copy = self._sharing_copy(scopes_claim=self.scopes_claim or scopes_claim)
+        copy._use_audience(audience)  # noqa: SLF001 - its own
         return copy
 
-    def _fill(self, scopes_claim: str, audience: str) -> None:
-        vars(self)["scopes_claim"] = self.scopes_claim or scopes_claim
+    def _use_audience(self, audience: str) -> None:
         names_none = self.verify_audience and not self.accepted_audiences
-        if names_none:
-            vars(self)["accepted_audiences"] = (audience,)
         self._policy = replace(
             self._policy,
             settings=self,
             scopes_claims=as_tuple(self.scopes_claim),
-            audiences=self.accepted_audiences,
+            audiences=(audience,) if names_none else self.accepted_audiences,
             audience_optional=names_none,
         )
         self._server = replace(

@@ -48,14 +48,15 @@ class ClaimNames(NamedTuple):
     @classmethod
     def of(cls, settings: IssuerSettings) -> "ClaimNames":
         """Return the names that settings read."""
+        policy = settings.policy
         return cls(
             user=settings.user_id_claim,
             session=settings.session_id_claim,
-            scopes=next(iter(settings.policy.scopes_claims), "scope"),
-            roles=next(iter(settings.policy.roles_claims), None),
+            scopes=next(iter(policy.scopes_claims), "scope"),
+            roles=next(iter(policy.roles_claims), None),
             audience=settings.audience_claim,
-            iss=next(iter(settings.accepted_issuers), None),
-            aud=next(iter(settings.accepted_audiences), None),
+            iss=next(iter(policy.issuers), None),
+            aud=next(iter(policy.audiences), None),
         )
 
 
