@@ -97,6 +97,8 @@ class KeySet:
     in_set: Mapping[str, tuple[VerificationKey, ...]] = field(repr=False)
     most_unnamed: int = field(default=1, repr=False)
     """How many keys of the JWK Set are tried for a token that names none."""
+    secret: bytes | None = field(default=None, repr=False)
+    """The shared secret to sign with; `None` if there is none, or a public key in its place."""
 
     @classmethod
     def build(

@@ -4,7 +4,7 @@ from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, read_secre
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
 from .issuers import AcceptedIssuer, UserPrefix
-from .key_sources import shared_secret, shared_secrets
+from .key_sources import shared_secrets
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, split_exclusions
 from .resource import WELL_KNOWN
@@ -32,7 +32,6 @@ __all__ = [
     "mcp_settings",
     "read_secret",
     "settings_without_keys",
-    "shared_secret",
     "shared_secrets",
     "split_exclusions",
     "with_prefix",

@@ -227,8 +227,10 @@ def two_secrets(name: str) -> ConfigurationError:
 
 def read_secret(path: Path, name: str) -> str:
     """Read a secret from a file, without the line break that `echo` puts at its end."""
+    problem: str | None = "it is empty"
     try:
-        return path.read_text("utf-8").rstrip("\r\n")
+        if text := path.read_text("utf-8").rstrip("\r\n"):
+            return text
     except OSError as error:
         problem = error.strerror
     except UnicodeDecodeError:

@@ -3,6 +3,7 @@
 import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -104,19 +105,16 @@ def _build(settings: "IssuerSettings", *, elsewhere: tuple[str, ...]) -> KeySet:
         )
     jwks = settings.jwks if settings.jwks_file is None else _read_jwks(settings.jwks_file)
     further = [secret.get_secret_value() for secret in settings.verification_keys]
-    static = [*filter(None, (_secret_text(settings),)), *further]
-    return KeySet.build(
+    secret = _secret_text(settings)
+    static = [*filter(None, (secret,)), *further]
+    keys = KeySet.build(
         settings.algorithms,
         [_decoded(settings, text) for text in static],
         jwks,
         most_unnamed=_most_unnamed(settings),
         elsewhere=elsewhere,
     )
-
-
-def shared_secret(settings: "IssuerSettings") -> bytes | None:
-    """The shared secret to sign with; `None` if there is none, or a public key in its place."""
-    return next(iter(_secrets(settings, [_secret_text(settings)])), None)
+    return replace(keys, secret=next(iter(_secrets(settings, [secret])), None))
 
 
 def shared_secrets(settings: "IssuerSettings") -> list[bytes]:

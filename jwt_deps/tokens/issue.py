@@ -22,7 +22,6 @@ from jwt_deps.settings import (
     JWTSettings,
     ResourceServer,
     get_settings,
-    shared_secret,
 )
 
 from .authenticate import principal_for
@@ -232,7 +231,7 @@ def _signing_key(
 def _shared_secret(issuer: IssuerSettings) -> SigningKey:
     if (files := issuer.policy.key_files) is not None:
         files.look()  # with a secret that was replaced, what it signs is accepted at once
-    secret = shared_secret(issuer)
+    secret = issuer.policy.keys.secret  # the one that was read last, if its file is broken
     if secret is None:
         raise ConfigurationError(
             "signing_key",

@@ -600,6 +600,37 @@ class TestFiles:
         ]
         assert "bob" == outcome(create_access_token("bob", settings=settings), settings)
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(None, "", "\n", SECRET[:20], "\xff" * 40, '{"kty": "oct", "k": "' + "a" * 60),
+            *("-----BEGIN PUBLIC KEY-----\nMII", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ"),
+        ],
+        ids=["gone", "empty", "line", "short", "bytes", "jwk", "pem", "ssh"],
+    )
+    def test_tokens_are_issued_while_a_secret_is_broken(
+        self, tmp_path: Path, text: str | None
+    ) -> None:
+        """With the former one, which is what they are checked with, beside another one too."""
+        path = tmp_path / "secret"
+        path.write_text(SECRET)
+        settings = JWTSettings(secret_key_file=path, verification_keys=[OTHER_SECRET])
+        path.unlink() if text is None else path.write_text(text, "latin-1")
+
+        for _ in range(2):
+            token = create_access_token("bob", settings=settings)
+            assert "bob" == outcome(token, JWTSettings(secret_key=SECRET))
+            assert "bob" == outcome(token, settings)
+            self.clock(settings).advance(10)
+
+    def test_an_empty_secret(self, tmp_path: Path) -> None:
+        """It is no secret, though there is another one: a file is empty before it is written."""
+        path = tmp_path / "secret"
+        path.write_text("\n")
+
+        with pytest.raises(ConfigurationError, match="SECRET_KEY_FILE cannot be read: it is empty"):
+            JWTSettings(secret_key_file=path, verification_keys=[SECRET])
+
     def test_a_public_key_in_a_file(self, tmp_path: Path) -> None:
         """A half-written one changes nothing."""
         path = tmp_path / "key.pem"
