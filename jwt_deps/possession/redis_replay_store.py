@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from jwt_deps.errors import ConfigurationError
 
@@ -19,17 +20,33 @@ if TYPE_CHECKING:
 REDIS_OPTIONS: Mapping[str, Any] = MappingProxyType({"protocol": 2, "decode_responses": False})
 
 
+# What an address can say of a connection; redis-py would take a text for other objects, too.
+_OPTIONS = frozenset({
+    *("db", "username", "password", "client_name", "protocol", "max_connections"),
+    *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval"),
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_cert_reqs", "ssl_check_hostname"),
+    *("ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_ciphers"),
+})  # fmt: skip
+_LONGEST_TIMEOUT = 3600
+
+
 def is_redis_url(text: str) -> bool:
     """Return whether a text is the address of a Valkey or Redis server that commands can use."""
     from redis import ConnectionPool  # noqa: PLC0415 - of an extra
     from redis.exceptions import RedisError  # noqa: PLC0415
 
     try:
+        if not parse_qs(urlsplit(text).query).keys() <= _OPTIONS:
+            return False
         pool = ConnectionPool.from_url(text, **REDIS_OPTIONS)
-        pool.make_connection()  # refuses options that it does not know; nothing is sent
-    except (RedisError, TypeError, ValueError):
+        pool.make_connection()  # nothing is sent
+    except (AttributeError, RedisError, TypeError, ValueError):
         return False  # their messages quote the text, which may hold a password
-    return all(pool.connection_kwargs[name] == it for name, it in REDIS_OPTIONS.items())
+    options = pool.connection_kwargs
+    timeouts = (options.get(name, 1) for name in ("socket_timeout", "socket_connect_timeout"))
+    return all(0 < it <= _LONGEST_TIMEOUT for it in timeouts) and all(
+        options[name] == it for name, it in REDIS_OPTIONS.items()
+    )
 
 
 class RedisReplayStore:
@@ -59,7 +76,7 @@ class RedisReplayStore:
             raise ConfigurationError(
                 "replay_store",
                 "JWT_DPOP_REPLAY_STORE (dpop_replay_store) is 'memory', or a redis://, rediss:// "
-                "or unix:// URL; credentials in it are percent-encoded.",
+                "or unix:// URL with options that it can have; credentials are percent-encoded.",
             )
         self._url = url
         self._prefix = prefix

@@ -92,8 +92,8 @@ class RevocationStore:
         if not is_redis_url(url):
             raise ConfigurationError(
                 "revocation_url",
-                "JWT_REVOCATION_URL (revocation_url) is not a redis://, rediss:// or unix:// URL; "
-                "credentials in it are percent-encoded.",
+                "JWT_REVOCATION_URL (revocation_url) is not a redis://, rediss:// or unix:// URL "
+                "with options that it can have; credentials are percent-encoded.",
             )
         self._client = redis.Redis.from_url(
             url,

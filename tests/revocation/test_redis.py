@@ -887,6 +887,13 @@ def test_settings_that_cannot_work(reason: str, changed: dict[str, Any]) -> None
         pytest.param("rediss://:s3cret@localhost?ssl_cert_reqs=maybe", id="unknown-value"),
         pytest.param("redis://:s3cret@localhost?protocol=3", id="another-protocol"),
         pytest.param("redis://:s3cret@localhost?decode_responses=true", id="texts"),
+        pytest.param("redis://:s3cret@localhost?retry=3", id="text-for-an-object"),
+        pytest.param("redis://:s3cret@localhost?retry_on_error=OSError", id="text-for-classes"),
+        pytest.param("redis://:s3cret@localhost?maint_notifications_config=x", id="no-pool"),
+        pytest.param("redis://:s3cret@localhost?socket_timeout=nan", id="no-time"),
+        pytest.param("redis://:s3cret@localhost?socket_timeout=0", id="no-timeout"),
+        pytest.param("redis://:s3cret@localhost?socket_connect_timeout=-1", id="negative"),
+        pytest.param("redis://:s3cret@localhost?socket_connect_timeout=1e300", id="too-long"),
     ],
 )
 @pytest.mark.parametrize("name", ["revocation_url", "dpop_replay_store"])
@@ -898,6 +905,15 @@ def test_addresses_that_cannot_work(name: str, url: str) -> None:
 
     assert caught.value.reason in {"revocation_url", "replay_store"}
     assert "s3cret" not in everything_said(caught.value)
+
+
+def test_options_of_an_address() -> None:
+    """Those for database, credentials, timeouts, connections and TLS can be in it."""
+    options = "db=2&client_name=a&socket_timeout=1.5&health_check_interval=5&protocol=2"
+
+    for url in (f"rediss://localhost?{options}&ssl_ca_certs=/ca.pem", f"unix:///s?{options}"):
+        settings = JWTSettings(secret_key=SECRET, revocation_url=url, dpop_replay_store=url)
+        assert settings.revocation_health() is not None
 
 
 _GOOD: dict[str, Any] = {
