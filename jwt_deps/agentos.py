@@ -174,6 +174,12 @@ def _check_mappings(mappings: Mapping[str, object]) -> None:
 
 
 def _refuse_unknown(agent_os: AgentOS) -> None:
+    if isinstance(agent_os, FastAPI):
+        raise ConfigurationError(
+            "agent_os_middleware",
+            "protect_agent_os takes the AgentOS, not its application: call "
+            "protect_agent_os(agent_os) in place of agent_os.get_app().",
+        )
     missing = [name for name in _READ if not hasattr(agent_os, name)]
     if missing:
         raise _unknown(f"AgentOS has no {', '.join(missing)}")

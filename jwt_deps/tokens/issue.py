@@ -102,6 +102,8 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         ConfigurationError: `signing_key`: there is no key to sign with, or it does not match the
             settings' keys and algorithms. Also what `get_settings` raises.
     """
+    if not isinstance(user_id, str):
+        raise ValueError("user_id is not a string: pass str(...) of a number")  # noqa: TRY004
     if settings is None:
         settings = get_settings()
     if isinstance(expires_in, timedelta):

@@ -103,6 +103,14 @@ def test_application_that_was_taken_before() -> None:
         protect_agent_os(os, SETTINGS)
 
 
+def test_application_in_place_of_its_agent_os() -> None:
+    """The likely mistake: the former code called `get_app()`."""
+    app: Any = agent_os().get_app()
+
+    with pytest.raises(ConfigurationError, match=r"in place of agent_os\.get_app"):
+        protect_agent_os(app, SETTINGS)
+
+
 def test_exclusion_that_matches_nothing_stops_the_start() -> None:
     """As with `protect`."""
     app = protect_agent_os(agent_os(), SETTINGS, exclude=["/helth"])

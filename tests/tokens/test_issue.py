@@ -298,6 +298,7 @@ class TestSeveralIssuers:
     [
         pytest.param({"user_id": ""}, "names no user", id="no-user"),
         pytest.param({"user_id": " "}, "names no user", id="blank-user"),
+        pytest.param({"user_id": 7}, r"pass str\(", id="number"),
         pytest.param({"claims": {"sub": "bob"}}, "another user", id="other-user"),
         pytest.param({"claims": {"sub": 5}}, "sub", id="user-type"),
         pytest.param({"user_id": "\ud800"}, "payload", id="no-unicode"),
