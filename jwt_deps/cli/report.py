@@ -125,6 +125,12 @@ def _show_verdict(screen: Console, explanation: Explanation) -> None:
     error = explanation.error
     if error is None:
         screen.print(Text("A request with this token would be accepted.", "bold green"))
+        if (claim := explanation.without_user) is not None:
+            said = (
+                f"But it names no user in {claim} (JWT_USER_ID_CLAIM): current_user_id and "
+                "CurrentUser refuse it with 401."
+            )
+            screen.print(Text(said, "yellow"))
         return
     code = "" if error.code is None else f", error code {error.code}"
     verdict = f'A request with this token would be refused: "{error}"{code}.'

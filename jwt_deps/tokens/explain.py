@@ -145,10 +145,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What all checks say of a token, in their order, and what a request would be refused with."""
+    """What all checks say of a token, in their order, and what a request would be refused with.
+
+    Attributes:
+        findings: the checks.
+        error: the refusal; `None` where the token is accepted.
+        without_user: the claim in which an accepted token names no user.
+    """
 
     findings: tuple[Finding, ...]
     error: AuthError | None = None
+    without_user: str | None = None
 
     @property
     def accepted(self) -> bool:
@@ -183,9 +190,11 @@ async def explain_token(
 
     Keys that an issuer publishes are fetched as for a request.
     """
-    error = None
+    error = without_user = None
     try:
         principal = await authenticate_token(token, settings, clock=clock)
+        if principal.fixed_state["user_id"] is None:
+            without_user = principal.settings.user_id_claim
         if (sender_policy := settings.server.sender_policy) is not None:
             sender_policy.refuse_unbound(principal.claims.get("cnf") or {})
     except AuthError as refusal:
@@ -200,7 +209,7 @@ async def explain_token(
         if error is None or error.reason is Reason.NOT_BOUND:
             made[Step.REVOCATION] = None
     findings = (_finding(step, made) for step in order)
-    return Explanation(tuple(findings), error)
+    return Explanation(tuple(findings), error, without_user)
 
 
 _Made: TypeAlias = dict[Step, AuthError | None]

@@ -58,6 +58,19 @@ def test_accepted() -> None:
     assert 'sub  "alice"' in result.stdout
     assert "REFUSED" not in result.stdout
     assert "A request with this token would be accepted." in result.stdout
+    assert "names no user" not in result.stdout
+
+
+@pytest.mark.parametrize(("claim", "is_told"), [("sub", True), ("user_id", False)])
+def test_accepted_but_no_user(claim: str, *, is_told: bool) -> None:
+    """A service's own tokens often name the user in another claim than `sub`."""
+    members = claims(now=time.time(), aud="orders", user_id=7)
+    del members["sub"]
+
+    result = inspect(mint(members), **CONFIGURED, JWT_USER_ID_CLAIM=claim)
+
+    assert 0 == result.exit_code
+    assert is_told is ("names no user in sub (JWT_USER_ID_CLAIM)" in result.stdout)
 
 
 def test_refused() -> None:
