@@ -27,6 +27,7 @@ from jwt_deps.audit import audit as audit_app
 
 from .output import ACCEPTED, REFUSED, console, impossible, printable, without_refusals
 
+_LONGEST_SETTINGS = 30  # characters in the table; most routes have the same
 _STYLES = {Verdict.GUARDED: "green", Verdict.PUBLIC: "yellow", Verdict.UNGUARDED: "bold red"}
 
 
@@ -187,10 +188,16 @@ def _show_table(found: Audit) -> None:
     asked = any(route.answer is not None for route in found.routes)
     for column in ("Route", "Verdict", "Why", "Scopes", "Settings", *(["Answer"] if asked else [])):
         table.add_column(column, overflow="fold")
+    settings = dict.fromkeys(route.settings for route in found.routes)
+    long = [text for text in settings if len(text) > _LONGEST_SETTINGS]
+    marks = {text: f"[{at}]" for at, text in enumerate(long, 1)}
     for route in found.routes:
-        table.add_row(*_cells(route), *([Text(route.answer or "")] if asked else []))
+        mark = marks.get(route.settings, route.settings)
+        table.add_row(*_cells(route, mark), *([Text(route.answer or "")] if asked else []))
     screen.print(table)
     screen.print()
+    for text, mark in marks.items():
+        screen.print(Text(f"{mark} {text}"), soft_wrap=True)
     for problem in found.problems:
         screen.print(Text(f"Problem: {problem}", "bold red"), soft_wrap=True)
     for note in found.notes:
@@ -200,11 +207,11 @@ def _show_table(found: Audit) -> None:
     screen.print(Text(summary, "green" if found.ok else "bold red"))
 
 
-def _cells(route: AuditedRoute) -> list[Text]:
+def _cells(route: AuditedRoute, settings: str) -> list[Text]:
     return [
         Text(printable(f"{' '.join(route.methods)} {route.path}")),
         Text(route.verdict.value, _STYLES[route.verdict]),
         Text(route.why),
         Text(" ".join((*route.scopes, *route.requires))),
-        Text(route.settings),
+        Text(settings),
     ]

@@ -118,6 +118,23 @@ class TestInThisProcess:
         assert 0 == result.exit_code
         assert "GET /kept  guarded  its guard          own: HS256  401" in result.stdout
 
+    def test_long_settings_are_printed_once(self, tmp_path: Path) -> None:
+        """Below the table, which refers to them."""
+        source = GOOD.replace(
+            "_env_prefix=", "cookie_name='token', token_source='both', _env_prefix="
+        )
+
+        result = audit(written(tmp_path, source), *folder_of(tmp_path))
+
+        assert [
+            "Route      Verdict  Why        Scopes  Settings",
+            "GET /kept  guarded  its guard          [1]",
+            "GET /open  public   @public",
+            "",
+            "[1] own: HS256 token_source=both cookie_name=token",
+            "2 routes, 0 unguarded, 0 problems",
+        ] == [line.rstrip() for line in result.stdout.splitlines()]
+
     def test_values_for_path_parameters(self, tmp_path: Path) -> None:
         """A middleware knows its tenants, and only requests to one of them come to the guard."""
         dispatch = """
