@@ -58,7 +58,7 @@ async def discover(issuer: str, urls: Sequence[str], fetcher: Fetcher, *, second
         except TimeoutError:
             problems.append(FetchError(f"{shown(url)} did not answer in time"))
         except ValueError:  # an HTML page, as some sites send for each path
-            problems.append(FetchError(f"{shown(url)} is no JSON object", outage=False))
+            problems.append(FetchError(f"{shown(url)} is not a JSON object", outage=False))
     # The last problem comes first: most issuers have no document at the other places.
     told = [*map(str, reversed(problems)), _CURE]
     raise FetchError(

@@ -233,8 +233,8 @@ def _other_document(members: Mapping[str, Any]) -> str:
     if "jwks_uri" in members:
         return "is a discovery document: set JWT_DISCOVERY_URL (discovery_url) to its address"
     if members and all(isinstance(text, str) and is_pem(text) for text in members.values()):
-        return "is no JWK Set but certificates: set JWT_JWKS_URL (jwks_url) to the JWK Set"
-    return "is no JWK Set"
+        return "is not a JWK Set but certificates: set JWT_JWKS_URL (jwks_url) to the JWK Set"
+    return "is not a JWK Set"
 
 
 def _allowed(algorithms: Sequence[str]) -> frozenset[str]:

@@ -284,7 +284,7 @@ class StatusLists:
 def _parse(body: bytes) -> CompactJWS:
     with suppress(ValueError):
         return parse_compact(body)
-    raise ValueError("it is no JWT")
+    raise ValueError("it is not a JWT")
 
 
 def _unpack(member: object, most: int) -> _List:
@@ -311,5 +311,5 @@ def _object(data: bytes) -> dict[str, Any]:
 def _number(claims: dict[str, Any], name: str) -> float:
     value = claims.get(name)
     if not is_numeric_date(value):
-        raise ValueError("it has a time that is no number")
+        raise ValueError("it has a time that is not a number")
     return value

@@ -51,7 +51,7 @@ def _json_list(value: Any) -> Any:
             return json.loads(value)
         except (ValueError, RecursionError):
             # `from None`: the parser's error holds the text, which may be a secret.
-            raise ValueError("begins like a JSON array and is none") from None
+            raise ValueError("begins like a JSON array and is not one") from None
     return value
 
 

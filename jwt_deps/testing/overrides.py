@@ -198,7 +198,7 @@ class _Overrides(AbstractContextManager[None]):
             raise ConfigurationError(
                 "not_an_application",
                 f"acting_as and using_settings take a FastAPI application, not "
-                f"{type(app).__name__}: of a router make an application that includes it.",
+                f"{type(app).__name__}: for a router, make an application that includes it.",
             )
         self._app = app
         self._replacements = replacements

@@ -38,24 +38,24 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.INACTIVE: "Get a fresh token: the authorization server says that this one is not "
         "active.",
         Reason.TOO_LARGE: "Have the issuer put less into the token, or raise JWT_MAX_TOKEN_SIZE.",
-        Reason.NOT_COMPACT: "Send an access token that is a JWT; an opaque token, which some "
-        "issuers give when no audience is asked for, is none.",
+        Reason.NOT_COMPACT: "Send an access token that is a JWT. Some issuers give an opaque "
+        "token when no audience is requested.",
         Reason.ENCRYPTED: "Have the issuer sign tokens and not encrypt them.",
         Reason.ENCODING: "Send the token as it was issued: it was cut, padded or encoded again.",
-        Reason.HEADER: "Send the token as it was issued: its first part is no JSON object.",
-        Reason.ALGORITHM: "If the issuer means to sign with this algorithm, name it in "
+        Reason.HEADER: "Send the token as it was issued: its first part is not a JSON object.",
+        Reason.ALGORITHM: "If the issuer is meant to use this algorithm, name it in "
         "JWT_ALGORITHM, with a key that fits.",
-        Reason.TYPE: "Send an access token; an ID, logout or DPoP token is none. If the issuer "
-        "gives its access tokens a typ of their own, name it in JWT_TOKEN_TYPES.",
+        Reason.TYPE: "Send an access token, not an ID token, logout token or DPoP proof. If the "
+        "issuer gives its access tokens a typ of their own, name it in JWT_TOKEN_TYPES.",
         Reason.CRITICAL: "Have the issuer leave out the header 'crit'.",
         Reason.KEY_ID: "Have the issuer name its keys with a short string.",
         Reason.UNKNOWN_KEY: "Compare the token's kid and alg with the configured keys or the "
         "issuer's JWK Set; the token may be of another environment.",
         Reason.SIGNATURE: "Compare the key with the issuer's: a token of another environment "
         "and a secret with a line break at its end are the usual causes.",
-        Reason.PAYLOAD: "Send the token as it was issued: its second part is no JSON object.",
+        Reason.PAYLOAD: "Send the token as it was issued: its second part is not a JSON object.",
         Reason.EXPIRED: "Get a fresh token; if it is fresh, compare the clocks.",
-        Reason.NOT_YET_VALID: "Compare the clocks of issuer and service; JWT_LEEWAY forgives a "
+        Reason.NOT_YET_VALID: "Compare the clocks of issuer and service; JWT_LEEWAY allows a "
         "difference of seconds.",
         Reason.CLAIM_MISSING: "Have the issuer add the claim, or correct the setting that asks "
         "for it.",
@@ -94,7 +94,7 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.REPLAYS_UNAVAILABLE: "See JWT_DPOP_REPLAY_STORE: it is out of reach, or full.",
         Reason.REVOKED: "Get a fresh token: this one was taken back, alone or with its "
         "session, its user or its issuer.",
-        Reason.REVOCATION_UNAVAILABLE: "See the log for why revocations cannot be had; the token "
+        Reason.REVOCATION_UNAVAILABLE: "See the log for why revocations cannot be read; the token "
         "may be good.",
         Reason.SCOPE: "Ask the issuer for the scopes that the challenge names; JWT_SCOPES_CLAIM "
         "says which claim holds them.",

@@ -290,4 +290,4 @@ def _require_same(
     if scopes and made.scopes != frozenset(scopes):
         raise ValueError("claims grant other scopes than scopes does, or one has a space in it")
     if roles and made.roles != frozenset(roles):
-        raise ValueError("claims grant other roles than roles does, or one is no text")
+        raise ValueError("claims grant other roles than roles does, or one is not a string")

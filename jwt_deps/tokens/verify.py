@@ -195,7 +195,7 @@ def _compact(token: str) -> CompactJWS:
     except ValueError:
         pass
     if _JWS.fullmatch(text):
-        raise MalformedTokenError(Reason.ENCODING, "it is not base64url as RFC 7515 has it")
+        raise MalformedTokenError(Reason.ENCODING, "one of its parts is not base64url")
     if _JWE.fullmatch(text):  # RFC 7516 §7.1: five parts
         raise MalformedTokenError(Reason.ENCRYPTED, "encrypted tokens are not supported")
     raise MalformedTokenError(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")

@@ -102,8 +102,8 @@ def protect(  # noqa: PLR0913 - what applies to an application
     if not isinstance(app, FastAPI):
         raise ConfigurationError(
             "not_an_application",
-            f"protect takes a FastAPI application, not {type(app).__name__}: of a router make "
-            "protected_router(router).",
+            f"protect takes a FastAPI application, not {type(app).__name__}: guard a "
+            "router with protected_router(router).",
         )
     try_out()
     Installation.of(app).protect(

@@ -64,7 +64,7 @@ class FakeProvider:
     def read(self, body: bytes) -> JWKSetResponse:
         kids = json.loads(body)
         if not isinstance(kids, list):
-            raise ValueError("is no JWK Set")  # noqa: TRY004 - what the protocol says
+            raise ValueError("is not a JWK Set")  # noqa: TRY004 - what the protocol says
         jwks = {"keys": [pair("P-256").jwk(kid=kid) for kid in kids]}
         keys, skipped = KeySet.from_response([ALGORITHM], jwks)
         return JWKSetResponse(keys, skipped, self.seconds, "", body)

@@ -1001,7 +1001,7 @@ WITHDRAWN = [
 ]
 #: One answer of each kind; `test_fetching` and `test_provider` have the others.
 BAD_ANSWERS = [
-    pytest.param(Answer.html(), "is no JWK Set", id="no-set"),
+    pytest.param(Answer.html(), "is not a JWK Set", id="no-set"),
     pytest.param(
         Answer.json({"keys": [pair("P-256").jwk(kid=f"k{n}") for n in range(101)]}),
         "more than 100 keys",

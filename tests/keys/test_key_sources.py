@@ -1026,7 +1026,7 @@ class TestKeySource:
         [
             pytest.param(OSError("s3cret"), "key_source raised OSError", id="error"),
             pytest.param({"keys": []}, "the answer of key_source has no usable key", id="none"),
-            pytest.param({}, "the answer of key_source is no JWK Set", id="other"),
+            pytest.param({}, "the answer of key_source is not a JWK Set", id="other"),
             pytest.param(None, "key_source raised TypeError", id="nothing"),
             pytest.param({"keys": {1, 2}}, "key_source raised TypeError", id="no-json"),
         ],

@@ -321,15 +321,15 @@ class TestAgain:
     @pytest.mark.parametrize(
         ("answer", "why"),
         [
-            (Answer.html(), "is no JWK Set"),
-            (Answer(body=b""), "is no JWK Set"),
-            (Answer.json([]), "is no JWK Set"),
-            (Answer.json({}), "is no JWK Set"),
-            (Answer.json({"keys": {}}), "is no JWK Set"),
+            (Answer.html(), "is not a JWK Set"),
+            (Answer(body=b""), "is not a JWK Set"),
+            (Answer.json([]), "is not a JWK Set"),
+            (Answer.json({}), "is not a JWK Set"),
+            (Answer.json({"keys": {}}), "is not a JWK Set"),
             (Answer.json({"keys": []}), "has no usable key for RS256, ES256"),
             (Answer.json({"keys": [{}] * 101}), "has more than 100 keys"),
-            (Answer(body=b'{"keys": [], "keys": []}'), "is no JWK Set"),
-            (Answer(body=b'{"keys": [' + b"[" * 1000), "is no JWK Set"),
+            (Answer(body=b'{"keys": [], "keys": []}'), "is not a JWK Set"),
+            (Answer(body=b'{"keys": [' + b"[" * 1000), "is not a JWK Set"),
         ],
         ids=[
             *("page-for-people", "empty", "array", "no-keys", "keys-an-object", "no-key"),

@@ -215,11 +215,11 @@ class TestUnused:
     @pytest.mark.parametrize(
         ("document", "why"),
         [
-            ({}, "is no JWK Set"),
-            ({"keys": None}, "is no JWK Set"),
-            ({"keys": {"a": GOOD}}, "is no JWK Set"),
-            ({"keys": "a"}, "is no JWK Set"),
-            (GOOD, "is no JWK Set"),
+            ({}, "is not a JWK Set"),
+            ({"keys": None}, "is not a JWK Set"),
+            ({"keys": {"a": GOOD}}, "is not a JWK Set"),
+            ({"keys": "a"}, "is not a JWK Set"),
+            (GOOD, "is not a JWK Set"),
             ({"keys": []}, "has no usable key"),
             ({"keys": [GOOD] * 101}, "has more than 100 keys"),
             ({"keys": [None] * 101}, "has more than 100 keys"),
@@ -227,7 +227,7 @@ class TestUnused:
         ids=["empty", "null", "object", "string", "jwk", "no-key", "too-many", "too-many-of-none"],
     )
     def test_no_set(self, document: Mapping[str, Any], why: str) -> None:
-        """A document that is no JWK Set, or too large a one, is refused whole."""
+        """A document that is not a JWK Set, or too large a one, is refused whole."""
         with pytest.raises(ValueError, match=why):
             KeySet.from_response(ALGORITHMS, document)
 

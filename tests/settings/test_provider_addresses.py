@@ -128,9 +128,9 @@ def test_addresses_that_work(values: dict[str, Any]) -> None:
     [
         ({"jwks_uri": "https://a.example/keys"}, "set JWT_DISCOVERY_URL"),
         ({"a": "-----BEGIN CERTIFICATE-----", "b": "-----BEGIN CERTIFICATE-----"}, "JWT_JWKS_URL"),
-        ({"a": "text"}, "is no JWK Set$"),
-        ({"a": 5}, "is no JWK Set$"),
-        ({}, "is no JWK Set$"),
+        ({"a": "text"}, "is not a JWK Set$"),
+        ({"a": 5}, "is not a JWK Set$"),
+        ({}, "is not a JWK Set$"),
     ],
     ids=["discovery-document", "certificates", "text", "number", "nothing"],
 )

@@ -146,7 +146,7 @@ class TestTrouble:
         [
             pytest.param(Answer(status=500), "answered with status 500", id="error"),
             pytest.param(Answer.redirect("/"), "answered with status 302", id="redirect"),
-            pytest.param(Answer.html(), "is no JWK Set", id="page"),
+            pytest.param(Answer.html(), "is not a JWK Set", id="page"),
             pytest.param(Answer.json({"keys": []}), "has no usable key", id="empty"),
             pytest.param(Answer(gzip=True), "nothing", id="gzip"),
             pytest.param(Answer(cut=True), "RemoteProtocolError", id="cut"),

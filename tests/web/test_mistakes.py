@@ -145,7 +145,7 @@ def test_public_on_a_router_stops_the_start() -> None:
 )
 def test_a_block_of_the_test_kit_takes_an_application(block: Callable[[Any], object]) -> None:
     """A router has no overrides."""
-    with pytest.raises(ConfigurationError, match="of a router make an application"):
+    with pytest.raises(ConfigurationError, match="make an application that includes it"):
         block(APIRouter())
 
 
