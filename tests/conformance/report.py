@@ -24,7 +24,7 @@ MUTATION = ROOT / "tests" / "mutation"
 _PROMISES = re.compile(r"^\| Promise \|.*\n(?:\|.*\n)+", re.MULTILINE)
 _INTRODUCTION = """# Conformance
 
-How many rules of each document that bind a resource server tests show, and where this package
+How many of each document's rules for a resource server are shown by tests, and where this package
 differs. Each rule is in the document's file in `tests/conformance/rules/`, with its section and the
 tests that show it, and in `conformance-report.json`; a complete run checks that each of these tests
 exists and passes. *Planned* rules wait for their tests.
@@ -32,13 +32,13 @@ exists and passes. *Planned* rules wait for their tests.
 _MUTATION = """## Mutation score
 
 A mutant is the code with one operator, operand, constant or statement changed. `python -m
-tests.mutation <room>` runs the tests of the room on each, or on a sample; the score is the part
+tests.mutation <folder>` runs its tests on each, or on a sample; the score is the part
 that they noticed within the seconds that the command gives, half a minute or a minute, or twenty
 seconds for web, so it is a lower bound.
 
 """
 _DIFFERENCE = ("Rule", "It asks", "Here")
-_SCORE = ("Room", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all")
+_SCORE = ("Folder", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all")
 
 
 def report() -> dict[str, Any]:
