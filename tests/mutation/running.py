@@ -30,8 +30,11 @@ _NEAR = 10  # lines
 
 
 def _existing(kind: type[Any]) -> list[Any]:
+    gc.unfreeze()  # `tests/conftest.py` freezes all that there is once the tests are collected
     # `isinstance` asks a proxy for the class of what it stands for, which may be gone.
-    return [it for it in gc.get_objects() if type(it) is kind]
+    found = [it for it in gc.get_objects() if type(it) is kind]
+    gc.freeze()
+    return found
 
 
 def functions_in(files: Container[str]) -> list[FunctionType]:

@@ -1,5 +1,6 @@
 """What `python -m tests.mutation` changes, and that what it lists is there."""
 
+import gc
 import weakref
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -8,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.mutation.__main__ import ROOT, SURVIVORS
+from tests.mutation.__main__ import ROOT, SURVIVORS, excluded_lines
 from tests.mutation.mutants import mutants
 from tests.mutation.running import functions_in, replace
 
@@ -94,6 +95,21 @@ def test_code_is_replaced_in_place(
     assert replaced == (read is not None)
     if read:
         assert value == read(module)
+
+
+def test_functions_are_found_that_the_garbage_collector_does_not_look_at() -> None:
+    """`tests/conftest.py` freezes what there is once the tests are collected."""
+    gc.freeze()
+
+    assert functions_in({__file__})
+
+
+def test_what_only_an_older_fastapi_executes_is_left_out(tmp_path: Path) -> None:
+    """Though not the condition that leads there."""
+    path = tmp_path / "a.py"
+    path.write_text("if a == b:  # old FastAPI\n    c = 1\nd = 1\n")
+
+    assert {2} == excluded_lines(path)
 
 
 @pytest.mark.parametrize("room", SURVIVORS)
