@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -427,6 +427,21 @@ class TestABatchThatNoGuardKnows:
             scope[name] = value
 
         assert b"401" == asyncio.run(drive(app, scope))[1]
+
+    @live_routes
+    @pytest.mark.parametrize("add", ["add_api_route", "add_route"])
+    def test_before_the_application_has_started(self, add: str) -> None:
+        """No user comes into the state of the batch, whatever kind of route that is."""
+        app = including(filled(protected_router(settings=SETTINGS)))
+
+        async def batch(request: Request) -> JSONResponse:
+            request.state.mine = 1
+            status, _ = await send_copy(app, request.scope, path="/api", headers=headers_of(ALICE))
+            return JSONResponse([status, user_of(request)])
+
+        getattr(app, add)("/batch", batch)
+
+        assert [200, None] == TestClient(app).get("/batch").json()
 
     def test_where_no_route_has_a_guard(self) -> None:
         """Each has a caller of its own, also where only dependencies ask."""

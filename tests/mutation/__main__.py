@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many mutants, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="those whose id this expression finds")
-    parser.add_argument("--seconds", type=float, default=30, help="of tests for each mutant")
+    parser.add_argument("--seconds", type=float, default=30, help="of the CPU, for each mutant")
     parser.add_argument("--tests", nargs="+", help="in place of those of the room")
     parser.add_argument("--imported", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -5,13 +5,14 @@ import json
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import suppress
 from functools import _lru_cache_wrapper, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
-from time import monotonic
+from time import process_time
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -23,8 +24,8 @@ from tests.mutation.mutants import Mutant
 __all__ = ["ChangedModule", "Forks", "OneMutant", "functions_in", "replace"]
 
 PROCESSES = 2
-#: The part of the time for tests in which the quickest ones run. Then come those that execute a
-#: line near the mutant which few others do.
+#: The part of the time for tests in which the quickest case of each test runs, then the next one of
+#: each, and so on. Then come those that execute a line near the mutant which few others do.
 _QUICKEST = 1 / 3
 _NEAR = 10  # lines
 
@@ -100,9 +101,9 @@ class _Recording:
             cache.cache_clear()
         # What a fixture executes, the other tests of the module may notice.
         self._coverage.switch_context(_module(item.nodeid))
-        began = monotonic()
+        began = process_time()
         done = yield
-        self._seconds[item.nodeid] = monotonic() - began
+        self._seconds[item.nodeid] = process_time() - began
         return done
 
     @pytest.hookimpl(tryfirst=True)
@@ -141,7 +142,7 @@ class OneMutant:
     Args:
         mutant: what is changed.
         directory: has what was recorded.
-        at_most: seconds of tests; what they did not notice by then has survived.
+        at_most: CPU seconds of tests; what they did not notice by then has survived.
         imported: whether the module was imported with the change.
     """
 
@@ -163,6 +164,8 @@ class OneMutant:
         self._seconds = json.loads((self._directory / "seconds").read_text())
         items = [it for it in session.items if _names(it) & found]
         items.sort(key=lambda it: self._seconds[it.nodeid])
+        cases: defaultdict[str, count[int]] = defaultdict(count)
+        items.sort(key=lambda it: next(cases[it.nodeid.partition("[")[0]]))
         rest = len(self._within(items, _QUICKEST * self._at_most))
         items[rest:] = sorted(
             items[rest:],
@@ -190,7 +193,7 @@ class Forks:
         mutants: each is compiled while the iteration is at it.
         files: those of the room.
         directory: for what is recorded.
-        at_most: seconds of tests for each mutant.
+        at_most: CPU seconds of tests for each mutant: those of a busy machine are the same.
         command: what runs the tests on an imported mutant, given its id.
         done: takes each mutant and whether the tests noticed it.
     """

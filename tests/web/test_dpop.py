@@ -743,7 +743,10 @@ class TestNonces:
         ],
     )
     def test_age(self, age: float, status: int, fresh: bool) -> None:  # noqa: FBT001
-        """Near its end a new one comes with the answer, which caches may not store."""
+        """Near its end a new one comes with the answer, which caches may not store.
+
+        The other headers of the answer stay.
+        """
         nonce = Nonces([NONCE_KEY]).issue(time.time() - age)
         client = met(app_of(settings(dpop_nonce_keys=[NONCE_KEY])))
 
@@ -751,6 +754,7 @@ class TestNonces:
 
         assert (status, fresh) == (response.status_code, "dpop-nonce" in response.headers)
         assert fresh is (response.headers.get("cache-control") == "no-store")
+        assert "application/json" == response.headers["content-type"]
 
     def test_repr(self) -> None:
         assert "<nonces>" == repr(Nonces([NONCE_KEY]))
