@@ -147,9 +147,8 @@ class GuardedApp:
 
     def _asks_first(self) -> bool:
         """Whether what is mounted asks its own guard before everything that it answers."""
-        app = mounted(self.route) if _fastapi.is_mount(self.route) else None
-        router = app.router if isinstance(app, FastAPI) else app
-        return app is self.unwrapped and asks_its_guard(router)
+        app = self.unwrapped
+        return asks_its_guard(app.router if isinstance(app, FastAPI) else app)
 
     def match(self, scope: Scope) -> MatchedRoute:
         """The route as it is being served: all that it came through applies to it."""

@@ -1125,6 +1125,16 @@ class TestProblems:
         assert () == audit(app).problems
         assert met or before == mine
 
+    def test_a_document_that_was_edited_since_the_guard_corrected_it(self) -> None:
+        """Requests get what was edited, and that is judged."""
+        app = one_route()
+        client = TestClient(app)
+        client.get("/x")
+        del app.openapi()["paths"]["/x"]["get"]["security"]
+
+        assert ("OpenAPI says that GET /x needs no token, but it does.",) == audit(app).problems
+        assert "security" not in client.get("/openapi.json").json()["paths"]["/x"]["get"]
+
     def test_a_document_that_was_replaced_since_the_last_request(self) -> None:
         """The next request corrects it, and what it would show is judged."""
         app = one_route()

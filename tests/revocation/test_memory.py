@@ -419,7 +419,7 @@ def test_several_sources() -> None:
 
 
 def test_sources_that_work_in_the_background() -> None:
-    """They begin and stop with the application; the others do not notice."""
+    """They begin and stop with the application, each time; the others do not notice."""
 
     class Managed(Plain):
         calls = ""
@@ -428,17 +428,21 @@ def test_sources_that_work_in_the_background() -> None:
             self.calls += "open "
 
         def close(self) -> None:
-            self.calls += "close"
+            self.calls += "close "
 
     managed = Managed(answer=False)
     assert isinstance(managed, ManagedSource)
     assert not isinstance(managed, PreparingSource)
     settings = JWTSettings(**SETTINGS, revocation=AnyRevocation(managed, Plain(answer=False)))
 
-    asyncio.run(settings.server.open_revocations())
-    asyncio.run(settings.server.close())
+    app = FastAPI()
+    app.include_router(protected_router(settings=settings))
 
-    assert "open close" == managed.calls
+    for _ in range(2):
+        with TestClient(app):
+            managed.calls += "serve "
+
+    assert 2 * "open serve close " == managed.calls
     assert None is settings.revocation_health()
 
 

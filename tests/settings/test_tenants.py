@@ -55,10 +55,10 @@ def outcome(token: str, settings: JWTSettings) -> str:
 class Lookup:
     """Accepts issuers that begin with `https://customer`, and counts its calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.asked: list[str] = []
         self.error: Exception | None = None
-        self.options: dict[str, Any] = {}
+        self.options = options
 
     def __call__(self, issuer: str) -> IssuerSettings | None:
         self.asked.append(issuer)
@@ -73,7 +73,7 @@ class Lookup:
         return self(issuer)
 
 
-CUSTOMER = "https://customer-7.example"
+CUSTOMER, STAFF = "https://customer-7.example", "https://staff"
 
 
 def clock_of(settings: JWTSettings) -> VirtualClock:
@@ -755,10 +755,20 @@ class TestUserIds:
 
         assert "staff|boss" == users_of(settings).get("/me", headers=bearer(token)).json()[0]
 
-    def test_claims_that_replace_those_of_a_token(self) -> None:
-        """An override of `get_claims` names the issuer, and so the prefix."""
-        client = users_of(table(staff=None))
+    @pytest.mark.parametrize(
+        ("issuers", "issuer", "user_id"),
+        [
+            ({"staff": settings_of(STAFF, user_id_claim="oid")}, STAFF, "staff|boss"),
+            (Lookup(user_id_claim="oid"), CUSTOMER, f"{CUSTOMER}|boss"),
+        ],
+        ids=["table", "function"],
+    )
+    def test_claims_that_replace_those_of_a_token(
+        self, issuers: Any, issuer: str, user_id: str
+    ) -> None:
+        """An override of `get_claims` names the issuer, and so the user's claim and prefix."""
+        client = users_of(JWTSettings(issuers=issuers))
         app: Any = client.app
-        app.dependency_overrides[get_claims] = lambda: {"sub": "boss", "iss": "https://staff"}
+        app.dependency_overrides[get_claims] = lambda: {"oid": "boss", "iss": issuer}
 
-        assert "staff|boss" == client.get("/me").json()[0]
+        assert user_id == client.get("/me").json()[0]
