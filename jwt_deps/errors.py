@@ -32,6 +32,7 @@ value and never text from a token, so each can be shown and logged.
 Each `.reason` is a section of the errors page, with causes and cures: `.anchor`, `.command`.
 """
 
+import math
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
@@ -236,6 +237,16 @@ class ConfigurationError(JWTDepsError):
 
     def __str__(self) -> str:
         return f"{self.message} More: {self.command}"
+
+
+def require_numbers(**arguments: object) -> None:
+    """Refuse arguments that are no finite numbers of 0 or more.
+
+    Comparisons with NaN are false: an answer that is cached for so long would never end.
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ConfigurationError("invalid_setting", f"{name} is no number of 0 or more.")
 
 
 class AuthError(JWTDepsError):

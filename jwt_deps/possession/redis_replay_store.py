@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from jwt_deps.errors import ConfigurationError
+from jwt_deps.errors import ConfigurationError, require_numbers
 
 from .replay_store import StoreUnavailableError
 
@@ -58,7 +58,8 @@ class RedisReplayStore:
         timeout: seconds to wait for the server, after which the request is answered with 503.
 
     Raises:
-        ConfigurationError: the extra `jwt-deps[redis]` is not installed, or the URL is another.
+        ConfigurationError: the extra `jwt-deps[redis]` is not installed, the URL is another, or
+            the timeout is no number.
 
     Example:
         ```python
@@ -78,6 +79,7 @@ class RedisReplayStore:
                 "JWT_DPOP_REPLAY_STORE (dpop_replay_store) is 'memory', or a redis://, rediss:// "
                 "or unix:// URL with options that it can have; credentials are percent-encoded.",
             )
+        require_numbers(timeout=timeout)
         self._url = url
         self._prefix = prefix
         self._timeout = timeout

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 
-from jwt_deps.errors import TooManyProofsError
+from jwt_deps.errors import TooManyProofsError, require_numbers
 
 
 class StoreUnavailableError(Exception):
@@ -47,6 +47,9 @@ class MemoryReplayStore:
         size: the largest number of proofs that are kept.
         per_key: the largest number of them by one client key.
         clock: seconds of a monotonic clock.
+
+    Raises:
+        ConfigurationError: a size is no number.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class MemoryReplayStore:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        require_numbers(size=size, per_key=per_key)
         self._size = size
         self._per_key = per_key
         self._clock = clock

@@ -22,6 +22,7 @@ from jwt_deps.errors import (
     AuthError,
     ConfigurationError,
     SignatureError,
+    require_numbers,
 )
 from jwt_deps.jose import (
     CompactJWS,
@@ -142,7 +143,7 @@ class StatusLists:
             age_clock: seconds of a monotonic clock, for the age of a list.
 
         Raises:
-            ConfigurationError: no host is named, or `httpx2` is not installed.
+            ConfigurationError: no host is named, a number is none, or `httpx2` is not installed.
 
         Example:
             ```python
@@ -159,6 +160,8 @@ class StatusLists:
                 "StatusLists needs the hosts that lists may come from, as a set of names without "
                 "scheme and port.",
             )
+        require_numbers(longest_fresh=longest_fresh, timeout=timeout, max_lists=max_lists)
+        require_numbers(max_bytes=max_bytes, max_octets=max_octets)
         self._issuer = issuer
         self._longest_fresh = longest_fresh
         self._accept_unreachable = accept_unreachable

@@ -1,6 +1,14 @@
 """What an operator writes: the settings, from code and from the environment."""
 
-from .env_values import PREFIX, NoneOrSeveral, as_tuple, is_variable, read_secret, with_prefix
+from .env_values import (
+    HEADER_NAME,
+    PREFIX,
+    NoneOrSeveral,
+    as_tuple,
+    is_variable,
+    read_secret,
+    with_prefix,
+)
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
 from .issuers import AcceptedIssuer, UserPrefix
@@ -13,6 +21,7 @@ from .service import JWTSettings, TokenSource, get_settings, settings_without_ke
 from .tenants import EntraTenants
 
 __all__ = [
+    "HEADER_NAME",
     "PREFIX",
     "WELL_KNOWN",
     "AcceptedIssuer",

@@ -28,6 +28,8 @@ from .authenticate import principal_for
 from .principal import Principal, user_id_of
 from .verify import Verification
 
+_LONGEST = 2**53  # seconds, up to which floats are exact
+
 
 class ClaimNames(NamedTuple):
     """Which claims hold what, and which issuer and audience a token names.
@@ -108,7 +110,8 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         settings = get_settings()
     if isinstance(expires_in, timedelta):
         expires_in = expires_in.total_seconds()
-    if not 0 < expires_in < math.inf:
+    seconds: object = expires_in
+    if not isinstance(seconds, int | float) or not 0 < seconds < _LONGEST:
         raise ValueError("expires_in is not a positive number of seconds")
     issuer = _issuer_for(settings, claims or {})
     key = _signing_key(issuer, signing_key)
@@ -218,8 +221,8 @@ def _signing_key(
 ) -> SigningKey:
     if given is None:
         return _shared_secret(issuer)
-    said = "it is a mapping that is no JWK"
-    with suppress(TypeError):
+    said = "it is no text, and no JWK"
+    with suppress(AttributeError, TypeError):
         text = json.dumps(dict(given)) if isinstance(given, Mapping) else given
         try:
             return load_signing_key(text, issuer.algorithms)

@@ -219,7 +219,10 @@ def unverified_expiry(token: str) -> float | None:
         MalformedTokenError: not a JWS with a readable payload.
         ClaimError: its `exp` is not a number.
     """
-    claims = _read_claims(_compact(token).payload)
+    given: object = token
+    if not isinstance(given, str):
+        raise MalformedTokenError(Reason.NOT_COMPACT, "it is not a text")
+    claims = _read_claims(_compact(given).payload)
     check_numeric_dates(claims)
     return claims.get("exp")
 

@@ -21,9 +21,11 @@ from jwt_deps.errors import (
     InvalidTokenError,
     KeysUnavailableError,
     Reason,
+    require_numbers,
 )
 from jwt_deps.jose import is_numeric_date, parse_document
 from jwt_deps.keys import Fetcher, FetchError, host_of, origin_of_url, split_url
+from jwt_deps.settings import HEADER_NAME
 from jwt_deps.tokens import Claims
 
 from .caller import settings_for, token_of
@@ -56,8 +58,8 @@ class ApiKey:
         header: the header that carries the key, alone.
 
     Raises:
-        ConfigurationError: `check` cannot be called, or the header is `Authorization`, which has
-            the token.
+        ConfigurationError: `check` cannot be called, or the header is none, or `Authorization`,
+            which has the token.
     """
 
     #: Whether the credential is the bearer token of the request, if that is no JWT.
@@ -67,7 +69,9 @@ class ApiKey:
         self, check: Callable[[str], _Found | Awaitable[_Found]], header: str = "X-API-Key"
     ) -> None:
         given: object = check
-        if not callable(given) or header.lower() == "authorization":
+        named: object = header
+        is_name = isinstance(named, str) and HEADER_NAME.fullmatch(named)
+        if not (callable(given) and is_name) or header.lower() == "authorization":
             raise ConfigurationError(
                 "api_key_form",
                 "ApiKey takes a function from a key to Claims or None, and a header of its own.",
@@ -136,8 +140,8 @@ class Introspection:
         key_file: its private key, without a password; `None` where the same file has it.
 
     Raises:
-        ConfigurationError: the address or the certificate cannot be used, the client has nothing
-            to authenticate with, or `httpx2` is not installed.
+        ConfigurationError: the address or the certificate cannot be used, a number of seconds is
+            none, the client has nothing to authenticate with, or `httpx2` is not installed.
     """
 
     def __init__(  # noqa: PLR0913 - each by name
@@ -157,25 +161,27 @@ class Introspection:
         hosts = frozenset(map(str.lower, allow_http_hosts))
         try:
             split_url(url, allow_loopback=allow_loopback, http_hosts=hosts)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ConfigurationError(
                 "introspection_url", f"The url of Introspection {error}."
             ) from None
+        require_numbers(cache_seconds=cache_seconds, inactive_seconds=inactive_seconds)
         self._url = url
         self._form, self._headers = {"token_type_hint": "access_token"}, {}
-        if client_secret is not None:
+        client: object = client_id
+        if not isinstance(client, str) or client_secret is certificate_file is None:
+            raise ConfigurationError(
+                "introspection_client",
+                "Introspection needs client_id and client_secret, or certificate_file where the "
+                "client authenticates with a certificate alone.",
+            )
+        if client_secret is None:
+            self._form["client_id"] = client_id  # RFC 8705 §2
+        else:
             # RFC 6749 §2.3.1: both are form-encoded first.
             pair = f"{quote(client_id, safe='')}:{quote(client_secret, safe='')}"
             encoded = base64.b64encode(pair.encode()).decode()
             self._headers = {"Authorization": f"Basic {encoded}"}
-        elif certificate_file is not None:
-            self._form["client_id"] = client_id  # RFC 8705 §2
-        else:
-            raise ConfigurationError(
-                "introspection_client",
-                "Introspection needs client_secret, or certificate_file where the client "
-                "authenticates with a certificate alone.",
-            )
         self._cache_seconds, self._inactive_seconds = cache_seconds, inactive_seconds
         self._fetcher = Fetcher(
             trusted_hosts={host_of(url)},
