@@ -389,9 +389,13 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     def export_keys(self) -> dict[str, Any]:
         """Return the fetched keys of every issuer, for `seed_keys` in another process.
 
+        Issuers of a function are not among them: another process does not know them yet.
+
         Returns:
             JSON values by the issuer's name, as in `key_health`.
         """
+        if self._server.accepted.tenants is not None:
+            return {}
         exported = {name: keys.export() for name, keys in self._server.key_caches.items()}
         return {name: keys for name, keys in exported.items() if keys is not None}
 
@@ -402,7 +406,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             exported: what `export_keys` returned.
 
         Raises:
-            ValueError: that is not what `export_keys` returned, or of other issuers.
+            ValueError: that is not what `export_keys` returned, or of issuers that these settings
+                do not name.
         """
         caches = self._server.key_caches
         if not isinstance(exported, Mapping):

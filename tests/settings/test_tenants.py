@@ -293,6 +293,23 @@ class TestFunction:
         refused = "keys_unavailable" if age == 60 else "claim_foreign"
         assert [CUSTOMER, refused] == asyncio.run(flood())
 
+    def test_keys_are_not_exported(self) -> None:
+        """Another process does not know the issuers yet, and could not take them."""
+        lookup, signer = Lookup(), FakeIssuer(url=CUSTOMER)
+
+        class Source:
+            async def fetch_keys(self) -> Any:
+                return signer.jwk_set
+
+        lookup.options = {"key_source": Source(), "secret_key": None}
+        settings, another = (JWTSettings(issuers=lookup) for _ in range(2))
+        assert CUSTOMER == outcome(signer.token({"sub": "alice"}, audience="api"), settings)
+        assert [CUSTOMER] == list(settings.key_health())
+
+        another.seed_keys(settings.export_keys())
+
+        assert {} == settings.export_keys() == another.key_health()
+
     def test_settings_without_an_issuer(self) -> None:
         """The function has said that they are for this one."""
         shared = IssuerSettings(secret_key=SECRET, audience="api")
