@@ -34,10 +34,13 @@ _JWK = re.compile(
     r"""["'](?:kty|keys|x5c|jwks_uri)["']\s*:|\bkty["']?\s*[:=]\s*["']?(?:RSA|EC|OKP|oct)\b"""
 )
 _XML = re.compile(r"<[?!A-Za-z].*</[A-Za-z][^<>]*>", re.DOTALL)
+# Octets as Python prints them: `b'0Y0\x13'`.
+_PRINTED = re.compile(r"""b(["'])((?:\\x[0-9a-f]{2}|\\[\\'nrt]|[ -\[\]-~])*)\1""")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 # What base64, base64url and hexadecimal are written with, and shorter is no key.
 _WORD = re.compile(r"[A-Za-z0-9+/_-]{32,}")
-_BETWEEN = re.compile(r"[\s:=]+")
+# What stands between octets in hexadecimal, and before them: `30:59`, `0x30, 0x59`, `\x3059`.
+_BETWEEN = re.compile(r"\\x|0[xX]|[\s:=,]+")
 _TO_BASE64 = str.maketrans("-_", "+/")
 
 
@@ -85,6 +88,14 @@ def key_form(text: str | bytes) -> KeyForm | None:
     """
     if isinstance(text, bytes):
         return _of_octets(text)
+    printed = _PRINTED.fullmatch(text)
+    if printed is not None:
+        octets = printed[2].encode().decode("unicode_escape").encode("latin-1")
+        return _of_octets(octets) or _of_text(printed[2])
+    return _of_text(text)
+
+
+def _of_text(text: str) -> KeyForm | None:
     text = unquote(text).replace("\\n", "\n").replace("\\r", "").strip("\ufeff\"' \t\r\n")
     line = _LINE.search(text)
     if line is not None:
@@ -107,7 +118,7 @@ def _as_json(text: str) -> str:
 
 
 def _decoded(text: str) -> Iterator[bytes]:
-    """Decode the text, without white space and colons, and each long word in it."""
+    """Decode the text, without what stands between octets, and each long word in it."""
     for word in {*_WORD.findall(text), *_WORD.findall(_BETWEEN.sub("", text))}:
         if _HEX.fullmatch(word):
             yield bytes.fromhex(word)
@@ -124,7 +135,8 @@ def _of_octets(data: bytes) -> KeyForm | None:
     if any(_is_point(data, curve) for curve in CURVES.values()):
         return KeyForm.PUBLIC
     with suppress(UnicodeDecodeError):
-        return key_form(data.decode())
+        # UTF-16, as PowerShell writes it, is ASCII with zeros.
+        return key_form(data.replace(b"\0", b"").strip(b"\xff\xfe").decode())
     return None
 
 
