@@ -34,9 +34,10 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
 )
-from jwt_deps.settings import JWTSettings, get_settings
+from jwt_deps.revocation import refuse_revoked
+from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import Claims, Principal, verified_principal
-from jwt_deps.web import protect, refused, served_routes
+from jwt_deps.web import protect, refused, sent_token, served_routes
 
 try:
     from agno.os import AgentOS
@@ -71,6 +72,8 @@ _ROOT = "jwt_deps.agentos"
 _ACCEPTED = "jwt_deps.agentos.accepted"
 _UNAUTHORIZED = 401
 _CHALLENGE = 'Bearer error="invalid_token"'
+# Codes with which a WebSocket is closed (RFC 6455 §7.4).
+_REFUSED, _TRY_AGAIN = 1008, 1013
 _READ = ("authorization", "authorization_config", "base_app", "id", "mcp_auth", "public")
 
 
@@ -144,7 +147,9 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     rules = _Rules(app.state, authorization=authorization)
     _record_root(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _PAGES)]
-    return protect(app, settings, exclude, [Depends(rules)], credentials=[_service_account_of_agno])
+    return protect(
+        app, settings, exclude, [Depends(rules)], credentials=[_AgnoCredential(settings)]
+    )
 
 
 def _record_root(app: FastAPI) -> None:
@@ -213,7 +218,7 @@ def _take_place_of_middleware(app: FastAPI, settings: JWTSettings) -> list[str]:
     (at,) = ours
     agnos, tokens = app.user_middleware[at], _SocketTokens(settings)
     app.user_middleware[at] = Middleware(
-        _AgnoMiddleware, agno=agnos, tokens=tokens, state=app.state
+        _AgnoMiddleware, agno=agnos, tokens=tokens, settings=settings, state=app.state
     )
     app.state.jwt_validator = tokens
     if resolve_ws_jwt_config(app).get("validator") is not tokens:
@@ -281,9 +286,8 @@ class _Rules:
                 the user is disabled.
         """
         state = connection.state
-        if (accepted := await _service_account_of_agno(connection)) is not None:
-            # What agno has set for its own credentials stays, and of them it believes the form.
-            state.user_id, state.scopes = accepted["sub"], accepted["scopes"]
+        if _accepted_by_agno(connection.scope) is not None:
+            # What agno has set for its own credentials stays.
             for name in ("dependencies", "session_state"):
                 if not getattr(state, name, True):
                     delattr(state, name)
@@ -471,24 +475,45 @@ class _SocketTokens:
             "jwt_deps_agentos", default=None
         )
 
-    async def verify(self, message: Message) -> None:
-        """Verify the token of a message, if it is one that authenticates."""
+    def of(self, receive: Receive, send: Send) -> Receive:
+        """What a connection receives: it is closed once its token is not accepted any more."""
+        current: str | None = None
+
+        async def receive_verified() -> Message:
+            nonlocal current
+            message = await receive()
+            if (token := await self.verify(message)) is not None:
+                current = token
+            elif current is not None and message["type"] == "websocket.receive":
+                try:
+                    await verified_principal(current, self._settings)
+                except AuthError as error:
+                    code = _TRY_AGAIN if isinstance(error, KeysUnavailableError) else _REFUSED
+                    await send({"type": "websocket.close", "code": code})
+                    return {"type": "websocket.disconnect", "code": code}
+            return message
+
+        return receive_verified
+
+    async def verify(self, message: Message) -> str | None:
+        """Verify the token of a message that authenticates, and return it if it is valid."""
         self._last.set(None)
         try:
             sent = json.loads(message.get("text") or "")
         except ValueError:
-            return
+            return None
         token = sent.get("token") if isinstance(sent, dict) else None
         if not isinstance(token, str) or token.startswith(TOKEN_PREFIX):
-            return
+            return None
         try:
             principal = await verified_principal(token, self._settings)
         except AuthError as error:
             self._last.set((token, error))
-        else:
-            payload = _Payload(principal.claims)
-            payload.principal = principal
-            self._last.set((token, payload))
+            return None
+        payload = _Payload(principal.claims)
+        payload.principal = principal
+        self._last.set((token, payload))
+        return token
 
     def validate_token(self, token: str, _: object = None) -> dict[str, Any]:
         """The claims of the token of the last message.
@@ -514,12 +539,20 @@ class _SocketTokens:
 class _AgnoMiddleware:
     """In place of agno's middleware: it sees what is no JWT, service accounts and the scheduler."""
 
-    def __init__(self, app: ASGIApp, agno: Middleware, tokens: _SocketTokens, state: State) -> None:
-        self._app, self._tokens, self._state = app, tokens, state
+    def __init__(
+        self,
+        app: ASGIApp,
+        agno: Middleware,
+        tokens: _SocketTokens,
+        settings: JWTSettings,
+        state: State,
+    ) -> None:
+        self._app, self._tokens, self._settings, self._state = app, tokens, settings, state
         self._agno: ASGIApp = agno.cls(self._authenticated, *agno.args, **agno.kwargs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            scope.pop(_ACCEPTED, None)  # of another request, which this one is a copy of
             if scope["path"].endswith("\n"):
                 # Starlette's templates match in front of a line break at the end, agno's do not.
                 await Response(status_code=404)(scope, receive, send)
@@ -528,7 +561,7 @@ class _AgnoMiddleware:
                 await self._agno(scope, receive, _challenging(send))
                 return
         elif scope["type"] == "websocket" and scope["path"].endswith(_SOCKET):
-            receive = self._verifying(receive)
+            receive = self._tokens.of(receive, send)
         await self._app(scope, receive, send)
 
     def _is_agnos(self, scope: Scope) -> bool:
@@ -536,10 +569,16 @@ class _AgnoMiddleware:
         sent = Headers(scope=scope).getlist("authorization")
         scheme, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
         internal = getattr(self._state, "internal_service_token", None) or ""
-        return scheme.lower() == "bearer" and (
+        is_theirs = scheme.lower() == "bearer" and (
             token.startswith(TOKEN_PREFIX)
             or (bool(internal) and compare_digest(token.encode(), internal.encode()))
         )
+        if not is_theirs:
+            return False
+        try:
+            return sent_token(HTTPConnection(scope), self._settings) == token
+        except AuthError:  # the guard finds no token either, or refuses the request
+            return True
 
     async def _authenticated(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what agno let pass, as authenticated where it did that.
@@ -556,27 +595,44 @@ class _AgnoMiddleware:
             scope[_ACCEPTED] = _request_of(scope), claims
         await self._app(scope, receive, send)
 
-    def _verifying(self, receive: Receive) -> Receive:
-        async def receive_verified() -> Message:
-            message = await receive()
-            await self._tokens.verify(message)
-            return message
-
-        return receive_verified
-
 
 def _request_of(scope: Scope) -> tuple[Any, ...]:
     """What agno has decided about: a scope with another path, in itself or by its root, is not."""
     return scope["method"], _route_path(scope), Headers(scope=scope).getlist("authorization")
 
 
-async def _service_account_of_agno(connection: HTTPConnection) -> Claims | None:
+def _accepted_by_agno(scope: Scope) -> Claims | None:
     """The service account or the scheduler that agno let pass; `None` if agno was not asked."""
-    accepted: tuple[Any, Claims] | None = connection.scope.get(_ACCEPTED)
+    accepted: tuple[Any, Claims] | None = scope.get(_ACCEPTED)
     if accepted is None:
         return None
     request, claims = accepted
-    return claims if request == _request_of(connection.scope) else None
+    return claims if request == _request_of(scope) else None
+
+
+class _AgnoCredential:
+    """The second credential of the guard: what agno's middleware has let pass.
+
+    What the settings say of tokens, which claims hold what for instance, does not apply to it.
+    """
+
+    def __init__(self, settings: JWTSettings) -> None:
+        self._settings = IssuerSettings(
+            secret_key=secrets.token_urlsafe(64),  # which verifies nothing
+            scopes_claim="scopes",
+            admin_scope=settings.admin_scope,
+        )
+        self._revocations = settings.revocations
+
+    async def __call__(self, connection: HTTPConnection) -> Principal | None:
+        claims = _accepted_by_agno(connection.scope)
+        if claims is None:
+            return None
+        sent = connection.headers["authorization"].partition(" ")[2]
+        principal = Principal(claims, self._settings, token=sent)
+        if self._revocations is not None:
+            await refuse_revoked(self._revocations, principal.revocable())
+        return principal
 
 
 def _challenging(send: Send) -> Send:

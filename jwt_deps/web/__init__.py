@@ -6,6 +6,7 @@ from .caller import (
     get_claims,
     get_token,
     refused,
+    sent_token,
     settings_for,
     token_dependency,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "route_problems",
     "routers_of",
     "same_endpoint",
+    "sent_token",
     "served_routes",
     "set_token_cookie",
     "settings_for",

@@ -295,38 +295,48 @@ async def _by_other_credentials(
     # A JWT that is expired or forged is refused, whatever else the request has.
     if not (isinstance(error, MissingTokenError) or is_no_jwt(error)):
         return error
-    scope = connection.scope
     try:
         for credential in settings.server.credentials:
             try:
-                claims: Claims | None = await credential(connection)
+                found: object = await credential(connection)
             except InvalidTokenError as unknown:
                 if unknown.reason is not Reason.INACTIVE:
                     raise
                 error = unknown  # of one authorization server: another may have issued it
                 continue
-            if claims is None:
-                continue
-            if not isinstance(claims, Claims):  # what `HTTPBasic()` returns is not yet verified
-                given: object = claims
-                raise ConfigurationError(
-                    "credential_form",
-                    f"A credential returned {type(given).__name__}: return Claims(...) of what was "
-                    "verified, or None.",
-                )
-            if not claims:
-                raise ClaimError(Reason.CLAIM_MISSING, "sub", "its credential has no claims")
-            is_bearer = not isinstance(error, MissingTokenError)
-            is_bearer = is_bearer and getattr(credential, "is_bearer", True)
-            token = await token_of(connection, settings) if is_bearer else ""
-            principal = await authenticate_claims(claims, settings, token)
-            policy = settings.server.sender_policy
-            if policy is not None and (is_bearer or "cnf" in claims):
-                await _confirm_sender(scope, policy, claims, token, state)
-            return principal
+            if isinstance(found, Principal):  # of this package, which has checked all
+                return found
+            if found is not None:
+                is_bearer = not isinstance(error, MissingTokenError)
+                is_bearer = is_bearer and getattr(credential, "is_bearer", True)
+                return await _principal_with(found, connection, settings, state, is_bearer)
     except AuthError as refusal:
         return refusal
     return error
+
+
+async def _principal_with(
+    claims: object,
+    connection: HTTPConnection,
+    settings: JWTSettings,
+    state: RequestState,
+    is_bearer: bool,  # noqa: FBT001 - whether the bearer token is the credential
+) -> Principal:
+    """The principal for what a credential other than a JWT returned."""
+    if not isinstance(claims, Claims):  # what `HTTPBasic()` returns is not yet verified
+        raise ConfigurationError(
+            "credential_form",
+            f"A credential returned {type(claims).__name__}: return Claims(...) of what was "
+            "verified, or None.",
+        )
+    if not claims:
+        raise ClaimError(Reason.CLAIM_MISSING, "sub", "its credential has no claims")
+    token = await token_of(connection, settings) if is_bearer else ""
+    principal = await authenticate_claims(claims, settings, token)
+    policy = settings.server.sender_policy
+    if policy is not None and (is_bearer or "cnf" in claims):
+        await _confirm_sender(connection.scope, policy, claims, token, state)
+    return principal
 
 
 async def require_granted(

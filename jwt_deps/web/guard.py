@@ -19,7 +19,7 @@ from fastapi.security import SecurityScopes
 
 from jwt_deps.errors import AuthError
 from jwt_deps.settings import JWTSettings
-from jwt_deps.tokens import Claims
+from jwt_deps.tokens import Claims, Principal
 
 from ._fastapi import dependants, scopes_at
 from .caller import (
@@ -39,8 +39,8 @@ from .routing import UNKNOWN, MatchedRoute, RouteGuard, guards_among, is_exclude
 from .websockets import answer_with_bearer
 
 #: An async function from a request to its sender's claims, or `None` if the request has no such
-#: credential.
-Credential: TypeAlias = Callable[[HTTPConnection], Awaitable[Claims | None]]
+#: credential. One of this package may return a principal, to which the settings do not apply.
+Credential: TypeAlias = Callable[[HTTPConnection], Awaitable[Claims | Principal | None]]
 
 
 class JWTGuard(RouteGuard, TokenDependency[None]):

@@ -247,11 +247,13 @@ def granting(*scopes: str) -> list[dict[str, str]]:
     return [{"scope": scope, "effect": "allow"} for scope in scopes]
 
 
-def account(client: httpx2.Client, name: str, *scopes: str) -> str:
+def account(
+    client: httpx2.Client, name: str, *scopes: str, by: dict[str, str] | None = None
+) -> str:
     """A new service account's token, which an administrator makes."""
     response = client.post(
         "/service-accounts",
-        headers=as_user("root", ADMIN),
+        headers=by or as_user("root", ADMIN),
         json={"name": name, "scopes": granting(*scopes), "allow_privileged_scopes": True},
     )
     assert 201 == response.status_code, response.text

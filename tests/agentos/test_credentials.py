@@ -1,0 +1,236 @@
+"""Service accounts and the scheduler beside tokens, and how long the WebSocket believes a token."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from secrets import token_urlsafe
+from typing import Annotated, Any
+
+import pytest
+from agno.os.service_accounts import TOKEN_PREFIX, hash_token
+from fastapi import Depends, FastAPI, Request
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from jwt_deps import (
+    CurrentUser,
+    JWTSettings,
+    MemoryRevocations,
+    RevocationSource,
+    RevocationUnavailableError,
+    get_scopes,
+)
+from jwt_deps.agentos import protect_agent_os
+from tests.minting import SECRET
+from tests.web.serving import who
+
+from .side_by_side import ADMIN, INTERNAL, account, agent_os, token
+from .test_guard import Directory
+
+SCOPES = {"POST /reports/*": ["reports:write"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "headers"),
+    [
+        pytest.param(
+            {"token_source": "cookie"},
+            lambda it: {"Cookie": f"access_token={it}"},
+            id="cookie",
+        ),
+        pytest.param(
+            {"token_header_key": "X-Token"}, lambda it: {"X-Token": f"Bearer {it}"}, id="own-header"
+        ),
+        pytest.param(
+            {"token_getter": lambda connection: connection.headers.get("x-own")},
+            lambda it: {"X-Own": it},
+            id="getter",
+        ),
+    ],
+)
+def test_attack_a_service_account_beside_a_token(
+    options: dict[str, Any], headers: Callable[[str], dict[str, str]]
+) -> None:
+    """The token is whose request it is: nothing that the account may do is lent to its user."""
+    base = FastAPI()
+    base.post("/reports/{name}")(who)
+    settings = JWTSettings(secret_key=SECRET, **options)
+    app = protect_agent_os(agent_os(base_app=base), settings, scope_mappings=SCOPES)
+    with TestClient(app) as client:
+        root = headers(token(sub="root", scopes=[ADMIN]))
+        robot = {"Authorization": f"Bearer {account(client, 'ci', 'reports:write', by=root)}"}
+        app.state.user_store, app.state.user_auto_provision = Directory(), False
+        app.state.user_directory_fail_closed = True
+
+        answers = [
+            client.post("/reports/q3", headers=sent | robot).status_code
+            for sent in (
+                {},
+                headers(token(sub="mallory")),  # who is disabled
+                headers(token(sub="__scheduler__")),
+                headers(token(sub="alice", scopes=[])),
+                headers(token(sub="alice", exp=1)),
+            )
+        ]
+
+    assert [200, 403, 401, 403, 401] == answers
+
+
+def stored_account(app: FastAPI, *scopes: str) -> str:
+    """The token of a service account that is in the database already."""
+    secret, now = f"{TOKEN_PREFIX}{token_urlsafe(32)}", int(time.time())
+    app.state.service_account_verifier.db.create_service_account(
+        {
+            **dict.fromkeys(("expires_at", "revoked_at", "last_used_at")),
+            "id": "1",
+            "name": "robot",
+            "created_by": "root",
+            "user_id": "root",
+            "token_hash": hash_token(secret),
+            "token_prefix": secret[:14],
+            "scopes": list(scopes),
+            "created_at": now,
+        }
+    )
+    return secret
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"required_claims": ["tenant"]}, id="required-claims"),
+        pytest.param({"dpop": "required", "public_origin": "https://a.example"}, id="dpop"),
+        pytest.param({"user_id_prefix": "p|"}, id="prefix"),
+        pytest.param({"scopes_claim": "permissions"}, id="scopes"),
+        pytest.param({"user_id_claim": "oid"}, id="user"),
+        pytest.param({"issuers": lambda _: None}, id="issuers"),
+        pytest.param({"token_source": "cookie"}, id="cookie"),
+    ],
+)
+def test_what_settings_say_of_tokens_is_not_applied_to_agnos_credentials(
+    options: dict[str, Any],
+) -> None:
+    """Agno has checked these, and says whose they are and what they may do."""
+    base = FastAPI()
+
+    @base.get("/me")
+    async def me(
+        request: Request,
+        user: Annotated[CurrentUser, Depends()],
+        scopes: Annotated[frozenset[str], Depends(get_scopes)],
+    ) -> list[Any]:
+        state = request.state
+        return [user.id, sorted(scopes), state.user_id, state.scopes, request.user.identity]
+
+    if "issuers" not in options:
+        options = {"secret_key": SECRET, **options}
+    app = protect_agent_os(agent_os(base_app=base), JWTSettings(**options))
+    with TestClient(app) as client:
+        secrets = stored_account(app, "agents:read"), INTERNAL
+        robot, scheduler = (
+            client.get("/me", headers={"Authorization": f"Bearer {secret}"}).json()
+            for secret in secrets
+        )
+
+    assert ["sa:robot", ["agents:read"], "sa:robot", ["agents:read"], "sa:robot"] == robot
+    assert ["__scheduler__"] * 3 == scheduler[::2]
+    assert scheduler[1] == sorted(scheduler[3]) != []
+
+
+def test_a_service_account_that_is_revoked() -> None:
+    """By what the settings say of revocation, too."""
+    revocation = MemoryRevocations()
+    app = protect_agent_os(agent_os(), JWTSettings(secret_key=SECRET, revocation=revocation))
+    with TestClient(app) as client:
+        headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
+        assert 200 == client.get("/agents", headers=headers).status_code
+        revocation.revoke(subject="sa:robot")
+        assert 401 == client.get("/agents", headers=headers).status_code
+
+
+class Unavailable(MemoryRevocations):
+    """Revocations that nothing is known of any more."""
+
+    is_out = False
+
+    def is_revoked(self, claims: Any) -> bool:
+        if self.is_out:
+            raise RevocationUnavailableError
+        return super().is_revoked(claims)
+
+
+@pytest.fixture
+def revocation() -> RevocationSource:
+    return Unavailable()
+
+
+@pytest.fixture
+def socket(revocation: RevocationSource) -> Iterator[Any]:
+    """AgentOS's WebSocket, to which nothing was sent yet."""
+    settings = JWTSettings(secret_key=SECRET, revocation=revocation, leeway=0)
+    with (
+        TestClient(protect_agent_os(agent_os(), settings)) as client,
+        client.websocket_connect("/workflows/ws") as connection,
+    ):
+        assert "connected" == connection.receive_json()["event"]
+        yield connection
+
+
+def authenticate(socket: Any, credential: str) -> str:
+    socket.send_json({"action": "authenticate", "token": credential})
+    found: str = socket.receive_json()["event"]
+    if found == "authenticated":
+        socket.receive_json()  # says the same of the user
+    return found
+
+
+def act(socket: Any) -> str | int:
+    """What is answered to an action, or the code with which the connection was closed."""
+    socket.send_json({"action": "ping"})
+    try:
+        return str(json.loads(socket.receive_text())["event"])
+    except WebSocketDisconnect as closed:
+        return closed.code
+
+
+@pytest.mark.parametrize(
+    ("what", "code"), [("expired", 1008), ("revoked", 1008), ("not known any more", 1013)]
+)
+def test_attack_the_websocket_after_the_end_of_its_token(
+    socket: Any, revocation: Any, what: str, code: int
+) -> None:
+    """Each message is answered as a request with that token would be."""
+    expires = int(time.time()) + (2 if what == "expired" else 60)
+    assert "authenticated" == authenticate(socket, token(exp=expires))
+    assert "pong" == act(socket)
+
+    if what == "expired":
+        time.sleep(max(0, expires - time.time()))
+    elif what == "revoked":
+        revocation.revoke(subject="alice")
+    else:
+        revocation.is_out = True
+
+    assert code == act(socket)
+
+
+def test_a_new_token_on_the_websocket_takes_the_place_of_the_former(
+    socket: Any, revocation: Any
+) -> None:
+    """A token that is not accepted takes no place."""
+    first, second = token(jti="1"), token(jti="2")
+    assert "authenticated" == authenticate(socket, first)
+    assert "authenticated" == authenticate(socket, second)
+    revocation.revoke(jti="1")
+    assert "pong" == act(socket)
+    authenticate(socket, first)
+    assert "pong" == act(socket)
+    revocation.revoke(jti="2")
+
+    assert 1008 == act(socket)
+
+
+def test_a_service_account_on_the_websocket(socket: Any) -> None:
+    """Agno asks about it with each message itself."""
+    assert "auth_error" == authenticate(socket, "agno_pat_unknown")
+    assert "auth_required" == act(socket)
