@@ -184,8 +184,7 @@ class IssuerSettings(BaseModel):
     string, a list of strings, or objects with `value` or `name`. `None`: the claim
     `scope`, or `scp` where that is absent."""
     roles_claim: NoneOrSeveral = None
-    """The claim that holds the roles, for `require_roles`; in the form of `scopes_claim`, but a
-    string is one role."""
+    """The claim that holds the roles, for `require_roles`; in the form of `scopes_claim`."""
     admin_scope: str | None = None
     """A scope that satisfies every scope that a route needs; no role, and no claim."""
     user_id_prefix: str | None = None

@@ -1,6 +1,6 @@
 """The principal of a request: the settings' claim names applied to verified claims."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -61,28 +61,26 @@ def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
     names = settings.policy.scopes_claims
     if not names:
         names = ("scp",) if claims.view().get("scope") is None else ("scope",)
-    values = (value_at(claims.view(), name) for name in names)
-    # RFC 6749 §3.3: separated by spaces, and by nothing else that Unicode calls white space.
-    return _granted(it.split(" ") if isinstance(it, str) else it for it in values)
+    return _granted(claims, names)
 
 
 def roles_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
-    """The roles granted, from the claims that `roles_claim` names.
-
-    A text is one role: divided at its spaces, "billing admin" would grant "admin".
-    """
-    return _granted(value_at(claims.view(), name) for name in settings.policy.roles_claims)
+    """The roles granted, from the claims that `roles_claim` names."""
+    return _granted(claims, settings.policy.roles_claims)
 
 
-def _granted(values: Iterable[Any]) -> frozenset[str]:
+def _granted(claims: Claims, names: tuple[str, ...]) -> frozenset[str]:
     granted: set[str] = set()
-    for value in values:
-        granted |= _texts_of(value)
-    return frozenset(granted - {""})
+    for name in names:
+        granted |= _texts_of(value_at(claims.view(), name))
+    return frozenset(granted)
 
 
 def _texts_of(value: Any) -> AbstractSet[str]:
     """What a claim grants: a claim of any other shape grants nothing."""
+    if isinstance(value, str):
+        # RFC 6749 §3.3: separated by spaces, and by nothing else that Unicode calls white space.
+        return {*value.split(" ")} - {""}
     items = value if isinstance(value, list) else [value]
     # SCIM's form of roles and groups (RFC 7643 §2.4).
     texts: list[Any] = [

@@ -60,8 +60,7 @@ def ask(*dependencies: Any, **members: Any) -> Any:
     ("dependency", "members", "status"),
     [
         pytest.param(require_roles("a", "b"), {"roles": ["a", "b", "c"]}, 200, id="all-roles"),
-        pytest.param(require_roles("b a"), {"roles": "b a"}, 200, id="a-text-is-one-role"),
-        pytest.param(require_roles("a"), {"roles": "b a"}, 403, id="and-not-a-part-of-it"),
+        pytest.param(require_roles("a", "b"), {"roles": "b a"}, 200, id="roles-in-a-text"),
         pytest.param(require_roles("a", "b"), {"roles": ["a"]}, 403, id="a-role-too-few"),
         pytest.param(require_roles("a"), {"roles": ["A"]}, 403, id="case-of-a-role-counts"),
         pytest.param(require_roles("a"), {}, 403, id="no-roles"),
