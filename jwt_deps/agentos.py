@@ -8,9 +8,12 @@ read by its public names, here and nowhere else, and tried before an application
 """
 
 import json
+import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import cache
 from hmac import compare_digest
 from posixpath import normpath
 from typing import Any
@@ -37,7 +40,7 @@ from jwt_deps.errors import (
 from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import Claims, Principal, verified_principal
-from jwt_deps.web import protect, refused, sent_token, served_routes
+from jwt_deps.web import Inventory, protect, refused, sent_token, served_routes
 
 try:
     from agno.os import AgentOS
@@ -74,6 +77,10 @@ _UNAUTHORIZED = 401
 _CHALLENGE = 'Bearer error="invalid_token"'
 # Codes with which a WebSocket is closed (RFC 6455 §7.4).
 _REFUSED, _TRY_AGAIN = 1008, 1013
+# What may differ in a pattern of agno's, and the parameters of a template.
+_DIFFERS = re.compile(r"\{[^}]*\}|\[[^]]*\]|[?*]")
+_PARAMETER = re.compile(r"\{[^}:]*(:[^}]*)?\}")
+_ANY, _SEGMENT = "*", "+"  # any text, and any without a slash
 _READ = ("authorization", "authorization_config", "base_app", "id", "mcp_auth", "public")
 
 
@@ -104,7 +111,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
         authorization: whether routes ask for scopes: `agents:run`, `agents:<id>:run`,
             `agents:*:run`, or the admin scope.
         scope_mappings: scopes by route, `{"POST /reports/*": ["reports:write"]}`, beside agno's own
-            and before them; an empty list asks for none.
+            and before them; an empty list asks for none. One that is for no route stops the start.
         admin_scope: the scope that satisfies every other one, and sees the data of all users.
         user_isolation: whether a user sees only their own sessions, memories, traces and runs.
         exclude: endpoints, and patterns of whole route templates, that need no token.
@@ -144,12 +151,26 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     excluded = _take_place_of_middleware(app, settings)
     if agent_os.base_app is None:
         _keep_headers_of_refusals(app)
-    rules = _Rules(app.state, authorization=authorization)
+    rules = _Rules(app, [*given], authorization=authorization)
+    _look_at_start(app, rules)
     _record_root(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _PAGES)]
     return protect(
         app, settings, exclude, [Depends(rules)], credentials=[_AgnoCredential(settings)]
     )
+
+
+def _look_at_start(app: FastAPI, rules: "_Rules") -> None:
+    """Refuse to start with scopes that are for no route: a misspelt path would be open."""
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def looking(served: Any) -> AsyncIterator[Any]:
+        async with inner(served) as state:
+            rules.look()
+            yield state
+
+    app.router.lifespan_context = looking
 
 
 def _record_root(app: FastAPI) -> None:
@@ -273,8 +294,9 @@ class _Rules:
         asks_agno_scopes: whether routes ask for scopes.
     """
 
-    def __init__(self, state: State, *, authorization: bool) -> None:
-        self._app, self.asks_agno_scopes = state, authorization
+    def __init__(self, app: FastAPI, given: list[str], *, authorization: bool) -> None:
+        self._app, self.asks_agno_scopes = app.state, authorization
+        self._unseen: tuple[FastAPI, list[str]] | None = app, given
         # agno compares a path with each of its patterns, a hundred of them.
         self._required: LRUMap[str, list[str]] = LRUMap(512)
 
@@ -285,6 +307,7 @@ class _Rules:
             HTTPException: 401, the user id is one that agno reserves; 403, a scope is lacking or
                 the user is disabled.
         """
+        self.look()
         state = connection.state
         if _accepted_by_agno(connection.scope) is not None:
             # What agno has set for its own credentials stays.
@@ -300,6 +323,28 @@ class _Rules:
             connection.scope.get("endpoint")
         ):  # it came after the path was excluded
             raise await refused(MissingTokenError("AgentOS's WebSocket is here"), connection)
+
+    def look(self) -> None:
+        """Check once that each of the scopes that were given is for a route."""
+        if self._unseen is None:
+            return
+        app, given = self._unseen
+        routes = [
+            (one.path, one.methods) for it in Inventory.of(app).routes for one in (it, *it.mounts)
+        ]
+        for name in given:
+            method, _, path = name.partition(" ")
+            as_get = "GET" if method == "HEAD" else method  # Starlette answers it where it does GET
+            if not any(
+                not {method, as_get, "*"}.isdisjoint(methods) and _overlap(path, template)
+                for template, methods in routes
+            ):
+                raise ConfigurationError(
+                    "agent_os_scope_mappings",
+                    f"scope_mappings names {name!r}, and the application has no such route: a "
+                    "route whose path is misspelt there asks for no scopes.",
+                )
+        self._unseen = None
 
     async def _apply(self, connection: HTTPConnection, state: State) -> None:
         if not state.authenticated:  # `validate=False`
@@ -440,6 +485,22 @@ def _saying(detail: str, error: AuthError) -> AuthError:
     """The error, in the words of agno's middleware."""
     error.args = (detail,)
     return error
+
+
+def _overlap(pattern: str, template: str) -> bool:
+    """Whether a pattern of agno's can match a path of a route."""
+
+    @cache
+    def fit(left: str, right: str) -> bool:
+        if left[:1] == _ANY:
+            return fit(left[1:], right) or (right != "" and fit(left, right[1:]))
+        if right[:1] in {_ANY, _SEGMENT}:
+            goes_on = left != "" and (right[0] == _ANY or left[0] != "/")
+            return fit(left, right[1:]) or (goes_on and fit(left[1:], right))
+        return left[:1] == right[:1] and (left == "" or fit(left[1:], right[1:]))
+
+    named = _PARAMETER.sub(lambda it: _ANY if it[1] == ":path" else _SEGMENT, template)
+    return fit(_DIFFERS.sub(_ANY, pattern), named)
 
 
 def _normal(path: str) -> str:

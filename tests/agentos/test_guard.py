@@ -549,6 +549,42 @@ def test_scopes_of_another_form(scopes: Any) -> None:
         protect_agent_os(agent_os(), SETTINGS, scope_mappings={"GET /reports": scopes})
 
 
+@pytest.mark.parametrize(
+    ("name", "is_known"),
+    [
+        ("POST /agents/helper/runs", True),
+        ("POST /agents/helper/*", True),
+        ("POST /agents/{agent_id}/runs", True),
+        ("HEAD /agents", True),
+        ("POST /agents/*/run", False),
+        ("POST /agent/*/runs", False),
+        ("GET /agents/helper/run/*", False),
+        ("PUT /agents", False),
+        ("GET /nowhere/*", False),
+        ("GET /agents/helper/nowhere", False),
+    ],
+)
+@pytest.mark.parametrize("started", [True, False])
+def test_scopes_for_no_route_stop_the_start(name: str, *, is_known: bool, started: bool) -> None:
+    """A route whose path is misspelt there would ask for none; without a start, nothing is served.
+
+    A pattern may be for one resource, and for less than a route has.
+    """
+    app = protect_agent_os(agent_os(), SETTINGS, scope_mappings={name: ["agents:run"]})
+    headers = as_user("root", ADMIN)
+
+    with (
+        nullcontext()
+        if is_known
+        else pytest.raises(ConfigurationError, match="the application has no such route")
+    ):
+        if started:
+            with TestClient(app) as client:
+                assert 200 == client.get("/agents", headers=headers).status_code
+        else:
+            assert 200 == TestClient(app).get("/agents", headers=headers).status_code
+
+
 def test_below_a_mount_the_path_is_that_of_the_application() -> None:
     inner = FastAPI()
 

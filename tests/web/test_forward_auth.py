@@ -441,6 +441,29 @@ class TestBehindARealProxy:
         with running(proxy_name, down, tmp_path) as address:
             assert ask(address, "GET", "/orders", GOOD)[0] in {500, 502, 503}
 
+    def test_a_nonce_for_the_proof(
+        self, proxy_name: str, services: dict[str, str], tmp_path: Path
+    ) -> None:
+        """The refusal brings the nonce, with which the request is repeated (RFC 9449 §9)."""
+        settings = JWTSettings(
+            secret_key=SECRET,
+            dpop="required",
+            dpop_nonce_keys=["n" * 32],
+            public_origin="https://api.example",
+        )
+        prover = Prover("https://api.example")
+        bound = token(**prover.binding)
+        auth = forward_auth(settings, trusted_proxies="127.0.0.1")
+        with listening(auth, proxy_headers=False) as port:
+            demanding = services | {"auth:8000": f"127.0.0.1:{port}"}
+            with running(proxy_name, demanding, tmp_path) as address:
+                refused, _, headers = ask(address, "GET", "/orders", prover(bound, "GET", "/orders"))
+                nonce = headers.get("dpop-nonce")
+                proof = prover(bound, "GET", "/orders", nonce=nonce)
+                accepted, _, _ = ask(address, "GET", "/orders", proof)
+
+        assert (401, 200) == (refused, accepted)
+
     @pytest.mark.parametrize("spoofed", [{}, SPOOFED], ids=["honest", "spoofed"])
     def test_a_good_token(self, proxy: str, spoofed: dict[str, str]) -> None:
         """The user and the scopes are told, and nothing that the client says of itself."""
