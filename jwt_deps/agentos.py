@@ -105,9 +105,9 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
 
     Args:
         agent_os: the AgentOS, whose `get_app()` was not called yet where it has a `base_app`.
-        settings: what is accepted; `None` for `get_settings`. The scopes are in the claim `scopes`
-            unless `scopes_claim` names another. Where no audience is configured, a token that
-            names one has to name the AgentOS by its id.
+        settings: what is accepted; `None` for `get_settings`, asked once, here. The scopes are in
+            the claim `scopes` unless `scopes_claim` names another. Where no audience is configured,
+            a token that names one has to name the AgentOS by its id.
         authorization: whether routes ask for scopes: `agents:run`, `agents:<id>:run`,
             `agents:*:run`, or the admin scope.
         scope_mappings: scopes by route, `{"POST /reports/*": ["reports:write"]}`, beside agno's own

@@ -24,6 +24,9 @@ IssuerLookup: TypeAlias = Callable[
 ]
 
 _LONGEST_ISSUER = 1024
+# Ends the prefix of user ids: with it in an `iss`, which is a URI (RFC 3986 §2 has no such
+# character), two users of two issuers could have one id.
+_BEHIND = "|"
 # Half of each is remembered for certain (`LRUMap`).
 _MOST_ACCEPTED, _MOST_REFUSED = 40_000, 8_192
 #: Calls of the function at once; further unknown issuers get 503.
@@ -57,7 +60,7 @@ class TenantIssuers:
 
         In the last tenth of its time it is asked for anew, and holds where that fails.
         """
-        if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER:
+        if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER or _BEHIND in issuer:
             return
         if self._is_known(issuer, self._ttl * _RENEWED):
             return

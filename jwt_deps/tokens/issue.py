@@ -87,8 +87,8 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
         roles: the granted roles, or one of them; they become a list in the claim that
             `roles_claim` names.
         session_id: the session's id, for the claim that `session_id_claim` names.
-        claims: further claims; they replace those of the same name. With several issuers, their
-            `iss` says whose token it is.
+        claims: further claims; they replace those of the same name. With a table of issuers,
+            their `iss` says whose token it is; with a function, give that issuer's `settings`.
         expires_in: seconds until the token expires, rounded up; or a `timedelta`.
         settings: those of the service; `None` is `get_settings()`.
         signing_key: the private key, in PEM or as a JWK; `None` is `secret_key`, for HS256, HS384
@@ -113,17 +113,20 @@ def create_access_token(  # noqa: PLR0913 - the contract's names
     seconds: object = expires_in
     if not isinstance(seconds, int | float) or not 0 < seconds < _LONGEST:
         raise ValueError("expires_in is not a positive number of seconds")
-    issuer = _issuer_for(settings, claims or {})
+    further: object = {} if claims is None else claims
+    if not isinstance(further, Mapping):
+        raise ValueError("claims is not a mapping")  # noqa: TRY004 - as for what is in it
+    issuer = _issuer_for(settings, further)
     key = _signing_key(issuer, signing_key)
-    granted = scopes.split() if isinstance(scopes, str) else list(scopes)
-    given_roles = [roles] if isinstance(roles, str) else list(roles)
+    granted = scopes.split() if isinstance(scopes, str) else _listed("scopes", scopes)
+    given_roles = [roles] if isinstance(roles, str) else _listed("roles", roles)
     members = access_token_claims(
         ClaimNames.of(issuer),
         user_id,
         scopes=granted,
         roles=given_roles,
         session_id=session_id,
-        claims={"jti": uuid4().hex, **(claims or {})},
+        claims={"jti": uuid4().hex, **further},
         now=time.time(),
         expires_in=math.ceil(expires_in),
     )
@@ -205,8 +208,17 @@ def load_signing_key(
     raise ValueError(problem)
 
 
+def _listed(name: str, given: Iterable[str]) -> list[str]:
+    if isinstance(given, Mapping):  # `{"admin": False}` would grant it
+        raise ValueError(f"{name} is a mapping: give those that are granted")  # noqa: TRY004
+    return list(given)
+
+
 def _issuer_for(settings: JWTSettings, claims: Mapping[str, Any]) -> IssuerSettings:
     """The settings of the issuer whose token is made."""
+    if settings.server.accepted.tenants is not None:
+        # It may have to be waited for, and an answer that is cached is so for a time only.
+        raise ValueError("issuers is a function: give settings of the one issuer whose token it is")
     found = settings.settings_of(claims.get("iss"))
     several = list((settings.server.accepted.named or {}).values())
     if found is None and "iss" not in claims and len(several) == 1:

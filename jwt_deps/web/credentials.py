@@ -98,6 +98,12 @@ class ApiKey:
                 found = await found
         if not found:  # an empty mapping is no owner
             raise InvalidTokenError(Reason.API_KEY, "the API key is not known")
+        if not isinstance(found, Mapping):
+            raise ConfigurationError(
+                "credential_form",
+                f"The function of ApiKey returned {type(found).__name__}: return Claims(...) of "
+                "the key's owner, or None.",
+            )
         return found if isinstance(found, Claims) else Claims(found)
 
     @property

@@ -98,7 +98,9 @@ class TestFunction:
         assert [CUSTOMER, "https://evil.example"] == lookup.asked
 
     @pytest.mark.parametrize(
-        "issuer", [None, 5, ["a"], "x" * 1025], ids=["null", "number", "list", "long"]
+        "issuer",
+        [None, 5, ["a"], "x" * 1025, f"{CUSTOMER}|auth0"],
+        ids=["null", "number", "list", "long", "end-of-a-prefix"],
     )
     def test_it_is_not_asked_for_what_is_no_issuer(self, issuer: object) -> None:
         """Nor for a text that no issuer has."""

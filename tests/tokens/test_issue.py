@@ -292,10 +292,23 @@ class TestSeveralIssuers:
         with pytest.raises(ValueError, match="several issuers"):
             create_access_token("alice", claims=claims, settings=self.issuers("a", "b"))
 
+    def test_those_of_a_function(self) -> None:
+        """Whether one was asked for lately makes no difference: give its own settings."""
+        of_issuer = self.issuers("a").issuers["a"]  # type: ignore[index]
+        settings = JWTSettings(issuers=lambda _: of_issuer)
+        made = create_access_token("alice", settings=self.issuers("a"))
+        assert "https://a.example" == accepted(made, settings).claims.iss
+
+        with pytest.raises(ValueError, match="give settings of the one issuer"):
+            create_access_token("alice", claims={"iss": "https://a.example"}, settings=settings)
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        pytest.param({"claims": [("a", 1)]}, "claims is not a mapping", id="claims-of-pairs"),
+        pytest.param({"claims": "admin"}, "claims is not a mapping", id="claims-of-a-text"),
+        pytest.param({"scopes": {"admin": False}}, "scopes is a mapping", id="scopes-with-values"),
         pytest.param({"user_id": ""}, "names no user", id="no-user"),
         pytest.param({"user_id": " "}, "names no user", id="blank-user"),
         pytest.param({"user_id": 7}, r"pass str\(", id="number"),

@@ -189,6 +189,14 @@ class TestApiKey:
         """A check that answers with an empty mapping knows no owner."""
         assert 401 == serving(ApiKey(lambda _: {})).get("/me", headers=API_KEY).status_code
 
+    @pytest.mark.parametrize("found", [True, "alice", ["alice"]], ids=str)
+    def test_a_function_that_returns_no_claims(self, found: Any) -> None:
+        """It is told what to return."""
+        given: Any = ApiKey(lambda _: found)
+
+        with pytest.raises(ConfigurationError, match=r"return Claims\(...\)"):
+            serving(given).get("/me", headers=API_KEY)
+
     def test_a_bearer_that_is_no_jwt_is_not_the_token(self) -> None:
         """It was not verified: `request.state` would hand it to what calls other services."""
         app = protect(FastAPI(), SETTINGS, credentials=[ApiKey(owner_of)])

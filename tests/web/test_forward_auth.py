@@ -457,7 +457,9 @@ class TestBehindARealProxy:
         with listening(auth, proxy_headers=False) as port:
             demanding = services | {"auth:8000": f"127.0.0.1:{port}"}
             with running(proxy_name, demanding, tmp_path) as address:
-                refused, _, headers = ask(address, "GET", "/orders", prover(bound, "GET", "/orders"))
+                refused, _, headers = ask(
+                    address, "GET", "/orders", prover(bound, "GET", "/orders")
+                )
                 nonce = headers.get("dpop-nonce")
                 proof = prover(bound, "GET", "/orders", nonce=nonce)
                 accepted, _, _ = ask(address, "GET", "/orders", proof)
