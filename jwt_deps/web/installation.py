@@ -312,6 +312,8 @@ class Installation:
         settings = self._settings()
         self._running = True
         try:
+            for one in settings:
+                one.server.users.add(self)
             # With nothing to wait for, an application starts under trio as well.
             if opened := [it for it in settings if it.revocations is not None]:
                 await asyncio.gather(*(it.server.open_revocations() for it in opened))
@@ -320,8 +322,11 @@ class Installation:
             yield
         finally:
             self._running = False
-            for one in self._settings():
-                one.close_keys()
+            ended = {id(it): it for it in (*settings, *self._settings())}
+            for one in ended.values():
+                one.server.users.discard(self)
+                if not one.server.users:
+                    one.close_keys()
                 await one.server.close()
 
     def _start_last(self) -> None:

@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from jwt_deps import (
+    ApiKey,
     ConfigurationError,
     JWTSettings,
     MemoryRevocations,
@@ -27,6 +28,7 @@ from jwt_deps import (
     RevocationUnavailableError,
     WhenStale,
     get_settings,
+    protect,
     protected_router,
 )
 from jwt_deps.cli.app import main
@@ -905,6 +907,31 @@ def test_addresses_that_cannot_work(name: str, url: str) -> None:
 
     assert caught.value.reason in {"revocation_url", "replay_store"}
     assert "s3cret" not in everything_said(caught.value)
+
+
+@pytest.mark.parametrize("credentials", [[], [ApiKey(lambda _: None)]], ids=["same", "copy"])
+def test_two_applications_with_the_same_settings(server: Valkey, credentials: list[ApiKey]) -> None:
+    """The end of one stops nothing that the other uses; the end of the last one stops it."""
+    settings = JWTSettings(
+        secret_key=SECRET, revocation_url=server.url, revocation_max_staleness=600
+    )
+    headers = {"Authorization": f"Bearer {mint(claims(now=time.time(), jti='1'))}"}
+    apps = [FastAPI(), FastAPI()]
+    for app in apps:
+
+        @app.get("/")
+        def root() -> None: ...
+
+        protect(app, settings, credentials=credentials)
+
+    with TestClient(apps[0]) as staying:
+        with TestClient(apps[1]) as ending:
+            assert 200 == ending.get("/", headers=headers).status_code
+        RedisRevocations(server.url).revoke(jti="1")
+
+        until(lambda: staying.get("/", headers=headers).status_code == 401, patience=20)
+    assert isinstance(settings.revocations, RedisRevocations)
+    assert settings.revocations._reader is None
 
 
 def test_options_of_an_address() -> None:
