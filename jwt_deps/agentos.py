@@ -685,6 +685,9 @@ class _AgnoCredential:
         )
         self._revocations = settings.revocations
 
+    def __repr__(self) -> str:
+        return "a service account of agno"
+
     async def __call__(self, connection: HTTPConnection) -> Principal | None:
         claims = _accepted_by_agno(connection.scope)
         if claims is None:

@@ -9,8 +9,6 @@ from fastapi.security.base import SecurityBase
 
 from jwt_deps.settings import PREFIX, IssuerSettings, JWTSettings, PathPatterns
 from jwt_deps.web import (
-    ApiKey,
-    Introspection,
     MatchedRoute,
     Requirement,
     RouteGuard,
@@ -287,5 +285,5 @@ def _text(value: Any) -> str:
 
 def _shown_credential(credential: Any) -> str:
     # The repr of another one may have an address, which is never the same twice.
-    is_ours = isinstance(credential, (ApiKey, Introspection))
+    is_ours = any(kind.__module__.startswith("jwt_deps.") for kind in type(credential).__mro__)
     return repr(credential) if is_ours else name_of(credential)

@@ -656,6 +656,9 @@ def test_audit_shows_which_routes_are_open() -> None:
     assert Verdict.GUARDED is routes["/agents/{agent_id}/runs"]
     assert Verdict.UNGUARDED not in routes.values()
     assert not any("protect_agent_os" in it for it in report.problems)
+    assert {it.settings for it in report.routes if it.settings} == {
+        "own: HS256 for support scopes_claim=scopes or a service account of agno"
+    }
 
 
 @pytest.mark.parametrize(
