@@ -408,6 +408,7 @@ MISTAKES: dict[str, Mistake] = {
     "not_settings": lambda *_: jwt_guard("/health"),  # type: ignore[arg-type]
     "not_a_router": lambda *_: protected_router(FastAPI(), settings=SETTINGS),  # type: ignore[arg-type]
     "not_markable": lambda *_: public(object()),  # type: ignore[type-var]
+    "without_depends": lambda *_: FastAPI().get("/x", dependencies=[require_scopes("a")])(hello),  # type: ignore[list-item]
     "not_called": lambda *_: FastAPI().get("/x", dependencies=[Depends(jwt_guard)])(hello),
     "not_a_model": lambda *_: claims_as(dict),
     "scope_names": lambda *_: require_scopes("orders:read orders:write"),

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from functools import cache
 from inspect import Signature, signature
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from fastapi import WebSocket
 from fastapi.openapi.models import HTTPBearer
@@ -80,6 +80,19 @@ class TokenDependency(SecurityBase, Generic[T]):
 
     def __repr__(self) -> str:
         return f"<dependency {self.__name__}>"
+
+    @property
+    def dependency(self) -> NoReturn:
+        """What FastAPI asks of `Depends(...)`, which this is not.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "without_depends",
+            f"dependencies takes Depends({self.__name__}), or Depends({self.__name__}(...)) where "
+            "it has arguments, not the dependency itself.",
+        )
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
         """Answer, or refuse the request.

@@ -13,10 +13,12 @@ from jwt_deps import (
     ConfigurationError,
     JWTSettings,
     claims_as,
+    current_user_id,
     get_settings,
     granted,
     jwt_guard,
     optional,
+    protect,
     protected_router,
     public,
     require,
@@ -118,6 +120,22 @@ def test_a_factory_that_was_not_called_stops_the_start(factory: Any, *, as_param
 
     with pytest.raises(ConfigurationError, match=rf"Depends\({factory.__name__}\(\.\.\.\)\)"):
         FastAPI().get("/x", dependencies=own)(read)
+
+
+@pytest.mark.parametrize(
+    "dependency", [require_scopes("a"), current_user_id, jwt_guard(SETTINGS), granted("a", "b")]
+)
+def test_a_dependency_without_depends_stops_the_start(dependency: Any) -> None:
+    """Wherever FastAPI takes dependencies."""
+    for build in (
+        lambda: FastAPI(dependencies=[dependency]).get("/x")(health),
+        lambda: APIRouter(dependencies=[dependency]).get("/x")(health),
+        lambda: FastAPI().get("/x", dependencies=[dependency])(health),
+        lambda: protected_router(settings=SETTINGS, dependencies=[dependency]).get("/x")(health),
+        lambda: protect(FastAPI(), SETTINGS, dependencies=[dependency]),
+    ):
+        with pytest.raises(ConfigurationError, match=r"dependencies takes Depends\("):
+            build()
 
 
 def test_a_router_factory_that_was_not_called_stops_the_start() -> None:
