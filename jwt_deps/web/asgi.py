@@ -115,7 +115,7 @@ class _GuardedReceive:
     async def __call__(self) -> Message:
         decision = self._decision
         # Once: while a refusal is being answered, streams listen for the client's leaving.
-        if not (self._asked or decision.passed or decision.refused):
+        if not (self._asked or decision.passed or decision.refusal is not None):
             await self._ask()
         return await self._receive()
 

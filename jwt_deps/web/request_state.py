@@ -51,17 +51,16 @@ class Decision:
 
     Attributes:
         passed: whether a guard let the request pass.
-        refused: whether a guard refused it.
-        refusal: with which exception, as long as that is being handled.
+        refusal: with which exception a guard refused it, as long as that is being handled; `None`
+            if none did.
         answered: the status with which an exception handler answers it, or what was raised before
             the guard was asked; `ANSWERING` while the handler runs.
     """
 
-    __slots__ = ("_outer", "answered", "passed", "refusal", "refused")
+    __slots__ = ("_outer", "answered", "passed", "refusal")
 
     def __init__(self, outer: "Decision | None" = None) -> None:
         self.passed = False
-        self.refused = False
         self.answered: int | None = None
         self.refusal: weakref.ref[Exception] | None = None
         self._outer = outer
@@ -75,13 +74,13 @@ class Decision:
     def let_pass(self) -> None:
         """Record that a guard let the request pass."""
         for one in self._and_outer():
-            one.passed, one.refused = True, False
+            one.passed, one.refusal = True, None
 
     def refuse(self, refusal: Exception) -> None:
         """Record that a guard refused the request with an exception."""
         known = weakref.ref(refusal)
         for one in self._and_outer():
-            one.refused, one.refusal = True, known
+            one.refusal = known
 
     def handle(self, error: Exception, status: int | None) -> None:
         """Record with which status an exception handler of the application is about to answer.
@@ -89,8 +88,8 @@ class Decision:
         It answers a refusal, or what a dependency further out raised before the guard was asked.
         What an endpoint raises although no guard was asked is not answered.
         """
-        if self.refused:
-            refusal, found = self.refusal and self.refusal(), cast("BaseException | None", error)
+        if self.refusal is not None:
+            refusal, found = self.refusal(), cast("BaseException | None", error)
             while found is not None and found is not refusal:
                 found = found.__context__
             is_known = found is not None
@@ -384,9 +383,7 @@ class RequestState:
                 outer=self.mounted,
             )
             self.routers = ()
-        if decided:
-            self.let_pass()
-        else:
+        if not decided:
             self.begin()
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
@@ -460,7 +457,7 @@ class RequestState:
             credentials = _credentials(scope)
             if credentials == self._credentials:
                 copy._proofs = self.proofs
-            elif _proof_in(credentials) == _proof_in(self._credentials or ()):
+            elif self._credentials and _proof_in(credentials) == _proof_in(self._credentials):
                 # A wrapper may add a header; the proof serves one such copy.
                 copy._proofs, self._proofs = self._proofs, None
         if app is not self.app:
@@ -470,9 +467,11 @@ class RequestState:
 
     def _has_same_sender(self, scope: Scope) -> bool:
         """Whether the sender of this request has sent a copy of it too, by all that is known."""
-        known, sent = self._credentials or (), _credentials(scope)
-        added = {name for name, value in sent[3:] if (name, value) not in known[3:]}
-        is_same = known[1:3] == sent[1:3] and {*known[3:]} <= {*sent[3:]}
+        if self._credentials is None:
+            return False
+        (_, *place, known), (_, *sent_in, sent) = self._credentials, _credentials(scope)
+        added = {name for name, value in sent if (name, value) not in known}
+        is_same = place == sent_in and {*known} <= {*sent}
         looked_at = _CREDENTIALS.union(it.server.header_name for it, _ in self._principals)
         if any(it.token_getter or it.server.credentials for it, _ in self._principals):
             looked_at = added  # in what places, only code knows
@@ -589,14 +588,14 @@ def _credentials(scope: Scope) -> tuple[Any, ...]:
         scope.get("method"),
         scope.get("query_string"),
         tuple(scope.get("subprotocols") or ()),  # where a WebSocket brings its token
-        *scope["headers"],
+        tuple(scope["headers"]),
     )
 
 
 def _proof_in(credentials: tuple[Any, ...]) -> tuple[Any, ...]:
     """What a DPoP proof is accepted for, beside the path; the token is named in the proof."""
-    method_and_query, headers = credentials[:2], credentials[3:]
-    return (*method_and_query, *(it for it in headers if it[0] == b"dpop"))
+    method, query, _, headers = credentials
+    return method, query, [it for it in headers if it[0] == b"dpop"]
 
 
 def matched(scope: Scope, state: RequestState) -> MatchedRoute:
@@ -614,7 +613,7 @@ def matched(scope: Scope, state: RequestState) -> MatchedRoute:
     else:
         # FastAPI names no route for a file: what is there is the mount, or was served before.
         match = match_of(scope, None if is_file else route, context)
-        if match.guards and not (state.owns_scope or _fastapi.COPIES or _fastapi.fits(scope)):
+        if match.guards and not (state.owns_scope or _fastapi.fits(scope)):
             match = UNKNOWN  # another request wrote into what copies of a scope share
     state.found = route, context, match
     return match

@@ -306,7 +306,7 @@ def _key_of(value: Any) -> tuple[bool, Any]:
 def _as_text(value: str | float) -> str:
     if isinstance(value, str):
         return str.__str__(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower()  # as in JSON, `true`
 
 
 _claim_required = cache(_Claim)

@@ -141,7 +141,5 @@ def _scopes_of_route(served: Served, resource: str) -> Iterator[str]:
     """The scopes that a route asks for, if tokens for this resource open it."""
     settings = served.settings
     if settings is not None and settings.resource == resource:
-        guard = served.guard
-        is_public = guard is not None and guard.excludes(served.match)
-        for _, scopes in served.asked(is_public=is_public):
+        for _, scopes in served.asked(is_public=False):
             yield from scopes

@@ -175,11 +175,11 @@ class MatchedRoute:
     endpoint: Any
     guards: "tuple[RouteGuard, ...]"
     documentation: bool = False
-    dependant: Any = field(default=None, repr=False)
+    dependant: Any = None
     dependencies: tuple[Depends, ...] = ()
     applied: tuple[Depends, ...] = ()
-    open_by: dict["RouteGuard", bool] = field(default_factory=dict, repr=False)
-    challenge_parameters: dict[str, Any] = field(default_factory=dict, repr=False)
+    open_by: dict["RouteGuard", bool] = field(default_factory=dict)
+    challenge_parameters: dict[str, Any] = field(default_factory=dict)
 
 
 class RouteGuard:
@@ -372,7 +372,7 @@ def guards_among(
         found: list[RouteGuard] = []
         for call in calls:
             if call is not None and call not in replaced:
-                nodes = () if isinstance(call, RouteGuard) else _fastapi.nodes_below(call, replaced)
+                nodes = _fastapi.nodes_below(call, replaced)
                 below: tuple[Any, ...] = (call, *(node.call for node in nodes))
                 found += [it for it in below if isinstance(it, RouteGuard)]
         return tuple(found)

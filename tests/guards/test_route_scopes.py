@@ -11,9 +11,17 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router
 from starlette.websockets import WebSocketDisconnect
 
-from jwt_deps import ConfigurationError, protect, protected_router, public, require_scopes
+from jwt_deps import (
+    ConfigurationError,
+    JWTSettings,
+    protect,
+    protected_router,
+    public,
+    require_scopes,
+)
 from jwt_deps.audit import audit, compare
 from jwt_deps.web.route_scopes import RouteScopes, methods_of
+from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, document_of, including, live_mounts
 
 from .asking import GOOD, REFUSED, ask, plain, read
@@ -123,6 +131,18 @@ def test_the_challenge_names_them(build: Build) -> None:
 
     assert 'scope="agents:a:run"' in refused.headers["www-authenticate"]
     assert "Insufficient permissions" in refused.json()["detail"]
+
+
+def test_the_challenge_of_a_request_without_a_token_names_those_of_its_method() -> None:
+    """Where the metadata of the resource is named too, which clients ask by."""
+    settings = JWTSettings(secret_key=SECRET, resource="https://api.example")
+    app = protect(FastAPI(), settings, scopes={"GET /x": "read", "POST /x": "write"})
+    app.add_api_route("/x", lambda: None, methods=["GET", "POST"])
+    client = TestClient(app)
+
+    challenges = [client.request(it, "/x").headers["www-authenticate"] for it in ("GET", "POST")]
+
+    assert ['scope="read"', 'scope="write"'] == [it.split(", ")[1] for it in challenges]
 
 
 @ways

@@ -186,7 +186,8 @@ def test_user_of_a_request_is_the_sdks() -> None:
     async def me(request: Request) -> None:
         users.append(request.user)
 
-    TestClient(app).get("/me", headers=bearer(client_id="desk", scope="a"))
+    headers = bearer(client_id="desk", scope="a")
+    TestClient(app).get("/me", headers=headers)
 
     (user,) = users
     assert isinstance(user, AuthenticatedUser)
@@ -196,6 +197,7 @@ def test_user_of_a_request_is_the_sdks() -> None:
         user.scopes,
         user.access_token.client_id,
     )
+    assert headers["Authorization"] == f"Bearer {user.access_token.token}"
 
 
 def test_excluded_server_has_no_access_token() -> None:

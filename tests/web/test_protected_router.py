@@ -19,6 +19,7 @@ from jwt_deps import (
     protect,
     protected_router,
     public,
+    require_scopes,
 )
 from jwt_deps.web.guard import token_dependencies_of
 from jwt_deps.web.routing import MatchedRoute
@@ -258,6 +259,21 @@ def test_scopes_given_to_a_guard_are_enforced_on_all_but_public_routes() -> None
     assert 403 == client.get("/hello", headers=bearer()).status_code
     assert 200 == client.get("/hello", headers=bearer(scope="api")).status_code
     assert 200 == client.get("/open").status_code
+
+
+def test_a_challenge_names_the_scopes_of_a_guard_where_that_asks_for_them() -> None:
+    """With those of the route; on a public one the route's alone."""
+    guard = jwt_guard(SETTINGS, exclude=["/open"])
+    app = FastAPI(dependencies=[Security(guard, scopes=["api"])])
+    for path in ("/closed", "/open"):
+        app.get(path, dependencies=[Depends(require_scopes("own"))])(greet)
+    client = TestClient(app)
+
+    refused = [client.get(it, headers=bearer(scope="api")) for it in ("/closed", "/open")]
+
+    assert ['scope="own api"', 'scope="own"'] == [
+        it.headers["www-authenticate"].split(", ")[-1] for it in refused
+    ]
 
 
 async def whose(request: Request) -> Any:

@@ -583,6 +583,7 @@ def test_openapi_shows_what_is_needed() -> None:
         require_roles("a", "b"),
         require_any_role("c", "d"),
         require_claim("plan", "team"),
+        require_claim("verified", True, 1),  # noqa: FBT003
         require(names_the_user, description="alice alone"),
     ]
 
@@ -590,7 +591,7 @@ def test_openapi_shows_what_is_needed() -> None:
 
     assert {
         "roles": [["a"], ["b"], ["c", "d"]],
-        "claims": ["plan=team"],
+        "claims": [["plan=team"], ["verified=true|1"]],
         "checks": ["alice alone"],
     } == operation["x-jwt-requires"]
     assert "403" in operation["responses"]
