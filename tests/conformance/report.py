@@ -33,8 +33,8 @@ _MUTATION = """## Mutation score
 
 A mutant is the code with one operator, operand, constant or statement changed. `python -m
 tests.mutation <folder>` runs its tests on each, or on a sample; the score is the part
-that they noticed within the seconds that the command gives, half a minute or a minute, or twenty
-seconds for web, so it is a lower bound.
+that they noticed within the seconds that the command gives, half a minute or a minute, so it is a
+lower bound.
 
 """
 _DIFFERENCE = ("Rule", "It asks", "Here")
