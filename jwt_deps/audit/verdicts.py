@@ -285,5 +285,5 @@ def _text(value: Any) -> str:
 
 def _shown_credential(credential: Any) -> str:
     # The repr of another one may have an address, which is never the same twice.
-    is_ours = any(kind.__module__.startswith("jwt_deps.") for kind in type(credential).__mro__)
+    is_ours = any(it.__module__.partition(".")[0] == "jwt_deps" for it in type(credential).__mro__)
     return repr(credential) if is_ours else name_of(credential)
