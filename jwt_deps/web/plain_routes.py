@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.params import Depends
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 from starlette.routing import Match as Matched
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -134,7 +134,6 @@ class GuardedApp:
                 state.settings,
                 root=scope.get("root_path", "") if _fastapi.is_mount(self.route) else None,
                 app=app,
-                is_wrapped=app is None and not isinstance(self.unwrapped, Router),
                 outermost=scope.get("router"),  # Starlette's name for it
                 decided=asks_first or innermost not in inside,
             )

@@ -136,7 +136,7 @@ class _Mounted:
         overriding: the application whose overrides then say which those are, if it has any.
         root: the root path of the mount; `None` for a plain route, which has nothing below it.
         apps: the applications that serve there; empty as long as none is known.
-        is_wrapped: whether something is around them, which may choose among several.
+        within: the application that has the mount.
         routers: those through which the request had come to the mount.
         outermost: the first router that it came to.
         outer: the guard of a mount further out.
@@ -145,13 +145,13 @@ class _Mounted:
     __slots__ = (
         "apps",
         "guard",
-        "is_wrapped",
         "outer",
         "outermost",
         "overriding",
         "root",
         "routers",
         "settings",
+        "within",
     )
 
     def __init__(  # noqa: PLR0913 - what is kept
@@ -161,33 +161,40 @@ class _Mounted:
         *,
         root: str | None = None,
         app: Any = None,
-        is_wrapped: bool = False,
+        within: Any = None,
         routers: tuple[Any, ...] = (),
         outermost: Any = None,
         overriding: Any = None,
         outer: "_Mounted | None" = None,
     ) -> None:
-        self.overriding = overriding
+        self.overriding, self.within = overriding, within
         self.guard, self.settings, self.root = guard, settings, root
-        self.is_wrapped, self.outermost = is_wrapped, outermost
-        self.routers, self.outer = routers, outer
+        self.routers, self.outermost, self.outer = routers, outermost, outer
         self.apps: list[Any] = [] if app is None else [app]
+
+    def serves(self, app: Any) -> None:
+        """Record that an application serves below the mount."""
+        is_new = not any(app is known for known in self.apps)
+        if is_new and not (app is self.within or self.is_left_by(app)):
+            self.apps.append(app)
+
+    def is_left_by(self, app: Any) -> bool:
+        """Whether a request has gone back to the application through which it came first."""
+        return self.outermost is not None and self.outermost is getattr(app, "router", None)
 
     def covers(self, scope: Scope) -> bool:
         """Whether a copied scope is served below the mount."""
         app = scope.get("app")
-        if any(app is one for one in self.apps):
-            return True
-        if self.outermost is not None and self.outermost is getattr(app, "router", None):
-            return False  # it has gone back there
-        return self.is_at(scope.get("root_path", ""))
+        if self.is_left_by(app):
+            return False
+        return any(app is one for one in self.apps) or self.is_at(scope.get("root_path", ""))
 
     def is_at(self, root: str) -> bool:
-        """Whether a root path is that of the mount, or below it, or may be anything there.
+        """Whether a root path is that of the mount, or below it.
 
         A middleware may have put a prefix in front, one that the client names for instance.
         """
-        return self.root is not None and (self.is_wrapped or f"{self.root}/" in f"{root}/")
+        return self.root is not None and f"{self.root}/" in f"{root}/"
 
 
 class RequestState:
@@ -250,8 +257,8 @@ class RequestState:
         self.app, self.root = app, root
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
-        if self.mounted is not None and not any(app is known for known in self.mounted.apps):
-            self.mounted.apps.append(app)
+        if self.mounted is not None:
+            self.mounted.serves(app)
         # What one application replaces says nothing about the other.
         overriding = app if getattr(app, "dependency_overrides", None) else None
         if overriding is not self.overriding:
@@ -355,7 +362,6 @@ class RequestState:
         *,
         root: str | None,
         app: Any,
-        is_wrapped: bool,
         outermost: Any,
         decided: bool,
     ) -> None:
@@ -366,7 +372,6 @@ class RequestState:
             settings: under which it decided.
             root: the root path of what is mounted there; `None` for a plain route.
             app: the application that is mounted there; `None` if that is not known.
-            is_wrapped: whether something is around it.
             outermost: the first router that the request came to.
             decided: whether an answer may follow; if not, only once a guard there has decided.
         """
@@ -376,7 +381,7 @@ class RequestState:
                 settings,
                 root=root,
                 app=app,
-                is_wrapped=is_wrapped,
+                within=self.app,
                 routers=self.routers,
                 outermost=outermost,
                 overriding=self.overriding if decided else None,
@@ -430,19 +435,19 @@ class RequestState:
         """The state of a copy of the scope, which has a `request.state` of its own."""
         copy = RequestState(scope)
         mounted, app = self.mounted, copy.app
-        if mounted is not None and not mounted.apps:
-            mounted.apps.append(app)
         is_same_path = copy.path == self.path
+        is_below = mounted is not None and (is_same_path or mounted.is_at(copy.root))
+        if mounted is not None and is_below and not mounted.apps:
+            mounted.serves(app)
         if app is self.app:
-            is_on_the_way = bool(self.routers) or is_same_path
-            is_on_the_way = is_on_the_way or (mounted is not None and mounted.is_at(copy.root))
+            is_on_the_way = bool(self.routers) or is_same_path or is_below
         else:
             # Below another mount of an application that is watched, or it was not seen since.
             is_deeper = copy.root.startswith(f"{self.root}/")
             is_on_the_way = mounted is not None and mounted.covers(scope)
             is_on_the_way = is_on_the_way and (is_deeper or not self.routers)
         if not is_on_the_way:
-            return self._as_another(copy, scope, self._covering(scope))
+            return self.as_another(scope, copy)
         copy.copy_state_of(scope)
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
@@ -494,6 +499,10 @@ class RequestState:
                 return self._as_another(RequestState(scope), scope, mounted.outer)
             mounted = mounted.outer
         return None
+
+    def as_another(self, scope: Scope, copy: "RequestState | None" = None) -> "RequestState":
+        """The state of another request, behind the guard of the mount that it is below."""
+        return self._as_another(copy or RequestState(scope), scope, self._covering(scope))
 
     def _covering(self, scope: Scope) -> _Mounted | None:
         """The mount under whose guard a copy of the scope is served."""
@@ -566,8 +575,10 @@ def state_of(scope: Scope) -> RequestState:
     if state.scope_id != id(scope):
         state = scope[STATE_KEY] = state.follow(scope)
         return state
-    app = scope.get("app")
-    if state.app is not app:
+    app, mounted = scope.get("app"), state.mounted
+    if mounted is not None and state.path != scope.get("path") and not mounted.covers(scope):
+        state = scope[STATE_KEY] = state.as_another(scope)  # a part in the scope of the batch
+    elif state.app is not app:
         state.served_by(app, scope.get("root_path", ""))
     return state
 

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps import (
@@ -29,7 +30,7 @@ from jwt_deps import (
 )
 from jwt_deps.testing import Prover, TokenFactory
 from tests.minting import SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer, token
+from tests.web.serving import OTHER, SETTINGS, bearer, live_routes, token
 
 from .asking import (
     FOREIGN,
@@ -596,3 +597,122 @@ def test_attack_a_part_of_a_batch_below_a_mount_has_its_own_sender(sent: str) ->
     client.get("/own", headers=EMPLOYEE)
 
     assert client.get("/batch", headers=EMPLOYEE).json() is None
+
+
+class Gateway:
+    """Hands each request on to another application, under another path and with other headers."""
+
+    def __init__(self, target: ASGIApp, path: str, *, in_its_scope: bool) -> None:
+        self._target, self._path, self._in_its_scope = target, path, in_its_scope
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask with the token that the client names in another header."""
+        sent = dict(scope["headers"])[b"x-token"]
+        part = scope if self._in_its_scope else {**scope, "state": {}}
+        part.update(path=self._path, raw_path=self._path.encode(), root_path="")
+        part["headers"] = [(b"host", b"t"), (b"authorization", sent)]
+        await self._target(part, receive, send)
+
+    async def endpoint(self, request: Request) -> Response:
+        """The same for an endpoint."""
+        status, body, _ = await drive(self._answer(request), {**request.scope})
+        return Response(body, status)
+
+    def _answer(self, request: Request) -> ASGIApp:
+        async def app(_: Scope, receive: Receive, send: Send) -> None:
+            await self(request.scope, receive, send)
+
+        return app
+
+
+def plain_in_an_application(root: FastAPI, gateway: Gateway) -> None:
+    api = protect(FastAPI(), OTHER)
+    api.add_route("/go", gateway.endpoint)
+    root.mount("/api", api)
+
+
+def asgi_in_an_application(root: FastAPI, gateway: Gateway) -> None:
+    api = protect(FastAPI(), OTHER)
+    api.router.routes.append(Route("/go", gateway))
+    root.mount("/api", api)
+
+
+def api_route_in_an_application(root: FastAPI, gateway: Gateway) -> None:
+    api = protect(FastAPI(), OTHER)
+    api.get("/go")(gateway.endpoint)
+    root.mount("/api", api)
+
+
+def mount_in_an_application(root: FastAPI, gateway: Gateway) -> None:
+    api = protect(FastAPI(), OTHER)
+    api.mount("/go", gateway)
+    root.mount("/api", api)
+
+
+def plain_in_a_router_of_an_application(root: FastAPI, gateway: Gateway) -> None:
+    api, router = FastAPI(), protected_router(settings=OTHER)
+    router.add_route("/go", gateway.endpoint)
+    api.include_router(router)
+    root.mount("/api", api)
+
+
+def plain_in_a_mounted_router(root: FastAPI, gateway: Gateway) -> None:
+    router = protected_router(settings=OTHER)
+    router.add_route("/go", gateway.endpoint)
+    root.mount("/api", router)
+
+
+def plain_in_a_router(root: FastAPI, gateway: Gateway) -> None:
+    router = protected_router(settings=OTHER)
+    router.add_route("/api/go", gateway.endpoint)
+    root.include_router(router)
+
+
+def api_route_in_a_router_mounted_in_a_router(root: FastAPI, gateway: Gateway) -> None:
+    router, mounted = protected_router(settings=OTHER), APIRouter()
+    mounted.get("/go")(gateway.endpoint)
+    router.mount("/api", mounted)
+    root.include_router(router)
+
+
+@pytest.mark.parametrize("in_its_scope", [False, True], ids=["copy", "same-scope"])
+@pytest.mark.parametrize("target", ["/me", "/beside/me"])
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize(
+    "place",
+    [
+        plain_in_an_application,
+        asgi_in_an_application,
+        api_route_in_an_application,
+        mount_in_an_application,
+        plain_in_a_router_of_an_application,
+        plain_in_a_mounted_router,
+        plain_in_a_router,
+        pytest.param(api_route_in_a_router_mounted_in_a_router, marks=live_routes),
+    ],
+    ids=lambda it: it.__name__,
+)
+def test_attack_a_part_that_leaves_the_guard_goes_by_the_settings_where_it_comes(
+    place: Callable[[FastAPI, Gateway], None],
+    target: str,
+    *,
+    started: bool,
+    in_its_scope: bool,
+) -> None:
+    """A token of the guard's issuer opens nothing there, and one of the right issuer does."""
+    root, beside = FastAPI(), FastAPI()
+    for app in (root, beside):
+        app.dependency_overrides[get_settings] = lambda: SETTINGS
+        app.get("/me")(me)
+    place(root, Gateway(root, target, in_its_scope=in_its_scope))
+    root.mount("/beside", beside)
+    path = "/api/go/" if place is mount_in_an_application else "/api/go"
+    client = TestClient(root)
+
+    with client if started else nullcontext():
+        found = [
+            client.get(path, headers=FOREIGN | {"x-token": sent["Authorization"]}).status_code
+            for sent in (FOREIGN, GOOD, FOREIGN, GOOD)
+        ]
+
+    assert [401, 200, 401, 200] == found
