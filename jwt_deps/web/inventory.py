@@ -41,6 +41,7 @@ from .routing import (
     RouteGuard,
     deciding,
     guards_among,
+    has_default,
     is_page,
     match_of_frontend,
     match_of_route,
@@ -222,8 +223,7 @@ class Inventory:
                 yield from self._mounted(entry, way)
             else:
                 yield from _route(entry, way)
-        # What serves all that no route matches; a copied router has the method of the other one.
-        if getattr(router.default, "__func__", None) is not type(router).not_found:
+        if has_default(router):
             match = MatchedRoute((), router.default, ())
             yield Served(f"{way.prefix}/*", (ANY,), match, way.app, way.mounts)
 

@@ -31,6 +31,7 @@ from .routing import (
     RouteGuard,
     Snapshot,
     guards_among,
+    has_default,
     is_among,
     is_fastapi_page,
     is_page,
@@ -568,8 +569,7 @@ def _refuse_own_handle(router: APIRouter) -> None:
 
 
 def _refuse_default(router: APIRouter) -> None:
-    # The method of another router is as good: a copied router keeps that of the one it is of.
-    if getattr(router.default, "__func__", None) is not type(router).not_found:
+    if has_default(router):
         raise ConfigurationError(
             "default_application",
             "A guarded router has a default application, which no guard applies to: mount it "

@@ -64,6 +64,15 @@ def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
                 yield from mounted_routers(getattr(app, "routes", ()))
 
 
+def has_default(router: Router) -> bool:
+    """Whether a router serves something of its own where no route matches."""
+    # The method of another router is as good: a copied router keeps that of the one it is of.
+    return getattr(router.default, "__func__", None) not in (
+        Router.not_found,
+        APIRouter.not_found,
+    )
+
+
 def routers_of(router: APIRouter) -> Iterator[APIRouter]:
     """The router and all that it includes or has mounted, at any depth, each once."""
     seen: list[APIRouter] = []

@@ -22,6 +22,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Mount, Route, Router
+from starlette.types import Receive, Scope, Send
 
 from jwt_deps import (
     Claims,
@@ -160,6 +161,18 @@ def overridden(app: FastAPI, dependency: Any) -> FastAPI:
 
 def with_default(app: FastAPI) -> FastAPI:
     app.router.default = PlainTextResponse("whatever")
+    return app
+
+
+class Everything(APIRouter):
+    """It answers what no route matches."""
+
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("whatever")(scope, receive, send)
+
+
+def with_not_found(app: FastAPI) -> FastAPI:
+    app.router = Everything()
     return app
 
 
@@ -366,6 +379,8 @@ VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = 
         {"GET /x": OPEN},
     ),
     "a-default": (lambda: with_default(FastAPI()), {"* /*": OPEN}),
+    "not-found": (lambda: with_not_found(FastAPI()), {"* /*": OPEN}),
+    "not-found-mounted": (lambda: mounting(Everything()), {"* /m/*": OPEN}),
     "moved-out-of-a-protected-router": (moved_out, {"GET /p": GUARDED_BY_ITS_OWN}),
     "a-protected-application-mounted": (
         lambda: mounting(protect(plain(FastAPI(), "/p", "/o"), OTHER, exclude=["/o"])),

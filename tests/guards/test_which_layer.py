@@ -125,6 +125,23 @@ def test_what_cannot_be_guarded_is_refused_before_it_is_asked(
     assert [reason, reason] == told(app, "/api")
 
 
+class OwnNotFound(APIRouter):
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await serve(scope, receive, send)
+
+
+def test_what_a_router_class_answers_where_no_route_matches() -> None:
+    """It is a default application, too."""
+    guarded, protected = FastAPI(), FastAPI()
+    guarded.router = OwnNotFound(dependencies=[Depends(jwt_guard(SETTINGS))])
+    guarded.get("/api")(read)
+    protected.router = OwnNotFound()
+
+    with pytest.raises(ConfigurationError, match="default application"):
+        protect(protected, SETTINGS)
+    assert ["default_application"] * 2 == told(guarded, "/api")
+
+
 @strange
 @live_mounts
 def test_below_a_guarded_mount_the_mount_is_guarded(
