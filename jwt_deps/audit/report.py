@@ -20,6 +20,7 @@ from jwt_deps.web import (
     dependants,
     dependency_tree,
     get_claims,
+    get_token,
     guards_in,
     reasons_not_to_serve,
     route_problems,
@@ -160,6 +161,11 @@ def _problems(reached: Reached) -> Iterator[str]:
         yield unknown
     if get_claims in app.dependency_overrides:
         yield "dependency_overrides replaces get_claims: no token is checked."
+    if get_token in app.dependency_overrides:
+        yield (
+            "dependency_overrides replaces get_token: the token that is checked may not be the "
+            "request's."
+        )
     for replaced, by in app.dependency_overrides.items():
         if _asks_for_token(by):
             yield (

@@ -1057,12 +1057,18 @@ class TestProblems:
 
         assert "JWT_*: HS256 for api" == of(app, "GET /m/x").settings
 
-    def test_claims_that_are_replaced(self) -> None:
+    @pytest.mark.parametrize(
+        ("dependency", "consequence"),
+        [
+            (get_claims, "no token is checked"),
+            (get_token, "the token that is checked may not be the request's"),
+        ],
+    )
+    def test_a_token_or_claims_that_are_replaced(self, dependency: Any, consequence: str) -> None:
         """A test's override that found its way into the application."""
-        app = one_route()
-        app.dependency_overrides[get_claims] = dict
+        (problem,) = audit(overridden(one_route(), dependency)).problems
 
-        assert ("dependency_overrides replaces get_claims: no token is checked.",) == audit(app).problems  # fmt: skip  # noqa: E501
+        assert f"dependency_overrides replaces {dependency.__name__}: {consequence}." == problem
 
     @pytest.mark.parametrize("below", [False, True], ids=["itself", "what depends on it"])
     def test_a_placeholder_that_asks_for_a_token(self, *, below: bool) -> None:
