@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings import PathPatterns
+from jwt_deps.settings import PathPatterns, get_settings
 from jwt_deps.tokens import parameters_of
 from jwt_deps.web import (
     ANY_METADATA,
@@ -29,7 +29,7 @@ from jwt_deps.web import (
     unchanged,
 )
 
-from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself, name_of
+from .verdicts import Judgement, Verdict, asks_by_itself, judge, judge_itself, name_of, takes_tokens
 
 _PARAMETER = re.compile(r"{([^{}]+)}")
 
@@ -128,6 +128,7 @@ def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
                 for one in inventory.applications
                 for problem in _disagreements(one.app, inventory.routes)
             ),
+            *_unusable_settings(inventory),
             *_unknown_parameters(inventory),
             *_agents_for_all(inventory),
         ]
@@ -155,7 +156,7 @@ def _problems(reached: Reached) -> Iterator[str]:
     try:
         yield from (problem.message for problem in route_problems(app))
     except ConfigurationError as error:
-        yield f"There are no usable settings: {error}"
+        yield _no_settings(error)
     unknown = settings_problem(app)
     if unknown is not None:
         yield unknown
@@ -215,6 +216,23 @@ def _agents_for_all(inventory: Inventory) -> Iterator[str]:
             "with authorization on."
         )
         return
+
+
+def _unusable_settings(inventory: Inventory) -> Iterator[str]:
+    """Yield a problem where a route needs the settings of the environment, and there are none."""
+    for served in inventory.routes:
+        for one in (served, *served.mounts):
+            _, app = one.settings_from
+            known = one.settings is not None or get_settings in app.dependency_overrides
+            if not known and takes_tokens(one):
+                try:
+                    get_settings()
+                except ConfigurationError as error:
+                    yield _no_settings(error)
+
+
+def _no_settings(error: ConfigurationError) -> str:
+    return f"There are no usable settings: {error}"
 
 
 def _unknown_parameters(inventory: Inventory) -> Iterator[str]:

@@ -181,6 +181,11 @@ def asks_by_itself(served: Served) -> bool:
     return any(_schemes(_calls(served)))
 
 
+def takes_tokens(served: Served) -> bool:
+    """Whether a dependency of this package runs for a route, one that needs no token included."""
+    return any(isinstance(it, TokenDependency) or is_optional(it) for it in _calls(served))
+
+
 def _without_guard(served: Served) -> Judgement:
     match, calls = served.match, _calls(served)
     if match.documentation:

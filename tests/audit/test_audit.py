@@ -1045,6 +1045,39 @@ class TestProblems:
             route.verdict,
         )
 
+    @pytest.mark.parametrize(
+        "dependency",
+        [
+            pytest.param(require_scopes("a"), id="needs"),
+            pytest.param(optional(get_claims), id="may"),
+        ],
+    )
+    def test_no_settings_and_no_guard(
+        self, dependency: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every request is an error where what asks for a token is no guard, too."""
+        monkeypatch.delenv("JWT_SECRET_KEY")
+        get_settings.cache_clear()
+        app = whole_app(Depends(dependency))
+
+        (problem,) = audit(app).problems
+
+        assert problem.startswith("There are no usable settings: ")
+        assert 500 == TestClient(app, raise_server_exceptions=False).get("/x").status_code
+
+    def test_settings_that_nothing_needs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or that a guard has, or an override brings: also where one around a mount does."""
+        monkeypatch.delenv("JWT_SECRET_KEY")
+        get_settings.cache_clear()
+        bare = whole_app(Depends(require_scopes("a")))
+        app = mounting(bare, protect(FastAPI(), SETTINGS))
+        app.get("/own")(user_only)
+        overriding = asking(current_user_id)
+        overriding.dependency_overrides[get_settings] = lambda: SETTINGS
+
+        for one in (app, overriding, one_route(guard=False)):
+            assert () == audit(one).problems
+
     @live
     def test_settings_of_the_application_around_a_mount(self) -> None:
         """What it replaces holds for what is mounted there without a guard of its own."""
