@@ -254,7 +254,7 @@ class Inventory:
 
     def _mounted(self, entry: _Entry, way: _Way) -> Iterator[Served]:
         route = entry.served
-        path = f"//{route.host}" if isinstance(route, Host) else way.prefix + route.path
+        path = _path_of_mount(route, way.prefix)
         around, behind = mounted(route), mounted_inside(route)
         if sum(mount.behind is behind for mount in way.mounts) > 1:
             return  # mounted in itself
@@ -283,6 +283,15 @@ class Inventory:
         else:
             below = replace(_below_router(behind, below), is_documented=False)
             yield from self._router(behind, below)
+
+
+def _path_of_mount(route: Any, prefix: str) -> str:
+    if not isinstance(route, Host):
+        return f"{prefix}{route.path}"
+    if prefix.startswith("//"):  # below another host
+        _, slash, rest = prefix[2:].partition("/")
+        prefix = slash + rest
+    return f"//{route.host}{prefix}"
 
 
 def _by_needed_scopes(served: Served) -> Iterator[Served]:

@@ -1468,6 +1468,23 @@ def test_a_host_with_a_prefix() -> None:
     assert ([Verdict.GUARDED] * 2, 401) == (verdicts, answer.status_code)
 
 
+@pytest.mark.parametrize("outer", [None, "a.test"], ids=["", "a-host-around"])
+def test_a_host_below_a_mount(outer: str | None) -> None:
+    """Requests to it have the path of the mount, also below another host."""
+    inner = protect(plain(FastAPI(openapi_url=None)), SETTINGS)
+    app = mounting(Router(routes=[Host("a.test", inner)]), FastAPI(openapi_url=None))
+    if outer is not None:
+        around = FastAPI(openapi_url=None)
+        around.router.routes.append(Host(outer, app))
+        app = around
+
+    (route,) = audit(app).routes
+
+    assert "//a.test/m/p" == route.path
+    assert () == asyncio.run(probe(app, audit(app))).problems
+    assert 401 == TestClient(app, base_url="http://a.test").get("/m/p").status_code
+
+
 def test_a_default_application_in_a_guarded_router() -> None:
     """It is unguarded, and the application refuses to serve it."""
     found = audit(with_default(protect(FastAPI(), SETTINGS)))
