@@ -64,7 +64,7 @@ class RouteScopes:
 def _rule(name: str, scopes: Any) -> _Rule:
     *method, template = name.split(" ")
     several = (scopes,) if isinstance(scopes, str) else tuple(scopes)
-    is_good = all(isinstance(it, str) and is_scope(it) and are_parameters(it) for it in several)
+    is_good = all(is_scope(it) and are_parameters(it) for it in several)
     is_named = len(method) <= 1 and method != [""] and template.startswith(("/", "*"))
     if not (is_good and several and is_named):
         raise ValueError

@@ -565,3 +565,31 @@ class TestAPathThatIsChangedBelowAMount:
         answer = TestClient(app).get(path, headers=bearer(sub="customer", employee="e1"))
 
         assert "e1" == answer.json()
+
+
+@live
+def test_the_routes_of_a_router_that_is_going_to_be_refused_can_be_read() -> None:
+    """What came in by hand and cannot be guarded is refused with the next request."""
+
+    class Own(APIRouter):
+        async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse(INSIDE)(scope, receive, send)
+
+    other, router = APIRouter(), filled(protected_router(settings=SETTINGS))
+    other.include_router(Own(), dependencies=[Depends(current_user_id)])
+    app = including(router)
+    router.routes.extend(other.routes)
+
+    assert 3 == len(router.routes)
+    assert REFUSED == ask(app, "/api", GOOD)
+
+
+@live
+def test_a_page_of_fastapis_own_is_open_in_no_router_behind_a_mere_guard() -> None:
+    """Put there by hand it is a plain route like any other, which such a guard does not cover."""
+    app, router = FastAPI(), APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+    router.get("/api")(read)
+    router.routes.append(app.routes[0])
+    app.include_router(router)
+
+    assert REFUSED == ask(app, "/api", GOOD)

@@ -289,11 +289,12 @@ def test_settings_that_refuse_no_request_still_ask_for_them() -> None:
 
 
 def test_of_a_route_that_is_not_known_every_scope_is_asked() -> None:
-    """Unknown means refused: no template, or no method."""
+    """Unknown means refused: no template, or no method. No scope is there for such a route."""
     asked = RouteScopes({"GET /x": ["a"], "POST /y": ["b"], "/z": ["c"]})
 
     assert ["a", "c"] == asked.needed((), ("GET",))
     assert ["a"] == asked.needed(("/x",), ())
+    assert ["GET /x", "POST /y", "/z"] == list(asked.idle([((), ("GET",))]))
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ TESTS = {
     "revocation": ("tests/revocation",),
     "web": (
         *("tests/web", "tests/guards", "tests/audit", "tests/mcp/test_users.py"),
-        *("tests/test_invariants.py", "tests/test_errors_page.py"),
+        *("tests/test_invariants.py", "tests/test_errors_page.py", "tests/test_public_api.py"),
         *("tests/testing/test_overrides.py", "tests/tokens/test_verify_token.py"),
         *("tests/settings/test_tenants.py", "tests/revocation/test_memory.py"),
         # They start proxies, which is slow, or processes, in which nothing is changed.
