@@ -150,6 +150,7 @@ class _Way:
         prefix: the path so far.
         mounts: the mount points so far.
         is_covered: whether something asks the guards of plain routes there.
+        is_wrapped: whether a guard further out wraps plain routes there, before a request comes.
         open_because: why nothing does, where it should.
         is_documented: whether the document of the application has its routes.
     """
@@ -158,6 +159,7 @@ class _Way:
     prefix: str = ""
     mounts: tuple[Served, ...] = ()
     is_covered: bool = False
+    is_wrapped: bool = False
     open_because: str | None = None
     is_documented: bool = True
 
@@ -274,6 +276,7 @@ class Inventory:
             prefix=path,
             mounts=(*way.mounts, point),
             is_covered=entry.is_covered,
+            is_wrapped=entry.is_covered or way.is_wrapped,
             open_because=None,
         )
         if isinstance(behind, FastAPI):
@@ -395,7 +398,7 @@ def _is_asked(entry: _Entry, way: _Way) -> bool:
     if entry.is_covered:
         return True
     installed, route = Installation.known(way.app), entry.added
-    is_wrapped = isinstance(getattr(route, "app", None), GuardedApp)
+    is_wrapped = way.is_wrapped or isinstance(getattr(route, "app", None), GuardedApp)
     return is_wrapped and not (installed is not None and installed.is_displaced)
 
 

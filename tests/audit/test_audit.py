@@ -42,7 +42,7 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, probe
+from jwt_deps.audit import Audit, AuditedRoute, Verdict, audit, compare, probe
 from jwt_deps.web.installation import Installation
 from jwt_deps.web.inventory import Inventory
 from jwt_deps.web.plain_routes import GuardedApp
@@ -1491,6 +1491,28 @@ def test_a_default_application_in_a_guarded_router() -> None:
 
     assert ("/*",) == tuple(one.path for one in found.unguarded)
     assert "default application" in found.problems[0]
+
+
+@live
+@pytest.mark.parametrize("to", ["route", "mount", "mount-of-a-mount"])
+def test_what_is_below_a_guarded_mount_is_listed_before_the_first_request_too(to: str) -> None:
+    """A plain route there has the requirements of its router once the guard has wrapped it."""
+    app, inner = protect(FastAPI(), SETTINGS), FastAPI()
+    app.mount("/m", inner)
+    router = APIRouter(dependencies=[Depends(require_scopes("reports:read"))])
+    below: BaseRoute = Route("/p", page)
+    for _ in range(to.count("mount")):
+        below = Mount("/b", app=Router(routes=[below]))
+    router.routes.append(below)
+    inner.include_router(router)
+    path = "/m" + "/b" * to.count("mount") + "/p"
+
+    before = audit(app)
+    status = TestClient(app).get(path, headers=bearer()).status_code
+
+    assert 403 == status
+    assert ("reports:read",) == named(before)[f"GET {path}"].scopes
+    assert [] == compare(before, audit(app))
 
 
 class TestNotes:
