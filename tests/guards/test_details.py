@@ -593,3 +593,15 @@ def test_a_page_of_fastapis_own_is_open_in_no_router_behind_a_mere_guard() -> No
     app.include_router(router)
 
     assert REFUSED == ask(app, "/api", GOOD)
+
+
+def test_a_page_of_fastapis_own_is_open_at_its_own_address_alone() -> None:
+    """Where the application puts its function elsewhere, that is a route like any other."""
+    app = FastAPI()
+    schema: Any = app.routes[0]
+    app.add_route("/elsewhere", schema.endpoint)
+    protect(app, SETTINGS)
+
+    assert [401, 200] == [
+        TestClient(app).get(it).status_code for it in ("/elsewhere", "/openapi.json")
+    ]

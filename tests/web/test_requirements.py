@@ -445,6 +445,22 @@ def test_a_check_can_have_dependencies_of_its_own(check: Any) -> None:
     assert [200, 403] == [it.status_code for it in answers]
 
 
+def test_a_check_can_take_nothing() -> None:
+    """It may go by the hour alone."""
+
+    def opened() -> bool:
+        return True
+
+    def closed() -> bool:
+        return False
+
+    answers = [
+        TestClient(app_with(require(it))).get("/x", headers=bearer()) for it in (opened, closed)
+    ]
+
+    assert [200, 403] == [it.status_code for it in answers]
+
+
 def test_a_check_is_asked_where_its_dependency_is_overridden() -> None:
     """`dependency_overrides` holds below it."""
     app = app_with(require(names_the_user))
