@@ -585,8 +585,11 @@ def test_the_audit_finds_scopes_with_a_bar_in_the_document(dependency: Any) -> N
     assert () == audit(app_with(dependency)).problems
 
 
-def test_the_audit_takes_a_document_without_a_guard_for_what_it_is() -> None:
+def test_the_audit_takes_a_document_without_a_guard_for_what_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """FastAPI writes it alone there, and lists the scopes of `Security` only."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
     app = FastAPI(docs_url=None, redoc_url=None)
     app.get("/x", dependencies=[Depends(require_scopes("read"))])(lambda: "done")
 
