@@ -716,17 +716,19 @@ class TestForeignSchemes:
         assert expected == sorted(locks(app)["/r"], key=str)
 
     def test_what_is_written_by_hand_beside_it(self) -> None:
-        """Where nothing of this package asks, the name is theirs."""
+        """Where nothing of this package asks, or FastAPI does not show it, the name is theirs."""
         router = protected_router(settings=SETTINGS)
         router.get("/closed")(nothing)
         app = including(router)
         app.get("/theirs", dependencies=[Depends(theirs())])(nothing)
         app.get("/hand", openapi_extra={"security": [{"JWT": []}]})(nothing)
+        app.get("/maybe", openapi_extra={"security": [{"JWT": []}]})(with_optional())
 
         assert {
             "/closed": [{"JWT-bearer": []}],
             "/theirs": [{"JWT": []}],
             "/hand": [{"JWT": []}],
+            "/maybe": [{"JWT": []}, {"JWT-bearer": []}],
         } == locks(started(app))
 
     @pytest.mark.parametrize("name", ["JWT", "Key"])
