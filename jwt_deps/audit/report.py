@@ -261,14 +261,35 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
         for method in served.methods:
             operation = item.get(method.lower())
             if operation is not None:
+                security = operation.get("security", schema.get("security", []))
+                judgement = judge_itself(served)
+                if judgement.verdict is not Verdict.GUARDED and _is_guarded_above(served):
+                    if not _is_lock(security):
+                        yield _without_mount(served)
+                    continue
                 yield from _disagreement(
                     f"{method} {served.path}",
-                    operation.get("security", schema.get("security", [])),
-                    judge_itself(served),
+                    security,
+                    judgement,
                     own_lock=asks_by_itself(served),
                     # Without a guard FastAPI writes it, which lists those of `Security` alone.
                     lists_scopes=is_ours,
                 )
+
+
+def _is_guarded_above(served: Served) -> bool:
+    return any(judge_itself(it).verdict is Verdict.GUARDED for it in served.mounts)
+
+
+def _without_mount(served: Served) -> str:
+    return (
+        f"OpenAPI of the application at {served.mounts[-1].path!r} says that its routes need no "
+        "token, but the mount does: protect that application too, or give it openapi_url=None."
+    )
+
+
+def _is_lock(security: list[dict[str, list[str]]]) -> bool:
+    return bool(security) and all(security)
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:
@@ -286,7 +307,7 @@ def _disagreement(
     own_lock: bool,
     lists_scopes: bool,
 ) -> Iterator[str]:
-    locked = bool(security) and all(security)
+    locked = _is_lock(security)
     if judgement.verdict is Verdict.GUARDED and not locked:
         yield f"OpenAPI says that {route} needs no token, but it does."
     elif judgement.verdict is Verdict.PUBLIC and locked and not own_lock:

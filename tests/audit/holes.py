@@ -166,8 +166,8 @@ def _api() -> APIRouter:
     return api
 
 
-def _service() -> FastAPI:
-    service = FastAPI()
+def _service(**options: Any) -> FastAPI:
+    service = FastAPI(**options)
     service.add_api_route("/inner", endpoint())
     service.add_api_route("/by-itself", user_only)
     return service
@@ -177,7 +177,7 @@ def _kept() -> APIRouter:
     kept = protected_router(settings=STRICT)
     kept.add_route("/kept/page", page)
     kept.mount("/kept-files", StaticFiles(directory=_FOLDER))
-    kept.mount("/kept-service", _service())
+    kept.mount("/kept-service", _service(openapi_url=None))
     if FRONTEND:
         kept.frontend("/kept-web", directory=_FOLDER)
     return kept

@@ -137,8 +137,8 @@ def one_route(*dependencies: Any, guard: bool = True, **options: Any) -> FastAPI
     return including(protected_router(router, settings=settings, **options) if guard else router)
 
 
-def whole_app(*dependencies: Any, kind: type[FastAPI] = FastAPI) -> FastAPI:
-    app = kind(dependencies=list(dependencies))
+def whole_app(*dependencies: Any, kind: type[FastAPI] = FastAPI, **options: Any) -> FastAPI:
+    app = kind(dependencies=list(dependencies), **options)
     app.add_api_route("/x", endpoint())
     return app
 
@@ -1223,6 +1223,34 @@ class TestProblems:
         client.get("/x")
         ((operation,),) = [it.values() for it in client.get("/openapi.json").json()["paths"].values()]  # fmt: skip  # noqa: E501
         assert [{"JWT": ["a"]}] == operation["security"]
+
+    @pytest.mark.parametrize(
+        ("mounted", "lacks"),
+        [
+            pytest.param(whole_app, True, id="nothing"),
+            pytest.param(lambda: whole_app(Depends(optional(get_claims))), True, id="may"),
+            pytest.param(lambda: whole_app(Depends(get_claims)), False, id="its-own-lock"),
+            pytest.param(
+                lambda: whole_app(Depends(APIKeyHeader(name="X-Key"))), False, id="another-lock"
+            ),
+            pytest.param(lambda: protect(whole_app(), SETTINGS), False, id="protected"),
+            pytest.param(lambda: whole_app(openapi_url=None), False, id="no-document"),
+        ],
+    )
+    def test_a_document_that_does_not_know_the_mount(
+        self,
+        mounted: Callable[[], FastAPI],
+        lacks: bool,  # noqa: FBT001
+    ) -> None:
+        """FastAPI writes it for the mounted application alone."""
+        inner, other = mounted(), Depends(require_scopes("other"))
+        app = mounting(inner, protect(FastAPI(), SETTINGS, dependencies=[other]))
+        problems = audit(app).problems
+
+        assert lacks is bool(problems)
+        if lacks:
+            (problem,) = problems
+            assert problem.startswith("OpenAPI of the application at '/m/*' says that its routes")
 
     def test_a_document_that_leaves_a_route_out_says_nothing_of_it(self) -> None:
         """Nor does an application without a document."""
