@@ -257,8 +257,6 @@ class RequestState:
         self.app, self.root = app, root
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
-        if self.mounted is not None:
-            self.mounted.serves(app)
         # What one application replaces says nothing about the other.
         overriding = app if getattr(app, "dependency_overrides", None) else None
         if overriding is not self.overriding:
