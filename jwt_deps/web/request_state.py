@@ -135,15 +135,14 @@ class _Mounted:
         settings: under which it decided; `None` if it has not.
         overriding: the application whose overrides then say which those are, if it has any.
         root: the root path of the mount; `None` for a plain route, which has nothing below it.
-        apps: the applications that serve there; empty as long as none is known.
-        within: the application that has the mount.
+        app: the application that is mounted there; `None` if that is not known.
         routers: those through which the request had come to the mount.
         outermost: the first router that it came to.
         outer: the guard of a mount further out.
     """
 
     __slots__ = (
-        "apps",
+        "app",
         "guard",
         "outer",
         "outermost",
@@ -151,7 +150,6 @@ class _Mounted:
         "root",
         "routers",
         "settings",
-        "within",
     )
 
     def __init__(  # noqa: PLR0913 - what is kept
@@ -161,22 +159,14 @@ class _Mounted:
         *,
         root: str | None = None,
         app: Any = None,
-        within: Any = None,
         routers: tuple[Any, ...] = (),
         outermost: Any = None,
         overriding: Any = None,
         outer: "_Mounted | None" = None,
     ) -> None:
-        self.overriding, self.within = overriding, within
+        self.overriding, self.app = overriding, app
         self.guard, self.settings, self.root = guard, settings, root
         self.routers, self.outermost, self.outer = routers, outermost, outer
-        self.apps: list[Any] = [] if app is None else [app]
-
-    def serves(self, app: Any) -> None:
-        """Record that an application serves below the mount."""
-        is_new = not any(app is known for known in self.apps)
-        if is_new and not (app is self.within or self.is_left_by(app)):
-            self.apps.append(app)
 
     def is_left_by(self, app: Any) -> bool:
         """Whether a request has gone back to the application through which it came first."""
@@ -187,7 +177,7 @@ class _Mounted:
         app = scope.get("app")
         if self.is_left_by(app):
             return False
-        return any(app is one for one in self.apps) or self.is_at(scope.get("root_path", ""))
+        return self.app is app is not None or self.is_at(scope.get("root_path", ""))
 
     def is_at(self, root: str) -> bool:
         """Whether a root path is that of the mount, or below it.
@@ -379,7 +369,6 @@ class RequestState:
                 settings,
                 root=root,
                 app=app,
-                within=self.app,
                 routers=self.routers,
                 outermost=outermost,
                 overriding=self.overriding if decided else None,
@@ -435,8 +424,6 @@ class RequestState:
         mounted, app = self.mounted, copy.app
         is_same_path = copy.path == self.path
         is_below = mounted is not None and (is_same_path or mounted.is_at(copy.root))
-        if mounted is not None and is_below and not mounted.apps:
-            mounted.serves(app)
         if app is self.app:
             is_on_the_way = bool(self.routers) or is_same_path or is_below
         else:
