@@ -10,7 +10,7 @@ read by its public names, here and nowhere else, and tried before an application
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -40,7 +40,7 @@ from jwt_deps.errors import (
 from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import Claims, Principal, verified_principal
-from jwt_deps.web import Inventory, protect, refused, sent_token, served_routes
+from jwt_deps.web import WEBSOCKET, Inventory, protect, refused, sent_token, served_routes
 
 try:
     from agno.os import AgentOS
@@ -68,11 +68,14 @@ except ImportError as error:
 
 __all__ = ["protect_agent_os"]
 
+#: What AgentOS itself leaves open.
+_OPEN = ("/", "/health", "/info")
 #: Pages that FastAPI adds itself: the guard leaves them open without being told.
 _PAGES = {"/", "/health", "/info", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"}
 _SOCKET = "/workflows/ws"
 _ROOT = "jwt_deps.agentos"
 _ACCEPTED = "jwt_deps.agentos.accepted"
+_BEFORE = "jwt_deps.agentos.state"  # what was in the state of a request when it came
 _UNAUTHORIZED = 401
 _CHALLENGE = 'Bearer error="invalid_token"'
 # Codes with which a WebSocket is closed (RFC 6455 §7.4).
@@ -92,7 +95,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     scope_mappings: Mapping[str, list[str]] | None = None,
     admin_scope: str = "agent_os:admin",
     user_isolation: bool = True,
-    exclude: Iterable[str | Callable[..., Any]] = ("/", "/health", "/info"),
+    exclude: Iterable[str | Callable[..., Any]] = _OPEN,
 ) -> FastAPI:
     """Guard an AgentOS in place of its own JWT middleware, and return its application.
 
@@ -151,7 +154,8 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     excluded = _take_place_of_middleware(app, settings)
     if agent_os.base_app is None:
         _keep_headers_of_refusals(app)
-    rules = _Rules(app, [*given], authorization=authorization)
+    left_open = _OPEN if exclude is _OPEN else ()
+    rules = _Rules(app, [*given], left_open, authorization=authorization)
     _look_at_start(app, rules)
     _record_root(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _PAGES)]
@@ -294,9 +298,11 @@ class _Rules:
         asks_agno_scopes: whether routes ask for scopes.
     """
 
-    def __init__(self, app: FastAPI, given: list[str], *, authorization: bool) -> None:
+    def __init__(
+        self, app: FastAPI, given: list[str], left_open: Collection[str], *, authorization: bool
+    ) -> None:
         self._app, self.asks_agno_scopes = app.state, authorization
-        self._unseen: tuple[FastAPI, list[str]] | None = app, given
+        self._unseen: tuple[FastAPI, list[str], Collection[str]] | None = app, given, left_open
         # agno compares a path with each of its patterns, a hundred of them.
         self._required: LRUMap[str, list[str]] = LRUMap(512)
 
@@ -325,13 +331,21 @@ class _Rules:
             raise await refused(MissingTokenError("AgentOS's WebSocket is here"), connection)
 
     def look(self) -> None:
-        """Check once that each of the scopes that were given is for a route."""
+        """Check once that the given scopes are for routes, and nothing is open unasked."""
         if self._unseen is None:
             return
-        app, given = self._unseen
-        routes = [
-            (one.path, one.methods) for it in Inventory.of(app).routes for one in (it, *it.mounts)
-        ]
+        app, given, left_open = self._unseen
+        served = [one for it in Inventory.of(app).routes for one in (it, *it.mounts)]
+        for one in served:
+            if one.path.endswith("/*") and one.path.removesuffix("/*") in left_open:
+                raise ConfigurationError(
+                    "agent_os_open_mount",
+                    f"A mount at {one.path.removesuffix('/*')} needs no token, nor what is below "
+                    "it, by the default of exclude: mount it elsewhere, or say in exclude=[...] "
+                    "what is to be open.",
+                )
+        # For WebSockets agno asks no scopes.
+        routes = [(one.path, one.methods) for one in served if one.methods != (WEBSOCKET,)]
         for name in given:
             method, _, path = name.partition(" ")
             as_get = "GET" if method == "HEAD" else method  # Starlette answers it where it does GET
@@ -517,6 +531,15 @@ def _route_path(scope: Scope) -> str:
     return path[len(root) :] if path.startswith(root) and path[len(root) :][:1] == "/" else path
 
 
+def _member(message: Message, name: str) -> object:
+    """A member of the JSON object in a message of a WebSocket; `None` if it has none."""
+    try:
+        found = json.loads(message.get("text") or "")
+    except ValueError:
+        return None
+    return found.get(name) if isinstance(found, dict) else None
+
+
 class _Payload(dict[str, Any]):
     """The claims of a verified token, as AgentOS's WebSocket takes them."""
 
@@ -536,16 +559,19 @@ class _SocketTokens:
             "jwt_deps_agentos", default=None
         )
 
-    def of(self, receive: Receive, send: Send) -> Receive:
-        """What a connection receives: it is closed once its token is not accepted any more."""
+    def of(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """What a connection receives and sends: it is closed once its token is not accepted.
+
+        Its token is the one of the last message to which AgentOS has answered `authenticated`.
+        """
         current: str | None = None
+        offered: str | None = None  # empty for a service account, which agno alone checks
 
         async def receive_verified() -> Message:
-            nonlocal current
+            nonlocal offered
             message = await receive()
-            if (token := await self.verify(message)) is not None:
-                current = token
-            elif current is not None and message["type"] == "websocket.receive":
+            offered = await self.verify(message)
+            if offered is None and current and message["type"] == "websocket.receive":
                 try:
                     await verified_principal(current, self._settings)
                 except AuthError as error:
@@ -554,18 +580,25 @@ class _SocketTokens:
                     return {"type": "websocket.disconnect", "code": code}
             return message
 
-        return receive_verified
+        async def send_observed(message: Message) -> None:
+            nonlocal current
+            if offered is not None and _member(message, "event") == "authenticated":
+                current = offered
+            await send(message)
+
+        return receive_verified, send_observed
 
     async def verify(self, message: Message) -> str | None:
-        """Verify the token of a message that authenticates, and return it if it is valid."""
+        """Verify the token of a message that authenticates; `None` if it does not, or is not valid.
+
+        It is empty for a service account.
+        """
         self._last.set(None)
-        try:
-            sent = json.loads(message.get("text") or "")
-        except ValueError:
+        token = _member(message, "token")
+        if _member(message, "action") != "authenticate" or not isinstance(token, str):
             return None
-        token = sent.get("token") if isinstance(sent, dict) else None
-        if not isinstance(token, str) or token.startswith(TOKEN_PREFIX):
-            return None
+        if token.startswith(TOKEN_PREFIX):
+            return ""
         try:
             principal = await verified_principal(token, self._settings)
         except AuthError as error:
@@ -612,8 +645,13 @@ class _AgnoMiddleware:
         self._agno: ASGIApp = agno.cls(self._authenticated, *agno.args, **agno.kwargs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _BEFORE in scope:  # a part of another request, or an AgentOS in another one
+            scope["state"] = dict(scope[_BEFORE])
+            for name in (_ACCEPTED, _ROOT):
+                scope.pop(name, None)
+        else:
+            scope[_BEFORE] = dict(scope.get("state", {}))
         if scope["type"] == "http":
-            scope.pop(_ACCEPTED, None)  # of another request, which this one is a copy of
             if scope["path"].endswith("\n"):
                 # Starlette's templates match in front of a line break at the end, agno's do not.
                 await Response(status_code=404)(scope, receive, send)
@@ -622,7 +660,7 @@ class _AgnoMiddleware:
                 await self._agno(scope, receive, _challenging(send))
                 return
         elif scope["type"] == "websocket" and scope["path"].endswith(_SOCKET):
-            receive = self._tokens.of(receive, send)
+            receive, send = self._tokens.of(receive, send)
         await self._app(scope, receive, send)
 
     def _is_agnos(self, scope: Scope) -> bool:

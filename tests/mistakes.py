@@ -205,6 +205,15 @@ def an_agent_os_that_is_public(*_: Any) -> None:
     protect_agent_os(agent_os, SETTINGS)
 
 
+def a_mount_at_an_open_path(*_: Any) -> None:
+    from jwt_deps.agentos import protect_agent_os  # noqa: PLC0415
+
+    base = FastAPI()
+    base.mount("/health", FastAPI())
+    with TestClient(protect_agent_os(an_agent_os(base_app=base), SETTINGS)):
+        pass
+
+
 def scopes_of_a_path_without_a_method(*_: Any) -> None:
     """agno would ask for none."""  # noqa: D403 - its name
     from jwt_deps.agentos import protect_agent_os  # noqa: PLC0415
@@ -425,6 +434,7 @@ MISTAKES: dict[str, Mistake] = {
     "unknown_agno": without_agno,
     "agent_os_middleware": twice_an_agent_os,
     "agent_os_own_access": an_agent_os_that_is_public,
+    "agent_os_open_mount": a_mount_at_an_open_path,
     "agent_os_scope_mappings": scopes_of_a_path_without_a_method,
     "undecided": served_undecided,
     "router_class": called_in_its_own_way,

@@ -421,9 +421,10 @@ class _RouterCheck:
 
     def _refusing_unseen(self, scope: Scope, send: Send) -> Send:
         """Refuse what a route answers as long as no request has come to the guard."""
+        known = scope.get("endpoint")  # of an application around this one
 
         async def send_if_reached(message: Message) -> None:
-            if scope.get("endpoint") is not None and not self._installation.is_reached:
+            if scope.get("endpoint") is not known and not self._installation.is_reached:
                 raise _bypassed()
             await send(message)
 

@@ -413,7 +413,7 @@ class RequestState:
             return
         if found.error is None:
             found.write_state(written)
-            write_user(scope, found)
+            write_user(scope, found, is_kept=bool(self.routers or self.mounted))
         else:
             written["authenticated"] = False
             write_anonymous(scope)

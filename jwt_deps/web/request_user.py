@@ -104,8 +104,15 @@ async def _keep(served: Awaitable[None], variable: ContextVar[Any]) -> None:
         variable.set(before)
 
 
-def write_user(scope: Scope, principal: Principal) -> None:
-    """Set the user and the scopes of a request whose token is verified."""
+def write_user(scope: Scope, principal: Principal, *, is_kept: bool) -> None:
+    """Set the user and the scopes of a request whose token is verified.
+
+    Args:
+        scope: of the request.
+        principal: the user.
+        is_kept: whether `keep_user` is around the request. If not, what calls the application in
+            the same task would go on with this user in the MCP SDK.
+    """
     scope["auth"] = AuthCredentials(principal.fixed_state["scopes"])
     context: Any = sys.modules.get(_MCP_SERVER)
     if context is None:
@@ -113,7 +120,8 @@ def write_user(scope: Scope, principal: Principal) -> None:
         return
     scope["user"] = user = _mcp_user()(principal)
     # The SDK's own middleware does it only where the SDK verifies tokens.
-    context.auth_context_var.set(user)
+    if is_kept:
+        context.auth_context_var.set(user)
 
 
 def write_anonymous(scope: Scope) -> None:

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from secrets import token_urlsafe
 from typing import Annotated, Any
+from unittest.mock import ANY
 
 import pytest
 from agno.os.service_accounts import TOKEN_PREFIX, hash_token
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
+from starlette.types import Message, Scope
 from starlette.websockets import WebSocketDisconnect
 
 from jwt_deps import (
@@ -18,6 +20,7 @@ from jwt_deps import (
     MemoryRevocations,
     RevocationSource,
     RevocationUnavailableError,
+    current_user_id,
     get_scopes,
 )
 from jwt_deps.agentos import protect_agent_os
@@ -25,7 +28,7 @@ from tests.minting import SECRET
 from tests.web.serving import who
 
 from .side_by_side import ADMIN, INTERNAL, account, agent_os, token
-from .test_guard import Directory
+from .test_guard import SETTINGS, Directory
 
 SCOPES = {"POST /reports/*": ["reports:write"]}
 
@@ -184,9 +187,9 @@ def authenticate(socket: Any, credential: str) -> str:
     return found
 
 
-def act(socket: Any) -> str | int:
+def act(socket: Any, **members: str) -> str | int:
     """What is answered to an action, or the code with which the connection was closed."""
-    socket.send_json({"action": "ping"})
+    socket.send_json({"action": "ping", **members})
     try:
         return str(json.loads(socket.receive_text())["event"])
     except WebSocketDisconnect as closed:
@@ -230,7 +233,91 @@ def test_a_new_token_on_the_websocket_takes_the_place_of_the_former(
     assert 1008 == act(socket)
 
 
-def test_a_service_account_on_the_websocket(socket: Any) -> None:
-    """Agno asks about it with each message itself."""
+def test_attack_a_token_in_a_message_that_does_not_authenticate(
+    socket: Any, revocation: Any
+) -> None:
+    """It takes no place either."""
+    assert "authenticated" == authenticate(socket, token(jti="1"))
+    revocation.revoke(jti="1")
+
+    assert 1008 == act(socket, token=token(jti="2"))
+
+
+def test_attack_a_token_that_agno_refuses(socket: Any, revocation: Any) -> None:
+    """The user and the scopes stay those of the former token, and so does the token."""
+    assert "authenticated" == authenticate(socket, token(jti="1"))
+    assert "auth_error" == authenticate(socket, token(jti="2", sub="__scheduler__"))
+    revocation.revoke(jti="1")
+
+    assert 1008 == act(socket)
+
+
+def test_a_service_account_on_the_websocket(socket: Any, revocation: Any) -> None:
+    """It takes the place of a token; Agno alone checks it, when it comes."""
     assert "auth_error" == authenticate(socket, "agno_pat_unknown")
     assert "auth_required" == act(socket)
+    assert "authenticated" == authenticate(socket, token(jti="1"))
+    assert "authenticated" == authenticate(socket, stored_account(socket.app, "workflows:run"))
+    revocation.revoke(jti="1")
+
+    assert "pong" == act(socket)
+
+
+async def part(scope: Scope, credential: str) -> tuple[int, str]:
+    """Serve a part of a batch, which has a credential of its own."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    headers = [(b"authorization", f"Bearer {credential}".encode())]
+    copy = {**scope, "path": "/me", "raw_path": b"/me", "query_string": b"", "headers": headers}
+    await scope["app"](copy, receive, send)
+    return sent[0]["status"], b"".join(it["body"] for it in sent[1:]).decode()
+
+
+def test_attack_a_part_of_a_batch_is_let_in_by_what_agno_said_of_another() -> None:
+    """Each has a state of its own, in which agno has said nothing yet."""
+    base = FastAPI()
+
+    @base.get("/me")
+    async def me(request: Request, user: Annotated[str, Depends(current_user_id)]) -> str:
+        return f"{user} {getattr(request.state, 'service_account_name', None)}"
+
+    @base.get("/batch")
+    async def batch(request: Request) -> list[Any]:
+        credentials = request.query_params.getlist("credential")
+        found = [await part(request.scope, it) for it in credentials]
+        return [*found, [request.state.user_id, request.user.identity]]
+
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
+    with TestClient(app) as client:
+        robot, bob = stored_account(app, "agents:read"), token(sub="bob", scopes=[])
+        alice = token(sub="alice", scopes=[])
+        params = {"credential": [robot, "agno_pat_unknown", bob]}
+        answers = [
+            client.get("/batch", params=params, headers={"Authorization": f"Bearer {it}"}).json()
+            for it in (alice, robot)
+        ]
+
+    parts = [[200, '"sa:robot robot"'], [401, ANY], [200, '"bob None"']]
+    assert [[*parts, ["alice"] * 2], [*parts, ["sa:robot"] * 2]] == answers
+
+
+def test_attack_an_account_of_one_agent_os_at_another_one_in_it() -> None:
+    """Each knows its own accounts."""
+    inner_base, base = FastAPI(), FastAPI()
+    inner_base.get("/me")(who)
+    inner = protect_agent_os(agent_os(base_app=inner_base), SETTINGS)
+    base.host("inner.test", inner)
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
+    with TestClient(app) as client, TestClient(inner):
+        robot = stored_account(app, "agents:read")
+        headers = {"Authorization": f"Bearer {robot}", "Host": "inner.test"}
+
+        assert 401 == client.get("/me", headers=headers).status_code
+        good = {"Authorization": f"Bearer {token()}", "Host": "inner.test"}
+        assert 200 == client.get("/me", headers=good).status_code

@@ -561,6 +561,7 @@ def test_scopes_of_another_form(scopes: Any) -> None:
         ("GET /agents/helper/run/*", False),
         ("PUT /agents", False),
         ("GET /nowhere/*", False),
+        ("WEBSOCKET /workflows/ws", False),
         ("GET /agents/helper/nowhere", False),
     ],
 )
@@ -583,6 +584,25 @@ def test_scopes_for_no_route_stop_the_start(name: str, *, is_known: bool, starte
                 assert 200 == client.get("/agents", headers=headers).status_code
         else:
             assert 200 == TestClient(app).get("/agents", headers=headers).status_code
+
+
+@pytest.mark.parametrize("mounted", [FastAPI(), PlainTextResponse("open")], ids=["app", "asgi"])
+@pytest.mark.parametrize("path", ["/health", "/info"])
+def test_a_mount_at_a_path_that_is_open_by_default(path: str, mounted: ASGIApp) -> None:
+    """All below it would be open; one that the caller excludes is."""
+    base = FastAPI()
+    base.mount(path, mounted)
+    with (
+        pytest.raises(ConfigurationError, match="A mount at"),
+        TestClient(protect_agent_os(agent_os(base_app=base), SETTINGS)),
+    ):
+        pass
+
+    base = FastAPI()
+    base.mount(path, PlainTextResponse("open"))
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS, exclude=[path])
+    with TestClient(app) as client:
+        assert [200, 401] == [client.get(it).status_code for it in (f"{path}/x", "/agents")]
 
 
 def test_below_a_mount_the_path_is_that_of_the_application() -> None:

@@ -45,6 +45,7 @@ from .asking import (
     INSIDE,
     LIVE,
     REFUSED,
+    Layer,
     answers_of,
     ask,
     filled,
@@ -605,3 +606,23 @@ def test_a_page_of_fastapis_own_is_open_at_its_own_address_alone() -> None:
     assert [401, 200] == [
         TestClient(app).get(it).status_code for it in ("/elsewhere", "/openapi.json")
     ]
+
+
+def test_a_mounted_application_whose_middleware_answers_its_first_request() -> None:
+    """An endpoint of the application around it is none that this one served."""
+
+    class Closed(Layer):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and b"x-closed" in dict(scope["headers"]):
+                await PlainTextResponse("closed", 418)(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+
+    sub, app = protect(FastAPI(), SETTINGS), FastAPI()
+    sub.get("/api")(read)
+    sub.add_middleware(Closed)
+    app.mount("/m", sub)
+
+    answers = [ask(app, "/m/api", it) for it in ({"x-closed": "1"}, {}, GOOD)]
+
+    assert [418, 401, 200] == answers
