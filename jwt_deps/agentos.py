@@ -75,7 +75,8 @@ _PAGES = {"/", "/health", "/info", "/docs", "/redoc", "/openapi.json", "/docs/oa
 _SOCKET = "/workflows/ws"
 _ROOT = "jwt_deps.agentos"
 _ACCEPTED = "jwt_deps.agentos.accepted"
-_BEFORE = "jwt_deps.agentos.state"  # what was in the state of a request when it came
+_BEFORE = "jwt_deps.agentos.before"  # what was in the state of a request when it came
+_KEPT = "jwt_deps.agentos.state"  # the state, while agno has one of its own
 _UNAUTHORIZED = 401
 _CHALLENGE = 'Bearer error="invalid_token"'
 # Codes with which a WebSocket is closed (RFC 6455 §7.4).
@@ -657,6 +658,8 @@ class _AgnoMiddleware:
                 await Response(status_code=404)(scope, receive, send)
                 return
             if self._is_agnos(scope):
+                # In a state in which only this agno has said something.
+                scope[_KEPT], scope["state"] = scope.get("state", {}), {}
                 await self._agno(scope, receive, _challenging(send))
                 return
         elif scope["type"] == "websocket" and scope["path"].endswith(_SOCKET):
@@ -684,7 +687,8 @@ class _AgnoMiddleware:
 
         Where it was told to leave a path open, it has looked at nothing.
         """
-        state = scope.get("state", {})
+        state, scope["state"] = scope["state"], scope.pop(_KEPT)
+        scope["state"].update(state)
         is_known = state.get("service_account_name") or state.get("is_internal_service")
         method, path = scope["method"], _route_path(scope)
         # agno has no scopes for HEAD, and compares the rest with its mappings as it is written.

@@ -228,7 +228,8 @@ class RequestState:
 
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
-        self.path = scope.get("path")
+        # Where it goes to; a middleware may change the method.
+        self.path, self.method = scope.get("path"), scope.get("method")
         self.root: str = scope.get("root_path", "")
         headers = scope["headers"]
         # They are read several times, and compared with what they were: ASGI allows pairs that can
@@ -422,7 +423,7 @@ class RequestState:
         """The state of a copy of the scope, which has a `request.state` of its own."""
         copy = RequestState(scope)
         mounted, app = self.mounted, copy.app
-        is_same_path = copy.path == self.path
+        is_same_path = (copy.path, copy.method) == (self.path, self.method)
         is_below = mounted is not None and (is_same_path or mounted.is_at(copy.root))
         if app is self.app:
             is_on_the_way = bool(self.routers) or is_same_path or is_below

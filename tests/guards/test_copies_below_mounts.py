@@ -716,3 +716,35 @@ def test_attack_a_part_that_leaves_the_guard_goes_by_the_settings_where_it_comes
         ]
 
     assert [401, 200, 401, 200] == found
+
+
+@pytest.mark.parametrize("plainly", [False, True], ids=["api-route", "plain-route"])
+@pytest.mark.parametrize("started", [False, True])
+def test_attack_a_part_at_the_same_path_with_another_method(
+    *, started: bool, plainly: bool
+) -> None:
+    """It leaves the guard as one at another path does."""
+    root, router = FastAPI(), protected_router(settings=OTHER)
+    root.dependency_overrides[get_settings] = lambda: SETTINGS
+    root.get("/thing")(me)
+
+    async def overriding(request: Request) -> Response:
+        headers = headers_of({"authorization": request.headers["x-token"]})
+        copy = {**request.scope, "method": "GET", "headers": headers, "state": {}}
+        status, body, _ = await drive(root, copy)
+        return Response(body, status)
+
+    if plainly:
+        router.add_route("/thing", overriding, methods=["POST"])
+    else:
+        router.post("/thing")(overriding)
+    root.include_router(router)
+    client = TestClient(root)
+
+    with client if started else nullcontext():
+        found = [
+            client.post("/thing", headers=FOREIGN | {"x-token": it["Authorization"]}).status_code
+            for it in (FOREIGN, GOOD, FOREIGN, GOOD)
+        ]
+
+    assert [401, 200, 401, 200] == found
