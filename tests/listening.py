@@ -20,6 +20,7 @@ def listening(app: ASGIApp, **options: Any) -> Iterator[int]:
     try:
         deadline = time.monotonic() + 60
         while not server.started:
+            assert thread.is_alive()
             assert time.monotonic() < deadline
             time.sleep(0.005)
         yield server.servers[0].sockets[0].getsockname()[1]

@@ -47,7 +47,7 @@ DAY = 86_400
 MAPPINGS = {
     "GET /reports/*": ["reports:read"],
     "GET /agents": ["lists:read"],
-    "GET /models": list[str](),
+    "GET /memory_topics": list[str](),
 }
 CLAIMS = {
     "user_id_claim": "uid",
@@ -395,7 +395,7 @@ def test_runs_need_the_scope_of_their_resource(plain: Pair, path: str, scope: st
         ("/reports/may", ("agents:read",)),
         ("/agents", ("lists:read",)),
         ("/agents", ("agents:read",)),
-        ("/models", ()),
+        ("/memory_topics", ()),
         ("/teams", ("teams:read",)),
     ],
 )
