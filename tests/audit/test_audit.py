@@ -1643,3 +1643,15 @@ def test_scopes_asked_of_an_optional_dependency(mark: Callable[..., Any]) -> Non
     found = of(app, "GET /x")
     assert (Verdict.GUARDED, ("a",)) == (found.verdict, found.scopes)
     assert audit(app).ok
+
+
+def test_an_override_without_a_signature() -> None:
+    """FastAPI cannot call it, and so it asks for no token."""
+
+    async def database() -> str:
+        return "database"
+
+    app = protect(FastAPI(openapi_url=None), SETTINGS)
+    app.dependency_overrides[database] = map
+
+    assert () == audit(app).problems
