@@ -532,13 +532,13 @@ def _route_path(scope: Scope) -> str:
     return path[len(root) :] if path.startswith(root) and path[len(root) :][:1] == "/" else path
 
 
-def _member(message: Message, name: str) -> object:
-    """A member of the JSON object in a message of a WebSocket; `None` if it has none."""
+def _members(message: Message) -> dict[str, Any]:
+    """The JSON object in a message of a WebSocket; empty if it has none."""
     try:
         found = json.loads(message.get("text") or "")
     except ValueError:
-        return None
-    return found.get(name) if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class _Payload(dict[str, Any]):
@@ -583,7 +583,7 @@ class _SocketTokens:
 
         async def send_observed(message: Message) -> None:
             nonlocal current
-            if offered is not None and _member(message, "event") == "authenticated":
+            if offered is not None and _members(message).get("event") == "authenticated":
                 current = offered
             await send(message)
 
@@ -595,8 +595,9 @@ class _SocketTokens:
         It is empty for a service account.
         """
         self._last.set(None)
-        token = _member(message, "token")
-        if _member(message, "action") != "authenticate" or not isinstance(token, str):
+        sent = _members(message)
+        token = sent.get("token")
+        if sent.get("action") != "authenticate" or not isinstance(token, str):
             return None
         if token.startswith(TOKEN_PREFIX):
             return ""

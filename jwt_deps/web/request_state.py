@@ -7,7 +7,8 @@ a wrapper, a route class or a dependency, is still the same request.
     the scope                                            is
     the same one, in an application further in           the same request (`served_by`)
     any, that comes to a router which it came to before  another request (`again`)
-    a copy with the same path, in the same application   the same request (`follow`)
+    a copy with the same path and method, in the same    the same request (`follow`)
+      application
     a copy at or below the mount that it came through    the same request, with another route
     any other copy                                       another request, behind the guard of the
                                                          mount that it is below, or behind none
@@ -433,7 +434,7 @@ class RequestState:
             is_on_the_way = mounted is not None and mounted.covers(scope)
             is_on_the_way = is_on_the_way and (is_deeper or not self.routers)
         if not is_on_the_way:
-            return self.as_another(scope, copy)
+            return self.as_another(scope)
         copy.copy_state_of(scope)
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
@@ -478,17 +479,17 @@ class RequestState:
         app = scope.get("app")
         is_application = router is getattr(app, "router", None)
         if is_among(router, self.routers) or (is_application and self.routers and app is self.app):
-            return self._as_another(RequestState(scope), scope, self.mounted)
+            return self._behind(self.mounted, scope)
         mounted = self.mounted
         while mounted is not None:
             if is_among(router, mounted.routers):
-                return self._as_another(RequestState(scope), scope, mounted.outer)
+                return self._behind(mounted.outer, scope)
             mounted = mounted.outer
         return None
 
-    def as_another(self, scope: Scope, copy: "RequestState | None" = None) -> "RequestState":
+    def as_another(self, scope: Scope) -> "RequestState":
         """The state of another request, behind the guard of the mount that it is below."""
-        return self._as_another(copy or RequestState(scope), scope, self._covering(scope))
+        return self._behind(self._covering(scope), scope)
 
     def _covering(self, scope: Scope) -> _Mounted | None:
         """The mount under whose guard a copy of the scope is served."""
@@ -497,9 +498,8 @@ class RequestState:
             mounted = mounted.outer
         return mounted
 
-    def _as_another(
-        self, copy: "RequestState", scope: Scope, mounted: _Mounted | None
-    ) -> "RequestState":
+    def _behind(self, mounted: _Mounted | None, scope: Scope) -> "RequestState":
+        copy = RequestState(scope)
         copy.mounted, copy.is_part = mounted, True
         if copy.scope_id == self.scope_id:
             copy.copied = True
