@@ -184,7 +184,16 @@ def _asks_for_token(dependency: Any) -> bool:
 
 
 def _notes(inventory: Inventory) -> Iterator[str]:
-    """Yield a note where challenges name a metadata document (RFC 9728 §5.1) without a route."""
+    """Yield a note for each document that says less than requests meet, or has no route."""
+    for served in inventory.routes:
+        is_documented = served.schema_path is not None and served.app.openapi_url is not None
+        by_itself = judge_itself(served).verdict is Verdict.GUARDED
+        if is_documented and not by_itself and _is_guarded_above(served):
+            yield (
+                f"The mount at {served.mounts[-1].path!r} asks for a token, and the OpenAPI "
+                "document of the application there does not say so: protect that application too, "
+                "or give it openapi_url=None."
+            )
     paths = {served.path for served in inventory.routes}
     for served in inventory.routes:
         asking = (one for one in (served, *reversed(served.mounts)))
@@ -264,9 +273,7 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
                 security = operation.get("security", schema.get("security", []))
                 judgement = judge_itself(served)
                 if judgement.verdict is not Verdict.GUARDED and _is_guarded_above(served):
-                    if not _is_lock(security):
-                        yield _without_mount(served)
-                    continue
+                    continue  # by a mount, of which the document of what is mounted says nothing
                 yield from _disagreement(
                     f"{method} {served.path}",
                     security,
@@ -279,13 +286,6 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
 
 def _is_guarded_above(served: Served) -> bool:
     return any(judge_itself(it).verdict is Verdict.GUARDED for it in served.mounts)
-
-
-def _without_mount(served: Served) -> str:
-    return (
-        f"OpenAPI of the application at {served.mounts[-1].path!r} says that its routes need no "
-        "token, but the mount does: protect that application too, or give it openapi_url=None."
-    )
 
 
 def _is_lock(security: list[dict[str, list[str]]]) -> bool:

@@ -1231,7 +1231,7 @@ class TestProblems:
             pytest.param(lambda: whole_app(Depends(optional(get_claims))), True, id="may"),
             pytest.param(lambda: whole_app(Depends(get_claims)), False, id="its-own-lock"),
             pytest.param(
-                lambda: whole_app(Depends(APIKeyHeader(name="X-Key"))), False, id="another-lock"
+                lambda: whole_app(Depends(APIKeyHeader(name="X-Key"))), True, id="another-lock"
             ),
             pytest.param(lambda: protect(whole_app(), SETTINGS), False, id="protected"),
             pytest.param(lambda: whole_app(openapi_url=None), False, id="no-document"),
@@ -1242,15 +1242,15 @@ class TestProblems:
         mounted: Callable[[], FastAPI],
         lacks: bool,  # noqa: FBT001
     ) -> None:
-        """FastAPI writes it for the mounted application alone."""
+        """FastAPI writes it for the mounted application alone, so it is a note and no problem."""
         inner, other = mounted(), Depends(require_scopes("other"))
-        app = mounting(inner, protect(FastAPI(), SETTINGS, dependencies=[other]))
-        problems = audit(app).problems
+        found = audit(mounting(inner, protect(FastAPI(), SETTINGS, dependencies=[other])))
 
-        assert lacks is bool(problems)
+        assert found.problems == ()
+        assert lacks is bool(found.notes)
         if lacks:
-            (problem,) = problems
-            assert problem.startswith("OpenAPI of the application at '/m/*' says that its routes")
+            (note,) = found.notes
+            assert note.startswith("The mount at '/m/*' asks for a token, and the OpenAPI document")
 
     def test_a_document_that_leaves_a_route_out_says_nothing_of_it(self) -> None:
         """Nor does an application without a document."""
