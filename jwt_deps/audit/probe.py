@@ -50,6 +50,11 @@ async def probe(
         The audit with the routes' answers, and a problem for each that is not a guard's refusal.
     """
     known = _endpoints(app)
+    public = [
+        known.get((it.path, it.methods), (None, {}))[0]
+        for it in audit.routes
+        if it.verdict is Verdict.PUBLIC
+    ]
     routes, problems, notes = [], list(audit.problems), list(audit.notes)
     for route in audit.routes:
         if route.verdict is not Verdict.GUARDED:
@@ -61,8 +66,12 @@ async def probe(
         asked = [await _ask(app, _scope(app, it, host, path), seconds) for it in methods]
         routes.append(replace(route, answer=" ".join(dict.fromkeys(it.text for it in asked))))
         for method, answer in zip(route.methods, asked, strict=True):
-            problems.extend(_problems(f"{method} {route.path}", path, answer, endpoint))
-            notes.extend(_notes(f"{method} {route.path}", answer))
+            name = f"{method} {route.path}"
+            if not _is_of(answer, endpoint) and any(_is_of(answer, it) for it in public):
+                notes.append(f"{name} is not reached: a public route before it answered {path}.")
+                continue
+            problems.extend(_problems(name, path, answer, endpoint))
+            notes.extend(_notes(name, answer))
     return replace(
         audit,
         routes=tuple(routes),

@@ -253,6 +253,24 @@ class TestARefusal:
 
         assert ((), "401") == (found.problems, named(found)["* /m/*"].answer)
 
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [("//a.test/docs", "GET //a.test/docs"), ("/read", "GET /{anything}")],
+        ids=["page-of-a-host", "template"],
+    )
+    def test_a_route_behind_a_public_one_is_not_reached(self, path: str, name: str) -> None:
+        """What answers there is that one, which is judged by itself; a note says so."""
+        app, inner = FastAPI(), FastAPI()
+        app.get("/read")(public(endpoint()))
+        app.add_api_route("/{anything}", endpoint())
+        app.host("a.test", inner)
+
+        found = asked(protect(app, SETTINGS), values={"anything": "read"})
+
+        assert found.problems == ()
+        at = path.removeprefix("//a.test")
+        assert f"{name} is not reached: a public route before it answered {at}." in found.notes
+
     def test_each_method_is_asked(self) -> None:
         """The answers are told once."""
         router, app = APIRouter(), FastAPI()
