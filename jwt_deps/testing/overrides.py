@@ -179,6 +179,17 @@ class _Override:
 
 # The overrides of all blocks that have not ended: overlapping blocks need not be nested.
 _open: list[_Override] = []
+# The OpenAPI documents from before them, because FastAPI keeps the one that it has built.
+_documents: dict[FastAPI, dict[str, Any] | None] = {}
+
+
+def _build_document_anew(app: FastAPI) -> None:
+    """Let an application build its OpenAPI document anew in a block; after the last, restore it."""
+    if any(override.owner is app for override in _open):
+        _documents.setdefault(app, app.openapi_schema)
+        app.openapi_schema = None
+    elif app in _documents:
+        app.openapi_schema = _documents.pop(app)
 
 
 class _Overrides(AbstractContextManager[None]):
@@ -211,6 +222,7 @@ class _Overrides(AbstractContextManager[None]):
             override.apply()
         _open.extend(entered)
         self._entered.append(entered)
+        self._change_documents(entered)
 
     def _wanted(self) -> Iterator[tuple[FastAPI | RouteGuard, Any, Any]]:
         """Yield owner, key and value of each replacement."""
@@ -230,9 +242,17 @@ class _Overrides(AbstractContextManager[None]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for override in self._entered.pop():
+        entered = self._entered.pop()
+        for override in entered:
             _open.remove(override)
             override.remove(_open)
+        self._change_documents(entered)
+
+    @staticmethod
+    def _change_documents(entered: Iterable[_Override]) -> None:
+        for owner in {override.owner for override in entered}:
+            if isinstance(owner, FastAPI):
+                _build_document_anew(owner)
 
 
 def _applications_in(app: FastAPI) -> list[FastAPI]:

@@ -528,3 +528,62 @@ def test_a_user_for_a_function_that_takes_one() -> None:
         plain.roles,
     )
     assert {"admin"} == admin.roles
+
+
+class TestTheOpenAPIDocument:
+    """FastAPI keeps the first one that it has built."""
+
+    OTHERS = JWTSettings(secret_key=SECRET, token_source="cookie", cookie_name="others")
+
+    @staticmethod
+    def schemes(app: FastAPI) -> list[str]:
+        return sorted(app.openapi()["components"]["securitySchemes"])
+
+    def test_in_a_block_it_is_that_of_its_settings_and_afterwards_the_own_one(self) -> None:
+        app = protect(FastAPI(), SETTINGS)
+        app.include_router(routes())
+        own = self.schemes(app)
+
+        with using_settings(app, self.OTHERS):
+            within = self.schemes(app)
+
+        assert (["JWT"], ["JWT-cookie-others"], ["JWT"]) == (own, within, self.schemes(app))
+
+    def test_one_that_is_built_in_a_block_is_not_kept(self) -> None:
+        app = protect(FastAPI(), SETTINGS)
+        app.include_router(routes())
+        with using_settings(app, self.OTHERS):
+            app.openapi()
+
+        assert ["JWT"] == self.schemes(app)
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_of_overlapping_blocks_it_is_that_of_the_one_still_open(self, first: int) -> None:
+        app = protect(FastAPI(), SETTINGS)
+        third = JWTSettings(secret_key=SECRET, token_source="cookie", cookie_name="third")
+        app.include_router(routes())
+        before = app.openapi()
+        blocks = [using_settings(app, self.OTHERS), using_settings(app, third)]
+        found = []
+        for block in blocks:
+            block.__enter__()
+        found.append(self.schemes(app))
+        blocks[first].__exit__(None, None, None)
+        found.append(self.schemes(app))
+        blocks[1 - first].__exit__(None, None, None)
+
+        last = ["JWT-cookie-third"] if first == 0 else ["JWT-cookie-others"]
+        assert [["JWT-cookie-third"], last] == found
+        assert app.openapi() == before
+
+    def test_one_that_was_given_comes_back(self) -> None:
+        """With what it says itself, and what its routes ask for, once."""
+        app = protect(FastAPI(), SETTINGS)
+        app.include_router(routes())
+        given = app.openapi_schema = {**app.openapi(), "info": {"title": "given", "version": "1"}}
+        before = str(app.openapi())
+        with acting_as(app, "alice"):
+            app.openapi()
+
+        assert app.openapi() is given
+        assert before == str(given)
