@@ -97,6 +97,10 @@ class Replay:
         self._kept.append(message)
         return message
 
+    def put_end_first(self) -> None:
+        """Let the body be received as an empty one, before what was kept and the rest."""
+        self._kept.appendleft({"type": "http.request", "body": b"", "more_body": False})
+
     async def replay(self) -> Message:
         """Receive what was kept, and then the rest."""
         return self._kept.popleft() if self._kept else await self._receive()
@@ -131,9 +135,10 @@ class _GuardedReceive:
             except HTTPException as refusal:  # a credential may raise one of its own
                 self._decision.refuse(refusal)
                 raise
-            except Exception:  # noqa: BLE001 - raised again where FastAPI runs the guard
+            except Exception as error:  # noqa: BLE001 - raised again where FastAPI runs the guard
                 # Here FastAPI would take it for a body that cannot be read.
-                return
+                self._decision.fail(error)
+                replay.put_end_first()
 
 
 class _GuardedSend:

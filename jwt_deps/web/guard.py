@@ -25,6 +25,7 @@ from ._fastapi import dependants, scopes_at
 from .caller import (
     TokenDependency,
     default_settings,
+    is_overridden,
     principal_or_error,
     refused,
     require_granted,
@@ -74,6 +75,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
         """Refuse the request, or let it pass."""
         state = state_of(connection.scope)
+        state.decision.raise_failure()
         if not state.entered:
             self._watch(state.app, state.mounted is not None)
         if state.overriding is not None and self in state.overriding.dependency_overrides:
@@ -165,6 +167,18 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
     # Where the application replaces all of them, what it put there decides.
     if isinstance(guard, JWTGuard):  # pragma: no branch
         await guard.check(connection, match, state)
+    # What applies to a route that the guard excludes may ask for a token all the same.
+    if any(_refuses_anonymous(it, connection) for it in match.applied):
+        found = await principal_or_error(connection, None, state)
+        error = found if isinstance(found, AuthError) else found.error
+        if error is not None:
+            raise await refused(error, connection) from error
+
+
+def _refuses_anonymous(depends: Depends, connection: HTTPConnection) -> bool:
+    call: Any = depends.dependency
+    one = None if is_overridden(connection, call) else token_dependency(call)
+    return one is not None and one.refuses_anonymous
 
 
 async def require_for_guard(

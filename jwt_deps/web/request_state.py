@@ -58,12 +58,13 @@ class Decision:
             the guard was asked; `ANSWERING` while the handler runs.
     """
 
-    __slots__ = ("_outer", "answered", "passed", "refusal")
+    __slots__ = ("_failure", "_outer", "answered", "passed", "refusal")
 
     def __init__(self, outer: "Decision | None" = None) -> None:
         self.passed = False
         self.answered: int | None = None
         self.refusal: weakref.ref[Exception] | None = None
+        self._failure: Exception | None = None
         self._outer = outer
 
     def _and_outer(self) -> "Iterator[Decision]":
@@ -82,6 +83,16 @@ class Decision:
         known = weakref.ref(refusal)
         for one in self._and_outer():
             one.refusal = known
+
+    def fail(self, error: Exception) -> None:
+        """Record that the guard could not be asked: nothing of the body was read."""
+        self._failure = error
+
+    def raise_failure(self) -> None:
+        """Raise what the guard could not be asked for, if that was recorded."""
+        for one in self._and_outer():
+            if one._failure is not None:  # noqa: SLF001 - of the same class
+                raise one._failure  # noqa: SLF001
 
     def handle(self, error: Exception, status: int | None) -> None:
         """Record with which status an exception handler of the application is about to answer.

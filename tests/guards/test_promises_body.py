@@ -8,10 +8,18 @@ import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, File, HTTPException, UploadFile
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 
-from jwt_deps import JWTSettings, get_claims, protect, protected_router
+from jwt_deps import (
+    JWTSettings,
+    get_claims,
+    get_settings,
+    optional,
+    protect,
+    protected_router,
+    require_scopes,
+)
 from jwt_deps.testing import Prover
 from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, token, who
@@ -151,6 +159,84 @@ def test_a_refused_request_has_none_of_its_body_read(
     status, _, asked = send(place(), body, headers)
 
     assert (401, 0) == (status, asked)
+
+
+class UnknownTenantError(Exception):
+    """An error of the application's own."""
+
+
+async def of_no_tenant(_: HTTPConnection) -> Any:
+    raise UnknownTenantError
+
+
+async def unknown_tenant(_: Request, __: Exception) -> Response:
+    return PlainTextResponse("no such tenant", 404)
+
+
+@bodies
+@pytest.mark.parametrize("where", ["an override of get_settings", "a credential"])
+@pytest.mark.parametrize("kind", ["protect", *(["protected_router"] if LIVE else [])])
+def test_an_error_that_the_application_raises_for_a_guard_comes_before_the_body(
+    kind: str, where: str, body: str
+) -> None:
+    """Its own exception handler answers, in place of a 422 that shows the schema."""
+    options: dict[str, Any] = {}
+    if where == "a credential":
+        options = {"settings": SETTINGS, "credentials": [of_no_tenant]}
+    app = FastAPI(exception_handlers={UnknownTenantError: unknown_tenant})
+    app.dependency_overrides[get_settings] = of_no_tenant
+    if kind == "protect":
+        app.include_router(reading())
+        protect(app, **options)
+    else:
+        app.include_router(protected_router(reading(), **options))
+
+    status, answer, asked = send(app, body, {})
+
+    assert (404, b"no such tenant", 0) == (status, answer, asked)
+
+
+@bodies
+def test_an_error_that_does_not_come_again_is_answered_all_the_same(body: str) -> None:
+    """Otherwise the endpoint would take the body that was not read for an empty one."""
+    calls: list[int] = []
+
+    async def flaky(_: HTTPConnection) -> JWTSettings:
+        calls.append(1)
+        if len(calls) == 1:
+            raise UnknownTenantError
+        return SETTINGS
+
+    app = FastAPI(exception_handlers={UnknownTenantError: unknown_tenant})
+    app.dependency_overrides[get_settings] = flaky
+    app.include_router(reading())
+
+    status, _, asked = send(protect(app), body, GOOD)
+
+    assert (404, 0) == (status, asked)
+
+
+@bodies
+@pytest.mark.parametrize("headers", [{}, FOREIGN], ids=["no-token", "foreign-token"])
+def test_a_requirement_over_an_excluded_route_refuses_before_its_body(
+    headers: Headers, body: str
+) -> None:
+    """The guard lets the route pass, the requirement asks for a token all the same."""
+    needed = [Depends(require_scopes("write"))]
+    app = protect(including(reading()), SETTINGS, ["/*"], needed)
+
+    status, _, asked = send(app, body, headers)
+
+    assert (401, 0) == (status, asked)
+
+
+@pytest.mark.parametrize("may", [Depends(optional(get_claims)), Depends(get_claims)])
+def test_what_an_application_replaces_over_an_excluded_route_asks_for_nothing(may: Any) -> None:
+    """Nor does what is optional: the whole body arrives."""
+    app = protect(including(reading()), SETTINGS, ["/*"], [may])
+    app.dependency_overrides[get_claims] = lambda: {"sub": "alice"}
+
+    assert (200, CHUNKS) == send(app, "json", {})[::2]
 
 
 @places
