@@ -28,14 +28,12 @@ _PART_OF_FILE = 200, 206
 _RESPONSES = ("http.response.start", "websocket.http.response.start")
 
 
-def wrap_receive_and_send(  # noqa: PLR0913 - the three of ASGI, and whose they are
+def wrap_receive_and_send(
     scope: Scope,
     receive: Receive,
     send: Send,
     router: object,
     guard: RouteGuard | None,
-    *,
-    outermost: bool,
 ) -> tuple[Receive, Send]:
     """Record that a request comes to a router, and return `receive` and `send` for it there.
 
@@ -45,12 +43,11 @@ def wrap_receive_and_send(  # noqa: PLR0913 - the three of ASGI, and whose they 
         send: likewise.
         router: the router.
         guard: the guard that applies to everything in it; `None` if guards apply to some routes.
-        outermost: whether it is the first router in the application.
     """
-    state = _own_state(scope, router, outermost=outermost)
+    state = _own_state(scope, router)
     _fastapi.report_handled(scope, record_handled)
     if guard is not None:
-        state.enter(guard, outermost=outermost)
+        state.enter(guard)
     else:
         state.begin()
     if isinstance(send, _GuardedSend) and send.state is state and send.is_undecided:
@@ -60,14 +57,14 @@ def wrap_receive_and_send(  # noqa: PLR0913 - the three of ASGI, and whose they 
     return body, _GuardedSend(state, scope, send, covers_all=guard is not None)
 
 
-def _own_state(scope: Scope, router: object, *, outermost: bool) -> RequestState:
+def _own_state(scope: Scope, router: object) -> RequestState:
     """The state of a request, into whose scope no other request writes from here on.
 
     What FastAPI writes is one dictionary in all copies of a scope, as is the state: those of
     another request, as a batch endpoint makes them, get their own.
     """
     known = STATE_KEY in scope
-    state = next_state(scope, router) if outermost else state_of(scope)
+    state = next_state(scope, router)
     if state.owns_scope and not state.copied:
         if _fastapi.frontend_path(scope) is not None:
             _fastapi.own_context(scope)

@@ -238,9 +238,7 @@ class Installation:
             return inner(scope, receive, _without_traceback(send))
         self.is_reached = True
         self.update()
-        receive, send = wrap_receive_and_send(
-            scope, receive, send, self._app.router, self._guard, outermost=True
-        )
+        receive, send = wrap_receive_and_send(scope, receive, send, self._app.router, self._guard)
         return keep_user(inner(scope, receive, send))
 
     def update(self) -> None:

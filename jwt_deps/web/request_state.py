@@ -331,19 +331,10 @@ class RequestState:
             return self.overriding
         return self.mounted.overriding
 
-    def enter(self, guard: RouteGuard, *, outermost: bool) -> None:
-        """Record that the request has come to a guarded router or application.
-
-        Args:
-            guard: its guard.
-            outermost: whether it is the first one in the application.
-        """
+    def enter(self, guard: RouteGuard) -> None:
+        """Record that the request has come to a guarded router or application."""
         self.begin()
-        if not self.routers:
-            self.routers = (guard,)  # the application is not watched before its first request
-        if outermost:
-            self.entered = (guard,)
-        elif guard not in self.entered[-1:]:  # a middleware may serve one scope twice
+        if guard not in self.entered:
             self.entered = (*self.entered, guard)
         if self.overriding is not None and guard in self.overriding.dependency_overrides:
             self.let_pass()  # what the application put in its place decides
@@ -546,7 +537,7 @@ def _write_back(
 
 
 def next_state(scope: Scope, router: object) -> RequestState:
-    """The state of a request that comes to an application, or to a router that is mounted.
+    """The state of a request that comes to a router: that of an application, or a protected one.
 
     Args:
         scope: of the request.

@@ -124,7 +124,7 @@ class ProtectedRouter(APIRouter):
         """Serve as an application, where it is mounted."""
         if scope["type"] in {"http", "websocket"}:
             self._guarded.update()
-            receive, send = self._enter(scope, receive, send, outermost=True)
+            receive, send = self._enter(scope, receive, send)
         await keep_user(super().__call__(scope, receive, send))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -142,12 +142,10 @@ class ProtectedRouter(APIRouter):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that another router has found to be for this one."""
-        receive, send = self._enter(scope, receive, send, outermost=False)
+        receive, send = self._enter(scope, receive, send)
         await keep_user(super().handle(scope, receive, send))  # from FastAPI 0.137
 
-    def _enter(
-        self, scope: Scope, receive: Receive, send: Send, *, outermost: bool
-    ) -> tuple[Receive, Send]:
+    def _enter(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
         app = scope.get("app")
         if app is not self._met:
             if isinstance(app, FastAPI):
@@ -155,7 +153,7 @@ class ProtectedRouter(APIRouter):
             else:
                 self._check_alone()
             self._met = app
-        return wrap_receive_and_send(scope, receive, send, self, self._guard, outermost=outermost)
+        return wrap_receive_and_send(scope, receive, send, self, self._guard)
 
     def _check_alone(self) -> None:
         """Check the routes where no `FastAPI` is around, which would check them."""
