@@ -40,7 +40,7 @@ from jwt_deps.tokens import (
 from . import _fastapi
 from .request_state import STATE_KEY, RequestState, matched, state_of
 from .responses import needed_scopes, refusal_under
-from .routing import UNKNOWN, MatchedRoute
+from .routing import MatchedRoute
 from .websockets import answer_with_bearer
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ def _resolve_settings(state: RequestState, match: MatchedRoute) -> JWTSettings |
 
     A plain function, because every request calls it, and hardly any application has overrides.
     """
-    if state.settings is not None and state.match is match is not UNKNOWN:
+    if state.settings is not None and state.match is match:
         return state.settings
     settings = state.guard_settings(match)
     if settings is None and state.overriding_for(match) is None:

@@ -157,11 +157,10 @@ class GuardedApp:
         entered = state_of(scope).entered
         applied, included = self.applied(_fastapi.inclusion_of(scope), router, entered)
         guards = guards_among(applied, getattr(app, "dependency_overrides", ()))
-        missing = tuple(it for it in entered if not any(it is guard for guard in guards))
         return MatchedRoute(
             templates(self.route, self._path(scope, app, included=included)),
             self.endpoint,
-            (*missing, *guards),
+            (*entered, *guards),  # also one that was taken off the list
             documentation=(
                 is_among(router, self.routers) and is_page(self.endpoint, self.route, app)
             ),

@@ -294,7 +294,7 @@ def match_of(scope: Scope, route: Any, context: Any) -> MatchedRoute:
                 return UNKNOWN if pages is None else match_of_frontend(context, pages, scope)
         # The context of an outer application stays in the scope of one mounted in it, hence the
         # comparison, which FastAPI itself makes too.
-        elif added is route or served is route:
+        elif added is route:
             owner = served or context
     if owner is None:
         return _match_of_own_frontend(scope)
