@@ -289,9 +289,9 @@ def protected_router_there() -> FastAPI:
     return mounting(inner, protect(FastAPI(), SETTINGS))
 
 
-def starlette_on_the_way() -> FastAPI:
-    routes = [Mount("/r", app=plain(guarded_inside())), Route("/p", page)]
-    return mounting(Starlette(routes=routes), protect(FastAPI(), SETTINGS))
+def starlette_on_the_way(kind: Any, inner: Any) -> FastAPI:
+    routes = [Mount("/r", app=plain(guarded_inside(inner))), Route("/p", page)]
+    return mounting(kind(routes=routes), protect(FastAPI(), SETTINGS))
 
 
 def app_in_a_guarded_mount(**options: Any) -> FastAPI:
@@ -399,10 +399,17 @@ VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = 
         lambda: mounting(plain(guarded_inside(FastAPI)), protect(FastAPI(), SETTINGS)),
         {"GET /m/p": GUARDED_BY_ITS_OWN},
     ),
-    "a-starlette-application-on-the-way": (
-        starlette_on_the_way,
-        {"GET /m/p": ("guarded", "the mount '/m/*' is guarded"), "GET /m/r/p": GUARDED_BY_ITS_OWN},
-    ),
+    **{
+        f"{inner.__name__}-below-{kind.__name__}-of-starlettes": (
+            lambda kind=kind, inner=inner: starlette_on_the_way(kind, inner),  # type: ignore[misc]
+            {
+                "GET /m/p": ("guarded", "the mount '/m/*' is guarded"),
+                "GET /m/r/p": GUARDED_BY_ITS_OWN,
+            },
+        )
+        for kind in (Starlette, Router)
+        for inner in (APIRouter, FastAPI)
+    },
     **{
         f"a-plain-route-before-protect-{kind.__name__}": (
             lambda kind=kind: protect(plain(kind()), SETTINGS),  # type: ignore[misc]
@@ -467,7 +474,8 @@ def test_a_verdict_is_what_the_application_does(
 ) -> None:
     """Without a token a guarded route refuses a request, and any other one accepts it."""
     app = build()
-    found = named(audit(app))
+    before = audit(app)
+    found = named(before)
 
     for name, (verdict, why) in expected.items():
         assert (verdict, why) == (found[name].verdict, found[name].why)
@@ -476,7 +484,7 @@ def test_a_verdict_is_what_the_application_does(
             status = client.get(name.split()[1], headers=header).status_code
         assert (401 if verdict == "guarded" else 200) == status
         if why == "its guard" and name.startswith("GET /m/"):
-            assert () == audit(app).problems
+            assert () == before.problems == audit(app).problems
 
 
 def one_route_of(router: APIRouter) -> APIRouter:

@@ -4,6 +4,7 @@ Wherever the router is, whatever is around it, and whenever the route or mount w
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -27,7 +28,7 @@ from jwt_deps import (
     protected_router,
     require_scopes,
 )
-from tests.web.serving import OTHER, SETTINGS, bearer, live_routes
+from tests.web.serving import OTHER, SETTINGS, bearer, frontend, live_routes
 
 from .asking import (
     GOOD,
@@ -98,6 +99,14 @@ class TestADependencyWithAParameterFromTheBody:
 
         with pytest.raises(ConfigurationError, match="parameter from the body"):
             self.serve(place, router)
+
+    @live_routes
+    def test_is_refused_where_a_guarded_router_is_included_with_it(self) -> None:
+        """What is given to `include_router` applies to plain routes too."""
+        router = protected_router(filled(APIRouter()), settings=SETTINGS)
+        app = including(router, dependencies=[Depends(body)])
+
+        assert (200, REFUSED) == (ask(app, "/api", GOOD), ask(app, "/plain", GOOD))
 
     @pytest.mark.parametrize("place", ["protect", "protected_router"])
     def test_applies_to_routes_of_fastapi(self, place: str) -> None:
@@ -316,6 +325,16 @@ class TestARouteThatServesSomethingElseLater:
         assert [] == ran
         assert client.get("/plain", headers=GOOD).status_code in {200, status}
 
+    def test_another_endpoint_before_the_first_request(self) -> None:
+        """FastAPI builds what it serves from that when the first request comes."""
+        router = APIRouter()
+        router.add_route("/plain", plain)
+        app = including(protected_router(router, settings=SETTINGS))
+        (route,) = (it for it in router.routes if isinstance(it, Route))
+        route.endpoint = plain
+
+        assert [401, 401, 200] == answers_of(app, "/plain")
+
     def test_another_endpoint_of_a_websocket(self) -> None:
         """The same holds for it."""
         router, app = APIRouter(), protect(FastAPI(), SETTINGS)
@@ -394,6 +413,17 @@ def test_ready_made_routes_that_lack_a_requirement_of_their_router() -> None:
     """Up to FastAPI 0.136 its inclusion applies the requirement."""
     router = for_admins()
     router.routes.extend(filled(APIRouter()).routes)
+
+    with pytest.raises(ConfigurationError, match="no dependency of that router applies"):
+        protected_router(router, settings=SETTINGS)
+
+
+@frontend
+def test_a_frontend_that_lacks_a_requirement_of_its_router(tmp_path: Path) -> None:
+    """FastAPI gives it those that the router has when it is added."""
+    router = APIRouter()
+    router.frontend("/files", directory=tmp_path)
+    router.dependencies.append(Depends(require_scopes("admin")))
 
     with pytest.raises(ConfigurationError, match="no dependency of that router applies"):
         protected_router(router, settings=SETTINGS)

@@ -1,5 +1,6 @@
 """`protect(app)` guards a whole application, whatever is in it and whenever it came."""
 
+import copy
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -349,6 +350,19 @@ def test_another_application_is_not_guarded_with_it() -> None:
     for path in ("/first", "/plain", "/m/x"):
         assert_guarded(guarded, path)
         assert [200, 200, 200] == answers_of(free, path)
+
+
+def test_a_copy_of_an_application_is_looked_at_by_itself() -> None:
+    """That the routes of the original are in order says nothing of a router that the copy has."""
+    dependencies = [Depends(jwt_guard(SETTINGS))]
+    app = FastAPI(dependencies=dependencies)
+    app.get("/api")(read)
+    assert 200 == ask(app, "/api", GOOD)
+
+    copied = copy.copy(app)
+    copied.router, copied.middleware_stack = filled(APIRouter(dependencies=dependencies)), None
+
+    assert REFUSED == ask(copied, "/api", GOOD)
 
 
 @moments

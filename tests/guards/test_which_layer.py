@@ -211,6 +211,14 @@ class TestAGuardThatIsTakenOffTheList:
         assert [401, 200] == told(app, "/plain")
 
     @live_routes
+    def test_its_scopes_hold_around_another_router(self) -> None:
+        router = filled(protected_router(settings=SETTINGS))
+        outer = protected_router(router, settings=SETTINGS, scopes={"/plain": ["a"]})
+        outer.dependencies.clear()
+
+        assert [401, 403, 200] == told(including(outer), "/plain", *TOKENS)
+
+    @live_routes
     def test_a_route_that_comes_after_it(self) -> None:
         app = protect(FastAPI(), SETTINGS)
         app.router.dependencies.clear()
@@ -345,6 +353,20 @@ class TestAMountOfAnApplicationWithAGuard:
         expected = [200, 200] if path == "/m/plain" else [401, 200]
         assert expected == told(app, path, {}, bearer(sub="alice"))
         assert [None, "alice"] == seen
+
+    def test_a_public_route_asks_for_no_credential(self) -> None:
+        """No key is fetched and no server asked for it, where nothing further out reads it."""
+        asked: list[Any] = []
+
+        async def credential(request: Any) -> None:
+            asked.append(request)
+
+        inner = protect(FastAPI(), SETTINGS, exclude=["/api"], credentials=[credential])
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/m", filled(inner))
+
+        assert [200, 200] == told(app, "/m/api", {}, {})
+        assert [] == asked
 
     def test_without_one_the_settings_of_the_mount_hold(self) -> None:
         inner = FastAPI()
