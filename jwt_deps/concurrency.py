@@ -9,9 +9,11 @@ import random
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 __all__ = [
     "JITTER",
@@ -21,6 +23,7 @@ __all__ = [
     "ForkSafeLock",
     "LRUMap",
     "SingleFlight",
+    "Threads",
     "TokenBucket",
     "uptime",
 ]
@@ -295,3 +298,29 @@ class Answers(Generic[K, V]):
             other.discard(name)
             to.put(name, answer)
         return answer
+
+
+class Threads:
+    """Threads of their own for plain functions that what clients send makes this package call.
+
+    In the threads of the event loop they would delay look-ups of host names, and each other.
+    Calls for names that were accepted before have threads that unknown names cannot fill. A call
+    that takes too long keeps its thread until it ends.
+
+    Args:
+        most: calls of each kind that run at once, in each event loop.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # A forked process has no thread of the former one, and makes an event loop of its own.
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool, ThreadPoolExecutor]]
+        self._pools = WeakKeyDictionary()
+
+    async def call(self, function: Callable[[K], V], name: K, *, is_known: bool) -> V:
+        """Call a function with a name, in a thread and in the context of the caller."""
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        pools = self._pools.setdefault(loop, {})
+        if is_known not in pools:
+            pools[is_known] = ThreadPoolExecutor(self._most, "jwt-deps")
+        return await loop.run_in_executor(pools[is_known], lambda: context.run(function, name))

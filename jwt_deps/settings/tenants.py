@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from pydantic_settings import BaseSettings
 
-from jwt_deps.concurrency import Answer, Answers, uptime
+from jwt_deps.concurrency import Answer, Answers, LRUMap, Threads, uptime
 from jwt_deps.errors import ConfigurationError, KeysUnavailableError, UnknownKeyError
 from jwt_deps.keys import KeyCache, VerificationKey
 
@@ -31,6 +31,8 @@ _BEHIND = "|"
 _MOST_ACCEPTED, _MOST_REFUSED = 40_000, 8_192
 #: Calls of the function at once; further unknown issuers get 503.
 _MOST_CALLS = 64
+#: Calls of a plain function at once, and as many for issuers that were accepted before.
+_MOST_THREADS = 16
 _TIMEOUT = 5
 #: Share of its time in which an answer is asked for again, so that none ends during a request.
 _RENEWED = 0.1
@@ -46,6 +48,7 @@ class TenantIssuers:
         self.clock = clock
         self.lookup = lookup
         self._ttl = ttl
+        self._threads = Threads(_MOST_THREADS)
         self._answers: Answers[str, IssuerSettings] = Answers(
             accepted=_MOST_ACCEPTED, refused=_MOST_REFUSED, asked=_MOST_CALLS, timeout=_TIMEOUT
         )
@@ -80,24 +83,28 @@ class TenantIssuers:
         return answer is not None and self.clock() < answer.ends - seconds
 
     async def _ask(self, issuer: str) -> Answer[IssuerSettings] | None:
+        former = self._answers.get(issuer)
+        is_known = former is not None and former.value is not None
         try:
             async with asyncio.timeout(_TIMEOUT):
-                settings = _checked(issuer, await _called(self.lookup, issuer))
+                found = await _called(self.lookup, issuer, self._threads, is_known=is_known)
+                settings = _checked(issuer, found)
         except Exception as error:  # noqa: BLE001 - the application's own code
             # Only its class: a library's error may quote a password.
             logger.error("the function in issuers raised %s", type(error).__name__)  # noqa: TRY400
             return None
-        former = self._answers.get(issuer)
         if settings is not None and former is not None and _are_equal(former.value, settings):
             settings = former.value  # which has the keys
         return Answer(settings, self.clock() + self._ttl)
 
 
-async def _called(function: Callable[[str], Any], name: str) -> Any:
+async def _called(
+    function: Callable[[str], Any], name: str, threads: Threads, *, is_known: bool
+) -> Any:
     """Call a function, a plain one in a thread."""
     if iscoroutinefunction(function):
         return await function(name)
-    found: Any = await asyncio.to_thread(function, name)
+    found: Any = await threads.call(function, name, is_known=is_known)
     return await found if isawaitable(found) else found
 
 
@@ -162,6 +169,7 @@ class EntraTenants:
         # Its cache has the common keys; no token is of this tenant.
         self._settings = IssuerSettings(issuer=self._issuer(_NO_TENANT), **{**options, **values})
         (self._common,) = self._settings.policy.key_caches
+        self._threads, self._accepted = Threads(_MOST_THREADS), LRUMap[str, bool](_MOST_ACCEPTED)
 
     def _issuer(self, tenant: str) -> str:
         return f"https://{self._host}/{tenant}/v2.0"
@@ -171,12 +179,19 @@ class EntraTenants:
         tenant = issuer.removeprefix(f"https://{self._host}/").removesuffix("/v2.0")
         if not _TENANT.fullmatch(tenant) or issuer != self._issuer(tenant):
             return None
-        tenants = self._tenants
-        accepted = await _called(tenants, tenant) if callable(tenants) else tenant in tenants
-        if accepted is not True or tenant == _NO_TENANT:
+        if not await self._accepts(tenant) or tenant == _NO_TENANT:
             return None
         keys: Any = _TenantKeys(self._common, issuer, tenant)
         return self._settings.of_tenant(issuer, keys)
+
+    async def _accepts(self, tenant: str) -> bool:
+        if not callable(self._tenants):
+            return tenant in self._tenants
+        is_known = self._accepted.get(tenant) is not None
+        accepted = await _called(self._tenants, tenant, self._threads, is_known=is_known) is True
+        if accepted:
+            self._accepted.put(tenant, accepted)
+        return accepted
 
 
 class _TenantKeys:

@@ -259,9 +259,10 @@ class TestFunction:
 
         assert outcome(token, settings) == ("keys_unavailable" if fails else CUSTOMER)
 
+    @pytest.mark.parametrize("kind", ["async", "plain"])
     @pytest.mark.parametrize("age", [0, 57, 60], ids=["new", "old", "expired"])
-    def test_attack_unknown_issuers_keep_out_no_accepted_one(self, age: int) -> None:
-        """While the function is called for as many as it may be."""
+    def test_attack_unknown_issuers_keep_out_no_accepted_one(self, age: int, kind: str) -> None:
+        """While the function is called for as many as it may be, and a plain one fills threads."""
         gate = threading.Event()
 
         async def lookup(issuer: str) -> IssuerSettings | None:
@@ -269,7 +270,13 @@ class TestFunction:
                 await asyncio.sleep(0.001)
             return settings_of(issuer) if issuer == CUSTOMER else None
 
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=0)
+        def plain(issuer: str) -> IssuerSettings | None:
+            if issuer != CUSTOMER:
+                gate.wait()
+            return settings_of(issuer) if issuer == CUSTOMER else None
+
+        issuers = lookup if kind == "async" else plain
+        settings = JWTSettings(issuers=issuers, issuers_ttl=60, token_cache_size=0)
         clock, token = clock_of(settings), minted(CUSTOMER)
         outcome(token, settings)
         gate.set()
@@ -283,12 +290,16 @@ class TestFunction:
                 for number in range(64)
             ]
             await asyncio.sleep(0.01)
-            found: list[object] = [(await verify_token(token, settings)).iss]
+            found: list[object] = []
             try:
+                found.append((await verify_token(token, settings)).iss)
+                # Look-ups of host names need a thread of the event loop.
+                await asyncio.wait_for(asyncio.to_thread(int), 2)
                 await verify_token(minted("https://refused"), settings)
             except AuthError as error:
                 found.append(error.reason)
-            gate.set()
+            finally:
+                gate.set()
             await asyncio.gather(*waiting, return_exceptions=True)
             return found
 
@@ -539,6 +550,33 @@ class TestEntra:
 
         assert entra(TENANT) == outcome(of_entra(TENANT, provider.signing_key), settings)
         assert threading.current_thread() not in threads
+
+    def test_attack_unknown_tenants_keep_out_no_accepted_one(self, provider: FakeIssuer) -> None:
+        """While a plain function waits for as many as it may."""
+        gate = threading.Event()
+
+        def tenants(tenant: str) -> bool:
+            return tenant == TENANT or not gate.wait()
+
+        settings = self.settings(provider, tenants)
+        token = of_entra(TENANT, provider.signing_key)
+
+        async def flood() -> object:
+            await verify_token(token, settings)
+            clock_of(settings).advance(settings.issuers_ttl)
+            unknown = (f"{number:08x}-0000-4000-8000-000000000000" for number in range(64))
+            waiting = [
+                asyncio.ensure_future(verify_token(of_entra(one, provider.signing_key), settings))
+                for one in unknown
+            ]
+            await asyncio.sleep(0.01)
+            try:
+                return (await verify_token(token, settings)).iss
+            finally:
+                gate.set()
+                await asyncio.gather(*waiting, return_exceptions=True)
+
+        assert entra(TENANT) == asyncio.run(flood())
 
     def test_the_key_set_is_fetched_once(self, provider: FakeIssuer) -> None:
         """For any number of tenants, and no key object is made twice."""
