@@ -136,6 +136,9 @@ class Introspection:
         client_id: of this service at the server.
         client_secret: likewise; sent by HTTP Basic (RFC 6749 §2.3.1). `None` where the certificate
             is what the client authenticates with (RFC 8705 §2).
+        issuer: the issuer whose server this is, one that the settings accept. Answers that name no
+            `iss` are of its users, and those that name another one are refused. `None` takes what
+            the answer says.
         cache_seconds: how long an answer is cached, never past the token's `exp`; a token that was
             revoked meanwhile is accepted for that long.
         inactive_seconds: how long the answer that a token is not active is cached.
@@ -156,6 +159,7 @@ class Introspection:
         client_id: str,
         client_secret: str | None,
         *,
+        issuer: str | None = None,
         cache_seconds: float = 30,
         inactive_seconds: float = 5,
         allow_loopback: bool = False,
@@ -172,7 +176,7 @@ class Introspection:
                 "introspection_url", f"The url of Introspection {error}."
             ) from None
         require_numbers(cache_seconds=cache_seconds, inactive_seconds=inactive_seconds)
-        self._url = url
+        self._url, self._issuer = url, issuer
         self._form, self._headers = {"token_type_hint": "access_token"}, {}
         client: object = client_id
         if not isinstance(client, str) or client_secret is certificate_file is None:
@@ -255,8 +259,11 @@ class Introspection:
         document = {member: it for member, it in answered.items() if it is not None}
         if document.get("aud") in ("", []):
             del document["aud"]
+        if self._issuer is not None:
+            document.setdefault("iss", self._issuer)
+        is_own = self._issuer in (None, document.get("iss"))
         claims, seconds = None, self._inactive_seconds
-        if document.pop("active", None) is True and _is_access_token(document):
+        if document.pop("active", None) is True and is_own and _is_access_token(document):
             claims, seconds = Claims(document), self._cache_seconds
             if is_numeric_date(expires := document.get("exp")):
                 seconds = min(seconds, expires - time.time())

@@ -622,6 +622,35 @@ class TestIntrospection:
 
         assert "bob" == client.get("/me", headers=headers).json()["id"]
 
+    @pytest.mark.parametrize(
+        ("said", "status", "user_id"),
+        [
+            pytest.param({}, 200, "b|boss", id="none"),
+            pytest.param({"iss": "https://b.example"}, 200, "b|boss", id="its-own"),
+            pytest.param({"iss": None}, 200, "b|boss", id="null"),
+            pytest.param({"iss": "https://a.example"}, 401, None, id="another-accepted-one"),
+            pytest.param({"iss": "https://c.example"}, 401, None, id="one-that-is-not-accepted"),
+            pytest.param({"iss": ["https://b.example"]}, 401, None, id="no-text"),
+        ],
+    )
+    def test_attack_a_server_that_answers_for_the_users_of_another_issuer(
+        self, server: Server, said: dict[str, Any], status: int, user_id: str | None
+    ) -> None:
+        """With `issuer` it speaks for that one alone."""
+        issuers = {
+            name: IssuerSettings(
+                secret_key=SECRET, issuer=f"https://{name}.example", audience="orders"
+            )
+            for name in "ab"
+        }
+        server.tokens["opaque-token"] = {"sub": "boss", **said}
+        introspection = self.introspection(server, issuer="https://b.example")
+        client = serving(introspection, settings=JWTSettings(issuers=issuers))
+
+        answer = client.get("/me", headers=OPAQUE)
+
+        assert (status, user_id) == (answer.status_code, answer.json().get("id"))
+
     @pytest.mark.parametrize("audience", [[], "", None], ids=["list", "text", "null"])
     def test_an_empty_audience_is_none(self, server: Server, audience: object) -> None:
         """Ory Hydra writes one where none was asked for."""
