@@ -318,6 +318,18 @@ def test_a_remembered_token_is_refused_once_revoked() -> None:
     assert accepted(other, settings)
 
 
+def test_a_token_without_a_user_is_refused_once_revoked() -> None:
+    """One of a service, for instance."""
+    revocations = MemoryRevocations()
+    settings = JWTSettings(**SETTINGS, revocation=revocations)
+    token = mint({name: it for name, it in TOKEN.items() if name != "sub"})
+    assert accepted(token, settings)
+
+    revocations.revoke(jti="1", issuer=A)
+
+    assert not accepted(token, settings)
+
+
 class Fetching:
     """A source that has to fetch something; what it says is set by the test."""
 

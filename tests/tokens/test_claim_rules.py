@@ -104,6 +104,12 @@ class TestAge:
 
         assert [None, None, Reason.EXPIRED] == [status(it) for it in (NOW, NOW + 59, NOW + 60)]
 
+    def test_a_claim_within_the_leeway_is_not_named(self) -> None:
+        """A token is not valid yet because of the other one."""
+        error = refusal(settings(leeway=10), nbf=NOW + 5, iat=NOW + 60)
+
+        assert (Reason.NOT_YET_VALID, "iat") == (error.reason, error.claim)
+
 
 class TestRequiredClaims:
     NEEDED = settings(required_claims=["tenant", "org.id", '"a.b"'])

@@ -336,6 +336,7 @@ class TestSeveralIssuers:
         pytest.param({"expires_in": 0}, "expires_in", id="no-time"),
         pytest.param({"expires_in": -5}, "expires_in", id="past"),
         pytest.param({"expires_in": float("inf")}, "expires_in", id="for-ever"),
+        pytest.param({"expires_in": 2**53}, "expires_in", id="no-exact-seconds"),
         pytest.param({"expires_in": float("nan")}, "expires_in", id="nan-seconds"),
     ],
 )

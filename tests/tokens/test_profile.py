@@ -64,6 +64,15 @@ def test_type(settings: JWTSettings, header: dict[str, Any], reason: Reason) -> 
     assert reason == found(settings, token(header))
 
 
+def test_type_of_a_token_of_another_issuer() -> None:
+    """An explanation tells of both; a request is refused for its issuer, which is checked first."""
+    text = token({"typ": "JWT"}, iss="https://other.example")
+    told = asyncio.run(explain_token(text, ONE, clock=lambda: NOW))
+
+    found = [it.error.reason for it in told.findings if it.error]
+    assert [Reason.TYPE, Reason.CLAIM_FOREIGN] == found
+
+
 @BOTH
 @pytest.mark.parametrize("name", ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"])
 def test_claims(settings: JWTSettings, name: str) -> None:

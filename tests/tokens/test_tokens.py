@@ -375,6 +375,19 @@ class TestCrossSite:
         assert "from-cookie" == _with_cookie(_page(None, "https://evil.example", "api"), method)
 
     @pytest.mark.parametrize(
+        "header",
+        [
+            pytest.param(("upgrade", "WebSocket"), id="upgrade"),
+            pytest.param(("sec-fetch-mode", "websocket"), id="mode"),
+            pytest.param(("sec-websocket-key", "a"), id="key"),
+            pytest.param(("sec-websocket-version", "13"), id="version"),
+        ],
+    )
+    def test_a_handshake_that_a_proxy_asks_about(self, header: Header) -> None:
+        """It is a `GET`, and may change something all the same."""
+        assert Reason.CROSS_SITE == _with_cookie([*_page("cross-site"), header], "GET")
+
+    @pytest.mark.parametrize(
         "method", ["POST", "PUT", "PATCH", "DELETE", "CONNECT", "PROPFIND", "get", "", None]
     )
     def test_other_methods(self, method: str | None) -> None:
