@@ -33,11 +33,18 @@ _MUTATION = """## Mutation score
 
 A mutant is the code with one operator, operand, constant or statement changed. `python -m
 tests.mutation <folder>` runs its tests on each, or on a sample; the score is the part
-that they noticed within the seconds that the command gives, half a minute or a minute, so it is a
-lower bound.
+that they noticed within the seconds that the command gives, one minute or more, so it is a lower
+bound. What a run does not notice gets a test, or a reason in the table of changes that make no
+difference.
+
+"""
+_NO_DIFFERENCE = """### Changes that make no difference
+
+No test can notice them; the mutants are named by file, function, kind and number.
 
 """
 _DIFFERENCE = ("Rule", "It asks", "Here")
+_SURVIVOR = ("Folder", "Mutant", "Change", "Why it makes no difference")
 _SCORE = ("Folder", "Score", "Noticed", "Not noticed", "No difference", "Mutants in all")
 
 
@@ -62,6 +69,7 @@ def as_page(found: dict[str, Any]) -> str:
     parts.append("## Where it differs\n\n" + _table(_DIFFERENCE, _differences(found["documents"])))
     parts.append("## Test vectors\n\n" + _table(("Vectors", "Agree"), _figures(found)))
     parts.append(_MUTATION + _table(_SCORE, _scores(found["mutation"])))
+    parts.append(_NO_DIFFERENCE + _table(_SURVIVOR, _survivors(found["survivors"])))
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -119,6 +127,16 @@ def _scores(found: dict[str, Any]) -> list[tuple[str, ...]]:
         return (room, score, *map(str, counts))
 
     return [row(room, it) for room, it in found.items()]
+
+
+def _survivors(found: dict[str, dict[str, str]]) -> list[tuple[str, ...]]:
+    def row(room: str, mutant: str, text: str) -> tuple[str, ...]:
+        before, _, rest = text.partition(" -> ")
+        after, _, reason = rest.partition(": ")
+        change = f"`{before}` → `{after}`".replace("|", r"\|")
+        return (room, f"`{mutant}`", change, reason[:1].upper() + reason[1:])
+
+    return [row(room, *it) for room, several in found.items() for it in several.items()]
 
 
 def _figures(found: dict[str, Any]) -> list[tuple[str, ...]]:
