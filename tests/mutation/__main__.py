@@ -25,7 +25,7 @@ SCORES = Path(__file__).with_name("scores.json")
 SURVIVORS = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text())
 _CORE = (
     *("tests/property", "tests/advisories", "tests/vectors", "tests/settings"),
-    *("tests/test_errors_page.py", "tests/test_settings_table.py"),
+    *("tests/test_errors_page.py", "tests/test_settings_table.py", "tests/test_arguments.py"),
 )
 #: The tests of each room.
 TESTS = {
@@ -39,14 +39,15 @@ TESTS = {
     ),
     "possession": (
         *("tests/possession", "tests/web/test_dpop.py", "tests/web/test_certificates.py"),
-        *("tests/testing/test_dpop_client.py", "tests/advisories"),
+        *("tests/testing/test_dpop_client.py", "tests/advisories", "tests/test_arguments.py"),
     ),
-    "revocation": ("tests/revocation",),
+    "revocation": ("tests/revocation", "tests/test_arguments.py"),
     "web": (
         *("tests/web", "tests/guards", "tests/audit", "tests/mcp/test_users.py"),
         *("tests/test_invariants.py", "tests/test_errors_page.py", "tests/test_public_api.py"),
         *("tests/testing/test_overrides.py", "tests/tokens/test_verify_token.py"),
         *("tests/settings/test_tenants.py", "tests/revocation/test_memory.py"),
+        "tests/test_arguments.py",
         # They start proxies, which is slow, or processes, in which nothing is changed.
         "--deselect=tests/web/test_forward_auth.py::TestBehindARealProxy",
         *(f"--ignore=tests/web/test_{it}.py" for it in ("telemetry", "uvicorn")),
