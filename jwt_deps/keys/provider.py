@@ -1,5 +1,6 @@
 """Key providers: where an issuer's JWK Set is, one fetch of it, and key objects made of it."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -132,6 +133,8 @@ class HTTPKeyProvider(_Provider):
         if jwks_url is None and discovery_url is None:
             self._documents = well_known_urls(issuer)
         self._found: _Found | None = None
+        # Whether the address found did not answer in time: the issuer may have moved its keys.
+        self._hangs = False
         self._fetcher = fetcher
 
     async def fetch(
@@ -141,7 +144,7 @@ class HTTPKeyProvider(_Provider):
         if self._jwks_url is not None:
             return await self._fetch_from(self._jwks_url, known, forced=forced)
         found = self._found
-        if found is None or now >= found.at + _DISCOVERY_TTL:
+        if found is None or self._hangs or now >= found.at + _DISCOVERY_TTL:
             url = await self._discover(now, instead_of=found)
             return await self._fetch_from(url, known, forced=forced)
         try:
@@ -183,7 +186,12 @@ class HTTPKeyProvider(_Provider):
     ) -> JWKSetResponse:
         same = known if known is not None and known.url == url else None
         etag = same.etag if same is not None and not forced else None
-        fetched = await self._fetcher.get(url, etag=etag, fresh=forced)
+        self._hangs = False
+        try:
+            fetched = await self._fetcher.get(url, etag=etag, fresh=forced)
+        except asyncio.CancelledError:  # the time for all of it is over
+            self._hangs = True
+            raise
         seconds = self._policy.seconds(fetched.cache_control, fetched.age)
         if same is not None and (fetched.is_known or fetched.body == same.body):
             return replace(same, seconds=seconds, etag=fetched.etag or same.etag)

@@ -228,6 +228,24 @@ class TestMoves:
 
         assert (None, 2) == (failed, issuer.count("jwks"))
 
+    def test_the_keys_move_and_the_old_place_hangs(self, issuer: FakeIssuer) -> None:
+        """The first attempt takes all of the time, and the next one asks the document first."""
+        policy = JWKSCacheSettings(timeout=0.5)
+        with FakeIssuer(algorithm="ES256") as elsewhere:
+            cache = KeyCache("issuer", provider_of(issuer, policy=policy), policy)
+            asyncio.run(cache.refresh())
+            issuer.metadata["jwks_uri"] = elsewhere.jwks_url
+            issuer.jwks = Answer(hang=True)
+
+            hanging = asyncio.run(cache.refresh())
+            moved = [asyncio.run(cache.refresh()) for _ in range(2)]
+
+            assert hanging is not None
+            assert [None, None] == moved
+            assert cache.response is not None
+            assert {elsewhere.signing_key.kid} == kids(cache.response)
+        assert 2 == issuer.count("discovery")
+
     @pytest.mark.parametrize(
         "answer", [Answer(status=503), Answer(hang=True)], ids=["status-503", "hang"]
     )
