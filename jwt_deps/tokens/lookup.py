@@ -154,10 +154,17 @@ def _credentials(text: str, settings: JWTSettings) -> str | None:
     return token
 
 
-def sent_with_dpop(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bool:
-    """Whether the token came with the scheme `DPoP` (RFC 9449 §7.1), in that one header."""
-    values = [value.strip(b" \t") for key, value in headers if key == name]
-    return len(values) == 1 and values[0][:5].lower() == b"dpop "
+def sent_with_dpop(
+    headers: Iterable[tuple[bytes, bytes]], name: bytes, token: str | None = None
+) -> bool:
+    """Whether a token came with the scheme `DPoP` (RFC 9449 §7.1), in that one header.
+
+    Without a token: whether any did.
+    """
+    values = [value.decode("latin-1").strip(" \t") for key, value in headers if key == name]
+    if len(values) != 1 or values[0][:5].lower() != "dpop ":
+        return False
+    return token is None or values[0][5:].strip(" ") == token
 
 
 def _from_subprotocols(offered: Sequence[str]) -> str | None:

@@ -296,7 +296,7 @@ async def _confirm_sender(
     scope: Scope, policy: SenderPolicy, claims: Claims, token: str, state: RequestState
 ) -> None:
     """Check that the sender has the key or certificate that a token is bound to (RFC 7800)."""
-    by_dpop = sent_with_dpop(scope["headers"], policy.token_header)
+    by_dpop = sent_with_dpop(scope["headers"], policy.token_header, token)
     bound = claims.get("cnf") or {}
     await confirm(scope, token, bound, policy, by_dpop=by_dpop, used=state.proofs)
 

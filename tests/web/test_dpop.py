@@ -419,6 +419,31 @@ class TestTheRequest:
         assert challenge.startswith('Bearer error="invalid_token"')
         assert challenge.endswith(f", DPoP {ALGS}") is (mode != "off")
 
+    @pytest.mark.parametrize("where", ["cookie", "getter"])
+    @pytest.mark.parametrize(
+        ("header", "bound", "expected"),
+        [
+            pytest.param("DPoP x", True, (401, Reason.DOWNGRADED), id="bound-other-token-beside"),
+            pytest.param(None, True, (401, Reason.DOWNGRADED), id="bound-alone"),
+            pytest.param("DPoP x", False, (200, None), id="plain-other-token-beside"),
+        ],
+    )
+    def test_attack_the_scheme_of_a_header_beside_the_token(
+        self, header: str | None, expected: tuple[int, Reason | None], where: str, *, bound: bool
+    ) -> None:
+        """What counts is how the token came, and not what a header says that is not looked at."""
+        sent = TOKEN if bound else token()
+        place: dict[str, Any] = {"token_source": "cookie"}
+        if where == "getter":
+            place = {"token_getter": lambda connection: connection.cookies.get("access_token")}
+        headers = {"Cookie": f"access_token={sent}", "DPoP": proof(sent)}
+        if header is not None:
+            headers["Authorization"] = header
+
+        asked = ask(headers, configured=settings(dpop="allowed", **place))
+
+        assert expected == asked[:2]
+
     def test_scheme_where_dpop_is_off(self) -> None:
         """It is another scheme, whose credentials are ignored here."""
         asked = ask(with_dpop(TOKEN), configured=settings(dpop="off"))
