@@ -1663,3 +1663,15 @@ def test_an_override_without_a_signature() -> None:
     app.dependency_overrides[database] = map
 
     assert () == audit(app).problems
+
+
+def test_an_override_around_an_application_of_starlettes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not reach a router in there, whose settings are those of the environment."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    monkeypatch.setenv("JWT_AUDIENCE", "api")
+    app = mounting(Starlette(routes=[Mount("/r", one_route_of(protected_router()))]))
+    app.dependency_overrides[get_settings] = lambda: OTHER
+    served = TestClient(app).get("/m/r/x", headers=bearer(aud="api"))
+
+    assert "JWT_*: HS256 for api" == of(app, "GET /m/r/x").settings
+    assert 200 == served.status_code
