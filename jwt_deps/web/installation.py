@@ -511,8 +511,8 @@ def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:
     if unmatched:
         yield (
             f"The exclusion {', '.join(map(repr, unmatched))} matches no route: write the whole "
-            "template with its prefixes, '/api/items/{item_id}', or a pattern, '/api/*'. A "
-            "mount is one route."
+            "template as the route has it, with its prefixes and types, '/api/items/{id:int}', or "
+            "a pattern, '/api/*'. A mount is one route."
         )
 
 

@@ -1,5 +1,6 @@
 """Scopes by method and template, for routes that another package defines."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -8,6 +9,9 @@ from starlette.types import Scope
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import PathPatterns
 from jwt_deps.tokens import are_parameters, is_scope
+
+#: The type of a parameter in a template, `{id:int}`, which a rule may leave out.
+_TYPE = re.compile(r":\w+(?=\})")
 
 
 class _Rule(NamedTuple):
@@ -21,7 +25,8 @@ class _Rule(NamedTuple):
         # Where `GET` is answered, so is `HEAD`.
         named = {*methods, "GET"} if "HEAD" in methods else methods
         is_method = self.method is None or not methods or self.method in named
-        return is_method and (not paths or any(map(self.template.match, paths)))
+        several = {name for path in paths for name in (path, _TYPE.sub("", path))}
+        return is_method and (not paths or any(map(self.template.match, several)))
 
 
 class RouteScopes:

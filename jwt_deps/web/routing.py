@@ -412,11 +412,12 @@ def match_of_route(owner: Any) -> MatchedRoute:
     Its guards are among what applies to the route, not among its endpoint's own parameters: a
     guard that an endpoint asks for adds to those and takes the place of none.
     """
-    paths = {getattr(owner, name, "") for name in ("path", "path_format")} - {""}
+    # As it is written: an exclusion without the type of a parameter is of another route.
+    path = getattr(owner, "path", "")
     guards = guards_among(owner.dependencies)
     endpoint = getattr(owner, "endpoint", None)
     return MatchedRoute(
-        tuple(sorted(paths)),
+        (path,) if path else (),
         endpoint,
         guards,
         dependant=owner.dependant,

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router, public
@@ -246,6 +246,47 @@ def test_characters_of_a_template_mean_themselves(template: str, way: Guarding) 
 
 
 @ways
+@pytest.mark.parametrize("kind", ["api-route", "plain"])
+@pytest.mark.parametrize(
+    ("named", "other", "paths"),
+    [
+        pytest.param("/f/{name}", "/f/{name:path}", ("/f/a", "/f/a/b"), id="longer-text"),
+        pytest.param("/d/{id:int}", "/d/{id}", ("/d/7", "/d/a"), id="number-beside-text"),
+        pytest.param("/d/{id:float}", "/d/{id:uuid}", ("/d/1.5", f"/d/{'a' * 32}"), id="types"),
+    ],
+)
+def test_attack_a_template_with_another_type_of_its_parameter(
+    named: str, other: str, paths: tuple[str, str], kind: str, way: Guarding
+) -> None:
+    """It is another route, also where OpenAPI writes both alike."""
+    router = APIRouter()
+    for path in (named, other):
+        if kind == "plain":
+            router.add_route(path, plain)
+        else:
+            router.get(path)(lambda: INSIDE)
+    client = TestClient(way(router, [named]))
+
+    assert [200, 401] == [client.get(path).status_code for path in paths]
+
+
+@pytest.mark.parametrize("kind", ["api-route", "plain"])
+def test_an_exclusion_without_the_type_that_its_route_has_is_told(kind: str) -> None:
+    """At the start, with an example."""
+    router = APIRouter()
+    router.add_route("/d/{id:int}", plain) if kind == "plain" else router.get("/d/{id:int}")(read)
+    app = by_protect(router, ["/d/{id}"])
+
+    with (
+        pytest.raises(
+            ConfigurationError, match=r"with its prefixes and types, '/api/items/\{id:int"
+        ),
+        TestClient(app),
+    ):
+        pass
+
+
+@ways
 @pytest.mark.parametrize(
     ("pattern", "opened"),
     [
@@ -418,6 +459,16 @@ def test_an_excluded_mount_opens_nothing_beside_it(way: Guarding) -> None:
         assert [200, 401, 401] == answers
     else:  # the mounts are not copied, and so the pattern matches no route
         assert set(answers) <= {404, REFUSED}
+
+
+def test_attack_the_template_of_a_route_excludes_no_mount_at_its_prefix() -> None:
+    """Whose own template ends with another type."""
+    app = FastAPI()
+    app.get("/files/{path}")(read)
+    app.mount("/files", Router(routes=[Route("/a/b", plain)]))
+    client = TestClient(protect(app, SETTINGS, ["/files/{path}"]))
+
+    assert [200, 401] == [client.get(it).status_code for it in ("/files/a", "/files/a/b")]
 
 
 def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> None:

@@ -106,6 +106,32 @@ def test_scopes_are_enforced(
     assert status == answer.status_code
 
 
+@pytest.mark.parametrize("rule", ["/files/{number}", "/files/{number:int}"])
+@pytest.mark.parametrize("kind", ["route", pytest.param("mount", marks=live_mounts)])
+def test_attack_a_plain_route_whose_parameter_has_a_type(kind: str, rule: str) -> None:
+    """A template may leave the type out, as for FastAPI's routes."""
+    router = APIRouter()
+
+    @router.post("/files/{number:int}")
+    async def write(number: int) -> int:
+        return number
+
+    below = "/files/{number:int}"
+    if kind == "route":
+        router.routes.append(Route(below, plain))
+    else:
+        router.mount(below, Starlette(routes=[Route("/", plain)]))
+        rule = f"{rule}*"
+    path = "/files/1" if kind == "route" else "/files/1/"
+    app = protect(including(router), SETTINGS, scopes={rule: "files"})
+    client = TestClient(app, headers=GOOD)
+
+    answers = [client.get(path), client.post("/files/1")]
+
+    assert [403, 403] == [it.status_code for it in answers]
+    assert 200 == client.get(path, headers=bearer(scope="files")).status_code
+
+
 @ways
 def test_public_routes_need_no_token(build: Build) -> None:
     """A mark opens a route to its guard's scopes; those of a guard outside hold all the same."""
