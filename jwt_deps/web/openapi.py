@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import unwrap
-from itertools import count
+from itertools import count, product
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -304,13 +304,14 @@ class _Needs:
 
     Attributes:
         tokens: of each the settings under which it is checked, `None` if they are not known, and
-            the scopes needed: one, and one more for each guard that is the endpoint's parameter.
+            the scopes needed, one of several lists: one token, and one more for each guard that is
+            the endpoint's parameter.
         required: whether a request without a token is refused.
         refuses: whether any request is.
         further: what is needed beside scopes.
     """
 
-    tokens: list[tuple[JWTSettings | None, Iterable[str]]]
+    tokens: list[tuple[JWTSettings | None, list[list[str]]]]
     required: bool
     refuses: bool
     further: dict[str, Any]
@@ -420,12 +421,15 @@ class _Correction:
         required = any(shown.optional) or any(
             validates or scopes or call.refuses_anonymous for call, scopes in asking
         )
-        scopes = (scope for one in asking if one not in own for scope in one[1])
-        others = (scope for scopes in shown.optional for scope in scopes)
+        several = [_scopes_of(*one) for one in asking if one not in own]
+        every = [
+            scope for scopes in (*(it for it, _ in several), *shown.optional) for scope in scopes
+        ]
+        one_of_each = product(*(group for _, group in several if group))
         return _Needs(
             [
-                (settings, dict.fromkeys((*scopes, *others))),
-                *((self._settings(call), scopes) for call, scopes in own),
+                (settings, [[*dict.fromkeys((*every, *chosen))] for chosen in one_of_each]),
+                *((self._settings(call), [[*scopes]]) for call, scopes in own),
             ],
             required=required,
             refuses=required or validates,
@@ -485,7 +489,12 @@ class _Correction:
         wanted: list[_Security] = [{}]
         for settings, asked in needs.tokens:
             schemes = self.tokens[id(settings)][0]
-            wanted = [{**it, one: [*it.get(one, ()), *asked]} for it in wanted for one in schemes]
+            wanted = [
+                {**it, one: [*it.get(one, ()), *scopes]}
+                for it in wanted
+                for one in schemes
+                for scopes in asked
+            ]
         return wanted
 
     def _define(self, names: _SchemeNames) -> None:
@@ -541,6 +550,15 @@ def _unwrapped(call: Any) -> Any:
     while isinstance(call, partial):
         call = call.func
     return unwrap(call)
+
+
+def _scopes_of(
+    call: TokenDependency[Any], scopes: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scopes asked with a dependency: those that are all needed, and those of which one is."""
+    if not (isinstance(call, Requirement) and call.any_of):
+        return scopes, ()
+    return scopes[: -len(call.scopes)], call.scopes
 
 
 def _further(calls: Iterable[TokenDependency[Any]]) -> dict[str, Any]:

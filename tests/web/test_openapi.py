@@ -164,13 +164,21 @@ def test_scopes_are_shown_however_they_are_asked_for() -> None:
     router = protected_router(settings=SETTINGS)
     router.get("/required", dependencies=[Depends(require_scopes("a", "b"))])(nothing)
     router.get("/any", dependencies=[Depends(require_any_scope("a", "b"))])(nothing)
+    several = [require_any_scope("a", "b"), require_scopes("c"), require_any_scope("a", "d")]
+    router.get("/several", dependencies=list(map(Depends, several)))(nothing)
     router.get("/security", dependencies=[Security(current_user_id, scopes=["a"])])(nothing)
     router.get("/own", dependencies=[Security(own, scopes=["d"])])(nothing)
     app = including(router)
 
     assert {
         "/required": [{"JWT": ["a", "b"]}],
-        "/any": [{"JWT": ["a", "b"]}],
+        "/any": [{"JWT": ["a"]}, {"JWT": ["b"]}],
+        "/several": [
+            {"JWT": ["c", "a"]},
+            {"JWT": ["c", "a", "d"]},
+            {"JWT": ["c", "b", "a"]},
+            {"JWT": ["c", "b", "d"]},
+        ],
         "/security": [{"JWT": ["a"]}],
         "/own": [{"JWT": ["d", "c"]}],
     } == locks(started(app))
