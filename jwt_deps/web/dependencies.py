@@ -371,7 +371,7 @@ def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
         try:
             return model.model_validate(dict(caller.claims))
         except ValidationError as error:
-            location = error.errors(include_url=False, include_context=False)[0]["loc"]
+            location = error.errors()[0]["loc"]
         # Raised out here, because pydantic's error holds the claims' values.
         claim = str(location[0]) if location else model.__name__
         raise ClaimError(

@@ -250,6 +250,16 @@ def test_the_body_arrives_whole_with_a_good_token(body: str, place: Callable[[],
     assert (200, str(size), CHUNKS) == (status, answer.decode(), asked)
 
 
+def test_a_body_may_have_any_number_of_parts() -> None:
+    """The guard is asked before the first of them alone."""
+    headers = {"content-type": "application/json", **GOOD}
+    parts = [b'{"size":', *[b" "] * 2_000, b"1}"]
+
+    status, answer, _ = send_request(protected_application(), "POST", "/json", headers, parts)
+
+    assert (200, "1") == (status, answer.decode())
+
+
 @places
 @pytest.mark.parametrize(
     ("headers", "status"), [({}, 401), (FOREIGN, 401), (GOOD, 422)], ids=["none", "foreign", "good"]

@@ -198,6 +198,20 @@ def test_overriding_one_dependency_leaves_the_guard_standing() -> None:
     assert ["alice", "zoe"] == client.get("/r/me", headers=bearer()).json()["names"]
 
 
+def test_overriding_one_dependency_holds_where_it_is_optional() -> None:
+    """With or without a credential."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def read(user_id: Annotated[str | None, Depends(optional(current_user_id))]) -> Any:
+        return user_id
+
+    app.dependency_overrides |= {current_user_id: lambda: "bob", get_settings: lambda: SETTINGS}
+    client = TestClient(app)
+
+    assert ["bob", "bob"] == [client.get("/", headers=it).json() for it in ({}, bearer())]
+
+
 def test_an_override_is_called_once_per_request_by_the_guards() -> None:
     """However many guards and dependencies ask."""
     calls: list[str] = []
