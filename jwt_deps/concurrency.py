@@ -176,16 +176,20 @@ class ForkSafeLock:
     """A lock between threads; a forked process gets a new one.
 
     In a process that was forked while a thread held the lock, that thread does not exist.
+
+    Args:
+        is_reentrant: whether a thread that holds the lock can take it once more.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, *, is_reentrant: bool = False) -> None:
+        self._make = threading.RLock if is_reentrant else threading.Lock
+        self._lock = self._make()
         self._pid = os.getpid()
 
-    def __call__(self) -> threading.Lock:
+    def __call__(self) -> "threading.Lock | threading.RLock":
         """Return the lock of this process."""
         if self._pid != os.getpid():
-            self._lock = threading.Lock()
+            self._lock = self._make()
             self._pid = os.getpid()
         return self._lock
 

@@ -178,6 +178,14 @@ def test_one_module_knows_status_codes() -> None:
     assert {"web.responses"} == users
 
 
+def test_one_module_makes_locks() -> None:
+    """All others have those that a forked process has new, `ForkSafeLock`."""
+    locks = re.compile(r"\bthreading(\.| import .*)\b(R?Lock|Condition|\w*Semaphore)\b")
+    users = {module_of(path) for path in FILES if locks.search(path.read_text())}
+
+    assert {"concurrency"} == users
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_house_rules(path: Path) -> None:
     """No `assert` for control flow, no bare `except`, no postponed annotations."""

@@ -5,9 +5,9 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from threading import Lock
 from typing import Protocol
 
+from jwt_deps.concurrency import ForkSafeLock
 from jwt_deps.errors import TooManyProofsError, require_numbers
 
 
@@ -67,7 +67,7 @@ class MemoryReplayStore:
         self._ends: list[tuple[float, str]] = []
         # When the proofs of each client key end, the first one first.
         self._ends_of: defaultdict[str, list[float]] = defaultdict(list)
-        self._lock = Lock()  # one configuration can serve event loops of several threads
+        self._lock = ForkSafeLock()  # one configuration can serve event loops of several threads
 
     def __repr__(self) -> str:
         return "memory"
@@ -83,7 +83,7 @@ class MemoryReplayStore:
             TooManyProofsError: the share of one client key in it is full.
         """
         maker = key.partition(".")[0]
-        with self._lock:
+        with self._lock():
             now = self._clock()
             self._drop_ended(now)
             if key in self._known:

@@ -1,6 +1,6 @@
 """A clock for tests that moves only when a test moves it."""
 
-from threading import Lock
+from jwt_deps.concurrency import ForkSafeLock
 
 
 class VirtualClock:
@@ -15,7 +15,7 @@ class VirtualClock:
 
     def __init__(self, now: float = 1_700_000_000) -> None:
         self._now = now
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def __call__(self) -> float:
         """Return the time in seconds since the epoch."""
@@ -30,5 +30,5 @@ class VirtualClock:
         Args:
             seconds: how far; a negative number moves it back.
         """
-        with self._lock:
+        with self._lock():
             self._now += seconds

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
-from threading import RLock, get_ident
+from threading import get_ident
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 from starlette.routing import Match as Matched
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jwt_deps.concurrency import ForkSafeLock
 from jwt_deps.errors import ConfigurationError
 
 from . import _fastapi
@@ -45,7 +46,7 @@ from .routing import (
 )
 from .websockets import choosing_bearer
 
-_UPDATING = RLock()
+_UPDATING = ForkSafeLock(is_reentrant=True)
 
 
 class GuardedApp:
@@ -399,7 +400,7 @@ class GuardedRoutes:
         """
         if self._updating == get_ident():
             return  # the router lets itself be looked at when its routes are read
-        with _UPDATING:  # another thread serves nothing before this one is done
+        with _UPDATING():  # another thread serves nothing before this one is done
             self._updating = get_ident()
             try:
                 if not self._seen.is_current():
@@ -412,7 +413,7 @@ class GuardedRoutes:
 
         What cannot be guarded is refused before this router serves the next request.
         """
-        with _UPDATING:
+        with _UPDATING():
             self._updating, self._refuses = get_ident(), False
             try:
                 self._look()

@@ -36,6 +36,7 @@ from jwt_deps import (
 )
 from jwt_deps.audit import audit
 from jwt_deps.web import guards_in
+from tests.forking import Halt, in_a_child, may_fork
 from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, frontend, who
 
@@ -48,12 +49,14 @@ from .asking import (
     Layer,
     answers_of,
     ask,
+    drive,
     filled,
     including,
     knock,
     page,
     plain,
     read,
+    scope_of,
 )
 
 live = pytest.mark.skipif(not LIVE, reason="up to 0.136 FastAPI refuses it itself")
@@ -434,6 +437,32 @@ def test_a_route_that_another_thread_adds_meanwhile_is_guarded() -> None:
     timer.join()
 
     assert (401, 200) == (ask(app, "/late"), ask(app, "/late", GOOD))
+
+
+@may_fork
+def test_a_fork_while_a_thread_looks_at_the_routes() -> None:
+    """The forked process does not wait for a thread that only its parent has."""
+    halt, app = Halt(), protect(FastAPI(), SETTINGS)
+
+    class Slow:
+        @property
+        def routes(self) -> list[Route]:
+            halt()
+            return []
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            answer = await plain(Request(scope))
+            await answer(scope, receive, send)
+
+    app.mount("/m", Slow())
+
+    async def answers() -> list[int]:
+        return [(await drive(app, scope_of("GET", "/m/", it)))[0] for it in ({}, GOOD)]
+
+    with halt.held(lambda: ask(app, "/m/")):
+        said = in_a_child(answers())
+
+    assert "[401, 200]" == said
 
 
 def test_an_application_that_has_served_keeps_its_public_routes() -> None:

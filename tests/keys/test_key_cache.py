@@ -6,10 +6,9 @@ What is sent over HTTP, and what of it is believed, is at the end.
 import asyncio
 import json
 import logging
-import os
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from jwt_deps.keys import KeyCache, KeyHealth
 from jwt_deps.keys.key_set import SkippedKey
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.tokens.verify import verify
+from tests.forking import in_a_child, may_fork
 from tests.keys.faking import (
     ALGORITHM,
     DOWN,
@@ -883,26 +883,7 @@ class TestSeveralLoops:
         assert (["a"], None) == (found, keys.cache.health().last_error)
 
 
-def in_a_child(work: Coroutine[Any, Any, object]) -> str:
-    """What a forked process says to it."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:  # pragma: no cover - in another process
-        try:
-            said = repr(asyncio.run(asyncio.wait_for(work, 20)))
-        except BaseException as error:  # noqa: BLE001 - nothing may get out of the child
-            said = repr(error)
-        os.write(writing, said.encode())
-        os._exit(0)
-    work.close()
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    return said
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@may_fork
 class TestFork:
     async def test_while_a_fetch_is_under_way(self, keys: Keys) -> None:
         """The child does not wait for a fetch that only its parent has."""

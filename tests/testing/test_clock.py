@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jwt_deps.testing import VirtualClock
+from tests.forking import Halt, in_a_child, may_fork
 
 
 def test_it_stands_still() -> None:
@@ -46,3 +47,23 @@ def test_threads_can_share_it() -> None:
         list(pool.map(clock.advance, [1] * 4000))
 
     assert 4000 == clock()
+
+
+@may_fork
+def test_a_fork_while_a_thread_moves_it() -> None:
+    """The forked process does not wait for a thread that only its parent has."""
+    clock, halt = VirtualClock(0), Halt()
+
+    class Slow(float):
+        def __radd__(self, now: float) -> float:
+            halt()
+            return now + float(self)
+
+    async def later() -> float:
+        clock.advance(1)
+        return clock()
+
+    with halt.held(lambda: clock.advance(Slow(10))):
+        said = in_a_child(later())
+
+    assert ("1", 10) == (said, clock())

@@ -34,6 +34,7 @@ from jwt_deps import (
 from jwt_deps.audit import audit
 from jwt_deps.jose import thumbprint
 from jwt_deps.possession import MemoryReplayStore, Nonces, StoreUnavailableError, confirm
+from tests.forking import Halt, in_a_child, may_fork
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.mistakes import refusing
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
@@ -708,6 +709,22 @@ class TestMemoryStore:
 
         assert ([True, True, None, True], True) == (found, self.add(store, "a.3"))
         assert "memory" == repr(store)
+
+    @may_fork
+    def test_a_fork_while_a_thread_is_in_it(self) -> None:
+        """The forked process does not wait for a thread that only its parent has."""
+        halt = Halt()
+
+        def clock() -> float:
+            halt()
+            return 0
+
+        store = MemoryReplayStore(clock=clock)
+        with halt.held(lambda: self.add(store, "a.1")):
+            said = in_a_child(store.add_if_absent("a.2", 10))
+
+        assert "True" == said
+        assert False is self.add(store, "a.1")
 
 
 NONCE_KEY = "k" * 32
