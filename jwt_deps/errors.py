@@ -32,11 +32,10 @@ value and never text from a token, so each can be shown and logged.
 Each `.reason` is a section of the errors page, with causes and cures: `.anchor`, `.command`.
 """
 
-import math
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = [
     "AuthError",
@@ -65,6 +64,10 @@ __all__ = [
     "TooManyProofsError",
     "UnknownKeyError",
 ]
+
+
+#: The integers up to it are floats without loss, and sizes that a system of 64 bits can count.
+_LARGEST = 2**53
 
 
 class Reason(StrEnum):
@@ -239,14 +242,41 @@ class ConfigurationError(JWTDepsError):
         return f"{self.message} More: {self.command}"
 
 
-def require_numbers(**arguments: object) -> None:
-    """Refuse arguments that are no finite numbers of 0 or more.
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that can be added to a time, or be a size.
 
-    Comparisons with NaN are false: an answer that is cached for so long would never end.
+    Comparisons with NaN are false: an answer that is cached for so long would never end. With an
+    integer that no float can hold, a time cannot be computed.
+    """
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -_LARGEST <= value <= _LARGEST
+    )
+
+
+def require_numbers(**arguments: object) -> None:
+    """Refuse arguments that are no numbers from 0 to 2^53."""
+    for name, value in arguments.items():
+        if not is_number(value) or value < 0:
+            raise ConfigurationError("invalid_setting", f"{name} is no number from 0 to 2^53.")
+
+
+def require_positive(**arguments: object) -> None:
+    """Refuse arguments that are no numbers above 0, up to 2^53."""
+    for name, value in arguments.items():
+        if not is_number(value) or value <= 0:
+            raise ConfigurationError("invalid_setting", f"{name} is no number above 0, up to 2^53.")
+
+
+def require_sizes(**arguments: object) -> None:
+    """Refuse arguments that are no integers from 1 to 2^53.
+
+    Libraries take no floats for a size, and 0 for no limit.
     """
     for name, value in arguments.items():
-        if not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise ConfigurationError("invalid_setting", f"{name} is no number of 0 or more.")
+        if not is_number(value) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError("invalid_setting", f"{name} is no integer from 1 to 2^53.")
 
 
 class AuthError(JWTDepsError):

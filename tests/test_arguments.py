@@ -13,7 +13,9 @@ from jwt_deps import (
     JWTSettings,
     MalformedTokenError,
     MemoryReplayStore,
+    MemoryRevocations,
     RedisReplayStore,
+    RedisRevocations,
     StatusLists,
     create_access_token,
     set_token_cookie,
@@ -29,24 +31,73 @@ MADE: dict[str, Callable[..., object]] = {
     "memory": MemoryReplayStore,
     "redis": lambda **values: RedisReplayStore("redis://127.0.0.1", **values),
     "lists": lambda **values: StatusLists(ISSUER, hosts={"a.example"}, **values),
+    "revocations": MemoryRevocations,
+    "redis-revocations": lambda **values: RedisRevocations("redis://127.0.0.1", **values),
 }
 NO_NUMBERS = [None, float("nan"), float("inf"), -1, "5"]
+NEITHER = [*NO_NUMBERS, True, 2**53 + 1, 10**400]
+#: Of each class: numbers of 0 or more, numbers above 0, and sizes.
 NUMBERS = {
     "introspection": ["cache_seconds", "inactive_seconds"],
-    "memory": ["size", "per_key"],
+    "lists": ["longest_fresh"],
+}
+POSITIVE = {
     "redis": ["timeout"],
-    "lists": ["longest_fresh", "timeout", "max_bytes", "max_octets", "max_lists"],
+    "lists": ["timeout"],
+    "revocations": ["longest_lifetime"],
+    "redis-revocations": ["longest_lifetime"],
+}
+SIZES = {
+    "memory": ["size", "per_key"],
+    "lists": ["max_bytes", "max_octets", "max_lists"],
 }
 
 
-@pytest.mark.parametrize(
-    ("made", "name"), [(made, name) for made, names in NUMBERS.items() for name in names]
-)
+def each(arguments: dict[str, list[str]]) -> pytest.MarkDecorator:
+    """A case for each argument."""
+    cases = [(made, name) for made, names in arguments.items() for name in names]
+    return pytest.mark.parametrize(("made", "name"), cases)
+
+
+def assert_refused(made: str, name: str, *values: Any) -> None:
+    """The sentence says which argument it is."""
+    for value in values:
+        with pytest.raises(ConfigurationError, match=f"^{name} is no ") as caught:
+            MADE[made](**{name: value})
+        assert "invalid_setting" == caught.value.reason
+
+
+@each(NUMBERS)
 def test_what_is_no_number(made: str, name: str) -> None:
     """A comparison with NaN is false: an answer that was cached for so long would never end."""
-    for value in NO_NUMBERS:
-        with pytest.raises(ConfigurationError, match=f"{name} is no number"):
-            MADE[made](**{name: value})
+    assert_refused(made, name, *NEITHER)
+    for value in (0, 0.5, 2**53):
+        MADE[made](**{name: value})
+
+
+@each(POSITIVE)
+def test_what_is_no_number_above_0(made: str, name: str) -> None:
+    """After a timeout of 0 no server has answered."""
+    assert_refused(made, name, *NEITHER, 0)
+    for value in (0.5, 2**53):
+        MADE[made](**{name: value})
+
+
+@each(SIZES)
+def test_attack_a_size_that_is_no_limit(made: str, name: str) -> None:
+    """0 is no limit to zlib, and with a float it fails in each request."""
+    assert_refused(made, name, *NEITHER, 0, 1e6)
+    for value in (1, 2**53):
+        MADE[made](**{name: value})
+
+
+@pytest.mark.parametrize("seconds", [*NEITHER, 1.5], ids=str)
+def test_what_is_no_staleness(seconds: Any) -> None:
+    """The server is asked every half second."""
+    with pytest.raises(ConfigurationError) as caught:
+        MADE["redis-revocations"](max_staleness=seconds)
+
+    assert "revocation_staleness" == caught.value.reason
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from jwt_deps.errors import ConfigurationError, require_numbers
+from jwt_deps.errors import ConfigurationError, require_positive
 
 from .replay_store import StoreUnavailableError
 
@@ -59,7 +59,7 @@ class RedisReplayStore:
 
     Raises:
         ConfigurationError: the extra `jwt-deps[redis]` is not installed, the URL is another, or
-            the timeout is no number.
+            the timeout is no number above 0.
 
     Example:
         ```python
@@ -79,7 +79,7 @@ class RedisReplayStore:
                 "JWT_DPOP_REPLAY_STORE (dpop_replay_store) is 'memory', or a redis://, rediss:// "
                 "or unix:// URL with options that it can have; credentials are percent-encoded.",
             )
-        require_numbers(timeout=timeout)
+        require_positive(timeout=timeout)
         self._url = url
         self._prefix = prefix
         self._timeout = timeout

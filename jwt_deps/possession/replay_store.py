@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from jwt_deps.concurrency import ForkSafeLock
-from jwt_deps.errors import TooManyProofsError, require_numbers
+from jwt_deps.errors import TooManyProofsError, require_sizes
 
 
 class StoreUnavailableError(Exception):
@@ -49,7 +49,7 @@ class MemoryReplayStore:
         clock: seconds of a monotonic clock.
 
     Raises:
-        ConfigurationError: a size is no number.
+        ConfigurationError: a size is no integer of 1 or more.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class MemoryReplayStore:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        require_numbers(size=size, per_key=per_key)
+        require_sizes(size=size, per_key=per_key)
         self._size = size
         self._per_key = per_key
         self._clock = clock

@@ -1,10 +1,11 @@
 """Revocations in the memory of a process, and the one `revoke` that adds to them."""
 
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from jwt_deps.errors import is_number, require_positive
 
 from .entries import Entries, Kind, Revocation, identifier, minute_after
 
@@ -25,6 +26,7 @@ class Revocations(ABC):
         subject_claims: str | Sequence[str],
         longest_lifetime: float,
     ) -> None:
+        require_positive(longest_lifetime=longest_lifetime)
         self._entries = Entries(session_claims, subject_claims)
         self.longest_lifetime = longest_lifetime
 
@@ -68,7 +70,7 @@ class Revocations(ABC):
 
         Raises:
             ValueError: the arguments name several things, or nothing, or what no claim of a token
-                is equal to: a `UUID` has to be given as its text.
+                is equal to: a `UUID` has to be given as its text. Or `expires` is no time.
             RevocationUnavailableError: the server of `RedisRevocations` does not answer, or takes
                 no writes. In this process the revocation holds already, and the process sends it
                 again until the server takes it.
@@ -78,9 +80,8 @@ class Revocations(ABC):
             revocations.revoke(subject="alice", issuer="https://issuer.example")
             ```
         """
-        lifetime = self.longest_lifetime
-        if not 0 < lifetime < math.inf or not (expires is None or math.isfinite(expires)):
-            raise ValueError("a lifetime is a number of seconds, and expires a time")
+        if not (expires is None or is_number(expires)):
+            raise ValueError("expires is no time in seconds since the epoch")
         named = {Kind.JTI: jti, Kind.SESSION: session, Kind.SUBJECT: subject}
         given = [(kind, name) for kind, name in named.items() if name is not None]
         if not given and issuer is not None:
@@ -96,7 +97,7 @@ class Revocations(ABC):
         now = self._now()
         if kind is not Kind.JTI or expires is None:
             # `expires` is that of one token: a session or a user can have longer-lived ones.
-            expires = now + lifetime
+            expires = now + self.longest_lifetime
         issued_until = now if kind in {Kind.SUBJECT, Kind.ISSUER} else None
         until = minute_after(expires + _LARGEST_LEEWAY)
         self._add(Revocation(kind, issuer, name, issued_until, until), now)
@@ -129,6 +130,9 @@ class MemoryRevocations(Revocations):
             longest_lifetime: the lifetime of the longest-lived token in seconds; for so long an
                 entry is kept that does not say when its token expires.
             clock: seconds since the epoch.
+
+        Raises:
+            ConfigurationError: the lifetime is no number above 0.
 
         Example:
             ```python

@@ -21,7 +21,7 @@ from itertools import chain, count, islice
 from typing import Any
 
 from jwt_deps.concurrency import Backoff, ForkSafeLock, uptime
-from jwt_deps.errors import ConfigurationError, RevocationUnavailableError
+from jwt_deps.errors import ConfigurationError, RevocationUnavailableError, is_number
 
 from .entries import Revocation
 from .memory import MONTH, SESSION_CLAIMS, SUBJECT_CLAIMS, Revocations
@@ -113,7 +113,7 @@ class RedisRevocations(Revocations):
             settings = JWTSettings(revocation=revocations)
             ```
         """
-        if not _SHORTEST_STALENESS <= max_staleness < float("inf"):
+        if not is_number(max_staleness) or max_staleness < _SHORTEST_STALENESS:
             raise ConfigurationError(
                 "revocation_staleness",
                 "JWT_REVOCATION_MAX_STALENESS (max_staleness) must be 2 seconds or more: the "

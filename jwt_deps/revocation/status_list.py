@@ -23,6 +23,8 @@ from jwt_deps.errors import (
     ConfigurationError,
     SignatureError,
     require_numbers,
+    require_positive,
+    require_sizes,
 )
 from jwt_deps.jose import (
     CompactJWS,
@@ -143,7 +145,8 @@ class StatusLists:
             age_clock: seconds of a monotonic clock, for the age of a list.
 
         Raises:
-            ConfigurationError: no host is named, a number is none, or `httpx2` is not installed.
+            ConfigurationError: no host is named, a number cannot be used (a size is an integer of
+                1 or more), or `httpx2` is not installed.
 
         Example:
             ```python
@@ -160,8 +163,9 @@ class StatusLists:
                 "StatusLists needs the hosts that lists may come from, as a set of names without "
                 "scheme and port.",
             )
-        require_numbers(longest_fresh=longest_fresh, timeout=timeout, max_lists=max_lists)
-        require_numbers(max_bytes=max_bytes, max_octets=max_octets)
+        require_numbers(longest_fresh=longest_fresh)
+        require_positive(timeout=timeout)
+        require_sizes(max_bytes=max_bytes, max_octets=max_octets, max_lists=max_lists)
         self._issuer = issuer
         self._longest_fresh = longest_fresh
         self._accept_unreachable = accept_unreachable

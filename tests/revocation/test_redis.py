@@ -1055,6 +1055,7 @@ NOT_DONE: dict[str, tuple[str, str, dict[str, str]]] = {
     "no-new-server": ("cannot be reached", "--initialize --url {url}", {}),
     "nothing": ("name one of", "--url {url}", {}),
     "the-configured-issuer-alone": ("name one of", "--url {url}", {"JWT_ISSUER": "https://a"}),
+    "no-lifetime": ("longest_lifetime is no", "--jti 1 --longest 0 --url {url}", {}),
     "no-duration": ("a duration", "--longest x --url {url}", {}),
     "two-issuers": ("pass --issuer", "--jti 1 --url {url}", TWO_ISSUERS),
     "table": ("pass --issuer", "--jti 1 --url {url}", {"JWT_ISSUERS__A__ISSUER": "x"}),
