@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 from jwt_deps.concurrency import JITTER, ForkSafeLock
 from jwt_deps.jose import value_at
@@ -176,6 +176,17 @@ class Entries:
                 if value is not None and value[2] != epoch:
                     issued_until = None if value[0] == math.inf else value[0]
                     yield Revocation(kind, issuer, name, issued_until, value[1])
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a value is a text that a claim can have: no half of a surrogate pair is in it."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def identifier(value: object) -> str | None:

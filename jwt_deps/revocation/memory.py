@@ -7,7 +7,7 @@ from typing import Any
 
 from jwt_deps.errors import is_number, require_positive
 
-from .entries import Entries, Kind, Revocation, identifier, minute_after
+from .entries import Entries, Kind, Revocation, identifier, is_text, minute_after
 
 #: The lifetime of the longest-lived token where none is configured, in seconds.
 MONTH = 30 * 24 * 60 * 60
@@ -70,7 +70,8 @@ class Revocations(ABC):
 
         Raises:
             ValueError: the arguments name several things, or nothing, or what no claim of a token
-                is equal to: a `UUID` has to be given as its text. Or `expires` is no time.
+                is equal to: a `UUID` has to be given as its text, and half of a surrogate pair
+                is in none. Or `expires` is no time.
             RevocationUnavailableError: the server of `RedisRevocations` does not answer, or takes
                 no writes. In this process the revocation holds already, and the process sends it
                 again until the server takes it.
@@ -90,8 +91,11 @@ class Revocations(ABC):
             raise ValueError("name one of jti, session and subject, or an issuer alone")
         ((kind, named_by),) = given
         name = identifier(named_by)
-        if name is None or not isinstance(issuer, str | None):
-            raise ValueError("a name is a text or an integer, and an issuer is a text")
+        # Other processes could not read what no claim can be, nor what is written along with it.
+        if not is_text(name) or not (issuer is None or is_text(issuer)):
+            raise ValueError(
+                "a name is a text or an integer, and an issuer is a text, of whole characters"
+            )
         if issuer == "" or (name == "" and kind is not Kind.ISSUER):
             raise ValueError("a name is empty")
         now = self._now()

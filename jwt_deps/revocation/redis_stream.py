@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 from jwt_deps.concurrency import JITTER
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose import is_numeric_date, parse_object
+from jwt_deps.jose import is_numeric_date
 from jwt_deps.possession import REDIS_OPTIONS, is_redis_url
 
-from .entries import Kind, Revocation, minute_after
+from .entries import Kind, Revocation, is_text, minute_after
 from .memory import MONTH
 
 #: The most entries that are written at once.
@@ -268,9 +268,11 @@ def _read(fields: Mapping[bytes, bytes]) -> Iterator[Revocation | None]:
             yield None
         return
     try:
-        entries = parse_object(fields[b"e"]).get("e")
-    except ValueError:
-        entries = None
+        # Not as a token is read: there one bad value costs all that is beside it.
+        record = json.loads(fields[b"e"])
+    except (ValueError, RecursionError):
+        record = None
+    entries = record.get("e") if isinstance(record, dict) else None
     if not isinstance(entries, list):
         yield None
         return
@@ -287,7 +289,7 @@ def _entry(members: object) -> Revocation | None:
         return None
     name, issuer, value, until, *issued = members
     kind = _KINDS.get(name) if isinstance(name, str) else None
-    if kind is None or not isinstance(issuer, str | None) or not isinstance(value, str):
+    if kind is None or not (issuer is None or is_text(issuer)) or not is_text(value):
         return None
     if len(issued) != (kind in _ISSUED_UNTIL) or not all(map(is_numeric_date, [until, *issued])):
         return None

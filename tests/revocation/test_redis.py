@@ -676,6 +676,7 @@ STRANGE = {
     "no-json": {"e": "x"},
     "no-utf8": {"e": b"\xff"},
     "no-list": {"e": '{"e":1}'},
+    "no-object": {"e": "[1]"},
     "nested": {"e": '{"e":[["jti",null,"1",' + "[" * 5000 + "]" * 5000 + "]]}"},
     "infinite": {"e": '{"e":[["jti",null,"1",Infinity]]}'},
     "huge": {"e": '{"e":[["jti",null,"1",1e999]]}'},
@@ -688,6 +689,51 @@ STRANGE = {
     "kind-of-kind": {"e": '{"e":[[["jti"],null,"1",9999999999]]}'},
     "far": {"e": '{"e":[["jti",null,"1",1e308]]}'},
 }
+
+
+#: What is no entry, beside others in a record.
+DAMAGED = {
+    "attack-half-of-a-surrogate-pair": r'["session",null,"\ud800",9999999999]',
+    "half-a-pair-as-issuer": r'["session","\udfff","s",9999999999]',
+    "octets-that-are-no-utf-8": b'["session",null,"\xed\xa0\x80",9999999999]',
+    "infinite": '["session",null,"s",Infinity]',
+    "huge": '["session",null,"s",1e999]',
+    "object": '{"session":{"a":1,"a":2}}',
+    "nested": '["session",null,' + "[" * 50 + "]" * 50 + ",9999999999]",
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGED.values(), ids=DAMAGED)
+def test_an_entry_that_is_damaged_costs_itself(server: Valkey, damaged: str | bytes) -> None:
+    """It is skipped and counted, and the others of its record hold."""
+    bad = damaged if isinstance(damaged, bytes) else damaged.encode()
+    good = b'["jti",null,"%d",9999999999]'
+    with server.client() as client:
+        client.xadd(STREAM, {"e": b'{"e":[' + b",".join([good % 1, bad, good % 2]) + b"]}"})
+    replica = RedisRevocations(server.url)
+    replica.open()
+
+    assert [True, True] == [replica.is_revoked(it) for it in (TOKEN, OTHER)]
+    assert (2, 1) == (len(replica), replica.health().skipped)
+    replica.close()
+
+
+def test_attack_what_is_no_text_is_not_written(server: Valkey) -> None:
+    """What others could not read is refused by the process that is asked to revoke it."""
+    revocations = RedisRevocations(server.url)
+
+    names: list[dict[str, Any]] = [
+        {"session": "\ud800"},
+        {"jti": "1", "issuer": "\ud800"},
+        {"issuer": "\ud800"},
+    ]
+    for name in names:
+        with pytest.raises(ValueError, match="a name is a text"):
+            revocations.revoke(**name)
+
+    assert [] == server.stored()
+    assert 0 == len(revocations) + revocations.health().unsent
+    revocations.close()
 
 
 @pytest.mark.parametrize("strange", STRANGE)
@@ -1056,6 +1102,7 @@ NOT_DONE: dict[str, tuple[str, str, dict[str, str]]] = {
     "nothing": ("name one of", "--url {url}", {}),
     "the-configured-issuer-alone": ("name one of", "--url {url}", {"JWT_ISSUER": "https://a"}),
     "no-lifetime": ("longest_lifetime is no", "--jti 1 --longest 0 --url {url}", {}),
+    "attack-octets-that-are-no-utf-8": ("a name is a text", "--session s\udcff --url {url}", {}),
     "no-duration": ("a duration", "--longest x --url {url}", {}),
     "two-issuers": ("pass --issuer", "--jti 1 --url {url}", TWO_ISSUERS),
     "table": ("pass --issuer", "--jti 1 --url {url}", {"JWT_ISSUERS__A__ISSUER": "x"}),
