@@ -7,7 +7,7 @@ from .authenticate import (
     verified_principal,
     verify_token,
 )
-from .claims import ClaimMapping, Claims
+from .claims import ClaimMapping, Claims, digest_of
 from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
 from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
 from .lookup import SUBPROTOCOL, RequestHead, check_found, find_token, sent_with_dpop
@@ -42,6 +42,7 @@ __all__ = [
     "client_id_of",
     "create_access_token",
     "dependencies_of",
+    "digest_of",
     "explain_token",
     "explanation_of",
     "filled_scopes",

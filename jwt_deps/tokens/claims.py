@@ -1,5 +1,8 @@
 """Verified claims: read-only, and without values in `repr`."""
 
+import hmac
+import json
+import secrets
 from collections.abc import Iterator, Mapping
 from inspect import Parameter, Signature
 from types import MappingProxyType
@@ -10,12 +13,25 @@ from pydantic_core import SchemaSerializer, core_schema
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import value_at
 
+_DIGEST_KEY = secrets.token_bytes(32)
+
+
+def digest_of(value: object) -> str:
+    """A digest for `repr`: other values have another one, and it says nothing about them.
+
+    Caches of functions (fastapi-cache2, aiocache) take the `repr` of arguments for their key: if
+    it were the same for all users, one would get what was cached for another. The key of the digest
+    is this process's own.
+    """
+    text = json.dumps(value, sort_keys=True, default=repr)
+    return hmac.digest(_DIGEST_KEY, text.encode(), "sha256").hex()[:16]
+
 
 class ClaimMapping(Mapping[str, Any]):
     """A read-only mapping of claim names to JSON values.
 
     Arrays and objects are copied whenever they are read, so one request cannot change what
-    another one sees. `repr()` shows names and no values.
+    another one sees. `repr()` shows names and a digest, and no values.
     """
 
     __slots__ = ("_members",)
@@ -58,7 +74,8 @@ class ClaimMapping(Mapping[str, Any]):
         return name in self._members
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} with {', '.join(sorted(self._members)) or 'nothing'}>"
+        names = ", ".join(sorted(self._members)) or "nothing"
+        return f"<{type(self).__name__} with {names}, {digest_of(self._members)}>"
 
     def __hash__(self) -> int:
         # Equal mappings have equal names, and equal values where those are no containers.

@@ -39,6 +39,7 @@ from jwt_deps.tokens import (
     Principal,
     client_id_of,
     dependencies_of,
+    digest_of,
     session_state_of,
 )
 
@@ -171,13 +172,13 @@ class _InjectedMapping(_Injected, ABCMeta):
     """The same for a mapping, whose own metaclass is `ABCMeta`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CurrentUser(metaclass=_Injected):
     """The user that the verified token names: `user: Annotated[CurrentUser, Depends()]`.
 
     A request without a token, or whose token names no user, is refused with 401. A subclass is a
     dependency too, and what it adds to the constructor needs defaults. A test makes one with
-    `CurrentUser("alice", None, frozenset(), Claims({}))`. Its `repr` shows no value.
+    `CurrentUser("alice", None, frozenset(), Claims({}))`. Its `repr` shows a digest and no value.
 
     Attributes:
         id: the user's id, from the claim that `user_id_claim` names.
@@ -194,12 +195,17 @@ class CurrentUser(metaclass=_Injected):
     id: str = field(repr=False)
     session_id: str | None = field(repr=False)
     scopes: frozenset[str] = field(repr=False)
-    claims: Claims = field(repr=False)
+    claims: Claims  # its digest is in the `repr` of subclasses that are dataclasses
     issuer: str | None = field(default=None, repr=False)
     client_id: str | None = field(default=None, repr=False)
     roles: frozenset[str] = field(default=frozenset(), repr=False)
 
     _refuses_anonymous = True
+
+    def __repr__(self) -> str:
+        values = [*map(repr, (self.id, self.session_id, self.issuer, self.client_id, self.claims))]
+        digest = digest_of([values, sorted(self.scopes), sorted(self.roles)])
+        return f"<{type(self).__name__} {digest}>"
 
     @classmethod
     def _of(cls, principal: Principal) -> Self:
@@ -211,7 +217,7 @@ class SessionState(ClaimMapping, metaclass=_InjectedMapping):
 
     A read-only mapping of the claims that `session_state_claims` names; empty if the token has
     none of them. A request without a token is refused with 401. A test makes one with
-    `SessionState({"cart": "c1"})`. Its `repr` shows names and no values.
+    `SessionState({"cart": "c1"})`. Its `repr` shows names and a digest, and no values.
     """
 
     __slots__ = ()

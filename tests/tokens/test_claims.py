@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -165,14 +166,34 @@ class TestShown:
     @pytest.mark.parametrize(
         ("claims", "shown"),
         [
-            pytest.param(Claims({"sub": "alice", "exp": 1}), "<Claims with exp, sub>", id="claims"),
-            pytest.param(Claims({}), "<Claims with nothing>", id="empty"),
-            pytest.param(ClaimMapping({"a": 1}), "<ClaimMapping with a>", id="mapping"),
+            pytest.param(
+                Claims({"sub": "alice", "exp": 1}), "<Claims with exp, sub, X>", id="claims"
+            ),
+            pytest.param(Claims({}), "<Claims with nothing, X>", id="empty"),
+            pytest.param(ClaimMapping({"a": 1}), "<ClaimMapping with a, X>", id="mapping"),
+            pytest.param(Claims({"sub": "\ud800"}), "<Claims with sub, X>", id="surrogate"),
+            pytest.param(Claims({"own": {1, 2}}), "<Claims with own, X>", id="no-json"),
         ],
     )
     def test_repr(self, claims: ClaimMapping, shown: str) -> None:
-        """`repr` and `str` show names and no values."""
-        assert (repr(claims), str(claims), f"{claims}") == (shown, shown, shown)
+        """`repr` and `str` show names and a digest, and no values."""
+        hidden = {re.sub("[0-9a-f]{16}", "X", text) for text in (repr(claims), f"{claims}")}
+
+        assert {shown} == hidden
+        assert repr(claims) == str(claims)
+
+    def test_attack_one_repr_for_two_users(self) -> None:
+        """A cache whose key is the `repr` of arguments would mix them up."""
+        users = [
+            {"sub": "alice"},
+            {"sub": "bob"},
+            {"sub": "alice", "n": [1]},
+            {"sub": "1"},
+            {"sub": 1},
+        ]
+
+        assert len({repr(Claims(members)) for members in users}) == len(users)
+        assert repr(Claims({"a": 1, "b": 2})) == repr(Claims({"b": 2, "a": 1}))
 
 
 class TestPydantic:

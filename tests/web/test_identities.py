@@ -1,6 +1,7 @@
 """`CurrentUser` and `SessionState` are dependencies like any other, and never input."""
 
 import copy
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -201,7 +202,10 @@ def test_a_match_statement_takes_one_apart() -> None:
 
 
 def test_no_log_shows_a_value() -> None:
-    assert ("CurrentUser()", "<SessionState with cart, plan>") == (repr(ALICE), repr(STATE))
+    """Only names of claims, and a digest with a key of the process."""
+    shown = [re.sub("[0-9a-f]{16}", "X", repr(it)) for it in (ALICE, STATE)]
+
+    assert ["<CurrentUser X>", "<SessionState with cart, plan, X>"] == shown
 
 
 def test_they_are_classes_where_a_class_is_expected() -> None:
@@ -230,6 +234,30 @@ class Employee(CurrentUser):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "team", self.claims["team"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        pytest.param(CurrentUser, {"claims": Claims({"sub": "bob"})}, id="claims"),
+        pytest.param(CurrentUser, {"id": "bob"}, id="id"),
+        pytest.param(CurrentUser, {"scopes": frozenset({"b"})}, id="scopes"),
+        pytest.param(CurrentUser, {"roles": frozenset({"b"})}, id="roles"),
+        pytest.param(CurrentUser, {"issuer": "b"}, id="issuer"),
+        pytest.param(Member, {"id": "bob"}, id="subclass"),
+        pytest.param(Employee, {"claims": Claims({"sub": "bob", "team": 1})}, id="dataclass"),
+    ],
+)
+def test_attack_a_cache_whose_key_is_the_repr_of_arguments(
+    kind: type[CurrentUser], changes: dict[str, Any]
+) -> None:
+    """fastapi-cache2 and aiocache have such keys: no user gets what was cached for another."""
+    claims = Claims({"sub": "alice", "team": 1})
+    values: dict[str, Any] = {"session_id": None, "scopes": frozenset(), "claims": claims}
+    values["id"] = "alice"
+    alice, again, bob = kind(**values), kind(**values), kind(**{**values, **changes})
+
+    assert repr(alice) == repr(again) != repr(bob)
 
 
 class Cart(SessionState):
