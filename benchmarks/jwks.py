@@ -103,7 +103,7 @@ class Service:
             allow_loopback=True,
             jwks_cache=JWKSCacheSettings(**policy),
         )
-        cache = self.settings.key_cache
+        cache = next(iter(self.settings.policy.key_caches))
         if cache is None:
             raise RuntimeError("the keys of these settings are not fetched")
         cache.clock = self.clock

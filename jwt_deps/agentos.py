@@ -70,8 +70,9 @@ __all__ = ["protect_agent_os"]
 
 #: What AgentOS itself leaves open.
 _OPEN = ("/", "/health", "/info")
-#: Pages that FastAPI adds itself: the guard leaves them open without being told.
-_PAGES = {"/", "/health", "/info", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"}
+#: What agno's middleware leaves open that is no exclusion of the guard: `exclude` says whether the
+#: routes of AgentOS are open, and FastAPI's own pages are open without being told.
+_NOT_EXCLUDED = {*_OPEN, "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"}
 _SOCKET = "/workflows/ws"
 _ROOT = "jwt_deps.agentos"
 _ACCEPTED = "jwt_deps.agentos.accepted"
@@ -159,7 +160,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     rules = _Rules(app, [*given], left_open, authorization=authorization)
     _look_at_start(app, rules)
     _record_root(app)
-    exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _PAGES)]
+    exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _NOT_EXCLUDED)]
     return protect(
         app, settings, exclude, [Depends(rules)], credentials=[_AgnoCredential(settings)]
     )
@@ -329,7 +330,7 @@ class _Rules:
         elif f"{_route_path(connection.scope)}/".startswith(f"{_SOCKET}/") and not _is_socket(
             connection.scope.get("endpoint")
         ):  # it came after the path was excluded
-            raise await refused(MissingTokenError("AgentOS's WebSocket is here"), connection)
+            raise await refused(MissingTokenError("Invalid token: none was given"), connection)
 
     def look(self) -> None:
         """Check once that the given scopes are for routes, and nothing is open unasked."""

@@ -99,7 +99,9 @@ def _json_object(value: Any) -> Any:
 
 def _key_source(value: Any) -> Any:
     if value is not None and not iscoroutinefunction(getattr(value, "fetch_keys", None)):
-        raise ValueError("is an object with async fetch_keys(), and given in Python alone")
+        raise ValueError(
+            "has to be an object with async fetch_keys(); it cannot be set in the environment"
+        )
     return value
 
 
@@ -308,7 +310,7 @@ class IssuerSettings(BaseModel):
         for entry in value:
             host = host_of(f"//{entry}")
             if not _HOST.fullmatch(entry) or not host:
-                raise ValueError("names hosts, keycloak or keycloak:8080 for instance")
+                raise ValueError("has to be hosts, keycloak or keycloak:8080 for instance")
             if is_loopback_host(host):
                 raise ValueError("names this machine: set JWT_ALLOW_LOOPBACK (allow_loopback)")
         return value
@@ -327,9 +329,11 @@ class IssuerSettings(BaseModel):
     @classmethod
     def _are_of_access_tokens(cls, value: list[str]) -> list[str]:
         if not all(map(_TYPE.fullmatch, value)):
-            raise ValueError("names media types, at+jwt for instance (RFC 7515 §4.1.9)")
+            raise ValueError("has to be media types, at+jwt for instance (RFC 7515 §4.1.9)")
         if not _OTHER_TYPES.isdisjoint(accepted_types(value)):
-            raise ValueError("names what is no access token: a proof, a log-out or a status list")
+            raise ValueError(
+                "includes the type of a DPoP proof, log-out token, security event or status list"
+            )
         return value
 
     def _check_profile(self) -> None:
@@ -433,11 +437,6 @@ class IssuerSettings(BaseModel):
     def keys(self) -> KeySet:
         """The configured keys; none when they are fetched."""
         return self._policy.keys
-
-    @property
-    def key_cache(self) -> KeyCache | None:
-        """The fetched keys, of several places the first; `None` when they are configured."""
-        return next(iter(self._policy.key_caches), None)
 
     @cached_property
     def algorithms(self) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ class IssuerPolicy:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether keys of several sources stand beside each other."""
+        """Whether there are fetched keys and others beside them."""
         return bool(self.key_caches) and self.key_cache is None
 
     def cached_keys(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...] | None:

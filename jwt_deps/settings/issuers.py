@@ -14,7 +14,7 @@ from .issuer_policy import IssuerPolicy
 
 
 class UserPrefix(NamedTuple):
-    """What stands before the ids of the users of one issuer.
+    """The prefix of the user ids of one issuer.
 
     No id may have a `foreign` prefix, a longer one of another issuer that begins with it.
     """
@@ -45,7 +45,7 @@ def _prefixes(issuers: Mapping[str, IssuerSettings]) -> dict[str, UserPrefix]:
             raise ConfigurationError(
                 "prefix_twice",
                 f"JWT_ISSUERS__{name.upper()}__USER_ID_PREFIX (user_id_prefix) is another issuer's "
-                "too: two users with one sub would be one.",
+                "too, and two users with one sub would have one id: give each its own.",
             )
         found[name] = UserPrefix(text, others)
     return found
@@ -100,7 +100,9 @@ def accepted_by_issuer(issuers: Mapping[str, IssuerSettings]) -> dict[str, Accep
         for issuer in settings.accepted_issuers:
             if issuer in names:
                 raise ConfigurationError(
-                    "issuer_twice", f"{label}ISSUER (issuer) names another one's issuer."
+                    "issuer_twice",
+                    f"{label}ISSUER (issuer) is that of JWT_ISSUERS__{names[issuer].upper()}__ "
+                    "too: make one entry of both.",
                 )
             names[issuer] = name
     prefixes = _prefixes(issuers)

@@ -42,8 +42,7 @@ def mcp_settings(**values: Unpack[JWTKeywords]) -> JWTSettings:
 
 def _forbidden(settings: JWTSettings) -> Iterator[str]:
     by_header = settings.token_source is TokenSource.HEADER
-    named = settings.server.accepted.named
-    several = [settings] if named is None else list(named.values())
+    several = settings.server.accepted.settings
     if settings.resource is None:
         yield "JWT_RESOURCE (resource) is missing: the server's URL."
     if not settings.authorization_servers:

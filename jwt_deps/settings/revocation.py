@@ -26,8 +26,9 @@ def _revocation_source(value: Any) -> Any:
         methods = [getattr(source, name, None) for name in ("is_revoked", "open", "close")]
         if not callable(methods[0]) or any(map(iscoroutinefunction, methods)):
             raise ValueError(
-                "is an object with is_revoked(claims), and given in Python alone. That is no async "
-                "method: what waits belongs to prepare(claims). Nor are open() and close()"
+                "has to be an object with is_revoked(claims), open() and close() that are not "
+                "async (put what waits into async prepare(claims)); it cannot be set in the "
+                "environment"
             )
     return value
 

@@ -63,7 +63,7 @@ def _store(value: Any) -> str | ReplayStore:
     add, close = (getattr(value, name, None) for name in ("add_if_absent", "close"))
     if not iscoroutinefunction(add) or not (close is None or iscoroutinefunction(close)):
         raise ValueError(
-            "is 'memory', the address of a server, or a ReplayStore, whose methods are async"
+            "has to be 'memory', the address of a server, or a ReplayStore with async methods"
         )
     store: ReplayStore = value
     return store
@@ -111,9 +111,9 @@ class SenderSettings(BaseModel):
         try:
             origin = origin_of(value)
         except ValueError:
-            raise ValueError("is no address such as https://api.example.com") from None
+            raise ValueError("has to be an address such as https://api.example.com") from None
         if origin.startswith("http:") and not is_loopback_host(host_of(origin)):
-            raise ValueError("does not begin with https://; http:// is for this very machine")
+            raise ValueError("has to begin with https://, or with http:// for this machine")
         return origin
 
     @field_validator("dpop_algorithms")
@@ -121,7 +121,7 @@ class SenderSettings(BaseModel):
     def _are_asymmetric(cls, value: str | list[str]) -> str | list[str]:
         names = as_tuple(value)
         if not names or not {*names} <= ALGORITHMS - HMAC_ALGORITHMS.keys():
-            raise ValueError("names one or several of RS, PS, ES 256 to 512, Ed25519 and EdDSA")
+            raise ValueError("has to be one or several of RS, PS, ES 256 to 512, Ed25519 and EdDSA")
         return value
 
     @field_validator("dpop_nonce_keys")
@@ -138,7 +138,7 @@ class SenderSettings(BaseModel):
             TrustedProxies.named(value)
         except ValueError:
             raise ValueError(
-                "names IP addresses or networks, 10.0.0.0/8 for instance, or unix"
+                "has to be IP addresses or networks, 10.0.0.0/8 for instance, or unix"
             ) from None
         return value
 
@@ -146,7 +146,7 @@ class SenderSettings(BaseModel):
     @classmethod
     def _are_headers(cls, value: list[str]) -> list[str]:
         if not all(map(HEADER_NAME.fullmatch, value)):
-            raise ValueError("names headers, X-Forwarded-For for instance")
+            raise ValueError("has to be header names, X-Forwarded-For for instance")
         return value
 
     @model_validator(mode="after")

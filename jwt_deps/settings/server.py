@@ -68,6 +68,11 @@ class AcceptedIssuers:
         self.types = frozenset().union(*(one.types for one in policies))
         self.named = dict(named)
 
+    @property
+    def settings(self) -> list[IssuerSettings]:
+        """Those of each issuer that is known before a request."""
+        return [self.single.policy.settings] if self.single else [*(self.named or {}).values()]
+
     def of(self, issuer: object) -> AcceptedIssuer | None:
         """What is accepted of an issuer, by the `iss` of its tokens; `None` if it is not accepted.
 
@@ -106,7 +111,9 @@ class AcceptedIssuers:
         former, issuers = self.named, issuer_table(issuers)
         if former is None or self.tenants is not None:
             raise ConfigurationError(
-                "no_issuers", "These settings were not built with JWT_ISSUERS (issuers)."
+                "no_issuers",
+                "replace_issuers needs settings with a table of issuers: build them with "
+                "issuers={...}, or set JWT_ISSUERS (issuers).",
             )
         self._accept(issuers)
         for settings in former.values():
@@ -129,7 +136,7 @@ class ResourceServer:
 
     Attributes:
         header_name: the header of the token, as ASGI has it.
-        scheme, scheme_length: what stands before the token in it: `Bearer ` or nothing.
+        scheme: what precedes the token in it: `Bearer ` or nothing.
         wrong_form: what is said where the header is there without a token.
         missing: what a refusal says where a request has no token.
         excluded: path patterns of routes that need no token.
@@ -143,7 +150,6 @@ class ResourceServer:
     max_token_size: int
     header_name: bytes
     scheme: str
-    scheme_length: int
     wrong_form: str
     missing: str
     excluded: PathPatterns

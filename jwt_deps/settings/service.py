@@ -60,7 +60,9 @@ _DEFAULT_PLACES = (TokenSource.HEADER, "authorization", "Bearer")
 
 def _token_getter(value: Any) -> Any:
     if value is not None and (not callable(value) or iscoroutinefunction(value)):
-        raise ValueError("is a plain function, not an async one, and given in Python alone")
+        raise ValueError(
+            "has to be a plain function, not an async one; it cannot be set in the environment"
+        )
     return value
 
 
@@ -177,7 +179,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     def _are_patterns(cls, value: object) -> object:
         several = value if isinstance(value, list | tuple | set | frozenset) else [value]
         if not all(isinstance(item, str) for item in several):  # pydantic would take bytes, too
-            raise ValueError(f"takes {PATTERNS}")
+            raise ValueError(f"has to be {PATTERNS}")
         return value
 
     @field_validator("token_header_scheme", mode="before")
@@ -228,7 +230,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             max_token_size=self.max_token_size,
             header_name=header_name,
             scheme=f"{scheme} " if scheme else "",
-            scheme_length=len(scheme) + 1 if scheme else 0,
             wrong_form=self._wrong_form(),
             missing=self._missing(),
             excluded=PathPatterns(self.excluded_route_paths),
@@ -345,9 +346,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     @property
     def authorization_servers(self) -> tuple[str, ...]:
         """The accepted issuers that are the URLs of one (RFC 8414 §2)."""
-        named = self._server.accepted.named
-        several = [self] if named is None else list(named.values())
-        urls = (issuer for one in several for issuer in one.accepted_issuers)
+        urls = (issuer for one in self._server.accepted.settings for issuer in one.accepted_issuers)
         return tuple(dict.fromkeys(issuer for issuer in urls if is_issuer_url(issuer)))
 
     def settings_of(self, issuer: object) -> IssuerSettings | None:

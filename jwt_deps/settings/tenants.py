@@ -41,11 +41,9 @@ _RENEWED = 0.1
 class TenantIssuers:
     """What a function said of issuers: each is asked for once, and the answer is remembered."""
 
-    def __init__(
-        self, lookup: IssuerLookup, ttl: float, *, clock: Callable[[], float] = uptime
-    ) -> None:
+    def __init__(self, lookup: IssuerLookup, ttl: float) -> None:
         """Start with no answers; each is remembered for `ttl` seconds, a refusal too."""
-        self.clock = clock
+        self.clock: Callable[[], float] = uptime
         self.lookup = lookup
         self._ttl = ttl
         self._threads = Threads(_MOST_THREADS)
@@ -89,6 +87,9 @@ class TenantIssuers:
             async with asyncio.timeout(_TIMEOUT):
                 found = await _called(self.lookup, issuer, self._threads, is_known=is_known)
                 settings = _checked(issuer, found)
+        except ConfigurationError as error:  # its sentence has no value
+            logger.error("the function in issuers: %s", error.message)  # noqa: TRY400
+            return None
         except Exception as error:  # noqa: BLE001 - the application's own code
             # Only its class: a library's error may quote a password.
             logger.error("the function in issuers raised %s", type(error).__name__)  # noqa: TRY400

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from jwt_deps import telemetry
 from jwt_deps.errors import (
     AuthError,
-    ClaimError,
     KeysUnavailableError,
     MalformedTokenError,
     Reason,
@@ -28,7 +27,13 @@ from jwt_deps.keys import VerificationKey
 from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings import AcceptedIssuer, JWTSettings, ResourceServer, get_settings
 
-from .claim_checks import check_claims, check_issuer, refuse_unproved, time_limits
+from .claim_checks import (
+    check_claims,
+    check_issuer,
+    refuse_unproved,
+    time_limits,
+    unaccepted_issuer,
+)
 from .claims import Claims
 from .principal import Principal
 from .verify import Verification, verify
@@ -161,7 +166,7 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
     )
     if "iss" in members:
         if named is None:
-            raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
+            raise unaccepted_issuer(members)
         check_issuer(members, policy)
     check_claims(members, policy, time.time(), server.provable)
     principal = principal_for(members, AcceptedIssuer(policy, prefix), token)

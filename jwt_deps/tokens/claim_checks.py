@@ -70,16 +70,20 @@ def _check_subject(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> No
 
 def check_issuer(claims: dict[str, Any], policy: IssuerPolicy) -> None:
     """Check the issuer (RFC 7519 §4.1.1) against those that the settings accept, if any are set."""
-    accepted = policy.issuers
-    if not accepted:
+    if not policy.issuers:
         return
-    if "iss" not in claims:
-        raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
-    issuer = claims["iss"]
-    if not isinstance(issuer, str):
+    issuer = claims.get("iss")
+    if "iss" in claims and not isinstance(issuer, str):
         raise _claim_type("iss", "a string", Step.ISSUER)
-    if issuer not in accepted:
-        raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
+    if issuer not in policy.issuers:
+        raise unaccepted_issuer(claims)
+
+
+def unaccepted_issuer(claims: Mapping[str, Any]) -> ClaimError:
+    """The error for claims that name no issuer, or one that is not accepted."""
+    if "iss" not in claims:
+        return ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
+    return ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
 
 
 def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> None:
@@ -136,7 +140,7 @@ CLAIM_CHECKS: dict[Step, Callable[[dict[str, Any], IssuerPolicy, float], None]] 
 
 
 def check_claims(
-    claims: dict[str, Any], policy: IssuerPolicy, now: float, provable: Collection[str] = ()
+    claims: dict[str, Any], policy: IssuerPolicy, now: float, provable: Collection[str]
 ) -> None:
     """Check what a token says, beside its issuer, against what that issuer's tokens must say."""
     for check in CLAIM_CHECKS.values():
@@ -154,9 +158,7 @@ def check_profile(kind: str, claims: dict[str, Any]) -> None:
             raise ClaimError(Reason.CLAIM_MISSING, name, f"it has no {name}", step)
     for name in _PROFILE_STRINGS:
         if not isinstance(claims[name], str):
-            raise ClaimError(
-                Reason.CLAIM_INVALID, name, f"its {name} is not a string", _PROFILE_CLAIMS[name]
-            )
+            raise _claim_type(name, "a string", _PROFILE_CLAIMS[name])
 
 
 def _claim_type(name: str, expected: str, step: Step) -> ClaimError:

@@ -231,10 +231,10 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
         return {**dict.fromkeys(_BY_TEXT[: _BY_TEXT.index(error.step)]), error.step: error}
     made.update(dict.fromkeys(_BY_TEXT))
     issuer = server.accepted.single
-    with _noting(made, Step.PAYLOAD):
+    with _recording(made, Step.PAYLOAD):
         steps.read_claims()
     if made[Step.PAYLOAD] is None:
-        with _noting(made, Step.ISSUER):
+        with _recording(made, Step.ISSUER):
             await server.accepted.resolve(steps.claims.get("iss"))
             steps.find_issuer()
             issuer = steps.issuer
@@ -244,23 +244,23 @@ async def _checks(token: str, server: ResourceServer, clock: Callable[[], float]
     if made[Step.PAYLOAD] is None:
         for step, check in CLAIM_CHECKS.items():
             if step is not Step.CLAIMS or policy.required_claims:
-                with _noting(made, step):
+                with _recording(made, step):
                     check(steps.claims, policy, clock())
         if policy.is_rfc9068:
-            with _noting(made, Step.HEADER):
+            with _recording(made, Step.HEADER):
                 check_profile(steps.kind, steps.claims)
-        with _noting(made, Step.CONFIRMATION):
+        with _recording(made, Step.CONFIRMATION):
             refuse_unproved(steps.claims, server.provable)
-    with _noting(made, Step.KEY):
+    with _recording(made, Step.KEY):
         keys, _ = await policy.fetched_keys(steps.algorithm, steps.kid)
-        with _noting(made, Step.SIGNATURE):
+        with _recording(made, Step.SIGNATURE):
             steps.check_signature(keys)
     return made
 
 
 @contextmanager
-def _noting(made: _Made, step: Step) -> Iterator[None]:
-    """Note what became of a check; the refusal may name another step than the given one."""
+def _recording(made: _Made, step: Step) -> Iterator[None]:
+    """Record the result of a check; the refusal may name another step than the given one."""
     try:
         yield
     except AuthError as error:

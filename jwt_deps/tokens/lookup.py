@@ -126,7 +126,7 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
             raise _too_large()
         text = value.decode("latin-1").strip(" \t")
         if text.startswith(server.scheme) and "," not in text:  # what nearly every client sends
-            token = text[server.scheme_length :].lstrip(" ")
+            token = text[len(server.scheme) :].lstrip(" ")
         else:
             token = _credentials(text, settings)
     if head.subprotocols and (offered := _from_subprotocols(head.subprotocols)):
@@ -243,10 +243,7 @@ def _is_own_origin(origin: str, head: RequestHead, settings: JWTSettings) -> boo
     own = settings.public_origin
     if own is not None and settings.cookie_requests == "same-origin":
         return origin.lower() == "/".join(own.split("/", 3)[:3])  # without a proxy's prefix
-    return _is_origin_of(origin, head.values("host"))
-
-
-def _is_origin_of(origin: str, hosts: list[str]) -> bool:
+    hosts = head.values("host")
     scheme, separator, authority = origin.lower().partition("://")
     port = _DEFAULT_PORTS.get(scheme)
     if not separator or port is None or len(hosts) != 1:  # "null" among others

@@ -106,7 +106,7 @@ def _filled(scope: str, values: Mapping[str, Any]) -> list[str]:
             raise ConfigurationError(
                 "scope_parameter",
                 f"A scope that this route needs names the path parameter {name!r}, which the route "
-                "does not have.",
+                "does not have: name one of its path, or require the scope on routes that have it.",
             )
         filled.append(segment if name is None else str(values[name]))
     return filled

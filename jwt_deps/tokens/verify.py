@@ -18,19 +18,23 @@ from typing import Any, TypeAlias
 
 from jwt_deps.errors import (
     AuthError,
-    ClaimError,
     InvalidTokenError,
     KeysUnavailableError,
     MalformedTokenError,
     Reason,
     SignatureError,
-    Step,
 )
 from jwt_deps.jose import CompactJWS, needs_extension, parse_compact, parse_object
 from jwt_deps.keys import VerificationKey
 from jwt_deps.settings import AcceptedIssuer, AcceptedIssuers, JWTSettings, ResourceServer
 
-from .claim_checks import check_claims, check_issuer, check_numeric_dates, check_profile
+from .claim_checks import (
+    check_claims,
+    check_issuer,
+    check_numeric_dates,
+    check_profile,
+    unaccepted_issuer,
+)
 
 _MAX_KID = 256
 _ALGORITHM = (Reason.ALGORITHM, "its algorithm is not accepted")
@@ -132,9 +136,7 @@ class Verification:
             return
         issuer = accepted.of(self.claims.get("iss"))
         if issuer is None:
-            if "iss" not in self.claims:
-                raise ClaimError(Reason.CLAIM_MISSING, "iss", "it names no issuer", Step.ISSUER)
-            raise ClaimError(Reason.CLAIM_FOREIGN, "iss", "its issuer is not accepted", Step.ISSUER)
+            raise unaccepted_issuer(self.claims)
         if self.algorithm not in issuer.policy.algorithms:
             raise MalformedTokenError(*_ALGORITHM)
         if self.kind not in issuer.policy.types:

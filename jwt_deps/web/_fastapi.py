@@ -469,22 +469,13 @@ def scopes_at(node: Any) -> tuple[str, ...]:
     return tuple(node.security_scopes or ())  # up to FastAPI 0.122
 
 
-async def call(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
+async def call(
+    connection: HTTPConnection, dependency: Callable[..., Any], scopes: Sequence[str] = ()
+) -> Any:
     """Call a dependency as FastAPI would: overrides, its own dependencies, sync or async.
 
-    Raises:
-        RequestValidationError: it asks for client input that the request does not have.
-    """
-    async with solved(connection, [params.Depends(dependency)]) as found:
-        return found.values["value0"]
-
-
-async def call_within(
-    connection: HTTPConnection, dependency: Callable[..., Any], scopes: Sequence[str]
-) -> Any:
-    """The same, from a dependency that FastAPI runs: what it opens stays open as for that one.
-
-    Up to FastAPI 0.115 it is closed at once, because nothing tells what the route has opened.
+    From a dependency that FastAPI runs, what it opens stays open as for that one. Up to FastAPI
+    0.115 it is closed at once, because nothing says what the route has opened.
 
     Raises:
         RequestValidationError: it asks for client input that the request does not have.

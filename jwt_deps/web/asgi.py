@@ -181,8 +181,9 @@ class _GuardedSend:
         ):
             raise ConfigurationError(
                 "undecided",
-                "A guarded route answered without its guard having been asked, and is refused: "
-                "it is of a kind that this package does not know.",
+                "A guarded route answered before its guard had decided, and the answer was not "
+                "sent: a route or router of its own class bypasses FastAPI's. Mount what it serves "
+                "as an ASGI application.",
             )
         await self._send(message)
 

@@ -39,7 +39,7 @@ from jwt_deps.tokens import (
 
 from . import _fastapi
 from .request_state import STATE_KEY, RequestState, matched, state_of
-from .responses import needed_scopes, refusal_under
+from .responses import needed_scopes, refusal
 from .routing import MatchedRoute
 from .websockets import answer_with_bearer
 
@@ -185,7 +185,7 @@ async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
     """The exception that answers for an error under the settings of the matched route."""
     settings = await settings_for(connection)
     match = matched(connection.scope, state_of(connection.scope))
-    return refusal_under(settings, error, connection, match)
+    return refusal(settings, error, connection, match)
 
 
 async def settings_for(

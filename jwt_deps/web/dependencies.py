@@ -322,7 +322,9 @@ def current_session_id(caller: Principal) -> str | None:
         The id; `None` if the token has no such claim.
 
     Raises:
-        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1).
+        HTTPException: 401 without a token, with one that does not verify, or with a claim that is
+            neither a text nor an integer (RFC 6750 §3.1); 503 if keys or revocations cannot be
+            fetched.
     """
     return caller.session_id
 
@@ -336,7 +338,8 @@ def get_scopes(caller: Principal) -> frozenset[str]:
         if the token has none.
 
     Raises:
-        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1).
+        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
+            keys or revocations cannot be fetched.
     """
     return caller.scopes
 
@@ -350,7 +353,8 @@ def get_dependencies(caller: Principal) -> Mapping[str, Any]:
         does not have.
 
     Raises:
-        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1).
+        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
+            keys or revocations cannot be fetched.
     """
     return dependencies_of(caller.claims, caller.settings)
 
@@ -364,7 +368,8 @@ def get_session_state(caller: Principal) -> Mapping[str, Any]:
         does not have.
 
     Raises:
-        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1).
+        HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
+            keys or revocations cannot be fetched.
     """
     return session_state_of(caller.claims, caller.settings)
 
@@ -463,7 +468,7 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
             and not is_overridden(connection, dependency)
         ):
             return await called(connection=connection, security_scopes=security_scopes)
-        return await _fastapi.call_within(connection, dependency, security_scopes.scopes)
+        return await _fastapi.call(connection, dependency, security_scopes.scopes)
 
     setattr(optional_dependency, _OPTIONAL, dependency)
     return optional_dependency

@@ -39,7 +39,7 @@ def forward_auth(
     certificates apply to that request. A good token is answered with 200, because Envoy takes no
     other status, and with `X-Auth-User` and `X-Auth-Scopes`, percent-encoded; `X-Auth-User` is
     empty where the token names no user. Everything else is answered as by a guarded route, except
-    that 401 stands for 400, which nginx takes for an error of this application.
+    that 400 becomes 401, because nginx makes 500 of a 400.
 
     Args:
         settings: what is accepted; `None` for `get_settings`.

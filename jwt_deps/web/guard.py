@@ -13,7 +13,7 @@ from collections.abc import (
 from typing import Any, Self, TypeAlias
 
 from fastapi import WebSocket
-from fastapi.params import Depends, Security
+from fastapi.params import Depends
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
@@ -34,9 +34,9 @@ from .caller import (
 from .dependencies import optional_of
 from .request_state import RequestState, matched, state_of
 from .request_user import write_anonymous
-from .responses import refusal_under
+from .responses import refusal
 from .route_scopes import methods_of
-from .routing import UNKNOWN, MatchedRoute, RouteGuard, guards_among, is_excluded
+from .routing import UNKNOWN, MatchedRoute, RouteGuard, guards_among, is_excluded, scopes_of
 from .websockets import answer_with_bearer
 
 #: An async function from a request to its sender's claims, or `None` if the request has no such
@@ -144,9 +144,9 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             if not (settings.excluded_route_paths and is_excluded(match, settings)):
                 found = await principal_or_error(connection, settings, state)
                 if isinstance(found, AuthError):
-                    refusal = refusal_under(settings, found, connection, match)
-                    state.decision.refuse(refusal)
-                    raise refusal from found
+                    refused_with = refusal(settings, found, connection, match)
+                    state.decision.refuse(refused_with)
+                    raise refused_with from found
                 return
         write_anonymous(connection.scope)
         if isinstance(connection, WebSocket):
@@ -244,5 +244,4 @@ def token_dependencies_of(
         given: Any = depends.dependency
         found = None if given in replaced else token_dependency(given)
         if found is not None:
-            asked = tuple(depends.scopes or ()) if isinstance(depends, Security) else ()
-            yield found, (*asked, *by_template(found), *found.scopes)
+            yield found, (*scopes_of(depends), *by_template(found), *found.scopes)

@@ -17,7 +17,6 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from copy import deepcopy
-from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, Depends, params
@@ -52,6 +51,7 @@ from .routing import (
     dependencies_of_routers,
     forget_matches,
     guards_among,
+    is_among,
     is_page,
     match_of_frontend,
     match_of_route,
@@ -530,12 +530,9 @@ def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
 
 
 def _guards(app: FastAPI, matches: Iterable[MatchedRoute]) -> Iterator[JWTGuard]:
-    seen: list[JWTGuard] = []
-    over_routers = guards_among(dependencies_of_routers(app.router))
-    for guard in chain(over_routers, (guard for match in matches for guard in match.guards)):
-        if isinstance(guard, JWTGuard) and not any(guard is known for known in seen):
-            seen.append(guard)
-            yield guard
+    of_routers = guards_among(dependencies_of_routers(app.router))
+    found = dict.fromkeys((*of_routers, *(it for match in matches for it in match.guards)))
+    return (it for it in found if isinstance(it, JWTGuard))
 
 
 def _matches(app: FastAPI) -> Iterator[MatchedRoute]:
@@ -561,5 +558,5 @@ def _served(
     yield from served
     within = (*within, router)
     for mounted in mounted_routers(added for added, _ in served):
-        if not any(mounted is one for one in within):  # a router can be mounted in itself
+        if not is_among(mounted, within):  # a router can be mounted in itself
             yield from _served(mounted, within)

@@ -32,7 +32,7 @@ from .plain_routes import (
     covered,
     guarded_app_for,
     guards_inside,
-    guards_itself,
+    guards_of,
     plain_endpoint,
 )
 from .routing import (
@@ -51,7 +51,7 @@ from .routing import (
     templates,
 )
 
-#: What stands in the place of methods.
+#: In `Served.methods`, beside HTTP methods.
 WEBSOCKET, ANY = "WEBSOCKET", "*"
 
 _NOT_COVERED = "jwt_guard() does not cover it: protect(app) or protected_router(...) would"
@@ -195,7 +195,7 @@ class Inventory:
         return inventory
 
     def _application(self, app: FastAPI, way: _Way) -> Iterator[Served]:
-        is_covered = way.is_covered and guards_itself(app)
+        is_covered = way.is_covered and bool(guards_of(app))
         self._reach(app, is_covered=is_covered)
         why, installed = None, Installation.known(app)
         if installed is not None and installed.is_protected:
@@ -313,7 +313,7 @@ def _below_router(router: Router, way: _Way) -> _Way:
     """The way into a router that is mounted as if it were an application."""
     if not isinstance(router, APIRouter):
         return way
-    is_covered = asks_its_guard(router) or (way.is_covered and guards_itself(router))
+    is_covered = asks_its_guard(router) or (way.is_covered and bool(guards_of(router)))
     return replace(way, is_covered=is_covered)
 
 

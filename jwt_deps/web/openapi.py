@@ -22,7 +22,7 @@ from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import JWTSettings, TokenSource
 
 from . import _fastapi
-from ._fastapi import scopes_at
+from ._fastapi import dependants, scopes_at
 from .caller import TokenDependency
 from .dependencies import is_optional
 from .guard import token_dependencies_of
@@ -118,8 +118,7 @@ def _of_discovery(settings: JWTSettings) -> Iterator[tuple[str, _Scheme]]:
     The browser reads the document, not this process: a schema never waits for an issuer, is the
     same whether it is up or down, and where it is down Swagger UI offers only plain bearer.
     """
-    named = settings.server.accepted.named
-    issuers = [settings] if named is None else list(named.values())
+    issuers = settings.server.accepted.settings
     discovered = [one for one in issuers if one.discovery or one.discovery_url is not None]
     if len(discovered) > _MOST_ISSUERS:
         return
@@ -380,7 +379,7 @@ class _Correction:
 
     def _shown(self, route: Any) -> _Shown:
         shown = _Shown()
-        for node in _below(route.dependant):
+        for node in dependants(route.dependant):
             scheme = _unwrapped(node.call)
             if isinstance(scheme, TokenDependency):
                 shown.ours = self.ours = True
@@ -536,13 +535,6 @@ def _documented(router: APIRouter) -> Iterator[Any]:
     for added, served in _fastapi.served_routes(router):
         if isinstance(added, APIRoute) and served.include_in_schema:
             yield served
-
-
-def _below(dependant: Any) -> list[Any]:
-    nodes = list(dependant.dependencies)
-    for node in nodes:
-        nodes += node.dependencies  # which the loop comes to later
-    return nodes
 
 
 def _unwrapped(call: Any) -> Any:

@@ -104,7 +104,7 @@ class GuardedApp:
     async def _guarded(
         self, scope: Scope, receive: Receive, send: Send, match: MatchedRoute
     ) -> None:
-        state, inside, asks_first = state_of(scope), guards_inside(self.route), self._asks_first()
+        state, inside = state_of(scope), guards_inside(self.route)
         state.plain = match = replace(match, guards=(*match.guards, *inside))
         replay = Replay(receive)
         connection: Request | WebSocket = (
@@ -137,11 +137,12 @@ class GuardedApp:
                 root=scope.get("root_path", "") if _fastapi.is_mount(self.route) else None,
                 app=app,
                 outermost=scope.get("router"),  # Starlette's name for it
-                decided=asks_first or innermost not in inside,
+                decided=innermost not in inside or self._asks_first(),
             )
             send = _with_headers(found.response.headers.raw, choosing_bearer(scope, send))
             await self.unwrapped(scope, replay.replay, send)
-            _raise_last(answered)
+            if answered:
+                raise answered[-1]
         if found.background_tasks is not None and not answered:
             await found.background_tasks()
         answered.clear()  # an error knows this frame
@@ -201,7 +202,7 @@ class GuardedApp:
         mine = [
             home
             for home in self.routers
-            if any(guard in entered for guard in guards_among(home.dependencies))
+            if not set(entered).isdisjoint(guards_among(home.dependencies))
         ]
         return mine or self.routers
 
@@ -282,7 +283,7 @@ class GuardedApp:
             for home in self.routers
             if home is router
             or (is_mounted and is_among(home, self.mounted_routers))
-            or any(it in entered for it in guards_among(home.dependencies))
+            or not set(entered).isdisjoint(guards_among(home.dependencies))
             for route in home.routes
         )
 
@@ -303,11 +304,6 @@ async def _telling(scope: Scope, state: RequestState) -> AsyncIterator[list[Exce
             raise
     finally:
         state.waiting = waiting.outer
-
-
-def _raise_last(answered: list[Exception]) -> None:
-    if answered:
-        raise answered[-1]
 
 
 def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI
@@ -334,12 +330,8 @@ def plain_endpoint(route: Any) -> Any:
     return found.endpoint if isinstance(found, GuardedApp) else found
 
 
-def guards_itself(app: Any) -> bool:
-    """Whether an application has a guard of its own over everything, which is the innermost."""
-    return bool(_guards_of(app))
-
-
-def _guards_of(app: Any) -> tuple[RouteGuard, ...]:
+def guards_of(app: Any) -> tuple[RouteGuard, ...]:
+    """The guards that an application has of its own over everything, innermost last."""
     router = app.router if isinstance(app, FastAPI) else app
     if not isinstance(router, APIRouter):
         return ()
@@ -361,7 +353,7 @@ def guards_inside(route: Any) -> tuple[RouteGuard, ...]:
     app = mounted(route)
     # What a mount serves can be replaced, and then the guards of what was mounted are not asked.
     leads_there = any(one is app for one in _fastapi.layers(route.app))
-    return _guards_of(app) if leads_there else ()
+    return guards_of(app) if leads_there else ()
 
 
 class GuardedRoutes:
@@ -612,8 +604,7 @@ def _refuse_unguarded(
     """Refuse a route that lacks a guard, or a dependency of the router that it is in."""
     # FastAPI gives a route the dependencies of its router once, in the method that adds it. What
     # is put into the list of routes as an object, or was there before them, has none of them.
-    found = guards_among(applied)
-    if not all(any(guard is one for one in found) for guard in guards):
+    if not set(guards) <= set(guards_among(applied)):
         lacks, or_else = "guard", ", or call protect(app) for a whole application"
     elif router is not None and not _comparable(router.dependencies) <= _comparable(applied):
         lacks, or_else = "dependency of that router", ""
@@ -696,8 +687,8 @@ def guarded_app_for(route: Any, home: APIRouter) -> GuardedApp:
 def covered(app: FastAPI) -> Snapshot:
     """The routers of an application, if their guards cover all that is in them.
 
-    For guards that are mere dependencies: FastAPI runs these for its own routes only. What stands
-    over a guarded route besides has to apply to it, too.
+    For guards that are mere dependencies: FastAPI runs these for its own routes only. The other
+    dependencies of a router with a guard have to apply to its routes, too.
 
     Raises:
         ConfigurationError: a guard applies to a route that FastAPI does not ask it for.

@@ -16,6 +16,7 @@ a wrapper, a route class or a dependency, is still the same request.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.types import Scope
@@ -112,6 +113,7 @@ class Decision:
                 one.answered = status
 
 
+@dataclass(slots=True, eq=False)
 class Waiting:
     """Dependencies that wait for the end of a plain route, to see what it raised.
 
@@ -124,11 +126,9 @@ class Waiting:
         outer: the dependencies of a route further out.
     """
 
-    __slots__ = ("answered", "app", "outer")
-
-    def __init__(self, app: Any, outer: "Waiting | None") -> None:
-        self.app, self.outer = app, outer
-        self.answered: list[Exception] = []
+    app: Any
+    outer: "Waiting | None"
+    answered: list[Exception] = field(default_factory=list)
 
     def see(self, scope: Scope, error: Exception, status: int | None) -> None:
         """Record that an exception handler was called, which may have raised an error itself."""
@@ -139,6 +139,7 @@ class Waiting:
             self.outer.see(scope, error, status)
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class _Mounted:
     """A guard that applies to what is mounted below it.
 
@@ -153,32 +154,14 @@ class _Mounted:
         outer: the guard of a mount further out.
     """
 
-    __slots__ = (
-        "app",
-        "guard",
-        "outer",
-        "outermost",
-        "overriding",
-        "root",
-        "routers",
-        "settings",
-    )
-
-    def __init__(  # noqa: PLR0913 - what is kept
-        self,
-        guard: RouteGuard,
-        settings: JWTSettings | None,
-        *,
-        root: str | None = None,
-        app: Any = None,
-        routers: tuple[Any, ...] = (),
-        outermost: Any = None,
-        overriding: Any = None,
-        outer: "_Mounted | None" = None,
-    ) -> None:
-        self.overriding, self.app = overriding, app
-        self.guard, self.settings, self.root = guard, settings, root
-        self.routers, self.outermost, self.outer = routers, outermost, outer
+    guard: RouteGuard
+    settings: JWTSettings | None
+    overriding: Any
+    outer: "_Mounted | None"
+    root: str | None = None
+    app: Any = None
+    routers: tuple[Any, ...] = ()
+    outermost: Any = None
 
     def is_left_by(self, app: Any) -> bool:
         """Whether a request has gone back to the application through which it came first."""
@@ -369,8 +352,8 @@ class RequestState:
         """
         if guard is not None:
             self.mounted = _Mounted(
-                guard,
-                settings,
+                guard=guard,
+                settings=settings,
                 root=root,
                 app=app,
                 routers=self.routers,
@@ -389,7 +372,9 @@ class RequestState:
         if guard in self.entered:
             return
         self.entered = ()
-        self.mounted = _Mounted(guard, None, overriding=self.overriding, outer=self.mounted)
+        self.mounted = _Mounted(
+            guard=guard, settings=None, overriding=self.overriding, outer=self.mounted
+        )
 
     def record(
         self, scope: Scope, settings: JWTSettings, found: "Principal | AuthError"
@@ -555,7 +540,7 @@ def next_state(scope: Scope, router: object) -> RequestState:
 
 
 def state_of(scope: Scope) -> RequestState:
-    """The state of the request that a scope stands for, a new one if there is none."""
+    """The state of the request with this scope, made if there is none."""
     state: RequestState | None = scope.get(STATE_KEY)
     if state is None:
         state = scope[STATE_KEY] = RequestState(scope)

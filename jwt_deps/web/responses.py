@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from jwt_deps.tokens import explanation_of, filled_scopes, is_scope, parameters_
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
 from .route_scopes import methods_of
-from .routing import MatchedRoute, RouteGuard, scopes_of
+from .routing import UNKNOWN, MatchedRoute, RouteGuard, scopes_of
 
 logger = logging.getLogger("jwt_deps")
 
@@ -44,9 +44,7 @@ _TRY_AGAIN_LATER = 1013
 _TOO_MANY = 429
 _UNAVAILABLE = 503
 _MAX_LOGGED = 64
-_LATER = (KeysUnavailableError, ReplaysUnavailableError, TooManyProofsError)
-# They come without a challenge: another token would not help.
-_WITHOUT_CHALLENGE = (_TOO_MANY, _UNAVAILABLE)
+_LATER = (_TOO_MANY, _UNAVAILABLE)  # the same token may be accepted later
 _STATUSES: dict[type, int] = {
     AuthError: 401,
     InvalidRequestError: 400,
@@ -152,12 +150,10 @@ class ExplainedRefusal(HTTPException):
 
 
 def refusal(
+    settings: JWTSettings,
     error: AuthError,
     connection: HTTPConnection,
-    *,
-    hints_prefix: str | None = None,
-    parameters: ChallengeParameters | None = None,
-    sender_policy: SenderPolicy | None = None,
+    match: MatchedRoute = UNKNOWN,
 ) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
 
@@ -167,20 +163,21 @@ def refusal(
     elsewhere, or with 1013 when keys cannot be fetched.
 
     Args:
+        settings: those of the route.
         error: why the request is refused.
         connection: the request.
-        hints_prefix: what the variables in debug hints begin with; `None` for no hints in answer
-            and log.
-        parameters: what the challenge says besides; `None` for nothing.
-        sender_policy: the sender constraint; `None` without one.
+        match: the route that it matched.
     """
+    scope = connection.scope
+    if REFUSALS in scope:
+        scope[REFUSALS].append(error)
+    hints_prefix = settings.env_prefix if settings.explain else None
     # A request remembers why it was refused: with the frames that it was raised in, which know the
     # request, both would wait for the garbage collector.
     error.__traceback__ = None
     telemetry.rejected(error.reason)
     if logger.isEnabledFor(logging.WARNING):
         _log(error, hints_prefix)
-    scope = connection.scope
     answer = _answer(type(error))  # type: ignore[arg-type]  # for mypy no class has a hash
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
@@ -193,13 +190,16 @@ def refusal(
         headers[name] = str(getattr(error, attribute))
     challenge = _challenge(error, answer)
     if challenge is not None:
-        if parameters is not None and not isinstance(error, InvalidRequestError):
+        if settings.resource and not isinstance(error, InvalidRequestError):
+            parameters = challenge_parameters(settings, match, scope)
             challenge += parameters.metadata if ', scope="' in challenge else parameters.scoped
+        sender_policy = settings.server.sender_policy
         if sender_policy is not None and sender_policy.with_dpop:
             used = sent_with_dpop(scope["headers"], sender_policy.token_header)
             challenge = _with_dpop(challenge, error, sender_policy, used=used)
         headers["WWW-Authenticate"] = challenge
     if hints_prefix is not None:
+        replace_default_handler(scope, ExplainedRefusal, _answer_with_hints)
         hints = explanation_of(error, hints_prefix)
         return ExplainedRefusal(answer.status, str(error), headers, hints)
     return HTTPException(answer.status, str(error), headers)
@@ -226,26 +226,23 @@ class _Refusal(NamedTuple):
         later: whether the same request may be answered otherwise later.
         header: a further header, and the attribute of the error that has its value.
         bare: whether the challenge says nothing about an error.
-        additions: what the challenge says besides the error.
     """
 
     status: int
     later: bool
     header: tuple[str, str] | None
     bare: bool
-    additions: tuple[Callable[[Any], str], ...]
 
 
 @lru_cache(maxsize=256)
 def _answer(kind: type[AuthError]) -> _Refusal:
     status = next(_STATUSES[it] for it in kind.__mro__ if it in _STATUSES)
-    later, header = issubclass(kind, _LATER), None
-    if later and status in _WITHOUT_CHALLENGE:
+    later, header = status in _LATER, None
+    if later:
         header = "Retry-After", "retry_after"
     elif issubclass(kind, DPoPNonceError):
         header = "DPoP-Nonce", "nonce"
-    additions = tuple(add for it, add in _ADDITIONS.items() if issubclass(kind, it))
-    return _Refusal(status, later, header, issubclass(kind, MissingTokenError), additions)
+    return _Refusal(status, later, header, issubclass(kind, MissingTokenError))
 
 
 def _challenge(error: AuthError, answer: _Refusal) -> str | None:
@@ -254,8 +251,10 @@ def _challenge(error: AuthError, answer: _Refusal) -> str | None:
     if error.code is None:
         return None
     challenge = _with_error(error.code, error.description)
-    for add in answer.additions:
-        challenge += add(error)
+    if isinstance(error, InsufficientAuthenticationError):
+        return challenge + _authentication(error)
+    if isinstance(error, InsufficientPermissionsError):
+        return challenge + _scope(error.scopes)
     return challenge
 
 
@@ -274,12 +273,6 @@ def _authentication(error: InsufficientAuthenticationError) -> str:
 def _scope(scopes: Iterable[str]) -> str:
     named = " ".join(filter(is_scope, scopes))
     return f', scope="{named}"' if named else ""
-
-
-_ADDITIONS: dict[type, Callable[[Any], str]] = {
-    InsufficientAuthenticationError: _authentication,
-    InsufficientPermissionsError: lambda error: _scope(error.scopes),
-}
 
 
 def _with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: bool) -> str:
@@ -328,26 +321,6 @@ def _own(call: Any) -> tuple[str, ...]:
     """The scopes that a dependency of this package needs by itself."""
     scopes = getattr(call, "scopes", ()) if isinstance(call, SecurityBase) else ()
     return scopes if isinstance(scopes, tuple) else ()
-
-
-def refusal_under(
-    settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: MatchedRoute
-) -> Exception:
-    """The exception that answers for an error as settings have it, on the matched route."""
-    if REFUSALS in connection.scope:
-        connection.scope[REFUSALS].append(error)
-    if settings.explain:
-        replace_default_handler(connection.scope, ExplainedRefusal, _answer_with_hints)
-    parameters = (
-        challenge_parameters(settings, match, connection.scope) if settings.resource else None
-    )
-    return refusal(
-        error,
-        connection,
-        hints_prefix=settings.env_prefix if settings.explain else None,
-        parameters=parameters,
-        sender_policy=settings.server.sender_policy,
-    )
 
 
 def challenge_parameters(

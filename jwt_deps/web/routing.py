@@ -79,7 +79,7 @@ def routers_of(router: APIRouter) -> Iterator[APIRouter]:
     waiting = [router]
     while waiting:
         current = waiting.pop()
-        if any(current is known for known in seen):
+        if is_among(current, seen):
             continue
         seen.append(current)
         yield current
@@ -103,11 +103,10 @@ class Snapshot:
     routes compare by value.
     """
 
-    __slots__ = ("_mounted", "_over", "_plain", "_routers")
+    __slots__ = ("_mounted", "_plain", "_routers")
 
     def __init__(self) -> None:
-        self._routers: list[tuple[APIRouter, list[BaseRoute], Any, Any]] = []
-        self._over: list[tuple[APIRouter, set[Any]]] = []
+        self._routers: list[tuple[APIRouter, list[BaseRoute], Any, Any, set[Any]]] = []
         self._plain: list[tuple[Any, Any, Any]] = []
         self._mounted: list[tuple[Any, list[BaseRoute]]] = []
 
@@ -120,8 +119,7 @@ class Snapshot:
         """
         kept = list(router.routes)
         dependencies = list(router.dependencies)
-        self._routers.append((router, kept, router.default, dependencies))
-        self._over.append((router, set(applied)))
+        self._routers.append((router, kept, router.default, dependencies, set(applied)))
         return kept
 
     def add_plain(self, route: Any) -> None:
@@ -137,11 +135,11 @@ class Snapshot:
     def has(self, router: APIRouter, applied: Iterable[Any]) -> bool:
         """Whether the routes of a router are kept, looked at where the same applies to it."""
         wanted = set(applied)
-        return any(router is known and wanted == have for known, have in self._over)
+        return any(router is known and wanted == have for known, *_, have in self._routers)
 
     def is_current(self) -> bool:
         """Whether the routes are still the kept ones; `False` if none were kept."""
-        for router, kept, default, dependencies in self._routers:
+        for router, kept, default, dependencies, _ in self._routers:
             if (
                 router.default is not default
                 or router.dependencies != dependencies
@@ -252,7 +250,7 @@ def is_plain(route: BaseRoute) -> bool:
     return isinstance(route, Route | WebSocketRoute) and not is_own
 
 
-def deciding(guards: Sequence[RouteGuard], replaced: Container[Any] = ()) -> RouteGuard | None:
+def deciding(guards: Sequence[RouteGuard], replaced: Container[Any]) -> RouteGuard | None:
     """The guard that decides: the innermost of those that the application does not replace."""
     return next((guard for guard in reversed(guards) if guard not in replaced), None)
 

@@ -156,7 +156,7 @@ class Service:
     @property
     def cache(self) -> KeyCache:
         """Its keys."""
-        cache = self.settings.key_cache
+        cache = next(iter(self.settings.policy.key_caches), None)
         assert cache is not None
         return cache
 

@@ -68,7 +68,7 @@ class TestOne:
         settings = builder(**values)
 
         assert settings.is_remote
-        assert settings.key_cache is not None
+        assert next(iter(settings.policy.key_caches), None) is not None
         assert 0 == settings.keys.size
 
     def test_the_default_algorithms(self) -> None:
@@ -82,7 +82,10 @@ class TestOne:
         """Nothing is fetched where keys are configured."""
         settings = JWTSettings(secret_key=SECRET)
 
-        assert (None, {}) == (settings.key_cache, settings.server.key_caches)
+        assert (None, {}) == (
+            next(iter(settings.policy.key_caches), None),
+            settings.server.key_caches,
+        )
         assert ({}, {}) == (settings.key_health(), settings.export_keys())
 
 
@@ -245,7 +248,7 @@ class TestSeveral:
         assert settings.settings_of("https://staff.example") is entry
 
 
-TWICE = "JWT_ISSUERS__B__ISSUER (issuer) names another one's issuer."
+TWICE = "JWT_ISSUERS__B__ISSUER (issuer) is that of JWT_ISSUERS__A__ too"
 AMONG_OTHERS = at(issuer=[ISSUER, STAFF["issuer"]])
 SEVERAL_REFUSED: dict[str, tuple[object, str]] = {
     "no-issuer": (
@@ -540,7 +543,9 @@ class TestUnchanging:
         changed = settings.model_copy(update={"audience": "admin"})
 
         assert (("admin",), ("api",)) == (changed.accepted_audiences, settings.accepted_audiences)
-        assert changed.key_cache is not settings.key_cache
+        assert next(iter(changed.policy.key_caches)) is not next(
+            iter(settings.policy.key_caches), None
+        )
         assert changed.algorithms == settings.algorithms
         with pytest.raises(ConfigurationError, match="exclude each other"):
             settings.model_copy(update={"discovery": True})

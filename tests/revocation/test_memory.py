@@ -468,7 +468,7 @@ def test_a_source_belongs_into_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable cannot be one."""
     monkeypatch.setenv("JWT_REVOCATION", "redis://somewhere")
 
-    with pytest.raises(ConfigurationError, match="given in Python alone"):
+    with pytest.raises(ConfigurationError, match="cannot be set in the environment"):
         JWTSettings(secret_key=SECRET)
 
 

@@ -189,6 +189,6 @@ class TestExclusions:
         with pytest.raises(ConfigurationError) as caught:
             JWTSettings(secret_key=SECRET, excluded_route_paths=[wrong] if within else wrong)
 
-        assert "JWT_EXCLUDED_ROUTE_PATHS (excluded_route_paths): takes" in caught.value.message
+        assert "JWT_EXCLUDED_ROUTE_PATHS (excluded_route_paths): has to be" in caught.value.message
         assert "strings with * for any characters" in caught.value.message
         assert kind not in caught.value.message

@@ -184,7 +184,7 @@ class TestShown:
 
     def test_attack_one_repr_for_two_users(self) -> None:
         """A cache whose key is the `repr` of arguments would mix them up."""
-        users = [
+        users: list[dict[str, Any]] = [
             {"sub": "alice"},
             {"sub": "bob"},
             {"sub": "alice", "n": [1]},

@@ -576,7 +576,7 @@ class TestReplay:
     )
     def test_a_store_whose_methods_are_not_async(self, methods: dict[str, Any]) -> None:
         """Each request would fail, or the end of the application."""
-        with pytest.raises(ConfigurationError, match="whose methods are async"):
+        with pytest.raises(ConfigurationError, match="ReplayStore with async methods"):
             settings(dpop_replay_store=type("Store", (), methods)())
 
     def test_replay(self) -> None:

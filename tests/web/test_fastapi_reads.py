@@ -447,7 +447,7 @@ class TestTrial:
             pytest.param(
                 "read_again",
                 unread,
-                ["A guarded route answered without its guard having been asked"],
+                ["A guarded route answered before its guard had decided"],
                 id="read-again",
                 marks=included,
             ),

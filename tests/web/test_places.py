@@ -157,5 +157,7 @@ async def asynchronous(_: HTTPConnection) -> None: ...
 @pytest.mark.parametrize("getter", [asynchronous, "query"], ids=["async", "text"])
 def test_what_is_no_plain_function_is_refused(getter: Any) -> None:
     """A coroutine would never be awaited, and count as a token."""
-    with pytest.raises(Exception, match=r"JWT_TOKEN_GETTER \(token_getter\): is a plain function"):
+    with pytest.raises(
+        Exception, match=r"JWT_TOKEN_GETTER \(token_getter\): has to be a plain function"
+    ):
         JWTSettings(secret_key=SECRET, token_getter=getter)

@@ -270,12 +270,13 @@ def test_an_error_of_ones_own_is_answered_like_the_one_it_is_made_of(
     connection = HTTPConnection({"type": "http", "headers": []})
     own = type("Own", (parent,), {})
 
-    answers = [refusal(kind(*given), connection) for kind in (own, parent, own)]
+    answers = [refusal(SETTINGS, kind(*given), connection) for kind in (own, parent, own)]
 
     said = [(it.status_code, it.headers) for it in answers if isinstance(it, HTTPException)]
     assert [(status, said[1][1])] * 3 == said
 
 
+SETTINGS = JWTSettings(secret_key=SECRET)
 SCOPE = 'Bearer error="insufficient_scope", error_description="it lacks a scope"'
 
 
@@ -307,7 +308,7 @@ def test_an_error_of_several_kinds_has_nothing_in_its_answer_that_it_has_no_valu
     kind: Callable[[list[str]], AuthError], challenge: str | None
 ) -> None:
     """Its status is that of the first kind that has one."""
-    answer = refusal(kind(["a"]), HTTPConnection({"type": "http", "headers": []}))
+    answer = refusal(SETTINGS, kind(["a"]), HTTPConnection({"type": "http", "headers": []}))
 
     assert isinstance(answer, HTTPException)
     expected = {"Cache-Control": "no-store"}
