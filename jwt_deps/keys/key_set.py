@@ -95,7 +95,7 @@ class KeySet:
     named: Mapping[tuple[str, str], VerificationKey] = field(repr=False)
     kids: frozenset[str] = field(repr=False)
     in_set: Mapping[str, tuple[VerificationKey, ...]] = field(repr=False)
-    most_unnamed: int = field(default=1, repr=False)
+    most_unnamed: int = field(repr=False)
     """How many keys of the JWK Set are tried for a token that names none."""
     secret: bytes | None = field(default=None, repr=False)
     """The shared secret to sign with; `None` if there is none, or a public key in its place."""
@@ -182,7 +182,7 @@ class KeySet:
     @classmethod
     def empty(cls) -> "KeySet":
         """A set that knows no key."""
-        return cls._of(frozenset(), (), ())
+        return cls._of(frozenset(), (), (), 1)
 
     @classmethod
     def _of(
@@ -190,7 +190,7 @@ class KeySet:
         algorithms: frozenset[str],
         fixed: Iterable[VerificationKey],
         listed: Iterable[VerificationKey],
-        most_unnamed: int = 1,
+        most_unnamed: int,
     ) -> "KeySet":
         return cls(
             algorithms=algorithms,

@@ -139,14 +139,13 @@ def _bound_key(jwk: object, bound_to: str) -> PublicKey:
         raise DPoPProofError(Reason.PROOF_KEY, "it holds no public key")
     if is_secret_jwk(jwk):
         raise DPoPProofError(Reason.PROOF_PRIVATE_KEY, "it holds a private key")
-    key = name = None
-    try:
+    found = None
+    with suppress(ConfigurationError, ValueError):
         if jwk_unused(jwk) is None:
-            key, name = jwk_public_key(jwk), thumbprint(jwk)
-    except (ConfigurationError, ValueError):
-        key = None
-    if key is None or name is None:
+            found = jwk_public_key(jwk), thumbprint(jwk)
+    if found is None:
         raise DPoPProofError(Reason.PROOF_KEY, "it holds no public key that can be used")
+    key, name = found
     if not hmac.compare_digest(name.encode(), bound_to.encode()):
         raise ConfirmationError(Reason.PROOF_BINDING, "Invalid DPoP key binding")
     return key

@@ -40,8 +40,11 @@ TESTS = {
     "possession": (
         *("tests/possession", "tests/web/test_dpop.py", "tests/web/test_certificates.py"),
         *("tests/testing/test_dpop_client.py", "tests/advisories", "tests/test_arguments.py"),
+        *("tests/settings/test_redis_addresses.py", "tests/tokens/test_explanation.py"),
     ),
-    "revocation": ("tests/revocation", "tests/test_arguments.py"),
+    "revocation": (
+        *("tests/revocation", "tests/settings/test_redis_addresses.py", "tests/test_arguments.py"),
+    ),
     "web": (
         *("tests/web", "tests/guards", "tests/audit", "tests/mcp/test_users.py"),
         *("tests/test_invariants.py", "tests/test_errors_page.py", "tests/test_public_api.py"),

@@ -110,6 +110,65 @@ def test_a_silent_server_is_asked_once() -> None:
     assert 1 == asyncio.run(asked())
 
 
+async def command(reader: asyncio.StreamReader) -> list[bytes]:
+    """Read one command; empty at the end of a connection."""
+    count = (await reader.readline())[1:]
+    read = []
+    for _ in range(int(count or 0)):
+        size = int((await reader.readline())[1:])
+        read.append((await reader.readexactly(size + 2))[:-2])
+    return read
+
+
+class Forgetful:
+    """A server that closes each connection after a `SET`; with `answers`, only the first one."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers = answers
+        self.marks: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer as Valkey, to which all `SET` are of one key."""
+        while parts := await command(reader):
+            answer = b"+OK\r\n"
+            if parts[0] == b"SET":
+                self.marks.append(parts[2])
+                answer = b"$-1\r\n"
+                if not (self.answers and self.marks[1:]):
+                    break
+            elif parts[0] == b"GET":
+                answer = b"$%d\r\n%b\r\n" % (len(self.marks[0]), self.marks[0])
+            writer.write(answer)
+        writer.close()
+
+    async def asked(self) -> bool:
+        """Add a proof there."""
+        async with await asyncio.start_server(self.serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            store = RedisReplayStore(f"redis://127.0.0.1:{port}", timeout=_PATIENCE)
+            try:
+                return await store.add_if_absent("a.1", 60)
+            finally:
+                await store.close()
+
+
+def test_a_proof_that_was_added_by_a_command_without_an_answer() -> None:
+    """The command is sent again, and finds what it wrote itself."""
+    server = Forgetful(answers=True)
+
+    assert asyncio.run(server.asked())
+    assert 2 == len(server.marks)
+
+
+def test_a_server_that_answers_no_command_is_asked_twice() -> None:
+    """More attempts would make a request wait."""
+    server = Forgetful(answers=False)
+
+    with pytest.raises(StoreUnavailableError):
+        asyncio.run(server.asked())
+    assert 2 == len(server.marks)
+
+
 def test_its_address_is_not_shown() -> None:
     """It may hold a password."""
     assert "redis" == repr(RedisReplayStore("redis://:secret@127.0.0.1"))

@@ -37,7 +37,6 @@ from jwt_deps.revocation.entries import Entries, Kind, Revocation, minute_after
 from jwt_deps.testing import VirtualClock
 from tests.minting import SECRET, claims, mint
 from tests.providers.programs import unused_port
-from tests.saying import everything_said
 
 from .test_steps import raising
 from .valkey import STREAM, Valkey, evict, fill, until
@@ -925,36 +924,6 @@ def test_settings_that_cannot_work(reason: str, changed: dict[str, Any]) -> None
     assert "password" not in str(caught.value) + repr(JWTSettings(**{**values, **_GOOD}))
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        pytest.param("redis://:s3cret/1@localhost", id="slash-in-the-password"),
-        pytest.param("redis://:s3cret@localhost:port", id="no-port"),
-        pytest.param("redis://:s3cret@localhost?socket_timeout=soon", id="no-number"),
-        pytest.param("redis://:s3cret@localhost?nonsense=1", id="unknown-option"),
-        pytest.param("rediss://:s3cret@localhost?ssl_cert_reqs=maybe", id="unknown-value"),
-        pytest.param("redis://:s3cret@localhost?protocol=3", id="another-protocol"),
-        pytest.param("redis://:s3cret@localhost?decode_responses=true", id="texts"),
-        pytest.param("redis://:s3cret@localhost?retry=3", id="text-for-an-object"),
-        pytest.param("redis://:s3cret@localhost?retry_on_error=OSError", id="text-for-classes"),
-        pytest.param("redis://:s3cret@localhost?maint_notifications_config=x", id="no-pool"),
-        pytest.param("redis://:s3cret@localhost?socket_timeout=nan", id="no-time"),
-        pytest.param("redis://:s3cret@localhost?socket_timeout=0", id="no-timeout"),
-        pytest.param("redis://:s3cret@localhost?socket_connect_timeout=-1", id="negative"),
-        pytest.param("redis://:s3cret@localhost?socket_connect_timeout=1e300", id="too-long"),
-    ],
-)
-@pytest.mark.parametrize("name", ["revocation_url", "dpop_replay_store"])
-def test_addresses_that_cannot_work(name: str, url: str) -> None:
-    """They are refused when the settings are built, not with each request, and are not quoted."""
-    values: Any = {name: url}
-    with pytest.raises(ConfigurationError) as caught:
-        JWTSettings(secret_key=SECRET, **values)
-
-    assert caught.value.reason in {"revocation_url", "replay_store"}
-    assert "s3cret" not in everything_said(caught.value)
-
-
 @pytest.mark.parametrize("credentials", [[], [ApiKey(lambda _: None)]], ids=["same", "copy"])
 def test_two_applications_with_the_same_settings(server: Valkey, credentials: list[ApiKey]) -> None:
     """The end of one stops nothing that the other uses; the end of the last one stops it."""
@@ -978,15 +947,6 @@ def test_two_applications_with_the_same_settings(server: Valkey, credentials: li
         until(lambda: staying.get("/", headers=headers).status_code == 401, patience=20)
     assert isinstance(settings.revocations, RedisRevocations)
     assert settings.revocations._reader is None
-
-
-def test_options_of_an_address() -> None:
-    """Those for database, credentials, timeouts, connections and TLS can be in it."""
-    options = "db=2&client_name=a&socket_timeout=1.5&health_check_interval=5&protocol=2"
-
-    for url in (f"rediss://localhost?{options}&ssl_ca_certs=/ca.pem", f"unix:///s?{options}"):
-        settings = JWTSettings(secret_key=SECRET, revocation_url=url, dpop_replay_store=url)
-        assert settings.revocation_health() is not None
 
 
 _GOOD: dict[str, Any] = {

@@ -67,6 +67,7 @@ def secret_key_set(*secrets: bytes, algorithm: str) -> KeySet:
         named={},
         kids=frozenset(),
         in_set={},
+        most_unnamed=1,
     )
 
 
