@@ -178,7 +178,9 @@ def _problems(reached: Reached) -> Iterator[str]:
 def _asks_for_token(dependency: Any) -> bool:
     try:
         tree = dependency_tree([Depends(dependency)])
-    except ValueError:  # it has no signature, and FastAPI cannot call it
+    except (ConfigurationError, ValueError):
+        # A class of settings, which takes nothing of a request; or no signature, and FastAPI cannot
+        # call it.
         return False
     return any(token_dependency(node.call) is not None for node in dependants(tree))
 

@@ -19,6 +19,8 @@ logger = logging.getLogger("jwt_deps")
 
 #: Seconds for which the address that discovery found is cached.
 _DISCOVERY_TTL = 3600
+#: The same where a key is not known: the issuer may have moved its keys and left the old ones.
+_FORCED_DISCOVERY_TTL = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ class HTTPKeyProvider(_Provider):
         if self._jwks_url is not None:
             return await self._fetch_from(self._jwks_url, known, forced=forced)
         found = self._found
-        if found is None or self._hangs or now >= found.at + _DISCOVERY_TTL:
+        ttl = _FORCED_DISCOVERY_TTL if forced else _DISCOVERY_TTL
+        if found is None or self._hangs or now >= found.at + ttl:
             url = await self._discover(now, instead_of=found)
             return await self._fetch_from(url, known, forced=forced)
         try:

@@ -40,15 +40,22 @@ def known_settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None
 
 
 def settings_problem(app: FastAPI) -> str | None:
-    """Why the settings in place of `get_settings` are not known, as a sentence; `None` if they are.
+    """What is wrong with the settings in place of `get_settings`, as a sentence, or `None`.
 
     It says nothing of an application that does not override `get_settings`.
     """
     override = app.dependency_overrides.get(get_settings)
     found = None if override is None else _answer_of(override)
-    if not isinstance(found, str):
+    if override is None or found is None:
         return None
-    return f"There are no usable settings: what replaces get_settings {found}."
+    if isinstance(found, str):
+        return f"There are no usable settings: what replaces get_settings {found}."
+    if found.server.key_caches and _answer_of(override) is not found:
+        return (
+            "What replaces get_settings makes new settings for each request, so that each request "
+            "fetches the issuer's keys: make them once."
+        )
+    return None
 
 
 def can_be_out_of_reach(settings: JWTSettings | None) -> bool:

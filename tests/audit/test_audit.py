@@ -1665,6 +1665,29 @@ def test_an_override_without_a_signature() -> None:
     assert () == audit(app).problems
 
 
+@pytest.mark.parametrize("kind", ["new", "class", "one", "without-keys-to-fetch"])
+def test_an_override_that_makes_settings_for_each_request(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would fetch the issuer's keys: a problem where there is something to fetch."""
+    fetched: dict[str, Any] = {"issuer": "https://a.example", "audience": "api"}
+    fetched["jwks_url"] = "https://a.example/keys"
+    monkeypatch.delenv("JWT_SECRET_KEY")
+    for name, value in fetched.items() if kind == "class" else ():
+        monkeypatch.setenv(f"JWT_{name.upper()}", value)
+    one, app = JWTSettings(**fetched), protect(FastAPI())
+    app.dependency_overrides[get_settings] = {
+        "new": lambda: JWTSettings(**fetched),
+        "class": JWTSettings,
+        "one": lambda: one,
+        "without-keys-to-fetch": lambda: JWTSettings(secret_key=SECRET),
+    }[kind]
+
+    found = [it for it in audit(app).problems if it.startswith("What replaces get_settings makes")]
+
+    assert len(found) == (kind in {"new", "class"})
+
+
 def test_an_override_around_an_application_of_starlettes(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not reach a router in there, whose settings are those of the environment."""
     monkeypatch.setenv("JWT_SECRET_KEY", SECRET)

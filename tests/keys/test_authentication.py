@@ -395,7 +395,7 @@ class TestReplaced:
         """They have no table that could be replaced."""
         settings = settings_for(issuer)
 
-        with pytest.raises(ConfigurationError, match="were not built with JWT_ISSUERS"):
+        with pytest.raises(ConfigurationError, match="needs settings with a table of issuers"):
             settings.replace_issuers({"a": issuer_settings(issuer)})
 
     @pytest.mark.parametrize("stoppable", [True, False], ids=["stopped", "not-stopped"])

@@ -228,6 +228,22 @@ class TestMoves:
 
         assert (None, 2) == (failed, issuer.count("jwks"))
 
+    def test_the_keys_move_and_the_old_ones_are_still_in_the_old_place(
+        self, issuer: FakeIssuer
+    ) -> None:
+        """For a key that is not known, a document of more than a minute ago is read again."""
+        with FakeIssuer(algorithm="ES256") as elsewhere:
+            provider = provider_of(issuer)
+            known = fetch(provider)
+            issuer.metadata["jwks_uri"] = elsewhere.jwks_url
+
+            soon = fetch(provider, known, now=59, forced=True)
+            later = fetch(provider, soon, now=60, forced=True)
+
+            assert {issuer.signing_key.kid} == kids(soon)
+            assert {elsewhere.signing_key.kid} == kids(later)
+        assert 2 == issuer.count("discovery")
+
     def test_the_keys_move_and_the_old_place_hangs(self, issuer: FakeIssuer) -> None:
         """The first attempt takes all of the time, and the next one asks the document first."""
         policy = JWKSCacheSettings(timeout=0.5)
