@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from inspect import unwrap
 from itertools import count, product
+from math import prod
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -31,6 +32,8 @@ from .requirements import Requirement
 from .responses import add_refusals, documented_refusals
 from .routing import RouteGuard, is_excluded, match_of_route
 
+#: Of the scopes that a route needs; beyond, one list has them all, which is too strict.
+_MOST_ALTERNATIVES = 16
 #: The name under which FastAPI itself lists the dependencies of this package.
 _NATIVE = "JWT"
 
@@ -424,10 +427,13 @@ class _Correction:
         every = [
             scope for scopes in (*(it for it, _ in several), *shown.optional) for scope in scopes
         ]
-        one_of_each = product(*(group for _, group in several if group))
+        groups = [group for _, group in several if group]
+        if prod(map(len, groups)) > _MOST_ALTERNATIVES:
+            every += [scope for group in groups for scope in group]
+            groups = []
         return _Needs(
             [
-                (settings, [[*dict.fromkeys((*every, *chosen))] for chosen in one_of_each]),
+                (settings, [[*dict.fromkeys((*every, *chosen))] for chosen in product(*groups)]),
                 *((self._settings(call), [[*scopes]]) for call, scopes in own),
             ],
             required=required,

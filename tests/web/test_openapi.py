@@ -156,6 +156,17 @@ def test_a_public_route_that_asks_for_the_user_has_a_lock() -> None:
     assert {"/me": [{"JWT": []}]} == locks(started(app))
 
 
+def test_attack_alternatives_do_not_multiply_without_a_bound() -> None:
+    """Six requirements with six scopes each would make 46,656."""
+    several = [require_any_scope(*(f"{one}{other}" for other in "abcdef")) for one in "abcdef"]
+    router = protected_router(settings=SETTINGS)
+    router.get("/many", dependencies=list(map(Depends, several)))(nothing)
+
+    ((scopes,),) = (it.values() for it in locks(started(including(router)))["/many"])
+
+    assert len(scopes) == 36
+
+
 def test_scopes_are_shown_however_they_are_asked_for() -> None:
     """`Security`, `require_scopes`, `require_any_scope`, and the caller's own above them."""
 
