@@ -215,6 +215,14 @@ def _check_remote(settings: "IssuerSettings") -> None:
             "JWT_ISSUER (issuer) must name the issuer whose keys are fetched, and discovery finds "
             "the keys of one.",
         )
+    places = len(as_tuple(settings.jwks_url)) + (settings.key_source is not None)
+    if places > 1 and len(issuers) > 1:
+        # Each key would be accepted for each `iss`; what has one place may be one issuer.
+        raise ConfigurationError(
+            "fetched_without_issuer",
+            "JWT_ISSUER (issuer) names several issuers, and their keys come from several places: "
+            "give each its own entry in issuers, so that none signs for another.",
+        )
     if not settings.accepted_audiences and settings.verify_audience:
         # An issuer signs tokens for many services with the same keys (RFC 8725 §3.9).
         raise ConfigurationError(

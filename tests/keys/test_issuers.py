@@ -44,6 +44,7 @@ class TestOne:
                 {"issuer": ISSUER, "audience": "api", "discovery_url": URL}, id="discovery-url"
             ),
             pytest.param({**AT_URL, "issuer": [ISSUER, "accounts.example"]}, id="two-issuers"),
+            pytest.param({**AT_URL, "jwks_url": [URL, f"{URL}/old"]}, id="two-urls"),
             pytest.param({**AT_URL, "issuer": "any name"}, id="issuer-a-name"),
             pytest.param({**AT_URL, "issuer": "https://[no-address]/"}, id="issuer-no-url"),
             pytest.param(
@@ -169,6 +170,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+class Source:
+    """Has no keys."""
+
+    async def fetch_keys(self) -> dict[str, Any]:
+        return {"keys": []}
+
+
 class TestOneRefused:
     @pytest.mark.parametrize(("values", "sentence"), REFUSED.values(), ids=REFUSED)
     def test_at_once(self, values: dict[str, Any], sentence: str) -> None:
@@ -181,6 +189,21 @@ class TestOneRefused:
         told = said(JWTSettings, issuers={"ok": AT_URL, "staff": values})
         assert sentence.replace("JWT_", "JWT_ISSUERS__STAFF__") in told
         assert "JWT_ISSUERS__STAFF__" in told
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            pytest.param({"jwks_url": [URL, "https://other.example/keys"]}, id="two-urls"),
+            pytest.param({"key_source": Source(), "jwks_url": URL}, id="source-and-url"),
+        ],
+    )
+    def test_attack_keys_of_one_issuer_for_tokens_of_another(self, keys: dict[str, Any]) -> None:
+        """In one entry each key would be accepted for each `iss`: every issuer needs its own."""
+        values = {**keys, "issuer": TWO_ISSUERS, "audience": "api"}
+
+        told = "give each its own entry in issuers"
+        assert told in said(JWTSettings, **values)
+        assert told in said(JWTSettings, issuers={"both": values})
 
     def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who lacks the client for HTTP is told how to get it, before the first request."""
@@ -274,13 +297,6 @@ SEVERAL_REFUSED: dict[str, tuple[object, str]] = {
     "misspelt": ({"a": {**STAFF, "audiense": LEAKY}}, "JWT_ISSUERS__A__AUDIENSE"),
     "not-an-issuers": ({"a": {**STAFF, "cookie_name": LEAKY}}, "JWT_ISSUERS__A__COOKIE_NAME"),
 }
-
-
-class Source:
-    """Has no keys."""
-
-    async def fetch_keys(self) -> dict[str, Any]:
-        return {"keys": []}
 
 
 class TestSeveralRefused:
