@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from functools import cache, cached_property
+from http.cookies import Morsel
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, Literal, Self, Unpack, cast
 
@@ -172,6 +173,13 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     def _is_a_name(cls, value: str) -> str:
         if not HEADER_NAME.fullmatch(value):
             raise ValueError("must be a name that HTTP can carry (RFC 9110 §5.6.2)")
+        return value
+
+    @field_validator("cookie_name")
+    @classmethod
+    def _can_be_set(cls, value: str) -> str:
+        if Morsel[str]().isReservedKey(value):  # `http.cookies` would refuse it at each log-in
+            raise ValueError("must not be the name of an attribute of cookies")
         return value
 
     @field_validator("excluded_route_paths", mode="before")

@@ -132,7 +132,7 @@ def _refuse_dropped(  # noqa: PLR0913 - the attributes of a cookie
         wrong = "the prefix of its name needs secure=True"
     elif prefix.startswith("__host-") and (path != "/" or domain is not None):
         wrong = 'the prefix __Host- of its name needs path="/" and no domain'
-    elif not secure and (samesite == "none" or apart):
+    elif not secure and (samesite.lower() == "none" or apart):  # Starlette takes any case
         wrong = 'samesite="none" and partitioned=True need secure=True'
     if wrong is not None:
         raise ConfigurationError("cookie_dropped", f"Browsers would drop the cookie: {wrong}.")

@@ -342,6 +342,7 @@ WRONG: list[tuple[tuple[str, ...], dict[str, object]]] = [
             "null": None,
         },
     ),
+    (("cookie_name",), {"an-attribute": "path", "an-attribute-in-any-case": "SameSite"}),
     (
         ("excluded_route_paths", "dependencies_claims", "session_state_claims"),
         {"json-cut-off": BEGINS_LIKE_JSON, "numbers": [1], "number": 5, "dict": {"a": LEAKY}},

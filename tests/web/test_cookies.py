@@ -157,6 +157,9 @@ HOST, SECURE = "__Host-token", "__Secure-token"
         pytest.param(
             "token", {"samesite": "none", "secure": False}, "secure=True", id="none-plain"
         ),
+        pytest.param(
+            "token", {"samesite": "None", "secure": False}, "secure=True", id="none-in-any-case"
+        ),
         pytest.param("token", {"partitioned": True}, None, id="partitioned"),
         pytest.param(
             "token", {"partitioned": True, "secure": False}, "secure=True", id="partitioned-plain"
