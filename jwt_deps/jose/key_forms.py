@@ -28,19 +28,29 @@ _LINE = re.compile(
     r"(SSH2|PRIVATE|PUBLIC\s*KEY|CERTIFICATE|PARAMETERS|PKCS|CMS)",
     re.IGNORECASE,
 )
+# In what `openssl pkey -text` and `openssl x509 -text` print.
+_OPENSSL = re.compile(r"\b(Certificate(?=:\s+Data:)|Public(?=-Key:)|Private(?=-Key:))")
 _OPENSSH = re.compile(r"(?:ssh-|ecdsa-sha2-|sk-)\S+\s+AAAA")
 _OPENSSH_BLOB = re.compile(rb"\x00\x00\x00[\x07-\x40](?:ssh-|ecdsa-sha2-|sk-)")
 _JWK = re.compile(
     r"""["'](?:kty|keys|x5c|jwks_uri)["']\s*:|\bkty["']?\s*[:=]\s*["']?(?:RSA|EC|OKP|oct)\b"""
 )
 _XML = re.compile(r"<[?!A-Za-z].*</[A-Za-z][^<>]*>", re.DOTALL)
-# Octets as Python prints them: `b'0Y0\x13'`.
-_PRINTED = re.compile(r"""b(["'])((?:\\x[0-9a-f]{2}|\\[\\'nrt]|[ -\[\]-~])*)\1""")
+# Octets as Python prints them: `b'0Y0\x13'`, `bytearray(b'0Y0\x13')`.
+_PRINTED = re.compile(
+    r"""(?:bytearray\()?b(["'])((?:\\x[0-9a-f]{2}|\\[\\'nrt]|[ -\[\]-~])*)\1\)?"""
+)
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 # What base64, base64url and hexadecimal are written with, and shorter is no key.
 _WORD = re.compile(r"[A-Za-z0-9+/_-]{32,}")
 # What stands between octets in hexadecimal, and before them: `30:59`, `0x30, 0x59`, `\x3059`.
-_BETWEEN = re.compile(r"\\x|0[xX]|[\s:=,]+")
+_BETWEEN = re.compile(r"\\x|0[xX]|<Buffer|[\s:=,]+")
+# A line of `xxd`, `od -tx1` or `hexdump -C`: an offset, and 16 octets at most.
+_DUMPED = re.compile(
+    r"^[ \t]*[0-9A-Fa-f]{4,16}:?[ \t]+((?:[0-9A-Fa-f]{2}[ \t]{0,2}){1,16})", re.MULTILINE
+)
+# Octets in decimal: `[48, 89, 48]`, or `-119` of Java.
+_DECIMAL = re.compile(r"(?<![\w.-])-?\d{1,3}(?:[\s,]+-?\d{1,3}){15,}")
 _TO_BASE64 = str.maketrans("-_", "+/")
 
 
@@ -84,7 +94,8 @@ def key_form(text: str | bytes) -> KeyForm | None:
     """Say what a text is that must not serve as a shared secret; `None` if it can.
 
     It is looked at as it is, and as base64, base64url and hexadecimal of such a text or of DER, in
-    quotes, in lines and in URL encoding too; octets as DER, and as the text that they are.
+    quotes, in lines and in URL encoding too; octets as DER, and as the text that they are, and as
+    programs print them, in hexadecimal or decimal.
     """
     if isinstance(text, bytes):
         return _of_octets(text)
@@ -97,7 +108,7 @@ def key_form(text: str | bytes) -> KeyForm | None:
 
 def _of_text(text: str) -> KeyForm | None:
     text = unquote(text).replace("\\n", "\n").replace("\\r", "").strip("\ufeff\"' \t\r\n")
-    line = _LINE.search(text)
+    line = _LINE.search(text) or _OPENSSL.search(text)
     if line is not None:
         return _LINES.get(line[1].upper(), KeyForm.PUBLIC)
     if _ADDRESS.fullmatch(text):
@@ -119,7 +130,11 @@ def _as_json(text: str) -> str:
 
 def _decoded(text: str) -> Iterator[bytes]:
     """Decode the text, without what stands between octets, and each long word in it."""
-    for word in {*_WORD.findall(text), *_WORD.findall(_BETWEEN.sub("", text))}:
+    for run in _DECIMAL.findall(text):
+        yield bytes(int(number) % 256 for number in re.findall(r"-?\d+", run))
+    dumped = "\n".join(_DUMPED.findall(text))
+    several = text, *(_BETWEEN.sub("", it) for it in (text, dumped))
+    for word in {word for it in several for word in _WORD.findall(it)}:
         if _HEX.fullmatch(word):
             yield bytes.fromhex(word)
         with suppress(ValueError):

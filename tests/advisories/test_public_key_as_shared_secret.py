@@ -82,6 +82,41 @@ def colons(data: bytes) -> str:
     return data.hex(":").upper()
 
 
+def xxd(data: bytes) -> str:
+    return dump(data, lambda offset, line: f"{offset:08x}: {line.hex(' ', 2):39}  {shown(line)}")
+
+
+def od(data: bytes) -> str:
+    return dump(data, lambda offset, line: f"{offset:07o} {line.hex(' ')}")
+
+
+def hexdump(data: bytes) -> str:
+    return dump(
+        data,
+        lambda offset, line: (
+            f"{offset:08x}  {line[:8].hex(' '):23}  {line[8:].hex(' '):23}  |{shown(line)}|"
+        ),
+    )
+
+
+def dump(data: bytes, written: Callable[[int, bytes], str]) -> str:
+    starts = range(0, len(data), 16)
+    return "".join(f"{written(start, data[start : start + 16])}\n" for start in starts)
+
+
+def shown(line: bytes) -> str:
+    return "".join(chr(octet) if 32 <= octet < 127 else "." for octet in line)
+
+
+def signed(data: bytes) -> str:
+    return str([octet - 256 if octet > 127 else octet for octet in data])
+
+
+def text_of_openssl(key: KeyPair, first_line: str) -> str:
+    lines = ":\n    ".join(der(key)[start : start + 15].hex(":") for start in (12, 27, 42))
+    return f"{first_line}\npub:\n    {lines}\nASN1 OID: prime256v1\n"
+
+
 def body(pem: str) -> str:
     return "".join(pem.split("\n")[1:-2])
 
@@ -108,6 +143,25 @@ PUBLIC = {
     "hexadecimal-of-postgresql": lambda key: f"\\x{der(key).hex()}",
     "hexadecimal-with-escapes": lambda key: "".join(f"\\x{octet:02x}" for octet in der(key)),
     "octets-as-python-prints-them": lambda key: repr(der(key)),
+    "octets-as-python-prints-a-bytearray": lambda key: repr(bytearray(der(key))),
+    "octets-as-node-prints-them": lambda key: f"<Buffer {der(key)[:50].hex(' ')} ... more bytes>",
+    "decimal": lambda key: str(list(der(key))),
+    "decimal-of-go": lambda key: f"[]byte{{{', '.join(map(str, der(key)))}}}",
+    "decimal-of-java": lambda key: signed(der(key)),
+    "decimal-in-lines": lambda key: "\n".join(map(str, der(key))),
+    "decimal-of-od": lambda key: dump(
+        der(key), lambda offset, line: f"{offset:07o} " + "".join(f"{octet:4}" for octet in line)
+    ),
+    "xxd": lambda key: xxd(der(key)),
+    "xxd-of-pem-without-its-first-line": lambda key: xxd(
+        key.public_pem.partition("\n")[2].encode()
+    ),
+    "od": lambda key: od(der(key)),
+    "od-of-pem": lambda key: od(key.public_pem.encode()),
+    "hexdump": lambda key: hexdump(der(key)),
+    "base64-of-hexdump": lambda key: b64(hexdump(der(key))),
+    "text-of-openssl": lambda key: text_of_openssl(key, "Public-Key: (256 bit)"),
+    "text-of-openssl-with-its-kind": lambda key: text_of_openssl(key, "ED25519 Public-Key:"),
     "base64-as-python-prints-it": lambda key: repr(b64(der(key)).encode()),
     "base64-of-pem-in-utf-16": lambda key: b64(key.public_pem.encode("utf-16")),
     "base64-of-pem-in-utf-16-le": lambda key: b64(key.public_pem.encode("utf-16-le")),
@@ -145,6 +199,10 @@ CERTIFICATES = {
     "x5c-in-an-array": lambda key: json.dumps([b64(certificate(key))]),
     "base64url": lambda key: b64url(certificate(key)),
     "hexadecimal": lambda key: certificate(key).hex(),
+    "xxd": lambda key: xxd(certificate(key)),
+    "text-of-openssl": lambda key: (
+        f"Certificate:\n    Data:\n        {text_of_openssl(key, 'Public-Key: (256 bit)')}"
+    ),
     "base64-of-pem": lambda key: b64(
         x509.load_der_x509_certificate(certificate(key)).public_bytes(Encoding.PEM)
     ),
@@ -167,6 +225,9 @@ OPENSSH = {
 PRIVATE = {
     "base64": lambda key: b64(private_der(key)),
     "hexadecimal": lambda key: private_der(key).hex(),
+    "decimal": lambda key: str(list(private_der(key))),
+    "hexdump": lambda key: hexdump(private_der(key)),
+    "text-of-openssl": lambda key: text_of_openssl(key, "RSA Private-Key: (2048 bit, 2 primes)"),
     "base64-of-pem": lambda key: b64(key.private_pem),
     "pem-one-dash-lost": lambda key: key.private_pem[1:],
 }
@@ -351,7 +412,9 @@ def test_random_secrets_are_secrets(size: int) -> None:
     """In the encodings that generators of secrets write."""
     for _ in range(5):
         octets = secrets.token_bytes(size)
-        for secret in (b64(octets), b64url(octets), octets.hex(), wrapped(b64(octets))):
+        encoded = (b64(octets), b64url(octets), octets.hex(), wrapped(b64(octets)))
+        printed = (*(show(octets) for show in (xxd, od, hexdump, signed)), repr(bytearray(octets)))
+        for secret in (*encoded, *printed):
             assert {"HS256"} == JWTSettings(secret_key=secret).keys.algorithms
 
 
