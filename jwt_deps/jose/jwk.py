@@ -78,7 +78,7 @@ def pem_public_key(text: str) -> PublicKey:
     r"""Load a public key from PEM; a literal `\n`, as environments have it, is a line break.
 
     Raises:
-        ConfigurationError: a private key, a certificate, a weak or unusable key.
+        ConfigurationError: a private key, a certificate, several keys, a weak or unusable key.
     """
     pem = text.replace("\\n", "\n").strip().encode()
     if b"PRIVATE KEY" in pem:
@@ -86,6 +86,12 @@ def pem_public_key(text: str) -> PublicKey:
     if b"CERTIFICATE" in pem:
         raise no_secret(KeyForm.CERTIFICATE)
     name = f"A key in {STATIC_KEYS}"
+    if pem.count(b"-----BEGIN") > 1:  # `cryptography` reads the first and says nothing
+        raise ConfigurationError(
+            "not_pem",
+            f"{name} is several keys in one text, of which only the first would be used: give one "
+            "each in JWT_VERIFICATION_KEYS (verification_keys).",
+        )
     try:
         key = load_pem_public_key(pem)
     except UnsupportedAlgorithm:

@@ -105,6 +105,14 @@ class TestPEM:
             pytest.param(pair("RSA").public_pem[:200], "is not a public key in PEM", id="cut-off"),
             pytest.param("-----BEGIN PUBLIC KEY-----", "is not a public key in PEM", id="begin"),
             pytest.param(
+                pair("RSA").public_pem + pair("P-256").public_pem, "give one each", id="several"
+            ),
+            pytest.param(
+                f"{pair('RSA').public_pem}{pair('P-256').public_pem}".replace("\n", "\\n"),
+                "give one each",
+                id="several-in-one-line",
+            ),
+            pytest.param(
                 _pem_of(x25519.X25519PrivateKey.generate().public_key()),
                 "neither RSA, nor EC, nor Ed25519",
                 id="x25519",
