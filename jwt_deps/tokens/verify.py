@@ -126,6 +126,8 @@ class Verification:
         if policy.is_rfc9068:
             check_profile(self.kind, self.claims)
         check_claims(self.claims, policy, self._clock(), self._server.provable)
+        if (sender_policy := self._server.sender_policy) is not None:
+            sender_policy.refuse_unbound(self.claims.get("cnf") or {})
 
     def find_issuer(self) -> None:
         """Find the issuer that the token names, and check that it signs such tokens."""

@@ -231,16 +231,12 @@ async def default_settings(connection: HTTPConnection) -> JWTSettings:
 
     Raises:
         ConfigurationError: the environment holds no configuration that can work.
-        HTTPException: what replaces `get_settings` refuses the request; or `WebSocketException`.
     """
     if is_overridden(connection, get_settings):
         replacement = connection.scope["app"].dependency_overrides[get_settings]
         if isinstance(replacement, type) and issubclass(replacement, JWTSettings):
             return replacement()  # FastAPI would take its parameters for inputs of the client
-        try:
-            return cast("JWTSettings", await _once(connection, get_settings))
-        except AuthError as error:  # of no settings, whose challenge it could have
-            raise refusal(settings_without_keys(), error, connection) from error
+        return cast("JWTSettings", await _once(connection, get_settings))
     if is_overridden(connection, get_claims):
         return settings_without_keys()
     return get_settings()

@@ -34,6 +34,7 @@ from jwt_deps import (
 from jwt_deps.audit import audit
 from jwt_deps.jose import thumbprint
 from jwt_deps.possession import MemoryReplayStore, Nonces, StoreUnavailableError, confirm
+from jwt_deps.testing import FakeIssuer, SigningKey
 from tests.forking import Halt, in_a_child, may_fork
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.mistakes import refusing
@@ -465,6 +466,25 @@ class TestTheRequest:
         asked = ask(bearer(), configured=settings(dpop="required"))
 
         assert (401, Reason.NOT_BOUND) == asked[:2]
+
+    @pytest.mark.parametrize("bound", [{}, {"cnf": {"kid": "a"}}], ids=["unbound", "another-way"])
+    def test_attack_no_key_is_fetched_for_a_token_that_is_not_bound(self, bound: Any) -> None:
+        """Where bound ones are required, no key would save it."""
+        with FakeIssuer(algorithm="ES256") as issuer:
+            fetched = JWTSettings(
+                issuer=issuer.issuer,
+                audience="api",
+                discovery=True,
+                allow_loopback=True,
+                dpop="required",
+                public_origin=ORIGIN,
+            )
+            made_up = SigningKey.generate("ES256", kid="made-up")
+            sent = issuer.token({"sub": "alice", "aud": "api", **bound}, key=made_up)
+            status, reason, _ = ask(with_dpop(sent), configured=fetched)
+
+        assert (401, []) == (status, issuer.requests)
+        assert reason in {Reason.NOT_BOUND, Reason.CONFIRMATION}
 
     @pytest.mark.parametrize(
         "headers",

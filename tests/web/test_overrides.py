@@ -4,20 +4,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Query, Request, WebSocket
-from fastapi.requests import HTTPConnection
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.testclient import TestClient
 from starlette.requests import Request as PlainRequest
 from starlette.responses import PlainTextResponse
-from starlette.testclient import WebSocketDenialResponse
 
 from jwt_deps import (
-    AuthError,
     Claims,
     CurrentUser,
     JWTSettings,
-    KeysUnavailableError,
-    MissingTokenError,
     SessionState,
     current_user_id,
     get_claims,
@@ -215,41 +210,6 @@ def test_overriding_one_dependency_holds_where_it_is_optional() -> None:
     client = TestClient(app)
 
     assert ["bob", "bob"] == [client.get("/", headers=it).json() for it in ({}, bearer())]
-
-
-@pytest.mark.parametrize("guarded", [True, False], ids=["guard", "dependency"])
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        pytest.param(MissingTokenError("no such tenant"), 401, id="missing"),
-        pytest.param(KeysUnavailableError(1), 503, id="outage"),
-    ],
-)
-def test_an_override_may_refuse_as_a_credential_may(
-    error: AuthError, status: int, *, guarded: bool
-) -> None:
-    """With this package's own errors, for HTTP and WebSocket."""
-
-    async def settings(_: HTTPConnection) -> JWTSettings:
-        raise error
-
-    app = FastAPI()
-    app.dependency_overrides[get_settings] = settings
-
-    @app.get("/me")
-    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
-        return user_id
-
-    @app.websocket("/ws")
-    async def talk(_: WebSocket, user_id: Annotated[str, Depends(current_user_id)]) -> None:
-        assert not user_id
-
-    client = TestClient(protect(app) if guarded else app)
-
-    assert status == client.get("/me", headers=bearer()).status_code
-    with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect("/ws"):
-        pass
-    assert status == denied.value.status_code
 
 
 def test_an_override_is_called_once_per_request_by_the_guards() -> None:
