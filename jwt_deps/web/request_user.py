@@ -33,6 +33,10 @@ class TokenUser(BaseUser):
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
 
+    def __repr__(self) -> str:
+        """What tells users apart, for caches whose key it is, and shows no value."""
+        return f"<{type(self).__name__} with {self._principal!r}>"
+
     @property
     def is_authenticated(self) -> bool:
         """Always true: the token is verified."""

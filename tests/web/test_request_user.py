@@ -169,6 +169,22 @@ def test_user_that_the_application_set_stays_where_there_is_no_token() -> None:
     assert "alice" == users[1]
 
 
+def test_attack_one_repr_for_two_users() -> None:
+    """A cache whose key it is would mix them up: an object at the address of a former one."""
+    app, shown = protect(FastAPI(), SETTINGS), []
+
+    @app.get("/me")
+    async def me(request: Request) -> None:
+        shown.append(repr(request.user))
+
+    client, alice, bob = TestClient(app), bearer(), bearer(sub="bob")
+    for headers in (alice, bob, alice):
+        client.get("/me", headers=headers)
+
+    assert shown[0] == shown[2] != shown[1]
+    assert "alice" not in shown[0]
+
+
 def test_copy_of_a_scope_has_the_user_of_its_own_token() -> None:
     """A batch endpoint sends copies: none gets the user of the request that it came with."""
     app = protect(FastAPI(), SETTINGS)
