@@ -88,7 +88,7 @@ class ClaimMapping(Mapping[str, Any]):
         )
 
     def view(self) -> Mapping[str, Any]:
-        """The claims without a copy of each, for checks that only look."""
+        """The claims without a copy of each, for checks: their arrays and objects are the cache's."""
         return MappingProxyType(self._members)
 
     def at(self, path: str) -> Any:
