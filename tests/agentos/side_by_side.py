@@ -279,7 +279,7 @@ def questions(both: Pair) -> Iterator[tuple[str, Answer, Answer]]:
     run, alice = {"message": "hello", "stream": "false"}, "/sessions/alices?type=agent"
     everything = ("agents:read", "agents:run", "sessions:read", "sessions:delete")
     made = {"name": "evil", "scopes": granting(ADMIN)}
-    robots = [account(it, "robot", "agents:helper:run") for it in (both.control, both.guarded)]
+    robots = [account(it, "runner", "agents:helper:run") for it in (both.control, both.guarded)]
     twice = [("Authorization", f"Bearer {token(scopes=[ADMIN])}")] * 2
     hers = as_user("alice", *everything, session_id="alices")
     both.ask("POST", "/agents/helper/runs", headers=hers, data=run)

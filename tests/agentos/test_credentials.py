@@ -18,7 +18,6 @@ from jwt_deps import (
     CurrentUser,
     JWTSettings,
     MemoryRevocations,
-    RevocationSource,
     RevocationUnavailableError,
     current_user_id,
     get_scopes,
@@ -101,11 +100,17 @@ def stored_account(app: FastAPI, *scopes: str) -> str:
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({"required_claims": ["tenant"]}, id="required-claims"),
-        pytest.param({"dpop": "required", "public_origin": "https://a.example"}, id="dpop"),
-        pytest.param({"user_id_prefix": "p|"}, id="prefix"),
-        pytest.param({"scopes_claim": "permissions"}, id="scopes"),
-        pytest.param({"user_id_claim": "oid"}, id="user"),
+        pytest.param(
+            {
+                "required_claims": ["tenant"],
+                "dpop": "required",
+                "public_origin": "https://a.example",
+                "user_id_prefix": "p|",
+                "scopes_claim": "permissions",
+                "user_id_claim": "oid",
+            },
+            id="claims-and-proofs",
+        ),
         pytest.param({"issuers": lambda _: None}, id="issuers"),
         pytest.param({"token_source": "cookie"}, id="cookie"),
     ],
@@ -151,30 +156,39 @@ def test_a_service_account_that_is_revoked() -> None:
         assert 401 == client.get("/agents", headers=headers).status_code
 
 
-class Unavailable(MemoryRevocations):
-    """Revocations that nothing is known of any more."""
+class Revocations:
+    """Revocations that begin anew for each test, and may be unavailable."""
 
-    is_out = False
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.known, self.is_out = MemoryRevocations(), False
 
     def is_revoked(self, claims: Any) -> bool:
         if self.is_out:
             raise RevocationUnavailableError
-        return super().is_revoked(claims)
+        return self.known.is_revoked(claims)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[TestClient, Revocations]]:
+    revocations = Revocations()
+    settings = JWTSettings(secret_key=SECRET, revocation=revocations, leeway=0)
+    with TestClient(protect_agent_os(agent_os(), settings)) as client:
+        yield client, revocations
 
 
 @pytest.fixture
-def revocation() -> RevocationSource:
-    return Unavailable()
+def revocation(served: tuple[TestClient, Revocations]) -> Revocations:
+    served[1].begin()
+    return served[1]
 
 
 @pytest.fixture
-def socket(revocation: RevocationSource) -> Iterator[Any]:
+def socket(served: tuple[TestClient, Revocations], revocation: Revocations) -> Iterator[Any]:  # noqa: ARG001
     """AgentOS's WebSocket, to which nothing was sent yet."""
-    settings = JWTSettings(secret_key=SECRET, revocation=revocation, leeway=0)
-    with (
-        TestClient(protect_agent_os(agent_os(), settings)) as client,
-        client.websocket_connect("/workflows/ws") as connection,
-    ):
+    with served[0].websocket_connect("/workflows/ws") as connection:
         assert "connected" == connection.receive_json()["event"]
         yield connection
 
@@ -210,7 +224,7 @@ def test_attack_the_websocket_after_the_end_of_its_token(
     if what == "expired":
         time.sleep(max(0, expires - time.time()))
     elif what == "revoked":
-        revocation.revoke(subject="alice")
+        revocation.known.revoke(subject="alice")
     else:
         revocation.is_out = True
 
@@ -224,11 +238,11 @@ def test_a_new_token_on_the_websocket_takes_the_place_of_the_former(
     first, second = token(jti="1"), token(jti="2")
     assert "authenticated" == authenticate(socket, first)
     assert "authenticated" == authenticate(socket, second)
-    revocation.revoke(jti="1")
+    revocation.known.revoke(jti="1")
     assert "pong" == act(socket)
     authenticate(socket, first)
     assert "pong" == act(socket)
-    revocation.revoke(jti="2")
+    revocation.known.revoke(jti="2")
 
     assert 1008 == act(socket)
 
@@ -238,7 +252,7 @@ def test_attack_a_token_in_a_message_that_does_not_authenticate(
 ) -> None:
     """It takes no place either."""
     assert "authenticated" == authenticate(socket, token(jti="1"))
-    revocation.revoke(jti="1")
+    revocation.known.revoke(jti="1")
 
     assert 1008 == act(socket, token=token(jti="2"))
 
@@ -247,7 +261,7 @@ def test_attack_a_token_that_agno_refuses(socket: Any, revocation: Any) -> None:
     """The user and the scopes stay those of the former token, and so does the token."""
     assert "authenticated" == authenticate(socket, token(jti="1"))
     assert "auth_error" == authenticate(socket, token(jti="2", sub="__scheduler__"))
-    revocation.revoke(jti="1")
+    revocation.known.revoke(jti="1")
 
     assert 1008 == act(socket)
 
@@ -258,7 +272,7 @@ def test_a_service_account_on_the_websocket(socket: Any, revocation: Any) -> Non
     assert "auth_required" == act(socket)
     assert "authenticated" == authenticate(socket, token(jti="1"))
     assert "authenticated" == authenticate(socket, stored_account(socket.app, "workflows:run"))
-    revocation.revoke(jti="1")
+    revocation.known.revoke(jti="1")
 
     assert "pong" == act(socket)
 

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import jwt_deps.agentos
 from jwt_deps import (
     ConfigurationError,
+    InvalidTokenError,
     IssuerSettings,
     JWTSettings,
     get_settings,
@@ -228,6 +229,51 @@ def guarded() -> Iterator[TestClient]:
     """An AgentOS for questions that leave nothing behind."""
     with TestClient(protect_agent_os(agent_os(), SETTINGS)) as client:
         yield client
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"type": "websocket.receive", "text": "[]"}, id="a-list"),
+        pytest.param({"type": "websocket.receive", "text": "no JSON"}, id="no-json"),
+        pytest.param({"type": "websocket.receive", "text": '{"token": 7}'}, id="a-number"),
+        pytest.param({"type": "websocket.receive", "text": "{}"}, id="nothing"),
+        pytest.param({"type": "websocket.receive", "bytes": b"x"}, id="bytes"),
+        pytest.param({"type": "websocket.disconnect"}, id="the-end"),
+    ],
+)
+def test_message_of_another_shape_verifies_nothing(
+    guarded: TestClient, message: dict[str, Any]
+) -> None:
+    """What AgentOS asks in place of its validator knows no token then."""
+    app: Any = guarded.app
+    validator = app.state.jwt_validator
+
+    async def receive() -> None:
+        await validator.verify(message)
+        validator.validate_token(token())
+
+    with pytest.raises(InvalidTokenError):
+        asyncio.run(receive())
+
+
+def test_agent_os_that_asks_for_nothing() -> None:
+    """Without authorization and validation a request without a token is nobody's."""
+    settings = JWTSettings(secret_key=SECRET, validate=False)
+    app = protect_agent_os(agent_os(), settings, authorization=False, exclude=["/teams"])
+    form = {"message": "hello", "stream": "false", "user_id": "alice"}
+    with TestClient(app) as client:
+        robot = {"Authorization": f"Bearer {account(client, 'robot', 'teams:read')}"}
+        answers = [
+            client.get("/teams", headers=robot),
+            client.get("/agents"),
+            client.post("/agents/helper/runs", data=form),
+            client.post("/agents/helper/runs", data=form, headers=as_user("bob")),
+        ]
+
+    assert [200, 403, 403, 200] == [it.status_code for it in answers]
+    assert "bob" in answers[-1].text
+    assert not any("alice" in it.text for it in answers)
 
 
 class Prefixed:
@@ -565,31 +611,47 @@ def test_scopes_of_another_form(scopes: Any) -> None:
         ("GET /agents/helper/nowhere", False),
     ],
 )
-@pytest.mark.parametrize("started", [True, False])
-def test_scopes_for_no_route_stop_the_start(name: str, *, is_known: bool, started: bool) -> None:
-    """A route whose path is misspelt there would ask for none; without a start, nothing is served.
-
-    A pattern may be for one resource, and for less than a route has.
-    """
-    app = protect_agent_os(agent_os(), SETTINGS, scope_mappings={name: ["agents:run"]})
-    headers = as_user("root", ADMIN)
+def test_scopes_are_for_a_route(guarded: TestClient, name: str, *, is_known: bool) -> None:
+    """A pattern may be for one resource, and for less than a route has."""
+    app: Any = guarded.app
+    rules = jwt_deps.agentos._Rules(app, [name], (), authorization=True)
 
     with (
         nullcontext()
         if is_known
         else pytest.raises(ConfigurationError, match="the application has no such route")
     ):
-        if started:
-            with TestClient(app) as client:
-                assert 200 == client.get("/agents", headers=headers).status_code
-        else:
-            assert 200 == TestClient(app).get("/agents", headers=headers).status_code
+        rules.look()
 
 
-@pytest.mark.parametrize("mounted", [FastAPI(), PlainTextResponse("open")], ids=["app", "asgi"])
-@pytest.mark.parametrize("path", ["/health", "/info"])
+@pytest.mark.parametrize("started", [True, False])
+def test_scopes_for_no_route_stop_the_start(*, started: bool) -> None:
+    """A route whose path is misspelt there would ask for none."""
+    app = protect_agent_os(
+        agent_os(), SETTINGS, scope_mappings={"POST /agent/*/runs": ["agents:run"]}
+    )
+
+    client = TestClient(app)
+    with (
+        pytest.raises(ConfigurationError, match="the application has no such route"),
+        client if started else nullcontext(),
+    ):
+        client.get("/agents", headers=as_user("root", ADMIN))
+
+
+def test_scopes_for_routes_are_served_without_a_start_too() -> None:
+    app = protect_agent_os(agent_os(), SETTINGS, scope_mappings={"HEAD /agents": ["agents:run"]})
+
+    assert 200 == TestClient(app).get("/agents", headers=as_user("root", ADMIN)).status_code
+
+
+@pytest.mark.parametrize(
+    ("path", "mounted"),
+    [("/health", FastAPI()), ("/info", PlainTextResponse("open"))],
+    ids=["app", "asgi"],
+)
 def test_a_mount_at_a_path_that_is_open_by_default(path: str, mounted: ASGIApp) -> None:
-    """All below it would be open; one that the caller excludes is."""
+    """All below it would be open."""
     base = FastAPI()
     base.mount(path, mounted)
     with (
@@ -598,11 +660,17 @@ def test_a_mount_at_a_path_that_is_open_by_default(path: str, mounted: ASGIApp) 
     ):
         pass
 
+
+def test_a_mount_that_the_caller_excludes_is_open() -> None:
     base = FastAPI()
-    base.mount(path, PlainTextResponse("open"))
-    app = protect_agent_os(agent_os(base_app=base), SETTINGS, exclude=[path])
+    for path in ("/health", "/info"):
+        base.mount(path, PlainTextResponse("open"))
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS, exclude=["/health", "/info"])
+
     with TestClient(app) as client:
-        assert [200, 401] == [client.get(it).status_code for it in (f"{path}/x", "/agents")]
+        statuses = [client.get(it).status_code for it in ("/health/x", "/info/x", "/agents")]
+
+    assert [200, 200, 401] == statuses
 
 
 def test_below_a_mount_the_path_is_that_of_the_application() -> None:

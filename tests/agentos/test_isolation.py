@@ -117,7 +117,7 @@ def configured(name: str, directory: Path) -> Iterator[tuple[JWTSettings, dict[s
 
 @pytest.fixture(
     scope="module",
-    params=[(keys, base) for keys in ("HS256", "discovery") for base in ("own-app", "base_app")],
+    params=[("HS256", "own-app"), ("discovery", "base_app")],
     ids="-".join,
 )
 def house(
