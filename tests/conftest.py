@@ -12,7 +12,8 @@ from jwt_deps import get_settings
 from jwt_deps.tokens import authenticate
 from jwt_deps.tokens.verify import verify
 from tests.conformance.evidence import Evidence
-from tests.scheduling import BySharedServers, longest_first, unmeasured
+from tests.measuring import Measuring
+from tests.scheduling import BySharedServers, longest_first
 
 # A busy machine is no counterexample: by default an example of more than 200 ms fails.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -52,6 +53,7 @@ def anyio_backend() -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """A whole run shows whether the conformance report is true."""
     config.pluginmanager.register(Evidence(), "conformance")
+    config.pluginmanager.register(Measuring())
 
 
 def pytest_collection_finish() -> None:
@@ -60,11 +62,9 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A worker that ends with a long module would end alone."""
     longest_first(items)
-    if not config.getoption("no_cov", default=True):  # without it, pytest-cov fails at its marker
-        unmeasured(items)
 
 
 @pytest.hookimpl(optionalhook=True)
