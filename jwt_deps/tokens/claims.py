@@ -88,7 +88,7 @@ class ClaimMapping(Mapping[str, Any]):
         )
 
     def view(self) -> Mapping[str, Any]:
-        """The claims without a copy of each, for checks: their arrays and objects are the cache's."""
+        """The claims without a copy, for checks: arrays and objects in it are the cache's own."""
         return MappingProxyType(self._members)
 
     def at(self, path: str) -> Any:
