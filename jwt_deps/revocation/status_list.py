@@ -12,9 +12,8 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight, uptime
@@ -97,14 +96,8 @@ class StatusListIssuer(Protocol):
         """Clock difference that is tolerated, in seconds."""
         ...
 
-    @property
-    def ca_file(self) -> Path | None:
-        """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
-        ...
-
-    @property
-    def allow_loopback(self) -> bool:
-        """Whether lists may come from this machine, by plain `http` too."""
+    def make_fetcher(self) -> Fetcher:
+        """Make what fetches its keys: with its authorities, its hosts by http, its credentials."""
         ...
 
 
@@ -131,7 +124,9 @@ class StatusLists:
         """Prepare; a list is fetched when a token first names it.
 
         Args:
-            issuer: the settings of the issuer, with whose keys the lists are signed.
+            issuer: the settings of the issuer, with whose keys the lists are signed. Lists are
+                fetched as keys are: with its `ca_file`, `allow_loopback`, `allow_http_hosts` and
+                `trust_env`, and at its own origins with its `jwks_headers`, token and certificate.
             hosts: the hosts from which lists may be fetched.
             longest_fresh: the longest time in seconds for which a list is used before it is
                 fetched again; its own `ttl` and `exp` can shorten it, HTTP headers cannot.
@@ -145,8 +140,8 @@ class StatusLists:
             age_clock: seconds of a monotonic clock, for the age of a list.
 
         Raises:
-            ConfigurationError: no host is named, a number cannot be used (a size is an integer of
-                1 or more), or `httpx2` is not installed.
+            ConfigurationError: no host is named, a number cannot be used (a size is an integer of 1
+                or more), a file of certificates cannot be read, or `httpx2` is not installed.
 
         Example:
             ```python
@@ -176,10 +171,9 @@ class StatusLists:
         size = 2 * max_lists  # of two generations, of which one is always complete
         self._states: LRUMap[str, _State] = LRUMap(size)
         self._lock = ForkSafeLock()
-        self._fetcher = Fetcher(
+        self._fetcher = replace(
+            issuer.make_fetcher(),
             trusted_hosts=self._hosts,
-            allow_loopback=issuer.allow_loopback,
-            ca_file=issuer.ca_file,
             max_bytes=max_bytes,
             accept="application/statuslist+jwt",
         )

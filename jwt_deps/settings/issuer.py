@@ -395,8 +395,12 @@ class IssuerSettings(BaseModel):
         )
         return copy
 
+    def make_fetcher(self) -> Fetcher:
+        """Make what fetches documents of the issuer, from the hosts that keys may come from."""
+        return fetcher_of(self)
+
     def _fetcher(self) -> Fetcher | None:
-        return fetcher_of(self) if self._has_addresses else None
+        return self.make_fetcher() if self._has_addresses else None
 
     @property
     def _has_addresses(self) -> bool:

@@ -22,7 +22,8 @@ from jwt_deps.testing import FakeIssuer
 from jwt_deps.testing.answers import Answer
 from jwt_deps.testing.server import LoopbackServer
 from jwt_deps.tokens import authenticate_token
-from tests.keys.asking import issuer_settings
+from tests.keys.asking import issuer_settings, resolving
+from tests.keys.test_key_sources import own_address, serving
 from tests.minting import NOW, OTHER_SECRET, SECRET, b64, claims, mint, mint_raw
 
 ISSUER = "https://issuer.example"
@@ -34,6 +35,7 @@ class Publisher:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.headers: Mapping[str, str] = {}
         self.answer = Answer(status=500)
         self.server = LoopbackServer(self._respond)
         self.server.listen()
@@ -41,6 +43,7 @@ class Publisher:
 
     def _respond(self, _: str, headers: Mapping[str, str]) -> Answer:
         self.asked += 1
+        self.headers = headers
         assert "application/statuslist+jwt" in headers.values()
         return self.answer
 
@@ -72,9 +75,9 @@ def publisher() -> Iterator[Publisher]:
 ISSUED = IssuerSettings(secret_key=SECRET, issuer=ISSUER, allow_loopback=True)
 
 
-def lists(**options: Any) -> StatusLists:
+def lists(issuer: IssuerSettings = ISSUED, **options: Any) -> StatusLists:
     """The lists of one issuer, at NOW."""
-    return StatusLists(ISSUED, **{"hosts": {"127.0.0.1"}, "clock": lambda: NOW, **options})
+    return StatusLists(issuer, **{"hosts": {"127.0.0.1"}, "clock": lambda: NOW, **options})
 
 
 def token(status: object, **members: object) -> dict[str, Any]:
@@ -366,3 +369,94 @@ def test_fetched_keys(publisher: Publisher) -> None:
 
         assert True is fetched_list(StatusLists(settings, hosts={"127.0.0.1"}), issuer)
         assert None is fetched_list(StatusLists(settings, hosts={"127.0.0.1"}), other)
+
+
+class TestSettingsOfTheIssuer:
+    """What is set for the keys of an issuer holds for its lists."""
+
+    @pytest.mark.parametrize(
+        ("expected", "hosts"),
+        [
+            pytest.param("accepted", ["issuer.internal"], id="host"),
+            pytest.param("accepted", ["Issuer.Internal:{port}"], id="host-and-port"),
+            pytest.param("unavailable", [], id="none"),
+            pytest.param("unavailable", ["other.internal"], id="another"),
+        ],
+    )
+    def test_allow_http_hosts(
+        self,
+        publisher: Publisher,
+        monkeypatch: pytest.MonkeyPatch,
+        expected: str,
+        hosts: list[str],
+    ) -> None:
+        """A list comes by plain http from the hosts that keys may come from so."""
+        address = own_address()
+        if address is None:
+            pytest.skip("this machine has no address but that of itself")
+        resolving(monkeypatch, "issuer.internal", address)
+
+        with serving(address, lambda _: (200, publisher.answer.body or b"")) as port:
+            publisher.uri = f"http://issuer.internal:{port}/list"
+            publisher.publish()
+            issuer = IssuerSettings(
+                secret_key=SECRET,
+                issuer=ISSUER,
+                allow_http_hosts=[host.format(port=port) for host in hosts],
+            )
+            found = verdict(lists(issuer, hosts={"issuer.internal"}), place(publisher))
+
+        assert expected == found
+
+    @pytest.mark.parametrize(
+        ("expected", "trust_env"),
+        [pytest.param("accepted", True, id="on"), pytest.param("unavailable", False, id="off")],
+    )
+    def test_trust_env(
+        self,
+        publisher: Publisher,
+        monkeypatch: pytest.MonkeyPatch,
+        expected: str,
+        *,
+        trust_env: bool,
+    ) -> None:
+        """A list comes through the proxy of the environment."""
+        publisher.uri = "http://issuer.internal/list"
+        publisher.publish()
+        seen: list[str] = []
+
+        def answer(path: str) -> tuple[int, bytes]:
+            seen.append(path)
+            return 200, publisher.answer.body or b""
+
+        with serving("127.0.0.1", answer) as port:
+            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+            issuer = IssuerSettings(
+                secret_key=SECRET,
+                issuer=ISSUER,
+                allow_http_hosts=["issuer.internal"],
+                trust_env=trust_env,
+            )
+            found = verdict(lists(issuer, hosts={"issuer.internal"}), place(publisher))
+
+        assert (expected, [publisher.uri] * trust_env) == (found, seen)
+
+    @pytest.mark.parametrize("is_origin", [True, False], ids=["its-origin", "attack-another"])
+    def test_credentials(self, publisher: Publisher, tmp_path: Path, *, is_origin: bool) -> None:
+        """They are sent to the origins that the settings name, and not to any other host."""
+        publisher.publish()
+        token = tmp_path / "token"
+        token.write_text("t")
+        issuer = IssuerSettings(
+            secret_key=SECRET,
+            issuer=publisher.server.origin if is_origin else ISSUER,
+            allow_loopback=True,
+            jwks_headers={"X-Key": "k"},
+            jwks_token_file=token,
+        )
+
+        assert "accepted" == verdict(lists(issuer), {**place(publisher), "iss": issuer.issuer})
+
+        sent = {name.lower(): it for name, it in publisher.headers.items()}
+        expected = ("Bearer t", "k") if is_origin else (None, None)
+        assert expected == (sent.get("authorization"), sent.get("x-key"))
