@@ -66,6 +66,16 @@ class _Cached:
         return self.response.keys
 
 
+@dataclass(slots=True)
+class _Named:
+    """A key that is not cached, and that tokens have named, at most 30 s apart."""
+
+    fetches: int
+    """How many had begun when the first of these tokens came."""
+    last_at: float
+    """When the last one came."""
+
+
 class KeyCache:
     """The keys of one issuer. Between fetches it needs no connection, event loop or timer."""
 
@@ -89,8 +99,7 @@ class KeyCache:
         self._bucket = TokenBucket(_FORCED, _FORCED_REFILL)
         self._closings = 0
         self._fetches = 0
-        # How many fetches had begun when a token first named a key that was not cached.
-        self._unknown: LRUMap[tuple[str, str | None], int] = LRUMap(_MAX_UNKNOWN)
+        self._unknown: LRUMap[tuple[str, str | None], _Named] = LRUMap(_MAX_UNKNOWN)
         self._lock = ForkSafeLock()
 
     @property
@@ -186,11 +195,15 @@ class KeyCache:
         except UnknownKeyError:
             if kid is None and algorithm in cached.keys.in_set:
                 raise  # several keys fit, and no fetch can tell which is meant
-        name = algorithm, kid
-        if (seen_at := self._unknown.get(name)) is None:
-            seen_at = self._fetches
-            self._unknown.put(name, seen_at)
-        await self._ask_for_newer(cached, seen_at)
+        name, now = (algorithm, kid), self.clock()
+        named = self._unknown.get(name)
+        # A client can name a key long before it is published: what is fetched for others much later
+        # is no answer about it.
+        if named is None or now - named.last_at > _FORCED_REFILL:
+            named = _Named(self._fetches, now)
+            self._unknown.put(name, named)
+        named.last_at = now
+        await self._ask_for_newer(cached, named.fetches)
         try:
             return (self._cached or cached).keys.choose(algorithm, kid)
         except UnknownKeyError:
@@ -222,11 +235,11 @@ class KeyCache:
             error = await self._start().wait()
         return error
 
-    async def _ask_for_newer(self, seen: _Cached, seen_at: int) -> None:
+    async def _ask_for_newer(self, seen: _Cached, fetches: int) -> None:
         """Have newer keys than those seen, which lack the one that a token names.
 
-        `seen_at` is how many fetches had begun when a token first named that key: if the issuer
-        has been asked since, and may not be asked again yet, the key is unknown.
+        `fetches` is how many had begun when tokens began to name that key: if the issuer has been
+        asked since, and may not be asked again yet, the key is unknown.
         """
         flight = self._flight
         if flight is not None and flight.is_running():
@@ -241,7 +254,7 @@ class KeyCache:
             if self._error is not None:
                 raise self._unavailable()
             telemetry.unknown_kid(self.name, limited=True)
-            if seen.number > seen_at:
+            if seen.number > fetches:
                 raise UnknownKeyError
             # It may have published this key since it was asked: nothing is known of the token.
             raise KeysUnavailableError(math.ceil(max(1, self._bucket.wait(self.clock()))))

@@ -451,6 +451,42 @@ class TestUnknownKey:
         assert (expected, unavailable) == (found, withdrawn)
         assert 3 == keys.forced
 
+    async def test_attack_a_key_that_was_named_long_before_it_was_published(
+        self, keys: Keys
+    ) -> None:
+        """What the issuer was asked for others minutes later is no answer about it."""
+        await keys.ask()
+        assert await keys.ask("b") is UnknownKeyError
+        keys.clock.advance(300)
+        for kid in ("x", "y"):
+            await keys.ask(kid)
+        keys.provider.kids = ("b",)
+        found = []
+        for seconds in (0, 29, 1):
+            keys.clock.advance(seconds)
+            found.append(await keys.ask("b"))
+
+        assert [KeysUnavailableError, KeysUnavailableError, ["b"]] == found
+
+    @pytest.mark.parametrize(
+        ("seconds", "expected"),
+        [
+            pytest.param(30, {UnknownKeyError}, id="soon"),
+            pytest.param(31, {UnknownKeyError, KeysUnavailableError}, id="later"),
+        ],
+    )
+    async def test_keys_that_are_named_again(
+        self, keys: Keys, seconds: float, expected: set[object]
+    ) -> None:
+        """Those that are named every 30 s stay unknown by a fetch that was forced for another."""
+        await keys.ask()
+        found = set()
+        for _ in range(10):
+            found |= {await keys.ask("b"), await keys.ask("c")}
+            keys.clock.advance(seconds)
+
+        assert expected == found
+
     async def test_an_outage_is_no_answer(self, keys: Keys) -> None:
         """When the forced fetch fails the answer is 503; during the backoff nothing is fetched."""
         unknown = [KeysUnavailableError] * 3
