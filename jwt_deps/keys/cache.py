@@ -96,6 +96,8 @@ class KeyCache:
         self._flight: _Fetch | None = None
         self._error: FetchError | None = None
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        # Of fetches in the background, which end without a result when their event loop does.
+        self._ahead = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._bucket = TokenBucket(_FORCED, _FORCED_REFILL)
         self._closings = 0
         self._fetches = 0
@@ -179,7 +181,7 @@ class KeyCache:
         )
 
     def close(self) -> None:
-        """Stop a running fetch; the next request starts another one."""
+        """Stop a running fetch; the next request that waits for keys starts another one."""
         self._closings += 1
         if self._flight is not None:
             self._flight.cancel()
@@ -217,8 +219,7 @@ class KeyCache:
             return cached
         if cached is not None and now < cached.life.unusable_at:
             if now < cached.life.expires_at or self._is_out_of_reach(now):
-                if not self._is_cooling_down():
-                    self._start()
+                self._start_ahead(now)
                 return cached  # no request waits for an issuer that is known to be out of reach
         elif self._is_cooling_down():
             raise self._unavailable()
@@ -283,6 +284,15 @@ class KeyCache:
                 self._flight = self._new_flight(forced=False)
             return self._flight
 
+    def _start_ahead(self, now: float) -> None:
+        """Start a fetch in the background, unless there is one, or was one moments ago."""
+        flight = self._flight
+        if flight is not None and flight.is_running():
+            return
+        if not self._is_cooling_down() and not self._ahead.holds(now):
+            self._ahead.fail(now)  # until it has a result
+            self._start()
+
     def _force(self) -> _Fetch | None:
         """Return the running fetch, else one past HTTP caches; `None` if there were too many."""
         with self._lock():
@@ -330,6 +340,7 @@ class KeyCache:
             self._cached = _Cached(response, life, number)
             recovered, self._error = self._error is not None, None
             self._backoff.succeed()
+            self._ahead.succeed()
         telemetry.keys_fetched(self.name, before.body if before else None, response.body)
         if before is None or before.skipped != response.skipped:
             log_skipped(f"issuer {self.name}", response.skipped)
@@ -343,6 +354,7 @@ class KeyCache:
                 return error
             self._error = error
             self._backoff.fail(now)
+            self._ahead.succeed()
             if forced:
                 self._bucket.refund()  # an outage must not use up what a rotation will need
             cached = self._cached

@@ -16,7 +16,7 @@ import pytest
 from jwt_deps import KeysUnavailableError, UnknownKeyError
 from jwt_deps.concurrency import JITTER
 from jwt_deps.errors import SignatureError
-from jwt_deps.keys import KeyCache, KeyHealth
+from jwt_deps.keys import FetchError, KeyCache, KeyHealth
 from jwt_deps.keys.key_set import SkippedKey
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.tokens.verify import verify
@@ -840,6 +840,14 @@ class TestClock:
         assert 2 == keys.fetches
 
 
+async def ended_early(keys: Keys) -> None:
+    """Ask for keys in an event loop that ends before a fetch in the background can."""
+    keys.provider.gate = asyncio.Event()
+    assert not keys.waits()
+    await asyncio.sleep(0)  # it begins
+    keys.provider.gate = None
+
+
 class TestSeveralLoops:
     def test_two_threads_cause_one_fetch(self, keys: Keys) -> None:
         """Callers in two event loops, each with many requests, share what is under way."""
@@ -894,6 +902,42 @@ class TestSeveralLoops:
 
         assert (False, False, None) == (after.reloading, after.degraded, after.last_error)
         assert HEALTHY == keys.cache.health()
+
+    def test_many_loops_that_end_before_their_background_fetch(self, keys: Keys) -> None:
+        """It is started again after the pauses of a failure, not by each of them."""
+        asyncio.run(keys.ask())
+        keys.clock.advance(570)
+        for _ in range(240):
+            asyncio.run(ended_early(keys))
+            keys.clock.advance(0.125)
+        asked = [asked.at for asked in keys.provider.asked]
+        found = asyncio.run(keys.ask())
+
+        assert [0, 570, 571, 573, 577, 585] == asked
+        assert (["a"], HEALTHY) == (found, keys.cache.health())
+
+    @pytest.mark.parametrize(
+        ("error", "next_at"),
+        [
+            pytest.param(None, [1141, 1142], id="success"),
+            pytest.param(DOWN, [572], id="failure"),
+        ],
+    )
+    def test_an_answer_ends_the_pauses_after_lost_fetches(
+        self, keys: Keys, error: FetchError | None, next_at: list[int]
+    ) -> None:
+        """The next fetch that is lost, or fails, is the first one again."""
+        asyncio.run(keys.ask())
+        keys.clock.advance(570)
+        asyncio.run(ended_early(keys))
+        keys.clock.advance(1)
+        keys.provider.gate, keys.provider.error = None, error
+        asyncio.run(keys.cache.refresh())
+        for at in next_at:
+            keys.clock.advance(at - keys.clock())
+            asyncio.run(ended_early(keys))
+
+        assert [0, 570, 571, *next_at] == [asked.at for asked in keys.provider.asked]
 
     def test_the_loop_of_the_fetch_ends_under_a_caller_in_another(self, keys: Keys) -> None:
         """The issuer did not fail: the other loop fetches the keys itself."""
