@@ -698,6 +698,7 @@ DAMAGED = {
     "infinite": '["session",null,"s",Infinity]',
     "huge": '["session",null,"s",1e999]',
     "object": '{"session":{"a":1,"a":2}}',
+    "short": '["session",null,"s"]',
     "nested": '["session",null,' + "[" * 50 + "]" * 50 + ",9999999999]",
 }
 
