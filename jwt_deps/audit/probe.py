@@ -18,7 +18,7 @@ from jwt_deps.web import (
 )
 
 from .path_values import filled
-from .report import Audit
+from .report import Audit, AuditedRoute
 from .verdicts import Verdict
 
 _REFUSED = frozenset({401, 403})
@@ -49,18 +49,13 @@ async def probe(
     Returns:
         The audit with the routes' answers, and a problem for each that is not a guard's refusal.
     """
-    known = _endpoints(app)
-    public = [
-        known.get((it.path, it.methods), (None, {}))[0]
-        for it in audit.routes
-        if it.verdict is Verdict.PUBLIC
-    ]
+    known = _with_endpoints(app, audit)
+    public = [endpoint for it, endpoint, _ in known if it.verdict is Verdict.PUBLIC]
     routes, problems, notes = [], list(audit.problems), list(audit.notes)
-    for route in audit.routes:
+    for route, endpoint, types in known:
         if route.verdict is not Verdict.GUARDED:
             routes.append(route)
             continue
-        endpoint, types = known.get((route.path, route.methods), (None, {}))
         host, path = _address(filled(route.path, types, values or {}))
         methods = ("GET",) if route.methods == ("*",) else route.methods
         asked = [await _ask(app, _scope(app, it, host, path), seconds) for it in methods]
@@ -99,14 +94,16 @@ class _Answer:
     endpoint: Any = None
 
 
-def _endpoints(app: FastAPI) -> dict[tuple[str, tuple[str, ...]], tuple[Any, dict[str, Any]]]:
-    """Return the routes' endpoints and the types of their path parameters, by path and methods."""
-    found: dict[tuple[str, tuple[str, ...]], tuple[Any, dict[str, Any]]] = {}
+def _with_endpoints(app: FastAPI, audit: Audit) -> list[tuple[AuditedRoute, Any, dict[str, Any]]]:
+    """The routes of an audit, each with its endpoint and the types of its path parameters."""
+    found: dict[tuple[str, tuple[str, ...]], list[tuple[Any, dict[str, Any]]]] = {}
     for served in Inventory.of(app).routes:
         root = served.match.dependant
         types = {} if root is None else path_parameters(root)
-        found.setdefault((served.path, served.methods), (served.match.endpoint, types))
-    return found
+        found.setdefault((served.path, served.methods), []).append((served.match.endpoint, types))
+    # Of several with the same path the first one is reached.
+    several = ((it, found.get((it.path, it.methods)) or [(None, {})]) for it in audit.routes)
+    return [(it, *(there.pop(0) if len(there) > 1 else there[0])) for it, there in several]
 
 
 def _problems(route: str, path: str, answer: _Answer, endpoint: Any) -> Iterator[str]:

@@ -164,9 +164,9 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
     """
     match = matched(connection.scope, state)
     guard = state.innermost(match)
-    # Where the application replaces all of them, what it put there decides.
-    if isinstance(guard, JWTGuard):  # pragma: no branch
-        await guard.check(connection, match, state)
+    if not isinstance(guard, JWTGuard):
+        return  # where the application replaces all of them, what it put there decides
+    await guard.check(connection, match, state)
     # What applies to a route that the guard excludes may ask for a token all the same.
     if any(_refuses_anonymous(it, connection) for it in match.applied):
         found = await principal_or_error(connection, None, state)

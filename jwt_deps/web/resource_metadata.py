@@ -4,7 +4,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from jwt_deps.errors import ConfigurationError
@@ -132,7 +132,10 @@ def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
         names = dict.fromkeys(it for it in filled_scopes(asked, {}) if it != "offline_access")
         seen = Snapshot()
         for router in inventory.routers:
-            seen.add(router, ())
+            if isinstance(router, APIRouter):
+                seen.add(router, ())
+            else:  # of an application of Starlette's, an MCP server for one
+                seen.add_mounted(router)
         known[resource] = seen, list(names)
     return known[resource][1]
 

@@ -271,6 +271,16 @@ class TestARefusal:
         at = path.removeprefix("//a.test")
         assert f"{name} is not reached: a public route before it answered {at}." in found.notes
 
+    def test_the_pages_of_an_application_that_is_mounted_at_the_root(self) -> None:
+        """They have the paths of the outer one's, which come first."""
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/", FastAPI())
+
+        found = asked(app)
+
+        assert found.problems == ()
+        assert any(it.startswith("GET /docs is not reached") for it in found.notes)
+
     def test_each_method_is_asked(self) -> None:
         """The answers are told once."""
         router, app = APIRouter(), FastAPI()

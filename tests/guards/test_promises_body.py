@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from jwt_deps import (
     JWTSettings,
+    current_user_id,
     get_claims,
     get_settings,
     optional,
@@ -214,6 +215,28 @@ def test_an_error_that_does_not_come_again_is_answered_all_the_same(body: str) -
     status, _, asked = send(protect(app), body, GOOD)
 
     assert (404, 0) == (status, asked)
+
+
+def test_an_error_before_a_route_that_no_guard_applies_to_takes_no_body_away() -> None:
+    """There nothing is asked before the body is read."""
+    calls: list[int] = []
+
+    async def flaky(_: HTTPConnection) -> JWTSettings:
+        calls.append(1)
+        if len(calls) == 1:
+            raise UnknownTenantError
+        return SETTINGS
+
+    app = FastAPI(exception_handlers={UnknownTenantError: unknown_tenant})
+    app.include_router(protected_router())
+    app.include_router(reading(), dependencies=[Depends(current_user_id)])
+    app.dependency_overrides[get_settings] = flaky
+    client = TestClient(app)
+
+    answers = [client.post("/json", json={"size": 3}, headers=GOOD) for _ in range(2)]
+
+    assert [404, 200] == [it.status_code for it in answers]
+    assert 3 == answers[1].json()
 
 
 @bodies

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.testclient import TestClient
-from starlette.routing import Route
+from starlette.applications import Starlette
+from starlette.routing import Route, Router
 
 from jwt_deps import (
     ConfigurationError,
@@ -470,6 +471,34 @@ def test_a_route_that_is_added_to_a_mounted_application() -> None:
 
     assert ["first"] == before
     assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
+
+
+@pytest.mark.parametrize(
+    "mounted",
+    [
+        pytest.param(lambda app: app.mount("/s", Starlette()), id="starlette"),
+        pytest.param(lambda app: app.mount("/r", Router()), id="router"),
+        pytest.param(lambda app: app.host("h.test", Starlette()), id="host"),
+    ],
+)
+def test_beside_what_is_none_of_fastapis(
+    mounted: Callable[[FastAPI], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An MCP server for instance; the routes are walked once there, too."""
+    app, walked = service(), list[FastAPI]()
+    mounted(app)
+    walk = Inventory.of
+
+    def counted(application: FastAPI) -> Inventory:
+        walked.append(application)
+        return walk(application)
+
+    monkeypatch.setattr(Inventory, "of", counted)
+
+    answers = [TestClient(app).get(PATH).status_code for _ in range(2)]
+
+    assert [200, 200] == answers
+    assert len(walked) == 1
 
 
 def test_the_routes_are_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
