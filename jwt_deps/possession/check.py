@@ -64,7 +64,8 @@ async def confirm(  # noqa: PLR0913 - what is known of the request, and what is 
         now=now,
     )
     await _refuse_replay(proof, policy, now, used)
-    _renew(scope, proof, policy, now)
+    if proof.next_nonce is not None:  # before that of the client expires (RFC 9449 §8.2)
+        scope.get(FRESH_NONCE, []).append(proof.next_nonce)
 
 
 async def _refuse_replay(proof: Proof, policy: SenderPolicy, now: float, used: set[str]) -> None:
@@ -84,13 +85,6 @@ async def _refuse_replay(proof: Proof, policy: SenderPolicy, now: float, used: s
     used.add(proof.key)
 
 
-def _renew(scope: _Scope, proof: Proof, policy: SenderPolicy, now: float) -> None:
-    """Add a fresh nonce to the answer before that of the client expires (RFC 9449 §8.2)."""
-    nonces, age, fresh = policy.nonces, proof.nonce_age, scope.get(FRESH_NONCE)
-    if nonces is not None and age is not None and fresh is not None and nonces.is_stale(age):
-        fresh.append(nonces.issue(now))
-
-
 def _below(origin: str, scope: _Scope) -> str:
     """Return the path that the client sent, without the prefix that the public origin has.
 
@@ -104,6 +98,6 @@ def _below(origin: str, scope: _Scope) -> str:
     # uvicorn puts its `--root-path` back in front of what a proxy has cut off. Starlette matches
     # routes without it, so that no other route is meant by either spelling.
     root: str = scope.get("app_root_path", scope.get("root_path", ""))
-    if root and path.startswith(f"{root}/") and urlsplit(origin).path.endswith(root):
+    if path.startswith(f"{root}/") and urlsplit(origin).path.endswith(root):
         return path.removeprefix(root)
     return path

@@ -52,14 +52,14 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A proof that passed every check but that for replay: its key in the replay store, and times.
+    """A proof that passed every check but that for replay, with its key in the replay store.
 
-    `nonce_age` is in seconds; `None` without a nonce.
+    `next_nonce` is for the next proof; `None` while the nonce of this one is good for that too.
     """
 
     key: str = field(repr=False)
     issued_at: float
-    nonce_age: float | None = None
+    next_nonce: str | None
 
 
 def check_proof(  # noqa: PLR0913 - what a proof has to match
@@ -101,10 +101,10 @@ def check_proof(  # noqa: PLR0913 - what a proof has to match
     target = _target(claims["htu"], policy.origin, path)
     if claims.get("ath") != _digest(token):
         raise DPoPProofError(Reason.PROOF_TOKEN, "it is for another access token")
-    age = _nonce_age(claims, policy.nonces, now)
+    next_nonce = _next_nonce(claims, policy.nonces, now)
     _check_times(claims, now)
     digest = _digest("|".join((bound_to, target, claims["jti"])))
-    return Proof(f"{bound_to}.{digest}", claims["iat"], age)
+    return Proof(f"{bound_to}.{digest}", claims["iat"], next_nonce)
 
 
 def _parse(headers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
@@ -164,14 +164,14 @@ def _digest(text: str) -> str:
     return encode_base64url(hashlib.sha256(text.encode()).digest())
 
 
-def _nonce_age(claims: Mapping[str, Any], nonces: Nonces | None, now: float) -> float | None:
+def _next_nonce(claims: Mapping[str, Any], nonces: Nonces | None, now: float) -> str | None:
     if nonces is None:
         return None
     nonce = claims.get("nonce")
     age = nonces.age(nonce, now) if isinstance(nonce, str) else None
     if age is None:
         raise DPoPNonceError(nonces.issue(now))
-    return age
+    return nonces.issue(now) if nonces.is_stale(age) else None
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> None:

@@ -27,7 +27,7 @@ _BYTE_SEQUENCE = re.compile(
             | :[A-Za-z0-9+/=]*: | \?[01]
         ))?
     )*""",
-    re.VERBOSE | re.ASCII,
+    re.VERBOSE,
 )
 # Envoy's x-forwarded-client-cert: one element, whose values are quoted if need be.
 _XFCC_PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,]*)(?:;|$)')

@@ -43,8 +43,8 @@ def is_redis_url(text: str) -> bool:
     except (AttributeError, RedisError, TypeError, ValueError):
         return False  # their messages quote the text, which may hold a password
     options = pool.connection_kwargs
-    timeouts = (options.get(name, 1) for name in ("socket_timeout", "socket_connect_timeout"))
-    return all(0 < it <= _LONGEST_TIMEOUT for it in timeouts) and all(
+    timeouts = options.keys() & {"socket_timeout", "socket_connect_timeout"}
+    return all(0 < options[it] <= _LONGEST_TIMEOUT for it in timeouts) and all(
         options[name] == it for name, it in REDIS_OPTIONS.items()
     )
 
