@@ -206,3 +206,17 @@ class TestPydantic:
     def test_is_written_as_an_object(self) -> None:
         """Claims that an endpoint returns are written as the JSON object that they are."""
         assert to_jsonable_python(Claims(MEMBERS)) == MEMBERS
+
+
+@pytest.mark.parametrize("value", ["a", 1, None, ["a"], {"a": ["b"]}], ids=repr)
+def test_equal_claims_have_one_hash(value: Any) -> None:
+    """Whatever their values are."""
+    assert hash(Claims({"x": value})) == hash(Claims({"x": value}))
+
+
+@pytest.mark.parametrize("values", [(1, 2), ("a", "b")], ids=repr)
+def test_claims_with_the_same_names_have_hashes_of_their_own(values: tuple[object, object]) -> None:
+    """Most tokens of an issuer have the same names."""
+    one, other = (hash(Claims({"x": it})) for it in values)
+
+    assert one != other

@@ -125,6 +125,18 @@ def test_several_mistakes_are_all_told() -> None:
     assert Step.TIMES is explanation.error.step
 
 
+@pytest.mark.parametrize(("sub", "expected"), [("alice", None), (None, "sub")])
+def test_the_claim_in_which_a_token_names_no_user_is_told(
+    sub: str | None, expected: str | None
+) -> None:
+    """It is accepted all the same, and refused where a user is asked for."""
+    members = {name: it for name, it in with_(sub=sub).items() if it is not None}
+
+    explanation = explained(mint(members))
+
+    assert (True, expected) == (explanation.accepted, explanation.without_user)
+
+
 def test_a_payload_that_cannot_be_read_leaves_its_claims_unreached() -> None:
     """The signature is checked all the same."""
     found = outcomes(explained(mint_raw(b'{"alg":"HS256"}', b"[]")))
