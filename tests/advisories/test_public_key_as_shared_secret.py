@@ -302,6 +302,22 @@ def test_keys_that_are_not_supported_are_keys(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("PGP PUBLIC KEY BLOCK", "public_key_not_pem"),
+        ("PGP PRIVATE KEY BLOCK", "private_key"),
+        ("CERTIFICATE REQUEST", "certificate"),
+        ("SSH2 PUBLIC KEY", "openssh_key"),
+    ],
+)
+def test_lines_around_what_cannot_be_read(kind: str, reason: str) -> None:
+    """They say what it is, with a dash lost too."""
+    text = f"---- BEGIN {kind} ----\n{b64(bytes(48))}\n---- END {kind} ----"
+
+    assert reason == refusal(text).reason
+
+
+@pytest.mark.parametrize(
     ("octets", "sentence"),
     [
         pytest.param(UNKNOWN_PRIVATE + bytes(32), "A private key", id="unknown-kind"),
