@@ -219,7 +219,9 @@ class KeyCache:
             return cached
         if cached is not None and now < cached.life.unusable_at:
             if now < cached.life.expires_at or self._is_out_of_reach(now):
-                self._start_ahead(now)
+                if not self._is_cooling_down() and not self._ahead.holds(now):
+                    self._ahead.fail(now)  # until it has a result
+                    self._start()
                 return cached  # no request waits for an issuer that is known to be out of reach
         elif self._is_cooling_down():
             raise self._unavailable()
@@ -283,15 +285,6 @@ class KeyCache:
             if self._flight is None or not self._flight.is_running():
                 self._flight = self._new_flight(forced=False)
             return self._flight
-
-    def _start_ahead(self, now: float) -> None:
-        """Start a fetch in the background, unless there is one, or was one moments ago."""
-        flight = self._flight
-        if flight is not None and flight.is_running():
-            return
-        if not self._is_cooling_down() and not self._ahead.holds(now):
-            self._ahead.fail(now)  # until it has a result
-            self._start()
 
     def _force(self) -> _Fetch | None:
         """Return the running fetch, else one past HTTP caches; `None` if there were too many."""

@@ -919,25 +919,26 @@ class TestSeveralLoops:
     @pytest.mark.parametrize(
         ("error", "next_at"),
         [
-            pytest.param(None, [1141, 1142], id="success"),
-            pytest.param(DOWN, [572], id="failure"),
+            pytest.param(None, [1142, 1143], id="success"),
+            pytest.param(DOWN, [572.5], id="failure"),
         ],
     )
     def test_an_answer_ends_the_pauses_after_lost_fetches(
-        self, keys: Keys, error: FetchError | None, next_at: list[int]
+        self, keys: Keys, error: FetchError | None, next_at: list[float]
     ) -> None:
         """The next fetch that is lost, or fails, is the first one again."""
         asyncio.run(keys.ask())
-        keys.clock.advance(570)
-        asyncio.run(ended_early(keys))
-        keys.clock.advance(1)
-        keys.provider.gate, keys.provider.error = None, error
+        for seconds in (570, 1):
+            keys.clock.advance(seconds)
+            asyncio.run(ended_early(keys))
+        keys.clock.advance(0.5)
+        keys.provider.error = error
         asyncio.run(keys.cache.refresh())
         for at in next_at:
             keys.clock.advance(at - keys.clock())
             asyncio.run(ended_early(keys))
 
-        assert [0, 570, 571, *next_at] == [asked.at for asked in keys.provider.asked]
+        assert [0, 570, 571, 571.5, *next_at] == [asked.at for asked in keys.provider.asked]
 
     def test_the_loop_of_the_fetch_ends_under_a_caller_in_another(self, keys: Keys) -> None:
         """The issuer did not fail: the other loop fetches the keys itself."""
