@@ -41,6 +41,18 @@ class Profile(BaseModel):
     tenant: int = 0
 
 
+async def nothing() -> None: ...
+
+
+def with_security() -> APIRouter:
+    """Scopes that FastAPI's `Security` asks for with a dependency that a test may replace."""
+    router, model = APIRouter(), claims_as(Profile)
+    router.get("/read/claims", dependencies=[Security(get_claims, scopes=["read"])])(nothing)
+    router.get("/read/token", dependencies=[Security(get_token, scopes=["read"])])(nothing)
+    router.get("/read/model", dependencies=[Security(model, scopes=["read"])])(nothing)
+    return router
+
+
 def routes() -> APIRouter:
     """One route for each way to ask who is calling."""
     router = APIRouter()
@@ -74,6 +86,8 @@ def routes() -> APIRouter:
     @router.get("/read")
     async def read(user_id: Annotated[str, Security(current_user_id, scopes=["read"])]) -> str:
         return user_id
+
+    router.include_router(with_security())
 
     @router.get("/state")
     async def state(request: Request) -> dict[str, Any]:
@@ -146,6 +160,22 @@ class TestUser:
         with acting_as(app, "alice", scopes=iter(["write"])):
             assert (403, 200) == (client.get("/read").status_code, client.get("/write").status_code)
             assert 200 == client.get("/write").status_code
+
+    @pytest.mark.parametrize("name", ["claims", "token", "model"])
+    def test_scopes_of_security_are_asked_for_whatever_it_is_given(
+        self, build: Callable[[], FastAPI], name: str
+    ) -> None:
+        """FastAPI calls the replacement in the place of a dependency that would look at them."""
+        app = build()
+        client = TestClient(app)
+
+        with acting_as(app, "alice"):
+            refused = client.get(f"/read/{name}")
+        with acting_as(app, "alice", scopes="read"):
+            granted = client.get(f"/read/{name}")
+
+        assert (403, 200) == (refused.status_code, granted.status_code)
+        assert 'scope="read"' in refused.headers["www-authenticate"]
 
 
 class TestClaims:
