@@ -200,6 +200,7 @@ class RequestState:
         match: the route that `settings` were found for.
         settings: the settings that hold for that route.
         waiting: the dependencies that have to see what exception handlers answer.
+        parameters: of the path, with which the request came to a router, by the router's identity.
     """
 
     entered: tuple[RouteGuard, ...] = ()
@@ -232,6 +233,7 @@ class RequestState:
         if type(headers) is not list or (headers and type(headers[0]) is not tuple):
             scope["headers"] = [(name, value) for name, value in headers]
         self.decision = Decision()
+        self.parameters: dict[int, dict[str, Any]] = {}
         # Under which settings who was calling: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
         self.app = app = scope.get("app")
@@ -426,7 +428,7 @@ class RequestState:
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
         copy._principals, copy._credentials = list(self._principals), self._credentials
-        for name in ("entered", "routers", "mounted", "owner", "_before", "_written"):
+        for name in ("entered", "routers", "mounted", "owner", "parameters", "_before", "_written"):
             setattr(copy, name, getattr(self, name))
         if not (is_same_path or self._has_same_sender(scope)):
             copy._restore(scope)
@@ -529,12 +531,15 @@ def next_state(scope: Scope, router: object) -> RequestState:
         router: the router. A scope that came there before is another request, also where it is
             equal: an endpoint sent it, or a middleware that tries again.
     """
-    state: RequestState | None = scope.get(STATE_KEY)
-    again = None if state is None else state.again(scope, router)
-    if again is None:
-        state = state_of(scope)
-    else:
-        state = scope[STATE_KEY] = again
+    known: RequestState | None = scope.get(STATE_KEY)
+    again = None if known is None else known.again(scope, router)
+    state = state_of(scope) if again is None else again
+    if known is not None and state is not known and state.is_part:
+        # Routers add to the parameters that they find: those of the other request must not stay.
+        state.parameters = known.parameters
+        scope["path_params"] = dict(known.parameters.get(id(router), ()))
+    scope[STATE_KEY] = state
+    state.parameters.setdefault(id(router), dict(scope.get("path_params") or ()))
     state.routers = (*state.routers, router)
     return state
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Path, Request, WebSocket
 from fastapi.testclient import TestClient
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -20,6 +20,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps import (
+    Claims,
     JWTSettings,
     current_user_id,
     get_claims,
@@ -30,6 +31,7 @@ from jwt_deps import (
     protect,
     protected_router,
     public,
+    require,
     require_scopes,
 )
 from jwt_deps.testing import Prover, TokenFactory
@@ -47,6 +49,7 @@ from .asking import (
     headers_of,
     including,
     kinds_of_guard,
+    plain,
     read,
 )
 
@@ -908,3 +911,111 @@ def test_the_first_scope_that_is_served_a_second_time_is_at_its_second_path() ->
         app.include_router(router, prefix=prefix)
 
     assert 401 == ask(app, "/open/api")
+
+
+# ---- parameters of the path ---------------------------------------------------------------------
+
+
+def same_tenant(claims: Claims, tenant: Annotated[str, Path()]) -> bool:
+    return bool(claims["tenant"] == tenant)
+
+
+def for_tenants() -> FastAPI:
+    """An application of which every route asks for the tenant in its path."""
+    app, mounted = FastAPI(), FastAPI()
+
+    @app.get("/t/{tenant}/data")
+    @mounted.get("/{tenant}/data")
+    async def data(tenant: str) -> str:
+        return tenant
+
+    @app.get("/without")
+    async def without() -> str:
+        return "inside"
+
+    @app.post("/t/{tenant}/batch")
+    async def batch(tenant: str, request: Request) -> Any:
+        parts = [
+            await send_copy(app, request.scope, path=it, method="GET")
+            for it in await request.json()
+        ]
+        return [tenant, *[status for status, _ in parts]]
+
+    @app.get("/t/{tenant}/new/{rest:path}")
+    async def new(tenant: str, rest: str) -> PlainTextResponse:
+        return PlainTextResponse(tenant + rest, 404)
+
+    app.add_route("/plain", plain)
+    app.mount("/mounted", mounted)
+    return protect(app, SETTINGS, dependencies=[Depends(require(same_tenant))])
+
+
+ACME = bearer(tenant="acme")
+TENANTS = {
+    "/t/acme/data": 200,
+    "/t/umbrella/data": 403,
+    "/mounted/umbrella/data": 422,
+    "/without": 422,
+    "/plain": 422,
+}
+
+
+def test_attack_a_part_with_the_parameters_of_the_path_of_the_batch() -> None:
+    """Each is answered as it is directly: no other tenant's data, and none without a tenant."""
+    client = TestClient(for_tenants(), headers=ACME)
+
+    direct = {path: client.get(path).status_code for path in TENANTS}
+    parts = client.post("/t/acme/batch", json=list(TENANTS)).json()
+
+    assert direct == TENANTS
+    assert ["acme", *TENANTS.values()] == parts
+
+
+def test_attack_a_second_path_in_the_scope_of_the_first() -> None:
+    """A middleware that tries an older address where the new one has nothing."""
+
+    def fallback(app: ASGIApp) -> ASGIApp:
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            status, _, _ = await drive(app, scope)
+            scope["path"] = "/mounted/umbrella/data"
+            await app(scope, receive, send)
+            assert status == 404
+
+        return serve
+
+    client = TestClient(fallback(for_tenants()), headers=ACME)
+
+    assert 422 == client.get("/t/acme/new/umbrella/data").status_code
+
+
+def test_attack_a_part_that_an_application_without_guards_sends() -> None:
+    """What is known of its path says nothing here."""
+    app, guarded = FastAPI(), for_tenants()
+
+    @app.post("/t/{tenant}/batch")
+    async def batch(tenant: str, request: Request) -> Any:
+        parts = [await send_copy(guarded, request.scope, path=it, method="GET") for it in TENANTS]
+        return [tenant, *[status for status, _ in parts]]
+
+    client = TestClient(app, headers=ACME)
+
+    for _ in range(2):
+        assert ["acme", *TENANTS.values()] == client.post("/t/acme/batch").json()
+
+
+def test_the_parameters_of_a_mount_further_out_stay_those_of_a_part() -> None:
+    """It is below that mount as the batch is."""
+    inner, outer = FastAPI(), FastAPI()
+
+    @inner.get("/one")
+    async def one(tenant: Annotated[str, Path()]) -> str:
+        return tenant
+
+    @inner.post("/batch/{tenant}")
+    async def batch(tenant: str, request: Request) -> Any:
+        assert tenant == "umbrella"
+        return await send_copy(inner, request.scope, path="/b/acme/one", method="GET")
+
+    outer.mount("/b/{tenant}", protect(inner, SETTINGS))
+
+    assert [200, "acme"] == TestClient(outer, headers=ACME).post("/b/acme/batch/umbrella").json()
