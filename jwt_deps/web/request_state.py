@@ -163,15 +163,11 @@ class _Mounted:
     routers: tuple[Any, ...] = ()
     outermost: Any = None
 
-    def is_left_by(self, app: Any) -> bool:
-        """Whether a request has gone back to the application through which it came first."""
-        return self.outermost is not None and self.outermost is getattr(app, "router", None)
-
     def covers(self, scope: Scope) -> bool:
         """Whether a copied scope is served below the mount."""
         app = scope.get("app")
-        if self.is_left_by(app):
-            return False
+        if self.outermost is getattr(app, "router", None):
+            return False  # it has gone back to the application through which it came first
         return self.app is app is not None or self.is_at(scope.get("root_path", ""))
 
     def is_at(self, root: str) -> bool:
@@ -364,8 +360,6 @@ class RequestState:
                 outer=self.mounted,
             )
             self.routers = ()
-        if not decided:
-            self.begin()
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
 

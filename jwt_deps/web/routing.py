@@ -284,7 +284,7 @@ def match_of(scope: Scope, route: Any, context: Any) -> MatchedRoute:
     """
     owner = route
     if context is not None:
-        added, served = _fastapi.added_route(context), _fastapi.plain_route(context)
+        added = _fastapi.added_route(context)
         if route is None:
             if getattr(context, "dependant", None) is not None:
                 # It can be a route of another request, which shares the dictionary with this one.
@@ -293,7 +293,7 @@ def match_of(scope: Scope, route: Any, context: Any) -> MatchedRoute:
         # The context of an outer application stays in the scope of one mounted in it, hence the
         # comparison, which FastAPI itself makes too.
         elif added is route:
-            owner = served or context
+            owner = context
     if owner is None:
         return _match_of_own_frontend(scope)
     known = _matches.get(id(owner))

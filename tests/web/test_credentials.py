@@ -616,6 +616,7 @@ class TestIntrospection:
             answer = client.get("/me", headers=headers)
             assert 401 == answer.status_code
             assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+            assert "the authorization server does not accept it" in answer.json()["detail"]
         assert 1 == len(server.asked)
         server.tokens["unknown"] = {"sub": "bob"}
         clock.advance(5)
