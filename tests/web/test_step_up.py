@@ -169,6 +169,7 @@ def test_what_no_challenge_can_carry_is_refused(values: tuple[str, ...], max_age
 
     assert "acr_values" == refused.value.reason
     require_acr(max_age=0)  # a log-in of this moment
+    require_acr("phr")
 
 
 def test_the_error_is_typed() -> None:
