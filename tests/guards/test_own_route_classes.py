@@ -955,8 +955,9 @@ class TestWhatServesInAnotherWayLater:
     [lambda: protect(FastAPI(), OTHER), lambda: protected_router(settings=OTHER)],
     ids=["protect", "protected_router"],
 )
+@pytest.mark.parametrize("kind", ["protect", pytest.param("protected_router", marks=live_routes)])
 def test_a_middleware_in_front_of_an_inner_guard_answers_no_anonymous_request(
-    inner: Callable[[], ASGIApp],
+    kind: str, inner: Callable[[], ASGIApp]
 ) -> None:
     """The outer guard leaves the decision to the inner one, and sees that there was none."""
 
@@ -964,11 +965,13 @@ def test_a_middleware_in_front_of_an_inner_guard_answers_no_anonymous_request(
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             await PlainTextResponse(INSIDE)(scope, receive, send)
 
-    app = protect(FastAPI(), SETTINGS)
-    mounted = Mount("/sub", app=inner(), middleware=[Middleware(AnsweringItself)])
-    app.router.routes.append(mounted)
+    router = APIRouter()
+    router.routes.append(Mount("/sub", app=inner(), middleware=[Middleware(AnsweringItself)]))
+    app = guarded_by(kind, router)
+    if kind == "protect":
+        app.router.routes.extend(router.routes)
 
-    assert REFUSED == ask(app, "/sub/x")
+    assert [REFUSED] * 2 == [ask(app, "/sub/x"), ask(app, "/sub/x")]
 
 
 @pytest.mark.parametrize("kind", ["protect", "jwt_guard"])
