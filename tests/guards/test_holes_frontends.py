@@ -189,3 +189,14 @@ def test_attack_a_site_of_files_that_hands_on_what_it_does_not_have(
         client.get("/api/secret", headers=it).status_code for it in ({}, {}, GOOD)
     ]
     assert 200 == client.get("/a.txt").status_code
+
+
+def test_an_excluded_frontend_is_open_beside_one_of_a_mounted_router(files: Path) -> None:
+    """Each file is of the `frontend()` at whose path it is."""
+    app, router = FastAPI(openapi_url=None), APIRouter()
+    app.frontend("/open", directory=files)
+    router.frontend("/other", directory=files)
+    app.mount("/m", router)
+    protect(app, SETTINGS, exclude=["/open/*"])
+
+    assert 200 == TestClient(app).get("/open/a.txt").status_code
