@@ -34,8 +34,8 @@ _MUTATION = """## Mutation score
 A mutant is the code with one operator, operand, constant or statement changed. `python -m
 tests.mutation <folder>` runs its tests on each, or on a sample; the score is the part
 that they noticed within the seconds that the command gives, one minute or more, so it is a lower
-bound. Most of what a run does not notice gets a test afterwards, or a reason in the table of changes
-that make no difference.
+bound. Most of what a run does not notice gets a test afterwards, or a reason in the table of
+changes that make no difference.
 
 """
 _NO_DIFFERENCE = """### Changes that make no difference
