@@ -166,7 +166,8 @@ class _Mounted:
     def covers(self, scope: Scope) -> bool:
         """Whether a copied scope is served below the mount."""
         app = scope.get("app")
-        if self.outermost is getattr(app, "router", None):
+        router = getattr(app, "router", None)
+        if router is not None and router is self.outermost:
             return False  # it has gone back to the application through which it came first
         return self.app is app is not None or self.is_at(scope.get("root_path", ""))
 
