@@ -1,18 +1,12 @@
 """Where coverage is measured, which makes a test take two to three times as long.
 
-It is paused in the tests below, which ask thousands of times what other tests ask too, and while
-tests are collected. All other tests together have to reach every line and branch.
+It is paused in the tests below, which ask thousands of times what other tests ask too. All other
+tests together have to reach every line and branch.
 """
 
-import importlib
-import pkgutil
-from contextlib import suppress
 from typing import Any
 
 import pytest
-
-import jwt_deps
-from jwt_deps import ConfigurationError
 
 __all__ = ["Measuring"]
 
@@ -62,27 +56,11 @@ UNMEASURED = tuple(
 )
 
 
-def _import_all() -> None:
-    for module in pkgutil.walk_packages(jwt_deps.__path__, "jwt_deps."):
-        with suppress(ConfigurationError):  # what that module is for is not installed
-            importlib.import_module(module.name)
-
-
 class Measuring:
-    """A plugin that lets pytest-cov pause, but for those tests and while the package is imported.
-
-    The process that hands out the tests to others runs none.
-    """
+    """A plugin that lets pytest-cov pause in those tests, and in their fixtures."""
 
     def __init__(self) -> None:
         self._on = True
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection(self, session: pytest.Session) -> None:
-        """Import the package, but not the tests."""
-        if not session.config.getoption("numprocesses", default=None):
-            _import_all()
-        self._measure(session.config, on=False)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:

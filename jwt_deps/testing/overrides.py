@@ -202,7 +202,7 @@ def _build_document_anew(app: FastAPI) -> None:
     if any(override.owner is app for override in _open):
         _documents.setdefault(app, app.openapi_schema)
         app.openapi_schema = None
-    elif app in _documents:
+    else:
         app.openapi_schema = _documents.pop(app)
 
 

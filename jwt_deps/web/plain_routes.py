@@ -141,8 +141,7 @@ class GuardedApp:
             )
             send = _with_headers(found.response.headers.raw, choosing_bearer(scope, send))
             await self.unwrapped(scope, replay.replay, send)
-            if answered:
-                raise answered[-1]
+            _raise_last(answered)
         if found.background_tasks is not None and not answered:
             await found.background_tasks()
         answered.clear()  # an error knows this frame
@@ -304,6 +303,11 @@ async def _telling(scope: Scope, state: RequestState) -> AsyncIterator[list[Exce
             raise
     finally:
         state.waiting = waiting.outer
+
+
+def _raise_last(answered: list[Exception]) -> None:
+    if answered:
+        raise answered[-1]
 
 
 def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI

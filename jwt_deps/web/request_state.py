@@ -316,8 +316,7 @@ class RequestState:
     def enter(self, guard: RouteGuard) -> None:
         """Record that the request has come to a guarded router or application."""
         self.begin()
-        if guard not in self.entered:
-            self.entered = (*self.entered, guard)
+        self.entered += () if guard in self.entered else (guard,)
         if self.overriding is not None and guard in self.overriding.dependency_overrides:
             self.let_pass()  # what the application put in its place decides
 

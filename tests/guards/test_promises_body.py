@@ -231,9 +231,9 @@ def test_an_error_before_a_route_that_no_guard_applies_to_takes_no_body_away() -
     app.include_router(protected_router())
     app.include_router(reading(), dependencies=[Depends(current_user_id)])
     app.dependency_overrides[get_settings] = flaky
-    client = TestClient(app)
 
-    answers = [client.post("/json", json={"size": 3}, headers=GOOD) for _ in range(2)]
+    with TestClient(app) as client:  # which looks at the application
+        answers = [client.post("/json", json={"size": 3}, headers=GOOD) for _ in range(2)]
 
     assert [404, 200] == [it.status_code for it in answers]
     assert 3 == answers[1].json()
