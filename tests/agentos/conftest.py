@@ -4,38 +4,15 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any, get_args
 
 import httpx2
 import pytest
-from pydantic import TypeAdapter
 
 from tests.providers.programs import Program
 
 from .clients import ENVIRONMENT, AgentOSClient
 
-#: What validates a parameter, by its type and the rest of its declaration.
-_ADAPTERS: dict[tuple[Any, str], TypeAdapter[Any]] = {}
 _RUNNING = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)")
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _adapters_are_made_once() -> Iterator[None]:
-    """The tests here build an AgentOS a hundred times, half of which FastAPI takes for adapters.
-
-    It makes three for each of a thousand parameters.
-    """
-
-    def adapter(declared: Any, *, config: Any = None) -> TypeAdapter[Any]:
-        kind, *rest = get_args(declared)
-        key = kind, f"{rest} {config}"
-        if key not in _ADAPTERS:
-            _ADAPTERS[key] = TypeAdapter(declared, config=config)
-        return _ADAPTERS[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastapi._compat.v2.TypeAdapter", adapter)
-        yield
 
 
 @pytest.fixture(scope="session", params=["app", "base_app"])
