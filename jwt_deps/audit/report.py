@@ -132,7 +132,7 @@ def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
             *_unknown_parameters(inventory),
             *_agents_for_all(inventory),
         ]
-        notes = tuple(dict.fromkeys(_notes(inventory)))
+        notes = tuple(dict.fromkeys((*_mounts_of_documents(inventory), *_notes(inventory))))
     routes = tuple(_audited(served, judgement) for served, judgement in judged)
     return Audit(routes, tuple(dict.fromkeys(problems)), notes)
 
@@ -186,16 +186,7 @@ def _asks_for_token(dependency: Any) -> bool:
 
 
 def _notes(inventory: Inventory) -> Iterator[str]:
-    """Yield a note for each document that says less than requests meet, or has no route."""
-    for served in inventory.routes:
-        is_documented = served.schema_path is not None and served.app.openapi_url is not None
-        by_itself = judge_itself(served).verdict is Verdict.GUARDED
-        if is_documented and not by_itself and _is_guarded_above(served):
-            yield (
-                f"The mount at {served.mounts[-1].path!r} asks for a token, and the OpenAPI "
-                "document of the application there does not say so: protect that application too, "
-                "or give it openapi_url=None."
-            )
+    """Yield a note where challenges name a metadata document (RFC 9728 §5.1) without a route."""
     paths = {served.path for served in inventory.routes}
     for served in inventory.routes:
         asking = (one for one in (served, *reversed(served.mounts)))
@@ -207,6 +198,18 @@ def _notes(inventory: Inventory) -> Iterator[str]:
             yield (
                 f"Challenges name {settings.metadata_path}, but no route here serves it: call "
                 "mount_resource_metadata(app), unless another server has it."
+            )
+
+
+def _mounts_of_documents(inventory: Inventory) -> Iterator[str]:
+    """Yield a note where an OpenAPI document says nothing of the mount that asks for a token."""
+    for served in inventory.routes:
+        is_documented = served.schema_path is not None and served.app.openapi_url is not None
+        if is_documented and _is_guarded_by_mount_alone(served):
+            yield (
+                f"The mount at {served.mounts[-1].path!r} asks for a token, and the OpenAPI "
+                "document of the application there does not say so: protect that application too, "
+                "or give it openapi_url=None."
             )
 
 
@@ -274,7 +277,7 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
             if operation is not None:
                 security = operation.get("security", schema.get("security", []))
                 judgement = judge_itself(served)
-                if judgement.verdict is not Verdict.GUARDED and _is_guarded_above(served):
+                if _is_guarded_by_mount_alone(served):
                     continue  # by a mount, of which the document of what is mounted says nothing
                 yield from _disagreement(
                     f"{method} {served.path}",
@@ -286,8 +289,11 @@ def _disagreements(app: FastAPI, routes: list[Served]) -> Iterator[str]:
                 )
 
 
-def _is_guarded_above(served: Served) -> bool:
-    return any(judge_itself(it).verdict is Verdict.GUARDED for it in served.mounts)
+def _is_guarded_by_mount_alone(served: Served) -> bool:
+    *mounts, itself = (
+        judge_itself(it).verdict is Verdict.GUARDED for it in (*served.mounts, served)
+    )
+    return any(mounts) and not itself
 
 
 def _is_lock(security: list[dict[str, list[str]]]) -> bool:

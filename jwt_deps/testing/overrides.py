@@ -12,7 +12,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from starlette.routing import BaseRoute, Host, Mount
 
-from jwt_deps.errors import AuthError, ConfigurationError
+from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import SigningKey
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import ClaimNames, Claims, access_token_claims
@@ -22,8 +22,7 @@ from jwt_deps.web import (
     get_token,
     guards_in,
     mounted,
-    refused,
-    require_granted,
+    refuse_without,
     routers_of,
     settings_for,
 )
@@ -89,12 +88,15 @@ def acting_as(  # noqa: PLR0913 - each by name
         )
         return merge(defaults, claims)
 
+    # FastAPI calls these in place of the dependencies that would look at the scopes of `Security`.
     async def acting_claims(connection: HTTPConnection, needed: SecurityScopes) -> Claims:
-        await _require(connection, needed)
+        if needed.scopes:
+            await refuse_without(connection, needed.scopes)
         return Claims(await claims_of(connection))
 
     async def acting_token(connection: HTTPConnection, needed: SecurityScopes) -> str:
-        await _require(connection, needed)
+        if needed.scopes:
+            await refuse_without(connection, needed.scopes)
         # Signed with a key that no settings accept: usable in this block only.
         return key.sign({"alg": key.algorithm, "typ": "JWT"}, await claims_of(connection))
 
@@ -124,15 +126,6 @@ def using_settings(app: FastAPI, settings: JWTSettings) -> AbstractContextManage
         return settings
 
     return _Overrides(app, {get_settings: replacement}, settings)
-
-
-async def _require(connection: HTTPConnection, needed: SecurityScopes) -> None:
-    """Require the scopes that `Security` asks for with what is replaced."""
-    try:
-        if needed.scopes:
-            await require_granted(connection, needed.scopes)
-    except AuthError as error:
-        raise await refused(error, connection) from error
 
 
 async def _issuer_of(connection: HTTPConnection, issuer: str | None) -> IssuerSettings:

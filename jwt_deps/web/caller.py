@@ -367,6 +367,22 @@ async def require_granted(
     return caller
 
 
+async def refuse_without(
+    connection: HTTPConnection, needed: Sequence[str], settings: JWTSettings | None = None
+) -> None:
+    """Refuse a request whose token lacks one of the scopes, with its answer.
+
+    A `TokenDependency` answers by itself what `require_granted` raises.
+
+    Raises:
+        HTTPException: the refusal; or `WebSocketException`.
+    """
+    try:
+        await require_granted(connection, needed, settings)
+    except AuthError as error:
+        raise await refused(error, connection) from error
+
+
 def lacking_scopes(
     principal: Principal, scope: Scope, needed: Sequence[str], *, any_of: bool = False
 ) -> InsufficientScopeError | None:

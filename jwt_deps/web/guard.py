@@ -27,8 +27,8 @@ from .caller import (
     default_settings,
     is_overridden,
     principal_or_error,
+    refuse_without,
     refused,
-    require_granted,
     token_dependency,
 )
 from .dependencies import optional_of
@@ -205,12 +205,8 @@ async def require_for_guard(
     """
     by_template = guard.route_scopes.needed(match.paths, methods_of(connection.scope))
     needed = (*scopes, *by_template)
-    if not (needed and guard.asks_scopes(match, state_of(connection.scope).settings)):
-        return
-    try:
-        await require_granted(connection, needed, settings)
-    except AuthError as error:
-        raise await refused(error, connection) from error
+    if needed and guard.asks_scopes(match, state_of(connection.scope).settings):
+        await refuse_without(connection, needed, settings)
 
 
 def token_dependencies_of(

@@ -45,9 +45,9 @@ def settings_problem(app: FastAPI) -> str | None:
     It says nothing of an application that does not override `get_settings`.
     """
     override = app.dependency_overrides.get(get_settings)
-    found = None if override is None else _answer_of(override)
-    if override is None or found is None:
+    if override is None:
         return None
+    found = _answer_of(override)
     if isinstance(found, str):
         return f"There are no usable settings: what replaces get_settings {found}."
     if found.server.key_caches and _answer_of(override) is not found:

@@ -90,7 +90,7 @@ class Decision:
         self._failure = error
 
     def raise_failure(self) -> None:
-        """Raise what the guard could not be asked for, if that was recorded."""
+        """Raise the error that kept the guard from being asked, if there was one."""
         for one in self._and_outer():
             if one._failure is not None:  # noqa: SLF001 - of the same class
                 raise one._failure  # noqa: SLF001

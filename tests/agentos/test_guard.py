@@ -258,7 +258,7 @@ def test_message_of_another_shape_verifies_nothing(
 
 
 def test_agent_os_that_asks_for_nothing() -> None:
-    """Without authorization and validation a request without a token is nobody's."""
+    """Without authorization and validation a request without a token has no user."""
     settings = JWTSettings(secret_key=SECRET, validate=False)
     app = protect_agent_os(agent_os(), settings, authorization=False, exclude=["/teams"])
     form = {"message": "hello", "stream": "false", "user_id": "alice"}

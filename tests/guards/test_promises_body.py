@@ -197,9 +197,8 @@ def test_an_error_that_the_application_raises_for_a_guard_comes_before_the_body(
     assert (404, b"no such tenant", 0) == (status, answer, asked)
 
 
-@bodies
-def test_an_error_that_does_not_come_again_is_answered_all_the_same(body: str) -> None:
-    """Otherwise the endpoint would take the body that was not read for an empty one."""
+def failing_once() -> FastAPI:
+    """An application that has no settings for the first request."""
     calls: list[int] = []
 
     async def flaky(_: HTTPConnection) -> JWTSettings:
@@ -210,6 +209,13 @@ def test_an_error_that_does_not_come_again_is_answered_all_the_same(body: str) -
 
     app = FastAPI(exception_handlers={UnknownTenantError: unknown_tenant})
     app.dependency_overrides[get_settings] = flaky
+    return app
+
+
+@bodies
+def test_an_error_that_does_not_come_again_is_answered_all_the_same(body: str) -> None:
+    """Otherwise the endpoint would take the body that was not read for an empty one."""
+    app = failing_once()
     app.include_router(reading())
 
     status, _, asked = send(protect(app), body, GOOD)
@@ -219,18 +225,9 @@ def test_an_error_that_does_not_come_again_is_answered_all_the_same(body: str) -
 
 def test_an_error_before_a_route_that_no_guard_applies_to_takes_no_body_away() -> None:
     """There nothing is asked before the body is read."""
-    calls: list[int] = []
-
-    async def flaky(_: HTTPConnection) -> JWTSettings:
-        calls.append(1)
-        if len(calls) == 1:
-            raise UnknownTenantError
-        return SETTINGS
-
-    app = FastAPI(exception_handlers={UnknownTenantError: unknown_tenant})
+    app = failing_once()
     app.include_router(protected_router())
     app.include_router(reading(), dependencies=[Depends(current_user_id)])
-    app.dependency_overrides[get_settings] = flaky
 
     with TestClient(app) as client:  # which looks at the application
         answers = [client.post("/json", json={"size": 3}, headers=GOOD) for _ in range(2)]
