@@ -133,8 +133,9 @@ def _decoded(text: str) -> Iterator[bytes]:
     for run in _DECIMAL.findall(text):
         yield bytes(int(number) % 256 for number in re.findall(r"-?\d+", run))
     dumped = "\n".join(_DUMPED.findall(text))
+    # The text as it is comes first: base64 can have a `0x` in it too, and is damaged without it.
     several = text, *(_BETWEEN.sub("", it) for it in (text, dumped))
-    for word in {word for it in several for word in _WORD.findall(it)}:
+    for word in dict.fromkeys(word for it in several for word in _WORD.findall(it)):
         if _HEX.fullmatch(word):
             yield bytes.fromhex(word)
         with suppress(ValueError):

@@ -5,6 +5,7 @@ Consoles and documents of identity providers have keys in all of these forms.
 """
 
 import base64
+import itertools
 import json
 import secrets
 from collections.abc import Callable
@@ -317,17 +318,25 @@ def test_lines_around_what_cannot_be_read(kind: str, reason: str) -> None:
     assert reason == refusal(text).reason
 
 
+def encrypted() -> bytes:
+    """A private key with a password, in DER; each one is another (its salt)."""
+    return pair("P-256").private.private_bytes(
+        Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
+    )
+
+
+def test_base64_with_0x_in_it_is_read_as_it_is() -> None:
+    """`0x` stands between octets in hexadecimal; taken out of base64, another key is left."""
+    texts = (b64(encrypted()) for _ in itertools.count())
+    for text in itertools.islice((text for text in texts if "0x" in text), 10):
+        assert "A private key" in str(refusal(text))
+
+
 @pytest.mark.parametrize(
     ("octets", "sentence"),
     [
         pytest.param(UNKNOWN_PRIVATE + bytes(32), "A private key", id="unknown-kind"),
-        pytest.param(
-            pair("P-256").private.private_bytes(
-                Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
-            ),
-            "A private key",
-            id="encrypted",
-        ),
+        pytest.param(encrypted(), "A private key", id="encrypted"),
         pytest.param(certificate(pair("P-256"))[:-40], "A certificate", id="cut-off"),
     ],
 )
