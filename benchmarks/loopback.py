@@ -1,14 +1,15 @@
-"""Requests per second of a server with one worker, compared with a bare one.
+"""Requests per second of a server with one worker and with two, compared with a bare one.
 
 Each contestant is a server process of its own, under load between two runs of the bare one.
 """
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -37,10 +38,14 @@ SERVED = (
     "auth0-fastapi-api RS256",
     "jwks-client RS256",
 )
+_WITH_TWO = SERVED[: SERVED.index("authx HS256")]
 _WHY = """\
-uvicorn with one worker, {connections} connections that are kept alive, {rounds} rounds of
-{seconds:g} s each, each between two runs of the bare server; medians. A cell is right to about ten
-per cent."""
+uvicorn with {workers}, {connections} connections that are kept alive, {rounds} rounds of
+{seconds:g} s each, each between two runs of the bare server; medians. {beside}"""
+_BESIDE = {
+    1: "A cell is right to about ten\nper cent.",
+    2: "The load shares the CPUs\nwith the workers: its part is in every rate.",
+}
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,26 @@ class _Server:
 
 
 def run(effort: Effort) -> Findings:
-    """Serve them all, and ask them in turns."""
-    served = SERVED[:3] if effort.quick else SERVED
+    """Serve them all, and ask them in turns: by one worker each, then by two."""
+    figures: dict[str, float] = {}
+    # Two first: after the other this process, and what it starts, stays on one CPU.
+    two = _compare(2, SERVED[:1] if effort.quick else _WITH_TWO, effort, figures)
+    one = _compare(1, SERVED[:3] if effort.quick else SERVED, effort, figures)
+    return Findings("Over loopback", figures, "\n".join([*one, "", *two]))
+
+
+def _compare(
+    workers: int, names: tuple[str, ...], effort: Effort, figures: dict[str, float]
+) -> list[str]:
+    """Serve each by so many workers, add its figures, and return the lines of the report."""
     rounds = effort.share(20)
     absent: list[str] = []
-    with _servers((BARE, *served), absent) as servers:
-        _pin(os.getpid(), 1, effort)
+    with _servers((BARE, *names), workers, absent) as servers:
+        if workers == 1:
+            _pin(os.getpid(), 1, effort)
         for name, server in list(servers.items()):
-            _pin(server.process.pid, 0, effort)
+            if workers == 1:
+                _pin(server.process.pid, 0, effort)
             try:
                 _ask(server, effort)
             except (OSError, RuntimeError):
@@ -66,9 +83,16 @@ def run(effort: Effort) -> Findings:
                 absent.append(name)
         found = _rounds(servers, rounds, effort)
     bare = found.pop(BARE)
-    figures: dict[str, float] = {"loopback/bare": median(it.per_second for it in bare)}
+    group = "loopback" if workers == 1 else f"loopback by {workers}"
+    figures[f"{group}/bare"] = median(it.per_second for it in bare)
     lines = [
-        _WHY.format(connections=16, rounds=rounds, seconds=_SECONDS),
+        _WHY.format(
+            workers="one worker" if workers == 1 else f"{workers} workers",
+            connections=16,
+            rounds=rounds,
+            seconds=_SECONDS,
+            beside=_BESIDE[workers],
+        ),
         "",
         "| Server | req/s | of bare's | p50 ms | times bare's | p99 ms | times bare's |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -85,13 +109,11 @@ def run(effort: Effort) -> Findings:
             )
             for what in ("per_second", "p50", "p99")
         )
-        figures[f"loopback/rate/{name}"], _, figures[f"loopback/p99/{name}"] = ratios
+        figures[f"{group}/rate/{name}"], _, figures[f"{group}/p99/{name}"] = ratios
         lines.append(_row(name, answers, ratios))
-    lines += [
-        "",
-        *(f"- {name} is not here, or does not answer: it was not served." for name in absent),
-    ]
-    return Findings("Over loopback", figures, "\n".join(lines).rstrip())
+    if absent:
+        lines += ["", *(f"- {it} is not here, or does not answer: not served." for it in absent)]
+    return lines
 
 
 def _rounds(servers: dict[str, _Server], rounds: int, effort: Effort) -> dict[str, list[Answered]]:
@@ -130,14 +152,17 @@ def _row(name: str, answers: list[Answered], ratios: tuple[float, ...]) -> str:
 
 
 @contextmanager
-def _servers(names: tuple[str, ...], absent: list[str]) -> Iterator[dict[str, _Server]]:
+def _servers(
+    names: tuple[str, ...], workers: int, absent: list[str]
+) -> Iterator[dict[str, _Server]]:
     """Start a server for each name, one after the other, and end them all."""
     servers: dict[str, _Server] = {}
     try:
         for name in names:
             process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "benchmarks.server", name],
+                [sys.executable, "-m", "benchmarks.server", name, str(workers)],
                 cwd=_ROOT,
+                start_new_session=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
@@ -155,7 +180,9 @@ def _servers(names: tuple[str, ...], absent: list[str]) -> Iterator[dict[str, _S
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
+    """End it and its other worker, which is a process of its group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 

@@ -1,9 +1,10 @@
 """Serve one contestant in its own process; standard output has the address.
 
-python -m benchmarks.server NAME
+python -m benchmarks.server NAME [WORKERS]
 """
 
 import json
+import os
 import socket
 import sys
 from importlib.util import find_spec
@@ -35,8 +36,8 @@ def find(name: str) -> Contestant:
     raise LookupError(f"no contestant is called {name}")
 
 
-def main(name: str) -> None:
-    """Serve it until the process is ended."""
+def main(name: str, workers: int = 1) -> None:
+    """Serve it until the process is ended; more workers are copies of it on the same socket."""
     contestant = find(name)
     contestant.prepare()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -50,8 +51,12 @@ def main(name: str) -> None:
             log_level="critical",
             access_log=False,
         )
+        # As uvicorn's own workers, but with the same keys, which `spawn` would make again.
+        for _ in range(workers - 1):
+            if os.fork() == 0:
+                break
         uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:]))
