@@ -283,7 +283,7 @@ class Inventory:
             yield from self._application(behind, below)
         elif isinstance(behind, Starlette):
             # It is the application of these requests, and replaces no dependency.
-            below = replace(below, app=FastAPI(openapi_url=None), is_documented=False)
+            below = replace(below, app=FastAPI(openapi_url=None))
             yield from self._router(behind.router, below)
         else:
             below = replace(_below_router(behind, below), is_documented=False)

@@ -218,6 +218,22 @@ def test_a_part_that_a_plain_router_guards_is_judged_by_that_guard(kind: str) ->
     assert ["e1", "e1"] == client.get("/batch", headers=EMPLOYEE).json()
 
 
+def test_a_route_that_an_endpoint_hands_its_request_on_to_is_judged_by_that_guard() -> None:
+    """What FastAPI tells of is the route of the endpoint, which has no guard."""
+    app, inner = protect(FastAPI(), SETTINGS), FastAPI()
+    served = APIRouter(dependencies=[Depends(jwt_guard(EMPLOYEES))])
+    served.get("/who")(me)
+
+    @inner.get("/who", dependencies=[Depends(slow)])
+    async def forward(request: Request) -> Any:
+        _, answer, _ = await drive(served.routes[0].handle, request.scope)
+        return json.loads(answer)
+
+    app.mount("/m", inner)
+
+    assert ["e1", "e1"] == TestClient(app).get("/m/who", headers=EMPLOYEE).json()
+
+
 def stripping(app: ASGIApp) -> ASGIApp:
     """Make the same of a function, which has no `app`."""
 
@@ -227,9 +243,19 @@ def stripping(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-@pytest.mark.parametrize("layer", [Cutting, stripping])
+def cutting_in_place(app: ASGIApp) -> ASGIApp:
+    """Make one that changes the path in the scope itself."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["path"] = scope["path"].rstrip("/")
+        await app(scope, receive, send)
+
+    return serve
+
+
+@pytest.mark.parametrize("layer", [Cutting, stripping, cutting_in_place])
 @pytest.mark.parametrize("where", ["mount", "root", "host"])
-class TestAWrapperThatCopies:
+class TestAWrapperThatCutsThePath:
     """What is below the mount is the same request, with another path."""
 
     def client(self, where: str, inner: ASGIApp, settings: JWTSettings = EMPLOYEES) -> TestClient:
@@ -489,7 +515,7 @@ def test_each_of_two_applications_below_a_mount_goes_by_its_guard(where: str, fi
             await drive(self.old, dict(scope) if first == "a copy" else scope)
             await self.new(copy, receive, send)
 
-    client = TestAWrapperThatCopies().client(where, Mirroring(answering(), answering()))
+    client = TestAWrapperThatCutsThePath().client(where, Mirroring(answering(), answering()))
 
     assert ["e1", "e1"] == client.get("/who", headers=EMPLOYEE).json()
 
@@ -507,7 +533,9 @@ def test_an_application_two_mounts_below_goes_by_the_guard(
     between.mount(prefix, inner)
     between.add_middleware(Adding)
 
-    answer = TestAWrapperThatCopies().client(where, between).get(f"{prefix}/who", headers=EMPLOYEE)
+    answer = (
+        TestAWrapperThatCutsThePath().client(where, between).get(f"{prefix}/who", headers=EMPLOYEE)
+    )
 
     assert ["e1", "e1"] == answer.json()
 
@@ -526,7 +554,7 @@ def test_below_an_application_with_a_protected_router_of_its_own(
     own.get("/own")(me)
     between.include_router(own)
     between.mount("/deep", inner if adds == "middleware" else layer(inner))
-    client = TestAWrapperThatCopies().client("mount", between)
+    client = TestAWrapperThatCutsThePath().client("mount", between)
     slash = "/" if layer is Cutting else ""
 
     first = client.get(f"/deep/who{slash}", headers=EMPLOYEE).json()
@@ -593,7 +621,7 @@ def test_attack_a_part_of_a_batch_below_a_mount_has_its_own_sender(sent: str) ->
     own.get("/own")(me)
     between.include_router(own)
     between.mount("/deep", inner)
-    client = TestAWrapperThatCopies().client("mount", between)
+    client = TestAWrapperThatCutsThePath().client("mount", between)
     client.get("/own", headers=EMPLOYEE)
 
     assert client.get("/batch", headers=EMPLOYEE).json() is None

@@ -8,7 +8,7 @@ with such a class stays as it is, and an exception handler of the application ma
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from unittest.mock import MagicMock
 
 import fastapi.routing
@@ -274,6 +274,45 @@ class TestAHandleOfItsOwn:
         app.get("/x")(read)
 
         assert REFUSED == ask(app, "/x")
+
+    @gated
+    def test_a_redirect_of_a_part_that_comes_to_the_route_of_its_batch(self, kind: str) -> None:
+        """The route is the one that the copied scope named already."""
+
+        def redirecting(original: Handler) -> Handler:
+            async def handler(request: Request) -> Response:
+                if "x-part" in request.headers:
+                    return RedirectResponse("/inside", 302)
+                return cast("Response", await original(request))
+
+            return handler
+
+        router = APIRouter(route_class=handling(redirecting))
+
+        @router.get("/batch")
+        async def batch(request: Request) -> None:
+            await drive(app, {**request.scope, "headers": [(b"x-part", b"1")]})
+
+        app = guarded_by(kind, router)
+
+        with TestClient(app) as client:
+            assert REFUSED == ask(client, "/batch", GOOD)
+
+    @pytest.mark.parametrize("kind", ["protected_router", "jwt_guard"])
+    def test_where_an_open_mount_hands_the_request_on_to_it(self, kind: str) -> None:
+        """That no guard applies to the mount says nothing of the route."""
+        router = APIRouter(route_class=Answering)
+        router.get("/x")(read)
+        router.add_api_route("/met", read, route_class_override=APIRoute)
+        app = guarded_by(kind, router)
+
+        async def forward(scope: Scope, receive: Receive, send: Send) -> None:
+            await app.router({**scope, "path": "/x", "root_path": ""}, receive, send)
+
+        app.mount("/open", forward)
+
+        assert 200 == ask(app, "/met", GOOD)
+        assert REFUSED == ask(app, "/open/")
 
     @gated
     def test_one_that_swallows_the_refusal(self, kind: str) -> None:

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, WebSocket
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps import (
@@ -703,6 +704,26 @@ class Calling:
     __call__ = serve
 
 
+class Logging(Layer):
+    """A middleware that looks at the state when the request has ended."""
+
+    def __init__(self, app: ASGIApp, seen: list[Any]) -> None:
+        super().__init__(app)
+        self.seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = Request(scope).state
+        state.begun = True
+        await self.app(scope, receive, send)
+        self.seen.append((getattr(state, "user_id", None), getattr(state, "tenant", None)))
+
+
+async def write(request: Request) -> str:
+    """Write to the state."""
+    request.state.tenant = "t1"
+    return "inside"
+
+
 @pytest.mark.parametrize(
     "mount",
     [
@@ -715,6 +736,7 @@ class Calling:
         pytest.param(lambda app: Mount("/api", routes=[Mount("", app=app)]), id="in a mount"),
         pytest.param(lambda app: Mount("/api", app=Calling(app)), id="in another object"),
         pytest.param(lambda app: Mount("/api", app=Calling(app).serve), id="in a method"),
+        pytest.param(lambda app: Mount("/api", routes=[Route("/x", app)]), id="in a route"),
     ],
 )
 @kinds_of_guard
@@ -722,29 +744,26 @@ def test_a_middleware_outside_sees_what_an_application_inside_wrote(
     kind: str, mount: Callable[[ASGIApp], Mount]
 ) -> None:
     """The application is mounted, with whatever is around it."""
-    seen: list[Any] = []
-
-    class Logging(Layer):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            state = Request(scope).state
-            state.begun = True
-            await self.app(scope, receive, send)
-            seen.append((getattr(state, "user_id", None), getattr(state, "tenant", None)))
-
-    router, top = APIRouter(), FastAPI()
-
-    @router.get("/x")
-    async def x(request: Request) -> str:
-        request.state.tenant = "t1"
-        return "inside"
-
+    top, router, seen = FastAPI(), APIRouter(), list[Any]()
+    router.get("/x")(write)
     top.router.routes.append(mount(guarded_by(kind, router)))
-    top.add_middleware(Logging)
+    top.add_middleware(Logging, seen=seen)
 
     answers = [ask(top, "/api/x", GOOD) for _ in range(2)]
 
     assert [200, 200] == answers
     assert [("alice", "t1")] * 2 == seen
+
+
+def test_a_middleware_outside_sees_what_a_router_inside_wrote() -> None:
+    """A plain route serves the router: an `APIRouter` is an ASGI application."""
+    top, router, seen = FastAPI(), protected_router(settings=SETTINGS), list[Any]()
+    router.get("/x")(write)
+    top.mount("/api", Starlette(routes=[Route("/x", router)]))
+    top.add_middleware(Logging, seen=seen)
+
+    assert 200 == ask(top, "/api/x", GOOD)
+    assert [("alice", "t1")] == seen
 
 
 def test_dependencies_of_a_plain_route_end_with_its_request() -> None:

@@ -367,6 +367,20 @@ def test_optional_takes_the_classes_too() -> None:
     assert ("alice", None) == (client.get("/r", headers=bearer()).json(), client.get("/r").json())
 
 
+def test_an_optional_token_is_not_yet_verified() -> None:
+    """As that of `get_token`, which an application may verify in a way of its own."""
+    router = protected_router(settings=SETTINGS, exclude="/r")
+
+    @router.get("/r")
+    async def read(token: Annotated[str | None, Depends(optional(get_token))]) -> Any:
+        return token
+
+    client = client_of(router)
+
+    assert "a.b.c" == client.get("/r", headers={"Authorization": "Bearer a.b.c"}).json()
+    assert client.get("/r").json() is None
+
+
 def test_optional_calls_what_wraps_a_dependency() -> None:
     """It may refuse what the dependency accepts."""
     router = protected_router(settings=SETTINGS, exclude="/r")

@@ -706,6 +706,18 @@ class TestForeignSchemes:
         assert {"/r": [{"JWT": ["b"]}, {"JWT-bearer": ["a"]}]} == locks(app)
         assert "oauth2" == schemes(app)["JWT"]["type"]
 
+    def test_what_is_added_to_the_corrected_document_stays(self) -> None:
+        """The name is theirs in it, also on a route that asks for a token of ours."""
+        app = open_to_all()
+        app.get("/ours", dependencies=[Depends(get_claims)])(nothing)
+        app.get("/theirs", dependencies=[Depends(theirs())])(nothing)
+        document = app.openapi()
+        document["paths"]["/ours"]["get"]["security"].append({"JWT": []})
+
+        describe(app, document)
+
+        assert {"/ours": [{"JWT": []}, {"JWT-bearer": []}], "/theirs": [{"JWT": []}]} == locks(app)
+
     def test_beside_a_third_one(self) -> None:
         """Each is an alternative of its own."""
         app = open_to_all()

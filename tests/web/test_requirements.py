@@ -422,6 +422,10 @@ async def owns_later(
     return bool(name == user == claims["sub"])
 
 
+def owns_by_text(claims: "Claims", name: "Annotated[str, Path()]") -> bool:
+    return bool(name == claims.sub)
+
+
 def names_the_user(user: Annotated[str, Depends(current_user_id)]) -> bool:
     return user == "alice"
 
@@ -433,8 +437,13 @@ class Check:
 
 @pytest.mark.parametrize(
     "check",
-    [owns, owns_later, names_the_user, Check()],
-    ids=["plain-function", "coroutine-function", "without-the-claims", "callable-object"],
+    [
+        pytest.param(owns, id="plain-function"),
+        pytest.param(owns_later, id="coroutine-function"),
+        pytest.param(owns_by_text, id="annotations-are-texts"),
+        pytest.param(names_the_user, id="without-the-claims"),
+        pytest.param(Check(), id="callable-object"),
+    ],
 )
 def test_a_check_can_have_dependencies_of_its_own(check: Any) -> None:
     """As any dependency of FastAPI: others, path parameters, the request."""
