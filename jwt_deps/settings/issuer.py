@@ -157,7 +157,8 @@ class IssuerSettings(BaseModel):
     audience: NoneOrSeveral = None
     """Accepted audiences, one or several; when set, the claim is required."""
     audience_claim: str = "aud"
-    """The claim that names the audience; Amazon Cognito has `client_id` instead."""
+    """The claim that names the audience; Amazon Cognito has `client_id` instead. An `aud` that is
+    there has to name an accepted one, too (RFC 7519 §4.1.3)."""
     verify_audience: bool = True
     """Whether a token that names an audience is refused where none is configured (RFC 7519 §4.1.3).
     `False` accepts tokens that were made for other services."""

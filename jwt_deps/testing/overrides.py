@@ -21,7 +21,7 @@ from jwt_deps.web import (
     get_claims,
     get_token,
     guards_in,
-    mounted,
+    mounted_inside,
     refuse_without,
     routers_of,
     settings_for,
@@ -280,7 +280,7 @@ def _mounted(routes: Iterable[BaseRoute]) -> Iterator[FastAPI]:
     for route in routes:
         if not isinstance(route, Mount | Host):
             continue
-        app = mounted(route)
+        app = mounted_inside(route)
         if isinstance(app, FastAPI):
             yield app
         else:

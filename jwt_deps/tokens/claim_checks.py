@@ -87,7 +87,13 @@ def unaccepted_issuer(claims: Mapping[str, Any]) -> ClaimError:
 
 
 def _check_audience(claims: dict[str, Any], policy: IssuerPolicy, _: float) -> None:
-    name, accepted = policy.audience_claim, policy.audiences
+    _check_audience_in(policy.audience_claim, claims, policy)
+    if policy.audience_claim != "aud" and "aud" in claims:  # RFC 7519 §4.1.3: it counts if present
+        _check_audience_in("aud", claims, policy)
+
+
+def _check_audience_in(name: str, claims: dict[str, Any], policy: IssuerPolicy) -> None:
+    accepted = policy.audiences
     audience = value_at(claims, name)
     is_named = audience is not None or name in claims
     if not accepted:

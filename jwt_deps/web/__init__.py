@@ -50,7 +50,7 @@ from .routing import (
     MatchedRoute,
     RouteGuard,
     is_marked_public,
-    mounted,
+    mounted_inside,
     routers_of,
     same_endpoint,
 )
@@ -92,7 +92,7 @@ __all__ = [
     "is_optional",
     "jwt_guard",
     "mount_resource_metadata",
-    "mounted",
+    "mounted_inside",
     "optional",
     "path_parameters",
     "protect",

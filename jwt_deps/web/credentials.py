@@ -224,8 +224,10 @@ class Introspection:
             token = await token_of(connection, settings)
         except AuthError:
             return None
+        if not token.isascii():  # RFC 6750 §2.1
+            raise InvalidTokenError(Reason.INACTIVE, "it has characters that no token has")
         # Not the token itself: it would be good as long as it is kept.
-        name = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        name = hashlib.sha256(token.encode()).digest()
         answer = self._answers.get(name)
         if answer is None or self.clock() >= answer.ends:
             answer = await self._answers.ask(name, partial(self._ask, token))

@@ -256,20 +256,20 @@ def _without_native(found: Iterable[_Security], scopes: Collection[str] | None) 
 def _references(schema: Mapping[str, Any]) -> set[str]:
     """The names of all security schemes that a document refers to."""
     components = schema.get("components", {})
-    items = [
-        item
-        for items in (schema.get("paths"), schema.get("webhooks"), components.get("pathItems"))
-        for item in (items or {}).values()
-    ]
-    items += [item for one in components.get("callbacks", {}).values() for item in one.values()]
     named = {name for one in schema.get("security", ()) for name in one}
-    while items:
-        for operation in items.pop().values():
-            if isinstance(operation, dict):
+    # Extensions (`x-...`) and references stand beside the path items, and are none.
+    several = [schema.get("paths"), schema.get("webhooks"), components.get("pathItems")]
+    several += _members(components.get("callbacks"))
+    while several:
+        for item in _members(several.pop()):
+            for operation in filter(_members, _members(item)):
                 named.update(name for one in operation.get("security", ()) for name in one)
-                called = operation.get("callbacks", {}).values()
-                items += [item for one in called for item in one.values()]
+                several += _members(operation.get("callbacks"))
     return named
+
+
+def _members(value: Any) -> list[Any]:
+    return [*value.values()] if isinstance(value, dict) else []
 
 
 # The extension of an operation that asks for more than scopes: OpenAPI itself knows nothing of it.

@@ -151,7 +151,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         pytest.param({}, {None: 200, "support": 200, "other": 401}, id="the-id"),
         pytest.param({"audience": "api"}, {None: 401, "support": 401, "api": 200}, id="configured"),
         pytest.param({"verify_audience": False}, {"other": 200}, id="not-checked"),
-        pytest.param({"audience_claim": "for"}, {"other": 200}, id="another-claim"),
+        pytest.param({"audience_claim": "for"}, {None: 200, "other": 401}, id="another-claim"),
     ],
 )
 def test_audience_is_the_id_of_the_agent_os(

@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from jose import JWTError, jwt
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -106,6 +107,17 @@ async def careless(request: Request) -> Response:
     return PlainTextResponse(request.headers["authorization"] + "x" * 100_000)
 
 
+async def loud(request: Request) -> Response:
+    """Refuse wrong tokens with characters that a terminal interprets."""
+    _, _, token = request.headers.get("authorization", "").partition(" ")
+    try:
+        jwt.decode(token, SECRET)
+    except JWTError:
+        challenge = 'Bearer error="\x1b]0;title\x07\x9b31m"'
+        return Response(status_code=401, headers={"WWW-Authenticate": challenge})
+    return Response()
+
+
 async def always_open(_: Request) -> Response:
     return Response()
 
@@ -130,6 +142,7 @@ def url() -> Iterator[str]:
     """A server that hardly looks at tokens."""
     routes = [
         Route("/x", careless),
+        Route("/loud", loud),
         Route("/open", always_open),
         WebSocketRoute("/ws", closing),
         WebSocketRoute("/broken", hanging_up),
@@ -181,6 +194,19 @@ class TestFaults:
         assert int(suite.attrib["failures"]) == len(list(suite.iter("failure"))) > 0
         assert "59" == suite.attrib["tests"]
         assert 1 == done.exit_code
+
+    def test_attack_control_characters_for_the_terminal(
+        self, url: str, key: str, tmp_path: Path
+    ) -> None:
+        """What a server sent is escaped, and the XML stays one that can be read."""
+        report = tmp_path / "report.xml"
+
+        done = run(f"{url}/loud", "--key", key, "--junit", str(report), "--only", "rfc6750-3.1")
+
+        assert r"error is \x1b]0;title\x07\x9b31m" in done.stdout
+        assert not {"\x1b", "\x07", "\x9b"} & {*done.stdout}
+        assert "error is" in report.read_text()
+        ET.parse(report)  # noqa: S314 - written just now
 
     @pytest.mark.parametrize(
         ("path", "question", "came"),

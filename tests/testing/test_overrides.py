@@ -296,6 +296,7 @@ class TestMounts:
                 "/sub/me",
                 id="behind-middleware",
             ),
+            pytest.param(lambda app: Mount("/sub", Layer(app)), "/sub/me", id="in-a-layer"),
             pytest.param(lambda app: Host("testserver", app), "/me", id="host"),
             pytest.param(
                 lambda app: Mount("/a", Starlette(routes=[Mount("/b", app)])),

@@ -59,6 +59,31 @@ class TestAudience:
 
         assert ["JWT_VERIFY_AUDIENCE" in it for it in caplog.messages] == [True]
 
+    @pytest.mark.parametrize(
+        ("configured", "aud", "reason"),
+        [
+            pytest.param("app", ..., None, id="no-aud"),
+            pytest.param(["app", "api"], ["x", "api"], None, id="both-accepted"),
+            pytest.param("app", "another", Reason.CLAIM_FOREIGN, id="another-service"),
+            pytest.param("app", [], Reason.CLAIM_FOREIGN, id="no-service"),
+            pytest.param("app", 7, Reason.CLAIM_INVALID, id="no-text"),
+            pytest.param(None, "another", Reason.CLAIM_FOREIGN, id="none-configured"),
+        ],
+    )
+    def test_attack_a_token_for_another_service_of_the_same_client(
+        self, configured: Any, aud: Any, reason: Reason | None
+    ) -> None:
+        """`aud` counts where it is present, also if another claim names the audience.
+
+        Clients that say for which service a token is (RFC 8707) get it so from Cognito.
+        """
+        client = {} if configured is None else {"client_id": "app"}
+        using = settings(audience=configured, audience_claim="client_id")
+
+        error = refusal(using, aud=aud, **client)
+
+        assert reason == (error and error.reason)
+
     def test_can_be_nested(self) -> None:
         """`audience_claim` is a path as the others."""
         nested = settings(audience="api", audience_claim='ctx."a.b".for')

@@ -384,7 +384,7 @@ class TestOfOnesOwn:
 
     @pytest.mark.parametrize(
         ("claims", "status"),
-        [({"for": "api"}, 200), ({"for": "x"}, 401), ({"aud": "x"}, 200), ({}, 200)],
+        [({"for": "api"}, 200), ({"for": "x"}, 401), ({"aud": "x"}, 401), ({}, 200)],
         ids=repr,
     )
     def test_the_audience_is_the_claim_that_names_it(
@@ -840,6 +840,15 @@ class TestIntrospection:
         client.app.dependency_overrides[get_token] = lambda: "opaque-token"  # type: ignore[attr-defined]
 
         assert "ann" == client.get("/me").json()["id"]
+
+    @pytest.mark.parametrize("token", ["\ud800", "ü"], ids=ascii)
+    def test_a_token_of_characters_that_no_token_has(self, server: Server, token: str) -> None:
+        """RFC 6750 §2.1: it is not active, and the server is not asked."""
+        settings = JWTSettings(secret_key=SECRET, token_getter=lambda _: token)
+        client = serving(self.introspection(server), settings=settings)
+
+        assert 401 == client.get("/me").status_code
+        assert [] == server.asked
 
     @pytest.mark.parametrize(
         "headers",

@@ -168,6 +168,33 @@ class TestCustomDocuments:
         assert "JWT" in schemes(app)
         assert set() == dangling(app.openapi())
 
+    @pytest.mark.parametrize(
+        ("place", "added"),
+        [
+            pytest.param("paths", {"x-a": "b", "x-c": {"y": []}}, id="paths"),
+            pytest.param("webhooks", {"x-a": ["b"]}, id="webhooks"),
+            pytest.param("callbacks", {"a": {"$ref": "#/b"}, "x-a": "b"}, id="callbacks"),
+            pytest.param("pathItems", {"a": {"$ref": "#/b"}, "x-a": None}, id="path-items"),
+        ],
+    )
+    def test_extensions_and_references_stay(self, place: str, added: dict[str, Any]) -> None:
+        """OpenAPI 3.1 §4.9 allows them beside the items."""
+        app = two_routes(COOKIE)
+        called = {"callbacks": {"a": {"$ref": "#/b"}}}
+        app.post("/orders", openapi_extra=called)(nothing)
+
+        def edit(document: dict[str, Any]) -> None:
+            parent = document if place in {"paths", "webhooks"} else document["components"]
+            parent.setdefault(place, {}).update(added)
+
+        recipe(app, edit)
+        document = app.openapi()
+        parent = document if place in {"paths", "webhooks"} else document["components"]
+
+        assert added.items() <= parent[place].items()
+        assert called.items() <= document["paths"]["/orders"]["post"].items()
+        assert "JWT" not in schemes(app)
+
     def test_a_token_and_another_credential_together(self) -> None:
         """What an application writes by hand is more exact than FastAPI's alternatives."""
         app = two_routes(COOKIE)

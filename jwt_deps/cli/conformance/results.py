@@ -39,7 +39,7 @@ def show(documents: Mapping[Document, Sequence[Result]]) -> None:
             screen.print(Text(f"  {question.text}"))
             screen.print(Text(f"  sent      {_shown(question.send)}"))
             screen.print(Text(f"  expected  {_shown(question.expect)}"))
-            screen.print(Text(f"  came      {printable(result.came)}: {'; '.join(result.faults)}"))
+            screen.print(Text(f"  came      {_came(result, ': ')}"))
 
 
 def as_json(documents: Mapping[Document, Sequence[Result]]) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def write_junit(path: Path, documents: Mapping[Document, Sequence[Result]]) -> N
         for result in results:
             question = result.question
             case = ET.SubElement(suite, "testcase", classname=document.name, name=question.id)
-            said = f"{question.text} {printable(result.came)} {'; '.join(result.faults)}".rstrip()
+            said = f"{question.text} {_came(result, ' ')}".rstrip()
             if result.outcome == "not asked":
                 ET.SubElement(case, "skipped", message=result.came)
             elif result.outcome == "MUST":
@@ -94,6 +94,11 @@ def _question(result: Result) -> dict[str, Any]:
         "came": result.came,
         "faults": result.faults,
     }
+
+
+def _came(result: Result, between: str) -> str:
+    """What came and what is wrong with it, without what a terminal or XML could not take."""
+    return printable(f"{result.came}{between}{'; '.join(result.faults)}")
 
 
 def _shown(members: Mapping[str, Any]) -> str:
