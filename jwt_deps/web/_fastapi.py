@@ -9,7 +9,15 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from copy import copy
 from functools import partial, update_wrapper
-from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfunction, ismethod
+from inspect import (
+    Parameter,
+    Signature,
+    isclass,
+    iscoroutinefunction,
+    isfunction,
+    ismethod,
+    unwrap,
+)
 from pathlib import Path
 from types import CellType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
@@ -367,14 +375,10 @@ def read_again(router: APIRouter) -> None:
     """
     if COPIES:  # old FastAPI
         return
+    before = {id(it) for it in router.routes}
     APIRouter.add_route(router, "/", _nothing)
     # They may be sorted.
-    del router.routes[next(at for at, it in enumerate(router.routes) if _is_nothing(it))]
-
-
-def _is_nothing(route: Any) -> bool:
-    endpoint = getattr(route, "endpoint", None)
-    return getattr(endpoint, "endpoint", endpoint) is _nothing
+    del router.routes[next(at for at, it in enumerate(router.routes) if id(it) not in before)]
 
 
 async def _nothing(_: Any) -> Any:
@@ -570,8 +574,9 @@ def is_served_by_router(app: FastAPI) -> bool:
         return False
     stack: Any = app.middleware_stack
     own = not has_own(type(app), "build_middleware_stack", FastAPI)
-    if "build_middleware_stack" in vars(app):
-        own = False
+    # OpenTelemetry puts a wrapper into the instance, around what it then calls.
+    called = unwrap(app.build_middleware_stack)
+    own = own and getattr(called, "__func__", None) is unwrap(type(app).build_middleware_stack)
     if own and (stack is None or isinstance(stack, ServerErrorMiddleware)):
         return True
     return any(one is app.router for one in layers(stack))
@@ -639,9 +644,18 @@ def _reporting(handler: Any, report: _Report) -> Any:
     return update_wrapper(answer, handler)
 
 
-def scope_of_get(path: str) -> dict[str, Any]:
+class _NoApplication:
+    """What serves a request of this package's own: a class, as tools keep weak references to it."""
+
+    def __init__(self, router: APIRouter) -> None:
+        self.router, self.routes = router, router.routes
+        self.dependency_overrides: dict[Any, Any] = {}
+
+
+def scope_of_get(path: str, router: APIRouter) -> dict[str, Any]:
     """The scope of a request for a router without an application, of which nothing is recorded."""
     return {
+        "app": _NoApplication(router),
         "type": "http",
         "method": "GET",
         "path": path,

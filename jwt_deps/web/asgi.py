@@ -118,7 +118,8 @@ class _GuardedReceive:
     async def __call__(self) -> Message:
         decision = self._decision
         # Once: while a refusal is being answered, streams listen for the client's leaving.
-        if not (self._asked or decision.passed or decision.refusal is not None):
+        is_decided = decision.passed or decision.refusal is not None
+        if not (self._asked or is_decided or self._state.is_asking):
             await self._ask()
         return await self._receive()
 

@@ -311,7 +311,8 @@ async def _by_other_credentials(
     try:
         for credential in settings.server.credentials:
             try:
-                found: object = await credential(connection)
+                with state.asking():
+                    found: object = await credential(connection)
             except InvalidTokenError as unknown:
                 if unknown.reason is not Reason.INACTIVE:
                     raise
@@ -422,10 +423,11 @@ async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Princi
 
 
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
-    replaced = state_of(connection.scope).replaced
-    if dependency not in replaced:
-        replaced[dependency] = await _fastapi.call(connection, dependency)
-    return replaced[dependency]
+    state = state_of(connection.scope)
+    if dependency not in state.replaced:
+        with state.asking():
+            state.replaced[dependency] = await _fastapi.call(connection, dependency)
+    return state.replaced[dependency]
 
 
 async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:

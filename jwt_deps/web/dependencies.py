@@ -94,7 +94,7 @@ def _is_func_awaited() -> bool:
     with suppress(Exception):  # StopIteration too, with which a coroutine ends
         router = APIRouter()
         router.add_api_route("/", endpoint)
-        request = router(_fastapi.scope_of_get("/"), nothing, nothing)
+        request = router(_fastapi.scope_of_get("/", router), nothing, nothing)
         with closing(request):
             request.send(None)
     return answers == ["awaited"]

@@ -16,6 +16,7 @@ a wrapper, a route class or a dependency, is still the same request.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -197,6 +198,8 @@ class RequestState:
         match: the route that `settings` were found for.
         settings: the settings that hold for that route.
         waiting: the dependencies that have to see what exception handlers answer.
+        is_asking: whether what is part of the decision runs: a credential, or what replaces a
+            dependency of this package.
         parameters: of the path, with which the request came to a router, by the router's identity.
     """
 
@@ -216,6 +219,7 @@ class RequestState:
     _written: Any = None  # the principal there
     copied: bool = False
     is_part: bool = False
+    is_asking: bool = False
     _proofs: set[str] | None = None
     _replaced: dict[Callable[..., Any], Any] | None = None
 
@@ -282,6 +286,15 @@ class RequestState:
                     self._write(scope, found)
                 return found
         return None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Run what is part of the decision: if it reads the body, no guard is asked again."""
+        before, self.is_asking = self.is_asking, True
+        try:
+            yield
+        finally:
+            self.is_asking = before
 
     def innermost(self, match: MatchedRoute) -> RouteGuard | None:
         """The guard that decides about a route, of those that the application does not replace."""

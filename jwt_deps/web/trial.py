@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Security
@@ -193,8 +192,7 @@ def _answers(router: APIRouter, path: str) -> bool:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = _fastapi.scope_of_get(path)
-    scope["app"] = SimpleNamespace(router=router, routes=router.routes)
+    scope = _fastapi.scope_of_get(path, router)
     call = router(scope, cast("Receive", send), send)  # nothing is received: there is no body
     with closing(call), suppress(_Asked, StopIteration):
         call.send(None)

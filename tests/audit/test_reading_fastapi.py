@@ -1,6 +1,7 @@
 """What the audit reads of FastAPI beside its public names, function by function."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -201,6 +202,15 @@ def test_an_instance_that_builds_in_a_way_of_its_own() -> None:
     app.build_middleware_stack = lambda: past(app)  # type: ignore[method-assign]
 
     assert _fastapi.is_served_by_router(app) is False
+
+
+def test_an_instance_whose_building_is_wrapped() -> None:
+    """As OpenTelemetry does: what it wraps is FastAPI's."""
+    app = FastAPI()
+    build = app.build_middleware_stack
+    app.build_middleware_stack = wraps(build)(lambda: past(app))  # type: ignore[method-assign]
+
+    assert _fastapi.is_served_by_router(app) is True
 
 
 def test_a_dependency_tree() -> None:

@@ -7,7 +7,8 @@ with such a class stays as it is, and an exception handler of the application ma
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
+from functools import partial, wraps
+from inspect import signature
 from typing import Annotated, Any, cast
 from unittest.mock import MagicMock
 
@@ -1109,7 +1110,10 @@ def test_a_layer_without_an_end_that_takes_the_place_of_what_was_mounted(layer: 
 
 @pytest.fixture
 def _traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `wrapt` wrap methods of FastAPI's and Starlette's classes, as Datadog's tracer does."""
+    """Let `wrapt` wrap methods of FastAPI's and Starlette's classes, as Datadog's tracer does.
+
+    And the endpoints of plain routes, as New Relic's agent does.
+    """
 
     def traced(wrapped: Callable[..., Any], _: object, args: Any, options: Any) -> Any:
         return wrapped(*args, **options)
@@ -1122,6 +1126,13 @@ def _traced(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         wrapped = wrapt.FunctionWrapper(getattr(kind, name), traced)
         monkeypatch.setattr(kind, name, wrapped)
+
+    def with_proxy(init: Callable[..., Any], _: object, args: Any, options: Any) -> Any:
+        given = signature(init).bind(*args, **options).arguments
+        return init(**{**given, "endpoint": wrapt.FunctionWrapper(given["endpoint"], traced)})
+
+    route = starlette.routing.Route
+    monkeypatch.setattr(route, "__init__", wrapt.FunctionWrapper(route.__init__, with_proxy))
 
 
 @pytest.mark.usefixtures("_traced")
@@ -1154,6 +1165,21 @@ class TestATracer:
 
         assert {"/api": Verdict.GUARDED, "/plain": Verdict.GUARDED} == found
         assert [401, 401] == [ask(app, path) for path in ("/api", "/plain")]
+
+    @gated
+    def test_the_endpoint_of_a_plain_route_can_be_excluded(self, kind: str) -> None:
+        """What stands in its place is the same one; another function around it is not."""
+
+        async def plain(_: Request) -> Response:
+            return Response(INSIDE)
+
+        router = APIRouter()
+        router.add_route("/open", plain)
+        router.add_route("/other", wraps(plain)(partial(plain)))
+
+        app = guarded_by(kind, router, exclude=[plain])
+
+        assert [200, 401] == [ask(app, path) for path in ("/open", "/other")]
 
 
 def test_a_guard_that_applies_twice_is_one() -> None:

@@ -77,7 +77,7 @@ class TestAudience:
 
         Clients that say for which service a token is (RFC 8707) get it so from Cognito.
         """
-        client = {} if configured is None else {"client_id": "app"}
+        client: dict[str, Any] = {} if configured is None else {"client_id": "app"}
         using = settings(audience=configured, audience_claim="client_id")
 
         error = refusal(using, aud=aud, **client)

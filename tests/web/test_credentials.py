@@ -20,9 +20,10 @@ import pytest
 import trustme
 from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request, WebSocket
 from fastapi.requests import HTTPConnection
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBasic, HTTPBearer
 from fastapi.testclient import TestClient
+from starlette.routing import Route
 
 from jwt_deps import (
     ApiKey,
@@ -397,6 +398,45 @@ class TestOfOnesOwn:
             return Claims({"sub": "ann", **claims})
 
         assert status == serving(known, settings=settings).get("/me").status_code
+
+    @pytest.mark.parametrize("guarded", ["application", "router", "mounted"])
+    @pytest.mark.parametrize("path", ["/model", "/raw", "/plain"])
+    def test_one_that_reads_the_body_is_asked_once(self, path: str, guarded: str) -> None:
+        """A signature over the body counts once, wherever the guard runs."""
+        used: set[bytes] = set()
+
+        async def signed(connection: HTTPConnection) -> Claims | None:
+            body = await connection.body() if isinstance(connection, Request) else b""
+            if body in used:
+                return None
+            used.add(body)
+            return Claims({"sub": "shop"})
+
+        async def plain(request: Request) -> Response:
+            return JSONResponse(len(await request.body()))
+
+        router = APIRouter(routes=[Route("/plain", plain, methods=["POST"])])
+
+        @router.post("/model")
+        async def model(order: dict[str, str]) -> int:
+            return len(json.dumps(order, separators=(",", ":")))
+
+        @router.post("/raw")
+        async def raw(request: Request) -> int:
+            return len(await request.body())
+
+        app = FastAPI()
+        if guarded == "router":
+            app.include_router(protected_router(router, settings=SETTINGS, credentials=[signed]))
+        else:
+            inner = FastAPI()
+            inner.include_router(router)
+            protect(inner if guarded == "application" else app, SETTINGS, credentials=[signed])
+            app.mount("", inner)
+
+        answer = TestClient(app).post(path, json={"of": "x"})
+
+        assert (200, 10) == (answer.status_code, answer.json())
 
     def test_no_claims_let_nothing_in(self) -> None:
         """What a dictionary of sessions gives by default is no credential."""

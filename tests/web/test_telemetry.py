@@ -25,6 +25,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, use_span
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from jwt_deps import (
     Claims,
@@ -35,6 +37,7 @@ from jwt_deps import (
     require_scopes,
     telemetry,
 )
+from jwt_deps.audit import audit
 from jwt_deps.concurrency import JITTER
 from jwt_deps.testing import FakeIssuer
 from tests.keys.asking import AUDIENCE, discovering
@@ -460,8 +463,12 @@ class TestSpans:
             FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
         client = TestClient(app)
 
+        app.router.routes.append(Route("/plain", PlainTextResponse("plain")))
+        found = {it.path: it.verdict for it in audit(app).routes}
         answers = [client.get("/me", headers=it) for it in ({}, bearer(iss=ISSUER))]
 
+        assert "guarded" == found["/me"]
+        assert ("guarded" if guard == "application" else "unguarded") == found["/plain"]
         refused, served = (it for it in spans.get_finished_spans() if it.kind is SpanKind.SERVER)
         assert [401, 200] == [answer.status_code for answer in answers]
         assert refused.attributes is not None
@@ -474,6 +481,37 @@ class TestSpans:
             served.attributes["http.route"],
             served.attributes["jwt_deps.result"],
         )
+
+    @pytest.mark.parametrize("first", ["tool", "jwt_deps"])
+    def test_a_tool_that_keeps_weak_references_to_applications(self, first: str) -> None:
+        """As Logfire does in a function that it puts in the place of one of FastAPI's."""
+        instrument = """
+from weakref import WeakKeyDictionary
+import fastapi.routing
+solve, known = fastapi.routing.solve_dependencies, WeakKeyDictionary()
+async def solving(*, request, **options):
+    known[request.app] = True
+    return await solve(request=request, **options)
+fastapi.routing.solve_dependencies = solving
+"""
+        use = "\nimport jwt_deps\n"
+        script = (
+            (instrument + use if first == "tool" else use + instrument)
+            + f"""
+from fastapi import Depends, FastAPI
+from fastapi.testclient import TestClient
+app = jwt_deps.protect(FastAPI(), jwt_deps.JWTSettings(secret_key={SECRET!r}))
+@app.get("/me")
+async def me(user=Depends(jwt_deps.CurrentUser)): return user.id
+client, headers = TestClient(app), {bearer()!r}
+print(client.get("/me").status_code, client.get("/me", headers=headers).status_code)
+"""
+        )
+        done = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+        )
+
+        assert (0, "401 200\n") == (done.returncode, done.stdout), done.stderr
 
     @pytest.mark.parametrize("first", ["opentelemetry", "jwt_deps"])
     def test_of_every_application_that_opentelemetry_instruments(self, first: str) -> None:
@@ -498,6 +536,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from opentelemetry.trace import SpanKind
 from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 settings = jwt_deps.JWTSettings(secret_key={SECRET!r})
 
 def fill(app):
