@@ -251,10 +251,10 @@ class Introspection:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 fetched = await self._fetcher.post(self._url, form, self._headers)
-            answered = parse_document(fetched.body)
+            answered = _read_answer(fetched.body)
         except (FetchError, TimeoutError, ValueError) as error:
             # A parser's error quotes what it read.
-            said = str(error) if isinstance(error, FetchError) else "no answer, or no JSON object"
+            said = str(error) if isinstance(error, FetchError) else "no introspection response"
             logger.error("a token cannot be introspected: %s", said)  # noqa: TRY400
             return None
         # Some servers write a member that is absent as null, and no audience as an empty list.
@@ -265,11 +265,18 @@ class Introspection:
             document.setdefault("iss", self._issuer)
         is_own = self._issuer in (None, document.get("iss"))
         claims, seconds = None, self._inactive_seconds
-        if document.pop("active", None) is True and is_own and _is_access_token(document):
+        if document.pop("active") and is_own and _is_access_token(document):
             claims, seconds = Claims(document), self._cache_seconds
             if is_numeric_date(expires := document.get("exp")):
                 seconds = min(seconds, expires - time.time())
         return Answer(claims, asked_at + seconds)
+
+
+def _read_answer(body: bytes) -> dict[str, Any]:
+    answered = parse_document(body)
+    if not isinstance(answered.get("active"), bool):  # REQUIRED (RFC 7662 §2.2)
+        raise ValueError("active")  # noqa: TRY004 - as of every form that is wrong
+    return answered
 
 
 def _is_access_token(answer: Mapping[str, Any]) -> bool:
