@@ -106,6 +106,16 @@ def test_the_wheel_guards_a_route(python: Path, tmp_path: Path) -> None:
     assert '401 Bearer realm="api"\n' == _run(python, "-I", "-c", PROGRAM, cwd=tmp_path)
 
 
+def test_the_wheel_guards_a_route_out_of_the_archive(
+    python: Path, wheel: Path, tmp_path: Path
+) -> None:
+    """As zipapp, pex and PyInstaller import packages: there is no folder beside a module."""
+    program = f"import sys; sys.path.insert(0, {str(wheel)!r})\n{PROGRAM}"
+    checked = f"{program}\nimport jwt_deps\nassert {str(wheel)!r} in jwt_deps.__file__"
+
+    assert '401 Bearer realm="api"\n' == _run(python, "-I", "-c", checked, cwd=tmp_path)
+
+
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     """With its types and its licence, without tests, examples or documentation."""
     names = _names(wheel)

@@ -70,9 +70,12 @@ _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
 _LIMITS = ("max_body_size", "form_limits")
 _HANDLERS = "starlette.exception_handlers"
 _REPORTED = "jwt_deps"
+# The files as code names them: in an archive, or a bundle, modules have other ones.
+_ROUTING = routing.get_request_handler.__code__.co_filename
 # Where Starlette reads a form. What it raises there is raised where that was asked for.
 _READERS = frozenset(
-    str(Path(requests.__file__).with_name(it)) for it in ("requests.py", "_utils.py")
+    str(Path(requests.Request.form.__code__.co_filename).with_name(it))
+    for it in ("requests.py", "_utils.py")
 )
 _VERSION = "_effective_candidates_version"  # of the routes that an inclusion was built from
 
@@ -682,5 +685,5 @@ def is_before_endpoint(error: Exception) -> bool:
         trace = trace.tb_next
     if code in (Router.not_found.__code__, Route.handle.__code__):
         return True
-    by_fastapi = getattr(code, "co_filename", None) == routing.__file__
+    by_fastapi = getattr(code, "co_filename", None) == _ROUTING
     return by_fastapi and isinstance(error, RequestValidationError | StarletteHTTPException)

@@ -18,9 +18,11 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -130,6 +132,16 @@ def watch_application(app: Any, is_below: bool) -> None:  # noqa: FBT001 - as a 
             installation.watch()
         elif not is_below:
             raise _bypassed()
+    elif isinstance(app, Starlette):
+        known = _others.get(app)
+        if known is None or not known.is_current():
+            alone = FastAPI(openapi_url=None)
+            alone.mount("", app)
+            _others[app] = covered(alone)
+
+
+#: What Starlette applications served when the guard of a router in them was asked last.
+_others: WeakKeyDictionary[Starlette, Snapshot] = WeakKeyDictionary()
 
 
 class Installation:

@@ -300,13 +300,20 @@ def _path_of_mount(route: Any, prefix: str) -> str:
 
 
 def _by_needed_scopes(served: Served) -> Iterator[Served]:
-    """A route, in parts where its methods need different scopes by template."""
+    """A route, in parts where its methods need different scopes by template, of mounts too."""
     parts: dict[tuple[str, ...], list[str]] = {}
     for method in served.methods:
         methods = replace(served, methods=(method,)).known_methods
-        rules = (it.route_scopes.needed(served.match.paths, methods) for it in served.match.guards)
+        rules = (
+            guard.route_scopes.needed(one.match.paths, methods)
+            for one in (*served.mounts, served)
+            for guard in one.match.guards
+        )
         parts.setdefault(tuple(scope for one in rules for scope in one), []).append(method)
-    yield from (replace(served, methods=tuple(methods)) for methods in parts.values())
+    for several in map(tuple, parts.values()):
+        # Seen from the route its mounts have only these methods.
+        mounts = tuple(replace(mount, methods=several) for mount in served.mounts)
+        yield replace(served, methods=several, mounts=mounts)
 
 
 def _below_router(router: Router, way: _Way) -> _Way:

@@ -190,6 +190,30 @@ def test_the_audit_shows_them_for_each_method(build: Build) -> None:
         assert [] != compare(before, audit(build(rest)))
 
 
+def test_the_audit_shows_those_of_a_mount_for_each_method_below_it() -> None:
+    """Of a WebSocket none: no method is its own."""
+    inner = FastAPI(openapi_url=None)
+    inner.get("/orders")(read)
+    inner.post("/orders")(read)
+    inner.api_route("/both", methods=["GET", "POST"])(read)
+
+    @inner.websocket("/socket")
+    async def socket(_: WebSocket) -> None: ...
+
+    app = protect(FastAPI(openapi_url=None), SETTINGS, scopes={"POST /shop/*": "write"})
+    app.mount("/shop", inner)
+
+    found = {(it.path, it.methods): it.scopes for it in audit(app).routes}
+
+    assert {
+        ("/shop/orders", ("GET",)): (),
+        ("/shop/orders", ("POST",)): ("write",),
+        ("/shop/both", ("GET",)): (),
+        ("/shop/both", ("POST",)): ("write",),
+        ("/shop/socket", ("WEBSOCKET",)): (),
+    } == found
+
+
 @ways
 def test_openapi_shows_them_for_each_method(build: Build) -> None:
     paths = document_of(build())["paths"]
