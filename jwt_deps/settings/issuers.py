@@ -12,15 +12,26 @@ from jwt_deps.errors import ConfigurationError
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
 
+#: One of these is in any `iss` but a bare name, and in no name of a connection (`auth0|65f1`).
+_IN_A_URI = frozenset(":/.")
+
 
 class UserPrefix(NamedTuple):
     """The prefix of the user ids of one issuer.
 
-    No id may have a `foreign` prefix, a longer one of another issuer that begins with it.
+    No id may have a `foreign` prefix, a longer one of another issuer that begins with it. `None`:
+    the others are not known, and have their `iss`, which is a URI, with a `|` behind it.
     """
 
     text: str
-    foreign: tuple[str, ...] = ()
+    foreign: tuple[str, ...] | None = ()
+
+    def is_foreign(self, user_id: str) -> bool:
+        """Whether a user id of this issuer could be that of a user of another one."""
+        if self.foreign is not None:
+            return user_id.startswith(self.foreign)
+        head, mark, _ = user_id.removeprefix(self.text).partition("|")
+        return bool(mark) and not _IN_A_URI.isdisjoint(head)
 
 
 class AcceptedIssuer(NamedTuple):

@@ -18,8 +18,6 @@ from .issuers import AcceptedIssuer, UserPrefix, accepted_by_issuer, issuer_tabl
 from .path_patterns import PathPatterns
 from .tenants import TenantIssuers
 
-_URLS = ("https://", "http://")
-
 
 class AcceptedIssuers:
     """The accepted issuers, which `replace` changes as a whole.
@@ -126,8 +124,7 @@ def _of_tenant(issuer: str, policy: IssuerPolicy) -> AcceptedIssuer:
     text = policy.settings.user_id_prefix
     if text is None:
         return AcceptedIssuer(policy, UserPrefix(f"{issuer}|"))
-    # Which others the function knows is not known; by default their ids begin with their URL.
-    return AcceptedIssuer(policy, UserPrefix(text, _URLS))
+    return AcceptedIssuer(policy, UserPrefix(text, None))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

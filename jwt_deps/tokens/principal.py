@@ -181,7 +181,7 @@ class Principal:
     def refuse_foreign_user(self) -> None:
         """Refuse a user id that begins with another issuer's prefix."""
         user_id, name = self.fixed_state["user_id"] or "", self.settings.user_id_claim
-        if self._prefix is not None and user_id.startswith(self._prefix.foreign):
+        if self._prefix is not None and self._prefix.is_foreign(user_id):
             words = f"its {name} begins as the user ids of another issuer do"
             raise ClaimError(Reason.CLAIM_INVALID, name, words)
 

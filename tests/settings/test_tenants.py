@@ -754,23 +754,32 @@ class TestUserIds:
         assert "claim_invalid" == outcome(minted("https://staff", sub=sub), settings)
         assert "https://customers" == outcome(minted("https://customers", sub=sub), settings)
 
-    def test_attack_a_user_who_takes_the_prefix_of_an_issuer_that_a_function_gives(self) -> None:
-        """By default that is its URL, so no issuer with a prefix of its own has such ids."""
+    @pytest.mark.parametrize(
+        ("prefix", "sub", "status"),
+        [
+            pytest.param("", "https://customers|boss", 401, id="url"),
+            pytest.param("", "HTTPS://customers|boss", 401, id="upper-case"),
+            pytest.param("", "accounts.google.com|boss", 401, id="host"),
+            pytest.param("", "kubernetes/serviceaccount|boss", 401, id="path"),
+            pytest.param("", "urn:customers|boss", 401, id="urn"),
+            pytest.param("", "https://customers|bo|ss", 401, id="two-marks"),
+            pytest.param("", "boss", 200, id="plain"),
+            pytest.param("", "auth0|65f1", 200, id="auth0"),
+            pytest.param("c:", "auth0|65f1", 200, id="auth0-behind-its-own-prefix"),
+            pytest.param("", "https://alice.example/#me", 200, id="url-of-a-user"),
+            pytest.param(None, "https://customers|boss", 200, id="default-prefix"),
+        ],
+    )
+    def test_attack_a_user_who_takes_the_prefix_of_an_issuer_that_a_function_gives(
+        self, prefix: str | None, sub: str, status: int
+    ) -> None:
+        """By default that is its `iss` and `|`, so no issuer with its own prefix has such ids."""
+        lookup = Lookup(user_id_prefix=prefix)
+        client = users_of(JWTSettings(issuers=lookup))
 
-        def issuers(issuer: str) -> IssuerSettings:
-            prefix = "" if issuer == "https://staff" else None
-            return settings_of(issuer, user_id_prefix=prefix)
+        answer = client.get("/me", headers=bearer(minted(CUSTOMER, sub=sub)))
 
-        client = users_of(JWTSettings(issuers=issuers))
-
-        assert [401, 200, 200] == [
-            client.get("/me", headers=bearer(minted(issuer, sub=sub))).status_code
-            for issuer, sub in (
-                ("https://staff", "https://customers|boss"),
-                ("https://staff", "boss"),
-                ("https://customers", "https://customers|boss"),
-            )
-        ]
+        assert status == answer.status_code
 
     def test_two_issuers_with_one_prefix(self) -> None:
         """They are refused, at start and when issuers are replaced."""
