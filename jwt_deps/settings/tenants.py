@@ -129,6 +129,8 @@ def _are_equal(former: IssuerSettings | None, latter: IssuerSettings) -> bool:
 
 _TENANT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_TENANT = "00000000-0000-0000-0000-000000000000"
+#: What Entra ID assigns, so that no two users of two tenants have the same.
+_ASSIGNED = ("oid", "sub")
 _Keys: TypeAlias = tuple[VerificationKey, ...]
 
 
@@ -169,6 +171,14 @@ class EntraTenants:
         options: dict[str, Any] = {"algorithm": "RS256", "audience": audience, "jwks_url": url}
         # Its cache has the common keys; no token is of this tenant.
         self._settings = IssuerSettings(issuer=self._issuer(_NO_TENANT), **{**options, **values})
+        several = callable(self._tenants) or len(self._tenants) > 1
+        has_one_prefix = several and self._settings.user_id_prefix is not None
+        if has_one_prefix and self._settings.user_id_claim not in _ASSIGNED:
+            raise ConfigurationError(
+                "prefix_twice",
+                'EntraTenants with a user_id_prefix needs user_id_claim="oid": administrators of a '
+                "tenant choose the other claims, and could name a user of another tenant.",
+            )
         (self._common,) = self._settings.policy.key_caches
         self._threads, self._accepted = Threads(_MOST_THREADS), LRUMap[str, bool](_MOST_ACCEPTED)
 

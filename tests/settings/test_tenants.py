@@ -696,6 +696,29 @@ class TestEntra:
         with pytest.raises(ConfigurationError):
             EntraTenants("api", [TENANT], algorithm="HS256")
 
+    @pytest.mark.parametrize(
+        ("tenants", "claim", "refused"),
+        [
+            pytest.param([TENANT, OTHER], "email", True, id="mail"),
+            pytest.param(lambda _: True, "upn", True, id="function"),
+            pytest.param([TENANT], "email", False, id="one-tenant"),
+            pytest.param([TENANT, OTHER], "oid", False, id="oid"),
+            pytest.param([TENANT, OTHER], "sub", False, id="sub"),
+        ],
+    )
+    def test_attack_a_mail_address_of_another_tenant(
+        self, tenants: Any, claim: str, *, refused: bool
+    ) -> None:
+        """Administrators choose it, so with one prefix for all it names no user (nOAuth)."""
+        reason = None
+        try:
+            EntraTenants("api", tenants, user_id_claim=claim, user_id_prefix="")
+        except ConfigurationError as error:
+            reason = error.reason
+
+        assert ("prefix_twice" if refused else None) == reason
+        EntraTenants("api", tenants, user_id_claim=claim)  # ids begin with the tenant's issuer
+
 
 # Two people with one `sub`
 
