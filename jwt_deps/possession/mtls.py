@@ -104,7 +104,9 @@ def _of_xfcc(value: str) -> str | None:
     found = []
     if "hash" in members:
         digest = bytes.fromhex(members["hash"])
-        found.append(encode_base64url(digest) if len(digest) == _DIGEST_SIZE else "")
+        if len(digest) != _DIGEST_SIZE:
+            raise ValueError("no SHA-256")
+        found.append(encode_base64url(digest))
     if "cert" in members:
         found.append(_of_pem(unquote_to_bytes(members["cert"])))
     return found[0] if len(set(found)) == 1 else None

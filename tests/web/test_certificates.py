@@ -26,13 +26,13 @@ UNPADDED = f":{base64.b64encode(DER).decode().rstrip('=')}:"
 ESCAPED = quote(ONE.decode(), safe="")
 
 
-def shown(scope: dict[str, Any], source: Any, **members: Any) -> bool:
+def shown(scope: dict[str, Any], source: Any, bound: str = BOUND, **members: Any) -> bool:
     """Whether the certificate counts as shown."""
     usual = {"client_certificate": source, "trusted_proxies": ["10.0.0.0/8", "::1"]}
     settings = JWTSettings(secret_key=SECRET, **{**usual, **members})
     assert settings.server.sender_policy is not None
     try:
-        check_certificate({"headers": [], **scope}, BOUND, settings.server.sender_policy)
+        check_certificate({"headers": [], **scope}, bound, settings.server.sender_policy)
     except ConfirmationError as error:
         return error.reason is not Reason.CERTIFICATE
     return True
@@ -162,6 +162,12 @@ XFCC, RFC, PEM = "x-forwarded-client-cert", "client-cert", "x-ssl-client-cert"
 def test_headers(source: str, scope: dict[str, Any], counts: bool) -> None:  # noqa: FBT001
     """One header, of one form, from a proxy that is trusted."""
     assert counts is shown(scope, source)
+
+
+@pytest.mark.parametrize("value", ["", "Hash=", 'Hash=""', "Hash=aa", "By=x", "Cert="])
+def test_attack_a_token_that_is_bound_to_an_empty_thumbprint(value: str) -> None:
+    """An issuer may sign what its own proxy lacked; no certificate has that thumbprint."""
+    assert not shown(sent(XFCC, value), "xfcc", bound="")
 
 
 @pytest.mark.parametrize(
