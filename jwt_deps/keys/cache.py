@@ -119,6 +119,13 @@ class KeyCache:
         except UnknownKeyError:
             return None
 
+    def has(self, algorithm: str, kid: str | None) -> bool:
+        """Whether the keys that were fetched last have one for a token, expired or not."""
+        try:
+            return self._cached is not None and bool(self._cached.keys.choose(algorithm, kid))
+        except UnknownKeyError:
+            return False
+
     async def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
         """Return the keys for a token, fetching keys where that can help.
 

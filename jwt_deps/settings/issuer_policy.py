@@ -108,15 +108,22 @@ class IssuerPolicy:
         return found or None
 
     async def fetched_keys(
-        self, algorithm: str, kid: str | None
+        self, algorithm: str, kid: str | None, *, everywhere: bool = True
     ) -> tuple[tuple[VerificationKey, ...], KeysUnavailableError | None]:
-        """The same, fetched where that can help, and why further ones cannot be fetched."""
+        """The same, fetched where that can help, and why further ones cannot be fetched.
+
+        If not `everywhere`, only from those of several places that had them before.
+        """
         if self.key_cache is not None:
             return await self.key_cache.choose(algorithm, kid), None
         if not self.key_caches:
             return self.keys.choose(algorithm, kid), None
         found, outage = self._configured(algorithm, kid), None
-        asked = (_chosen(cache, algorithm, kid) for cache in self._caches_for(algorithm))
+        asked = (
+            _chosen(cache, algorithm, kid)
+            for cache in self._caches_for(algorithm)
+            if everywhere or cache.has(algorithm, kid)
+        )
         for keys, failure in await asyncio.gather(*asked):  # no request waits for one after another
             found, outage = found + keys, failure or outage
         if found:

@@ -23,6 +23,7 @@ from jwt_deps.errors import (
     MalformedTokenError,
     Reason,
     SignatureError,
+    UnknownKeyError,
 )
 from jwt_deps.jose import CompactJWS, needs_extension, parse_compact, parse_object
 from jwt_deps.keys import VerificationKey
@@ -63,15 +64,14 @@ async def verify(
         await server.accepted.resolve(steps.claims.get("iss"))
         steps.check_without_key()
         keys = steps.cached_keys()
-        if keys is not None:
-            try:
-                steps.check_signature(keys)
-            except SignatureError:
-                if not steps.issuer.policy.is_mixed:
-                    raise
-            else:
-                return steps
-        steps.check_signature(await steps.fetched_keys())
+        try:
+            if keys is None:
+                keys = await steps.fetched_keys(everywhere=False)
+            steps.check_signature(keys)
+        except (UnknownKeyError, SignatureError, KeysUnavailableError):
+            if not steps.issuer.policy.is_mixed:
+                raise
+            steps.check_signature(await steps.fetched_keys(everywhere=True))
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = steps.kid
         raise
@@ -162,7 +162,7 @@ class Verification:
                 return
         raise self._outage or SignatureError
 
-    async def fetched_keys(self) -> _Keys:
+    async def fetched_keys(self, *, everywhere: bool) -> _Keys:
         """Wait for the keys that may check the signature.
 
         Time passes while a request waits, and the accepted issuers can be replaced, so every check
@@ -173,7 +173,9 @@ class Verification:
             failure: AuthError | None = None
             waited_for = self.issuer.policy
             try:
-                keys, self._outage = await waited_for.fetched_keys(self.algorithm, self.kid)
+                keys, self._outage = await waited_for.fetched_keys(
+                    self.algorithm, self.kid, everywhere=everywhere
+                )
             except AuthError as error:
                 failure = error
             # What was known of it may have ended.

@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -935,6 +935,13 @@ class TestMoving:
         settings.replace_issuers({})
 
 
+def later(settings: JWTSettings, seconds: float) -> None:
+    caches = settings.server.key_caches.values()
+    clock = VirtualClock(max(cache.clock() for cache in caches) + seconds)
+    for cache in caches:
+        cache.clock = clock
+
+
 class TestTwoAddresses:
     def test_keys_of_both_are_accepted(self, issuer: FakeIssuer) -> None:
         """While an issuer moves; each address has its own health and its own outage."""
@@ -963,6 +970,49 @@ class TestTwoAddresses:
                 answers = [asked(issuer, settings, key=key) for key in keys]
 
         assert ("keys_unavailable", "alice") == (answers[down], answers[1 - down])
+
+    @pytest.mark.parametrize(
+        ("seconds", "stale", "down"),
+        [
+            pytest.param(45, 3600, False, id="fresh-for-30-s-more"),
+            pytest.param(70, 3600, False, id="expired"),
+            pytest.param(70, 3600, True, id="expired-in-an-outage"),
+            pytest.param(70, 0, False, id="too-old"),
+        ],
+    )
+    def test_a_key_that_one_of_them_had(
+        self, issuer: FakeIssuer, seconds: float, stale: float, *, down: bool
+    ) -> None:
+        """The other one is not asked for it: its fetches are for keys of its own."""
+        with FakeIssuer(algorithm="ES256") as moved:
+            issuer.cache_control, moved.cache_control = "max-age=3600", "max-age=60"
+            settings = issuer.settings(
+                "api",
+                jwks_url=[issuer.jwks_url, moved.jwks_url],
+                jwks_cache={"stale_if_error": stale},
+                token_cache_size=0,
+            )
+            asyncio.run(settings.refresh_keys())
+            later(settings, seconds)
+
+            with moved.outage() if down else nullcontext():
+                answers = [asked(issuer, settings, key=moved.signing_key) for _ in range(2)]
+
+        assert (["alice", "alice"], 1) == (answers, issuer.count("jwks"))
+
+    @pytest.mark.parametrize("seconds", [0, 45], ids=["fresh", "fresh-for-30-s-more"])
+    def test_another_key_with_the_same_kid(self, issuer: FakeIssuer, seconds: float) -> None:
+        """The signature decides: where the first key does not fit, all of them are asked."""
+        with FakeIssuer(algorithm="ES256") as moved:
+            issuer.cache_control = "max-age=60"
+            settings = issuer.settings("api", jwks_url=[issuer.jwks_url, moved.jwks_url])
+            asyncio.run(settings.refresh_keys())
+            later(settings, seconds)
+            moved.publish({**FIRST.jwk, "kid": issuer.signing_key.kid})
+
+            assert "alice" == asked(
+                issuer, settings, key=FIRST, header={"kid": issuer.signing_key.kid}
+            )
 
     def test_in_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With a comma."""
