@@ -8,7 +8,8 @@ by side. What was made at the start is kept from the garbage collector's walks.
 import gc
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Protocol, TypeAlias
@@ -134,9 +135,7 @@ async def take_turns(
     count = await _calibrated(base, effort)
     ratios: dict[str, list[float]] = {name: [] for name in contestants}
     fastest, names = float("inf"), list(contestants)
-    gc.collect()
-    gc.freeze()
-    try:
+    with _nothing_to_collect(effort):
         for _ in range(effort.rounds):
             random.shuffle(names)
             for name in names:
@@ -149,8 +148,6 @@ async def take_turns(
                 beside = (first + 2 * between + last) / 4
                 ratios[name].append((one + other) / 2 / beside)
                 fastest = min(fastest, first, between, last)
-    finally:
-        gc.unfreeze()
     return {name: _summary(found, fastest) for name, found in ratios.items()}
 
 
@@ -167,16 +164,26 @@ async def in_turn(slices: Mapping[str, Slice], effort: Effort) -> dict[str, list
     counts = {name: await _calibrated(run, effort) for name, run in slices.items()}
     seconds: dict[str, list[float]] = {name: [] for name in slices}
     names = list(slices)
-    gc.collect()
-    gc.freeze()
-    try:
+    with _nothing_to_collect(effort):
         for _ in range(effort.rounds):
             random.shuffle(names)
             for name in (*names, *reversed(names)):
                 seconds[name].append(await slices[name](counts[name]))
+    return seconds
+
+
+@contextmanager
+def _nothing_to_collect(effort: Effort) -> Iterator[None]:
+    """Leave what is there to no collection; a quick run does without, among the tests' objects."""
+    if effort.quick:
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
     finally:
         gc.unfreeze()
-    return seconds
 
 
 def tenth(samples: Sequence[float]) -> float:
