@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jwt_deps.concurrency import uptime
 from jwt_deps.errors import is_number, require_positive
 
 from .entries import Entries, Kind, Revocation, identifier, is_text, minute_after
@@ -125,6 +126,7 @@ class MemoryRevocations(Revocations):
         subject_claims: str | Sequence[str] = SUBJECT_CLAIMS,
         longest_lifetime: float = MONTH,
         clock: Callable[[], float] = time.time,
+        age_clock: Callable[[], float] = uptime,
     ) -> None:
         """Start without entries.
 
@@ -134,6 +136,8 @@ class MemoryRevocations(Revocations):
             longest_lifetime: the lifetime of the longest-lived token in seconds; for so long an
                 entry is kept that does not say when its token expires.
             clock: seconds since the epoch.
+            age_clock: seconds of a clock that never steps: no entry is dropped before its end by
+                both, because what a clock that is ahead for a while drops would pass again.
 
         Raises:
             ConfigurationError: the lifetime is no number above 0.
@@ -145,11 +149,15 @@ class MemoryRevocations(Revocations):
             ```
         """
         super().__init__(session_claims, subject_claims, longest_lifetime)
-        self._clock = clock
+        self._clock, self._age_clock = clock, age_clock
+        self._start: float | None = None
 
     def _now(self) -> float:
         return self._clock()
 
     def _add(self, entry: Revocation, now: float) -> None:
-        self._entries.drop_ended(now)
+        age = self._age_clock()
+        if self._start is None:
+            self._start = now - age
+        self._entries.drop_ended(min(now, self._start + age))
         self._entries.add(entry)

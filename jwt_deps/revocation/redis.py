@@ -59,7 +59,8 @@ class RevocationHealth:
             by a newer version of this package.
         unsent: the number of revocations of this process that the server has not taken yet.
         last_error: the class of the error of the last attempt; `Incomplete` when the server does
-            not have all entries; `None` when it succeeded.
+            not have all entries, `UnsupportedServer` when it is older than Redis 7; `None` when it
+            succeeded.
     """
 
     loaded: bool
@@ -163,7 +164,8 @@ class RedisRevocations(Revocations):
         """
         try:
             self._store.declare_whole()
-        except self._store.errors:
+        except self._store.errors as error:
+            self._failed("written", error)
             raise RevocationUnavailableError from None
 
     def _now(self) -> float:
@@ -270,7 +272,7 @@ class RedisRevocations(Revocations):
             try:
                 wait = self._follow(wait)
                 backoff.succeed()
-            except self._store.errors as error:
+            except Exception as error:  # noqa: BLE001 - else each request would start a thread
                 self._failed("read", error)
                 self._may_lack = True  # a crash may have lost what was not read yet
                 backoff.fail(0)
@@ -394,7 +396,7 @@ class RedisRevocations(Revocations):
             yield self._unsent.popleft()
 
     def _warn_of_eviction(self) -> None:
-        with suppress(*self._store.errors):  # most users may not ask for it
+        with suppress(Exception):  # most users may not ask for it
             if self._store.evicts():
                 logger.warning(
                     "the server of revocations may evict them (maxmemory-policy): "

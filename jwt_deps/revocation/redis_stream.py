@@ -59,6 +59,10 @@ class Update(NamedTuple):
     is_older: bool
 
 
+class UnsupportedServer(Exception):  # noqa: N818 - the name is what health and log say
+    """The server does not count the records that were added to a stream, as Redis 7 does."""
+
+
 class _State(NamedTuple):
     last: bytes
     records: int
@@ -202,6 +206,8 @@ class RevocationStore:
             if client.exists(self._stream):
                 raise
             return _State(START, 0, 1)
+        if "entries-added" not in info:
+            raise UnsupportedServer
         records: int = info["length"]
         return _State(info["last-generated-id"], records, info["entries-added"] - records)
 
@@ -253,7 +259,7 @@ class RevocationStore:
         """The errors of calls: the server does not answer, or refuses."""
         import redis  # noqa: PLC0415 - as above
 
-        return (redis.RedisError, OSError)
+        return (redis.RedisError, OSError, UnsupportedServer)
 
 
 def _written(entry: Revocation) -> list[str | float | None]:

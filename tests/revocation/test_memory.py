@@ -195,7 +195,7 @@ def test_a_lifetime_may_be_a_second() -> None:
 def test_without_a_lifetime_an_entry_is_kept_for_a_month() -> None:
     """Which is longer than tokens live."""
     now = float(NOW)
-    revocations = MemoryRevocations(clock=lambda: now)
+    revocations = MemoryRevocations(clock=lambda: now, age_clock=lambda: now)
     revocations.revoke(session="s")
     now += 30 * 86_400
     revocations.revoke(session="t")
@@ -255,7 +255,9 @@ def test_expires_is_that_of_one_token() -> None:
 def test_entries_end_with_what_they_name() -> None:
     """Each stays until its tokens have ended, with the largest leeway, and then makes room."""
     now = float(NOW)
-    revocations = MemoryRevocations(longest_lifetime=3600, clock=lambda: now)
+    revocations = MemoryRevocations(
+        longest_lifetime=3600, clock=lambda: now, age_clock=lambda: now - 5
+    )
     for number in range(100):
         revocations.revoke(jti=str(number), expires=NOW + 100, issuer=A)
     revocations.revoke(subject="alice")
@@ -544,6 +546,22 @@ RevokedStaysRevoked.TestCase.settings = hypothesis_settings(
     max_examples=15, stateful_step_count=15, deadline=None
 )
 TestRevokedStaysRevoked = RevokedStaysRevoked.TestCase
+
+
+def test_attack_a_clock_that_is_ahead_for_a_while() -> None:
+    """A machine that resumes, until its clock is set: what was revoked stays revoked."""
+    now, ahead = 0.0, -NOW
+    revocations = MemoryRevocations(clock=lambda: NOW + now + ahead, age_clock=lambda: now)
+    ahead = 0  # set before anything is revoked
+    revocations.revoke(jti="1", expires=NOW + 3600)
+    ahead = 7200
+    revocations.revoke(subject="bob")
+    ahead = 0
+
+    assert revocations.is_revoked({"jti": "1"})
+    now += 3600 + 360
+    revocations.revoke(subject="carol")
+    assert not revocations.is_revoked({"jti": "1"})
 
 
 def test_real_time_is_the_default() -> None:

@@ -586,11 +586,51 @@ def test_a_thread_that_has_ended_is_started_again(
     """By the next request, whatever it ended with."""
     replica = RedisRevocations(server.url)
     with monkeypatch.context() as defect:
-        defect.setattr(replica._store, "read", raising(ZeroDivisionError))
+        defect.setattr(replica._store, "read", raising(SystemExit))
         assert "unavailable" == outcome(TOKEN, replica)
         until(lambda: replica._reader is not None and not replica._reader.is_alive())
 
     until(lambda: "accepted" == outcome(TOKEN, replica))
+    replica.close()
+
+
+@pytest.mark.parametrize("name", ["read", "evicts"])
+def test_a_defect_is_an_outage(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Log and health name it, and one thread tries on, however many requests come."""
+    replica = RedisRevocations(server.url)
+    with monkeypatch.context() as defect:
+        defect.setattr(replica._store, name, raising(ZeroDivisionError))
+        outcome(TOKEN, replica)
+        first = replica._reader
+        if name == "read":
+            until(lambda: replica.health().last_error == "ZeroDivisionError")
+            assert "revocations cannot be read: ZeroDivisionError" in caplog.text
+            assert "unavailable" == outcome(TOKEN, replica)
+
+    until(lambda: "accepted" == outcome(TOKEN, replica))
+    assert first is replica._reader
+    replica.close()
+
+
+def test_a_server_that_is_too_old(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Redis 6 counts no records: that is an outage with a name, for each command."""
+    whole: Any = redis.Redis.xinfo_stream
+
+    def without_count(client: Any, name: str) -> dict[str, Any]:
+        return {it: value for it, value in whole(client, name).items() if it != "entries-added"}
+
+    monkeypatch.setattr(redis.Redis, "xinfo_stream", without_count)
+    replica = RedisRevocations(server.url)
+
+    assert "unavailable" == outcome(TOKEN, replica)
+    until(lambda: replica.health().last_error == "UnsupportedServer")
+    with pytest.raises(RevocationUnavailableError):
+        replica.initialize()
+    assert "revocations cannot be written: UnsupportedServer" in caplog.text
     replica.close()
 
 

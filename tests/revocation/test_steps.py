@@ -99,7 +99,7 @@ def restore(server: Valkey, copy: Any) -> None:
         client.restore(STREAM, 0, copy, replace=True)
 
 
-def raising(error: type[Exception]) -> Callable[..., None]:
+def raising(error: type[BaseException]) -> Callable[..., None]:
     """What fails."""
 
     def fail(*_: object) -> None:
