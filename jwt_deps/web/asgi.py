@@ -119,7 +119,7 @@ class _GuardedReceive:
         decision = self._decision
         # Once: while a refusal is being answered, streams listen for the client's leaving.
         is_decided = decision.passed or decision.refusal is not None
-        if not (self._asked or is_decided or self._state.is_asking):
+        if not (self._asked or is_decided or decision.being_made):
             await self._ask()
         return await self._receive()
 

@@ -311,7 +311,7 @@ async def _by_other_credentials(
     try:
         for credential in settings.server.credentials:
             try:
-                with state.asking():
+                with state.decision.making():
                     found: object = await credential(connection)
             except InvalidTokenError as unknown:
                 if unknown.reason is not Reason.INACTIVE:
@@ -425,7 +425,7 @@ async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Princi
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
     state = state_of(connection.scope)
     if dependency not in state.replaced:
-        with state.asking():
+        with state.decision.making():
             state.replaced[dependency] = await _fastapi.call(connection, dependency)
     return state.replaced[dependency]
 

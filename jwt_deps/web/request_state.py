@@ -58,12 +58,14 @@ class Decision:
             if none did.
         answered: the status with which an exception handler answers it, or what was raised before
             the guard was asked; `ANSWERING` while the handler runs.
+        being_made: by how many credentials, or replacements of this package's dependencies, that
+            run: if one of them reads the body, no guard is asked again.
     """
 
-    __slots__ = ("_failure", "_outer", "answered", "passed", "refusal")
+    __slots__ = ("_failure", "_outer", "answered", "being_made", "passed", "refusal")
 
     def __init__(self, outer: "Decision | None" = None) -> None:
-        self.passed = False
+        self.passed, self.being_made = False, 0
         self.answered: int | None = None
         self.refusal: weakref.ref[Exception] | None = None
         self._failure: Exception | None = None
@@ -79,6 +81,18 @@ class Decision:
         """Record that a guard let the request pass."""
         for one in self._and_outer():
             one.passed, one.refusal = True, None
+
+    @contextmanager
+    def making(self) -> Iterator[None]:
+        """Run what is part of the decision."""
+        several = [*self._and_outer()]
+        for one in several:
+            one.being_made += 1
+        try:
+            yield
+        finally:
+            for one in several:
+                one.being_made -= 1
 
     def refuse(self, refusal: Exception) -> None:
         """Record that a guard refused the request with an exception."""
@@ -198,8 +212,6 @@ class RequestState:
         match: the route that `settings` were found for.
         settings: the settings that hold for that route.
         waiting: the dependencies that have to see what exception handlers answer.
-        is_asking: whether what is part of the decision runs: a credential, or what replaces a
-            dependency of this package.
         parameters: of the path, with which the request came to a router, by the router's identity.
     """
 
@@ -219,7 +231,6 @@ class RequestState:
     _written: Any = None  # the principal there
     copied: bool = False
     is_part: bool = False
-    is_asking: bool = False
     _proofs: set[str] | None = None
     _replaced: dict[Callable[..., Any], Any] | None = None
 
@@ -286,15 +297,6 @@ class RequestState:
                     self._write(scope, found)
                 return found
         return None
-
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Run what is part of the decision: if it reads the body, no guard is asked again."""
-        before, self.is_asking = self.is_asking, True
-        try:
-            yield
-        finally:
-            self.is_asking = before
 
     def innermost(self, match: MatchedRoute) -> RouteGuard | None:
         """The guard that decides about a route, of those that the application does not replace."""

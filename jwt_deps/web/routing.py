@@ -257,10 +257,10 @@ def deciding(guards: Sequence[RouteGuard], replaced: Container[Any]) -> RouteGua
 
 def same_endpoint(one: Any, other: Any) -> bool:
     """Whether two callables are one and the same, by identity."""
-    return identity_of(_behind_proxies(one)) == identity_of(_behind_proxies(other))
+    return identity_of(behind_proxies(one)) == identity_of(behind_proxies(other))
 
 
-def _behind_proxies(call: Any) -> Any:
+def behind_proxies(call: Any) -> Any:
     """What a proxy stands for, as those that New Relic and Datadog put around an endpoint.
 
     It gives another class than its own; what `functools.wraps` makes does not, and is another one.

@@ -21,6 +21,7 @@ import trustme
 from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request, WebSocket
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic, HTTPBearer
 from fastapi.testclient import TestClient
 from starlette.routing import Route
@@ -49,6 +50,19 @@ from jwt_deps.web import credentials as module
 from tests.keys.test_key_sources import certified
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import SETTINGS, bearer, including, who
+
+
+class Copying(APIRoute):
+    """A route class that hands on a copy of the scope, as those do that wrap the request."""
+
+    def get_route_handler(self) -> Any:
+        handler = super().get_route_handler()
+
+        async def copying(request: Request) -> Response:
+            return await handler(Request({**request.scope}, request.receive))
+
+        return copying
+
 
 KEYS = {ApiKey.digest("key-of-ann"): Claims({"sub": "ann", "scope": "read"})}
 
@@ -400,7 +414,7 @@ class TestOfOnesOwn:
         assert status == serving(known, settings=settings).get("/me").status_code
 
     @pytest.mark.parametrize("guarded", ["application", "router", "mounted"])
-    @pytest.mark.parametrize("path", ["/model", "/raw", "/plain"])
+    @pytest.mark.parametrize("path", ["/model", "/raw", "/plain", "/copied"])
     def test_one_that_reads_the_body_is_asked_once(self, path: str, guarded: str) -> None:
         """A signature over the body counts once, wherever the guard runs."""
         used: set[bytes] = set()
@@ -425,6 +439,7 @@ class TestOfOnesOwn:
         async def raw(request: Request) -> int:
             return len(await request.body())
 
+        router.add_api_route("/copied", raw, methods=["POST"], route_class_override=Copying)
         app = FastAPI()
         if guarded == "router":
             app.include_router(protected_router(router, settings=SETTINGS, credentials=[signed]))
