@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Match
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Scope
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
@@ -75,6 +75,15 @@ def test_a_route_that_only_has_the_path_of_a_page_is_guarded(path: str, moment: 
         protect(app, SETTINGS)
     app.add_route(path, plain)
     protect(app, SETTINGS) if moment == "after" else None
+
+    assert_guarded(app, path)
+
+
+@moments
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_a_route_in_front_of_a_page_is_guarded(path: str, moment: str) -> None:
+    """It is served in place of the page, and is none."""
+    app = application(moment, lambda app: app.router.routes.insert(0, Route(path, plain)))
 
     assert_guarded(app, path)
 

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.web import _fastapi, dependencies, trial
 from jwt_deps.web.plain_routes import GuardedRoutes
+from jwt_deps.web.routing import match_of_frontend
 from tests.guards.asking import HAS_FRONTEND
 from tests.web.serving import including
 
@@ -58,6 +59,25 @@ class TestOfARequest:
     def test_nothing_is_written(self, read: Callable[[Scope], Any], scope: Scope) -> None:
         """Then no route, no inclusion and no file is known."""
         assert read(scope) is None
+
+    @with_frontend
+    @pytest.mark.parametrize(
+        ("told", "paths"),
+        [
+            pytest.param("y/page.txt", ("/x", "/x/{path:path}"), id="its-own"),
+            pytest.param("y/other.js", (), id="that-of-another-request"),
+        ],
+    )
+    def test_the_file_that_is_told_of_is_at_the_path(
+        self, told: str, paths: tuple[str, ...], files: Path
+    ) -> None:
+        """Else it is not known which `frontend()` serves the request."""
+        router: Any = APIRouter()
+        router.frontend("/x", directory=files)
+        scope: Scope = {"path": "/x/y/page.txt", "fastapi": {"frontend_path": told}}
+        (group,) = _fastapi.low_priority_routes(router)
+
+        assert paths == match_of_frontend(group, group.routes, scope).paths
 
     def test_a_path_of_another_kind(self) -> None:
         assert _fastapi.frontend_path({"fastapi": {"frontend_path": 1}}) is None
