@@ -231,7 +231,7 @@ def sending_nonces(scope: Scope, send: Send) -> Send:
 
     It comes with `Cache-Control: no-store` (RFC 9449 §8.2).
     """
-    if scope["type"] not in {"http", "websocket"} or FRESH_NONCE in scope:
+    if FRESH_NONCE in scope:
         return send
     fresh: list[str] = []
     scope[FRESH_NONCE] = fresh
@@ -240,7 +240,7 @@ def sending_nonces(scope: Scope, send: Send) -> Send:
         if fresh and message["type"] in _BEGINNINGS:
             headers = [
                 (name, value)
-                for name, value in message.get("headers") or ()
+                for name, value in message.get("headers", ())
                 if name.lower() not in {b"cache-control", b"dpop-nonce"}
             ]
             headers += [(b"cache-control", b"no-store"), (b"dpop-nonce", fresh[-1].encode())]

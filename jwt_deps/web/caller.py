@@ -217,7 +217,7 @@ def _resolve_settings(state: RequestState, match: MatchedRoute) -> JWTSettings |
 
     A plain function, because every request calls it, and hardly any application has overrides.
     """
-    if state.settings is not None and state.match is match:
+    if state.match is match:
         return state.settings
     settings = state.guard_settings(match)
     if settings is None and state.overriding_for(match) is None:
@@ -409,7 +409,7 @@ def scopes_of_route(scope: Scope) -> list[str]:
 
 
 def _path_values(scope: Scope) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", scope.get("path_params") or {})
+    return cast("Mapping[str, Any]", scope.get("path_params", {}))
 
 
 async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:
@@ -466,7 +466,7 @@ def sent_token(connection: HTTPConnection, settings: JWTSettings) -> str:
         return check_found(getter(connection), head, settings)
     if scope["type"] == "http":
         return find_token(RequestHead(scope["headers"], scope.get("method")), settings)
-    head = RequestHead(scope["headers"], None, scope.get("subprotocols") or ())
+    head = RequestHead(scope["headers"], None, scope.get("subprotocols", ()))
     token = find_token(head, settings)
     if isinstance(connection, WebSocket) and settings.token_source is not TokenSource.COOKIE:
         answer_with_bearer(connection)

@@ -58,14 +58,16 @@ def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
     Args:
         settings: `None` if they are not known without a request: plain bearer.
     """
-    if settings is not None and settings.token_getter is not None:
+    if settings is None:
+        yield from _of_authorization(None)
+        return
+    if settings.token_getter is not None:
         # OpenAPI has no scheme for a place that only code knows.
         said = "This service looks for the token in a place of its own"
         yield f"{_NATIVE}-custom", {**_plain_bearer(), "description": said}
         return
-    source = settings.token_source if settings is not None else TokenSource.HEADER
+    source, header = settings.token_source, settings.token_header_key
     if source is not TokenSource.COOKIE:
-        header = settings.token_header_key if settings is not None else "Authorization"
         if header.lower() == "authorization":
             yield from _of_authorization(settings)
         else:
@@ -78,21 +80,21 @@ def _schemes_of(settings: JWTSettings | None) -> Iterator[tuple[str, _Scheme]]:
                     "description": _form(settings),
                 },
             )
-    for credential in settings.server.credentials if settings is not None else ():
+    for credential in settings.server.credentials:
         scheme = getattr(credential, "scheme", None)
         if scheme is not None:
             yield (
                 f"{_NATIVE}-{_as_name(scheme.get('name') or scheme.get('scheme', 'other'))}",
                 scheme,
             )
-    if settings is not None and source is not TokenSource.HEADER:
+    if source is not TokenSource.HEADER:
         cookie = settings.cookie_name
         scheme = {"type": "apiKey", "in": "cookie", "name": cookie}
         yield f"{_NATIVE}-cookie-{_as_name(cookie)}", scheme
 
 
-def _form(settings: JWTSettings | None) -> str:
-    if settings is not None and not settings.token_header_scheme:
+def _form(settings: JWTSettings) -> str:
+    if not settings.token_header_scheme:
         return "The token, without `Bearer`"
     return "`Bearer <token>`, the word included"
 
@@ -504,7 +506,7 @@ class _Correction:
 
     def _define(self, names: _SchemeNames) -> None:
         """Define the schemes that are used, and no others of this package."""
-        if not (self.ours or names.definitions):
+        if not self.ours:
             return
         components = self.schema.get("components", {})
         defined = dict(components.get("securitySchemes", {}))

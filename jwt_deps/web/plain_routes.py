@@ -419,7 +419,7 @@ class GuardedRoutes:
 
     def _look(self) -> Snapshot:
         seen, guards = Snapshot(), guards_among((*self._outer, *self._router.dependencies))
-        if self._guard is not None and self._guard not in guards:
+        if self._guard is not None:
             guards = (self._guard, *guards)
         self._guard_routes(self._router, self._outer, guards, seen)
         return seen

@@ -122,7 +122,7 @@ class Decision:
                 found = found.__context__
             is_known = found is not None
         else:
-            is_known = not self.passed and _fastapi.is_before_endpoint(error)
+            is_known = _fastapi.is_before_endpoint(error)
         if is_known:
             for one in self._and_outer():
                 one.answered = status
@@ -181,8 +181,7 @@ class _Mounted:
     def covers(self, scope: Scope) -> bool:
         """Whether a copied scope is served below the mount."""
         app = scope.get("app")
-        router = getattr(app, "router", None)
-        if router is not None and router is self.outermost:
+        if getattr(app, "router", None) is self.outermost:
             return False  # it has gone back to the application through which it came first
         return self.app is app is not None or self.is_at(scope.get("root_path", ""))
 
@@ -316,7 +315,7 @@ class RequestState:
 
     def guard_settings(self, match: MatchedRoute) -> JWTSettings | None:
         """The settings of the guard that decides about a route; `None` for `get_settings`."""
-        guard = self.innermost(match) if match.guards or self.entered else None
+        guard = self.innermost(match)
         if guard is not None:
             return guard.settings
         mounted = self.mounted
@@ -548,7 +547,7 @@ def next_state(scope: Scope, router: object) -> RequestState:
         state.parameters = known.parameters
         scope["path_params"] = dict(known.parameters.get(id(router), ()))
     scope[STATE_KEY] = state
-    state.parameters.setdefault(id(router), dict(scope.get("path_params") or ()))
+    state.parameters.setdefault(id(router), dict(scope.get("path_params", ())))
     state.routers = (*state.routers, router)
     return state
 
@@ -585,7 +584,7 @@ def _credentials(scope: Scope) -> tuple[Any, ...]:
     return (
         scope.get("method"),
         scope.get("query_string"),
-        tuple(scope.get("subprotocols") or ()),  # where a WebSocket brings its token
+        tuple(scope.get("subprotocols", ())),  # where a WebSocket brings its token
         tuple(scope["headers"]),
     )
 

@@ -490,8 +490,7 @@ def insufficiency(
         leeway: the clock difference that is tolerated.
         now: seconds since the epoch.
     """
-    acr: Any = claims.get("acr")
-    if acr_values and not (isinstance(acr, str) and acr in acr_values):
+    if acr_values and claims.get("acr") not in acr_values:
         return Reason.ACR
     if max_age is None:
         return None

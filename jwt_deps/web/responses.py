@@ -336,7 +336,7 @@ def challenge_parameters(
     if known is None:
         metadata = f', resource_metadata="{url}"'
         needed = needed_scopes(match, scope, settings)
-        filled = filled_scopes(needed, scope.get("path_params") or {})
+        filled = filled_scopes(needed, scope.get("path_params", {}))
         scopes = " ".join(dict.fromkeys(filter(is_scope, filled)))
         known = ChallengeParameters(
             metadata, f', scope="{scopes}"{metadata}' if scopes else metadata

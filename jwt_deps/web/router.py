@@ -80,7 +80,7 @@ class ProtectedRouter(APIRouter):
         if _fastapi.COPIES:  # old FastAPI: nothing tells later what applied there
             check(router)
         prefix = self.prefix + options.pop("prefix", "")
-        before, dependencies = len(self.routes), options.get("dependencies") or ()
+        before = len(self.routes)
         # FastAPI looks at the prefix of the inclusion alone when it looks for empty paths.
         own, self.prefix = self.prefix, ""
         # FastAPI nests the lifespan of a router in those of all that are included after it. This
@@ -96,7 +96,7 @@ class ProtectedRouter(APIRouter):
             self._inner_lifespan, self.lifespan_context = self.lifespan_context, outer
         if _fastapi.COPIES:  # old FastAPI
             theirs = () if isinstance(router, ProtectedRouter) else tuple(router.dependencies)
-            apply_to_copies(self, before, (*dependencies, *theirs))
+            apply_to_copies(self, before, (*(options.get("dependencies") or ()), *theirs))
         self._guarded.update()
 
     @property

@@ -41,7 +41,7 @@ def choosing_bearer(scope: Scope, send: Send) -> Send:
 
 def _offered(scope: Scope) -> str | None:
     """The client's own spelling: it drops a connection that chooses another."""
-    for name in scope.get("subprotocols") or ():
+    for name in scope.get("subprotocols", ()):
         if name.lower() == SUBPROTOCOL:
             return str(name)
     return None

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -71,7 +72,11 @@ class TestCandidates:
 
         assert ["/x", "/p"] == found
 
-    @pytest.mark.parametrize("other", [object(), Route("/x", page)], ids=["object", "route"])
+    @pytest.mark.parametrize(
+        "other",
+        [object(), Route("/x", page), SimpleNamespace(effective_candidates=list)],
+        ids=["object", "route", "another-kind"],
+    )
     def test_what_is_no_inclusion(self, other: Any) -> None:
         assert _fastapi.candidates(other) is None
 
@@ -161,6 +166,18 @@ class Closed:
     """A middleware that does not tell what is behind it."""
 
 
+class Hiding:
+    """The same, as a middleware that is added."""
+
+    def __init__(self, app: Any) -> None:
+        self.hidden = app
+
+
+def around(app: FastAPI) -> Any:
+    app.add_middleware(Hiding)  # type: ignore[arg-type]
+    return FastAPI.build_middleware_stack(app)
+
+
 def past(app: FastAPI) -> Any:
     return app.router.app
 
@@ -176,6 +193,7 @@ def built(app: FastAPI) -> Any:
 STACKS = [
     pytest.param(FastAPI, None, True, id="not-built"),
     pytest.param(FastAPI, built, True, id="built"),
+    pytest.param(FastAPI, around, True, id="built-around-what-hides"),
     pytest.param(FastAPI, past, False, id="put-in-by-hand"),
     pytest.param(OwnStack, None, False, id="own-and-not-built"),
     pytest.param(OwnStack, built, True, id="own-and-built"),

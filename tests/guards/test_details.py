@@ -36,6 +36,7 @@ from jwt_deps import (
 )
 from jwt_deps.audit import audit
 from jwt_deps.web import guards_in
+from jwt_deps.web.request_state import Decision
 from tests.forking import Halt, in_a_child, may_fork
 from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, frontend, who
@@ -145,6 +146,63 @@ class TestDependenciesOfAPlainRoute:
 
         assert (401, []) == (ask(app, "/plain"), ran)
         assert (200, ["task"]) == (ask(app, "/plain", GOOD), ran)
+
+    def test_background_tasks_are_dropped_where_an_exception_handler_answers(self) -> None:
+        """As those of FastAPI's own routes are."""
+        ran: list[str] = []
+
+        async def logged(tasks: BackgroundTasks) -> None:
+            tasks.add_task(ran.append, "task")
+
+        async def gone(_: Request) -> PlainTextResponse:
+            raise HTTPException(410)
+
+        app = protect(FastAPI(), SETTINGS, dependencies=[Depends(logged)])
+        app.add_route("/plain", gone)
+        app.get("/api")(gone)
+
+        assert [410, 410] == [ask(app, it, GOOD) for it in ("/plain", "/api")]
+        assert [] == ran
+
+
+@live
+def test_a_plain_route_that_is_put_in_front_of_another_is_served_from_then_on() -> None:
+    """And guarded: FastAPI reads the routes of the router anew."""
+    router = APIRouter()
+    router.add_route("/plain", plain)
+    app = FastAPI()
+    app.include_router(protected_router(router, settings=SETTINGS))
+    assert [401, 200] == [ask(app, "/plain", it) for it in ({}, GOOD)]
+
+    router.routes.insert(0, Route("/new", plain))
+
+    assert [401, 200] == [ask(app, "/new", it) for it in ({}, GOOD)]
+
+
+@live
+def test_a_router_of_an_own_class_below_a_guarded_mount() -> None:
+    """Nothing applies to it but the guard of the mount, which is asked before."""
+
+    class Own(APIRouter):
+        async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await super().handle(scope, receive, send)
+
+    own, inner, app = Own(), APIRouter(), protect(FastAPI(), SETTINGS)
+    own.get("/x")(read)
+    inner.include_router(own)
+    app.mount("/m", inner)
+
+    assert [401, 200] == [ask(app, "/m/x", it) for it in ({}, GOOD)]
+
+
+def test_an_error_of_another_origin_is_no_answer_to_a_refusal() -> None:
+    """A route class that swallowed the refusal can raise one that a handler answers with 200."""
+    decision, refusal = Decision(), HTTPException(401)
+    decision.refuse(refusal)
+
+    decision.handle(LookupError(), 200)
+
+    assert decision.answered is None
 
 
 def test_a_guard_that_is_copied_is_the_guard() -> None:

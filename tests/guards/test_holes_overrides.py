@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from jwt_deps import (
     JWTSettings,
     current_user_id,
+    get_claims,
     get_settings,
     jwt_guard,
     optional,
@@ -453,3 +454,15 @@ def test_one_request_leaves_nothing_in_the_state_of_the_next(place: str) -> None
 
 
 # ---- what the audit says ------------------------------------------------------------------------
+
+
+def test_attack_claims_that_are_replaced_where_fastapi_replaces_nothing() -> None:
+    """In a router that is mounted the guard is asked, though it is replaced, for a real token."""
+    guard = jwt_guard(OTHER)
+    router = APIRouter(dependencies=[Depends(guard)])
+    router.get("/x")(read)
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", router)
+    app.dependency_overrides |= {guard: lambda: None, get_claims: lambda: {"sub": "anyone"}}
+
+    assert [401, 401, 200] == answers_of(app, "/m/x", good=FOREIGN, bad=GOOD)

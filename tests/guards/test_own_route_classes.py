@@ -263,6 +263,15 @@ class TestAHandleOfItsOwn:
 
         assert REFUSED == ask(app, "/sub/x")
 
+    def test_in_a_router_that_is_mounted_below_a_guard(self) -> None:
+        """That the guard at the mount let the request pass says nothing of the one inside."""
+        inner = protected_router(settings=OTHER, route_class=Answering)
+        inner.get("/x")(read)
+        app = protect(FastAPI(), SETTINGS)
+        app.router.routes.append(Mount("/sub", routes=[Mount("/in", inner)]))
+
+        assert REFUSED == ask(app, "/sub/in/x", GOOD)
+
     def test_a_redirect(self) -> None:
         """It can carry a code or a session, as an answer does."""
 

@@ -458,6 +458,23 @@ def test_the_settings_class_in_the_place_of_get_settings_reads_no_query(
     assert [200] == statuses(client, attack, **bearer())
 
 
+def test_another_class_in_the_place_of_get_settings_is_called_as_a_dependency() -> None:
+    """With the request, if it asks for that."""
+
+    class OfTenant:
+        def __new__(cls, request: Request) -> Any:
+            return OTHER if request.headers.get("x-tenant") == "other" else SETTINGS
+
+    router = protected_router()
+    router.get("/x")(read)
+    app = including(router)
+    app.dependency_overrides[get_settings] = OfTenant
+    client = TestClient(app)
+
+    assert [200] == statuses(client, "/x", **bearer())
+    assert [401] == statuses(client, "/x", **bearer(), **{"x-tenant": "other"})
+
+
 def test_nothing_of_a_token_hangs_on_the_exceptions() -> None:
     """Collectors of errors walk `__cause__` and `__context__`, suppressed or not."""
     seen: list[BaseException] = []

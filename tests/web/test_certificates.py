@@ -10,9 +10,11 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from jwt_deps import ConfigurationError, ConfirmationError, JWTSettings, Reason
+from jwt_deps import ConfigurationError, ConfirmationError, JWTSettings, Reason, protect
 from jwt_deps.possession.mtls import check_certificate
 from tests.minting import SECRET
 
@@ -318,3 +320,18 @@ def test_what_cannot_work(values: dict[str, Any], reason: str) -> None:
 def test_origins_that_work(origin: str) -> None:
     """`http` for this very machine."""
     assert JWTSettings(secret_key=SECRET, public_origin=origin).public_origin
+
+
+def test_the_challenge_where_certificates_are_checked() -> None:
+    """It is that of a bearer token (RFC 8705 §3), and says nothing of DPoP."""
+    proxies = ["10.0.0.0/8"]
+    settings = JWTSettings(
+        secret_key=SECRET, client_certificate="client-cert", trusted_proxies=proxies
+    )
+    app = protect(FastAPI(), settings)
+    app.get("/x")(lambda: None)
+
+    answer = TestClient(app).get("/x")
+
+    assert 401 == answer.status_code
+    assert 'Bearer realm="api"' == answer.headers["www-authenticate"]

@@ -16,6 +16,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from jwt_deps import (
@@ -36,6 +37,7 @@ from jwt_deps.jose import thumbprint
 from jwt_deps.possession import MemoryReplayStore, Nonces, StoreUnavailableError, confirm
 from jwt_deps.testing import FakeIssuer, SigningKey
 from tests.forking import Halt, in_a_child, may_fork
+from tests.guards.asking import scope_of
 from tests.minting import SECRET, b64, claims, mint, pair
 from tests.mistakes import refusing
 from tests.proving import KEY, ORIGIN, OTHER_KEY, ath, bound_token, jkt, proof, with_dpop
@@ -864,6 +866,40 @@ class TestWhereverItRuns:
             before = list(closed)
 
         assert (1, [], [store]) == (len(fresh), before, closed)
+
+    @pytest.mark.parametrize("headers", [{}, {"headers": [(b"x-a", b"1")]}], ids=["none", "some"])
+    def test_headers_that_an_application_sends(self, headers: dict[str, Any]) -> None:
+        """ASGI lets it leave them out; the body that follows has none."""
+
+        class Bare(Response):
+            def __init__(self) -> None:
+                super().__init__()
+
+            async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+                await send({"type": "http.response.start", "status": 200, **headers})
+                await send({"type": "http.response.body", "body": b"inside"})
+
+        sent: list[Any] = []
+
+        async def nothing() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def collect(message: Message) -> None:
+            sent.append(dict(message))
+
+        router = protected_router(settings=settings(dpop_nonce_keys=[NONCE_KEY]))
+        router.add_api_route("/bare", Bare, response_model=None)
+        nonce = Nonces([NONCE_KEY]).issue(time.time() - 200)
+        sender = with_dpop(TOKEN, htu=f"{ORIGIN}/bare", nonce=nonce)
+
+        with TestClient(app := including(router)):
+            asyncio.run(app(scope_of("GET", "/bare", sender), nothing, collect))
+
+        start, body = sent
+        names = [name for name, _ in start["headers"]]
+        own = [name for name, _ in headers.get("headers", ())]
+        assert [*own, b"cache-control", b"dpop-nonce"] == names
+        assert {"type": "http.response.body", "body": b"inside"} == body
 
     def test_websocket_with_a_stale_nonce(self) -> None:
         """The handshake's answer brings the fresh one."""

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, Response, Security
 from fastapi.dependencies.utils import get_dependant
-from fastapi.exceptions import HTTPException
+from fastapi.exceptions import HTTPException, RequestValidationError, ResponseValidationError
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import PlainTextResponse
@@ -36,12 +36,31 @@ def marker() -> None: ...
 def other() -> None: ...
 
 
+def takes_body(number: Annotated[int, Body()]) -> int:
+    return number
+
+
 async def page(_: Request) -> PlainTextResponse:
     return PlainTextResponse("a page")
 
 
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("mounted")(scope, receive, send)
+
+
+class Web:
+    """An application, and methods that can be endpoints."""
+
+    async def page(self, request: Request) -> PlainTextResponse:
+        return await page(request)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await asgi(scope, receive, send)
+
+    __call__ = serve
+
+
+WEB, ROUTER = Web(), APIRouter()
 
 
 @pytest.fixture
@@ -59,6 +78,28 @@ class TestOfARequest:
     def test_nothing_is_written(self, read: Callable[[Scope], Any], scope: Scope) -> None:
         """Then no route, no inclusion and no file is known."""
         assert read(scope) is None
+
+    @pytest.mark.parametrize(
+        ("told", "expected"),
+        [
+            pytest.param({"endpoint": page}, True, id="handler"),
+            pytest.param({"endpoint": WEB.page}, True, id="handler-method"),
+            pytest.param({"endpoint": asgi}, False, id="application"),
+            pytest.param({"endpoint": WEB.serve}, False, id="application-method"),
+            pytest.param({"endpoint": WEB}, False, id="application-object"),
+            pytest.param({"endpoint": WEB, "route": Route("/", WEB)}, True, id="its-route"),
+            pytest.param({"endpoint": WEB, "route": Mount("/", WEB)}, False, id="its-mount"),
+            pytest.param({"endpoint": page, "route": Mount("/", asgi)}, False, id="any-mount"),
+            pytest.param({"endpoint": ROUTER, "route": Route("/", ROUTER)}, False, id="router"),
+            pytest.param(
+                {"endpoint": WEB, "route": Route("/", WEB), "app": WEB}, False, id="its-own"
+            ),
+        ],
+    )
+    def test_a_scope_that_was_routed_before(self, told: Scope, *, expected: bool) -> None:
+        """By a router, to a route: not to a mount, nor to what it comes to now."""
+        assert expected == _fastapi.is_routed({"router": 1, **told}, ROUTER)
+        assert not _fastapi.is_routed(told, ROUTER)  # a middleware has looked for its route
 
     @with_frontend
     @pytest.mark.parametrize(
@@ -160,6 +201,19 @@ class TestOfRoutes:
         assert "around" == _fastapi.mounted_app(route)
 
 
+class Endless:
+    """What makes a new member each time that it is looked at."""
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        return {"next": Endless()}
+
+
+def test_what_has_no_end_is_not_read_to_one() -> None:
+    """Then nothing says that a route solves the dependencies of another."""
+    assert not _fastapi.solves_another(SimpleNamespace(app=Endless(), dependant=object()))
+
+
 def noting(ran: list[str], name: str) -> Any:
     async def dependency() -> None:
         ran.append(name)
@@ -185,6 +239,49 @@ class TestApplyFirst:
         """Nothing is said to apply that does not."""
         with pytest.raises(AttributeError):
             _fastapi.apply_first(entry, [Depends(marker)])
+
+
+async def refusing() -> None:
+    raise HTTPException(403)
+
+
+async def refuses() -> None:
+    raise HTTPException(403)
+
+
+class TestBeforeTheEndpoint:
+    @pytest.mark.parametrize(
+        ("method", "path", "expected"),
+        [
+            pytest.param("GET", "/nowhere", True, id="no-route"),
+            pytest.param("PATCH", "/body", True, id="no-method"),
+            pytest.param("GET", "/dependency", True, id="dependency"),
+            pytest.param("GET", "/query", True, id="parameters"),
+            pytest.param("POST", "/body", True, id="body-that-is-no-json"),
+            pytest.param("GET", "/refuses", False, id="endpoint"),
+            pytest.param("GET", "/answer", False, id="answer-of-another-type"),
+        ],
+    )
+    def test_an_exception_is_raised(self, method: str, path: str, *, expected: bool) -> None:
+        """By a router, while dependencies run, or while the body is read."""
+        found: list[bool] = []
+
+        async def answer(_: Request, error: Exception) -> Response:
+            found.append(_fastapi.is_before_endpoint(error))
+            return Response()
+
+        app = FastAPI()
+        for kind in (StarletteHTTPException, RequestValidationError, ResponseValidationError):
+            app.add_exception_handler(kind, answer)
+        app.get("/dependency", dependencies=[Depends(refusing)])(other)
+        app.get("/query")(lambda number: number)
+        app.post("/body")(takes_body)
+        app.get("/refuses")(refuses)
+        app.get("/answer", response_model=int)(lambda: "text")
+
+        TestClient(app).request(method, path, content="{")
+
+        assert [expected] == found
 
 
 def scoped(_: Annotated[None, Security(marker, scopes=["inner"])]) -> None: ...

@@ -67,6 +67,10 @@ def test_what_the_settings_exclude_has_no_lock() -> None:
     assert {"/open": None, "/open/closed": [{"JWT": []}]} == locks(app)
 
 
+def own(claims: Annotated[Claims, Depends(get_claims)]) -> Claims:
+    return claims
+
+
 @pytest.mark.parametrize(
     ("dependency", "expected"),
     [
@@ -74,6 +78,7 @@ def test_what_the_settings_exclude_has_no_lock() -> None:
         pytest.param(Security(get_claims, scopes=["a"]), [{"JWT": ["a"]}], id="scopes"),
         pytest.param(Depends(current_user_id), [{"JWT": []}], id="user"),
         pytest.param(Security(optional(get_claims), scopes=["a"]), [{"JWT": ["a"]}], id="optional"),
+        pytest.param(Security(optional(own), scopes=["a"]), [{"JWT": ["a"]}], id="optional-own"),
     ],
 )
 def test_what_needs_a_token_without_validation(dependency: Any, expected: Any) -> None:

@@ -51,6 +51,7 @@ from tests.web.serving import OTHER, SETTINGS, including
 
 COOKIE = JWTSettings(secret_key=SECRET, token_source="cookie")
 LAX = JWTSettings(secret_key=SECRET, validate=False)
+CERTIFICATE = {"client_certificate": "client-cert", "trusted_proxies": ["10.0.0.0/8"]}
 GATEWAY = {"type": "apiKey", "in": "header", "name": "X-Gateway"}
 
 maybe = optional(current_user_id)
@@ -439,6 +440,14 @@ def with_optional() -> Any:
 
 
 class TestOptional:
+    def test_what_an_application_says_of_requests_without_a_token(self) -> None:
+        """An empty requirement is met by every request, and stays."""
+        app = open_to_all()
+        said: list[Any] = [{}, {"gateway": []}]
+        app.get("/r", openapi_extra={"security": said})(with_optional())
+
+        assert {"/r": [*said, {"JWT": []}]} == locks(app)
+
     def test_who_asks_decides(self) -> None:
         """A guard, a dependency that needs a token, or scopes asked of the optional one."""
         app = protected(exclude=["/open/*"])
@@ -544,6 +553,7 @@ class TestRefusals:
             pytest.param(
                 {"dpop": "allowed", "public_origin": "https://a.example"}, True, id="dpop"
             ),
+            pytest.param(CERTIFICATE, False, id="certificate"),
         ],
     )
     def test_where_a_token_may_be_impossible_to_check(
@@ -563,6 +573,7 @@ class TestRefusals:
             pytest.param(
                 {"dpop": "allowed", "dpop_replay_store": "redis://127.0.0.1"}, False, id="redis"
             ),
+            pytest.param(CERTIFICATE, False, id="certificate"),
         ],
     )
     def test_where_a_client_may_ask_too_often(
@@ -785,6 +796,16 @@ class TestForeignSchemes:
         recipe(app, edit)
 
         assert {name: {**THEIRS, "description": "ask the help desk"}} == schemes(app)
+
+    def test_one_that_the_application_says_is_like_ours(self) -> None:
+        """It has a name of its own, and stays what the application says."""
+        app = open_to_all(SETTINGS)
+        app.get("/r", dependencies=[Depends(theirs("Key"))])(nothing)
+        app.get("/ours", dependencies=[Depends(get_claims)])(nothing)
+
+        recipe(app, lambda it: it["components"]["securitySchemes"].update(Key=BEARER))
+
+        assert {"JWT": BEARER, "Key": BEARER} == schemes(app)
 
     def test_over_the_whole_document(self) -> None:
         """The name is theirs there."""

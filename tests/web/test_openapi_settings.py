@@ -61,6 +61,11 @@ class Answer:
         return COOKIE
 
 
+class OfRequest:
+    def __new__(cls, _: Request) -> Any:
+        return COOKIE
+
+
 class Generator:
     def __call__(self) -> Iterator[JWTSettings]:
         yield COOKIE
@@ -82,6 +87,7 @@ def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
 NEEDS, WAITS = "needs a request", "is asynchronous, and runs only for a request"
 UNKNOWN = [
     pytest.param(of_request, NEEDS, id="of-request"),
+    pytest.param(OfRequest, NEEDS, id="class-of-request"),
     pytest.param(coroutine, WAITS, id="coroutine"),
     pytest.param(asynchronous_generator, WAITS, id="asynchronous-generator"),
     pytest.param(Coroutine(), WAITS, id="object-with-asynchronous-call"),
@@ -119,6 +125,15 @@ def test_what_answers_without_a_request_is_asked(override: Any) -> None:
     assert known_settings(app, None) is COOKIE
     assert settings_problem(app) is None
     assert ["JWT-cookie-access_token"] == list(schemes(app))
+
+
+def test_the_class_of_the_settings_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parameters are no inputs of a request."""
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    app = app_with(JWTSettings)
+
+    assert isinstance(known_settings(app, None), JWTSettings)
+    assert settings_problem(app) is None
 
 
 @pytest.mark.parametrize(("override", "reason"), UNKNOWN)

@@ -97,6 +97,15 @@ class TestDocument:
         assert "attacker" not in answer.text
         assert RESOURCE == answer.json()["resource"]
 
+    def test_a_request_with_two_tokens(self) -> None:
+        """It is no token that the client lacks, so it is not told where to get one."""
+        twice = {"Authorization": "Bearer a, Bearer b"}
+
+        answer = TestClient(service()).get("/me", headers=twice)
+
+        assert 400 == answer.status_code
+        assert "resource_metadata" not in answer.headers["www-authenticate"]
+
     def test_path_is_not_dropped(self) -> None:
         """The document of `/v1` is not that of the host."""
         assert 404 == TestClient(service()).get(PATH.removesuffix("/v1")).status_code
@@ -349,6 +358,24 @@ class TestSettings:
         with pytest.raises(ConfigurationError) as caught:
             mount_resource_metadata(FastAPI(dependencies=[Depends(applied)]), settings())
         assert "metadata_not_public" == caught.value.reason
+
+    def test_a_document_beside_a_dependency_of_another_kind(self) -> None:
+        """It asks for no token."""
+
+        async def other() -> None: ...
+
+        app = FastAPI(dependencies=[Depends(other)])
+        mount_resource_metadata(app, settings())
+
+        assert 200 == TestClient(app).get(PATH).status_code
+
+    def test_settings_of_a_request_without_a_resource(self) -> None:
+        """There is no document, at whatever path."""
+        app = FastAPI()
+        mount_resource_metadata(app)
+        app.dependency_overrides[get_settings] = lambda: settings(resource=None)
+
+        assert 404 == TestClient(app).get(PATH.removesuffix("/v1")).status_code
 
 
 class TestMCP:

@@ -142,6 +142,19 @@ def test_what_is_asked_of_a_user_is_refused_without_one(dependency: Any, *, lax:
     assert "guarded" == route.verdict
 
 
+def test_claims_that_a_router_asks_for_refuse_no_request() -> None:
+    """Also where the guard is asked before, because the body is read first."""
+    router = protected_router(settings=SETTINGS, dependencies=[Depends(get_claims)])
+
+    @router.post("/sent")
+    async def sent(body: dict[str, str]) -> dict[str, str]:
+        return body
+
+    answer = TestClient(including(router)).post("/sent", json={"a": "b"})
+
+    assert (200, {"a": "b"}) == (answer.status_code, answer.json())
+
+
 def test_there_is_a_warning_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "jwt_deps"):
         JWTSettings(secret_key=SECRET, validate=False)
