@@ -14,7 +14,7 @@ from .http import (
     shown,
     split_url,
 )
-from .key_set import KeySet, VerificationKey, require_asymmetric
+from .key_set import EVERY_TENANT, TENANT_ID, KeySet, VerificationKey, require_asymmetric
 from .lifetime import JWKSCacheSettings
 from .provider import (
     HTTPKeyProvider,
@@ -24,6 +24,8 @@ from .provider import (
 )
 
 __all__ = [
+    "EVERY_TENANT",
+    "TENANT_ID",
     "FetchError",
     "Fetched",
     "Fetcher",

@@ -36,8 +36,14 @@ _MAX_KEYS = 100
 _MAX_SHOWN = 64  # characters of a name
 _QUOTED = re.compile(r"(['\"`]).*\1|.*(?:\\n|\\r)", re.DOTALL)
 _NOT_ACCEPTED = "its algorithm is not accepted"
+_OTHER_TENANT = "it is of another tenant"
 # What real issuers publish beside their keys for signatures: no reason for a warning.
-_EXPECTED = frozenset({FOR_ENCRYPTION, NOT_SUPPORTED, _NOT_ACCEPTED})
+_EXPECTED = frozenset({FOR_ENCRYPTION, NOT_SUPPORTED, _NOT_ACCEPTED, _OTHER_TENANT})
+
+#: The id of a tenant of Entra ID. The key set of all tenants says which of its keys is of one.
+TENANT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: In the `iss` of settings that need the keys of every tenant.
+EVERY_TENANT = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +107,7 @@ class KeySet:
     """The shared secret to sign with; `None` if there is none, or a public key in its place."""
 
     @classmethod
-    def build(
+    def build(  # noqa: PLR0913 - each by name
         cls,
         algorithms: Sequence[str],
         static: Sequence[str | bytes] = (),
@@ -109,10 +115,12 @@ class KeySet:
         *,
         most_unnamed: int = 1,
         elsewhere: Collection[str] = (),
+        issuers: Collection[str] = (),
     ) -> "KeySet":
         """Build the set from shared secrets, public keys in PEM, and a JWK Set.
 
-        `elsewhere` are the algorithms for which keys are fetched as well.
+        `elsewhere` are the algorithms for which keys are fetched as well, and `issuers` those that
+        sign with the keys; empty if any may.
 
         Raises:
             ConfigurationError: for anything that could never work, or only by weakening a check.
@@ -123,7 +131,7 @@ class KeySet:
         secrets = {key.algorithm for key in fixed} & HMAC_ALGORITHMS.keys()
         if jwks is not None and secrets != allowed & HMAC_ALGORITHMS.keys():
             require_asymmetric(algorithms)
-        listed = _jwks_keys(jwks, algorithms) if jwks is not None else []
+        listed = _jwks_keys(jwks, algorithms, issuers) if jwks is not None else []
         if not fixed and not listed:
             raise ConfigurationError(
                 "no_key",
@@ -143,7 +151,12 @@ class KeySet:
 
     @classmethod
     def from_response(
-        cls, algorithms: Sequence[str], jwks: Mapping[str, Any], *, most_unnamed: int = 1
+        cls,
+        algorithms: Sequence[str],
+        jwks: Mapping[str, Any],
+        *,
+        most_unnamed: int = 1,
+        issuers: Collection[str] = (),
     ) -> tuple["KeySet", tuple[SkippedKey, ...]]:
         """Build the set from an issuer's JWK Set, and list the members that are not used.
 
@@ -162,7 +175,7 @@ class KeySet:
         found: list[list[VerificationKey]] = []
         for entry in entries:
             try:
-                found.append(_jwk_keys(entry, algorithms))
+                found.append(_jwk_keys(entry, algorithms, issuers))
             except _UnusedError as unused:
                 skipped.append(SkippedKey.of(entry, str(unused)))
             except ConfigurationError as error:
@@ -319,7 +332,9 @@ def _fitting(
     return keys
 
 
-def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[VerificationKey]:
+def _jwks_keys(
+    jwks: Mapping[str, Any], algorithms: Sequence[str], issuers: Collection[str]
+) -> list[VerificationKey]:
     entries = jwks.get("keys")
     if not isinstance(entries, list):
         raise ConfigurationError(
@@ -329,7 +344,7 @@ def _jwks_keys(jwks: Mapping[str, Any], algorithms: Sequence[str]) -> list[Verif
     skipped: list[SkippedKey] = []
     for entry in entries:
         try:
-            found += _jwk_keys(entry, algorithms)
+            found += _jwk_keys(entry, algorithms, issuers)
         except _UnusedError as unused:
             skipped.append(SkippedKey.of(entry, str(unused)))
     if not found:
@@ -355,12 +370,16 @@ def _with(text: str, skipped: Sequence[SkippedKey]) -> str:
     return f"{text}: {'; '.join(map(str, skipped))}" if skipped else text
 
 
-def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
+def _jwk_keys(
+    jwk: Any, algorithms: Sequence[str], issuers: Collection[str]
+) -> list[VerificationKey]:
     """One JWK serves the allowed algorithms that fit it."""
     if not isinstance(jwk, dict):
         raise _UnusedError("it is not a JSON object")
     if (unused := jwk_unused(jwk)) is not None:
         raise _UnusedError(unused)
+    if issuers and _is_of_another_tenant(jwk, issuers):
+        raise _UnusedError(_OTHER_TENANT)
     kid = jwk.get("kid")
     if kid is not None and not isinstance(kid, str):
         raise ConfigurationError("kid_form", f"A key in {JWK_SET} has a kid that is not a string.")
@@ -380,6 +399,14 @@ def _jwk_keys(jwk: Any, algorithms: Sequence[str]) -> list[VerificationKey]:
     if not keys:
         raise _UnusedError(_NOT_ACCEPTED)
     return keys
+
+
+def _is_of_another_tenant(jwk: Mapping[str, Any], issuers: Collection[str]) -> bool:
+    # By the tenant alone: its issuer has one name in version 1 of Entra ID and one in version 2.
+    tenant = TENANT_ID.search(str(jwk.get("issuer")).lower())
+    return tenant is not None and not any(
+        tenant[0] in it.lower() or EVERY_TENANT in it for it in issuers
+    )
 
 
 def _unambiguous(keys: Iterable[VerificationKey]) -> list[VerificationKey]:

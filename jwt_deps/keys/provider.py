@@ -92,20 +92,23 @@ class _Found:
 
 class _Provider:
     def __init__(
-        self, *, algorithms: Sequence[str], policy: JWKSCacheSettings, most_unnamed: int
+        self,
+        *,
+        algorithms: Sequence[str],
+        policy: JWKSCacheSettings,
+        most_unnamed: int,
+        issuers: Sequence[str] = (),
     ) -> None:
         self._algorithms = tuple(algorithms)
         self._policy = policy
-        self._most_unnamed = most_unnamed
+        self._options: dict[str, Any] = {"most_unnamed": most_unnamed, "issuers": issuers}
 
     def read(self, body: bytes) -> JWKSetResponse:
         """Make keys of a JWK Set; `ValueError` if there are none."""
         document: dict[str, Any] = {}
         with suppress(ValueError):
             document = parse_document(body)
-        keys, skipped = KeySet.from_response(
-            self._algorithms, document, most_unnamed=self._most_unnamed
-        )
+        keys, skipped = KeySet.from_response(self._algorithms, document, **self._options)
         return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
 
     def _read_from(self, place: str, body: bytes) -> JWKSetResponse:

@@ -76,6 +76,7 @@ def _caches(
         "algorithms": algorithms,
         "policy": policy,
         "most_unnamed": _most_unnamed(settings),
+        "issuers": settings.accepted_issuers,
     }
     if settings.key_source is not None:
         yield KeyCache(issuer, SourceKeyProvider(settings.key_source, **options), policy)
@@ -113,6 +114,7 @@ def _build(settings: "IssuerSettings", *, elsewhere: tuple[str, ...]) -> KeySet:
         jwks,
         most_unnamed=_most_unnamed(settings),
         elsewhere=elsewhere,
+        issuers=settings.accepted_issuers,
     )
     return replace(keys, secret=next(iter(_secrets(settings, [secret])), None))
 

@@ -50,8 +50,14 @@ def _forbidden(settings: JWTSettings) -> Iterator[str]:
     standard = settings.server.header_name == b"authorization" and settings.token_getter is None
     if not (by_header and standard):
         yield "tokens come in the Authorization header: leave the token_* settings alone."
-    if not all(one.verify_audience and one.accepted_audiences for one in several):
-        yield "tokens name this server: leave JWT_VERIFY_AUDIENCE (verify_audience) alone."
+    if not all(
+        one.verify_audience and one.accepted_audiences and one.audience_claim == "aud"
+        for one in several
+    ):
+        yield (
+            "tokens name this server in `aud`: leave JWT_VERIFY_AUDIENCE (verify_audience) and "
+            "JWT_AUDIENCE_CLAIM (audience_claim) alone."
+        )
     if not all(one.require_exp for one in several):
         yield "tokens expire: leave JWT_REQUIRE_EXP (require_exp) alone."
     if not settings.validate:

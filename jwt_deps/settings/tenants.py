@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
@@ -12,7 +11,7 @@ from pydantic_settings import BaseSettings
 
 from jwt_deps.concurrency import Answer, Answers, LRUMap, Threads, uptime
 from jwt_deps.errors import ConfigurationError, KeysUnavailableError, UnknownKeyError
-from jwt_deps.keys import KeyCache, VerificationKey
+from jwt_deps.keys import EVERY_TENANT, TENANT_ID, KeyCache, VerificationKey
 
 from .issuer import IssuerSettings
 
@@ -127,8 +126,6 @@ def _are_equal(former: IssuerSettings | None, latter: IssuerSettings) -> bool:
     return former is not None and all(getattr(former, it) == getattr(latter, it) for it in fields)
 
 
-_TENANT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NO_TENANT = "00000000-0000-0000-0000-000000000000"
 #: What Entra ID assigns, so that no two users of two tenants have the same.
 _ASSIGNED = ("oid", "sub")
 _Keys: TypeAlias = tuple[VerificationKey, ...]
@@ -170,7 +167,7 @@ class EntraTenants:
         url = jwks_url or f"https://{host}/common/discovery/v2.0/keys"
         options: dict[str, Any] = {"algorithm": "RS256", "audience": audience, "jwks_url": url}
         # Its cache has the common keys; no token is of this tenant.
-        self._settings = IssuerSettings(issuer=self._issuer(_NO_TENANT), **{**options, **values})
+        self._settings = IssuerSettings(issuer=self._issuer(EVERY_TENANT), **{**options, **values})
         several = callable(self._tenants) or len(self._tenants) > 1
         has_one_prefix = several and self._settings.user_id_prefix is not None
         if has_one_prefix and self._settings.user_id_claim not in _ASSIGNED:
@@ -188,9 +185,9 @@ class EntraTenants:
     async def __call__(self, issuer: str) -> IssuerSettings | None:
         """Return the settings of a tenant; `None` if it is not accepted."""
         tenant = issuer.removeprefix(f"https://{self._host}/").removesuffix("/v2.0")
-        if not _TENANT.fullmatch(tenant) or issuer != self._issuer(tenant):
+        if not TENANT_ID.fullmatch(tenant) or issuer != self._issuer(tenant):
             return None
-        if not await self._accepts(tenant) or tenant == _NO_TENANT:
+        if not await self._accepts(tenant) or tenant == EVERY_TENANT:
             return None
         keys: Any = _TenantKeys(self._common, issuer, tenant)
         return self._settings.of_tenant(issuer, keys)

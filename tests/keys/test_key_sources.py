@@ -1044,6 +1044,9 @@ def from_source(source: Any, **options: Any) -> JWTSettings:
     return JWTSettings(key_source=source, issuer="https://a.example", audience="api", **options)
 
 
+ENTRA, TENANT = "https://login.microsoftonline.com", "8eaef023-2b34-4da1-9baa-8bc8c9d6a490"
+
+
 class TestKeySource:
     def token(self, key: SigningKey, **options: Any) -> str:
         maker = FakeIssuer(url="https://a.example", algorithm="ES256")
@@ -1059,6 +1062,38 @@ class TestKeySource:
         vault.keys = {"keys": [FIRST.jwk, SECOND.jwk]}
         assert "alice" == outcome(self.token(SECOND), settings)
         assert "unknown_key" == outcome(self.token(SECOND, header={"kid": "x"}), settings)
+
+    @pytest.mark.parametrize(
+        "iss",
+        [f"{ENTRA}/{TENANT}/v2.0", f"https://sts.windows.net/{TENANT}/", "https://a.example"],
+        ids=["version-2", "version-1", "elsewhere"],
+    )
+    @pytest.mark.parametrize("kind", ["fetched", "configured"])
+    def test_attack_a_key_of_another_tenant(self, iss: str, kind: str) -> None:
+        """The common key set of Entra ID has keys that are of one tenant only (Storm-0558)."""
+        named = {
+            "common": f"{ENTRA}/{{tenantid}}/v2.0",
+            "own": f"{ENTRA}/{TENANT.upper()}/v2.0",
+            "personal": f"{ENTRA}/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+            "no-tenant": 5,
+        }
+        keys = {name: SigningKey.generate("ES256") for name in named}
+        jwks = {"keys": [{**keys[name].jwk, "issuer": it} for name, it in named.items()]}
+        vault = Vault()
+        vault.keys = jwks
+        source: Any = {"key_source": vault} if kind == "fetched" else {"jwks": jwks}
+        settings = JWTSettings(issuer=iss, audience="api", algorithm="ES256", **source)
+        maker = FakeIssuer(url="https://a.example")
+
+        answers = {
+            name: outcome(
+                maker.token({"sub": "alice", "iss": iss}, audience="api", key=key), settings
+            )
+            for name, key in keys.items()
+        }
+
+        others = {"personal"} if TENANT in iss else {"personal", "own"}
+        assert {name: "unknown_key" if name in others else "alice" for name in named} == answers
 
     def test_the_issuer_of_the_test_kit_is_one(self) -> None:
         """In process, with its outages."""

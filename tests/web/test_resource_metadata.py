@@ -394,6 +394,9 @@ class TestMCP:
             pytest.param({"token_header_key": "X-Token"}, id="other-header"),
             pytest.param({"token_getter": lambda _: None}, id="getter"),
             pytest.param({"verify_audience": False}, id="passthrough"),
+            pytest.param(
+                {"audience": "cursor", "audience_claim": "client_id"}, id="audience-of-the-client"
+            ),
             pytest.param({"require_exp": False}, id="no-expiry"),
             pytest.param({"validate": False}, id="anonymous"),
         ],
