@@ -30,7 +30,9 @@ class UserPrefix(NamedTuple):
         """Whether a user id of this issuer could be that of a user of another one."""
         if self.foreign is not None:
             return user_id.startswith(self.foreign)
-        head, mark, _ = user_id.removeprefix(self.text).partition("|")
+        head, mark, _ = user_id.partition("|")
+        if size := len(self.text):  # its last character may divide: `c:auth0|65f1`
+            head = head[: size - 1] + head[size:]
         return bool(mark) and not _IN_A_URI.isdisjoint(head)
 
 

@@ -121,9 +121,9 @@ class AcceptedIssuers:
 
 
 def _of_tenant(issuer: str, policy: IssuerPolicy) -> AcceptedIssuer:
-    text = policy.settings.user_id_prefix
-    if text is None:
-        return AcceptedIssuer(policy, UserPrefix(f"{issuer}|"))
+    text, usual = policy.settings.user_id_prefix, f"{issuer}|"
+    if text is None or text == usual:
+        return AcceptedIssuer(policy, UserPrefix(usual))
     return AcceptedIssuer(policy, UserPrefix(text, None))
 
 
