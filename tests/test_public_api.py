@@ -5,6 +5,8 @@ import inspect
 import pickle
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,10 @@ def test_all_names_exist(module: Any) -> None:
 def test_the_package_is_marked_as_typed() -> None:
     """PEP 561."""
     assert (Path(jwt_deps.__file__).parent / "py.typed").exists()
+
+
+def test_a_system_without_fork() -> None:
+    """Windows has none, and the package can be imported there."""
+    program = "import os; del os.fork, os.register_at_fork; import jwt_deps"
+
+    subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603 - its own program

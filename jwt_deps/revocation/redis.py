@@ -427,4 +427,5 @@ def _after_fork() -> None:
         one.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+# Windows has no `fork`.
+getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_after_fork)
