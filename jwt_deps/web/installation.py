@@ -514,7 +514,7 @@ def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
         yield (
             f"The scopes of {name!r} are for no route behind this guard: write the method, or none "
             "for all, and the whole template with its prefixes, 'GET /api/items/{item_id}', or a "
-            "pattern, 'GET /api/*'. A mount is one route."
+            "pattern, 'GET /api/*'. A mount at /files is one route, '/files/{path:path}'."
         )
 
 
@@ -524,7 +524,7 @@ def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:
         yield (
             f"The exclusion {', '.join(map(repr, unmatched))} matches no route: write the whole "
             "template as the route has it, with its prefixes and types, '/api/items/{id:int}', or "
-            "a pattern, '/api/*'. A mount is one route."
+            "a pattern, '/api/*'. A mount at /files is one route, '/files/{path:path}'."
         )
 
 

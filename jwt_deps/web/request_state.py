@@ -417,6 +417,13 @@ class RequestState:
             written["authenticated"] = False
             write_anonymous(scope)
 
+    def take_back(self, scope: Scope, guard: RouteGuard) -> None:
+        """Take back what the guard of a mount wrote, if this one goes by other settings."""
+        mounted = self.mounted
+        if mounted is not None and mounted.guard.settings is not guard.settings:
+            self._restore(scope)
+            self._before = self._written = None
+
     def follow(self, scope: Scope) -> "RequestState":
         """The state of a copy of the scope, which has a `request.state` of its own."""
         copy = RequestState(scope)

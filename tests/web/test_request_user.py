@@ -5,7 +5,7 @@ import sys
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Request, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.authentication import (
@@ -16,13 +16,14 @@ from starlette.authentication import (
 )
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from jwt_deps import JWTSettings, current_user_id, optional, protect, public
+from jwt_deps import JWTSettings, current_user_id, optional, protect, protected_router, public
 from tests.guards.asking import drive
 from tests.minting import SECRET
-from tests.web.serving import SETTINGS, bearer
+from tests.web.serving import OTHER, SETTINGS, bearer
 
 
 @pytest.fixture(autouse=True)
@@ -183,6 +184,34 @@ def test_attack_one_repr_for_two_users() -> None:
 
     assert shown[0] == shown[2] != shown[1]
     assert "alice" not in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("inner", "known"), [(SETTINGS, True), (OTHER, False)], ids=["same", "other"]
+)
+@pytest.mark.parametrize("guarded", ["router", "layer"])
+def test_attack_a_user_of_another_issuer_on_a_public_route(
+    guarded: str, inner: JWTSettings, *, known: bool
+) -> None:
+    """The guard of a mount lets in the users of its issuer; the one inside goes by its own."""
+    router = APIRouter()
+
+    @router.get("/offers")
+    async def offers(request: Request) -> Any:
+        return told(request)["known"], getattr(request.state, "user_id", None)
+
+    shop = FastAPI()
+    if guarded == "router":
+        shop.include_router(protected_router(router, settings=inner, exclude=["/offers"]))
+    else:
+        shop.include_router(router)
+        protect(shop, inner, exclude=["/offers"])
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/shop", shop if guarded == "router" else GZipMiddleware(shop))
+
+    answer = TestClient(app).get("/shop/offers", headers=bearer())
+
+    assert [known, "alice" if known else None] == answer.json()
 
 
 def test_copy_of_a_scope_has_the_user_of_its_own_token() -> None:
