@@ -81,7 +81,7 @@ class Served:
     app: FastAPI
     mounts: "tuple[Served, ...]" = ()
     schema_path: str | None = None
-    behind: Any = field(default=None, repr=False)
+    behind: Any = None
     inside: tuple[RouteGuard, ...] = ()
     open_because: str | None = None
 
@@ -231,7 +231,6 @@ class Inventory:
 
     def _entries(self, router: Router, *, is_covered: bool) -> Iterator[_Entry]:
         """All routes of a router and of those that it includes, those of `frontend()` last."""
-        is_covered = is_covered or getattr(router, "is_protected", False)
         for route in (*router.routes, *_fastapi.low_priority_routes(router)):
             if _fastapi.included_router(route) is not None:
                 yield from self._included(route, is_covered=is_covered)
@@ -330,10 +329,7 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         yield _plain(entry, way)
         return
     match, why = match_of_route(served), None
-    kinds = APIRoute, APIWebSocketRoute
-    has_own_way = isinstance(entry.added, kinds) and (
-        _fastapi.has_own(type(entry.added), "handle", *kinds)
-    )
+    has_own_way = _fastapi.has_own(type(entry.added), "handle", APIRoute, APIWebSocketRoute)
     # Up to FastAPI 0.136 nothing tells by which router a copied route is guarded.
     if has_own_way and not entry.is_covered:
         match = replace(match, guards=(), dependant=None)

@@ -672,6 +672,19 @@ class TestPlainRoutesThatNothingCovers:
         )
         assert Verdict.UNGUARDED is found["GET /open/p"].verdict
 
+    @live
+    def test_a_plain_route_that_comes_after_the_first_request(self) -> None:
+        """The next request is refused, as the first one would have been."""
+        router = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+        router.add_api_route("/x", endpoint())
+        app = including(router)
+        assert 401 == TestClient(app).get("/x").status_code
+        router.add_route("/p", page)
+
+        assert (self.SENTENCE,) == audit(app).problems
+        with pytest.raises(ConfigurationError, match="call protect"):
+            TestClient(app).get("/x")
+
     @pytest.mark.parametrize("covered", [0, 1], ids=["covered-first", "covered-last"])
     def test_an_application_that_is_covered_on_one_of_two_ways(self, covered: int) -> None:
         """The other one is open until a request comes through the first."""
@@ -744,6 +757,38 @@ class TestProtect:
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
         assert found.problems[0].startswith("protect(app) was called, and app.router or")
 
+    def test_an_application_that_builds_its_own_middleware_below_a_guarded_mount(self) -> None:
+        """The request has come through the guard there, whatever the middleware does."""
+        inner, app = protect(OwnStack(), OTHER), protect(FastAPI(), SETTINGS)
+        app.mount("/m", inner)
+        inner.add_route("/p", page)
+
+        assert Verdict.GUARDED is of(app, "GET /m/p").verdict
+        assert 401 == TestClient(app).get("/m/p").status_code
+
+    def test_a_plain_route_two_mounts_below(self) -> None:
+        """The guard of the outer mount is asked for it."""
+        leaf, between, app = plain(FastAPI()), FastAPI(), protect(FastAPI(), SETTINGS)
+        between.mount("/b", leaf)
+        app.mount("/a", between)
+
+        assert Verdict.GUARDED is of(app, "GET /a/b/p").verdict
+        assert 401 == TestClient(app).get("/a/b/p").status_code
+
+    def test_a_protected_router_that_is_mounted(self) -> None:
+        """It asks its guard itself, whatever is around it."""
+        app = FastAPI()
+        app.mount("/m", plain(protected_router(settings=SETTINGS)))
+
+        assert Verdict.GUARDED is of(app, "GET /m/p").verdict
+        assert 401 == TestClient(app).get("/m/p").status_code
+
+    def test_the_pages_of_the_documentation_need_nothing(self) -> None:
+        """What is asked of all routes is not asked of them."""
+        app = protect(FastAPI(), SETTINGS, dependencies=[Depends(require_scopes("a"))])
+
+        assert ((), 200) == (of(app, "GET /docs").scopes, TestClient(app).get("/docs").status_code)
+
     @live
     def test_a_page_of_fastapi_in_a_guarded_router(self) -> None:
         """There it is guarded like any other plain route."""
@@ -762,6 +807,14 @@ class TestProtect:
             after = named(audit(app))["GET /p"]
 
         assert (before.verdict, before.why) == (after.verdict, after.why)
+
+    def test_a_router_that_is_replaced_where_it_was_not_called(self) -> None:
+        """There is nothing to say of `protect(app)` then."""
+        app = including(protected_router(settings=SETTINGS))
+        with TestClient(app):
+            app.router.middleware_stack = app.router.app
+
+        assert () == audit(app).problems
 
 
 @live
@@ -1487,6 +1540,16 @@ class TestRouteClasses:
             app.include_router(protected_router(router, settings=SETTINGS))
 
         assert Verdict.GUARDED is of(app, "GET /x").verdict
+
+    def test_a_handle_of_its_own_in_a_mounted_router_with_a_guard(self) -> None:
+        """The application around it is guarded, so that what it answers is refused, too."""
+        guard = [Depends(jwt_guard(OTHER))]
+        router = APIRouter(route_class=OwnHandle, dependencies=guard)
+        router.get("/x")(endpoint())
+        app = protect(FastAPI(), SETTINGS)
+        app.mount("/m", router)
+
+        assert Verdict.GUARDED is of(app, "GET /m/x").verdict
 
 
 @live

@@ -112,3 +112,16 @@ def test_what_a_mounted_application_answers(app: FastAPI, transaction: Transacti
     answers = [ask(app, f"/mounted{path}", GOOD) for path in ("/conflict", "/plain", "/conflict")]
 
     assert [[409, 200, 409], ["commit"] * 3] == [answers, transaction.ended]
+
+
+def test_what_a_plain_route_of_a_mounted_application_raises(
+    app: FastAPI, transaction: Transaction
+) -> None:
+    """What applies to that application sees the error, which its exception handlers answer."""
+    inside = Transaction()
+    mounted = FastAPI(dependencies=[Depends(inside)])
+    mounted.add_route("/plain", conflict_plainly)
+    app.mount("/mounted", mounted)
+
+    assert 409 == ask(app, "/mounted/plain", GOOD)
+    assert [["rollback"], ["commit"]] == [inside.ended, transaction.ended]

@@ -354,6 +354,20 @@ def test_optional_answers_like_the_dependency_when_there_is_a_credential(
     assert 401 == client.get("/r", headers={"Authorization": "Bearer bad"}).status_code
 
 
+def test_optional_refuses_a_request_with_two_tokens() -> None:
+    """Whatever the dependency asks for: which of them counts is not known (RFC 6750 §3.1)."""
+
+    async def nothing() -> None: ...
+
+    router = protected_router(settings=SETTINGS, exclude="/r")
+    router.get("/r", dependencies=[Depends(optional(nothing))])(lambda: None)
+    client = client_of(router)
+
+    twice = client.get("/r", headers={"Authorization": "Bearer a, Bearer b"})
+
+    assert [400, 200] == [twice.status_code, client.get("/r").status_code]
+
+
 def test_optional_takes_the_classes_too() -> None:
     """`optional(CurrentUser)` is an anonymous visitor or a user."""
     router = protected_router(settings=SETTINGS, exclude="/r")
