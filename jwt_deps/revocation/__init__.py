@@ -1,6 +1,6 @@
 """Revocation of tokens: entries in memory and in Redis, Token Status Lists."""
 
-from .entries import ISSUER_USER_ID, SESSION_ID, USER_ID
+from .entries import ISSUER_USER_ID, ISSUERS, SESSION_ID, USER_ID
 from .memory import MONTH, MemoryRevocations
 from .redis import RedisRevocations, RevocationHealth, WhenStale
 from .source import (
@@ -12,6 +12,7 @@ from .source import (
 from .status_list import StatusLists
 
 __all__ = [
+    "ISSUERS",
     "ISSUER_USER_ID",
     "MONTH",
     "SESSION_ID",

@@ -14,6 +14,8 @@ from jwt_deps.jose import value_at
 #: session, where no claim that is compared need have them: only the issuer's own settings name it.
 USER_ID, ISSUER_USER_ID = "jwt_deps.user_id", "jwt_deps.issuer_user_id"
 SESSION_ID = "jwt_deps.session_id"
+#: A tuple of all names of the token's issuer, where its settings have several.
+ISSUERS = "jwt_deps.issuers"
 
 _MINUTE = 60
 
@@ -98,16 +100,18 @@ class Entries:
     def match(self, claims: Mapping[str, Any]) -> bool:
         """Return whether an entry names the token with these claims."""
         issuer, issued = claims.get("iss"), claims.get("iat")
-        if not isinstance(issuer, str):
-            issuer = None
+        issuers = claims.get(ISSUERS)
+        if not isinstance(issuers, tuple):  # no claim is one
+            issuers = (issuer,) if isinstance(issuer, str) else ()
+        issuers = (*issuers, None)
         if not isinstance(issued, int | float):
             issued = -math.inf
         for table, paths in self._compared:
             for path in paths if table else ():
                 name = identifier(value_at(claims, path))
-                if name is not None and _names(table, issuer, name, issued):
+                if name is not None and _names(table, issuers, name, issued):
                     return True
-        return _names(self._issuers, issuer, "", issued)
+        return _names(self._issuers, issuers, "", issued)
 
     def add(self, entry: Revocation, epoch: int | None = None) -> None:
         """Add an entry. One that is there already lasts, and reaches, as far as the longer one.
@@ -198,10 +202,10 @@ def identifier(value: object) -> str | None:
 
 
 def _names(
-    table: Mapping[str | None, _Values], issuer: str | None, name: str, issued: float
+    table: Mapping[str | None, _Values], issuers: tuple[str | None, ...], name: str, issued: float
 ) -> bool:
-    """Return whether an entry of the issuer, or one of every issuer, names a token."""
-    for key in (issuer, None):
+    """Return whether an entry of one of the issuers names a token; `None` is every issuer."""
+    for key in issuers:
         found = table.get(key, _NONE).get(name)
         if found is not None and issued <= found[0]:
             return True

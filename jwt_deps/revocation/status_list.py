@@ -43,8 +43,12 @@ _SHORTEST = 1.0
 
 
 class _List(NamedTuple):
+    """A list, and when it was issued and expires, in seconds since the epoch."""
+
     bits: int
     octets: bytes
+    issued: float
+    expires: float
 
     def status(self, index: int) -> int | None:
         """Return the status at a place of the list; `None` if it has no such place."""
@@ -259,15 +263,17 @@ class StatusLists:
         accepted = self._issuer.accepted_issuers
         if accepted and claims.get("iss", accepted[0]) not in accepted:
             raise ValueError("it is of another issuer")
-        expires = _number(claims, "exp") if "exp" in claims else math.inf
+        found = _unpack(claims, self._max_octets)
         lives = _number(claims, "ttl") if "ttl" in claims else math.inf
-        if _number(claims, "iat") > now + self._issuer.leeway or now >= expires:
+        if found.issued > now + self._issuer.leeway or now >= found.expires:
             raise ValueError("it is not valid now")
         fresh = asked + max(_SHORTEST, min(lives, self._longest_fresh))
-        state.known = _unpack(claims.get("status_list"), self._max_octets)
+        known = state.known
+        if known is None or found.issued >= known.issued or now >= known.expires:
+            state.known = known = found  # else a cache on the way is behind
         # The requests that waited for it get an answer, however long it took.
         until = max(fresh, self._age_clock() + _SHORTEST)
-        state.fresh_until = min(until, asked + expires - now)
+        state.fresh_until = min(until, asked + min(found.expires, known.expires) - now)
 
     async def _verified(self, jws: CompactJWS) -> dict[str, Any]:
         header = _object(jws.header)
@@ -288,8 +294,9 @@ def _parse(body: bytes) -> CompactJWS:
     raise ValueError("it is not a JWT")
 
 
-def _unpack(member: object, most: int) -> _List:
-    """Return the list of a `status_list`, decompressed (draft §4.1)."""
+def _unpack(claims: Mapping[str, Any], most: int) -> _List:
+    """Return the list in its claims, decompressed (draft §4.1)."""
+    member = claims.get("status_list")
     bits = member.get("bits") if isinstance(member, Mapping) else None
     packed = member.get("lst") if isinstance(member, Mapping) else None
     if type(bits) is not int or bits not in _BITS or not isinstance(packed, str):
@@ -300,7 +307,8 @@ def _unpack(member: object, most: int) -> _List:
         octets = inflater.decompress(decode_base64url(packed.encode()), most)
     if not inflater.eof:
         raise ValueError("it is longer than this service reads, or not compressed as it must be")
-    return _List(bits, octets)
+    expires = _number(claims, "exp") if "exp" in claims else math.inf
+    return _List(bits, octets, _number(claims, "iat"), expires)
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -309,7 +317,7 @@ def _object(data: bytes) -> dict[str, Any]:
     raise ValueError("a part of it is not a JSON object")
 
 
-def _number(claims: dict[str, Any], name: str) -> float:
+def _number(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
     if not is_numeric_date(value):
         raise ValueError("it has a time that is not a number")

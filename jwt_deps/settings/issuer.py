@@ -98,7 +98,8 @@ def _json_object(value: Any) -> Any:
 
 
 def _key_source(value: Any) -> Any:
-    if value is not None and not iscoroutinefunction(getattr(value, "fetch_keys", None)):
+    is_source = iscoroutinefunction(getattr(value, "fetch_keys", None))
+    if value is not None and (not is_source or isinstance(value, type)):
         raise ValueError(
             "has to be an object with async fetch_keys(); it cannot be set in the environment"
         )

@@ -22,9 +22,13 @@ from .issuer import IssuerSettings
 def _revocation_source(value: Any) -> Any:
     if value is None:
         return None
-    for source in value.sources if isinstance(value, AnyRevocation) else [value]:
+    sources = value.sources if isinstance(value, AnyRevocation) else [value]
+    if not sources:
+        raise ValueError("is an AnyRevocation of no source, which would revoke nothing")
+    for source in sources:
         methods = [getattr(source, name, None) for name in ("is_revoked", "open", "close")]
-        if not callable(methods[0]) or any(map(iscoroutinefunction, methods)):
+        is_source = callable(methods[0]) and not any(map(iscoroutinefunction, methods))
+        if not is_source or isinstance(source, type):
             raise ValueError(
                 "has to be an object with is_revoked(claims), open() and close() that are not "
                 "async (put what waits into async prepare(claims)); it cannot be set in the "

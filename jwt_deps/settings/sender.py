@@ -61,7 +61,8 @@ def _store(value: Any) -> str | ReplayStore:
     if isinstance(value, str):
         return RedisReplayStore(value)  # its repr hides the password in the address
     add, close = (getattr(value, name, None) for name in ("add_if_absent", "close"))
-    if not iscoroutinefunction(add) or not (close is None or iscoroutinefunction(close)):
+    is_store = iscoroutinefunction(add) and (close is None or iscoroutinefunction(close))
+    if not is_store or isinstance(value, type):
         raise ValueError(
             "has to be 'memory', the address of a server, or a ReplayStore with async methods"
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from jwt_deps.errors import AuthError, ClaimError, Reason
 from jwt_deps.jose import value_at
-from jwt_deps.revocation import ISSUER_USER_ID, SESSION_ID, USER_ID
+from jwt_deps.revocation import ISSUER_USER_ID, ISSUERS, SESSION_ID, USER_ID
 from jwt_deps.settings import IssuerSettings, UserPrefix
 
 from .claims import ClaimMapping, Claims
@@ -195,6 +195,10 @@ class Principal:
         user_id, session_id = self.fixed_state["user_id"], self.fixed_state["session_id"]
         own_id = user_id and user_id.removeprefix(self._prefix.text if self._prefix else "")
         ids = {USER_ID: user_id, ISSUER_USER_ID: own_id, SESSION_ID: session_id}
+        # A token of one name is refused, too, if another name of its issuer was revoked.
+        names = self.settings.policy.issuers
+        if len(names) > 1 and self.claims.iss in names:
+            return {**self.claims.view(), **ids, ISSUERS: names}
         return {**self.claims.view(), **ids}
 
     @property

@@ -1135,7 +1135,9 @@ class TestKeySource:
         assert ["alice", "alice"] == [asked(issuer, settings), asked(issuer, settings, key=FIRST)]
 
     @pytest.mark.parametrize(
-        "source", [object(), "vault", FakeIssuer.fetch_keys], ids=["object", "text", "function"]
+        "source",
+        [object(), "vault", FakeIssuer.fetch_keys, Vault],
+        ids=["object", "text", "function", "class"],
     )
     def test_what_is_no_source(self, source: Any) -> None:
         """It would fail at the first request."""

@@ -430,6 +430,18 @@ def test_several_sources() -> None:
     assert 1 == fetching.prepared
 
 
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [([MemoryRevocations], "an object with is_revoked"), ([], "no source")],
+    ids=["class", "none"],
+)
+def test_what_is_no_source(sources: list[Any], said: str) -> None:
+    """Each request would fail, or nothing would be revoked."""
+    for source in (AnyRevocation(*sources), *sources):
+        with pytest.raises(ConfigurationError, match=said):
+            JWTSettings(**SETTINGS, revocation=source)
+
+
 def test_sources_that_work_in_the_background() -> None:
     """They begin and stop with the application, each time; the others do not notice."""
 

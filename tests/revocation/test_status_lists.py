@@ -275,6 +275,23 @@ def test_a_list_is_kept_as_long_as_it_says(publisher: Publisher) -> None:
     assert "<StatusLists of 127.0.0.1>" == repr(source)
 
 
+def test_attack_an_older_list(publisher: Publisher) -> None:
+    """Of a cache on the way that is behind: the newer one counts, until it expires."""
+    now = float(NOW)
+    source = lists(clock=lambda: now, age_clock=lambda: now, longest_fresh=100)
+    publisher.publish(octets=b"\x01", exp=NOW + 120)
+    assert "revoked" == verdict(source, place(publisher))
+
+    now += 100
+    publisher.publish(octets=b"\x00", iat=NOW - 1)
+    assert "revoked" == verdict(source, place(publisher))
+    now += 19
+    assert "revoked" == verdict(source, place(publisher))
+    assert 2 == publisher.asked
+    now += 1
+    assert "accepted" == verdict(source, place(publisher))
+
+
 def test_a_list_that_takes_longer_than_it_lives(publisher: Publisher) -> None:
     """Who waited for it gets an answer."""
     publisher.publish(ttl=1)

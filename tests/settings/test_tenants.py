@@ -445,6 +445,20 @@ def test_a_user_is_revoked_by_the_id_that_the_service_knows(kind: str, named: st
         asyncio.run(verify_token(token, settings))
 
 
+@pytest.mark.parametrize("named", [{"subject": "42"}, {"session": "7"}, {"jti": "1"}, {}], ids=str)
+def test_attack_the_other_name_of_an_issuer(named: dict[str, Any]) -> None:
+    """What is revoked under one name of an issuer is revoked under each of them."""
+    names = ["https://accounts.google.com", "accounts.google.com"]
+    revocations = MemoryRevocations()
+    settings = JWTSettings(secret_key=SECRET, issuer=names, audience="api", revocation=revocations)
+    others = JWTSettings(secret_key=SECRET, audience="api", revocation=revocations)
+    members: dict[str, Any] = {"sub": "42", "sid": "7", "jti": "1", "jwt_deps.issuers": [names[0]]}
+    revocations.revoke(**named, issuer=names[0])
+
+    assert ["revoked", "revoked"] == [outcome(minted(it, **members), settings) for it in names]
+    assert names[1] == outcome(minted(names[1], **members), others)
+
+
 def test_a_thousand_tenants() -> None:
     """Each is asked for once; a request takes as long as with few."""
     lookup = Lookup()

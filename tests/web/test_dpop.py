@@ -592,14 +592,18 @@ async def _later(*_: object) -> bool:
 
 class TestReplay:
     @pytest.mark.parametrize(
-        "methods",
-        [{"add_if_absent": bool}, {"add_if_absent": _later, "close": bool}],
-        ids=["add_if_absent", "close"],
+        "store",
+        [
+            type("Store", (), {"add_if_absent": bool})(),
+            type("Store", (), {"add_if_absent": _later, "close": bool})(),
+            MemoryReplayStore,
+        ],
+        ids=["add_if_absent", "close", "class"],
     )
-    def test_a_store_whose_methods_are_not_async(self, methods: dict[str, Any]) -> None:
-        """Each request would fail, or the end of the application."""
+    def test_a_store_whose_methods_are_not_async(self, store: Any) -> None:
+        """Each request would fail, or the end of the application; so would those of a class."""
         with pytest.raises(ConfigurationError, match="ReplayStore with async methods"):
-            settings(dpop_replay_store=type("Store", (), methods)())
+            settings(dpop_replay_store=store)
 
     def test_replay(self) -> None:
         """The same request a second time."""
