@@ -49,6 +49,7 @@ from jwt_deps.testing import Prover, TokenFactory, VirtualClock, using_settings
 from jwt_deps.web import credentials as module
 from tests.keys.test_key_sources import certified
 from tests.minting import OTHER_SECRET, SECRET
+from tests.proving import ORIGIN, OTHER_KEY, jkt, with_dpop
 from tests.web.serving import SETTINGS, bearer, including, who
 
 
@@ -72,6 +73,7 @@ async def owner_of(key: str) -> Claims | None:
 
 
 API_KEY = {"X-API-Key": "key-of-ann"}
+PROVEN = {"dpop": "required", "public_origin": ORIGIN}
 
 
 async def headers_of(connection: HTTPConnection) -> Any:
@@ -241,6 +243,12 @@ class TestApiKey:
         client = serving(key, settings=SETTINGS.model_copy(update=settings))
 
         assert 401 == client.get("/me", headers=API_KEY).status_code
+
+    def test_an_unbound_key_needs_no_proof(self) -> None:
+        """That tokens have to be bound says nothing of keys."""
+        client = serving(ApiKey(owner_of), settings=SETTINGS.model_copy(update=PROVEN))
+
+        assert 200 == client.get("/me", headers=API_KEY).status_code
 
     def test_a_plain_function_and_a_header(self) -> None:
         """A mapping will do as claims."""
@@ -776,6 +784,31 @@ class TestIntrospection:
         server.tokens["opaque-token"] |= members
 
         assert status == serving(self.introspection(server)).get("/me", headers=OPAQUE).status_code
+
+    @pytest.mark.parametrize(
+        ("members", "status"),
+        [
+            pytest.param({"cnf": {"jkt": jkt()}, "token_type": "DPoP"}, 200, id="bound"),
+            pytest.param({"cnf": {"jkt": jkt(OTHER_KEY)}}, 401, id="bound-to-another-key"),
+            pytest.param({}, 401, id="bound-to-nothing"),
+        ],
+    )
+    def test_a_token_that_needs_a_proof(
+        self, server: Server, members: dict[str, Any], status: int
+    ) -> None:
+        """The server says to which key it is bound (RFC 9449 §6.2)."""
+        server.tokens["opaque-token"] |= members
+        settings = SETTINGS.model_copy(update=PROVEN)
+        client = serving(self.introspection(server), settings=settings)
+
+        assert status == client.get("/me", headers=with_dpop("opaque-token")).status_code
+
+    def test_a_server_on_the_same_machine_has_to_be_allowed(self, server: Server) -> None:
+        """Its answers come without TLS."""
+        with pytest.raises(ConfigurationError) as refused:
+            Introspection(server.url, "orders", "secret")
+
+        assert "introspection_url" == refused.value.reason
 
     @pytest.mark.parametrize(
         ("members", "seconds"), [({}, 30), ({"exp": 20}, 20)], ids=["setting", "exp"]
