@@ -27,6 +27,8 @@ NOT_SUPPORTED = "its kty or crv is not supported"
 MIN_RSA_BITS = 2048
 # OpenSSL checks no signature with a longer one (OPENSSL_RSA_MAX_MODULUS_BITS).
 _MAX_RSA_BITS = 16_384
+# A check takes as many squarings: with 3,072 bits it would take 15 ms of each forged token.
+_EXPONENT_BITS = 32
 
 _ED25519_PRIME = 2**255 - 19
 # The `y` of two of the points of order 8; that of the other two is its negative.
@@ -197,6 +199,12 @@ def _usable(key: object, name: str) -> PublicKey:
             "long_rsa_key",
             f"{name} is an RSA key of {key.key_size} bits and at most {_MAX_RSA_BITS} are "
             "supported: have the issuer make a shorter one.",
+        )
+    if isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e >> _EXPONENT_BITS:
+        raise ConfigurationError(
+            "long_rsa_key",
+            f"{name} is an RSA key with an exponent of more than {_EXPONENT_BITS} bits, and takes "
+            "too long: have the issuer make one with 65537.",
         )
     if isinstance(key, ed25519.Ed25519PublicKey) and _has_small_order(key):
         raise ConfigurationError(

@@ -4,6 +4,7 @@ from .cache import KeyCache
 from .discovery import well_known_urls
 from .files import KeyFiles
 from .http import (
+    HEADER_VALUE,
     Fetched,
     Fetcher,
     FetchError,
@@ -25,6 +26,7 @@ from .provider import (
 
 __all__ = [
     "EVERY_TENANT",
+    "HEADER_VALUE",
     "TENANT_ID",
     "FetchError",
     "Fetched",

@@ -148,7 +148,7 @@ class KeyCache:
         if (cached := self._cached) is None:
             return None
         age = self.clock() - cached.life.fetched_at
-        return {"jwks": cached.response.body.decode(), "fetched_at": time.time() - age}
+        return {"jwks": cached.response.exported, "fetched_at": time.time() - age}
 
     def seed(self, exported: Mapping[str, Any]) -> None:
         """Take keys that another process exported, unless there are newer ones.

@@ -57,7 +57,7 @@ _GONE = frozenset({404, 410})
 # RFC 9110 §8.8.3, and short.
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _MAX_PIECES = 4096
-_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # RFC 9110 §5.5
+HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # RFC 9110 §5.5
 _ENCODINGS = frozenset({"identity", "gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 #: Seconds for a connection; the caller limits the whole.
@@ -255,7 +255,7 @@ class Fetcher:
                 raise FetchError(
                     f"JWT_JWKS_TOKEN_FILE (jwks_token_file) cannot be read: {problem}"
                 ) from None
-            if not _HEADER_VALUE.fullmatch(token):
+            if not HEADER_VALUE.fullmatch(token):
                 raise FetchError("JWT_JWKS_TOKEN_FILE (jwks_token_file) holds no token")
             headers["Authorization"] = f"Bearer {token}"
         return headers

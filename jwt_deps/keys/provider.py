@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from jwt_deps.jose import parse_document
+from jwt_deps.jose import is_secret_jwk, jwk_unused, parse_document
 
 from .discovery import discover, well_known_urls
 from .http import Fetcher, FetchError, shown
@@ -33,6 +33,15 @@ class JWKSetResponse:
     url: str
     body: bytes = field(repr=False)
     etag: str | None = None
+
+    @property
+    def exported(self) -> str:
+        """The JWK Set for another process, without keys that may be private: none is used."""
+        if not self.skipped:
+            return self.body.decode()
+        entries = [it for it in parse_document(self.body)["keys"] if isinstance(it, dict)]
+        public = [it for it in entries if jwk_unused(it) is None and not is_secret_jwk(it)]
+        return json.dumps({"keys": public})
 
 
 class KeyProvider(Protocol):

@@ -26,6 +26,7 @@ from pydantic_settings import NoDecode
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import check_claim_path, parse_document
 from jwt_deps.keys import (
+    HEADER_VALUE,
     Fetcher,
     JWKSCacheSettings,
     KeyCache,
@@ -54,7 +55,6 @@ _PUBLISHED_ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "
 
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
-_FIELD = re.compile(r"[\x20-\x7e]+")
 # A media type or what follows `application/` (RFC 6838 §4.2).
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?")
 # What issuers sign besides access tokens, or clients with keys of their own (RFC 8725 §3.11).
@@ -139,13 +139,13 @@ class IssuerSettings(BaseModel):
     jwks_file: Path | None = None
     """A JWK Set (RFC 7517) on disk, read again within 10 s of a change. A new one that is broken
     changes nothing, and is reported in log and health."""
-    jwks_url: NoneOrSeveral = None
+    jwks_url: NoneOrSeveral = Field(default=None, repr=False)
     """Where the issuer publishes its JWK Set, one address or several: the keys are fetched, and
     kept up to date."""
     discovery: bool = False
     """Whether the address of the keys is read from the issuer's own document (OpenID Connect
     Discovery, RFC 8414)."""
-    discovery_url: str | None = None
+    discovery_url: str | None = Field(default=None, repr=False)
     """Where that document is, if it is not at its well-known place; turns `discovery` on."""
     key_source: _KeySource = None
     """An object with `async def fetch_keys()`, which returns a JWK Set: a vault, a key management
@@ -321,7 +321,7 @@ class IssuerSettings(BaseModel):
     @classmethod
     def _can_be_sent(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
         if not all(
-            HEADER_NAME.fullmatch(name) and _FIELD.fullmatch(text.get_secret_value())
+            HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(text.get_secret_value())
             for name, text in value.items()
         ):
             raise ValueError("has a name or a value that no header can have (RFC 9110 §5)")

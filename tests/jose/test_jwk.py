@@ -282,6 +282,20 @@ class TestJWK:
         assert any(_fits_without_a_private_key(key, bytes([number])) for number in range(200))
         assert JWKS[0] in str(refused.value)
 
+    def test_attack_a_long_rsa_exponent(self) -> None:
+        """A check with it takes 20 times as long, and the key may be a client's own (DPoP)."""
+        longest, longer = (
+            rsa.RSAPublicNumbers(exponent, (1 << 3071) + 1).public_key()
+            for exponent in (2**32 - 1, 2**32 + 1)
+        )
+
+        assert longest == jwk_public_key(public_jwk(longest))
+        with pytest.raises(ConfigurationError, match="exponent of more than 32 bits") as refused:
+            jwk_public_key(public_jwk(longer))
+        assert "long_rsa_key" == refused.value.reason
+        with pytest.raises(ConfigurationError, match="exponent of more than 32 bits"):
+            pem_public_key(_pem_of(longer))
+
     def test_longest_rsa_key(self) -> None:
         """An RSA key of 16,384 bits is read, and one bit more is refused: OpenSSL checks none."""
         longest, longer = (

@@ -283,6 +283,8 @@ class TestCredentials:
             {"": "x"},
             {"X-Key": ""},
             {"X-Key": "a\nb"},
+            {"X-Key": "leaky "},
+            {"X-Key": "\tleaky"},
             {"X-Key": "ä"},
             "leaky text",
             '["leaky"]',
@@ -1014,6 +1016,15 @@ class TestTwoAddresses:
                 issuer, settings, key=FIRST, header={"kid": issuer.signing_key.kid}
             )
 
+    @pytest.mark.parametrize("name", ["jwks_url", "discovery_url"])
+    def test_a_query_is_in_no_repr(self, name: str) -> None:
+        """It may hold an API key, which belongs in `jwks_headers`."""
+        url: Any = {name: "https://a.example/keys?api_key=s3cret"}
+
+        settings = JWTSettings(issuer="https://a.example", audience="api", **url)
+
+        assert "s3cret" not in f"{settings!r} {settings} {settings.policy!r}"
+
     def test_in_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With a comma."""
         monkeypatch.setenv("JWT_JWKS_URL", "https://a.example/keys,https://b.example/keys")
@@ -1094,6 +1105,26 @@ class TestKeySource:
 
         others = {"personal"} if TENANT in iss else {"personal", "own"}
         assert {name: "unknown_key" if name in others else "alice" for name in named} == answers
+
+    def test_private_keys_are_not_exported(self) -> None:
+        """A vault may give whole key pairs: those are skipped, and stay in this process."""
+        private = {**SECOND.jwk, "d": "s3cret"}
+        vault = Vault(FIRST)
+        vault.keys["keys"] += [
+            private,
+            {**private, "use": "enc"},
+            {"kty": "AKP", "priv": "s3cret"},
+            {"kty": "oct", "k": "s3cret"},
+            "s3cret",
+        ]
+        settings, other = from_source(vault), from_source(Vault())
+        assert "alice" == outcome(self.token(FIRST), settings)
+
+        exported = json.dumps(settings.export_keys())
+        other.seed_keys(json.loads(exported))
+
+        assert "s3cret" not in exported
+        assert "alice" == outcome(self.token(FIRST), other)
 
     def test_the_issuer_of_the_test_kit_is_one(self) -> None:
         """In process, with its outages."""
