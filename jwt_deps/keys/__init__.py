@@ -1,6 +1,6 @@
 """Keys that verify tokens: key sets, and keys over HTTP with discovery and a cache."""
 
-from .cache import KeyCache
+from .cache import GRACE, KeyCache
 from .discovery import well_known_urls
 from .files import KeyFiles
 from .http import (
@@ -26,6 +26,7 @@ from .provider import (
 
 __all__ = [
     "EVERY_TENANT",
+    "GRACE",
     "HEADER_VALUE",
     "TENANT_ID",
     "FetchError",

@@ -43,7 +43,7 @@ from .provider import JWKSetResponse, KeyHealth, KeyProvider
 logger = logging.getLogger("jwt_deps")
 
 #: Seconds that a fetch is waited for past its own timeout: its event loop may be busy.
-_GRACE = 1
+GRACE = 1
 #: Fetches that unknown key ids can force at once, and seconds until they can force one more. Two,
 #: so that a rotation in two steps needs no waiting; the issuer sees two a minute in any flood.
 _FORCED, _FORCED_REFILL = 2, 30
@@ -135,7 +135,7 @@ class KeyCache:
         """
         with suppress(TimeoutError):
             # One fetch may follow another; both together get the time of one.
-            async with asyncio.timeout(self._policy.timeout + _GRACE):
+            async with asyncio.timeout(self._policy.timeout + GRACE):
                 return await self._choose(algorithm, kid)
         raise self._unavailable()
 
@@ -303,7 +303,7 @@ class KeyCache:
             return self._flight
 
     def _new_flight(self, *, forced: bool) -> _Fetch:
-        timeout = self._policy.timeout + _GRACE
+        timeout = self._policy.timeout + GRACE
         return SingleFlight(self._fetch(forced=forced), timeout=timeout, lost=FetchError)
 
     async def _fetch(self, *, forced: bool) -> FetchError | None:

@@ -247,9 +247,9 @@ class SourceKeyProvider(_Provider):
         """Ask for the keys; what has not changed since `known` is not built again."""
         try:
             body = json.dumps(dict(await self._source.fetch_keys())).encode()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the application's own code
             # The error of a library says what it likes, a secret among it.
-            raise FetchError(f"key_source raised {type(error).__name__}") from error
+            raise FetchError(f"key_source raised {type(error).__name__}") from None
         if known is not None and known.body == body:
             return replace(known, seconds=self._policy.ttl)
         return self._read_from("the answer of key_source", body)

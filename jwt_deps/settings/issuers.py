@@ -19,21 +19,25 @@ _IN_A_URI = frozenset(":/.")
 class UserPrefix(NamedTuple):
     """The prefix of the user ids of one issuer.
 
-    No id may have a `foreign` prefix, a longer one of another issuer that begins with it. `None`:
-    the others are not known, and have their `iss`, which is a URI, with a `|` behind it.
+    No id may have a `foreign` prefix, a longer one of another issuer that begins with it. Where a
+    function gives the issuers, not all others are known, only those that `settings_of` remembers;
+    their prefix is their `iss`, which is a URI, with a `|` behind it.
     """
 
     text: str
-    foreign: tuple[str, ...] | None = ()
+    foreign: tuple[str, ...] = ()
+    settings_of: Callable[[str], IssuerSettings | None] | None = None
 
     def is_foreign(self, user_id: str) -> bool:
         """Whether a user id of this issuer could be that of a user of another one."""
-        if self.foreign is not None:
+        if self.settings_of is None:
             return user_id.startswith(self.foreign)
         head, mark, _ = user_id.partition("|")
-        if size := len(self.text):  # its last character may divide: `c:auth0|65f1`
-            head = head[: size - 1] + head[size:]
-        return bool(mark) and not _IN_A_URI.isdisjoint(head)
+        # The last character of the prefix may divide: `c:auth0|65f1`.
+        size = len(self.text)
+        begins = head[: size - 1] + head[size:] if size else head
+        is_known = self.settings_of(head) is not None
+        return bool(mark) and (is_known or not _IN_A_URI.isdisjoint(begins))
 
 
 class AcceptedIssuer(NamedTuple):

@@ -82,7 +82,7 @@ class AcceptedIssuers:
             return None
         if self.tenants is not None:
             settings = self.tenants.get(issuer)
-            return None if settings is None else _of_tenant(issuer, settings.policy)
+            return None if settings is None else _of_tenant(issuer, settings.policy, self.tenants)
         return self._by_issuer.get(issuer)
 
     async def resolve(self, issuer: object) -> None:
@@ -100,7 +100,8 @@ class AcceptedIssuers:
         They may not be those of an accepted issuer's user.
         """
         if self.tenants is not None:
-            return _of_tenant(issuer if isinstance(issuer, str) else "", policy)
+            named = issuer if isinstance(issuer, str) else ""
+            return _of_tenant(named, policy, self.tenants)
         prefixes = [one.prefix.text for one in self._by_issuer.values() if one.prefix]
         return AcceptedIssuer(policy, UserPrefix("", tuple(filter(None, prefixes))))
 
@@ -120,11 +121,11 @@ class AcceptedIssuers:
                     cache.close()
 
 
-def _of_tenant(issuer: str, policy: IssuerPolicy) -> AcceptedIssuer:
+def _of_tenant(issuer: str, policy: IssuerPolicy, tenants: TenantIssuers) -> AcceptedIssuer:
     text, usual = policy.settings.user_id_prefix, f"{issuer}|"
     if text is None or text == usual:
         return AcceptedIssuer(policy, UserPrefix(usual))
-    return AcceptedIssuer(policy, UserPrefix(text, None))
+    return AcceptedIssuer(policy, UserPrefix(text, settings_of=tenants.get))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

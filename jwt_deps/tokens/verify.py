@@ -10,6 +10,7 @@ Until the signature is checked, what the token says is used to refuse it and to 
 and key, and for nothing else.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from jwt_deps.errors import (
     UnknownKeyError,
 )
 from jwt_deps.jose import CompactJWS, needs_extension, parse_compact, parse_object
-from jwt_deps.keys import VerificationKey
+from jwt_deps.keys import GRACE, VerificationKey
 from jwt_deps.settings import AcceptedIssuer, AcceptedIssuers, JWTSettings, ResourceServer
 
 from .claim_checks import (
@@ -64,18 +65,28 @@ async def verify(
         await server.accepted.resolve(steps.claims.get("iss"))
         steps.check_without_key()
         keys = steps.cached_keys()
-        try:
-            if keys is None:
-                keys = await steps.fetched_keys(everywhere=False)
-            steps.check_signature(keys)
-        except (UnknownKeyError, SignatureError, KeysUnavailableError):
-            if not steps.issuer.policy.is_mixed:
-                raise
-            steps.check_signature(await steps.fetched_keys(everywhere=True))
+        if steps.issuer.policy.is_mixed:
+            await _check_signature(steps, keys)
+        else:
+            steps.check_signature(await steps.fetched_keys() if keys is None else keys)
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = steps.kid
         raise
     return steps
+
+
+async def _check_signature(steps: "Verification", keys: _Keys | None) -> None:
+    """Check the signature with keys of several places, which are all asked only where they help."""
+    try:
+        async with asyncio.timeout(steps.issuer.policy.settings.jwks_cache.timeout + GRACE):
+            try:
+                if keys is None:
+                    keys = await steps.fetched_keys(everywhere=False)
+                steps.check_signature(keys)
+            except (UnknownKeyError, SignatureError, KeysUnavailableError):
+                steps.check_signature(await steps.fetched_keys())
+    except TimeoutError:
+        raise KeysUnavailableError(1) from None
 
 
 class Verification:
@@ -162,7 +173,7 @@ class Verification:
                 return
         raise self._outage or SignatureError
 
-    async def fetched_keys(self, *, everywhere: bool) -> _Keys:
+    async def fetched_keys(self, *, everywhere: bool = True) -> _Keys:
         """Wait for the keys that may check the signature.
 
         Time passes while a request waits, and the accepted issuers can be replaced, so every check

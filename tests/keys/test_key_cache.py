@@ -367,7 +367,7 @@ class TestUnknownKey:
         self, keys: Keys, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When the second one takes too long for both, both get 503."""
-        monkeypatch.setattr("jwt_deps.keys.cache._GRACE", 0.1)
+        monkeypatch.setattr("jwt_deps.keys.cache.GRACE", 0.1)
         keys.limit(timeout=0.3)
 
         async def scene() -> tuple[object, float]:

@@ -35,6 +35,7 @@ from jwt_deps import (
 from jwt_deps.keys import http as fetching
 from jwt_deps.testing import Answer, FakeIssuer, SigningKey, VirtualClock
 from jwt_deps.tokens import explain_token
+from jwt_deps.tokens import verify as verifying
 from tests.keys.asking import resolving
 from tests.minting import OTHER_SECRET, SECRET, claims, mint, pair
 
@@ -1001,6 +1002,28 @@ class TestTwoAddresses:
                 answers = [asked(issuer, settings, key=moved.signing_key) for _ in range(2)]
 
         assert (["alice", "alice"], 1) == (answers, issuer.count("jwks"))
+
+    @pytest.mark.parametrize("known", [True, False], ids=["another-key-with-its-kid", "unknown"])
+    def test_the_longest_wait(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, *, known: bool
+    ) -> None:
+        """It is that of one place, however often they are asked for one token."""
+        monkeypatch.setattr(verifying, "GRACE", 0)
+        with FakeIssuer(algorithm="ES256") as moved:
+            settings = issuer.settings(
+                "api",
+                jwks_url=[issuer.jwks_url, moved.jwks_url],
+                jwks_cache={"timeout": 0.4},
+            )
+            issuer.cache_control = "max-age=60"
+            asyncio.run(settings.refresh_keys())
+            later(settings, 70)
+            issuer.jwks = moved.jwks = Answer(hang=True)
+            kid = issuer.signing_key.kid if known else "unknown"
+            began = time.monotonic()
+
+            assert "keys_unavailable" == asked(issuer, settings, key=FIRST, header={"kid": kid})
+            assert 0.3 < time.monotonic() - began < 0.75
 
     @pytest.mark.parametrize("seconds", [0, 45], ids=["fresh", "fresh-for-30-s-more"])
     def test_another_key_with_the_same_kid(self, issuer: FakeIssuer, seconds: float) -> None:

@@ -452,7 +452,13 @@ def test_attack_the_other_name_of_an_issuer(named: dict[str, Any]) -> None:
     revocations = MemoryRevocations()
     settings = JWTSettings(secret_key=SECRET, issuer=names, audience="api", revocation=revocations)
     others = JWTSettings(secret_key=SECRET, audience="api", revocation=revocations)
-    members: dict[str, Any] = {"sub": "42", "sid": "7", "jti": "1", "jwt_deps.issuers": [names[0]]}
+    members: dict[str, Any] = {
+        "sub": "42",
+        "sid": "7",
+        "jti": "1",
+        "jwt_deps.issuers": [names[0]],
+        "iat": time.time() - 60,
+    }
     revocations.revoke(**named, issuer=names[0])
 
     assert ["revoked", "revoked"] == [outcome(minted(it, **members), settings) for it in names]
@@ -823,6 +829,19 @@ class TestUserIds:
         answer = client.get("/me", headers=bearer(minted(CUSTOMER, sub=sub)))
 
         assert status == answer.status_code
+
+    def test_attack_a_user_who_takes_the_prefix_of_an_issuer_with_a_bare_name(self) -> None:
+        """No rule tells its name from that of a connection, but it is known once it was used."""
+        client = users_of(
+            JWTSettings(
+                issuers=lambda it: settings_of(it, user_id_prefix="" if it == "a" else None)
+            )
+        )
+
+        assert [200, 401, 200] == [
+            client.get("/me", headers=bearer(minted(issuer, sub=sub))).status_code
+            for issuer, sub in (("legacy", "boss"), ("a", "legacy|boss"), ("a", "auth0|boss"))
+        ]
 
     def test_two_issuers_with_one_prefix(self) -> None:
         """They are refused, at start and when issuers are replaced."""
