@@ -321,6 +321,7 @@ MISTAKES: dict[str, Mistake] = {
     "not_pem": pem("-----BEGIN PUBLIC KEY-----"),
     "public_key_not_pem": pem("".join(RSA.public_pem.strip().split("\n")[1:-1])),
     "address_as_secret": settings(secret_key="https://issuer.example/.well-known/jwks.json"),
+    "reference_as_secret": settings(secret_key="/run/secrets/orders/jwt_secret_key"),
     "openssh_key": settings(secret_key="ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDf0 alice@host"),
     "key_type": pem(public_pem(ed448.Ed448PrivateKey.generate().public_key())),
     "short_rsa_key": pem(pair("RSA-1024").public_pem),

@@ -65,6 +65,8 @@ _NO_SECRETS = {
     KeyForm.ADDRESS: f"A key in {STATIC_KEYS} is an address and no secret: keys are fetched with "
     "JWT_JWKS_URL (jwks_url) or JWT_DISCOVERY=true (discovery); a shared secret is random, "
     "`openssl rand -base64 48`.",
+    KeyForm.REFERENCE: f"A key in {STATIC_KEYS} is a path, or a reference that nothing resolved, "
+    "and no secret: a file is named by JWT_SECRET_KEY_FILE (secret_key_file).",
     KeyForm.PUBLIC: f"A key in {STATIC_KEYS} is a public key and not in PEM: give it in PEM, with "
     "its -----BEGIN PUBLIC KEY----- line, or a JWK Set in JWT_JWKS_FILE (jwks_file).",
 }

@@ -1,4 +1,4 @@
-"""Recognise a key, a certificate or an address in a text that is meant as a shared secret.
+"""Recognise a key, a certificate, an address or a path in the place of a shared secret.
 
 With a public key as the shared secret, each of its readers could sign (RFC 8725 §2.1). A key that
 is bare numbers (the 32 bytes of Ed25519, a modulus) looks like random bytes and is not recognised.
@@ -22,6 +22,15 @@ from cryptography.x509 import load_der_x509_certificate
 from .signatures import CURVES, Curve
 
 _ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|data:)\S+")
+# The path of a file, with a character that base64 has not, or the name of a secret or a variable,
+# which is what is left where nothing resolved it. Whoever reads the deployment knows it.
+_REFERENCE = re.compile(
+    r"""(?=[^._@-]*[._@-])(?:[A-Za-z]:|~|\.\.?)?(?:[/\\][\w.@-]+){2,}
+    | @Microsoft\.KeyVault\(.*\) | arn:aws[\w-]*:\S+ | vault:\S+ | projects/[^/]+/secrets/\S+
+    | \$\{[^{}]*\} | \$\([^()]*\) | \$[A-Z][A-Z0-9_]* | %[A-Z][A-Z0-9_]*% | \{\{.*\}\}
+    | <[\w .,-]*>""",
+    re.VERBOSE,
+)
 # A first or a last line, as PEM (RFC 7468), SSH2 (RFC 4716) and PGP have it, with dashes lost.
 _LINE = re.compile(
     r"[-\u2010-\u2015\u2212]\s*(?:BEGIN|END)[A-Z0-9\s]*?"
@@ -64,6 +73,7 @@ class KeyForm(Enum):
     PRIVATE = "private_key"
     ADDRESS = "address_as_secret"
     """An address, of a JWK Set for example, which is no secret either."""
+    REFERENCE = "reference_as_secret"
 
 
 _LINES = {
@@ -118,7 +128,8 @@ def _of_text(text: str) -> KeyForm | None:
     if _JWK.search(_as_json(text)) or _XML.fullmatch(text):
         return KeyForm.PUBLIC
     forms = (_of_octets(octets) for octets in _decoded(text))
-    return next((form for form in forms if form is not None), None)
+    named = KeyForm.REFERENCE if _REFERENCE.fullmatch(text) else None
+    return next((form for form in forms if form is not None), named)
 
 
 def _as_json(text: str) -> str:

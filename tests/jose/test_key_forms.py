@@ -2,6 +2,9 @@
 
 from base64 import b64encode
 
+import pytest
+
+from jwt_deps.jose import KeyForm
 from jwt_deps.jose.key_forms import key_form
 
 
@@ -19,3 +22,46 @@ def test_a_compressed_point_is_no_key() -> None:
     generator = "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"  # of P-256
 
     assert key_form(generator) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/run/secrets/orders/jwt_secret_key",
+        "/var/run/secrets/kubernetes.io/serviceaccount/token",
+        "./secrets/jwt",
+        "../secrets/jwt",
+        "~/secrets/jwt.key",
+        r"C:\secrets\jwt.key",
+        '"/run/secrets/jwt-key"\n',
+        "@Microsoft.KeyVault(SecretUri=https://orders.vault.azure.net/secrets/jwt/)",
+        "@Microsoft.KeyVault(VaultName=orders;SecretName=jwt)",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:jwt-AbCdEf",
+        "projects/123456789012/secrets/jwt-secret/versions/latest",
+        "vault:secret/data/orders#jwt_secret_key",
+        "${ORDERS_SERVICE_JWT_SECRET_KEY:-}",
+        "$(ORDERS_SERVICE_JWT_SECRET_KEY)",
+        "$ORDERS_SERVICE_JWT_SECRET_KEY",
+        "%ORDERS_SERVICE_JWT_SECRET_KEY%",
+        "{{ .Values.orders.jwt.secretKey | quote }}",
+        "<a random secret of at least 32 bytes>",
+    ],
+)
+def test_attack_what_names_a_secret(text: str) -> None:
+    """Whoever reads the deployment knows it: signer and verifier have it in common with them."""
+    assert KeyForm.REFERENCE is key_form(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/8d4Jx0mYk/2vQeWc5yTn7hR/oPzLb3sFgUa9iK1XwEVtS",
+        "/8d4Jx0mYk/2vQe+Wc5yTn7hRoPzLb3sFgUa9iK1XwEVtS==",
+        "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+        "the secret/of two/words is in {{ no }} reference",
+        "orders/jwt-secret-key-of-the-service",
+    ],
+)
+def test_what_names_no_secret(text: str) -> None:
+    """Base64 may begin with a slash, and has no dot, dash or underscore beside it."""
+    assert key_form(text) is None
