@@ -165,6 +165,7 @@ def test_attack_a_site_of_files_that_hands_on_what_it_does_not_have(
     api, site = FastAPI(openapi_url=None), FastAPI(openapi_url=None)
     api.frontend("/", directory=files)
     api.get("/api/secret")(lambda: "secret")
+    api.get("/api/anyone")(public(lambda: "anyone"))
     api = by(api)
     site.frontend("/", directory=files, fallback=None)
     if guarded:
@@ -188,7 +189,7 @@ def test_attack_a_site_of_files_that_hands_on_what_it_does_not_have(
     assert [401, 401, 200] == [
         client.get("/api/secret", headers=it).status_code for it in ({}, {}, GOOD)
     ]
-    assert 200 == client.get("/a.txt").status_code
+    assert [200, 200] == [client.get(it).status_code for it in ("/a.txt", "/api/anyone")]
 
 
 def test_an_excluded_frontend_is_open_beside_one_of_a_mounted_router(files: Path) -> None:

@@ -63,6 +63,7 @@ from .asking import (
     GOOD,
     INSIDE,
     REFUSED,
+    Answer,
     Layer,
     answers_of,
     ask,
@@ -271,6 +272,20 @@ class TestAHandleOfItsOwn:
         app.router.routes.append(Mount("/sub", routes=[Mount("/in", inner)]))
 
         assert REFUSED == ask(app, "/sub/in/x", GOOD)
+
+    @pytest.mark.parametrize(("status", "expected"), [(399, REFUSED), (400, 400)])
+    def test_an_answer_of_its_own_that_says_no(self, status: int, expected: Answer) -> None:
+        """An error tells nothing that is guarded."""
+
+        class Refusing(APIRoute):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await PlainTextResponse("no", status)(scope, receive, send)
+
+        app = protect(FastAPI(), SETTINGS)
+        app.router.route_class = Refusing
+        app.get("/x")(read)
+
+        assert expected == ask(app, "/x")
 
     def test_a_redirect(self) -> None:
         """It can carry a code or a session, as an answer does."""

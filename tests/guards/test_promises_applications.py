@@ -57,6 +57,18 @@ def test_protect_returns_the_application_itself() -> None:
     assert protect(app, SETTINGS) is app
 
 
+def test_an_application_can_be_protected_after_it_has_served() -> None:
+    """FastAPI has built what it serves by then."""
+    router, app = APIRouter(), FastAPI()
+    router.get("/x")(read)
+    app.include_router(router)
+    assert 200 == ask(app, "/x")
+
+    protect(app, SETTINGS)
+
+    assert_guarded(app, "/x")
+
+
 @moments
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"])
 def test_the_pages_of_fastapi_stay_open(path: str, moment: str) -> None:

@@ -24,7 +24,6 @@ from jwt_deps.web import _fastapi, dependencies, trial
 from jwt_deps.web.plain_routes import GuardedRoutes
 from jwt_deps.web.routing import match_of_frontend
 from tests.guards.asking import HAS_FRONTEND
-from tests.web.serving import including
 
 included = pytest.mark.skipif(_fastapi.COPIES, reason="up to 0.136 routers copy what they include")
 with_frontend = pytest.mark.skipif(not HAS_FRONTEND, reason="this FastAPI has no frontend()")
@@ -222,11 +221,16 @@ def noting(ran: list[str], name: str) -> Any:
 
 
 class TestApplyFirst:
-    def applied(self, router: APIRouter, ran: list[str]) -> TestClient:
-        for entry in (*router.routes, *_fastapi.low_priority_routes(router)):
-            _fastapi.apply_first(entry, [noting(ran, "first"), noting(ran, "second")])
-        app = including(router)
-        return TestClient(app)
+    def test_they_run_before_those_that_the_route_has(self) -> None:
+        """In their order, and none of the others is lost."""
+        ran: list[str] = []
+        app = FastAPI()
+        app.get("/x", dependencies=[noting(ran, "own"), noting(ran, "last")])(other)
+
+        _fastapi.apply_first(app.routes[-1], [noting(ran, "first"), noting(ran, "second")])
+
+        assert 200 == TestClient(app).get("/x").status_code
+        assert ["first", "second", "own", "last"] == ran
 
     @pytest.mark.parametrize(
         "entry",
@@ -396,6 +400,22 @@ class TestCall:
 
 
 class TestSolved:
+    def test_stacks_that_fastapi_opened_are_there_again(self) -> None:
+        """An endpoint can have a plain route serve the scope of its own request."""
+        kept: list[bool] = []
+
+        async def endpoint(request: Request) -> None:
+            before = {name: it for name, it in request.scope.items() if name in STACKS}
+            async with _fastapi.solved(request, [Depends(marker)]):
+                pass
+            kept.append(before.items() <= request.scope.items())
+
+        app = FastAPI()
+        app.get("/r")(endpoint)
+
+        assert 200 == TestClient(app).get("/r").status_code
+        assert [True] == kept
+
     def test_dependencies_run_around_a_block(self) -> None:
         """In their order; generators end after it, whatever it raises, the last one first."""
         steps: list[str] = []

@@ -12,9 +12,11 @@ from jwt_deps import (
     CurrentUser,
     JWTSettings,
     SessionState,
+    current_client_id,
     current_user_id,
     get_claims,
     get_settings,
+    get_token,
     optional,
     protect,
     protected_router,
@@ -77,6 +79,8 @@ def own(claims: Annotated[Claims, Depends(get_claims)]) -> Claims:
         pytest.param(Depends(get_claims), [{}, {"JWT": []}], id="claims"),
         pytest.param(Security(get_claims, scopes=["a"]), [{"JWT": ["a"]}], id="scopes"),
         pytest.param(Depends(current_user_id), [{"JWT": []}], id="user"),
+        pytest.param(Depends(current_client_id), [{"JWT": []}], id="client"),
+        pytest.param(Depends(get_token), [{"JWT": []}], id="token"),
         pytest.param(Security(optional(get_claims), scopes=["a"]), [{"JWT": ["a"]}], id="optional"),
         pytest.param(Security(optional(own), scopes=["a"]), [{"JWT": ["a"]}], id="optional-own"),
     ],
@@ -170,6 +174,16 @@ def test_attack_alternatives_do_not_multiply_without_a_bound() -> None:
     ((scopes,),) = (it.values() for it in locks(started(including(router)))["/many"])
 
     assert len(scopes) == 36
+
+
+@pytest.mark.parametrize(("scopes", "alternatives"), [(16, 16), (17, 1)])
+def test_alternatives_are_listed_up_to_a_bound(scopes: int, alternatives: int) -> None:
+    """Beyond it all scopes are in one requirement, which asks for more and is readable."""
+    router = protected_router(settings=SETTINGS)
+    asked = require_any_scope(*(f"s{at}" for at in range(scopes)))
+    router.get("/many", dependencies=[Depends(asked)])(nothing)
+
+    assert alternatives == len(locks(started(including(router)))["/many"])
 
 
 def test_scopes_are_shown_however_they_are_asked_for() -> None:
