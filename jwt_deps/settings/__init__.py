@@ -14,7 +14,7 @@ from .issuer_policy import IssuerPolicy
 from .issuers import AcceptedIssuer, UserPrefix
 from .key_sources import shared_secrets
 from .mcp import mcp_settings
-from .path_patterns import PathPatterns, split_exclusions
+from .path_patterns import PathPatterns, expression_of, split_exclusions
 from .resource import WELL_KNOWN
 from .server import AcceptedIssuers, ResourceServer
 from .service import JWTSettings, TokenSource, get_settings, settings_without_keys
@@ -36,6 +36,7 @@ __all__ = [
     "TokenSource",
     "UserPrefix",
     "as_tuple",
+    "expression_of",
     "get_settings",
     "is_variable",
     "mcp_settings",

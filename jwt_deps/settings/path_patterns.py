@@ -48,8 +48,13 @@ class PathPatterns:
         return [
             pattern
             for pattern in self.patterns
-            if not any(map(re.compile(_expression(pattern)).fullmatch, templates))
+            if not any(map(expression_of(pattern).fullmatch, templates))
         ]
+
+
+def expression_of(pattern: str) -> re.Pattern[str]:
+    """The regular expression that matches what a single pattern matches."""
+    return re.compile(_expression(pattern))
 
 
 def split_exclusions(

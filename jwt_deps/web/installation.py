@@ -6,6 +6,7 @@ request that a guard is asked for, meets an application in which only routers ar
 
 import asyncio
 import sys
+import weakref
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -18,7 +19,6 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
@@ -133,15 +133,11 @@ def watch_application(app: Any, is_below: bool) -> None:  # noqa: FBT001 - as a 
         elif not is_below:
             raise _bypassed()
     elif isinstance(app, Starlette):
-        known = _others.get(app)
+        known: Snapshot | None = vars(app).get(_OURS)
         if known is None or not known.is_current():
             alone = FastAPI(openapi_url=None)
             alone.mount("", app)
-            _others[app] = covered(alone)
-
-
-#: What Starlette applications served when the guard of a router in them was asked last.
-_others: WeakKeyDictionary[Starlette, Snapshot] = WeakKeyDictionary()
+            setattr(app, _OURS, covered(alone))
 
 
 class Installation:
@@ -158,6 +154,8 @@ class Installation:
         self._running = False
         self._known = Snapshot()
         self.is_reached = False
+        #: By resource what scopes its routes ask for, with the routers that were walked for it.
+        self.scopes: dict[str, tuple[Snapshot, list[str]]] = {}
 
     @classmethod
     def of(cls, app: FastAPI) -> "Installation":
@@ -205,7 +203,7 @@ class Installation:
         applied = [Depends(guard), *dependencies]
         check(router, applied)
         _apply(router, applied)
-        guard.app = self._app
+        guard.app = weakref.ref(self._app)
         self._guard, self._guarded = guard, GuardedRoutes(router, guard)
         self._wrap_router(router)
         # Not by `add_middleware`, which takes none once the application has served: a stack that is

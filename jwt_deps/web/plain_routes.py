@@ -584,7 +584,8 @@ def _refuse_shared(route: Any, here: tuple[RouteGuard, ...]) -> None:
     own = getattr(route, "dependencies", None) or _fastapi.inclusion_dependencies(route) or ()
     others = [it.app for it in guards_among(own) if it.app is not None and it not in here]
     if _fastapi.COPIES:  # old FastAPI: what includes a router has copies, with own dependants
-        theirs = (getattr(one, "dependant", None) for app in others for one in app.routes)
+        apps = [app for it in others if (app := it()) is not None]
+        theirs = (getattr(one, "dependant", None) for app in apps for one in app.routes)
         others = [it for it in theirs if it is route.dependant]
     if others:
         raise of_another_application(route)

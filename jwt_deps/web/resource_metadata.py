@@ -1,6 +1,5 @@
 """The metadata document by which a service describes itself to clients (RFC 9728)."""
 
-import weakref
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from jwt_deps.tokens import filled_scopes
 
 from . import _fastapi
 from .caller import token_dependency
+from .installation import Installation
 from .inventory import Inventory, Served
 from .routing import RouteGuard, Snapshot, mark_public
 
@@ -30,12 +30,6 @@ _PREFLIGHT = {
     "Access-Control-Max-Age": "86400",
 }
 _HEADERS = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=300"}
-
-# By application and resource, with the routes that were walked for it: anyone may ask for the
-# document, and walking all routes costs more than seeing that they are the same.
-_scopes: weakref.WeakKeyDictionary[FastAPI, dict[str, tuple[Snapshot, list[str]]]] = (
-    weakref.WeakKeyDictionary()
-)
 
 
 def mount_resource_metadata(app: FastAPI, settings: JWTSettings | None = None) -> None:
@@ -119,7 +113,8 @@ def _bindings(policy: SenderPolicy | None) -> dict[str, Any]:
 
 def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
     resource = str(settings.resource)
-    known = _scopes.setdefault(app, {})
+    # Anyone may ask, and walking all routes costs more than seeing that they are the same.
+    known = Installation.of(app).scopes
     if resource not in known or not known[resource][0].is_current():
         inventory = Inventory.of(app)
         asked = (

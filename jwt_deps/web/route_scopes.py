@@ -1,13 +1,13 @@
 """Scopes by method and template, for routes that another package defines."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from starlette.types import Scope
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings import PathPatterns
+from jwt_deps.settings import expression_of
 from jwt_deps.tokens import are_parameters, is_scope
 
 #: The type of a parameter in a template, `{id:int}`, which a rule may leave out.
@@ -17,16 +17,8 @@ _TYPE = re.compile(r":\w+(?=\})")
 class _Rule(NamedTuple):
     name: str
     method: str | None
-    template: PathPatterns
+    template: re.Pattern[str]
     scopes: tuple[str, ...]
-
-    def fits(self, paths: Collection[str], methods: Collection[str]) -> bool:
-        """Whether the rule applies to a route. Unknown paths or methods count as a match."""
-        # Where `GET` is answered, so is `HEAD`.
-        named = {*methods, "GET"} if "HEAD" in methods else methods
-        is_method = self.method is None or not methods or self.method in named
-        several = {name for path in paths for name in (path, _TYPE.sub("", path))}
-        return is_method and (not paths or any(map(self.template.match, several)))
 
 
 class RouteScopes:
@@ -50,6 +42,10 @@ class RouteScopes:
                 '{"POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"]}.',
             ) from None
 
+        self._methods = frozenset(it.method for it in self.rules)
+        # As many as the application has routes, for each of the methods above.
+        self._known: dict[tuple[Any, ...], tuple[_Rule, ...]] = {}
+
     def needed(self, paths: Collection[str], methods: Collection[str]) -> list[str]:
         """The scopes that a route needs.
 
@@ -57,13 +53,28 @@ class RouteScopes:
             paths: its templates; none if they are not known.
             methods: of the request, or all of the route; none if they are not known.
         """
-        return [scope for rule in self.rules if rule.fits(paths, methods) for scope in rule.scopes]
+        return [scope for rule in self._rules_for(paths, methods) for scope in rule.scopes]
 
-    def idle(self, routes: Collection[tuple[Collection[str], Collection[str]]]) -> Iterator[str]:
+    def idle(self, routes: Iterable[tuple[Collection[str], Collection[str]]]) -> Iterator[str]:
         """The names of the rules that are for none of the routes, given as paths and methods."""
-        for rule in self.rules:
-            if not any(paths and rule.fits(paths, methods) for paths, methods in routes):
-                yield rule.name
+        used = {it for paths, methods in routes if paths for it in self._rules_for(paths, methods)}
+        return (rule.name for rule in self.rules if rule not in used)
+
+    def _rules_for(self, paths: Collection[str], methods: Collection[str]) -> tuple[_Rule, ...]:
+        """The rules that apply to a route. Unknown paths or methods count as a match."""
+        # Where `GET` is answered, so is `HEAD`.
+        named = self._methods & {*methods, *(("GET",) if "HEAD" in methods else ())}
+        key = tuple(paths), named, not methods
+        known = self._known.get(key)
+        if known is None:
+            several = {name for path in paths for name in (path, _TYPE.sub("", path))}
+            known = self._known[key] = tuple(
+                rule
+                for rule in self.rules
+                if (rule.method is None or not methods or rule.method in named)
+                and (not paths or any(map(rule.template.fullmatch, several)))
+            )
+        return known
 
 
 def _rule(name: str, scopes: Any) -> _Rule:
@@ -73,7 +84,7 @@ def _rule(name: str, scopes: Any) -> _Rule:
     is_named = len(method) <= 1 and method != [""] and template.startswith(("/", "*"))
     if not (is_good and several and is_named):
         raise ValueError
-    return _Rule(name, method[0].upper() if method else None, PathPatterns(template), several)
+    return _Rule(name, method[0].upper() if method else None, expression_of(template), several)
 
 
 def methods_of(scope: Scope) -> tuple[str, ...]:

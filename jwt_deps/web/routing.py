@@ -189,6 +189,10 @@ class MatchedRoute:
     challenge_parameters: dict[str, Any] = field(default_factory=dict)
 
 
+def _gone() -> None:
+    """Stand for a weak reference to an application of another process."""
+
+
 class RouteGuard:
     """The settings of a guard, what it excludes, and the scopes that it asks by template."""
 
@@ -208,10 +212,14 @@ class RouteGuard:
         if further := tuple(credentials):
             settings = (settings or get_settings()).with_credentials(further)
         self.settings = settings
-        #: The application that it guards by `protect`.
-        self.app: FastAPI | None = None
+        #: The application that it guards by `protect`: guards are kept longer than applications.
+        self.app: weakref.ref[FastAPI] | None = None
         self.patterns, self.endpoints = split_exclusions(exclude)
         self.route_scopes = RouteScopes(scopes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process has: it is of an application that is not there."""
+        return {**vars(self), "app": _gone if self.app else None}
 
     def excludes(self, match: MatchedRoute) -> bool:
         """Whether a route needs no token, by its own mark or by this guard's exclusions."""

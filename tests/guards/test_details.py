@@ -2,7 +2,10 @@
 
 import asyncio
 import copy
+import gc
+import pickle
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +23,7 @@ from fastapi import (
     WebSocket,
 )
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +32,7 @@ from jwt_deps import (
     JWTSettings,
     current_user_id,
     jwt_guard,
+    mount_resource_metadata,
     optional,
     protect,
     protected_router,
@@ -70,6 +75,58 @@ def test_a_guard_over_several_routes_is_found_once() -> None:
         app.get(path)(read)
 
     assert [guard] == list(guards_in(app))
+
+
+def _protected(router: APIRouter) -> FastAPI:
+    app = protect(FastAPI(), SETTINGS)
+    app.include_router(router)
+    return app
+
+
+def _in_starlette(router: APIRouter) -> FastAPI:
+    inner = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+    inner.get("/x")(read)
+    app = FastAPI()
+    app.mount("/deep", Starlette(routes=[Mount("", inner)]))
+    app.include_router(router)
+    return app
+
+
+def _with_metadata(router: APIRouter) -> FastAPI:
+    settings = JWTSettings(secret_key=SECRET, resource="https://api.example.com")
+    app = including(protected_router(router, settings=settings))
+    mount_resource_metadata(app, settings)
+    return app
+
+
+@pytest.mark.parametrize("build", [_protected, _in_starlette, _with_metadata])
+def test_an_application_that_is_no_longer_used_is_freed(
+    build: Callable[[APIRouter], FastAPI],
+) -> None:
+    """Factories make one for each test, some of them with a router of a module."""
+    router = APIRouter()
+    router.get("/api")(read)
+    router.add_route("/plain", plain)
+
+    def used() -> weakref.ref[FastAPI]:
+        app = build(router)
+        with TestClient(app) as client:
+            for path in ("/api", "/plain", "/deep/x", "/.well-known/oauth-protected-resource"):
+                client.get(path, headers=GOOD)
+        return weakref.ref(app)
+
+    made = [used() for _ in range(3)]
+    gc.collect()
+
+    assert [None, None, None] == [it() for it in made]
+
+
+def test_a_guarded_application_can_be_pickled() -> None:
+    """Ray Serve sends applications to other processes."""
+    guard = pickle.loads(pickle.dumps(next(guards_in(protect(FastAPI(), SETTINGS)))))  # noqa: S301
+
+    assert guard.app is not None
+    assert guard.app() is None
 
 
 class TestAnEmptyPath:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -510,6 +510,35 @@ def test_a_mounted_application_of_starlettes_keeps_its_type() -> None:
     assert "/m/x" == str(app.url_path_for("inner:x"))
     assert_guarded(app, "/m/x")
     assert "/m/x" == str(app.url_path_for("inner:x"))
+
+
+def test_a_guard_of_a_router_in_a_starlette_application_refuses_what_it_cannot_cover() -> None:
+    """Each time that FastAPI asks it, until there are no plain routes beside those of FastAPI."""
+    inner = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+    inner.get("/x")(read)
+    app = FastAPI()
+    app.mount("/deep", Starlette(routes=[Mount("/inner", inner)]))
+    client = TestClient(app)
+
+    assert [401, 200] == [ask(client, "/deep/inner/x", it) for it in ({}, GOOD)]
+    inner.add_route("/plain", plain)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
+            client.get("/deep/inner/x", headers=GOOD)
+    inner.routes.pop()
+    assert [200, 200] == [ask(client, "/deep/inner/x", GOOD) for _ in range(2)]
+
+
+def test_a_guard_of_a_router_that_is_served_alone() -> None:
+    """There is no application around it, whose handlers could answer the refusal."""
+    router = APIRouter(dependencies=[Depends(jwt_guard(SETTINGS))])
+    router.get("/x")(read)
+    stack = pytest.importorskip("fastapi.middleware.asyncexitstack")
+    client = TestClient(stack.AsyncExitStackMiddleware(router))
+
+    assert 200 == ask(client, "/x", GOOD)
+    with pytest.raises(HTTPException, match="401"):
+        client.get("/x")
 
 
 def test_a_layer_that_answers_itself_is_not_the_guards_business() -> None:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.testclient import TestClient
-from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from jwt_deps import (
@@ -253,23 +252,6 @@ def test_a_router_with_a_guard_of_its_own_is_closed_where_it_is_mounted(
         else:
             assert [401, 401] == [ask(client, path, it) for it in ({}, GOOD)]
             assert (deep and outer) or 200 == ask(client, path, FOREIGN)
-
-
-def test_a_guard_of_a_router_in_a_starlette_application_refuses_what_it_cannot_cover() -> None:
-    """Each time that FastAPI asks it, until there are no plain routes beside those of FastAPI."""
-    inner = APIRouter(dependencies=guarding())
-    inner.get("/x")(read)
-    app = FastAPI()
-    app.mount("/deep", Starlette(routes=[Mount("/inner", inner)]))
-    client = TestClient(app)
-
-    assert [401, 200] == [ask(client, "/deep/inner/x", it) for it in ({}, GOOD)]
-    inner.add_route("/plain", plain)
-    for _ in range(2):
-        with pytest.raises(ConfigurationError, match=r"protect\(app\)"):
-            client.get("/deep/inner/x", headers=GOOD)
-    inner.routes.pop()
-    assert 200 == ask(client, "/deep/inner/x", GOOD)
 
 
 @frontend

@@ -190,6 +190,18 @@ def test_the_audit_shows_them_for_each_method(build: Build) -> None:
         assert [] != compare(before, audit(build(rest)))
 
 
+def test_many_rules_are_gone_through_once_for_a_route() -> None:
+    """What it needs is remembered, and once for all methods that clients make up."""
+    scopes = RouteScopes({f"GET /r{number}/{{x}}": "s" for number in range(1000)})
+    path = ("/r7/{x}",)
+    assert (["s"], []) == (scopes.needed(path, ("GET",)), scopes.needed(path, ("POST",)))
+
+    scopes.rules = ()
+
+    assert (["s"], ["s"]) == (scopes.needed(path, ("GET",)), scopes.needed(path, ("HEAD",)))
+    assert [] == scopes.needed(path, ("MADE-UP",))
+
+
 def test_the_audit_shows_those_of_a_mount_for_each_method_below_it() -> None:
     """Of a WebSocket none: no method is its own."""
     inner = FastAPI(openapi_url=None)
