@@ -24,6 +24,7 @@ from jwt_deps.web import (
     mounted_inside,
     refuse_without,
     routers_of,
+    routes_of,
     settings_for,
 )
 
@@ -284,4 +285,4 @@ def _mounted(routes: Iterable[BaseRoute]) -> Iterator[FastAPI]:
         if isinstance(app, FastAPI):
             yield app
         else:
-            yield from _mounted(getattr(app, "routes", ()))
+            yield from _mounted(routes_of(app))

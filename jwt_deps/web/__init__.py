@@ -52,6 +52,7 @@ from .routing import (
     is_marked_public,
     mounted_inside,
     routers_of,
+    routes_of,
     same_endpoint,
 )
 
@@ -110,6 +111,7 @@ __all__ = [
     "require_scopes",
     "route_problems",
     "routers_of",
+    "routes_of",
     "same_endpoint",
     "sent_token",
     "served_routes",

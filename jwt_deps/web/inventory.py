@@ -42,6 +42,7 @@ from .routing import (
     deciding,
     guards_among,
     has_default,
+    is_only_frontend,
     is_page,
     match_of_frontend,
     match_of_route,
@@ -340,6 +341,8 @@ def _route(entry: _Entry, way: _Way) -> Iterator[Served]:
         for page in pages:
             path = f"{below}{page.path.rstrip('/')}/{{path}}"
             match = match_of_frontend(served, [page])
+            if entry.inclusion is None and not is_only_frontend(way.app, match):
+                match = replace(match, paths=())  # as for a request: no exclusion means it
             yield Served(path, ("GET",), match, way.app, way.mounts)
         return
     in_schema = isinstance(entry.added, APIRoute) and served.include_in_schema

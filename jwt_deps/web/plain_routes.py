@@ -42,6 +42,7 @@ from .routing import (
     mounted_inside,
     mounted_routers,
     routers_of,
+    routes_of,
     scopes_of,
     templates,
 )
@@ -81,7 +82,7 @@ class GuardedApp:
     @property
     def routes(self) -> Any:
         """The routes of the application, which `url_for` walks."""
-        return getattr(self.unwrapped, "routes", [])
+        return routes_of(self.unwrapped)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass or raise the refusal, which the application's handlers answer."""
@@ -268,7 +269,7 @@ class GuardedApp:
         if _fastapi.added_route(context) is self.route:
             return getattr(_fastapi.plain_route(context), "path", None)
         if _fastapi.COPIES:  # old FastAPI
-            for route in getattr(app, "routes", ()):
+            for route in routes_of(app):
                 if behind_proxies(getattr(route, "app", None)) is self and _fits(route, scope):
                     return getattr(route, "path", None)
         is_known = not included and self._is_served_by(getattr(app, "router", None), scope)
@@ -542,7 +543,7 @@ def _routers_mounted(routes: Iterable[BaseRoute], seen: Snapshot) -> Iterator[AP
         elif isinstance(app, FastAPI):
             yield app.router
         else:
-            yield from _routers_mounted(getattr(app, "routes", ()), seen)
+            yield from _routers_mounted(routes_of(app), seen)
 
 
 def _of_unknown_class(route: BaseRoute) -> ConfigurationError:

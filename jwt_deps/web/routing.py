@@ -50,6 +50,12 @@ def mounted_inside(route: Any) -> Any:
     return app if inner is None else inner
 
 
+def routes_of(app: Any) -> Sequence[BaseRoute]:
+    """The routes of a mounted application; none of another framework's, which has other ones."""
+    found = getattr(app, "routes", None)
+    return found if isinstance(found, list | tuple) else ()
+
+
 def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
     """The routers that are mounted among routes as if they were applications.
 
@@ -61,7 +67,7 @@ def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
             if isinstance(app, APIRouter):
                 yield app
             elif not isinstance(app, FastAPI):
-                yield from mounted_routers(getattr(app, "routes", ()))
+                yield from mounted_routers(routes_of(app))
 
 
 def has_default(router: Router) -> bool:
@@ -128,9 +134,7 @@ class Snapshot:
 
     def add_mounted(self, app: Any) -> None:
         """Keep the routes of an application that is mounted."""
-        routes = getattr(app, "routes", None)
-        if isinstance(routes, list):
-            self._mounted.append((app, list(routes)))
+        self._mounted.append((app, list(routes_of(app))))
 
     def has(self, router: APIRouter, applied: Iterable[Any]) -> bool:
         """Whether the routes of a router are kept, looked at where the same applies to it."""
@@ -150,11 +154,11 @@ class Snapshot:
         for route, app, endpoint in self._plain:
             if route.app is not app or getattr(route, "endpoint", None) is not endpoint:
                 return False
-        same = (_are_same(mounted.routes, kept) for mounted, kept in self._mounted)
+        same = (_are_same(routes_of(app), kept) for app, kept in self._mounted)
         return bool(self._routers) and all(same)
 
 
-def _are_same(routes: list[BaseRoute], kept: list[BaseRoute]) -> bool:
+def _are_same(routes: Sequence[BaseRoute], kept: Sequence[BaseRoute]) -> bool:
     return len(routes) == len(kept) and all(map(is_, routes, kept))
 
 
@@ -325,12 +329,20 @@ def _match_of_own_frontend(scope: Scope) -> MatchedRoute:
     app = scope.get("app")
     if _fastapi.frontend_path(scope) is None or not isinstance(app, FastAPI):
         return UNKNOWN
-    groups = [
-        it for router in routers_of(app.router) for it in _fastapi.low_priority_routes(router)
-    ]
+    groups = _frontends(app)
     found = [match for it in groups if (match := match_of_frontend(it, it.routes, scope)).paths]
     # Routers that are mounted can have the same paths: then it is not known which it is.
     return found[0] if len(found) == 1 else UNKNOWN
+
+
+def _frontends(app: FastAPI) -> list[Any]:
+    return [it for one in routers_of(app.router) for it in _fastapi.low_priority_routes(one)]
+
+
+def is_only_frontend(app: FastAPI, match: MatchedRoute) -> bool:
+    """Whether a `frontend()` for which FastAPI names no route is known by its path."""
+    several = (match_of_frontend(it, it.routes).paths for it in _frontends(app))
+    return sum(not set(match.paths).isdisjoint(paths) for paths in several) == 1
 
 
 def match_of_frontend(owner: Any, pages: Iterable[Any], scope: Scope | None = None) -> MatchedRoute:

@@ -12,7 +12,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps import JWTSettings, current_user_id, jwt_guard, protect, protected_router, public
-from jwt_deps.audit import audit
+from jwt_deps.audit import Verdict, audit
 from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, frontend
 
@@ -201,3 +201,36 @@ def test_an_excluded_frontend_is_open_beside_one_of_a_mounted_router(files: Path
     protect(app, SETTINGS, exclude=["/open/*"])
 
     assert 200 == TestClient(app).get("/open/a.txt").status_code
+
+
+def _beside_another(site: APIRouter, other: APIRouter) -> FastAPI:
+    app = FastAPI()
+    app.mount("/shop", site)
+    app.mount("/staff", other)
+    return app
+
+
+def _below_starlette(site: APIRouter, _: APIRouter) -> FastAPI:
+    app = FastAPI()
+    app.mount("/", Starlette(routes=[Mount("/shop", site)]))
+    return app
+
+
+@pytest.mark.parametrize("build", [_beside_another, _below_starlette])
+def test_the_audit_shows_one_that_cannot_be_told_from_others_as_it_is_served(
+    build: Callable[[APIRouter, APIRouter], FastAPI], files: Path
+) -> None:
+    """No exclusion means it, and the scopes of all templates are asked for."""
+    sites = [protected_router(settings=SETTINGS, exclude=["/"], scopes={"/users": "admin"})]
+    sites.append(protected_router(settings=SETTINGS))
+    for site in sites:
+        site.frontend("/", directory=files)
+    sites[0].get("/users")(lambda: None)
+    app = build(*sites)
+
+    found = {it.path: (it.verdict, it.scopes) for it in audit(app).routes}
+
+    assert (Verdict.GUARDED, ("admin",)) == found["/shop/{path}"]
+    client = TestClient(app)
+    answers = [client.get("/shop/a.txt", headers=it).status_code for it in ({}, GOOD)]
+    assert [401, 403] == answers

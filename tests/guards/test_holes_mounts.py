@@ -26,7 +26,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import audit
-from jwt_deps.testing import Prover, TokenFactory
+from jwt_deps.testing import Prover, TokenFactory, acting_as
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, including, live_mounts, live_routes
 
@@ -415,3 +415,31 @@ def test_a_third_application_that_is_called_from_below_a_mount_with_a_layer() ->
     protect(app, SETTINGS)
 
     assert [401, 200] == TestClient(app).get("/m/ask", headers=GOOD).json()
+
+
+class Foreign:
+    """An application of another framework, whose `routes` are not Starlette's."""
+
+    def __init__(self, routes: Any) -> None:
+        self.routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("inside")(scope, receive, send)
+
+
+@pytest.mark.parametrize("routes", [None, list, 7], ids=["none", "method", "number"])
+@pytest.mark.parametrize(
+    "kind", ["protect", pytest.param("protected_router", marks=live_mounts), "beside"]
+)
+def test_an_application_of_another_framework(kind: str, routes: Any) -> None:
+    """It is one route, behind the guard or beside it."""
+    app = protect(FastAPI(), SETTINGS) if kind == "protect" else FastAPI()
+    router = protected_router(settings=SETTINGS)
+    (router if kind == "protected_router" else app).mount("/other", Foreign(routes))
+    app.include_router(router)
+
+    with TestClient(app) as client, acting_as(app, "alice"):
+        assert 200 == client.get("/other/x").status_code
+    with TestClient(app) as client:
+        assert (200 if kind == "beside" else 401) == client.get("/other/x").status_code
+    assert audit(app, allow=["/other/*"]).ok
