@@ -10,6 +10,7 @@ read by its public names, here and nowhere else, and tried before an application
 import json
 import re
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -40,7 +41,15 @@ from jwt_deps.errors import (
 from jwt_deps.revocation import refuse_revoked
 from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import Claims, Principal, verified_principal
-from jwt_deps.web import WEBSOCKET, Inventory, protect, refused, sent_token, served_routes
+from jwt_deps.web import (
+    WEBSOCKET,
+    Inventory,
+    protect,
+    refused,
+    routers_of,
+    sent_token,
+    served_routes,
+)
 
 try:
     from agno.os import AgentOS
@@ -266,7 +275,9 @@ def _sockets(app: FastAPI) -> list[Any]:
     `AgentOS.resync` gives it another endpoint, so it is the path, unless the application has
     something of its own there.
     """
-    there = [it for it, _ in served_routes(app.router) if getattr(it, "path", None) == _SOCKET]
+    # As they were added: what FastAPI makes of 130 routes here, it would make again at the start.
+    added = [route for router in routers_of(app.router) for route in router.routes]
+    there = [route for route in added if getattr(route, "path", None) == _SOCKET]
     endpoints = [getattr(it, "endpoint", None) for it in there]
     agnos = [it for it in endpoints if _is_socket(it)]
     return [_SOCKET] if agnos and agnos == endpoints else agnos
@@ -337,6 +348,7 @@ class _Rules:
         if self._unseen is None:
             return
         app, given, left_open = self._unseen
+        deque(served_routes(app.router), 0)  # FastAPI keeps what it makes here, not in an inventory
         served = [one for it in Inventory.of(app).routes for one in (it, *it.mounts)]
         for one in served:
             if one.path.endswith("/*") and one.path.removesuffix("/*") in left_open:
