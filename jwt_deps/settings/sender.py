@@ -102,7 +102,7 @@ class SenderSettings(BaseModel):
     for those that connect by a Unix socket."""
     forwarding_headers: Several = Field(default_factory=lambda: list(_FORWARDING))
     """The headers from which a server or middleware takes a client's address. An address that one
-    of them names is not trusted as a proxy's."""
+    of them names is not trusted as a proxy's. Others are added to these; an empty list is none."""
 
     @field_validator("public_origin")
     @classmethod
@@ -171,8 +171,9 @@ class SenderSettings(BaseModel):
 
     @property
     def forwarding_header_names(self) -> frozenset[bytes]:
-        """The `forwarding_headers` as ASGI has them."""
-        return frozenset(name.lower().encode("ascii") for name in self.forwarding_headers)
+        """The `forwarding_headers` as ASGI has them, with the usual ones."""
+        names = self.forwarding_headers and {*_FORWARDING, *self.forwarding_headers}
+        return frozenset(name.lower().encode("ascii") for name in names)
 
     def _make_sender_policy(self, token_header: bytes) -> SenderPolicy | None:
         by_certificate = self.client_certificate is not ClientCertificate.OFF

@@ -214,8 +214,8 @@ def test_address_out_of_a_header(header: str, value: str, client: str, counts: b
     assert counts is shown(scope, "client-cert")
 
 
-def test_forwarding_headers_are_a_setting() -> None:
-    """A server or middleware may read another one; the names replace the usual ones."""
+def test_attack_the_usual_forwarding_headers_beside_another_one() -> None:
+    """A server or middleware may read another one too; with an empty list none is looked at."""
     own, usual = (sent(RFC, SEQUENCE) for _ in range(2))
     own["headers"].append((b"x-our-client", b"10.1.2.3"))
     usual["headers"].append((b"x-forwarded-for", b"10.1.2.3"))
@@ -223,7 +223,9 @@ def test_forwarding_headers_are_a_setting() -> None:
     names = ["X-Our-Client"]
 
     assert not shown(own, "client-cert", forwarding_headers=names)
-    assert shown(usual, "client-cert", forwarding_headers=names)
+    assert not shown(usual, "client-cert", forwarding_headers=names)
+    assert shown(own, "client-cert")
+    assert shown(usual, "client-cert", forwarding_headers=[])
 
 
 UNIX = ("/run/app.sock", None)

@@ -231,7 +231,7 @@ class TestPeers:
             for headers in (forwarded, {"X-Our-Client": "10.0.0.7"})
         ]
 
-        assert [403, 200, 200, 403] == statuses
+        assert [403, 200, 403, 403] == statuses
 
     def test_tcp_of_an_unknown_peer(self) -> None:
         """It is no Unix socket: a server may leave out the address for other reasons."""
