@@ -309,22 +309,47 @@ class Threads:
 
     In the threads of the event loop they would delay look-ups of host names, and each other.
     Calls for names that were accepted before have threads that unknown names cannot fill. A call
-    that takes too long keeps its thread until it ends.
+    that takes too long keeps its thread until it ends; then others wait, and not too many of them.
 
     Args:
-        most: calls of each kind that run at once, in each event loop.
+        most: calls of each kind that run at once, in each event loop; seven times as many wait.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         # A forked process has no thread of the former one, and makes an event loop of its own.
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool, ThreadPoolExecutor]]
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool, _Pool]]
         self._pools = WeakKeyDictionary()
 
     async def call(self, function: Callable[[K], V], name: K, *, is_known: bool) -> V:
-        """Call a function with a name, in a thread and in the context of the caller."""
-        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-        pools = self._pools.setdefault(loop, {})
+        """Call a function with a name, in a thread and in the context of the caller.
+
+        Raises:
+            TimeoutError: too many calls wait.
+        """
+        pools = self._pools.setdefault(asyncio.get_running_loop(), {})
         if is_known not in pools:
-            pools[is_known] = ThreadPoolExecutor(self._most, "jwt-deps")
-        return await loop.run_in_executor(pools[is_known], lambda: context.run(function, name))
+            places = threading.Semaphore(8 * self._most)
+            pools[is_known] = _Pool(ThreadPoolExecutor(self._most, "jwt-deps"), places)
+        threads, places = pools[is_known]
+        if not places.acquire(blocking=False):
+            raise TimeoutError
+        context, answer = contextvars.copy_context(), concurrent.futures.Future[V]()
+
+        def work() -> None:
+            # One that nobody waits for any more has its place until a thread comes to it.
+            try:
+                if answer.set_running_or_notify_cancel():
+                    answer.set_result(context.run(function, name))
+            except BaseException as error:  # noqa: BLE001 - the caller's
+                answer.set_exception(error)
+            finally:
+                places.release()
+
+        threads.submit(work)
+        return await asyncio.wrap_future(answer)
+
+
+class _Pool(NamedTuple):
+    threads: ThreadPoolExecutor
+    places: threading.Semaphore

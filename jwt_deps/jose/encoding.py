@@ -19,6 +19,8 @@ from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_sch
 MAX_DEPTH = 32
 _NUMBERS = (int, float)
 _LARGEST = int(sys.float_info.max)  # two integers are compared faster
+# Python may be told to write no integer of 640 digits (`sys.set_int_max_str_digits`), and no less.
+_TOO_LONG = 10**600
 
 # pydantic's decoder takes a third of the time of `binascii`, and refuses spare bits that are not
 # zero (RFC 4648 §3.5), with which four or sixteen spellings would name one byte string.
@@ -51,7 +53,8 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
     Raises:
         ValueError: not UTF-8, not JSON, not an object, nested deeper than `MAX_DEPTH`, a
-            member name twice, a number that is not finite, half of a surrogate pair.
+            member name twice, a number that is not finite or has more than 600 digits, half of a
+            surrogate pair.
     """
     try:
         # Without its cache of strings, which outlives the request and which clients could fill.
@@ -90,7 +93,7 @@ def is_numeric_date(value: object) -> TypeGuard[int | float]:
 def _strings_in(values: Collection[Any], depth: int) -> float:
     """Count the strings among values and in all below them, names included.
 
-    Infinity where they are nested deeper than `depth`, or a number is not finite.
+    Infinity where they are nested deeper than `depth`, or a number is not finite or too long.
     """
     count: float = len(values)
     for value in values:
@@ -110,6 +113,8 @@ def _strings_in(values: Collection[Any], depth: int) -> float:
                 count += _strings_in(value, depth - 1)
             else:
                 count += len(value)
-        elif kind is float and not math.isfinite(value):
+        elif (kind is float and not math.isfinite(value)) or (
+            kind is int and not -_TOO_LONG < value < _TOO_LONG
+        ):
             return math.inf
     return count

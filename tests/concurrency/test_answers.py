@@ -1,12 +1,15 @@
 """The last answer about each name is known, and no flood costs an accepted name its answer."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps.concurrency import Answer, Answers
+from jwt_deps.concurrency import Answer, Answers, Threads
 
 Work = Callable[[], Coroutine[None, None, Answer[str] | None]]
 
@@ -105,3 +108,49 @@ class TestAnswers:
 
         assert asyncio.run(answers._flights["a"].wait()) is None
         assert Answer("yes", 1) == asyncio.run(answers.ask("a", saying("yes")))
+
+
+class TestThreads:
+    def test_attack_calls_that_hang(self) -> None:
+        """So many wait for a thread, also after their time-out, and others are refused."""
+        threads, gate, called = Threads(1), threading.Event(), list[int]()
+
+        def hanging(number: int) -> int:
+            gate.wait()
+            called.append(number)
+            return number
+
+        async def flood() -> tuple[list[str], int]:
+            async def one(number: int) -> str:
+                try:
+                    async with asyncio.timeout(0.05):
+                        await threads.call(hanging, number, is_known=False)
+                except TimeoutError:
+                    return "late"
+                return "answered"
+
+            asked = [one(number) for number in range(20)]
+            late = await asyncio.gather(*asked)
+            with pytest.raises(TimeoutError):
+                await threads.call(hanging, 20, is_known=False)
+            gate.set()
+            known = await threads.call(hanging, 21, is_known=True)
+            while True:
+                with suppress(TimeoutError):
+                    return late, known + await threads.call(hanging, 1, is_known=False)
+                await asyncio.sleep(0.01)
+
+        assert (["late"] * 20, 22) == asyncio.run(flood())
+        assert {0, 1, 21} == set(called)
+
+    def test_what_a_call_raises(self) -> None:
+        """It is the caller's error, and its thread is free again."""
+        threads = Threads(1)
+
+        async def all_of_them() -> list[str]:
+            calls = [threads.call(int, text, is_known=True) for text in ("x", "1") * 4]
+            return [
+                type(it).__name__ for it in await asyncio.gather(*calls, return_exceptions=True)
+            ]
+
+        assert ["ValueError", "int"] * 4 == asyncio.run(all_of_them())
