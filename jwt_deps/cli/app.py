@@ -19,6 +19,7 @@ try:
     from .inspect import inspect
     from .keygen import keygen
     from .mint import mint
+    from .output import impossible
     from .revoke import revoke
     from .settings import settings
 except ModuleNotFoundError as error:
@@ -92,4 +93,7 @@ def options(
       2  an error: usage, files, or settings that cannot be used
     """
     if env_file is not None:
-        load_dotenv(env_file)
+        try:
+            load_dotenv(env_file)
+        except ValueError:  # which holds what was read
+            raise impossible(f"{env_file} is not text in UTF-8.") from None

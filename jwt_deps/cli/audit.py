@@ -129,7 +129,7 @@ def audit(  # noqa: PLR0913 - one per option
 def _earlier(path: Path) -> Audit:
     try:
         return from_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise impossible(f"{path} cannot be read: {error}. Write it with --format json.") from None
 
 

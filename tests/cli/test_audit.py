@@ -260,10 +260,11 @@ async def dispatch(request, go_on):
 
         assert isinstance(result.exception, ModuleNotFoundError)
 
-    def test_what_is_no_audit(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("text", ["{}", "[" * 100_000], ids=["other-json", "deep"])
+    def test_what_is_no_audit(self, tmp_path: Path, text: str) -> None:
         """Is not compared with."""
         lock = tmp_path / "audit.json"
-        lock.write_text("{}")
+        lock.write_text(text)
 
         result = audit(written(tmp_path, GOOD), *folder_of(tmp_path), "--against", str(lock))
 

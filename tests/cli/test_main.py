@@ -115,6 +115,17 @@ class TestEnvFile:
         expected = {"audience": "shell", "issuer": "file"}
         assert expected | {"secret_key": "a shared secret, 86 bytes"} == shown
 
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+    def test_one_of_powershell(self, tmp_path: Path, encoding: str) -> None:
+        """Version 5 writes UTF-16 where `>>` makes the file: that is said, without its text."""
+        file = tmp_path / ".env"
+        file.write_text("JWT_SECRET_KEY=leaky\n", encoding=encoding)
+
+        result = CliRunner().invoke(main, ["--env-file", str(file), "settings"])
+
+        assert (2, "") == (result.exit_code, result.stdout)
+        assert "is not text in UTF-8" in result.stderr
+
     def test_one_that_is_not_there(self) -> None:
         """It is an error."""
         assert 2 == CliRunner().invoke(main, ["--env-file", "nowhere", "settings"]).exit_code

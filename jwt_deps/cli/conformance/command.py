@@ -124,17 +124,18 @@ def conformance(  # noqa: PLR0913 - one per option
         "rfc9068": rfc9068,
         "dpop": dpop,
     }
-    metadata = resource and _WELL_KNOWN + urlsplit(resource).path.rstrip("/")
     addresses = {
         "public": public,
         "post": post,
         "websocket": websocket,
         "step_up": step_up,
-        "metadata": metadata,
     }
-    urls = _urls(url, addresses)
-    if not allow_remote:
-        _require_loopback(urls)
+    try:
+        urls = _urls(url, addresses, resource)
+        if not allow_remote:
+            _require_loopback(urls)
+    except ValueError as error:
+        raise impossible(f"an address cannot be read: {error}.") from None
     extra = dict(_parsed(text) for text in claims or [])
     with _trusted(key, algorithm, kid, issuer) as (signing, served):
         maker = _maker(signing, served, {**given, **urls}, extra, "at+jwt" if rfc9068 else typ)
@@ -158,11 +159,16 @@ def conformance(  # noqa: PLR0913 - one per option
     raise typer.Exit(REFUSED if count["MUST"] else ACCEPTED)
 
 
-def _urls(url: str, addresses: Mapping[str, str | None]) -> dict[str, str]:
-    given = {name: urljoin(url, it) for name, it in addresses.items() if it}
+def _urls(url: str, addresses: Mapping[str, str | None], resource: str | None) -> dict[str, str]:
+    metadata = resource and _WELL_KNOWN + urlsplit(resource).path.rstrip("/")
+    parts = {**addresses, "metadata": metadata}
+    given = {name: urljoin(url, it) for name, it in parts.items() if it}
     if "websocket" in given:
         given["websocket"] = re.sub("^http", "ws", given["websocket"])
-    return {"guarded": url, **given}
+    urls = {"guarded": url, **given}
+    for address in urls.values():
+        _ = urlsplit(address).port  # `ValueError` if it is none
+    return urls
 
 
 def _require_loopback(urls: Mapping[str, str]) -> None:
