@@ -105,9 +105,8 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
 
     def _is_parameter_of(self, match: MatchedRoute) -> bool:
         """Whether a route asks for this guard, by itself or by what `optional` is given."""
-        if match.dependant is None:
-            return False
-        calls = [node.call for node in dependants(match.dependant)]
+        nodes = () if match.dependant is None else dependants(match.dependant)
+        calls = [node.call for node in nodes]
         inside = guards_among(Depends(it) for it in map(optional_of, calls))
         return any(call is self for call in (*calls, *inside))
 

@@ -25,7 +25,7 @@ from jwt_deps import (
 )
 from jwt_deps.audit import audit
 from tests.minting import OTHER_SECRET, SECRET
-from tests.web.serving import OTHER, SETTINGS, bearer
+from tests.web.serving import OTHER, SETTINGS, bearer, who
 
 from .asking import FOREIGN, GOOD, LIVE, answers_of, including, page, plain, read
 
@@ -464,5 +464,33 @@ def test_attack_claims_that_are_replaced_where_fastapi_replaces_nothing() -> Non
     app = protect(FastAPI(), SETTINGS)
     app.mount("/m", router)
     app.dependency_overrides |= {guard: lambda: None, get_claims: lambda: {"sub": "anyone"}}
+
+    assert [401, 401, 200] == answers_of(app, "/m/x", good=FOREIGN, bad=GOOD)
+
+
+def test_settings_per_request_are_asked_for_once_below_a_mount_too() -> None:
+    """An override can read a database."""
+    asked: list[str] = []
+
+    async def of_request(request: Request) -> JWTSettings:
+        asked.append(request.url.path)
+        return SETTINGS
+
+    app, inner = protect(FastAPI()), FastAPI()
+    inner.get("/x")(who)
+    app.mount("/m", inner)
+    app.dependency_overrides[get_settings] = of_request
+
+    assert 200 == TestClient(app).get("/m/x", headers=GOOD).status_code
+    assert ["/m/x"] == asked
+
+
+def test_the_settings_of_an_application_below_a_mount_are_those_that_it_replaces() -> None:
+    """Its own guard decides, whatever the application around it has."""
+    app, inner = protect(FastAPI(), SETTINGS), protect(FastAPI())
+    inner.get("/x")(read)
+    inner.dependency_overrides[get_settings] = as_function
+    app.dependency_overrides[get_settings] = lambda: SETTINGS
+    app.mount("/m", inner)
 
     assert [401, 401, 200] == answers_of(app, "/m/x", good=FOREIGN, bad=GOOD)

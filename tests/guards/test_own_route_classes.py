@@ -273,6 +273,15 @@ class TestAHandleOfItsOwn:
 
         assert REFUSED == ask(app, "/sub/in/x", GOOD)
 
+    def test_in_an_application_that_replaces_another_dependency(self) -> None:
+        """That says nothing of the guard."""
+        app = protect(FastAPI(), SETTINGS)
+        app.router.route_class = Answering
+        app.get("/x")(read)
+        app.dependency_overrides[read] = plain
+
+        assert REFUSED == ask(app, "/x")
+
     @pytest.mark.parametrize(("status", "expected"), [(399, REFUSED), (400, 400)])
     def test_an_answer_of_its_own_that_says_no(self, status: int, expected: Answer) -> None:
         """An error tells nothing that is guarded."""
@@ -1036,6 +1045,24 @@ def test_a_middleware_in_front_of_an_inner_guard_answers_no_anonymous_request(
         app.router.routes.extend(router.routes)
 
     assert [REFUSED] * 2 == [ask(app, "/sub/x"), ask(app, "/sub/x")]
+
+
+@gated
+def test_a_redirect_to_the_right_spelling_of_a_route_that_a_middleware_knows(kind: str) -> None:
+    """It has looked the route up, to name a metric by it, and the router has not found it yet."""
+
+    class Naming(Layer):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                scope["endpoint"] = read
+            await self.app(scope, receive, send)
+
+    router = APIRouter()
+    router.get("/x")(read)
+    app = guarded_by(kind, router)
+    app.add_middleware(Naming)
+
+    assert 307 == TestClient(app, follow_redirects=False).get("/x/").status_code
 
 
 @pytest.mark.parametrize("kind", ["protect", "jwt_guard"])

@@ -23,7 +23,8 @@ from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.web import _fastapi, dependencies, trial
 from jwt_deps.web.plain_routes import GuardedRoutes
 from jwt_deps.web.routing import match_of_frontend
-from tests.guards.asking import HAS_FRONTEND
+from tests.guards.asking import HAS_FRONTEND, kinds_of_guard
+from tests.web.serving import SETTINGS
 
 included = pytest.mark.skipif(_fastapi.COPIES, reason="up to 0.136 routers copy what they include")
 with_frontend = pytest.mark.skipif(not HAS_FRONTEND, reason="this FastAPI has no frontend()")
@@ -648,6 +649,29 @@ class TestTrial:
                     make()
         finally:
             trial.try_out.cache_clear()
+
+
+def guarded(kind: str, router: APIRouter) -> FastAPI:
+    app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))] if kind == "jwt_guard" else [])
+    app.include_router(protected_router(router) if kind == "protected_router" else router)
+    return protect(app, SETTINGS) if kind == "protect" else app
+
+
+@included
+@kinds_of_guard
+def test_an_inclusion_that_tells_nothing_of_its_dependencies_is_not_served(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nothing is known of them does not mean that there are none."""
+    trial.try_out()
+    router = APIRouter()
+    router.get("/x")(other)
+    monkeypatch.setattr(_fastapi, "inclusion_dependencies", lambda _: None)
+
+    with pytest.raises(ConfigurationError) as refused:
+        TestClient(guarded(kind, router)).get("/x")
+
+    assert "unguarded_route" == refused.value.reason
 
 
 def routers() -> tuple[APIRouter, APIRouter, APIRouter]:

@@ -765,6 +765,15 @@ class TestForeignSchemes:
         expected: list[Any] = [{"HTTPBasic": []}, {"JWT": []}, {"JWT-bearer": []}]
         assert expected == sorted(locks(app)["/r"], key=str)
 
+    def test_behind_one_that_the_application_adds(self) -> None:
+        """Both stay, and in that order."""
+        app = open_to_all(SETTINGS)
+        app.get("/r", dependencies=[Depends(theirs()), Depends(get_claims)])(nothing)
+
+        recipe(app, lambda it: it["paths"]["/r"]["get"]["security"].insert(0, {"gateway": []}))
+
+        assert {"/r": [{"gateway": []}, {"JWT": []}, {"JWT-bearer": []}]} == locks(app)
+
     def test_what_is_written_by_hand_beside_it(self) -> None:
         """Where nothing of this package asks, or FastAPI does not show it, the name is theirs."""
         router = protected_router(settings=SETTINGS)

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Path, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request, Response, Security
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ from jwt_deps import (
     get_settings,
     granted,
     optional,
+    protect,
     protected_router,
     require,
     require_acr,
@@ -38,7 +39,7 @@ from jwt_deps.testing import bearer as header
 from tests.minting import SECRET
 from tests.web.serving import including
 
-from .serving import SETTINGS, bearer, document_of
+from .serving import SETTINGS, bearer, document_of, live_routes
 
 YES = True
 PAYING = require_claim("plan", "team", 7, YES)
@@ -350,6 +351,17 @@ class TestRolesClaim:
             pass
         with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"):
             TestClient(app).get("/x")
+
+    @live_routes
+    def test_is_needed_for_a_plain_route_of_an_inclusion(self) -> None:
+        """FastAPI runs no dependencies for it, so it is asked for apart."""
+        router, app = APIRouter(), FastAPI()
+        router.add_route("/x", lambda _: Response())
+        app.include_router(router, dependencies=[Depends(require_roles("a"))])
+        protect(app, JWTSettings(secret_key=SECRET))
+
+        with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"), TestClient(app):
+            pass
 
     @pytest.mark.parametrize("settings", WITHOUT_ROLES)
     def test_is_needed_without_a_guard(self, settings: JWTSettings) -> None:
