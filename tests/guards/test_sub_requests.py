@@ -42,6 +42,7 @@ from tests.web.serving import OTHER, SETTINGS, bearer, live_mounts, live_routes,
 from .asking import (
     FOREIGN,
     GOOD,
+    Cutting,
     Layer,
     ask,
     drive,
@@ -1038,3 +1039,34 @@ def test_the_parameters_of_a_mount_further_out_stay_those_of_a_part() -> None:
     outer.mount("/b/{tenant}", protect(inner, SETTINGS))
 
     assert [200, "acme"] == TestClient(outer, headers=ACME).post("/b/acme/batch/umbrella").json()
+
+
+def test_the_parameters_of_a_mount_stay_where_a_wrapper_copies_the_scope() -> None:
+    """The application below it is the same request."""
+    inner, outer = protect(FastAPI(), SETTINGS), protect(FastAPI(), SETTINGS)
+
+    @inner.get("/one")
+    async def one(tenant: Annotated[str, Path()]) -> str:
+        return tenant
+
+    outer.mount("/b/{tenant}", Cutting(inner))
+
+    assert "acme" == TestClient(outer, headers=ACME).get("/b/acme/one/").json()
+
+
+def test_a_part_has_the_parameters_of_the_mount_that_it_comes_through() -> None:
+    """A router is mounted there, which it comes to as well."""
+    app, router = FastAPI(), protected_router(settings=SETTINGS)
+
+    @router.get("/one")
+    async def one(tenant: Annotated[str, Path()]) -> str:
+        return tenant
+
+    @app.post("/batch")
+    async def batch(request: Request) -> Any:
+        return await send_copy(app, request.scope, path="/b/acme/one", method="GET")
+
+    app.mount("/b/{tenant}", router)
+    client = TestClient(protect(app, SETTINGS), headers=ACME)
+
+    assert [200, "acme"] == client.post("/batch").json()
