@@ -362,8 +362,26 @@ def layers(app: Any) -> Iterator[Any]:
         if app is None:
             return
         yield app
-        inner = getattr(app, "unwrapped", None)
-        app = getattr(app, "app", None) if inner is None else inner
+        inner = attribute(app, "unwrapped")
+        app = attribute(app, "app") if inner is None else inner
+
+
+def behind_proxies(app: Any) -> Any:
+    """What a proxy stands for, as those that New Relic and Datadog put around an endpoint.
+
+    It gives another class than its own.
+    """
+    while type(app) is not app.__class__ and hasattr(app, "__wrapped__"):
+        app = app.__wrapped__
+    return app
+
+
+def attribute(app: Any, name: str) -> Any:
+    """An attribute of an application; `None` if it has none, or none yet, as a lazy proxy."""
+    try:
+        return getattr(app, name, None)
+    except Exception:  # noqa: BLE001 - of another framework: the mount is guarded as one route
+        return None
 
 
 def inside(app: Any, kind: Any) -> Any:
@@ -378,10 +396,15 @@ def read_again(router: APIRouter) -> None:
     """
     if COPIES:  # old FastAPI
         return
-    before = {id(it) for it in router.routes}
     APIRouter.add_route(router, "/", _nothing)
-    # They may be sorted.
-    del router.routes[next(at for at, it in enumerate(router.routes) if id(it) not in before)]
+    # They may be sorted, and another thread may add one as well.
+    del router.routes[next(at for at, it in enumerate(router.routes) if _is_nothing(it))]
+
+
+def _is_nothing(route: Any) -> bool:
+    """Whether that is the route, also where an agent has put a proxy around its endpoint."""
+    endpoint = behind_proxies(getattr(route, "endpoint", None))
+    return behind_proxies(getattr(endpoint, "endpoint", endpoint)) is _nothing
 
 
 async def _nothing(_: Any) -> Any:

@@ -325,7 +325,7 @@ class Installation:
             # With nothing to wait for, an application starts under trio as well.
             if opened := [it for it in settings if it.revocations is not None]:
                 await asyncio.gather(*(it.server.open_revocations() for it in opened))
-            if warmed := [it for it in settings if it.warm_up]:
+            if warmed := [it for it in settings if it.warm_up and it.server.key_caches]:
                 await asyncio.gather(*(it.refresh_keys() for it in warmed))
             yield
         finally:

@@ -31,7 +31,6 @@ from .routing import (
     MatchedRoute,
     RouteGuard,
     Snapshot,
-    behind_proxies,
     guards_among,
     has_default,
     is_among,
@@ -270,7 +269,8 @@ class GuardedApp:
             return getattr(_fastapi.plain_route(context), "path", None)
         if _fastapi.COPIES:  # old FastAPI
             for route in routes_of(app):
-                if behind_proxies(getattr(route, "app", None)) is self and _fits(route, scope):
+                served = _fastapi.behind_proxies(getattr(route, "app", None))
+                if served is self and _fits(route, scope):
                     return getattr(route, "path", None)
         is_known = not included and self._is_served_by(getattr(app, "router", None), scope)
         return getattr(self.route, "path", None) if is_known else None

@@ -612,7 +612,7 @@ def matched(scope: Scope, state: RequestState) -> MatchedRoute:
         return found[2]
     if state.copied and not _fastapi.COPIES:
         match = UNKNOWN  # the scope may name the route of another request
-    elif is_file and hasattr(route, "dependant"):
+    elif is_file and state.owner is not state.app and hasattr(route, "dependant"):
         match = UNKNOWN  # a file and a route: one of them was served before
     else:
         # FastAPI names no route for a file: what is there is the mount, or was served before.

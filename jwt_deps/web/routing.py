@@ -37,7 +37,8 @@ def is_among(router: object, routers: Iterable[object]) -> bool:
 def mounted(route: Any) -> Any:
     """What a mount, a host or a route serves, without its own middleware and the guards around."""
     app = _fastapi.mounted_app(route)
-    return getattr(app, "unwrapped", app)
+    inner = _fastapi.attribute(app, "unwrapped")
+    return app if inner is None else inner
 
 
 def mounted_inside(route: Any) -> Any:
@@ -52,7 +53,7 @@ def mounted_inside(route: Any) -> Any:
 
 def routes_of(app: Any) -> Sequence[BaseRoute]:
     """The routes of a mounted application; none of another framework's, which has other ones."""
-    found = getattr(app, "routes", None)
+    found = _fastapi.attribute(app, "routes")
     return found if isinstance(found, list | tuple) else ()
 
 
@@ -269,17 +270,7 @@ def deciding(guards: Sequence[RouteGuard], replaced: Container[Any]) -> RouteGua
 
 def same_endpoint(one: Any, other: Any) -> bool:
     """Whether two callables are one and the same, by identity."""
-    return identity_of(behind_proxies(one)) == identity_of(behind_proxies(other))
-
-
-def behind_proxies(call: Any) -> Any:
-    """What a proxy stands for, as those that New Relic and Datadog put around an endpoint.
-
-    It gives another class than its own; what `functools.wraps` makes does not, and is another one.
-    """
-    while type(call) is not call.__class__ and hasattr(call, "__wrapped__"):
-        call = call.__wrapped__
-    return call
+    return identity_of(one) == identity_of(other)
 
 
 def mark_public(endpoint: Any) -> None:

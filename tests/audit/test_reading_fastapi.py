@@ -272,3 +272,20 @@ def test_a_tree_without_path_parameters() -> None:
         path_params = (Parameter(),)
 
     assert {} == _fastapi.path_parameters(Tree())
+
+
+@included
+def test_what_another_thread_adds_meanwhile_stays() -> None:
+    """FastAPI reads routes again when one is added, so one is for a moment, and that one goes."""
+
+    class Raced(list[Any]):
+        def append(self, route: Any) -> None:
+            super().append(Route("/other", endpoint()))
+            super().append(route)
+
+    router = APIRouter()
+    router.routes = Raced(router.routes)
+
+    _fastapi.read_again(router)
+
+    assert ["/other"] == [getattr(it, "path", None) for it in router.routes]

@@ -203,6 +203,24 @@ def test_an_excluded_frontend_is_open_beside_one_of_a_mounted_router(files: Path
     assert 200 == TestClient(app).get("/open/a.txt").status_code
 
 
+def test_a_file_of_an_application_that_a_guarded_route_hands_its_request_to(files: Path) -> None:
+    """The route in the scope is a left-over of the outer application."""
+    site = protect(FastAPI(openapi_url=None), SETTINGS, exclude=["/"])
+    site.frontend("/", directory=files)
+
+    class HandingOn(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await site(scope, receive, send)
+
+    app = protect(FastAPI(openapi_url=None), SETTINGS, exclude=["/{path:path}"])
+
+    @app.get("/{path:path}", response_model=None)
+    async def everything() -> Response:
+        return HandingOn()
+
+    assert 200 == TestClient(app).get("/a.txt").status_code
+
+
 def _beside_another(site: APIRouter, other: APIRouter) -> FastAPI:
     app = FastAPI()
     app.mount("/shop", site)

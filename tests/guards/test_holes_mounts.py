@@ -421,13 +421,26 @@ class Foreign:
     """An application of another framework, whose `routes` are not Starlette's."""
 
     def __init__(self, routes: Any) -> None:
-        self.routes = routes
+        self._routes = routes
+
+    @property
+    def routes(self) -> Any:
+        """Raise what was given, as a lazy proxy does before there is something behind it."""
+        if isinstance(self._routes, Exception):
+            raise self._routes
+        return self._routes
+
+    app = unwrapped = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("inside")(scope, receive, send)
 
 
-@pytest.mark.parametrize("routes", [None, list, 7], ids=["none", "method", "number"])
+@pytest.mark.parametrize(
+    "routes",
+    [None, list, 7, RuntimeError("not yet")],
+    ids=["none", "method", "number", "raises"],
+)
 @pytest.mark.parametrize(
     "kind", ["protect", pytest.param("protected_router", marks=live_mounts), "beside"]
 )

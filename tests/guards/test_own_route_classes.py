@@ -7,7 +7,7 @@ with such a class stays as it is, and an exception handler of the application ma
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial, wraps
+from functools import partial
 from inspect import signature
 from typing import Annotated, Any, cast
 from unittest.mock import MagicMock
@@ -1229,19 +1229,31 @@ class TestATracer:
         assert [200, 401] == [ask(app, path) for path in ("/open", "/other")]
 
     @gated
-    def test_the_endpoint_of_a_plain_route_can_be_excluded(self, kind: str) -> None:
-        """What stands in its place is the same one; another function around it is not."""
-
-        async def plain(_: Request) -> Response:
-            return Response(INSIDE)
-
+    def test_an_endpoint_of_which_it_has_made_another_is_refused_as_an_exclusion(
+        self, kind: str
+    ) -> None:
+        """Nothing tells it from what a decorator has made of the endpoint."""
         router = APIRouter()
         router.add_route("/open", plain)
-        router.add_route("/other", wraps(plain)(partial(plain)))
-
         app = guarded_by(kind, router, exclude=[plain])
 
-        assert [200, 401] == [ask(app, path) for path in ("/open", "/other")]
+        assert REFUSED == ask(app, "/open")
+
+
+def test_attack_what_a_decorator_made_of_an_excluded_endpoint() -> None:
+    """Excluded is one function, and not those that call it."""
+
+    async def preview() -> str:
+        return INSIDE
+
+    def whole(wrapped: Callable[..., Any], _: object, args: Any, options: Any) -> Any:
+        return wrapped(*args, **options)
+
+    app = protect(FastAPI(), SETTINGS, exclude=[preview])
+    app.get("/preview")(preview)
+    app.get("/whole")(wrapt.FunctionWrapper(preview, whole))
+
+    assert [200, 401] == [ask(app, path) for path in ("/preview", "/whole")]
 
 
 def test_a_guard_that_applies_twice_is_one() -> None:

@@ -429,6 +429,14 @@ class TestLifespan:
             assert "open" == client.get("/open").json()
             assert 503 == client.get("/me", headers=bearer(issuer)).status_code
 
+    def test_under_trio_where_nothing_is_to_be_fetched(self) -> None:
+        """Only what waits for an issuer or for revocations needs asyncio."""
+        app = protect(FastAPI(), JWTSettings(secret_key=SECRET, warm_up=True))
+        app.get("/open")(public(lambda: "open"))
+
+        with TestClient(app, backend="trio") as client:
+            assert "open" == client.get("/open").json()
+
     def test_settings_that_a_test_puts_in(self, issuer: FakeIssuer) -> None:
         """Only a request can ask for them, so they are not warmed up; requests work as ever."""
         settings = settings_for(issuer, warm_up=True)
