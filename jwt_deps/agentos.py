@@ -126,7 +126,8 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
             `agents:*:run`, or the admin scope.
         scope_mappings: scopes by route, `{"POST /reports/*": ["reports:write"]}`, beside agno's own
             and before them; an empty list asks for none. One that is for no route stops the start.
-        admin_scope: the scope that satisfies every other one, and sees the data of all users.
+        admin_scope: the scope that satisfies every other one, and sees the data of all users. With
+            several `issuers`, only those can grant it whose `IssuerSettings` name it, too.
         user_isolation: whether a user sees only their own sessions, memories, traces and runs.
         exclude: endpoints, and patterns of whole route templates, that need no token.
 
@@ -166,7 +167,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     if agent_os.base_app is None:
         _keep_headers_of_refusals(app)
     left_open = _OPEN if exclude is _OPEN else ()
-    rules = _Rules(app, [*given], left_open, authorization=authorization)
+    rules = _Rules(app, settings, [*given], left_open, authorization=authorization)
     _look_at_start(app, rules)
     _record_root(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _NOT_EXCLUDED)]
@@ -197,6 +198,21 @@ def _record_root(app: FastAPI) -> None:
         await inner(scope, receive, send)
 
     app.router.middleware_stack = record_root
+
+
+def _agno_scopes(
+    settings: JWTSettings, app: State, claims: Mapping[str, Any], scopes: list[str]
+) -> list[str]:
+    """The scopes of a token, without the admin scope where its issuer may not give that.
+
+    Of several issuers, which may be those of customers, only those may whose settings name it.
+    """
+    issuer = settings.server.accepted.of(claims.get("iss"))
+    if settings.issuers is None or (
+        issuer is not None and issuer.policy.settings.admin_scope == app.admin_scope
+    ):
+        return scopes
+    return [scope for scope in scopes if scope != app.admin_scope]
 
 
 def _check_mappings(mappings: Mapping[str, object]) -> None:
@@ -252,7 +268,7 @@ def _take_place_of_middleware(app: FastAPI, settings: JWTSettings) -> list[str]:
             else "agent_os.get_app() was called before: call protect_agent_os(agent_os) instead.",
         )
     (at,) = ours
-    agnos, tokens = app.user_middleware[at], _SocketTokens(settings)
+    agnos, tokens = app.user_middleware[at], _SocketTokens(settings, app.state)
     app.user_middleware[at] = Middleware(
         _AgnoMiddleware, agno=agnos, tokens=tokens, settings=settings, state=app.state
     )
@@ -312,9 +328,16 @@ class _Rules:
     """
 
     def __init__(
-        self, app: FastAPI, given: list[str], left_open: Collection[str], *, authorization: bool
+        self,
+        app: FastAPI,
+        settings: JWTSettings,
+        given: list[str],
+        left_open: Collection[str],
+        *,
+        authorization: bool,
     ) -> None:
         self._app, self.asks_agno_scopes = app.state, authorization
+        self._settings = settings
         self._unseen: tuple[FastAPI, list[str], Collection[str]] | None = app, given, left_open
         # agno compares a path with each of its patterns, a hundred of them.
         self._required: LRUMap[str, list[str]] = LRUMap(512)
@@ -381,6 +404,7 @@ class _Rules:
             subject = "Invalid token subject"
             raise InvalidTokenError(Reason.CLAIM_INVALID, subject, subject)
         state.claims = dict(state.claims)
+        state.scopes = _agno_scopes(self._settings, self._app, state.claims, state.scopes)
         state.authorization_enabled = self.asks_agno_scopes
         state.admin_scope = self._app.admin_scope
         state.user_isolation_enabled = self._app.user_isolation_enabled
@@ -566,8 +590,8 @@ class _SocketTokens:
     It asks without waiting, so the token of a message is verified when the message arrives.
     """
 
-    def __init__(self, settings: JWTSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: JWTSettings, app: State) -> None:
+        self._settings, self._app = settings, app
         #: The token of the last message on a connection, and what was found.
         self._last: ContextVar[tuple[str, _Payload | AuthError] | None] = ContextVar(
             "jwt_deps_agentos", default=None
@@ -637,12 +661,12 @@ class _SocketTokens:
             raise InvalidTokenError(Reason.MISSING, "it did not come with the last message")
         return found
 
-    @staticmethod
-    def extract_claims(payload: _Payload) -> dict[str, Any]:
+    def extract_claims(self, payload: _Payload) -> dict[str, Any]:
         """The user, the session, the scopes and the audience in what `validate_token` gave."""
         state, claims = payload.principal.fixed_state, payload.principal.claims
-        found = {name: state[name] for name in ("user_id", "session_id", "scopes")}
-        return {**found, "audience": claims.aud}
+        found = {name: state[name] for name in ("user_id", "session_id")}
+        scopes = _agno_scopes(self._settings, self._app, claims.view(), state["scopes"])
+        return {**found, "scopes": scopes, "audience": claims.aud}
 
 
 class _AgnoMiddleware:

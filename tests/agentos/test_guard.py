@@ -185,7 +185,11 @@ def test_each_of_several_issuers_has_its_own_users_and_scopes() -> None:
     """Two people with one `sub` at two issuers are two people."""
     issuers = {
         name: IssuerSettings(
-            secret_key=key, issuer=f"https://{name}.example", audience="support", scopes_claim=claim
+            secret_key=key,
+            issuer=f"https://{name}.example",
+            audience="support",
+            scopes_claim=claim,
+            admin_scope=ADMIN,
         )
         for name, key, claim in (("one", SECRET, "scopes"), ("two", OTHER_SECRET, "roles"))
     }
@@ -204,6 +208,18 @@ def test_each_of_several_issuers_has_its_own_users_and_scopes() -> None:
     assert [200, 200, 403] == answers
 
 
+def socket_claims(app: FastAPI, minted: str) -> dict[str, Any]:
+    """What AgentOS's WebSocket takes from a token."""
+    validator = app.state.jwt_validator
+
+    async def claims() -> dict[str, Any]:
+        await validator.verify({"text": json.dumps({"action": "authenticate", "token": minted})})
+        found: dict[str, Any] = validator.extract_claims(validator.validate_token(minted))
+        return found
+
+    return asyncio.run(claims())
+
+
 def test_the_websocket_knows_the_users_of_several_issuers_apart() -> None:
     """Their ids begin with the issuer's name, as over HTTP."""
     issuers = {
@@ -212,13 +228,42 @@ def test_the_websocket_knows_the_users_of_several_issuers_apart() -> None:
     }
     app = protect_agent_os(agent_os(), JWTSettings(issuers=issuers))
     minted = token(OTHER_SECRET, iss="https://two.example", aud="support", scopes=[ADMIN])
-    validator = app.state.jwt_validator
 
-    async def user_of_message() -> Any:
-        await validator.verify({"text": json.dumps({"action": "authenticate", "token": minted})})
-        return validator.extract_claims(validator.validate_token(minted))["user_id"]
+    assert "two|alice" == socket_claims(app, minted)["user_id"]
 
-    assert "two|alice" == asyncio.run(user_of_message())
+
+@pytest.mark.parametrize("kind", ["table", "function"])
+def test_attack_an_administrator_of_another_issuer(kind: str) -> None:
+    """A customer's own provider can write any scope: only an issuer that is named for it counts."""
+    own, customer = (
+        IssuerSettings(
+            secret_key=key,
+            issuer=f"https://{name}.example",
+            audience="support",
+            scopes_claim="scopes",
+            admin_scope=admin,
+        )
+        for name, key, admin in (("own", SECRET, ADMIN), ("customer", OTHER_SECRET, None))
+    )
+    known = {it.issuer: it for it in (own, customer)}
+    issuers: Any = known.get if kind == "function" else {"own": own, "customer": customer}
+    app = protect_agent_os(agent_os(), JWTSettings(issuers=issuers))
+    tokens = [
+        token(key, iss=one.issuer, aud="support", scopes=["sessions:read", *scopes])
+        for one, key in ((own, SECRET), (customer, OTHER_SECRET))
+        for scopes in ([], [ADMIN])
+    ]
+
+    with TestClient(app) as client:
+        answers = [
+            client.get("/agents", headers={"Authorization": f"Bearer {it}"}).status_code
+            for it in tokens
+        ]
+
+    assert [403, 200, 403, 403] == answers
+    assert [False, True, False, False] == [
+        ADMIN in socket_claims(app, it)["scopes"] for it in tokens
+    ]
 
 
 # Applications
@@ -614,7 +659,7 @@ def test_scopes_of_another_form(scopes: Any) -> None:
 def test_scopes_are_for_a_route(guarded: TestClient, name: str, *, is_known: bool) -> None:
     """A pattern may be for one resource, and for less than a route has."""
     app: Any = guarded.app
-    rules = jwt_deps.agentos._Rules(app, [name], (), authorization=True)
+    rules = jwt_deps.agentos._Rules(app, SETTINGS, [name], (), authorization=True)
 
     with (
         nullcontext()
