@@ -5,12 +5,14 @@ is bare numbers (the 32 bytes of Ed25519, a modulus) looks like random bytes and
 """
 
 import json
+import os
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,15 +24,17 @@ from cryptography.x509 import load_der_x509_certificate
 from .signatures import CURVES, Curve
 
 _ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|data:)\S+")
-# The path of a file, with a character that base64 has not, or the name of a secret or a variable,
-# which is what is left where nothing resolved it. Whoever reads the deployment knows it.
+# The name of a secret or a variable, which is what is left where nothing resolved it. Whoever reads
+# the deployment knows it.
 _REFERENCE = re.compile(
-    r"""(?=[^._@-]*[._@-])(?:[A-Za-z]:|~|\.\.?)?(?:[/\\][\w.@-]+){2,}
-    | @Microsoft\.KeyVault\(.*\) | arn:aws[\w-]*:\S+ | vault:\S+ | projects/[^/]+/secrets/\S+
-    | \$\{[^{}]*\} | \$\([^()]*\) | \$[A-Z][A-Z0-9_]* | %[A-Z][A-Z0-9_]*% | \{\{.*\}\}
-    | <[\w .,-]*>""",
+    r"""@Microsoft\.KeyVault\(.*\) | arn:aws[\w-]*:\S+ | vault:\S+ | projects/[^/]+/secrets/\S+
+    | <[\w .,:'-]*> | \$[A-Z][A-Z0-9_]*
+    | [\w./\\:-]*(?:(?:\$\{[^{}]*\} | \$\([^()]*\) | \{\{[^{}]*\}\} | \#\{[^{}]*\}\#? | %[A-Z]\w*%)
+    [\w./\\:-]*)+""",
     re.VERBOSE,
 )
+_PATH = re.compile(r"(?:[A-Za-z]:|~|\.\.?|\$[A-Z][A-Z0-9_]*)?(?:[/\\][\w.@ -]+){2,}")
+_NOT_BASE64 = re.compile(r"[._@ $~:\\-]")
 # A first or a last line, as PEM (RFC 7468), SSH2 (RFC 4716) and PGP have it, with dashes lost.
 _LINE = re.compile(
     r"[-\u2010-\u2015\u2212]\s*(?:BEGIN|END)[A-Z0-9\s]*?"
@@ -128,8 +132,15 @@ def _of_text(text: str) -> KeyForm | None:
     if _JWK.search(_as_json(text)) or _XML.fullmatch(text):
         return KeyForm.PUBLIC
     forms = (_of_octets(octets) for octets in _decoded(text))
-    named = KeyForm.REFERENCE if _REFERENCE.fullmatch(text) else None
+    named = KeyForm.REFERENCE if _REFERENCE.fullmatch(text) or _is_path(text) else None
     return next((form for form in forms if form is not None), named)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text is the path of a file; base64 can look like one, and names nothing there."""
+    if _PATH.fullmatch(text):
+        return bool(_NOT_BASE64.search(text)) or os.path.lexists(Path(text).parent)
+    return "/" in text and os.path.lexists(text)
 
 
 def _as_json(text: str) -> str:

@@ -65,28 +65,39 @@ async def verify(
         await server.accepted.resolve(steps.claims.get("iss"))
         steps.check_without_key()
         keys = steps.cached_keys()
-        if steps.issuer.policy.is_mixed:
-            await _check_signature(steps, keys)
-        else:
-            steps.check_signature(await steps.fetched_keys() if keys is None else keys)
+        if keys is not None:
+            try:
+                steps.check_signature(keys)
+            except SignatureError:
+                if not steps.issuer.policy.is_mixed:
+                    raise
+            else:
+                return steps
+        await _check_with_fetched(steps, everywhere=keys is not None)
     except (InvalidTokenError, KeysUnavailableError) as error:
         error.kid = steps.kid
         raise
     return steps
 
 
-async def _check_signature(steps: "Verification", keys: _Keys | None) -> None:
-    """Check the signature with keys of several places, which are all asked only where they help."""
-    try:
+async def _check_with_fetched(steps: "Verification", *, everywhere: bool) -> None:
+    """Check the signature with keys that are fetched where that can help.
+
+    Of several places those that have a key for the token are asked first, and all of them only if
+    that is not enough, in the time of one.
+    """
+    if not steps.issuer.policy.is_mixed:
+        steps.check_signature(await steps.fetched_keys())
+        return
+    with suppress(TimeoutError):
         async with asyncio.timeout(steps.issuer.policy.settings.jwks_cache.timeout + GRACE):
-            try:
-                if keys is None:
-                    keys = await steps.fetched_keys(everywhere=False)
-                steps.check_signature(keys)
-            except (UnknownKeyError, SignatureError, KeysUnavailableError):
-                steps.check_signature(await steps.fetched_keys())
-    except TimeoutError:
-        raise KeysUnavailableError(1) from None
+            if not everywhere:
+                with suppress(UnknownKeyError, SignatureError, KeysUnavailableError):
+                    steps.check_signature(await steps.fetched_keys(everywhere=False))
+                    return
+            steps.check_signature(await steps.fetched_keys())
+            return
+    raise KeysUnavailableError(1)
 
 
 class Verification:

@@ -1,10 +1,12 @@
 """What a text is that must not serve as a shared secret."""
 
+import re
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
-from jwt_deps.jose import KeyForm
+from jwt_deps.jose import KeyForm, key_forms
 from jwt_deps.jose.key_forms import key_form
 
 
@@ -34,6 +36,14 @@ def test_a_compressed_point_is_no_key() -> None:
         "~/secrets/jwt.key",
         r"C:\secrets\jwt.key",
         '"/run/secrets/jwt-key"\n',
+        r"C:\Program Files\orders\secrets\jwtkey",
+        "$HOME/secrets/jwtkey",
+        "${HOME}/.secrets/jwtkey",
+        r"%USERPROFILE%\secrets\jwtkey",
+        "$(ORDERS)$(SECRET)",
+        "prefix-${ORDERS}",
+        "#{ORDERS_SERVICE_JWT_SECRET_KEY}#",
+        "<your secret: openssl rand -base64 48>",
         "@Microsoft.KeyVault(SecretUri=https://orders.vault.azure.net/secrets/jwt/)",
         "@Microsoft.KeyVault(VaultName=orders;SecretName=jwt)",
         "arn:aws:secretsmanager:eu-west-1:123456789012:secret:jwt-AbCdEf",
@@ -60,8 +70,25 @@ def test_attack_what_names_a_secret(text: str) -> None:
         "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
         "the secret/of two/words is in {{ no }} reference",
         "orders/jwt-secret-key-of-the-service",
+        "a$WORDSECRET-with$DOLLARS-in.it/and/slashes",
+        "a secret with / and \0 in it",
     ],
 )
 def test_what_names_no_secret(text: str) -> None:
     """Base64 may begin with a slash, and has no dot, dash or underscore beside it."""
     assert key_form(text) is None
+
+
+def test_attack_a_path_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it could be base64; one that begins with a slash is known by its folder."""
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    (folder / "jwtsecret").write_text("secret")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(key_forms, "_NOT_BASE64", re.compile("(?!)"))
+
+    assert KeyForm.REFERENCE is key_form("orders/jwtsecret")
+    assert KeyForm.REFERENCE is key_form(f"{folder}/jwtsecret")
+    assert KeyForm.REFERENCE is key_form(f"{folder}/another")
+    assert key_form("orders/another") is None
+    assert key_form(f"{folder}/none/another") is None

@@ -906,6 +906,16 @@ class TestMoving:
 
         assert ["alice", "alice"] == [outcome(it, settings) for it in (of(), signed(FIRST))]
 
+    def test_a_configured_key_needs_no_event_loop(
+        self, issuer: FakeIssuer, settings: JWTSettings
+    ) -> None:
+        """Nothing is waited for, so that it works under trio too."""
+        with pytest.raises(StopIteration) as done:
+            verify_token(self.old(issuer), settings).send(None)
+
+        assert "alice" == done.value.value.sub
+        assert 0 == issuer.count("jwks")
+
     def test_all_checks_of_a_token(self, issuer: FakeIssuer, settings: JWTSettings) -> None:
         """`jwt-deps inspect` knows the keys of both."""
 

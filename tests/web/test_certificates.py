@@ -306,6 +306,9 @@ def test_name_of_the_header() -> None:
         pytest.param({"dpop_algorithms": "ES256,HS256"}, "invalid_setting", id="symmetric"),
         pytest.param({"dpop_algorithms": []}, "invalid_setting", id="no-algorithm"),
         pytest.param({"dpop_nonce_keys": ["short"]}, "invalid_setting", id="short-key"),
+        pytest.param(
+            {"dpop_nonce_keys": ["/run/secrets/orders/jwt_nonce_key"]}, "invalid_setting", id="path"
+        ),
         pytest.param({"dpop_replay_store": "http://x"}, "replay_store", id="no-store"),
         pytest.param({"dpop_replay_store": 5}, "invalid_setting", id="number-for-a-store"),
     ],
