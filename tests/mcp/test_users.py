@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -14,7 +15,8 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.mcpserver import MCPServer
 from starlette.types import ASGIApp
 
-from jwt_deps import protect, protected_router
+from jwt_deps import JWTSettings, get_claims, protect, protected_router, public
+from tests.minting import SECRET
 from tests.web.serving import SETTINGS, bearer
 
 INITIALIZE = {
@@ -177,19 +179,25 @@ def test_token_without_client_or_subject_is_one_all_the_same() -> None:
         assert ("", None, []) == (known["client_id"], known["subject"], known["scopes"])
 
 
-def test_user_of_a_request_is_the_sdks() -> None:
-    """And Starlette's, on all routes of an application that has imported the SDK."""
+def user_of(app: FastAPI, headers: dict[str, str]) -> Any:
+    """The `request.user` of one request."""
     users: list[Any] = []
-    app = protect(FastAPI(), SETTINGS)
 
     @app.get("/me")
     async def me(request: Request) -> None:
         users.append(request.user)
 
-    headers = bearer(client_id="desk", scope="a")
     TestClient(app).get("/me", headers=headers)
-
     (user,) = users
+    return user
+
+
+def test_user_of_a_request_is_the_sdks() -> None:
+    """And Starlette's, on all routes of an application that has imported the SDK."""
+    headers = bearer(client_id="desk", scope="a")
+
+    user = user_of(protect(FastAPI(), SETTINGS), headers)
+
     assert isinstance(user, AuthenticatedUser)
     assert ("alice", "alice", ["a"], "desk") == (
         user.identity,
@@ -198,6 +206,32 @@ def test_user_of_a_request_is_the_sdks() -> None:
         user.access_token.client_id,
     )
     assert headers["Authorization"] == f"Bearer {user.access_token.token}"
+
+
+@pytest.mark.parametrize(
+    ("claims", "subject"),
+    [
+        pytest.param({"uid": "u7", "sub": "alice"}, "u7", id="the-user-id"),
+        pytest.param({"sub": "alice"}, "alice", id="sub-without-a-user-id"),
+    ],
+)
+def test_subject_is_the_user_id_if_the_token_has_one(claims: dict[str, Any], subject: str) -> None:
+    """Sessions are bound to it, whatever claim `user_id_claim` names."""
+    settings = JWTSettings(secret_key=SECRET, user_id_claim="uid")
+
+    user = user_of(protect(FastAPI(), settings), bearer(**claims))
+
+    assert subject == user.access_token.subject
+
+
+def test_user_of_replaced_claims_has_an_empty_token() -> None:
+    """There is none where a test replaces `get_claims`."""
+    app = protect(FastAPI(), SETTINGS)
+    app.dependency_overrides[get_claims] = lambda: {"sub": "alice"}
+
+    user = user_of(app, {})
+
+    assert ("alice", "") == (user.identity, user.access_token.token)
 
 
 def test_excluded_server_has_no_access_token() -> None:
@@ -221,15 +255,17 @@ def test_an_application_that_is_asked_in_between_leaves_the_user_of_the_tool() -
             answers = [
                 await client.get("http://localhost/subject", headers=BOB),
                 await client.get("http://localhost/deep/subject", headers=BOB),
+                await client.get("http://localhost/open"),
             ]
         return [before, *(it.json() for it in answers), await subject()]
 
     app, router = protect(FastAPI(), SETTINGS), protected_router(settings=SETTINGS)
     app.get("/subject")(subject)
+    app.get("/open")(public(partial(subject)))
     app.get("/users")(users)
     router.get("/subject")(subject)
     app.mount("/deep", router)
 
     answer = TestClient(app).get("/users", headers=ALICE)
 
-    assert ["alice", "bob", "bob", "alice"] == answer.json()
+    assert ["alice", "bob", "bob", None, "alice"] == answer.json()

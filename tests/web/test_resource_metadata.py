@@ -208,6 +208,7 @@ class TestDocument:
         [
             pytest.param({"token_source": "cookie"}, id="cookie"),
             pytest.param({"token_getter": lambda _: None}, id="getter"),
+            pytest.param({"token_header_key": "X-Token"}, id="another-header"),
         ],
     )
     def test_no_bearer_header(self, options: dict[str, Any]) -> None:
@@ -498,6 +499,22 @@ def test_a_route_that_is_added_to_a_mounted_application() -> None:
     late = protected_router(settings=settings())
     _ask_for(late, "second")
     below.include_router(late)
+
+    assert ["first"] == before
+    assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
+
+
+def test_an_application_that_is_added_to_a_mounted_one_of_starlettes() -> None:
+    """Likewise: the routes of that one are seen to have changed."""
+    app, _ = _with_an_inner_router("first")
+    between, late, below = Starlette(), FastAPI(), protected_router(settings=settings())
+    app.mount("/between", between)
+    client = TestClient(app)
+    before = client.get(PATH).json()["scopes_supported"]
+
+    _ask_for(below, "second")
+    late.include_router(below)
+    between.mount("/late", late)
 
     assert ["first"] == before
     assert ["first", "second"] == client.get(PATH).json()["scopes_supported"]
