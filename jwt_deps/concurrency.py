@@ -304,6 +304,10 @@ class Answers(Generic[K, V]):
         return answer
 
 
+class TooManyCallsError(TimeoutError):
+    """So many calls hang, or wait for those that do, that one more is not begun."""
+
+
 class Threads:
     """Threads of their own for plain functions that what clients send makes this package call.
 
@@ -325,7 +329,7 @@ class Threads:
         """Call a function with a name, in a thread and in the context of the caller.
 
         Raises:
-            TimeoutError: too many calls wait.
+            TooManyCallsError: too many calls wait.
         """
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
         if is_known not in pools:
@@ -333,7 +337,7 @@ class Threads:
             pools[is_known] = _Pool(ThreadPoolExecutor(self._most, "jwt-deps"), places)
         threads, places = pools[is_known]
         if not places.acquire(blocking=False):
-            raise TimeoutError
+            raise TooManyCallsError
         context, answer = contextvars.copy_context(), concurrent.futures.Future[V]()
 
         def work() -> None:

@@ -1,5 +1,6 @@
 """Revocations in the memory of a process, and the one `revoke` that adds to them."""
 
+import heapq
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -150,14 +151,22 @@ class MemoryRevocations(Revocations):
         """
         super().__init__(session_claims, subject_claims, longest_lifetime)
         self._clock, self._age_clock = clock, age_clock
-        self._start: float | None = None
+        # At which ages entries end, by the ends that they have in seconds since the epoch.
+        self._ages: dict[float, float] = {}
+        self._ends: list[float] = []
 
     def _now(self) -> float:
         return self._clock()
 
     def _add(self, entry: Revocation, now: float) -> None:
         age = self._age_clock()
-        if self._start is None:
-            self._start = now - age
-        self._entries.drop_ended(min(now, self._start + age))
+        while self._ends and self._ends[0] <= now and self._ages[self._ends[0]] <= age:
+            ended = heapq.heappop(self._ends)
+            del self._ages[ended]
+            self._entries.drop_ended(ended)
+        # What has ended already may have by a clock that is ahead.
+        lasts = entry.until - now if entry.until > now else self.longest_lifetime
+        if entry.until not in self._ages:
+            heapq.heappush(self._ends, entry.until)
+        self._ages[entry.until] = max(age + lasts, self._ages.get(entry.until, 0))
         self._entries.add(entry)

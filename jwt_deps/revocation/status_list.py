@@ -63,6 +63,7 @@ class _State:
     """What is known of the list at one address; times are by the clock of ages."""
 
     known: _List | None = None
+    behind: _List | None = None  # one that came after it and was issued before
     fresh_until: float = -math.inf
     fetch: SingleFlight[None] | None = None
     backoff: Backoff = field(default_factory=lambda: Backoff(1, 60))
@@ -203,7 +204,9 @@ class StatusLists:
         uri, index = place
         state, now = self._state(uri), self._age_clock()
         if now < state.fresh_until or (self._accept_unreachable and state.backoff.holds(now)):
-            return state.known is not None and state.known.status(index) != 0
+            # Two nodes of an issuer, or its caches, may each lack what the other one revoked.
+            is_behind = state.behind is not None and state.behind.status(index) not in {0, None}
+            return is_behind or (state.known is not None and state.known.status(index) != 0)
         return None
 
     async def prepare(self, claims: Mapping[str, Any]) -> None:
@@ -268,9 +271,13 @@ class StatusLists:
         if found.issued > now + self._issuer.leeway or now >= found.expires:
             raise ValueError("it is not valid now")
         fresh = asked + max(_SHORTEST, min(lives, self._longest_fresh))
-        known = state.known
-        if known is None or found.issued >= known.issued or now >= known.expires:
-            state.known = known = found  # else a cache on the way is behind
+        known = state.known or found
+        if found.issued >= known.issued or now >= known.expires:
+            state.known = known = found
+            state.behind = None
+        else:
+            state.behind = found
+            logger.warning("the status list at %s is older than the one before", shown(uri))
         # The requests that waited for it get an answer, however long it took.
         until = max(fresh, self._age_clock() + _SHORTEST)
         state.fresh_until = min(until, asked + min(found.expires, known.expires) - now)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from pydantic_settings import BaseSettings
 
-from jwt_deps.concurrency import Answer, Answers, LRUMap, Threads, uptime
+from jwt_deps.concurrency import Answer, Answers, LRUMap, Threads, TooManyCallsError, uptime
 from jwt_deps.errors import ConfigurationError, KeysUnavailableError, UnknownKeyError
 from jwt_deps.keys import EVERY_TENANT, TENANT_ID, KeyCache, VerificationKey
 
@@ -86,6 +86,8 @@ class TenantIssuers:
             async with asyncio.timeout(_TIMEOUT):
                 found = await _called(self.lookup, issuer, self._threads, is_known=is_known)
                 settings = _checked(issuer, found)
+        except TooManyCallsError:  # those that hang have been logged
+            return None
         except ConfigurationError as error:  # its sentence has no value
             logger.error("the function in issuers: %s", error.message)  # noqa: TRY400
             return None

@@ -576,6 +576,37 @@ def test_attack_a_clock_that_is_ahead_for_a_while() -> None:
     assert not revocations.is_revoked({"jti": "1"})
 
 
+def test_a_clock_that_is_behind_until_it_is_set() -> None:
+    """A machine without a battery: entries end all the same."""
+    now, behind = 0.0, 50 * 365 * 86_400
+    revocations = MemoryRevocations(clock=lambda: NOW + now - behind, age_clock=lambda: now)
+    revocations.revoke(jti="first", expires=NOW - behind + 60)
+    behind = 0
+
+    for number in range(100):
+        revocations.revoke(jti=str(number), expires=NOW + now + 60)
+        now += 60
+
+    assert len(revocations) < 10
+
+
+def test_attack_a_revocation_while_the_clock_is_ahead() -> None:
+    """By that clock the token has ended; it is kept for as long as one can live."""
+    now, ahead = 0.0, 7200.0
+    revocations = MemoryRevocations(
+        longest_lifetime=3600, clock=lambda: NOW + now + ahead, age_clock=lambda: now
+    )
+    revocations.revoke(jti="1", expires=NOW + 1800)
+    now += 60
+    revocations.revoke(subject="bob")
+    ahead = 0
+
+    assert revocations.is_revoked({"jti": "1"})
+    now += 7200
+    revocations.revoke(subject="carol")
+    assert not revocations.is_revoked({"jti": "1"})
+
+
 def test_real_time_is_the_default() -> None:
     """A token issued a minute from now is not named by a revocation of now."""
     revocations = MemoryRevocations()

@@ -292,6 +292,25 @@ def test_attack_an_older_list(publisher: Publisher) -> None:
     assert "accepted" == verdict(source, place(publisher))
 
 
+def test_attack_an_older_list_that_revokes(
+    publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of another node of the issuer, whose clock is behind: what either list revokes is revoked."""
+    now = float(NOW)
+    source = lists(clock=lambda: now, age_clock=lambda: now, longest_fresh=100)
+    publisher.publish(octets=b"\x00\x00")
+    assert "accepted" == verdict(source, place(publisher))
+
+    now += 100
+    publisher.publish(octets=b"\x01", iat=NOW - 7200)
+    assert "revoked" == verdict(source, place(publisher))
+    assert "accepted" == verdict(source, place(publisher, 15))  # which the older one does not have
+    assert "older than the one before" in caplog.text
+    now += 100
+    publisher.publish(octets=b"\x00\x00", iat=NOW + 200)
+    assert "accepted" == verdict(source, place(publisher))
+
+
 def test_a_list_that_takes_longer_than_it_lives(publisher: Publisher) -> None:
     """Who waited for it gets an answer."""
     publisher.publish(ttl=1)

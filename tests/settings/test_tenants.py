@@ -20,6 +20,7 @@ from jwt_deps import (
     EntraTenants,
     IssuerSettings,
     JWTSettings,
+    KeysUnavailableError,
     MemoryRevocations,
     RevokedTokenError,
     create_access_token,
@@ -226,6 +227,32 @@ class TestFunction:
 
         assert 64 == len(asked)
         assert (64, 16) == (reasons.count("claim_foreign"), reasons.count("keys_unavailable"))
+
+    def test_attack_a_flood_of_the_log_while_the_function_hangs(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each call that hangs is told of; those that are not begun any more are not."""
+        monkeypatch.setattr("jwt_deps.settings.tenants._TIMEOUT", 0.05)
+        hangs = threading.Event()
+
+        def lookup(_: str) -> None:
+            hangs.wait()
+
+        settings = JWTSettings(issuers=lookup)
+
+        async def flood() -> set[object]:
+            found = set[object]()
+            for wave in range(4):
+                asked = (
+                    verify_token(minted(f"https://{wave}-{number}.example"), settings)
+                    for number in range(64)
+                )
+                found |= {type(it) for it in await asyncio.gather(*asked, return_exceptions=True)}
+            hangs.set()
+            return found
+
+        assert {KeysUnavailableError} == asyncio.run(flood())
+        assert 128 == caplog.text.count("the function in issuers raised TimeoutError")
 
     def test_an_answer_that_is_remembered_holds_while_the_function_fails(self) -> None:
         """To its end; it is asked for anew from nine tenths of the time on."""
