@@ -67,6 +67,7 @@ from .asking import (
     Layer,
     answers_of,
     ask,
+    assert_guarded,
     drive,
     filled,
     guarded_by,
@@ -985,6 +986,20 @@ class TestWhatServesInAnotherWayLater:
 
         with pytest.raises(ConfigurationError, match="in its own way"):
             protected_router(Own(), settings=SETTINGS)
+
+    @live_routes
+    def test_a_class_of_routers_with_a_handle_of_its_own_below_a_mount(self) -> None:
+        """Only the guard of the mount applies to it, which is asked before."""
+
+        class Own(APIRouter):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await super().handle(scope, receive, send)
+
+        app, mounted = protect(FastAPI(), SETTINGS), APIRouter()
+        mounted.include_router(filled(Own()))
+        app.mount("/m", mounted)
+
+        assert_guarded(app, "/m/api")
 
     @pytest.mark.parametrize("served", [False, True])
     def test_another_router_of_the_application(self, *, served: bool) -> None:

@@ -118,6 +118,13 @@ class TestADependencyWithAParameterFromTheBody:
 
         assert [422, 200] == [it.status_code for it in answers]
 
+    def test_applies_to_websockets_of_fastapi(self) -> None:
+        """Which have no body: there the default is what is meant."""
+        router = APIRouter(dependencies=[Depends(body)])
+        router.websocket("/api")(talk)
+
+        assert 200 == knock(guarded_by("protected_router", router), "/api", GOOD)
+
     def serve(self, place: str, router: APIRouter) -> None:
         """Make an application in which a router is guarded, and ask for the plain route."""
         if place == "mounted":

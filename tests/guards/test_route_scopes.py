@@ -24,7 +24,7 @@ from jwt_deps.web.route_scopes import RouteScopes, methods_of
 from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, document_of, including, live_mounts
 
-from .asking import GOOD, REFUSED, ask, plain, read
+from .asking import GOOD, REFUSED, ask, filled, plain, read
 
 SCOPES = {
     "POST /agents/{agent_id}/runs": ["agents:{agent_id}:run"],
@@ -138,6 +138,25 @@ def test_public_routes_need_no_token(build: Build) -> None:
     status = 401 if build is by_outer_router else 200
 
     assert status == TestClient(build()).get("/reports/open/health").status_code
+
+
+def test_routes_that_the_settings_exclude_need_no_token() -> None:
+    """The scopes of the guard that decides there are asked of none of them."""
+    settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/reports/*"])
+    app = protect(including(written_by_others()), settings, scopes=SCOPES)
+
+    assert 200 == TestClient(app).get("/reports/x").status_code
+
+
+@pytest.mark.parametrize("path", ["/api", "/plain"])
+def test_a_guard_that_the_application_replaces_asks_for_no_scopes(path: str) -> None:
+    """What is put in its place decides."""
+    router = protected_router(settings=SETTINGS, scopes={path: "read"})
+    app = including(filled(router))
+    guard: Any = router.dependencies[0].dependency
+    app.dependency_overrides[guard] = lambda: None
+
+    assert 200 == ask(app, path)
 
 
 @ways
