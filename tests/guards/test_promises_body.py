@@ -250,6 +250,14 @@ def test_a_requirement_over_an_excluded_route_refuses_before_its_body(
     assert (401, 0) == (status, asked)
 
 
+@bodies
+def test_what_is_optional_over_an_excluded_route_asks_for_nothing(body: str) -> None:
+    """The whole body arrives without a token."""
+    app = protect(including(reading()), SETTINGS, ["/*"], [Depends(optional(get_claims))])
+
+    assert (200, CHUNKS) == send(app, body, {})[::2]
+
+
 @pytest.mark.parametrize("may", [Depends(optional(get_claims)), Depends(get_claims)])
 def test_what_an_application_replaces_over_an_excluded_route_asks_for_nothing(may: Any) -> None:
     """Nor does what is optional: the whole body arrives."""

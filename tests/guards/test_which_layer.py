@@ -9,6 +9,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.security import SecurityScopes
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Match, Mount, Route
 from starlette.types import Receive, Scope, Send
@@ -434,6 +435,15 @@ def test_a_page_of_fastapi_in_another_router_is_a_plain_route() -> None:
     router.routes.extend(it for it in FastAPI().routes if getattr(it, "path", "") == "/docs")
     app = FastAPI(docs_url=None)
     app.include_router(router)
+
+    assert [401, 200] == told(app, "/docs")
+
+
+def test_a_page_of_fastapi_in_an_application_of_starlettes_is_a_plain_route() -> None:
+    """Also where a guarded router is the one of that application."""
+    app, router = Starlette(), protected_router(settings=SETTINGS)
+    router.routes.extend(it for it in FastAPI().routes if getattr(it, "path", "") == "/docs")
+    app.router = router
 
     assert [401, 200] == told(app, "/docs")
 
