@@ -5,6 +5,7 @@ What only the audit reads has its tests in `tests/audit/test_reading_fastapi.py`
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -626,6 +627,22 @@ class TestTrial:
         monkeypatch.setattr(trial, "_answers", lambda *_: False)
 
         assert "/api is not asked for" in list(trial._failures())
+
+    def test_a_guard_that_is_asked_and_not_among_those_of_the_route(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Then it would not know that it decides."""
+        decide = trial._Guard.decide
+
+        async def decide_without_guards(
+            guard: Any, connection: Any, match: Any, *rest: Any
+        ) -> None:
+            await decide(guard, connection, replace(match, guards=()), *rest)
+
+        monkeypatch.setattr(trial._Guard, "decide", decide_without_guards)
+
+        late = ["/own has no guard that comes late", "/in/api has no guard that comes late"]
+        assert late == [it for it in trial._failures() if "comes late" in it]
 
     def test_an_error_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever it is, this FastAPI is not a known one."""

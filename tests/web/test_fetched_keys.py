@@ -472,6 +472,26 @@ class TestLifespan:
 
         assert 1 == len(stopped)
 
+    def test_shutdown_of_one_of_two_applications(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The fetches for settings that the other one has, too, are not stopped."""
+        stopped: list[SingleFlight[Any]] = []
+
+        def stop(flight: SingleFlight[Any]) -> None:
+            stopped.append(flight)
+
+        settings = settings_for(issuer)
+        with TestClient(routed(settings)) as client:
+            assert 200 == client.get("/me", headers=bearer(issuer)).status_code
+            monkeypatch.setattr(SingleFlight, "cancel", stop)
+
+            with TestClient(routed(settings)):
+                pass
+
+            assert [] == stopped
+        assert 1 == len(stopped)
+
 
 class TestHealth:
     def application(self, settings: JWTSettings) -> FastAPI:

@@ -172,3 +172,15 @@ def test_a_partial_of_a_factory_stops_the_start(factory: Any) -> None:
     """It makes a dependency when it is called, and checks nothing."""
     with pytest.raises((ConfigurationError, ValueError)):
         FastAPI().get("/x", dependencies=[Depends(factory)])(health)
+
+
+def test_an_exclusion_whose_route_is_removed_later_stops_nothing() -> None:
+    """Exclusions that match no route are a mistake at start, and are looked for once."""
+    app = protect(FastAPI(), SETTINGS, exclude=["/health"])
+    app.get("/health")(health)
+    client = TestClient(app)
+    assert 200 == client.get("/health").status_code
+
+    app.router.routes[:] = [it for it in app.routes if getattr(it, "path", None) != "/health"]
+
+    assert 404 == client.get("/health").status_code
