@@ -1161,6 +1161,35 @@ def test_a_layer_that_has_itself_inside() -> None:
     assert [401, 200] == [ask(app, "/m/x", it) for it in ({}, GOOD)]
 
 
+class Endless:
+    """A layer that makes another one whenever its members are looked at."""
+
+    __slots__ = ("_app", "_depth")
+
+    def __init__(self, app: ASGIApp, depth: int = 0) -> None:
+        self._app, self._depth = app, depth
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            assert self._depth < 10_000
+            return {"next": Endless(self._app, self._depth + 1)}
+        return object.__getattribute__(self, name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def test_a_layer_around_a_route_whose_members_have_no_end() -> None:
+    """They are looked through for the dependencies of the route, and not for ever."""
+    app = FastAPI(openapi_url=None)
+    app.get("/x")(read)
+    route = next(it for it in app.routes if isinstance(it, APIRoute))
+    route.app = Endless(route.app)
+    protect(app, SETTINGS)
+
+    assert [401, 200] == [ask(app, "/x", it) for it in ({}, GOOD)]
+
+
 @pytest.mark.parametrize("layer", [Cyclic(), MagicMock()], ids=["cyclic", "mock"])
 def test_a_layer_without_an_end_that_takes_the_place_of_what_was_mounted(layer: Any) -> None:
     """The audit ends all the same."""
