@@ -439,6 +439,16 @@ def test_a_page_of_fastapi_in_another_router_is_a_plain_route() -> None:
     assert [401, 200] == told(app, "/docs")
 
 
+@live_routes
+def test_a_page_of_fastapi_in_another_router_below_a_prefix_is_a_plain_route() -> None:
+    """Also where the application has a page of that path of its own, which is open."""
+    router = protected_router(settings=SETTINGS)
+    router.routes.extend(it for it in FastAPI().routes if getattr(it, "path", "") == "/docs")
+    app = including(router, prefix="/x")
+
+    assert [[200, 200], [401, 200]] == [told(app, "/docs"), told(app, "/x/docs")]
+
+
 def test_a_page_of_fastapi_in_an_application_of_starlettes_is_a_plain_route() -> None:
     """Also where a guarded router is the one of that application."""
     app, router = Starlette(), protected_router(settings=SETTINGS)
@@ -456,6 +466,24 @@ def test_an_inclusion_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("jwt_deps.web._fastapi.inclusion_dependencies", lambda _: None)
 
     assert ["unknown_fastapi"] * 2 == told(app, "/plain")
+
+
+@live_routes
+@pytest.mark.parametrize("kind", ["protect", "jwt_guard"])
+def test_an_inclusion_that_could_not_be_read_from_the_beginning(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as can be read, the guard does not apply to it."""
+    router = APIRouter()
+    router.get("/api")(read)
+    if kind == "protect":
+        app = protect(FastAPI(), SETTINGS)
+    else:
+        app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
+    app.include_router(router)
+    monkeypatch.setattr("jwt_deps.web._fastapi.inclusion_dependencies", lambda _: None)
+
+    assert "unguarded_route" in told(app, "/api")
 
 
 @live_routes
@@ -566,6 +594,16 @@ def test_a_dependency_that_comes_after_a_request_is_missing_on_routes_of_fastapi
     """FastAPI has fixed theirs by then: nothing is served until they are added again."""
     app = filled(protect(FastAPI(), SETTINGS))
     assert [401, 200, 200] == told(app, "/api", *TOKENS)
+    app.router.dependencies.append(Depends(require_scopes("a")))
+
+    assert ["unguarded_route"] * 3 == told(app, "/api", *TOKENS)
+
+
+def test_a_dependency_of_the_application_is_missing_on_a_protected_router_before_it() -> None:
+    """FastAPI has fixed what applies to its inclusion by then: nothing is served."""
+    router = protected_router(settings=SETTINGS)
+    router.get("/api")(read)
+    app = including(router)
     app.router.dependencies.append(Depends(require_scopes("a")))
 
     assert ["unguarded_route"] * 3 == told(app, "/api", *TOKENS)
