@@ -660,3 +660,26 @@ class TestInTests:
         """Else the test would say nothing."""
         with pytest.raises(ValueError, match="roles_claim"):
             TokenFactory()("alice", roles=["a"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [require_scopes, require_any_scope, require_roles, require_any_role],
+    ids=lambda it: it.__name__,
+)
+def test_a_requirement_is_named_by_the_function_that_makes_it(make: Any) -> None:
+    """In an audit and in errors."""
+    assert f"<dependency {make.__name__}>" == repr(make("named"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"acr": ["urn:example:alone"]}, {"max_age": 77}, {"acr": ["urn:example:both"], "max_age": 78}],
+    ids=["acr-values", "age", "both"],
+)
+def test_acr_values_an_age_or_both_will_do(arguments: dict[str, Any]) -> None:
+    """Neither needs the other."""
+    options = dict(arguments)
+    values = options.pop("acr", [])
+
+    assert "<dependency require_acr>" == repr(require_acr(*values, **options))
