@@ -25,19 +25,25 @@ def browser(base_url: str = "", *, address: str | None = None) -> httpx2.Client:
     return httpx2.Client(base_url=base_url, transport=transport, timeout=10)
 
 
+_given: set[int] = set()
+
+
 def unused_port() -> int:
     """Return a free port of the loopback interface.
 
     It lies below those that the kernel gives to outgoing connections, so that it stays free while
-    the program that it is meant for is down.
+    the program that it is meant for is down. No two calls of a process get the same one.
     """
     while True:
         port = 20_000 + secrets.randbelow(10_000)
+        if port in _given:
+            continue
         with closing(socket.socket()) as listener:
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 
