@@ -341,7 +341,7 @@ class Threads:
         context, answer = contextvars.copy_context(), concurrent.futures.Future[V]()
 
         def work() -> None:
-            # One that nobody waits for any more has its place until a thread comes to it.
+            # A call whose caller has left keeps its place until a thread comes to it.
             try:
                 if answer.set_running_or_notify_cancel():
                     answer.set_result(context.run(function, name))

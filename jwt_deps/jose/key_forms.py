@@ -24,8 +24,8 @@ from cryptography.x509 import load_der_x509_certificate
 from .signatures import CURVES, Curve
 
 _ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|data:)\S+")
-# The name of a secret or a variable, which is what is left where nothing resolved it. Whoever reads
-# the deployment knows it.
+# The name of a secret or a variable, which is what is left where nothing resolved it. All who can
+# read the deployment know it.
 _REFERENCE = re.compile(
     r"""@Microsoft\.KeyVault\(.*\) | arn:aws[\w-]*:\S+ | vault:\S+ | projects/[^/]+/secrets/\S+
     | <[\w .,:'-]*> | \$[A-Z][A-Z0-9_]*

@@ -4,7 +4,7 @@
                         e       entries as JSON, at most 100
                         lost    says that the server has an older copy of the stream
 
-The server itself counts the records that were added to a stream (`entries-added`). Whoever removes
+The server itself counts the records that were added to a stream (`entries-added`). What removes
 ended ones, or returns lost ones, corrects that number: more than there are records says that some
 are missing. Only the first record makes a stream; another is added to one that is there. So a
 stream that is whole cannot come about from what is left after a loss. That the last records were

@@ -135,9 +135,14 @@ def watch_application(app: Any, is_below: bool) -> None:  # noqa: FBT001 - as a 
     elif isinstance(app, Starlette):
         known: Snapshot | None = vars(app).get(_OURS)
         if known is None or not known.is_current():
-            alone = FastAPI(openapi_url=None)
-            alone.mount("", app)
-            setattr(app, _OURS, covered(alone))
+            setattr(app, _OURS, covered(with_mounted(app)))
+
+
+def with_mounted(app: ASGIApp) -> FastAPI:
+    """Return a `FastAPI` around what is served without one, to check its routes."""
+    around = FastAPI(openapi_url=None)
+    around.mount("", app)
+    return around
 
 
 class Installation:

@@ -17,7 +17,7 @@ from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .factories import dependency_factory, router_factory
 from .guard import Credential, JWTGuard
-from .installation import Installation, route_problems, watch_application
+from .installation import Installation, route_problems, watch_application, with_mounted
 from .plain_routes import GuardedRoutes, apply_to_copies, check
 from .request_user import keep_user
 from .routing import mark_public
@@ -157,9 +157,7 @@ class ProtectedRouter(APIRouter):
 
     def _check_alone(self) -> None:
         """Check the routes where no `FastAPI` is around, which would check them."""
-        alone = FastAPI(openapi_url=None)
-        alone.mount("", self)
-        for problem in route_problems(alone):
+        for problem in route_problems(with_mounted(self)):
             raise problem
 
 

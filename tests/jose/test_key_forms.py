@@ -58,7 +58,7 @@ def test_a_compressed_point_is_no_key() -> None:
     ],
 )
 def test_attack_what_names_a_secret(text: str) -> None:
-    """Whoever reads the deployment knows it: signer and verifier have it in common with them."""
+    """All who can read the deployment know it, and could sign tokens with it."""
     assert KeyForm.REFERENCE is key_form(text)
 
 
