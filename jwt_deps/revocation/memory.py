@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jwt_deps.concurrency import uptime
+from jwt_deps.concurrency import ForkSafeLock, uptime
 from jwt_deps.errors import is_number, require_positive
 
 from .entries import Entries, Kind, Revocation, identifier, is_text, minute_after
@@ -154,19 +154,21 @@ class MemoryRevocations(Revocations):
         # At which ages entries end, by the ends that they have in seconds since the epoch.
         self._ages: dict[float, float] = {}
         self._ends: list[float] = []
+        self._lock = ForkSafeLock()
 
     def _now(self) -> float:
         return self._clock()
 
     def _add(self, entry: Revocation, now: float) -> None:
         age = self._age_clock()
-        while self._ends and self._ends[0] <= now and self._ages[self._ends[0]] <= age:
-            ended = heapq.heappop(self._ends)
-            del self._ages[ended]
-            self._entries.drop_ended(ended)
-        # What has ended already may have by a clock that is ahead.
-        lasts = entry.until - now if entry.until > now else self.longest_lifetime
-        if entry.until not in self._ages:
-            heapq.heappush(self._ends, entry.until)
-        self._ages[entry.until] = max(age + lasts, self._ages.get(entry.until, 0))
-        self._entries.add(entry)
+        with self._lock():
+            while self._ends and self._ends[0] <= now and self._ages[self._ends[0]] <= age:
+                ended = heapq.heappop(self._ends)
+                del self._ages[ended]
+                self._entries.drop_ended(ended)
+            # What has ended already may have by a clock that is ahead.
+            lasts = entry.until - now if entry.until > now else self.longest_lifetime
+            if entry.until not in self._ages:
+                heapq.heappush(self._ends, entry.until)
+            self._ages[entry.until] = max(age + lasts, self._ages.get(entry.until, 0))
+            self._entries.add(entry)

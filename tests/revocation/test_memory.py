@@ -1,6 +1,7 @@
 """Which tokens an entry names, when it ends, and that a revoked token is never accepted again."""
 
 import asyncio
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -605,6 +606,35 @@ def test_attack_a_revocation_while_the_clock_is_ahead() -> None:
     now += 7200
     revocations.revoke(subject="carol")
     assert not revocations.is_revoked({"jti": "1"})
+
+
+def test_attack_two_threads_that_revoke_at_once() -> None:
+    """As endpoints that are plain functions do: neither drops what the other one has added."""
+    now = float(NOW)
+
+    class Interrupted(float):
+        """An age; once it is compared, another thread goes on."""
+
+        def __ge__(self, other: float) -> bool:
+            met = super().__ge__(other)
+            if not second.ident:
+                second.start()
+                second.join(0.2)
+            return met
+
+    def age() -> float:
+        return now if threading.current_thread() is second else Interrupted(now)
+
+    revocations = MemoryRevocations(clock=lambda: now, age_clock=age)
+    second = threading.Thread(target=revocations.revoke, kwargs={"jti": "2", "expires": NOW + 7200})
+    revocations.revoke(jti="ended", expires=now)
+    now += 3600
+    revocations.revoke(jti="1", expires=NOW + 7200)
+    second.join()
+
+    assert revocations.is_revoked({"jti": "1"})
+    assert revocations.is_revoked({"jti": "2"})
+    assert not revocations.is_revoked({"jti": "ended"})
 
 
 def test_real_time_is_the_default() -> None:
