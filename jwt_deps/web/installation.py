@@ -265,12 +265,7 @@ class Installation:
         if self._guarded is not None:
             self._guarded.update()
         elif not self._known.is_current():
-            try:
-                self._known = covered(self._app)
-            except ConfigurationError:
-                # What the guard is not asked for must not be served either.
-                self._wrap_router(self._app.router)
-                raise
+            self._known = covered(self._app)
         if not self._checked:
             for problem in route_problems(self._app):
                 raise problem

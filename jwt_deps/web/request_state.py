@@ -429,8 +429,8 @@ class RequestState:
         copy = RequestState(scope)
         mounted, app = self.mounted, copy.app
         is_same_path = (copy.path, copy.method) == (self.path, self.method)
-        is_below = mounted is not None and (is_same_path or mounted.is_at(copy.root))
         if app is self.app:
+            is_below = mounted is not None and mounted.is_at(copy.root)
             is_on_the_way = bool(self.routers) or is_same_path or is_below
         else:
             # Below another mount of an application that is watched, or it was not seen since.
