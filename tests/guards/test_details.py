@@ -15,6 +15,7 @@ import pytest
 from fastapi import (
     APIRouter,
     BackgroundTasks,
+    Body,
     Depends,
     FastAPI,
     HTTPException,
@@ -24,6 +25,7 @@ from fastapi import (
 )
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -666,6 +668,25 @@ class TestOverriddenGuards:
 
         assert (200, "e1") == (answer.status_code, answer.json())
 
+    @live
+    def test_a_dependency_around_the_guard_of_a_router(self) -> None:
+        """The guard of the router itself is not replaced with it, and nothing is served."""
+        router = protected_router(settings=SETTINGS)
+        guard: Any = router.dependencies[0].dependency
+
+        async def guarded(_: Annotated[None, Depends(guard)]) -> None: ...
+
+        router.dependencies[:] = [Depends(guarded)]
+
+        @router.post("/x")
+        async def x(number: Annotated[int, Body(embed=True)] = 0) -> str:
+            return f"{INSIDE} {number}"
+
+        app = including(router)
+        app.dependency_overrides[guarded] = lambda: None
+
+        assert [401, REFUSED] == [ask(app, "/x", it, "POST") for it in ({}, GOOD)]
+
 
 class Slash:
     """A middleware that changes the path, as many an application has one."""
@@ -759,6 +780,20 @@ def test_a_function_of_ones_own_at_the_address_of_a_page_needs_a_token() -> None
     protect(app, SETTINGS)
 
     assert [401, 200] == [ask(app, "/docs", it) for it in ({}, GOOD)]
+
+
+def test_nothing_is_answered_where_the_router_was_replaced() -> None:
+    """Not even by middleware that was there before `protect`."""
+
+    class Answering(Layer):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse(INSIDE)(scope, receive, send)
+
+    app = protect(FastAPI(middleware=[Middleware(Answering)]), SETTINGS)
+    assert 200 == ask(app, "/x")
+    app.router = APIRouter()
+
+    assert REFUSED == ask(app, "/x")
 
 
 def test_a_mounted_application_whose_middleware_answers_its_first_request() -> None:

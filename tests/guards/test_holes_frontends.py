@@ -6,12 +6,21 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from jwt_deps import JWTSettings, current_user_id, jwt_guard, protect, protected_router, public
+from jwt_deps import (
+    JWTSettings,
+    current_user_id,
+    get_settings,
+    jwt_guard,
+    protect,
+    protected_router,
+    public,
+)
 from jwt_deps.audit import Verdict, audit
 from tests.minting import SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, frontend
@@ -19,6 +28,8 @@ from tests.web.serving import OTHER, SETTINGS, bearer, frontend
 from .asking import GOOD, drive
 
 pytestmark = frontend
+
+EMPLOYEES = JWTSettings(secret_key=SECRET, user_id_claim="employee")
 
 
 @pytest.fixture
@@ -123,8 +134,7 @@ def test_a_frontend_below_an_application_of_starlettes(outer: str, files: Path) 
     async def note(user_id: Annotated[str, Depends(current_user_id)]) -> None:
         seen.append(user_id)
 
-    settings = JWTSettings(secret_key=SECRET, user_id_claim="employee")
-    router = protected_router(settings=settings, exclude=["/open", "/open/*"])
+    router = protected_router(settings=EMPLOYEES, exclude=["/open", "/open/*"])
     router.frontend("/files", directory=files)
     router.frontend("/open", directory=files)
     inner, around = FastAPI(), APIRouter()
@@ -219,6 +229,41 @@ def test_a_file_of_an_application_that_a_guarded_route_hands_its_request_to(file
         return HandingOn()
 
     assert 200 == TestClient(app).get("/a.txt").status_code
+
+
+def test_a_plain_route_at_the_path_of_a_frontend_goes_by_its_own_settings(files: Path) -> None:
+    """The guard of the files does not apply to it."""
+    router = protected_router(settings=OTHER)
+    router.frontend("/files", directory=files)
+    app = FastAPI()
+    app.dependency_overrides[get_settings] = lambda: SETTINGS
+
+    async def upload(request: Request) -> Response:
+        return Response(await current_user_id(request, SecurityScopes()))
+
+    app.include_router(router)
+    app.add_route("/files", upload, methods=["POST"])
+
+    assert "alice" == TestClient(app).post("/files", headers=GOOD).text
+
+
+def test_what_applies_to_one_of_two_frontends_at_one_path_goes_by_its_guard(files: Path) -> None:
+    """Which of them it is cannot be known, and its router has a guard."""
+    seen: list[str] = []
+
+    async def note(user_id: Annotated[str, Depends(current_user_id)]) -> None:
+        seen.append(user_id)
+
+    app = FastAPI()
+    for path in ("/shop", "/staff"):
+        site = protected_router(settings=EMPLOYEES)
+        site.dependencies.insert(0, Depends(note))  # it runs before the guard
+        site.frontend("/", directory=files)
+        app.mount(path, site)
+
+    answer = TestClient(app).get("/shop/a.txt", headers=bearer(sub="boss", employee="e1"))
+
+    assert (200, ["e1"]) == (answer.status_code, seen)
 
 
 def _beside_another(site: APIRouter, other: APIRouter) -> FastAPI:

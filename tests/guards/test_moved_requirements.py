@@ -9,6 +9,7 @@ import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Form, HTTPException, Security
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
@@ -269,7 +270,15 @@ class Dependant(APIRoute):
         self.dependant.dependencies = []
 
 
-@pytest.mark.parametrize("route", [APIRoute, Limited, Kept, Dependant])
+class Compressed(APIRoute):
+    """A route with a middleware around what FastAPI made."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.app = GZipMiddleware(self.app)
+
+
+@pytest.mark.parametrize("route", [APIRoute, Limited, Kept, Dependant, Compressed])
 @pytest.mark.parametrize("copied", [True, False], ids=["copied", "as it is"])
 def test_the_handler_of_a_route_runs_the_guard_or_protect_refuses_it(
     route: type[APIRoute], *, copied: bool

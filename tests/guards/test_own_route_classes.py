@@ -283,6 +283,30 @@ class TestAHandleOfItsOwn:
 
         assert REFUSED == ask(app, "/x")
 
+    def test_of_which_another_application_gives_the_answer(self) -> None:
+        """A guard applies to some routes of that one, and not to this."""
+
+        class Bare(FastAPI):
+            def build_middleware_stack(self) -> ASGIApp:
+                return self.router
+
+        router, other = protected_router(settings=SETTINGS, prefix="/met"), Bare()
+        filled(router)
+        other.include_router(router)
+        other.get("/api")(read)
+        with TestClient(other):
+            """Since it has started it looks at its routes."""
+
+        class HandingOn(APIRoute):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await other(scope, receive, send)
+
+        app = protect(FastAPI(), SETTINGS)
+        app.router.route_class = HandingOn
+        app.get("/api")(read)
+
+        assert REFUSED == ask(app, "/api")
+
     @pytest.mark.parametrize(("status", "expected"), [(399, REFUSED), (400, 400)])
     def test_an_answer_of_its_own_that_says_no(self, status: int, expected: Answer) -> None:
         """An error tells nothing that is guarded."""

@@ -100,6 +100,13 @@ class TestADependencyWithAParameterFromTheBody:
         with pytest.raises(ConfigurationError, match="parameter from the body"):
             self.serve(place, router)
 
+    def test_is_taken_over_routes_of_fastapi_alone(self) -> None:
+        """FastAPI runs it for each of them."""
+        router = protected_router(settings=SETTINGS, dependencies=[Depends(body)])
+        router.post("/x")(read)
+
+        assert [401, 200] == [ask(including(router), "/x", it, "POST") for it in ({}, GOOD)]
+
     @live_routes
     def test_is_refused_where_a_guarded_router_is_included_with_it(self) -> None:
         """What is given to `include_router` applies to plain routes too."""

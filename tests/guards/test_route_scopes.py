@@ -415,6 +415,14 @@ def test_head_needs_what_get_does() -> None:
     ]
 
 
+def test_the_audit_shows_them_where_the_settings_are_not_known() -> None:
+    """In a build without secrets, for one."""
+    app = protect(FastAPI(openapi_url=None), scopes={"/x": "a"})
+    app.get("/x")(read)
+
+    assert [("a",)] == [it.scopes for it in audit(app).routes]
+
+
 @live_mounts
 @pytest.mark.parametrize("inside", [FastAPI, APIRouter, Starlette, Router])
 def test_a_mount_is_one_route(inside: Callable[[], Any]) -> None:

@@ -4,18 +4,25 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.mcpserver import MCPServer
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from jwt_deps import JWTSettings, get_claims, protect, protected_router, public
+from jwt_deps import (
+    JWTSettings,
+    current_user_id,
+    get_claims,
+    protect,
+    protected_router,
+    public,
+)
 from tests.minting import SECRET
 from tests.web.serving import SETTINGS, bearer
 
@@ -240,6 +247,30 @@ def test_excluded_server_has_no_access_token() -> None:
         session = opened(client, {})
 
         assert said(post(client, {}, CALL, session)) is None
+
+
+def test_a_token_that_a_layer_below_a_mount_exchanges_is_the_one_of_the_tool() -> None:
+    """The guard of the mount accepted another one."""
+
+    class Exchanging:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                scope["headers"] = [(b"authorization", BOB["Authorization"].encode())]
+            await self.app(scope, receive, send)
+
+    async def subject(_: Annotated[str, Depends(current_user_id)]) -> str | None:
+        token = get_access_token()
+        return None if token is None else token.subject
+
+    inner, app = FastAPI(), protect(FastAPI(), SETTINGS)
+    inner.add_middleware(Exchanging)
+    inner.get("/subject")(subject)
+    app.mount("/deep", inner)
+
+    assert "bob" == TestClient(app).get("/deep/subject", headers=ALICE).json()
 
 
 def test_an_application_that_is_asked_in_between_leaves_the_user_of_the_tool() -> None:
