@@ -171,13 +171,15 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         # Any callable is a source, which the type does not say.
         own = cast("PydanticBaseSettingsSource", own_variables)
         environment = cast("EnvSettingsSource", env_settings)
+        prefix, variables = environment.env_prefix, environment.env_vars
         of_file = cast("DotEnvSettingsSource", dotenv_settings).env_vars
-        variables = {**of_file, **environment.env_vars}
-        read = partial(_from_files, variables, environment.env_prefix)
+        read = partial(_from_files, {**of_file, **variables}, prefix)
         files = cast("PydanticBaseSettingsSource", read)
-        # Without a file, pydantic-settings would take as long to look for each field as with one.
+        # With no variable, pydantic-settings would take as long to look for each field as with all.
+        has_some = not prefix or any(is_variable(name, prefix) for name in variables)
+        in_environment = (env_settings,) if has_some else ()
         in_file = (own,) if of_file else ()
-        return init_settings, files, env_settings, *in_file, file_secret_settings
+        return init_settings, files, *in_environment, *in_file, file_secret_settings
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
         """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
