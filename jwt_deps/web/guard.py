@@ -147,7 +147,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
                     state.decision.refuse(refused_with)
                     raise refused_with from found
                 return
-        state.take_back(connection.scope, self)
+        state.take_back(connection.scope, self.settings)
         write_anonymous(connection.scope)
         if isinstance(connection, WebSocket):
             answer_with_bearer(connection)

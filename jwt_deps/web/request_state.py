@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from starlette.types import Scope
 
-from jwt_deps.settings import JWTSettings
+from jwt_deps.settings import JWTSettings, get_settings
 from jwt_deps.tokens import STATE_NAMES, Claims, Principal
 
 from . import _fastapi
@@ -417,10 +417,18 @@ class RequestState:
             written["authenticated"] = False
             write_anonymous(scope)
 
-    def take_back(self, scope: Scope, guard: RouteGuard) -> None:
-        """Take back what the guard of a mount wrote, if this one goes by other settings."""
-        mounted = self.mounted
-        if mounted is not None and mounted.guard.settings is not guard.settings:
+    def take_back(self, scope: Scope, settings: JWTSettings | None) -> None:
+        """Take back what was written under other settings than those of a public route.
+
+        Args:
+            scope: of the request.
+            settings: those of the guard that decides; `None` for `get_settings`.
+        """
+        if self._written is None:
+            return
+        if settings is None and self.overriding is None:
+            settings = get_settings()
+        if not any(it is settings and found is self._written for it, found in self._principals):
             self._restore(scope)
             self._before = self._written = None
 

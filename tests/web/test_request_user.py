@@ -20,9 +20,17 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from jwt_deps import JWTSettings, current_user_id, optional, protect, protected_router, public
+from jwt_deps import (
+    JWTSettings,
+    current_user_id,
+    get_settings,
+    optional,
+    protect,
+    protected_router,
+    public,
+)
 from tests.guards.asking import drive
-from tests.minting import SECRET
+from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer
 
 
@@ -212,6 +220,47 @@ def test_attack_a_user_of_another_issuer_on_a_public_route(
     answer = TestClient(app).get("/shop/offers", headers=bearer())
 
     assert [known, "alice" if known else None] == answer.json()
+
+
+def offering(request: Request) -> Any:
+    """Answer on a public route whom it has found."""
+    return told(request)["known"], getattr(request.state, "user_id", None)
+
+
+@pytest.mark.parametrize("who_asks", ["first", "second"])
+def test_attack_a_user_of_another_mount_on_a_public_route(who_asks: str) -> None:
+    """Below two mounts, whether the first guard or a dependency above the second has found them."""
+    second, third = (JWTSettings(secret_key=SECRET, token_header_key=it) for it in ("X-B", "X-C"))
+    shop = protect(FastAPI(), third, exclude=[offering])
+    shop.get("/offers")(offering)
+    between, app = FastAPI(), FastAPI()
+    protect(between, second).mount("/shop", shop)
+    if who_asks == "first":
+        protect(app, SETTINGS).mount("/m", Starlette(routes=[Mount("/b", between)]))
+    else:
+        protect(app, SETTINGS, dependencies=[Depends(lambda: None)]).mount("/m/b", between)
+    user = {**bearer(), "X-B": bearer()["Authorization"]}
+
+    assert [False, None] == TestClient(app).get("/m/b/shop/offers", headers=user).json()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_attack_a_user_by_replaced_settings_on_a_public_route(
+    monkeypatch: pytest.MonkeyPatch, *, replaced: bool
+) -> None:
+    """The application around replaces `get_settings`, and the one inside does not."""
+    monkeypatch.setenv("JWT_SECRET_KEY", OTHER_SECRET if replaced else SECRET)
+    shop, router = FastAPI(), protected_router(exclude=[offering])
+    router.get("/offers")(offering)
+    shop.include_router(router)
+    app = protect(FastAPI())
+    app.mount("/shop", shop)
+    if replaced:
+        app.dependency_overrides[get_settings] = lambda: SETTINGS
+
+    answer = TestClient(app).get("/shop/offers", headers=bearer()).json()
+
+    assert ([False, None] if replaced else [True, "alice"]) == answer
 
 
 def test_copy_of_a_scope_has_the_user_of_its_own_token() -> None:
