@@ -133,7 +133,7 @@ class _GuardedReceive:
             try:
                 await ask_guard(Request(self._scope, replay.record), self._state)
             except HTTPException as refusal:  # a credential may raise one of its own
-                self._decision.refuse(refusal)
+                self._state.decision.refuse(refusal)
                 raise
             except Exception as error:  # noqa: BLE001 - raised again where FastAPI runs the guard
                 # Here FastAPI would take it for a body that cannot be read.

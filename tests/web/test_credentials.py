@@ -498,25 +498,32 @@ class TestOfOnesOwn:
         with TestClient(app, raise_server_exceptions=False) as client:
             assert client.get("/me", headers=headers).status_code in {401, 500}
 
+    @pytest.mark.parametrize("kind", ["protect", "protected_router"])
     @pytest.mark.parametrize("path", ["/page", "/form"])
-    def test_a_redirect_to_a_log_in(self, path: str) -> None:
-        """Also before a body is read."""
+    def test_a_redirect_to_a_log_in(self, path: str, kind: str) -> None:
+        """Also before a body is read, and once the application has met the guard of a router."""
 
         async def session(_: HTTPConnection) -> Claims | None:
             raise HTTPException(303, headers={"Location": "/login"})
 
-        app = protect(FastAPI(), SETTINGS, credentials=[session])
+        router = APIRouter()
 
-        @app.post("/page")
+        @router.post("/page")
         async def page() -> None: ...
 
-        @app.post("/form")
+        @router.post("/form")
         async def form(name: Annotated[str, Form()]) -> str:
             return name
 
+        if kind == "protect":
+            app = protect(including(router), SETTINGS, credentials=[session])
+        else:
+            app = including(protected_router(router, settings=SETTINGS, credentials=[session]))
         client = TestClient(app, follow_redirects=False)
 
-        assert 303 == client.post(path, data={"name": "x"}).status_code
+        statuses = [client.post(path, data={"name": "x"}).status_code for _ in range(2)]
+
+        assert [303, 303] == statuses
 
     def test_an_issuer_that_a_table_does_not_have(self) -> None:
         """It is refused; one that it has gives the user its prefix."""
