@@ -118,7 +118,7 @@ def audit(app: FastAPI, *, allow: Iterable[str] = ()) -> Audit:
     with unchanged(inventory.routers):
         judged = [(served, judge(served, allowed)) for served in inventory.routes]
         problems = [
-            *(problem for one in inventory.applications for problem in _problems(one)),
+            *(problem for one in inventory.applications for problem in _problems(one, app)),
             *(
                 f"The allowed path {pattern!r} matches no route."
                 for pattern in allowed.unmatched(served.path for served in inventory.routes)
@@ -150,11 +150,11 @@ def _audited(served: Served, judgement: Judgement) -> AuditedRoute:
     )
 
 
-def _problems(reached: Reached) -> Iterator[str]:
+def _problems(reached: Reached, outermost: FastAPI) -> Iterator[str]:
     app = reached.app
     yield from reasons_not_to_serve(reached)
     try:
-        yield from (problem.message for problem in route_problems(app))
+        yield from (problem.message for problem in route_problems(app, outermost))
     except ConfigurationError as error:
         yield _no_settings(error)
     unknown = settings_problem(app)

@@ -16,6 +16,7 @@ from fastapi import WebSocket
 from fastapi.params import Depends
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
+from starlette.types import Scope
 
 from jwt_deps.errors import AuthError
 from jwt_deps.settings import JWTSettings
@@ -55,7 +56,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         self,
         settings: JWTSettings | None = None,
         exclude: Iterable[str | Callable[..., Any]] = (),
-        watch: Callable[[Any, bool], object] = lambda *_: None,
+        watch: Callable[[Scope], object] = lambda _: None,
         scopes: Mapping[str, Any] | None = None,
         credentials: Iterable[Any] = (),
     ) -> None:
@@ -77,7 +78,7 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         state = state_of(connection.scope)
         state.decision.raise_failure()
         if not state.entered:
-            self._watch(state.app, state.mounted is not None)
+            self._watch(connection.scope)
         if state.overriding is not None and self in state.overriding.dependency_overrides:
             # It is asked all the same: FastAPI replaces nothing in a router that is mounted.
             state.overriding = None

@@ -43,6 +43,7 @@ from .plain_routes import (
     of_another_application,
     plain_endpoint,
 )
+from .request_state import state_of
 from .request_user import keep_user
 from .requirements import Requirement, no_roles_claim
 from .routing import (
@@ -114,23 +115,24 @@ def protect(  # noqa: PLR0913 - what applies to an application
     return app
 
 
-def watch_application(app: Any, is_below: bool) -> None:  # noqa: FBT001 - as a guard calls it
+def watch_application(scope: Scope) -> None:
     """Look at an application that a guard is asked in, now and before each request that follows.
 
     The request has not come to what `protect` or a protected router puts in front of the guard.
 
     Args:
-        app: the application.
-        is_below: whether the request came through a guarded mount.
+        scope: of the request.
 
     Raises:
         ConfigurationError: a guard is asked there that does not cover what it should.
     """
+    state = state_of(scope)
+    app: Any = state.app
     if isinstance(app, FastAPI):
         installation = Installation.of(app)
         if not installation.is_protected:
-            installation.watch()
-        elif not is_below:
+            installation.watch(scope)
+        elif state.mounted is None:  # else it came through a guarded mount
             raise _bypassed()
     elif isinstance(app, Starlette):
         known: Snapshot | None = vars(app).get(_OURS)
@@ -230,15 +232,18 @@ class Installation:
 
         self._app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
 
-    def watch(self) -> None:
+    def watch(self, scope: Scope | None = None) -> None:
         """Check now and before each request that follows, also of those that no guard is asked for.
+
+        Args:
+            scope: as for `update`.
 
         Raises:
             ConfigurationError: as `update`.
         """
         self._wrap_router(self._app.router)
         if not self.is_reached:  # by any request so far: the router may be called past this
-            self.update()
+            self.update(scope)
 
     def _wrap_router(self, router: APIRouter) -> None:
         if self._inner is None:
@@ -252,12 +257,15 @@ class Installation:
             self._start_last()
             return inner(scope, receive, _without_traceback(send))
         self.is_reached = True
-        self.update()
+        self.update(scope)
         receive, send = wrap_receive_and_send(scope, receive, send, self._app.router, self._guard)
         return keep_user(inner(scope, receive, send))
 
-    def update(self) -> None:
+    def update(self, scope: Scope | None = None) -> None:
         """Guard what is new in the application, and refuse what no guard covers.
+
+        Args:
+            scope: of the request that has come to it; `None` if none has.
 
         Raises:
             ConfigurationError: a sentence that says what to do.
@@ -267,7 +275,9 @@ class Installation:
         elif not self._known.is_current():
             self._known = covered(self._app)
         if not self._checked:
-            for problem in route_problems(self._app):
+            router = self._app.router
+            is_outermost = scope is None or scope.get("router", router) is router
+            for problem in route_problems(self._app, self._app if is_outermost else None):
                 raise problem
             self._checked = True
         self._correct_openapi()
@@ -447,14 +457,19 @@ def _bypassed() -> ConfigurationError:
     )
 
 
-def route_problems(app: FastAPI) -> Iterator[ConfigurationError]:
+def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[ConfigurationError]:
     """Why an application does not start: what is meant for none of its routes, or no route can do.
+
+    Args:
+        app: the application.
+        outermost: the one in which it is mounted, at any depth, or itself; `None` if that is not
+            known. What settings exclude may be in any application that is mounted there.
 
     Raises:
         ConfigurationError: there is no configuration.
     """
     matches = list(_matches(app))
-    for sentence in _idle_exclusions(app, matches):
+    for sentence in _idle_exclusions(app, matches, outermost):
         yield ConfigurationError("idle_exclusion", sentence)
     if any(it is not None and not it.server.has_roles for it in _asked_for_roles(app, matches)):
         yield no_roles_claim()
@@ -479,12 +494,14 @@ def _asks_roles(calls: Iterable[object]) -> bool:
     return any(isinstance(it, Requirement) and "role" in it.needs for it in calls)
 
 
-def _idle_exclusions(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[str]:
+def _idle_exclusions(
+    app: FastAPI, matches: list[MatchedRoute], outermost: FastAPI | None
+) -> Iterator[str]:
     """The exclusions and the scopes by template that match no route, each as a sentence."""
-    templates = [path for match in matches for path in match.paths]
+    templates = _paths_of(matches)
     for guard in _guards(app, matches):
         mine = [match for match in matches if not match.guards or guard in match.guards]
-        yield from _idle(guard.patterns, [path for match in mine for path in match.paths])
+        yield from _idle(guard.patterns, _paths_of(mine))
         for endpoint in guard.endpoints:
             if not any(same_endpoint(match.endpoint, endpoint) for match in mine):
                 yield (
@@ -492,10 +509,24 @@ def _idle_exclusions(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[str]
                     "and no guarded route has it."
                 )
         settings = _settings(app, guard)
-        if settings is not None:
-            yield from _idle(settings.server.excluded, templates)
+        if settings is not None and settings.server.excluded.unmatched(templates):
+            yield from _idle(settings.server.excluded, _all_paths(outermost))
         if guard.route_scopes.rules:
             yield from _idle_scopes(app, guard)
+
+
+def _paths_of(matches: Iterable[MatchedRoute]) -> list[str]:
+    return [path for match in matches for path in match.paths]
+
+
+def _all_paths(outermost: FastAPI | None) -> list[str] | None:
+    """The templates in an application and in all that are mounted in it; `None` if not known."""
+    from .inventory import Inventory  # noqa: PLC0415 - which walks mounts
+
+    if outermost is None:
+        return None
+    applications = (it.app for it in Inventory.of(outermost).applications)
+    return [path for app in applications for path in _paths_of(_matches(app))]
 
 
 def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
@@ -516,8 +547,8 @@ def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
         )
 
 
-def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:
-    unmatched = patterns.unmatched(templates)
+def _idle(patterns: PathPatterns, templates: list[str] | None) -> Iterator[str]:
+    unmatched = [] if templates is None else patterns.unmatched(templates)
     if unmatched:
         yield (
             f"The exclusion {', '.join(map(repr, unmatched))} matches no route: write the whole "

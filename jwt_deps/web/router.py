@@ -149,7 +149,7 @@ class ProtectedRouter(APIRouter):
         app = scope.get("app")
         if app is not self._met:
             if isinstance(app, FastAPI):
-                Installation.of(app).watch()
+                Installation.of(app).watch(scope)
             else:
                 self._check_alone()
             self._met = app
@@ -157,7 +157,8 @@ class ProtectedRouter(APIRouter):
 
     def _check_alone(self) -> None:
         """Check the routes where no `FastAPI` is around, which would check them."""
-        for problem in route_problems(with_mounted(self)):
+        around = with_mounted(self)
+        for problem in route_problems(around, around):
             raise problem
 
 
