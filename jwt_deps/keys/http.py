@@ -62,6 +62,9 @@ _ENCODINGS = frozenset({"identity", "gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 #: Seconds for a connection; the caller limits the whole.
 _CONNECT_TIMEOUT = 2
+# Octets of an answer up to its body, and those that are read at once. The HTTP client goes through
+# informational responses (RFC 9110 §15.2) without a pause, and a server can send them without end.
+_LONGEST_HEAD, _HEAD_PIECE = 32 * 1024, 4096
 
 _CLIENT_CERTIFICATE = "a client certificate; see JWT_JWKS_CERTIFICATE_FILE (jwks_certificate_file)"
 _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
@@ -184,17 +187,7 @@ class Fetcher:
             **await self._credentials(url),
         }
         tls = await self._current_tls(url)
-        seen, dialled = False, ""
-
-        async def look(event: str, info: dict[str, Any]) -> None:
-            nonlocal seen, dialled
-            if event == "connection.connect_tcp.started":
-                dialled = info["host"]
-            elif event == "connection.connect_tcp.complete":
-                seen = True
-                if not (self.trust_env and _is_proxy(dialled, url)):
-                    await self._refuse_peer(url, info["return_value"])
-
+        connection = _Connection(self, url)
         try:
             async with (
                 httpx2.AsyncClient(
@@ -203,10 +196,14 @@ class Fetcher:
                     timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
                 ) as client,
                 client.stream(
-                    method, url, headers=headers, content=content, extensions={"trace": look}
+                    method,
+                    url,
+                    headers=headers,
+                    content=content,
+                    extensions={"trace": connection.look},
                 ) as response,
             ):
-                if not seen:  # the HTTP client reports no connection any more
+                if connection.stream is None:  # the HTTP client reports no connection any more
                     raise FetchError(f"the address that {shown(url)} leads to was not checked")
                 return await self._read(url, response, conditional="If-None-Match" in headers)
         except httpx2.TimeoutException as error:
@@ -214,7 +211,12 @@ class Fetcher:
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
             raise FetchError(f"{shown(url)} cannot be fetched: {_problem(error)}") from error
 
-    async def _refuse_peer(self, url: str, stream: Any) -> None:
+    async def refuse_peer(self, url: str, stream: Any) -> None:
+        """Close a connection to an address that nothing may be fetched from, and raise.
+
+        Raises:
+            FetchError: it is one.
+        """
         peer = stream.get_extra_info("server_addr")  # None once it has been reset
         try:
             if peer is None:
@@ -330,6 +332,45 @@ class Fetcher:
 
     def _too_long(self, url: str) -> FetchError:
         return FetchError(f"{shown(url)} sent more than {self.max_bytes} bytes", outage=False)
+
+
+class _Connection:
+    """The connection of one request, by what the HTTP client reports of it."""
+
+    def __init__(self, fetcher: Fetcher, url: str) -> None:
+        self._fetcher = fetcher
+        self._url = url
+        self._dialled = ""
+        #: `None` as long as there is none whose address was checked.
+        self.stream: Any = None
+
+    async def look(self, event: str, info: dict[str, Any]) -> None:
+        """Check where it leads, and limit what is read of it before the body."""
+        if event == "connection.connect_tcp.started":
+            self._dialled = info["host"]
+        elif event == "connection.connect_tcp.complete":
+            if not (self._fetcher.trust_env and _is_proxy(self._dialled, self._url)):
+                await self._fetcher.refuse_peer(self._url, info["return_value"])
+            self._limit_head(info["return_value"])
+        elif event.endswith(".start_tls.complete"):
+            self._limit_head(info["return_value"])
+        elif event == "http11.receive_response_headers.complete":
+            del self.stream.read  # the limit: its class has its own `read`
+
+    def _limit_head(self, stream: Any) -> None:
+        read, left = stream.read, _LONGEST_HEAD
+
+        async def read_head(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+            nonlocal left
+            if left <= 0:
+                said = f"{shown(self._url)} sent {_LONGEST_HEAD} bytes, and no answer among them"
+                raise FetchError(said)
+            data: bytes = await read(min(max_bytes, _HEAD_PIECE), timeout)
+            left -= len(data)
+            return data
+
+        stream.read = read_head
+        self.stream = stream
 
 
 def _problem(error: BaseException) -> str:

@@ -7,7 +7,10 @@ import ssl
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +65,28 @@ def secure(authority: trustme.CA) -> Iterator[FakeIssuer]:
     context = certified(authority, "127.0.0.1", "issuer.example")
     with FakeIssuer(algorithm="ES256", ssl_context=context) as running:
         yield running
+
+
+@contextmanager
+def endless(piece: bytes, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve an address at which each answer is one piece of text, without end."""
+
+    class Endless(StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(piece)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Endless) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http{'s' * (context is not None)}://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class TestAnswers:
@@ -224,6 +249,29 @@ class TestSize:
 
         assert "sent more than 3 pieces" in str(undone(issuer.jwks_url))
 
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_attack_informational_responses_without_end(
+        self, authority: trustme.CA, ca_file: Path, scheme: str
+    ) -> None:
+        """They are no answer, and would keep the event loop busy for all of the time."""
+        context = certified(authority, "127.0.0.1") if scheme == "https" else None
+        fetcher = Fetcher(allow_loopback=True, ca_file=ca_file)
+
+        with (
+            endless(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100, context) as url,
+            pytest.raises(FetchError, match="sent 32768 bytes, and no answer") as failed,
+        ):
+            asyncio.run(asyncio.wait_for(fetcher.get(url), 5))
+
+        assert failed.value.outage
+
+    def test_an_informational_response(self) -> None:
+        """The answer comes behind it, in one piece with it or not."""
+        answer = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n"
+
+        with endless(answer + b"x" * 5000) as url:
+            assert b"x" * 5000 == fetched(url).body
+
 
 class TestConnections:
     def test_refused(self, issuer: FakeIssuer) -> None:
@@ -265,7 +313,7 @@ class TestConnections:
         fetcher = Fetcher()
 
         with pytest.raises(FetchError):
-            asyncio.run(fetcher._refuse_peer("https://issuer.example/", stream))
+            asyncio.run(fetcher.refuse_peer("https://issuer.example/", stream))
 
         assert [True] == closed
 
