@@ -330,6 +330,7 @@ class Threads:
 
         Raises:
             TooManyCallsError: too many calls wait.
+            RuntimeError: the function raised `StopIteration`, as where `next` finds nothing.
         """
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
         if is_known not in pools:
@@ -345,6 +346,8 @@ class Threads:
             try:
                 if answer.set_running_or_notify_cancel():
                     answer.set_result(context.run(function, name))
+            except StopIteration:  # with which no future of asyncio ends, before Python 3.12
+                answer.set_exception(RuntimeError("the function raised StopIteration"))
             except BaseException as error:  # noqa: BLE001 - the caller's
                 answer.set_exception(error)
             finally:

@@ -154,3 +154,14 @@ class TestThreads:
             ]
 
         assert ["ValueError", "int"] * 4 == asyncio.run(all_of_them())
+
+    def test_attack_a_call_that_finds_nothing(self) -> None:
+        """`next` of no accepted issuer, for instance: it ends, as that of a coroutine does."""
+        threads = Threads(1)
+
+        async def call() -> object:
+            async with asyncio.timeout(5):
+                return await threads.call(next, iter(()), is_known=False)
+
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            asyncio.run(call())
