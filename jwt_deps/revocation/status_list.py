@@ -8,6 +8,7 @@ cached while it is fresh.
 import asyncio
 import logging
 import math
+import operator
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -57,13 +58,21 @@ class _List(NamedTuple):
             return None
         return (self.octets[octet] >> shift) & ((1 << self.bits) - 1)
 
+    def united(self, other: "_List") -> "_List":
+        """Return this list, with what another one of the same form revokes."""
+        if other.bits != self.bits:
+            return self
+        size = len(self.octets)
+        both = (self.octets, other.octets[:size].ljust(size, b"\0"))
+        united = operator.or_(*map(int.from_bytes, both))
+        return self._replace(octets=united.to_bytes(size))
+
 
 @dataclass(slots=True)
 class _State:
     """What is known of the list at one address; times are by the clock of ages."""
 
     known: _List | None = None
-    behind: _List | None = None  # one that came after it and was issued before
     fresh_until: float = -math.inf
     fetch: SingleFlight[None] | None = None
     backoff: Backoff = field(default_factory=lambda: Backoff(1, 60))
@@ -204,9 +213,7 @@ class StatusLists:
         uri, index = place
         state, now = self._state(uri), self._age_clock()
         if now < state.fresh_until or (self._accept_unreachable and state.backoff.holds(now)):
-            # Two nodes of an issuer, or its caches, may each lack what the other one revoked.
-            is_behind = state.behind is not None and state.behind.status(index) not in {0, None}
-            return is_behind or (state.known is not None and state.known.status(index) != 0)
+            return state.known is not None and state.known.status(index) != 0
         return None
 
     async def prepare(self, claims: Mapping[str, Any]) -> None:
@@ -271,13 +278,15 @@ class StatusLists:
         if found.issued > now + self._issuer.leeway or now >= found.expires:
             raise ValueError("it is not valid now")
         fresh = asked + max(_SHORTEST, min(lives, self._longest_fresh))
-        known = state.known or found
-        if found.issued >= known.issued or now >= known.expires:
-            state.known = known = found
-            state.behind = None
+        known = state.known
+        if known is None or found.issued > known.issued or now >= known.expires:
+            known = found
         else:
-            state.behind = found
-            logger.warning("the status list at %s is older than the one before", shown(uri))
+            # Two nodes of an issuer, or its caches, may each lack what the other one revoked.
+            if found.issued < known.issued:
+                logger.warning("the status list at %s is older than the one before", shown(uri))
+            known = known.united(found)
+        state.known = known
         # The requests that waited for it get an answer, however long it took.
         until = max(fresh, self._age_clock() + _SHORTEST)
         state.fresh_until = min(until, asked + min(found.expires, known.expires) - now)

@@ -311,6 +311,25 @@ def test_attack_an_older_list_that_revokes(
     assert "accepted" == verdict(source, place(publisher))
 
 
+def test_attack_nodes_that_answer_in_turn(publisher: Publisher) -> None:
+    """What one of them revokes stays so, whichever list is fetched next, until there is a newer."""
+    now = float(NOW)
+    source = lists(clock=lambda: now, age_clock=lambda: now, longest_fresh=100)
+
+    def after(octets: bytes, iat: float, bits: int = 1) -> list[str]:
+        nonlocal now
+        publisher.publish(octets=octets, iat=iat, bits=bits)
+        now += 100
+        return [verdict(source, place(publisher, it)) for it in (0, 1, 8, 15)]
+
+    assert ["accepted"] * 4 == after(b"\x00\x00", NOW)
+    assert ["revoked", *["accepted"] * 3] == after(b"\x01", NOW - 10)
+    assert ["revoked", *["accepted"] * 3] == after(b"\x00\x00", NOW)
+    assert ["revoked", "revoked", *["accepted"] * 2] == after(b"\x02\x00\xff", NOW - 20)
+    assert ["revoked", "revoked", *["accepted"] * 2] == after(b"\xff" * 4, NOW - 30, bits=2)
+    assert ["accepted", "revoked", *["accepted"] * 2] == after(b"\x02\x00", NOW + 1)
+
+
 def test_a_list_that_takes_longer_than_it_lives(publisher: Publisher) -> None:
     """Who waited for it gets an answer."""
     publisher.publish(ttl=1)
