@@ -188,13 +188,10 @@ class Fetcher:
         }
         tls = await self._current_tls(url)
         connection = _Connection(self, url)
+        client = self._client(tls)
         try:
             async with (
-                httpx2.AsyncClient(
-                    verify=tls,
-                    trust_env=self.trust_env,
-                    timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
-                ) as client,
+                client,
                 client.stream(
                     method,
                     url,
@@ -210,6 +207,19 @@ class Fetcher:
             raise FetchError(f"{shown(url)} did not answer in time") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
             raise FetchError(f"{shown(url)} cannot be fetched: {_problem(error)}") from error
+
+    def _client(self, tls: ssl.SSLContext) -> "httpx2.AsyncClient":
+        import httpx2  # noqa: PLC0415 - as above
+
+        timeout = httpx2.Timeout(None, connect=_CONNECT_TIMEOUT)
+        try:
+            return httpx2.AsyncClient(verify=tls, trust_env=self.trust_env, timeout=timeout)
+        except (httpx2.InvalidURL, ImportError, ValueError):
+            # `from None`: it quotes the address, which may have a password.
+            raise FetchError(
+                "the proxy of the environment cannot be used; for SOCKS there is "
+                "pip install 'httpx2[socks]'"
+            ) from None
 
     async def refuse_peer(self, url: str, stream: Any) -> None:
         """Close a connection to an address that nothing may be fetched from, and raise.

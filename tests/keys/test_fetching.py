@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import math
 import ssl
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -422,6 +423,23 @@ class TestAsked:
             asyncio.run(fetcher.get(issuer.jwks_url))
 
         assert ["cookie" in request.headers for request in issuer.requests] == [False, False]
+
+    @pytest.mark.parametrize(
+        "proxy", ["socks5://127.0.0.1:9", "foo://:s3cret@127.0.0.1:9", "http://:s3/cret@[::1]:9"]
+    )
+    def test_a_proxy_that_cannot_be_used(
+        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, proxy: str
+    ) -> None:
+        """It is an outage of whatever is fetched, and no defect."""
+        monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+
+        failed = undone(issuer.jwks_url, trust_env=True)
+
+        assert "the proxy of the environment cannot be used" in str(failed)
+        assert failed.outage
+        assert "s3" not in everything_said(failed)
 
     @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"])
     def test_no_proxy_of_the_environment(
