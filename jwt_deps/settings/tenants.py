@@ -165,7 +165,7 @@ class EntraTenants:
     ) -> None:
         self._host = host
         named = [tenants] if isinstance(tenants, str) else tenants
-        self._tenants = named if callable(named) else frozenset(map(str.lower, named))
+        self._tenants = named if callable(named) else _tenant_ids(named)
         url = jwks_url or f"https://{host}/common/discovery/v2.0/keys"
         options: dict[str, Any] = {"algorithm": "RS256", "audience": audience, "jwks_url": url}
         # Its cache has the common keys; no token is of this tenant.
@@ -202,6 +202,17 @@ class EntraTenants:
         if accepted:
             self._accepted.put(tenant, accepted)
         return accepted
+
+
+def _tenant_ids(named: Collection[str]) -> frozenset[str]:
+    ids = frozenset(map(str.lower, named))
+    if EVERY_TENANT in ids or not all(map(TENANT_ID.fullmatch, ids)):
+        raise ConfigurationError(
+            "issuer_placeholder",
+            "EntraTenants takes ids of tenants, 8eaef023-2b34-4da1-9baa-8bc8c9d6a490 for instance: "
+            "tokens have no names such as common or contoso.onmicrosoft.com in their iss.",
+        )
+    return ids
 
 
 class _TenantKeys:

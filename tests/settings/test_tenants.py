@@ -744,6 +744,21 @@ class TestEntra:
             EntraTenants("api", [TENANT], algorithm="HS256")
 
     @pytest.mark.parametrize(
+        "tenants",
+        [
+            "common",
+            "contoso.onmicrosoft.com",
+            "",
+            [TENANT, TENANT[1:]],
+            f"{0:08}-0000-0000-0000-{0:012}",
+        ],
+    )
+    def test_tenants_that_no_token_is_of(self, tenants: str | list[str]) -> None:
+        """A name or a slip would refuse every token, and say nothing."""
+        with pytest.raises(ConfigurationError, match="ids of tenants"):
+            EntraTenants("api", tenants)
+
+    @pytest.mark.parametrize(
         ("tenants", "claim", "refused"),
         [
             pytest.param([TENANT, OTHER], "email", True, id="mail"),
