@@ -1,7 +1,6 @@
 """Verified claims: read-only, and without values in `repr`."""
 
 import hmac
-import json
 import secrets
 from collections.abc import Iterator, Mapping
 from inspect import Parameter, Signature
@@ -23,8 +22,7 @@ def digest_of(value: object) -> str:
     it were the same for all users, one would get what was cached for another. The key of the digest
     is this process's own.
     """
-    text = json.dumps(value, sort_keys=True, default=repr)
-    return hmac.digest(_DIGEST_KEY, text.encode(), "sha256").hex()[:16]
+    return hmac.digest(_DIGEST_KEY, ascii(value).encode(), "sha256").hex()[:16]
 
 
 class ClaimMapping(Mapping[str, Any]):
@@ -74,8 +72,10 @@ class ClaimMapping(Mapping[str, Any]):
         return name in self._members
 
     def __repr__(self) -> str:
-        names = ", ".join(sorted(self._members)) or "nothing"
-        return f"<{type(self).__name__} with {names}, {digest_of(self._members)}>"
+        # Names that are no texts are in no token, and may be in claims of another credential.
+        names = ", ".join(sorted(map(str, self._members))) or "nothing"
+        digest = digest_of(sorted(map(repr, self._members.items())))
+        return f"<{type(self).__name__} with {names}, {digest}>"
 
     def __hash__(self) -> int:
         # Equal mappings have equal names, and equal values where those are no containers.

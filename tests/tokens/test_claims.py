@@ -173,6 +173,11 @@ class TestShown:
             pytest.param(ClaimMapping({"a": 1}), "<ClaimMapping with a, X>", id="mapping"),
             pytest.param(Claims({"sub": "\ud800"}), "<Claims with sub, X>", id="surrogate"),
             pytest.param(Claims({"own": {1, 2}}), "<Claims with own, X>", id="no-json"),
+            pytest.param(
+                Claims({"a": {1: 2, "b": 3}, 1: 2, None: 3}),  # type: ignore[dict-item]
+                "<Claims with 1, None, a, X>",
+                id="no-names",
+            ),
         ],
     )
     def test_repr(self, claims: ClaimMapping, shown: str) -> None:
