@@ -257,6 +257,8 @@ class IssuerSettings(BaseModel):
         names = [value] if isinstance(value, str) else value
         if names is not None and not (names and all(name.strip() for name in names)):
             raise ValueError("is empty: give it a value or leave it unset")
+        if any(name != name.strip() for name in names or ()):  # as `echo` writes it to a file
+            raise ValueError("begins or ends with white space")
         return value
 
     @field_validator("required_claims", mode="before")

@@ -369,6 +369,8 @@ WRONG: list[tuple[tuple[str, ...], dict[str, object]]] = [
             "json-of-none": "[]",
             "comma": "a,",
             "list-with-an-empty-one": ["a", ""],
+            "line-break": "a\n",
+            "list-with-a-blank": ["a", " b"],
             "json-cut-off": BEGINS_LIKE_JSON,
             "json-of-numbers": "[1]",
             "json-of-lists": f'[["{LEAKY}"]]',
