@@ -144,7 +144,7 @@ class Fetcher:
         import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
 
         self._tls = self._tls_context(with_certificate=False)
-        if self.certificate_file is not None:  # one that cannot be read stops the start
+        if self.certificate_file or self.key_file:  # one that cannot be read stops the start
             self._tls_context(with_certificate=True)
 
     def check_url(self, url: str) -> None:
@@ -285,9 +285,9 @@ class Fetcher:
             raise ConfigurationError(
                 "ca_file", "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
             ) from None
-        if with_certificate and self.certificate_file is not None:
-            try:
-                context.load_cert_chain(self.certificate_file, self.key_file, _no_password)
+        if with_certificate:
+            try:  # a key without its certificate is as one whose file is not there
+                context.load_cert_chain(self.certificate_file or "", self.key_file, _no_password)
             except (OSError, ValueError):
                 raise ConfigurationError(
                     "jwks_certificate",

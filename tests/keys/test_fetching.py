@@ -499,10 +499,11 @@ class TestCertificates:
         assert "its certificate is not trusted" in failed
         assert [] == impostor.requests
 
-    def test_a_client_certificate_that_cannot_be_read(self, tmp_path: Path) -> None:
-        """It is read at once, beside the system's authorities too."""
+    @pytest.mark.parametrize("name", ["certificate_file", "key_file"])
+    def test_a_client_certificate_that_cannot_be_read(self, tmp_path: Path, name: str) -> None:
+        """It is read at once, beside the system's authorities too; a key needs one."""
         with pytest.raises(ConfigurationError) as refused:
-            Fetcher(certificate_file=tmp_path / "none.pem")
+            Fetcher(**{name: tmp_path / "none.pem"})  # type: ignore[arg-type]
 
         assert "jwks_certificate" == refused.value.reason
 
