@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import httpx2
 import pytest
 from jose import JOSEError, jwt
 from starlette.applications import Starlette
@@ -19,7 +20,9 @@ from starlette.websockets import WebSocket
 from typer.testing import CliRunner, Result
 
 from jwt_deps.cli.app import main
+from jwt_deps.cli.conformance.asking import _handshake
 from jwt_deps.cli.conformance.catalog import documents
+from jwt_deps.cli.conformance.requests import Request as Asked
 from jwt_deps.cli.conformance.verdict import Answer, faults
 from jwt_deps.cli.demo.server import running
 from tests.conformance.servers import SERVERS, ask, asked
@@ -294,6 +297,23 @@ class TestCannotAsk:
         done = run("http://nowhere.invalid/", "--key", key, "--allow-remote", "--timeout", "0.1")
 
         assert "does not answer" in done.stderr
+
+    @pytest.mark.parametrize(("url", "port"), [("ws://a.example/", 80), ("wss://a.example/", 443)])
+    def test_the_port_of_a_websocket(
+        self, url: str, port: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where its address names none."""
+        dialled = list[object]()
+
+        def refused(address: object, _: object) -> None:
+            dialled.append(address)
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr("jwt_deps.cli.conformance.asking.socket.create_connection", refused)
+        with httpx2.Client() as client, pytest.raises(ConnectionRefusedError):
+            _handshake(Asked("GET", url, None, (), ""), client)
+
+        assert [("a.example", port)] == dialled
 
 
 BEARER = 'Bearer realm="a", error="invalid_token", error_description="x, \\"y\\""'

@@ -168,7 +168,8 @@ def _handshake(request: Request, client: httpx2.Client) -> Answer:
     others = [(name, value) for name, value in lines if name != "Sec-WebSocket-Protocol"]
     timeout = client.timeout.connect
     # An own socket, because the client would use a proxy of the environment.
-    with socket.create_connection((url.hostname, url.port or 80), timeout) as connection:
+    port = url.port or {"ws": 80, "wss": 443}[url.scheme]
+    with socket.create_connection((url.hostname, port), timeout) as connection:
         try:
             with connect(
                 request.url,
