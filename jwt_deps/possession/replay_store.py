@@ -10,6 +10,9 @@ from typing import Protocol
 from jwt_deps.concurrency import ForkSafeLock
 from jwt_deps.errors import TooManyProofsError, require_sizes
 
+# Ended proofs that are dropped for each that is added: all of a full store would take a second.
+_MOST_DROPPED = 100
+
 
 class StoreUnavailableError(Exception):
     """The replay store does not answer, or is full; the request is answered with 503."""
@@ -89,7 +92,7 @@ class MemoryReplayStore:
             if key in self._known:
                 return False
             made = self._ends_of.get(maker)
-            if made and len(made) >= self._per_key:
+            if made and len(made) >= self._per_key and made[0] > now:
                 raise TooManyProofsError(math.ceil(made[0] - now))
             if len(self._known) >= self._size:
                 raise StoreUnavailableError
@@ -99,7 +102,9 @@ class MemoryReplayStore:
             return True
 
     def _drop_ended(self, now: float) -> None:
-        while self._ends and self._ends[0][0] <= now:
+        for _ in range(_MOST_DROPPED):
+            if not self._ends or self._ends[0][0] > now:
+                return
             _, key = heapq.heappop(self._ends)
             self._known.discard(key)
             maker = key.partition(".")[0]

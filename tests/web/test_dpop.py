@@ -736,6 +736,26 @@ class TestMemoryStore:
         assert ([True, True, None, True], True) == (found, self.add(store, "a.3"))
         assert "memory" == repr(store)
 
+    def test_attack_a_request_after_a_flood(self) -> None:
+        """It does not pay for all that has ended since, which makes room all the same."""
+        now = [0.0]
+        store = MemoryReplayStore(size=1200, per_key=1000, clock=lambda: now[0])
+
+        async def scene() -> list[int]:
+            for number in range(1200):
+                assert await store.add_if_absent(f"{number // 1000}.{number}", 90)
+            now[0] = 90.0
+            sizes = []
+            for number in range(13):
+                assert await store.add_if_absent(f"0.later-{number}", 90)
+                sizes.append(len(store))
+            return sizes
+
+        sizes = asyncio.run(scene())
+
+        assert [1101, 1002] == sizes[:2]
+        assert 13 == sizes[-1]
+
     @may_fork
     def test_a_fork_while_a_thread_is_in_it(self) -> None:
         """The forked process does not wait for a thread that only its parent has."""
