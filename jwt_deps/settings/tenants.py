@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import suppress
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, TypeAlias
@@ -35,6 +36,8 @@ _MOST_THREADS = 16
 _TIMEOUT = 5
 #: Share of its time in which an answer is asked for again, so that none ends during a request.
 _RENEWED = 0.1
+#: Seconds that a request waits then, which has an answer already.
+_PATIENCE = 0.5
 
 
 class TenantIssuers:
@@ -58,13 +61,17 @@ class TenantIssuers:
     async def resolve(self, issuer: object) -> None:
         """Ask for an issuer, unless the answer is remembered.
 
-        In the last tenth of its time it is asked for anew, and holds where that fails.
+        In the last tenth of its time it is asked for anew, and holds where that fails or takes
+        long.
         """
         if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER or _BEHIND in issuer:
             return
         if self._is_known(issuer, self._ttl * _RENEWED):
             return
-        answer = await self._answers.ask(issuer, partial(self._ask, issuer))
+        answer = None
+        with suppress(TimeoutError):  # the function goes on
+            async with asyncio.timeout(_PATIENCE if self._is_known(issuer) else None):
+                answer = await self._answers.ask(issuer, partial(self._ask, issuer))
         if answer is None and not self._is_known(issuer):
             raise KeysUnavailableError(1)
 

@@ -268,6 +268,24 @@ class TestFunction:
         assert "keys_unavailable" == outcome(token, settings)
         assert 3 == len(lookup.asked)
 
+    def test_attack_a_function_that_hangs_while_an_answer_holds(self) -> None:
+        """A request of an issuer that is known does not wait for the next answer to the end."""
+        hangs = False
+
+        async def lookup(issuer: str) -> IssuerSettings:
+            await asyncio.sleep(60 * hangs)
+            return settings_of(issuer)
+
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=0)
+        clock, token = clock_of(settings), minted(CUSTOMER)
+        outcome(token, settings)
+        hangs = True
+        clock.advance(59)
+        began = time.monotonic()
+
+        assert CUSTOMER == outcome(token, settings)
+        assert time.monotonic() - began < 3
+
     @pytest.mark.parametrize("fails", [False, True], ids=["asked again", "out of reach"])
     def test_an_answer_that_ends_while_the_keys_are_fetched(self, *, fails: bool) -> None:
         """A good token is accepted, or cannot be checked; it is no invalid one."""
