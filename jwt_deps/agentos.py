@@ -49,6 +49,7 @@ from jwt_deps.web import (
     routers_of,
     sent_token,
     served_routes,
+    settings_for,
 )
 
 try:
@@ -163,11 +164,11 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     # agno goes by the first one that fits.
     given, agnos = dict(scope_mappings or {}), app.state.scope_mappings
     app.state.scope_mappings = given | {it: agnos[it] for it in agnos if it not in given}
-    excluded = _take_place_of_middleware(app, settings)
+    excluded = _take_place_of_middleware(app)
     if agent_os.base_app is None:
         _keep_headers_of_refusals(app)
     left_open = _OPEN if exclude is _OPEN else ()
-    rules = _Rules(app, settings, [*given], left_open, authorization=authorization)
+    rules = _Rules(app, [*given], left_open, authorization=authorization)
     _look_at_start(app, rules)
     _record_root(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _NOT_EXCLUDED)]
@@ -256,7 +257,14 @@ def _settings_for(settings: JWTSettings, agent_os: AgentOS) -> JWTSettings:
     return settings.with_defaults(scopes_claim="scopes", audience=str(agent_os.id))
 
 
-def _take_place_of_middleware(app: FastAPI, settings: JWTSettings) -> list[str]:
+def _settings_of(app: FastAPI) -> JWTSettings:
+    """The settings of the guard, in whose place `jwt_deps.testing.using_settings` puts others."""
+    guard: Any = app.router.dependencies[0].dependency
+    settings: JWTSettings = guard.settings
+    return settings
+
+
+def _take_place_of_middleware(app: FastAPI) -> list[str]:
     """Take the place of agno's middleware, and return the paths that it was told to leave open."""
     ours = [at for at, it in enumerate(app.user_middleware) if _is_agnos(it.cls)]
     if len(ours) != 1:
@@ -268,10 +276,8 @@ def _take_place_of_middleware(app: FastAPI, settings: JWTSettings) -> list[str]:
             else "agent_os.get_app() was called before: call protect_agent_os(agent_os) instead.",
         )
     (at,) = ours
-    agnos, tokens = app.user_middleware[at], _SocketTokens(settings, app.state)
-    app.user_middleware[at] = Middleware(
-        _AgnoMiddleware, agno=agnos, tokens=tokens, settings=settings, state=app.state
-    )
+    agnos, tokens = app.user_middleware[at], _SocketTokens(app)
+    app.user_middleware[at] = Middleware(_AgnoMiddleware, agno=agnos, tokens=tokens)
     app.state.jwt_validator = tokens
     if resolve_ws_jwt_config(app).get("validator") is not tokens:
         raise _unknown("its WebSocket does not ask app.state.jwt_validator")
@@ -330,14 +336,12 @@ class _Rules:
     def __init__(
         self,
         app: FastAPI,
-        settings: JWTSettings,
         given: list[str],
         left_open: Collection[str],
         *,
         authorization: bool,
     ) -> None:
         self._app, self.asks_agno_scopes = app.state, authorization
-        self._settings = settings
         self._unseen: tuple[FastAPI, list[str], Collection[str]] | None = app, given, left_open
         # agno compares a path with each of its patterns, a hundred of them.
         self._required: LRUMap[str, list[str]] = LRUMap(512)
@@ -404,7 +408,8 @@ class _Rules:
             subject = "Invalid token subject"
             raise InvalidTokenError(Reason.CLAIM_INVALID, subject, subject)
         state.claims = dict(state.claims)
-        state.scopes = _agno_scopes(self._settings, self._app, state.claims, state.scopes)
+        settings = await settings_for(connection)
+        state.scopes = _agno_scopes(settings, self._app, state.claims, state.scopes)
         state.authorization_enabled = self.asks_agno_scopes
         state.admin_scope = self._app.admin_scope
         state.user_isolation_enabled = self._app.user_isolation_enabled
@@ -590,12 +595,17 @@ class _SocketTokens:
     It asks without waiting, so the token of a message is verified when the message arrives.
     """
 
-    def __init__(self, settings: JWTSettings, app: State) -> None:
-        self._settings, self._app = settings, app
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
         #: The token of the last message on a connection, and what was found.
         self._last: ContextVar[tuple[str, _Payload | AuthError] | None] = ContextVar(
             "jwt_deps_agentos", default=None
         )
+
+    @property
+    def settings(self) -> JWTSettings:
+        """What is accepted."""
+        return _settings_of(self.app)
 
     def of(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
         """What a connection receives and sends: it is closed once its token is not accepted.
@@ -611,7 +621,7 @@ class _SocketTokens:
             offered = await self.verify(message)
             if offered is None and current and message["type"] == "websocket.receive":
                 try:
-                    await verified_principal(current, self._settings)
+                    await verified_principal(current, self.settings)
                 except AuthError as error:
                     code = _TRY_AGAIN if isinstance(error, KeysUnavailableError) else _REFUSED
                     await send({"type": "websocket.close", "code": code})
@@ -639,7 +649,7 @@ class _SocketTokens:
         if token.startswith(TOKEN_PREFIX):
             return ""
         try:
-            principal = await verified_principal(token, self._settings)
+            principal = await verified_principal(token, self.settings)
         except AuthError as error:
             self._last.set((token, error))
             return None
@@ -665,22 +675,15 @@ class _SocketTokens:
         """The user, the session, the scopes and the audience in what `validate_token` gave."""
         state, claims = payload.principal.fixed_state, payload.principal.claims
         found = {name: state[name] for name in ("user_id", "session_id")}
-        scopes = _agno_scopes(self._settings, self._app, claims.view(), state["scopes"])
+        scopes = _agno_scopes(self.settings, self.app.state, claims.view(), state["scopes"])
         return {**found, "scopes": scopes, "audience": claims.aud}
 
 
 class _AgnoMiddleware:
     """In place of agno's middleware: it sees what is no JWT, service accounts and the scheduler."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        agno: Middleware,
-        tokens: _SocketTokens,
-        settings: JWTSettings,
-        state: State,
-    ) -> None:
-        self._app, self._tokens, self._settings, self._state = app, tokens, settings, state
+    def __init__(self, app: ASGIApp, agno: Middleware, tokens: _SocketTokens) -> None:
+        self._app, self._tokens = app, tokens
         self._agno: ASGIApp = agno.cls(self._authenticated, *agno.args, **agno.kwargs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -708,7 +711,7 @@ class _AgnoMiddleware:
         """Whether the one credential of a request is a service account's or the scheduler's."""
         sent = Headers(scope=scope).getlist("authorization")
         scheme, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
-        internal = getattr(self._state, "internal_service_token", None) or ""
+        internal = getattr(self._tokens.app.state, "internal_service_token", None) or ""
         is_theirs = scheme.lower() == "bearer" and (
             token.startswith(TOKEN_PREFIX)
             or (bool(internal) and compare_digest(token.encode(), internal.encode()))
@@ -716,7 +719,7 @@ class _AgnoMiddleware:
         if not is_theirs:
             return False
         try:
-            return sent_token(HTTPConnection(scope), self._settings) == token
+            return sent_token(HTTPConnection(scope), self._tokens.settings) == token
         except AuthError:  # the guard finds no token either, or refuses the request
             return True
 

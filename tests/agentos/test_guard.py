@@ -31,7 +31,7 @@ from jwt_deps import (
 )
 from jwt_deps.agentos import protect_agent_os
 from jwt_deps.audit import Verdict, audit
-from jwt_deps.testing import FakeIssuer
+from jwt_deps.testing import FakeIssuer, using_settings
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import who
 
@@ -232,9 +232,13 @@ def test_the_websocket_knows_the_users_of_several_issuers_apart() -> None:
     assert "two|alice" == socket_claims(app, minted)["user_id"]
 
 
+@pytest.mark.parametrize("in_a_test", [False, True])
 @pytest.mark.parametrize("kind", ["table", "function"])
-def test_attack_an_administrator_of_another_issuer(kind: str) -> None:
-    """A customer's own provider can write any scope: only an issuer that is named for it counts."""
+def test_attack_an_administrator_of_another_issuer(kind: str, *, in_a_test: bool) -> None:
+    """A customer's own provider can write any scope: only an issuer that is named for it counts.
+
+    Also where a test puts the settings in the place of others.
+    """
     own, customer = (
         IssuerSettings(
             secret_key=key,
@@ -247,23 +251,23 @@ def test_attack_an_administrator_of_another_issuer(kind: str) -> None:
     )
     known = {it.issuer: it for it in (own, customer)}
     issuers: Any = known.get if kind == "function" else {"own": own, "customer": customer}
-    app = protect_agent_os(agent_os(), JWTSettings(issuers=issuers))
+    settings = JWTSettings(issuers=issuers)
+    app = protect_agent_os(agent_os(), SETTINGS if in_a_test else settings)
     tokens = [
         token(key, iss=one.issuer, aud="support", scopes=["sessions:read", *scopes])
         for one, key in ((own, SECRET), (customer, OTHER_SECRET))
         for scopes in ([], [ADMIN])
     ]
 
-    with TestClient(app) as client:
+    with using_settings(app, settings) if in_a_test else nullcontext(), TestClient(app) as client:
         answers = [
             client.get("/agents", headers={"Authorization": f"Bearer {it}"}).status_code
             for it in tokens
         ]
+        administrators = [ADMIN in socket_claims(app, it)["scopes"] for it in tokens]
 
     assert [403, 200, 403, 403] == answers
-    assert [False, True, False, False] == [
-        ADMIN in socket_claims(app, it)["scopes"] for it in tokens
-    ]
+    assert [False, True, False, False] == administrators
 
 
 # Applications
@@ -659,7 +663,7 @@ def test_scopes_of_another_form(scopes: Any) -> None:
 def test_scopes_are_for_a_route(guarded: TestClient, name: str, *, is_known: bool) -> None:
     """A pattern may be for one resource, and for less than a route has."""
     app: Any = guarded.app
-    rules = jwt_deps.agentos._Rules(app, SETTINGS, [name], (), authorization=True)
+    rules = jwt_deps.agentos._Rules(app, [name], (), authorization=True)
 
     with (
         nullcontext()
