@@ -60,7 +60,7 @@ COPIES = iter_route_contexts is None
 ANSWERING = -1
 _Report: TypeAlias = Callable[[Scope, Exception, int | None], None]
 _ASGI_ARGUMENTS = 3
-_MOST_LAYERS = 100  # what has itself as `app` has no end
+_MOST_LAYERS = 100  # what has itself as `app`, or as `__wrapped__`, has no end
 _MOST_OBJECTS = 1000
 _NOTHING: dict[str, Any] = {}
 _EMPTY = CellType()
@@ -371,7 +371,9 @@ def behind_proxies(app: Any) -> Any:
 
     It gives another class than its own.
     """
-    while type(app) is not app.__class__ and hasattr(app, "__wrapped__"):
+    for _ in range(_MOST_LAYERS):
+        if type(app) is app.__class__ or not hasattr(app, "__wrapped__"):
+            break
         app = app.__wrapped__
     return app
 

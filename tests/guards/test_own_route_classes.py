@@ -1185,6 +1185,29 @@ def test_a_layer_that_has_itself_inside() -> None:
     assert [401, 200] == [ask(app, "/m/x", it) for it in ({}, GOOD)]
 
 
+class AroundItself(Cyclic):
+    """A proxy, which gives another class than its own, and stands for itself."""
+
+    def __init__(self) -> None:
+        self.__wrapped__ = self
+
+    @property  # type: ignore[misc] # which cannot be set
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What `isinstance` asks; `type` is another question."""
+        return Cyclic
+
+
+@pytest.mark.parametrize("kind", ["protect", "protected_router"])
+def test_an_endpoint_that_stands_for_itself(kind: str) -> None:
+    """It is not looked behind for ever, and it is guarded."""
+    router = APIRouter()
+    router.add_route("/x", cast("Any", AroundItself()))
+
+    app = guarded_by(kind, router)
+
+    assert [401, 200] == [ask(app, "/x", it) for it in ({}, GOOD)]
+
+
 class Endless:
     """A layer that makes another one whenever its members are looked at."""
 
