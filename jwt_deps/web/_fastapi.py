@@ -5,6 +5,7 @@ that cannot be read: always what leads to a refusal. `trial` asks once per proce
 installed FastAPI is one that these functions know.
 """
 
+import math
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from copy import copy
@@ -69,6 +70,7 @@ _OF_ONE_ROUTE = ("effective_route_context", *_OF_A_FILE)
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
 _LIMITS = ("max_body_size", "form_limits")
 _HANDLERS = "starlette.exception_handlers"
+_BODY_LIMIT = "starlette.max_body_size"
 _REPORTED = "jwt_deps"
 # The files as code names them: in an archive, or a bundle, modules have other ones.
 _ROUTING = routing.get_request_handler.__code__.co_filename
@@ -141,6 +143,12 @@ def forget_route(scope: Scope) -> None:
         scope["fastapi"] = told
     for name in ("route", "endpoint"):
         scope.pop(name, None)
+
+
+def body_limit(scope: Scope) -> float:
+    """How many bytes the body of a request may have, as far as a limit is known where it is."""
+    found = scope.get(_BODY_LIMIT)
+    return found if isinstance(found, int) else math.inf
 
 
 def fits(scope: Scope) -> bool:

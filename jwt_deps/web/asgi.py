@@ -5,6 +5,7 @@ call of `receive` asks the guard. No successful answer is sent without a decisio
 whatever kind of route it came from.
 """
 
+import math
 from collections import deque
 
 import anyio
@@ -24,6 +25,7 @@ from .routing import RouteGuard
 _REDIRECTS, _ERRORS = 300, 400
 #: Starlette answers with a part of a file if the client asked for one (RFC 9110 §14.2).
 _PART_OF_FILE = 200, 206
+_TOO_LARGE = 413
 #: The second one answers a WebSocket handshake that is not accepted.
 _RESPONSES = ("http.response.start", "websocket.http.response.start")
 
@@ -84,16 +86,23 @@ def _own_state(scope: Scope, router: object) -> RequestState:
 class Replay:
     """A body that is read twice: by dependencies, and by the application after them."""
 
-    __slots__ = ("_kept", "_receive")
+    __slots__ = ("_kept", "_left", "_receive")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, receive: Receive, limit: float = math.inf) -> None:
+        self._receive, self._left = receive, limit
         self._kept: deque[Message] = deque()
 
     async def record(self) -> Message:
-        """Receive, and keep what came."""
+        """Receive, and keep what came.
+
+        Raises:
+            HTTPException: the body is longer than the limit.
+        """
         message = await self._receive()
         self._kept.append(message)
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(_TOO_LARGE, "Content Too Large")
         return message
 
     def put_end_first(self) -> None:
@@ -124,7 +133,8 @@ class _GuardedReceive:
         return await self._receive()
 
     async def _ask(self) -> None:
-        replay = Replay(self._receive)
+        # That of a router or a route applies to what they receive from here.
+        replay = Replay(self._receive, _fastapi.body_limit(self._scope))
         self._receive = replay.replay  # what replaces a dependency may read the body
         self._asked = True
         # Shielded: `Request.is_disconnected` cancels what it waits for, and a DPoP proof that was

@@ -52,6 +52,8 @@ from tests.minting import OTHER_SECRET, SECRET
 from tests.proving import ORIGIN, OTHER_KEY, jkt, with_dpop
 from tests.web.serving import SETTINGS, bearer, including, who
 
+WITH_LIMITS = ("application", "router", "route")
+
 
 class Copying(APIRoute):
     """A route class that hands on a copy of the scope, as those do that wrap the request."""
@@ -524,6 +526,36 @@ class TestOfOnesOwn:
         statuses = [client.post(path, data={"name": "x"}).status_code for _ in range(2)]
 
         assert [303, 303] == statuses
+
+    @pytest.mark.skipif(
+        "max_body_size" not in APIRouter.__init__.__annotations__,
+        reason="this FastAPI has no max_body_size",
+    )
+    @pytest.mark.parametrize("where", WITH_LIMITS)
+    @pytest.mark.parametrize(("size", "status"), [(40, 401), (60, 413)])
+    def test_attack_a_body_without_an_end(self, where: str, size: int, status: int) -> None:
+        """A credential that reads the body gets no more of it than the limit allows."""
+        received: list[int] = []
+
+        async def signed(connection: Any) -> None:
+            received.append(len(await connection.body()))
+
+        limits: Any = {it: {"max_body_size": 50} if it == where else {} for it in WITH_LIMITS}
+        router = APIRouter(**limits["router"])
+
+        @router.post("/form", **limits["route"])
+        async def form(name: Annotated[str, Form()]) -> str:
+            return name
+
+        app = FastAPI(**limits["application"])
+        app.include_router(router)
+        protect(app, SETTINGS, credentials=[signed])
+        chunks = (part for part in (b"name=", b"x" * (size - 5)))
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+
+        answer = TestClient(app).post("/form", content=chunks, headers=headers)
+
+        assert (status, size if status == 401 else 0) == (answer.status_code, sum(received))
 
     def test_an_issuer_that_a_table_does_not_have(self) -> None:
         """It is refused; one that it has gives the user its prefix."""
