@@ -60,7 +60,7 @@ class _List(NamedTuple):
 
     def united(self, other: "_List") -> "_List":
         """Return this list, with what another one of the same form revokes."""
-        if other.bits != self.bits:
+        if other.bits != self.bits or other.octets == self.octets:  # the same, most of the time
             return self
         size = len(self.octets)
         both = (self.octets, other.octets[:size].ljust(size, b"\0"))
