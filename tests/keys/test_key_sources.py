@@ -9,11 +9,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -199,6 +202,14 @@ class _Everything:
 # The environment of the machine
 
 
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what arrives, and then that it has ended."""
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
 class TestEnvironment:
     def test_a_proxy(self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Key requests go through it with `trust_env`, and only then."""
@@ -218,6 +229,35 @@ class TestEnvironment:
             assert "keys_unavailable" == asked(issuer, past)
 
         assert 1 == len(seen)
+
+    def test_a_proxy_for_https(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It answers before it hands the connection on."""
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        with FakeIssuer(algorithm="ES256", ssl_context=certified(authority)) as issuer:
+            port, seen = urlsplit(issuer.origin).port, list[bytes]()
+
+            class Tunnel(StreamRequestHandler):
+                def handle(self) -> None:
+                    while line := self.rfile.readline().strip():
+                        seen.append(line)
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                    with socket.create_connection(("127.0.0.1", port)) as target:
+                        back = Thread(target=pass_on, args=(target, self.connection))
+                        back.start()
+                        pass_on(self.connection, target)
+                        back.join()
+
+            with ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as proxy:
+                Thread(target=proxy.serve_forever, args=(0.01,)).start()
+                monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+                for name in ("NO_PROXY", "no_proxy"):
+                    monkeypatch.delenv(name, raising=False)
+                authorities = tmp_path / "ca.pem"
+                found = asked(issuer, issuer.settings("api", trust_env=True, ca_file=authorities))
+                proxy.shutdown()
+
+        assert ("alice", b"CONNECT") == (found, seen[0][:7])
 
     def test_no_proxy_for_the_host(
         self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
