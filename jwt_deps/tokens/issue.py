@@ -211,7 +211,10 @@ def load_signing_key(
 def _listed(name: str, given: Iterable[str]) -> list[str]:
     if isinstance(given, Mapping):  # `{"admin": False}` would grant it
         raise ValueError(f"{name} is a mapping: give those that are granted")  # noqa: TRY004
-    return list(given)
+    listed = list(given)
+    if not all(isinstance(it, str) for it in listed):
+        raise ValueError(f"{name} has one that is not a string")
+    return listed
 
 
 def _issuer_for(settings: JWTSettings, claims: Mapping[str, Any]) -> IssuerSettings:
@@ -305,4 +308,4 @@ def _require_same(
     if scopes and made.scopes != frozenset(scopes):
         raise ValueError("claims grant other scopes than scopes does, or one has a space in it")
     if roles and made.roles != frozenset(roles):
-        raise ValueError("claims grant other roles than roles does, or one is not a string")
+        raise ValueError("claims grant other roles than roles does")
