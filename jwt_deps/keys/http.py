@@ -200,7 +200,7 @@ class Fetcher:
                     extensions={"trace": connection.look},
                 ) as response,
             ):
-                if connection.stream is None:  # the HTTP client reports no connection any more
+                if not connection.is_checked:  # the HTTP client reports no connection any more
                     raise FetchError(f"the address that {shown(url)} leads to was not checked")
                 return await self._read(url, response, conditional="If-None-Match" in headers)
         except httpx2.TimeoutException as error:
@@ -351,21 +351,23 @@ class _Connection:
         self._fetcher = fetcher
         self._url = url
         self._dialled = ""
-        #: `None` as long as there is none whose address was checked.
-        self.stream: Any = None
+        self._stream: Any = None
+        #: Whether the address that it leads to was looked at.
+        self.is_checked = False
 
     async def look(self, event: str, info: dict[str, Any]) -> None:
         """Check where it leads, and limit what is read of it before the body."""
-        if event == "connection.connect_tcp.started":
+        if event.endswith(".connect_tcp.started"):  # of a connection, or one to a SOCKS proxy
             self._dialled = info["host"]
-        elif event == "connection.connect_tcp.complete":
+        elif event.endswith(".connect_tcp.complete"):
             if not (self._fetcher.trust_env and _is_proxy(self._dialled, self._url)):
                 await self._fetcher.refuse_peer(self._url, info["return_value"])
+            self.is_checked = True
             self._limit_head(info["return_value"])
         elif event.endswith(".start_tls.complete"):
             self._limit_head(info["return_value"])
-        elif event == "http11.receive_response_headers.complete":
-            del self.stream.read  # the limit: its class has its own `read`
+        elif self.is_checked and event == "http11.receive_response_headers.complete":
+            del self._stream.read  # the limit: its class has its own `read`
 
     def _limit_head(self, stream: Any) -> None:
         read, left = stream.read, _LONGEST_HEAD
@@ -380,7 +382,7 @@ class _Connection:
             return data
 
         stream.read = read_head
-        self.stream = stream
+        self._stream = stream
 
 
 def _problem(error: BaseException) -> str:

@@ -636,6 +636,41 @@ class TestDialled:
 
         assert unchecked == str(undone(issuer.jwks_url))
 
+    @pytest.mark.parametrize("kind", ["issuer", "secure"])
+    @pytest.mark.parametrize(
+        ("name", "other", "is_checked"),
+        [("connect_tcp", "dial", False), ("connection.c", "socks.c", True)],
+    )
+    def test_a_connection_of_another_name(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        request: pytest.FixtureRequest,
+        ca_file: Path,
+        kind: str,
+        name: str,
+        other: str,
+        *,
+        is_checked: bool,
+    ) -> None:
+        """That TLS begins over it does not say that its address was checked."""
+        real = httpx2.AsyncClient.stream
+
+        def renaming(self: Any, *arguments: Any, extensions: Any, **options: Any) -> Any:
+            async def trace(event: str, info: Any) -> None:
+                await extensions["trace"](event.replace(name, other), info)
+
+            return real(self, *arguments, extensions={"trace": trace}, **options)
+
+        monkeypatch.setattr(httpx2.AsyncClient, "stream", renaming)
+        url = request.getfixturevalue(kind).jwks_url
+        fetcher = Fetcher(allow_loopback=True, ca_file=ca_file)
+
+        if is_checked:
+            assert asyncio.run(fetcher.get(url)).body
+        else:
+            with pytest.raises(FetchError, match="was not checked"):
+                asyncio.run(fetcher.get(url))
+
     def test_over_https_nothing_precedes_the_look(
         self, monkeypatch: pytest.MonkeyPatch, secure: FakeIssuer, ca_file: Path
     ) -> None:
