@@ -54,6 +54,7 @@ from .asking import (
     INSIDE,
     LIVE,
     REFUSED,
+    Copying,
     Layer,
     answers_of,
     ask,
@@ -653,6 +654,15 @@ class TestOverriddenGuards:
         outer.mount("/m", inner)
 
         assert [401, 401, 200] == [ask(outer, path, it) for it in ({}, FOREIGN, GOOD)]
+
+    def test_one_of_a_mounted_application_behind_a_layer_that_copies_the_scope(self) -> None:
+        """The overrides are those of the application that serves the copy."""
+        inner, outer = filled(protect(FastAPI(), OTHER)), protect(FastAPI(), SETTINGS)
+        guard: Any = inner.router.dependencies[0].dependency
+        inner.dependency_overrides[guard] = lambda: None
+        outer.mount("/m", Copying(inner))
+
+        assert [401, 401, 200] == [ask(outer, "/m/api", it) for it in ({}, FOREIGN, GOOD)]
 
     def test_the_user_is_then_the_one_whom_the_outer_guard_let_pass(self) -> None:
         """Its settings say which claim names the user."""

@@ -105,6 +105,19 @@ def test_the_audit_shows_an_excluded_frontend(exclude: str, files: Path) -> None
     assert ("public", 200) == (route.verdict, answer.status_code)
 
 
+def test_the_audit_shows_an_excluded_frontend_of_an_included_router(files: Path) -> None:
+    """Its template has the prefix of the inclusion."""
+    router, app = APIRouter(), FastAPI(openapi_url=None)
+    router.frontend("/files", directory=files)
+    app.include_router(router, prefix="/in")
+    protect(app, SETTINGS, exclude=["/in/files/*"])
+
+    (route,) = audit(app).routes
+
+    assert ("/in/files/{path}", "public") == (route.path, route.verdict)
+    assert 200 == TestClient(app).get("/in/files/a.txt").status_code
+
+
 @pytest.mark.parametrize("template", ["/files/*", "GET /files/*", "/files/{path:path}", "/files"])
 def test_scopes_of_a_frontend(template: str, files: Path) -> None:
     """Asked of its files and of nothing else, and shown by the audit."""

@@ -271,6 +271,17 @@ def test_roles_of_a_plain_route_without_a_claim_for_them(route: Any) -> None:
 
 
 @live_routes
+def test_roles_of_an_inclusion_with_a_plain_route_without_a_claim_for_them() -> None:
+    """Likewise."""
+    router, app = APIRouter(), protect(FastAPI(), JWTSettings(secret_key=SECRET))
+    router.add_route("/x", lambda _: Response())
+    app.include_router(router, dependencies=[Depends(require_roles("admin"))])
+
+    with pytest.raises(ConfigurationError, match="JWT_ROLES_CLAIM"), TestClient(app):
+        pass
+
+
+@live_routes
 def test_roles_of_a_plain_route() -> None:
     """They are asked for."""
     router = protected_router(settings=SETTINGS, dependencies=[Depends(require_roles("admin"))])

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, File, HTTPException, UploadFile
 from fastapi.routing import APIRoute
+from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
@@ -447,3 +449,31 @@ def test_a_proof_is_not_used_up_by_asking_whether_the_client_is_there(
     answer = TestClient(app).get("/me", headers=alice(bound, "GET", "/me"))
 
     assert (200, "alice") == (answer.status_code, answer.json())
+
+
+def test_a_route_class_that_asks_first_who_is_calling() -> None:
+    """The settings that the application replaces were asked for by then."""
+
+    class Asking(APIRoute):
+        def get_route_handler(self) -> Any:
+            original = super().get_route_handler()
+
+            async def handler(request: Request) -> Response:
+                with suppress(HTTPException):
+                    await current_user_id(request, SecurityScopes())
+                answer: Response = await original(request)
+                return answer
+
+            return handler
+
+    app = protect(FastAPI())
+    app.dependency_overrides[get_settings] = lambda: SETTINGS
+    app.router.route_class = Asking
+
+    @app.post("/x")
+    async def x(number: Annotated[int, Body(embed=True)]) -> int:
+        return number
+
+    for headers in ({}, FOREIGN):
+        status, _, chunks = send_request(app, "POST", "/x", headers, JSON)
+        assert (401, 0) == (status, chunks)

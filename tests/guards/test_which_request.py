@@ -66,8 +66,13 @@ class HandingOn(Response):
 class TestTheSameRequest:
     """It is authenticated once, so that its DPoP proof is used once."""
 
-    def test_in_an_application_that_an_endpoint_hands_it_on_to(self) -> None:
-        inner, app = protect(FastAPI(), PROVEN), protect(FastAPI(), PROVEN)
+    @pytest.mark.parametrize(
+        "make",
+        [lambda: protect(FastAPI(), PROVEN), lambda: protected_router(settings=PROVEN)],
+        ids=["application", "router"],
+    )
+    def test_in_what_an_endpoint_hands_it_on_to(self, make: Callable[[], Any]) -> None:
+        inner, app = make(), protect(FastAPI(), PROVEN)
         inner.get("/x")(read)
 
         @app.get("/{path:path}", response_model=None)

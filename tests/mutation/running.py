@@ -27,6 +27,7 @@ PROCESSES = 2
 #: The part of the time for tests in which the quickest case of each test runs, then the next one of
 #: each, and so on. Then come those that execute a line near the mutant which few others do.
 _QUICKEST = 1 / 3
+_BRIEF = 0.01  # seconds: of a test that takes less all cases are among the quickest
 _NEAR = 10  # lines
 
 
@@ -165,7 +166,11 @@ class OneMutant:
         items = [it for it in session.items if _names(it) & found]
         items.sort(key=lambda it: self._seconds[it.nodeid])
         cases: defaultdict[str, count[int]] = defaultdict(count)
-        items.sort(key=lambda it: next(cases[it.nodeid.partition("[")[0]]))
+        items.sort(
+            key=lambda it: (
+                self._seconds[it.nodeid] >= _BRIEF and next(cases[it.nodeid.partition("[")[0]])
+            )
+        )
         rest = len(self._within(items, _QUICKEST * self._at_most))
         items[rest:] = sorted(
             items[rest:],

@@ -181,6 +181,10 @@ def test_a_block_does_not_begin_after_the_end() -> None:
         ended(user_until(1), nothing)
 
 
+def test_a_block_begins_in_the_last_second() -> None:
+    ended(user_until(time.time() + 0.9), nothing)
+
+
 @pytest.mark.parametrize("user", [user_until(time.time() + 90_000), Claims({})], ids=["long", "no"])
 def test_a_block_within_the_time_ends_by_itself(user: CurrentUser | Claims) -> None:
     """With its own errors, if it has any."""
