@@ -608,6 +608,18 @@ def test_attack_a_revocation_while_the_clock_is_ahead() -> None:
     assert not revocations.is_revoked({"jti": "1"})
 
 
+def test_a_clock_that_is_set_back() -> None:
+    """By it the token lives on: so does its revocation, however long ago that was."""
+    now, behind = 0.0, 0.0
+    revocations = MemoryRevocations(clock=lambda: NOW + now - behind, age_clock=lambda: now)
+    revocations.revoke(jti="1", expires=NOW + 60)
+    behind = 7200
+    now += 3600
+    revocations.revoke(subject="carol")
+
+    assert revocations.is_revoked({"jti": "1"})
+
+
 def test_attack_two_threads_that_revoke_at_once() -> None:
     """As endpoints that are plain functions do: neither drops what the other one has added."""
     now = float(NOW)
