@@ -16,12 +16,13 @@ a wrapper, a route class or a dependency, is still the same request.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.types import Scope
 
+from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings, get_settings
 from jwt_deps.tokens import STATE_NAMES, Claims, Principal
 
@@ -227,7 +228,7 @@ class RequestState:
     _credentials: tuple[Any, ...] | None = None  # that the principals were found with
     # What was in `request.state`, and in the scope, under the names written.
     _before: tuple[dict[str, Any], dict[str, Any]] | None = None
-    _written: Any = None  # the principal there
+    _written: "tuple[JWTSettings, Principal | AuthError] | None" = None  # of `_principals`
     copied: bool = False
     is_part: bool = False
     _proofs: set[str] | None = None
@@ -290,11 +291,11 @@ class RequestState:
             return None
         if _credentials(scope) != self._credentials:
             self._principals, self._replaced = [], None
-        for known, found in self._principals:
-            if known is settings:
-                if found is not self._written:
-                    self._write(scope, found)
-                return found
+        for pair in self._principals:
+            if pair[0] is settings:
+                if pair is not self._written:
+                    self._write(scope, pair)
+                return pair[1]
         return None
 
     def innermost(self, match: MatchedRoute) -> RouteGuard | None:
@@ -392,13 +393,14 @@ class RequestState:
         """Record the principal, and write it to `request.state` as the AgentOS middleware does."""
         if not (isinstance(found, Principal) or settings.validate):
             found = Principal(Claims({}), settings, found)
-        self._write(scope, found)
+        pair = settings, found
+        self._write(scope, pair)
         if not self._principals:
             self._credentials = _credentials(scope)
-        self._principals.append((settings, found))
+        self._principals.append(pair)
         return found
 
-    def _write(self, scope: Scope, found: "Principal | AuthError") -> None:
+    def _write(self, scope: Scope, pair: "tuple[JWTSettings, Principal | AuthError]") -> None:
         """Write a principal to the scope, in place of what another guard wrote there."""
         written = scope.setdefault("state", {})
         if self._before is not None:  # what an outer guard wrote, and only that
@@ -407,7 +409,8 @@ class RequestState:
             _values(written, STATE_NAMES) if written else {},
             _values(scope, IDENTITY_NAMES) if "user" in scope else {},
         )
-        self._written = found
+        self._written = pair
+        found = pair[1]
         if not isinstance(found, Principal):
             return
         if found.error is None:
@@ -426,9 +429,14 @@ class RequestState:
         """
         if self._written is None:
             return
-        if settings is None and self.overriding is None:
-            settings = get_settings()
-        if not any(it is settings and found is self._written for it, found in self._principals):
+        if settings is None:
+            app = self.overriding
+            if app is not None and get_settings in app.dependency_overrides:
+                settings = self.replaced.get(get_settings)
+            else:
+                with suppress(ConfigurationError):  # there are none where `get_claims` is replaced
+                    settings = get_settings()
+        if self._written[0] is not settings:
             self._restore(scope)
             self._before = self._written = None
 

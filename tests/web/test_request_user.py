@@ -21,8 +21,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from jwt_deps import (
+    Claims,
     JWTSettings,
     current_user_id,
+    get_claims,
     get_settings,
     optional,
     protect,
@@ -261,6 +263,31 @@ def test_attack_a_user_by_replaced_settings_on_a_public_route(
     answer = TestClient(app).get("/shop/offers", headers=bearer()).json()
 
     assert ([False, None] if replaced else [True, "alice"]) == answer
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+@pytest.mark.parametrize("replaced", [told, get_settings, get_claims])
+def test_a_user_on_a_public_route_of_an_application_with_overrides(
+    monkeypatch: pytest.MonkeyPatch, replaced: Any, *, mounted: bool
+) -> None:
+    """An override of something else changes nothing; one of the settings gives their user."""
+    if replaced is told:
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    settings = SETTINGS if mounted else None
+    router = protected_router(exclude=[offering], settings=settings)
+    router.get("/offers")(offering)
+    shop = FastAPI(dependencies=[] if mounted else [Depends(optional(current_user_id))])
+    shop.include_router(router)
+    shop.dependency_overrides[replaced] = lambda: (
+        Claims({"sub": "alice"}) if replaced is get_claims else SETTINGS
+    )
+    app = shop
+    if mounted:
+        app = protect(FastAPI(), settings)
+        app.mount("/", shop)
+    seen = [True, "alice"] if mounted or replaced is not get_claims else [False, None]
+
+    assert seen == TestClient(app).get("/offers", headers=bearer()).json()
 
 
 def test_copy_of_a_scope_has_the_user_of_its_own_token() -> None:
