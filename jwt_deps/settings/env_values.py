@@ -176,7 +176,8 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         read = partial(_from_files, {**of_file, **variables}, prefix)
         files = cast("PydanticBaseSettingsSource", read)
         # With no variable, pydantic-settings would take as long to look for each field as with all.
-        has_some = not prefix or any(is_variable(name, prefix) for name in variables)
+        has_aliases = any(it.validation_alias for it in settings_cls.model_fields.values())
+        has_some = has_aliases or any(it.upper().startswith(prefix.upper()) for it in variables)
         in_environment = (env_settings,) if has_some else ()
         in_file = (own,) if of_file else ()
         return init_settings, files, *in_environment, *in_file, file_secret_settings

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 import jwt_deps.settings
@@ -709,6 +709,19 @@ class TestPrefix:
 
         assert "issuers" in str(refused.value)
         assert refused.value.__context__ is None
+
+    @pytest.mark.parametrize("name", ["SERVICE_NAME", "JWT_DEPS_NAME"])
+    def test_a_variable_of_a_subclass(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """It is read where no other variable is there."""
+
+        class OwnSettings(JWTSettings):
+            service: str = Field(default="", validation_alias="SERVICE_NAME")
+            deps_name: str = ""
+
+        monkeypatch.setenv(name, "notes")
+        settings = OwnSettings(secret_key=SecretStr(SECRET))
+
+        assert settings.service + settings.deps_name == "notes"
 
     def test_a_prefix_of_a_subclass(self) -> None:
         """It can be the class's own."""
