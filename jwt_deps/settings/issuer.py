@@ -264,7 +264,7 @@ class IssuerSettings(BaseModel):
     @field_validator("required_claims", mode="before")
     @classmethod
     def _is_no_empty_text(cls, value: Any) -> Any:
-        return cls._is_not_empty(value) if isinstance(value, str) else value
+        return cls._is_not_empty(value.strip()) if isinstance(value, str) else value
 
     @field_validator("admin_scope")
     @classmethod

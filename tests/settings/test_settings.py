@@ -81,7 +81,7 @@ VALUES = [
     ("leeway", 10, 300.0, "300"),
     ("require_exp", True, False, "0"),
     ("profile", "rfc7519", "rfc7519", "rfc7519"),
-    ("required_claims", [], ["tenant", "org.id"], "tenant, org.id"),
+    ("required_claims", [], ["tenant", "org.id"], "tenant, org.id\n"),
     ("max_token_age", None, 3600, "3600"),
     ("secret_key_encoding", "text", "text", "text"),
     ("token_types", [], ["x+jwt", "y+jwt"], "x+jwt,y+jwt"),
