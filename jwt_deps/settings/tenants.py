@@ -36,8 +36,8 @@ _MOST_THREADS = 16
 _TIMEOUT = 5
 #: Share of its time in which an answer is asked for again, so that none ends during a request.
 _RENEWED = 0.1
-#: Seconds that a request waits then, which has an answer already.
-_PATIENCE = 0.5
+#: Seconds that a request waits then, if the answer that it has holds for so long.
+_RENEWAL_TIMEOUT = 0.5
 
 
 class TenantIssuers:
@@ -70,7 +70,8 @@ class TenantIssuers:
             return
         answer = None
         with suppress(TimeoutError):  # the function goes on
-            async with asyncio.timeout(_PATIENCE if self._is_known(issuer) else None):
+            holds = self._is_known(issuer, _RENEWAL_TIMEOUT)
+            async with asyncio.timeout(_RENEWAL_TIMEOUT if holds else None):
                 answer = await self._answers.ask(issuer, partial(self._ask, issuer))
         if answer is None and not self._is_known(issuer):
             raise KeysUnavailableError(1)

@@ -286,6 +286,24 @@ class TestFunction:
         assert CUSTOMER == outcome(token, settings)
         assert time.monotonic() - began < 3
 
+    def test_an_answer_that_ends_while_the_function_is_asked_anew(self) -> None:
+        """The request waits for the next one, as that of an unknown issuer does."""
+        slow = False
+
+        async def lookup(issuer: str) -> IssuerSettings:
+            if slow:
+                clock.advance(1)
+                await asyncio.sleep(0.7)
+            return settings_of(issuer)
+
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=0)
+        clock, token = clock_of(settings), minted(CUSTOMER)
+        outcome(token, settings)
+        slow = True
+        clock.advance(59.6)
+
+        assert CUSTOMER == outcome(token, settings)
+
     @pytest.mark.parametrize("fails", [False, True], ids=["asked again", "out of reach"])
     def test_an_answer_that_ends_while_the_keys_are_fetched(self, *, fails: bool) -> None:
         """A good token is accepted, or cannot be checked; it is no invalid one."""
