@@ -214,7 +214,7 @@ class EntraTenants:
 
 def _tenant_ids(named: Collection[str]) -> frozenset[str]:
     ids = frozenset(map(str.lower, named))
-    if EVERY_TENANT in ids or not all(map(TENANT_ID.fullmatch, ids)):
+    if not ids or EVERY_TENANT in ids or not all(map(TENANT_ID.fullmatch, ids)):
         raise ConfigurationError(
             "issuer_placeholder",
             "EntraTenants takes ids of tenants, 8eaef023-2b34-4da1-9baa-8bc8c9d6a490 for instance: "

@@ -785,6 +785,7 @@ class TestEntra:
             "common",
             "contoso.onmicrosoft.com",
             "",
+            [],
             [TENANT, TENANT[1:]],
             f"{0:08}-0000-0000-0000-{0:012}",
         ],
