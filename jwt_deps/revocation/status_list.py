@@ -59,11 +59,13 @@ class _List(NamedTuple):
         return (self.octets[octet] >> shift) & ((1 << self.bits) - 1)
 
     def united(self, other: "_List") -> "_List":
-        """Return this list, with what another one of the same form revokes."""
+        """Return this list, with what another one of the same form, and no newer, revokes."""
         if other.bits != self.bits or other.octets == self.octets:  # the same, most of the time
             return self
         size = len(self.octets)
-        both = (self.octets, other.octets[:size].ljust(size, b"\0"))
+        if other.issued == self.issued:  # within one second a list can become longer
+            size = max(size, len(other.octets))
+        both = (it.octets[:size].ljust(size, b"\0") for it in (self, other))
         united = operator.or_(*map(int.from_bytes, both))
         return self._replace(octets=united.to_bytes(size))
 

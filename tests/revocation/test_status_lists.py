@@ -328,6 +328,9 @@ def test_attack_nodes_that_answer_in_turn(publisher: Publisher) -> None:
     assert ["revoked", "revoked", *["accepted"] * 2] == after(b"\x02\x00\xff", NOW - 20)
     assert ["revoked", "revoked", *["accepted"] * 2] == after(b"\xff" * 4, NOW - 30, bits=2)
     assert ["accepted", "revoked", *["accepted"] * 2] == after(b"\x02\x00", NOW + 1)
+    assert ["accepted", "revoked", *["revoked"] * 2] == after(b"\x02", NOW + 2)
+    assert ["accepted", "revoked", *["accepted"] * 2] == after(b"\x00\x00", NOW + 2)
+    assert ["accepted", "revoked", *["accepted"] * 2] == after(b"\x00", NOW + 2)
 
 
 def test_a_list_that_takes_longer_than_it_lives(publisher: Publisher) -> None:
