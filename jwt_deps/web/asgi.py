@@ -10,7 +10,7 @@ from collections import deque
 
 import anyio
 from fastapi import Request
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
@@ -223,7 +223,7 @@ class _GuardedSend:
     def _is_handled(self) -> bool:
         """Whether the request came to an endpoint, of which the guards were not asked."""
         route, endpoint = self._scope.get("route"), self._scope.get("endpoint")
-        if isinstance(route, APIRoute) and route is not self._route:
+        if isinstance(route, APIRoute | APIWebSocketRoute) and route is not self._route:
             return True
         return endpoint is not self._endpoint and not _fastapi.serves_asgi(endpoint)
 

@@ -443,6 +443,25 @@ class TestAHandleOfItsOwn:
         with pytest.raises(ConfigurationError), TestClient(app).websocket_connect("/ws"):
             pass
 
+    def test_a_redirect_of_a_websocket(self) -> None:
+        """Also where its endpoint takes as many arguments as an ASGI application."""
+
+        class Redirecting(APIWebSocketRoute):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                websocket = WebSocket(scope, receive, send)
+                await websocket.receive()
+                await websocket.send_denial_response(RedirectResponse("/inside", 302))
+
+        async def endpoint(websocket: WebSocket, first: str = "", second: str = "") -> None:
+            """Not called."""
+
+        app = protect(FastAPI(), SETTINGS)
+        app.add_api_websocket_route("/ws", endpoint)
+        app.routes[-1].__class__ = Redirecting
+
+        with pytest.raises(ConfigurationError), TestClient(app).websocket_connect("/ws"):
+            pass
+
     @pytest.mark.parametrize(
         "way", ["protect", pytest.param("protected_router", marks=live_routes)]
     )
