@@ -30,7 +30,10 @@ _CORE = (
 #: The tests of each room.
 TESTS = {
     "jose": ("tests/jose", "tests/keys", "tests/tokens", "tests/testing/test_signing.py", *_CORE),
-    "keys": ("tests/keys", "tests/web/test_fetched_keys.py", "tests/web/test_telemetry.py"),
+    "keys": (
+        *("tests/keys", "tests/web/test_fetched_keys.py", "tests/web/test_telemetry.py"),
+        *("tests/settings/test_tenants.py", "tests/test_settings_table.py"),
+    ),
     "tokens": (
         *("tests/tokens", "tests/keys", "tests/testing/test_tokens.py", *_CORE),
         "tests/revocation/test_memory.py",
