@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
-from starlette.testclient import TestClient
 
 from jwt_deps import get_settings
 from jwt_deps.tokens import authenticate
@@ -43,6 +42,8 @@ def _one_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.path.parent.name not in _ONE_EVENT_LOOP:
         yield
         return
+    from starlette.testclient import TestClient  # noqa: PLC0415 - which needs an HTTP client
+
     with pytest.MonkeyPatch.context() as patch, start_blocking_portal() as portal:
         patch.setattr(TestClient, "portal", portal)
         yield
