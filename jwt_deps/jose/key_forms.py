@@ -34,6 +34,8 @@ _REFERENCE = re.compile(
     re.VERBOSE,
 )
 _PATH = re.compile(r"(?:[A-Za-z]:|~|\.\.?|\$[A-Z][A-Z0-9_]*)?(?:[/\\][\w.@ -]+){2,}")
+# `\xf2\x13`: octets, which can have all that a path or a reference has.
+_ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
 _NOT_BASE64 = re.compile(r"[._@ $~:\\-]")
 # A first or a last line, as PEM (RFC 7468), SSH2 (RFC 4716) and PGP have it, with dashes lost.
 _LINE = re.compile(
@@ -132,8 +134,13 @@ def _of_text(text: str) -> KeyForm | None:
     if _JWK.search(_as_json(text)) or _XML.fullmatch(text):
         return KeyForm.PUBLIC
     forms = (_of_octets(octets) for octets in _decoded(text))
-    named = KeyForm.REFERENCE if _REFERENCE.fullmatch(text) or _is_path(text) else None
+    named = KeyForm.REFERENCE if _is_reference(text) else None
     return next((form for form in forms if form is not None), named)
+
+
+def _is_reference(text: str) -> bool:
+    """Whether a text is the name of a secret, a variable or a file."""
+    return not _ESCAPED.search(text) and (bool(_REFERENCE.fullmatch(text)) or _is_path(text))
 
 
 def _is_path(text: str) -> bool:

@@ -408,6 +408,12 @@ def test_the_octets_of_a_secret_in_base64_are_no_key(
     assert reason == refused.value.reason
 
 
+#: Octets that happen to have no sign but what a path of Windows has.
+ESCAPED = (
+    r"\xf2\x13\x00\xfc\x1f\xd6\xe4J\xd1\x08w\xf8\x87-I\xa1X\x9a\xc2Y-M\x0b\x8c\xe0\x9e\x16Vz\xa8e"
+)
+
+
 @pytest.mark.parametrize(
     "secret",
     [
@@ -425,6 +431,8 @@ def test_the_octets_of_a_secret_in_base64_are_no_key(
         pytest.param("ü" * 32, id="not-ascii"),
         pytest.param((b"\x04" + bytes(64)).hex(), id="no-point-of-the-curve"),
         pytest.param((b"\x02" + bytes(32)).hex(), id="compressed-point"),
+        pytest.param(f"bytearray(b'{ESCAPED}')", id="octets-as-Python-prints-them"),
+        pytest.param(ESCAPED, id="octets-as-a-string-has-them"),
     ],
 )
 def test_a_secret_that_only_looks_odd_is_one(secret: str) -> None:
