@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -18,17 +17,14 @@ from starlette.types import Receive, Scope, Send
 
 from jwt_deps import (
     ConfigurationError,
-    JWTSettings,
     jwt_guard,
     protect,
     protected_router,
     public,
 )
-from jwt_deps.audit import audit
-from tests.minting import SECRET
 from tests.web.serving import SETTINGS, frontend
 
-from .asking import GOOD, INSIDE, LIVE, REFUSED, ask, guarded_by, including, page, plain, read
+from .asking import INSIDE, LIVE, REFUSED, ask, including, page, plain, read
 
 Guarding = Callable[[APIRouter, list[Any]], FastAPI]
 
@@ -514,40 +510,3 @@ def test_an_exclusion_by_endpoint_holds_for_the_request_of_its_route_only() -> N
     app = including(router)
 
     assert (200, 401) == (ask(app, "/open"), ask(app, "/closed"))
-
-
-@pytest.mark.parametrize("starts", [True, False])
-@pytest.mark.parametrize("kind", ["protect", "protected_router", "jwt_guard"])
-@pytest.mark.parametrize("path", ["/open", "/m/open"])
-def test_settings_of_two_applications_exclude_a_route_of_one(
-    path: str, kind: str, *, starts: bool
-) -> None:
-    """Both go by the settings of the environment, and one is mounted in the other."""
-    settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/open"])
-    within, around = APIRouter(), APIRouter()
-    within.get("/x")(read)
-    (within if path == "/m/open" else around).get("/open")(read)
-    app = protect(including(around), settings)
-    app.mount("/m", guarded_by(kind, within, settings))
-    client = TestClient(app)
-
-    with client if starts else nullcontext():
-        statuses = [client.get(it, headers=GOOD).status_code for it in ("/m/x", path)]
-
-    assert [200, 200] == statuses
-    # To a guard in it that is not that of the whole application the one around comes first.
-    assert (200 if path == "/open" or kind == "protect" else 401) == client.get(path).status_code
-    assert audit(app).ok
-
-
-@pytest.mark.parametrize("where", ["around", "inside"])
-def test_settings_of_two_applications_exclude_no_route(where: str) -> None:
-    """The outermost does not start; of one inside, the audit tells."""
-    settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/nowhere"])
-    within, app = APIRouter(), FastAPI()
-    within.get("/x")(read)
-    protect(app, settings if where == "around" else SETTINGS)
-    app.mount("/m", guarded_by("protect", within, settings if where == "inside" else SETTINGS))
-
-    assert [REFUSED, 200][where == "inside"] == ask(app, "/m/x", GOOD)
-    assert "'/nowhere'" in str(audit(app))
