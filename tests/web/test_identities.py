@@ -260,6 +260,22 @@ def test_attack_a_cache_whose_key_is_the_repr_of_arguments(
     assert repr(alice) == repr(again) != repr(bob)
 
 
+def test_the_repr_of_a_dataclass_shows_no_value() -> None:
+    """`dataclass` makes one for a subclass, in place of the one that it would inherit."""
+    secret = "a value"
+    user = Employee(
+        secret,
+        secret,
+        frozenset({secret}),
+        Claims({"team": secret}),
+        secret,
+        secret,
+        frozenset({secret}),
+    )
+
+    assert secret not in repr(user)
+
+
 class Cart(SessionState):
     """A state that knows what is in it."""
 

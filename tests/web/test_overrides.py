@@ -186,6 +186,8 @@ def test_overriding_get_token_takes_the_token_from_elsewhere() -> None:
     assert 200 == client.get("/r/me", params={"t": token()}).status_code
     assert 401 == client.get("/r/me", params={"t": token(OTHER_SECRET)}).status_code
     assert 401 == client.get("/r/me").status_code
+    # Where it gives none there is none, whatever else the request has.
+    assert 401 == client.get("/r/me", headers=bearer()).status_code
 
 
 def test_overriding_one_dependency_leaves_the_guard_standing() -> None:
