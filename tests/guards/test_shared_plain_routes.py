@@ -173,3 +173,19 @@ def test_an_application_that_cannot_be_guarded_is_left_as_it_was() -> None:
 
     assert [200, 200] == [ask(app, "/plain"), ask(app, "/other")]
     assert plain is app.routes[-2].endpoint  # type: ignore[attr-defined]
+
+
+@live_routes
+def test_the_audit_shows_what_applies_to_a_shared_route_in_each_place() -> None:
+    """Not what applies in the other one as well."""
+    route = Route("/x", plain)
+    app = protect(FastAPI(), SETTINGS)
+    for name in ("a", "b"):
+        router = APIRouter(dependencies=[Depends(require_scopes(name))])
+        router.routes.append(route)
+        app.include_router(router, prefix=f"/{name}")
+
+    assert 200 == ask(app, "/a/x", SCOPED)
+    assert 403 == ask(app, "/b/x", SCOPED)
+    shown = {it.path: it.scopes for it in audit(app).routes}
+    assert (("a",), ("b",)) == (shown["/a/x"], shown["/b/x"])
