@@ -1179,6 +1179,13 @@ class TestKeySource:
         others = {"personal"} if TENANT in iss else {"personal", "own"}
         assert {name: "unknown_key" if name in others else "alice" for name in named} == answers
 
+    def test_a_key_of_a_tenant_where_no_issuer_is_set(self) -> None:
+        """There is none to compare it with."""
+        jwks = {"keys": [{**FIRST.jwk, "issuer": f"{ENTRA}/{TENANT}/v2.0"}]}
+        settings = JWTSettings(jwks=jwks, algorithm="ES256", audience="api")
+
+        assert "alice" == outcome(self.token(FIRST), settings)
+
     def test_private_keys_are_not_exported(self) -> None:
         """A vault may give whole key pairs: those are skipped, and stay in this process."""
         private = {**SECOND.jwk, "d": "s3cret"}
