@@ -257,13 +257,6 @@ def _settings_for(settings: JWTSettings, agent_os: AgentOS) -> JWTSettings:
     return settings.with_defaults(scopes_claim="scopes", audience=str(agent_os.id))
 
 
-def _settings_of(app: FastAPI) -> JWTSettings:
-    """The settings of the guard, in whose place `jwt_deps.testing.using_settings` puts others."""
-    guard: Any = app.router.dependencies[0].dependency
-    settings: JWTSettings = guard.settings
-    return settings
-
-
 def _take_place_of_middleware(app: FastAPI) -> list[str]:
     """Take the place of agno's middleware, and return the paths that it was told to leave open."""
     ours = [at for at, it in enumerate(app.user_middleware) if _is_agnos(it.cls)]
@@ -604,8 +597,10 @@ class _SocketTokens:
 
     @property
     def settings(self) -> JWTSettings:
-        """What is accepted."""
-        return _settings_of(self.app)
+        """Those of the guard, in whose place `jwt_deps.testing.using_settings` puts others."""
+        guard: Any = self.app.router.dependencies[0].dependency
+        settings: JWTSettings = guard.settings
+        return settings
 
     def of(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
         """What a connection receives and sends: it is closed once its token is not accepted.

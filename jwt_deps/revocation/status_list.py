@@ -8,7 +8,6 @@ cached while it is fresh.
 import asyncio
 import logging
 import math
-import operator
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -65,9 +64,8 @@ class _List(NamedTuple):
         size = len(self.octets)
         if other.issued == self.issued:  # within one second a list can become longer
             size = max(size, len(other.octets))
-        both = (it.octets[:size].ljust(size, b"\0") for it in (self, other))
-        united = operator.or_(*map(int.from_bytes, both))
-        return self._replace(octets=united.to_bytes(size))
+        mine, others = (int.from_bytes(it.octets[:size].ljust(size, b"\0")) for it in (self, other))
+        return self._replace(octets=(mine | others).to_bytes(size))
 
 
 @dataclass(slots=True)

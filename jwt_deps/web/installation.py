@@ -509,8 +509,9 @@ def _idle_exclusions(
                     "and no guarded route has it."
                 )
         settings = _settings(app, guard)
-        if settings is not None and settings.server.excluded.unmatched(templates):
-            yield from _idle(settings.server.excluded, _all_paths(outermost))
+        excluded = None if settings is None else settings.server.excluded
+        if excluded is not None and outermost is not None and excluded.unmatched(templates):
+            yield from _idle(excluded, _all_paths(outermost))
         if guard.route_scopes.rules:
             yield from _idle_scopes(app, guard)
 
@@ -519,12 +520,10 @@ def _paths_of(matches: Iterable[MatchedRoute]) -> list[str]:
     return [path for match in matches for path in match.paths]
 
 
-def _all_paths(outermost: FastAPI | None) -> list[str] | None:
-    """The templates in an application and in all that are mounted in it; `None` if not known."""
+def _all_paths(outermost: FastAPI) -> list[str]:
+    """The templates in an application and in all that are mounted in it."""
     from .inventory import Inventory  # noqa: PLC0415 - which walks mounts
 
-    if outermost is None:
-        return None
     applications = (it.app for it in Inventory.of(outermost).applications)
     return [path for app in applications for path in _paths_of(_matches(app))]
 
@@ -547,8 +546,8 @@ def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
         )
 
 
-def _idle(patterns: PathPatterns, templates: list[str] | None) -> Iterator[str]:
-    unmatched = [] if templates is None else patterns.unmatched(templates)
+def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:
+    unmatched = patterns.unmatched(templates)
     if unmatched:
         yield (
             f"The exclusion {', '.join(map(repr, unmatched))} matches no route: write the whole "
