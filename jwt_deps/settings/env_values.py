@@ -72,6 +72,15 @@ def _several(value: Any) -> Any:
     return value
 
 
+def _given(value: Any) -> Any:
+    """Refuse an empty variable, which must not switch a check off: `JWT_REQUIRED_CLAIMS=$UNSET`."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        raise ValueError("is empty: give it a value or leave it unset")
+    return value.strip()
+
+
 def _several_secrets(value: Any) -> Any:
     """As `_several`, but a comma can be part of a secret."""
     value = _json_list(value)
@@ -81,6 +90,8 @@ def _several_secrets(value: Any) -> Any:
 OneOrSeveral = Annotated[str | list[str], NoDecode, BeforeValidator(_one_or_several)]
 NoneOrSeveral = Annotated[str | list[str] | None, NoDecode, BeforeValidator(_one_or_several)]
 Several = Annotated[list[str], NoDecode, BeforeValidator(_several)]
+#: Where none of them loosens a check: only an empty list says so.
+GivenSeveral = Annotated[Several, BeforeValidator(_given)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_several_secrets)]
 
 

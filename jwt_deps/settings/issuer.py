@@ -38,6 +38,7 @@ from jwt_deps.keys import (
 
 from .env_values import (
     HEADER_NAME,
+    GivenSeveral,
     NoneOrSeveral,
     OneOrSeveral,
     Secrets,
@@ -167,7 +168,7 @@ class IssuerSettings(BaseModel):
     """Clock difference that is tolerated, in seconds, at most 300."""
     require_exp: bool = True
     """Whether a token must have `exp`."""
-    required_claims: Several = []
+    required_claims: GivenSeveral = []
     """Further claims that a token must have."""
     max_token_age: float | None = Field(default=None, gt=0)
     """The largest age of a token in seconds since its `iat`, which is then required."""
@@ -260,11 +261,6 @@ class IssuerSettings(BaseModel):
         if any(name != name.strip() for name in names or ()):  # as `echo` writes it to a file
             raise ValueError("begins or ends with white space")
         return value
-
-    @field_validator("required_claims", mode="before")
-    @classmethod
-    def _is_no_empty_text(cls, value: Any) -> Any:
-        return cls._is_not_empty(value.strip()) if isinstance(value, str) else value
 
     @field_validator("admin_scope")
     @classmethod

@@ -29,7 +29,7 @@ from jwt_deps.possession import (
     origin_of,
 )
 
-from .env_values import HEADER_NAME, OneOrSeveral, Secrets, Several, as_tuple
+from .env_values import HEADER_NAME, GivenSeveral, OneOrSeveral, Secrets, Several, as_tuple
 
 _SHORTEST_SECRET = 32
 _MEMORY = "memory"
@@ -100,7 +100,7 @@ class SenderSettings(BaseModel):
     trusted_proxies: Several = Field(default_factory=list)
     """Addresses and networks of the proxies whose header with a certificate is accepted; `unix`
     for those that connect by a Unix socket."""
-    forwarding_headers: Several = Field(default_factory=lambda: list(_FORWARDING))
+    forwarding_headers: GivenSeveral = Field(default_factory=lambda: list(_FORWARDING))
     """The headers from which a server or middleware takes a client's address. An address that one
     of them names is not trusted as a proxy's. Others are added to these; an empty list is none."""
 

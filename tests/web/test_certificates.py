@@ -298,6 +298,9 @@ def test_name_of_the_header() -> None:
         pytest.param({"trusted_proxies": "UNIX"}, "invalid_setting", id="unix-in-capitals"),
         pytest.param({"forwarding_headers": "x y"}, "invalid_setting", id="no-header"),
         pytest.param({"forwarding_headers": ["ä"]}, "invalid_setting", id="no-ascii"),
+        # As a variable that is not set makes it. No header would be looked at.
+        pytest.param({"forwarding_headers": ""}, "invalid_setting", id="empty-text"),
+        pytest.param({"forwarding_headers": " "}, "invalid_setting", id="white-space"),
         pytest.param({"dpop": "allowed"}, "no_public_origin", id="no-origin"),
         pytest.param({"public_origin": "api.example.com"}, "invalid_setting", id="no-scheme"),
         pytest.param({"public_origin": "http://api.example.com"}, "invalid_setting", id="http"),
