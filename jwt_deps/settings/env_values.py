@@ -149,6 +149,8 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
             if isinstance(value, Mapping):
                 # Not a dict, which pydantic-settings would merge with the environment's.
                 values[name] = MappingProxyType(dict(value))
+        # pydantic-settings would not read `JWT_AUDIENCE` as `audience`, and say nothing.
+        values["_case_sensitive"] = False
         problem = None
         try:
             super().__init__(**values)

@@ -733,6 +733,19 @@ class TestPrefix:
             StaffSettings(secret_key=SecretStr("short"))
         assert "STAFF_" == StaffSettings(secret_key=SecretStr(SECRET)).env_prefix
 
+    @pytest.mark.parametrize("name", ["JWT_AUDIENCE", "jwt_audience"])
+    def test_a_subclass_with_variables_of_one_case(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are read in any case all the same: what is not read closes nothing."""
+
+        class OwnSettings(JWTSettings):
+            model_config = SettingsConfigDict(case_sensitive=True)
+
+        monkeypatch.setenv(name, "notes")
+
+        assert "notes" == OwnSettings(secret_key=SecretStr(SECRET)).audience
+
     def test_a_copy(self) -> None:
         """It has the prefix of the original."""
         settings = JWTSettings(secret_key=SECRET, _env_prefix="STAFF_")
