@@ -30,6 +30,7 @@ def test_a_compressed_point_is_no_key() -> None:
     "text",
     [
         "/run/secrets/orders/jwt_secret_key",
+        r"C:\services\orders\x64\x86\jwt-secret.txt",
         "/var/run/secrets/kubernetes.io/serviceaccount/token",
         "./secrets/jwt",
         "../secrets/jwt",
