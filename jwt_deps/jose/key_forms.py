@@ -34,8 +34,8 @@ _REFERENCE = re.compile(
     re.VERBOSE,
 )
 _PATH = re.compile(r"(?:[A-Za-z]:|~|\.\.?|\$[A-Z][A-Z0-9_]*)?(?:[/\\][\w.@ -]+){2,}")
-# `\xf2\x13`: octets, which can have all that a path or a reference has. 32 random ones have at least
-# four such escapes, and a path has fewer folders with such a name, `\x64`.
+# `\xf2\x13`: octets, which can have all that a path or a reference has. 32 random ones have four
+# such escapes or more, and a path has fewer folders with such a name, `\x64`.
 _ESCAPED = re.compile(r"(?:\\x[0-9a-f]{2}.*?){4}", re.DOTALL)
 _NOT_BASE64 = re.compile(r"[._@ $~:\\-]")
 # A first or a last line, as PEM (RFC 7468), SSH2 (RFC 4716) and PGP have it, with dashes lost.
