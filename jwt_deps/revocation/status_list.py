@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 from jwt_deps.concurrency import Backoff, ForkSafeLock, LRUMap, SingleFlight, uptime
 from jwt_deps.errors import (
@@ -68,7 +69,7 @@ class _List(NamedTuple):
         return self._replace(octets=(mine | others).to_bytes(size))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class _State:
     """What is known of the list at one address; times are by the clock of ages."""
 
@@ -184,6 +185,8 @@ class StatusLists:
         self._age_clock = age_clock
         size = 2 * max_lists  # of two generations, of which one is always complete
         self._states: LRUMap[str, _State] = LRUMap(size)
+        # Among them those that requests wait for, however many others are asked for meanwhile.
+        self._known: WeakValueDictionary[str, _State] = WeakValueDictionary()
         self._lock = ForkSafeLock()
         self._fetcher = replace(
             issuer.make_fetcher(),
@@ -227,6 +230,7 @@ class StatusLists:
             state = self._state(place[0])
             if not state.backoff.holds(self._age_clock()):
                 await self._start(place[0], state).wait()
+            self._state(place[0])  # cached again, for the look-up that follows
 
     def _place(self, status: object) -> tuple[str, int] | None:
         member = status.get("status_list") if isinstance(status, Mapping) else None
@@ -241,7 +245,7 @@ class StatusLists:
         with self._lock():
             state = self._states.get(uri)
             if state is None:
-                state = _State()
+                state = self._known.setdefault(uri, _State())
                 self._states.put(uri, state)
             return state
 

@@ -4,11 +4,13 @@ import asyncio
 import inspect
 import re
 import zlib
+from asyncio import Event
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from jwt_deps import (
     ConfigurationError,
@@ -18,6 +20,8 @@ from jwt_deps import (
     RevokedTokenError,
     StatusLists,
 )
+from jwt_deps.keys import Fetched, Fetcher
+from jwt_deps.revocation import refuse_revoked
 from jwt_deps.testing import FakeIssuer
 from jwt_deps.testing.answers import Answer
 from jwt_deps.testing.server import LoopbackServer
@@ -368,6 +372,33 @@ def test_how_many_lists_are_cached(publisher: Publisher, fetches: int, names: st
             assert "accepted" == verdict(source, place(publisher))
 
     assert fetches == publisher.asked
+
+
+def test_more_lists_at_once_than_are_cached(publisher: Publisher) -> None:
+    """The answer that a request has waited for is its own, whatever others ask meanwhile."""
+    uris, asked, all_asked = [f"{publisher.uri}/{it}" for it in range(9)], set[str](), Event()
+
+    class Together(Fetcher):
+        async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:  # noqa: ARG002
+            asked.add(url)
+            if asked == {*uris}:
+                all_asked.set()
+            await all_asked.wait()
+            publisher.uri = url
+            publisher.publish()
+            return Fetched(publisher.answer.body or b"")
+
+    class Issuer(IssuerSettings):
+        def make_fetcher(self) -> Fetcher:
+            return Together()
+
+    source = lists(Issuer(secret_key=SecretStr(SECRET), issuer=ISSUER), max_lists=1)
+    tokens = [token({"status_list": {"idx": 0, "uri": uri}}) for uri in uris]
+
+    async def all_at_once() -> list[None]:
+        return await asyncio.gather(*(refuse_revoked(source, it) for it in (*tokens, *tokens)))
+
+    assert [None] * 18 == asyncio.run(all_at_once())
 
 
 def test_a_known_revocation_outlives_its_list(publisher: Publisher) -> None:
