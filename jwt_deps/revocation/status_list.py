@@ -34,7 +34,7 @@ from jwt_deps.jose import (
     parse_compact,
     parse_object,
 )
-from jwt_deps.keys import Fetcher, FetchError, VerificationKey, host_of, shown
+from jwt_deps.keys import Fetcher, FetchError, KeySet, VerificationKey, host_of, shown
 
 logger = logging.getLogger("jwt_deps")
 
@@ -107,6 +107,16 @@ class StatusListIssuer(Protocol):
         ...
 
     @property
+    def keys(self) -> KeySet:
+        """Those of the keys that are configured."""
+        ...
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether keys are fetched."""
+        ...
+
+    @property
     def leeway(self) -> float:
         """Clock difference that is tolerated, in seconds."""
         ...
@@ -155,8 +165,9 @@ class StatusLists:
             age_clock: seconds of a monotonic clock, for the age of a list.
 
         Raises:
-            ConfigurationError: no host is named, a number cannot be used (a size is an integer of 1
-                or more), a file of certificates cannot be read, or `httpx2` is not installed.
+            ConfigurationError: no host is named, the settings are those of several issuers, a
+                number cannot be used (a size is an integer of 1 or more), a file of certificates
+                cannot be read, or `httpx2` is not installed.
 
         Example:
             ```python
@@ -172,6 +183,12 @@ class StatusLists:
                 "status_list_hosts",
                 "StatusLists needs the hosts that lists may come from, as a set of names without "
                 "scheme and port.",
+            )
+        if not (issuer.is_remote or issuer.keys.size):
+            raise ConfigurationError(
+                "issuer_form",
+                "StatusLists needs the settings of the issuer whose lists they are, one entry of "
+                "issuers: those of all of them have no keys.",
             )
         require_numbers(longest_fresh=longest_fresh)
         require_positive(timeout=timeout)

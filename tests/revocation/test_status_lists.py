@@ -441,6 +441,23 @@ def test_hosts_are_needed(hosts: Any) -> None:
     assert "status_list_hosts" == caught.value.reason
 
 
+@pytest.mark.parametrize(
+    "issuers",
+    [
+        pytest.param({"main": ISSUED.model_copy(update={"audience": "orders"})}, id="table"),
+        pytest.param(lambda _: None, id="function"),
+    ],
+)
+def test_settings_of_several_issuers(issuers: Any) -> None:
+    """No key of theirs could check a list: with the knob, what is revoked would be accepted."""
+    settings = JWTSettings(issuers=issuers)
+
+    with pytest.raises(ConfigurationError) as refused:
+        StatusLists(settings, hosts={"issuer.example"}, accept_unreachable=True)
+
+    assert "issuer_form" == refused.value.reason
+
+
 def test_fetched_keys(publisher: Publisher) -> None:
     """An issuer whose keys are fetched has its lists checked with those, and with no others."""
 
