@@ -496,15 +496,16 @@ class RequestState:
             scope: of the other request.
             router: the router that it has come to.
         """
-        app = scope.get("app")
-        is_application = router is getattr(app, "router", None)
-        if is_among(router, self.routers) or (is_application and self.routers and app is self.app):
+        if is_among(router, self.routers):
             return self._behind(self.mounted, scope)
         mounted = self.mounted
         while mounted is not None:
             if is_among(router, mounted.routers):
                 return self._behind(mounted.outer, scope)
             mounted = mounted.outer
+        app = scope.get("app")
+        if self.routers and app is self.app and router is getattr(app, "router", None):
+            return self.as_another(scope)  # it was not watched yet when this request came to it
         return None
 
     def as_another(self, scope: Scope) -> "RequestState":

@@ -703,6 +703,13 @@ def api_route_in_a_router_mounted_in_a_router(root: FastAPI, gateway: Gateway) -
     root.include_router(router)
 
 
+def api_route_in_a_mounted_router_within_another(root: FastAPI, gateway: Gateway) -> None:
+    outer, inner = (protected_router(settings=OTHER) for _ in range(2))
+    inner.get("/go")(gateway.endpoint)
+    outer.mount("", inner)
+    root.mount("/api", outer)
+
+
 @pytest.mark.parametrize("in_its_scope", [False, True], ids=["copy", "same-scope"])
 @pytest.mark.parametrize("target", ["/me", "/beside/me"])
 @pytest.mark.parametrize("started", [False, True])
@@ -717,6 +724,7 @@ def api_route_in_a_router_mounted_in_a_router(root: FastAPI, gateway: Gateway) -
         plain_in_a_mounted_router,
         plain_in_a_router,
         pytest.param(api_route_in_a_router_mounted_in_a_router, marks=live_routes),
+        api_route_in_a_mounted_router_within_another,
     ],
     ids=lambda it: it.__name__,
 )
@@ -744,6 +752,29 @@ def test_attack_a_part_that_leaves_the_guard_goes_by_the_settings_where_it_comes
         ]
 
     assert [401, 200, 401, 200] == found
+
+
+def test_a_part_from_a_mounted_router_within_another_is_decided_about() -> None:
+    """By the guard of the outer one, where an application that is watched is mounted too."""
+    shop, own = FastAPI(), protected_router(settings=SETTINGS)
+    outer, inner = protected_router(settings=SETTINGS), protected_router(settings=OTHER)
+    app = protect(FastAPI(), OTHER)
+    own.get("/own")(read)
+    shop.get("/x")(read)
+    shop.include_router(own)
+
+    @inner.get("/batch")
+    async def batch(request: Request) -> int:
+        copy = {**request.scope, "path": "/r/shop/x", "root_path": "", "headers": headers_of(GOOD)}
+        return (await drive(app, copy))[0]
+
+    outer.mount("/in", inner)
+    outer.mount("/shop", shop)
+    app.mount("/r", outer)
+    client = TestClient(app)
+
+    assert 200 == client.get("/r/shop/own", headers=GOOD).status_code
+    assert 200 == client.get("/r/in/batch", headers=FOREIGN).json()
 
 
 @pytest.mark.parametrize("plainly", [False, True], ids=["api-route", "plain-route"])
