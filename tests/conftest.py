@@ -1,4 +1,7 @@
-"""What every test can rely on."""
+"""What every test can rely on.
+
+The package is imported once the run has begun, because `tests/measuring.py` wants to see it.
+"""
 
 import gc
 import os
@@ -9,11 +12,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
 
-from jwt_deps import get_settings
-from jwt_deps.tokens import authenticate
-from jwt_deps.tokens.verify import verify
-from tests.conformance.evidence import Evidence
-from tests.measuring import Measuring
+from tests.measuring import measure
 from tests.scheduling import BySharedServers, longest_first
 
 # A busy machine is no counterexample: by default an example of more than 200 ms fails.
@@ -27,6 +26,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     for name in list(os.environ):
         if name.upper().startswith("JWT_") and not name.upper().startswith("JWT_DEPS_"):
             monkeypatch.delenv(name)
+    from jwt_deps import get_settings  # noqa: PLC0415
+
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
@@ -52,6 +53,9 @@ def _one_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that were verified, because the token cache did not know them."""
+    from jwt_deps.tokens import authenticate  # noqa: PLC0415
+    from jwt_deps.tokens.verify import verify  # noqa: PLC0415
+
     asked: list[str] = []
 
     async def noting(token: str, *given: Any, **options: Any) -> Any:
@@ -69,9 +73,11 @@ def anyio_backend() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A whole run shows whether the conformance report is true."""
+    """A complete run shows which lines it reached, and whether the conformance report is true."""
+    measure(config)
+    from tests.conformance.evidence import Evidence  # noqa: PLC0415
+
     config.pluginmanager.register(Evidence(), "conformance")
-    config.pluginmanager.register(Measuring())
 
 
 def pytest_collection_finish() -> None:

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from runpy import run_path
 from typing import Annotated, Any, TypeAlias
 
 import pytest
@@ -55,6 +54,7 @@ from jwt_deps.possession import redis_replay_store as redis_replays
 from jwt_deps.settings import split_exclusions
 from jwt_deps.testing import acting_as, using_settings
 from jwt_deps.web import _fastapi, trial
+from tests.loading import loaded_anew
 from tests.minting import SECRET, pair
 from tests.web.serving import SETTINGS
 
@@ -109,7 +109,7 @@ def without_httpx2(_: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 
 def without_cryptography(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "ECKey", object)
-    run_path(signatures.__file__)
+    loaded_anew(signatures)
 
 
 def not_supported(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,9 @@ class _Injected(_LikePartial):
             return Signature([Parameter(name, Parameter.KEYWORD_ONLY, annotation=verified)])
         return cls._dependency.__signature__
 
-    if not TYPE_CHECKING:  # pragma: no branch - a type checker goes by the constructor
+    if TYPE_CHECKING:
+        pass  # a type checker goes by the constructor
+    else:
 
         def __call__(cls, *arguments: Any, **members: Any) -> Any:
             """Make an instance; for FastAPI, answer with one that is made of the token."""

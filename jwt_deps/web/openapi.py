@@ -248,8 +248,8 @@ def _without_native(found: Iterable[_Security], scopes: Collection[str] | None) 
             kept.append(one)
         elif scopes is not None:
             # Up to FastAPI 0.122 each dependency is written as a requirement of its own.
-            if not any(theirs is known for known in kept):  # not on old FastAPI
-                kept.append(theirs)
+            is_there = any(theirs is known for known in kept)
+            kept += [] if is_there else [theirs]
             asked = [scope for scope in one[_NATIVE] if scope in scopes]
             theirs[_NATIVE] += [scope for scope in asked if scope not in theirs[_NATIVE]]
     return kept

@@ -12,7 +12,7 @@ import pytest
 sys.modules["playwright"] = None
 for required in ("", "1"):
     os.environ["JWT_DEPS_REQUIRE_ALL"] = required
-    pytest.main(["-qrs", "--no-cov", "-p", "no:cacheprovider", "tests/browser/test_demo_page.py"])
+    pytest.main(["-qrs", "-p", "no:cacheprovider", "tests/browser/test_demo_page.py"])
     print("NEXT", flush=True)
     for name in [it for it in sys.modules if it.startswith("tests")]:
         del sys.modules[name]

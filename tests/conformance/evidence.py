@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from tests.conformance.catalog import Rule, documents, is_named
+from tests.measuring import is_whole
 from tests.vectors.thirdparty import FOLDER
 
 __all__ = ["Evidence", "missing"]
@@ -31,7 +32,7 @@ class Evidence:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Judge a whole run."""
-        if session.testsfailed or not _is_whole(session.config):
+        if session.testsfailed or not is_whole(session.config):
             return
         rules = (rule for document in documents() for rule in document.rules)
         absent = () if FOLDER.exists() else (_VECTORS,)
@@ -64,13 +65,3 @@ def missing(
             elif "failed" in found:
                 problems.append(f"{rule.id}: {test} failed")
     return problems
-
-
-def _is_whole(config: pytest.Config) -> bool:
-    """Whether nothing was asked for but all there is, and this process hears of all of it."""
-    if hasattr(config, "workerinput"):
-        return False  # one of several; they report to the one that began
-    option = config.option
-    chosen = (option.keyword, option.markexpr, option.deselect, option.ignore, option.ignore_glob)
-    partial = any(chosen) or config.option.collectonly or config.getoption("lf", default=False)
-    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not partial

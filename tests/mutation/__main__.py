@@ -17,6 +17,7 @@ import pytest
 from coverage import Coverage
 from hypothesis import Phase, settings
 
+from tests.measuring import EXCLUDED
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.running import ChangedModule, Forks, OneMutant
 
@@ -61,7 +62,7 @@ TESTS = {
     ),
 }
 _PYTEST = (
-    *("-x", "--no-cov", "-pno:terminal", "-pno:cacheprovider", "--hypothesis-profile=mutation"),
+    *("-x", "-pno:terminal", "-pno:cacheprovider", "--hypothesis-profile=mutation"),
     "-Wignore::pytest.PytestAssertRewriteWarning",  # of Hypothesis, which is imported here
 )
 # What fails needs no smaller example.
@@ -144,8 +145,9 @@ def _mutants(room: str) -> Iterator[Mutant]:
 
 
 def excluded_lines(path: Path) -> set[int]:
-    """The lines that the coverage leaves out too: those for an older FastAPI, for instance."""
-    coverage = Coverage(data_file=None, config_file=str(ROOT / "pyproject.toml"))
+    """The lines that need not be reached: those for an older FastAPI, for instance."""
+    coverage = Coverage(data_file=None, config_file=False)
+    coverage.set_option("report:exclude_lines", EXCLUDED)
     _, _, excluded, *_ = coverage.analysis2(str(path))
     return set(excluded)
 

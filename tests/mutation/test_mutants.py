@@ -105,7 +105,7 @@ def test_functions_are_found_that_the_garbage_collector_does_not_look_at() -> No
 
 
 def test_what_only_an_older_fastapi_executes_is_left_out(tmp_path: Path) -> None:
-    """As the coverage does."""
+    """As in `tests/measuring.py`."""
     path = tmp_path / "a.py"
     path.write_text("if a == b:  # old FastAPI\n    c = 1\nd = 1\n")
 

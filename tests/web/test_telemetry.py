@@ -42,6 +42,7 @@ from jwt_deps.concurrency import JITTER
 from jwt_deps.testing import FakeIssuer
 from tests.keys.asking import AUDIENCE, discovering
 from tests.keys.faking import DOWN, Keys
+from tests.loading import loaded_anew
 from tests.minting import SECRET, claims, mint
 from tests.proving import ORIGIN, bound_token, with_dpop
 from tests.revocation.valkey import until
@@ -229,16 +230,6 @@ def test_replays_are_counted(tmp_path: Path) -> None:
     assert 2 == metrics["jwt_deps_replay_rejected_total{}"]
 
 
-def loaded_anew() -> Any:
-    """The module as it would be imported now, beside the one that is in use."""
-    spec = importlib.util.spec_from_file_location("telemetry_anew", telemetry.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class TestWithoutListeners:
     """What does a request pay when there is no SDK, and what when there is no API?"""
 
@@ -273,7 +264,7 @@ assert telemetry.start() is not None
                 raise missing
 
         monkeypatch.setattr(importlib.util, "find_spec", find)
-        silent = loaded_anew()
+        silent = loaded_anew(telemetry)
 
         assert silent.start() is None
         silent.validated(ISSUER, "accepted", 1.0)
@@ -294,7 +285,7 @@ assert telemetry.start() is not None
             raise AssertionError((self, name, unit, description))
 
         monkeypatch.setattr(Meter, "create_histogram", create_histogram)
-        silent = loaded_anew()
+        silent = loaded_anew(telemetry)
 
         assert silent.start() is None
         silent.replay_rejected()
