@@ -183,15 +183,15 @@ class ForkSafeLock:
 
     def __init__(self, *, is_reentrant: bool = False) -> None:
         self._make = threading.RLock if is_reentrant else threading.Lock
-        self._lock = self._make()
-        self._pid = os.getpid()
+        #: By process: this one's, and those of the processes that it was forked from.
+        self._locks: dict[int, threading.Lock | threading.RLock] = {}
 
     def __call__(self) -> "threading.Lock | threading.RLock":
         """Return the lock of this process."""
-        if self._pid != os.getpid():
-            self._lock = self._make()
-            self._pid = os.getpid()
-        return self._lock
+        process = os.getpid()
+        lock = self._locks.get(process)
+        # One step: of several threads that make one at once, all get the same.
+        return self._locks.setdefault(process, self._make()) if lock is None else lock
 
 
 class LRUMap(Generic[K, V]):

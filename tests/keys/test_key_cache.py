@@ -6,6 +6,7 @@ What is sent over HTTP, and what of it is believed, is at the end.
 import asyncio
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -984,10 +985,11 @@ class TestFork:
 
         assert "['a']" == said
 
-    def test_as_it_looks_in_the_child(self, keys: Keys) -> None:
+    def test_as_it_looks_in_the_child(self, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
         """The lock of another process is not waited for."""
         keys.cache._lock().acquire()
-        keys.cache._lock._pid -= 1
+        process = os.getpid()
+        monkeypatch.setattr("os.getpid", lambda: -process)
 
         assert ["a"] == asyncio.run(keys.ask())
 
