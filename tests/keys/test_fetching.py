@@ -532,7 +532,7 @@ class TestDialled:
         "host",
         [
             *("issuer.example", "127.0.0.1", "2130706433", "0x7f000001", "127.1"),
-            "[::ffff:127.0.0.1]",
+            *("[::ffff:127.0.0.1]", "ISSUER.example", "issuer^.example"),
         ],
     )
     def test_attack_dns_rebinding(
@@ -547,7 +547,8 @@ class TestDialled:
 
         Whether the configuration names it makes no difference.
         """
-        resolving(monkeypatch, "issuer.example", "127.0.0.1")
+        name = {"issuer^.example": "issuer%5E.example"}.get(host, "issuer.example")
+        resolving(monkeypatch, name, "127.0.0.1")
         with listening() as (port, seen):
             url = f"https://{host}:{port}/keys"
 
