@@ -244,8 +244,7 @@ class Principal:
         # An override of `get_claims` gave claims without a token: what it wrote itself stays.
         written = state if self.token is not None else {}
         written.update(fixed)
-        if type(fixed["audience"]) is list:
-            written["audience"] = claims.aud
+        written["audience"] = claims.aud
         written["scopes"] = [*fixed["scopes"]]
         found = dependencies_of(claims, settings) if settings.dependencies_claims else None
         if found or "dependencies" not in written:

@@ -276,6 +276,14 @@ class TestState:
 
         assert ["a"] == state_of(principal)["audience"]
 
+    def test_an_audience_of_any_form_is_the_requests_own(self) -> None:
+        """Where it is not checked, an issuer may write an object there."""
+        principal = Principal(Claims({"aud": {"a": ["b"]}}), self.SETTINGS, token="t")
+
+        state_of(principal)["audience"]["a"].append("c")
+
+        assert {"a": ["b"]} == principal.claims["aud"]
+
     def test_without_names_of_claims_nothing_is_chosen(self) -> None:
         """Empty mappings, and what the lifespan put there stays."""
         state = {"dependencies": "own"}
