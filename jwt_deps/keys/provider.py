@@ -30,7 +30,7 @@ class JWKSetResponse:
     keys: KeySet = field(repr=False)
     skipped: tuple[SkippedKey, ...]
     seconds: float
-    url: str
+    url: str = field(repr=False)
     body: bytes = field(repr=False)
     etag: str | None = None
 
@@ -95,7 +95,7 @@ class KeyHealth:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    url: str
+    url: str = field(repr=False)
     at: float
 
 

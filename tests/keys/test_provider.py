@@ -389,3 +389,6 @@ class TestAgain:
 
         assert "leaky-value" not in str(failed.value)
         assert "/jwks.json?api_key=leaky-value" == issuer.requests[0].path
+
+        issuer.jwks = None
+        assert "leaky-value" not in repr(fetch(provider))
