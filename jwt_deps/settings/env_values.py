@@ -41,8 +41,8 @@ HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 PREFIX = "JWT_"
 # `JWT_DEPS_*` is for the package's own tests and tools.
 _RESERVED = "DEPS_"
-# Members of settings that are models themselves, which refuse members that do not exist.
-_NESTED = ("ISSUERS__", "JWKS_CACHE__")
+# Members of settings that are models themselves, which refuse those that do not exist; and headers.
+_NESTED = ("ISSUERS__", "JWKS_CACHE__", "JWKS_HEADERS__")
 
 
 def _json_list(value: Any) -> Any:

@@ -135,7 +135,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     """Several issuers under names of your own, in place of the parameters of a single one. In
     Python also a function, plain or async, from an `iss` to its `IssuerSettings`, or to `None` if
     it is not accepted."""
-    issuers_ttl: float = Field(default=300, ge=1)
+    issuers_ttl: float = Field(default=300, ge=1, allow_inf_nan=False)
     """Seconds for which an answer of the function in `issuers` is cached, a refusal too."""
     warm_up: bool = False
     """Whether a guarded application fetches keys before it serves; it starts without them when that

@@ -395,6 +395,7 @@ WRONG: list[tuple[tuple[str, ...], dict[str, object]]] = [
         ("leeway",),
         {str(value): value for value in (-1, 300.5, 301, math.nan, math.inf, LEAKY, None)},
     ),
+    (("issuers_ttl",), {str(value): value for value in (0, math.nan, math.inf, LEAKY, None)}),
     (("max_token_size",), {str(value): value for value in (0, -1, 1.5, LEAKY, None)}),
     (("secret_key",), {"a-number": 5, "a-list": [LEAKY], "empty": "", "short": LEAKY[:31]}),
     (("jwks_file",), {"a-number": 5}),
@@ -770,6 +771,7 @@ class TestPrefix:
         """A warning names it, and so does the error of settings that cannot work."""
         monkeypatch.setenv(name, "confidential")
         monkeypatch.setenv("STAFF_JWKS_CACHE__TTL", "700")
+        monkeypatch.setenv("STAFF_JWKS_HEADERS__X-API-KEY", "confidential")
         sentence = f"{name} is set, and is not a setting of jwt-deps{end}"
 
         JWTSettings(secret_key=SECRET, _env_prefix="STAFF_")
