@@ -59,8 +59,9 @@ _PRINTED = re.compile(
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 # What base64, base64url and hexadecimal are written with, and shorter is no key.
 _WORD = re.compile(r"[A-Za-z0-9+/_-]{32,}")
-# What stands between octets in hexadecimal, and before them: `30:59`, `0x30, 0x59`, `\x3059`.
-_BETWEEN = re.compile(r"\\x|0[xX]|<Buffer|[\s:=,]+")
+# What stands between octets in hexadecimal, and before them: `30:59`, `0x30, 0x59`, `\x3059`; and
+# `30-59`, as .NET has it, and not any hyphen, of base64url for one.
+_BETWEEN = re.compile(r"\\x|0[xX]|<Buffer|[\s:=,]+|(?<=\b[0-9A-Fa-f]{2})-(?=[0-9A-Fa-f]{2}\b)")
 # A line of `xxd`, `od -tx1` or `hexdump -C`: an offset, and 16 octets at most.
 _DUMPED = re.compile(
     r"^[ \t]*[0-9A-Fa-f]{4,16}:?[ \t]+((?:[0-9A-Fa-f]{2}[ \t]{0,2}){1,16})", re.MULTILINE

@@ -138,6 +138,7 @@ PUBLIC = {
     "hexadecimal": lambda key: der(key).hex(),
     "hexadecimal-in-capitals": lambda key: der(key).hex().upper(),
     "hexadecimal-with-colons": lambda key: colons(der(key)),
+    "hexadecimal-of-dotnet": lambda key: der(key).hex("-").upper(),
     "hexadecimal-with-0x": lambda key: f"0x{der(key).hex()}",
     "hexadecimal-with-0X": lambda key: f"0X{der(key).hex().upper()}",
     "hexadecimal-of-c": lambda key: ", ".join(f"0x{octet:02x}" for octet in der(key)),
