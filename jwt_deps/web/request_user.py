@@ -129,8 +129,12 @@ def write_user(scope: Scope, principal: Principal, *, is_kept: bool) -> None:
 
 
 def write_anonymous(scope: Scope) -> None:
-    """Set an unauthenticated user, unless the application has set a user of its own."""
+    """Set an unauthenticated user, unless the application has set a user of its own.
+
+    The MCP SDK forgets whom a guard further out has told it, unless that user stays.
+    """
     if "user" not in scope:
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
-        if (context := sys.modules.get(_MCP_SERVER)) is not None:
-            context.auth_context_var.set(None)
+    context: Any = sys.modules.get(_MCP_SERVER)
+    if context is not None and not isinstance(scope["user"], context.AuthenticatedUser):
+        context.auth_context_var.set(None)

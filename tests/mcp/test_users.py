@@ -13,6 +13,10 @@ from fastapi.testclient import TestClient
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.mcpserver import MCPServer
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps import (
@@ -23,7 +27,7 @@ from jwt_deps import (
     protected_router,
     public,
 )
-from tests.minting import SECRET
+from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import SETTINGS, bearer
 
 INITIALIZE = {
@@ -300,3 +304,28 @@ def test_an_application_that_is_asked_in_between_leaves_the_user_of_the_tool() -
     answer = TestClient(app).get("/users", headers=ALICE)
 
     assert ["alice", "bob", "bob", None, "alice"] == answer.json()
+
+
+@pytest.mark.parametrize("set_before", [False, True])
+@pytest.mark.parametrize("validate", [False, True])
+def test_attack_a_user_of_another_issuer_where_nobody_is_known(
+    *, validate: bool, set_before: bool
+) -> None:
+    """On a public route, and under `validate=False`: an application may have set a user before."""
+
+    class Nobody:
+        async def authenticate(self, _: Any) -> None:
+            return None
+
+    async def subject() -> str | None:
+        token = get_access_token()
+        return None if token is None else token.subject
+
+    other = JWTSettings(secret_key=OTHER_SECRET, validate=validate)
+    inner = protect(FastAPI(), other, exclude=["/subject"] if validate else [])
+    inner.get("/subject")(subject)
+    middleware: Any = Middleware(AuthenticationMiddleware, backend=Nobody())  # type: ignore[arg-type]
+    app = protect(FastAPI(middleware=[middleware] if set_before else []), SETTINGS)
+    app.mount("/m", Starlette(routes=[Mount("/in", inner)]))
+
+    assert TestClient(app).get("/m/in/subject", headers=ALICE).json() is None
