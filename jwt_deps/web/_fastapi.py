@@ -145,9 +145,15 @@ def forget_route(scope: Scope) -> None:
         scope.pop(name, None)
 
 
-def body_limit(scope: Scope) -> float:
-    """How many bytes the body of a request may have, as far as a limit is known where it is."""
-    found = scope.get(_BODY_LIMIT)
+def body_limit(scope: Scope, app: Any = None) -> float:
+    """How many bytes the body of a request may have, as far as a limit is known where it is.
+
+    Args:
+        scope: of the request.
+        app: what a plain route serves, which may have a limit of its own.
+    """
+    own = attribute(app, "max_body_size")
+    found = scope.get(_BODY_LIMIT) if own is None else own
     return found if isinstance(found, int) else math.inf
 
 

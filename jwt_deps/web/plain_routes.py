@@ -107,7 +107,7 @@ class GuardedApp:
     ) -> None:
         state, inside = state_of(scope), guards_inside(self.route)
         state.plain = match = replace(match, guards=(*match.guards, *inside))
-        replay = Replay(receive)
+        replay = Replay(receive, _fastapi.body_limit(scope, self.unwrapped))
         connection: Request | WebSocket = (
             WebSocket(scope, receive, send)
             if scope["type"] == "websocket"

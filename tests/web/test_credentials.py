@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +24,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic, HTTPBearer
 from fastapi.testclient import TestClient
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from jwt_deps import (
     ApiKey,
@@ -53,6 +53,19 @@ from tests.proving import ORIGIN, OTHER_KEY, jkt, with_dpop
 from tests.web.serving import SETTINGS, bearer, including, who
 
 WITH_LIMITS = ("application", "router", "route")
+
+#: What is served at `/in/` with a limit of its own.
+PLAIN_WITH_LIMITS: dict[str, Callable[[], BaseRoute]] = {
+    "route": lambda: Route("/in/", Response(), max_body_size=50),
+    "mount": lambda: Mount("/in", Response(), max_body_size=50),
+    "mounted application": lambda: Mount("/in", FastAPI(max_body_size=50)),
+    "mounted router": lambda: Mount("/in", APIRouter(max_body_size=50)),
+}
+
+limited = pytest.mark.skipif(
+    "max_body_size" not in APIRouter.__init__.__annotations__,
+    reason="this FastAPI has no max_body_size",
+)
 
 
 class Copying(APIRoute):
@@ -527,10 +540,7 @@ class TestOfOnesOwn:
 
         assert [303, 303] == statuses
 
-    @pytest.mark.skipif(
-        "max_body_size" not in APIRouter.__init__.__annotations__,
-        reason="this FastAPI has no max_body_size",
-    )
+    @limited
     @pytest.mark.parametrize("where", WITH_LIMITS)
     @pytest.mark.parametrize(("size", "status"), [(40, 401), (60, 413)])
     def test_attack_a_body_without_an_end(self, where: str, size: int, status: int) -> None:
@@ -556,6 +566,26 @@ class TestOfOnesOwn:
         answer = TestClient(app).post("/form", content=chunks, headers=headers)
 
         assert (status, size if status == 401 else 0) == (answer.status_code, sum(received))
+
+    @limited
+    @pytest.mark.parametrize("guarded", [True, False], ids=["credential", "dependency"])
+    @pytest.mark.parametrize("where", PLAIN_WITH_LIMITS)
+    def test_attack_a_body_without_an_end_for_a_plain_route(
+        self, where: str, *, guarded: bool
+    ) -> None:
+        """Nor does a dependency that applies to a public one."""
+
+        async def signed(request: Request) -> None:
+            await request.body()
+
+        app = FastAPI(routes=[PLAIN_WITH_LIMITS[where]()])
+        asked: dict[str, Any] = {"credentials": [signed]} if guarded else {"exclude": ["/in*"]}
+        protect(app, SETTINGS, dependencies=[Depends(signed)], **asked)
+        chunks = (b"x" * 10 for _ in range(1000))
+
+        answer = TestClient(app).post("/in/", content=chunks)
+
+        assert 413 == answer.status_code
 
     def test_an_issuer_that_a_table_does_not_have(self) -> None:
         """It is refused; one that it has gives the user its prefix."""
