@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_settings import NoDecode
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.jose import ALGORITHMS, HMAC_ALGORITHMS, KeyForm, key_form
+from jwt_deps.jose import ALGORITHMS, HMAC_ALGORITHMS, key_form
 from jwt_deps.keys import host_of, is_loopback_host
 from jwt_deps.possession import (
     ClientCertificate,
@@ -130,8 +130,10 @@ class SenderSettings(BaseModel):
     def _are_long(cls, value: list[SecretStr]) -> list[SecretStr]:
         if any(len(secret.get_secret_value()) < _SHORTEST_SECRET for secret in value):
             raise ValueError(f"has a secret of fewer than {_SHORTEST_SECRET} characters")
-        if any(key_form(secret.get_secret_value()) is KeyForm.REFERENCE for secret in value):
-            raise ValueError("has a path, or a reference that nothing resolved, and no secret")
+        if any(key_form(secret.get_secret_value()) is not None for secret in value):
+            raise ValueError(
+                "has a key, an address, a path, or a reference that nothing resolved, and no secret"
+            )
         return value
 
     @field_validator("trusted_proxies")

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from jwt_deps import ConfigurationError, ConfirmationError, JWTSettings, Reason, protect
+from jwt_deps.jose import SigningKey
 from jwt_deps.possession.mtls import check_certificate
 from tests.minting import SECRET
 
@@ -311,6 +312,16 @@ def test_name_of_the_header() -> None:
         pytest.param({"dpop_nonce_keys": ["short"]}, "invalid_setting", id="short-key"),
         pytest.param(
             {"dpop_nonce_keys": ["/run/secrets/orders/jwt_nonce_key"]}, "invalid_setting", id="path"
+        ),
+        pytest.param(
+            {"dpop_nonce_keys": ["https://vault.example/v1/secret/orders"]},
+            "invalid_setting",
+            id="address",
+        ),
+        pytest.param(
+            {"dpop_nonce_keys": [SigningKey.generate("ES256").public_pem]},
+            "invalid_setting",
+            id="public-key",
         ),
         pytest.param({"dpop_replay_store": "http://x"}, "replay_store", id="no-store"),
         pytest.param({"dpop_replay_store": 5}, "invalid_setting", id="number-for-a-store"),
