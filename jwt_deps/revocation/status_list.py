@@ -202,8 +202,8 @@ class StatusLists:
         self._age_clock = age_clock
         size = 2 * max_lists  # of two generations, of which one is always complete
         self._states: LRUMap[str, _State] = LRUMap(size)
-        # Among them those that requests wait for, however many others are asked for meanwhile.
-        self._known: WeakValueDictionary[str, _State] = WeakValueDictionary()
+        # Also those that requests wait for, however many others are asked for meanwhile.
+        self._existing: WeakValueDictionary[str, _State] = WeakValueDictionary()
         self._lock = ForkSafeLock()
         self._fetcher = replace(
             issuer.make_fetcher(),
@@ -262,7 +262,7 @@ class StatusLists:
         with self._lock():
             state = self._states.get(uri)
             if state is None:
-                state = self._known.setdefault(uri, _State())
+                state = self._existing.setdefault(uri, _State())
                 self._states.put(uri, state)
             return state
 
