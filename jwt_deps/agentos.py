@@ -761,7 +761,6 @@ class _AgnoCredential:
             scopes_claim="scopes",
             admin_scope=settings.admin_scope,
         )
-        self._revocations = settings.revocations
 
     def __repr__(self) -> str:
         return "a service account of agno"
@@ -772,8 +771,9 @@ class _AgnoCredential:
             return None
         sent = connection.headers["authorization"].partition(" ")[2]
         principal = Principal(claims, self._settings, token=sent)
-        if self._revocations is not None:
-            await refuse_revoked(self._revocations, principal.revocable())
+        revocations = (await settings_for(connection)).revocations
+        if revocations is not None:
+            await refuse_revoked(revocations, principal.revocable())
         return principal
 
 

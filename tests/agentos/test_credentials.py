@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from secrets import token_urlsafe
 from typing import Annotated, Any
 from unittest.mock import ANY
@@ -23,6 +24,7 @@ from jwt_deps import (
     get_scopes,
 )
 from jwt_deps.agentos import protect_agent_os
+from jwt_deps.testing import using_settings
 from tests.minting import SECRET
 from tests.web.serving import who
 
@@ -145,11 +147,15 @@ def test_what_settings_say_of_tokens_is_not_applied_to_agnos_credentials(
     assert scheduler[1] == sorted(scheduler[3]) != []
 
 
-def test_a_service_account_that_is_revoked() -> None:
-    """By what the settings say of revocation, too."""
-    revocation = MemoryRevocations()
-    app = protect_agent_os(agent_os(), JWTSettings(secret_key=SECRET, revocation=revocation))
-    with TestClient(app) as client:
+@pytest.mark.parametrize("in_a_test", [False, True])
+def test_a_service_account_that_is_revoked(*, in_a_test: bool) -> None:
+    """By what the settings say of revocation, too: those that a test puts in their place."""
+    revocation, other = MemoryRevocations(), Revocations()
+    other.is_out = True
+    settings = JWTSettings(secret_key=SECRET, revocation=revocation)
+    own = JWTSettings(secret_key=SECRET, revocation=other) if in_a_test else settings
+    app = protect_agent_os(agent_os(), own)
+    with using_settings(app, settings) if in_a_test else nullcontext(), TestClient(app) as client:
         headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
         assert 200 == client.get("/agents", headers=headers).status_code
         revocation.revoke(subject="sa:robot")
