@@ -451,8 +451,9 @@ class RequestState:
         else:
             # Below another mount of an application that is watched, or it was not seen since.
             is_deeper = copy.root.startswith(f"{self.root}/")
+            was_seen = bool(self.routers) and self.owner is self.app
             is_on_the_way = mounted is not None and mounted.covers(scope)
-            is_on_the_way = is_on_the_way and (is_deeper or not self.routers)
+            is_on_the_way = is_on_the_way and (is_deeper or not was_seen)
         if not is_on_the_way:
             return self.as_another(scope)
         copy.copy_state_of(scope)

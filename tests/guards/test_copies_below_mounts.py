@@ -542,8 +542,9 @@ def test_an_application_two_mounts_below_goes_by_the_guard(
 
 @pytest.mark.parametrize("layer", [Adding, Cutting])
 @pytest.mark.parametrize("adds", ["middleware", "wrapper"])
+@pytest.mark.parametrize("mounts", [1, 2])
 def test_below_an_application_with_a_protected_router_of_its_own(
-    adds: str, layer: Callable[[ASGIApp], ASGIApp]
+    mounts: int, adds: str, layer: Callable[[ASGIApp], ASGIApp]
 ) -> None:
     """Once that was asked, its application is watched; the guard of the mount holds as before."""
     inner, between = FastAPI(), FastAPI()
@@ -553,14 +554,18 @@ def test_below_an_application_with_a_protected_router_of_its_own(
     own = protected_router(settings=SETTINGS)
     own.get("/own")(me)
     between.include_router(own)
-    between.mount("/deep", inner if adds == "middleware" else layer(inner))
+    app: ASGIApp = inner if adds == "middleware" else layer(inner)
+    for _ in range(mounts - 1):
+        within, app = app, FastAPI()
+        app.mount("/deep", within)
+    between.mount("/deep", app)
     client = TestAWrapperThatCutsThePath().client("mount", between)
-    slash = "/" if layer is Cutting else ""
+    path = "/deep" * mounts + ("/who/" if layer is Cutting else "/who")
 
-    first = client.get(f"/deep/who{slash}", headers=EMPLOYEE).json()
+    first = client.get(path, headers=EMPLOYEE).json()
     client.get("/own", headers=EMPLOYEE)
 
-    assert ["e1", "e1"] == [first, client.get(f"/deep/who{slash}", headers=EMPLOYEE).json()]
+    assert ["e1", "e1"] == [first, client.get(path, headers=EMPLOYEE).json()]
 
 
 @pytest.mark.parametrize(
