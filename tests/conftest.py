@@ -21,11 +21,8 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test sees the `JWT_*` variables of its machine, nor another test's settings."""
-    for name in list(os.environ):
-        if name.upper().startswith("JWT_") and not name.upper().startswith("JWT_DEPS_"):
-            monkeypatch.delenv(name)
+def _no_settings_of_another_test() -> Iterator[None]:
+    """No test reads another one's."""
     from jwt_deps import get_settings  # noqa: PLC0415
 
     get_settings.cache_clear()
@@ -75,6 +72,9 @@ def anyio_backend() -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """A complete run shows which lines it reached, and whether the conformance report is true."""
     measure(config)
+    for name in list(os.environ):  # no test sees the settings of its machine
+        if name.upper().startswith("JWT_") and not name.upper().startswith("JWT_DEPS_"):
+            del os.environ[name]
     from tests.conformance.evidence import Evidence  # noqa: PLC0415
 
     config.pluginmanager.register(Evidence(), "conformance")
