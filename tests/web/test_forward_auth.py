@@ -233,6 +233,14 @@ class TestPeers:
 
         assert [403, 200, 403, 403] == statuses
 
+    def test_a_proxy_on_the_machine_of_its_client(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In development no header is looked at, if the list of them is empty."""
+        headers = about(**{"X-Forwarded-For": "10.0.0.7"}) | bearer()
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+        monkeypatch.setenv("JWT_FORWARDING_HEADERS", "[]")
+
+        assert 200 == asking(settings=JWTSettings()).get("/", headers=headers).status_code
+
     def test_tcp_of_an_unknown_peer(self) -> None:
         """It is no Unix socket: a server may leave out the address for other reasons."""
         app = forward_auth(SETTINGS, trusted_proxies="unix")
