@@ -74,8 +74,8 @@ class ProtectedRouter(APIRouter):
         if not isinstance(router, APIRouter):
             raise ConfigurationError(
                 "not_a_router",
-                f"protected_router takes APIRouter objects, not {type(router).__name__}: guard an "
-                "application with protect(app), or pass its .router.",
+                f"protected_router takes APIRouter objects, not {type(router).__name__}: give "
+                "settings by keyword, settings=..., and guard an application with protect(app).",
             )
         if _fastapi.COPIES:  # old FastAPI: nothing tells later what applied there
             check(router)
