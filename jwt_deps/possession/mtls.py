@@ -55,7 +55,7 @@ def _thumbprint(scope: Mapping[str, Any], policy: SenderPolicy) -> str | None:
     source = policy.certificate
     if source is ClientCertificate.TLS:
         return _of_connection(scope)
-    if not policy.proxies.sent(scope, policy.forwarding_headers):
+    if not policy.proxies.include_peer_of(scope, policy.forwarding_headers):
         return None
     if source is ClientCertificate.XFCC:
         value = _single(scope["headers"], b"x-forwarded-client-cert")

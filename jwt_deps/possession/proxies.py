@@ -24,7 +24,9 @@ class TrustedProxies:
         networks = tuple(ipaddress.ip_network(name) for name in given if name != _UNIX)
         return cls(networks, _UNIX in given)
 
-    def sent(self, scope: Mapping[str, Any], forwarding_headers: Collection[bytes]) -> bool:
+    def include_peer_of(
+        self, scope: Mapping[str, Any], forwarding_headers: Collection[bytes]
+    ) -> bool:
         """Whether the peer of a connection is one of them.
 
         A server may take the address of a client from the `forwarding_headers`, as uvicorn with

@@ -74,7 +74,7 @@ def forward_auth(
                 scope, send = {**scope, "type": "http"}, _denying(send)
             original = None
             accepted = settings or await default_settings(HTTPConnection(scope))
-            if proxies.sent(scope, accepted.forwarding_header_names):
+            if proxies.include_peer_of(scope, accepted.forwarding_header_names):
                 original = _original(scope, *headers)
             if original is None:
                 await Response(_NOT_TOLD, 403, _UNCACHED)(scope, receive, send)
