@@ -86,6 +86,8 @@ class GuardedApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass or raise the refusal, which the application's handlers answer."""
         match, state = self.match(scope), state_of(scope)
+        if _fastapi.is_mount(self.route):
+            state.through_mount = True
         is_below = bool(
             state.mounted
             or state.routers

@@ -45,6 +45,11 @@ if TYPE_CHECKING:
 STATE_KEY = "jwt_deps"
 _UNOWNED = object()  # an application may be `None`
 _CREDENTIALS = {b"authorization", b"cookie", b"dpop"}
+# What a copy of the scope has of it, too.
+_OF_ONE_REQUEST = (
+    *("entered", "routers", "through_mount", "mounted"),
+    *("owner", "parameters", "_before", "_written"),
+)
 
 
 class Decision:
@@ -201,6 +206,7 @@ class RequestState:
         entered: the guards of the routers that the request came through in its application,
             outermost first.
         routers: the guarded or watched ones that the request came to in its application.
+        through_mount: whether it has come through a mount since it came to the last of these.
         mounted: the guard of the mount that the request came through last.
         decision: what was decided about it.
         owner: the application that has made sure last that nothing but this request writes into
@@ -217,6 +223,7 @@ class RequestState:
 
     entered: tuple[RouteGuard, ...] = ()
     routers: tuple[Any, ...] = ()
+    through_mount: bool = False
     mounted: _Mounted | None = None
     owner: Any = _UNOWNED
     plain: MatchedRoute | None = None
@@ -238,7 +245,6 @@ class RequestState:
         self.scope_id = id(scope)
         # Where it goes to; a middleware may change the method.
         self.path, self.method = scope.get("path"), scope.get("method")
-        self.root: str = scope.get("root_path", "")
         headers = scope["headers"]
         # They are read several times, and compared with what they were: ASGI allows pairs that can
         # be edited, as Mangum has them.
@@ -252,9 +258,9 @@ class RequestState:
         if getattr(app, "dependency_overrides", None):
             self.overriding = app  # the application, if it replaces dependencies
 
-    def served_by(self, app: Any, root: str) -> None:
+    def served_by(self, app: Any) -> None:
         """Record that another application serves the request from here on, one in the other."""
-        self.app, self.root = app, root
+        self.app = app
         self.entered = ()
         self.plain = self.found = self.match = self.settings = None
         # What one application replaces says nothing about the other.
@@ -446,21 +452,19 @@ class RequestState:
         mounted, app = self.mounted, copy.app
         is_same_path = (copy.path, copy.method) == (self.path, self.method)
         if app is self.app:
-            is_below = mounted is not None and mounted.is_at(copy.root)
+            is_below = mounted is not None and mounted.is_at(scope.get("root_path", ""))
             is_on_the_way = bool(self.routers) or is_same_path or is_below
         else:
-            # Below another mount of an application that is watched, or it was not seen since.
-            is_deeper = copy.root.startswith(f"{self.root}/")
-            was_seen = bool(self.routers) and self.owner is self.app
+            # A mount of an application that is watched leads there, and no endpoint called it.
             is_on_the_way = mounted is not None and mounted.covers(scope)
-            is_on_the_way = is_on_the_way and (is_deeper or not was_seen)
+            is_on_the_way = is_on_the_way and (self.through_mount or not self.routers)
         if not is_on_the_way:
             return self.as_another(scope)
         copy.copy_state_of(scope)
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
         copy._principals, copy._credentials = list(self._principals), self._credentials
-        for name in ("entered", "routers", "mounted", "owner", "parameters", "_before", "_written"):
+        for name in _OF_ONE_REQUEST:
             setattr(copy, name, getattr(self, name))
         if not (is_same_path or self._has_same_sender(scope)):
             copy._restore(scope)
@@ -475,7 +479,7 @@ class RequestState:
                 copy._proofs, self._proofs = self._proofs, None
         if app is not self.app:
             copy.app, copy.overriding = self.app, self.overriding
-            copy.served_by(app, copy.root)
+            copy.served_by(app)
         return copy
 
     def _has_same_sender(self, scope: Scope) -> bool:
@@ -573,7 +577,7 @@ def next_state(scope: Scope, router: object) -> RequestState:
         scope["path_params"] = dict(known.parameters.get(id(router), ()))
     scope[STATE_KEY] = state
     state.parameters.setdefault(id(router), dict(scope.get("path_params", ())))
-    state.routers = (*state.routers, router)
+    state.routers, state.through_mount = (*state.routers, router), False
     return state
 
 
@@ -590,7 +594,7 @@ def state_of(scope: Scope) -> RequestState:
     if mounted is not None and state.path != scope.get("path") and not mounted.covers(scope):
         state = scope[STATE_KEY] = state.as_another(scope)  # a part in the scope of the batch
     elif state.app is not app:
-        state.served_by(app, scope.get("root_path", ""))
+        state.served_by(app)
     return state
 
 

@@ -542,30 +542,61 @@ def test_an_application_two_mounts_below_goes_by_the_guard(
 
 @pytest.mark.parametrize("layer", [Adding, Cutting])
 @pytest.mark.parametrize("adds", ["middleware", "wrapper"])
-@pytest.mark.parametrize("mounts", [1, 2])
+@pytest.mark.parametrize("mounts", [("/deep",), ("/deep", "/deep"), ("",), ("host",)])
 def test_below_an_application_with_a_protected_router_of_its_own(
-    mounts: int, adds: str, layer: Callable[[ASGIApp], ASGIApp]
+    mounts: tuple[str, ...], adds: str, layer: Callable[[ASGIApp], ASGIApp]
 ) -> None:
     """Once that was asked, its application is watched; the guard of the mount holds as before."""
     inner, between = FastAPI(), FastAPI()
     inner.add_route("/who", lambda request: JSONResponse(getattr(request.state, "user_id", None)))
     if adds == "middleware":
         inner.add_middleware(layer)
-    own = protected_router(settings=SETTINGS)
-    own.get("/own")(me)
-    between.include_router(own)
-    app: ASGIApp = inner if adds == "middleware" else layer(inner)
-    for _ in range(mounts - 1):
-        within, app = app, FastAPI()
-        app.mount("/deep", within)
-    between.mount("/deep", app)
+    mount_at(between, mounts, inner if adds == "middleware" else layer(inner))
     client = TestAWrapperThatCutsThePath().client("mount", between)
-    path = "/deep" * mounts + ("/who/" if layer is Cutting else "/who")
+    path = path_below(mounts) + ("/who/" if layer is Cutting else "/who")
 
     first = client.get(path, headers=EMPLOYEE).json()
     client.get("/own", headers=EMPLOYEE)
 
     assert ["e1", "e1"] == [first, client.get(path, headers=EMPLOYEE).json()]
+
+
+@pytest.mark.parametrize("mounts", [("/deep",), ("/deep", "/deep"), ("",), ("host",)])
+def test_one_proof_serves_a_copy_below_an_application_with_a_protected_router(
+    mounts: tuple[str, ...],
+) -> None:
+    """The guard of the mount was accepted with it, and what is below is the same request."""
+    inner, between, app = FastAPI(), FastAPI(), protect(FastAPI(), PROVEN)
+    inner.get("/who")(me)
+    mount_at(between, mounts, Adding(inner))
+    app.mount("/m", between)
+    prover, client = Prover(ORIGIN), TestClient(app)
+    token = TokenFactory.for_settings(PROVEN)("alice", claims=prover.binding)
+
+    def status(path: str) -> int:
+        return client.get(path, headers=prover(token, "GET", path)).status_code
+
+    paths = "/m/own", f"/m{path_below(mounts)}/who"
+    assert [200] * 4 == [status(path) for path in paths * 2]
+
+
+def mount_at(app: FastAPI, mounts: Sequence[str], inner: ASGIApp) -> None:
+    """Mount an application in one with a protected router of its own, with others between."""
+    own = protected_router(settings=PROVEN)
+    own.get("/own")(read)
+    app.include_router(own)
+    for path in mounts[:-1]:
+        between = FastAPI()
+        app.mount(path, between)
+        app = between
+    if mounts[-1] == "host":
+        app.host("testserver", inner)
+    else:
+        app.mount(mounts[-1], inner)
+
+
+def path_below(mounts: Sequence[str]) -> str:
+    return "".join(mounts).removeprefix("host")
 
 
 @pytest.mark.parametrize(
