@@ -202,7 +202,7 @@ def _made_again(kind: type["JWTDepsError"], *args: object) -> "JWTDepsError":
 
 
 class JWTDepsError(Exception):
-    """The base of every error that this package raises on purpose.
+    """The base of `ConfigurationError` and of every error that refuses a request.
 
     Attributes:
         reason: a code for what is wrong: a `Reason` where a request is refused, else a `str`.

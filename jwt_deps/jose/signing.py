@@ -59,7 +59,11 @@ class SigningKey:
 
     @classmethod
     def generate(cls, algorithm: str = "RS256", kid: str | None = None) -> Self:
-        """Make a key of one's own; without a `kid` it gets one that is like no other.
+        """Make a new key.
+
+        Args:
+            algorithm: what it signs with.
+            kid: its name; `None` is a random one.
 
         Raises:
             ValueError: the algorithm is not known.
@@ -134,11 +138,26 @@ class SigningKey:
         """Make a JWS in compact serialization (RFC 7515 §5.1) of these very members.
 
         The signature is made with the key's own algorithm, whatever the header says.
+
+        Args:
+            header: the members of the header; nothing is added.
+            claims: the members of the payload; nothing is added.
+
+        Returns:
+            The token.
         """
         return self.sign_bytes(_json(header), _json(claims))
 
     def sign_bytes(self, header: bytes, payload: bytes) -> str:
-        """Make one of these very bytes, whatever they say."""
+        """Make a JWS of these very bytes, whatever they say.
+
+        Args:
+            header: the bytes of the header, before base64url.
+            payload: those of the payload.
+
+        Returns:
+            The token.
+        """
         head = f"{encode_base64url(header)}.{encode_base64url(payload)}"
         return f"{head}.{encode_base64url(sign(self.private, head.encode(), self.algorithm))}"
 

@@ -422,7 +422,18 @@ class IssuerSettings(BaseModel):
         return self
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002
-        """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
+        """Build settings that differ in some values; checked like new ones, unlike pydantic's.
+
+        Args:
+            update: the values that differ, by the names of the parameters.
+            deep: has no effect.
+
+        Returns:
+            New settings, with keys and caches of their own.
+
+        Raises:
+            ConfigurationError: as for any new settings.
+        """
         # Not `dict(self)`, which would take the property `keys` for a mapping's method.
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**{**values, **(update or {})})

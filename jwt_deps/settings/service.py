@@ -296,7 +296,18 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         return handler(source)
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
-        """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
+        """Build settings that differ in some values; checked like new ones, unlike pydantic's.
+
+        Args:
+            update: the values that differ, by the names of the parameters.
+            deep: has no effect.
+
+        Returns:
+            New settings, with keys and caches of their own.
+
+        Raises:
+            ConfigurationError: as for any new settings.
+        """
         # Those of `replace_issuers`.
         accepted = self._server.accepted
         issuers = {"issuers": accepted.named if accepted.tenants is None else self.issuers}

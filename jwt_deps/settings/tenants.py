@@ -193,7 +193,14 @@ class EntraTenants:
         return f"https://{self._host}/{tenant}/v2.0"
 
     async def __call__(self, issuer: str) -> IssuerSettings | None:
-        """Return the settings of a tenant; `None` if it is not accepted."""
+        """Return the settings of a tenant.
+
+        Args:
+            issuer: the `iss` of a token, which is not verified yet.
+
+        Returns:
+            The settings; `None` if the tenant is not accepted.
+        """
         tenant = issuer.removeprefix(f"https://{self._host}/").removesuffix("/v2.0")
         if not TENANT_ID.fullmatch(tenant) or issuer != self._issuer(tenant):
             return None

@@ -113,12 +113,27 @@ class ApiKey:
 
     @staticmethod
     def equal(given: str, known: str) -> bool:
-        """Compare two keys in constant time."""
+        """Compare two keys in constant time.
+
+        Args:
+            given: the key of the request.
+            known: the key that it has to be.
+
+        Returns:
+            Whether they are equal.
+        """
         return hmac.compare_digest(given.encode(), known.encode())
 
     @staticmethod
     def digest(key: str) -> str:
-        """Return the SHA-256 of a random key, in hexadecimal. Store that and not the key."""
+        """Digest a key, to store and look up in its place.
+
+        Args:
+            key: a random key; a password could be guessed from its digest.
+
+        Returns:
+            Its SHA-256, in hexadecimal.
+        """
         return hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -98,6 +98,10 @@ def protect(  # noqa: PLR0913 - what applies to an application
             function from the `HTTPConnection` to `Claims`, or to `None` if the request has no such
             credential. With it, settings that are not given are read once, here.
 
+    Returns:
+        The application that was given. It refuses a request without a token, or with one that does
+        not verify, with 401 (RFC 6750 §3.1), before its body is read.
+
     Raises:
         ConfigurationError: it is not a FastAPI application, or is protected already, or FastAPI is
             a release that this package does not know.

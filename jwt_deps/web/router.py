@@ -229,6 +229,9 @@ def jwt_guard(
         settings: as for `protected_router`.
         exclude: as for `protected_router`.
 
+    Returns:
+        A dependency, which refuses as a protected router does, but once FastAPI has read the body.
+
     Raises:
         ConfigurationError: FastAPI is a release that this package does not know.
     """
