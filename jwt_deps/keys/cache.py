@@ -96,7 +96,7 @@ class KeyCache:
         self._flight: _Fetch | None = None
         self._error: FetchError | None = None
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        # Of fetches in the background, which end without a result when their event loop does.
+        # For fetches in the background: one whose event loop ends has no result, and is repeated.
         self._ahead = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._bucket = TokenBucket(_FORCED, _FORCED_REFILL)
         self._closings = 0
@@ -227,7 +227,7 @@ class KeyCache:
         if cached is not None and now < cached.life.unusable_at:
             if now < cached.life.expires_at or self._is_out_of_reach(now):
                 if not self._is_cooling_down() and not self._ahead.holds(now):
-                    self._ahead.fail(now)  # until it has a result
+                    self._ahead.fail(now)  # and succeeds when there is a result
                     self._start()
                 return cached  # no request waits for an issuer that is known to be out of reach
         elif self._is_cooling_down():

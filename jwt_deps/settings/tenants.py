@@ -94,7 +94,7 @@ class TenantIssuers:
             async with asyncio.timeout(_TIMEOUT):
                 found = await _called(self.lookup, issuer, self._threads, is_known=is_known)
                 settings = _checked(issuer, found)
-        except TooManyCallsError:  # those that hang have been logged
+        except TooManyCallsError:  # the calls that hang were logged
             return None
         except ConfigurationError as error:  # its sentence has no value
             logger.error("the function in issuers: %s", error.message)  # noqa: TRY400

@@ -220,7 +220,7 @@ def _listed(name: str, given: Iterable[str]) -> list[str]:
 def _issuer_for(settings: JWTSettings, claims: Mapping[str, Any]) -> IssuerSettings:
     """The settings of the issuer whose token is made."""
     if settings.server.accepted.tenants is not None:
-        # It may have to be waited for, and an answer that is cached is so for a time only.
+        # This function is not async, so it cannot ask that one; a cached answer may have expired.
         raise ValueError("issuers is a function: give settings of the one issuer whose token it is")
     found = settings.settings_of(claims.get("iss"))
     several = list((settings.server.accepted.named or {}).values())

@@ -200,7 +200,7 @@ class Verification:
                 )
             except AuthError as error:
                 failure = error
-            # What was known of it may have ended.
+            # The answer of a function in `issuers` may have expired during the wait.
             await self._server.accepted.resolve(self.claims.get("iss"))
             self.check_without_key()
             if self.issuer.policy is not waited_for:

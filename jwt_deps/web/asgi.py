@@ -126,16 +126,16 @@ class _GuardedReceive:
 
     async def __call__(self) -> Message:
         decision = self._decision
-        # Once: while a refusal is being answered, streams listen for the client's leaving.
+        # Once: while a refusal is being answered, a stream receives too, to see the client leave.
         is_decided = decision.passed or decision.refusal is not None
         if not (self._asked or is_decided or decision.being_made):
             await self._ask()
         return await self._receive()
 
     async def _ask(self) -> None:
-        # That of a router or a route applies to what they receive from here.
+        # The limit of a router or a route further in applies to what that receives from here.
         replay = Replay(self._receive, _fastapi.body_limit(self._scope))
-        self._receive = replay.replay  # what replaces a dependency may read the body
+        self._receive = replay.replay  # an override of a dependency may have read the body
         self._asked = True
         # Shielded: `Request.is_disconnected` cancels what it waits for, and a DPoP proof that was
         # used up by then would be refused when the guard is asked again.

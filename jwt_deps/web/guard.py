@@ -80,13 +80,13 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
         if not state.entered:
             self._watch(connection.scope)
         if state.overriding is not None and self in state.overriding.dependency_overrides:
-            # It is asked all the same: FastAPI replaces nothing in a router that is mounted.
+            # It runs although it is overridden: in a mounted router FastAPI overrides nothing.
             state.overriding = None
         match = matched(connection.scope, state)
         innermost, settings, adds = state.innermost(match), None, False
         if self in match.guards:
             guard = innermost if isinstance(innermost, JWTGuard) else self
-            # Also if it did before: the scope may be served again, with another token or without.
+            # Even if it has decided before: the scope may be served again, with another token.
             await guard.decide(connection, match, state)
         else:
             adds = state.has_decided(innermost, besides=self) and self._is_parameter_of(match)
@@ -94,14 +94,14 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             if adds:
                 await self.check(connection, match, state)
             else:
-                # FastAPI tells of another route, or of none: it decides, for all that follows.
+                # FastAPI names another route, or none: this guard decides for all that follows.
                 state.decide_alone(self)
                 await self.decide(connection, match, state)
             settings = state.settings
         if security_scopes.scopes or self.route_scopes.rules:
             await require_for_guard(self, security_scopes.scopes, connection, match, settings)
         if adds:
-            # It is not who is calling: what the check wrote to `request.state` is replaced.
+            # The user is that of the route's guard: what this check wrote is replaced.
             await principal_or_error(connection, None, state)
 
     def _is_parameter_of(self, match: MatchedRoute) -> bool:
@@ -166,7 +166,7 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
     match = matched(connection.scope, state)
     guard = state.innermost(match)
     if not isinstance(guard, JWTGuard):
-        return  # where the application replaces all of them, what it put there decides
+        return  # the application overrides every guard, and its overrides decide
     await guard.check(connection, match, state)
     # What applies to a route that the guard excludes may ask for a token all the same.
     if any(_refuses_anonymous(it, connection) for it in match.applied):

@@ -181,7 +181,7 @@ class Installation:
     def known(cls, app: FastAPI) -> "Installation | None":
         """The installation of an application, if there is one."""
         one: Installation | None = vars(app).get(_OURS)
-        # A copy of an application has what that one has.
+        # A copy of an application has the attribute of the original.
         return None if one is None or one._app is not app else one  # noqa: SLF001 - its own class
 
     @property
@@ -536,7 +536,7 @@ def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
     from .inventory import Inventory  # noqa: PLC0415 - which knows the guards of plain routes
 
     routes = [
-        # Shown as one operation, `HEAD` is a rule's method too.
+        # A `GET` route answers `HEAD` too, which a rule may name.
         (one.match.paths, (*one.known_methods, *(("HEAD",) if "GET" in one.methods else ())))
         for served in Inventory.of(app).routes
         for one in (served, *served.mounts)

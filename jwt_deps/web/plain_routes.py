@@ -343,13 +343,13 @@ def guards_of(app: Any) -> tuple[RouteGuard, ...]:
     router = app.router if isinstance(app, FastAPI) else app
     if not isinstance(router, APIRouter):
         return ()
-    # What an application replaces by its own is none of its guards.
+    # A guard that the application overrides is none.
     return guards_among(router.dependencies, getattr(app, "dependency_overrides", ()))
 
 
 def asks_its_guard(router: Any) -> bool:
     """Whether a router asks its guard itself, for everything that it is called with."""
-    # It serves by a method of its own, or by that of what `protect` has put there.
+    # A method of a protected router, or of the `Installation` that `protect` has put there.
     server = getattr(getattr(router, "middleware_stack", None), "__self__", None)
     return bool(getattr(server, "is_protected", False))
 
@@ -399,7 +399,7 @@ class GuardedRoutes:
             ConfigurationError: a route that cannot be guarded, or that no guard applies to.
         """
         if self._updating == get_ident():
-            return  # the router lets itself be looked at when its routes are read
+            return  # reading the routes of a protected router calls this again
         with _UPDATING():  # another thread serves nothing before this one is done
             self._updating = get_ident()
             try:
@@ -658,7 +658,7 @@ def _wrap(route: Any, home: APIRouter) -> bool:
         if is_new:
             app.routers.append(home)
         if not _fastapi.is_mount(route) and route.endpoint is not app:
-            # Another one was put there since, which FastAPI would serve as it is.
+            # Another endpoint was put there since, which FastAPI would serve without the guard.
             kind = Route if isinstance(route, Route) else WebSocketRoute
             app.endpoint, app.unwrapped = route.endpoint, kind("/", route.endpoint).app
             route.endpoint, is_new = app, True
@@ -707,7 +707,7 @@ def covered(app: FastAPI) -> Snapshot:
     while waiting:
         current, outer = waiting.pop()
         if getattr(current, "is_protected", False):
-            continue  # it looks at its routes and asks its guard itself, for all that is in it
+            continue  # it checks its routes and asks its guard itself
         guards = guards_among((*outer, *current.dependencies))
         if seen.has(current, guards):
             continue

@@ -243,7 +243,7 @@ class RequestState:
 
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
-        # Where it goes to; a middleware may change the method.
+        # A middleware may change them in the scope.
         self.path, self.method = scope.get("path"), scope.get("method")
         headers = scope["headers"]
         # They are read several times, and compared with what they were: ASGI allows pairs that can
@@ -252,7 +252,7 @@ class RequestState:
             scope["headers"] = [(name, value) for name, value in headers]
         self.decision = Decision()
         self.parameters: dict[int, dict[str, Any]] = {}
-        # Under which settings who was calling: one pair, unless an application is in another.
+        # The principal under each settings: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
         self.app = app = scope.get("app")
         if getattr(app, "dependency_overrides", None):
@@ -491,7 +491,7 @@ class RequestState:
         is_same = place == sent_in and {*known} <= {*sent}
         looked_at = _CREDENTIALS.union(it.server.header_name for it, _ in self._principals)
         if any(it.token_getter or it.server.credentials for it, _ in self._principals):
-            looked_at = added  # in what places, only code knows
+            looked_at = added  # that code may look at any header
         return is_same and added.isdisjoint(looked_at)
 
     def again(self, scope: Scope, router: object) -> "RequestState | None":

@@ -73,7 +73,7 @@ def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
 
 def has_default(router: Router) -> bool:
     """Whether a router serves something of its own where no route matches."""
-    # The method of another router is as good: a copied router keeps that of the one it is of.
+    # Functions are compared, because a copied router keeps the bound method of the original.
     return getattr(router.default, "__func__", None) not in (
         Router.not_found,
         APIRouter.not_found,
