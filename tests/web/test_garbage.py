@@ -64,13 +64,12 @@ def test_no_request_leaves_garbage(path: str, token: str | None) -> None:
     for _ in range(3):
         ask()
     gc.collect()
-    gc.freeze()  # what the other tests keep is not looked through each time
+    gc.freeze()  # what the other tests keep is not looked through, now or later
     gc.disable()
     try:
         # Threads of other tests may leave something meanwhile.
         left = min(left_by(ask) for _ in range(3))
     finally:
-        gc.unfreeze()
         gc.enable()
 
     assert left < 20
