@@ -1,16 +1,6 @@
 """FastAPI: dependencies, guards, routers, answers, OpenAPI, cookies, WebSockets."""
 
 from ._fastapi import dependants, dependency_tree, path_parameters, served_routes, unchanged
-from .caller import (
-    TokenDependency,
-    get_claims,
-    get_token,
-    refuse_without,
-    refused,
-    sent_token,
-    settings_for,
-    token_dependency,
-)
 from .cookies import clear_token_cookie, set_token_cookie
 from .credentials import ApiKey, Introspection
 from .dependencies import (
@@ -32,6 +22,16 @@ from .installation import Installation, guards_in, protect, route_problems
 from .inventory import WEBSOCKET, Inventory, Reached, Served, reasons_not_to_serve
 from .known_settings import settings_problem
 from .plain_routes import GuardedApp
+from .request_principal import (
+    TokenDependency,
+    get_claims,
+    get_token,
+    refuse_without,
+    refused,
+    sent_token,
+    settings_for,
+    token_dependency,
+)
 from .requirements import (
     Requirement,
     granted,

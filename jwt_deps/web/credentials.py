@@ -28,7 +28,7 @@ from jwt_deps.keys import Fetcher, FetchError, host_of, origin_of_url, split_url
 from jwt_deps.settings import HEADER_NAME
 from jwt_deps.tokens import Claims
 
-from .caller import settings_for, token_of
+from .request_principal import settings_for, token_of
 
 logger = logging.getLogger("jwt_deps")
 

@@ -44,7 +44,8 @@ from jwt_deps.tokens import (
 )
 
 from . import _fastapi
-from .caller import (
+from .factories import dependency_factory, identity_of
+from .request_principal import (
     PrincipalDependency,
     TokenDependency,
     get_claims,
@@ -56,7 +57,6 @@ from .caller import (
     token_dependency,
     token_of,
 )
-from .factories import dependency_factory, identity_of
 from .routing import guards_among
 
 
@@ -275,7 +275,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @PrincipalDependency
-def current_user_id(caller: Principal) -> str:
+def current_user_id(principal: Principal) -> str:
     """The id of the user: the claim that `user_id_claim` names, `sub` unless set otherwise.
 
         @app.get("/me")
@@ -288,14 +288,14 @@ def current_user_id(caller: Principal) -> str:
         HTTPException: 401 without a token, with one that does not verify, or with one that has no
             such claim (RFC 6750 §3.1); 503 if keys or revocations cannot be fetched.
     """
-    return caller.user_id
+    return principal.user_id
 
 
 current_user_id.refuses_anonymous = True
 
 
 @PrincipalDependency
-def current_client_id(caller: Principal) -> str:
+def current_client_id(principal: Principal) -> str:
     """The client that the token was issued to: `client_id` (RFC 9068 §2.2), else `azp`.
 
     Tokens of programs (the client credentials grant) name no user, or their client as `sub`.
@@ -307,7 +307,7 @@ def current_client_id(caller: Principal) -> str:
         HTTPException: 401 without a token, with one that does not verify, or with one that names no
             client (RFC 6750 §3.1); 503 if keys or revocations cannot be fetched.
     """
-    client_id = client_id_of(caller.require_authenticated().claims)
+    client_id = client_id_of(principal.require_authenticated().claims)
     if client_id is None:
         raise ClaimError(Reason.CLAIM_MISSING, "client_id", "it names no client")
     return client_id
@@ -317,7 +317,7 @@ current_client_id.refuses_anonymous = True
 
 
 @PrincipalDependency
-def current_session_id(caller: Principal) -> str | None:
+def current_session_id(principal: Principal) -> str | None:
     """The id of the session: the claim that `session_id_claim` names.
 
     Returns:
@@ -328,11 +328,11 @@ def current_session_id(caller: Principal) -> str | None:
             neither a text nor an integer (RFC 6750 §3.1); 503 if keys or revocations cannot be
             fetched.
     """
-    return caller.session_id
+    return principal.session_id
 
 
 @PrincipalDependency
-def get_scopes(caller: Principal) -> frozenset[str]:
+def get_scopes(principal: Principal) -> frozenset[str]:
     """The scopes that the token grants (RFC 6749 §3.3).
 
     Returns:
@@ -343,11 +343,11 @@ def get_scopes(caller: Principal) -> frozenset[str]:
         HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
             keys or revocations cannot be fetched.
     """
-    return caller.scopes
+    return principal.scopes
 
 
 @PrincipalDependency
-def get_dependencies(caller: Principal) -> Mapping[str, Any]:
+def get_dependencies(principal: Principal) -> Mapping[str, Any]:
     """The claims that `dependencies_claims` names, as AgentOS takes them for a run.
 
     Returns:
@@ -358,11 +358,11 @@ def get_dependencies(caller: Principal) -> Mapping[str, Any]:
         HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
             keys or revocations cannot be fetched.
     """
-    return dependencies_of(caller.claims, caller.settings)
+    return dependencies_of(principal.claims, principal.settings)
 
 
 @PrincipalDependency
-def get_session_state(caller: Principal) -> Mapping[str, Any]:
+def get_session_state(principal: Principal) -> Mapping[str, Any]:
     """The claims that `session_state_claims` names, as AgentOS takes them for a session.
 
     Returns:
@@ -373,16 +373,16 @@ def get_session_state(caller: Principal) -> Mapping[str, Any]:
         HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
             keys or revocations cannot be fetched.
     """
-    return session_state_of(caller.claims, caller.settings)
+    return session_state_of(principal.claims, principal.settings)
 
 
 @cache
 def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
     @PrincipalDependency
-    def claims_as_model(caller: Principal) -> BaseModel:
+    def claims_as_model(principal: Principal) -> BaseModel:
         """The verified claims as the model has them."""
         try:
-            return model.model_validate(dict(caller.claims))
+            return model.model_validate(dict(principal.claims))
         except ValidationError as error:
             location = error.errors()[0]["loc"]
         # Raised out here, because pydantic's error holds the claims' values.

@@ -13,8 +13,8 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.possession import TrustedProxies
 from jwt_deps.settings import JWTSettings
 
-from .caller import default_settings
 from .installation import protect
+from .request_principal import default_settings
 
 _UNDERSTOOD = {400: 401}  # nginx would make 500 of it
 _UNCACHED = {"Cache-Control": "no-store"}  # a proxy has to ask about each request

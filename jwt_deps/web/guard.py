@@ -23,7 +23,8 @@ from jwt_deps.settings import JWTSettings
 from jwt_deps.tokens import Claims, Principal
 
 from ._fastapi import dependants, scopes_at
-from .caller import (
+from .dependencies import optional_of
+from .request_principal import (
     TokenDependency,
     default_settings,
     is_overridden,
@@ -32,7 +33,6 @@ from .caller import (
     refused,
     token_dependency,
 )
-from .dependencies import optional_of
 from .request_state import RequestState, matched, state_of
 from .request_user import write_anonymous
 from .responses import refusal

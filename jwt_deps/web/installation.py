@@ -32,7 +32,6 @@ from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 
 from . import _fastapi
 from .asgi import wrap_receive_and_send
-from .caller import get_claims
 from .guard import Credential, JWTGuard, token_dependencies_of
 from .openapi import describe
 from .plain_routes import (
@@ -43,6 +42,7 @@ from .plain_routes import (
     of_another_application,
     plain_endpoint,
 )
+from .request_principal import get_claims
 from .request_state import state_of
 from .request_user import keep_user
 from .requirements import Requirement, no_roles_claim

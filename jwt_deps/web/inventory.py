@@ -20,7 +20,6 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
-from .caller import TokenDependency
 from .guard import token_dependencies_of
 from .installation import Installation
 from .known_settings import known_settings
@@ -35,6 +34,7 @@ from .plain_routes import (
     guards_of,
     plain_endpoint,
 )
+from .request_principal import TokenDependency
 from .routing import (
     UNKNOWN,
     MatchedRoute,

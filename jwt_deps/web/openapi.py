@@ -24,10 +24,10 @@ from jwt_deps.settings import JWTSettings, TokenSource
 
 from . import _fastapi
 from ._fastapi import dependants, scopes_at
-from .caller import TokenDependency
 from .dependencies import is_optional
 from .guard import token_dependencies_of
 from .known_settings import can_be_out_of_reach, counts_proofs, known_settings
+from .request_principal import TokenDependency
 from .requirements import Requirement
 from .responses import add_refusals, documented_refusals
 from .routing import RouteGuard, is_excluded, match_of_route

@@ -24,8 +24,8 @@ from jwt_deps.errors import ConfigurationError
 
 from . import _fastapi
 from .asgi import Replay
-from .caller import is_overridden, principal_or_error
 from .guard import JWTGuard, require_for_guard
+from .request_principal import is_overridden, principal_or_error
 from .request_state import RequestState, Waiting, record_handled, state_of
 from .routing import (
     MatchedRoute,

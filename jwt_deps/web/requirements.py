@@ -27,7 +27,8 @@ from jwt_deps.errors import (
 from jwt_deps.jose import check_claim_path, is_numeric_date
 from jwt_deps.tokens import All, Claims, Principal, are_parameters, is_scope
 
-from .caller import (
+from .factories import dependency_factory, identity_of
+from .request_principal import (
     PrincipalDependency,
     TokenDependency,
     lacking_scopes,
@@ -37,7 +38,6 @@ from .caller import (
     require_granted,
     scopes_of_route,
 )
-from .factories import dependency_factory, identity_of
 from .request_state import state_of
 
 

@@ -12,9 +12,9 @@ from jwt_deps.settings import WELL_KNOWN, JWTSettings, TokenSource, get_settings
 from jwt_deps.tokens import filled_scopes
 
 from . import _fastapi
-from .caller import token_dependency
 from .installation import Installation
 from .inventory import Inventory, Served
+from .request_principal import token_dependency
 from .routing import RouteGuard, Snapshot, mark_public
 
 #: The path of the route where the settings are not known before a request.

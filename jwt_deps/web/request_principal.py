@@ -122,16 +122,16 @@ class PrincipalDependency(TokenDependency[T]):
         Raises:
             HTTPException: the refusal; or `WebSocketException`.
         """
-        caller: Principal | AuthError
+        found: Principal | AuthError
         try:
             if needed := security_scopes.scopes:
                 return self._read(await require_granted(connection, needed))
-            caller = await principal_or_error(connection)
-            if isinstance(caller, Principal):
-                return self._read(caller)
+            found = await principal_or_error(connection)
+            if isinstance(found, Principal):
+                return self._read(found)
         except AuthError as error:
-            caller = error
-        raise await refused(caller, connection) from caller
+            found = error
+        raise await refused(found, connection) from found
 
 
 def token_dependency(call: Any) -> TokenDependency[Any] | None:
@@ -167,7 +167,7 @@ get_token.refuses_anonymous = True
 
 
 @PrincipalDependency
-def get_claims(caller: Principal) -> Claims:
+def get_claims(principal: Principal) -> Claims:
     """The claims of the verified token.
 
     Returns:
@@ -178,7 +178,7 @@ def get_claims(caller: Principal) -> Claims:
         HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
             keys or revocations cannot be fetched.
     """
-    return caller.claims
+    return principal.claims
 
 
 async def refused(error: AuthError, connection: HTTPConnection) -> Exception:
@@ -361,11 +361,11 @@ async def require_granted(
     Raises:
         InsufficientScopeError: as `lacking_scopes`.
     """
-    caller = (await principal_of(connection, settings)).require_authenticated()
-    error = lacking_scopes(caller, connection.scope, needed)
+    principal = (await principal_of(connection, settings)).require_authenticated()
+    error = lacking_scopes(principal, connection.scope, needed)
     if error is not None:
         raise error
-    return caller
+    return principal
 
 
 async def refuse_without(
