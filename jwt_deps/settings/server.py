@@ -141,7 +141,7 @@ class ResourceServer:
         sender_policy: the sender constraint; `None` if tokens are plain bearer tokens.
         provable: the members of `cnf` (RFC 7800) that a sender can prove.
         credentials: what else than a JWT is accepted, from a request to `Claims` or `None`.
-        users: applications that run with it, or with settings that share keys and revocations.
+        applications: those that run with it, or with settings that share keys and revocations.
     """
 
     accepted: AcceptedIssuers
@@ -156,7 +156,7 @@ class ResourceServer:
     revocations: RevocationSource | None
     token_cache: LRUMap[str, Any] = field(repr=False)
     credentials: tuple[Any, ...] = ()
-    users: set[object] = field(default_factory=set, repr=False)
+    applications: set[object] = field(default_factory=set, repr=False)
 
     @property
     def key_caches(self) -> dict[str, KeyCache]:
@@ -198,7 +198,7 @@ class ResourceServer:
 
         An application that still runs needs the source, and opens connections again.
         """
-        if isinstance(self.revocations, ManagedSource) and not self.users:
+        if isinstance(self.revocations, ManagedSource) and not self.applications:
             await asyncio.to_thread(self.revocations.close)
         store = None if self.sender_policy is None else self.sender_policy.store
         close = getattr(store, "close", None)

@@ -335,7 +335,7 @@ class Installation:
         self._running = True
         try:
             for one in settings:
-                one.server.users.add(self)
+                one.server.applications.add(self)
             # With nothing to wait for, an application starts under trio as well.
             if opened := [it for it in settings if it.revocations is not None]:
                 await asyncio.gather(*(it.server.open_revocations() for it in opened))
@@ -346,8 +346,8 @@ class Installation:
             self._running = False
             ended = {id(it): it for it in (*settings, *self._settings())}
             for one in ended.values():
-                one.server.users.discard(self)
-                if not one.server.users:
+                one.server.applications.discard(self)
+                if not one.server.applications:
                     one.close_keys()
                 await one.server.close()
 

@@ -55,7 +55,7 @@ class Requirement(TokenDependency[None], ABC):
     needs: Mapping[str, tuple[tuple[str, ...], ...]] = {}
 
     def __init__(self, name: str) -> None:
-        self._present(self.refusal)
+        self._present(self.unmet)
         self.__name__ = name
 
     # Flat, because a route can have several: each coroutine that is awaited costs a request time.
@@ -73,15 +73,15 @@ class Requirement(TokenDependency[None], ABC):
             if isinstance(found, AuthError):
                 error = found
             else:
-                error = found.error or self.refusal(found, connection)
+                error = found.error or self.unmet(found, connection)
         except AuthError as raised:
             error = raised
         if error is not None:
             raise await refused(error, connection) from error
 
     @abstractmethod
-    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
-        """Why an authenticated principal is refused; `None` if it has what is needed."""
+    def unmet(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+        """The error for an authenticated principal without what is needed; `None` if it has it."""
 
     def _lacking(
         self, reason: Reason, description: str, connection: HTTPConnection
@@ -117,7 +117,7 @@ class _Scopes(Requirement):
         super().__init__("require_any_scope" if any_of else "require_scopes")
         self.scopes, self.any_of = scopes, any_of
 
-    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+    def unmet(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
         return lacking_scopes(principal, connection.scope, self.scopes, any_of=self.any_of)
 
 
@@ -213,7 +213,7 @@ class _Roles(Requirement):
         self._roles, self._any_role = frozenset(roles), any_of
         self.needs = {"role": (roles,) if any_of else tuple((role,) for role in roles)}
 
-    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+    def unmet(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
         granted = principal.roles
         if granted & self._roles if self._any_role else granted >= self._roles:
             return None
@@ -281,7 +281,7 @@ class _Claim(Requirement):
         wanted = "|".join(_as_text(value) for _, value in values)
         self.needs = {"claim": ((f"{name}={wanted}" if values else name,),)}
 
-    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+    def unmet(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
         found = principal.claims.at(self._name)
         several = found if isinstance(found, list) else [found]
         if self._values:
@@ -379,7 +379,7 @@ class _Check(Requirement):
             if isawaitable(allowed):
                 allowed = await allowed
             if allowed is False:
-                raise self.refusal(principal, connection)
+                raise self.unmet(principal, connection)
         except AuthError as error:
             raise await refused(error, connection) from error
         if allowed is not True:
@@ -387,7 +387,7 @@ class _Check(Requirement):
                 "check_answer", "What is given to require() has to return True or False."
             )
 
-    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError:  # noqa: ARG002
+    def unmet(self, principal: Principal, connection: HTTPConnection) -> AuthError:  # noqa: ARG002
         return self._lacking(Reason.CHECK, self._description, connection)
 
 
@@ -508,7 +508,7 @@ class _Authentication(Requirement):
         acr = {"acr": (acr_values,)} if acr_values else {}
         self.needs = acr if max_age is None else {**acr, "max_age": ((str(max_age),),)}
 
-    def refusal(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
+    def unmet(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
         now, leeway, needed = time.time(), principal.settings.leeway, self._acr_values
         reason = insufficiency(principal.claims, needed, self._max_age, leeway, now)
         if reason is None:
