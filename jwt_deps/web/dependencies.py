@@ -166,7 +166,8 @@ def _no_input(cls: type) -> ConfigurationError:
     return ConfigurationError(
         "identity_as_input",
         f"{cls.__name__} is a dependency, not input: write "
-        f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__}).",
+        f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__}), and annotate an endpoint "
+        "that returns one with a model of your own.",
     )
 
 
@@ -436,8 +437,9 @@ def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
             has, and headers or background tasks that it sets are lost.
 
     Returns:
-        A dependency. A credential that is present and bad is still refused with 401. The same
-        argument gives the same callable.
+        A dependency. A credential that is present and bad is still refused with 401. So is, by a
+        guard, a request without one, unless the route is public. The same argument gives the same
+        callable.
 
     Raises:
         ConfigurationError: it has a parameter from the body, or is `Claims` or the like, which no
