@@ -166,8 +166,8 @@ def _no_input(cls: type) -> ConfigurationError:
     return ConfigurationError(
         "identity_as_input",
         f"{cls.__name__} is a dependency, not input: write "
-        f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__}), and annotate an endpoint "
-        "that returns one with a model of your own.",
+        f"Annotated[{cls.__name__}, Depends()] or Depends({cls.__name__}), and annotate an "
+        "endpoint that returns one with a model of your own.",
     )
 
 
