@@ -470,20 +470,20 @@ def include_before_prefix(
 # Of dependencies.
 
 
-def dependants(root: Any, replaced: Container[Any] = ()) -> Iterator[Any]:
+def dependants(root: Any, overridden: Container[Any] = ()) -> Iterator[Any]:
     """All nodes of a dependency tree below its root, in the order in which FastAPI runs them.
 
-    Without those whose callable is replaced, and what is below them.
+    Without those whose callable is overridden, and what is below them.
     """
     for node in root.dependencies:
-        if node.call not in replaced:
+        if node.call not in overridden:
             yield node
-            yield from dependants(node, replaced)
+            yield from dependants(node, overridden)
 
 
-def nodes_below(dependency: Callable[..., Any], replaced: Container[Any] = ()) -> list[Any]:
+def nodes_below(dependency: Callable[..., Any], overridden: Container[Any] = ()) -> list[Any]:
     """The nodes of what a dependency depends on, as `dependants` has them."""
-    return list(dependants(get_dependant(path="", call=dependency), replaced))
+    return list(dependants(get_dependant(path="", call=dependency), overridden))
 
 
 def dependency_tree(dependencies: Iterable[params.Depends]) -> Any:

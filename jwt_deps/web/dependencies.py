@@ -491,7 +491,7 @@ def is_optional(dependency: Callable[..., Any]) -> bool:
 
 async def _has_credential(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:
     if any(is_overridden(connection, it) for it in (dependency, get_claims)):
-        return True  # the replacement decides, with or without a credential
+        return True  # the override decides, with or without a credential
     guards = guards_among([Depends(dependency)])
     own = guards[0].settings if guards else None
     settings = await settings_for(connection) if own is None else own

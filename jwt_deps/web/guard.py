@@ -211,7 +211,7 @@ async def require_for_guard(
 
 
 def token_dependencies_of(
-    match: MatchedRoute, replaced: Container[Any] = (), methods: Collection[str] = ()
+    match: MatchedRoute, overridden: Container[Any] = (), methods: Collection[str] = ()
 ) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
     """The dependencies of this package that run for a route, each with the scopes asked for.
 
@@ -220,7 +220,7 @@ def token_dependencies_of(
 
     Args:
         match: the route.
-        replaced: what does not run, and nothing below it.
+        overridden: what does not run, and nothing below it.
         methods: of the requests; none for all that the route has.
     """
 
@@ -231,7 +231,7 @@ def token_dependencies_of(
         paths = match.paths if any(call is it for it in match.guards) else ()
         return call.route_scopes.needed(paths, methods)
 
-    for node in dependants(match.dependant, replaced) if match.dependant is not None else ():
+    for node in dependants(match.dependant, overridden) if match.dependant is not None else ():
         scopes = scopes_at(node)
         # Scopes asked of an optional dependency are asked of requests without a token too.
         call = token_dependency((optional_of(node.call) if scopes else None) or node.call)
@@ -239,6 +239,6 @@ def token_dependencies_of(
             yield call, (*scopes, *by_template(call), *call.scopes)
     for depends in match.dependencies:
         given: Any = depends.dependency
-        found = None if given in replaced else token_dependency(given)
+        found = None if given in overridden else token_dependency(given)
         if found is not None:
             yield found, (*scopes_of(depends), *by_template(found), *found.scopes)

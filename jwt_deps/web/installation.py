@@ -481,10 +481,10 @@ def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[Configur
 
 def _asked_for_roles(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[JWTSettings | None]:
     """The settings under which a route asks for roles, as far as they are known."""
-    replaced = app.dependency_overrides
+    overridden = app.dependency_overrides
     for match in matches:
-        if _asks_roles(call for call, _ in token_dependencies_of(match, replaced)):
-            yield _settings(app, deciding(match.guards, replaced))
+        if _asks_roles(call for call, _ in token_dependencies_of(match, overridden)):
+            yield _settings(app, deciding(match.guards, overridden))
     if _asks_roles(it.dependency for it in dependencies_of_routers(app.router)):
         from .inventory import Inventory  # noqa: PLC0415 - which knows what plain routes ask for
 

@@ -120,8 +120,8 @@ class Served:
         match, guard = self.match, self.guard
         if match.dependant is None or match.documentation:
             return
-        replaced = self.app.dependency_overrides
-        for call, scopes in token_dependencies_of(match, replaced, self.known_methods):
+        overridden = self.app.dependency_overrides
+        for call, scopes in token_dependencies_of(match, overridden, self.known_methods):
             of_route = [it for it in match.guards if it is cast("object", call)]
             if not of_route or (scopes and of_route[0].asks_scopes(match, self.settings)):
                 yield call, scopes

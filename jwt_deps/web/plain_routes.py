@@ -186,8 +186,8 @@ class GuardedApp:
         app: Any = scope.get("app")
         asked, others = (innermost,), tuple[RouteGuard, ...]()
         if not self._is_told(scope, getattr(app, "router", None)):
-            replaced = getattr(app, "dependency_overrides", ())
-            others = tuple(it for it in match.guards if it not in (*asked, *replaced))
+            overridden = getattr(app, "dependency_overrides", ())
+            others = tuple(it for it in match.guards if it not in (*asked, *overridden))
         for guard in (*others, *asked):
             if isinstance(guard, JWTGuard) and guard not in inside:
                 yield guard

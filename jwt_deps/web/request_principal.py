@@ -233,9 +233,9 @@ async def default_settings(connection: HTTPConnection) -> JWTSettings:
         ConfigurationError: the environment holds no configuration that can work.
     """
     if is_overridden(connection, get_settings):
-        replacement = connection.scope["app"].dependency_overrides[get_settings]
-        if isinstance(replacement, type) and issubclass(replacement, JWTSettings):
-            return replacement()  # FastAPI would take its parameters for inputs of the client
+        override = connection.scope["app"].dependency_overrides[get_settings]
+        if isinstance(override, type) and issubclass(override, JWTSettings):
+            return override()  # FastAPI would take its parameters for inputs of the client
         return cast("JWTSettings", await _once(connection, get_settings))
     if is_overridden(connection, get_claims):
         return settings_without_keys()
@@ -277,9 +277,9 @@ async def principal_or_error(
     found: Principal | AuthError
     try:
         if state.overriding is not None and is_overridden(connection, get_claims):
-            found = await _replaced(connection, settings)
+            found = await _principal_by_override(connection, settings)
         else:
-            token = None if state.overriding is None else await _replaced_token(connection)
+            token = None if state.overriding is None else await _token_by_override(connection)
             if token is None:
                 token = sent_token(connection, settings)
             found = await authenticate_token(token, settings)
@@ -412,46 +412,46 @@ def _path_values(scope: Scope) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", scope.get("path_params", {}))
 
 
-async def _replaced(connection: HTTPConnection, settings: JWTSettings) -> Principal:
+async def _principal_by_override(connection: HTTPConnection, settings: JWTSettings) -> Principal:
     """The principal for the claims that an override of `get_claims` returns."""
     claims: Mapping[str, Any] = await _once(connection, get_claims)
-    replaced = claims if isinstance(claims, Claims) else Claims(claims)
+    given = claims if isinstance(claims, Claims) else Claims(claims)
     accepted = settings.server.accepted
-    await accepted.resolve(replaced.iss)
-    issuer = accepted.of(replaced.iss) or accepted.without_issuer(replaced.iss, settings.policy)
-    return Principal(replaced, issuer.policy.settings, prefix=issuer.prefix)
+    await accepted.resolve(given.iss)
+    issuer = accepted.of(given.iss) or accepted.without_issuer(given.iss, settings.policy)
+    return Principal(given, issuer.policy.settings, prefix=issuer.prefix)
 
 
 async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
     state = state_of(connection.scope)
-    if dependency not in state.replaced:
+    if dependency not in state.override_answers:
         with state.decision.making():
-            state.replaced[dependency] = await _fastapi.call(connection, dependency)
-    return state.replaced[dependency]
+            state.override_answers[dependency] = await _fastapi.call(connection, dependency)
+    return state.override_answers[dependency]
 
 
 async def token_of(connection: HTTPConnection, settings: JWTSettings) -> str:
-    """The encoded token, from `get_token`'s replacement or from where the settings say to look.
+    """The encoded token, from the override of `get_token` or from where the settings say to look.
 
     Raises:
         AuthError: there is none, or not exactly one, or it came from another site.
     """
-    replaced = await _replaced_token(connection)
-    return sent_token(connection, settings) if replaced is None else replaced
+    given = await _token_by_override(connection)
+    return sent_token(connection, settings) if given is None else given
 
 
-async def _replaced_token(connection: HTTPConnection) -> str | None:
-    """The token that the replacement of `get_token` gives; `None` if nothing replaces it.
+async def _token_by_override(connection: HTTPConnection) -> str | None:
+    """The token that the override of `get_token` gives; `None` if there is no override.
 
     Raises:
         MissingTokenError: it gives none.
     """
     if not is_overridden(connection, get_token):
         return None
-    replaced: str | None = await _once(connection, get_token)
-    if replaced is None:
+    given: str | None = await _once(connection, get_token)
+    if given is None:
         raise MissingTokenError("Invalid token: none was given")
-    return replaced
+    return given
 
 
 def sent_token(connection: HTTPConnection, settings: JWTSettings) -> str:

@@ -64,7 +64,7 @@ class Decision:
             if none did.
         answered: the status with which an exception handler answers it, or what was raised before
             the guard was asked; `ANSWERING` while the handler runs.
-        being_made: by how many credentials, or replacements of this package's dependencies, that
+        being_made: by how many credentials, or overrides of this package's dependencies, that
             run: if one of them reads the body, no guard is asked again.
     """
 
@@ -239,7 +239,7 @@ class RequestState:
     copied: bool = False
     is_part: bool = False
     _proofs: set[str] | None = None
-    _replaced: dict[Callable[..., Any], Any] | None = None
+    _override_answers: dict[Callable[..., Any], Any] | None = None
 
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
@@ -267,7 +267,7 @@ class RequestState:
         overriding = app if getattr(app, "dependency_overrides", None) else None
         if overriding is not self.overriding:
             self.overriding = overriding
-            self._replaced, self._principals = None, []
+            self._override_answers, self._principals = None, []
 
     @property
     def owns_scope(self) -> bool:
@@ -275,11 +275,11 @@ class RequestState:
         return self.owner is not _UNOWNED
 
     @property
-    def replaced(self) -> dict[Callable[..., Any], Any]:
-        """What the replacements of this package's dependencies answered."""
-        if self._replaced is None:
-            self._replaced = {}
-        return self._replaced
+    def override_answers(self) -> dict[Callable[..., Any], Any]:
+        """What the overrides of this package's dependencies answered."""
+        if self._override_answers is None:
+            self._override_answers = {}
+        return self._override_answers
 
     @property
     def proofs(self) -> set[str]:
@@ -296,7 +296,7 @@ class RequestState:
         if not self._principals:
             return None
         if _credentials(scope) != self._credentials:
-            self._principals, self._replaced = [], None
+            self._principals, self._override_answers = [], None
         for pair in self._principals:
             if pair[0] is settings:
                 if pair is not self._written:
@@ -309,11 +309,11 @@ class RequestState:
         guards = match.guards or self.entered
         if self.overriding is None:
             return guards[-1] if guards else None
-        replaced = self.overriding.dependency_overrides
+        overridden = self.overriding.dependency_overrides
         if match.applied:
-            asked = guards_among(match.applied, replaced)
+            asked = guards_among(match.applied, overridden)
             guards = tuple(it for it in match.guards if it in asked or it in self.entered)
-        return deciding(guards, replaced)
+        return deciding(guards, overridden)
 
     def has_decided(self, innermost: RouteGuard | None, besides: RouteGuard) -> bool:
         """Whether another guard decides about the request, that of a mount further out too."""
@@ -438,9 +438,11 @@ class RequestState:
         if settings is None:
             app = self.overriding
             if app is not None and get_settings in app.dependency_overrides:
-                settings = self.replaced.get(get_settings)
+                settings = self.override_answers.get(get_settings)
             else:
-                with suppress(ConfigurationError):  # there are none where `get_claims` is replaced
+                with suppress(
+                    ConfigurationError
+                ):  # there are none where `get_claims` is overridden
                     settings = get_settings()
         if self._written[0] is not settings:
             self._restore(scope)

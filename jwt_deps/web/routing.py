@@ -263,9 +263,9 @@ def is_plain(route: BaseRoute) -> bool:
     return isinstance(route, Route | WebSocketRoute) and not is_own
 
 
-def deciding(guards: Sequence[RouteGuard], replaced: Container[Any]) -> RouteGuard | None:
+def deciding(guards: Sequence[RouteGuard], overridden: Container[Any]) -> RouteGuard | None:
     """The guard that decides: the innermost of those that the application does not replace."""
-    return next((guard for guard in reversed(guards) if guard not in replaced), None)
+    return next((guard for guard in reversed(guards) if guard not in overridden), None)
 
 
 def same_endpoint(one: Any, other: Any) -> bool:
@@ -386,21 +386,21 @@ def templates(route: BaseRoute, path: str | None) -> tuple[str, ...]:
 
 
 def guards_among(
-    dependencies: Iterable[Depends], replaced: Collection[Any] = ()
+    dependencies: Iterable[Depends], overridden: Collection[Any] = ()
 ) -> tuple[RouteGuard, ...]:
     """The guards in a list of dependencies and below them, in the order of a run.
 
     Args:
         dependencies: the list.
-        replaced: dependencies that an application overrides: neither they nor what they depend on
+        overridden: dependencies that an application overrides: neither they nor what they depend on
             run.
     """
     calls: Iterator[Any] = (depends.dependency for depends in dependencies)
-    if replaced:
+    if overridden:
         found: list[RouteGuard] = []
         for call in calls:
-            if call is not None and call not in replaced:
-                nodes = _fastapi.nodes_below(call, replaced)
+            if call is not None and call not in overridden:
+                nodes = _fastapi.nodes_below(call, overridden)
                 below: tuple[Any, ...] = (call, *(node.call for node in nodes))
                 found += [it for it in below if isinstance(it, RouteGuard)]
         return tuple(found)
