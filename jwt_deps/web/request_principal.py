@@ -236,7 +236,7 @@ async def default_settings(connection: HTTPConnection) -> JWTSettings:
         override = connection.scope["app"].dependency_overrides[get_settings]
         if isinstance(override, type) and issubclass(override, JWTSettings):
             return override()  # FastAPI would take its parameters for inputs of the client
-        return cast("JWTSettings", await _once(connection, get_settings))
+        return cast("JWTSettings", await _override_answer(connection, get_settings))
     if is_overridden(connection, get_claims):
         return settings_without_keys()
     return get_settings()
@@ -414,7 +414,7 @@ def _path_values(scope: Scope) -> Mapping[str, Any]:
 
 async def _principal_by_override(connection: HTTPConnection, settings: JWTSettings) -> Principal:
     """The principal for the claims that an override of `get_claims` returns."""
-    claims: Mapping[str, Any] = await _once(connection, get_claims)
+    claims: Mapping[str, Any] = await _override_answer(connection, get_claims)
     given = claims if isinstance(claims, Claims) else Claims(claims)
     accepted = settings.server.accepted
     await accepted.resolve(given.iss)
@@ -422,7 +422,8 @@ async def _principal_by_override(connection: HTTPConnection, settings: JWTSettin
     return Principal(given, issuer.policy.settings, prefix=issuer.prefix)
 
 
-async def _once(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
+async def _override_answer(connection: HTTPConnection, dependency: Callable[..., Any]) -> Any:
+    """What the override of a dependency returns, which is called once per request."""
     state = state_of(connection.scope)
     if dependency not in state.override_answers:
         with state.decision.making():
@@ -448,7 +449,7 @@ async def _token_by_override(connection: HTTPConnection) -> str | None:
     """
     if not is_overridden(connection, get_token):
         return None
-    given: str | None = await _once(connection, get_token)
+    given: str | None = await _override_answer(connection, get_token)
     if given is None:
         raise MissingTokenError("Invalid token: none was given")
     return given
