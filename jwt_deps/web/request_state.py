@@ -170,7 +170,7 @@ class _Mounted:
         overriding: the application whose overrides then say which those are, if it has any.
         root: the root path of the mount; `None` for a plain route, which has nothing below it.
         app: the application that is mounted there; `None` if that is not known.
-        routers: those through which the request had come to the mount.
+        routers: those through which the request had come to the mount in its application.
         outermost: the first router that it came to.
         outer: the guard of a mount further out.
     """
@@ -375,7 +375,8 @@ class RequestState:
                 settings=settings,
                 root=root,
                 app=app,
-                routers=self.routers,
+                # That of the application too, which may be watched only from the next request on.
+                routers=(*self.routers, getattr(self.app, "router", None)),
                 outermost=outermost,
                 overriding=self.overriding if decided else None,
                 outer=self.mounted,
@@ -505,11 +506,13 @@ class RequestState:
         """
         if is_among(router, self.routers):
             return self._behind(self.mounted, scope)
-        mounted = self.mounted
+        outermost, mounted = None, self.mounted
         while mounted is not None:
             if is_among(router, mounted.routers):
-                return self._behind(mounted.outer, scope)
+                outermost = mounted
             mounted = mounted.outer
+        if outermost is not None:
+            return self._behind(outermost.outer, scope)
         app = scope.get("app")
         if self.routers and app is self.app and router is getattr(app, "router", None):
             return self.as_another(scope)  # it was not watched yet when this request came to it

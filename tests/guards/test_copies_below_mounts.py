@@ -746,6 +746,21 @@ def api_route_in_a_mounted_router_within_another(root: FastAPI, gateway: Gateway
     root.mount("/api", outer)
 
 
+def mount_in_a_router_at_a_host(root: FastAPI, gateway: Gateway) -> None:
+    router, mounted = protected_router(settings=OTHER), APIRouter()
+    mounted.add_route("/api/go", gateway.endpoint)
+    router.mount("", mounted)
+    root.host("testserver", router)
+
+
+def mounts_in_a_router_at_a_host(root: FastAPI, gateway: Gateway) -> None:
+    router, between, mounted = protected_router(settings=OTHER), APIRouter(), APIRouter()
+    mounted.add_route("/api/go", gateway.endpoint)
+    between.mount("", mounted)
+    router.mount("", between)
+    root.host("testserver", router)
+
+
 @pytest.mark.parametrize("in_its_scope", [False, True], ids=["copy", "same-scope"])
 @pytest.mark.parametrize("target", ["/me", "/beside/me"])
 @pytest.mark.parametrize("started", [False, True])
@@ -761,6 +776,8 @@ def api_route_in_a_mounted_router_within_another(root: FastAPI, gateway: Gateway
         plain_in_a_router,
         pytest.param(api_route_in_a_router_mounted_in_a_router, marks=live_routes),
         api_route_in_a_mounted_router_within_another,
+        mount_in_a_router_at_a_host,
+        mounts_in_a_router_at_a_host,
     ],
     ids=lambda it: it.__name__,
 )
