@@ -131,10 +131,10 @@ def write_user(scope: Scope, principal: Principal, *, is_kept: bool) -> None:
 def write_anonymous(scope: Scope) -> None:
     """Set an unauthenticated user, unless the application has set a user of its own.
 
-    The MCP SDK forgets whom a guard further out has told it, unless that user stays.
+    The MCP SDK forgets whom a guard further out has told it, unless that is the request's user.
     """
     if "user" not in scope:
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
     context: Any = sys.modules.get(_MCP_SERVER)
-    if context is not None and not isinstance(scope["user"], context.AuthenticatedUser):
+    if context is not None and context.auth_context_var.get() is not scope["user"]:
         context.auth_context_var.set(None)

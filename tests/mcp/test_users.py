@@ -10,10 +10,12 @@ import httpx2
 import pytest
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
-from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware, get_access_token
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import Mount
@@ -329,3 +331,28 @@ def test_attack_a_user_of_another_issuer_where_nobody_is_known(
     app.mount("/m", Starlette(routes=[Mount("/in", inner)]))
 
     assert TestClient(app).get("/m/in/subject", headers=ALICE).json() is None
+
+
+def test_attack_a_user_of_another_issuer_where_the_sdk_knows_one_of_its_own() -> None:
+    """On a public route of other settings, whose user is the one that the SDK verified."""
+
+    class OfTheSDK:
+        async def authenticate(self, _: Any) -> tuple[AuthCredentials, AuthenticatedUser]:
+            token = AccessToken(token="t", client_id="desk", scopes=[], subject="carol")
+            return AuthCredentials(), AuthenticatedUser(token)
+
+    async def subjects(request: Request) -> list[str | None]:
+        token = get_access_token()
+        known = request.user.access_token.subject
+        return [known, None if token is None else token.subject]
+
+    inner = protect(FastAPI(), JWTSettings(secret_key=OTHER_SECRET), exclude=["/subjects"])
+    inner.get("/subjects")(subjects)
+    middleware: Any = Middleware(AuthenticationMiddleware, backend=OfTheSDK())  # type: ignore[arg-type]
+    app = protect(FastAPI(middleware=[middleware, Middleware(AuthContextMiddleware)]), SETTINGS)
+    app.get("/open")(public(subjects))
+    app.mount("/m", Starlette(routes=[Mount("/in", inner)]))
+    client = TestClient(app)
+
+    assert ["carol", "carol"] == client.get("/open", headers=ALICE).json()
+    assert ["carol", None] == client.get("/m/in/subjects", headers=ALICE).json()
