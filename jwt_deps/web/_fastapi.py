@@ -150,11 +150,11 @@ def body_limit(scope: Scope, app: Any = None) -> float:
 
     Args:
         scope: of the request.
-        app: what a plain route serves, which may have a limit of its own.
+        app: what a plain route serves, which may have limits of its own.
     """
-    own = attribute(app, "max_body_size")
-    found = scope.get(_BODY_LIMIT) if own is None else own
-    return found if isinstance(found, int) else math.inf
+    limits = [scope.get(_BODY_LIMIT), *(attribute(it, "max_body_size") for it in layers(app))]
+    # Starlette replaces a limit by one further in, also by a larger one.
+    return next((it for it in reversed(limits) if isinstance(it, int)), math.inf)
 
 
 def fits(scope: Scope) -> bool:

@@ -24,6 +24,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic, HTTPBearer
 from fastapi.testclient import TestClient
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from jwt_deps import (
@@ -59,6 +60,7 @@ PLAIN_WITH_LIMITS: dict[str, Callable[[], BaseRoute]] = {
     "route": lambda: Route("/in/", Response(), max_body_size=50),
     "mount": lambda: Mount("/in", Response(), max_body_size=50),
     "mounted application": lambda: Mount("/in", FastAPI(max_body_size=50)),
+    "application in a layer": lambda: Mount("/in", GZipMiddleware(FastAPI(max_body_size=50))),
     "mounted router": lambda: Mount("/in", APIRouter(max_body_size=50)),
 }
 
@@ -586,6 +588,26 @@ class TestOfOnesOwn:
         answer = TestClient(app).post("/in/", content=chunks)
 
         assert 413 == answer.status_code
+
+    @limited
+    def test_a_limit_further_in_replaces_one_further_out(self) -> None:
+        """As Starlette has it, also for what is read before the application is asked."""
+
+        async def signed(request: Request) -> None:
+            await request.body()
+
+        inner = FastAPI(max_body_size=100)
+        inner.post("/")(signed)
+        app = FastAPI(routes=[Mount("/in", inner, max_body_size=50)])
+        protect(app, SETTINGS, exclude=["/in*"], dependencies=[Depends(signed)])
+        client = TestClient(app)
+
+        statuses = [
+            client.post("/in/", content=(b"x" * 10 for _ in range(parts))).status_code
+            for parts in (8, 12)
+        ]
+
+        assert [200, 413] == statuses
 
     def test_an_issuer_that_a_table_does_not_have(self) -> None:
         """It is refused; one that it has gives the user its prefix."""
