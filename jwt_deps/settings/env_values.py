@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
@@ -194,10 +194,6 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         in_environment = (env_settings,) if has_some else ()
         in_file = (own,) if of_file else ()
         return init_settings, files, *in_environment, *in_file, file_secret_settings
-
-    def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
-        """Build settings that differ in some values; checked like new ones, unlike pydantic's."""
-        return super().model_copy(update={"_env_prefix": self._prefix, **(update or {})}, deep=deep)
 
     @cached_property
     def env_prefix(self) -> str:

@@ -310,8 +310,9 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         """
         # Those of `replace_issuers`.
         accepted = self._server.accepted
-        issuers = {"issuers": accepted.named if accepted.tenants is None else self.issuers}
-        return super().model_copy(update={**issuers, **(update or {})}, deep=deep)
+        issuers = accepted.named if accepted.tenants is None else self.issuers
+        kept = {"_env_prefix": self.env_prefix, "issuers": issuers}
+        return super().model_copy(update={**kept, **(update or {})}, deep=deep)
 
     def with_defaults(self, *, scopes_claim: str, audience: str) -> Self:
         """Return the same settings, keys and caches included, with values for what is not set.

@@ -441,9 +441,8 @@ class RequestState:
             if app is not None and get_settings in app.dependency_overrides:
                 settings = self.override_answers.get(get_settings)
             else:
-                with suppress(
-                    ConfigurationError
-                ):  # there are none where `get_claims` is overridden
+                # There may be none where `get_claims` is overridden.
+                with suppress(ConfigurationError):
                     settings = get_settings()
         if self._written[0] is not settings:
             self._restore(scope)
