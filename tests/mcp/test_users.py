@@ -310,12 +310,12 @@ def test_an_application_that_is_asked_in_between_leaves_the_user_of_the_tool() -
 
 @pytest.mark.parametrize("set_before", [False, True])
 @pytest.mark.parametrize("validate", [False, True])
-def test_attack_a_user_of_another_issuer_where_nobody_is_known(
+def test_attack_a_user_of_another_issuer_where_no_user_is_known(
     *, validate: bool, set_before: bool
 ) -> None:
     """On a public route, and under `validate=False`: an application may have set a user before."""
 
-    class Nobody:
+    class Anonymous:
         async def authenticate(self, _: Any) -> None:
             return None
 
@@ -326,7 +326,7 @@ def test_attack_a_user_of_another_issuer_where_nobody_is_known(
     other = JWTSettings(secret_key=OTHER_SECRET, validate=validate)
     inner = protect(FastAPI(), other, exclude=["/subject"] if validate else [])
     inner.get("/subject")(subject)
-    middleware: Any = Middleware(AuthenticationMiddleware, backend=Nobody())  # type: ignore[arg-type]
+    middleware: Any = Middleware(AuthenticationMiddleware, backend=Anonymous())  # type: ignore[arg-type]
     app = protect(FastAPI(middleware=[middleware] if set_before else []), SETTINGS)
     app.mount("/m", Starlette(routes=[Mount("/in", inner)]))
 
