@@ -300,17 +300,19 @@ class StatusLists:
             raise ValueError("it is not valid now")
         fresh = asked + max(_SHORTEST, min(lives, self._longest_fresh))
         known = state.known
-        if known is None or found.issued > known.issued or now >= known.expires:
+        if known is None or found.issued > known.issued:
             known = found
         else:
             # Two nodes of an issuer, or its caches, may each lack what the other one revoked.
             if found.issued < known.issued:
                 logger.warning("the status list at %s is older than the one before", shown(uri))
-            known = known.united(found)
+            is_expired = now >= known.expires
+            expires = found.expires if is_expired else min(found.expires, known.expires)
+            known = known.united(found)._replace(expires=expires)
         state.known = known
         # The requests that waited for it get an answer, however long it took.
         until = max(fresh, self._age_clock() + _SHORTEST)
-        state.fresh_until = min(until, asked + min(found.expires, known.expires) - now)
+        state.fresh_until = min(until, asked + known.expires - now)
 
     async def _verified(self, jws: CompactJWS) -> dict[str, Any]:
         header = _object(jws.header)
