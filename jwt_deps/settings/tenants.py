@@ -58,6 +58,10 @@ class TenantIssuers:
         answer = self._answers.get(issuer)
         return None if answer is None or self.clock() >= answer.ends else answer.value
 
+    def is_due(self, issuer: str) -> bool:
+        """Whether an issuer has to be asked for, for the first time or anew."""
+        return not self._is_known(issuer, self._ttl * _RENEWED)
+
     async def resolve(self, issuer: object) -> None:
         """Ask for an issuer, unless the answer is remembered.
 
@@ -66,7 +70,7 @@ class TenantIssuers:
         """
         if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER or _BEHIND in issuer:
             return
-        if self._is_known(issuer, self._ttl * _RENEWED):
+        if not self.is_due(issuer):
             return
         answer = None
         with suppress(TimeoutError):  # the function goes on

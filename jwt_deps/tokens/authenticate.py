@@ -58,8 +58,11 @@ class _CacheEntry(NamedTuple):
 
     def is_current(self, server: ResourceServer) -> bool:
         """Whether the issuer is still accepted as it was, and still has the key."""
-        policy = self.issuer.policy
-        if server.accepted.of(self.principal.claims.iss) != self.issuer:
+        policy, tenants = self.issuer.policy, server.accepted.tenants
+        issuer: Any = self.principal.claims.iss
+        if server.accepted.of(issuer) != self.issuer:
+            return False
+        if tenants is not None and tenants.is_due(issuer):  # the verification asks the function
             return False
         if policy.is_fixed:
             return True
