@@ -1,13 +1,13 @@
 """Configured keys in files, which are read again when the files change."""
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jwt_deps.concurrency import uptime
 from jwt_deps.errors import ConfigurationError
 
+from .file_version import FileVersion, version_of
 from .key_set import KeySet
 from .provider import KeyHealth
 
@@ -15,8 +15,6 @@ logger = logging.getLogger("jwt_deps")
 
 #: Seconds between two looks at the files, so that a change holds within ten.
 _INTERVAL = 5
-
-_Version = tuple[tuple[int, int, int], ...]
 
 
 class KeyFiles:
@@ -38,7 +36,7 @@ class KeyFiles:
         self._name = name
         self._paths = paths
         self._build = build
-        self._version = self._version_there()
+        self._version = version_of(paths)
         self._keys = build()
         self._read_at = self._looked_at = clock()
         self._error: str | None = None
@@ -52,7 +50,7 @@ class KeyFiles:
     def look(self) -> None:
         """Read the files again if one has changed."""
         now = self._looked_at = self.clock()
-        version = self._version_there()
+        version = version_of(self._paths)
         if version != self._version or self._error is not None:
             self._read(version, now)
 
@@ -70,15 +68,7 @@ class KeyFiles:
             last_error=self._error,
         )
 
-    def _version_there(self) -> _Version | None:
-        """What tells one version of the files from another; `None` if one is not there."""
-        try:
-            found = [os.stat(path) for path in self._paths]  # noqa: PTH116 - half the time
-        except OSError:
-            return None
-        return tuple((one.st_mtime_ns, one.st_ino, one.st_size) for one in found)
-
-    def _read(self, version: _Version | None, now: float) -> None:
+    def _read(self, version: FileVersion | None, now: float) -> None:
         try:
             keys = self._build()
         except ConfigurationError as error:

@@ -23,6 +23,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from jwt_deps.errors import ConfigurationError, JWTDepsError
 
+from .file_version import FileVersion, version_of
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -145,7 +147,7 @@ class Fetcher:
 
         self._tls = self._tls_context(with_certificate=False)
         if self.certificate_file or self.key_file:  # one that cannot be read stops the start
-            self._tls_context(with_certificate=True)
+            self._read_certificate()
 
     def check_url(self, url: str) -> None:
         """Refuse a URL that nothing may be fetched from; the `ValueError` does not quote it."""
@@ -249,10 +251,24 @@ class Fetcher:
     async def _current_tls(self, url: str) -> ssl.SSLContext:
         if self.certificate_file is None or origin_of_url(url) not in self.origins:
             return self._tls
+        version, tls = self._with_certificate
+        if version == self._certificate_version():
+            return tls
         try:  # a client certificate is renewed while the service runs
-            return await asyncio.to_thread(self._tls_context, with_certificate=True)
+            return await asyncio.to_thread(self._read_certificate)
         except ConfigurationError as error:
             raise FetchError(error.message) from None
+
+    def _read_certificate(self) -> ssl.SSLContext:
+        """Read the certificate, and keep it until its files change: that takes up to 100 ms."""
+        version = self._certificate_version()
+        tls = self._tls_context(with_certificate=True)
+        self._with_certificate = version, tls
+        return tls
+
+    def _certificate_version(self) -> FileVersion | None:
+        files = (self.certificate_file, self.key_file, self.ca_file)
+        return version_of(path for path in files if path is not None)
 
     async def _credentials(self, url: str) -> dict[str, str]:
         """The headers that the client authenticates with."""

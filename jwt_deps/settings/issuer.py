@@ -223,7 +223,7 @@ class IssuerSettings(BaseModel):
     """A file whose text becomes `Authorization: Bearer` of key requests; read for each of them."""
     jwks_certificate_file: Path | None = None
     """A client certificate in PEM for key requests, with its private key or with `jwks_key_file`;
-    read for each of them."""
+    read again when it has changed."""
     jwks_key_file: Path | None = None
     """The private key of `jwks_certificate_file` in PEM."""
     jwks_cache: Annotated[JWKSCacheSettings, BeforeValidator(_cache_settings)] = Field(

@@ -160,7 +160,7 @@ class Introspection:
         allow_loopback: whether the server may be on this machine, by plain `http` too.
         allow_http_hosts: hosts that may be asked by plain `http`.
         ca_file: certificate authorities in PEM that are trusted in place of the system's.
-        certificate_file: a client certificate in PEM, read for each request.
+        certificate_file: a client certificate in PEM, read again when it has changed.
         key_file: its private key, without a password; `None` where the same file has it.
 
     Raises:

@@ -35,6 +35,7 @@ from jwt_deps import (
     create_access_token,
     verify_token,
 )
+from jwt_deps.keys import Fetcher
 from jwt_deps.keys import http as fetching
 from jwt_deps.testing import Answer, FakeIssuer, SigningKey, VirtualClock
 from jwt_deps.tokens import explain_token
@@ -472,6 +473,36 @@ class TestClientCertificate:
             assert "keys_unavailable" == asked(strict, settings, key=elsewhere.signing_key)
             assert "a client certificate; see JWT_JWKS_CERTIFICATE_FILE" in problem(settings)
             assert [] == elsewhere.requests
+
+    def test_one_that_is_renewed(
+        self,
+        strict: FakeIssuer,
+        authority: trustme.CA,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The new one is shown; it is read when it has changed, which takes up to 100 ms."""
+        path, read = tmp_path / "client.pem", list[bool]()
+        tls_context = Fetcher._tls_context
+
+        def counted(fetcher: Fetcher, *, with_certificate: bool) -> ssl.SSLContext:
+            read.append(with_certificate)
+            return tls_context(fetcher, with_certificate=with_certificate)
+
+        monkeypatch.setattr(Fetcher, "_tls_context", counted)
+        foreign = trustme.CA().issue_cert("client@example.com")
+        foreign.private_key_and_cert_chain_pem.write_to_path(path)
+        settings = self.settings(strict, authority, tmp_path, jwks_certificate_file=path)
+        for _ in range(2):
+            assert not asyncio.run(settings.refresh_keys())["default"].fresh
+        read_before = [*read]
+
+        own = authority.issue_cert("client@example.com")
+        own.private_key_and_cert_chain_pem.write_to_path(path)
+        for _ in range(2):
+            assert asyncio.run(settings.refresh_keys())["default"].fresh
+
+        assert ([False, True], [False, True, True]) == (read_before, read)
 
     def test_one_that_is_broken_later(
         self, strict: FakeIssuer, authority: trustme.CA, tmp_path: Path
