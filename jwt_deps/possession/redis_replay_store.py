@@ -120,6 +120,7 @@ class RedisReplayStore:
         from redis.asyncio import Redis  # noqa: PLC0415 - of an extra
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import ReadOnlyError  # noqa: PLC0415
 
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
@@ -129,7 +130,9 @@ class RedisReplayStore:
                 **REDIS_OPTIONS,
                 socket_timeout=self._timeout,
                 socket_connect_timeout=self._timeout,
-                # One more attempt: the server may have closed an idle connection.
+                # One more attempt by a new connection: the server may have closed an idle one, or
+                # another one has become the primary since.
                 retry=Retry(NoBackoff(), 1),
+                retry_on_error=[ReadOnlyError],
             )
         return client

@@ -104,7 +104,9 @@ class RevocationStore:
             **REDIS_OPTIONS,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
+            # Closes the connection, and no more: another server has become the primary.
             retry=Retry(NoBackoff(), 0),
+            retry_on_error=[redis.ReadOnlyError],
         )
         self._stream = f"{{{prefix}}}:stream"
         # Each process looks for ended records from another place, so that together, and with each

@@ -5,7 +5,7 @@ import os
 import re
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -141,22 +141,23 @@ class Forgetful:
             writer.write(answer)
         writer.close()
 
-    async def asked(self) -> bool:
-        """Add a proof there."""
-        async with await asyncio.start_server(self.serve, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            store = RedisReplayStore(f"redis://127.0.0.1:{port}", timeout=_PATIENCE)
-            try:
-                return await store.add_if_absent("a.1", 60)
-            finally:
-                await store.close()
+
+async def asked(serve: Callable[..., Awaitable[None]]) -> bool:
+    """Add a proof to a store whose server answers so."""
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        store = RedisReplayStore(f"redis://127.0.0.1:{port}", timeout=_PATIENCE)
+        try:
+            return await store.add_if_absent("a.1", 60)
+        finally:
+            await store.close()
 
 
 def test_a_proof_that_was_added_by_a_command_without_an_answer() -> None:
     """The command is sent again, and finds what it wrote itself."""
     server = Forgetful(answers=True)
 
-    assert asyncio.run(server.asked())
+    assert asyncio.run(asked(server.serve))
     assert 2 == len(server.marks)
 
 
@@ -165,8 +166,23 @@ def test_a_server_that_answers_no_command_is_asked_twice() -> None:
     server = Forgetful(answers=False)
 
     with pytest.raises(StoreUnavailableError):
-        asyncio.run(server.asked())
+        asyncio.run(asked(server.serve))
     assert 2 == len(server.marks)
+
+
+def test_a_failover() -> None:
+    """Where a server became a replica, the proof is added by a new connection, to the primary."""
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while parts := await command(reader):
+            is_refused = parts[0] == b"SET" and writer is connections[0]
+            writer.write(b"-READONLY it is a replica\r\n" if is_refused else b"+OK\r\n")
+        writer.close()
+
+    assert asyncio.run(asked(serve))
+    assert 2 == len(connections)
 
 
 def test_its_address_is_not_shown() -> None:

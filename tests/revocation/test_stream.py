@@ -11,7 +11,7 @@ from jwt_deps.revocation import redis_stream
 from jwt_deps.revocation.entries import Kind, Revocation
 from jwt_deps.revocation.redis_stream import START, RevocationStore, Update, time_of
 
-from .valkey import STREAM, Valkey, fill
+from .valkey import STREAM, Valkey, fill, until
 
 PAST = 6000  # when an entry ended
 FUTURE = 60 * (1 << 28)
@@ -137,6 +137,23 @@ def test_another_type_of_key(store: RevocationStore, server: Valkey) -> None:
 
     with pytest.raises(redis.ResponseError):
         read(store)
+
+
+def test_a_failover(server: Valkey) -> None:
+    """A connection to what became a replica is closed: the next one leads to the primary."""
+    store = RevocationStore(f"{server.url}?client_name=store", "jwt-deps:revocations", 5)
+    with server.client() as client:
+
+        def is_connected() -> bool:
+            return any(it["name"] == "store" for it in client.client_list())
+
+        store.add([entry("a", FUTURE)])
+        assert is_connected()
+        client.replicaof("127.0.0.1", 1)
+        with pytest.raises(redis.ReadOnlyError):
+            store.add([entry("b", FUTURE)])
+        until(lambda: not is_connected())
+    store.close()
 
 
 def test_a_user_who_may_not_ask(server: Valkey) -> None:
