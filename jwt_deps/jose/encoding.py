@@ -9,7 +9,6 @@ import binascii
 import codecs
 import math
 import sys
-from collections.abc import Collection
 from typing import Any, TypeGuard
 
 from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_schema, from_json
@@ -66,10 +65,8 @@ def parse_object(data: bytes) -> dict[str, Any]:
         # escaped: where there are as many as the strings that came of it need, no member was lost.
         if _BACKSLASH in data:
             data = data.replace(rb"\\", b"").replace(rb"\"", b"")
-        if type(value) is dict:
-            strings = len(value) + _strings_in(value.values(), MAX_DEPTH)
-            if 2 * strings == data.count(b'"'):
-                return value
+        if type(value) is dict and 2 * _strings_in(value) == data.count(b'"'):
+            return value
     raise ValueError("it is not a JSON object with one reading")
 
 
@@ -90,31 +87,32 @@ def is_numeric_date(value: object) -> TypeGuard[int | float]:
     return type(value) in _NUMBERS and -_LARGEST <= value <= _LARGEST  # type: ignore[operator]
 
 
-def _strings_in(values: Collection[Any], depth: int) -> float:
-    """Count the strings among values and in all below them, names included.
+def _strings_in(value: dict[str, Any]) -> float:
+    """Count the strings in an object and in all below it, names included.
 
-    Infinity where they are nested deeper than `depth`, or a number is not finite or too long.
+    Infinity where it is nested deeper than `MAX_DEPTH`, or a number is not finite or too long.
+    Level by level, because clients can send thousands of arrays, one in another.
     """
-    count: float = len(values)
-    for value in values:
-        kind = type(value)
-        if kind is str:
-            continue  # as nearly all are
-        count -= 1
-        if kind is dict or kind is list:
-            if depth <= 1:
-                return math.inf
-            if kind is dict:
-                count += len(value) + _strings_in(value.values(), depth - 1)
-                continue
-            try:
-                "".join(value)  # the quickest way to ask whether they are strings and nothing else
-            except TypeError:
-                count += _strings_in(value, depth - 1)
-            else:
-                count += len(value)
-        elif (kind is float and not math.isfinite(value)) or (
-            kind is int and not -_TOO_LONG < value < _TOO_LONG
-        ):
-            return math.inf
-    return count
+    count = 0
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for container in level:
+            members = container
+            if type(container) is dict:
+                count += len(container)
+                members = container.values()
+            for member in members:
+                kind = type(member)
+                if kind is str:
+                    count += 1
+                elif kind is dict or kind is list:
+                    below.append(member)
+                elif (kind is float and not math.isfinite(member)) or (
+                    kind is int and not -_TOO_LONG < member < _TOO_LONG
+                ):
+                    return math.inf
+        if not below:
+            return count
+        level = below
+    return math.inf
