@@ -26,6 +26,7 @@ _REDIRECTS, _ERRORS = 300, 400
 #: Starlette answers with a part of a file if the client asked for one (RFC 9110 §14.2).
 _PART_OF_FILE = 200, 206
 _TOO_LARGE = 413
+_EMPTY_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 #: The second one answers a WebSocket handshake that is not accepted.
 _RESPONSES = ("http.response.start", "websocket.http.response.start")
 
@@ -107,7 +108,7 @@ class Replay:
 
     def put_end_first(self) -> None:
         """Let the body be received as an empty one, before what was kept and the rest."""
-        self._kept.appendleft({"type": "http.request", "body": b"", "more_body": False})
+        self._kept.appendleft({**_EMPTY_BODY})
 
     async def replay(self) -> Message:
         """Receive what was kept, and then the rest."""
@@ -117,12 +118,12 @@ class Replay:
 class _GuardedReceive:
     """What a request receives: before the first byte of its body the guard is asked."""
 
-    __slots__ = ("_asked", "_decision", "_receive", "_scope", "_state")
+    __slots__ = ("_asked", "_decision", "_receive", "_scope", "_state", "_was_refused")
 
     def __init__(self, state: RequestState, scope: Scope, receive: Receive) -> None:
         self._state, self._scope, self._receive = state, scope, receive
         self._decision = state.decision
-        self._asked = False
+        self._asked = self._was_refused = False
 
     async def __call__(self) -> Message:
         decision = self._decision
@@ -130,6 +131,9 @@ class _GuardedReceive:
         is_decided = decision.passed or decision.refusal is not None
         if not (self._asked or is_decided or decision.being_made):
             await self._ask()
+        if self._was_refused and decision.answered is None:
+            self._was_refused = False  # a layer caught that, and FastAPI reads before it asks
+            return {**_EMPTY_BODY}
         return await self._receive()
 
     async def _ask(self) -> None:
@@ -144,6 +148,7 @@ class _GuardedReceive:
                 await ask_guard(Request(self._scope, replay.record), self._state)
             except HTTPException as refusal:  # a credential may raise one of its own
                 self._state.decision.refuse(refusal)
+                self._was_refused = True
                 raise
             except Exception as error:  # noqa: BLE001 - raised again where FastAPI runs the guard
                 # Here FastAPI would take it for a body that cannot be read.

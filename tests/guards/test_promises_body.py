@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from jwt_deps import (
     JWTSettings,
@@ -32,10 +32,12 @@ from .asking import (
     GOOD,
     INSIDE,
     LIVE,
+    drive,
     guarded_by,
     including,
     kinds_of_guard,
     read,
+    scope_of,
     send_request,
 )
 
@@ -477,3 +479,80 @@ def test_a_route_class_that_asks_first_who_is_calling() -> None:
     for headers in ({}, FOREIGN):
         status, _, chunks = send_request(app, "POST", "/x", headers, JSON)
         assert (401, 0) == (status, chunks)
+
+
+class Recording(APIRoute):
+    """A route class that keeps a body for a report where it gets one, as the Sentry SDK does."""
+
+    def get_route_handler(self) -> Any:
+        original = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            with suppress(Exception):
+                await request.body()
+            answer: Response = await original(request)
+            return answer
+
+        return handler
+
+
+def reading_in(route_class: type[APIRoute]) -> APIRouter:
+    """Make the same router, with a route class around its routes."""
+    router = APIRouter(route_class=route_class)
+    for route in reading().routes:
+        if isinstance(route, APIRoute):
+            router.add_api_route(route.path, route.endpoint, methods=["POST"])
+    return router
+
+
+@pytest.mark.parametrize("kind", ["protect", *(["protected_router"] if LIVE else [])])
+@pytest.mark.parametrize("body", ["multipart", "json", "raw-in-an-api-route"])
+def test_what_swallows_a_refusal_reads_no_body_either(body: str, kind: str) -> None:
+    """Nor does FastAPI after it."""
+    app = guarded_by(kind, reading_in(Recording))
+
+    for headers in ({}, FOREIGN):
+        status, _, chunks = send(app, body, headers)
+        assert (401, 0) == (status, chunks)
+    assert 200 == send(app, body, GOOD)[0]
+
+
+@pytest.mark.parametrize("kind", ["protect", *(["protected_router"] if LIVE else [])])
+def test_what_answers_a_refusal_can_read_the_body(kind: str) -> None:
+    """A log of refused requests may have it."""
+    app = guarded_by(kind, reading())
+
+    @app.exception_handler(HTTPException)
+    async def log(request: Request, error: HTTPException) -> PlainTextResponse:
+        return PlainTextResponse(str(len(await request.body())), error.status_code)
+
+    status, answer, chunks = send(app, "json", {})
+
+    assert (401, CHUNKS) == (status, chunks)
+    assert len(b"".join(JSON)) == int(answer)
+
+
+class Streaming(APIRoute):
+    """A route class that answers a refusal by itself, in parts."""
+
+    def get_route_handler(self) -> Any:
+        original = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                answer: Response = await original(request)
+            except HTTPException as error:
+                return StreamingResponse(iter(["refused ", "here"]), error.status_code)
+            return answer
+
+        return handler
+
+
+def test_a_route_class_can_answer_a_refusal_with_a_stream() -> None:
+    """Starlette receives meanwhile, to see whether the client leaves, up to ASGI 2.3."""
+    app = guarded_by("protect", reading_in(Streaming))
+    scope = {**scope_of("POST", "/json", {}), "asgi": {"version": "3.0", "spec_version": "2.3"}}
+
+    status, answer, _ = asyncio.run(drive(app, scope, JSON, pause=0.05))
+
+    assert (401, b"refused here") == (status, answer)
