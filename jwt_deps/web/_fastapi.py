@@ -19,7 +19,6 @@ from inspect import (
     ismethod,
     unwrap,
 )
-from pathlib import Path
 from types import CellType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
@@ -72,13 +71,8 @@ _LIMITS = ("max_body_size", "form_limits")
 _HANDLERS = "starlette.exception_handlers"
 _BODY_LIMIT = "starlette.max_body_size"
 _REPORTED = "jwt_deps"
-# The files as code names them: in an archive, or a bundle, modules have other ones.
-_ROUTING = routing.get_request_handler.__code__.co_filename
 # Where Starlette reads a form. What it raises there is raised where that was asked for.
-_READERS = frozenset(
-    str(Path(requests.Request.form.__code__.co_filename).with_name(it))
-    for it in ("requests.py", "_utils.py")
-)
+_READERS = (requests.__name__, f"{requests.__package__}._utils")
 _VERSION = "_effective_candidates_version"  # of the routes that an inclusion was built from
 
 
@@ -715,14 +709,16 @@ def is_before_endpoint(error: Exception) -> bool:
 
     Or by a router, which found no route for the path or the method.
     """
-    trace, code = error.__traceback__, None
+    trace, code, module = error.__traceback__, None, None
     while trace is not None:
         if trace.tb_frame.f_code is solve_dependencies.__code__:
             return True
-        if trace.tb_frame.f_code.co_filename not in _READERS:
-            code = trace.tb_frame.f_code
+        # A function of FastAPI's, to ask for its file, may be another package's by now.
+        name = trace.tb_frame.f_globals.get("__name__")
+        if name not in _READERS:
+            code, module = trace.tb_frame.f_code, name
         trace = trace.tb_next
     if code in (Router.not_found.__code__, Route.handle.__code__):
         return True
-    by_fastapi = getattr(code, "co_filename", None) == _ROUTING
+    by_fastapi = module == routing.__name__
     return by_fastapi and isinstance(error, RequestValidationError | StarletteHTTPException)

@@ -6,12 +6,13 @@ What only the audit reads has its tests in `tests/audit/test_reading_fastapi.py`
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Request, Response, Security
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, Response, Security, routing
 from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import HTTPException, RequestValidationError, ResponseValidationError
 from fastapi.testclient import TestClient
@@ -288,6 +289,31 @@ class TestBeforeTheEndpoint:
         TestClient(app).request(method, path, content="{")
 
         assert [expected] == found
+
+    def test_another_package_may_have_replaced_a_function_of_fastapi(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The Sentry SDK does, also before this package is imported."""
+        found: list[bool] = []
+        original = routing.get_request_handler
+
+        def replacement(**given: Any) -> Any:
+            return original(**given)
+
+        monkeypatch.setattr(routing, "get_request_handler", replacement)
+        spec: Any = find_spec(_fastapi.__name__)
+        imported = module_from_spec(spec)
+        spec.loader.exec_module(imported)
+
+        async def answer(_: Request, error: Exception) -> Response:
+            found.append(imported.is_before_endpoint(error))
+            return Response()
+
+        app = FastAPI(exception_handlers={RequestValidationError: answer})
+        app.post("/body")(takes_body)
+        TestClient(app).post("/body", content="{")
+
+        assert [True] == found
 
 
 def scoped(_: Annotated[None, Security(marker, scopes=["inner"])]) -> None: ...
