@@ -169,17 +169,21 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
         return  # the application overrides every guard, and its overrides decide
     await guard.check(connection, match, state)
     # What applies to a route that the guard excludes may ask for a token all the same.
-    if any(_refuses_anonymous(it, connection) for it in match.applied):
+    asking = [one for it in match.applied if (one := _asking_for_token(it, connection)) is not None]
+    if asking:
         found = await principal_or_error(connection, None, state)
         error = found if isinstance(found, AuthError) else found.error
-        if error is not None:
+        is_refused = error is found or any(it.refuses_anonymous for it in asking)
+        if error is not None and is_refused:
             raise await refused(error, connection) from error
 
 
-def _refuses_anonymous(depends: Depends, connection: HTTPConnection) -> bool:
+def _asking_for_token(depends: Depends, connection: HTTPConnection) -> TokenDependency[Any] | None:
+    """A dependency that asks for a token by itself, which a guard and an overridden one do not."""
     call: Any = depends.dependency
-    one = None if is_overridden(connection, call) else token_dependency(call)
-    return one is not None and one.refuses_anonymous
+    if isinstance(call, RouteGuard) or is_overridden(connection, call):
+        return None
+    return token_dependency(call)
 
 
 async def require_for_guard(

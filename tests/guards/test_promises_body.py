@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, File, HTTPException, UploadFile
+from fastapi import APIRouter, Body, Depends, FastAPI, File, HTTPException, Security, UploadFile
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
@@ -17,6 +17,7 @@ from jwt_deps import (
     JWTSettings,
     current_user_id,
     get_claims,
+    get_scopes,
     get_settings,
     optional,
     protect,
@@ -241,13 +242,20 @@ def test_an_error_before_a_route_that_no_guard_applies_to_takes_no_body_away() -
 
 
 @bodies
+@pytest.mark.parametrize(
+    "needed",
+    [
+        pytest.param(Depends(require_scopes("write")), id="requirement"),
+        pytest.param(Depends(get_claims), id="claims"),
+        pytest.param(Security(get_scopes, scopes=["write"]), id="scopes"),
+    ],
+)
 @pytest.mark.parametrize("headers", [{}, FOREIGN], ids=["no-token", "foreign-token"])
 def test_a_requirement_over_an_excluded_route_refuses_before_its_body(
-    headers: Headers, body: str
+    headers: Headers, needed: Any, body: str
 ) -> None:
-    """The guard lets the route pass, the requirement asks for a token all the same."""
-    needed = [Depends(require_scopes("write"))]
-    app = protect(including(reading()), SETTINGS, ["/*"], needed)
+    """The guard lets the route pass, what is required asks for a token all the same."""
+    app = protect(including(reading()), SETTINGS, ["/*"], [needed])
 
     status, _, asked = send(app, body, headers)
 
