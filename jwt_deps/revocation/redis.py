@@ -413,6 +413,8 @@ class RedisRevocations(Revocations):
             self._loaded.set()
 
     def _failed(self, what: str, error: Exception) -> None:
+        if what == "written":  # the next attempt is by a new connection, to a new primary
+            self._store.reconnect()
         kind = type(error).__name__  # its message may hold what the server sent
         if self._errors.get(what) != kind:
             logger.warning("revocations cannot be %s: %s", what, kind)

@@ -104,9 +104,7 @@ class RevocationStore:
             **REDIS_OPTIONS,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            # Closes the connection, and no more: another server has become the primary.
             retry=Retry(NoBackoff(), 0),
-            retry_on_error=[redis.ReadOnlyError],
         )
         self._stream = f"{{{prefix}}}:stream"
         # Each process looks for ended records from another place, so that together, and with each
@@ -251,6 +249,10 @@ class RevocationStore:
         """Return whether the server may drop the stream when its memory is full."""
         policy = self._client.config_get("maxmemory-policy")
         return str(policy.get("maxmemory-policy", "")).startswith("allkeys")
+
+    def reconnect(self) -> None:
+        """Close the connections that are idle, which may lead to what became a replica."""
+        self._client.connection_pool.disconnect(inuse_connections=False)
 
     def close(self) -> None:
         """Close the connections."""

@@ -92,6 +92,25 @@ def test_every_replica_learns_of_it(replicas: Replicas, server: Valkey, what: An
     late.close()
 
 
+def test_a_failover(server: Valkey) -> None:
+    """What is written next is written by a new connection, which leads to the new primary."""
+    revocations = RedisRevocations(f"{server.url}?client_name=this")
+    with server.client() as client:
+
+        def connections() -> set[str]:
+            return {it["id"] for it in client.client_list() if it["name"] == "this"}
+
+        revocations.revoke(jti="1")
+        before = connections()
+        client.replicaof("127.0.0.1", 1)
+        with pytest.raises(RevocationUnavailableError):
+            revocations.revoke(jti="2")
+
+        assert before
+        until(lambda: before.isdisjoint(connections()))
+    revocations.close()
+
+
 def test_a_restart_of_the_server_loses_nothing(replicas: Replicas, server: Valkey) -> None:
     """It has what it had; replicas reconnect by themselves and do not read that again."""
     one, two = replicas
