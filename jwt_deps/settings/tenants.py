@@ -34,10 +34,10 @@ _MOST_CALLS = 64
 #: Calls of a plain function at once, and as many for issuers that were accepted before.
 _MOST_THREADS = 16
 _TIMEOUT = 5
-#: Share of its time in which an answer is asked for again, so that none ends during a request.
+#: Share of its time in which an answer is asked for again, so that no request waits for one.
 _RENEWED = 0.1
-#: Seconds that a request waits then, if the answer that it has holds for so long.
-_RENEWAL_TIMEOUT = 0.5
+#: Seconds before its end in which a request waits for the next one, because it may need longer.
+_ENDING = 0.5
 
 
 class TenantIssuers:
@@ -65,8 +65,7 @@ class TenantIssuers:
     async def resolve(self, issuer: object) -> None:
         """Ask for an issuer, unless the answer is remembered.
 
-        In the last tenth of its time it is asked for anew, and holds where that fails or takes
-        long.
+        In the last tenth of its time it is asked for anew, and holds until there is another one.
         """
         if not isinstance(issuer, str) or len(issuer) > _LONGEST_ISSUER or _BEHIND in issuer:
             return
@@ -74,8 +73,7 @@ class TenantIssuers:
             return
         answer = None
         with suppress(TimeoutError):  # the function goes on
-            holds = self._is_known(issuer, _RENEWAL_TIMEOUT)
-            async with asyncio.timeout(_RENEWAL_TIMEOUT if holds else None):
+            async with asyncio.timeout(0 if self._is_known(issuer, _ENDING) else None):
                 answer = await self._answers.ask(issuer, partial(self._ask, issuer))
         if answer is None and not self._is_known(issuer):
             raise KeysUnavailableError(1)
