@@ -1,11 +1,13 @@
 """JOSE (RFC 7515 to 7518, 7638): base64url and JSON, the one JWS parser, keys, signatures."""
 
 from .claim_path import check_claim_path, put_at, value_at, written_members
-from .compact import CompactJWS, needs_extension, parse_compact
 from .encoding import (
+    CompactJWS,
     decode_base64url,
     encode_base64url,
     is_numeric_date,
+    needs_extension,
+    parse_compact,
     parse_document,
     parse_object,
 )
