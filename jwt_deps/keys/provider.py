@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -44,27 +45,6 @@ class JWKSetResponse:
         return json.dumps({"keys": public})
 
 
-class KeyProvider(Protocol):
-    """Fetches the keys of one issuer."""
-
-    async def fetch(
-        self, known: JWKSetResponse | None, *, now: float, forced: bool
-    ) -> JWKSetResponse:
-        """Fetch them; `keys` is the same object as before when they have not changed.
-
-        `known` is what was fetched last, and `now` by the clock of the cache. If `forced`, caches
-        on the way have to ask the origin.
-
-        Raises:
-            FetchError: there is no usable JWK Set.
-        """
-        ...
-
-    def read(self, body: bytes) -> JWKSetResponse:
-        """Make keys of a JWK Set that was fetched elsewhere."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class KeyHealth:
     """State of an issuer's keys, for a readiness endpoint.
@@ -99,7 +79,9 @@ class _Found:
     at: float
 
 
-class _Provider:
+class KeyProvider(ABC):
+    """Fetches the keys of one issuer."""
+
     def __init__(
         self,
         *,
@@ -111,6 +93,19 @@ class _Provider:
         self._algorithms = tuple(algorithms)
         self._policy = policy
         self._options: dict[str, Any] = {"most_unnamed": most_unnamed, "issuers": issuers}
+
+    @abstractmethod
+    async def fetch(
+        self, known: JWKSetResponse | None, *, now: float, forced: bool
+    ) -> JWKSetResponse:
+        """Fetch them; `keys` is the same object as before when they have not changed.
+
+        `known` is what was fetched last, and `now` by the clock of the cache. If `forced`, caches
+        on the way have to ask the origin.
+
+        Raises:
+            FetchError: there is no usable JWK Set.
+        """
 
     def read(self, body: bytes) -> JWKSetResponse:
         """Make keys of a JWK Set; `ValueError` if there are none."""
@@ -128,7 +123,7 @@ class _Provider:
             raise FetchError(f"{place} {error}", withdrawn=withdrawn) from None
 
 
-class HTTPKeyProvider(_Provider):
+class HTTPKeyProvider(KeyProvider):
     """Fetches an issuer's keys: from `jwks_url`, else from where its discovery document says."""
 
     def __init__(
@@ -154,7 +149,7 @@ class HTTPKeyProvider(_Provider):
     async def fetch(
         self, known: JWKSetResponse | None, *, now: float, forced: bool
     ) -> JWKSetResponse:
-        """Fetch the keys; what has not changed since `known` is not built again."""
+        """Fetch the keys from their address, which is looked for where it may have changed."""
         if self._jwks_url is not None:
             return await self._fetch_from(self._jwks_url, known, forced=forced)
         found = self._found
@@ -230,7 +225,7 @@ class KeySource(Protocol):
         ...
 
 
-class SourceKeyProvider(_Provider):
+class SourceKeyProvider(KeyProvider):
     """Asks a `KeySource` for keys."""
 
     def __init__(self, source: KeySource, **options: Any) -> None:
@@ -241,10 +236,10 @@ class SourceKeyProvider(_Provider):
         self,
         known: JWKSetResponse | None,
         *,
-        now: float,  # noqa: ARG002 - the protocol's
+        now: float,  # noqa: ARG002 - of every provider
         forced: bool,  # noqa: ARG002 - likewise
     ) -> JWKSetResponse:
-        """Ask for the keys; what has not changed since `known` is not built again."""
+        """Ask for the keys."""
         try:
             body = json.dumps(dict(await self._source.fetch_keys())).encode()
         except Exception as error:  # noqa: BLE001 - the application's own code

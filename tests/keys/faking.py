@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jwt_deps import JWTSettings
 from jwt_deps.keys import FetchError, JWKSCacheSettings, KeyCache, KeySet
-from jwt_deps.keys.provider import JWKSetResponse
+from jwt_deps.keys.provider import JWKSetResponse, KeyProvider
 from jwt_deps.testing import FakeIssuer, VirtualClock
 from tests.minting import pair
 
@@ -33,7 +33,7 @@ class Asked:
     known: JWKSetResponse | None
 
 
-class FakeProvider:
+class FakeProvider(KeyProvider):
     """Publishes keys with these names until it is told otherwise.
 
     What it says is settled when it is asked, also if it says it later: `gate` makes it wait.
