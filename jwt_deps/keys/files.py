@@ -23,22 +23,15 @@ class KeyFiles:
     The keys that were read last stay until all files together make good keys again.
     """
 
-    def __init__(
-        self,
-        name: str,
-        paths: Sequence[Path],
-        build: Callable[[], KeySet],
-        *,
-        clock: Callable[[], float] = uptime,
-    ) -> None:
+    def __init__(self, name: str, paths: Sequence[Path], build: Callable[[], KeySet]) -> None:
         """Read the files by `build`; the name is the issuer's, for logs."""
-        self.clock = clock
+        self.clock: Callable[[], float] = uptime
         self._name = name
         self._paths = paths
         self._build = build
         self._version = version_of(paths)
         self._keys = build()
-        self._read_at = self._looked_at = clock()
+        self._read_at = self._looked_at = uptime()
         self._error: str | None = None
 
     def current(self) -> KeySet:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from jwt_deps.jose import decode_base64url, encode_base64url
 
 _RANDOM, _LENGTH = 12, 12 + 8 + 16  # AES-GCM: the initialisation vector, a time, the tag
+_LIFETIME = 300  # seconds
 _PURPOSE = b"jwt-deps DPoP nonce"
 
 
@@ -24,10 +25,9 @@ class Nonces:
     #: Whether this process has any, so that answers may have to carry a fresh one.
     in_use: ClassVar[bool] = False
 
-    def __init__(self, secrets: Sequence[str], lifetime: float = 300) -> None:
+    def __init__(self, secrets: Sequence[str]) -> None:
         keys = (hashlib.sha256(_PURPOSE + b"\0" + secret.encode()).digest() for secret in secrets)
         self._ciphers = [AESGCM(key) for key in keys]
-        self._lifetime = lifetime
         Nonces.in_use = True
 
     def __repr__(self) -> str:
@@ -43,13 +43,13 @@ class Nonces:
         """Return the age in seconds; `None` if it has expired or is another service's nonce."""
         made = self._issued_at(nonce)
         # Another process's clock may be ahead of this one's.
-        if made is None or not -self._lifetime <= now - made <= self._lifetime:
+        if made is None or not -_LIFETIME <= now - made <= _LIFETIME:
             return None
         return max(0.0, now - made)
 
     def is_stale(self, age: float) -> bool:
         """Return whether a nonce of that age is to be replaced by a fresh one."""
-        return age > self._lifetime / 2
+        return age > _LIFETIME / 2
 
     def _issued_at(self, nonce: str) -> float | None:
         try:
