@@ -355,7 +355,7 @@ class IssuerSettings(BaseModel):
 
     def _complete_policy(self) -> None:
         self._check_profile()
-        self._policy = replace(self._policy, **make_keys(self, self._fetcher)._asdict())
+        self._policy = replace(self._policy, **make_keys(self)._asdict())
 
     def _policy_without_keys(self) -> IssuerPolicy:
         return IssuerPolicy(
@@ -399,7 +399,8 @@ class IssuerSettings(BaseModel):
         """Make what fetches documents of the issuer, from the hosts that keys may come from."""
         return fetcher_of(self)
 
-    def _fetcher(self) -> Fetcher | None:
+    def key_fetcher(self) -> Fetcher | None:
+        """Make what fetches the keys; `None` where none are fetched over HTTP."""
         return self.make_fetcher() if self._has_addresses else None
 
     @property

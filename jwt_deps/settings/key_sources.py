@@ -2,7 +2,7 @@
 
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,8 +42,8 @@ class IssuerKeys(NamedTuple):
     key_caches: tuple[KeyCache, ...] = ()
 
 
-def make_keys(settings: "IssuerSettings", make_fetcher: Callable[[], Fetcher | None]) -> IssuerKeys:
-    """Make the keys; the fetcher is `None` where none are fetched over HTTP."""
+def make_keys(settings: "IssuerSettings") -> IssuerKeys:
+    """Make the keys. None is fetched yet."""
     configured = bool(
         settings.secret_key
         or settings.secret_key_file
@@ -57,7 +57,7 @@ def make_keys(settings: "IssuerSettings", make_fetcher: Callable[[], Fetcher | N
         _check_remote(settings)
         algorithms = asymmetric if configured and asymmetric else settings.algorithms
         require_asymmetric(algorithms)
-        caches = tuple(_caches(settings, algorithms, make_fetcher()))
+        caches = tuple(_caches(settings, algorithms))
         if not configured:
             return IssuerKeys(KeySet.empty(), key_caches=caches)
     build = partial(_build, settings, elsewhere=asymmetric if caches else ())
@@ -68,9 +68,7 @@ def make_keys(settings: "IssuerSettings", make_fetcher: Callable[[], Fetcher | N
     return IssuerKeys(KeySet.empty(), KeyFiles(name, paths, build), caches)
 
 
-def _caches(
-    settings: "IssuerSettings", algorithms: tuple[str, ...], fetcher: Fetcher | None
-) -> Iterator[KeyCache]:
+def _caches(settings: "IssuerSettings", algorithms: tuple[str, ...]) -> Iterator[KeyCache]:
     issuer, policy = settings.accepted_issuers[0], settings.jwks_cache
     options = {
         "algorithms": algorithms,
@@ -80,6 +78,7 @@ def _caches(
     }
     if settings.key_source is not None:
         yield KeyCache(issuer, SourceKeyProvider(settings.key_source, **options), policy)
+    fetcher = settings.key_fetcher()
     if fetcher is None:
         return
     for url in as_tuple(settings.jwks_url) or (None,):

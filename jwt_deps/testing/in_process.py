@@ -73,7 +73,7 @@ def settings_in_process(respond: Responder, values: Mapping[str, Any]) -> JWTSet
     """
 
     class InProcessSettings(JWTSettings):
-        def _fetcher(self) -> Fetcher | None:
+        def key_fetcher(self) -> Fetcher | None:
             return _Fetcher(respond, self.jwks_cache.max_bytes) if self.is_remote else None
 
     return isolated(values, InProcessSettings)
