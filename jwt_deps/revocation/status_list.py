@@ -288,7 +288,7 @@ class StatusLists:
     async def _fetch_list(self, uri: str, state: _State) -> None:
         now, asked = self._clock(), self._age_clock()
         fetched = await self._fetcher.get(uri)
-        claims = await self._verified(_parse(fetched.body.strip()))
+        claims = await self._verified(parse_compact(fetched.body.strip()))
         if claims.get("sub") != uri:
             raise ValueError("it is meant for another address")
         accepted = self._issuer.accepted_issuers
@@ -315,7 +315,7 @@ class StatusLists:
         state.fresh_until = min(until, asked + known.expires - now)
 
     async def _verified(self, jws: CompactJWS) -> dict[str, Any]:
-        header = _object(jws.header)
+        header = parse_object(jws.header)
         algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
         if not isinstance(kind, str) or kind.lower() not in _TYPES or needs_extension(header):
             raise ValueError("it is of another type")
@@ -324,13 +324,7 @@ class StatusLists:
         candidates, _ = await self._issuer.policy.fetched_keys(algorithm, kid)
         if not any(one.key.verify(jws.signing_input, jws.signature) for one in candidates):
             raise SignatureError
-        return _object(jws.payload)
-
-
-def _parse(body: bytes) -> CompactJWS:
-    with suppress(ValueError):
-        return parse_compact(body)
-    raise ValueError("it is not a JWT")
+        return parse_object(jws.payload)
 
 
 def _unpack(claims: Mapping[str, Any], most: int) -> _List:
@@ -342,18 +336,12 @@ def _unpack(claims: Mapping[str, Any], most: int) -> _List:
         raise ValueError("it has no list")
     inflater = zlib.decompressobj()
     octets = b""
-    with suppress(ValueError, zlib.error):  # their messages may quote what they read
+    with suppress(ValueError, zlib.error):
         octets = inflater.decompress(decode_base64url(packed.encode()), most)
     if not inflater.eof:
         raise ValueError("it is longer than this service reads, or not compressed as it must be")
     expires = _number(claims, "exp") if "exp" in claims else math.inf
     return _List(bits, octets, _number(claims, "iat"), expires)
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    with suppress(ValueError):  # its message may quote what it read
-        return parse_object(data)
-    raise ValueError("a part of it is not a JSON object")
 
 
 def _number(claims: Mapping[str, Any], name: str) -> float:

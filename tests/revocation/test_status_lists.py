@@ -193,7 +193,7 @@ def test_lists_that_are_refused(publisher: Publisher, wrong: dict[str, Any]) -> 
     ("said", "answer"),
     [
         pytest.param("500", Answer(status=500), id="error"),
-        pytest.param("not a JWT", Answer(body=b"a.b"), id="no-jwt"),
+        pytest.param("not a JWS", Answer(body=b"a.b"), id="no-jwt"),
         pytest.param("JSON", Answer(body=mint_raw(b"[]", b"{}").encode()), id="header"),
         pytest.param("no answer in time", Answer(hang=True), id="silence"),
         pytest.param("sent more", Answer(body=b"x" * 2_000_000), id="attack-endless"),
