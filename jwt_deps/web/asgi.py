@@ -32,28 +32,17 @@ _RESPONSES = ("http.response.start", "websocket.http.response.start")
 
 
 def wrap_receive_and_send(
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    router: object,
-    guard: RouteGuard | None,
+    scope: Scope, receive: Receive, send: Send, router: object, guard: RouteGuard | None
 ) -> tuple[Receive, Send]:
     """Record that a request comes to a router, and return `receive` and `send` for it there.
 
-    Args:
-        scope: of the request, HTTP or WebSocket.
-        receive: as the server gave it.
-        send: likewise.
-        router: the router.
-        guard: the guard that applies to everything in it; `None` if guards apply to some routes.
+    The guard is the one that applies to everything in it; `None` if guards apply to some routes.
     """
     state = _own_state(scope, router)
     _fastapi.report_handled(scope, record_handled)
-    if guard is not None:
-        state.enter(guard)
-    else:
-        state.begin()
-    if isinstance(send, _GuardedSend) and send.state is state and send.is_undecided:
+    state.enter(guard)
+    # Below a mount that a guard let pass, one there is still to decide.
+    if isinstance(send, _GuardedSend) and send.state is state and not send.decision.passed:
         send.covers_all = send.covers_all or guard is not None
         return receive, send
     body = _GuardedReceive(state, scope, receive) if scope["type"] == "http" else receive
@@ -167,31 +156,25 @@ class _GuardedSend:
     """
 
     __slots__ = (
-        "_decision",
         "_endpoint",
         "_route",
         "_scope",
         "_send",
         "covers_all",
+        "decision",
         "state",
     )
 
     def __init__(self, state: RequestState, scope: Scope, send: Send, *, covers_all: bool) -> None:
         self.state, self._scope, self.covers_all = state, scope, covers_all
         self._send = sending_nonces(scope, send) if Nonces.in_use else send
-        self._decision = state.decision
+        self.decision = state.decision
         # Both change once a route has matched.
         self._route, self._endpoint = scope.get("route"), scope.get("endpoint")
 
-    @property
-    def is_undecided(self) -> bool:
-        """Whether a guard is still to decide; not below a mount that one let pass."""
-        return not self._decision.passed
-
     async def __call__(self, message: Message) -> None:
-        decision = self._decision
         if (
-            not decision.passed
+            not self.decision.passed
             and self._succeeds(message)
             and not self._is_answered_by_handler(message)
             and not state_of(self._scope).decision.passed  # the scope may have been changed
@@ -218,7 +201,7 @@ class _GuardedSend:
 
         A route class that swallowed the refusal, or kept its answer to itself, sends another one.
         """
-        answered, status = self._decision.answered, message.get("status")
+        answered, status = self.decision.answered, message.get("status")
         if answered == _fastapi.ANSWERING:  # a handler can accept a handshake to close it
             return bool(message["type"] == "websocket.accept")
         if answered is None:

@@ -120,17 +120,12 @@ class JWTGuard(RouteGuard, TokenDependency[None]):
             HTTPException: as `check`.
         """
         await self.check(connection, match, state)
-        state.let_pass()
+        state.decision.let_pass()
 
     async def check(
         self, connection: HTTPConnection, match: MatchedRoute, state: RequestState
     ) -> None:
         """Check a request to a route that this guard is the innermost of.
-
-        Args:
-            connection: the request.
-            match: its route.
-            state: what is remembered of it.
 
         Raises:
             HTTPException: the request is refused; or `WebSocketException` where a server cannot
@@ -198,12 +193,7 @@ async def require_for_guard(
     They hold for whatever the innermost guard lets in; the scopes of a guard that itself excludes
     the route are not asked for.
 
-    Args:
-        guard: the guard.
-        scopes: those of `Security`.
-        connection: the request.
-        match: its route.
-        settings: under which the token has to have them; `None` for those of the route.
+    Without settings the token has to have them under those of the route.
 
     Raises:
         HTTPException: the request is refused.

@@ -124,9 +124,6 @@ def watch_application(scope: Scope) -> None:
 
     The request has not come to what `protect` or a protected router puts in front of the guard.
 
-    Args:
-        scope: of the request.
-
     Raises:
         ConfigurationError: a guard is asked there that does not cover what it should.
     """
@@ -237,14 +234,7 @@ class Installation:
         self._app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
 
     def watch(self, scope: Scope | None = None) -> None:
-        """Check now and before each request that follows, also of those that no guard is asked for.
-
-        Args:
-            scope: as for `update`.
-
-        Raises:
-            ConfigurationError: as `update`.
-        """
+        """Check as `update`, now and before each request that follows, guarded or not."""
         self._wrap_router(self._app.router)
         if not self.is_reached:  # by any request so far: the router may be called past this
             self.update(scope)
@@ -268,8 +258,7 @@ class Installation:
     def update(self, scope: Scope | None = None) -> None:
         """Guard what is new in the application, and refuse what no guard covers.
 
-        Args:
-            scope: of the request that has come to it; `None` if none has.
+        The scope is that of the request that has come to it, if one has.
 
         Raises:
             ConfigurationError: a sentence that says what to do.

@@ -95,7 +95,7 @@ class GuardedApp:
             or guards_among(match.dependencies)
         )
         if match.documentation:
-            state.let_pass()
+            state.decision.let_pass()
         if match.documentation or not is_below or not (*match.guards, *match.dependencies):
             await self.unwrapped(scope, receive, send)
             return
@@ -144,7 +144,8 @@ class GuardedApp:
             )
             send = _with_headers(found.response.headers.raw, choosing_bearer(scope, send))
             await self.unwrapped(scope, replay.replay, send)
-            _raise_last(answered)
+            if answered:
+                raise answered[-1]
         if found.background_tasks is not None and not answered:
             await found.background_tasks()
         answered.clear()  # an error knows this frame
@@ -307,11 +308,6 @@ async def _telling(scope: Scope, state: RequestState) -> AsyncIterator[list[Exce
             raise
     finally:
         state.waiting = waiting.outer
-
-
-def _raise_last(answered: list[Exception]) -> None:
-    if answered:
-        raise answered[-1]
 
 
 def _fits(route: BaseRoute, scope: Scope) -> bool:  # old FastAPI
@@ -511,10 +507,6 @@ class GuardedRoutes:
 
 def check(router: APIRouter, outer: Iterable[Depends] = ()) -> None:
     """Check that everything below a guarded router can be guarded; change nothing.
-
-    Args:
-        router: the router.
-        outer: what is going to apply to it besides its own dependencies.
 
     Raises:
         ConfigurationError: as `GuardedRoutes.update`, which is called for requests to the router.

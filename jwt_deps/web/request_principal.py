@@ -392,7 +392,7 @@ def lacking_scopes(
     It names every scope that the route needs, not only the first one missing, so that a client can
     ask for all of them at once.
     """
-    grants, values = principal.grants, _path_values(scope)
+    grants, values = principal.grants, scope.get("path_params", {})
     has = [grants.has(one, values) for one in needed]
     if any(has) if any_of else all(has):
         return None
@@ -405,11 +405,7 @@ def scopes_of_route(scope: Scope) -> list[str]:
     """Every scope that the matched route asks for, in the order declared."""
     state = state_of(scope)
     needed = needed_scopes(matched(scope, state), scope, state.settings)
-    return filled_scopes(needed, _path_values(scope))
-
-
-def _path_values(scope: Scope) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", scope.get("path_params", {}))
+    return filled_scopes(needed, scope.get("path_params", {}))
 
 
 async def _principal_by_override(connection: HTTPConnection, settings: JWTSettings) -> Principal:

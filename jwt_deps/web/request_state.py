@@ -219,6 +219,8 @@ class RequestState:
         settings: the settings that hold for that route.
         waiting: the dependencies that have to see what exception handlers answer.
         parameters: of the path, with which the request came to a router, by the router's identity.
+        proofs: the identifiers of the DPoP proofs that it was accepted with.
+        override_answers: what the overrides of this package's dependencies answered.
     """
 
     entered: tuple[RouteGuard, ...] = ()
@@ -238,8 +240,6 @@ class RequestState:
     _written: "tuple[JWTSettings, Principal | AuthError] | None" = None  # of `_principals`
     copied: bool = False
     is_part: bool = False
-    _proofs: set[str] | None = None
-    _override_answers: dict[Callable[..., Any], Any] | None = None
 
     def __init__(self, scope: Scope) -> None:
         self.scope_id = id(scope)
@@ -252,6 +252,8 @@ class RequestState:
             scope["headers"] = [(name, value) for name, value in headers]
         self.decision = Decision()
         self.parameters: dict[int, dict[str, Any]] = {}
+        self.proofs: set[str] = set()
+        self.override_answers: dict[Callable[..., Any], Any] = {}
         # The principal under each settings: one pair, unless an application is in another.
         self._principals: list[tuple[JWTSettings, Principal | AuthError]] = []
         self.app = app = scope.get("app")
@@ -267,26 +269,12 @@ class RequestState:
         overriding = app if getattr(app, "dependency_overrides", None) else None
         if overriding is not self.overriding:
             self.overriding = overriding
-            self._override_answers, self._principals = None, []
+            self.override_answers, self._principals = {}, []
 
     @property
     def owns_scope(self) -> bool:
         """Whether nothing but this request writes into its scope."""
         return self.owner is not _UNOWNED
-
-    @property
-    def override_answers(self) -> dict[Callable[..., Any], Any]:
-        """What the overrides of this package's dependencies answered."""
-        if self._override_answers is None:
-            self._override_answers = {}
-        return self._override_answers
-
-    @property
-    def proofs(self) -> set[str]:
-        """The identifiers of the DPoP proofs that this request was accepted with."""
-        if self._proofs is None:
-            self._proofs = set()
-        return self._proofs
 
     def principal(self, scope: Scope, settings: JWTSettings) -> "Principal | AuthError | None":
         """The principal under these settings, or why there is none; `None` if not yet known.
@@ -296,7 +284,7 @@ class RequestState:
         if not self._principals:
             return None
         if _credentials(scope) != self._credentials:
-            self._principals, self._override_answers = [], None
+            self._principals, self.override_answers = [], {}
         for pair in self._principals:
             if pair[0] is settings:
                 if pair is not self._written:
@@ -334,20 +322,14 @@ class RequestState:
             return self.overriding
         return self.mounted.overriding
 
-    def enter(self, guard: RouteGuard) -> None:
-        """Record that the request has come to a guarded router or application."""
-        self.begin()
+    def enter(self, guard: RouteGuard | None) -> None:
+        """Record that the request has come to a router, and what guards everything in it."""
+        self.decision = Decision(self.decision)
+        if guard is None:
+            return
         self.entered += () if guard in self.entered else (guard,)
         if self.overriding is not None and guard in self.overriding.dependency_overrides:
-            self.let_pass()  # what the application put in its place decides
-
-    def begin(self) -> None:
-        """Record that nothing is decided from here on."""
-        self.decision = Decision(self.decision)
-
-    def let_pass(self) -> None:
-        """Record that a guard let the request pass."""
-        self.decision.let_pass()
+            self.decision.let_pass()  # what the application put in its place decides
 
     def leave(  # noqa: PLR0913 - each by name
         self,
@@ -475,10 +457,10 @@ class RequestState:
             copy.plain, copy.waiting = self.plain, self.waiting
             credentials = _credentials(scope)
             if credentials == self._credentials:
-                copy._proofs = self.proofs
+                copy.proofs = self.proofs
             elif self._credentials and _proof_in(credentials) == _proof_in(self._credentials):
                 # A wrapper may add a header; the proof serves one such copy.
-                copy._proofs, self._proofs = self._proofs, None
+                copy.proofs, self.proofs = self.proofs, set()
         if app is not self.app:
             copy.app, copy.overriding = self.app, self.overriding
             copy.served_by(app)

@@ -290,10 +290,8 @@ UNKNOWN = MatchedRoute((), None, ())
 def match_of(scope: Scope, route: Any, context: Any) -> MatchedRoute:
     """The route whose dependencies are being run.
 
-    Args:
-        scope: of the request.
-        route: what the scope names as the route; `None` for a file of `frontend()`.
-        context: what FastAPI wrote into the scope about it (`_fastapi.route_context`).
+    It is what the scope names as the route, `None` for a file of `frontend()`, and what FastAPI
+    wrote into the scope about it (`_fastapi.route_context`).
     """
     owner = route
     if context is not None:
@@ -359,13 +357,7 @@ def is_fastapi_page(endpoint: Any) -> bool:
 
 
 def is_page(endpoint: Any, route: Any, app: Any) -> bool:
-    """Whether a route is one of the pages that FastAPI itself adds to an application.
-
-    Args:
-        endpoint: the callable behind the route.
-        route: the route, as it was added.
-        app: the application.
-    """
+    """Whether a route, as it was added, is a page that FastAPI itself adds to an application."""
     if not (is_fastapi_page(endpoint) and isinstance(app, FastAPI)):
         return False
     pages = (app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url)
