@@ -127,14 +127,14 @@ def are_parameters(scope: str) -> bool:
 
 
 def filled_scopes(scopes: Iterable[str], values: Mapping[str, Any]) -> list[str]:
-    """The scopes that a client can ask its issuer for, to satisfy the needed ones.
+    """The scopes that a client can ask its issuer for, to satisfy the needed ones, each once.
 
     Those whose parameters have no value, or one that no granted scope can have, are left out.
     """
-    asked = []
+    asked: dict[str, None] = {}
     for scope in scopes:
         names = parameters_of(scope)
         given = [str(values[name]) for name in names if name in values]
         if len(given) == len(names) and not any(it in {"", "*"} or ":" in it for it in given):
-            asked.append(":".join(_filled(scope, values)))
-    return asked
+            asked[":".join(_filled(scope, values))] = None
+    return list(asked)

@@ -402,7 +402,7 @@ def lacking_scopes(
 
 
 def scopes_of_route(scope: Scope) -> list[str]:
-    """Every scope that the matched route asks for, in the order declared."""
+    """Every scope that the matched route asks for, in the order declared, each once."""
     state = state_of(scope)
     needed = needed_scopes(matched(scope, state), scope, state.settings)
     return filled_scopes(needed, scope.get("path_params", {}))

@@ -86,7 +86,7 @@ class Requirement(TokenDependency[None], ABC):
     def _lacking(
         self, reason: Reason, description: str, connection: HTTPConnection
     ) -> InsufficientPermissionsError:
-        scopes = dict.fromkeys(scopes_of_route(connection.scope))
+        scopes = scopes_of_route(connection.scope)
         return InsufficientPermissionsError(reason, description, scopes, self.needed)
 
     @property
@@ -442,13 +442,6 @@ def _gathering(own: list[Parameter]) -> Any:
 _checks: dict[tuple[Any, ...], _Check] = {}
 
 
-def _check_required(check: Callable[..., Any], description: str | None) -> _Check:
-    key = (*identity_of(check), description)  # none of these is ever dropped
-    if key not in _checks:
-        _checks[key] = _Check(check, description)
-    return _checks[key]
-
-
 @dependency_factory
 def require(
     check: Callable[..., bool] | Callable[..., Awaitable[bool]], *, description: str | None = None
@@ -475,7 +468,10 @@ def require(
         ConfigurationError: a parameter that a client could send; with a request, if the check
             returns something other than `True` or `False`.
     """
-    return _check_required(check, description)
+    key = (*identity_of(check), description)  # none of these is ever dropped
+    if key not in _checks:
+        _checks[key] = _Check(check, description)
+    return _checks[key]
 
 
 def insufficiency(
@@ -502,7 +498,15 @@ def insufficiency(
 
 class _Authentication(Requirement):
     def __init__(self, acr_values: tuple[str, ...], max_age: int | None) -> None:
-        _refuse_impossible(acr_values, max_age)
+        whole = max_age is None or (type(max_age) is int and max_age >= 0)
+        nothing = not acr_values and max_age is None
+        if nothing or not whole or not all(map(is_scope, acr_values)):
+            raise ConfigurationError(
+                "acr_values",
+                "require_acr takes one or more acr values, each without spaces, quotes or "
+                "backslashes, each as an argument of its own, or max_age in whole seconds, or "
+                "both.",
+            )
         super().__init__("require_acr")
         self._acr_values, self._max_age = acr_values, max_age
         acr = {"acr": (acr_values,)} if acr_values else {}
@@ -513,19 +517,8 @@ class _Authentication(Requirement):
         reason = insufficiency(principal.claims, needed, self._max_age, leeway, now)
         if reason is None:
             return None
-        scopes = dict.fromkeys(scopes_of_route(connection.scope))
+        scopes = scopes_of_route(connection.scope)
         return InsufficientAuthenticationError(reason, needed, self._max_age, scopes)
-
-
-def _refuse_impossible(acr_values: tuple[str, ...], max_age: int | None) -> None:
-    whole = max_age is None or (type(max_age) is int and max_age >= 0)
-    nothing = not acr_values and max_age is None
-    if nothing or not whole or not all(map(is_scope, acr_values)):
-        raise ConfigurationError(
-            "acr_values",
-            "require_acr takes one or more acr values, each without spaces, quotes or "
-            "backslashes, each as an argument of its own, or max_age in whole seconds, or both.",
-        )
 
 
 _acr_required = cache(_Authentication)

@@ -124,14 +124,14 @@ def _scopes_of(app: FastAPI, settings: JWTSettings) -> list[str]:
             for scope in _scopes_of_route(one, resource)
         )
         # Refresh tokens are between clients and issuers (MCP, "Refresh Tokens").
-        names = dict.fromkeys(it for it in filled_scopes(asked, {}) if it != "offline_access")
+        names = [it for it in filled_scopes(asked, {}) if it != "offline_access"]
         seen = Snapshot()
         for router in inventory.routers:
             if isinstance(router, APIRouter):
                 seen.add(router, ())
             else:  # of an application of Starlette's, an MCP server for one
                 seen.add_mounted(router)
-        known[resource] = seen, list(names)
+        known[resource] = seen, names
     return known[resource][1]
 
 

@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastapi import HTTPException, WebSocketException
@@ -32,7 +31,7 @@ from jwt_deps.tokens import explanation_of, filled_scopes, is_scope, parameters_
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
 from .route_scopes import methods_of
-from .routing import UNKNOWN, MatchedRoute, RouteGuard, scopes_of
+from .routing import MatchedRoute, RouteGuard, scopes_of
 
 logger = logging.getLogger("jwt_deps")
 
@@ -150,10 +149,7 @@ class ExplainedRefusal(HTTPException):
 
 
 def refusal(
-    settings: JWTSettings,
-    error: AuthError,
-    connection: HTTPConnection,
-    match: MatchedRoute = UNKNOWN,
+    settings: JWTSettings, error: AuthError, connection: HTTPConnection, match: MatchedRoute
 ) -> HTTPException | WebSocketException:
     """Turn an error into the exception that FastAPI answers with.
 
@@ -161,12 +157,6 @@ def refusal(
     `__cause__`. A WebSocket handshake is denied with the same status and challenge where the
     server can (the ASGI extension `websocket.http.response`), and closed with 1008
     elsewhere, or with 1013 when keys cannot be fetched.
-
-    Args:
-        settings: those of the route.
-        error: why the request is refused.
-        connection: the request.
-        match: the route that it matched.
     """
     scope = connection.scope
     if REFUSALS in scope:
@@ -178,17 +168,19 @@ def refusal(
     telemetry.rejected(error.reason)
     if logger.isEnabledFor(logging.WARNING):
         _log(error, hints_prefix)
-    answer = _answer(type(error))  # type: ignore[arg-type]  # for mypy no class has a hash
+    status = next(_STATUSES[it] for it in type(error).__mro__ if it in _STATUSES)
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
         why = f"{error} ({error.reason})" if hints_prefix is not None else str(error)
-        return WebSocketException(_TRY_AGAIN_LATER if answer.later else _POLICY_VIOLATION, why)
+        return WebSocketException(_TRY_AGAIN_LATER if status in _LATER else _POLICY_VIOLATION, why)
     headers = {"Cache-Control": "no-store"}
-    if answer.header is not None:
-        name, attribute = answer.header
-        headers[name] = str(getattr(error, attribute))
-    challenge = _challenge(error, answer)
+    if status in _LATER:
+        later: Any = error  # of a class that says when
+        headers["Retry-After"] = str(later.retry_after)
+    elif isinstance(error, DPoPNonceError):
+        headers["DPoP-Nonce"] = error.nonce
+    challenge = _challenge(error)
     if challenge is not None:
         if settings.resource and not isinstance(error, InvalidRequestError):
             parameters = challenge_parameters(settings, match, scope)
@@ -201,8 +193,8 @@ def refusal(
     if hints_prefix is not None:
         replace_default_handler(scope, ExplainedRefusal, _answer_with_hints)
         hints = explanation_of(error, hints_prefix)
-        return ExplainedRefusal(answer.status, str(error), headers, hints)
-    return HTTPException(answer.status, str(error), headers)
+        return ExplainedRefusal(status, str(error), headers, hints)
+    return HTTPException(status, str(error), headers)
 
 
 def _log(error: AuthError, hints_prefix: str | None) -> None:
@@ -218,49 +210,18 @@ def _log(error: AuthError, hints_prefix: str | None) -> None:
     logger.warning("request refused: reason=%s%s kid=%r%s", error.reason, claim, kid, hint)
 
 
-class _Refusal(NamedTuple):
-    """The answer to all errors of one class, found once, because each request would pay for it.
-
-    Attributes:
-        status: the HTTP status.
-        later: whether the same request may be answered otherwise later.
-        header: a further header, and the attribute of the error that has its value.
-        bare: whether the challenge says nothing about an error.
-    """
-
-    status: int
-    later: bool
-    header: tuple[str, str] | None
-    bare: bool
-
-
-@lru_cache(maxsize=256)
-def _answer(kind: type[AuthError]) -> _Refusal:
-    status = next(_STATUSES[it] for it in kind.__mro__ if it in _STATUSES)
-    later, header = status in _LATER, None
-    if later:
-        header = "Retry-After", "retry_after"
-    elif issubclass(kind, DPoPNonceError):
-        header = "DPoP-Nonce", "nonce"
-    return _Refusal(status, later, header, issubclass(kind, MissingTokenError))
-
-
-def _challenge(error: AuthError, answer: _Refusal) -> str | None:
-    if answer.bare:
+def _challenge(error: AuthError) -> str | None:
+    if isinstance(error, MissingTokenError):
         return 'Bearer realm="api"'  # RFC 6750 §3.1: no error code for a request without one
     if error.code is None:
         return None
-    challenge = _with_error(error.code, error.description)
+    description = _UNQUOTABLE.sub("", error.description)
+    challenge = f'Bearer error="{error.code}", error_description="{description}"'
     if isinstance(error, InsufficientAuthenticationError):
         return challenge + _authentication(error)
     if isinstance(error, InsufficientPermissionsError):
         return challenge + _scope(error.scopes)
     return challenge
-
-
-@lru_cache(maxsize=256)  # descriptions are made of fixed words and of names, never of a token
-def _with_error(code: str, description: str) -> str:
-    return f'Bearer error="{code}", error_description="{_UNQUOTABLE.sub("", description)}"'
 
 
 def _authentication(error: InsufficientAuthenticationError) -> str:
@@ -336,11 +297,8 @@ def challenge_parameters(
     if known is None:
         metadata = f', resource_metadata="{url}"'
         needed = needed_scopes(match, scope, settings)
-        filled = filled_scopes(needed, scope.get("path_params", {}))
-        scopes = " ".join(dict.fromkeys(filter(is_scope, filled)))
-        known = ChallengeParameters(
-            metadata, f', scope="{scopes}"{metadata}' if scopes else metadata
-        )
+        scopes = filled_scopes(needed, scope.get("path_params", {}))
+        known = ChallengeParameters(metadata, _scope(scopes) + metadata)
         by_request = any(guard.route_scopes.rules for guard in match.guards)
         if not (by_request or any(map(parameters_of, needed))):
             match.challenge_parameters[url] = known

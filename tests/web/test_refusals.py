@@ -33,6 +33,7 @@ from jwt_deps.errors import (
     TooManyProofsError,
 )
 from jwt_deps.web.responses import refusal
+from jwt_deps.web.routing import UNKNOWN
 from tests.minting import OTHER_SECRET, SECRET, claims, mint
 from tests.web.serving import bearer, client_of, token
 
@@ -270,7 +271,7 @@ def test_an_error_of_ones_own_is_answered_like_the_one_it_is_made_of(
     connection = HTTPConnection({"type": "http", "headers": []})
     own = type("Own", (parent,), {})
 
-    answers = [refusal(SETTINGS, kind(*given), connection) for kind in (own, parent, own)]
+    answers = [refusal(SETTINGS, kind(*given), connection, UNKNOWN) for kind in (own, parent, own)]
 
     said = [(it.status_code, it.headers) for it in answers if isinstance(it, HTTPException)]
     assert [(status, said[1][1])] * 3 == said
@@ -308,7 +309,9 @@ def test_an_error_of_several_kinds_has_nothing_in_its_answer_that_it_has_no_valu
     kind: Callable[[list[str]], AuthError], challenge: str | None
 ) -> None:
     """Its status is that of the first kind that has one."""
-    answer = refusal(SETTINGS, kind(["a"]), HTTPConnection({"type": "http", "headers": []}))
+    connection = HTTPConnection({"type": "http", "headers": []})
+
+    answer = refusal(SETTINGS, kind(["a"]), connection, UNKNOWN)
 
     assert isinstance(answer, HTTPException)
     expected = {"Cache-Control": "no-store"}
