@@ -320,23 +320,21 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         A token that names an audience has to name this one, unless another is configured.
         """
         copy = self._sharing_copy(scopes_claim=self.scopes_claim or scopes_claim)
-        copy._use_audience(audience)  # noqa: SLF001 - its own
-        return copy
-
-    def _use_audience(self, audience: str) -> None:
         names_none = self.verify_audience and not self.accepted_audiences
-        self._policy = replace(
+        policy = replace(
             self._policy,
-            settings=self,
-            scopes_claims=as_tuple(self.scopes_claim),
+            settings=copy,
+            scopes_claims=as_tuple(copy.scopes_claim),
             audiences=(audience,) if names_none else self.accepted_audiences,
             audience_optional=names_none,
         )
-        self._server = replace(
+        copy._policy = policy  # noqa: SLF001 - its own
+        copy._server = replace(  # noqa: SLF001 - likewise
             self._server,
-            accepted=AcceptedIssuers(self._policy, None),
+            accepted=AcceptedIssuers(policy, None),
             token_cache=LRUMap(self.token_cache_size),
         )
+        return copy
 
     def with_credentials(self, credentials: Iterable[Any]) -> Self:
         """Return the same settings, keys and caches included, with these credentials too."""
