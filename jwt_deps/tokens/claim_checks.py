@@ -151,8 +151,7 @@ def check_claims(
     """Check what a token says, beside its issuer, against what that issuer's tokens must say."""
     for check in CLAIM_CHECKS.values():
         check(claims, policy, now)
-    if "cnf" in claims:
-        refuse_unproved(claims, provable)
+    refuse_unproved(claims, provable)
 
 
 def check_profile(kind: str, claims: dict[str, Any]) -> None:
