@@ -74,16 +74,8 @@ def check_proof(  # noqa: PLR0913 - what a proof has to match
 ) -> Proof:
     """Check the `DPoP` header of a request (RFC 9449 §4.3), each check with its own reason code.
 
-    The key is compared with that of the token before the signature is checked with it.
-
-    Args:
-        headers: the values of all `DPoP` headers.
-        policy: the accepted algorithms, the nonces and the public origin.
-        method: the method of the request.
-        path: its path below the public origin, as it was sent.
-        token: its access token.
-        bound_to: the thumbprint of the key that the token is bound to, `cnf.jkt`.
-        now: seconds since the epoch.
+    The key is compared with `bound_to`, the `cnf.jkt` of the token, before the signature is checked
+    with it. The path is the one below the public origin, as it was sent.
     """
     header, claims, signing_input, signature = _parse(headers)
     if header.get("typ") != _TYPE:

@@ -116,9 +116,7 @@ class Entries:
     def add(self, entry: Revocation, epoch: int | None = None) -> None:
         """Add an entry. One that is there already lasts, and reaches, as far as the longer one.
 
-        Args:
-            entry: the entry.
-            epoch: a number if the entry was read on a server.
+        An entry that was read on a server has the epoch in which it was.
         """
         until = entry.until
         with self._lock():

@@ -141,12 +141,7 @@ class RevocationStore:
         return Update(entries, skipped, last, len(records) < _PAGE, state.missing, is_older)
 
     def page(self, after: bytes, until: bytes) -> tuple[list[Revocation], bytes | None]:
-        """Return entries after a record, and the id to go on from; `None` if these were the last.
-
-        Args:
-            after: the id of the record before them.
-            until: the id of the last record.
-        """
+        """Return entries between records, and the id to go on from; `None` if these are all."""
         records: Any = self._client.xrange(self._stream, b"(" + after, until, count=_PAGE)
         entries = [entry for _, fields in records for entry in _read(fields) if entry is not None]
         return entries, records[-1][0] if len(records) == _PAGE else None
@@ -220,12 +215,9 @@ class RevocationStore:
         return float(seconds) + microseconds / 1_000_000
 
     def sweep(self, now: float) -> None:
-        """Remove some records whose entries have ended, by the server's clock and by this one's.
+        """Remove some records whose entries have ended, by the server's time and by this clock.
 
         A record that readers may have read last stays.
-
-        Args:
-            now: the time of the server.
         """
         with self._client.pipeline() as untyped:
             pipe: Any = untyped

@@ -70,10 +70,6 @@ class ManagedSource(Protocol):
 async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) -> None:
     """Refuse a token that was revoked, or whose revocation cannot be looked up.
 
-    Args:
-        source: the configured source.
-        claims: the claims of a token that passed every other check.
-
     Raises:
         RevokedTokenError: it was revoked.
         RevocationUnavailableError: that cannot be found out.

@@ -142,9 +142,7 @@ def forget_route(scope: Scope) -> None:
 def body_limit(scope: Scope, app: Any = None) -> float:
     """How many bytes the body of a request may have, as far as a limit is known where it is.
 
-    Args:
-        scope: of the request.
-        app: what a plain route serves, which may have limits of its own.
+    What a plain route serves, the `app`, may have limits of its own.
     """
     limits = [scope.get(_BODY_LIMIT), *(attribute(it, "max_body_size") for it in layers(app))]
     # Starlette replaces a limit by one further in, also by a larger one.
@@ -255,11 +253,7 @@ def unchanged(routers: Iterable[Any], *others: Any) -> Iterator[None]:
     """Take back what FastAPI remembers of inclusions in some routers while they are read.
 
     An inclusion builds what it serves when it is first asked, and serves that from then on; an
-    application keeps its OpenAPI document.
-
-    Args:
-        routers: the routers.
-        others: other objects whose attributes stay as they are.
+    application keeps its OpenAPI document. The attributes of `others` stay as they are, too.
     """
     kept = [(one, dict(vars(one))) for one in others]
     waiting = [route for router in routers for route in router.routes]
@@ -304,11 +298,8 @@ def frontends(router: APIRouter) -> Iterator[tuple[Any, Any]]:
 def apply_first(entry: Any, dependencies: Sequence[params.Depends]) -> None:
     """Let dependencies apply to a route that is there already, before those that it has.
 
-    FastAPI applies the dependencies of a router to a route when that is added.
-
-    Args:
-        entry: a route of FastAPI's, an inclusion, or what `frontend()` made.
-        dependencies: what has to apply to it.
+    FastAPI applies the dependencies of a router to a route when that is added. An entry is such a
+    route, an inclusion, or what `frontend()` made.
     """
     context = getattr(entry, "include_context", None)
     if context is not None:
@@ -636,13 +627,9 @@ def report_handled(scope: Scope, report: _Report) -> None:
     """Let the exception handlers of an application report what they are about to answer.
 
     They are in the middleware of that application alone, from where Starlette puts them into the
-    scope.
-
-    Args:
-        scope: of a request that came to the router of the application.
-        report: takes the scope that the handler is called with, the exception, and `ANSWERING`
-            before the call of one that may send by itself; then the status of the answer, 0 if it
-            returned none, `None` if it raised an error.
+    scope. `report` gets the scope that the handler is called with, the exception, and `ANSWERING`
+    before the call of one that may send by itself; then the status of the answer, 0 if it returned
+    none, `None` if it raised an error.
     """
     found = scope.get(_HANDLERS)
     if found is None or _REPORTED in found[1]:

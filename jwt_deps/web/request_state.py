@@ -410,12 +410,7 @@ class RequestState:
             write_anonymous(scope)
 
     def take_back(self, scope: Scope, settings: JWTSettings | None) -> None:
-        """Take back what was written under other settings than those of a public route.
-
-        Args:
-            scope: of the request.
-            settings: those of the guard that decides; `None` for `get_settings`.
-        """
+        """Take back what was written under other settings than those of the guard that decides."""
         if self._written is None:
             return
         if settings is None:
@@ -549,10 +544,8 @@ def _write_back(
 def next_state(scope: Scope, router: object) -> RequestState:
     """The state of a request that comes to a router: that of an application, or a protected one.
 
-    Args:
-        scope: of the request.
-        router: the router. A scope that came there before is another request, also where it is
-            equal: an endpoint sent it, or a middleware that tries again.
+    A scope that came there before is another request, also where it is equal: an endpoint sent it,
+    or a middleware that tries again.
     """
     known: RequestState | None = scope.get(STATE_KEY)
     again = None if known is None else known.again(scope, router)

@@ -111,11 +111,8 @@ async def _keep(served: Awaitable[None], variable: ContextVar[Any]) -> None:
 def write_user(scope: Scope, principal: Principal, *, is_kept: bool) -> None:
     """Set the user and the scopes of a request whose token is verified.
 
-    Args:
-        scope: of the request.
-        principal: the user.
-        is_kept: whether `keep_user` is around the request. If not, what calls the application in
-            the same task would go on with this user in the MCP SDK.
+    Where no `keep_user` is around the request, the MCP SDK is not told: what calls the application
+    in the same task would go on with this user.
     """
     scope["auth"] = AuthCredentials(principal.fixed_state["scopes"])
     context: Any = sys.modules.get(_MCP_SERVER)

@@ -239,11 +239,7 @@ def _scope(scopes: Iterable[str]) -> str:
 def _with_dpop(challenge: str, error: AuthError, policy: SenderPolicy, *, used: bool) -> str:
     """Turn the challenge of a bearer into that of a service with DPoP (RFC 9449 §7.1, §7.2).
 
-    Args:
-        challenge: `Bearer` and its parameters.
-        error: what it is about.
-        policy: of the service.
-        used: whether the request came with the scheme `DPoP`.
+    `used` is whether the request came with the scheme `DPoP`.
     """
     parameters = challenge.removeprefix("Bearer ")
     algorithms = f'algs="{" ".join(policy.algorithms)}"'

@@ -120,9 +120,7 @@ class Snapshot:
     def add(self, router: APIRouter, applied: Iterable[Any]) -> list[BaseRoute]:
         """Keep the routes of a router; those that are added while they are looked at are new.
 
-        Args:
-            router: the router.
-            applied: what applies to it where it was found. It can be included in several places.
+        It can be included in several places, and is kept with what applies to it in this one.
         """
         kept = list(router.routes)
         dependencies = list(router.dependencies)
@@ -382,10 +380,7 @@ def guards_among(
 ) -> tuple[RouteGuard, ...]:
     """The guards in a list of dependencies and below them, in the order of a run.
 
-    Args:
-        dependencies: the list.
-        overridden: dependencies that an application overrides: neither they nor what they depend on
-            run.
+    Neither what an application overrides runs, nor what that depends on.
     """
     calls: Iterator[Any] = (depends.dependency for depends in dependencies)
     if overridden:
