@@ -75,23 +75,19 @@ class Decision:
         self.answered: int | None = None
         self.refusal: weakref.ref[Exception] | None = None
         self._failure: Exception | None = None
-        self._outer = outer
-
-    def _and_outer(self) -> "Iterator[Decision]":
-        one: Decision | None = self
-        while one is not None:
-            yield one
-            one = one._outer  # noqa: SLF001 - of the same class
+        self._outer: tuple[Decision, ...] = ()
+        if outer is not None:
+            self._outer = outer, *outer._outer  # noqa: SLF001 - of the same class
 
     def let_pass(self) -> None:
         """Record that a guard let the request pass."""
-        for one in self._and_outer():
+        for one in (self, *self._outer):
             one.passed, one.refusal = True, None
 
     @contextmanager
     def making(self) -> Iterator[None]:
         """Run what is part of the decision."""
-        several = [*self._and_outer()]
+        several = self, *self._outer
         for one in several:
             one.being_made += 1
         try:
@@ -103,7 +99,7 @@ class Decision:
     def refuse(self, refusal: Exception) -> None:
         """Record that a guard refused the request with an exception."""
         known = weakref.ref(refusal)
-        for one in self._and_outer():
+        for one in (self, *self._outer):
             one.refusal = known
 
     def fail(self, error: Exception) -> None:
@@ -112,7 +108,7 @@ class Decision:
 
     def raise_failure(self) -> None:
         """Raise the error that kept the guard from being asked, if there was one."""
-        for one in self._and_outer():
+        for one in (self, *self._outer):
             if one._failure is not None:  # noqa: SLF001 - of the same class
                 raise one._failure  # noqa: SLF001
 
@@ -130,7 +126,7 @@ class Decision:
         else:
             is_known = _fastapi.is_before_endpoint(error)
         if is_known:
-            for one in self._and_outer():
+            for one in (self, *self._outer):
                 one.answered = status
 
 
