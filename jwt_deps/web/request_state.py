@@ -605,6 +605,7 @@ def matched(scope: Scope, state: RequestState) -> MatchedRoute:
         return state.plain
     route, context, found = scope.get("route"), _fastapi.route_context(scope), state.found
     is_file = _fastapi.frontend_path(scope) is not None
+    # Not asked again: a dependency that runs after the guard may have changed path or method.
     if not is_file and found is not None and found[0] is route is not None and found[1] is context:
         return found[2]
     if state.copied and not _fastapi.COPIES:
