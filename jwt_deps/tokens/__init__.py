@@ -10,7 +10,7 @@ from .authenticate import (
 from .claims import ClaimMapping, Claims, digest_of
 from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
 from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
-from .lookup import SUBPROTOCOL, RequestHead, check_found, find_token, sent_with_dpop
+from .lookup import SUBPROTOCOL, check_found, find_token, sent_with_dpop
 from .principal import (
     STATE_NAMES,
     Principal,
@@ -33,7 +33,6 @@ __all__ = [
     "Finding",
     "Outcome",
     "Principal",
-    "RequestHead",
     "access_token_claims",
     "are_parameters",
     "authenticate_claims",

@@ -5,7 +5,8 @@ no more than its transfer.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from jwt_deps.errors import (
     ConfigurationError,
@@ -41,38 +42,11 @@ _OTHER_COOKIES = 65_536
 _MOST_SUBPROTOCOLS = 64
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
-
-class RequestHead:
-    """What the look-up needs to know of a request: headers as ASGI has them, and the rest.
-
-    `method` is `None` for a WebSocket handshake, and `subprotocols` what that offers, in order.
-    """
-
-    __slots__ = ("headers", "method", "subprotocols")
-
-    def __init__(
-        self,
-        headers: Iterable[tuple[bytes, bytes]],
-        method: str | None = None,
-        subprotocols: Sequence[str] = (),
-    ) -> None:
-        # They are read several times, and ASGI promises no more than an iterable: one that ran
-        # dry after the cookie would hide where the request came from.
-        self.headers = headers if type(headers) is list else tuple(headers)
-        self.method = method
-        self.subprotocols = subprotocols
-
-    def __repr__(self) -> str:
-        return f"RequestHead(method={self.method!r})"
-
-    def values(self, name: str) -> list[str]:
-        """All values of one header, in order."""
-        wanted = name.lower().encode("latin-1")
-        return [value.decode("latin-1") for key, value in self.headers if key == wanted]
+_Scope: TypeAlias = Mapping[str, Any]  # as ASGI has it
 
 
-def find_token(head: RequestHead, settings: JWTSettings) -> str:
-    """Find the encoded token (RFC 6750 §2.1), without looking at what it says.
+def find_token(scope: _Scope, settings: JWTSettings) -> str:
+    """Find the encoded token (RFC 6750 §2.1) in an ASGI scope, whatever the token says.
 
     The header wins; the cookie is read only when the header is absent or has another scheme, so
     that a request can never be re-labelled by a cookie that another site planted. Query and body
@@ -86,20 +60,20 @@ def find_token(head: RequestHead, settings: JWTSettings) -> str:
     """
     source, present = settings.token_source, False
     if source is not TokenSource.COOKIE:
-        token, present = _from_headers(head, settings)
+        token, present = _from_headers(scope, settings)
         if token:
             if not settings.server.scheme:  # a proxy may have made it of a browser's cookie
-                _refuse_cross_site(head, settings)
+                _refuse_cross_site(scope, settings)
             return token
     if source is not TokenSource.HEADER:
-        token = _from_cookie(head, settings)
+        token = _from_cookie(scope, settings)
         if token:
-            _refuse_cross_site(head, settings)
+            _refuse_cross_site(scope, settings)
             return token
     raise _wrong_form(settings) if present else MissingTokenError(settings.server.missing)
 
 
-def check_found(found: object, head: RequestHead, settings: JWTSettings) -> str:
+def check_found(found: object, scope: _Scope, settings: JWTSettings) -> str:
     """Check what `token_getter` found, by the rules for a cookie, which it may have read."""
     if found is None or found == "":
         raise MissingTokenError(settings.server.missing)
@@ -107,15 +81,15 @@ def check_found(found: object, head: RequestHead, settings: JWTSettings) -> str:
         raise ConfigurationError(
             "token_getter", "token_getter has to return the encoded token, a str, or None."
         )
-    _refuse_cross_site(head, settings)
+    _refuse_cross_site(scope, settings)
     return found
 
 
-def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None, bool]:
+def _from_headers(scope: _Scope, settings: JWTSettings) -> tuple[str | None, bool]:
     """The token of the header or of the subprotocol pair, and whether the header was there."""
     server, value = settings.server, None
     name = server.header_name
-    for key, sent in head.headers:
+    for key, sent in scope["headers"]:
         if key == name:
             if value is not None:
                 raise _repeated("more than one header carries credentials")
@@ -129,7 +103,7 @@ def _from_headers(head: RequestHead, settings: JWTSettings) -> tuple[str | None,
             token = text[len(server.scheme) :].lstrip(" ")
         else:
             token = _credentials(text, settings)
-    if head.subprotocols and (offered := _from_subprotocols(head.subprotocols)):
+    if scope["type"] == "websocket" and (offered := _from_subprotocols(scope)):
         if token is not None:
             raise _repeated("both a header and the subprotocols carry a token")
         token = offered
@@ -167,7 +141,8 @@ def sent_with_dpop(
     return token is None or values[0][5:].strip(" ") == token
 
 
-def _from_subprotocols(offered: Sequence[str]) -> str | None:
+def _from_subprotocols(scope: _Scope) -> str | None:
+    offered: Sequence[str] = scope.get("subprotocols", ())
     if len(offered) > _MOST_SUBPROTOCOLS:
         raise _too_large()
     marks = [position for position, name in enumerate(offered) if name.lower() == SUBPROTOCOL]
@@ -183,10 +158,10 @@ def _from_subprotocols(offered: Sequence[str]) -> str | None:
     return token
 
 
-def _from_cookie(head: RequestHead, settings: JWTSettings) -> str | None:
+def _from_cookie(scope: _Scope, settings: JWTSettings) -> str | None:
     name, room = settings.cookie_name, settings.max_token_size + _OTHER_COOKIES
     found = []
-    for header in head.values("cookie"):
+    for header in _values(scope, b"cookie"):
         room -= len(header)
         if room < 0:
             raise _too_large()
@@ -212,21 +187,22 @@ def _unwrapped(value: str) -> str:
     return token.strip(" ") if scheme.lower() == "bearer" else value
 
 
-def _refuse_cross_site(head: RequestHead, settings: JWTSettings) -> None:
+def _refuse_cross_site(scope: _Scope, settings: JWTSettings) -> None:
     """Refuse a token that a browser may have added to a request which another site caused.
 
     That is one in a cookie, and one that a proxy or `token_getter` may have taken from there.
     """
-    if head.method in _SAFE_METHODS and not any(map(_is_of_handshake, head.headers)):
+    is_safe = scope["type"] == "http" and scope.get("method") in _SAFE_METHODS
+    if is_safe and not any(map(_is_of_handshake, scope["headers"])):
         return
-    sites = head.values("sec-fetch-site")
+    sites = _values(scope, b"sec-fetch-site")
     if sites:
         # An unknown word is refused.
         if not _OWN_PAGES[settings.cookie_requests].issuperset(sites):
             raise CrossSiteRequestError
         return
-    origins = head.values("origin")
-    if origins and not (len(origins) == 1 and _is_own_origin(origins[0], head, settings)):
+    origins = _values(scope, b"origin")
+    if origins and not (len(origins) == 1 and _is_own_origin(origins[0], scope, settings)):
         raise CrossSiteRequestError
     # Neither header: not a browser, so no other site caused the request.
 
@@ -239,17 +215,22 @@ def _is_of_handshake(header: tuple[bytes, bytes]) -> bool:
     return name in {b"sec-websocket-key", b"sec-websocket-version"}
 
 
-def _is_own_origin(origin: str, head: RequestHead, settings: JWTSettings) -> bool:
+def _is_own_origin(origin: str, scope: _Scope, settings: JWTSettings) -> bool:
     own = settings.public_origin
     if own is not None and settings.cookie_requests == "same-origin":
         return origin.lower() == "/".join(own.split("/", 3)[:3])  # without a proxy's prefix
-    hosts = head.values("host")
+    hosts = _values(scope, b"host")
     scheme, separator, authority = origin.lower().partition("://")
     port = _DEFAULT_PORTS.get(scheme)
     if not separator or port is None or len(hosts) != 1:  # "null" among others
         return False
     # TLS may end before this process, so the scheme tells nothing but the default port.
     return authority.removesuffix(f":{port}") == hosts[0].lower().removesuffix(f":{port}")
+
+
+def _values(scope: _Scope, name: bytes) -> list[str]:
+    """All values of one header, in order."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
 def _too_large() -> MalformedTokenError:

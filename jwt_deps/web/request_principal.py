@@ -27,7 +27,6 @@ from jwt_deps.settings import JWTSettings, TokenSource, get_settings, settings_w
 from jwt_deps.tokens import (
     Claims,
     Principal,
-    RequestHead,
     authenticate_claims,
     authenticate_token,
     check_found,
@@ -459,12 +458,8 @@ def sent_token(connection: HTTPConnection, settings: JWTSettings) -> str:
     """
     scope = connection.scope
     if (getter := settings.token_getter) is not None:
-        head = RequestHead(scope["headers"], scope.get("method"))
-        return check_found(getter(connection), head, settings)
-    if scope["type"] == "http":
-        return find_token(RequestHead(scope["headers"], scope.get("method")), settings)
-    head = RequestHead(scope["headers"], None, scope.get("subprotocols", ()))
-    token = find_token(head, settings)
+        return check_found(getter(connection), scope, settings)
+    token = find_token(scope, settings)
     if isinstance(connection, WebSocket) and settings.token_source is not TokenSource.COOKIE:
         answer_with_bearer(connection)
     return token

@@ -14,7 +14,8 @@ from fastapi import Depends, FastAPI
 
 from jwt_deps import JWTSettings, Reason, TokenSource, current_user_id, protected_router
 from jwt_deps.errors import AuthError, MalformedTokenError
-from jwt_deps.tokens import RequestHead, find_token
+from jwt_deps.tokens import find_token
+from tests.asgi import scope_of
 from tests.minting import SECRET, claims, mint
 
 MEGABYTE = 1 << 20
@@ -43,9 +44,9 @@ def header(piece: bytes, size: int, before: bytes = b"") -> bytes:
     return before + piece * (size // len(piece))
 
 
-def refused(head: RequestHead, settings: JWTSettings = SETTINGS) -> AuthError:
+def refused(scope: dict[str, Any], settings: JWTSettings = SETTINGS) -> AuthError:
     with pytest.raises(AuthError) as caught:
-        find_token(head, settings)
+        find_token(scope, settings)
     return caught.value
 
 
@@ -53,10 +54,10 @@ def refused(head: RequestHead, settings: JWTSettings = SETTINGS) -> AuthError:
 @pytest.mark.parametrize("before", [b"", b"Bearer ", b"Bearer\t", b"Basic "])
 def test_attack_a_header_of_megabytes(piece: bytes, before: bytes) -> None:
     """Refused for its size, whatever is in it."""
-    head = RequestHead([(b"authorization", header(piece, MEGABYTE, before))], "GET")
+    scope = scope_of([(b"authorization", header(piece, MEGABYTE, before))], "GET")
 
     for settings in (SETTINGS, BOTH):
-        error = refused(head, settings)
+        error = refused(scope, settings)
         assert isinstance(error, MalformedTokenError)
         assert Reason.TOO_LARGE is error.reason
 
@@ -66,17 +67,17 @@ def test_attack_a_header_of_megabytes(piece: bytes, before: bytes) -> None:
 def test_attack_cookies_of_megabytes(piece: bytes, number: int) -> None:
     """In one header, or divided among many."""
     value = header(piece, MEGABYTE // number)
-    head = RequestHead([(b"cookie", value)] * number, "GET")
+    scope = scope_of([(b"cookie", value)] * number, "GET")
 
-    assert Reason.TOO_LARGE is refused(head, COOKIE).reason
+    assert Reason.TOO_LARGE is refused(scope, COOKIE).reason
 
 
 @pytest.mark.parametrize("name", ["bearer", "a", "bearer, ", ""])
 def test_attack_subprotocols_by_the_thousand(name: str) -> None:
     """No client offers so many."""
-    head = RequestHead([], None, [name] * 100_000)
+    scope = scope_of([], None, [name] * 100_000)
 
-    assert Reason.TOO_LARGE is refused(head).reason
+    assert Reason.TOO_LARGE is refused(scope).reason
 
 
 def test_the_longest_token_fits_in_every_place() -> None:
@@ -85,12 +86,12 @@ def test_the_longest_token_fits_in_every_place() -> None:
     others = "; ".join(f"other{number}={'y' * 1000}" for number in range(60))
     cookies = f"{others}; access_token={token}".encode()
     sent = [
-        (RequestHead([(b"authorization", f"  Bearer   {token} ".encode())], "GET"), SETTINGS),
-        (RequestHead([(b"cookie", cookies)], "GET"), COOKIE),
-        (RequestHead([], None, [*["other"] * 62, "bearer", token]), SETTINGS),
+        (scope_of([(b"authorization", f"  Bearer   {token} ".encode())], "GET"), SETTINGS),
+        (scope_of([(b"cookie", cookies)], "GET"), COOKIE),
+        (scope_of([], None, [*["other"] * 62, "bearer", token]), SETTINGS),
     ]
 
-    assert [token] * 3 == [find_token(head, settings) for head, settings in sent]
+    assert [token] * 3 == [find_token(scope, settings) for scope, settings in sent]
 
 
 def test_a_token_that_is_longer_is_refused_for_its_size_too() -> None:
@@ -108,9 +109,9 @@ def test_attack_a_header_just_within_a_large_limit(piece: bytes) -> None:
 
     for before in (b"", b"Bearer\t", b"Basic "):
         value = header(piece, MEGABYTE, before)
-        head = RequestHead([(b"authorization", value)], "GET")
+        scope = scope_of([(b"authorization", value)], "GET")
         with suppress(AuthError):
-            assert find_token(head, settings).encode() in value
+            assert find_token(scope, settings).encode() in value
 
 
 def guarded() -> FastAPI:

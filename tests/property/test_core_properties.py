@@ -17,13 +17,13 @@ from jwt_deps.keys import KeySet
 from jwt_deps.settings import JWTSettings, TokenSource
 from jwt_deps.tokens import (
     Claims,
-    RequestHead,
     dependencies_of,
     find_token,
     session_state_of,
     unverified_expiry,
 )
 from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
+from tests.asgi import scope_of
 from tests.minting import (
     ALGORITHMS,
     NOW,
@@ -380,7 +380,7 @@ class TestFindToken:
         settings = LOOSE.model_copy(update={"token_source": source})
 
         try:
-            token = find_token(RequestHead(headers, method, subprotocols), settings)
+            token = find_token(scope_of(headers, method, subprotocols), settings)
         except AuthError:
             return
 
@@ -393,10 +393,10 @@ class TestFindToken:
     ) -> None:
         """With `Sec-Fetch-Site: cross-site` in it, no request that can change state has a token."""
         settings = LOOSE.model_copy(update={"token_source": TokenSource.COOKIE})
-        head = RequestHead([*headers, (b"sec-fetch-site", b"cross-site")], method)
+        scope = scope_of([*headers, (b"sec-fetch-site", b"cross-site")], method)
 
         with pytest.raises(AuthError):
-            find_token(head, settings)
+            find_token(scope, settings)
 
 
 class TestConfiguration:

@@ -13,7 +13,8 @@ from jwt_deps.errors import (
 )
 from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import JWTSettings, TokenSource
-from jwt_deps.tokens import SUBPROTOCOL, RequestHead, find_token
+from jwt_deps.tokens import SUBPROTOCOL, find_token
+from tests.asgi import scope_of
 from tests.minting import SECRET
 
 HEADER = JWTSettings(secret_key=SECRET)
@@ -31,17 +32,17 @@ COOKIES = ("cookie", "access_token=from-cookie")
 Header = tuple[str, str]
 
 
-def _head(
+def _scope(
     *headers: Header, method: str | None = "GET", subprotocols: tuple[str, ...] = ()
-) -> RequestHead:
+) -> dict[str, Any]:
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    return RequestHead(raw, method, subprotocols)
+    return scope_of(raw, method, subprotocols)
 
 
-def _found(head: RequestHead, settings: JWTSettings) -> str:
+def _found(scope: dict[str, Any], settings: JWTSettings) -> str:
     """The token, or the reason why there is none that may be used."""
     try:
-        return find_token(head, settings)
+        return find_token(scope, settings)
     except AuthError as error:
         reason, said = error.reason, f"{error}{error.description}"
     assert "YWxpY2U6c2VjcmV0" not in said
@@ -163,17 +164,17 @@ class TestFound:
     @pytest.mark.parametrize(("value", "found"), AUTHORIZATION.values(), ids=AUTHORIZATION)
     def test_in_the_header(self, value: str, found: str) -> None:
         """The scheme counts in any case, and one space or several divide it from the token."""
-        assert found == _found(_head(("authorization", value)), HEADER)
+        assert found == _found(_scope(("authorization", value)), HEADER)
 
     @pytest.mark.parametrize(("value", "found"), COOKIE_HEADER.values(), ids=COOKIE_HEADER)
     def test_in_the_cookie(self, value: str, found: str) -> None:
         """The cookie is found among others by its exact name."""
-        assert found == _found(_head(("cookie", value)), COOKIE)
+        assert found == _found(_scope(("cookie", value)), COOKIE)
 
     @pytest.mark.parametrize(("settings", "headers", "found"), SEVERAL.values(), ids=SEVERAL)
     def test_among_headers(self, settings: JWTSettings, headers: list[Header], found: str) -> None:
         """The settings name the place; of both the header wins, unless it has another scheme."""
-        assert found == _found(_head(*headers), settings)
+        assert found == _found(_scope(*headers), settings)
 
 
 NO_BEARER = "Invalid token: the Authorization header has no Bearer token"
@@ -214,7 +215,7 @@ class TestErrors:
     def test_words(self, settings: JWTSettings, headers: list[Header], words: str) -> None:
         """What is missing is said in the words of the middleware, with the configured names."""
         with pytest.raises(AuthError) as refused:
-            find_token(_head(*headers), settings)
+            find_token(_scope(*headers), settings)
 
         assert words == str(refused.value)
 
@@ -228,7 +229,7 @@ class TestErrors:
         )
 
         with pytest.raises(MissingTokenError, match=f"has no {schemes} token"):
-            find_token(_head(BASIC), settings)
+            find_token(_scope(BASIC), settings)
 
     @pytest.mark.parametrize(
         ("headers", "error", "code"),
@@ -247,15 +248,9 @@ class TestErrors:
     def test_types(self, headers: list[Header], error: type[AuthError], code: str | None) -> None:
         """No credentials are no error of the request: a reason, and no code (RFC 6750 §3)."""
         with pytest.raises(error) as refused:
-            find_token(_head(*headers, method="POST"), BOTH)
+            find_token(_scope(*headers, method="POST"), BOTH)
 
         assert code == refused.value.code
-
-    def test_repr(self) -> None:
-        """`repr` of a request's head shows the method and no credential."""
-        head = _head(BEARER, COOKIES, method="POST", subprotocols=("bearer", "a.b.c"))
-
-        assert repr(head) == "RequestHead(method='POST')"
 
 
 def _page(site: str | None = None, origin: str | None = None, host: str | None = None) -> Any:
@@ -317,7 +312,7 @@ each_method = pytest.mark.parametrize("method", ["POST", None], ids=["post", "we
 def _with_cookie(
     headers: list[Header], method: str | None = "POST", settings: JWTSettings = COOKIE
 ) -> str:
-    return _found(_head(COOKIES, *headers, method=method), settings)
+    return _found(_scope(COOKIES, *headers, method=method), settings)
 
 
 class TestCrossSite:
@@ -407,13 +402,7 @@ class TestCrossSite:
         self, settings: JWTSettings, header: list[Header], found: str
     ) -> None:
         """The rule holds for the cookie that is used, and for nothing else."""
-        assert found == _found(_head(*header, *_page("cross-site"), method="POST"), settings)
-
-    def test_headers_that_can_be_read_only_once(self) -> None:
-        """ASGI has headers as any iterable: one that runs dry does not hide the other site."""
-        raw = [(b"cookie", b"access_token=a"), (b"sec-fetch-site", b"cross-site")]
-
-        assert Reason.CROSS_SITE == _found(RequestHead(iter(raw), "POST"), COOKIE)
+        assert found == _found(_scope(*header, *_page("cross-site"), method="POST"), settings)
 
 
 PAIR = ("bearer", "a.b.c")
@@ -446,4 +435,11 @@ def test_subprotocols(
 ) -> None:
     """A WebSocket's token stands behind `bearer` in its list of subprotocols."""
     assert SUBPROTOCOL == "bearer"
-    assert found == _found(_head(*headers, method=None, subprotocols=offered), settings)
+    assert found == _found(_scope(*headers, method=None, subprotocols=offered), settings)
+
+
+def test_a_request_has_no_subprotocols() -> None:
+    """A handshake that a proxy asks about as a request (`forward_auth`) keeps what it offered."""
+    scope = {**scope_of([], "GET"), "subprotocols": [*PAIR]}
+
+    assert Reason.MISSING == _found(scope, HEADER)

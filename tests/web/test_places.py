@@ -6,6 +6,7 @@ import pytest
 from fastapi import Depends, FastAPI, WebSocket
 from fastapi.requests import HTTPConnection
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jwt_deps import JWTSettings, current_user_id, optional, protect
 from tests.minting import SECRET
@@ -161,3 +162,32 @@ def test_what_is_no_plain_function_is_refused(getter: Any) -> None:
         Exception, match=r"JWT_TOKEN_GETTER \(token_getter\): has to be a plain function"
     ):
         JWTSettings(secret_key=SECRET, token_getter=getter)
+
+
+def test_attack_headers_that_can_be_read_only_once() -> None:
+    """ASGI has headers as any iterable: one that runs dry does not hide the other site."""
+    settings = JWTSettings(secret_key=SECRET, token_source="cookie")
+    sent = [(b"cookie", f"access_token={token()}".encode()), (b"sec-fetch-site", b"cross-site")]
+
+    class Iterating:
+        """A server that gives headers as an iterator."""
+
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                scope["headers"] = iter(sent)
+            await self.app(scope, receive, send)
+
+    app = protect(FastAPI(), settings)
+
+    @app.post("/me")
+    async def me(user_id: Annotated[str, Depends(current_user_id)]) -> str:
+        return user_id
+
+    with TestClient(Iterating(app)) as client:
+        answer = client.post("/me")
+        sent.pop()
+
+        assert [403, 200] == [answer.status_code, client.post("/me").status_code]
