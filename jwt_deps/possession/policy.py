@@ -1,7 +1,7 @@
 """The sender constraint that a service asks of its tokens: DPoP (RFC 9449), mTLS (RFC 8705)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -44,7 +44,6 @@ class SenderPolicy:
         proxies: the proxies whose header with a certificate is accepted.
         forwarding_headers: those from which a server or middleware may take a client's address.
         token_header: the header that carries the token.
-        provable: the members of `cnf` (RFC 7800) that can be proved.
     """
 
     dpop: DPoPMode
@@ -57,12 +56,6 @@ class SenderPolicy:
     proxies: TrustedProxies
     forwarding_headers: frozenset[bytes]
     token_header: bytes
-    provable: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        members = {"jkt": self.with_dpop, "x5t#S256": self.with_certificates}
-        provable = frozenset(name for name, is_provable in members.items() if is_provable)
-        object.__setattr__(self, "provable", provable)
 
     def refuse_unbound(self, bound: Mapping[str, Any], *, by_dpop: bool = False) -> None:
         """Refuse a token that is bound to no DPoP key where it has to be, by its `cnf`.
@@ -71,6 +64,12 @@ class SenderPolicy:
         """
         if "jkt" not in bound and (by_dpop or self.dpop is DPoPMode.REQUIRED):
             raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
+
+    @property
+    def provable(self) -> frozenset[str]:
+        """The members of `cnf` (RFC 7800) that can be proved."""
+        members = {"jkt": self.with_dpop, "x5t#S256": self.with_certificates}
+        return frozenset(name for name, is_provable in members.items() if is_provable)
 
     @property
     def with_dpop(self) -> bool:
