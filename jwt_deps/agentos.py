@@ -144,7 +144,8 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     _refuse_unknown(agent_os)
     _check_mappings(scope_mappings or {})
     settings = get_settings() if settings is None else settings
-    settings = _settings_for(settings, agent_os)
+    if settings.issuers is None:  # each of several issuers says for itself what holds
+        settings = settings.with_defaults(scopes_claim="scopes", audience=str(agent_os.id))
     config = agent_os.authorization_config or AuthorizationConfig()
     # With it AgentOS prepares everything for its middleware, whose place is taken below. The key
     # verifies nothing: no JWT comes to that middleware any more.
@@ -248,13 +249,6 @@ def _refuse_unknown(agent_os: AgentOS) -> None:
                 f"AgentOS({name}=...) lets requests in by rules of its own, which the guard does "
                 "not know: leave it out, or leave the AgentOS to its own middleware.",
             )
-
-
-def _settings_for(settings: JWTSettings, agent_os: AgentOS) -> JWTSettings:
-    """The settings with agno's defaults; each of several issuers says for itself what holds."""
-    if settings.issuers is not None:
-        return settings
-    return settings.with_defaults(scopes_claim="scopes", audience=str(agent_os.id))
 
 
 def _take_place_of_middleware(app: FastAPI) -> list[str]:
