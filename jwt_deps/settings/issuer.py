@@ -47,7 +47,7 @@ from .env_values import (
     sentence,
 )
 from .issuer_policy import IssuerPolicy, accepted_types
-from .key_sources import fetcher_of, make_keys
+from .key_sources import fetcher_of, with_keys
 from .keywords import IssuerKeywords
 from .provider_addresses import check_issuer_address
 
@@ -355,7 +355,7 @@ class IssuerSettings(BaseModel):
 
     def _complete_policy(self) -> None:
         self._check_profile()
-        self._policy = replace(self._policy, **make_keys(self)._asdict())
+        self._policy = with_keys(self._policy)
 
     def _policy_without_keys(self) -> IssuerPolicy:
         return IssuerPolicy(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import HMAC_ALGORITHMS, is_pem, parse_document
@@ -24,6 +24,7 @@ from jwt_deps.keys import (
 )
 
 from .env_values import as_tuple, read_secret, two_secrets
+from .issuer_policy import IssuerPolicy
 from .provider_addresses import check_key_address
 
 if TYPE_CHECKING:
@@ -34,16 +35,9 @@ _MOST_UNNAMED = 3
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 
 
-class IssuerKeys(NamedTuple):
-    """The keys of one issuer, named and described as in `IssuerPolicy`."""
-
-    key_set: KeySet
-    key_files: KeyFiles | None = None
-    key_caches: tuple[KeyCache, ...] = ()
-
-
-def make_keys(settings: "IssuerSettings") -> IssuerKeys:
-    """Make the keys. None is fetched yet."""
+def with_keys(policy: IssuerPolicy) -> IssuerPolicy:
+    """Add the keys to a policy that has none. None of them is fetched yet."""
+    settings = policy.settings
     configured = bool(
         settings.secret_key
         or settings.secret_key_file
@@ -59,13 +53,13 @@ def make_keys(settings: "IssuerSettings") -> IssuerKeys:
         require_asymmetric(algorithms)
         caches = tuple(_caches(settings, algorithms))
         if not configured:
-            return IssuerKeys(KeySet.empty(), key_caches=caches)
+            return replace(policy, key_caches=caches)
     build = partial(_build, settings, elsewhere=asymmetric if caches else ())
     paths = [path for path in (settings.secret_key_file, settings.jwks_file) if path is not None]
     if not paths:
-        return IssuerKeys(build(), key_caches=caches)
+        return replace(policy, key_set=build(), key_caches=caches)
     name = next(iter(settings.accepted_issuers), "default")
-    return IssuerKeys(KeySet.empty(), KeyFiles(name, paths, build), caches)
+    return replace(policy, key_files=KeyFiles(name, paths, build), key_caches=caches)
 
 
 def _caches(settings: "IssuerSettings", algorithms: tuple[str, ...]) -> Iterator[KeyCache]:
