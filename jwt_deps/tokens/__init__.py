@@ -11,13 +11,7 @@ from .claims import ClaimMapping, Claims, digest_of
 from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
 from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
 from .lookup import SUBPROTOCOL, check_found, find_token, sent_with_dpop
-from .principal import (
-    STATE_NAMES,
-    Principal,
-    client_id_of,
-    dependencies_of,
-    session_state_of,
-)
+from .principal import STATE_NAMES, Principal, client_id_of
 from .scopes import All, are_parameters, filled_scopes, is_scope, parameters_of
 from .verify import unverified_expiry
 
@@ -40,7 +34,6 @@ __all__ = [
     "check_found",
     "client_id_of",
     "create_access_token",
-    "dependencies_of",
     "digest_of",
     "explain_token",
     "explanation_of",
@@ -51,7 +44,6 @@ __all__ = [
     "load_signing_key",
     "parameters_of",
     "sent_with_dpop",
-    "session_state_of",
     "unverified_expiry",
     "verified_principal",
     "verify_token",

@@ -39,11 +39,6 @@ def user_id_of(claims: Claims, settings: IssuerSettings) -> str:
     return user_id
 
 
-def session_id_of(claims: Claims, settings: IssuerSettings) -> str | None:
-    """The session's id; `None` when the token names none."""
-    return _identifier_at(claims, settings.session_id_claim)
-
-
 def client_id_of(claims: Claims) -> str | None:
     """The client that a token was issued to: `client_id` (RFC 9068 §2.2), else `azp`."""
     for name in ("client_id", "azp"):
@@ -64,11 +59,6 @@ def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
     return _granted(claims, names)
 
 
-def roles_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
-    """The roles granted, from the claims that `roles_claim` names."""
-    return _granted(claims, settings.policy.roles_claims)
-
-
 def _granted(claims: Claims, names: tuple[str, ...]) -> frozenset[str]:
     granted: set[str] = set()
     for name in names:
@@ -87,16 +77,6 @@ def _texts_of(value: Any) -> AbstractSet[str]:
         it.get("value", it.get("name")) if isinstance(it, dict) else it for it in items
     ]
     return {*texts} if all(isinstance(it, str) for it in texts) else set()
-
-
-def dependencies_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
-    """The claims that `dependencies_claims` names, as far as the token has them."""
-    return _selection(claims, settings.dependencies_claims)
-
-
-def session_state_of(claims: Claims, settings: IssuerSettings) -> ClaimMapping:
-    """The claims that `session_state_claims` names, as far as the token has them."""
-    return _selection(claims, settings.session_state_claims)
 
 
 class Principal:
@@ -188,7 +168,17 @@ class Principal:
     @property
     def session_id(self) -> str | None:
         """The session's id; `None` when the token names none."""
-        return session_id_of(self.claims, self.settings)
+        return _identifier_at(self.claims, self.settings.session_id_claim)
+
+    @property
+    def dependencies(self) -> ClaimMapping:
+        """The claims that `dependencies_claims` names, as far as the token has them."""
+        return _selection(self.claims, self.settings.dependencies_claims)
+
+    @property
+    def session_state(self) -> ClaimMapping:
+        """The claims that `session_state_claims` names, as far as the token has them."""
+        return _selection(self.claims, self.settings.session_state_claims)
 
     def revocable(self) -> Mapping[str, Any]:
         """The claims, and the ids that `CurrentUser` has: a source may compare no claim of them."""
@@ -210,9 +200,9 @@ class Principal:
 
     @property
     def roles(self) -> frozenset[str]:
-        """The roles granted."""
+        """The roles granted, from the claims that `roles_claim` names."""
         if self._roles is None:
-            self._roles = roles_of(self.claims, self.settings)
+            self._roles = _granted(self.claims, self.settings.policy.roles_claims)
         return self._roles
 
     @property
@@ -239,17 +229,16 @@ class Principal:
         `dependencies` and `session_state` that the application's lifespan put there stay, unless
         the token has such claims.
         """
-        fixed = self.fixed_state
-        claims, settings = self.claims, self.settings
+        fixed, settings = self.fixed_state, self.settings
         # An override of `get_claims` gave claims without a token: what it wrote itself stays.
         written = state if self.token is not None else {}
         written.update(fixed)
-        written["audience"] = claims.aud
+        written["audience"] = self.claims.aud
         written["scopes"] = [*fixed["scopes"]]
-        found = dependencies_of(claims, settings) if settings.dependencies_claims else None
+        found = self.dependencies if settings.dependencies_claims else None
         if found or "dependencies" not in written:
             written["dependencies"] = dict(found or ())
-        found = session_state_of(claims, settings) if settings.session_state_claims else None
+        found = self.session_state if settings.session_state_claims else None
         if found or "session_state" not in written:
             written["session_state"] = dict(found or ())
         if written is not state:

@@ -38,9 +38,7 @@ from jwt_deps.tokens import (
     Claims,
     Principal,
     client_id_of,
-    dependencies_of,
     digest_of,
-    session_state_of,
 )
 
 from . import _fastapi
@@ -236,7 +234,7 @@ class SessionState(ClaimMapping, metaclass=_InjectedMapping):
 
     @classmethod
     def _of(cls, principal: Principal) -> Self:
-        return cls(session_state_of(principal.claims, principal.settings))
+        return cls(principal.session_state)
 
 
 @asynccontextmanager
@@ -359,7 +357,7 @@ def get_dependencies(principal: Principal) -> Mapping[str, Any]:
         HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
             keys or revocations cannot be fetched.
     """
-    return dependencies_of(principal.claims, principal.settings)
+    return principal.dependencies
 
 
 @PrincipalDependency
@@ -374,7 +372,7 @@ def get_session_state(principal: Principal) -> Mapping[str, Any]:
         HTTPException: 401 without a token or with one that does not verify (RFC 6750 §3.1); 503 if
             keys or revocations cannot be fetched.
     """
-    return session_state_of(principal.claims, principal.settings)
+    return principal.session_state
 
 
 @cache

@@ -20,7 +20,7 @@ from jwt_deps.testing import (
     bearer,
     using_settings,
 )
-from jwt_deps.tokens.principal import scopes_of, session_id_of, user_id_of
+from jwt_deps.tokens.principal import Principal, scopes_of, user_id_of
 from jwt_deps.tokens.verify import Verification, verify
 from tests.web.serving import who
 
@@ -81,7 +81,7 @@ class TestGood:
         assert {"user": {"id": "alice"}, "scp": "a b"} == told["realm"]
         assert ("alice", "s", frozenset("ab"), "api") == (
             user_id_of(found, tokens.settings),
-            session_id_of(found, tokens.settings),
+            Principal(found, tokens.settings).session_id,
             scopes_of(found, tokens.settings),
             found["client_id"],
         )

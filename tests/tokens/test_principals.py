@@ -7,8 +7,8 @@ import pytest
 
 from jwt_deps.errors import ClaimError, Reason
 from jwt_deps.settings import JWTSettings, UserPrefix
-from jwt_deps.tokens import ClaimMapping, Claims, Principal, dependencies_of, session_state_of
-from jwt_deps.tokens.principal import roles_of, scopes_of, session_id_of, user_id_of
+from jwt_deps.tokens import ClaimMapping, Claims, Principal
+from jwt_deps.tokens.principal import scopes_of, user_id_of
 from tests.minting import SECRET
 
 Members = dict[str, Any]
@@ -43,6 +43,22 @@ USER_IDS: dict[str, tuple[object, object]] = {
     "empty-list": ([], INVALID),
     "object": ({"id": "alice"}, INVALID),
 }
+
+
+def _session_id(claims: Claims, settings: JWTSettings) -> str | None:
+    return Principal(claims, settings).session_id
+
+
+def _roles(claims: Claims, settings: JWTSettings) -> frozenset[str]:
+    return Principal(claims, settings).roles
+
+
+def _dependencies(claims: Claims, settings: JWTSettings) -> ClaimMapping:
+    return Principal(claims, settings).dependencies
+
+
+def _session_state(claims: Claims, settings: JWTSettings) -> ClaimMapping:
+    return Principal(claims, settings).session_state
 
 
 def _found(read: Callable[[Claims, JWTSettings], object], name: str, value: object) -> object:
@@ -93,13 +109,13 @@ class TestSessionId:
     )
     def test_found(self, value: object, found: object) -> None:
         """A string, or `None` where the token names none; anything else is refused."""
-        assert found == _found(session_id_of, "session_id", value)
+        assert found == _found(_session_id, "session_id", value)
 
     def test_claim(self) -> None:
         """The settings name the claim, which may be nested."""
         claims = Claims({"session": {"id": "s1"}})
 
-        assert session_id_of(claims, _settings(session_id_claim="session.id")) == "s1"
+        assert _session_id(claims, _settings(session_id_claim="session.id")) == "s1"
 
 
 SCOPES: dict[str, tuple[Members, set[str]]] = {
@@ -159,7 +175,7 @@ class TestScopes:
         }
         names = ["scp", "roles", "groups", "org.roles", "odd", "absent"]
 
-        for read, setting in ((scopes_of, "scopes_claim"), (roles_of, "roles_claim")):
+        for read, setting in ((scopes_of, "scopes_claim"), (_roles, "roles_claim")):
             assert {"read", "write", "admin", "editors", "staff", "owner"} == read(
                 Claims(members), _settings(**{setting: names})
             )
@@ -172,8 +188,8 @@ class TestScopes:
 @pytest.mark.parametrize(
     ("select", "parameter"),
     [
-        pytest.param(dependencies_of, "dependencies_claims", id="dependencies"),
-        pytest.param(session_state_of, "session_state_claims", id="session-state"),
+        pytest.param(_dependencies, "dependencies_claims", id="dependencies"),
+        pytest.param(_session_state, "session_state_claims", id="session-state"),
     ],
 )
 class TestSelections:
