@@ -147,18 +147,17 @@ def start() -> float | None:
 
 
 @_recording
-def validated(issuers: str | Sequence[str] | None, result: str, began: float | None) -> None:
+def validated(issuers: Sequence[str], result: str, began: float | None) -> None:
     """Record that a token was validated.
 
     Args:
-        issuers: the issuers of its settings, of which the first is the label.
+        issuers: those of its settings, of which the first is the label.
         result: `accepted`, `rejected` or `unavailable`.
         began: what `start` returned.
     """
     if began is None:
         return
-    issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
-    labels = _labels(issuer, result)
+    labels = _labels(issuers[0] if issuers else "", result)
     _validations.record(time.perf_counter() - began, labels)
     _annotate_span(labels)
 
@@ -201,10 +200,9 @@ def unknown_kid(issuer: str, *, limited: bool) -> None:
 
 
 @_recording
-def revoked(issuers: str | Sequence[str] | None) -> None:
+def revoked(issuers: Sequence[str]) -> None:
     """Record that a valid token was refused as revoked; `issuers` as for `validated`."""
-    issuer = issuers if isinstance(issuers, str) else issuers[0] if issuers else ""
-    _revoked.add(1, {"issuer_hash": issuer_hash(issuer)} if issuer else {})
+    _revoked.add(1, {"issuer_hash": issuer_hash(issuers[0])} if issuers else {})
 
 
 @_recording

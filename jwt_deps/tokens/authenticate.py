@@ -123,24 +123,23 @@ async def authenticate_token(
         InvalidTokenError: one of its subclasses; revoked tokens too.
         KeysUnavailableError: keys or revocations are unavailable, so the token cannot be checked.
     """
-    began, issuer = telemetry.start(), settings.issuer
-    server = settings.server
+    began, issuers, server = telemetry.start(), settings.policy.issuers, settings.server
     try:
         principal = _cached(token, server, clock)
         if principal is None:
             principal = _cache(token, await verify(token, settings, clock=clock), server)
-        issuer = principal.settings.issuer
+        issuers = principal.settings.policy.issuers
         if server.revocations is not None:
             await refuse_revoked(server.revocations, principal.revocable())
     except AuthError as error:
         if isinstance(error, RevokedTokenError):
-            telemetry.revoked(issuer)
+            telemetry.revoked(issuers)
         if not (server.credentials and is_no_jwt(error)):
             outage = isinstance(error, KeysUnavailableError)
-            telemetry.validated(issuer, "unavailable" if outage else "rejected", began)
+            telemetry.validated(issuers, "unavailable" if outage else "rejected", began)
         raise
     if began is not None:
-        telemetry.validated(issuer, "accepted", began)
+        telemetry.validated(issuers, "accepted", began)
     return principal
 
 

@@ -235,7 +235,7 @@ class TestWithoutListeners:
 
     def test_nothing_is_told(self) -> None:
         """A validation that was not begun has no end."""
-        telemetry.validated(ISSUER, "accepted", None)
+        telemetry.validated([ISSUER], "accepted", None)
 
     @pytest.mark.parametrize("before", [True, False])
     def test_an_sdk_is_told_whenever_it_is_configured(self, *, before: bool) -> None:
@@ -267,7 +267,7 @@ assert telemetry.start() is not None
         silent = loaded_anew(telemetry)
 
         assert silent.start() is None
-        silent.validated(ISSUER, "accepted", 1.0)
+        silent.validated([ISSUER], "accepted", 1.0)
         silent.rejected("expired")
         silent.keys_failed(ISSUER)
         silent.keys_fetched(ISSUER, None, b"keys")
