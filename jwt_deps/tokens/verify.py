@@ -139,7 +139,7 @@ class Verification:
 
     def read_claims(self) -> None:
         """Read the payload, which cannot be trusted until the signature is checked."""
-        self.claims = _read_claims(self.jws.payload)
+        self.claims = _object(self.jws.payload, Reason.PAYLOAD, "payload")
 
     def check_without_key(self) -> None:
         """Make every check that needs no key."""
@@ -212,8 +212,8 @@ class Verification:
         raise KeysUnavailableError(1)
 
 
-# The parsers' own errors quote what they read, and that is the token: the package's errors are
-# raised outside of their handlers, so that not even `__context__` leads back to them.
+# The frames of the parsers' errors know what was read, and that is the token: the package's errors
+# are raised outside of their handlers, so that not even `__context__` leads back to them.
 
 
 def _compact(token: str) -> CompactJWS:
@@ -229,15 +229,12 @@ def _compact(token: str) -> CompactJWS:
     raise MalformedTokenError(Reason.NOT_COMPACT, "it is not a JWS in compact serialization")
 
 
-def _read_claims(payload: bytes) -> dict[str, Any]:
-    claims = None
-    try:  # noqa: SIM105 - it would cost as much as the reading
-        claims = parse_object(payload)
+def _object(data: bytes, reason: Reason, name: str) -> dict[str, Any]:
+    try:
+        return parse_object(data)
     except ValueError:
         pass
-    if claims is not None:
-        return claims
-    raise MalformedTokenError(Reason.PAYLOAD, "its payload is not a JSON object")
+    raise MalformedTokenError(reason, f"its {name} is not a JSON object")
 
 
 def unverified_expiry(token: str) -> float | None:
@@ -250,7 +247,7 @@ def unverified_expiry(token: str) -> float | None:
     given: object = token
     if not isinstance(given, str):
         raise MalformedTokenError(Reason.NOT_COMPACT, "it is not a text")
-    claims = _read_claims(_compact(given).payload)
+    claims = _object(_compact(given).payload, Reason.PAYLOAD, "payload")
     check_numeric_dates(claims)
     return claims.get("exp")
 
@@ -260,11 +257,7 @@ def _check_header(data: bytes, accepted: AcceptedIssuers) -> tuple[str, str, str
 
     With several issuers this accepts what any of them uses; `find_issuer` checks its own.
     """
-    header: dict[str, Any] | None = None
-    with suppress(ValueError):
-        header = parse_object(data)
-    if header is None:
-        raise MalformedTokenError(Reason.HEADER, "its header is not a JSON object")
+    header = _object(data, Reason.HEADER, "header")
     if "alg" not in header:  # which every JWS has (RFC 7515 §4.1.1)
         raise MalformedTokenError(Reason.HEADER, "its header names no algorithm")
     algorithm = header["alg"]
