@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from fastapi.requests import HTTPConnection
+from pydantic_core import from_json
 
 from jwt_deps.concurrency import Answer, Answers, uptime
 from jwt_deps.errors import (
@@ -38,6 +39,8 @@ _MOST_CACHED = 4096
 #: Tokens that the server is asked about at once.
 _MOST_ASKED = 64
 _MAX_BYTES = 64 * 1024
+
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
 _Found: TypeAlias = Claims | Mapping[str, Any] | None
 
@@ -142,9 +145,9 @@ class Introspection:
 
         protect(app, settings, credentials=[Introspection(url, "orders", client_secret)])
 
-    It is asked for tokens that are no JWT. Of its answer `exp`, `nbf`, `aud`, `iss` and
-    `cnf` are checked as in a JWT, where they are present. The server decides which tokens are
-    meant for this service, so an answer without `aud` is accepted.
+    It is asked for tokens that are no JWT, and no JWT in another spelling. Of its answer `exp`,
+    `nbf`, `aud`, `iss` and `cnf` are checked as in a JWT, where they are present. The server
+    decides which tokens are meant for this service, so an answer without `aud` is accepted.
 
     Args:
         url: the introspection endpoint, `https://`.
@@ -241,6 +244,8 @@ class Introspection:
             return None
         if not token.isascii():  # RFC 6750 §2.1
             raise InvalidTokenError(Reason.INACTIVE, "it has characters that no token has")
+        if _is_respelled(token):
+            return None
         # Not the token itself: it would be good as long as it is kept.
         name = hashlib.sha256(token.encode()).digest()
         answer = self._answers.get(name)
@@ -285,6 +290,21 @@ class Introspection:
             if is_numeric_date(expires := document.get("exp")):
                 seconds = min(seconds, expires - time.time())
         return Answer(claims, asked_at + seconds)
+
+
+def _is_respelled(token: str) -> bool:
+    """Whether a token that is no JWT is one to a reader that passes over wrong characters.
+
+    Such a server could accept a JWT that was refused here, or say less of it than it says itself:
+    not its `jti`, which may be revoked, and not the key that it is bound to.
+    """
+    try:
+        header, _, _ = token.split(".")
+        text = base64.b64decode(header.translate(_STANDARD_ALPHABET) + "==")
+        document: object = from_json(text)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and "alg" in document
 
 
 def _read_answer(body: bytes) -> dict[str, Any]:

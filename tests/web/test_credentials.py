@@ -49,7 +49,7 @@ from jwt_deps.audit import audit
 from jwt_deps.testing import Prover, TokenFactory, VirtualClock, using_settings
 from jwt_deps.web import credentials as module
 from tests.keys.test_key_sources import certified
-from tests.minting import OTHER_SECRET, SECRET
+from tests.minting import OTHER_SECRET, SECRET, claims, mint
 from tests.proving import ORIGIN, OTHER_KEY, jkt, with_dpop
 from tests.web.serving import SETTINGS, bearer, including, who
 
@@ -1049,6 +1049,32 @@ class TestIntrospection:
         serving(self.introspection(server)).get("/me", headers=headers)
 
         assert [] == server.asked
+
+    @pytest.mark.parametrize(
+        "respell",
+        [
+            pytest.param(lambda it: it + "=", id="padding"),
+            pytest.param(lambda it: it.replace(".", "=.", 1), id="padding of the header"),
+            pytest.param(lambda it: it[:-1] + chr(ord(it[-1]) + 1), id="spare bits"),
+            pytest.param(lambda it: "!" + it, id="another character in front"),
+            pytest.param(lambda it: it[:9] + "~" + it[9:], id="another character"),
+            pytest.param(lambda it: it + "*", id="another character behind"),
+        ],
+    )
+    def test_attack_a_revoked_token_in_another_spelling(
+        self, server: Server, respell: Callable[[str], str]
+    ) -> None:
+        """A server that reads it all the same is not asked: it may not say which `jti` it has."""
+        revocations = MemoryRevocations()
+        revocations.revoke(jti="1")
+        settings = JWTSettings(secret_key=SECRET, revocation=revocations)
+        token = respell(mint(claims(jti="1")))
+        server.tokens[token] = {"sub": "ann"}
+        client = serving(self.introspection(server), settings=settings)
+
+        answer = client.get("/me", headers={"Authorization": f"Bearer {token}"})
+
+        assert (401, []) == (answer.status_code, server.asked)
 
     def test_a_bound_token(self, server: Server) -> None:
         """Its sender has to prove the key, and it is no bearer token."""
