@@ -12,6 +12,6 @@ def version_of(paths: Iterable[Path]) -> FileVersion | None:
     """What tells one version of files from another; `None` if one is not there."""
     try:
         found = [os.stat(path) for path in paths]  # noqa: PTH116 - half the time
-    except OSError:
+    except (OSError, ValueError):  # the latter for a name with a null byte
         return None
     return tuple((one.st_mtime_ns, one.st_ino, one.st_size) for one in found)

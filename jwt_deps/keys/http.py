@@ -145,9 +145,10 @@ class Fetcher:
         self.trusted_hosts = frozenset({*self.trusted_hosts, *by_http})
         import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
 
-        self._tls = self._tls_context(with_certificate=False)
-        if self.certificate_file or self.key_file:  # one that cannot be read stops the start
-            self._read_certificate()
+        self._tls: dict[bool, tuple[FileVersion | None, ssl.SSLContext]] = {}
+        self._has_certificate = bool(self.certificate_file or self.key_file)
+        for with_certificate in {False, self._has_certificate}:
+            self._read_tls(with_certificate=with_certificate)  # what cannot be read stops the start
 
     def check_url(self, url: str) -> None:
         """Refuse a URL that nothing may be fetched from; the `ValueError` does not quote it."""
@@ -249,26 +250,25 @@ class Fetcher:
             raise FetchError(f"{shown(url)} leads to {error}") from None
 
     async def _current_tls(self, url: str) -> ssl.SSLContext:
-        if self.certificate_file is None or origin_of_url(url) not in self.origins:
-            return self._tls
-        version, tls = self._with_certificate
-        if version == self._certificate_version():
+        with_certificate = self._has_certificate and origin_of_url(url) in self.origins
+        version, tls = self._tls[with_certificate]
+        if version == self._tls_version(with_certificate=with_certificate):
             return tls
-        try:  # a client certificate is renewed while the service runs
-            return await asyncio.to_thread(self._read_certificate)
+        try:  # certificates are renewed while the service runs
+            return await asyncio.to_thread(self._read_tls, with_certificate=with_certificate)
         except ConfigurationError as error:
             raise FetchError(error.message) from None
 
-    def _read_certificate(self) -> ssl.SSLContext:
-        """Read the certificate, and keep it until its files change: that takes up to 100 ms."""
-        version = self._certificate_version()
-        tls = self._tls_context(with_certificate=True)
-        self._with_certificate = version, tls
+    def _read_tls(self, *, with_certificate: bool) -> ssl.SSLContext:
+        """Read the certificates, and keep them until a file changes: that takes up to 100 ms."""
+        version = self._tls_version(with_certificate=with_certificate)
+        tls = self._tls_context(with_certificate=with_certificate)
+        self._tls[with_certificate] = version, tls
         return tls
 
-    def _certificate_version(self) -> FileVersion | None:
-        files = (self.certificate_file, self.key_file, self.ca_file)
-        return version_of(path for path in files if path is not None)
+    def _tls_version(self, *, with_certificate: bool) -> FileVersion | None:
+        own = (self.certificate_file, self.key_file) if with_certificate else ()
+        return version_of(path for path in (self.ca_file, *own) if path is not None)
 
     async def _credentials(self, url: str) -> dict[str, str]:
         """The headers that the client authenticates with."""

@@ -207,7 +207,8 @@ class IssuerSettings(BaseModel):
     session_state_claims: Several = []
     """The claims that `get_session_state` returns."""
     ca_file: Path | None = None
-    """Certificate authorities in PEM that are trusted for `https` in place of the system's."""
+    """Certificate authorities in PEM that are trusted for `https` in place of the system's; read
+    again when the file has changed."""
     allow_loopback: bool = False
     """Whether keys may come from this machine, by plain `http` too: for development."""
     allow_http_hosts: Several = []

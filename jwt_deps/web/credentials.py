@@ -162,8 +162,9 @@ class Introspection:
         inactive_seconds: how long the answer that a token is not active is cached.
         allow_loopback: whether the server may be on this machine, by plain `http` too.
         allow_http_hosts: hosts that may be asked by plain `http`.
-        ca_file: certificate authorities in PEM that are trusted in place of the system's.
-        certificate_file: a client certificate in PEM, read again when it has changed.
+        ca_file: certificate authorities in PEM that are trusted in place of the system's; this and
+            the next two are read again when they have changed.
+        certificate_file: a client certificate in PEM.
         key_file: its private key, without a password; `None` where the same file has it.
 
     Raises:

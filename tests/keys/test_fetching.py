@@ -468,6 +468,25 @@ class TestAsked:
 
 
 class TestCertificates:
+    def test_authorities_that_are_replaced(
+        self, secure: FakeIssuer, ca_file: Path, tmp_path: Path
+    ) -> None:
+        """They are read again, without a restart; those that cannot be read are an outage."""
+        path, trusted = tmp_path / "ca.pem", ca_file.read_bytes()
+        trustme.CA().cert_pem.write_to_path(path)
+        fetcher = Fetcher(allow_loopback=True, ca_file=path)
+
+        async def ask() -> None:
+            with pytest.raises(FetchError, match="its certificate is not trusted"):
+                await fetcher.get(secure.jwks_url)
+            path.write_text("broken")
+            with pytest.raises(FetchError, match="JWT_CA_FILE"):
+                await fetcher.get(secure.jwks_url)
+            path.write_bytes(trusted)
+            assert (await fetcher.get(secure.jwks_url)).body
+
+        asyncio.run(ask())
+
     def test_it_is_trusted_for_no_other_issuer(self, secure: FakeIssuer, ca_file: Path) -> None:
         """Settings that do not name it do not trust it, in the same process."""
         trusting, other = (
