@@ -265,6 +265,7 @@ def _take_place_of_middleware(app: FastAPI) -> list[str]:
     (at,) = ours
     agnos, tokens = app.user_middleware[at], _SocketTokens(app)
     app.user_middleware[at] = Middleware(_AgnoMiddleware, agno=agnos, tokens=tokens)
+    app.user_middleware.insert(0, Middleware(_OwnState))
     app.state.jwt_validator = tokens
     if resolve_ws_jwt_config(app).get("validator") is not tokens:
         raise _unknown("its WebSocket does not ask app.state.jwt_validator")
@@ -668,12 +669,11 @@ class _SocketTokens:
         return {**found, "scopes": scopes, "audience": claims.aud}
 
 
-class _AgnoMiddleware:
-    """In place of agno's middleware: it sees what is no JWT, service accounts and the scheduler."""
+class _OwnState:
+    """Around all middleware, because agno keeps the state of a request before it knows the user."""
 
-    def __init__(self, app: ASGIApp, agno: Middleware, tokens: _SocketTokens) -> None:
-        self._app, self._tokens = app, tokens
-        self._agno: ASGIApp = agno.cls(self._authenticated, *agno.args, **agno.kwargs)
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _BEFORE in scope:  # a part of another request, or an AgentOS in another one
@@ -682,6 +682,17 @@ class _AgnoMiddleware:
                 scope.pop(name, None)
         else:
             scope[_BEFORE] = dict(scope.get("state", {}))
+        await self._app(scope, receive, send)
+
+
+class _AgnoMiddleware:
+    """In place of agno's middleware: it sees what is no JWT, service accounts and the scheduler."""
+
+    def __init__(self, app: ASGIApp, agno: Middleware, tokens: _SocketTokens) -> None:
+        self._app, self._tokens = app, tokens
+        self._agno: ASGIApp = agno.cls(self._authenticated, *agno.args, **agno.kwargs)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if scope["path"].endswith("\n"):
                 # Starlette's templates match in front of a line break at the end, agno's do not.

@@ -234,6 +234,7 @@ class RequestState:
     # What was in `request.state`, and in the scope, under the names written.
     _before: tuple[dict[str, Any], dict[str, Any]] | None = None
     _written: "tuple[JWTSettings, Principal | AuthError] | None" = None  # of `_principals`
+    _written_to: dict[str, Any] | None = None  # the `state` in the scope
     copied: bool = False
     is_part: bool = False
 
@@ -283,7 +284,8 @@ class RequestState:
             self._principals, self.override_answers = [], {}
         for pair in self._principals:
             if pair[0] is settings:
-                if pair is not self._written:
+                # What is mounted may have got a `state` of its own.
+                if pair is not self._written or scope.get("state") is not self._written_to:
                     self._write(scope, pair)
                 return pair[1]
         return None
@@ -387,7 +389,7 @@ class RequestState:
 
     def _write(self, scope: Scope, pair: "tuple[JWTSettings, Principal | AuthError]") -> None:
         """Write a principal to the scope, in place of what another guard wrote there."""
-        written = scope.setdefault("state", {})
+        written = self._written_to = scope.setdefault("state", {})
         if self._before is not None:  # what an outer guard wrote, and only that
             self._restore(scope)
         self._before = (
@@ -522,7 +524,7 @@ class RequestState:
         """Record that the scope is a copy of another request's, with a `state` of its own."""
         self.copied = True
         if "state" in scope:
-            scope["state"] = dict(scope["state"])
+            scope["state"] = self._written_to = dict(scope["state"])
 
 
 def _values(written: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

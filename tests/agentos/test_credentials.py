@@ -10,6 +10,7 @@ from unittest.mock import ANY
 
 import pytest
 from agno.os.service_accounts import TOKEN_PREFIX, hash_token
+from agno.run.authorization import current_authorization
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 from starlette.types import Message, Scope
@@ -28,7 +29,7 @@ from jwt_deps.testing import using_settings
 from tests.minting import SECRET
 from tests.web.serving import who
 
-from .side_by_side import ADMIN, INTERNAL, account, agent_os, token
+from .side_by_side import ADMIN, INTERNAL, account, agent_os, as_user, token
 from .test_guard import SETTINGS, Directory
 
 SCOPES = {"POST /reports/*": ["reports:write"]}
@@ -341,3 +342,35 @@ def test_attack_an_account_of_one_agent_os_at_another_one_in_it() -> None:
         assert 401 == client.get("/me", headers=headers).status_code
         good = {"Authorization": f"Bearer {token()}", "Host": "inner.test"}
         assert 200 == client.get("/me", headers=good).status_code
+
+
+def authority() -> Any:
+    """Whose permissions agno's own tools check, and which scope grants them all."""
+    found = current_authorization()
+    return found and (found.context.principal_id, found.context.admin_scope)
+
+
+@pytest.mark.parametrize("exclude", [("/inner/*",), ()], ids=["excluded", "guarded"])
+def test_attack_the_rules_of_an_agent_os_in_another_one(exclude: tuple[str, ...]) -> None:
+    """It asks its scopes, and has its users, its admin scope and its scheduler."""
+    inner_base, base = FastAPI(), FastAPI()
+    inner_base.get("/authority")(authority)
+    inner = protect_agent_os(agent_os(base_app=inner_base), SETTINGS, admin_scope="root")
+    inner.state.internal_service_token = "of-the-inner-one"
+    base.mount("/inner", inner)
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS, exclude=exclude)
+    scopes = ("agents:run", "sessions:read")
+    with TestClient(app) as client, TestClient(inner):
+        client.headers = as_user("alice", *scopes)
+        form = {"message": "hello", "stream": "false", "session_id": "alices"}
+        ran = client.post("/inner/agents/helper/runs", data=form)
+        assert (200, "alice") == (ran.status_code, ran.json()["user_id"])
+        assert ["alice", "root"] == client.get("/inner/authority").json()
+        assert 200 == client.get("/inner/sessions/alices?type=agent").status_code
+
+        client.headers = as_user("bob", *scopes)
+        assert 404 == client.get("/inner/sessions/alices?type=agent").status_code
+        assert 403 == client.get("/inner/service-accounts").status_code
+
+        client.headers = {"Authorization": f"Bearer {INTERNAL}"}
+        assert 401 == client.get("/inner/authority").status_code

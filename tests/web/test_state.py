@@ -4,11 +4,12 @@ import time
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from jwt_deps import Claims, JWTSettings, protect, protected_router
+from jwt_deps import Claims, JWTSettings, get_claims, protect, protected_router
 from tests.minting import SECRET, claims, mint
 from tests.web.serving import bearer, including
 
@@ -160,3 +161,29 @@ def test_a_middleware_that_looks_the_route_up_reads_what_the_guard_wrote(looks_u
 
     assert 200 == TestClient(app).get("/x", headers=bearer()).status_code
     assert [("endpoint", "alice")] == seen
+
+
+class NewState:
+    """A middleware by which what is mounted knows nothing of the application around it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {}
+        await self.app(scope, receive, send)
+
+
+def test_a_mounted_application_with_a_new_state_has_the_user_in_it() -> None:
+    """The guard there has been asked before, for the dependencies of the application around it."""
+    inner, outer = FastAPI(), FastAPI()
+    inner.add_middleware(NewState)
+
+    @inner.get("/x")
+    async def read(request: Request) -> Any:
+        return request.state._state.get("user_id")
+
+    outer.mount("/inner", protect(inner, SETTINGS))
+    client = TestClient(protect(outer, SETTINGS, dependencies=[Depends(get_claims)]))
+
+    assert "alice" == client.get("/inner/x", headers=bearer()).json()
