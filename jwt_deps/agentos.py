@@ -44,6 +44,7 @@ from jwt_deps.tokens import Claims, Principal, verified_principal
 from jwt_deps.web import (
     WEBSOCKET,
     Inventory,
+    needs_no_token,
     protect,
     refused,
     routers_of,
@@ -348,7 +349,7 @@ class _Rules:
             for name in ("dependencies", "session_state"):
                 if not getattr(state, name, True):
                     delattr(state, name)
-        elif hasattr(state, "authenticated"):  # else it is an excluded route
+        elif not needs_no_token(connection):
             try:
                 await self._apply(connection, state)
             except AuthError as error:

@@ -18,6 +18,7 @@ from .dependencies import (
     until_expiry,
 )
 from .forward_auth import forward_auth
+from .guard import needs_no_token
 from .installation import Installation, guards_in, protect, route_problems
 from .inventory import WEBSOCKET, Inventory, Reached, Served, reasons_not_to_serve
 from .known_settings import settings_problem
@@ -94,6 +95,7 @@ __all__ = [
     "jwt_guard",
     "mount_resource_metadata",
     "mounted_inside",
+    "needs_no_token",
     "optional",
     "path_parameters",
     "protect",

@@ -173,6 +173,16 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
             raise await refused(error, connection) from error
 
 
+def needs_no_token(connection: HTTPConnection) -> bool:
+    """Whether no guard asks for a token at the route that a request matched."""
+    state = state_of(connection.scope)
+    match, settings = matched(connection.scope, state), state.settings
+    guard = state.innermost(match)
+    if guard is None or guard.excludes(match):
+        return True
+    return settings is not None and is_excluded(match, settings)
+
+
 def _asking_for_token(depends: Depends, connection: HTTPConnection) -> TokenDependency[Any] | None:
     """A dependency that asks for a token by itself, which a guard and an overridden one do not."""
     call: Any = depends.dependency
