@@ -1055,6 +1055,8 @@ class TestIntrospection:
         [
             pytest.param(lambda it: it + "=", id="padding"),
             pytest.param(lambda it: it.replace(".", "=.", 1), id="padding of the header"),
+            pytest.param(lambda it: it[:3] + "=" + it[3:], id="padding in the header"),
+            pytest.param(lambda it: it.replace(".", "A.", 1), id="a character too many"),
             pytest.param(lambda it: it[:-1] + chr(ord(it[-1]) + 1), id="spare bits"),
             pytest.param(lambda it: "!" + it, id="another character in front"),
             pytest.param(lambda it: it[:9] + "~" + it[9:], id="another character"),
