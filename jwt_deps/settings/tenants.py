@@ -36,6 +36,8 @@ _MOST_THREADS = 16
 _TIMEOUT = 5
 #: Share of its time in which an answer is asked for again, so that no request waits for one.
 _RENEWED = 0.1
+#: Seconds after which it is asked for once more, if there was none.
+_PAUSE = 1
 #: Seconds before its end in which a request waits for the next one, because it may need longer.
 _ENDING = 0.5
 
@@ -49,6 +51,7 @@ class TenantIssuers:
         self.lookup = lookup
         self._ttl = ttl
         self._threads = Threads(_MOST_THREADS)
+        self._asked_at: LRUMap[str, float] = LRUMap(_MOST_REFUSED)
         self._answers: Answers[str, IssuerSettings] = Answers(
             accepted=_MOST_ACCEPTED, refused=_MOST_REFUSED, asked=_MOST_CALLS, timeout=_TIMEOUT
         )
@@ -60,7 +63,11 @@ class TenantIssuers:
 
     def is_due(self, issuer: str) -> bool:
         """Whether an issuer has to be asked for, for the first time or anew."""
-        return not self._is_known(issuer, self._ttl * _RENEWED)
+        if self._is_known(issuer, self._ttl * _RENEWED):
+            return False
+        asked_at = self._asked_at.get(issuer)  # the function may fail
+        was_asked = asked_at is not None and self.clock() < asked_at + _PAUSE
+        return not (was_asked and self._is_known(issuer, _ENDING))
 
     async def resolve(self, issuer: object) -> None:
         """Ask for an issuer, unless the answer is remembered.
@@ -90,6 +97,7 @@ class TenantIssuers:
         return answer is not None and self.clock() < answer.ends - seconds
 
     async def _ask(self, issuer: str) -> Answer[IssuerSettings] | None:
+        self._asked_at.put(issuer, self.clock())
         former = self._answers.get(issuer)
         is_known = former is not None and former.value is not None
         try:

@@ -270,6 +270,22 @@ class TestFunction:
         assert 3 == len(lookup.asked)
 
     @pytest.mark.parametrize("cached", [0, 10], ids=["new tokens", "known tokens"])
+    def test_attack_a_flood_while_the_function_fails(self, cached: int) -> None:
+        """It is called once in a second as long as the answer holds."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=cached)
+        clock, token = clock_of(settings), minted(CUSTOMER)
+        outcome(token, settings)
+        lookup.error = OSError()
+
+        clock.advance(55)
+        for _ in range(3):
+            assert {CUSTOMER} == {outcome(token, settings) for _ in range(10)}
+            clock.advance(1)
+
+        assert 4 == len(lookup.asked)
+
+    @pytest.mark.parametrize("cached", [0, 10], ids=["new tokens", "known tokens"])
     def test_attack_a_function_that_hangs_while_an_answer_holds(self, cached: int) -> None:
         """A request of an issuer that is known does not wait for the next answer."""
         hangs = False
