@@ -176,11 +176,9 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
 def needs_no_token(connection: HTTPConnection) -> bool:
     """Whether no guard asks for a token at the route that a request matched."""
     state = state_of(connection.scope)
-    match, settings = matched(connection.scope, state), state.settings
+    match = matched(connection.scope, state)
     guard = state.innermost(match)
-    if guard is None or guard.excludes(match):
-        return True
-    return settings is not None and is_excluded(match, settings)
+    return guard is None or guard.opens(match, state.settings)
 
 
 def _asking_for_token(depends: Depends, connection: HTTPConnection) -> TokenDependency[Any] | None:

@@ -30,7 +30,7 @@ from .known_settings import can_be_out_of_reach, counts_proofs, known_settings
 from .request_principal import TokenDependency
 from .requirements import Requirement
 from .responses import add_refusals, documented_refusals
-from .routing import RouteGuard, is_excluded, match_of_route
+from .routing import RouteGuard, match_of_route
 
 #: Of the scopes that a route needs; beyond, one list has them all, which is too strict.
 _MOST_ALTERNATIVES = 16
@@ -403,8 +403,7 @@ class _Correction:
             return None
         guard: Any = match.guards[-1] if match.guards else None
         settings = self._settings(guard)
-        excluded = settings is not None and is_excluded(match, settings)
-        open_ = guard is None or guard.excludes(match) or excluded
+        open_ = guard is None or guard.opens(match, settings)
         applied: tuple[Any, ...] = match.guards
         # Of the guards over a route only the innermost asks for a token, and outer ones for their
         # scopes. A guard that is a parameter of its endpoint always asks.

@@ -237,6 +237,10 @@ class RouteGuard:
             match.open_by[self] = known
         return known
 
+    def opens(self, match: MatchedRoute, settings: JWTSettings | None) -> bool:
+        """Whether a route needs no token, by this guard or by the settings that hold for it."""
+        return self.excludes(match) or (settings is not None and is_excluded(match, settings))
+
     def asks_scopes(self, match: MatchedRoute, settings: JWTSettings | None) -> bool:
         """Whether the scopes that this guard needs are asked for on a route.
 
@@ -245,7 +249,7 @@ class RouteGuard:
         """
         if self not in match.guards[-1:]:
             return True
-        return not (self.excludes(match) or (settings is not None and is_excluded(match, settings)))
+        return not self.opens(match, settings)
 
 
 def is_excluded(match: MatchedRoute, settings: JWTSettings) -> bool:
