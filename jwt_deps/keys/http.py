@@ -146,8 +146,7 @@ class Fetcher:
         import httpx2  # noqa: F401, PLC0415 - now, so that no request waits for it
 
         self._tls: dict[bool, tuple[FileVersion | None, ssl.SSLContext]] = {}
-        self._has_certificate = bool(self.certificate_file or self.key_file)
-        for with_certificate in {False, self._has_certificate}:
+        for with_certificate in {False, bool(self.certificate_file or self.key_file)}:
             self._read_tls(with_certificate=with_certificate)  # what cannot be read stops the start
 
     def check_url(self, url: str) -> None:
@@ -250,7 +249,7 @@ class Fetcher:
             raise FetchError(f"{shown(url)} leads to {error}") from None
 
     async def _current_tls(self, url: str) -> ssl.SSLContext:
-        with_certificate = self._has_certificate and origin_of_url(url) in self.origins
+        with_certificate = self.certificate_file is not None and origin_of_url(url) in self.origins
         version, tls = self._tls[with_certificate]
         if version == self._tls_version(with_certificate=with_certificate):
             return tls

@@ -40,8 +40,7 @@ _MOST_CACHED = 4096
 _MOST_ASKED = 64
 _MAX_BYTES = 64 * 1024
 
-_STANDARD_ALPHABET = str.maketrans("-_", "+/")
-_NOT_BASE64 = re.compile("[^A-Za-z0-9+/]")
+_NOT_BASE64 = re.compile("[^A-Za-z0-9+/_-]")  # of either alphabet
 
 _Found: TypeAlias = Claims | Mapping[str, Any] | None
 
@@ -304,8 +303,8 @@ def _is_respelled(token: str) -> bool:
         header, _, _ = token.split(".")
     except ValueError:
         return False
-    letters = _NOT_BASE64.sub("", header.translate(_STANDARD_ALPHABET))
-    return b'"alg"' in base64.b64decode(letters[: len(letters) // 4 * 4])
+    letters = _NOT_BASE64.sub("", header)
+    return b'"alg"' in base64.urlsafe_b64decode(letters[: len(letters) // 4 * 4])
 
 
 def _read_answer(body: bytes) -> dict[str, Any]:
