@@ -349,7 +349,7 @@ class _Rules:
             for name in ("dependencies", "session_state"):
                 if not getattr(state, name, True):
                     delattr(state, name)
-        elif not needs_no_token(connection):
+        elif hasattr(state, "authenticated") or not needs_no_token(connection):
             try:
                 await self._apply(connection, state)
             except AuthError as error:

@@ -174,8 +174,10 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
 
 
 def needs_no_token(connection: HTTPConnection) -> bool:
-    """Whether no guard asks for a token at the route that a request matched."""
+    """Whether no guard has asked for a token at the route that a request matched."""
     state = state_of(connection.scope)
+    if not state.decision.passed:
+        return True  # that of what is mounted there is still to decide
     match = matched(connection.scope, state)
     guard = state.innermost(match)
     return guard is None or guard.opens(match, state.settings)

@@ -374,3 +374,7 @@ def test_attack_the_rules_of_an_agent_os_in_another_one(exclude: tuple[str, ...]
 
         client.headers = {"Authorization": f"Bearer {INTERNAL}"}
         assert 401 == client.get("/inner/authority").status_code
+
+        client.headers = {}
+        asked = [client.get(path).status_code for path in ("/inner/agents", "/inner/health")]
+        assert [401, 200] == asked
