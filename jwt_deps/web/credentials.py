@@ -7,9 +7,10 @@ import hmac
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from inspect import isawaitable
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
@@ -212,6 +213,10 @@ class Introspection:
             encoded = base64.b64encode(pair.encode()).decode()
             self._headers = {"Authorization": f"Basic {encoded}"}
         self._cache_seconds, self._inactive_seconds = cache_seconds, inactive_seconds
+        # An empty text becomes the path of a folder, which is refused, as an empty variable is.
+        ca_file, certificate_file, key_file = (
+            it if it is None else Path(it) for it in (ca_file, certificate_file, key_file)
+        )
         self._fetcher = Fetcher(
             trusted_hosts={host_of(url)},
             allow_loopback=allow_loopback,
@@ -294,17 +299,22 @@ class Introspection:
 
 
 def _is_respelled(token: str) -> bool:
-    """Whether a token that is no JWT is one to a reader that passes over wrong characters.
+    """Whether the header of a JWT is anywhere in a token that is none.
 
-    Such a server could accept a JWT that was refused here, or say less of it than it says itself:
-    not its `jti`, which may be revoked, and not the key that it is bound to.
+    A server that passes over what is wrong could accept a JWT that was refused here, or say less of
+    it than it says itself: not its `jti`, which may be revoked, and not the key that it is bound
+    to. Of a JWE, which this service cannot read, `enc` is in the header (RFC 7516 §4.1.2).
     """
-    try:
-        header, _, _ = token.split(".")
-    except ValueError:
-        return False
-    letters = _NOT_BASE64.sub("", header)
-    return b'"alg"' in base64.urlsafe_b64decode(letters[: len(letters) // 4 * 4])
+    is_encrypted = any(b'"enc"' in it for it in _decoded(token.partition(".")[0]))
+    return not is_encrypted and any(b'"alg"' in it for it in _decoded(token))
+
+
+def _decoded(text: str) -> Iterator[bytes]:
+    """Decode the base64 in a text, from each of its first four characters on."""
+    letters = _NOT_BASE64.sub("", text)
+    for start in range(4):
+        end = len(letters) - (len(letters) - start) % 4
+        yield base64.urlsafe_b64decode(letters[start:end])
 
 
 def _read_answer(body: bytes) -> dict[str, Any]:

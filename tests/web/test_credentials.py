@@ -46,6 +46,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.audit import audit
+from jwt_deps.jose import encode_base64url
 from jwt_deps.testing import Prover, TokenFactory, VirtualClock, using_settings
 from jwt_deps.web import credentials as module
 from tests.keys.test_key_sources import certified
@@ -1061,6 +1062,12 @@ class TestIntrospection:
             pytest.param(lambda it: "!" + it, id="another character in front"),
             pytest.param(lambda it: it[:9] + "~" + it[9:], id="another character"),
             pytest.param(lambda it: it + "*", id="another character behind"),
+            pytest.param(lambda it: it + ".", id="a dot behind"),  # which Java's split drops
+            pytest.param(lambda it: it + ".ImVuYyI", id="a part behind"),
+            pytest.param(lambda it: it + "..", id="five parts"),
+            pytest.param(lambda it: "." + it, id="a dot in front"),
+            pytest.param(lambda it: "Bearer " + it, id="a second scheme"),
+            pytest.param(lambda it: it.replace(".", "%2E"), id="escaped dots"),
         ],
     )
     def test_attack_a_revoked_token_in_another_spelling(
@@ -1077,6 +1084,16 @@ class TestIntrospection:
         answer = client.get("/me", headers={"Authorization": f"Bearer {token}"})
 
         assert (401, []) == (answer.status_code, server.asked)
+
+    def test_an_encrypted_token(self, server: Server) -> None:
+        """The server is asked: only it can read one (RFC 7516)."""
+        header = encode_base64url(b'{"alg":"dir","enc":"A256GCM"}')
+        server.tokens[token := f"{header}..AAAA.AAAA.AAAA"] = {"sub": "ann"}
+        client = serving(self.introspection(server))
+
+        answer = client.get("/me", headers={"Authorization": f"Bearer {token}"})
+
+        assert (200, [token]) == (answer.status_code, [asked for asked, _ in server.asked])
 
     def test_a_bound_token(self, server: Server) -> None:
         """Its sender has to prove the key, and it is no bearer token."""
@@ -1120,6 +1137,13 @@ class TestIntrospection:
             assert 503 == ask("s3cret")
             assert 200 == ask(None, certificate_file=tmp_path / "client.pem")
             assert [("opaque-token", "['orders']")] == server.asked
+
+    @pytest.mark.parametrize("name", ["ca_file", "certificate_file", "key_file"])
+    def test_the_empty_name_of_a_file(self, name: str) -> None:
+        """A variable that is not set may give it: it is refused when the service starts."""
+        options: dict[str, Any] = {name: ""}
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            Introspection("https://idp.example/introspect", "orders", "s3cret", **options)
 
     def test_plain_http_elsewhere(self) -> None:
         """Only for hosts that are named."""
