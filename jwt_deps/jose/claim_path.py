@@ -17,12 +17,15 @@ def check_claim_path(path: str) -> str:
     """Return a text that names one claim.
 
     Raises:
-        ValueError: it is empty, names several with a comma, or has quotes that do not fit.
+        ValueError: it is empty, names several with a comma, or has dots or quotes that do not fit.
     """
     if not path.strip():
         raise ValueError("is empty: give it a value or leave it unset")
     if '"' in path and _QUOTED_PATH.fullmatch(path) is None:
         raise ValueError('has quotes that enclose no member of a path: realm."com.example".user')
+    # A name with a slash in it may have anything else: `https://api.example.com/user`.
+    if "" in path.split(".") and "/" not in path and '"' not in path:
+        raise ValueError("has a dot without a name before or behind it")
     if "," in path and '"' not in path:
         raise ValueError("has a comma, and takes the name of one claim")
     return path

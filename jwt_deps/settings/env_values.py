@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
@@ -141,8 +142,14 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
     def __init__(self, **values: Any) -> None:
         given = values.get("_env_prefix")
         prefix: str = self.model_config.get("env_prefix", "") if given is None else given
-        in_file = _names_in_env_file(type(self), values)
-        unknown = _unknown_variables((*os.environ, *in_file), prefix, type(self).model_fields)
+        _refuse_two_spellings(prefix)
+        fields = type(self).model_fields
+        known = {*fields, *(f"{name}_file" for name in _SECRETS)}
+        in_file = _names_in_env_file(type(self), values, prefix)
+        unknown = [
+            *_unknown_variables((*os.environ, *in_file), prefix, known, _NESTED),
+            *_unknown_variables(_secret_files(type(self), values), prefix, fields),
+        ]
         for warning in unknown:
             logger.warning(warning)
         for name, value in values.items():
@@ -201,18 +208,37 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         return self._prefix
 
 
-def _names_in_env_file(kind: type[BaseSettings], values: Mapping[str, Any]) -> Iterable[str]:
+def _names_in_env_file(
+    kind: type[BaseSettings], values: Mapping[str, Any], prefix: str
+) -> Iterable[str]:
     env_file = values.get("_env_file", kind.model_config.get("env_file"))
     if not env_file:
         return ()
-    encoding = values.get("_env_file_encoding")
+    encoding, found = values.get("_env_file_encoding"), None
     with suppress(UnicodeDecodeError):  # which holds what was read
-        return DotEnvSettingsSource(kind, env_file=env_file, env_file_encoding=encoding).env_vars
-    raise ConfigurationError(
-        "invalid_setting",
-        "The file of variables is not text in its encoding, UTF-8 unless _env_file_encoding says "
-        "otherwise.",
-    )
+        found = DotEnvSettingsSource(kind, env_file=env_file, env_file_encoding=encoding).env_vars
+    if found is None:
+        raise ConfigurationError(
+            "invalid_setting",
+            "The file of variables is not text in its encoding, UTF-8 unless _env_file_encoding "
+            "says otherwise.",
+        )
+    elsewhere = {name.lower() for name in os.environ}
+    for name, value in found.items():
+        if value is None and is_variable(name, prefix) and name not in elsewhere:
+            # As an empty one: it must not switch a check off.
+            raise ConfigurationError(
+                "invalid_setting", f"{name.upper()} has no = behind it in the file of variables."
+            )
+    return found
+
+
+def _secret_files(kind: type[BaseSettings], values: Mapping[str, Any]) -> list[str]:
+    """The names of the files in `_secrets_dir`."""
+    given = values.get("_secrets_dir") or kind.model_config.get("secrets_dir") or ()
+    folders = [given] if isinstance(given, str | Path) else given
+    paths = (Path(folder).expanduser() for folder in folders)
+    return [file.name for path in paths if path.is_dir() for file in path.iterdir()]
 
 
 def _from_files(variables: Mapping[str, str | None], prefix: str) -> dict[str, Any]:
@@ -257,14 +283,26 @@ def is_variable(name: str, prefix: str = PREFIX) -> bool:
     return begins and not name[len(prefix) :].upper().startswith(_RESERVED)
 
 
-def _unknown_variables(names: Iterable[str], prefix: str, fields: Collection[str]) -> list[str]:
+def _refuse_two_spellings(prefix: str) -> None:
+    """Refuse a variable in upper and in lower case, of which the last one would count."""
+    spelt = Counter(name.upper() for name in os.environ if is_variable(name, prefix))
+    for name, times in spelt.items():
+        if times > 1:
+            raise ConfigurationError(
+                "invalid_setting", f"{name} is set in upper and in lower case: leave one of them."
+            )
+
+
+def _unknown_variables(
+    names: Iterable[str], prefix: str, known: Collection[str], nested: tuple[str, ...] = ()
+) -> list[str]:
     """A sentence for each variable that looks like a setting and is not one."""
-    known = {name.upper() for name in (*fields, *(f"{name}_file" for name in _SECRETS))}
+    members = [name.upper() for name in known]
     found = []
     for name in sorted({name.upper() for name in names if is_variable(name, prefix)}):
         begin, member = name[: len(prefix)], name[len(prefix) :]
-        if member not in known and not member.startswith(_NESTED):
-            near = _near(member, known, f": do you mean {begin}{{}}?") or "."
+        if member not in members and not member.startswith(nested):
+            near = _near(member, members, f": do you mean {begin}{{}}?") or "."
             found.append(f"{name} is set, and is not a setting of jwt-deps{near}")
     return found
 

@@ -164,6 +164,14 @@ class SenderSettings(BaseModel):
                 "JWT_DPOP (dpop) needs JWT_PUBLIC_ORIGIN (public_origin), the address of this "
                 "service for clients: proofs are made for it, and any client can write a header.",
             )
+        unused = {name for name in self.model_fields_set if name.startswith("dpop_")}
+        if unused and "dpop" not in self.model_fields_set:
+            name = min(unused)
+            raise ConfigurationError(
+                "invalid_setting",
+                f"JWT_{name.upper()} ({name}) is for DPoP, which is off: set JWT_DPOP (dpop), to "
+                "off if that is meant.",
+            )
         by_header = by_certificate and self.client_certificate is not ClientCertificate.TLS
         if by_header and not self.trusted_proxies:
             raise ConfigurationError(

@@ -226,6 +226,12 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
     @model_validator(mode="after")
     def _build_server(self) -> Self:
         if callable(self.issuers):
+            if self.warm_up:
+                raise ConfigurationError(
+                    "invalid_setting",
+                    "JWT_WARM_UP (warm_up): issuers is a function, whose issuers are not known "
+                    "before their tokens come: leave it unset.",
+                )
             tenants = TenantIssuers(self.issuers, self.issuers_ttl)
             accepted = AcceptedIssuers(self._policy, {}, tenants)
         else:

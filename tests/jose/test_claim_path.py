@@ -66,9 +66,19 @@ def test_what_is_written_is_read(path: str, written: dict[str, Any]) -> None:
         ('"a"b', "quotes"),
         ('"a".', "quotes"),
         ('"a".b,c', "quotes"),
+        ("a..b", "a dot without a name"),
+        (".a", "a dot without a name"),
+        ("a.", "a dot without a name"),
     ],
 )
 def test_what_names_no_claim_is_refused(path: str, problem: str) -> None:
-    """A comma separates claims, and quotes enclose one member of a path."""
+    """A comma separates claims, a dot two names, and quotes enclose one member of a path."""
     with pytest.raises(ValueError, match=problem):
         check_claim_path(path)
+
+
+def test_a_name_that_is_a_uri() -> None:
+    """It may have any dots."""
+    name = "https://api.example.com/users/..me."
+
+    assert 1 == value_at({name: 1}, check_claim_path(name))

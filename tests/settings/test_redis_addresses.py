@@ -60,6 +60,12 @@ TLS = (
 )
 def test_options_of_an_address(url: str) -> None:
     """Those for database, credentials, timeouts, connections and TLS can be in it."""
-    settings = JWTSettings(secret_key=SECRET, revocation_url=url, dpop_replay_store=url)
+    settings = JWTSettings(
+        secret_key=SECRET,
+        revocation_url=url,
+        dpop="allowed",
+        public_origin="https://api.example.com",
+        dpop_replay_store=url,
+    )
 
     assert settings.revocation_health() is not None

@@ -781,6 +781,42 @@ class TestPrefix:
             JWTSettings(_env_prefix="STAFF_")
         assert f". {sentence} More: " in str(refused.value)
 
+    def test_attack_two_spellings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They are refused: which one counts would depend on the order of the variables."""
+        monkeypatch.setenv("JWT_AUDIENCE", "orders")
+        monkeypatch.setenv("jwt_audience", "anything")
+
+        with pytest.raises(ConfigurationError, match="JWT_AUDIENCE is set in upper and in lower"):
+            JWTSettings(secret_key=SECRET)
+
+    @pytest.mark.parametrize("several", [False, True], ids=["folder", "folders"])
+    def test_a_misspelt_secret(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, several: bool
+    ) -> None:
+        """A file that is read for no setting is warned of, those of other programs are not."""
+        (tmp_path / "jwt_secret_key").write_text(SECRET)
+        for name in ("jwt_audiences", "JWT_ISSUERS__STAFF__ISSUER", "database_password"):
+            (tmp_path / name).write_text("confidential")
+
+        JWTSettings(_secrets_dir=[tmp_path] if several else tmp_path)
+
+        assert [
+            "JWT_AUDIENCES is set, and is not a setting of jwt-deps: do you mean JWT_AUDIENCE?",
+            "JWT_ISSUERS__STAFF__ISSUER is set, and is not a setting of jwt-deps.",
+        ] == [record.getMessage() for record in caplog.records]
+
+    @pytest.mark.parametrize(
+        "values",
+        [{"dpop_nonce_keys": ["n" * 32]}, {"dpop_replay_store": "memory"}],
+        ids=["nonces", "store"],
+    )
+    def test_dpop_that_was_forgotten(self, values: Any) -> None:
+        """Settings of DPoP ask for it, or for `off`: tokens would be taken without a proof."""
+        with pytest.raises(ConfigurationError, match=r"set JWT_DPOP \(dpop\), to off"):
+            JWTSettings(secret_key=SECRET, **values)
+
+        JWTSettings(secret_key=SECRET, dpop="off", **values)
+
     def test_without_a_prefix(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -887,6 +923,19 @@ class TestAnEnvFile:
 
         assert "müller" == settings.audience
         assert (None, None) == (refused.value.__cause__, refused.value.__context__)
+
+    def test_attack_a_variable_without_a_value(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As an empty one it switches no check off; Docker takes it from the environment."""
+        file = tmp_path / ".env"
+        file.write_text(f"JWT_SECRET_KEY={SECRET}\nJWT_AUDIENCE\nDEBUG\n")
+
+        with pytest.raises(ConfigurationError, match="JWT_AUDIENCE has no = behind it"):
+            JWTSettings(_env_file=file)
+
+        monkeypatch.setenv("JWT_AUDIENCE", "orders")
+        assert "orders" == JWTSettings(_env_file=file).audience
 
     def test_a_misspelt_setting_is_warned_of(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture

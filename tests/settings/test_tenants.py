@@ -546,6 +546,12 @@ def test_attack_the_other_name_of_an_issuer(named: dict[str, Any]) -> None:
     assert names[1] == outcome(minted(names[1], **members), others)
 
 
+def test_none_is_known_when_a_service_starts() -> None:
+    """So there are no keys to fetch then."""
+    with pytest.raises(ConfigurationError, match=r"JWT_WARM_UP \(warm_up\): issuers is a function"):
+        JWTSettings(issuers=Lookup(), warm_up=True)
+
+
 def test_a_thousand_tenants() -> None:
     """Each is asked for once; a request takes as long as with few."""
     lookup = Lookup()
