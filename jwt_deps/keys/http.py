@@ -290,6 +290,9 @@ class Fetcher:
     def _tls_context(self, *, with_certificate: bool) -> ssl.SSLContext:
         if self.ca_file is None and not with_certificate:
             return _shared_tls_context(trust_env=self.trust_env)
+        if with_certificate:
+            # First without the authorities, which would be read for each token while it is broken.
+            self._load_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         try:
             context = (
                 _system_tls_context(trust_env=self.trust_env)
@@ -301,17 +304,19 @@ class Fetcher:
                 "ca_file", "JWT_CA_FILE (ca_file) cannot be read, or holds no certificate in PEM."
             ) from None
         if with_certificate:
-            try:  # a key without its certificate is as one whose file is not there
-                context.load_cert_chain(self.certificate_file or "", self.key_file, _no_password)
-            except (OSError, ValueError):
-                raise ConfigurationError(
-                    "jwks_certificate",
-                    "JWT_JWKS_CERTIFICATE_FILE (jwks_certificate_file) and JWT_JWKS_KEY_FILE "
-                    "(jwks_key_file), or certificate_file and key_file of Introspection, cannot be "
-                    "read, or are not a certificate and its private key in PEM, without a "
-                    "password.",
-                ) from None
+            self._load_certificate(context)
         return context
+
+    def _load_certificate(self, context: ssl.SSLContext) -> None:
+        try:  # a key without its certificate is as one whose file is not there
+            context.load_cert_chain(self.certificate_file or "", self.key_file, _no_password)
+        except (OSError, ValueError):
+            raise ConfigurationError(
+                "jwks_certificate",
+                "JWT_JWKS_CERTIFICATE_FILE (jwks_certificate_file) and JWT_JWKS_KEY_FILE "
+                "(jwks_key_file), or certificate_file and key_file of Introspection, cannot be "
+                "read, or are not a certificate and its private key in PEM, without a password.",
+            ) from None
 
     async def _read(self, url: str, response: "httpx2.Response", *, conditional: bool) -> Fetched:
         status, headers = response.status_code, response.headers

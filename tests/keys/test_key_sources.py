@@ -35,7 +35,7 @@ from jwt_deps import (
     create_access_token,
     verify_token,
 )
-from jwt_deps.keys import Fetcher
+from jwt_deps.keys import Fetcher, FetchError
 from jwt_deps.keys import http as fetching
 from jwt_deps.testing import Answer, FakeIssuer, SigningKey, VirtualClock
 from jwt_deps.tokens import explain_token
@@ -517,6 +517,24 @@ class TestClientCertificate:
         assert "keys_unavailable" == asked(strict, settings)
         assert "JWT_JWKS_CERTIFICATE_FILE" in problem(settings)
 
+    def test_attack_tokens_while_it_is_broken(
+        self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each lets Introspection ask; the authorities of the system, 30 ms, are not read then."""
+        path, read = tmp_path / "client.pem", list[bool]()
+        client = authority.issue_cert("client@example.com")
+        client.private_key_and_cert_chain_pem.write_to_path(path)
+        url = "https://127.0.0.1:1/"
+        fetcher = Fetcher(certificate_file=path, origins={"https://127.0.0.1:1"})
+        monkeypatch.setattr(fetching, "_system_tls_context", lambda **_: read.append(True))
+        path.write_bytes(authority.cert_pem.bytes())
+
+        for _ in range(2):
+            with pytest.raises(FetchError, match="JWT_JWKS_CERTIFICATE_FILE"):
+                asyncio.run(fetcher.post(url, b"", {}))
+
+        assert [] == read
+
     def test_one_with_a_password(
         self, strict: FakeIssuer, authority: trustme.CA, tmp_path: Path
     ) -> None:
@@ -767,6 +785,7 @@ class TestSecretsInFiles:
         path = tmp_path / name
         path.write_text(f"{text}\n")
         monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+        monkeypatch.setenv("JWT_DPOP", "off")  # whose settings ask for it
         monkeypatch.setenv(f"JWT_{name.upper()}_FILE", str(path))
         by_file = str(getattr(JWTSettings(), name))
         monkeypatch.setenv(f"JWT_{name.upper()}", text)
