@@ -78,11 +78,10 @@ class TenantIssuers:
             return
         if not self.is_due(issuer):
             return
-        answer = None
         with suppress(TimeoutError):  # the function goes on
             async with asyncio.timeout(0 if self._is_known(issuer, _ENDING) else None):
-                answer = await self._answers.ask(issuer, partial(self._ask, issuer))
-        if answer is None and not self._is_known(issuer):
+                await self._answers.ask(issuer, partial(self._ask, issuer))
+        if not self._is_known(issuer):  # there was no answer, or it has ended since
             raise KeysUnavailableError(1)
 
     def remembered(self) -> Iterator[tuple[str, IssuerSettings]]:

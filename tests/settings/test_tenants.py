@@ -340,6 +340,18 @@ class TestFunction:
 
         assert outcome(token, settings) == ("keys_unavailable" if fails else CUSTOMER)
 
+    def test_an_answer_that_ends_before_a_request_goes_on(self) -> None:
+        """In an event loop that something keeps busy: the token is no invalid one."""
+
+        async def lookup(issuer: str) -> IssuerSettings:
+            asyncio.get_running_loop().call_soon(clock.advance, 60)
+            return settings_of(issuer)
+
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
+        clock = clock_of(settings)
+
+        assert "keys_unavailable" == outcome(minted(CUSTOMER), settings)
+
     @pytest.mark.parametrize("kind", ["async", "plain"])
     @pytest.mark.parametrize("age", [0, 57, 60], ids=["new", "old", "expired"])
     def test_attack_unknown_issuers_keep_out_no_accepted_one(self, age: int, kind: str) -> None:
