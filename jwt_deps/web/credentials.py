@@ -41,7 +41,7 @@ _MOST_CACHED = 4096
 _MOST_ASKED = 64
 _MAX_BYTES = 64 * 1024
 
-_NOT_BASE64 = re.compile("[^A-Za-z0-9+/_-]")  # of either alphabet
+_NOT_BASE64 = re.compile("[^A-Za-z0-9+/_-]+")  # of either alphabet
 
 _Found: TypeAlias = Claims | Mapping[str, Any] | None
 
