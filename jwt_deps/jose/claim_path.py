@@ -17,10 +17,13 @@ def check_claim_path(path: str) -> str:
     """Return a text that names one claim.
 
     Raises:
-        ValueError: it is empty, names several with a comma, or has dots or quotes that do not fit.
+        ValueError: it is empty, names several with a comma, or has white space, dots or quotes that
+            do not fit.
     """
     if not path.strip():
         raise ValueError("is empty: give it a value or leave it unset")
+    if path != path.strip():
+        raise ValueError("begins or ends with white space")
     if '"' in path and _QUOTED_PATH.fullmatch(path) is None:
         raise ValueError('has quotes that enclose no member of a path: realm."com.example".user')
     # A name with a slash in it may have anything else: `https://api.example.com/user`.

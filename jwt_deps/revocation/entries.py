@@ -8,7 +8,8 @@ from itertools import chain, islice
 from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 from jwt_deps.concurrency import JITTER, ForkSafeLock
-from jwt_deps.jose import value_at
+from jwt_deps.errors import ConfigurationError
+from jwt_deps.jose import check_claim_path, value_at
 
 #: Beside a token's claims: the ids of its user, with the issuer's prefix and without, and of its
 #: session, where no claim that is compared need have them: only the issuer's own settings name it.
@@ -65,7 +66,15 @@ _NONE: _Values = {}
 
 def _several(names: str | Sequence[str]) -> Sequence[str]:
     """The names of claims, of which a single one may be a text: no list of its letters."""
-    return [names] if isinstance(names, str) else names
+    several = [names] if isinstance(names, str) else names
+    for name in several:
+        try:
+            check_claim_path(name)
+        except ValueError as error:
+            raise ConfigurationError(
+                "invalid_setting", f"session_claims or subject_claims: {name!r} {error}."
+            ) from None
+    return several
 
 
 class Entries:

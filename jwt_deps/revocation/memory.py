@@ -141,7 +141,7 @@ class MemoryRevocations(Revocations):
                 both, because what a clock that is ahead for a while drops would pass again.
 
         Raises:
-            ConfigurationError: the lifetime is no number above 0.
+            ConfigurationError: the lifetime is no number above 0, or a name is that of no claim.
 
         Example:
             ```python

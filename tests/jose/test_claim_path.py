@@ -58,6 +58,8 @@ def test_what_is_written_is_read(path: str, written: dict[str, Any]) -> None:
     [
         ("", "is empty"),
         (" ", "is empty"),
+        (" sid", "white space"),
+        ("sid\n", "white space"),
         ("sub,oid", "takes the name of one claim"),
         ('a."b', "quotes"),
         ('a.b"', "quotes"),

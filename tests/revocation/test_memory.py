@@ -108,6 +108,15 @@ def test_one_claim_may_be_a_text() -> None:
     assert revocations.is_revoked({"uid": "alice"})
 
 
+@pytest.mark.parametrize("names", ["sid,session_id", ["sid", "a..b"], "", " sid"], ids=repr)
+@pytest.mark.parametrize("what", ["session_claims", "subject_claims"])
+def test_names_that_no_claim_has(what: str, names: Any) -> None:
+    """They are refused: a revocation by them would revoke nothing."""
+    options = {what: names}
+    with pytest.raises(ConfigurationError, match=r"session_claims or subject_claims: '.*' "):
+        MemoryRevocations(**options)
+
+
 def test_what_is_revoked_again_ends_when_it_would_have() -> None:
     """A moment later, in the same stretch of time: the tokens of that moment are named too."""
     now = [float(NOW)]
