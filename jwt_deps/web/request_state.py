@@ -437,7 +437,7 @@ class RequestState:
             is_on_the_way = is_on_the_way and (self.through_mount or not self.routers)
         if not is_on_the_way:
             return self.as_another(scope)
-        copy.copy_state_of(scope)
+        copy.copy_state_of(scope, self._written_to)
         copy.decision = Decision(self.decision)
         copy.copied = self.copied or not is_same_path
         copy._principals, copy._credentials = list(self._principals), self._credentials
@@ -520,11 +520,18 @@ class RequestState:
             _write_back(scope.setdefault("state", {}), STATE_NAMES, state)
             _write_back(scope, IDENTITY_NAMES, identity)
 
-    def copy_state_of(self, scope: Scope) -> None:
-        """Record that the scope is a copy of another request's, with a `state` of its own."""
+    def copy_state_of(self, scope: Scope, written_to: dict[str, Any] | None = None) -> None:
+        """Record that the scope is a copy of another request's, with a `state` of its own.
+
+        Args:
+            scope: the copy.
+            written_to: the `state` in which the user is that the other request has found.
+        """
         self.copied = True
         if "state" in scope:
-            scope["state"] = self._written_to = dict(scope["state"])
+            state, scope["state"] = scope["state"], dict(scope["state"])
+            if state is written_to:
+                self._written_to = scope["state"]
 
 
 def _values(written: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -174,10 +174,22 @@ class NewState:
         await self.app(scope, receive, send)
 
 
-def test_a_mounted_application_with_a_new_state_has_the_user_in_it() -> None:
+class Copies:
+    """A middleware that hands on a copy of the scope, as those that change the path do."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope}, receive, send)
+
+
+@pytest.mark.parametrize("kinds", [(NewState,), (Copies, NewState), (NewState, Copies)])
+def test_a_mounted_application_with_a_new_state_has_the_user_in_it(kinds: tuple[Any, ...]) -> None:
     """The guard there has been asked before, for the dependencies of the application around it."""
     inner, outer = FastAPI(), FastAPI()
-    inner.add_middleware(NewState)
+    for kind in kinds:
+        inner.add_middleware(kind)
 
     @inner.get("/x")
     async def read(request: Request) -> Any:
