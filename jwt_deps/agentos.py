@@ -61,6 +61,7 @@ try:
     )
     from agno.os.authz import AuthorizationContext, AuthorizationProvider
     from agno.os.authz.audit import arecord_decision
+    from agno.os.authz.run_context import request_authorization
     from agno.os.config import MCP_SERVER_CARD_PATH, AuthorizationConfig
     from agno.os.middleware.jwt import JWTMiddleware, is_reserved_principal
     from agno.os.scopes import (
@@ -71,6 +72,7 @@ try:
     )
     from agno.os.service_accounts import TOKEN_PREFIX
     from agno.os.utils import resolve_ws_jwt_config
+    from agno.run.authorization import authorization_scope
 except ImportError as error:
     raise ConfigurationError(
         "unknown_agno",
@@ -335,13 +337,25 @@ class _Rules:
         # agno compares a path with each of its patterns, a hundred of them.
         self._required: LRUMap[str, list[str]] = LRUMap(512)
 
-    async def __call__(self, connection: HTTPConnection) -> None:
+    async def __call__(self, connection: HTTPConnection) -> AsyncIterator[None]:
         """Complete `request.state` for AgentOS, or refuse the request.
+
+        Agno's tools know by the state that agno's own middleware has seen what their user may do.
+        The user of a token is in the state that the request has here, which may be another.
 
         Raises:
             HTTPException: 401, the user id is one that agno reserves; 403, a scope is lacking or
                 the user is disabled.
         """
+        await self._decide(connection)
+        if _accepted_by_agno(connection.scope) is not None:
+            yield
+            return
+        served = HTTPConnection({**connection.scope})  # what is mounted changes the application
+        with authorization_scope(lambda: request_authorization(served)):
+            yield
+
+    async def _decide(self, connection: HTTPConnection) -> None:
         self.look()
         state = connection.state
         if _accepted_by_agno(connection.scope) is not None:

@@ -28,7 +28,9 @@ from jwt_deps.agentos import protect_agent_os
 from jwt_deps.testing import using_settings
 from tests.minting import SECRET
 from tests.web.serving import who
+from tests.web.test_state import Copies, NewState
 
+from .clients import Talk
 from .side_by_side import ADMIN, INTERNAL, account, agent_os, as_user, token
 from .test_guard import SETTINGS, Directory
 
@@ -378,3 +380,48 @@ def test_attack_the_rules_of_an_agent_os_in_another_one(exclude: tuple[str, ...]
         client.headers = {}
         asked = [client.get(path).status_code for path in ("/inner/agents", "/inner/health")]
         assert [401, 200] == asked
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "in-another"])
+@pytest.mark.parametrize("kind", [NewState, Copies])
+def test_attack_tools_of_a_user_behind_a_middleware(kind: Any, *, nested: bool) -> None:
+    """Agno's tools check the permissions of whom they know, and none where they know nobody."""
+    own = FastAPI()
+    own.get("/authority")(authority)
+    own.add_middleware(kind)
+    app = protect_agent_os(agent_os(base_app=own), SETTINGS, admin_scope="root")
+    robot, base = stored_account(app, "agents:read"), FastAPI()
+    base.mount("/inner", app)
+    served = protect_agent_os(agent_os(base_app=base), SETTINGS) if nested else app
+    credentials = [token(), *([] if nested else [robot])]  # an account is none of the outer one's
+
+    client = TestClient(served, base_url=f"http://localhost{'/inner' if nested else ''}")
+    found = [
+        client.get("/authority", headers={"Authorization": f"Bearer {it}"}).json()
+        for it in credentials
+    ]
+
+    assert [["alice", "root"], ["sa:robot", "root"]][: len(found)] == found
+
+
+@pytest.mark.parametrize("exclude", [("/inner/*",), ()], ids=["excluded", "guarded"])
+def test_mcp_of_an_agent_os_in_another_one(
+    monkeypatch: pytest.MonkeyPatch, exclude: tuple[str, ...]
+) -> None:
+    """It knows the user and the scopes, as where it is alone."""
+    monkeypatch.setattr("sse_starlette.sse.AppStatus.should_exit", False)
+    inner = protect_agent_os(agent_os(mcp=True), SETTINGS, admin_scope="root")
+    base = FastAPI(lifespan=inner.router.lifespan_context)
+    base.mount("/inner", inner)
+    app = protect_agent_os(agent_os(base_app=base, mcp=True), SETTINGS, exclude=exclude)
+    with TestClient(app, base_url="http://localhost/inner") as client:
+        alice, bob = (
+            Talk(client, as_user(user, "agents:helper:run", "sessions:read", of_the_outer))
+            for user, of_the_outer in (("alice", "x:read"), ("bob", ADMIN))
+        )
+        run: dict[str, str] = {"message": "hello", "session_id": "hers"}
+        assert "alice" in alice.call("run_agent", agent_id="helper", **run)[1]
+        assert "hers" in alice.call("get_sessions", session_type="agent")[1]
+        assert "hers" not in bob.call("get_sessions", session_type="agent")[1]
+        assert "Insufficient permissions" in bob.call("run_agent", agent_id="writer", **run)[1]
+        assert 401 == Talk(client, {}).opening.status_code
