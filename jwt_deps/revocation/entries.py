@@ -72,7 +72,7 @@ def _several(names: str | Sequence[str]) -> Sequence[str]:
             check_claim_path(name)
         except ValueError as error:
             raise ConfigurationError(
-                "invalid_setting", f"session_claims or subject_claims: {name!r} {error}."
+                "invalid_setting", f"session_claims or subject_claims: a name {error}."
             ) from None
     return several
 

@@ -113,7 +113,7 @@ def test_one_claim_may_be_a_text() -> None:
 def test_names_that_no_claim_has(what: str, names: Any) -> None:
     """They are refused: a revocation by them would revoke nothing."""
     options = {what: names}
-    with pytest.raises(ConfigurationError, match=r"session_claims or subject_claims: '.*' "):
+    with pytest.raises(ConfigurationError, match="session_claims or subject_claims: a name "):
         MemoryRevocations(**options)
 
 
