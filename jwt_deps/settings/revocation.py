@@ -82,6 +82,13 @@ class RevocationSettings(BaseModel):
 
     def _source(self, issuers: list[IssuerSettings]) -> RevocationSource | None:
         if self.revocation_url is None:
+            given = sorted(it for it in self.model_fields_set if it.startswith("revocation"))
+            if given and {"revocation", "revocation_url"}.isdisjoint(given):
+                raise ConfigurationError(
+                    "invalid_setting",
+                    f"JWT_{given[0].upper()} ({given[0]}) is for a server of revocations: set "
+                    "JWT_REVOCATION_URL (revocation_url).",
+                )
             return self.revocation
         replica = RedisRevocations(
             self.revocation_url.get_secret_value(),

@@ -817,6 +817,19 @@ class TestPrefix:
 
         JWTSettings(secret_key=SECRET, dpop="off", **values)
 
+    @pytest.mark.parametrize(
+        "values",
+        [{"revocation_when_stale": "serve"}, {"revocation_longest_lifetime": 3600}],
+        ids=["staleness", "lifetime"],
+    )
+    def test_a_server_of_revocations_that_was_forgotten(self, values: Any) -> None:
+        """Settings of it ask for its address: nothing could be revoked."""
+        with pytest.raises(ConfigurationError, match=r"set JWT_REVOCATION_URL \(revocation_url\)"):
+            JWTSettings(secret_key=SECRET, **values)
+
+        JWTSettings(secret_key=SECRET, revocation=MemoryRevocations(), **values)
+        JWTSettings(secret_key=SECRET, revocation_url=None, **values)
+
     def test_without_a_prefix(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
