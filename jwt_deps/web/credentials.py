@@ -305,7 +305,8 @@ def _is_respelled(token: str) -> bool:
     it than it says itself: not its `jti`, which may be revoked, and not the key that it is bound
     to. Of a JWE, which this service cannot read, `enc` is in the header (RFC 7516 §4.1.2).
     """
-    is_encrypted = any(b'"enc"' in it for it in _decoded(token.partition(".")[0]))
+    first = token.partition(".")[0]
+    is_encrypted = not _NOT_BASE64.search(first) and b'"enc"' in next(_decoded(first))
     return not is_encrypted and any(b'"alg"' in it for it in _decoded(token))
 
 
