@@ -4,7 +4,7 @@ import os
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -80,7 +80,8 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
     """
     if every_issuer and issuer is not None:
         raise impossible("--issuer and --every-issuer contradict each other.")
-    named = (jti, session, subject) != (None, None, None)
+    options = {"jti": jti, "session": session, "subject": subject}
+    named: dict[str, Any] = {word: name for word, name in options.items() if name is not None}
     if named and issuer is None and not every_issuer:
         issuer = _only_issuer()
     try:
@@ -94,7 +95,7 @@ def revoke(  # noqa: PLR0913, PLR0917 - one per option
                 revocations.initialize()
                 note("The server is initialized.")
                 raise typer.Exit(ACCEPTED)
-            revocations.revoke(jti=jti, session=session, subject=subject, issuer=issuer)
+            revocations.revoke(**named, issuer=issuer)
     except ConfigurationError as error:
         raise impossible(str(error)) from None
     except RevocationUnavailableError:

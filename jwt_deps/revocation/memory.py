@@ -4,7 +4,7 @@ import heapq
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from jwt_deps.concurrency import ForkSafeLock, uptime
 from jwt_deps.errors import is_number, require_positive
@@ -17,6 +17,9 @@ _LARGEST_LEEWAY = 300  # that settings allow: for so long a token is accepted af
 #: The claims that name a session and a user where none are configured.
 SESSION_CLAIMS = ("sid", "session_id")
 SUBJECT_CLAIMS = ("sub",)
+#: Stands for a name that was not given. `None` is what a token without that claim has: it is
+#: refused, because with an `issuer` beside it all tokens of that issuer would be revoked.
+NOT_GIVEN: Final[Any] = ...
 
 
 class Revocations(ABC):
@@ -49,9 +52,9 @@ class Revocations(ABC):
     def revoke(
         self,
         *,
-        jti: str | int | None = None,
-        session: str | int | None = None,
-        subject: str | int | None = None,
+        jti: str | int = NOT_GIVEN,
+        session: str | int = NOT_GIVEN,
+        subject: str | int = NOT_GIVEN,
         issuer: str | None = None,
         expires: float | None = None,
     ) -> None:
@@ -72,8 +75,8 @@ class Revocations(ABC):
 
         Raises:
             ValueError: the arguments name several things, or nothing, or what no claim of a token
-                is equal to: a `UUID` has to be given as its text, and half of a surrogate pair
-                is in none. Or `expires` is no time.
+                is equal to: a `UUID` has to be given as its text, half of a surrogate pair is in
+                none, and `None` is what a token without the claim has. Or `expires` is no time.
             RevocationUnavailableError: the server of `RedisRevocations` does not answer, or takes
                 no writes. In this process the revocation holds already, and the process sends it
                 again until the server takes it.
@@ -86,7 +89,7 @@ class Revocations(ABC):
         if not (expires is None or is_number(expires)):
             raise ValueError("expires is no time in seconds since the epoch")
         named = {Kind.JTI: jti, Kind.SESSION: session, Kind.SUBJECT: subject}
-        given = [(kind, name) for kind, name in named.items() if name is not None]
+        given = [(kind, name) for kind, name in named.items() if name is not NOT_GIVEN]
         if not given and issuer is not None:
             given = [(Kind.ISSUER, "")]
         if len(given) != 1:
@@ -96,7 +99,7 @@ class Revocations(ABC):
         # Other processes could not read what no claim can be, nor what is written along with it.
         if not is_text(name) or not (issuer is None or is_text(issuer)):
             raise ValueError(
-                "a name is a text or an integer, and an issuer is a text, of whole characters"
+                "a name is a text or an integer and not None, an issuer a text, of whole characters"
             )
         if issuer == "" or (name == "" and kind is not Kind.ISSUER):
             raise ValueError("a name is empty")
