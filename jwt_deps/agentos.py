@@ -10,6 +10,7 @@ read by its public names, here and nowhere else, and tried before an application
 import json
 import re
 import secrets
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -332,7 +333,9 @@ class _Rules:
         *,
         authorization: bool,
     ) -> None:
-        self._app, self.asks_agno_scopes = app.state, authorization
+        self.asks_agno_scopes = authorization
+        # FastAPI remembers dependencies, and is not to keep the application with this one.
+        self._app = weakref.proxy(app.state)
         self._unseen: tuple[FastAPI, list[str], Collection[str]] | None = app, given, left_open
         # agno compares a path with each of its patterns, a hundred of them.
         self._required: LRUMap[str, list[str]] = LRUMap(512)

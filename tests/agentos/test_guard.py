@@ -1,9 +1,11 @@
 """`protect_agent_os`: what it refuses to guard, and what of agno it leaves to agno."""
 
 import asyncio
+import gc
 import importlib
 import json
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
@@ -381,6 +383,21 @@ def own_routes() -> Iterator[TestClient]:
 def behind_a_prefix() -> Iterator[TestClient]:
     with TestClient(extended(middleware=[Middleware(Prefixed)])) as client:
         yield client
+
+
+def test_an_agent_os_that_is_no_longer_used_is_freed() -> None:
+    """Tests make many, and FastAPI remembers the dependencies of each."""
+
+    def used() -> weakref.ref[FastAPI]:
+        app = protect_agent_os(agent_os(), SETTINGS)
+        with TestClient(app) as client:
+            assert 200 == client.get("/agents", headers=as_user("alice", ADMIN)).status_code
+        return weakref.ref(app)
+
+    made = used()
+    gc.collect()
+
+    assert made() is None
 
 
 def test_handler_of_the_base_application_answers_refusals() -> None:
