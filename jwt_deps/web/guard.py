@@ -164,12 +164,12 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
         return  # the application overrides every guard, and its overrides decide
     await guard.check(connection, match, state)
     # What applies to a route that the guard excludes may ask for a token all the same.
-    asking = [one for it in match.applied if (one := _asking_for_token(it, connection)) is not None]
+    asked = [_refuses_anonymous(it, connection, match) for it in match.applied]
+    asking = [refuses for refuses in asked if refuses is not None]
     if asking:
         found = await principal_or_error(connection, None, state)
         error = found if isinstance(found, AuthError) else found.error
-        is_refused = error is found or any(it.refuses_anonymous for it in asking)
-        if error is not None and is_refused:
+        if error is not None and (error is found or any(asking)):
             raise await refused(error, connection) from error
 
 
@@ -183,12 +183,21 @@ def needs_no_token(connection: HTTPConnection) -> bool:
     return guard is None or guard.opens(match, state.settings)
 
 
-def _asking_for_token(depends: Depends, connection: HTTPConnection) -> TokenDependency[Any] | None:
-    """A dependency that asks for a token by itself, which a guard and an overridden one do not."""
+def _refuses_anonymous(
+    depends: Depends, connection: HTTPConnection, match: MatchedRoute
+) -> bool | None:
+    """Whether a dependency refuses a request without a token also under `validate=False`.
+
+    `None` of one that asks for no token by itself, as a guard without scopes and an overridden one.
+    """
     call: Any = depends.dependency
-    if isinstance(call, RouteGuard) or is_overridden(connection, call):
+    scopes = scopes_of(depends)
+    if is_overridden(connection, call):
         return None
-    return token_dependency(call)
+    if isinstance(call, RouteGuard):
+        return bool(_scopes_for(call, scopes, connection, match)) or None
+    one = token_dependency((optional_of(call) if scopes else None) or call)
+    return None if one is None else bool(scopes) or one.refuses_anonymous
 
 
 async def require_for_guard(
@@ -208,10 +217,19 @@ async def require_for_guard(
     Raises:
         HTTPException: the request is refused.
     """
+    needed = _scopes_for(guard, scopes, connection, match)
+    if needed:
+        await refuse_without(connection, needed, settings)
+
+
+def _scopes_for(
+    guard: RouteGuard, scopes: Sequence[str], connection: HTTPConnection, match: MatchedRoute
+) -> tuple[str, ...]:
     by_template = guard.route_scopes.needed(match.paths, methods_of(connection.scope))
     needed = (*scopes, *by_template)
     if needed and guard.asks_scopes(match, state_of(connection.scope).settings):
-        await refuse_without(connection, needed, settings)
+        return needed
+    return ()
 
 
 def token_dependencies_of(

@@ -19,6 +19,7 @@ from jwt_deps import (
     get_claims,
     get_scopes,
     get_settings,
+    jwt_guard,
     optional,
     protect,
     protected_router,
@@ -248,6 +249,7 @@ def test_an_error_before_a_route_that_no_guard_applies_to_takes_no_body_away() -
         pytest.param(Depends(require_scopes("write")), id="requirement"),
         pytest.param(Depends(get_claims), id="claims"),
         pytest.param(Security(get_scopes, scopes=["write"]), id="scopes"),
+        pytest.param(Security(optional(get_scopes), scopes=["write"]), id="optional-scopes"),
     ],
 )
 @pytest.mark.parametrize("headers", [{}, FOREIGN], ids=["no-token", "foreign-token"])
@@ -256,6 +258,51 @@ def test_a_requirement_over_an_excluded_route_refuses_before_its_body(
 ) -> None:
     """The guard lets the route pass, what is required asks for a token all the same."""
     app = protect(including(reading()), SETTINGS, ["/*"], [needed])
+
+    status, _, asked = send(app, body, headers)
+
+    assert (401, 0) == (status, asked)
+
+
+@bodies
+@pytest.mark.parametrize(
+    "needed",
+    [
+        pytest.param(Depends(require_scopes("write")), id="requirement"),
+        pytest.param(Security(get_scopes, scopes=["write"]), id="scopes"),
+        pytest.param(Security(optional(get_scopes), scopes=["write"]), id="optional-scopes"),
+    ],
+)
+def test_a_requirement_refuses_before_the_body_where_tokens_are_not_checked(
+    needed: Any, body: str
+) -> None:
+    """Under `validate=False` the guard lets anonymous requests pass, what is required does not."""
+    lenient = JWTSettings(secret_key=SECRET, validate=False)
+    app = protect(including(reading()), lenient, dependencies=[needed])
+
+    status, _, asked = send(app, body, {})
+
+    assert (401, 0) == (status, asked)
+
+
+def scoped_by_template(inner: APIRouter) -> FastAPI:
+    return protect(including(inner), SETTINGS, scopes={"*": "write"})
+
+
+def scoped_by_security(inner: APIRouter) -> FastAPI:
+    router = APIRouter(dependencies=[Security(jwt_guard(SETTINGS), scopes=["write"])])
+    router.include_router(inner)
+    return protect(including(router), OTHER)
+
+
+@bodies
+@pytest.mark.parametrize("place", [scoped_by_template, scoped_by_security])
+@pytest.mark.parametrize("headers", [{}, FOREIGN], ids=["no-token", "foreign-token"])
+def test_the_scopes_of_an_outer_guard_are_asked_for_before_the_body(
+    headers: Headers, place: Callable[[APIRouter], FastAPI], body: str
+) -> None:
+    """They hold where the innermost guard excludes the route."""
+    app = place(protected_router(reading(), settings=SETTINGS, exclude=["/*"]))
 
     status, _, asked = send(app, body, headers)
 
