@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from fastapi import APIRouter, Depends
 from fastapi.applications import FastAPI
+from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
@@ -151,13 +152,15 @@ class ProtectedRouter(APIRouter):
             if isinstance(app, FastAPI):
                 Installation.of(app).watch(scope)
             else:
-                self._check_alone()
+                self._check_in(scope)
             self._met = app
         return wrap_receive_and_send(scope, receive, send, self, self._guard)
 
-    def _check_alone(self) -> None:
+    def _check_in(self, scope: Scope) -> None:
         """Check the routes where no `FastAPI` is around, which would check them."""
-        around = with_mounted(self)
+        app = scope.get("app")
+        # Only from the outermost router on are templates whole. It is named after it was called.
+        around = with_mounted(app if isinstance(app, Starlette) else scope.get("router", self))
         for problem in route_problems(around, around):
             raise problem
 

@@ -1,6 +1,7 @@
 """Scopes by method and template: `protected_router(scopes=...)` and `protect(app, scopes=...)`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -444,3 +445,20 @@ def test_a_template_that_matches_no_route_of_a_router_in_another_application() -
     app.mount("/m", Starlette(routes=[Mount("/", router)]))
 
     assert REFUSED == ask(app, "/m/report", GOOD)
+
+
+@live_mounts
+@pytest.mark.parametrize("around", [APIRouter, partial(protected_router, settings=SETTINGS)])
+def test_templates_are_whole_in_a_router_of_another_application(
+    around: Callable[[], APIRouter],
+) -> None:
+    """Those of a protected router begin with the prefixes of the routers that it is included in."""
+    scopes, outer = {"GET /v1/api": "inside"}, around()
+    inner = filled(protected_router(settings=SETTINGS, exclude=["/v1/plain"], scopes=scopes))
+    outer.include_router(inner, prefix="/v1")
+    app = FastAPI()
+    app.mount("/m", Starlette(routes=[Mount("", outer)]))
+
+    tokens = {}, bearer(scope="outside"), bearer(scope="inside")
+    assert [401, 403, 200] == [ask(app, "/m/v1/api", it) for it in tokens]
+    assert {200} == {ask(served, "/m/v1/plain"[at:]) for served, at in ((app, 0), (outer, 2))}
