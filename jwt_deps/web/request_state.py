@@ -565,6 +565,12 @@ def next_state(scope: Scope, router: object) -> RequestState:
     return state
 
 
+def came_before(scope: Scope, router: object) -> bool:
+    """Whether the scope, or one that it was copied from, has come to a router before."""
+    known: RequestState | None = scope.get(STATE_KEY)
+    return known is not None and id(router) in known.parameters
+
+
 def state_of(scope: Scope) -> RequestState:
     """The state of the request with this scope, made if there is none."""
     state: RequestState | None = scope.get(STATE_KEY)

@@ -1008,6 +1008,35 @@ def test_attack_a_second_path_in_the_scope_of_the_first() -> None:
     assert 422 == client.get("/t/acme/new/umbrella/data").status_code
 
 
+@pytest.mark.parametrize("override", [get_settings, get_claims])
+def test_attack_a_second_path_in_a_scope_that_went_to_a_mounted_application(
+    override: Callable[..., Any],
+) -> None:
+    """What that one replaces says nothing of the routes around it."""
+    app, mounted = FastAPI(), FastAPI()
+    mounted.dependency_overrides[override] = lambda: (
+        OTHER if override is get_settings else {"sub": "mallory"}
+    )
+    app.dependency_overrides[get_settings] = lambda: SETTINGS
+    filled(app).mount("/new", mounted)
+
+    def fallback(app: ASGIApp) -> ASGIApp:
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            before = {**scope}
+            status, _, _ = await drive(app, scope)
+            scope.update(path=before["path"].removeprefix("/new"), root_path=before["root_path"])
+            await app(scope, receive, send)
+            assert status == 404
+
+        return serve
+
+    app.add_middleware(fallback)
+    protect(app, exclude=["/new/*"])
+
+    for path in ("/new/api", "/new/plain"):
+        assert [401, 401, 200] == [ask(app, path, it) for it in (NONE, FOREIGN, GOOD)]
+
+
 def test_attack_a_part_that_an_application_without_guards_sends() -> None:
     """What is known of its path says nothing here."""
     app, guarded = FastAPI(), for_tenants()
