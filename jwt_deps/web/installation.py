@@ -24,7 +24,6 @@ from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
@@ -571,27 +570,29 @@ def _guards(app: FastAPI, matches: Iterable[MatchedRoute]) -> Iterator[JWTGuard]
 
 
 def _matches(app: FastAPI) -> Iterator[MatchedRoute]:
-    for added, served in _served(app.router):
-        if getattr(served, "dependant", None) is not None:
-            yield match_of_route(served)
-        else:
-            endpoint = plain_endpoint(added)
-            page = is_page(endpoint, added, app)
-            yield MatchedRoute(
-                templates(added, getattr(served, "path", None)), endpoint, (), documentation=page
-            )
-    for router in (app.router, *mounted_routers(app.routes)):
+    for router in _with_mounted_routers(app.router):
+        for added, served in _fastapi.served_routes(router):
+            if getattr(served, "dependant", None) is not None:
+                yield match_of_route(served)
+            else:
+                endpoint = plain_endpoint(added)
+                page = is_page(endpoint, added, app)
+                yield MatchedRoute(
+                    templates(added, getattr(served, "path", None)),
+                    endpoint,
+                    (),
+                    documentation=page,
+                )
         for group, served in _fastapi.frontends(router):
             yield match_of_frontend(served, group.routes)
 
 
-def _served(
+def _with_mounted_routers(
     router: APIRouter, within: tuple[APIRouter, ...] = ()
-) -> Iterator[tuple[BaseRoute, Any]]:
-    """The routes of the router that serves, and of those mounted in it as if applications."""
-    served = list(_fastapi.served_routes(router))
-    yield from served
+) -> Iterator[APIRouter]:
+    """The router that serves, and those mounted in it as if applications, at any depth."""
+    yield router
     within = (*within, router)
-    for mounted in mounted_routers(added for added, _ in served):
+    for mounted in mounted_routers(added for added, _ in _fastapi.served_routes(router)):
         if not is_among(mounted, within):  # a router can be mounted in itself
-            yield from _served(mounted, within)
+            yield from _with_mounted_routers(mounted, within)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from fastapi import APIRouter, Depends
 from fastapi.applications import FastAPI
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
@@ -18,10 +18,10 @@ from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .factories import dependency_factory, router_factory
 from .guard import Credential, JWTGuard
-from .installation import Installation, route_problems, watch_application, with_mounted
+from .installation import Installation, route_problems, watch_application
 from .plain_routes import GuardedRoutes, apply_to_copies, check
 from .request_user import keep_user
-from .routing import mark_public
+from .routing import mark_public, mounted_routers
 from .trial import try_out
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
@@ -158,9 +158,11 @@ class ProtectedRouter(APIRouter):
 
     def _check_in(self, scope: Scope) -> None:
         """Check the routes where no `FastAPI` is around, which would check them."""
-        app = scope.get("app")
+        app, around = scope.get("app"), FastAPI(openapi_url=None)
         # Only from the outermost router on are templates whole. It is named after it was called.
-        around = with_mounted(app if isinstance(app, Starlette) else scope.get("router", self))
+        outermost = app if isinstance(app, Starlette) else scope.get("router", self)
+        for router in mounted_routers([Mount("", outermost)]):
+            around.mount("", router)
         for problem in route_problems(around, around):
             raise problem
 

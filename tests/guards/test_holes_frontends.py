@@ -168,6 +168,38 @@ def test_a_frontend_below_an_application_of_starlettes(outer: str, files: Path) 
         assert 200 == client.get("/m/open/a.txt").status_code
 
 
+@pytest.mark.parametrize(
+    ("options", "statuses"),
+    [({"exclude": ["/files"]}, [200, 200]), ({"scopes": {"/files": "files"}}, [403, 200])],
+)
+def test_a_frontend_two_mounts_further_in_has_a_template(
+    options: dict[str, Any], statuses: list[int], files: Path
+) -> None:
+    """Exclusions and scopes find it there."""
+    router, between, app = protected_router(settings=SETTINGS, **options), APIRouter(), FastAPI()
+    router.frontend("/files", directory=files)
+    between.mount("/b", router)
+    app.mount("/a", between)
+    client = TestClient(app)
+
+    assert statuses == [
+        client.get("/a/b/files/a.txt", headers=it).status_code
+        for it in (GOOD, bearer(scope="files"))
+    ]
+
+
+def test_scopes_of_a_frontend_below_an_application_of_starlettes(files: Path) -> None:
+    """They are asked for, as those of all templates are there."""
+    router, app = protected_router(settings=SETTINGS, scopes={"/files": "files"}), FastAPI()
+    router.frontend("/files", directory=files)
+    app.mount("/m", Starlette(routes=[Mount("", router)]))
+    client = TestClient(app)
+
+    assert [403, 200] == [
+        client.get("/m/files/a.txt", headers=it).status_code for it in (GOOD, bearer(scope="files"))
+    ]
+
+
 def protect_it(app: FastAPI) -> FastAPI:
     return protect(app, SETTINGS, exclude=["/"])
 
