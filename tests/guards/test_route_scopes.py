@@ -459,6 +459,7 @@ def test_templates_are_whole_in_a_router_of_another_application(
     app = FastAPI()
     app.mount("/m", Starlette(routes=[Mount("", outer)]))
 
-    tokens = {}, bearer(scope="outside"), bearer(scope="inside")
-    assert [401, 403, 200] == [ask(app, "/m/v1/api", it) for it in tokens]
+    assert 401 == ask(app, "/m/v1/api")
+    tokens = bearer(scope="outside"), bearer(scope="inside")
+    assert [403, 200] == [ask(app, "/m/v1/api", it) for it in tokens]
     assert {200} == {ask(served, "/m/v1/plain"[at:]) for served, at in ((app, 0), (outer, 2))}
