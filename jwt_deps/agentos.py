@@ -177,9 +177,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     _look_at_start(app, rules)
     _record_root(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _NOT_EXCLUDED)]
-    return protect(
-        app, settings, exclude, [Depends(rules)], credentials=[_AgnoCredential(settings)]
-    )
+    return protect(app, settings, exclude, [Depends(rules)], credentials=[_AgnoCredential()])
 
 
 def _look_at_start(app: FastAPI, rules: "_Rules") -> None:
@@ -778,13 +776,6 @@ class _AgnoCredential:
     What the settings say of tokens, which claims hold what for instance, does not apply to it.
     """
 
-    def __init__(self, settings: JWTSettings) -> None:
-        self._settings = IssuerSettings(
-            secret_key=secrets.token_urlsafe(64),  # which verifies nothing
-            scopes_claim="scopes",
-            admin_scope=settings.admin_scope,
-        )
-
     def __repr__(self) -> str:
         return "a service account of agno"
 
@@ -792,12 +783,21 @@ class _AgnoCredential:
         claims = _accepted_by_agno(connection.scope)
         if claims is None:
             return None
+        settings = await settings_for(connection)
         sent = connection.headers["authorization"].partition(" ")[2]
-        principal = Principal(claims, self._settings, token=sent)
-        revocations = (await settings_for(connection)).revocations
-        if revocations is not None:
-            await refuse_revoked(revocations, principal.revocable())
+        principal = Principal(claims, _settings_of_accounts(settings.admin_scope), token=sent)
+        if settings.revocations is not None:
+            await refuse_revoked(settings.revocations, principal.revocable())
         return principal
+
+
+@cache
+def _settings_of_accounts(admin_scope: str | None) -> IssuerSettings:
+    return IssuerSettings(
+        secret_key=secrets.token_urlsafe(64),  # which verifies nothing
+        scopes_claim="scopes",
+        admin_scope=admin_scope,
+    )
 
 
 def _challenging(send: Send) -> Send:

@@ -23,6 +23,7 @@ from jwt_deps import (
     RevocationUnavailableError,
     current_user_id,
     get_scopes,
+    require_scopes,
 )
 from jwt_deps.agentos import protect_agent_os
 from jwt_deps.testing import using_settings
@@ -163,6 +164,19 @@ def test_a_service_account_that_is_revoked(*, in_a_test: bool) -> None:
         assert 200 == client.get("/agents", headers=headers).status_code
         revocation.revoke(subject="sa:robot")
         assert 401 == client.get("/agents", headers=headers).status_code
+
+
+def test_an_administrator_among_service_accounts() -> None:
+    """By what the settings say, too: those that a test puts in their place."""
+    base = FastAPI()
+    base.get("/reports", dependencies=[Depends(require_scopes("reports:read"))])(who)
+    own, other = (JWTSettings(secret_key=SECRET, admin_scope=it) for it in ("root", "other"))
+    app = protect_agent_os(agent_os(base_app=base), own)
+    client = TestClient(app, headers={"Authorization": f"Bearer {stored_account(app, 'root')}"})
+
+    assert 200 == client.get("/reports").status_code
+    with using_settings(app, other):
+        assert 403 == client.get("/reports").status_code
 
 
 class Revocations:
