@@ -300,7 +300,8 @@ def _read_by_python(data: bytes) -> object:
 
 def _is_name(text: str) -> bool:
     """Whether settings take it as it stands for the name of a claim."""
-    return bool(text.strip()) and {",", '"'}.isdisjoint(text)
+    is_bare = text == text.strip() and {",", '"'}.isdisjoint(text)
+    return is_bare and bool(text) and ("/" in text or all(text.split(".")))
 
 
 class TestClaims:
