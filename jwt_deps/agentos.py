@@ -380,8 +380,8 @@ class _Rules:
             return
         app, given, left_open = self._unseen
         deque(served_routes(app.router), 0)  # FastAPI keeps what it makes here, not in an inventory
-        served = [one for it in Inventory.of(app).routes for one in (it, *it.mounts)]
-        for one in served:
+        served = Inventory.of(app).routes
+        for one in (one for it in served for one in (it, *it.mounts)):
             if one.path.endswith("/*") and one.path.removesuffix("/*") in left_open:
                 raise ConfigurationError(
                     "agent_os_open_mount",
@@ -389,7 +389,7 @@ class _Rules:
                     "it, by the default of exclude: mount it elsewhere, or say in exclude=[...] "
                     "what is to be open.",
                 )
-        # For WebSockets agno asks no scopes.
+        # Not their mounts: one at the root has any path. For WebSockets agno asks no scopes.
         routes = [(one.path, one.methods) for one in served if one.methods != (WEBSOCKET,)]
         for name in given:
             method, _, path = name.partition(" ")

@@ -690,11 +690,19 @@ def test_scopes_are_for_a_route(guarded: TestClient, name: str, *, is_known: boo
         rules.look()
 
 
-@pytest.mark.parametrize("started", [True, False])
-def test_scopes_for_no_route_stop_the_start(*, started: bool) -> None:
+@pytest.mark.parametrize(
+    ("started", "mcp"),
+    [
+        pytest.param(True, False, id="start"),
+        pytest.param(False, False, id="first request"),
+        # Its server makes another error of one at the start.
+        pytest.param(False, True, id="first request, MCP mounted at the root"),
+    ],
+)
+def test_scopes_for_no_route_stop_the_start(*, started: bool, mcp: bool) -> None:
     """A route whose path is misspelt there would ask for none."""
     app = protect_agent_os(
-        agent_os(), SETTINGS, scope_mappings={"POST /agent/*/runs": ["agents:run"]}
+        agent_os(mcp=mcp), SETTINGS, scope_mappings={"POST /agent/*/runs": ["agents:run"]}
     )
 
     client = TestClient(app)
