@@ -134,9 +134,6 @@ class ResourceServer:
 
     Attributes:
         header_name: the header of the token, as ASGI has it.
-        scheme: what precedes the token in it: `Bearer ` or nothing.
-        wrong_form: what is said where the header is there without a token.
-        missing: what a refusal says where a request has no token.
         excluded: path patterns of routes that need no token.
         sender_policy: the sender constraint; `None` if tokens are plain bearer tokens.
         provable: the members of `cnf` (RFC 7800) that a sender can prove.
@@ -147,9 +144,6 @@ class ResourceServer:
     accepted: AcceptedIssuers
     max_token_size: int
     header_name: bytes
-    scheme: str
-    wrong_form: str
-    missing: str
     excluded: PathPatterns
     sender_policy: SenderPolicy | None
     provable: Collection[str]

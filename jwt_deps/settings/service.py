@@ -237,15 +237,11 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         else:
             accepted = AcceptedIssuers(self._policy, self.issuers)
         header_name = self.token_header_key.lower().encode("ascii")
-        scheme = self.token_header_scheme
         sender_policy = self._make_sender_policy(header_name)
         self._server = ResourceServer(
             accepted=accepted,
             max_token_size=self.max_token_size,
             header_name=header_name,
-            scheme=f"{scheme} " if scheme else "",
-            wrong_form=self._wrong_form(),
-            missing=self._missing(),
             excluded=PathPatterns(self.excluded_route_paths),
             sender_policy=sender_policy,
             provable=frozenset() if sender_policy is None else sender_policy.provable,
@@ -271,28 +267,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
                     f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
                 )
         self._policy = replace(self._policy, audiences=())  # `resource` is none of them
-
-    def _wrong_form(self) -> str:
-        """What is said where the header is there without a token."""
-        schemes: list[str] = (
-            [self.token_header_scheme] if self.dpop is not DPoPMode.REQUIRED else []
-        )
-        schemes += ["DPoP"] if self.dpop is not DPoPMode.OFF else []
-        kind = " or ".join(filter(None, schemes))
-        return f"Invalid token: the {self.token_header_key} header has no {kind} token".replace(
-            "  ", " "
-        )
-
-    def _missing(self) -> str:
-        """What is said where no token is, in the words of the AgentOS middleware."""
-        if self.token_getter is not None:
-            return "JWT token missing"
-        header, cookie = f"{self.token_header_key} header", self.cookie_name
-        return {
-            TokenSource.HEADER: f"{header} missing",
-            TokenSource.COOKIE: f"JWT cookie '{cookie}' missing",
-            TokenSource.BOTH: f"JWT token missing from both {header} and '{cookie}' cookie",
-        }[self.token_source]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:

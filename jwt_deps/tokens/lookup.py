@@ -16,6 +16,7 @@ from jwt_deps.errors import (
     MissingTokenError,
     Reason,
 )
+from jwt_deps.possession import DPoPMode
 from jwt_deps.settings import JWTSettings, TokenSource
 
 #: First half of the subprotocol pair `bearer, <token>`, the only place where a browser's
@@ -62,7 +63,7 @@ def find_token(scope: _Scope, settings: JWTSettings) -> str:
     if source is not TokenSource.COOKIE:
         token, present = _from_headers(scope, settings)
         if token:
-            if not settings.server.scheme:  # a proxy may have made it of a browser's cookie
+            if not settings.token_header_scheme:  # a proxy may have made it of a browser's cookie
                 _refuse_cross_site(scope, settings)
             return token
     if source is not TokenSource.HEADER:
@@ -70,13 +71,13 @@ def find_token(scope: _Scope, settings: JWTSettings) -> str:
         if token:
             _refuse_cross_site(scope, settings)
             return token
-    raise _wrong_form(settings) if present else MissingTokenError(settings.server.missing)
+    raise _wrong_form(settings) if present else _missing(settings)
 
 
 def check_found(found: object, scope: _Scope, settings: JWTSettings) -> str:
     """Check what `token_getter` found, by the rules for a cookie, which it may have read."""
     if found is None or found == "":
-        raise MissingTokenError(settings.server.missing)
+        raise _missing(settings)
     if not isinstance(found, str):
         raise ConfigurationError(
             "token_getter", "token_getter has to return the encoded token, a str, or None."
@@ -87,8 +88,7 @@ def check_found(found: object, scope: _Scope, settings: JWTSettings) -> str:
 
 def _from_headers(scope: _Scope, settings: JWTSettings) -> tuple[str | None, bool]:
     """The token of the header or of the subprotocol pair, and whether the header was there."""
-    server, value = settings.server, None
-    name = server.header_name
+    name, value = settings.server.header_name, None
     for key, sent in scope["headers"]:
         if key == name:
             if value is not None:
@@ -98,11 +98,7 @@ def _from_headers(scope: _Scope, settings: JWTSettings) -> tuple[str | None, boo
     if value is not None:
         if len(value) > settings.max_token_size + _SCHEME_ROOM:
             raise _too_large()
-        text = value.decode("latin-1").strip(" \t")
-        if text.startswith(server.scheme) and "," not in text:  # what nearly every client sends
-            token = text[len(server.scheme) :].lstrip(" ")
-        else:
-            token = _credentials(text, settings)
+        token = _credentials(value.decode("latin-1").strip(" \t"), settings)
     if scope["type"] == "websocket" and (offered := _from_subprotocols(scope)):
         if token is not None:
             raise _repeated("both a header and the subprotocols carry a token")
@@ -113,7 +109,9 @@ def _from_headers(scope: _Scope, settings: JWTSettings) -> tuple[str | None, boo
 def _credentials(text: str, settings: JWTSettings) -> str | None:
     """The token in the value of a header; `None` if it only has credentials of other schemes."""
     if not settings.token_header_scheme:
-        raise _repeated("one header carries several credentials")
+        if "," in text:
+            raise _repeated("one header carries several credentials")
+        return text
     policy = settings.server.sender_policy
     with_dpop = policy is not None and policy.with_dpop
     ours = (_BEARER_OR_DPOP if with_dpop else _BEARER).search(text)
@@ -241,5 +239,24 @@ def _repeated(description: str) -> InvalidRequestError:
     return InvalidRequestError(Reason.REPEATED_CREDENTIALS, description)
 
 
+def _missing(settings: JWTSettings) -> MissingTokenError:
+    """The error for a request without a token, in the words of the AgentOS middleware."""
+    if settings.token_getter is not None:
+        return MissingTokenError("JWT token missing")
+    header, cookie = f"{settings.token_header_key} header", settings.cookie_name
+    words = {
+        TokenSource.HEADER: f"{header} missing",
+        TokenSource.COOKIE: f"JWT cookie '{cookie}' missing",
+        TokenSource.BOTH: f"JWT token missing from both {header} and '{cookie}' cookie",
+    }
+    return MissingTokenError(words[settings.token_source])
+
+
 def _wrong_form(settings: JWTSettings) -> MissingTokenError:
-    return MissingTokenError(settings.server.wrong_form, Reason.HEADER_FORM)
+    """The error for a header without a token, which names the schemes that it may have."""
+    bearer = "" if settings.dpop is DPoPMode.REQUIRED else settings.token_header_scheme
+    dpop = "" if settings.dpop is DPoPMode.OFF else "DPoP"
+    kind = " or ".join(filter(None, (bearer, dpop)))
+    lacks = f"{kind} token" if kind else "token"
+    words = f"Invalid token: the {settings.token_header_key} header has no {lacks}"
+    return MissingTokenError(words, Reason.HEADER_FORM)
