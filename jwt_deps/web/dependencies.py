@@ -44,10 +44,10 @@ from jwt_deps.tokens import (
 from . import _fastapi
 from .factories import dependency_factory, identity_of
 from .request_principal import (
-    PrincipalDependency,
     TokenDependency,
     get_claims,
     is_overridden,
+    principal_dependency,
     principal_of,
     principal_or_error,
     refused,
@@ -111,13 +111,13 @@ async def _hand_on(verified_by_jwt_deps: object) -> AsyncIterator[object]:  # ol
 class _Injected(_LikePartial):
     """The class of classes that are made of the verified token when FastAPI calls them."""
 
-    _dependency: PrincipalDependency[Any]
+    _dependency: TokenDependency[Any]
     _of: Any
     _refuses_anonymous = False
 
     def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:
         super().__init__(name, bases, members)
-        cls._dependency = PrincipalDependency(cls._of)
+        cls._dependency = principal_dependency(cls._of)
         cls._dependency.__name__, cls._dependency.__doc__ = name, cls.__doc__
         cls._dependency.refuses_anonymous = cls._refuses_anonymous
         if not CLASSES_ARE_AWAITED:  # old FastAPI
@@ -126,7 +126,7 @@ class _Injected(_LikePartial):
     # Properties of the classes and not of their instances.
 
     @property
-    def func(cls) -> PrincipalDependency[Any]:
+    def func(cls) -> TokenDependency[Any]:
         """What FastAPI calls in place of the class."""
         return cls._dependency
 
@@ -273,7 +273,7 @@ T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-@PrincipalDependency
+@principal_dependency
 def current_user_id(principal: Principal) -> str:
     """The id of the user: the claim that `user_id_claim` names, `sub` unless set otherwise.
 
@@ -293,7 +293,7 @@ def current_user_id(principal: Principal) -> str:
 current_user_id.refuses_anonymous = True
 
 
-@PrincipalDependency
+@principal_dependency
 def current_client_id(principal: Principal) -> str:
     """The client that the token was issued to: `client_id` (RFC 9068 §2.2), else `azp`.
 
@@ -315,7 +315,7 @@ def current_client_id(principal: Principal) -> str:
 current_client_id.refuses_anonymous = True
 
 
-@PrincipalDependency
+@principal_dependency
 def current_session_id(principal: Principal) -> str | None:
     """The id of the session: the claim that `session_id_claim` names.
 
@@ -330,7 +330,7 @@ def current_session_id(principal: Principal) -> str | None:
     return principal.session_id
 
 
-@PrincipalDependency
+@principal_dependency
 def get_scopes(principal: Principal) -> frozenset[str]:
     """The scopes that the token grants (RFC 6749 §3.3).
 
@@ -345,7 +345,7 @@ def get_scopes(principal: Principal) -> frozenset[str]:
     return principal.scopes
 
 
-@PrincipalDependency
+@principal_dependency
 def get_dependencies(principal: Principal) -> Mapping[str, Any]:
     """The claims that `dependencies_claims` names, as AgentOS takes them for a run.
 
@@ -360,7 +360,7 @@ def get_dependencies(principal: Principal) -> Mapping[str, Any]:
     return principal.dependencies
 
 
-@PrincipalDependency
+@principal_dependency
 def get_session_state(principal: Principal) -> Mapping[str, Any]:
     """The claims that `session_state_claims` names, as AgentOS takes them for a session.
 
@@ -377,7 +377,7 @@ def get_session_state(principal: Principal) -> Mapping[str, Any]:
 
 @cache
 def _claims_as(model: type[BaseModel]) -> TokenDependency[BaseModel]:
-    @PrincipalDependency
+    @principal_dependency
     def claims_as_model(principal: Principal) -> BaseModel:
         """The verified claims as the model has them."""
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
-from functools import cache
+from functools import cache, wraps
 from inspect import Signature, signature
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
@@ -39,7 +39,6 @@ from jwt_deps.tokens import (
 from . import _fastapi
 from .request_state import STATE_KEY, RequestState, matched, state_of
 from .responses import needed_scopes, refusal
-from .routing import MatchedRoute
 from .websockets import answer_with_bearer
 
 T = TypeVar("T")
@@ -108,29 +107,14 @@ class TokenDependency(SecurityBase, Generic[T]):
             raise await refused(error, connection) from error
 
 
-class PrincipalDependency(TokenDependency[T]):
-    """A dependency that reads its answer from the principal, once the token is verified."""
+def principal_dependency(read: Callable[[Principal], T]) -> TokenDependency[T]:
+    """Make a dependency that reads its answer from the principal, once the token is verified."""
 
-    def __init__(self, read: Callable[[Principal], T]) -> None:
-        self._read = read
-        self._present(read)
+    @wraps(read)
+    async def answer(connection: HTTPConnection) -> T:
+        return read(await principal_of(connection))
 
-    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
-        """Answer, or refuse the request, as any `TokenDependency`.
-
-        Raises:
-            HTTPException: the refusal; or `WebSocketException`.
-        """
-        found: Principal | AuthError
-        try:
-            if needed := security_scopes.scopes:
-                return self._read(await require_granted(connection, needed))
-            found = await principal_or_error(connection)
-            if isinstance(found, Principal):
-                return self._read(found)
-        except AuthError as error:
-            found = error
-        raise await refused(found, connection) from found
+    return TokenDependency(answer)
 
 
 def token_dependency(call: Any) -> TokenDependency[Any] | None:
@@ -165,7 +149,7 @@ async def get_token(connection: HTTPConnection) -> str:
 get_token.refuses_anonymous = True
 
 
-@PrincipalDependency
+@principal_dependency
 def get_claims(principal: Principal) -> Claims:
     """The claims of the verified token.
 
@@ -194,10 +178,14 @@ async def settings_for(
     if state is None:
         state = state_of(connection.scope)
     match = matched(connection.scope, state)
-    settings = _resolve_settings(state, match)
+    if state.match is match and state.settings is not None:
+        return state.settings
+    settings = state.guard_settings(match)
     if settings is None:
-        settings = await default_settings(_as_in(connection, state.overriding_for(match)))
-        state.match, state.settings = match, settings
+        app = state.overriding_for(match)
+        outer = None if app is None else _as_in(connection, app)
+        settings = get_settings() if outer is None else await default_settings(outer)
+    state.match, state.settings = match, settings
     return settings
 
 
@@ -209,20 +197,6 @@ def _as_in(connection: HTTPConnection, app: Any) -> HTTPConnection:
     outer.scope = {name: it for name, it in connection.scope.items() if name != STATE_KEY}
     outer.scope["app"] = app
     return outer
-
-
-def _resolve_settings(state: RequestState, match: MatchedRoute) -> JWTSettings | None:
-    """The settings of the matched route; `None` where an override has to be called.
-
-    A plain function, because every request calls it, and hardly any application has overrides.
-    """
-    if state.match is match:
-        return state.settings
-    settings = state.guard_settings(match)
-    if settings is None and state.overriding_for(match) is None:
-        settings = get_settings()
-    state.match, state.settings = match, settings
-    return settings
 
 
 async def default_settings(connection: HTTPConnection) -> JWTSettings:
@@ -267,9 +241,7 @@ async def principal_or_error(
     if state is None:
         state = state_of(scope)
     if settings is None:
-        settings = _resolve_settings(state, matched(scope, state)) or await settings_for(
-            connection, state
-        )
+        settings = await settings_for(connection, state)
     known = state.principal(scope, settings)
     if known is not None:
         return known

@@ -29,11 +29,10 @@ from jwt_deps.tokens import All, Claims, Principal, are_parameters, is_scope
 
 from .factories import dependency_factory, identity_of
 from .request_principal import (
-    PrincipalDependency,
     TokenDependency,
     lacking_scopes,
+    principal_dependency,
     principal_of,
-    principal_or_error,
     refused,
     require_granted,
     scopes_of_route,
@@ -55,29 +54,13 @@ class Requirement(TokenDependency[None], ABC):
     needs: Mapping[str, tuple[tuple[str, ...], ...]] = {}
 
     def __init__(self, name: str) -> None:
-        self._present(self.unmet)
+        super().__init__(self._refuse_unmet)
         self.__name__ = name
 
-    # Flat, because a route can have several: each coroutine that is awaited costs a request time.
-    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> None:
-        """Refuse the request, or do nothing.
-
-        Raises:
-            HTTPException: the refusal, as of any `TokenDependency`.
-        """
-        error: AuthError | None
-        try:
-            if security_scopes.scopes:
-                await require_granted(connection, security_scopes.scopes)
-            found = await principal_or_error(connection)
-            if isinstance(found, AuthError):
-                error = found
-            else:
-                error = found.error or self.unmet(found, connection)
-        except AuthError as raised:
-            error = raised
-        if error is not None:
-            raise await refused(error, connection) from error
+    async def _refuse_unmet(self, connection: HTTPConnection) -> None:
+        principal = (await principal_of(connection)).require_authenticated()
+        if (error := self.unmet(principal, connection)) is not None:
+            raise error
 
     @abstractmethod
     def unmet(self, principal: Principal, connection: HTTPConnection) -> AuthError | None:
@@ -164,7 +147,7 @@ def require_any_scope(*scopes: str) -> TokenDependency[None]:
 
 @cache
 def _granted_ids(resource: str, action: str) -> TokenDependency[frozenset[str] | All]:
-    @PrincipalDependency
+    @principal_dependency
     def granted_ids(principal: Principal) -> frozenset[str] | All:
         """The ids for which the token grants an action."""
         return principal.require_authenticated().grants.ids(resource, action)
