@@ -5,7 +5,7 @@ guard excludes, what an optional dependency does, or that a callback is another 
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import unwrap
@@ -151,28 +151,8 @@ def _proofs_of(settings: JWTSettings | None) -> dict[str, str]:
     return {**dpop, **({"client_certificate": "allowed"} if policy.with_certificates else {})}
 
 
-class _SchemeNames:
-    """The names of this package's schemes in one document.
-
-    Each name has one definition, and none is the name of another library's scheme.
-    """
-
-    def __init__(self, taken: Collection[str]) -> None:
-        self._taken = taken
-        #: The definitions by name.
-        self.definitions: dict[str, _Scheme] = {}
-
-    def add(self, wanted: str, scheme: _Scheme) -> str:
-        """Find the name of a scheme: the one wanted, or the next one that is free."""
-        name = next(name for name in _candidates(wanted) if self._is_free(name, scheme))
-        self.definitions[name] = scheme
-        return name
-
-    def _is_free(self, name: str, scheme: _Scheme) -> bool:
-        return name not in self._taken and self.definitions.get(name, scheme) == scheme
-
-
 def _candidates(wanted: str) -> Iterator[str]:
+    """The names that a scheme may have: the one wanted, and others where that is taken."""
     yield wanted
     base = wanted
     if wanted == _NATIVE:
@@ -339,6 +319,8 @@ class _Correction:
     # By identity: where two routes have the same path and method, the last one is documented.
     operations: dict[int, _Operation] = field(default_factory=dict)
     foreign: dict[str, SecurityBase] = field(default_factory=dict)
+    # This package's schemes by name, each of which has one definition and none another library's.
+    own_schemes: dict[str, _Scheme] = field(default_factory=dict)
     ours: bool = False
     # What `get_settings` answers, asked once: an override of it can be any code.
     overall: list[JWTSettings | None] = field(default_factory=list)
@@ -348,39 +330,33 @@ class _Correction:
     def run(self) -> None:
         """Read all operations, then correct them: names depend on those of other people's."""
         for route in _documented(self.app.router):
-            shown = self._shown(route)
             item = self.schema.get("paths", {}).get(route.path_format, {})
-            self._add(item, route, shown, partial(self._needs, route, shown))
+            self._add(item, route, is_served=True)
         for route in _documented(self.app.webhooks):
             item = self.schema.get("webhooks", {}).get(route.path_format, {})
-            self._add(item, route, self._shown(route))
-        names = _SchemeNames(self.foreign)
+            self._add(item, route, is_served=False)
         for operation in self.operations.values():
             if operation.needs is not None:
                 for settings, _ in operation.needs.tokens:
-                    self._name(settings, names)
+                    self._name(settings)
         for operation in self.operations.values():
-            self._correct(operation, names)
-        self._define(names)
+            self._correct(operation)
+        self._define()
 
-    def _add(
-        self,
-        item: Mapping[str, Any],
-        route: Any,
-        shown: _Shown,
-        needs: Callable[[str], _Needs | None] = lambda _: None,
-    ) -> None:
+    def _add(self, item: Mapping[str, Any], route: Any, *, is_served: bool) -> None:
+        shown = self._shown(route)
         for method in route.methods:
             document = item.get(method.lower())
             if document is None:
                 continue
-            self.operations[id(document)] = _Operation(document, shown, needs(method))
-            # Callbacks are requests that this application sends: no token of its own is in them.
+            # Webhooks and callbacks are requests that this application sends: no token of its own
+            # is in them.
+            needs = self._needs(route, shown, method) if is_served else None
+            self.operations[id(document)] = _Operation(document, shown, needs)
             for callback in route.callbacks or ():
                 if isinstance(callback, APIRoute):
                     called = document.get("callbacks", {}).get(callback.name, {})
-                    item_there = called.get(callback.path, {})
-                    self._add(item_there, callback, self._shown(callback))
+                    self._add(called.get(callback.path, {}), callback, is_served=False)
 
     def _shown(self, route: Any) -> _Shown:
         shown = _Shown()
@@ -449,9 +425,9 @@ class _Correction:
             self.overall.append(known_settings(self.app, None))
         return self.overall[0]
 
-    def _name(self, settings: JWTSettings | None, names: _SchemeNames) -> None:
+    def _name(self, settings: JWTSettings | None) -> None:
         if id(settings) not in self.tokens:
-            schemes = [names.add(name, scheme) for name, scheme in _schemes_of(settings)]
+            schemes = [self._name_of(*one) for one in _schemes_of(settings)]
             self.tokens[id(settings)] = (
                 schemes,
                 {
@@ -460,10 +436,18 @@ class _Correction:
                 },
             )
 
-    def _correct(self, operation: _Operation, names: _SchemeNames) -> None:
+    def _name_of(self, wanted: str, scheme: _Scheme) -> str:
+        """Define a scheme, and return its name: the one wanted, or the next one that is free."""
+        return next(
+            name
+            for name in _candidates(wanted)
+            if name not in self.foreign and self.own_schemes.setdefault(name, scheme) == scheme
+        )
+
+    def _correct(self, operation: _Operation) -> None:
         document, shown, needs = operation.document, operation.shown, operation.needs
         found: list[_Security] = document.get("security", [])
-        own = set(names.definitions)
+        own = set(self.own_schemes)
         if _NATIVE not in self.foreign:
             own.add(_NATIVE)
         elif shown.ours and not any(own.intersection(one) for one in found):
@@ -503,20 +487,20 @@ class _Correction:
             ]
         return wanted
 
-    def _define(self, names: _SchemeNames) -> None:
+    def _define(self) -> None:
         """Define the schemes that are used, and no others of this package."""
         if not self.ours:
             return
         components = self.schema.get("components", {})
         defined = dict(components.get("securitySchemes", {}))
         self._define_foreign(defined)
-        if _NATIVE not in {*self.foreign, *names.definitions}:
+        if _NATIVE not in {*self.foreign, *self.own_schemes}:
             if _NATIVE in _references(self.schema):  # by hand, over the whole document for one
                 defined.setdefault(_NATIVE, _plain_bearer())
             elif defined.get(_NATIVE) == _plain_bearer():
                 del defined[_NATIVE]
         # What is there is the same, or how the application itself describes the tokens.
-        defined = {**names.definitions, **defined}
+        defined = {**self.own_schemes, **defined}
         if defined:
             self.schema.setdefault("components", {})["securitySchemes"] = defined
         elif "securitySchemes" in components:
