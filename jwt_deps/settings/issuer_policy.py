@@ -48,7 +48,6 @@ class IssuerPolicy:
         key_set: the configured keys, where none of them is in a file.
         key_files: the configured keys, where some are in files.
         key_caches: the fetched keys.
-        key_cache: the only cache, where no keys are beside it.
     """
 
     settings: "IssuerSettings" = field(repr=False)
@@ -69,7 +68,6 @@ class IssuerPolicy:
     key_set: KeySet
     key_files: KeyFiles | None = field(repr=False)
     key_caches: tuple[KeyCache, ...] = field(repr=False)
-    key_cache: KeyCache | None = field(init=False, repr=False)
     audience_optional: bool = False
 
     @property
@@ -77,9 +75,11 @@ class IssuerPolicy:
         """The `typ` of tokens that are made for it."""
         return "at+jwt" if self.is_rfc9068 else "JWT"
 
-    def __post_init__(self) -> None:
+    @property
+    def key_cache(self) -> KeyCache | None:
+        """The only cache, where no keys are beside it."""
         alone = len(self.key_caches) == 1 and not self.key_set.size and self.key_files is None
-        object.__setattr__(self, "key_cache", self.key_caches[0] if alone else None)
+        return self.key_caches[0] if alone else None
 
     @property
     def keys(self) -> KeySet:
