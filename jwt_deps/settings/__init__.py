@@ -11,12 +11,12 @@ from .env_values import (
 )
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
-from .issuers import AcceptedIssuer, UserPrefix
+from .issuers import AcceptedIssuer, AcceptedIssuers, UserPrefix
 from .key_sources import shared_secrets
 from .mcp import mcp_settings
 from .path_patterns import PathPatterns, expression_of, split_exclusions
 from .resource import WELL_KNOWN
-from .server import AcceptedIssuers, ResourceServer
+from .server import ResourceServer
 from .service import JWTSettings, TokenSource, get_settings, settings_without_keys
 from .tenants import EntraTenants
 

@@ -1,16 +1,18 @@
-"""Tables of issuers: by the operator's names, and by `iss`."""
+"""Which issuers are accepted: one, those of a table, or those that a function knows."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import takewhile
 from typing import Any, NamedTuple
 
 from pydantic_settings import BaseSettings
 
 from jwt_deps.errors import ConfigurationError
+from jwt_deps.jose import ALGORITHMS
 
 from .issuer import IssuerSettings
 from .issuer_policy import IssuerPolicy
+from .tenants import TenantIssuers
 
 #: One of these is in any `iss` but a bare name, and in no name of a connection (`auth0|65f1`).
 _IN_A_URI = frozenset(":/.")
@@ -101,7 +103,7 @@ def _issuer(name: str, members: Any) -> IssuerSettings:
     return IssuerSettings(**{str(name): value for name, value in members.items()})
 
 
-def accepted_by_issuer(issuers: Mapping[str, IssuerSettings]) -> dict[str, AcceptedIssuer]:
+def _accepted_by_issuer(issuers: Mapping[str, IssuerSettings]) -> dict[str, AcceptedIssuer]:
     """What is accepted of each `iss`, which belongs to exactly one of the issuers."""
     names: dict[str, str] = {}
     for name, settings in issuers.items():
@@ -124,3 +126,112 @@ def accepted_by_issuer(issuers: Mapping[str, IssuerSettings]) -> dict[str, Accep
             names[issuer] = name
     prefixes = _prefixes(issuers)
     return {iss: AcceptedIssuer(issuers[it].policy, prefixes[it]) for iss, it in names.items()}
+
+
+class AcceptedIssuers:
+    """The accepted issuers, which `replace` changes as a whole.
+
+    Attributes:
+        single: that of a service with one issuer; `None` with several.
+        named: the settings of several issuers by the operator's names; `None` with one.
+        tenants: the issuers of a function; `None` without one.
+        algorithms, types: those of all issuers, each of which accepts only its own; `types` is
+            `None` where they are not known before the issuer.
+    """
+
+    __slots__ = (
+        "_by_issuer",
+        "algorithms",
+        "named",
+        "single",
+        "tenants",
+        "types",
+    )
+
+    def __init__(
+        self,
+        policy: IssuerPolicy,
+        named: Mapping[str, IssuerSettings] | None,
+        tenants: TenantIssuers | None = None,
+    ) -> None:
+        text = policy.settings.user_id_prefix
+        alone = AcceptedIssuer(policy, UserPrefix(text) if text else None)
+        self.single = alone if named is None else None
+        self.named = named
+        self.tenants = tenants
+        self._by_issuer: dict[str, AcceptedIssuer] = {}
+        self.algorithms: Collection[str] = policy.algorithms
+        self.types: Collection[str] | None = policy.types
+        if tenants is not None:
+            self.algorithms, self.types = ALGORITHMS, None
+        elif named is not None:
+            self._accept(named)
+
+    def _accept(self, named: Mapping[str, IssuerSettings]) -> None:
+        # One assignment: a request sees the former table or the new one.
+        self._by_issuer = _accepted_by_issuer(named)
+        policies = [one.policy for one in named.values()]
+        self.algorithms = frozenset().union(*(one.algorithms for one in policies))
+        self.types = frozenset().union(*(one.types for one in policies))
+        self.named = dict(named)
+
+    @property
+    def settings(self) -> list[IssuerSettings]:
+        """Those of each issuer that is known before a request."""
+        return [self.single.policy.settings] if self.single else [*(self.named or {}).values()]
+
+    def of(self, issuer: object) -> AcceptedIssuer | None:
+        """What is accepted of an issuer, by the `iss` of its tokens; `None` if it is not accepted.
+
+        With one issuer it is that one's, whatever the token says.
+        """
+        if self.single is not None:
+            return self.single
+        if not isinstance(issuer, str):
+            return None
+        if self.tenants is not None:
+            settings = self.tenants.get(issuer)
+            return None if settings is None else _of_tenant(issuer, settings.policy, self.tenants)
+        return self._by_issuer.get(issuer)
+
+    async def resolve(self, issuer: object) -> None:
+        """Ask the function for an issuer, where there is one, so that `of` knows the answer.
+
+        Raises:
+            KeysUnavailableError: it gave none.
+        """
+        if self.tenants is not None:
+            await self.tenants.resolve(issuer)
+
+    def without_issuer(self, issuer: object, policy: IssuerPolicy) -> AcceptedIssuer:
+        """What holds for claims of another credential than a JWT, or for replaced ones.
+
+        They may not be those of an accepted issuer's user.
+        """
+        if self.tenants is not None:
+            named = issuer if isinstance(issuer, str) else ""
+            return _of_tenant(named, policy, self.tenants)
+        prefixes = [one.prefix.text for one in self._by_issuer.values() if one.prefix]
+        return AcceptedIssuer(policy, UserPrefix("", tuple(filter(None, prefixes))))
+
+    def replace(self, issuers: Mapping[str, IssuerSettings]) -> None:
+        """Accept these issuers from now on, and no other; close the key caches of the others."""
+        former, issuers = self.named, issuer_table(issuers)
+        if former is None or self.tenants is not None:
+            raise ConfigurationError(
+                "no_issuers",
+                "replace_issuers needs settings with a table of issuers: build them with "
+                "issuers={...}, or set JWT_ISSUERS (issuers).",
+            )
+        self._accept(issuers)
+        for settings in former.values():
+            if not any(settings is other for other in issuers.values()):
+                for cache in settings.policy.key_caches:
+                    cache.close()
+
+
+def _of_tenant(issuer: str, policy: IssuerPolicy, tenants: TenantIssuers) -> AcceptedIssuer:
+    text, usual = policy.settings.user_id_prefix, f"{issuer}|"
+    if text is None or text == usual:
+        return AcceptedIssuer(policy, UserPrefix(usual))
+    return AcceptedIssuer(policy, UserPrefix(text, settings_of=tenants.get))

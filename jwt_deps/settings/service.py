@@ -36,13 +36,13 @@ from jwt_deps.revocation import (
 
 from .env_values import HEADER_NAME, PREFIX, EnvironmentSettings, Several, as_tuple
 from .issuer import IssuerSettings, settings_as_input
-from .issuers import issuer_table
+from .issuers import AcceptedIssuers, issuer_table
 from .keywords import JWTKeywords
 from .path_patterns import PATTERNS, PathPatterns
 from .resource import ResourceSettings
 from .revocation import RevocationSettings
 from .sender import SenderSettings
-from .server import AcceptedIssuers, ResourceServer
+from .server import ResourceServer
 from .tenants import TenantIssuers
 
 logger = logging.getLogger("jwt_deps")
