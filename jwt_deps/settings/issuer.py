@@ -400,12 +400,9 @@ class IssuerSettings(BaseModel):
         """Make what fetches documents of the issuer, from the hosts that keys may come from."""
         return fetcher_of(self)
 
-    def key_fetcher(self) -> Fetcher | None:
-        """Make what fetches the keys; `None` where none are fetched over HTTP."""
-        return self.make_fetcher() if self._has_addresses else None
-
     @property
-    def _has_addresses(self) -> bool:
+    def has_addresses(self) -> bool:
+        """Whether keys are fetched over HTTP."""
         return self.discovery or not (self.jwks_url is None and self.discovery_url is None)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -443,7 +440,7 @@ class IssuerSettings(BaseModel):
     @property
     def is_remote(self) -> bool:
         """Whether keys have to be fetched."""
-        return self.key_source is not None or self._has_addresses
+        return self.key_source is not None or self.has_addresses
 
     @cached_property
     def policy(self) -> IssuerPolicy:

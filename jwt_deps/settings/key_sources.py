@@ -72,9 +72,9 @@ def _caches(settings: "IssuerSettings", algorithms: tuple[str, ...]) -> Iterator
     }
     if settings.key_source is not None:
         yield KeyCache(issuer, SourceKeyProvider(settings.key_source, **options), policy)
-    fetcher = settings.key_fetcher()
-    if fetcher is None:
+    if not settings.has_addresses:
         return
+    fetcher = settings.make_fetcher()
     for url in as_tuple(settings.jwks_url) or (None,):
         provider = HTTPKeyProvider(
             issuer,

@@ -6,6 +6,7 @@ the same checks as over HTTP.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from jwt_deps.keys import Fetched, Fetcher, FetchError, shown
@@ -19,12 +20,11 @@ from .tokens import isolated
 Responder: TypeAlias = Callable[[str, Mapping[str, str]], Answer | None]
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class _Fetcher(Fetcher):
     """Calls a function in place of an HTTP request."""
 
-    def __init__(self, respond: Responder, max_bytes: int) -> None:
-        super().__init__(max_bytes=max_bytes)
-        self._respond = respond
+    respond: Responder
 
     async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:
         """Fetch a document as over HTTP.
@@ -35,7 +35,7 @@ class _Fetcher(Fetcher):
         import httpx2  # noqa: PLC0415 - an extra, loaded where it is used
 
         headers = {"if-none-match": etag, "cache-control": "no-cache" if fresh else None}
-        answer = self._respond(url, merge(headers, None))
+        answer = self.respond(url, merge(headers, None))
         if answer is None:
             raise FetchError(f"{shown(url)} cannot be fetched: it refuses connections")
         if answer.hang:
@@ -73,7 +73,7 @@ def settings_in_process(respond: Responder, values: Mapping[str, Any]) -> JWTSet
     """
 
     class InProcessSettings(JWTSettings):
-        def key_fetcher(self) -> Fetcher | None:
-            return _Fetcher(respond, self.jwks_cache.max_bytes) if self.is_remote else None
+        def make_fetcher(self) -> Fetcher:
+            return _Fetcher(respond=respond, max_bytes=self.jwks_cache.max_bytes)
 
     return isolated(values, InProcessSettings)

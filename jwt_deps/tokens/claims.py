@@ -52,13 +52,6 @@ class ClaimMapping(Mapping[str, Any]):
     def __init__(self, members: Mapping[str, Any], /) -> None:
         self._members = {name: _copy(value) for name, value in members.items()}
 
-    @classmethod
-    def of(cls, members: dict[str, Any]) -> Self:
-        """Make one of a dict without copying it; the caller keeps no reference to the dict."""
-        made = cls.__new__(cls)
-        made._members = members  # noqa: SLF001 - its own
-        return made
-
     def __getitem__(self, name: str) -> Any:
         return _copy(self._members[name])
 
@@ -123,9 +116,12 @@ class Claims(ClaimMapping):
 
     @classmethod
     def of(cls, members: dict[str, Any], max_age: float | None = None) -> Self:
-        """As for `ClaimMapping`; `max_age` is `max_token_age`, by which `iat` has been checked."""
-        made = super().of(members)
-        made._max_age = max_age  # noqa: SLF001 - its own
+        """Make them of a dict without a copy; the caller keeps no reference to the dict.
+
+        `max_age` is `max_token_age`, by which `iat` has been checked.
+        """
+        made = cls.__new__(cls)
+        made._members, made._max_age = members, max_age  # noqa: SLF001 - its own
         return made
 
     @property

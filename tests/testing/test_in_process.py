@@ -4,10 +4,12 @@ import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 import pytest
 
-from jwt_deps import AuthError, ConfigurationError, JWTSettings, Reason
+from jwt_deps import AuthError, ConfigurationError, JWTSettings, Reason, StatusLists
+from jwt_deps.errors import RevocationUnavailableError
 from jwt_deps.testing import Answer, FakeIssuer, VirtualClock
 from jwt_deps.tokens.verify import verify
 
@@ -48,6 +50,17 @@ class TestSettings:
         settings = issuer.settings("api", jwks_url=issuer.jwks_url)
 
         assert ("alice", 0) == (outcome(issuer, settings), issuer.count("discovery"))
+
+    def test_its_status_lists_are_asked_of_it(self, issuer: FakeIssuer) -> None:
+        """Whatever fetches for these settings fetches from this issuer."""
+        host = str(urlsplit(issuer.origin).hostname)
+        source = StatusLists(issuer.settings("api"), hosts=[host])
+        place = {"idx": 0, "uri": f"{issuer.origin}/statuses"}
+
+        with suppress(RevocationUnavailableError):
+            asyncio.run(source.prepare({"iss": URL, "status": {"status_list": place}}))
+
+        assert 1 == issuer.count("other")
 
     def test_other_values_win(self, issuer: FakeIssuer) -> None:
         """And contradictions are told as ever."""
