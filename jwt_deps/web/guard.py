@@ -37,7 +37,14 @@ from .request_state import RequestState, matched, state_of
 from .request_user import write_anonymous
 from .responses import refusal
 from .route_scopes import methods_of
-from .routing import UNKNOWN, MatchedRoute, RouteGuard, guards_among, is_excluded, scopes_of
+from .routing import (
+    UNKNOWN,
+    MatchedRoute,
+    RouteGuard,
+    guards_among,
+    is_excluded,
+    security_scopes_of,
+)
 from .websockets import answer_with_bearer
 
 #: An async function from a request to its sender's claims, or `None` if the request has no such
@@ -191,7 +198,7 @@ def _refuses_anonymous(
     `None` of one that asks for no token by itself, as a guard without scopes and an overridden one.
     """
     call: Any = depends.dependency
-    scopes = scopes_of(depends)
+    scopes = security_scopes_of(depends)
     if is_overridden(connection, call):
         return None
     if isinstance(call, RouteGuard):
@@ -263,4 +270,4 @@ def token_dependencies_of(
         given: Any = depends.dependency
         found = None if given in overridden else token_dependency(given)
         if found is not None:
-            yield found, (*scopes_of(depends), *by_template(found), *found.scopes)
+            yield found, (*security_scopes_of(depends), *by_template(found), *found.scopes)

@@ -30,8 +30,8 @@ from .plain_routes import (
     check,
     covered,
     guarded_app_for,
-    guards_inside,
-    guards_of,
+    guards_over,
+    guards_over_mounted,
     plain_endpoint,
 )
 from .request_principal import TokenDependency
@@ -196,7 +196,7 @@ class Inventory:
         return inventory
 
     def _application(self, app: FastAPI, way: _Way) -> Iterator[Served]:
-        is_covered = way.is_covered and bool(guards_of(app))
+        is_covered = way.is_covered and bool(guards_over(app))
         self._reach(app, is_covered=is_covered)
         why, installed = None, Installation.known(app)
         if installed is not None and installed.is_protected:
@@ -266,7 +266,7 @@ class Inventory:
             return
         if around is not behind:
             yield point  # a layer around it can answer by itself
-        inside = guards_inside(entry.added)
+        inside = guards_over_mounted(entry.added)
         if point.match.dependant is not None:
             match = replace(point.match, guards=(*point.match.guards, *inside))
             point = replace(point, match=match, inside=inside)
@@ -320,7 +320,7 @@ def _below_router(router: Router, way: _Way) -> _Way:
     """The way into a router that is mounted as if it were an application."""
     if not isinstance(router, APIRouter):
         return way
-    is_covered = asks_its_guard(router) or (way.is_covered and bool(guards_of(router)))
+    is_covered = asks_its_guard(router) or (way.is_covered and bool(guards_over(router)))
     return replace(way, is_covered=is_covered)
 
 

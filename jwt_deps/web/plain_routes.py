@@ -42,7 +42,7 @@ from .routing import (
     mounted_routers,
     routers_of,
     routes_of,
-    scopes_of,
+    security_scopes_of,
     templates,
 )
 from .websockets import choosing_bearer
@@ -107,7 +107,7 @@ class GuardedApp:
     async def _guarded(
         self, scope: Scope, receive: Receive, send: Send, match: MatchedRoute
     ) -> None:
-        state, inside = state_of(scope), guards_inside(self.route)
+        state, inside = state_of(scope), guards_over_mounted(self.route)
         state.plain = match = replace(match, guards=(*match.guards, *inside))
         replay = Replay(receive, _fastapi.body_limit(scope, self.unwrapped))
         connection: Request | WebSocket = (
@@ -124,7 +124,7 @@ class GuardedApp:
             if not isinstance(guard, JWTGuard) or is_overridden(connection, guard):
                 own.append(depends)
             else:
-                await require_for_guard(guard, scopes_of(depends), connection, match)
+                await require_for_guard(guard, security_scopes_of(depends), connection, match)
         for one in match.guards:
             if isinstance(one, JWTGuard) and not (one in inside or is_overridden(connection, one)):
                 await require_for_guard(one, (), connection, match)
@@ -334,7 +334,7 @@ def plain_endpoint(route: Any) -> Any:
     return found.endpoint if isinstance(found, GuardedApp) else found
 
 
-def guards_of(app: Any) -> tuple[RouteGuard, ...]:
+def guards_over(app: Any) -> tuple[RouteGuard, ...]:
     """The guards that an application has of its own over everything, innermost last."""
     router = app.router if isinstance(app, FastAPI) else app
     if not isinstance(router, APIRouter):
@@ -350,14 +350,14 @@ def asks_its_guard(router: Any) -> bool:
     return bool(getattr(server, "is_protected", False))
 
 
-def guards_inside(route: Any) -> tuple[RouteGuard, ...]:
+def guards_over_mounted(route: Any) -> tuple[RouteGuard, ...]:
     """The guards of what is mounted, over everything in it, the last of which decides there."""
     if not _fastapi.is_mount(route):
         return ()
     app = mounted(route)
     # What a mount serves can be replaced, and then the guards of what was mounted are not asked.
     leads_there = any(one is app for one in _fastapi.layers(route.app))
-    return guards_of(app) if leads_there else ()
+    return guards_over(app) if leads_there else ()
 
 
 class GuardedRoutes:
@@ -621,7 +621,7 @@ def _refuse_unguarded(
 
 def _comparable(dependencies: Iterable[Depends]) -> set[Any]:
     """What dependencies ask for, in a form to compare: up to FastAPI 0.120 equal ones differ."""
-    return {(it.dependency, scopes_of(it)) for it in dependencies}
+    return {(it.dependency, security_scopes_of(it)) for it in dependencies}
 
 
 def apply_to_copies(  # old FastAPI

@@ -31,7 +31,7 @@ from jwt_deps.tokens import explanation_of, filled_scopes, is_scope, parameters_
 
 from ._fastapi import dependants, replace_default_handler, scopes_at
 from .route_scopes import methods_of
-from .routing import MatchedRoute, RouteGuard, scopes_of
+from .routing import MatchedRoute, RouteGuard, security_scopes_of
 
 logger = logging.getLogger("jwt_deps")
 
@@ -271,7 +271,7 @@ def _declared_scopes(match: MatchedRoute) -> Iterator[tuple[Any, Sequence[str]]]
     for node in dependants(match.dependant) if match.dependant is not None else ():
         yield node.call, scopes_at(node)
     for depends in match.dependencies:
-        yield depends.dependency, scopes_of(depends)
+        yield depends.dependency, security_scopes_of(depends)
 
 
 def _own(call: Any) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from .factories import identity_of
 from .route_scopes import RouteScopes
 
 
-def scopes_of(depends: Depends) -> tuple[str, ...]:
+def security_scopes_of(depends: Depends) -> tuple[str, ...]:
     """The scopes that a dependency is asked for with: those of `Security`."""
     return tuple(getattr(depends, "scopes", None) or ())
 
