@@ -137,7 +137,7 @@ def test_the_map_names_files_and_functions_that_there_are() -> None:
         if f"def {function}(" not in (PACKAGE / file).read_text()
     ]
 
-    assert 11 == len(decided)
+    assert len(re.findall(r"^\| .*\? \|", MAP, re.MULTILINE)) == len(decided) > 0
     assert [] == missing
     assert all(
         (PACKAGE / file).exists() or (ROOT / file).exists()
