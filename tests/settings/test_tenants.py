@@ -505,12 +505,14 @@ def test_what_current_user_has_is_revoked_whatever_else_a_source_compares(
     """The id of the user and of the session, also where standard claims have them."""
     revocations = MemoryRevocations(**compared)
     settings = JWTSettings(secret_key=SECRET, revocation=revocations, session_id_claim="sid")
+    users = ({"sub": "alice", "sid": "7"}, {"sub": "bob"})
+    tokens = [mint(claims(now=time.time(), **members)) for members in users]
     revocations.revoke(session="7")
     revocations.revoke(subject="bob")
 
-    for members in ({"sub": "alice", "sid": "7"}, {"sub": "bob"}):
+    for token in tokens:
         with pytest.raises(RevokedTokenError):
-            asyncio.run(verify_token(mint(claims(now=time.time(), **members)), settings))
+            asyncio.run(verify_token(token, settings))
 
 
 @pytest.mark.parametrize("kind", ["table", "function", "single"])
