@@ -376,8 +376,7 @@ class InsufficientAuthenticationError(AuthError):
         scopes: Iterable[str] = (),
     ) -> None:
         recent = "a more recent" if reason is Reason.AUTH_TIME else "a different"
-        description = f"{recent} user authentication is needed for this"
-        super().__init__(reason, description, f"Insufficient authentication: {description}")
+        super().__init__(reason, f"{recent} user authentication is needed for this")
         self.acr_values = tuple(acr_values)
         self.max_age = max_age
         self.scopes = tuple(scopes)
