@@ -42,7 +42,7 @@ from .plain_routes import (
     plain_endpoint,
 )
 from .request_principal import get_claims
-from .request_state import came_before, state_of
+from .request_state import put_application_back, state_of
 from .request_user import keep_user
 from .requirements import Requirement, no_roles_claim
 from .routing import (
@@ -250,8 +250,7 @@ class Installation:
             self._start_last()
             return inner(scope, receive, _without_traceback(send))
         self.is_reached = True
-        if came_before(scope, self._app.router):
-            scope["app"] = self._app  # one that is mounted may have written itself there
+        put_application_back(scope, self._app.router)
         self.update(scope)
         receive, send = wrap_receive_and_send(scope, receive, send, self._app.router, self._guard)
         return keep_user(inner(scope, receive, send))

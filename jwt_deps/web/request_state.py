@@ -48,7 +48,7 @@ _CREDENTIALS = {b"authorization", b"cookie", b"dpop"}
 # What a copy of the scope has of it, too.
 _OF_ONE_REQUEST = (
     *("entered", "routers", "through_mount", "mounted"),
-    *("owner", "parameters", "_before", "_written"),
+    *("owner", "parameters", "applications", "_before", "_written"),
 )
 
 
@@ -215,6 +215,7 @@ class RequestState:
         settings: the settings that hold for that route.
         waiting: the dependencies that have to see what exception handlers answer.
         parameters: of the path, with which the request came to a router, by the router's identity.
+        applications: in which it came there, likewise.
         proofs: the identifiers of the DPoP proofs that it was accepted with.
         override_answers: what the overrides of this package's dependencies answered.
     """
@@ -249,6 +250,7 @@ class RequestState:
             scope["headers"] = [(name, value) for name, value in headers]
         self.decision = Decision()
         self.parameters: dict[int, dict[str, Any]] = {}
+        self.applications: dict[int, Any] = {}
         self.proofs: set[str] = set()
         self.override_answers: dict[Callable[..., Any], Any] = {}
         # The principal under each settings: one pair, unless an application is in another.
@@ -557,18 +559,25 @@ def next_state(scope: Scope, router: object) -> RequestState:
     state = state_of(scope) if again is None else again
     if known is not None and state is not known and state.is_part:
         # Routers add to the parameters that they find: those of the other request must not stay.
-        state.parameters = known.parameters
+        state.parameters, state.applications = known.parameters, known.applications
         scope["path_params"] = dict(known.parameters.get(id(router), ()))
     scope[STATE_KEY] = state
     state.parameters.setdefault(id(router), dict(scope.get("path_params", ())))
+    state.applications[id(router)] = scope.get("app")
     state.routers, state.through_mount = (*state.routers, router), False
     return state
 
 
-def came_before(scope: Scope, router: object) -> bool:
-    """Whether the scope, or one that it was copied from, has come to a router before."""
+def put_application_back(scope: Scope, router: object) -> None:
+    """Put back the application in which a scope came to a router before, in place of a mounted one.
+
+    One that has this very router has just received it, a copy of the other for instance.
+    """
     known: RequestState | None = scope.get(STATE_KEY)
-    return known is not None and id(router) in known.parameters
+    if known is not None and getattr(scope.get("app"), "router", None) is not router:
+        app = known.applications.get(id(router))
+        if app is not None:
+            scope["app"] = app
 
 
 def state_of(scope: Scope) -> RequestState:

@@ -7,6 +7,7 @@ a route or a dependency copies or changes stays below the guard that let it pass
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from copy import copy
 from typing import Annotated, Any
 
 import pytest
@@ -1035,6 +1036,47 @@ def test_attack_a_second_path_in_a_scope_that_went_to_a_mounted_application(
 
     for path in ("/new/api", "/new/plain"):
         assert [401, 401, 200] == [ask(app, path, it) for it in (NONE, FOREIGN, GOOD)]
+
+
+def batching(mounted_at: str = "") -> FastAPI:
+    """A guarded application that sends `/me` to the application that a request came to."""
+    app = FastAPI()
+    app.get("/me")(me)
+
+    @app.post("/batch")
+    async def batch(request: Request) -> Any:
+        path, scope = f"{mounted_at}/me", {**request.scope, "method": "GET", "root_path": ""}
+        return [
+            (await send_copy(request.app, {**scope, "headers": headers_of(it)}, path=path))[0]
+            for it in (FOREIGN, GOOD)
+        ]
+
+    return protect(app)
+
+
+def test_attack_a_part_of_a_copy_of_an_application_goes_by_the_overrides_of_the_copy() -> None:
+    """They share a router, in which the part comes to the guard."""
+    app = batching()
+    app.dependency_overrides = {get_settings: lambda: OTHER}
+    copied = copy(app)
+    copied.dependency_overrides = {get_settings: lambda: SETTINGS}
+
+    assert [401, 200] == TestClient(copied, headers=GOOD).post("/batch").json()
+    assert [200, 401] == TestClient(app, headers=FOREIGN).post("/batch").json()
+
+
+def test_attack_a_part_to_a_router_of_another_application_goes_by_the_one_it_is_mounted_in() -> (
+    None
+):
+    """As every request to it does: the other one has not received it."""
+    app, outer = batching("/in"), FastAPI()
+    app.dependency_overrides[get_settings] = lambda: OTHER
+    outer.dependency_overrides[get_settings] = lambda: SETTINGS
+    outer.mount("/in", app.router)
+
+    client = TestClient(outer)
+    assert [401, 200] == [client.get("/in/me", headers=it).status_code for it in (FOREIGN, GOOD)]
+    assert [401, 200] == client.post("/in/batch", headers=GOOD).json()
 
 
 def test_attack_a_part_that_an_application_without_guards_sends() -> None:
