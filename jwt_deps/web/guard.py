@@ -195,15 +195,17 @@ def _refuses_anonymous(
 ) -> bool | None:
     """Whether a dependency refuses a request without a token also under `validate=False`.
 
-    `None` of one that asks for no token by itself, as a guard without scopes and an overridden one.
+    `None` of one that asks for no token under the settings of the route: a guard without scopes,
+    what is overridden, and a guard in `optional`, which has settings of its own.
     """
     call: Any = depends.dependency
     scopes = security_scopes_of(depends)
-    if is_overridden(connection, call):
+    asked = (optional_of(call) if scopes else None) or call
+    if is_overridden(connection, call) or is_overridden(connection, asked):
         return None
     if isinstance(call, RouteGuard):
         return bool(_scopes_for(call, scopes, connection, match)) or None
-    one = token_dependency((optional_of(call) if scopes else None) or call)
+    one = None if isinstance(asked, RouteGuard) else token_dependency(asked)
     return None if one is None else bool(scopes) or one.refuses_anonymous
 
 

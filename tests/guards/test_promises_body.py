@@ -26,8 +26,8 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.testing import Prover
-from tests.minting import SECRET
-from tests.web.serving import OTHER, SETTINGS, token, who
+from tests.minting import OTHER_SECRET, SECRET
+from tests.web.serving import OTHER, SETTINGS, bearer, token, who
 
 from .asking import (
     FOREIGN,
@@ -309,6 +309,29 @@ def test_the_scopes_of_an_outer_guard_are_asked_for_before_the_body(
     status, _, asked = send(app, body, headers)
 
     assert (401, 0) == (status, asked)
+
+
+@bodies
+def test_an_override_of_what_is_optional_decides_over_an_excluded_route(body: str) -> None:
+    """It is not asked for a token before, nor for its scopes."""
+    needed = Security(optional(current_user_id), scopes=["write"])
+    app = protect(including(reading()), SETTINGS, exclude=["/*"], dependencies=[needed])
+    app.dependency_overrides[current_user_id] = lambda: "alice"
+
+    status, _, asked = send(app, body, {})
+
+    assert (200, CHUNKS) == (status, asked)
+
+
+@bodies
+def test_an_optional_guard_over_an_excluded_route_asks_by_its_own_settings(body: str) -> None:
+    """Not by those of the guard that excludes the route."""
+    needed = Security(optional(jwt_guard(OTHER)), scopes=["write"])
+    app = protect(including(reading()), SETTINGS, exclude=["/*"], dependencies=[needed])
+
+    status, _, asked = send(app, body, bearer(OTHER_SECRET, scope="write"))
+
+    assert (200, CHUNKS) == (status, asked)
 
 
 @bodies
