@@ -142,13 +142,16 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
     def __init__(self, **values: Any) -> None:
         given = values.get("_env_prefix")
         prefix: str = self.model_config.get("env_prefix", "") if given is None else given
-        _refuse_two_spellings(prefix)
         fields = type(self).model_fields
         known = {*fields, *(f"{name}_file" for name in _SECRETS)}
-        in_file = _names_in_env_file(type(self), values, prefix)
+        in_file = _variables_in_file(type(self), values)
+        in_folder = _secret_files(type(self), values)
+        for names in (os.environ, in_file, in_folder):
+            _refuse_two_spellings(_settings_among(names, prefix, known))
+        _refuse_without_value(in_file, _settings_among(in_file, prefix, known))
         unknown = [
             *_unknown_variables((*os.environ, *in_file), prefix, known, _NESTED),
-            *_unknown_variables(_secret_files(type(self), values), prefix, fields),
+            *_unknown_variables(in_folder, prefix, fields),
         ]
         for warning in unknown:
             logger.warning(warning)
@@ -208,28 +211,24 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         return self._prefix
 
 
-def _names_in_env_file(
-    kind: type[BaseSettings], values: Mapping[str, Any], prefix: str
-) -> Iterable[str]:
+def _variables_in_file(
+    kind: type[BaseSettings], values: Mapping[str, Any]
+) -> Mapping[str, str | None]:
+    """The variables in a `.env` file, as they are spelt there."""
     env_file = values.get("_env_file", kind.model_config.get("env_file"))
     if not env_file:
-        return ()
+        return {}
     encoding, found = values.get("_env_file_encoding"), None
     with suppress(UnicodeDecodeError):  # which holds what was read
-        found = DotEnvSettingsSource(kind, env_file=env_file, env_file_encoding=encoding).env_vars
+        found = DotEnvSettingsSource(
+            kind, env_file=env_file, env_file_encoding=encoding, case_sensitive=True
+        ).env_vars
     if found is None:
         raise ConfigurationError(
             "invalid_setting",
             "The file of variables is not text in its encoding, UTF-8 unless _env_file_encoding "
             "says otherwise.",
         )
-    elsewhere = {name.lower() for name in os.environ}
-    for name, value in found.items():
-        if value is None and is_variable(name, prefix) and name not in elsewhere:
-            # As an empty one: it must not switch a check off.
-            raise ConfigurationError(
-                "invalid_setting", f"{name.upper()} has no = behind it in the file of variables."
-            )
     return found
 
 
@@ -283,13 +282,33 @@ def is_variable(name: str, prefix: str = PREFIX) -> bool:
     return begins and not name[len(prefix) :].upper().startswith(_RESERVED)
 
 
-def _refuse_two_spellings(prefix: str) -> None:
-    """Refuse a variable in upper and in lower case, of which the last one would count."""
-    spelt = Counter(name.upper() for name in os.environ if is_variable(name, prefix))
-    for name, times in spelt.items():
+def _settings_among(names: Iterable[str], prefix: str, known: Collection[str]) -> list[str]:
+    """Those of some variables that are settings, as they are spelt; not another program's."""
+    members = {name.upper() for name in known}
+
+    def is_setting(name: str) -> bool:
+        begin, member = name[: len(prefix)].upper(), name[len(prefix) :].upper()
+        return begin == prefix.upper() and (member in members or member.startswith(_NESTED))
+
+    return [name for name in names if is_setting(name)]
+
+
+def _refuse_two_spellings(names: Iterable[str]) -> None:
+    """Refuse a setting in upper and in lower case, of which one of both would count."""
+    for name, times in Counter(name.upper() for name in {*names}).items():
         if times > 1:
             raise ConfigurationError(
                 "invalid_setting", f"{name} is set in upper and in lower case: leave one of them."
+            )
+
+
+def _refuse_without_value(variables: Mapping[str, str | None], names: Iterable[str]) -> None:
+    """Refuse a setting without `=` in a file, as an empty one: it must not switch a check off."""
+    elsewhere = {name.upper() for name in os.environ}
+    for name in names:
+        if variables[name] is None and name.upper() not in elsewhere:
+            raise ConfigurationError(
+                "invalid_setting", f"{name.upper()} has no = behind it in the file of variables."
             )
 
 

@@ -789,6 +789,38 @@ class TestPrefix:
         with pytest.raises(ConfigurationError, match="JWT_AUDIENCE is set in upper and in lower"):
             JWTSettings(secret_key=SECRET)
 
+    def test_attack_two_spellings_in_a_folder_or_file(self, tmp_path: Path) -> None:
+        """In a folder it would depend on its order which one counts."""
+        for name in ("jwt_audience", "JWT_AUDIENCE"):
+            (tmp_path / name).write_text(name)
+        file = tmp_path / ".env"
+        file.write_text("JWT_AUDIENCE=orders\njwt_audience=anything\n")
+
+        for where in ({"_secrets_dir": tmp_path}, {"_env_file": file}):
+            values: Any = where
+            with pytest.raises(ConfigurationError, match="JWT_AUDIENCE is set in upper and in"):
+                JWTSettings(secret_key=SECRET, **values)
+
+    def test_the_same_secret_in_two_folders(self, tmp_path: Path) -> None:
+        """The last one counts, as pydantic-settings has it."""
+        folders = [tmp_path / "first", tmp_path / "second"]
+        for folder in folders:
+            folder.mkdir()
+            (folder / "jwt_audience").write_text(folder.name)
+
+        assert "second" == JWTSettings(secret_key=SECRET, _secrets_dir=folders).audience
+
+    def test_variables_of_another_program(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They may begin like settings, in two spellings or without a value."""
+        monkeypatch.setenv("JWT_SECRET", "of another program")
+        monkeypatch.setenv("jwt_secret", "of a third one")
+        file = tmp_path / ".env"
+        file.write_text("JWT_AUDIENCE=orders\nJWT_SIGNING_KEY\nJWT_LIFETIME=1\njwt_lifetime=2\n")
+
+        assert "orders" == JWTSettings(secret_key=SECRET, _env_file=file).audience
+
     @pytest.mark.parametrize("several", [False, True], ids=["folder", "folders"])
     def test_a_misspelt_secret(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, several: bool
@@ -949,6 +981,14 @@ class TestAnEnvFile:
 
         monkeypatch.setenv("JWT_AUDIENCE", "orders")
         assert "orders" == JWTSettings(_env_file=file).audience
+
+    def test_attack_a_variable_without_a_value_or_prefix(self, tmp_path: Path) -> None:
+        """Where variables have no prefix, too."""
+        file = tmp_path / ".env"
+        file.write_text(f"SECRET_KEY={SECRET}\nAUDIENCE\n")
+
+        with pytest.raises(ConfigurationError, match="AUDIENCE has no = behind it"):
+            JWTSettings(_env_prefix="", _env_file=file)
 
     def test_a_misspelt_setting_is_warned_of(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
