@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import cache
 from hmac import compare_digest
 from posixpath import normpath
@@ -73,7 +73,11 @@ try:
     )
     from agno.os.service_accounts import TOKEN_PREFIX
     from agno.os.utils import resolve_ws_jwt_config
-    from agno.run.authorization import authorization_scope
+    from agno.run.authorization import (
+        RunAuthorization,
+        authorization_scope,
+        current_authorization,
+    )
 except ImportError as error:
     raise ConfigurationError(
         "unknown_agno",
@@ -89,6 +93,7 @@ _OPEN = ("/", "/health", "/info")
 _NOT_EXCLUDED = {*_OPEN, "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"}
 _SOCKET = "/workflows/ws"
 _ROOT = "jwt_deps.agentos"
+_DECIDED = "jwt_deps.agentos.decided"  # the requests whose users' permissions agno's tools ask for
 _ACCEPTED = "jwt_deps.agentos.accepted"
 _BEFORE = "jwt_deps.agentos.before"  # what was in the state of a request when it came
 _KEPT = "jwt_deps.agentos.state"  # the state, while agno has one of its own
@@ -175,7 +180,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     left_open = _OPEN if exclude is _OPEN else ()
     rules = _Rules(app, [*given], left_open, authorization=authorization)
     _look_at_start(app, rules)
-    _record_root(app)
+    _wrap_router(app)
     exclude = [*exclude, *_sockets(app), *(it for it in excluded if it not in _NOT_EXCLUDED)]
     return protect(app, settings, exclude, [Depends(rules)], credentials=[_AgnoCredential()])
 
@@ -193,15 +198,33 @@ def _look_at_start(app: FastAPI, rules: "_Rules") -> None:
     app.router.lifespan_context = looking
 
 
-def _record_root(app: FastAPI) -> None:
-    """Keep the root path with which requests come to the router: its middleware may change it."""
+def _wrap_router(app: FastAPI) -> None:
+    """Keep what is known of a request once it comes to the router, inside of all middleware.
+
+    That is its root path, which middleware may change, and what its user may do. Agno's tools know
+    the latter by the state that agno's own middleware has seen, and the user of a token is in the
+    state that the request has at its route, which may be another. Around the router, and not in the
+    dependency: up to FastAPI 0.117 one with `yield` ends before an answer is streamed.
+    """
     inner = app.router.middleware_stack
 
-    async def record_root(scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         scope[_ROOT] = scope.get("root_path", "")
-        await inner(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await inner(scope, receive, send)
+            return
+        decided: list[HTTPConnection] = []
+        scope[_DECIDED], outside = decided, copy_context()
 
-    app.router.middleware_stack = record_root
+        def authorization() -> RunAuthorization | None:
+            if decided:
+                return request_authorization(decided[-1])
+            return outside.copy().run(current_authorization)  # one context cannot run twice at once
+
+        with authorization_scope(authorization):
+            await inner(scope, receive, send)
+
+    app.router.middleware_stack = serve
 
 
 def _agno_scopes(
@@ -333,28 +356,34 @@ class _Rules:
     ) -> None:
         self.asks_agno_scopes = authorization
         # FastAPI remembers dependencies, and is not to keep the application with this one.
-        self._app = weakref.proxy(app.state)
+        self._app = weakref.proxy(app)
         self._unseen: tuple[FastAPI, list[str], Collection[str]] | None = app, given, left_open
         # agno compares a path with each of its patterns, a hundred of them.
         self._required: LRUMap[str, list[str]] = LRUMap(512)
 
-    async def __call__(self, connection: HTTPConnection) -> AsyncIterator[None]:
+    async def __call__(self, connection: HTTPConnection) -> None:
         """Complete `request.state` for AgentOS, or refuse the request.
-
-        Agno's tools know by the state that agno's own middleware has seen what their user may do.
-        The user of a token is in the state that the request has here, which may be another.
 
         Raises:
             HTTPException: 401, the user id is one that agno reserves; 403, a scope is lacking or
                 the user is disabled.
         """
         await self._decide(connection)
-        if _accepted_by_agno(connection.scope) is not None:
-            yield
-            return
-        served = HTTPConnection({**connection.scope})  # what is mounted changes the application
-        with authorization_scope(lambda: request_authorization(served)):
-            yield
+        if _accepted_by_agno(connection.scope) is None:
+            # A copy: what is mounted changes the application. The list would be in itself.
+            served = {**connection.scope, _DECIDED: ()}
+            self._decided(connection).append(HTTPConnection(served))
+
+    @staticmethod
+    def _decided(connection: HTTPConnection) -> list[HTTPConnection]:
+        decided: list[HTTPConnection] | None = connection.scope.get(_DECIDED)
+        if decided is None:
+            raise ConfigurationError(
+                "agent_os_middleware",
+                "The routes of this AgentOS are served by another application, without its "
+                "middleware, and its tools would check no permissions: mount the application.",
+            )
+        return decided
 
     async def _decide(self, connection: HTTPConnection) -> None:
         self.look()
@@ -413,17 +442,17 @@ class _Rules:
             raise InvalidTokenError(Reason.CLAIM_INVALID, subject, subject)
         state.claims = dict(state.claims)
         settings = await settings_for(connection)
-        state.scopes = _agno_scopes(settings, self._app, state.claims, state.scopes)
+        state.scopes = _agno_scopes(settings, self._app.state, state.claims, state.scopes)
         state.authorization_enabled = self.asks_agno_scopes
-        state.admin_scope = self._app.admin_scope
-        state.user_isolation_enabled = self._app.user_isolation_enabled
-        if state.user_id and getattr(self._app, "user_store", None) is not None:
+        state.admin_scope = self._app.state.admin_scope
+        state.user_isolation_enabled = self._app.state.user_isolation_enabled
+        if state.user_id and getattr(self._app.state, "user_store", None) is not None:
             await self._refuse_disabled(connection, state)
         if self.asks_agno_scopes and connection.scope["type"] == "http":
             await self._refuse_without_scopes(connection, state)
 
     async def _refuse_disabled(self, connection: HTTPConnection, state: State) -> None:
-        app = self._app
+        app = self._app.state
         try:
             if app.user_auto_provision:
                 row = await aprovision_user_with_default_role(
@@ -455,7 +484,7 @@ class _Rules:
             for scope in self._required_for(method, spelling)
         ]
         mappings = {f"{method} {path}": list(dict.fromkeys(required))}
-        provider = getattr(self._app, "authorization_provider", None)
+        provider = getattr(self._app.state, "authorization_provider", None)
         if provider is None:
             found = check_route_scopes(state.scopes, mappings, method, path, state.admin_scope)
         else:
@@ -474,7 +503,7 @@ class _Rules:
     def _required_for(self, method: str, path: str) -> list[str]:
         required = self._required.get(f"{method} {path}")
         if required is None:
-            required = get_required_scopes_for_route(self._app.scope_mappings, method, path)
+            required = get_required_scopes_for_route(self._app.state.scope_mappings, method, path)
             if method == "HEAD" and not required:  # Starlette answers it where it answers GET
                 required = self._required_for("GET", path)
             self._required.put(f"{method} {path}", required)
@@ -490,7 +519,7 @@ class _Rules:
         reason: str | None,
     ) -> None:
         """Record a decision where `Authorization(audit=...)` is on."""
-        if getattr(self._app, "authz_audit", None) is not None:
+        if getattr(self._app.state, "authz_audit", None) is not None:
             await arecord_decision(
                 connection,
                 allowed=allowed,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext
 from secrets import token_urlsafe
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from agno.os.service_accounts import TOKEN_PREFIX, hash_token
 from agno.run.authorization import current_authorization
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
+from starlette.responses import StreamingResponse
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocketDisconnect
 
@@ -396,13 +397,22 @@ def test_attack_the_rules_of_an_agent_os_in_another_one(exclude: tuple[str, ...]
         assert [401, 200] == asked
 
 
+@pytest.mark.parametrize("path", ["/authority", "/streamed"])
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in-another"])
 @pytest.mark.parametrize("kind", [NewState, Copies])
-def test_attack_tools_of_a_user_behind_a_middleware(kind: Any, *, nested: bool) -> None:
+def test_attack_tools_of_a_user_behind_a_middleware(kind: Any, path: str, *, nested: bool) -> None:
     """Agno's tools check the permissions of whom they know, and none where they know nobody."""
     own = FastAPI()
     own.get("/authority")(authority)
     own.add_middleware(kind)
+
+    @own.get("/streamed")
+    async def streamed() -> StreamingResponse:
+        async def later() -> AsyncIterator[str]:
+            yield json.dumps(authority())
+
+        return StreamingResponse(later())
+
     app = protect_agent_os(agent_os(base_app=own), SETTINGS, admin_scope="root")
     robot, base = stored_account(app, "agents:read"), FastAPI()
     base.mount("/inner", app)
@@ -411,8 +421,7 @@ def test_attack_tools_of_a_user_behind_a_middleware(kind: Any, *, nested: bool) 
 
     client = TestClient(served, base_url=f"http://localhost{'/inner' if nested else ''}")
     found = [
-        client.get("/authority", headers={"Authorization": f"Bearer {it}"}).json()
-        for it in credentials
+        client.get(path, headers={"Authorization": f"Bearer {it}"}).json() for it in credentials
     ]
 
     assert [["alice", "root"], ["sa:robot", "root"]][: len(found)] == found

@@ -16,6 +16,7 @@ from agno.os.authz.audit import AuditEvent, AuditSink
 from agno.os.middleware.jwt import JWTMiddleware
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
+from starlette.datastructures import State
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -383,6 +384,23 @@ def own_routes() -> Iterator[TestClient]:
 def behind_a_prefix() -> Iterator[TestClient]:
     with TestClient(extended(middleware=[Middleware(Prefixed)])) as client:
         yield client
+
+
+def test_attack_the_router_of_an_agent_os_in_another_application() -> None:
+    """Its middleware is not there, and without it agno's tools check no permissions."""
+    other = FastAPI()
+    other.include_router(protect_agent_os(agent_os(), SETTINGS).router)
+
+    with pytest.raises(ConfigurationError, match="mount the application"):
+        TestClient(other).get("/agents", headers=as_user("alice", ADMIN))
+
+
+def test_a_state_of_the_application_that_was_replaced() -> None:
+    """Agno goes by the one that the application has."""
+    app = protect_agent_os(agent_os(), SETTINGS)
+    app.state = State({**vars(app.state)["_state"]})
+
+    assert 200 == TestClient(app).get("/agents", headers=as_user("alice", ADMIN)).status_code
 
 
 def test_an_agent_os_that_is_no_longer_used_is_freed() -> None:
