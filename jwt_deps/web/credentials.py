@@ -41,6 +41,7 @@ _MOST_CACHED = 4096
 _MOST_ASKED = 64
 _MAX_BYTES = 64 * 1024
 
+_DOTS_OF_A_JWE = 4
 _NOT_BASE64 = re.compile("[^A-Za-z0-9+/_-]+")  # of either alphabet
 
 _Found: TypeAlias = Claims | Mapping[str, Any] | None
@@ -303,10 +304,14 @@ def _is_respelled(token: str) -> bool:
 
     A server that passes over what is wrong could accept a JWT that was refused here, or say less of
     it than it says itself: not its `jti`, which may be revoked, and not the key that it is bound
-    to. Of a JWE, which this service cannot read, `enc` is in the header (RFC 7516 §4.1.2).
+    to. A JWE, which this service cannot read, has five parts, and `enc` in its header (RFC 7516).
     """
-    first = token.partition(".")[0]
-    is_encrypted = not _NOT_BASE64.search(first) and b'"enc"' in next(_decoded(first))
+    first, dots = token.partition(".")[0], token.count(".")
+    is_encrypted = (
+        dots == _DOTS_OF_A_JWE
+        and not _NOT_BASE64.search(first)
+        and b'"enc"' in next(_decoded(first))
+    )
     return not is_encrypted and any(b'"alg"' in it for it in _decoded(token))
 
 

@@ -1067,6 +1067,7 @@ class TestIntrospection:
             pytest.param(lambda it: it + "..", id="five parts"),
             pytest.param(lambda it: "." + it, id="a dot in front"),
             pytest.param(lambda it: "Bearer " + it, id="a second scheme"),
+            pytest.param(lambda it: "eyJlbmMiOjF9." + it, id="a header of a JWE in front"),
             pytest.param(lambda it: "ImVuYyI " + it, id="the enc of a JWE in front"),
             pytest.param(lambda it: it.replace(".", "%2E"), id="escaped dots"),
         ],
