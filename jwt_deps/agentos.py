@@ -104,6 +104,7 @@ _REFUSED, _TRY_AGAIN = 1008, 1013
 # What may differ in a pattern of agno's, and the parameters of a template.
 _DIFFERS = re.compile(r"\{[^}]*\}|\[[^]]*\]|[?*]")
 _PARAMETER = re.compile(r"\{[^}:]*(:[^}]*)?\}")
+_HOST = re.compile(r"^//[^/]*")  # in a template of an inventory
 _ANY, _SEGMENT = "*", "+"  # any text, and any without a slash
 _READ = ("authorization", "authorization_config", "base_app", "id", "mcp_auth", "public")
 
@@ -418,8 +419,11 @@ class _Rules:
                     "it, by the default of exclude: mount it elsewhere, or say in exclude=[...] "
                     "what is to be open.",
                 )
-        # Not their mounts: one at the root has any path. For WebSockets agno asks no scopes.
-        routes = [(one.path, one.methods) for one in served if one.methods != (WEBSOCKET,)]
+        # Not their mounts: one at the root has any path. For WebSockets agno asks no scopes, and it
+        # knows no hosts.
+        routes = [
+            (_HOST.sub("", one.path), one.methods) for one in served if one.methods != (WEBSOCKET,)
+        ]
         for name in given:
             method, _, path = name.partition(" ")
             as_get = "GET" if method == "HEAD" else method  # Starlette answers it where it does GET

@@ -708,6 +708,23 @@ def test_scopes_are_for_a_route(guarded: TestClient, name: str, *, is_known: boo
         rules.look()
 
 
+@pytest.mark.parametrize("name", ["GET /hosted", "GET //h.example/hosted"])
+def test_attack_scopes_for_a_route_of_a_host(name: str) -> None:
+    """They are asked for there, or stop the start: agno compares paths without hosts."""
+    base, hosted = FastAPI(), FastAPI()
+    hosted.get("/hosted")(who)
+    base.host("h.example", hosted)
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS, scope_mappings={name: ["x:read"]})
+    client = TestClient(app, base_url="http://h.example", headers=as_user("alice"))
+
+    with (
+        nullcontext()
+        if name == "GET /hosted"
+        else pytest.raises(ConfigurationError, match="the application has no such route")
+    ):
+        assert 403 == client.get("/hosted").status_code
+
+
 @pytest.mark.parametrize(
     ("started", "mcp"),
     [
