@@ -1065,11 +1065,12 @@ def test_attack_a_part_of_a_copy_of_an_application_goes_by_the_overrides_of_the_
     assert [200, 401] == TestClient(app, headers=FOREIGN).post("/batch").json()
 
 
-def test_attack_a_part_to_a_router_of_another_application_goes_by_the_one_it_is_mounted_in() -> (
-    None
-):
+@pytest.mark.parametrize("guard", [lambda app: app, protect], ids=["open", "guarded"])
+def test_attack_a_part_to_a_router_of_another_application_goes_by_the_one_it_is_mounted_in(
+    guard: Callable[[FastAPI], FastAPI],
+) -> None:
     """As every request to it does: the other one has not received it."""
-    app, outer = batching("/in"), FastAPI()
+    app, outer = batching("/in"), guard(FastAPI())
     app.dependency_overrides[get_settings] = lambda: OTHER
     outer.dependency_overrides[get_settings] = lambda: SETTINGS
     outer.mount("/in", app.router)
