@@ -24,6 +24,7 @@ from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
@@ -137,10 +138,10 @@ def watch_application(scope: Scope) -> None:
     elif isinstance(app, Starlette):
         known: Snapshot | None = vars(app).get(_OURS)
         if known is None or not known.is_current():
-            setattr(app, _OURS, covered(with_mounted(app)))
+            setattr(app, _OURS, covered(_with_mounted(app)))
 
 
-def with_mounted(app: ASGIApp) -> FastAPI:
+def _with_mounted(app: ASGIApp) -> FastAPI:
     """Return a `FastAPI` around what is served without one, to check its routes."""
     around = FastAPI(openapi_url=None)
     around.mount("", app)
@@ -569,8 +570,8 @@ def _guards(app: FastAPI, matches: Iterable[MatchedRoute]) -> Iterator[JWTGuard]
 
 
 def _matches(app: FastAPI) -> Iterator[MatchedRoute]:
-    for router in _with_mounted_routers(app.router):
-        for added, served in _fastapi.served_routes(router):
+    for router, routes in _routers(app.router):
+        for added, served in routes:
             if getattr(served, "dependant", None) is not None:
                 yield match_of_route(served)
             else:
@@ -586,12 +587,13 @@ def _matches(app: FastAPI) -> Iterator[MatchedRoute]:
             yield match_of_frontend(served, group.routes)
 
 
-def _with_mounted_routers(
+def _routers(
     router: APIRouter, within: tuple[APIRouter, ...] = ()
-) -> Iterator[APIRouter]:
-    """The router that serves, and those mounted in it as if applications, at any depth."""
-    yield router
+) -> Iterator[tuple[APIRouter, list[tuple[BaseRoute, Any]]]]:
+    """The router that serves, and those mounted in it as if applications, with their routes."""
+    served = list(_fastapi.served_routes(router))
+    yield router, served
     within = (*within, router)
-    for mounted in mounted_routers(added for added, _ in _fastapi.served_routes(router)):
+    for mounted in mounted_routers(added for added, _ in served):
         if not is_among(mounted, within):  # a router can be mounted in itself
-            yield from _with_mounted_routers(mounted, within)
+            yield from _routers(mounted, within)

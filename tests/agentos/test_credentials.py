@@ -401,7 +401,7 @@ def test_attack_the_rules_of_an_agent_os_in_another_one(exclude: tuple[str, ...]
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in-another"])
 @pytest.mark.parametrize("kind", [NewState, Copies])
 def test_attack_tools_of_a_user_behind_a_middleware(kind: Any, path: str, *, nested: bool) -> None:
-    """Agno's tools check the permissions of whom they know, and none where they know nobody."""
+    """Agno's tools check the permissions of the user that they find, and nothing without one."""
     own = FastAPI()
     own.get("/authority")(authority)
     own.add_middleware(kind)
