@@ -248,6 +248,8 @@ class GuardedApp:
                 routers = [self.routers[0], *routers]
             own = (it for router in routers for it in router.dependencies)
             here = (*self._included_with(routers), *own)
+            if isinstance(router, APIRouter) and any(self._copies_in(router.routes)):  # old FastAPI
+                here = (*router.dependencies, *here)
         if _fastapi.COPIES:  # old FastAPI: what the route was copied from is further in
             return (*here, *self.brought), included
         return (*self.brought, *here), included
@@ -270,13 +272,17 @@ class GuardedApp:
         context = _fastapi.route_context(scope)
         if _fastapi.added_route(context) is self.route:
             return getattr(_fastapi.plain_route(context), "path", None)
-        if _fastapi.COPIES:  # old FastAPI
-            for route in routes_of(app):
-                served = _fastapi.behind_proxies(getattr(route, "app", None))
-                if served is self and _fits(route, scope):
-                    return getattr(route, "path", None)
+        for route in self._copies_in(routes_of(app)):  # old FastAPI
+            if _fits(route, scope):
+                return getattr(route, "path", None)
         is_known = not included and self._is_served_by(getattr(app, "router", None), scope)
         return getattr(self.route, "path", None) if is_known else None
+
+    def _copies_in(self, routes: Iterable[Any]) -> Iterator[Any]:  # old FastAPI
+        """The copies of the route that FastAPI, up to 0.136, made where a router was included."""
+        for route in routes if _fastapi.COPIES else ():
+            if _fastapi.behind_proxies(getattr(route, "app", None)) is self:
+                yield route
 
     def _is_served_by(self, router: Any, scope: Scope) -> bool:
         """Whether the route itself is served, and not one that was made of it with another path."""

@@ -441,3 +441,17 @@ def test_a_frontend_that_lacks_a_requirement_of_its_router(tmp_path: Path) -> No
 
     with pytest.raises(ConfigurationError, match="no dependency of that router applies"):
         protected_router(router, settings=SETTINGS)
+
+
+@both
+@pytest.mark.parametrize("depth", [1, 2])
+def test_requirements_of_an_application_over_a_protected_router(depth: int, path: str) -> None:
+    """Nothing else in it is guarded, and a router between them changes nothing."""
+    app = FastAPI(dependencies=[Depends(require_scopes("admin"))])
+    router: APIRouter = filled(protected_router(settings=SETTINGS))
+    for _ in range(1, depth):
+        inner, router = router, APIRouter()
+        router.include_router(inner)
+    app.include_router(router, prefix="/v1")
+
+    assert [401, 403, 200] == asked(app, f"/v1{path}")
