@@ -65,7 +65,8 @@ def _own_state(scope: Scope, router: object) -> RequestState:
     if not known and _fastapi.is_routed(scope, router):
         state.copy_state_of(scope)
         if router is getattr(state.app, "router", None):  # none of its routes has matched yet
-            scope["path_params"] = state.parameters[id(router)] = {}
+            scope["path_params"] = {}
+            state.arrivals[id(router)] = state.app, {}
     if state.copied:
         _fastapi.forget_route(scope)
     _fastapi.own_context(scope)

@@ -48,7 +48,7 @@ _CREDENTIALS = {b"authorization", b"cookie", b"dpop"}
 # What a copy of the scope has of it, too.
 _OF_ONE_REQUEST = (
     *("entered", "routers", "through_mount", "mounted"),
-    *("owner", "parameters", "applications", "_before", "_written"),
+    *("owner", "arrivals", "_before", "_written"),
 )
 
 
@@ -214,8 +214,8 @@ class RequestState:
         match: the route that `settings` were found for.
         settings: the settings that hold for that route.
         waiting: the dependencies that have to see what exception handlers answer.
-        parameters: of the path, with which the request came to a router, by the router's identity.
-        applications: in which it came there, likewise.
+        arrivals: the application in which the request came to a router, and the parameters of the
+            path with which it did, by the router's identity.
         proofs: the identifiers of the DPoP proofs that it was accepted with.
         override_answers: what the overrides of this package's dependencies answered.
     """
@@ -249,8 +249,7 @@ class RequestState:
         if type(headers) is not list or (headers and type(headers[0]) is not tuple):
             scope["headers"] = [(name, value) for name, value in headers]
         self.decision = Decision()
-        self.parameters: dict[int, dict[str, Any]] = {}
-        self.applications: dict[int, Any] = {}
+        self.arrivals: dict[int, tuple[Any, dict[str, Any]]] = {}
         self.proofs: set[str] = set()
         self.override_answers: dict[Callable[..., Any], Any] = {}
         # The principal under each settings: one pair, unless an application is in another.
@@ -559,11 +558,11 @@ def next_state(scope: Scope, router: object) -> RequestState:
     state = state_of(scope) if again is None else again
     if known is not None and state is not known and state.is_part:
         # Routers add to the parameters that they find: those of the other request must not stay.
-        state.parameters, state.applications = known.parameters, known.applications
-        scope["path_params"] = dict(known.parameters.get(id(router), ()))
+        state.arrivals = known.arrivals
+        _, parameters = known.arrivals.get(id(router), (None, {}))
+        scope["path_params"] = dict(parameters)
     scope[STATE_KEY] = state
-    state.parameters.setdefault(id(router), dict(scope.get("path_params", ())))
-    state.applications[id(router)] = scope.get("app")
+    state.arrivals[id(router)] = scope.get("app"), dict(scope.get("path_params", ()))
     state.routers, state.through_mount = (*state.routers, router), False
     return state
 
@@ -575,7 +574,7 @@ def put_application_back(scope: Scope, router: object) -> None:
     """
     known: RequestState | None = scope.get(STATE_KEY)
     if known is not None and getattr(scope.get("app"), "router", None) is not router:
-        app = known.applications.get(id(router))
+        app, _ = known.arrivals.get(id(router), (None, {}))
         if app is not None:
             scope["app"] = app
 
