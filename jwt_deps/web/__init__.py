@@ -19,8 +19,8 @@ from .dependencies import (
 )
 from .forward_auth import forward_auth
 from .guard import needs_no_token
-from .installation import Installation, guards_in, protect, route_problems
-from .inventory import WEBSOCKET, Inventory, Reached, Served, reasons_not_to_serve
+from .installation import Installation, protect
+from .inventory import WEBSOCKET, Inventory, Reached, Served
 from .known_settings import settings_problem
 from .plain_routes import GuardedApp
 from .request_principal import (
@@ -56,6 +56,7 @@ from .routing import (
     routes_of,
     same_endpoint,
 )
+from .start_checks import guards_in, reasons_not_to_serve, route_problems
 
 __all__ = [
     "ANY_METADATA",

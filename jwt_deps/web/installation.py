@@ -12,7 +12,6 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -24,15 +23,15 @@ from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
+from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
 from .asgi import wrap_receive_and_send
-from .guard import Credential, JWTGuard, token_dependencies_of
+from .guard import Credential, JWTGuard
+from .installed import OURS, Installed
 from .openapi import describe
 from .plain_routes import (
     GuardedRoutes,
@@ -40,31 +39,15 @@ from .plain_routes import (
     check,
     covered,
     of_another_application,
-    plain_endpoint,
 )
-from .request_principal import get_claims
 from .request_state import put_application_back, state_of
 from .request_user import keep_user
-from .requirements import Requirement, no_roles_claim
 from .routing import (
-    MatchedRoute,
-    RouteGuard,
     Snapshot,
-    deciding,
-    dependencies_of_routers,
     forget_matches,
-    guards_among,
-    is_among,
-    is_page,
-    match_of_frontend,
-    match_of_route,
-    mounted_routers,
-    same_endpoint,
-    templates,
 )
+from .start_checks import guards_in, route_problems, settings_under
 from .trial import try_out
-
-_OURS = "_jwt_deps"  # the name of an attribute of an application
 
 
 def protect(  # noqa: PLR0913 - what applies to an application
@@ -136,9 +119,9 @@ def watch_application(scope: Scope) -> None:
         elif state.mounted is None:  # else it came through a guarded mount
             raise _bypassed()
     elif isinstance(app, Starlette):
-        known: Snapshot | None = vars(app).get(_OURS)
+        known: Snapshot | None = vars(app).get(OURS)
         if known is None or not known.is_current():
-            setattr(app, _OURS, covered(_with_mounted(app)))
+            setattr(app, OURS, covered(_with_mounted(app)))
 
 
 def _with_mounted(app: ASGIApp) -> FastAPI:
@@ -148,12 +131,11 @@ def _with_mounted(app: ASGIApp) -> FastAPI:
     return around
 
 
-class Installation:
+class Installation(Installed):
     """What one application needs beside its dependencies."""
 
     def __init__(self, app: FastAPI) -> None:
-        self._app = app
-        self._guard: JWTGuard | None = None
+        super().__init__(app)
         self._guarded: GuardedRoutes | None = None
         self._inner: ASGIApp | None = None
         self._openapi: Any = None
@@ -171,29 +153,8 @@ class Installation:
         one = cls.known(app)
         if one is None:
             one = cls(app)
-            setattr(app, _OURS, one)
+            setattr(app, OURS, one)
         return one
-
-    @classmethod
-    def known(cls, app: FastAPI) -> "Installation | None":
-        """The installation of an application, if there is one."""
-        one: Installation | None = vars(app).get(_OURS)
-        # A copy of an application has the attribute of the original.
-        return None if one is None or one._app is not app else one  # noqa: SLF001 - its own class
-
-    @property
-    def is_protected(self) -> bool:
-        """Whether a guard applies to everything in the application, and is asked."""
-        return self._guard is not None and self._is_in_place
-
-    @property
-    def is_displaced(self) -> bool:
-        """Whether `protect` was called and no longer applies: what it was put into was replaced."""
-        return self._guard is not None and not self._is_in_place
-
-    @property
-    def _is_in_place(self) -> bool:
-        return self._app.router.middleware_stack == self._serve
 
     def protect(self, guard: JWTGuard, dependencies: Sequence[params.Depends]) -> None:
         """Put a guard over everything in the application."""
@@ -359,7 +320,7 @@ class Installation:
 
     def _settings(self) -> list[JWTSettings]:
         """The settings of the guards of this application."""
-        found = (_settings(self._app, guard) for guard in guards_in(self._app))
+        found = (settings_under(self._app, guard) for guard in guards_in(self._app))
         return list({id(one): one for one in found if one is not None}.values())
 
 
@@ -449,151 +410,3 @@ def _bypassed() -> ConfigurationError:
         "This application serves its routes without calling its router, so that protect(app) "
         "cannot guard it: use protected_router for its routers.",
     )
-
-
-def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[ConfigurationError]:
-    """Why an application does not start: what is meant for none of its routes, or no route can do.
-
-    Args:
-        app: the application.
-        outermost: the one in which it is mounted, at any depth, or itself; `None` if that is not
-            known. What settings exclude may be in any application that is mounted there.
-
-    Raises:
-        ConfigurationError: there is no configuration.
-    """
-    matches = list(_matches(app))
-    for sentence in _idle_exclusions(app, matches, outermost):
-        yield ConfigurationError("idle_exclusion", sentence)
-    if any(it is not None and not it.server.has_roles for it in _asked_for_roles(app, matches)):
-        yield no_roles_claim()
-
-
-def _asked_for_roles(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[JWTSettings | None]:
-    """The settings under which a route asks for roles, as far as they are known."""
-    overridden = app.dependency_overrides
-    for match in matches:
-        if _asks_roles(call for call, _ in token_dependencies_of(match, overridden)):
-            yield _settings(app, deciding(match.guards, overridden))
-    if _asks_roles(it.dependency for it in dependencies_of_routers(app.router)):
-        from .inventory import Inventory  # noqa: PLC0415 - which knows what plain routes ask for
-
-        for served in Inventory.of(app).routes:
-            for one in (served, *served.mounts):
-                if _asks_roles(call for call, _ in one.asked(is_public=False)):
-                    yield one.settings
-
-
-def _asks_roles(calls: Iterable[object]) -> bool:
-    return any(isinstance(it, Requirement) and "role" in it.needs for it in calls)
-
-
-def _idle_exclusions(
-    app: FastAPI, matches: list[MatchedRoute], outermost: FastAPI | None
-) -> Iterator[str]:
-    """The exclusions and the scopes by template that match no route, each as a sentence."""
-    templates = _paths_of(matches)
-    for guard in _guards(app, matches):
-        mine = [match for match in matches if not match.guards or guard in match.guards]
-        yield from _idle(guard.patterns, _paths_of(mine))
-        for endpoint in guard.endpoints:
-            if not any(same_endpoint(match.endpoint, endpoint) for match in mine):
-                yield (
-                    f"exclude names the endpoint {getattr(endpoint, '__name__', endpoint)!r}, "
-                    "and no guarded route has it."
-                )
-        settings = _settings(app, guard)
-        excluded = None if settings is None else settings.server.excluded
-        if excluded is not None and outermost is not None and excluded.unmatched(templates):
-            yield from _idle(excluded, _all_paths(outermost))
-        if guard.route_scopes.rules:
-            yield from _idle_scopes(app, guard)
-
-
-def _paths_of(matches: Iterable[MatchedRoute]) -> list[str]:
-    return [path for match in matches for path in match.paths]
-
-
-def _all_paths(outermost: FastAPI) -> list[str]:
-    """The templates in an application and in all that are mounted in it."""
-    from .inventory import Inventory  # noqa: PLC0415 - which walks mounts
-
-    applications = (it.app for it in Inventory.of(outermost).applications)
-    return [path for app in applications for path in _paths_of(_matches(app))]
-
-
-def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
-    from .inventory import Inventory  # noqa: PLC0415 - which knows the guards of plain routes
-
-    routes = [
-        # A `GET` route answers `HEAD` too, which a rule may name.
-        (one.match.paths, (*one.known_methods, *(("HEAD",) if "GET" in one.methods else ())))
-        for served in Inventory.of(app).routes
-        for one in (served, *served.mounts)
-        if guard in one.match.guards
-    ]
-    for name in guard.route_scopes.idle(routes):
-        yield (
-            f"The scopes of {name!r} are for no route behind this guard: write the method, or none "
-            "for all, and the whole template with its prefixes, 'GET /api/items/{item_id}', or a "
-            "pattern, 'GET /api/*'. A mount at /files is one route, '/files/{path:path}'."
-        )
-
-
-def _idle(patterns: PathPatterns, templates: list[str]) -> Iterator[str]:
-    unmatched = patterns.unmatched(templates)
-    if unmatched:
-        yield (
-            f"The exclusion {', '.join(map(repr, unmatched))} matches no route: write the whole "
-            "template as the route has it, with its prefixes and types, '/api/items/{id:int}', or "
-            "a pattern, '/api/*'. A mount at /files is one route, '/files/{path:path}'."
-        )
-
-
-def _settings(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None:
-    if guard is not None and guard.settings is not None:
-        return guard.settings
-    if not {get_settings, get_claims}.isdisjoint(app.dependency_overrides):
-        return None  # a test's own configuration, which only a request can ask for
-    return get_settings()
-
-
-def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
-    """The guards of an application, each once."""
-    return _guards(app, _matches(app))
-
-
-def _guards(app: FastAPI, matches: Iterable[MatchedRoute]) -> Iterator[JWTGuard]:
-    of_routers = guards_among(dependencies_of_routers(app.router))
-    found = dict.fromkeys((*of_routers, *(it for match in matches for it in match.guards)))
-    return (it for it in found if isinstance(it, JWTGuard))
-
-
-def _matches(app: FastAPI) -> Iterator[MatchedRoute]:
-    for router, routes in _routers(app.router):
-        for added, served in routes:
-            if getattr(served, "dependant", None) is not None:
-                yield match_of_route(served)
-            else:
-                endpoint = plain_endpoint(added)
-                page = is_page(endpoint, added, app)
-                yield MatchedRoute(
-                    templates(added, getattr(served, "path", None)),
-                    endpoint,
-                    (),
-                    documentation=page,
-                )
-        for group, served in _fastapi.frontends(router):
-            yield match_of_frontend(served, group.routes)
-
-
-def _routers(
-    router: APIRouter, within: tuple[APIRouter, ...] = ()
-) -> Iterator[tuple[APIRouter, list[tuple[BaseRoute, Any]]]]:
-    """The router that serves, and those mounted in it as if applications, with their routes."""
-    served = list(_fastapi.served_routes(router))
-    yield router, served
-    within = (*within, router)
-    for mounted in mounted_routers(added for added, _ in served):
-        if not is_among(mounted, within):  # a router can be mounted in itself
-            yield from _routers(mounted, within)

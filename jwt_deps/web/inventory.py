@@ -4,9 +4,8 @@ What applies to a route is found by the functions that requests use, and nothing
 the application, its routers and routes, nor what FastAPI remembers of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, cast
 
 from fastapi import APIRouter
@@ -21,14 +20,12 @@ from jwt_deps.settings import JWTSettings
 
 from . import _fastapi
 from .guard import token_dependencies_of
-from .installation import Installation
+from .installed import Installed
 from .known_settings import known_settings
 from .plain_routes import (
     GuardedApp,
     asks_its_guard,
     can_be_guarded,
-    check,
-    covered,
     guarded_app_for,
     guards_over,
     guards_over_mounted,
@@ -198,7 +195,7 @@ class Inventory:
     def _application(self, app: FastAPI, way: _Way) -> Iterator[Served]:
         is_covered = way.is_covered and bool(guards_over(app))
         self._reach(app, is_covered=is_covered)
-        why, installed = None, Installation.known(app)
+        why, installed = None, Installed.known(app)
         if installed is not None and installed.is_protected:
             is_covered = _fastapi.is_served_by_router(app) or is_covered
             if not is_covered:
@@ -405,7 +402,7 @@ def _is_asked(entry: _Entry, way: _Way) -> bool:
     """Whether requests to a plain route meet its guards."""
     if entry.is_covered:
         return True
-    installed, route = Installation.known(way.app), entry.added
+    installed, route = Installed.known(way.app), entry.added
     is_wrapped = way.is_wrapped or isinstance(getattr(route, "app", None), GuardedApp)
     return is_wrapped and not (installed is not None and installed.is_displaced)
 
@@ -415,26 +412,3 @@ def _methods(route: Any) -> tuple[str, ...]:
         return (WEBSOCKET,)
     methods = set(getattr(route, "methods", None) or (ANY,))
     return tuple(sorted(methods - {"HEAD"} if "GET" in methods else methods))
-
-
-def reasons_not_to_serve(reached: Reached) -> Iterator[str]:
-    """Why an application would refuse to serve, each as a sentence, with nothing changed."""
-    app = reached.app
-    installed = Installation.known(app)
-    if installed is not None and installed.is_displaced:
-        yield (
-            "protect(app) was called, and app.router or its middleware_stack was replaced since: "
-            "no guard is asked for plain routes and mounts. Replace it before, or add middleware "
-            "with app.add_middleware."
-        )
-    protected = [it for it in routers_of(app.router) if getattr(it, "is_protected", False)]
-    looks: list[Callable[[], object]] = [partial(check, router) for router in protected]
-    if installed is not None and installed.is_protected:
-        looks.append(partial(check, app.router))
-    elif not reached.is_covered:
-        looks.append(partial(covered, app))
-    for look in looks:
-        try:
-            look()
-        except ConfigurationError as error:
-            yield str(error)
