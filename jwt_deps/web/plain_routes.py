@@ -218,6 +218,15 @@ class GuardedApp:
     ) -> tuple[tuple[Depends, ...], bool]:
         """What applies to the route, outermost first, and whether it was included.
 
+            the request came through               what applies
+            an inclusion of one of its routers     what FastAPI tells of the inclusion, and then the
+                                                   dependencies of the router
+            the application, whose own route it is the dependencies of the application
+            neither: its router is mounted as it   those of each of its routers that the request may
+              is, or it was taken out of one       have come through, wherever these are included
+
+        What the route brought along from where it was before is added to each.
+
         Args:
             inclusion: the inclusion that serves it, if one does.
             router: that of the application.
