@@ -44,6 +44,8 @@ PREFIX = "JWT_"
 _RESERVED = "DEPS_"
 # Members of settings that are models themselves, which refuse those that do not exist; and headers.
 _NESTED = ("ISSUERS__", "JWKS_CACHE__", "JWKS_HEADERS__")
+# As JSON, these can have variables for further members: pydantic-settings puts them into it.
+_MERGED = ("ISSUERS", "JWKS_CACHE")
 
 
 def _json_list(value: Any) -> Any:
@@ -148,6 +150,8 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         in_folder = _secret_files(type(self), values)
         for names in (os.environ, in_file, in_folder):
             _refuse_two_spellings(_settings_among(names, prefix, known))
+        for variables in (os.environ, in_file):
+            _refuse_lost_members(variables, _settings_among(variables, prefix, known), prefix)
         _refuse_without_value(in_file, _settings_among(in_file, prefix, known))
         unknown = [
             *_unknown_variables((*os.environ, *in_file), prefix, known, _NESTED),
@@ -310,6 +314,43 @@ def _refuse_without_value(variables: Mapping[str, str | None], names: Iterable[s
             raise ConfigurationError(
                 "invalid_setting", f"{name.upper()} has no = behind it in the file of variables."
             )
+
+
+def _refuse_lost_members(
+    variables: Mapping[str, str | None], names: Iterable[str], prefix: str
+) -> None:
+    """Refuse settings as JSON of which a member, or a variable for one, would not count."""
+    given = {name.upper(): variables[name] or "" for name in names}
+    for name, text in given.items():
+        if _has_member_twice(text):
+            raise ConfigurationError(
+                "invalid_setting",
+                f"{name} is JSON that has one member twice, of which the last would count: leave "
+                "one of them.",
+            )
+        above, divider, _ = name.rpartition("__")
+        while divider:
+            if above in given and above[len(prefix) :] not in _MERGED:
+                raise ConfigurationError(
+                    "invalid_setting",
+                    f"{above} is set, and {name} too, which may not count: put all members of "
+                    "one into JSON, or each into a variable.",
+                )
+            above, divider, _ = above.rpartition("__")
+
+
+def _has_member_twice(text: str) -> bool:
+    """Whether a text is a JSON object that has a name twice, or an object in it has."""
+    is_twice = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal is_twice
+        is_twice = is_twice or len({name for name, _ in pairs}) < len(pairs)
+
+    if text.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):  # where it is read, the error says so
+            json.loads(text, object_pairs_hook=look)
+    return is_twice
 
 
 def _unknown_variables(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, Unpack
+from typing import Annotated, Any, Literal, NoReturn, Self, Unpack
 
 from pydantic import (
     BaseModel,
@@ -436,6 +436,16 @@ class IssuerSettings(BaseModel):
         # Not `dict(self)`, which would take the property `keys` for a mapping's method.
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**{**values, **(update or {})})
+
+    def copy(self, **_: Any) -> NoReturn:
+        """Refuse what pydantic has from its first version: its changes are not checked.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "settings_are_fixed", "settings.copy changes nothing: use model_copy(update=...)."
+        )
 
     @property
     def is_remote(self) -> bool:

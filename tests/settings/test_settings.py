@@ -592,6 +592,15 @@ class TestModelCopy:
 
         assert settings.model_copy().model_dump() == settings.model_dump()
 
+    def test_attack_the_copy_of_pydantic_1(self) -> None:
+        """It is refused: the values that it changes would be shown, and not be checked."""
+        settings = JWTSettings(secret_key=SECRET)
+        issuer = IssuerSettings(secret_key=SECRET, issuer="https://issuer.example")
+
+        for one in (settings, issuer):
+            with pytest.raises(ConfigurationError, match=r"use model_copy\(update=\.\.\.\)"):
+                one.copy(update={"issuer": "https://other.example"})
+
 
 class TestValidateFalse:
     def test_warns(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -800,6 +809,76 @@ class TestPrefix:
             values: Any = where
             with pytest.raises(ConfigurationError, match="JWT_AUDIENCE is set in upper and in"):
                 JWTSettings(secret_key=SECRET, **values)
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("JWT_ISSUERS", '{"staff": {"issuer": "a"}, "staff": {"issuer": "b"}}'),
+            ("JWT_ISSUERS", '{"staff": {"issuer": "a", "audience": "b", "audience": "c"}}'),
+            ("JWT_ISSUERS__STAFF", '{"issuer": "a", "audience": "b", "audience": "c"}'),
+            ("JWT_JWKS_CACHE", ' {"ttl": 600, "ttl": 60}'),
+        ],
+        ids=["issuer", "audience", "nested", "cache"],
+    )
+    @pytest.mark.parametrize("in_file", [False, True], ids=["environment", "file"])
+    def test_attack_one_member_twice(
+        self,
+        name: str,
+        text: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        in_file: bool,
+    ) -> None:
+        """It is refused: the last one would count, and another reader may take the first."""
+        file = tmp_path / ".env"
+        file.write_text(f"{name}='{text}'" if in_file else "")
+        if not in_file:
+            monkeypatch.setenv(name, text)
+
+        with pytest.raises(ConfigurationError, match=f"{name} is JSON that has one member twice"):
+            JWTSettings(secret_key=SECRET, _env_file=file)
+
+    @pytest.mark.parametrize("is_last", [False, True], ids=["before", "behind"])
+    @pytest.mark.parametrize(
+        ("member", "text", "further"),
+        [
+            ("ISSUERS__STAFF", '{"issuer": "a", "audience": "b"}', "REQUIRED_CLAIMS"),
+            ("ISSUERS__STAFF", '{"issuer": "a", "audience": "b"}', "JWKS_CACHE__TTL"),
+            ("ISSUERS__STAFF__JWKS_CACHE", '{"ttl": 60}', "STALE_IF_ERROR"),
+            ("JWKS_HEADERS", '{"X-Tenant": "a"}', "X-API-KEY"),
+        ],
+        ids=["issuer", "issuer's-cache", "cache", "headers"],
+    )
+    def test_attack_one_member_beside_json(
+        self,
+        member: str,
+        text: str,
+        further: str,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        is_last: bool,
+    ) -> None:
+        """It is refused: whether it counts would depend on the order of the variables."""
+        variables = [(f"STAFF_{member}", text), (f"STAFF_{member}__{further}", "1")]
+        for name, value in variables if is_last else variables[::-1]:
+            monkeypatch.setenv(name, value)
+
+        with pytest.raises(ConfigurationError, match=f"^STAFF_{member} is set, and STAFF_{member}"):
+            JWTSettings(secret_key=SECRET, _env_prefix="STAFF_")
+
+    def test_a_secret_beside_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The table of issuers may be JSON, and a variable may have the secret of one of them.
+
+        A secret that begins with a brace is none, whatever follows.
+        """
+        secret = "{" + SECRET
+        monkeypatch.setenv("JWT_ISSUERS__STAFF__SECRET_KEY", secret)
+        monkeypatch.setenv("JWT_ISSUERS", '{"staff": {"issuer": "a", "audience": "b"}}')
+
+        issuers: Any = JWTSettings().issuers
+
+        assert SecretStr(secret) == issuers["staff"].secret_key
 
     def test_the_same_secret_in_two_folders(self, tmp_path: Path) -> None:
         """The last one counts, as pydantic-settings has it."""
