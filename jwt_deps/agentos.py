@@ -11,7 +11,6 @@ import json
 import re
 import secrets
 import weakref
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar, copy_context
@@ -50,7 +49,6 @@ from jwt_deps.web import (
     refused,
     routers_of,
     sent_token,
-    served_routes,
     settings_for,
 )
 
@@ -409,8 +407,7 @@ class _Rules:
         if self._unseen is None:
             return
         app, given, left_open = self._unseen
-        deque(served_routes(app.router), 0)  # FastAPI keeps what it makes here, not in an inventory
-        served = Inventory.of(app).routes
+        served = Inventory.of(app, is_starting=True).routes
         for one in (one for it in served for one in (it, *it.mounts)):
             if one.path.endswith("/*") and one.path.removesuffix("/*") in left_open:
                 raise ConfigurationError(

@@ -1,6 +1,6 @@
 """FastAPI: dependencies, guards, routers, answers, OpenAPI, cookies, WebSockets."""
 
-from ._fastapi import dependants, dependency_tree, path_parameters, served_routes, unchanged
+from ._fastapi import dependants, dependency_tree, path_parameters, unchanged
 from .cookies import clear_token_cookie, set_token_cookie
 from .credentials import ApiKey, Introspection
 from .dependencies import (
@@ -117,7 +117,6 @@ __all__ = [
     "routes_of",
     "same_endpoint",
     "sent_token",
-    "served_routes",
     "set_token_cookie",
     "settings_for",
     "settings_problem",

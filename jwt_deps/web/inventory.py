@@ -178,19 +178,47 @@ class _Entry:
 
 @dataclass(slots=True)
 class Inventory:
-    """All that is served: routes, and the FastAPI applications and the routers that have them."""
+    """All that is served: routes, and the FastAPI applications and the routers that have them.
+
+    Attributes:
+        routes: the routes.
+        mounts: the mount points, those without a route below them too.
+        applications: the FastAPI applications.
+        routers: the routers, those of other applications too.
+        is_starting: whether FastAPI keeps what it builds of the routes when it is asked for them.
+    """
 
     routes: list[Served] = field(default_factory=list)
+    mounts: list[Served] = field(default_factory=list)
     applications: list[Reached] = field(default_factory=list)
     routers: list[Any] = field(default_factory=list)
+    is_starting: bool = False
 
     @classmethod
-    def of(cls, app: FastAPI) -> "Inventory":
-        """Walk an application, with nothing changed."""
-        inventory = cls()
+    def of(cls, app: FastAPI, *, is_starting: bool = False) -> "Inventory":
+        """Walk an application.
+
+        Args:
+            app: the application.
+            is_starting: whether it is about to serve, and FastAPI would have to build anew what it
+                builds for this; if not, nothing is changed.
+        """
+        inventory = cls(is_starting=is_starting)
         for served in inventory._application(app, _Way(app)):
             inventory.routes.extend(_by_needed_scopes(served))
         return inventory
+
+    def served_by(self, app: FastAPI) -> list[Served]:
+        """The routes and mount points of one application, not of those mounted in it.
+
+        Those of a Starlette application are of the FastAPI application around it.
+        """
+        reached = {id(it.app) for it in self.applications}
+
+        def owner(one: Served) -> FastAPI:
+            return next(it.app for it in (one, *reversed(one.mounts)) if id(it.app) in reached)
+
+        return [one for one in (*self.routes, *self.mounts) if owner(one) is app]
 
     def _application(self, app: FastAPI, way: _Way) -> Iterator[Served]:
         is_covered = way.is_covered and bool(guards_over(app))
@@ -206,7 +234,7 @@ class Inventory:
         elif installed is not None and installed.is_displaced:
             is_covered, why = False, "what protect(app) was put into was replaced"
         way = replace(way, app=app, is_covered=is_covered, open_because=why, is_documented=True)
-        with _fastapi.unchanged(routers_of(app.router)):
+        with _fastapi.unchanged(() if self.is_starting else routers_of(app.router)):
             yield from self._router(app.router, way)
 
     def _reach(self, app: FastAPI, *, is_covered: bool) -> None:
@@ -268,6 +296,7 @@ class Inventory:
             match = replace(point.match, guards=(*point.match.guards, *inside))
             point = replace(point, match=match, inside=inside)
         point = replace(point, behind=behind)
+        self.mounts.append(point)
         below = replace(
             way,
             prefix=path,

@@ -2,36 +2,25 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
 
-from fastapi import APIRouter
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
-from starlette.routing import BaseRoute
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 
-from . import _fastapi
-from .guard import JWTGuard, token_dependencies_of
+from .guard import JWTGuard
 from .installed import Installed
-from .inventory import Inventory, Reached
-from .plain_routes import check, covered, plain_endpoint
+from .inventory import Inventory, Reached, Served
+from .plain_routes import check, covered
 from .request_principal import get_claims
 from .requirements import Requirement, no_roles_claim
 from .routing import (
     MatchedRoute,
     RouteGuard,
-    deciding,
     dependencies_of_routers,
     guards_among,
-    is_among,
-    is_page,
-    match_of_frontend,
-    match_of_route,
-    mounted_routers,
     routers_of,
     same_endpoint,
-    templates,
 )
 
 
@@ -46,24 +35,19 @@ def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[Configur
     Raises:
         ConfigurationError: there is no configuration.
     """
-    matches = list(_matches(app))
-    for sentence in _idle_exclusions(app, matches, outermost):
+    inventory = Inventory.of(app, is_starting=True)
+    for sentence in _idle_exclusions(app, inventory, outermost):
         yield ConfigurationError("idle_exclusion", sentence)
-    if any(it is not None and not it.server.has_roles for it in _asked_for_roles(app, matches)):
+    if any(it is not None and not it.server.has_roles for it in _asked_for_roles(inventory)):
         yield no_roles_claim()
 
 
-def _asked_for_roles(app: FastAPI, matches: list[MatchedRoute]) -> Iterator[JWTSettings | None]:
+def _asked_for_roles(inventory: Inventory) -> Iterator[JWTSettings | None]:
     """The settings under which a route asks for roles, as far as they are known."""
-    overridden = app.dependency_overrides
-    for match in matches:
-        if _asks_roles(call for call, _ in token_dependencies_of(match, overridden)):
-            yield settings_under(app, deciding(match.guards, overridden))
-    if _asks_roles(it.dependency for it in dependencies_of_routers(app.router)):
-        for served in Inventory.of(app).routes:
-            for one in (served, *served.mounts):
-                if _asks_roles(call for call, _ in one.asked(is_public=False)):
-                    yield one.settings
+    for served in inventory.routes:
+        for one in (served, *served.mounts):
+            if _asks_roles(call for call, _ in one.asked(is_public=False)):
+                yield one.settings
 
 
 def _asks_roles(calls: Iterable[object]) -> bool:
@@ -71,12 +55,12 @@ def _asks_roles(calls: Iterable[object]) -> bool:
 
 
 def _idle_exclusions(
-    app: FastAPI, matches: list[MatchedRoute], outermost: FastAPI | None
+    app: FastAPI, inventory: Inventory, outermost: FastAPI | None
 ) -> Iterator[str]:
     """The exclusions and the scopes by template that match no route, each as a sentence."""
-    templates = _paths_of(matches)
-    for guard in _guards(app, matches):
-        mine = [match for match in matches if not match.guards or guard in match.guards]
+    routes = inventory.served_by(app)
+    for guard in _guards(app, routes):
+        mine = [it.match for it in routes if _can_exclude(guard, it.match)]
         yield from _idle(guard.patterns, _paths_of(mine))
         for endpoint in guard.endpoints:
             if not any(same_endpoint(match.endpoint, endpoint) for match in mine):
@@ -86,27 +70,32 @@ def _idle_exclusions(
                 )
         settings = settings_under(app, guard)
         excluded = None if settings is None else settings.server.excluded
-        if excluded is not None and outermost is not None and excluded.unmatched(templates):
-            yield from _idle(excluded, _all_paths(outermost))
+        if excluded is not None and outermost is not None:
+            around = inventory if outermost is app else Inventory.of(outermost, is_starting=True)
+            yield from _idle(
+                excluded, _paths_of(it.match for it in (*around.routes, *around.mounts))
+            )
         if guard.route_scopes.rules:
-            yield from _idle_scopes(app, guard)
+            yield from _idle_scopes(inventory, guard)
+
+
+def _can_exclude(guard: RouteGuard, match: MatchedRoute) -> bool:
+    """Whether an exclusion of a guard can be for a route.
+
+    It can be for a route without guards, and for a plain one, whose guards are not always known.
+    """
+    return guard in match.guards or not (match.guards and match.applied)
 
 
 def _paths_of(matches: Iterable[MatchedRoute]) -> list[str]:
     return [path for match in matches for path in match.paths]
 
 
-def _all_paths(outermost: FastAPI) -> list[str]:
-    """The templates in an application and in all that are mounted in it."""
-    applications = (it.app for it in Inventory.of(outermost).applications)
-    return [path for app in applications for path in _paths_of(_matches(app))]
-
-
-def _idle_scopes(app: FastAPI, guard: JWTGuard) -> Iterator[str]:
+def _idle_scopes(inventory: Inventory, guard: JWTGuard) -> Iterator[str]:
     routes = [
         # A `GET` route answers `HEAD` too, which a rule may name.
         (one.match.paths, (*one.known_methods, *(("HEAD",) if "GET" in one.methods else ())))
-        for served in Inventory.of(app).routes
+        for served in inventory.routes
         for one in (served, *served.mounts)
         if guard in one.match.guards
     ]
@@ -166,40 +155,10 @@ def settings_under(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None
 
 def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
     """The guards of an application, each once."""
-    return _guards(app, _matches(app))
+    return _guards(app, Inventory.of(app, is_starting=True).served_by(app))
 
 
-def _guards(app: FastAPI, matches: Iterable[MatchedRoute]) -> Iterator[JWTGuard]:
+def _guards(app: FastAPI, routes: Iterable[Served]) -> Iterator[JWTGuard]:
     of_routers = guards_among(dependencies_of_routers(app.router))
-    found = dict.fromkeys((*of_routers, *(it for match in matches for it in match.guards)))
-    return (it for it in found if isinstance(it, JWTGuard))
-
-
-def _matches(app: FastAPI) -> Iterator[MatchedRoute]:
-    for router, routes in _routers(app.router):
-        for added, served in routes:
-            if getattr(served, "dependant", None) is not None:
-                yield match_of_route(served)
-            else:
-                endpoint = plain_endpoint(added)
-                page = is_page(endpoint, added, app)
-                yield MatchedRoute(
-                    templates(added, getattr(served, "path", None)),
-                    endpoint,
-                    (),
-                    documentation=page,
-                )
-        for group, served in _fastapi.frontends(router):
-            yield match_of_frontend(served, group.routes)
-
-
-def _routers(
-    router: APIRouter, within: tuple[APIRouter, ...] = ()
-) -> Iterator[tuple[APIRouter, list[tuple[BaseRoute, Any]]]]:
-    """The router that serves, and those mounted in it as if applications, with their routes."""
-    served = list(_fastapi.served_routes(router))
-    yield router, served
-    within = (*within, router)
-    for mounted in mounted_routers(added for added, _ in served):
-        if not is_among(mounted, within):  # a router can be mounted in itself
-            yield from _routers(mounted, within)
+    of_routes = (it for one in routes for it in one.match.guards if it not in one.inside)
+    return (it for it in dict.fromkeys((*of_routers, *of_routes)) if isinstance(it, JWTGuard))

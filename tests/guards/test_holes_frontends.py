@@ -13,6 +13,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from jwt_deps import (
+    ConfigurationError,
     JWTSettings,
     current_user_id,
     get_settings,
@@ -324,17 +325,39 @@ def _below_starlette(site: APIRouter, _: APIRouter) -> FastAPI:
     return app
 
 
-@pytest.mark.parametrize("build", [_beside_another, _below_starlette])
-def test_the_audit_shows_one_that_cannot_be_told_from_others_as_it_is_served(
-    build: Callable[[APIRouter, APIRouter], FastAPI], files: Path
-) -> None:
-    """No exclusion means it, and the scopes of all templates are asked for."""
-    sites = [protected_router(settings=SETTINGS, exclude=["/"], scopes={"/users": "admin"})]
+def _sites(files: Path, **options: Any) -> list[APIRouter]:
+    sites = [protected_router(settings=SETTINGS, scopes={"/users": "admin"}, **options)]
     sites.append(protected_router(settings=SETTINGS))
     for site in sites:
         site.frontend("/", directory=files)
     sites[0].get("/users")(lambda: None)
-    app = build(*sites)
+    return [*sites]
+
+
+def test_an_exclusion_of_one_that_cannot_be_told_from_others_is_refused(files: Path) -> None:
+    """It would never apply."""
+    app = _beside_another(*_sites(files, exclude=["/"]))
+
+    with pytest.raises(ConfigurationError, match="The exclusion '/' matches no route"):
+        TestClient(app).get("/shop/a.txt", headers=GOOD)
+
+
+@pytest.mark.parametrize("build", [_beside_another, _below_starlette])
+def test_the_audit_shows_an_exclusion_of_one_that_cannot_be_told_from_others(
+    build: Callable[[APIRouter, APIRouter], FastAPI], files: Path
+) -> None:
+    """Also where only the audit can know it."""
+    problems = audit(build(*_sites(files, exclude=["/"]))).problems
+
+    assert any("exclusion '/' matches no route" in it for it in problems)
+
+
+@pytest.mark.parametrize("build", [_beside_another, _below_starlette])
+def test_the_audit_shows_one_that_cannot_be_told_from_others_as_it_is_served(
+    build: Callable[[APIRouter, APIRouter], FastAPI], files: Path
+) -> None:
+    """The scopes of all templates are asked for."""
+    app = build(*_sites(files))
 
     found = {it.path: (it.verdict, it.scopes) for it in audit(app).routes}
 
