@@ -289,12 +289,6 @@ def served_routes(router: APIRouter) -> Iterator[tuple[BaseRoute, Any]]:
         yield route.original_route, plain_route(route) or route
 
 
-def frontends(router: APIRouter) -> Iterator[tuple[Any, Any]]:
-    """What `frontend()` serves below a router: each as it was added, and as it is served."""
-    for served in getattr(router, "_iter_low_priority_routes", tuple)():
-        yield getattr(served, "original_route", served), served
-
-
 def apply_first(entry: Any, dependencies: Sequence[params.Depends]) -> None:
     """Let dependencies apply to a route that is there already, before those that it has.
 

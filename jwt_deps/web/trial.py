@@ -130,8 +130,6 @@ def _unread(inner: APIRouter, middle: APIRouter, outer: APIRouter) -> Iterator[s
     """What cannot be read of routers although it is there."""
     if hasattr(inner, "frontend") and not _fastapi.low_priority_routes(inner):
         yield "frontend() is not found"
-    if hasattr(inner, "frontend") and not list(_fastapi.frontends(outer)):
-        yield "frontend() is not found where it is served"
     if [_fastapi.scopes_at(node) for node in _fastapi.nodes_below(_scoped)] != [("scope",)]:
         yield "the scopes of a dependency are not found"
     if _fastapi.COPIES:  # old FastAPI

@@ -194,7 +194,6 @@ class TestOfRoutes:
     def test_no_files(self, router: Any) -> None:
         """None in a router without them, nor in anything else."""
         assert [] == list(_fastapi.low_priority_routes(router))
-        assert [] == list(_fastapi.frontends(router))
 
     def test_what_is_mounted_where_it_has_another_name(self) -> None:
         """It is not looked through: what is around it has to be guarded."""
@@ -540,13 +539,6 @@ class TestTrial:
                 lambda _: (),
                 "frontend() is not found",
                 id="frontend",
-                marks=with_frontend,
-            ),
-            pytest.param(
-                "frontends",
-                nowhere,
-                "frontend() is not found where it is served",
-                id="frontend-served",
                 marks=with_frontend,
             ),
             pytest.param(
