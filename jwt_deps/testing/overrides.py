@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
-from starlette.routing import BaseRoute, Host, Mount
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.jose import SigningKey
@@ -21,10 +20,9 @@ from jwt_deps.web import (
     get_claims,
     get_token,
     guards_in,
-    mounted_inside,
+    mounted_apps,
     refuse_without,
     routers_of,
-    routes_of,
     settings_for,
 )
 
@@ -272,17 +270,6 @@ def _applications_in(app: FastAPI) -> list[FastAPI]:
         if not any(current is known for known in found):
             found.append(current)
             for router in routers_of(current.router):
-                waiting.extend(_mounted(router.routes))
+                mounted = mounted_apps(router.routes)
+                waiting.extend(app for app in mounted if isinstance(app, FastAPI))
     return found
-
-
-def _mounted(routes: Iterable[BaseRoute]) -> Iterator[FastAPI]:
-    """Yield the mounted FastAPI applications, also those inside a mounted Starlette one."""
-    for route in routes:
-        if not isinstance(route, Mount | Host):
-            continue
-        app = mounted_inside(route)
-        if isinstance(app, FastAPI):
-            yield app
-        else:
-            yield from _mounted(routes_of(app))

@@ -51,9 +51,8 @@ from .routing import (
     MatchedRoute,
     RouteGuard,
     is_marked_public,
-    mounted_inside,
+    mounted_apps,
     routers_of,
-    routes_of,
     same_endpoint,
 )
 from .start_checks import guards_in, reasons_not_to_serve, route_problems
@@ -95,7 +94,7 @@ __all__ = [
     "is_optional",
     "jwt_guard",
     "mount_resource_metadata",
-    "mounted_inside",
+    "mounted_apps",
     "needs_no_token",
     "optional",
     "path_parameters",
@@ -114,7 +113,6 @@ __all__ = [
     "require_scopes",
     "route_problems",
     "routers_of",
-    "routes_of",
     "same_endpoint",
     "sent_token",
     "set_token_cookie",

@@ -38,7 +38,7 @@ from .routing import (
     is_page,
     is_plain,
     mounted,
-    mounted_inside,
+    mounted_apps,
     mounted_routers,
     routers_of,
     routes_of,
@@ -510,14 +510,20 @@ class GuardedRoutes:
 
     def _guard_mounted(self, route: BaseRoute, seen: Snapshot) -> None:
         """Guard what is mounted: what applies to its routers holds for plain routes in it too."""
-        for router in _routers_mounted([route], seen):
+        for app in mounted_apps([route]):
+            seen.add_mounted(app)
+            router = app.router if isinstance(app, FastAPI) else app
+            if not isinstance(router, APIRouter):
+                continue
             guards = guards_among(router.dependencies)
             if not seen.has(router, guards):
                 self._guard_routes(router, (), guards, seen)
             for one in router.routes:
-                app = getattr(one, "app", None)
-                if isinstance(app, GuardedApp) and not is_among(router, app.mounted_routers):
-                    app.mounted_routers.append(router)
+                guarded = getattr(one, "app", None)
+                if not isinstance(guarded, GuardedApp):
+                    continue
+                if not is_among(router, guarded.mounted_routers):
+                    guarded.mounted_routers.append(router)
 
 
 def check(router: APIRouter, outer: Iterable[Depends] = ()) -> None:
@@ -538,21 +544,6 @@ def can_be_guarded(route: BaseRoute) -> bool:
         return False
     # A mount that matches in its own way may choose there what it serves.
     return not (_fastapi.is_mount(route) and _fastapi.has_own(kind, "matches", Mount, Host))
-
-
-def _routers_mounted(routes: Iterable[BaseRoute], seen: Snapshot) -> Iterator[APIRouter]:
-    """The routers mounted among routes, as they are or as those of an application."""
-    for route in routes:
-        if not is_plain(route):
-            continue
-        app = mounted_inside(route)
-        seen.add_mounted(app)
-        if isinstance(app, APIRouter):
-            yield app
-        elif isinstance(app, FastAPI):
-            yield app.router
-        else:
-            yield from _routers_mounted(routes_of(app), seen)
 
 
 def _of_unknown_class(route: BaseRoute) -> ConfigurationError:

@@ -57,18 +57,22 @@ def routes_of(app: Any) -> Sequence[BaseRoute]:
     return found if isinstance(found, list | tuple) else ()
 
 
+def mounted_apps(routes: Iterable[BaseRoute]) -> Iterator[Any]:
+    """What plain routes serve, those too of an application that is not FastAPI's."""
+    for route in routes:
+        if is_plain(route):
+            app = mounted_inside(route)
+            yield app
+            if not isinstance(app, APIRouter | FastAPI):
+                yield from mounted_apps(routes_of(app))
+
+
 def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:
     """The routers that are mounted among routes as if they were applications.
 
     Those of a `FastAPI` are not among them: it is an application of its own.
     """
-    for route in routes:
-        if is_plain(route):
-            app = mounted_inside(route)
-            if isinstance(app, APIRouter):
-                yield app
-            elif not isinstance(app, FastAPI):
-                yield from mounted_routers(routes_of(app))
+    return (app for app in mounted_apps(routes) if isinstance(app, APIRouter))
 
 
 def has_default(router: Router) -> bool:

@@ -4,7 +4,7 @@ Each also answers where FastAPI has something else in that place: with what lead
 What only the audit reads has its tests in `tests/audit/test_reading_fastapi.py`.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -509,10 +509,6 @@ class TestReplaceDefaultHandler:
 
 
 try_out = trial.try_out.__wrapped__
-
-
-def nowhere(*_: Any) -> Iterator[Any]:
-    return iter(())
 
 
 def unread(*_: Any) -> None: ...
