@@ -59,8 +59,13 @@ class TokenSource(StrEnum):
 _DEFAULT_PLACES = (TokenSource.HEADER, "authorization", "Bearer")
 
 
+def _is_async(function: Any) -> bool:
+    """Whether a function is async, or an object that is called like one."""
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
+
+
 def _token_getter(value: Any) -> Any:
-    if value is not None and (not callable(value) or iscoroutinefunction(value)):
+    if value is not None and (not callable(value) or _is_async(value)):
         raise ValueError(
             "has to be a plain function, not an async one; it cannot be set in the environment"
         )
@@ -320,8 +325,7 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         """Return the same settings, keys and caches included, with these credentials too."""
         given = tuple(credentials)
         for one in given:
-            # A function, or an object that is called like one.
-            if not (iscoroutinefunction(one) or iscoroutinefunction(type(one).__call__)):
+            if not _is_async(one):
                 raise ConfigurationError(
                     "credential_form",
                     "credentials takes async callables from an HTTPConnection to Claims or None: "

@@ -155,7 +155,13 @@ def test_a_websocket_brings_its_token_in_the_query() -> None:
 async def asynchronous(_: HTTPConnection) -> None: ...
 
 
-@pytest.mark.parametrize("getter", [asynchronous, "query"], ids=["async", "text"])
+class AsynchronousObject:
+    async def __call__(self, _: HTTPConnection) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "getter", [asynchronous, AsynchronousObject(), "query"], ids=["async", "object", "text"]
+)
 def test_what_is_no_plain_function_is_refused(getter: Any) -> None:
     """A coroutine would never be awaited, and count as a token."""
     with pytest.raises(
