@@ -397,10 +397,9 @@ def test_attack_the_rules_of_an_agent_os_in_another_one(exclude: tuple[str, ...]
         assert [401, 200] == asked
 
 
-@pytest.mark.parametrize("path", ["/authority", "/streamed"])
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in-another"])
 @pytest.mark.parametrize("kind", [NewState, Copies])
-def test_attack_tools_of_a_user_behind_a_middleware(kind: Any, path: str, *, nested: bool) -> None:
+def test_attack_tools_of_a_user_behind_a_middleware(kind: Any, *, nested: bool) -> None:
     """Agno's tools check the permissions of the user that they find, and nothing without one."""
     own = FastAPI()
     own.get("/authority")(authority)
@@ -420,11 +419,11 @@ def test_attack_tools_of_a_user_behind_a_middleware(kind: Any, path: str, *, nes
     credentials = [token(), *([] if nested else [robot])]  # an account is none of the outer one's
 
     client = TestClient(served, base_url=f"http://localhost{'/inner' if nested else ''}")
-    found = [
-        client.get(path, headers={"Authorization": f"Bearer {it}"}).json() for it in credentials
-    ]
-
-    assert [["alice", "root"], ["sa:robot", "root"]][: len(found)] == found
+    for path in ("/authority", "/streamed"):
+        found = [
+            client.get(path, headers={"Authorization": f"Bearer {it}"}).json() for it in credentials
+        ]
+        assert [["alice", "root"], ["sa:robot", "root"]][: len(found)] == found
 
 
 @pytest.mark.parametrize("exclude", [("/inner/*",), ()], ids=["excluded", "guarded"])

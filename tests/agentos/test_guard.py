@@ -235,8 +235,7 @@ def test_the_websocket_knows_the_users_of_several_issuers_apart() -> None:
     assert "two|alice" == socket_claims(app, minted)["user_id"]
 
 
-@pytest.mark.parametrize("in_a_test", [False, True])
-@pytest.mark.parametrize("kind", ["table", "function"])
+@pytest.mark.parametrize(("kind", "in_a_test"), [("table", False), ("function", True)])
 def test_attack_an_administrator_of_another_issuer(kind: str, *, in_a_test: bool) -> None:
     """A customer's own provider can write any scope: only an issuer that is named for it counts.
 

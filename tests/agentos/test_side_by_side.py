@@ -153,8 +153,14 @@ def served(servers: Callable[[str, bool], Pair]) -> Callable[[str], Pair]:
 
 
 @pytest.fixture(scope="module")
-def plain(wired: Callable[[str], Pair]) -> Pair:
+def plain(served: Callable[[str], Pair]) -> Pair:
     """The clients of both, with nothing configured but the secret."""
+    return served("plain")
+
+
+@pytest.fixture(scope="module")
+def plainly_wired(wired: Callable[[str], Pair]) -> Pair:
+    """The same in each wiring: on an application of one's own agno answers in another place."""
     return wired("plain")
 
 
@@ -187,9 +193,11 @@ def same(answers: tuple[Answer, Answer]) -> Answer:
         pytest.param(as_user("alice", ADMIN, aud=["x", "support"]), id="audience-has-the-id"),
     ],
 )
-def test_token_is_answered_as_by_the_middleware(plain: Pair, headers: dict[str, str]) -> None:
+def test_token_is_answered_as_by_the_middleware(
+    plainly_wired: Pair, headers: dict[str, str]
+) -> None:
     """With the same status and the same body."""
-    same(plain.ask("GET", "/agents", headers=headers))
+    same(plainly_wired.ask("GET", "/agents", headers=headers))
 
 
 def test_leeway_is_that_of_the_middleware(plain: Pair) -> None:
@@ -247,10 +255,10 @@ def test_bad_token_is_401_with_words_of_our_own(plain: Pair, headers: dict[str, 
     ],
 )
 def test_token_that_the_middleware_takes_is_refused(
-    plain: Pair, headers: dict[str, str], status: int
+    plainly_wired: Pair, headers: dict[str, str], status: int
 ) -> None:
     """Stricter, each for a rule of an RFC."""
-    control, guarded = plain.ask("GET", "/agents", headers=headers)
+    control, guarded = plainly_wired.ask("GET", "/agents", headers=headers)
 
     assert (200, status) == (control.status, guarded.status)
 
@@ -269,9 +277,9 @@ def test_two_credentials_are_no_request(plain: Pair) -> None:
     [{}, bearer("nonsense"), bearer("agno_pat_unknown"), as_user("sa:robot", ADMIN)],
     ids=["nothing", "nonsense", "service-account", "reserved"],
 )
-def test_401_has_a_challenge(plain: Pair, headers: dict[str, str]) -> None:
+def test_401_has_a_challenge(plainly_wired: Pair, headers: dict[str, str]) -> None:
     """RFC 6750 §3: the middleware sends none, and AgentOS's own handler would drop it."""
-    _, guarded = plain.ask("GET", "/agents", headers=headers)
+    _, guarded = plainly_wired.ask("GET", "/agents", headers=headers)
 
     assert 401 == guarded.status
     assert (guarded.challenge or "").startswith("Bearer ")
@@ -406,9 +414,9 @@ def test_scope_mappings_of_ones_own(
     same(served("several").ask("GET", path, headers=as_user("alice", *scopes)))
 
 
-def test_route_that_is_not_mapped_needs_a_token_alone(plain: Pair) -> None:
-    assert 200 == same(plain.ask("GET", "/reports/may", headers=as_user())).status
-    assert 401 == same(plain.ask("GET", "/reports/may")).status
+def test_route_that_is_not_mapped_needs_a_token_alone(plainly_wired: Pair) -> None:
+    assert 200 == same(plainly_wired.ask("GET", "/reports/may", headers=as_user())).status
+    assert 401 == same(plainly_wired.ask("GET", "/reports/may")).status
 
 
 @pytest.mark.parametrize("scope", ["root", ADMIN])
@@ -506,9 +514,9 @@ def test_line_break_at_the_end_of_a_path(plain: Pair) -> None:
     assert (200, 404) == (control.status, guarded.status)
 
 
-def test_path_that_no_route_has_is_not_found(plain: Pair) -> None:
+def test_path_that_no_route_has_is_not_found(plainly_wired: Pair) -> None:
     """The middleware answers 401 before it knows: there is nothing to protect."""
-    control, guarded = plain.ask("GET", "/nothing")
+    control, guarded = plainly_wired.ask("GET", "/nothing")
 
     assert (401, 404) == (control.status, guarded.status)
 
@@ -615,9 +623,9 @@ def test_claims_of_other_names(served: Callable[[str], Pair], name: str, value: 
 
 
 @pytest.mark.parametrize("path", RUNS)
-def test_form_cannot_replace_a_claim_that_is_absent(plain: Pair, path: str) -> None:
+def test_form_cannot_replace_a_claim_that_is_absent(plainly_wired: Pair, path: str) -> None:
     """Stricter: the middleware leaves them out, and AgentOS believes the form."""
-    control, guarded = plain.ask(
+    control, guarded = plainly_wired.ask(
         "POST",
         path,
         headers=as_user("alice", *ALL),
@@ -1046,12 +1054,14 @@ def test_token_for_another_service_is_refused_by_the_socket(plain: Pair) -> None
     ("scopes", "runs"),
     [((), False), (("workflows:x:run",), False), (("workflows:flow:run",), True), ((ADMIN,), True)],
 )
-def test_socket_asks_for_scopes(plain: Pair, scopes: tuple[str, ...], *, runs: bool) -> None:
+def test_socket_asks_for_scopes(
+    plainly_wired: Pair, scopes: tuple[str, ...], *, runs: bool
+) -> None:
     def ask(socket: Socket) -> str:
         socket.log_in(token(scopes=list(scopes)))
         return socket.run(message="hello")
 
-    control, guarded = both_sockets(plain, ask)
+    control, guarded = both_sockets(plainly_wired, ask)
 
     assert [runs, runs] == ["WorkflowCompleted" in it for it in (control, guarded)]
 
@@ -1104,7 +1114,7 @@ CLAIMED = {
 
 @pytest.fixture(scope="module")
 def mapped(plain: Pair) -> list[tuple[str, str]]:
-    """The routes that agno maps to scopes and this AgentOS serves, with an id of `x`."""
+    """The routes that agno maps to scopes and AgentOS serves, with an id of `x`."""
     routes = [route.replace("*", "x").split(" ") for route in get_default_scope_mappings()]
     as_admin = as_user("root", ADMIN)
     found = []
@@ -1118,11 +1128,18 @@ def mapped(plain: Pair) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("scopes", CLAIMED.values(), ids=CLAIMED)
+@pytest.mark.parametrize(
+    ("based", "claimed"),
+    [*((False, name) for name in CLAIMED), (True, "nothing"), (True, "one-resource")],
+)
 def test_every_route_asks_for_the_scopes_of_the_middleware(
-    plain: Pair, mapped: list[tuple[str, str]], scopes: tuple[str, ...]
+    servers: Callable[[str, bool], Pair],
+    mapped: list[tuple[str, str]],
+    claimed: str,
+    *,
+    based: bool,
 ) -> None:
-    refused = 0
+    plain, scopes, refused = servers("plain", based), CLAIMED[claimed], 0
     for method, path in mapped:
         control, guarded = plain.ask(method, path, headers=as_user("alice", *scopes))
         assert control.status == guarded.status, (method, path)
