@@ -207,19 +207,13 @@ def test_the_sdist_holds_what_a_packager_needs(built: Path) -> None:
 
 
 def test_the_bill_of_materials(python: Path, tmp_path: Path) -> None:
-    """It is CycloneDX, names what is installed, and not where that came from."""
-    # Here, because each worker imports this file, and its grammars take three seconds.
-    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415
-    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
-
+    """The command checks that it is CycloneDX; it names what is installed, and not from where."""
     bill = tmp_path / "sbom.cdx.json"
     command = ("environment", "--short-PURLs", "--output-reproducible", "--spec-version", "1.6")
     tool = Path(sys.executable).parent / "cyclonedx-py"
 
     _run(tool, *command, "--output-file", bill, python, cwd=tmp_path)
 
-    text = bill.read_text()
-    components = json.loads(text)["components"]
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    components = json.loads(bill.read_text())["components"]
     assert {"fastapi", "jwt-deps", "python-jose", "cryptography"} <= {c["name"] for c in components}
     assert all("?" not in component.get("purl", "") for component in components)
