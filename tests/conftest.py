@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.measuring import measure
 from tests.scheduling import BySharedServers, longest_first
+from tests.thinning import few_cases
 
 # A busy machine is no counterexample: by default an example of more than 200 ms fails.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -86,8 +87,9 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A worker that ends with a long module would end alone."""
+    few_cases(config, items)
     longest_first(items)
 
 
