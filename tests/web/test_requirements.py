@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request, Response, Security
 from fastapi.exception_handlers import http_exception_handler
+from fastapi.requests import HTTPConnection
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
@@ -392,6 +393,18 @@ class TestRolesClaim:
         app.include_router(router)
 
         with using_settings(app, SETTINGS), TestClient(app) as client:
+            assert 200 == client.get("/x", headers=bearer(roles=["a"])).status_code
+
+    def test_is_not_known_before_a_request_that_the_settings_depend_on(self) -> None:
+        async def settings_of(_: HTTPConnection) -> JWTSettings:
+            return SETTINGS
+
+        router = protected_router()
+        router.add_api_route("/x", lambda: "done", dependencies=[Depends(require_roles("a"))])
+        app = including(router)
+        app.dependency_overrides[get_settings] = settings_of
+
+        with TestClient(app) as client:
             assert 200 == client.get("/x", headers=bearer(roles=["a"])).status_code
 
     def test_one_of_several_issuers_can_have_none(self) -> None:
