@@ -13,7 +13,7 @@ import secrets
 import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from functools import cache
 from hmac import compare_digest
 from posixpath import normpath
@@ -71,11 +71,7 @@ try:
     )
     from agno.os.service_accounts import TOKEN_PREFIX
     from agno.os.utils import resolve_ws_jwt_config
-    from agno.run.authorization import (
-        RunAuthorization,
-        authorization_scope,
-        current_authorization,
-    )
+    from agno.run.authorization import authorization_scope
 except ImportError as error:
     raise ConfigurationError(
         "unknown_agno",
@@ -201,8 +197,8 @@ def _wrap_router(app: FastAPI) -> None:
     """Keep what is known of a request once it comes to the router, inside of all middleware.
 
     That is its root path, which middleware may change, and what its user may do. Agno's tools know
-    the latter by the state that agno's own middleware has seen, and the user of a token is in the
-    state that the request has at its route, which may be another. Around the router, and not in the
+    the latter by the state that agno's own middleware has seen, and the user is in the state that
+    the request has at its route, which may be another. Around the router, and not in the
     dependency: up to FastAPI 0.117 one with `yield` ends before an answer is streamed.
     """
     inner = app.router.middleware_stack
@@ -213,14 +209,8 @@ def _wrap_router(app: FastAPI) -> None:
             await inner(scope, receive, send)
             return
         decided: list[HTTPConnection] = []
-        scope[_DECIDED], outside = decided, copy_context()
-
-        def authorization() -> RunAuthorization | None:
-            if decided:
-                return request_authorization(decided[-1])
-            return outside.copy().run(current_authorization)  # one context cannot run twice at once
-
-        with authorization_scope(authorization):
+        scope[_DECIDED] = decided
+        with authorization_scope(lambda: request_authorization(decided[-1]) if decided else None):
             await inner(scope, receive, send)
 
     app.router.middleware_stack = serve
@@ -368,10 +358,9 @@ class _Rules:
                 the user is disabled.
         """
         await self._decide(connection)
-        if _accepted_by_agno(connection.scope) is None:
-            # A copy: what is mounted changes the application. The list would be in itself.
-            served = {**connection.scope, _DECIDED: ()}
-            self._decided(connection).append(HTTPConnection(served))
+        # A copy: what is mounted changes the application. The list would be in itself.
+        served = {**connection.scope, _DECIDED: ()}
+        self._decided(connection).append(HTTPConnection(served))
 
     @staticmethod
     def _decided(connection: HTTPConnection) -> list[HTTPConnection]:
@@ -386,19 +375,22 @@ class _Rules:
 
     async def _decide(self, connection: HTTPConnection) -> None:
         self.look()
-        state = connection.state
-        if _accepted_by_agno(connection.scope) is not None:
-            # What agno has set for its own credentials stays.
+        state, agnos = connection.state, _accepted_by_agno(connection.scope)
+        if agnos is not None and getattr(state, "user_id", None) == agnos["user_id"]:
+            # As agno has it for its own credentials; claims are stored as JSON with a schedule.
             for name in ("dependencies", "session_state"):
                 if not getattr(state, name, True):
                     delattr(state, name)
-        elif hasattr(state, "authenticated") or not needs_no_token(connection):
+            connection.scope["state"].update(agnos, claims=dict(state.claims))
+        elif hasattr(state, "authenticated") or needs_no_token(connection) is False:
             try:
                 await self._apply(connection, state)
             except AuthError as error:
                 raise await refused(error, connection) from error
-        elif f"{_route_path(connection.scope)}/".startswith(f"{_SOCKET}/") and not _is_socket(
-            connection.scope.get("endpoint")
+        elif (
+            needs_no_token(connection)
+            and f"{_route_path(connection.scope)}/".startswith(f"{_SOCKET}/")
+            and not _is_socket(connection.scope.get("endpoint"))
         ):  # it came after the path was excluded
             raise await refused(MissingTokenError("Invalid token: none was given"), connection)
 
@@ -775,14 +767,12 @@ class _AgnoMiddleware:
         Where it was told to leave a path open, it has looked at nothing.
         """
         state, scope["state"] = scope["state"], scope.pop(_KEPT)
-        scope["state"].update(state)
         is_known = state.get("service_account_name") or state.get("is_internal_service")
         method, path = scope["method"], _route_path(scope)
         # agno has no scopes for HEAD, and compares the rest with its mappings as it is written.
         is_decided = method.isupper() and method != "HEAD" and path == _normal(path)
         if is_known and is_decided:
-            claims = Claims({"sub": state["user_id"], "scopes": [*state["scopes"]]})
-            scope[_ACCEPTED] = _request_of(scope), claims
+            scope[_ACCEPTED] = _request_of(scope), state
         await self._app(scope, receive, send)
 
 
@@ -791,13 +781,13 @@ def _request_of(scope: Scope) -> tuple[Any, ...]:
     return scope["method"], _route_path(scope), Headers(scope=scope).getlist("authorization")
 
 
-def _accepted_by_agno(scope: Scope) -> Claims | None:
-    """The service account or the scheduler that agno let pass; `None` if agno was not asked."""
-    accepted: tuple[Any, Claims] | None = scope.get(_ACCEPTED)
+def _accepted_by_agno(scope: Scope) -> dict[str, Any] | None:
+    """What agno says of the service account or the scheduler; `None` if it let none pass."""
+    accepted: tuple[Any, dict[str, Any]] | None = scope.get(_ACCEPTED)
     if accepted is None:
         return None
-    request, claims = accepted
-    return claims if request == _request_of(scope) else None
+    request, state = accepted
+    return state if request == _request_of(scope) else None
 
 
 class _AgnoCredential:
@@ -810,9 +800,10 @@ class _AgnoCredential:
         return "a service account of agno"
 
     async def __call__(self, connection: HTTPConnection) -> Principal | None:
-        claims = _accepted_by_agno(connection.scope)
-        if claims is None:
+        agnos = _accepted_by_agno(connection.scope)
+        if agnos is None:
             return None
+        claims = Claims({"sub": agnos["user_id"], "scopes": [*agnos["scopes"]]})
         settings = await settings_for(connection)
         sent = connection.headers["authorization"].partition(" ")[2]
         principal = Principal(claims, _settings_of_accounts(settings.admin_scope), token=sent)

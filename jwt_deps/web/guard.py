@@ -180,11 +180,14 @@ async def ask_guard(connection: HTTPConnection, state: RequestState) -> None:
             raise await refused(error, connection) from error
 
 
-def needs_no_token(connection: HTTPConnection) -> bool:
-    """Whether no guard has asked for a token at the route that a request matched."""
+def needs_no_token(connection: HTTPConnection) -> bool | None:
+    """Whether no guard has asked for a token at the route that a request matched.
+
+    `None` where that of what is mounted there is still to decide.
+    """
     state = state_of(connection.scope)
     if not state.decision.passed:
-        return True  # that of what is mounted there is still to decide
+        return None
     match = matched(connection.scope, state)
     guard = state.innermost(match)
     return guard is None or guard.opens(match, state.settings)

@@ -10,7 +10,7 @@ from unittest.mock import ANY
 
 import pytest
 from agno.os.service_accounts import TOKEN_PREFIX, hash_token
-from agno.run.authorization import current_authorization
+from agno.run.authorization import authorization_snapshot, current_authorization
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 from starlette.responses import StreamingResponse
@@ -27,7 +27,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.agentos import protect_agent_os
-from jwt_deps.testing import using_settings
+from jwt_deps.testing import acting_as, using_settings
 from tests.minting import SECRET
 from tests.web.serving import who
 from tests.web.test_state import Copies, NewState
@@ -301,7 +301,57 @@ def test_a_service_account_on_the_websocket(socket: Any, revocation: Any) -> Non
     assert "pong" == act(socket)
 
 
-async def part(scope: Scope, credential: str) -> tuple[int, str]:
+@pytest.mark.parametrize("scopes", [["agents:read"], []], ids=str)
+def test_who_acts_in_a_test_has_their_own_scopes_beside_a_service_account(
+    scopes: list[str],
+) -> None:
+    app = protect_agent_os(agent_os(), SETTINGS)
+    headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
+    with acting_as(app, "alice", claims={"scopes": scopes}):
+        found = TestClient(app).get("/agents/helper", headers=headers).status_code
+
+    assert found == (200 if scopes else 403)
+
+
+def test_what_agno_stores_of_a_service_account_is_json() -> None:
+    """It is stored with a schedule, and with a run that waits."""
+    base = FastAPI()
+
+    @base.get("/stored")
+    def stored() -> str:
+        return json.dumps(authorization_snapshot())
+
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
+    headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
+
+    found = json.loads(TestClient(app).get("/stored", headers=headers).json())
+    assert ("sa:robot", ["agents:read"]) == (
+        found["context"]["principal_id"],
+        found["context"]["scopes"],
+    )
+
+
+def test_a_service_account_at_a_route_that_needs_no_token() -> None:
+    """Neither a token nor an account makes a user of it, nor does one in the request around it."""
+    base = FastAPI()
+
+    @base.get("/open")
+    async def open_to_all(request: Request) -> list[str]:
+        return sorted({"user_id", "service_account_name"} & {*request.scope["state"]})
+
+    @base.get("/batch")
+    async def batch(request: Request) -> Any:
+        return [await part(request.scope, it, "/open") for it in (robot, token())]
+
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS, exclude=["/open"])
+    robot = stored_account(app, "agents:read")
+    client = TestClient(app, headers={"Authorization": f"Bearer {robot}"})
+
+    assert [] == client.get("/open").json()
+    assert [[200, "[]"]] * 2 == client.get("/batch").json()
+
+
+async def part(scope: Scope, credential: str, path: str = "/me") -> tuple[int, str]:
     """Serve a part of a batch, which has a credential of its own."""
     sent: list[Message] = []
 
@@ -312,7 +362,8 @@ async def part(scope: Scope, credential: str) -> tuple[int, str]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     headers = [(b"authorization", f"Bearer {credential}".encode())]
-    copy = {**scope, "path": "/me", "raw_path": b"/me", "query_string": b"", "headers": headers}
+    copy = {**scope, "path": path, "raw_path": path.encode()}
+    copy |= {"query_string": b"", "headers": headers}
     await scope["app"](copy, receive, send)
     return sent[0]["status"], b"".join(it["body"] for it in sent[1:]).decode()
 
@@ -359,6 +410,16 @@ def test_attack_an_account_of_one_agent_os_at_another_one_in_it() -> None:
         assert 401 == client.get("/me", headers=headers).status_code
         good = {"Authorization": f"Bearer {token()}", "Host": "inner.test"}
         assert 200 == client.get("/me", headers=good).status_code
+
+
+def test_websocket_of_an_agent_os_on_a_host_of_another_one() -> None:
+    """Its own rules say what it needs."""
+    inner, base = protect_agent_os(agent_os(), SETTINGS), FastAPI()
+    base.host("inner.test", inner)
+    client = TestClient(protect_agent_os(agent_os(base_app=base), SETTINGS))
+    with client.websocket_connect("/workflows/ws", headers={"Host": "inner.test"}) as connection:
+        assert "connected" == connection.receive_json()["event"]
+        assert "authenticated" == authenticate(connection, token())
 
 
 def authority() -> Any:
