@@ -135,7 +135,8 @@ class _GuardedReceive:
         # used up by then would be refused when the guard is asked again.
         with anyio.CancelScope(shield=True):
             try:
-                await ask_guard(Request(self._scope, replay.record), self._state)
+                # Another application may serve the request by now, with overrides of its own.
+                await ask_guard(Request(self._scope, replay.record), state_of(self._scope))
             except HTTPException as refusal:  # a credential may raise one of its own
                 self._state.decision.refuse(refusal)
                 self._was_refused = True

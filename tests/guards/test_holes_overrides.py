@@ -27,7 +27,7 @@ from jwt_deps.audit import audit
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import OTHER, SETTINGS, bearer, who
 
-from .asking import FOREIGN, GOOD, LIVE, answers_of, including, page, plain, read
+from .asking import FOREIGN, GOOD, LIVE, answers_of, filled, including, page, plain, read
 
 # ---- overrides ----------------------------------------------------------------------------------
 
@@ -494,3 +494,25 @@ def test_the_settings_of_an_application_below_a_mount_are_those_that_it_replaces
     app.mount("/m", inner)
 
     assert [401, 401, 200] == answers_of(app, "/m/x", good=FOREIGN, bad=GOOD)
+
+
+@pytest.mark.parametrize("replaced", ["guard", "claims"])
+def test_what_an_application_below_a_mount_replaces_holds_for_a_request_with_a_body(
+    replaced: str,
+) -> None:
+    """Also as long as a guard has met only the application around it."""
+    guard = jwt_guard(SETTINGS)
+    app, inner = FastAPI(), FastAPI(dependencies=[Depends(guard)])
+    app.include_router(filled(protected_router(settings=SETTINGS)))
+    app.mount("/m", inner)
+
+    @inner.post("/x")
+    async def take(_: dict[str, str]) -> None: ...
+
+    if replaced == "guard":
+        inner.dependency_overrides[guard] = lambda: None
+    else:
+        inner.dependency_overrides[get_claims] = lambda: {"sub": "alice"}
+    client = TestClient(app)
+
+    assert [401, 200] == [client.get("/api").status_code, client.post("/m/x", json={}).status_code]
