@@ -284,9 +284,11 @@ def _take_place_of_middleware(app: FastAPI) -> list[str]:
     if resolve_ws_jwt_config(app).get("validator") is not tokens:
         raise _unknown("its WebSocket does not ask app.state.jwt_validator")
     options: Any = agnos.kwargs
-    excluded: list[str] = options["excluded_route_paths"] or []
     # Below a mount nothing is excluded: a mount is one route.
-    return [path for path in excluded if path != MCP_SERVER_CARD_PATH]
+    excluded = [it for it in options["excluded_route_paths"] or () if it != MCP_SERVER_CARD_PATH]
+    if excluded:  # agno looks at no service account where a path is
+        options["excluded_route_paths"] = excluded
+    return excluded
 
 
 def _is_agnos(kind: Any) -> bool:

@@ -8,10 +8,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from jwt_deps import JWTSettings, protect
+from jwt_deps.agentos import protect_agent_os
 from tests.minting import SECRET
 
 from .clients import Talk
-from .side_by_side import ADMIN, Pair, Setup, as_user, pair
+from .side_by_side import ADMIN, Pair, Setup, agent_os, as_user, pair
+from .test_credentials import stored_account
 
 fastmcp = pytest.importorskip("fastmcp")
 auth = pytest.importorskip("fastmcp.server.auth")
@@ -102,6 +104,16 @@ def test_nothing_below_the_mount_is_open(both: Pair) -> None:
         answers = [it.status for one in (both, own) for it in one.ask("GET", "/mcp/server-card")]
 
     assert [401, 401, 200, 401] == answers
+
+
+def test_a_service_account_reads_the_card_of_the_server() -> None:
+    """It is asked for a credential there, so agno looks at it."""
+    app = protect_agent_os(agent_os(mcp=True), SETTINGS)
+    with TestClient(app, base_url="http://localhost") as client:
+        headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
+        asked = [client.get("/mcp/server-card", headers=it).status_code for it in (headers, {})]
+
+    assert [200, 401] == asked
 
 
 def test_fastmcp_has_the_token_and_asks_its_scopes_for_each_tool() -> None:
