@@ -196,7 +196,10 @@ class Installation(Installed):
 
     def watch(self, scope: Scope | None = None) -> None:
         """Check as `update`, now and before each request that follows, guarded or not."""
-        self._wrap_router(self._app.router)
+        router = self._app.router
+        # The router of a copy is that of the original, whose installation looks at it already.
+        if not isinstance(getattr(router.middleware_stack, "__self__", None), Installation):
+            self._wrap_router(router)
         if not self.is_reached:  # by any request so far: the router may be called past this
             self.update(scope)
 

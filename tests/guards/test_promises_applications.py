@@ -3,6 +3,7 @@
 import copy
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -384,6 +385,17 @@ def test_a_copy_of_an_application_is_looked_at_by_itself() -> None:
     copied.router, copied.middleware_stack = filled(APIRouter(dependencies=dependencies)), None
 
     assert REFUSED == ask(copied, "/api", GOOD)
+
+
+@pytest.mark.parametrize("guarded_by", [partial(protect, settings=SETTINGS), lambda app: app])
+def test_a_copy_of_an_application_shares_its_router_with_the_original(guarded_by: Any) -> None:
+    """It is put behind the guard, or looked at, once."""
+    app = guarded_by(including(filled(protected_router(settings=SETTINGS))))
+    copied = copy.copy(app)
+
+    for one in (copied, app, copied):
+        for path in ("/api", "/plain"):
+            assert_guarded(one, path)
 
 
 @moments
