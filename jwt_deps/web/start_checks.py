@@ -11,6 +11,7 @@ from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 from .guard import JWTGuard
 from .installed import Installed
 from .inventory import Inventory, Reached, Served
+from .known_settings import known_settings
 from .plain_routes import check, covered
 from .request_principal import get_claims
 from .requirements import Requirement, no_roles_claim
@@ -43,11 +44,17 @@ def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[Configur
 
 
 def _asked_for_roles(inventory: Inventory) -> Iterator[JWTSettings | None]:
-    """The settings under which a route asks for roles, as far as they are known."""
-    for served in inventory.routes:
-        for one in (served, *served.mounts):
-            if _asks_roles(call for call, _ in one.asked(is_public=False)):
-                yield one.settings
+    """The settings under which routes ask for roles, as far as they are known before a request."""
+    asking = {
+        one.settings_from
+        for served in inventory.routes
+        for one in (served, *served.mounts)
+        if _asks_roles(call for call, _ in one.asked(is_public=False))
+    }
+    for guard, app in asking:
+        own = None if guard is None else guard.settings
+        if own is not None or get_settings not in app.dependency_overrides:
+            yield known_settings(app, guard)
 
 
 def _asks_roles(calls: Iterable[object]) -> bool:
