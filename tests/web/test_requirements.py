@@ -410,6 +410,35 @@ class TestRolesClaim:
             assert [] == called
             assert 200 == client.get("/x", headers=bearer(roles=["a"])).status_code
 
+    def test_one_of_several_issuers_can_have_none(self) -> None:
+        """Its tokens have no roles, and are refused."""
+        common: Any = {"secret_key": SECRET, "audience": "api"}
+        table = {
+            "staff": IssuerSettings(issuer="https://staff.example", roles_claim="groups", **common),
+            "guests": IssuerSettings(issuer="https://guests.example", **common),
+        }
+        client = TestClient(app_with(require_roles("a"), settings=JWTSettings(issuers=table)))
+
+        def status(issuer: str) -> int:
+            members: dict[str, Any] = {"iss": issuer, "aud": "api", "groups": ["a"], "roles": ["a"]}
+            return client.get("/x", headers=bearer(**members)).status_code
+
+        assert [200, 403] == [status("https://staff.example"), status("https://guests.example")]
+
+    def test_fills_the_roles_of_a_user(self) -> None:
+        """A frozenset; empty where the token has none."""
+        router = protected_router(settings=SETTINGS)
+
+        @router.get("/me")
+        async def me(user: Annotated[CurrentUser, Depends()]) -> list[str]:
+            return sorted(user.roles)
+
+        app = including(router)
+        client = TestClient(app)
+
+        assert ["a", "b"] == client.get("/me", headers=bearer(roles=["b", "a"])).json()
+        assert [] == client.get("/me", headers=bearer()).json()
+
 
 def owns(claims: Claims, name: Annotated[str, Path()], asked: Request) -> bool:
     return bool(name == claims.sub) and asked.method == "GET"
