@@ -313,6 +313,21 @@ def test_who_acts_in_a_test_has_their_own_scopes_beside_a_service_account(
     assert found == (200 if scopes else 403)
 
 
+def test_a_service_account_makes_and_changes_a_schedule() -> None:
+    """It is the account's own, and its endpoint needs the account's scopes."""
+    app = protect_agent_os(agent_os(), SETTINGS)
+    secret = stored_account(app, "schedules:write", "schedules:read", "agents:helper:run")
+    client = TestClient(app, headers={"Authorization": f"Bearer {secret}"})
+    wanted = {"name": "nightly", "cron_expr": "0 0 * * *", "endpoint": "/agents/helper/runs"}
+
+    made = client.post("/schedules", json=wanted)
+    changed = client.patch(f"/schedules/{made.json()['id']}", json={"description": "at night"})
+    refused = client.post("/schedules", json={**wanted, "endpoint": "/agents/other/runs"})
+
+    assert [201, 200, 403] == [it.status_code for it in (made, changed, refused)]
+    assert ("sa:robot", "at night") == (changed.json()["user_id"], changed.json()["description"])
+
+
 def test_what_agno_stores_of_a_service_account_is_json() -> None:
     """It is stored with a schedule, and with a run that waits."""
     base = FastAPI()
