@@ -66,6 +66,9 @@ def _idle_exclusions(
 ) -> Iterator[str]:
     """The exclusions and the scopes by template that match no route, each as a sentence."""
     routes = inventory.served_by(app)
+    is_within = outermost is not None and outermost is not app
+    around = Inventory.of(outermost, is_starting=True) if is_within else inventory
+    everywhere = _paths_of(it.match for it in (*around.routes, *around.mounts))
     for guard in _guards(app, routes):
         mine = [it.match for it in routes if _can_exclude(guard, it.match)]
         yield from _idle(guard.patterns, _paths_of(mine))
@@ -78,10 +81,7 @@ def _idle_exclusions(
         settings = settings_under(app, guard)
         excluded = None if settings is None else settings.server.excluded
         if excluded is not None and outermost is not None:
-            around = inventory if outermost is app else Inventory.of(outermost, is_starting=True)
-            yield from _idle(
-                excluded, _paths_of(it.match for it in (*around.routes, *around.mounts))
-            )
+            yield from _idle(excluded, everywhere)
         if guard.route_scopes.rules:
             yield from _idle_scopes(inventory, guard)
 
