@@ -66,8 +66,9 @@ def _idle_exclusions(
 ) -> Iterator[str]:
     """The exclusions and the scopes by template that match no route, each as a sentence."""
     routes = inventory.served_by(app)
-    is_within = outermost is not None and outermost is not app
-    around = Inventory.of(outermost, is_starting=True) if is_within else inventory
+    around = inventory
+    if outermost is not None and outermost is not app:
+        around = Inventory.of(outermost, is_starting=True)
     everywhere = _paths_of(it.match for it in (*around.routes, *around.mounts))
     for guard in _guards(app, routes):
         mine = [it.match for it in routes if _can_exclude(guard, it.match)]
