@@ -36,7 +36,7 @@ GROUPS = {
     "growth": "growth",
     "imports": "imports",
 }
-QUICK = Effort(rounds=2, slice_seconds=0.0002, quick=True)
+QUICK = Effort(rounds=1, slice_seconds=0.0002, quick=True)
 _ROOT = Path(__file__).parent.parent
 
 

@@ -50,7 +50,7 @@ def test_a_bit_of_the_signature_is_another(source: str, algorithm: str) -> None:
 
     def forged(part: int) -> str:
         changed = bytearray(unb64(signature))
-        changed[part * len(changed) // 24] ^= 1 << part % 8
+        changed[part * len(changed) // 8] ^= 1 << part
         return f"{rest}.{b64(bytes(changed))}"
 
-    assert ["signature"] * 24 == [service.reason(forged(part)) for part in range(24)]
+    assert ["signature"] * 8 == [service.reason(forged(part)) for part in range(8)]

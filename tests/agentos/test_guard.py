@@ -338,9 +338,9 @@ class Prefixed:
         await self.app({**scope, "root_path": prefix or scope.get("root_path", "")}, receive, send)
 
 
-def extended(**options: Any) -> FastAPI:
+def extended() -> FastAPI:
     """An AgentOS on an application that has routes and mounts of its own, with scopes for them."""
-    base = FastAPI(**options)
+    base = FastAPI(middleware=[Middleware(Prefixed)])
     base.state.ran = []
 
     async def report(request: Request) -> PlainTextResponse:
@@ -375,13 +375,8 @@ def extended(**options: Any) -> FastAPI:
 
 @pytest.fixture(scope="module")
 def own_routes() -> Iterator[TestClient]:
+    """Of which a header of a proxy can name the prefix, too."""
     with TestClient(extended()) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def behind_a_prefix() -> Iterator[TestClient]:
-    with TestClient(extended(middleware=[Middleware(Prefixed)])) as client:
         yield client
 
 
@@ -519,14 +514,14 @@ def test_head_needs_the_scopes_of_get(own_routes: TestClient) -> None:
     ],
 )
 def test_attack_a_service_account_where_agno_asks_for_no_scopes(
-    behind_a_prefix: TestClient, method: str, path: str, headers: dict[str, str]
+    own_routes: TestClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
     """It has decided about another path, or method, than is served."""
-    robot = account(behind_a_prefix, f"robot-{method}".lower(), "agents:run")
-    ran = behind_a_prefix.app.state.ran  # type: ignore[attr-defined]
+    robot = account(own_routes, f"robot-{method}".lower(), "agents:run")
+    ran = own_routes.app.state.ran  # type: ignore[attr-defined]
     ran.clear()
 
-    answer = behind_a_prefix.request(
+    answer = own_routes.request(
         method, path, headers=headers | {"Authorization": f"Bearer {robot}"}
     )
 
@@ -612,10 +607,10 @@ def test_attack_a_line_break_at_the_end_of_a_path(
     ],
 )
 def test_attack_scopes_are_asked_whatever_the_root_path(
-    behind_a_prefix: TestClient, root: str, path: str, headers: dict[str, str]
+    own_routes: TestClient, root: str, path: str, headers: dict[str, str]
 ) -> None:
     """Agno is asked about the path that the router has matched."""
-    app = behind_a_prefix.app
+    app = own_routes.app
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "path": path, "root_path": root}, receive, send)
@@ -638,7 +633,7 @@ def test_attack_scopes_are_asked_whatever_the_root_path(
     ],
 )
 def test_service_account_behind_a_middleware_that_names_the_prefix(
-    behind_a_prefix: TestClient,
+    own_routes: TestClient,
     request: pytest.FixtureRequest,
     path: str,
     *,
@@ -646,7 +641,7 @@ def test_service_account_behind_a_middleware_that_names_the_prefix(
     expected: list[int],
 ) -> None:
     """It is let in where agno has decided about the path that the router has matched."""
-    opened: AbstractContextManager[TestClient] = nullcontext(behind_a_prefix)
+    opened: AbstractContextManager[TestClient] = nullcontext(own_routes)
     if is_outside:
         app = protect_agent_os(agent_os(base_app=FastAPI()), SETTINGS)
         app.add_middleware(Prefixed)
