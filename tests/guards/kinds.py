@@ -23,7 +23,17 @@ from tests.web.serving import SETTINGS, including
 
 from .asking import HAS_FRONTEND, INSIDE, LIVE, Answer, page, plain, read
 
-__all__ = ["KINDS", "PLACES", "Kind", "Place", "Placed", "few_places", "kinds", "places"]
+__all__ = [
+    "FEW_PLACES",
+    "KINDS",
+    "PLACES",
+    "Kind",
+    "Place",
+    "Placed",
+    "few_places",
+    "kinds",
+    "places",
+]
 
 Fill = Callable[[APIRouter], Any]
 

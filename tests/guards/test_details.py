@@ -783,15 +783,6 @@ def test_a_page_of_fastapis_own_is_open_at_its_own_address_alone() -> None:
     ]
 
 
-def test_a_function_of_ones_own_at_the_address_of_a_page_needs_a_token() -> None:
-    """FastAPI's own page is behind it, and is never served."""
-    app = FastAPI()
-    app.router.routes.insert(0, Route("/docs", plain))
-    protect(app, SETTINGS)
-
-    assert [401, 200] == [ask(app, "/docs", it) for it in ({}, GOOD)]
-
-
 def test_nothing_is_answered_where_the_router_was_replaced() -> None:
     """Not even by middleware that was there before `protect`."""
 

@@ -215,22 +215,6 @@ def test_a_protected_router_below_a_mount_with_layers_is_closed(
     assert_guarded(app, path)
 
 
-@pairwise(moment=["before", "after"], path=PATHS, layer=list(LAYERS))
-def test_a_protected_application_below_a_mount_with_layers_is_closed(
-    moment: str, path: str, layer: str, tmp_path: Path
-) -> None:
-    """The application guards itself, whatever stands around it."""
-    inner, app = FastAPI(), FastAPI()
-    if moment == "before":
-        protect(inner, SETTINGS)
-    inner_router(inner.router, tmp_path)
-    if moment == "after":
-        protect(inner, SETTINGS)
-    app.router.routes.append(LAYERS[layer](inner))
-
-    assert_guarded(app, path)
-
-
 @pairwise(
     inner=["open", "plain-guard", "protected"],
     outer=["protect", "protected_router"],

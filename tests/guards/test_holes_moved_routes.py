@@ -46,7 +46,15 @@ from .asking import (
     read,
     talk,
 )
-from .kinds import PLACES, Fill, Place, Placed, is_protected, is_router_of_protected_application
+from .kinds import (
+    PLACES,
+    Fill,
+    Place,
+    Placed,
+    few_places,
+    is_protected,
+    is_router_of_protected_application,
+)
 
 
 def with_route(add: Callable[[APIRouter], Any], inclusions: int = 0) -> Callable[[], APIRouter]:
@@ -297,7 +305,7 @@ def test_a_route_moved_out_of_a_protected_router_is_guarded_or_refused(to: str) 
 
 
 @pytest.mark.parametrize("by", [ask, knock])
-@pytest.mark.parametrize("place", MOVED_TO, ids=lambda place: place.__name__)
+@few_places
 @pytest.mark.parametrize("way", [by_extend, by_another_list])
 def test_an_unknown_kind_of_route_moved_by_hand_never_succeeds(
     way: Callable[..., None], place: Place, by: Callable[..., Answer]
@@ -323,33 +331,6 @@ def test_a_router_with_a_frontend_moved_by_its_inclusion_is_guarded(
     other.include_router(inner)
 
     assert_closed(lambda: place(lambda router: router.routes.extend(other.routes)).app, "/x/")
-
-
-@pytest.mark.parametrize("below", ["mount", "mounted-application", "host", "mount-in-mount"])
-@pytest.mark.parametrize("outer", ["mounted-protected_router", "protect"])
-def test_routes_moved_below_a_mount_or_a_host_are_guarded(outer: str, below: str) -> None:
-    """Also after the mount was there, and served."""
-    inner, application, app = APIRouter(), FastAPI(), FastAPI(openapi_url=None)
-    route: BaseRoute = {
-        "mount": Mount("/m", inner),
-        "mounted-application": Mount("/m", application),
-        "host": Host("testserver", Router(routes=[Mount("/m", inner)])),
-        "mount-in-mount": Mount("/m", routes=[Mount("", inner)]),
-    }[below]
-    if outer == "protect":
-        protect(app, SETTINGS).router.routes.append(route)
-    else:
-        router = protected_router(settings=SETTINGS)
-        app.mount("", router)
-        router.routes.append(route)
-    assert ask(app, "/m/x") == 401
-    target = application.router if below == "mounted-application" else inner
-
-    target.routes.extend(OTHERS["inclusion"]().routes)
-    target.routes.append(Route("/plain", plain))
-
-    assert_closed(lambda: app, "/m/x")
-    assert_closed(lambda: app, "/m/plain")
 
 
 @pytest.mark.parametrize("how", ["before", "after", "protected_router"])

@@ -135,15 +135,6 @@ def test_an_exclusion_that_matches_no_route_is_told(moment: str, *, started: boo
         assert [REFUSED, REFUSED] == [ask(app, "/first", GOOD) for _ in range(2)]
 
 
-@moments
-def test_a_started_application_has_its_mounts_guarded(moment: str) -> None:
-    """The start neither opens nor refuses them."""
-    app = application(moment, lambda app: app.mount("/x", page()))
-
-    with TestClient(app) as client:
-        assert_guarded(client, "/x/y")
-
-
 @kinds
 def test_an_application_that_served_already_is_guarded_from_then_on(
     kind: Kind, tmp_path: Path
@@ -165,17 +156,6 @@ def test_an_application_that_served_already_is_guarded_from_then_on(
     app.get("/later-api")(read)
     assert_guarded(client, "/later")
     assert_guarded(client, "/later-api")
-
-
-@moments
-def test_an_inner_protected_router_decides_in_a_protected_application(moment: str) -> None:
-    router = protected_router(settings=OTHER)
-    router.get("/x")(read)
-    router.add_route("/plain", plain)
-    app = application(moment, lambda app: app.include_router(router))
-
-    assert_guarded(app, "/x", good=FOREIGN, bad=GOOD)
-    assert_guarded(app, "/plain", good=FOREIGN, bad=GOOD)
 
 
 @pytest.mark.parametrize("inner_moment", ["before", "after"])

@@ -278,13 +278,6 @@ class TestAMereGuard:
 
         assert [reason, reason] == told(app, "/api")
 
-    def test_the_pages_of_fastapi_are_no_hole(self) -> None:
-        """Those of the application itself; in another router they are plain routes."""
-        app = FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))])
-        app.get("/api")(read)
-        assert [401, 200] == told(app, "/api")
-        assert [200, 200] == told(app, "/docs")
-
     @live_routes
     def test_a_protected_router_looks_at_its_own_routes(self) -> None:
         """They are not looked at twice."""
@@ -427,16 +420,6 @@ def test_a_mount_can_be_excluded_by_what_is_mounted() -> None:
     app.mount("/n", page())
 
     assert [[200, 200], [401, 200]] == [told(app, "/m/x"), told(app, "/n/x")]
-
-
-@live_routes
-def test_a_page_of_fastapi_in_another_router_is_a_plain_route() -> None:
-    router = protected_router(settings=SETTINGS)
-    router.routes.extend(it for it in FastAPI().routes if getattr(it, "path", "") == "/docs")
-    app = FastAPI(docs_url=None)
-    app.include_router(router)
-
-    assert [401, 200] == told(app, "/docs")
 
 
 @live_routes

@@ -247,28 +247,6 @@ def test_routes_shared_with_an_application_that_served_before_are_guarded() -> N
     assert [401, 401] == statuses(TestClient(open_), "/x", "/m/")
 
 
-@pytest.mark.parametrize(
-    "dependency",
-    [
-        pytest.param(Security(jwt_guard(SETTINGS), scopes=["admin"]), id="guard"),
-        pytest.param(Depends(require_scopes("admin")), id="require_scopes"),
-        pytest.param(Security(current_user_id, scopes=["admin"]), id="security"),
-    ],
-)
-def test_scopes_asked_of_a_router_are_asked_on_its_plain_routes(dependency: Any) -> None:
-    """Ignored scopes would be a hole."""
-    router = protected_router(settings=SETTINGS, dependencies=[dependency])
-    router.add_route("/plain", plain)
-    router.mount("/m", PlainTextResponse("inside"))
-    router.get("/x")(read)
-    client = client_of(router)
-    paths = ("/x", "/plain", "/m/") if LIVE else ("/x", "/plain")
-
-    assert {403} == {*statuses(client, *paths, **bearer())}
-    assert {200} == {*statuses(client, *paths, **bearer(scope="admin"))}
-    assert LIVE or [404] == statuses(client, "/m/")
-
-
 @pytest.mark.parametrize("kind", ["guard", "own", "plain-guard"])
 def test_scopes_of_an_outer_guard_hold_below_an_inner_one(kind: str) -> None:
     """The inner guard decides who is let in, and the scopes are asked of them.
