@@ -90,7 +90,7 @@ _ROOT = "jwt_deps.agentos"
 _DECIDED = "jwt_deps.agentos.decided"  # the requests whose users' permissions agno's tools ask for
 _ACCEPTED = "jwt_deps.agentos.accepted"
 _BEFORE = "jwt_deps.agentos.before"  # what was in the state of a request when it came
-_KEPT = "jwt_deps.agentos.state"  # the state, while agno has one of its own
+_SENT = "jwt_deps.agentos.sent"  # the scope of which agno has a copy
 _UNAUTHORIZED = 401
 _CHALLENGE = 'Bearer error="invalid_token"'
 # Codes with which a WebSocket is closed (RFC 6455 §7.4).
@@ -740,8 +740,7 @@ class _AgnoMiddleware:
                 return
             if self._is_agnos(scope):
                 # In a state in which only this agno has said something.
-                scope[_KEPT], scope["state"] = scope.get("state", {}), {}
-                await self._agno(scope, receive, _challenging(send))
+                await self._agno({**scope, "state": {}, _SENT: scope}, receive, _challenging(send))
                 return
         elif scope["type"] == "websocket" and scope["path"].endswith(_SOCKET):
             receive, send = self._tokens.of(receive, send)
@@ -763,12 +762,12 @@ class _AgnoMiddleware:
         except AuthError:  # the guard finds no token either, or refuses the request
             return True
 
-    async def _authenticated(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _authenticated(self, passed: Scope, receive: Receive, send: Send) -> None:
         """Serve what agno let pass, as authenticated where it did that.
 
         Where it was told to leave a path open, it has looked at nothing.
         """
-        state, scope["state"] = scope["state"], scope.pop(_KEPT)
+        state, scope = passed["state"], passed[_SENT]
         is_known = state.get("service_account_name") or state.get("is_internal_service")
         method, path = scope["method"], _route_path(scope)
         # agno has no scopes for HEAD, and compares the rest with its mappings as it is written.

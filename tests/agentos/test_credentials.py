@@ -13,8 +13,9 @@ from agno.os.service_accounts import TOKEN_PREFIX, hash_token
 from agno.run.authorization import authorization_snapshot, current_authorization
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
+from starlette.datastructures import MutableHeaders
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from jwt_deps import (
@@ -364,6 +365,30 @@ def test_a_service_account_at_a_route_that_needs_no_token() -> None:
 
     assert [] == client.get("/open").json()
     assert [[200, "[]"]] * 2 == client.get("/batch").json()
+
+
+def test_a_middleware_has_its_state_when_agno_refuses() -> None:
+    """It may answer with what it has put there, the id of the request for instance."""
+
+    class RequestId:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def send_with_id(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    MutableHeaders(scope=message)["X-Request-ID"] = scope["state"]["id"]
+                await send(message)
+
+            scope.setdefault("state", {})["id"] = "7"
+            await self.app(scope, receive, send_with_id)
+
+    app = protect_agent_os(agent_os(), SETTINGS)
+    app.add_middleware(RequestId)
+    headers = {"Authorization": f"Bearer {TOKEN_PREFIX}unknown"}
+    refused = TestClient(app).get("/agents", headers=headers)
+
+    assert (401, "7") == (refused.status_code, refused.headers.get("x-request-id"))
 
 
 async def part(scope: Scope, credential: str, path: str = "/me") -> tuple[int, str]:
