@@ -91,6 +91,8 @@ _DECIDED = "jwt_deps.agentos.decided"  # the requests whose users' permissions a
 _ACCEPTED = "jwt_deps.agentos.accepted"
 _BEFORE = "jwt_deps.agentos.before"  # what was in the state of a request when it came
 _SENT = "jwt_deps.agentos.sent"  # the scope of which agno has a copy
+#: By what agno knows its own credentials in a state, which are asked for less than a user.
+_MARKS = ("service_account_name", "is_internal_service")
 _UNAUTHORIZED = 401
 _CHALLENGE = 'Bearer error="invalid_token"'
 # Codes with which a WebSocket is closed (RFC 6455 §7.4).
@@ -378,6 +380,8 @@ class _Rules:
     async def _decide(self, connection: HTTPConnection) -> None:
         self.look()
         state, agnos = connection.state, _accepted_by_agno(connection.scope)
+        for name in _MARKS:  # of another request, where an endpoint has sent this one on
+            connection.scope["state"].pop(name, None)
         if agnos is not None and getattr(state, "user_id", None) == agnos["user_id"]:
             # As agno has it for its own credentials; claims are stored as JSON with a schedule.
             for name in ("dependencies", "session_state"):

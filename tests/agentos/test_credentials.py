@@ -391,7 +391,9 @@ def test_a_middleware_has_its_state_when_agno_refuses() -> None:
     assert (401, "7") == (refused.status_code, refused.headers.get("x-request-id"))
 
 
-async def part(scope: Scope, credential: str, path: str = "/me") -> tuple[int, str]:
+async def part(
+    scope: Scope, credential: str, path: str = "/me", to: ASGIApp | None = None
+) -> tuple[int, str]:
     """Serve a part of a batch, which has a credential of its own."""
     sent: list[Message] = []
 
@@ -404,7 +406,7 @@ async def part(scope: Scope, credential: str, path: str = "/me") -> tuple[int, s
     headers = [(b"authorization", f"Bearer {credential}".encode())]
     copy = {**scope, "path": path, "raw_path": path.encode()}
     copy |= {"query_string": b"", "headers": headers}
-    await scope["app"](copy, receive, send)
+    await (to or scope["app"])(copy, receive, send)
     return sent[0]["status"], b"".join(it["body"] for it in sent[1:]).decode()
 
 
@@ -434,6 +436,26 @@ def test_attack_a_part_of_a_batch_is_let_in_by_what_agno_said_of_another() -> No
 
     parts = [[200, '"sa:robot robot"'], [401, ANY], [200, '"bob None"']]
     assert [[*parts, ["alice"] * 2], [*parts, ["sa:robot"] * 2]] == answers
+
+
+@pytest.mark.parametrize("path", ["/known", "/open"])
+def test_attack_a_part_of_a_batch_behind_all_middleware(path: str) -> None:
+    """It is asked for what its user may do, whatever has sent the batch."""
+    base = FastAPI()
+
+    @base.get("/known")
+    @base.get("/open")
+    async def known(request: Request) -> bool:
+        return {"service_account_name", "is_internal_service"}.isdisjoint(request.scope["state"])
+
+    @base.get("/batch")
+    async def batch(request: Request) -> Any:
+        return await part(request.scope, token(), path, to=request.app.router)
+
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS, exclude=["/open"])
+    for sender in (stored_account(app, "agents:read"), INTERNAL):
+        headers = {"Authorization": f"Bearer {sender}"}
+        assert [200, "true"] == TestClient(app).get("/batch", headers=headers).json()
 
 
 def test_attack_an_account_of_one_agent_os_at_another_one_in_it() -> None:
