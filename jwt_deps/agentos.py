@@ -171,7 +171,7 @@ def protect_agent_os(  # noqa: PLR0913 - the parameters of agno's middleware
     # agno goes by the first one that fits.
     given, agnos = dict(scope_mappings or {}), app.state.scope_mappings
     app.state.scope_mappings = given | {it: agnos[it] for it in agnos if it not in given}
-    excluded = _take_place_of_middleware(app)
+    excluded = _take_place_of_middleware(app, authorization=authorization)
     if agent_os.base_app is None:
         _keep_headers_of_refusals(app)
     left_open = _OPEN if exclude is _OPEN else ()
@@ -267,7 +267,7 @@ def _refuse_unknown(agent_os: AgentOS) -> None:
             )
 
 
-def _take_place_of_middleware(app: FastAPI) -> list[str]:
+def _take_place_of_middleware(app: FastAPI, *, authorization: bool) -> list[str]:
     """Take the place of agno's middleware, and return the paths that it was told to leave open."""
     ours = [at for at, it in enumerate(app.user_middleware) if _is_agnos(it.cls)]
     if len(ours) != 1:
@@ -286,6 +286,7 @@ def _take_place_of_middleware(app: FastAPI) -> list[str]:
     if resolve_ws_jwt_config(app).get("validator") is not tokens:
         raise _unknown("its WebSocket does not ask app.state.jwt_validator")
     options: Any = agnos.kwargs
+    options["authorization"] = authorization  # of the scheduler; it always asks service accounts
     # Below a mount nothing is excluded: a mount is one route.
     excluded = [it for it in options["excluded_route_paths"] or () if it != MCP_SERVER_CARD_PATH]
     if excluded:  # agno looks at no service account where a path is

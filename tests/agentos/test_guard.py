@@ -38,7 +38,18 @@ from jwt_deps.testing import FakeIssuer, using_settings
 from tests.minting import OTHER_SECRET, SECRET
 from tests.web.serving import who
 
-from .side_by_side import ADMIN, Pair, Setup, account, agent_os, as_user, pair, served, token
+from .side_by_side import (
+    ADMIN,
+    INTERNAL,
+    Pair,
+    Setup,
+    account,
+    agent_os,
+    as_user,
+    pair,
+    served,
+    token,
+)
 
 SETTINGS = JWTSettings(secret_key=SECRET)
 
@@ -325,6 +336,14 @@ def test_agent_os_that_asks_for_nothing() -> None:
     assert [200, 403, 403, 200] == [it.status_code for it in answers]
     assert "bob" in answers[-1].text
     assert not any("alice" in it.text for it in answers)
+
+
+@pytest.mark.parametrize(("authorization", "status"), [(True, 403), (False, 200)])
+def test_the_scheduler_is_asked_for_scopes_as_users_are(authorization: Any, status: int) -> None:
+    app = protect_agent_os(agent_os(), SETTINGS, authorization=authorization)
+    headers = {"Authorization": f"Bearer {INTERNAL}"}
+
+    assert status == TestClient(app).get("/memories", headers=headers).status_code
 
 
 class Prefixed:
