@@ -208,17 +208,25 @@ class Inventory:
             inventory.routes.extend(_by_needed_scopes(served))
         return inventory
 
-    def served_by(self, app: FastAPI) -> list[Served]:
-        """The routes and mount points of one application, not of those mounted in it.
+    def excludable(self, app: FastAPI | None = None) -> list[Served]:
+        """The routes and mount points that an exclusion can mean, of one application or of all.
 
-        Those of a Starlette application are of the FastAPI application around it.
+        No guard is asked about those that Starlette serves by itself, below a mount. What routers
+        of FastAPI's serve in there is of the FastAPI application around.
         """
         reached = {id(it.app) for it in self.applications}
 
         def owner(one: Served) -> FastAPI:
             return next(it.app for it in (one, *reversed(one.mounts)) if id(it.app) in reached)
 
-        return [one for one in (*self.routes, *self.mounts) if owner(one) is app]
+        def is_fastapis(one: Served) -> bool:
+            return not one.mounts or isinstance(one.mounts[-1].behind, FastAPI | APIRouter)
+
+        return [
+            one
+            for one in (*self.routes, *self.mounts)
+            if is_fastapis(one) and app in (None, owner(one))
+        ]
 
     def _application(self, app: FastAPI, way: _Way) -> Iterator[Served]:
         is_covered = way.is_covered and bool(guards_over(app))

@@ -65,11 +65,11 @@ def _idle_exclusions(
     app: FastAPI, inventory: Inventory, outermost: FastAPI | None
 ) -> Iterator[str]:
     """The exclusions and the scopes by template that match no route, each as a sentence."""
-    routes = inventory.served_by(app)
+    routes = inventory.excludable(app)
     around = inventory
     if outermost is not None and outermost is not app:
         around = Inventory.of(outermost, is_starting=True)
-    everywhere = _paths_of(it.match for it in (*around.routes, *around.mounts))
+    everywhere = _paths_of(it.match for it in around.excludable())
     for guard in _guards(app, routes):
         mine = [it.match for it in routes if _can_exclude(guard, it.match)]
         yield from _idle(guard.patterns, _paths_of(mine))
@@ -163,7 +163,7 @@ def settings_under(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None
 
 def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
     """The guards of an application, each once."""
-    return _guards(app, Inventory.of(app, is_starting=True).served_by(app))
+    return _guards(app, Inventory.of(app, is_starting=True).excludable(app))
 
 
 def _guards(app: FastAPI, routes: Iterable[Served]) -> Iterator[JWTGuard]:

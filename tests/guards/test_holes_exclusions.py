@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, Router
@@ -17,11 +18,13 @@ from starlette.types import Receive, Scope, Send
 
 from jwt_deps import (
     ConfigurationError,
+    JWTSettings,
     jwt_guard,
     protect,
     protected_router,
     public,
 )
+from tests.minting import SECRET
 from tests.web.serving import SETTINGS, frontend
 
 from .asking import INSIDE, LIVE, REFUSED, ask, including, page, plain, read
@@ -483,6 +486,25 @@ def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> 
     protect(app, SETTINGS, ["/m/a"])
 
     assert (ask(app, "/m/a"), ask(app, "/m/b")) in ((200, 401), (REFUSED, REFUSED), (401, 401))
+
+
+@pytest.mark.parametrize("kind", [Starlette, Router])
+@pytest.mark.parametrize("excluded", ["/a", "/b", plain, "settings"])
+def test_an_exclusion_of_what_is_below_a_mount_of_starlette_s_is_told(
+    excluded: Any, kind: type[Starlette | Router]
+) -> None:
+    """The mount is one route, and by an exclusion that names another one nothing is open."""
+    app = FastAPI()
+    app.mount("/m", kind(routes=[Route("/a", plain), Mount("/b", page())]))
+    in_settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/a"])
+    settings, exclude = (in_settings, []) if excluded == "settings" else (SETTINGS, [excluded])
+    protect(app, settings, exclude)
+
+    with (
+        pytest.raises(ConfigurationError, match=r"matches no route|no guarded route"),
+        TestClient(app),
+    ):
+        pass
 
 
 def test_an_endpoint_excluded_in_one_router_is_guarded_in_another() -> None:
