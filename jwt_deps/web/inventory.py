@@ -108,6 +108,13 @@ class Served:
         guard, app = self.settings_from
         return known_settings(app, guard)
 
+    def running(self) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
+        """The dependencies of this package that run there, each with the scopes asked for."""
+        match = self.match
+        if match.dependant is not None and not match.documentation:
+            overridden = self.app.dependency_overrides
+            yield from token_dependencies_of(match, overridden, self.known_methods)
+
     def asked(self, *, is_public: bool) -> Iterator[tuple[TokenDependency[Any], tuple[str, ...]]]:
         """What asks for a token there, each with the scopes asked for.
 
@@ -115,10 +122,7 @@ class Served:
             is_public: whether the guard that decides, or its settings, exclude the route.
         """
         match, guard = self.match, self.guard
-        if match.dependant is None or match.documentation:
-            return
-        overridden = self.app.dependency_overrides
-        for call, scopes in token_dependencies_of(match, overridden, self.known_methods):
+        for call, scopes in self.running():
             of_route = [it for it in match.guards if it is cast("object", call)]
             if not of_route or (scopes and of_route[0].asks_scopes(match, self.settings)):
                 yield call, scopes

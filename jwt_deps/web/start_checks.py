@@ -49,7 +49,7 @@ def _asked_for_roles(inventory: Inventory) -> Iterator[JWTSettings | None]:
         one.settings_from
         for served in inventory.routes
         for one in (served, *served.mounts)
-        if _asks_roles(call for call, _ in one.asked(is_public=False))
+        if _asks_roles(call for call, _ in one.running())
     }
     for guard, app in asking:
         own = None if guard is None else guard.settings

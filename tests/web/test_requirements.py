@@ -401,14 +401,15 @@ class TestRolesClaim:
             called.append(SETTINGS)
             return SETTINGS
 
-        router = protected_router()
+        router = protected_router(scopes={"/x": "s"})
         router.add_api_route("/x", lambda: "done", dependencies=[Depends(require_roles("a"))])
         app = including(router)
         app.dependency_overrides[get_settings] = settings
 
         with TestClient(app) as client:
             assert [] == called
-            assert 200 == client.get("/x", headers=bearer(roles=["a"])).status_code
+            answer = client.get("/x", headers=bearer(roles=["a"], scope="s"))
+            assert 200 == answer.status_code
 
     def test_one_of_several_issuers_can_have_none(self) -> None:
         """Its tokens have no roles, and are refused."""
