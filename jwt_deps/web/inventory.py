@@ -190,6 +190,7 @@ class Inventory:
         applications: the FastAPI applications.
         routers: the routers, those of other applications too.
         is_starting: whether FastAPI keeps what it builds of the routes when it is asked for them.
+        is_whole: whether applications of FastAPI's that are mounted are walked, too.
     """
 
     routes: list[Served] = field(default_factory=list)
@@ -197,17 +198,20 @@ class Inventory:
     applications: list[Reached] = field(default_factory=list)
     routers: list[Any] = field(default_factory=list)
     is_starting: bool = False
+    is_whole: bool = True
 
     @classmethod
-    def of(cls, app: FastAPI, *, is_starting: bool = False) -> "Inventory":
+    def of(cls, app: FastAPI, *, is_starting: bool = False, is_whole: bool = True) -> "Inventory":
         """Walk an application.
 
         Args:
             app: the application.
             is_starting: whether it is about to serve, and FastAPI would have to build anew what it
                 builds for this; if not, nothing is changed.
+            is_whole: whether to walk the applications of FastAPI's that are mounted in it, each of
+                which is a single route otherwise.
         """
-        inventory = cls(is_starting=is_starting)
+        inventory = cls(is_starting=is_starting, is_whole=is_whole)
         for served in inventory._application(app, _Way(app)):
             inventory.routes.extend(_by_needed_scopes(served))
         return inventory
@@ -317,7 +321,9 @@ class Inventory:
             is_wrapped=entry.is_covered or way.is_wrapped,
             open_because=None,
         )
-        if isinstance(behind, FastAPI):
+        if isinstance(behind, FastAPI) and not self.is_whole:
+            yield point
+        elif isinstance(behind, FastAPI):
             yield from self._application(behind, below)
         elif isinstance(behind, Starlette):
             # It is the application of these requests, and replaces no dependency.

@@ -36,7 +36,7 @@ def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[Configur
     Raises:
         ConfigurationError: there is no configuration.
     """
-    inventory = Inventory.of(app, is_starting=True)
+    inventory = Inventory.of(app, is_starting=True, is_whole=False)
     for sentence in _idle_exclusions(app, inventory, outermost):
         yield ConfigurationError("idle_exclusion", sentence)
     if any(it is not None and not it.server.has_roles for it in _asked_for_roles(inventory)):
@@ -66,10 +66,7 @@ def _idle_exclusions(
 ) -> Iterator[str]:
     """The exclusions and the scopes by template that match no route, each as a sentence."""
     routes = inventory.excludable(app)
-    around = inventory
-    if outermost is not None and outermost is not app:
-        around = Inventory.of(outermost, is_starting=True)
-    everywhere = _paths_of(it.match for it in around.excludable())
+    templates = _paths_of(it.match for it in routes)
     for guard in _guards(app, routes):
         mine = [it.match for it in routes if _can_exclude(guard, it.match)]
         yield from _idle(guard.patterns, _paths_of(mine))
@@ -81,8 +78,9 @@ def _idle_exclusions(
                 )
         settings = settings_under(app, guard)
         excluded = None if settings is None else settings.server.excluded
-        if excluded is not None and outermost is not None:
-            yield from _idle(excluded, everywhere)
+        if excluded is not None and outermost is not None and excluded.unmatched(templates):
+            everywhere = Inventory.of(outermost, is_starting=True).excludable()
+            yield from _idle(excluded, _paths_of(it.match for it in everywhere))
         if guard.route_scopes.rules:
             yield from _idle_scopes(inventory, guard)
 
@@ -163,7 +161,8 @@ def settings_under(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None
 
 def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
     """The guards of an application, each once."""
-    return _guards(app, Inventory.of(app, is_starting=True).excludable(app))
+    routes = Inventory.of(app, is_starting=True, is_whole=False).excludable(app)
+    return _guards(app, routes)
 
 
 def _guards(app: FastAPI, routes: Iterable[Served]) -> Iterator[JWTGuard]:
