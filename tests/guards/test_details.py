@@ -58,6 +58,7 @@ from .asking import (
     Layer,
     answers_of,
     ask,
+    assert_guarded,
     drive,
     filled,
     including,
@@ -795,6 +796,20 @@ def test_nothing_is_answered_where_the_router_was_replaced() -> None:
     app.router = APIRouter()
 
     assert REFUSED == ask(app, "/x")
+
+
+def test_protected_routers_where_the_middleware_of_a_router_is_replaced_meanwhile() -> None:
+    """Each has its guard, the one that is met only then too."""
+    app = FastAPI()
+    for prefix in ("/a", "/b"):
+        router = protected_router(settings=SETTINGS)
+        router.get("/x")(read)
+        app.include_router(router, prefix=prefix)
+    assert_guarded(app, "/a/x")
+
+    app.router.middleware_stack = app.router.app
+
+    assert_guarded(app, "/b/x")
 
 
 def test_a_mounted_application_whose_middleware_answers_its_first_request() -> None:
