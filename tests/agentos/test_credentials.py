@@ -367,6 +367,25 @@ def test_a_service_account_at_a_route_that_needs_no_token() -> None:
     assert [[200, "[]"]] * 2 == client.get("/batch").json()
 
 
+def test_what_a_middleware_put_into_the_state_stays_for_a_service_account() -> None:
+    """An account brings no dependencies of its own, and no session state."""
+    base = FastAPI()
+
+    @base.get("/state")
+    async def state_of(request: Request) -> Any:
+        return [request.scope["state"].get(it) for it in ("dependencies", "session_state")]
+
+    @base.middleware("http")
+    async def with_pool(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        request.state.dependencies = {"pool": "p"}
+        return await call_next(request)
+
+    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
+    headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
+
+    assert [{"pool": "p"}, None] == TestClient(app).get("/state", headers=headers).json()
+
+
 def test_a_middleware_has_its_state_when_agno_refuses() -> None:
     """It may answer with what it has put there, the id of the request for instance."""
 
