@@ -42,10 +42,7 @@ from .plain_routes import (
 )
 from .request_state import put_application_back, state_of
 from .request_user import keep_user
-from .routing import (
-    Snapshot,
-    forget_matches,
-)
+from .routing import Snapshot, forget_matches
 from .start_checks import guards_in, route_problems, settings_under
 from .trial import try_out
 

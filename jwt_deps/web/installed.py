@@ -1,4 +1,4 @@
-"""What others ask of what `protect`, or a guard, has put into an application."""
+"""Whether `protect` was called for an application, and its guard is still in place there."""
 
 from typing import TYPE_CHECKING, Self
 

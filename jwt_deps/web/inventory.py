@@ -1,7 +1,8 @@
 """All routes that an application serves, at any depth, as requests meet them.
 
-What applies to a route is found by the functions that requests use, and nothing is changed: not
-the application, its routers and routes, nor what FastAPI remembers of them.
+What applies to a route is found by the functions that requests use. Neither the application nor its
+routers and routes are changed, nor what FastAPI remembers of them, unless the application is about
+to serve (`is_starting`).
 """
 
 from collections.abc import Iterator

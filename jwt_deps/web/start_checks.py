@@ -1,4 +1,4 @@
-"""Whether an application can start: what is meant for none of its routes, or no route can do."""
+"""The checks of a start: exclusions and scopes that are for no route, roles without a claim."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
