@@ -1,79 +1,38 @@
 """JOSE (RFC 7515 to 7518, 7638): base64url and JSON, the one JWS parser, keys, signatures."""
 
-from .claim_path import check_claim_path, put_at, value_at, written_members
-from .encoding import (
-    CompactJWS,
-    decode_base64url,
-    encode_base64url,
-    is_numeric_date,
-    needs_extension,
-    parse_compact,
-    parse_document,
-    parse_object,
-)
-from .jwk import (
-    FOR_ENCRYPTION,
-    JWK_SET,
-    NOT_SUPPORTED,
-    STATIC_KEYS,
-    is_pem,
-    is_secret_jwk,
-    jwk_public_key,
-    jwk_unused,
-    no_secret,
-    pem_public_key,
-    public_jwk,
-    require_strong_secret,
-    thumbprint,
-)
-from .key_forms import KeyForm, key_form
-from .signatures import (
-    ALGORITHMS,
-    CURVES,
-    HMAC_ALGORITHMS,
-    PrivateKey,
-    PublicKey,
-    SignatureKey,
-    algorithms_of,
-    signature_key,
-)
-from .signing import SigningKey
-
-__all__ = [
-    "ALGORITHMS",
-    "CURVES",
-    "FOR_ENCRYPTION",
-    "HMAC_ALGORITHMS",
-    "JWK_SET",
-    "NOT_SUPPORTED",
-    "STATIC_KEYS",
-    "CompactJWS",
-    "KeyForm",
-    "PrivateKey",
-    "PublicKey",
-    "SignatureKey",
-    "SigningKey",
-    "algorithms_of",
-    "check_claim_path",
-    "decode_base64url",
-    "encode_base64url",
-    "is_numeric_date",
-    "is_pem",
-    "is_secret_jwk",
-    "jwk_public_key",
-    "jwk_unused",
-    "key_form",
-    "needs_extension",
-    "no_secret",
-    "parse_compact",
-    "parse_document",
-    "parse_object",
-    "pem_public_key",
-    "public_jwk",
-    "put_at",
-    "require_strong_secret",
-    "signature_key",
-    "thumbprint",
-    "value_at",
-    "written_members",
-]
+from .claim_path import check_claim_path as check_claim_path
+from .claim_path import put_at as put_at
+from .claim_path import value_at as value_at
+from .claim_path import written_members as written_members
+from .encoding import CompactJWS as CompactJWS
+from .encoding import decode_base64url as decode_base64url
+from .encoding import encode_base64url as encode_base64url
+from .encoding import is_numeric_date as is_numeric_date
+from .encoding import needs_extension as needs_extension
+from .encoding import parse_compact as parse_compact
+from .encoding import parse_document as parse_document
+from .encoding import parse_object as parse_object
+from .jwk import FOR_ENCRYPTION as FOR_ENCRYPTION
+from .jwk import JWK_SET as JWK_SET
+from .jwk import NOT_SUPPORTED as NOT_SUPPORTED
+from .jwk import STATIC_KEYS as STATIC_KEYS
+from .jwk import is_pem as is_pem
+from .jwk import is_secret_jwk as is_secret_jwk
+from .jwk import jwk_public_key as jwk_public_key
+from .jwk import jwk_unused as jwk_unused
+from .jwk import no_secret as no_secret
+from .jwk import pem_public_key as pem_public_key
+from .jwk import public_jwk as public_jwk
+from .jwk import require_strong_secret as require_strong_secret
+from .jwk import thumbprint as thumbprint
+from .key_forms import KeyForm as KeyForm
+from .key_forms import key_form as key_form
+from .signatures import ALGORITHMS as ALGORITHMS
+from .signatures import CURVES as CURVES
+from .signatures import HMAC_ALGORITHMS as HMAC_ALGORITHMS
+from .signatures import PrivateKey as PrivateKey
+from .signatures import PublicKey as PublicKey
+from .signatures import SignatureKey as SignatureKey
+from .signatures import algorithms_of as algorithms_of
+from .signatures import signature_key as signature_key
+from .signing import SigningKey as SigningKey

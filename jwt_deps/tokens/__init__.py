@@ -1,50 +1,33 @@
 """Access tokens: look-up, verification, authentication, claims, issuing (RFC 7519, 6750, 9068)."""
 
-from .authenticate import (
-    authenticate_claims,
-    authenticate_token,
-    is_no_jwt,
-    verified_principal,
-    verify_token,
-)
-from .claims import ClaimMapping, Claims, digest_of
-from .explain import HINTS, Explanation, Finding, Outcome, explain_token, explanation_of
-from .issue import ClaimNames, access_token_claims, create_access_token, load_signing_key
-from .lookup import SUBPROTOCOL, check_found, find_token, sent_with_dpop
-from .principal import STATE_NAMES, Principal, client_id_of
-from .scopes import All, are_parameters, filled_scopes, is_scope, parameters_of
-from .verify import unverified_expiry
-
-__all__ = [
-    "HINTS",
-    "STATE_NAMES",
-    "SUBPROTOCOL",
-    "All",
-    "ClaimMapping",
-    "ClaimNames",
-    "Claims",
-    "Explanation",
-    "Finding",
-    "Outcome",
-    "Principal",
-    "access_token_claims",
-    "are_parameters",
-    "authenticate_claims",
-    "authenticate_token",
-    "check_found",
-    "client_id_of",
-    "create_access_token",
-    "digest_of",
-    "explain_token",
-    "explanation_of",
-    "filled_scopes",
-    "find_token",
-    "is_no_jwt",
-    "is_scope",
-    "load_signing_key",
-    "parameters_of",
-    "sent_with_dpop",
-    "unverified_expiry",
-    "verified_principal",
-    "verify_token",
-]
+from .authenticate import authenticate_claims as authenticate_claims
+from .authenticate import authenticate_token as authenticate_token
+from .authenticate import is_no_jwt as is_no_jwt
+from .authenticate import verified_principal as verified_principal
+from .authenticate import verify_token as verify_token
+from .claims import ClaimMapping as ClaimMapping
+from .claims import Claims as Claims
+from .claims import digest_of as digest_of
+from .explain import HINTS as HINTS
+from .explain import Explanation as Explanation
+from .explain import Finding as Finding
+from .explain import Outcome as Outcome
+from .explain import explain_token as explain_token
+from .explain import explanation_of as explanation_of
+from .issue import ClaimNames as ClaimNames
+from .issue import access_token_claims as access_token_claims
+from .issue import create_access_token as create_access_token
+from .issue import load_signing_key as load_signing_key
+from .lookup import SUBPROTOCOL as SUBPROTOCOL
+from .lookup import check_found as check_found
+from .lookup import find_token as find_token
+from .lookup import sent_with_dpop as sent_with_dpop
+from .principal import STATE_NAMES as STATE_NAMES
+from .principal import Principal as Principal
+from .principal import client_id_of as client_id_of
+from .scopes import All as All
+from .scopes import are_parameters as are_parameters
+from .scopes import filled_scopes as filled_scopes
+from .scopes import is_scope as is_scope
+from .scopes import parameters_of as parameters_of
+from .verify import unverified_expiry as unverified_expiry

@@ -1,124 +1,65 @@
 """FastAPI: dependencies, guards, routers, answers, OpenAPI, cookies, WebSockets."""
 
-from ._fastapi import dependants, dependency_tree, path_parameters, unchanged
-from .cookies import clear_token_cookie, set_token_cookie
-from .credentials import ApiKey, Introspection
-from .dependencies import (
-    CurrentUser,
-    SessionState,
-    claims_as,
-    current_client_id,
-    current_session_id,
-    current_user_id,
-    get_dependencies,
-    get_scopes,
-    get_session_state,
-    is_optional,
-    optional,
-    until_expiry,
-)
-from .forward_auth import forward_auth
-from .guard import needs_no_token
-from .installation import Installation, protect
-from .inventory import WEBSOCKET, Inventory, Reached, Served
-from .known_settings import settings_problem
-from .plain_routes import GuardedApp
-from .request_principal import (
-    TokenDependency,
-    get_claims,
-    get_token,
-    refuse_without,
-    refused,
-    sent_token,
-    settings_for,
-    token_dependency,
-)
-from .requirements import (
-    Requirement,
-    granted,
-    require,
-    require_acr,
-    require_any_role,
-    require_any_scope,
-    require_claim,
-    require_roles,
-    require_scopes,
-)
-from .resource_metadata import ANY_METADATA, mount_resource_metadata
-from .responses import REFUSALS
-from .router import ProtectedRouter, jwt_guard, protected_router, public
-from .routing import (
-    MatchedRoute,
-    RouteGuard,
-    is_marked_public,
-    mounted_apps,
-    routers_of,
-    same_endpoint,
-)
-from .start_checks import guards_in, reasons_not_to_serve, route_problems
-
-__all__ = [
-    "ANY_METADATA",
-    "REFUSALS",
-    "WEBSOCKET",
-    "ApiKey",
-    "CurrentUser",
-    "GuardedApp",
-    "Installation",
-    "Introspection",
-    "Inventory",
-    "MatchedRoute",
-    "ProtectedRouter",
-    "Reached",
-    "Requirement",
-    "RouteGuard",
-    "Served",
-    "SessionState",
-    "TokenDependency",
-    "claims_as",
-    "clear_token_cookie",
-    "current_client_id",
-    "current_session_id",
-    "current_user_id",
-    "dependants",
-    "dependency_tree",
-    "forward_auth",
-    "get_claims",
-    "get_dependencies",
-    "get_scopes",
-    "get_session_state",
-    "get_token",
-    "granted",
-    "guards_in",
-    "is_marked_public",
-    "is_optional",
-    "jwt_guard",
-    "mount_resource_metadata",
-    "mounted_apps",
-    "needs_no_token",
-    "optional",
-    "path_parameters",
-    "protect",
-    "protected_router",
-    "public",
-    "reasons_not_to_serve",
-    "refuse_without",
-    "refused",
-    "require",
-    "require_acr",
-    "require_any_role",
-    "require_any_scope",
-    "require_claim",
-    "require_roles",
-    "require_scopes",
-    "route_problems",
-    "routers_of",
-    "same_endpoint",
-    "sent_token",
-    "set_token_cookie",
-    "settings_for",
-    "settings_problem",
-    "token_dependency",
-    "unchanged",
-    "until_expiry",
-]
+from ._fastapi import dependants as dependants
+from ._fastapi import dependency_tree as dependency_tree
+from ._fastapi import path_parameters as path_parameters
+from ._fastapi import unchanged as unchanged
+from .cookies import clear_token_cookie as clear_token_cookie
+from .cookies import set_token_cookie as set_token_cookie
+from .credentials import ApiKey as ApiKey
+from .credentials import Introspection as Introspection
+from .dependencies import CurrentUser as CurrentUser
+from .dependencies import SessionState as SessionState
+from .dependencies import claims_as as claims_as
+from .dependencies import current_client_id as current_client_id
+from .dependencies import current_session_id as current_session_id
+from .dependencies import current_user_id as current_user_id
+from .dependencies import get_dependencies as get_dependencies
+from .dependencies import get_scopes as get_scopes
+from .dependencies import get_session_state as get_session_state
+from .dependencies import is_optional as is_optional
+from .dependencies import optional as optional
+from .dependencies import until_expiry as until_expiry
+from .forward_auth import forward_auth as forward_auth
+from .guard import needs_no_token as needs_no_token
+from .installation import Installation as Installation
+from .installation import protect as protect
+from .inventory import WEBSOCKET as WEBSOCKET
+from .inventory import Inventory as Inventory
+from .inventory import Reached as Reached
+from .inventory import Served as Served
+from .known_settings import settings_problem as settings_problem
+from .plain_routes import GuardedApp as GuardedApp
+from .request_principal import TokenDependency as TokenDependency
+from .request_principal import get_claims as get_claims
+from .request_principal import get_token as get_token
+from .request_principal import refuse_without as refuse_without
+from .request_principal import refused as refused
+from .request_principal import sent_token as sent_token
+from .request_principal import settings_for as settings_for
+from .request_principal import token_dependency as token_dependency
+from .requirements import Requirement as Requirement
+from .requirements import granted as granted
+from .requirements import require as require
+from .requirements import require_acr as require_acr
+from .requirements import require_any_role as require_any_role
+from .requirements import require_any_scope as require_any_scope
+from .requirements import require_claim as require_claim
+from .requirements import require_roles as require_roles
+from .requirements import require_scopes as require_scopes
+from .resource_metadata import ANY_METADATA as ANY_METADATA
+from .resource_metadata import mount_resource_metadata as mount_resource_metadata
+from .responses import REFUSALS as REFUSALS
+from .router import ProtectedRouter as ProtectedRouter
+from .router import jwt_guard as jwt_guard
+from .router import protected_router as protected_router
+from .router import public as public
+from .routing import MatchedRoute as MatchedRoute
+from .routing import RouteGuard as RouteGuard
+from .routing import is_marked_public as is_marked_public
+from .routing import mounted_apps as mounted_apps
+from .routing import routers_of as routers_of
+from .routing import same_endpoint as same_endpoint
+from .start_checks import guards_in as guards_in
+from .start_checks import reasons_not_to_serve as reasons_not_to_serve
+from .start_checks import route_problems as route_problems
