@@ -220,8 +220,8 @@ class Inventory:
     def excludable(self, app: FastAPI | None = None) -> list[Served]:
         """The routes and mount points that an exclusion can mean, of one application or of all.
 
-        No guard is asked about those that Starlette serves by itself, below a mount. What routers
-        of FastAPI's serve in there is of the FastAPI application around.
+        Below the mount of anything but a FastAPI application no guard is asked but those of a
+        router of FastAPI's that is mounted there. It is of the application around.
         """
         reached = {id(it.app) for it in self.applications}
 
@@ -229,7 +229,9 @@ class Inventory:
             return next(it.app for it in (one, *reversed(one.mounts)) if id(it.app) in reached)
 
         def is_fastapis(one: Served) -> bool:
-            return not one.mounts or isinstance(one.mounts[-1].behind, FastAPI | APIRouter)
+            behind = one.mounts[-1].behind if one.mounts else one.app
+            is_guarded_router = isinstance(behind, APIRouter) and bool(one.match.guards)
+            return isinstance(behind, FastAPI) or is_guarded_router
 
         return [
             one

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -488,14 +489,15 @@ def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> 
     assert (ask(app, "/m/a"), ask(app, "/m/b")) in ((200, 401), (REFUSED, REFUSED), (401, 401))
 
 
-@pytest.mark.parametrize("kind", [Starlette, Router])
-@pytest.mark.parametrize("excluded", ["/a", "/b", plain, "settings"])
-def test_an_exclusion_of_what_is_below_a_mount_of_starlette_s_is_told(
+@pytest.mark.parametrize("kind", [Starlette, Router, APIRouter])
+@pytest.mark.parametrize("excluded", ["/a", "/b", "/c", plain, read, "settings"])
+def test_an_exclusion_of_what_is_below_a_mount_is_told(
     excluded: Any, kind: type[Starlette | Router]
 ) -> None:
     """The mount is one route, and by an exclusion that names another one nothing is open."""
     app = FastAPI()
-    app.mount("/m", kind(routes=[Route("/a", plain), Mount("/b", page())]))
+    routes = [Route("/a", plain), Mount("/b", page()), APIRoute("/c", read)]
+    app.mount("/m", kind(routes=routes))
     in_settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/a"])
     settings, exclude = (in_settings, []) if excluded == "settings" else (SETTINGS, [excluded])
     protect(app, settings, exclude)
