@@ -15,19 +15,6 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = [
-    "JITTER",
-    "Answer",
-    "Answers",
-    "Backoff",
-    "ForkSafeLock",
-    "LRUMap",
-    "SingleFlight",
-    "Threads",
-    "TokenBucket",
-    "uptime",
-]
-
 logger = logging.getLogger("jwt_deps")
 
 K = TypeVar("K")

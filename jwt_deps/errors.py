@@ -35,98 +35,10 @@ Each `.reason` is a section of the errors page, with causes and cures: `.anchor`
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeGuard
-
-__all__ = [
-    "AuthError",
-    "ClaimError",
-    "ConfigurationError",
-    "ConfirmationError",
-    "CrossSiteRequestError",
-    "DPoPNonceError",
-    "DPoPProofError",
-    "ExpiredTokenError",
-    "InsufficientAuthenticationError",
-    "InsufficientPermissionsError",
-    "InsufficientScopeError",
-    "InvalidRequestError",
-    "InvalidTokenError",
-    "JWTDepsError",
-    "KeysUnavailableError",
-    "MalformedTokenError",
-    "MissingTokenError",
-    "Reason",
-    "ReplaysUnavailableError",
-    "RevocationUnavailableError",
-    "RevokedTokenError",
-    "SignatureError",
-    "Step",
-    "TooManyProofsError",
-    "UnknownKeyError",
-]
-
+from typing import Any, Self, TypeGuard
 
 #: The integers up to it are floats without loss, and sizes that a system of 64 bits can count.
 _LARGEST = 2**53
-
-
-class Reason(StrEnum):
-    """Why a request was refused: one code for each rule, in logs, errors and the errors page."""
-
-    MISSING = "missing"
-    REPEATED_CREDENTIALS = "repeated_credentials"
-    HEADER_FORM = "header_form"
-    API_KEY = "api_key"
-    INACTIVE = "inactive"
-    CROSS_SITE = "cross_site"
-    TOO_LARGE = "too_large"
-    NOT_COMPACT = "not_compact"
-    ENCRYPTED = "encrypted"
-    ENCODING = "encoding"
-    HEADER = "header"
-    ALGORITHM = "algorithm"
-    TYPE = "type"
-    CRITICAL = "critical"
-    KEY_ID = "key_id"
-    UNKNOWN_KEY = "unknown_key"
-    SIGNATURE = "signature"
-    PAYLOAD = "payload"
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not_yet_valid"
-    CLAIM_MISSING = "claim_missing"
-    CLAIM_INVALID = "claim_invalid"
-    CLAIM_FOREIGN = "claim_foreign"
-    CONFIRMATION = "confirmation"
-    NOT_BOUND = "not_bound"
-    DOWNGRADED = "downgraded"
-    CERTIFICATE = "certificate_binding"
-    PROOF_MISSING = "proof_missing"
-    PROOF_REPEATED = "proof_repeated"
-    PROOF_MALFORMED = "proof_malformed"
-    PROOF_CLAIMS = "proof_claims"
-    PROOF_TYPE = "proof_type"
-    PROOF_ALGORITHM = "proof_algorithm"
-    PROOF_KEY = "proof_key"
-    PROOF_PRIVATE_KEY = "proof_private_key"
-    PROOF_BINDING = "proof_binding"
-    PROOF_SIGNATURE = "proof_signature"
-    PROOF_METHOD = "proof_method"
-    PROOF_TARGET = "proof_target"
-    PROOF_TOKEN = "proof_token"  # noqa: S105 - a name
-    PROOF_NONCE = "proof_nonce"
-    PROOF_TIME = "proof_time"
-    PROOF_REPLAYED = "proof_replayed"
-    PROOF_LIMIT = "proof_limit"
-    REPLAYS_UNAVAILABLE = "replays_unavailable"
-    REVOKED = "revoked"
-    REVOCATION_UNAVAILABLE = "revocation_unavailable"
-    SCOPE = "scope"
-    ROLE = "role"
-    CLAIM = "claim"
-    CHECK = "check"
-    ACR = "acr"
-    AUTH_TIME = "auth_time"
-    KEYS_UNAVAILABLE = "keys_unavailable"
 
 
 class Step(StrEnum):
@@ -158,43 +70,76 @@ class Step(StrEnum):
     AUTHENTICATION = "authentication"
 
 
-# Which step a reason belongs to. Reasons that several steps share are not listed: `ClaimError`
-# is given its step.
-_STEPS = {
-    Reason.MISSING: Step.CREDENTIALS,
-    Reason.REPEATED_CREDENTIALS: Step.CREDENTIALS,
-    Reason.HEADER_FORM: Step.CREDENTIALS,
-    Reason.API_KEY: Step.CREDENTIALS,
-    Reason.INACTIVE: Step.REVOCATION,
-    Reason.CROSS_SITE: Step.CREDENTIALS,
-    Reason.TOO_LARGE: Step.SIZE,
-    Reason.NOT_COMPACT: Step.FORM,
-    Reason.ENCRYPTED: Step.FORM,
-    Reason.ENCODING: Step.FORM,
-    Reason.HEADER: Step.HEADER,
-    Reason.ALGORITHM: Step.HEADER,
-    Reason.TYPE: Step.HEADER,
-    Reason.CRITICAL: Step.HEADER,
-    Reason.KEY_ID: Step.HEADER,
-    Reason.UNKNOWN_KEY: Step.KEY,
-    Reason.KEYS_UNAVAILABLE: Step.KEY,
-    Reason.SIGNATURE: Step.SIGNATURE,
-    Reason.PAYLOAD: Step.PAYLOAD,
-    Reason.EXPIRED: Step.TIMES,
-    Reason.NOT_BOUND: Step.CONFIRMATION,
-    Reason.DOWNGRADED: Step.CONFIRMATION,
-    Reason.CERTIFICATE: Step.CONFIRMATION,
-    Reason.REVOKED: Step.REVOCATION,
-    Reason.REVOCATION_UNAVAILABLE: Step.REVOCATION,
-    Reason.SCOPE: Step.SCOPES,
-    Reason.ROLE: Step.PERMISSIONS,
-    Reason.CLAIM: Step.PERMISSIONS,
-    Reason.CHECK: Step.PERMISSIONS,
-    Reason.ACR: Step.AUTHENTICATION,
-    Reason.AUTH_TIME: Step.AUTHENTICATION,
-    Reason.REPLAYS_UNAVAILABLE: Step.PROOF,
-    **{reason: Step.PROOF for reason in Reason if reason.startswith("proof_")},
-}
+class Reason(StrEnum):
+    """Why a request was refused: one code for each rule, in logs, errors and the errors page.
+
+    Each belongs to a step; those that several checks share to `CLAIMS`, and a `ClaimError` has its
+    own.
+    """
+
+    step: Step
+
+    def __new__(cls, code: str, step: Step) -> Self:
+        """Make one of its code, which is its text and its value."""
+        reason = str.__new__(cls, code)
+        reason._value_ = code
+        reason.step = step
+        return reason
+
+    MISSING = "missing", Step.CREDENTIALS
+    REPEATED_CREDENTIALS = "repeated_credentials", Step.CREDENTIALS
+    HEADER_FORM = "header_form", Step.CREDENTIALS
+    API_KEY = "api_key", Step.CREDENTIALS
+    INACTIVE = "inactive", Step.REVOCATION
+    CROSS_SITE = "cross_site", Step.CREDENTIALS
+    TOO_LARGE = "too_large", Step.SIZE
+    NOT_COMPACT = "not_compact", Step.FORM
+    ENCRYPTED = "encrypted", Step.FORM
+    ENCODING = "encoding", Step.FORM
+    HEADER = "header", Step.HEADER
+    ALGORITHM = "algorithm", Step.HEADER
+    TYPE = "type", Step.HEADER
+    CRITICAL = "critical", Step.HEADER
+    KEY_ID = "key_id", Step.HEADER
+    UNKNOWN_KEY = "unknown_key", Step.KEY
+    SIGNATURE = "signature", Step.SIGNATURE
+    PAYLOAD = "payload", Step.PAYLOAD
+    EXPIRED = "expired", Step.TIMES
+    NOT_YET_VALID = "not_yet_valid", Step.CLAIMS
+    CLAIM_MISSING = "claim_missing", Step.CLAIMS
+    CLAIM_INVALID = "claim_invalid", Step.CLAIMS
+    CLAIM_FOREIGN = "claim_foreign", Step.CLAIMS
+    CONFIRMATION = "confirmation", Step.CLAIMS
+    NOT_BOUND = "not_bound", Step.CONFIRMATION
+    DOWNGRADED = "downgraded", Step.CONFIRMATION
+    CERTIFICATE = "certificate_binding", Step.CONFIRMATION
+    PROOF_MISSING = "proof_missing", Step.PROOF
+    PROOF_REPEATED = "proof_repeated", Step.PROOF
+    PROOF_MALFORMED = "proof_malformed", Step.PROOF
+    PROOF_CLAIMS = "proof_claims", Step.PROOF
+    PROOF_TYPE = "proof_type", Step.PROOF
+    PROOF_ALGORITHM = "proof_algorithm", Step.PROOF
+    PROOF_KEY = "proof_key", Step.PROOF
+    PROOF_PRIVATE_KEY = "proof_private_key", Step.PROOF
+    PROOF_BINDING = "proof_binding", Step.PROOF
+    PROOF_SIGNATURE = "proof_signature", Step.PROOF
+    PROOF_METHOD = "proof_method", Step.PROOF
+    PROOF_TARGET = "proof_target", Step.PROOF
+    PROOF_TOKEN = "proof_token", Step.PROOF
+    PROOF_NONCE = "proof_nonce", Step.PROOF
+    PROOF_TIME = "proof_time", Step.PROOF
+    PROOF_REPLAYED = "proof_replayed", Step.PROOF
+    PROOF_LIMIT = "proof_limit", Step.PROOF
+    REPLAYS_UNAVAILABLE = "replays_unavailable", Step.PROOF
+    REVOKED = "revoked", Step.REVOCATION
+    REVOCATION_UNAVAILABLE = "revocation_unavailable", Step.REVOCATION
+    SCOPE = "scope", Step.SCOPES
+    ROLE = "role", Step.PERMISSIONS
+    CLAIM = "claim", Step.PERMISSIONS
+    CHECK = "check", Step.PERMISSIONS
+    ACR = "acr", Step.AUTHENTICATION
+    AUTH_TIME = "auth_time", Step.AUTHENTICATION
+    KEYS_UNAVAILABLE = "keys_unavailable", Step.KEY
 
 
 def _made_again(kind: type["JWTDepsError"], *args: object) -> "JWTDepsError":
@@ -295,24 +240,21 @@ class AuthError(JWTDepsError):
     kid: str | None = None
 
     def __init__(self, reason: Reason, description: str, detail: str | None = None) -> None:
-        Exception.__init__(self, detail or f"Invalid token: {description}")
+        super().__init__(detail or f"Invalid token: {description}")
         self.reason = reason
         self.description = description
 
     @cached_property
     def step(self) -> Step:
         """The check that the rule belongs to."""
-        return _STEPS.get(self.reason, Step.CLAIMS)
+        return self.reason.step
 
 
 class MissingTokenError(AuthError):
     """The request carries no access token (RFC 6750 §3.1: then no error code)."""
 
-    description = "The request carries no access token"
-
     def __init__(self, detail: str, reason: Reason = Reason.MISSING) -> None:
-        Exception.__init__(self, detail)
-        self.reason = reason
+        super().__init__(reason, "The request carries no access token", detail)
 
 
 class InvalidRequestError(AuthError):
@@ -432,21 +374,15 @@ class UnknownKeyError(InvalidTokenError):
 class SignatureError(InvalidTokenError):
     """The signature does not match the key."""
 
-    reason = Reason.SIGNATURE
-    description = "signature verification failed"
-
     def __init__(self) -> None:
-        Exception.__init__(self, f"Invalid token: {self.description}")
+        super().__init__(Reason.SIGNATURE, "signature verification failed")
 
 
 class ExpiredTokenError(InvalidTokenError):
     """The token's `exp` is past (RFC 7519 §4.1.4)."""
 
-    reason = Reason.EXPIRED
-    description = "The access token expired"
-
     def __init__(self) -> None:
-        Exception.__init__(self, "Token has expired")
+        super().__init__(Reason.EXPIRED, "The access token expired", "Token has expired")
 
 
 class RevokedTokenError(InvalidTokenError):

@@ -28,20 +28,6 @@ from importlib.util import find_spec
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-__all__ = [
-    "digest",
-    "issuer_hash",
-    "keys_failed",
-    "keys_fetched",
-    "rejected",
-    "replay_rejected",
-    "revoked",
-    "stale_served",
-    "start",
-    "unknown_kid",
-    "validated",
-]
-
 logger = logging.getLogger("jwt_deps")
 
 P = ParamSpec("P")
