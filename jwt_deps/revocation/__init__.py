@@ -10,7 +10,6 @@ from .redis import RedisRevocations as RedisRevocations
 from .redis import RevocationHealth as RevocationHealth
 from .redis import WhenStale as WhenStale
 from .source import AnyRevocation as AnyRevocation
-from .source import ManagedSource as ManagedSource
 from .source import RevocationSource as RevocationSource
 from .source import refuse_revoked as refuse_revoked
 from .status_list import StatusLists as StatusLists

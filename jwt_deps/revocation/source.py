@@ -13,13 +13,19 @@ A source gets the claims of a verified token, and answers from memory: `True`,
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from jwt_deps.errors import RevocationUnavailableError, RevokedTokenError
 
 
 class RevocationSource(Protocol):
-    """A source of revocations, for `JWTSettings(revocation=...)`: an object with `is_revoked`."""
+    """A source of revocations, for `JWTSettings(revocation=...)`: an object with `is_revoked`.
+
+    It may have `async def prepare(claims)` too, which fetches what the answer for a token depends
+    on, or raises `RevocationUnavailableError`; and `open()` and `close()`, which an application
+    calls in a thread when it starts and stops: `open` returns once answers are cached, or after a
+    few seconds without.
+    """
 
     def is_revoked(self, claims: Mapping[str, Any]) -> bool | None:
         """Return whether the token with these claims was revoked, without waiting for I/O.
@@ -38,35 +44,6 @@ class RevocationSource(Protocol):
         ...
 
 
-@runtime_checkable
-class PreparingSource(Protocol):
-    """A source that may have to fetch something first."""
-
-    async def prepare(self, claims: Mapping[str, Any]) -> None:
-        """Fetch what the answer for a token depends on.
-
-        Args:
-            claims: the claims of the token.
-
-        Raises:
-            RevocationUnavailableError: it cannot be fetched; the answer is 503.
-        """
-        ...
-
-
-@runtime_checkable
-class ManagedSource(Protocol):
-    """A source that works in the background while an application serves."""
-
-    def open(self) -> None:
-        """Start, and return once answers are cached, or after a few seconds without."""
-        ...
-
-    def close(self) -> None:
-        """Stop, until the next look-up starts it again."""
-        ...
-
-
 async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) -> None:
     """Refuse a token that was revoked, or whose revocation cannot be looked up.
 
@@ -75,8 +52,8 @@ async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) ->
         RevocationUnavailableError: that cannot be found out.
     """
     revoked = source.is_revoked(claims)
-    if revoked is None and isinstance(source, PreparingSource):
-        await source.prepare(claims)
+    if revoked is None and (prepare := getattr(source, "prepare", None)) is not None:
+        await prepare(claims)
         revoked = source.is_revoked(claims)
     if revoked is None:
         raise RevocationUnavailableError
@@ -124,17 +101,16 @@ class AnyRevocation:
     async def prepare(self, claims: Mapping[str, Any]) -> None:
         """Have each source prepare that has to."""
         for source in self.sources:
-            if isinstance(source, PreparingSource) and source.is_revoked(claims) is None:
-                await source.prepare(claims)
+            prepare = getattr(source, "prepare", None)
+            if prepare is not None and source.is_revoked(claims) is None:
+                await prepare(claims)
 
     def open(self) -> None:
         """Start each source that works in the background."""
         for source in self.sources:
-            if isinstance(source, ManagedSource):
-                source.open()
+            getattr(source, "open", lambda: None)()
 
     def close(self) -> None:
         """Stop each source."""
         for source in self.sources:
-            if isinstance(source, ManagedSource):
-                source.close()
+            getattr(source, "close", lambda: None)()

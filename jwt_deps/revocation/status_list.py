@@ -34,7 +34,7 @@ from jwt_deps.jose import (
     parse_compact,
     parse_object,
 )
-from jwt_deps.keys import Fetcher, FetchError, KeySet, VerificationKey, host_of, shown
+from jwt_deps.keys import Fetcher, FetchError, host_of, shown
 
 logger = logging.getLogger("jwt_deps")
 
@@ -79,46 +79,13 @@ class _State:
     backoff: Backoff = field(default_factory=lambda: Backoff(1, 60))
 
 
-class _IssuerKeys(Protocol):
-    async def fetched_keys(
-        self, algorithm: str, kid: str | None
-    ) -> tuple[tuple[VerificationKey, ...], object]:
-        """The keys that may check a signature, fetched where that can help."""
-        ...
-
-
 class StatusListIssuer(Protocol):
-    """The values that are read of the settings of an issuer, `IssuerSettings` or `JWTSettings`."""
+    """What is read of the settings of an issuer, `IssuerSettings` or `JWTSettings`."""
 
-    @property
-    def accepted_issuers(self) -> tuple[str, ...]:
-        """Its names, as `iss` has them; empty when they are not checked."""
-        ...
-
-    # pyright takes a cached property for no property, so these are what they are there.
+    # pyright takes a cached property for no property, so this is what it is there.
     @cached_property
-    def algorithms(self) -> tuple[str, ...]:
-        """The accepted algorithms."""
-        ...
-
-    @cached_property
-    def policy(self) -> _IssuerKeys:
-        """The keys."""
-        ...
-
-    @property
-    def keys(self) -> KeySet:
-        """Those of the keys that are configured."""
-        ...
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether keys are fetched."""
-        ...
-
-    @property
-    def leeway(self) -> float:
-        """Clock difference that is tolerated, in seconds."""
+    def policy(self) -> Any:
+        """What is accepted of it, and its keys."""
         ...
 
     def make_fetcher(self) -> Fetcher:
@@ -184,7 +151,8 @@ class StatusLists:
                 "StatusLists needs the hosts that lists may come from, as a set of names without "
                 "scheme and port.",
             )
-        if not (issuer.is_remote or issuer.keys.size):
+        self._policy = issuer.policy
+        if not (self._policy.key_caches or self._policy.keys.size):
             raise ConfigurationError(
                 "issuer_form",
                 "StatusLists needs the settings of the issuer whose lists they are, one entry of "
@@ -193,7 +161,6 @@ class StatusLists:
         require_numbers(longest_fresh=longest_fresh)
         require_positive(timeout=timeout)
         require_sizes(max_bytes=max_bytes, max_octets=max_octets, max_lists=max_lists)
-        self._issuer = issuer
         self._longest_fresh = longest_fresh
         self._accept_unreachable = accept_unreachable
         self._timeout = timeout
@@ -224,7 +191,7 @@ class StatusLists:
         Args:
             claims: the claims of a token that passed every other check.
         """
-        accepted = self._issuer.accepted_issuers
+        accepted = self._policy.issuers
         if "status" not in claims or (accepted and claims.get("iss") not in accepted):
             return False
         place = self._place(claims["status"])
@@ -291,12 +258,12 @@ class StatusLists:
         claims = await self._verified(parse_compact(fetched.body.strip()))
         if claims.get("sub") != uri:
             raise ValueError("it is meant for another address")
-        accepted = self._issuer.accepted_issuers
+        accepted = self._policy.issuers
         if accepted and claims.get("iss", accepted[0]) not in accepted:
             raise ValueError("it is of another issuer")
         found = _unpack(claims, self._max_octets)
         lives = _number(claims, "ttl") if "ttl" in claims else math.inf
-        if found.issued > now + self._issuer.leeway or now >= found.expires:
+        if found.issued > now + self._policy.leeway or now >= found.expires:
             raise ValueError("it is not valid now")
         fresh = asked + max(_SHORTEST, min(lives, self._longest_fresh))
         known = state.known
@@ -319,9 +286,10 @@ class StatusLists:
         algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
         if not isinstance(kind, str) or kind.lower() not in _TYPES or needs_extension(header):
             raise ValueError("it is of another type")
-        if algorithm not in self._issuer.algorithms or not isinstance(kid, str | None):
+        is_accepted = isinstance(algorithm, str) and algorithm in self._policy.algorithms
+        if not is_accepted or not isinstance(kid, str | None):
             raise ValueError("its algorithm is not accepted, or its kid cannot be read")
-        candidates, _ = await self._issuer.policy.fetched_keys(algorithm, kid)
+        candidates, _ = await self._policy.fetched_keys(algorithm, kid)
         if not any(one.key.verify(jws.signing_input, jws.signature) for one in candidates):
             raise SignatureError
         return parse_object(jws.payload)

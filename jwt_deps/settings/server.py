@@ -8,7 +8,7 @@ from typing import Any
 from jwt_deps.concurrency import LRUMap
 from jwt_deps.keys import KeyCache
 from jwt_deps.possession import SenderPolicy
-from jwt_deps.revocation import ManagedSource, RevocationSource
+from jwt_deps.revocation import RevocationSource
 
 from .issuer_policy import IssuerPolicy
 from .issuers import AcceptedIssuers
@@ -71,17 +71,17 @@ class ResourceServer:
 
     async def open_revocations(self) -> None:
         """Start the source of revocations, and wait a few seconds for the first load."""
-        if isinstance(self.revocations, ManagedSource):
-            await asyncio.to_thread(self.revocations.open)
+        if (start := getattr(self.revocations, "open", None)) is not None:
+            await asyncio.to_thread(start)
 
     async def close(self) -> None:
         """Stop the source of revocations, and close the connections of the replay store.
 
         An application that still runs needs the source, and opens connections again.
         """
-        if isinstance(self.revocations, ManagedSource) and not self.applications:
-            await asyncio.to_thread(self.revocations.close)
+        stop = getattr(self.revocations, "close", None)
+        if stop is not None and not self.applications:
+            await asyncio.to_thread(stop)
         store = None if self.sender_policy is None else self.sender_policy.store
-        close = getattr(store, "close", None)
-        if close is not None:
+        if (close := getattr(store, "close", None)) is not None:
             await close()

@@ -25,7 +25,6 @@ from jwt_deps import (
     protected_router,
 )
 from jwt_deps.revocation.entries import Entries, Kind, Revocation, minute_after
-from jwt_deps.revocation.source import ManagedSource, PreparingSource
 from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens import Outcome, authenticate_token, explain_token
 from tests.keys.asking import AUDIENCE, settings_for
@@ -469,8 +468,6 @@ def test_sources_that_work_in_the_background() -> None:
             self.calls += "close "
 
     managed = Managed(answer=False)
-    assert isinstance(managed, ManagedSource)
-    assert not isinstance(managed, PreparingSource)
     settings = JWTSettings(**SETTINGS, revocation=AnyRevocation(managed, Plain(answer=False)))
 
     app = FastAPI()
