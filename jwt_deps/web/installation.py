@@ -31,15 +31,15 @@ from jwt_deps.settings import JWTSettings
 from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .guard import Credential, JWTGuard
-from .installed import OURS, Installed
-from .openapi import describe
-from .plain_routes import (
+from .guarded_routes import (
     GuardedRoutes,
     apply_to_copies,
     check,
     covered,
     of_another_application,
 )
+from .installed import OURS, Installed
+from .openapi import describe
 from .request_state import put_application_back, state_of
 from .request_user import keep_user
 from .routing import Snapshot, forget_matches

@@ -18,8 +18,8 @@ from . import _fastapi
 from .asgi import wrap_receive_and_send
 from .factories import dependency_factory, router_factory
 from .guard import Credential, JWTGuard
+from .guarded_routes import GuardedRoutes, apply_to_copies, check
 from .installation import Installation, watch_application
-from .plain_routes import GuardedRoutes, apply_to_copies, check
 from .request_user import keep_user
 from .routing import mark_public, mounted_routers
 from .start_checks import route_problems

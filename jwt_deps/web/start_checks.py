@@ -9,10 +9,10 @@ from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 
 from .guard import JWTGuard
+from .guarded_routes import check, covered
 from .installed import Installed
 from .inventory import Inventory, Reached, Served
 from .known_settings import known_settings
-from .plain_routes import check, covered
 from .request_principal import get_claims
 from .requirements import Requirement, no_roles_claim
 from .routing import (

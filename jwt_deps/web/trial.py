@@ -24,7 +24,7 @@ from jwt_deps.errors import ConfigurationError
 from . import _fastapi, dependencies
 from .asgi import wrap_receive_and_send
 from .guard import JWTGuard
-from .plain_routes import GuardedRoutes
+from .guarded_routes import GuardedRoutes
 from .request_state import RequestState
 from .routing import MatchedRoute
 

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from jwt_deps import ConfigurationError, jwt_guard, protect, protected_router
 from jwt_deps.web import _fastapi, dependencies, trial
-from jwt_deps.web.plain_routes import GuardedRoutes
+from jwt_deps.web.guarded_routes import GuardedRoutes
 from jwt_deps.web.routing import match_of_frontend
 from tests.guards.asking import HAS_FRONTEND, kinds_of_guard
 from tests.web.serving import SETTINGS
