@@ -127,12 +127,7 @@ class KeyCache:
             return False
 
     async def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
-        """Return the keys for a token, fetching keys where that can help.
-
-        Raises:
-            UnknownKeyError: the issuer, which was asked for it, has no such key.
-            KeysUnavailableError: the issuer cannot be reached, or asked again so soon.
-        """
+        """Return the keys for a token, fetching keys where that can help."""
         with suppress(TimeoutError):
             # One fetch may follow another; both together get the time of one.
             async with asyncio.timeout(self._policy.timeout + GRACE):

@@ -37,11 +37,7 @@ _DIGEST_SIZE = 32
 
 
 def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPolicy) -> None:
-    """Compare the certificate of a request with the one that its token is bound to.
-
-    Raises:
-        ConfirmationError: there is no certificate, not exactly one, or another one; 401.
-    """
+    """Compare the certificate of a request with the one that its token is bound to."""
     thumbprint = None
     with suppress(ValueError):
         thumbprint = _thumbprint(scope, policy)
