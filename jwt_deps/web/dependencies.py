@@ -50,6 +50,7 @@ from .request_principal import (
     principal_dependency,
     principal_of,
     principal_or_error,
+    refuse_without_depends,
     refused,
     settings_for,
     token_dependency,
@@ -473,6 +474,7 @@ def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         return await _fastapi.call(connection, dependency, security_scopes.scopes)
 
     setattr(optional_dependency, _OPTIONAL, dependency)
+    refuse_without_depends(optional_dependency, "optional")
     return optional_dependency
 
 

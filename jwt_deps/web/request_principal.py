@@ -86,11 +86,15 @@ class TokenDependency(SecurityBase, Generic[T]):
         Raises:
             ConfigurationError: always.
         """
-        raise ConfigurationError(
-            "without_depends",
-            f"dependencies takes Depends({self.__name__}), or Depends({self.__name__}(...)) where "
-            "it has arguments, not the dependency itself.",
-        )
+        raise _without_depends("dependencies", self.__name__)
+
+    def __get_pydantic_core_schema__(self, *_: object) -> NoReturn:
+        """What FastAPI asks of `Annotated[str, current_user_id]`, a parameter from the query.
+
+        Raises:
+            ConfigurationError: always, when the route is registered.
+        """
+        raise _without_depends("Annotated", self.__name__)
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
         """Answer, or refuse the request.
@@ -105,6 +109,23 @@ class TokenDependency(SecurityBase, Generic[T]):
             return await self._answer(connection)
         except AuthError as error:
             raise await refused(error, connection) from error
+
+
+def refuse_without_depends(dependency: Callable[..., Any], name: str) -> None:
+    """Let FastAPI refuse a function that is a dependency where `Depends` was forgotten."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise _without_depends("Annotated", name)
+
+    setattr(dependency, "__get_pydantic_core_schema__", refuse)  # noqa: B010
+
+
+def _without_depends(place: str, name: str) -> ConfigurationError:
+    return ConfigurationError(
+        "without_depends",
+        f"{place} takes Depends({name}), or Depends({name}(...)) where it has arguments, not the "
+        "dependency itself.",
+    )
 
 
 def principal_dependency(read: Callable[[Principal], T]) -> TokenDependency[T]:

@@ -11,9 +11,11 @@ from fastapi.testclient import TestClient
 from jwt_deps import (
     Claims,
     ConfigurationError,
+    CurrentUser,
     JWTSettings,
     claims_as,
     current_user_id,
+    get_claims,
     get_settings,
     granted,
     jwt_guard,
@@ -136,6 +138,22 @@ def test_a_dependency_without_depends_stops_the_start(dependency: Any) -> None:
     ):
         with pytest.raises(ConfigurationError, match=r"dependencies takes Depends\("):
             build()
+
+
+@pytest.mark.parametrize(
+    "dependency",
+    [current_user_id, get_claims, require_scopes("a"), jwt_guard(SETTINGS), optional(CurrentUser)],
+)
+@pytest.mark.parametrize("kind", [str, str | None, Any])
+def test_an_annotation_without_depends_stops_the_start(dependency: Any, kind: Any) -> None:
+    """FastAPI would read the user's id from the query."""
+
+    async def read(user_id: Any) -> None: ...
+
+    read.__annotations__["user_id"] = Annotated[kind, dependency]
+
+    with pytest.raises(ConfigurationError, match=r"Annotated takes Depends\("):
+        FastAPI().get("/x")(read)
 
 
 def test_a_router_factory_that_was_not_called_stops_the_start() -> None:
