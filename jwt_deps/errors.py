@@ -73,13 +73,12 @@ class Step(StrEnum):
 class Reason(StrEnum):
     """Why a request was refused: one code for each rule, in logs, errors and the errors page.
 
-    Each belongs to a step; those that several checks share to `CLAIMS`, and a `ClaimError` has its
-    own.
+    Each belongs to a step. Those of several claims name none, because a `ClaimError` has its own.
     """
 
     step: Step
 
-    def __new__(cls, code: str, step: Step) -> Self:
+    def __new__(cls, code: str, step: Step = Step.CLAIMS) -> Self:
         """Make one of its code, which is its text and its value."""
         reason = str.__new__(cls, code)
         reason._value_ = code
@@ -105,11 +104,11 @@ class Reason(StrEnum):
     SIGNATURE = "signature", Step.SIGNATURE
     PAYLOAD = "payload", Step.PAYLOAD
     EXPIRED = "expired", Step.TIMES
-    NOT_YET_VALID = "not_yet_valid", Step.CLAIMS
-    CLAIM_MISSING = "claim_missing", Step.CLAIMS
-    CLAIM_INVALID = "claim_invalid", Step.CLAIMS
-    CLAIM_FOREIGN = "claim_foreign", Step.CLAIMS
-    CONFIRMATION = "confirmation", Step.CLAIMS
+    NOT_YET_VALID = "not_yet_valid"
+    CLAIM_MISSING = "claim_missing"
+    CLAIM_INVALID = "claim_invalid"
+    CLAIM_FOREIGN = "claim_foreign"
+    CONFIRMATION = "confirmation"
     NOT_BOUND = "not_bound", Step.CONFIRMATION
     DOWNGRADED = "downgraded", Step.CONFIRMATION
     CERTIFICATE = "certificate_binding", Step.CONFIRMATION
