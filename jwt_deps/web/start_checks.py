@@ -12,7 +12,6 @@ from .guard import JWTGuard
 from .guarded_routes import check, covered
 from .installed import Installed
 from .inventory import Inventory, Reached, Served
-from .known_settings import known_settings
 from .request_principal import get_claims
 from .requirements import Requirement, no_roles_claim
 from .routing import (
@@ -51,10 +50,7 @@ def _asked_for_roles(inventory: Inventory) -> Iterator[JWTSettings | None]:
         for one in (served, *served.mounts)
         if _asks_roles(call for call, _ in one.running())
     }
-    for guard, app in asking:
-        own = None if guard is None else guard.settings
-        if own is not None or get_settings not in app.dependency_overrides:
-            yield known_settings(app, guard)
+    return (settings_under(app, guard) for guard, app in asking)
 
 
 def _asks_roles(calls: Iterable[object]) -> bool:
