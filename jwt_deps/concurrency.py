@@ -313,7 +313,12 @@ class Threads:
         self._pools = WeakKeyDictionary()
 
     async def call(self, function: Callable[[K], V], name: K, *, is_known: bool) -> V:
-        """Call a function with a name, in a thread and in the context of the caller."""
+        """Call a function with a name, in a thread and in the context of the caller.
+
+        Raises:
+            TooManyCallsError: too many calls wait.
+            RuntimeError: the function raised `StopIteration`, as where `next` finds nothing.
+        """
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
         if is_known not in pools:
             places = threading.Semaphore(8 * self._most)

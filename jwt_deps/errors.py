@@ -187,7 +187,11 @@ class ConfigurationError(JWTDepsError):
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a number that can be added to a time, or be a size: no NaN, to 2^53."""
+    """Whether a value is a number that can be added to a time, or be a size.
+
+    Comparisons with NaN are false: an answer that is cached for so long would never end. With an
+    integer that no float can hold, a time cannot be computed.
+    """
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -210,7 +214,10 @@ def require_positive(**arguments: object) -> None:
 
 
 def require_sizes(**arguments: object) -> None:
-    """Refuse arguments that are no integers from 1 to 2^53: libraries take 0 for no limit."""
+    """Refuse arguments that are no integers from 1 to 2^53.
+
+    Libraries take no floats for a size, and 0 for no limit.
+    """
     for name, value in arguments.items():
         if not is_number(value) or not isinstance(value, int) or value < 1:
             raise ConfigurationError("invalid_setting", f"{name} is no integer from 1 to 2^53.")

@@ -134,7 +134,13 @@ def start() -> float | None:
 
 @_recording
 def validated(issuers: Sequence[str], result: str, began: float | None) -> None:
-    """Record a validation: `accepted`, `rejected` or `unavailable`; `began` is from `start`."""
+    """Record that a token was validated.
+
+    Args:
+        issuers: those of its settings, of which the first is the label.
+        result: `accepted`, `rejected` or `unavailable`.
+        began: what `start` returned.
+    """
     if began is None:
         return
     labels = _labels(issuers[0] if issuers else "", result)

@@ -14,7 +14,12 @@ _QUOTED_PATH = re.compile(rf"(?:{_MEMBER.pattern})(?:\.(?:{_MEMBER.pattern}))*")
 
 
 def check_claim_path(path: str) -> str:
-    """Return a text that names one claim; the `ValueError` says why another does not."""
+    """Return a text that names one claim.
+
+    Raises:
+        ValueError: it is empty, names several with a comma, or has white space, dots or quotes that
+            do not fit.
+    """
     if not path.strip():
         raise ValueError("is empty: give it a value or leave it unset")
     if path != path.strip():
@@ -54,7 +59,12 @@ def written_members(path: str) -> tuple[str, ...]:
 
 
 def put_at(claims: dict[str, Any], path: str, value: object) -> None:
-    """Set a claim where `value_at` finds it; objects on the way are copied or replaced."""
+    """Set a claim where `value_at` finds it.
+
+    Objects on the way are copied, so that those of the caller stay as they are; what is not an
+    object there is replaced by one. A path with a slash in it, and no quotes, is a name as it
+    stands.
+    """
     *outer, last = written_members(path)
     for name in outer:
         inner = claims.get(name)

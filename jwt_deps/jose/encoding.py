@@ -51,7 +51,10 @@ def encode_base64url(data: bytes) -> str:
 
 @dataclass(slots=True)
 class CompactJWS:
-    """The decoded parts of a JWS, not verified, and what is signed (RFC 7515 §5.1) as it came."""
+    """The decoded parts of a JWS, and what is signed (RFC 7515 §5.1) as it was sent.
+
+    Nothing is verified yet.
+    """
 
     header: bytes = field(repr=False)
     payload: bytes = field(repr=False)
@@ -60,7 +63,11 @@ class CompactJWS:
 
 
 def parse_compact(text: bytes) -> CompactJWS:
-    """Take a JWS in compact serialization apart; `ValueError` unless it is in its only spelling."""
+    """Take a JWS in compact serialization apart. The caller limits its length.
+
+    Raises:
+        ValueError: it is not one, or not in its only spelling.
+    """
     signing_input, _, third = text.rpartition(b".")
     first, _, second = signing_input.partition(b".")
     try:
@@ -108,12 +115,18 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
 
 def parse_document(data: bytes) -> dict[str, Any]:
-    """Read the JSON object in a file or response, which may begin with a byte order mark."""
+    """Read the JSON object that a file or an HTTP response has, behind a byte order mark or not.
+
+    RFC 8259 §8.1 lets a parser ignore the mark, which some servers and editors write.
+    """
     return parse_object(data.removeprefix(codecs.BOM_UTF8))
 
 
 def is_numeric_date(value: object) -> TypeGuard[int | float]:
-    """Whether a value is seconds since the epoch (RFC 7519 §2), as a float can hold them."""
+    """Whether a member of a JSON object is a time in seconds since the epoch (RFC 7519 §2).
+
+    An integer that no float can hold is not: computing with it and the time of now would fail.
+    """
     # Not `isinstance`: a bool is an int to Python. `parse_object` lets no infinity through.
     return type(value) in _NUMBERS and -_LARGEST <= value <= _LARGEST  # type: ignore[operator]
 

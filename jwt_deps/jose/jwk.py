@@ -79,7 +79,11 @@ def is_pem(text: str) -> bool:
 
 
 def pem_public_key(text: str) -> PublicKey:
-    r"""Load a public key from PEM; a literal `\n`, as environments have it, is a line break."""
+    r"""Load a public key from PEM; a literal `\n`, as environments have it, is a line break.
+
+    Raises:
+        ConfigurationError: a private key, a certificate, several keys, a weak or unusable key.
+    """
     pem = text.replace("\\n", "\n").strip().encode()
     if b"PRIVATE KEY" in pem:
         raise no_secret(KeyForm.PRIVATE)
@@ -119,7 +123,11 @@ def require_strong_secret(secret: bytes, algorithm: str) -> None:
 
 
 def jwk_unused(jwk: Mapping[str, Any]) -> str | None:
-    """Say why a JWK is not meant for checking signatures here (RFC 7517 §5); `None` if it is."""
+    """Say why a JWK is not meant for checking signatures here; `None` if it is.
+
+    Key sets of real issuers also hold encryption keys and new key types (RFC 7517 §5: "ignore
+    JWKs within a JWK Set that use kty values that are not understood").
+    """
     if jwk.get("use", "sig") != "sig":
         return FOR_ENCRYPTION if jwk["use"] == "enc" else "its use is neither sig nor enc"
     operations = jwk.get("key_ops", ["verify"])
@@ -234,7 +242,14 @@ def jwk_integer(value: object, size: int | None = None) -> int:
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:
-    """Return the SHA-256 thumbprint of a JWK (RFC 7638 §3); of a secret it is secret too (§7)."""
+    """Return the SHA-256 thumbprint of a JWK (RFC 7638 §3): 43 characters of base64url.
+
+    A key pair has that of its public half, whether or not private members are present. That of
+    a shared secret (`oct`) must stay as secret as the secret itself (RFC 7638 §7).
+
+    Raises:
+        ValueError: no key type that is known, or a member that makes the key is missing.
+    """
     kind = jwk.get("kty")
     names = _REQUIRED.get(kind) if isinstance(kind, str) else None
     if names is None:

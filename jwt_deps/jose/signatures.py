@@ -174,7 +174,12 @@ def algorithms_of(key: PublicKey) -> tuple[str, ...]:
 
 
 def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
-    """Build the `Key` for one key and one algorithm (RFC 8725 §3.1); `ValueError` if none fits."""
+    """Build the `Key` for one key and one algorithm (RFC 8725 §3.1).
+
+    Raises:
+        ValueError: the algorithm is not one of this key's, or python-jose recognises the shared
+            secret as a public key.
+    """
     key: SignatureKey = _key(material, material, algorithm)
     return key
 

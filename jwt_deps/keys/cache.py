@@ -127,7 +127,12 @@ class KeyCache:
             return False
 
     async def choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
-        """Return the keys for a token, fetching keys where that can help."""
+        """Return the keys for a token, fetching keys where that can help.
+
+        Raises:
+            UnknownKeyError: the issuer, which was asked for it, has no such key.
+            KeysUnavailableError: the issuer cannot be reached, or asked again so soon.
+        """
         with suppress(TimeoutError):
             # One fetch may follow another; both together get the time of one.
             async with asyncio.timeout(self._policy.timeout + GRACE):

@@ -17,7 +17,11 @@ _CURE = "JWT_DISCOVERY_URL (discovery_url) can say where the document is"
 
 
 def well_known_urls(issuer: str) -> tuple[str, ...]:
-    """Return where an issuer's document can be, in order (RFC 8414 §3.1, OpenID Discovery §4)."""
+    """Return the URLs at which an issuer's document can be, in the order in which to ask.
+
+    RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery
+    §4 behind it.
+    """
     parts = urlsplit(issuer)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     candidates = (
@@ -29,10 +33,17 @@ def well_known_urls(issuer: str) -> tuple[str, ...]:
 
 
 async def discover(issuer: str, urls: Sequence[str], fetcher: Fetcher, *, seconds: float) -> str:
-    """Find the URL of an issuer's JWK Set, at the first place that has its document.
+    """Find the URL of an issuer's JWK Set.
 
-    What answers for the others, or does not answer, may be a router in front of the issuer, which
-    knows the issuer's path alone. Each place gets an equal share of what is left of the seconds.
+    Every place is asked until one has the document: what answers for the others, or does not
+    answer, may be a router in front of the issuer that knows the issuer's own path alone.
+
+    Each place gets an equal share of what is left of the seconds.
+
+    Raises:
+        FetchError: no document, or one of another issuer (RFC 8414 §3.3: the two "MUST be
+            identical"), or one that names no acceptable URL. It is an outage if one of the places
+            gave no answer: the document may be there.
     """
     problems: list[FetchError] = []
     ends_at = time.monotonic() + seconds

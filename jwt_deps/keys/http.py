@@ -154,7 +154,13 @@ class Fetcher:
         split_url(url, allow_loopback=self.allow_loopback, http_hosts=self.http_hosts)
 
     async def get(self, url: str, *, etag: str | None = None, fresh: bool = False) -> Fetched:
-        """Fetch a document that has another `etag`; `fresh`: past caches (RFC 9111 §5.2.1.4)."""
+        """Fetch a document, unless its version is known by its `etag`.
+
+        Where it has to be `fresh`, caches on the way ask the origin (RFC 9111 §5.2.1.4).
+
+        Raises:
+            FetchError: there was no answer, or not the one that was asked for.
+        """
         conditions = {
             **({"If-None-Match": etag} if etag is not None else {}),
             **({"Cache-Control": "no-cache"} if fresh else {}),
@@ -218,7 +224,11 @@ class Fetcher:
             ) from None
 
     async def refuse_peer(self, url: str, stream: Any) -> None:
-        """Close a connection to an address that nothing may be fetched from, with `FetchError`."""
+        """Close a connection to an address that nothing may be fetched from, and raise.
+
+        Raises:
+            FetchError: it is one.
+        """
         peer = stream.get_extra_info("server_addr")  # None once it has been reset
         try:
             if peer is None:
@@ -443,7 +453,13 @@ def origin_of_url(url: str) -> str:
 def split_url(
     url: str, *, allow_loopback: bool = False, http_hosts: Collection[str] = ()
 ) -> SplitResult:
-    """Split a URL that keys may be fetched from; the `ValueError` does not quote any other."""
+    """Split a URL that keys may be fetched from: `https`, a host, no credentials.
+
+    It may be `http` for `http_hosts`, with or without their ports, and where told on this machine.
+
+    Raises:
+        ValueError: it is not such a URL; the message says why and does not quote it.
+    """
     if not _URL.fullmatch(url):
         raise ValueError("is not a URL")
     try:
@@ -504,7 +520,13 @@ def is_loopback_host(host: str) -> bool:
 
 
 def refuse_address(text: str, *, allow_loopback: bool, allow_private: bool) -> None:
-    """Refuse an address that an identity provider cannot have; the `ValueError` names its kind."""
+    """Refuse an address that an identity provider cannot have.
+
+    Link-local, metadata, multicast and reserved addresses are refused always.
+
+    Raises:
+        ValueError: the address is refused; the message names its kind.
+    """
     address = _innermost(ipaddress.ip_address(text.partition("%")[0]))
     site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
     if address.is_link_local or site_local or address in _METADATA:

@@ -121,6 +121,9 @@ class KeySet:
 
         `elsewhere` are the algorithms for which keys are fetched as well, and `issuers` those that
         sign with the keys; empty if any may.
+
+        Raises:
+            ConfigurationError: for anything that could never work, or only by weakening a check.
         """
         algorithms = tuple(dict.fromkeys(algorithms))  # an algorithm named twice counts once
         allowed = _allowed(algorithms)
@@ -158,6 +161,10 @@ class KeySet:
         """Build the set from an issuer's JWK Set, and list the members that are not used.
 
         It cannot be corrected here, unlike a file of one's own, so a bad member is skipped.
+
+        Raises:
+            NoUsableKeyError: a JWK Set in which nothing is usable.
+            ValueError: not a JWK Set, or too large.
         """
         entries = jwks.get("keys")
         if not isinstance(entries, list):

@@ -102,6 +102,9 @@ class KeyProvider(ABC):
 
         `known` is what was fetched last, and `now` by the clock of the cache. If `forced`, caches
         on the way have to ask the origin.
+
+        Raises:
+            FetchError: there is no usable JWK Set.
         """
 
     def read(self, body: bytes) -> JWKSetResponse:

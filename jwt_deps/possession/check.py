@@ -30,8 +30,20 @@ async def confirm(  # noqa: PLR0913 - what is known of the request, and what is 
 ) -> None:
     """Have the sender prove what a verified token is bound to, by all members of its `cnf`.
 
-    `used` are the proofs that this request was accepted with before, for a second guard with
-    settings of its own; what is accepted now is added.
+    Args:
+        scope: the request, as ASGI has it.
+        token: the encoded token.
+        bound: the members of its `cnf` claim (RFC 7800); empty without one.
+        policy: what is asked of senders.
+        by_dpop: whether the token came with the scheme `DPoP` (RFC 9449 §7.1).
+        used: the proofs that this request was accepted with before, for a second guard with
+            settings of its own; what is accepted now is added.
+
+    Raises:
+        ConfirmationError: the sender does not prove what the token is bound to; 401.
+        DPoPProofError: the proof is missing, not valid, or has been used before; 401.
+        ReplaysUnavailableError: the replay store does not answer; 503.
+        TooManyProofsError: the key has made more proofs than are kept of one; 429.
     """
     if "x5t#S256" in bound:
         check_certificate(scope, bound["x5t#S256"], policy)

@@ -185,6 +185,9 @@ def target_uri(uri: str) -> str:
     By RFC 3986 §6.2.2 and §6.2.3: scheme and host in lower case, escapes in upper case and only
     where they are needed, no dot segments, no default port, `/` for an empty path. `%2F` stays,
     because it is not a slash.
+
+    Raises:
+        ValueError: it is no URI with an authority, or has user information.
     """
     parts = _URI.fullmatch(uri) if _VISIBLE.fullmatch(uri) else None
     authority = _AUTHORITY.fullmatch(parts[2]) if parts else None
@@ -204,6 +207,9 @@ def request_uri(origin: str, path: str) -> str:
 
     Routers serve a path as it is: `/a/../b` is not `/b` to them, and `#` ends nothing. So only
     escapes are normalised, and a path that a claim would lose parts of is refused.
+
+    Raises:
+        ValueError: it is no absolute path, or has a fragment or dot segments.
     """
     escaped = _escaped(path)
     if not _PATH.fullmatch(escaped) or not {".", ".."}.isdisjoint(escaped.split("/")):
@@ -212,7 +218,11 @@ def request_uri(origin: str, path: str) -> str:
 
 
 def origin_of(uri: str) -> str:
-    """Normalise a public origin, and the path prefix that a proxy removes, if there is one."""
+    """Normalise a public origin, and the path prefix that a proxy removes, if there is one.
+
+    Raises:
+        ValueError: it is no `http` or `https` URI, or has a query or a fragment.
+    """
     if "?" in uri or "#" in uri:
         raise ValueError("has a query or a fragment")
     normalised = target_uri(uri)

@@ -37,7 +37,11 @@ _DIGEST_SIZE = 32
 
 
 def check_certificate(scope: Mapping[str, Any], bound_to: str, policy: SenderPolicy) -> None:
-    """Compare the certificate of a request with the one that its token is bound to."""
+    """Compare the certificate of a request with the one that its token is bound to.
+
+    Raises:
+        ConfirmationError: there is no certificate, not exactly one, or another one; 401.
+    """
     thumbprint = None
     with suppress(ValueError):
         thumbprint = _thumbprint(scope, policy)

@@ -17,7 +17,10 @@ _PURPOSE = b"jwt-deps DPoP nonce"
 
 
 class Nonces:
-    """Issues and checks nonces: AES-256-GCM of the time; the first secret encrypts, all decrypt."""
+    """Issues and checks nonces: each is the time of its issue, encrypted with AES-256-GCM.
+
+    The first secret encrypts, and all of them decrypt, so that they can be rotated.
+    """
 
     #: Whether this process has any, so that answers may have to carry a fresh one.
     in_use: ClassVar[bool] = False

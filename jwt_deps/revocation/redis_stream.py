@@ -78,7 +78,11 @@ class RevocationStore:
     """The commands to the server; every call may raise one of `errors`."""
 
     def __init__(self, url: str, prefix: str, timeout: float) -> None:
-        """Prepare to connect; the server is not asked yet."""
+        """Prepare to connect.
+
+        Raises:
+            ConfigurationError: `redis` is not installed, or the URL is not one of it.
+        """
         if find_spec("redis") is None:
             raise ConfigurationError(
                 "redis_missing",
@@ -109,7 +113,12 @@ class RevocationStore:
         self._swept: bytes | str = f"{int((time.time() - age) * 1000)}-0"
 
     def read(self, last: bytes, wait: float) -> Update | None:
-        """Read what was added after a record, after a wait; `None` if that record is lost."""
+        """Read what was added after a record; `None` if the server has lost that record.
+
+        Args:
+            last: the id of the record that was read last.
+            wait: the longest wait for the first record, in seconds.
+        """
         # Looked up before the read: what is there then is read.
         state = self._state(self._client)
         pipe = self._client.pipeline(transaction=False)
@@ -149,11 +158,20 @@ class RevocationStore:
             self.declare_missing()
 
     def declare_missing(self) -> int:
-        """Say that records are missing, and how many: as many as there were, or 1."""
+        """Say that records are missing: there is no stream, which is made, or an older copy.
+
+        Returns:
+            how many are missing: the number that was there already, or 1.
+        """
         return self._declare(lambda missing: missing or 1)
 
     def declare_whole(self, found: int | None = None) -> None:
-        """Say that none is missing; not if more than those `found` are, because of another loss."""
+        """Say that no record is missing.
+
+        Args:
+            found: how many were missing when the others were returned. If it is another number
+                now, more was lost since. `None`: whatever is missing.
+        """
         self._declare(lambda missing: 0 if found in {None, missing} else missing)
 
     def _declare(self, change: Callable[[int], int]) -> int:

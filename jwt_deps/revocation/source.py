@@ -45,7 +45,12 @@ class RevocationSource(Protocol):
 
 
 async def refuse_revoked(source: RevocationSource, claims: Mapping[str, Any]) -> None:
-    """Refuse a token that was revoked, or whose revocation cannot be looked up."""
+    """Refuse a token that was revoked, or whose revocation cannot be looked up.
+
+    Raises:
+        RevokedTokenError: it was revoked.
+        RevocationUnavailableError: that cannot be found out.
+    """
     revoked = source.is_revoked(claims)
     if revoked is None and (prepare := getattr(source, "prepare", None)) is not None:
         await prepare(claims)

@@ -195,7 +195,11 @@ class AcceptedIssuers:
         return self._by_issuer.get(issuer)
 
     async def resolve(self, issuer: object) -> None:
-        """Ask the function for an issuer, where there is one, so that `of` knows the answer."""
+        """Ask the function for an issuer, where there is one, so that `of` knows the answer.
+
+        Raises:
+            KeysUnavailableError: it gave none.
+        """
         if self.tenants is not None:
             await self.tenants.resolve(issuer)
 

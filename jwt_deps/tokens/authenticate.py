@@ -117,7 +117,12 @@ async def verified_principal(token: str, settings: JWTSettings) -> Principal:
 async def authenticate_token(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> Principal:
-    """Return the principal of a token, verifying the token unless it is in the token cache."""
+    """Return the principal of a token, verifying the token unless it is in the token cache.
+
+    Raises:
+        InvalidTokenError: one of its subclasses; revoked tokens too.
+        KeysUnavailableError: keys or revocations are unavailable, so the token cannot be checked.
+    """
     began, issuers, server = telemetry.start(), settings.policy.issuers, settings.server
     try:
         principal = _cached(token, server, clock)
@@ -173,7 +178,11 @@ async def authenticate_claims(claims: Claims, settings: JWTSettings, token: str)
 
 
 def principal_for(claims: dict[str, Any], issuer: AcceptedIssuer, token: str) -> Principal:
-    """Make the principal of claims that passed every check; `ClaimError` for a foreign user id."""
+    """Make the principal of claims that passed every check of an issuer.
+
+    Raises:
+        ClaimError: its user id begins with the prefix of another issuer.
+    """
     policy, prefix = issuer
     found = Claims.of(claims, policy.max_token_age)
     principal = Principal(found, policy.settings, token=token, prefix=prefix)

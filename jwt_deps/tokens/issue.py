@@ -165,6 +165,9 @@ def access_token_claims(  # noqa: PLR0913 - each by name
     """Put together the claims of an access token, as for `create_access_token`.
 
     `None` leaves a claim out; for `issuer` and `audience` it is what `names` has.
+
+    Raises:
+        ValueError: there are roles, and no name for them.
     """
     given_roles = [roles] if isinstance(roles, str) else list(roles)
     if given_roles and names.roles is None:

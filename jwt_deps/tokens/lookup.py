@@ -52,6 +52,12 @@ def find_token(scope: _Scope, settings: JWTSettings) -> str:
     The header wins; the cookie is read only when the header is absent or has another scheme, so
     that a request can never be re-labelled by a cookie that another site planted. Query and body
     are never read.
+
+    Raises:
+        MalformedTokenError: a header is longer than any with a token of `max_token_size` is.
+        MissingTokenError: no bearer credentials where the settings say to look.
+        InvalidRequestError: more than one credential.
+        CrossSiteRequestError: the token is in a cookie and another site caused the request.
     """
     source, present = settings.token_source, False
     if source is not TokenSource.COOKIE:

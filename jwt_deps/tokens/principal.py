@@ -27,7 +27,11 @@ STATE_NAMES = (
 
 
 def user_id_of(claims: Claims, settings: IssuerSettings) -> str:
-    """The user's id, without the issuer's prefix; `ClaimError` if the token names none."""
+    """The user's id, without the issuer's prefix.
+
+    Raises:
+        ClaimError: the claim is absent, empty, or neither a string nor an integer.
+    """
     name = settings.user_id_claim
     user_id = _identifier_at(claims, name)
     if user_id is None:
@@ -144,7 +148,11 @@ class Principal:
 
     @property
     def user_id(self) -> str:
-        """The user's id, or the error that made the principal anonymous, or a `ClaimError`."""
+        """The user's id.
+
+        Raises:
+            AuthError: the one that made the principal anonymous, or what `user_id_of` raises.
+        """
         user_id: str | None = self.fixed_state["user_id"]
         if user_id is None:  # `user_id_of` raises the error that says why
             return user_id_of(self.require_authenticated().claims, self.settings)

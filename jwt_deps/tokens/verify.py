@@ -52,7 +52,12 @@ _Keys: TypeAlias = tuple[VerificationKey, ...]
 async def verify(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> "Verification":
-    """Verify a token with the keys of its issuer, fetching them where needed."""
+    """Verify a token with the keys of its issuer, fetching them where needed.
+
+    Raises:
+        InvalidTokenError: one of its subclasses, whatever the text was.
+        KeysUnavailableError: the issuer's keys cannot be fetched, so the token cannot be checked.
+    """
     server = settings.server
     steps = Verification(token, server, clock)
     try:
@@ -167,7 +172,12 @@ class Verification:
         return self.issuer.policy.cached_keys(self.algorithm, self.kid)
 
     def check_signature(self, keys: _Keys) -> None:
-        """Check the signature with the keys that were chosen for the token."""
+        """Check the signature with the keys that were chosen for the token.
+
+        Raises:
+            SignatureError: the signature matches none of them.
+            KeysUnavailableError: the same, and one source of keys cannot be reached.
+        """
         for candidate in keys:
             if candidate.key.verify(self.jws.signing_input, self.jws.signature):
                 self.key = candidate
@@ -228,7 +238,12 @@ def _object(data: bytes, reason: Reason, name: str) -> dict[str, Any]:
 
 
 def unverified_expiry(token: str) -> float | None:
-    """Read `exp` of a token that this service got from its own issuer, without a check."""
+    """Read `exp` of a token that this service was handed by its own issuer, without a check.
+
+    Raises:
+        MalformedTokenError: not a JWS with a readable payload.
+        ClaimError: its `exp` is not a number.
+    """
     given: object = token
     if not isinstance(given, str):
         raise MalformedTokenError(Reason.NOT_COMPACT, "it is not a text")
