@@ -4,37 +4,15 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
 
-import fastapi._compat.v2
 import httpx2
 import pytest
-from pydantic import TypeAdapter
 
 from tests.providers.programs import Program
 
 from .clients import ENVIRONMENT, AgentOSClient
 
 _RUNNING = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _validators_are_made_once() -> Iterator[None]:
-    """Each AgentOS has the same 1,100 parameters, whose validators are half of its start."""
-    made: dict[Any, TypeAdapter[Any]] = {}
-
-    def validator(annotated: Any, *, config: Any = None) -> TypeAdapter[Any]:
-        kind = annotated.__origin__
-        if kind.__module__ == fastapi._compat.v2.__name__:  # the model of one route's body
-            return TypeAdapter(annotated, config=config)
-        key = kind, repr(annotated.__metadata__), repr(config)
-        if key not in made:
-            made[key] = TypeAdapter(annotated, config=config)
-        return made[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fastapi._compat.v2, "TypeAdapter", validator)
-        yield
 
 
 @pytest.fixture(scope="session", params=["app", "base_app"])
