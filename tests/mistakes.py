@@ -429,7 +429,7 @@ MISTAKES: dict[str, Mistake] = {
     "claim_values": lambda *_: require_claim("plan", None),  # type: ignore[arg-type]
     "check_parameters": lambda *_: require(lambda claims, tenant: claims["tenant"] == tenant),
     "check_answer": with_a_check_that_returns_nothing,
-    "not_an_application": lambda *_: protect(APIRouter(), SETTINGS),  # type: ignore[arg-type]
+    "not_an_application": lambda *_: protect(APIRouter(), SETTINGS),  # type: ignore[type-var]
     "protected_twice": lambda *_: protect(protect(FastAPI(), SETTINGS), SETTINGS),
     "unprotected_route": uncovered,
     "unknown_agno": without_agno,

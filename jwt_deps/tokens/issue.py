@@ -304,7 +304,9 @@ def _require_same(
     if user_id_of(made.claims, made.settings) != user_id:
         raise ValueError("claims name another user than user_id does")
     if session_id is not None and made.session_id != session_id:
-        raise ValueError("claims name another session than session_id does, or it is empty")
+        raise ValueError(
+            "claims name another session than session_id does, or it is empty or no text"
+        )
     if scopes and made.scopes != frozenset(scopes):
         raise ValueError("claims grant other scopes than scopes does, or one has a space in it")
     if roles and made.roles != frozenset(roles):

@@ -17,7 +17,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends, params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
@@ -46,16 +46,18 @@ from .routing import Snapshot, forget_matches
 from .start_checks import guards_in, route_problems, settings_under
 from .trial import try_out
 
+ApplicationT = TypeVar("ApplicationT", bound=FastAPI)
+
 
 def protect(  # noqa: PLR0913 - what applies to an application
-    app: FastAPI,
+    app: ApplicationT,
     settings: JWTSettings | None = None,
     exclude: Iterable[str | Callable[..., Any]] = (),
     dependencies: Sequence[params.Depends] = (),
     scopes: Mapping[str, str | Iterable[str]] | None = None,
     *,
     credentials: Iterable[Credential] = (),
-) -> FastAPI:
+) -> ApplicationT:
     """Guard a whole application, with all that it serves now and later, and return it.
 
     Its routes, plain routes, mounts, hosts, `frontend()` and WebSockets need a token; its OpenAPI

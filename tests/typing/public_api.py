@@ -5,7 +5,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, assert_type
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from pydantic import BaseModel
@@ -35,6 +35,7 @@ from jwt_deps import (
     granted,
     mcp_settings,
     optional,
+    protect,
     protected_router,
     public,
     require,
@@ -47,6 +48,9 @@ from jwt_deps import (
 
 class Profile(BaseModel):
     sub: str
+
+
+class Service(FastAPI): ...
 
 
 def is_member(claims: Claims) -> bool:
@@ -121,6 +125,7 @@ def factories() -> None:
     assert_type(optional(own_async), Callable[..., Awaitable[int | None]])
     assert_type(optional(own_sync), Callable[..., Awaitable[bytes | None]])
     assert_type(protected_router(APIRouter(), prefix="/x"), ProtectedRouter)
+    assert_type(protect(Service()), Service)
 
 
 def settings_by_keyword() -> None:
