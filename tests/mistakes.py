@@ -384,7 +384,6 @@ MISTAKES: dict[str, Mistake] = {
     "issuer_audience": settings(issuers={"a": issuer(audience=None)}),
     "issuer_twice": settings(issuers={"a": issuer(), "b": issuer()}),
     "issuers_and_single": settings(issuers={"a": issuer()}, secret_key=SECRET),
-    "no_issuers": lambda *_: JWTSettings(secret_key=SECRET).replace_issuers({}),
     # the resource and its profile
     "profile_unchecked": settings(secret_key=SECRET, profile="rfc9068"),
     "resource_identifier": settings(secret_key=SECRET, resource="http://api.example"),

@@ -433,9 +433,11 @@ class IssuerSettings(BaseModel):
         Raises:
             ConfigurationError: as for any new settings.
         """
+        return type(self)(**{**self._values(), **(update or {})})
+
+    def _values(self) -> dict[str, Any]:
         # Not `dict(self)`, which would take the property `keys` for a mapping's method.
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**values, **(update or {})})
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
     def copy(self, **_: Any) -> NoReturn:
         """Refuse what pydantic has from its first version: its changes are not checked.

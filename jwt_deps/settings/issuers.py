@@ -129,7 +129,7 @@ def _accepted_by_issuer(issuers: Mapping[str, IssuerSettings]) -> dict[str, Acce
 
 
 class AcceptedIssuers:
-    """The accepted issuers, which `replace` changes as a whole.
+    """The accepted issuers.
 
     Attributes:
         single: that of a service with one issuer; `None` with several.
@@ -157,7 +157,7 @@ class AcceptedIssuers:
         text = policy.settings.user_id_prefix
         alone = AcceptedIssuer(policy, UserPrefix(text) if text else None)
         self.single = alone if named is None else None
-        self.named = named
+        self.named = None if named is None else dict(named)
         self.tenants = tenants
         self._by_issuer: dict[str, AcceptedIssuer] = {}
         self.algorithms: Collection[str] = policy.algorithms
@@ -165,15 +165,10 @@ class AcceptedIssuers:
         if tenants is not None:
             self.algorithms, self.types = ALGORITHMS, None
         elif named is not None:
-            self._accept(named)
-
-    def _accept(self, named: Mapping[str, IssuerSettings]) -> None:
-        # One assignment: a request sees the former table or the new one.
-        self._by_issuer = _accepted_by_issuer(named)
-        policies = [one.policy for one in named.values()]
-        self.algorithms = frozenset().union(*(one.algorithms for one in policies))
-        self.types = frozenset().union(*(one.types for one in policies))
-        self.named = dict(named)
+            self._by_issuer = _accepted_by_issuer(named)
+            policies = [one.policy for one in named.values()]
+            self.algorithms = frozenset().union(*(one.algorithms for one in policies))
+            self.types = frozenset().union(*(one.types for one in policies))
 
     @property
     def settings(self) -> list[IssuerSettings]:
@@ -213,21 +208,6 @@ class AcceptedIssuers:
             return _of_tenant(named, policy, self.tenants)
         prefixes = [one.prefix.text for one in self._by_issuer.values() if one.prefix]
         return AcceptedIssuer(policy, UserPrefix("", tuple(filter(None, prefixes))))
-
-    def replace(self, issuers: Mapping[str, IssuerSettings]) -> None:
-        """Accept these issuers from now on, and no other; close the key caches of the others."""
-        former, issuers = self.named, issuer_table(issuers)
-        if former is None or self.tenants is not None:
-            raise ConfigurationError(
-                "no_issuers",
-                "replace_issuers needs settings with a table of issuers: build them with "
-                "issuers={...}, or set JWT_ISSUERS (issuers).",
-            )
-        self._accept(issuers)
-        for settings in former.values():
-            if not any(settings is other for other in issuers.values()):
-                for cache in settings.policy.key_caches:
-                    cache.close()
 
 
 def _of_tenant(issuer: str, policy: IssuerPolicy, tenants: TenantIssuers) -> AcceptedIssuer:

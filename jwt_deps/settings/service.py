@@ -280,24 +280,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             raise settings_as_input()
         return handler(source)
 
-    def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
-        """Build settings that differ in some values; checked like new ones, unlike pydantic's.
-
-        Args:
-            update: the values that differ, by the names of the parameters.
-            deep: has no effect.
-
-        Returns:
-            New settings, with keys and caches of their own.
-
-        Raises:
-            ConfigurationError: as for any new settings.
-        """
-        # Those of `replace_issuers`.
-        accepted = self._server.accepted
-        issuers = accepted.named if accepted.tenants is None else self.issuers
-        kept = {"_env_prefix": self.env_prefix, "issuers": issuers}
-        return super().model_copy(update={**kept, **(update or {})}, deep=deep)
+    def _values(self) -> dict[str, Any]:
+        return {**super()._values(), "_env_prefix": self.env_prefix}
 
     def with_defaults(self, *, scopes_claim: str, audience: str) -> Self:
         """Return the same settings, keys and caches included, with values for what is not set.
@@ -430,21 +414,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             if isinstance(one, RedisRevocations):
                 return one.health()
         return None
-
-    def replace_issuers(self, issuers: Mapping[str, IssuerSettings]) -> None:
-        """Accept these issuers from now on, and no other.
-
-        Issuers that stay keep their keys if their `IssuerSettings` are the same object. It takes
-        effect at once, for requests that wait for keys too. `issuers` stays what was configured.
-
-        Args:
-            issuers: all of them, by names of your own.
-
-        Raises:
-            ConfigurationError: they contradict each other; then nothing changes. Or these settings
-                were built without `issuers`.
-        """
-        self._server.accepted.replace(issuers)
 
 
 @cache

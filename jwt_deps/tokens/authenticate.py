@@ -2,10 +2,10 @@
 
 A verified token is cached under its full text, so that the next request with it needs no parsing.
 Cached with it are its principal, the key that its signature matched, and its times. A refused
-token is never cached. Each use checks again whether the token has begun and not ended, whether its
-issuer is still accepted as it was, and whether it still has that key; if not, the token is verified
-like a new one. Revocation is checked each time, for cached and new tokens
-alike; the proof of the sender, where one is needed, is checked after that by `possession`.
+token is never cached. Each use checks again whether the token has begun and not ended, whether a
+function in `issuers` still accepts its issuer as it was, and whether that still has the key; if
+not, the token is verified like a new one. Revocation is checked each time, for cached and new
+tokens alike; the proof of the sender, where one is needed, is checked after that by `possession`.
 """
 
 import time
@@ -60,10 +60,10 @@ class _CacheEntry(NamedTuple):
         """Whether the issuer is still accepted as it was, and still has the key."""
         policy, tenants = self.issuer.policy, server.accepted.tenants
         issuer: Any = self.principal.claims.iss
-        if server.accepted.of(issuer) != self.issuer:
-            return False
-        if tenants is not None and tenants.is_due(issuer):  # the verification asks the function
-            return False
+        if tenants is not None and (
+            server.accepted.of(issuer) != self.issuer or tenants.is_due(issuer)
+        ):
+            return False  # the verification asks the function
         if policy.is_fixed:
             return True
         try:
@@ -207,7 +207,7 @@ def _cache(token: str, verified: Verification, server: ResourceServer) -> Princi
     issuer = verified.issuer
     principal = principal_for(verified.claims, issuer, token)
     if len(token) <= _MAX_CACHED:
-        fixed = server.accepted.single is not None and issuer.policy.is_fixed
+        fixed = server.accepted.tenants is None and issuer.policy.is_fixed
         limits = time_limits(verified.claims, issuer.policy)
         entry = _CacheEntry(principal, issuer, verified.key, verified.kid, *limits, fixed)
         server.token_cache.put(token, entry)

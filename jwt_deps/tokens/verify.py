@@ -43,7 +43,7 @@ _ALGORITHM = (Reason.ALGORITHM, "its algorithm is not accepted")
 _TYPE = (Reason.TYPE, "its type is not that of an access token")
 _JWS = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
 _JWE = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
-# A request waits for keys a second time only if the issuers were replaced while it waited.
+# A request waits for keys a second time only if its issuer got other settings while it waited.
 _MOST_WAITS = 2
 
 _Keys: TypeAlias = tuple[VerificationKey, ...]
@@ -187,8 +187,8 @@ class Verification:
     async def fetched_keys(self, *, everywhere: bool = True) -> _Keys:
         """Wait for the keys that may check the signature.
 
-        Time passes while a request waits, and the accepted issuers can be replaced, so every check
-        that needs no key is made again after the wait.
+        Time passes while a request waits, and a function in `issuers` can give other settings, so
+        every check that needs no key is made again after the wait.
         """
         for _ in range(_MOST_WAITS):
             keys: _Keys | None = None

@@ -4,30 +4,25 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings
+from jwt_deps import IssuerSettings, JWTSettings
 from jwt_deps.errors import (
-    ClaimError,
     InvalidTokenError,
     KeysUnavailableError,
     Reason,
     SignatureError,
 )
-from jwt_deps.keys import KeyCache
-from jwt_deps.testing import Answer, FakeIssuer
+from jwt_deps.testing import FakeIssuer
 from jwt_deps.tokens import Claims
 from jwt_deps.tokens.principal import scopes_of, user_id_of
-from jwt_deps.tokens.verify import verify
 from tests.keys.asking import (
     AUDIENCE,
     accepted,
     authenticated,
     discovering,
-    eventually,
     issuer_settings,
     refused,
     settings_for,
@@ -317,146 +312,3 @@ class TestEachItsOwn:
 
         assert ("o", frozenset({"read"})) == told(issuer)
         assert ("s", frozenset({"write"})) == told(other)
-
-
-class TestReplaced:
-    def test_an_issuer_that_is_removed(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
-        """Its tokens are refused from now on, and it is not asked again."""
-        settings = settings_for(issuer, other)
-        token = issuer.token(audience=AUDIENCE)
-        authenticated(token, settings)
-        asked = len(issuer.requests)
-        assert settings.issuers is not None
-
-        settings.replace_issuers({"1": settings.issuers["1"]})
-
-        assert Reason.CLAIM_FOREIGN is refused(token, settings).reason
-        assert accepted(other.token(audience=AUDIENCE), settings)
-        assert asked == len(issuer.requests)
-        assert ["1"] == list(settings.server.key_caches)
-
-    def test_all_of_them(self, issuer: FakeIssuer) -> None:
-        """No token is accepted then."""
-        settings = among_others(issuer)
-
-        settings.replace_issuers({})
-
-        assert isinstance(refused(issuer.token(audience=AUDIENCE), settings), InvalidTokenError)
-        assert isinstance(refused(local_token(), settings), InvalidTokenError)
-
-    def test_an_issuer_that_is_added(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
-        """Its tokens are accepted, and those that stay keep their keys."""
-        settings = JWTSettings(issuers={"a": issuer_settings(issuer)})
-        authenticated(issuer.token(audience=AUDIENCE), settings)
-
-        settings.replace_issuers({**(settings.issuers or {}), "b": issuer_settings(other)})
-
-        assert accepted(other.token(audience=AUDIENCE), settings)
-        assert accepted(issuer.token(audience=AUDIENCE), settings)
-        assert 1 == issuer.count("jwks")
-
-    def test_an_entry_that_is_not_built_yet(self, issuer: FakeIssuer) -> None:
-        """It is built, and checked like any other."""
-        settings = JWTSettings(issuers={})
-        entries: Any = {"a": discovering(issuer)}
-
-        settings.replace_issuers(entries)
-
-        assert accepted(issuer.token(audience=AUDIENCE), settings)
-
-    @pytest.mark.parametrize(
-        ("change", "sentence"),
-        [
-            (lambda one: {"a": one, "b": one}, "JWT_ISSUERS__B__ISSUER"),
-            (lambda _: {"a": IssuerSettings(secret_key=SECRET)}, "JWT_ISSUERS__A__ISSUER"),
-            (lambda _: {"a": {"discovery": True}}, "JWT_ISSUERS__A__ISSUER"),
-            (lambda _: {"a": "text"}, "has to be IssuerSettings"),
-            (lambda _: {"a": None}, "has to be IssuerSettings"),
-        ],
-        ids=["twice", "no-issuer", "half-an-entry", "text", "null"],
-    )
-    def test_a_contradiction_changes_nothing(
-        self, issuer: FakeIssuer, change: Any, sentence: str
-    ) -> None:
-        """Either all of it holds or none."""
-        settings = among_others(issuer)
-        before = settings.issuers
-        authenticated(issuer.token(audience=AUDIENCE), settings)
-
-        with pytest.raises(ConfigurationError, match=sentence):
-            settings.replace_issuers(change(issuer_settings(issuer)))
-
-        assert before is settings.issuers
-        assert accepted(issuer.token(audience=AUDIENCE), settings)
-        assert accepted(local_token(), settings)
-        assert 1 == issuer.count("jwks")
-
-    def test_settings_of_a_single_issuer(self, issuer: FakeIssuer) -> None:
-        """They have no table that could be replaced."""
-        settings = settings_for(issuer)
-
-        with pytest.raises(ConfigurationError, match="needs settings with a table of issuers"):
-            settings.replace_issuers({"a": issuer_settings(issuer)})
-
-    @pytest.mark.parametrize("stoppable", [True, False], ids=["stopped", "not-stopped"])
-    def test_attack_a_request_that_waits_until_its_issuer_is_removed(
-        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, *, stoppable: bool
-    ) -> None:
-        """It is refused as well, whether or not the fetch can still be stopped."""
-        if not stoppable:
-            monkeypatch.setattr(KeyCache, "close", lambda _: None)
-        settings = among_others(issuer)
-
-        with pytest.raises(ClaimError, match="its issuer is not accepted"):
-            self._wait(issuer, settings, {"local": (settings.issuers or {})["local"]})
-
-    @pytest.mark.parametrize("stoppable", [True, False], ids=["stopped", "not-stopped"])
-    def test_a_request_that_waits_until_its_issuer_has_other_settings(
-        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, *, stoppable: bool
-    ) -> None:
-        """It is judged by the new ones."""
-        if not stoppable:
-            monkeypatch.setattr(KeyCache, "close", lambda _: None)
-        same, stricter = issuer_settings(issuer), issuer_settings(issuer, audience="admin")
-
-        self._wait(issuer, among_others(issuer), {"a": same})
-        with pytest.raises(ClaimError, match="it is meant for another service"):
-            self._wait(issuer, among_others(issuer), {"a": stricter})
-
-    @staticmethod
-    def _wait(
-        issuer: FakeIssuer, settings: JWTSettings, replacement: dict[str, IssuerSettings]
-    ) -> None:
-        """Let a request wait for keys, and replace the issuers meanwhile."""
-        issuer.jwks = Answer(delay=0.2)
-        token, asked = issuer.token(audience=AUDIENCE), issuer.count("jwks")
-
-        async def wait() -> None:
-            task = asyncio.create_task(verify(token, settings))
-            await eventually(lambda: issuer.count("jwks") > asked)
-            settings.replace_issuers(replacement)
-            await task
-
-        asyncio.run(wait())
-
-    def test_back_and_forth(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
-        """Every reader sees one of the tables, whole, however often they change."""
-        settings = settings_for(issuer, other)
-        both = settings.issuers or {}
-        only = {"0": both["0"]}
-        token = issuer.token(audience=AUDIENCE)
-
-        async def change() -> None:
-            with ExitStack() as stack:
-                stack.callback(settings.replace_issuers, both)
-                for number in range(50):
-                    settings.replace_issuers(only if number % 2 else both)
-                    await asyncio.sleep(0)
-
-        async def run() -> None:
-            await verify(token, settings)
-            await asyncio.gather(change(), *(verify(token, settings) for _ in range(50)))
-
-        asyncio.run(run())
-
-        assert 1 == issuer.count("jwks")

@@ -1035,7 +1035,6 @@ class TestMoving:
         settings = JWTSettings(issuers={"own": own})
 
         assert ["alice", "alice"] == [asked(issuer, settings), outcome(self.old(issuer), settings)]
-        settings.replace_issuers({})
 
 
 def later(settings: JWTSettings, seconds: float) -> None:

@@ -1,18 +1,15 @@
 """One path and one order of checks, wherever keys come from: over real HTTP, and from a file."""
 
-import asyncio
 import time
 from typing import Any
 
 import pytest
 
-from jwt_deps import JWTSettings, KeysUnavailableError
 from jwt_deps.testing import FakeIssuer
-from jwt_deps.tokens.verify import verify
 from tests.minting import signing_key
 from tests.sources import Service, each_source, minted
 
-from .asking import AUDIENCE, authenticated, issuer_settings, settings_for
+from .asking import AUDIENCE, authenticated, settings_for
 
 
 @each_source("HS256", "ES256")
@@ -57,27 +54,3 @@ def test_a_token_that_expires_while_its_keys_are_fetched() -> None:
                 issuer.down()
             with pytest.raises(Exception, match="Token has expired"):
                 authenticated(token, settings, lambda: times.pop(0))  # noqa: B023 - used at once
-
-
-def test_a_request_does_not_wait_forever_for_issuers_that_change() -> None:
-    """Two waits, and then the client is told to come again."""
-    with FakeIssuer(algorithm="ES256") as issuer:
-        settings = JWTSettings(issuers={"a": issuer_settings(issuer)})
-        token = issuer.token(audience=AUDIENCE)
-        looked: list[int] = []
-
-        def clock() -> float:
-            looked.append(1)
-            return time.time()
-
-        async def ask() -> None:
-            task = asyncio.create_task(verify(token, settings, clock=clock))
-            while not task.done():
-                settings.replace_issuers({"a": issuer_settings(issuer)})
-                await asyncio.sleep(0.001)
-            await task
-
-        with pytest.raises(KeysUnavailableError) as caught:
-            asyncio.run(ask())
-
-    assert (1, 3) == (caught.value.retry_after, len(looked))

@@ -142,6 +142,17 @@ class TestFunction:
         assert {} == settings.key_health()
         assert "claim_foreign" == outcome(token, settings)
 
+    def test_other_settings_hold_after_the_time(self) -> None:
+        """Of a token that was accepted before, too."""
+        lookup = Lookup()
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
+        clock, token = clock_of(settings), minted(CUSTOMER)
+        outcome(token, settings)
+        lookup.options = {"audience": "admin"}
+        clock.advance(60)
+
+        assert "claim_foreign" == outcome(token, settings)
+
     def test_a_refused_one_is_accepted_after_the_time(self) -> None:
         """A customer who has come."""
         lookup = Lookup()
@@ -340,6 +351,58 @@ class TestFunction:
 
         assert outcome(token, settings) == ("keys_unavailable" if fails else CUSTOMER)
 
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            pytest.param({"audience": "admin"}, "claim_foreign", id="attack another audience"),
+            pytest.param({"algorithm": "PS256"}, "algorithm", id="attack another algorithm"),
+            pytest.param(None, "claim_foreign", id="attack it has left"),
+            pytest.param({"key_source": None, "jwks": True}, CUSTOMER, id="keys that it has"),
+        ],
+    )
+    def test_an_issuer_that_changes_while_its_keys_are_fetched(
+        self, changed: dict[str, Any] | None, said: str
+    ) -> None:
+        """A request that waits for them is judged by the new settings."""
+        lookup, signer = Lookup(), FakeIssuer(url=CUSTOMER)
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
+        clock = clock_of(settings)
+
+        class Slow:
+            async def fetch_keys(self) -> Any:
+                clock.advance(60)
+                if changed is None:
+                    lookup.__class__ = type("Closed", (Lookup,), {"__call__": lambda *_: None})
+                else:
+                    jwks = {"jwks": signer.jwk_set} if "jwks" in changed else {}
+                    lookup.options = {**lookup.options, **changed, **jwks}
+                return signer.jwk_set
+
+        lookup.options = {"key_source": Slow(), "secret_key": None, "algorithm": "RS256"}
+
+        assert said == outcome(signer.token({"sub": "alice"}, audience="api"), settings)
+
+    def test_a_request_does_not_wait_forever_for_an_issuer_that_changes(self) -> None:
+        """Two waits, and then the client is told to come again."""
+        lookup, signer, fetched = Lookup(), FakeIssuer(url=CUSTOMER), 0
+        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
+        clock = clock_of(settings)
+
+        class Slow:
+            async def fetch_keys(self) -> Any:
+                nonlocal fetched
+                fetched += 1
+                clock.advance(60)
+                lookup.options = {**lookup.options, "leeway": fetched}
+                return signer.jwk_set
+
+        lookup.options = {"key_source": Slow(), "secret_key": None}
+
+        assert "keys_unavailable" == outcome(
+            signer.token({"sub": "alice"}, audience="api"), settings
+        )
+        assert 2 == fetched
+
     def test_an_answer_that_ends_before_a_request_goes_on(self) -> None:
         """In an event loop that something keeps busy: the token is no invalid one."""
 
@@ -491,11 +554,6 @@ class TestFunction:
         settings = JWTSettings(issuers=lookup).model_copy(update={"leeway": 10})
 
         assert CUSTOMER == outcome(minted(CUSTOMER), settings)
-
-    def test_it_is_not_replaced(self) -> None:
-        """It says itself what has changed."""
-        with pytest.raises(ConfigurationError):
-            JWTSettings(issuers=Lookup()).replace_issuers({})
 
 
 @pytest.mark.parametrize("compared", [{}, {"session_claims": ["x"], "subject_claims": ["y"]}])
@@ -961,25 +1019,18 @@ class TestUserIds:
         ]
 
     def test_two_issuers_with_one_prefix(self) -> None:
-        """They are refused, at start and when issuers are replaced."""
+        """They are refused at the start."""
         with pytest.raises(ConfigurationError) as refused:
             table(staff="x", customers="x")
         assert "prefix_twice" == refused.value.reason
 
-        settings = table(staff=None)
-        with pytest.raises(ConfigurationError):
-            settings.replace_issuers(
-                {name: settings_of(name, user_id_prefix="x") for name in ("a", "b")}
-            )
-        assert "https://staff" == outcome(minted("https://staff"), settings)
-
     def test_many_issuers(self) -> None:
         """Their prefixes are compared in less time than their settings are built in."""
-        settings, began = table(staff=None), time.process_time()
+        began = time.process_time()
         issuers = {str(it): settings_of(f"https://{it}") for it in range(2000)}
         built = time.process_time()
 
-        settings.replace_issuers(issuers)
+        JWTSettings(issuers=issuers)
 
         assert time.process_time() - built < built - began
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_deps import AuthError, IssuerSettings, JWTSettings, Reason
+from jwt_deps import AuthError, JWTSettings, Reason
 from jwt_deps.tokens import Principal, authenticate_token
 from jwt_deps.tokens.verify import verify
 from tests.minting import NOW, OTHER_SECRET, SECRET, claims, clock, compact, mint, mint_raw
@@ -145,81 +145,6 @@ def test_at_every_moment_it_is_what_a_new_one_would_be(
         answers = (recognized(token, one, lambda: moment) for one in (remembering, forgetting))  # noqa: B023 - used at once
         outcomes = [one if isinstance(one, Reason) else dict(one.claims) for one in answers]
         assert outcomes[0] == outcomes[1]
-
-
-class TestSeveralIssuers:
-    def issuer(self, **values: Any) -> IssuerSettings:
-        given = {"secret_key": SECRET, "issuer": "https://a.test", "audience": "api"}
-        return IssuerSettings(**{**given, **values})
-
-    @pytest.mark.parametrize(
-        ("name", "changed"),
-        [
-            pytest.param("b", {"issuer": "https://b.test"}, id="removed"),
-            pytest.param("a", {"audience": "other"}, id="with-other-settings"),
-        ],
-    )
-    def test_an_issuer_that_is_replaced_stops_at_once(
-        self, name: str, changed: dict[str, Any]
-    ) -> None:
-        """Whatever is remembered of it; under the same name and `iss` it is another one."""
-        settings = JWTSettings(issuers={"a": self.issuer()})
-        token = mint(claims(iss="https://a.test", aud="api"))
-        assert isinstance(recognized(token, settings), Principal)
-
-        settings.replace_issuers({name: self.issuer(**changed)})
-
-        assert Reason.CLAIM_FOREIGN is recognized(token, settings)
-
-    def test_its_users_keep_their_ids_while_it_is_removed(self) -> None:
-        """Another thread removes it between two steps: the id is that of before, never bare."""
-        first = self.issuer(issuer="https://first.test", user_id_prefix="")
-        settings = JWTSettings(issuers={"first": first, "staff": self.issuer()})
-
-        def moment() -> float:  # is asked for once the issuer is found
-            settings.replace_issuers({"first": first})
-            return clock()
-
-        found = recognized(mint(claims(iss="https://a.test", aud="api")), settings, moment)
-
-        assert isinstance(found, Principal)
-        assert "staff|alice" == found.user_id
-
-    def test_a_prefix_that_is_replaced_stops_at_once(self) -> None:
-        """The issuer has another name: a token that was seen before has the id of a new one."""
-        one = self.issuer()
-        settings = JWTSettings(issuers={"staff": one})
-        token = mint(claims(iss="https://a.test", aud="api"))
-        recognized(token, settings)
-
-        settings.replace_issuers({"employees": one})
-
-        found = recognized(token, settings)
-        assert isinstance(found, Principal)
-        assert "employees|alice" == found.user_id
-
-    def test_attack_a_user_whose_id_becomes_that_of_another_issuer(self) -> None:
-        """The token was seen before there was such an issuer, and is refused since."""
-        first = self.issuer(user_id_prefix="")
-        settings = JWTSettings(issuers={"first": first})
-        token = mint(claims(iss="https://a.test", aud="api", sub="staff|boss"))
-        recognized(token, settings)
-
-        settings.replace_issuers({"first": first, "staff": self.issuer(issuer="https://s.test")})
-
-        assert Reason.CLAIM_INVALID is recognized(token, settings)
-
-    def test_an_issuer_that_stays_is_not_asked_again(self, verified: list[str]) -> None:
-        """The same settings are the same issuer."""
-        one = self.issuer()
-        settings = JWTSettings(issuers={"a": one})
-        token = mint(claims(iss="https://a.test", aud="api"))
-        recognized(token, settings)
-
-        settings.replace_issuers({"a": one, "b": self.issuer(issuer="https://b.test")})
-        recognized(token, settings)
-
-        assert [token] == verified
 
 
 class TestMutation:

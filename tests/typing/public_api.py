@@ -171,7 +171,6 @@ async def keys(settings: JWTSettings, error: KeysUnavailableError) -> None:
     assert_type(settings.settings_of("https://issuer.example"), IssuerSettings | None)
     assert_type(settings.jwks_cache, JWKSCacheSettings)
     assert_type(error.retry_after, int)
-    settings.replace_issuers({"a": IssuerSettings(secret_key="...")})
 
 
 def status_lists(issuer: IssuerSettings, settings: JWTSettings) -> None:
