@@ -288,6 +288,8 @@ class IssuerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _build_policy(self) -> Self:
+        if hasattr(self, "_policy"):  # pydantic comes here again for an instance in `issuers`
+            return self
         if self.is_remote and "algorithm" not in self.model_fields_set:
             vars(self)["algorithm"] = list(_PUBLISHED_ALGORITHMS)
         self._policy = self._policy_without_keys()

@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -447,6 +448,15 @@ class TestEnvironment:
 
         assert ["a"] == list(settings.issuers or ())
         assert settings.settings_of("https://evil.example") is None
+
+    def test_an_issuer_that_is_built_is_not_built_again(self, tmp_path: Path) -> None:
+        """A table takes it with the keys that it has read."""
+        path = tmp_path / "secret"
+        path.write_text(SECRET)
+        one = IssuerSettings(issuer=ISSUER, audience="api", secret_key_file=path)
+        path.unlink()
+
+        assert one is (JWTSettings(issuers={"a": one}).issuers or {})["a"]
 
     def test_a_copy_does_not_read_the_environment_again(
         self, monkeypatch: pytest.MonkeyPatch
