@@ -17,7 +17,7 @@ from .signatures import CURVES, HMAC_ALGORITHMS, PublicKey, algorithms_of
 
 #: Where a static key and a JWK Set come from: every sentence about one says where to look.
 STATIC_KEYS = "JWT_SECRET_KEY (secret_key) or JWT_VERIFICATION_KEYS (verification_keys)"
-JWK_SET = "JWT_JWKS_FILE (jwks_file)"
+JWK_SET = "JWT_JWKS (jwks) or JWT_JWKS_FILE (jwks_file)"
 
 #: Why a JWK is not used, in the key sets of real issuers.
 FOR_ENCRYPTION = "it is for encryption"

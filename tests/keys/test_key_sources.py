@@ -892,6 +892,12 @@ class TestInlineSet:
 
         assert "leaky" not in str(refused.value)
 
+    @pytest.mark.parametrize("keys", [{}, {"keys": []}, {"keys": [{"kty": "oct", "k": "AA"}]}])
+    def test_a_set_that_cannot_be_used(self, keys: dict[str, Any]) -> None:
+        """The sentence names the setting that holds it, not that of a file alone."""
+        with pytest.raises(ConfigurationError, match=r"JWT_JWKS \(jwks\)"):
+            JWTSettings(jwks=keys, algorithm="ES256")
+
 
 # Several sources beside each other
 

@@ -297,8 +297,8 @@ class TestKeys:
 
         (said,) = caplog.messages
         assert said == (
-            "JWT_JWKS_FILE (jwks_file): keys that are not used: 'b': its use is neither sig nor "
-            "enc; a key without kid: it is not a JSON object"
+            "JWT_JWKS (jwks) or JWT_JWKS_FILE (jwks_file): keys that are not used: 'b': its use is "
+            "neither sig nor enc; a key without kid: it is not a JSON object"
         )
 
     def test_are_built_once(self) -> None:
