@@ -257,7 +257,7 @@ def outage(kind: str, seconds: float = HOUR, step: float = 10) -> Outage:
         # A tenth of a second in place of five: an issuer that hangs costs that time 60 times.
         service = Service(issuer, timeout=0.1)
         token = issuer.token(audience="api", expires_in=10 * HOUR)
-        service.cache.seed(await _exported(issuer))
+        await service.cache.refresh()
         for _ in range(200):
             await service.ask(token)
         healthy, service.times = service.times, []
@@ -435,16 +435,6 @@ def _forger(issuer: FakeIssuer) -> Callable[[], str]:
 def _forced(issuer: FakeIssuer) -> int:
     """How many requests went past every cache on the way, which only an unknown key causes."""
     return sum("cache-control" in request.headers for request in issuer.requests)
-
-
-async def _exported(issuer: FakeIssuer) -> dict[str, Any]:
-    """Keys that were fetched without haste, for a service that is in one."""
-    cache = Service(issuer).cache
-    await cache.refresh()
-    exported = cache.export()
-    if exported is None:
-        raise RuntimeError("the issuer was not there")
-    return exported
 
 
 # The command

@@ -17,11 +17,10 @@ bucket limits how often. Only a valid JWK Set replaces keys, and it replaces all
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from jwt_deps import telemetry
 from jwt_deps.concurrency import (
@@ -142,34 +141,6 @@ class KeyCache:
     async def refresh(self) -> FetchError | None:
         """Fetch the keys now, or wait for the running fetch; return why it failed."""
         return await self._start().wait()
-
-    def export(self) -> dict[str, Any] | None:
-        """Return the keys as JSON, for `seed` in another process; `None` without keys."""
-        if (cached := self._cached) is None:
-            return None
-        age = self.clock() - cached.life.fetched_at
-        return {"jwks": cached.response.exported, "fetched_at": time.time() - age}
-
-    def seed(self, exported: Mapping[str, Any]) -> None:
-        """Take keys that another process exported, unless there are newer ones.
-
-        Raises:
-            ValueError: `exported` is not what `export` returned.
-        """
-        try:
-            body, fetched_at = exported["jwks"].encode(), float(exported["fetched_at"])
-        except (AttributeError, KeyError, OverflowError, TypeError):
-            raise ValueError("that is no export") from None
-        response = self._provider.read(body)
-        age = time.time() - fetched_at
-        if not math.isfinite(age):
-            raise ValueError("fetched_at is no moment")
-        # A moment in the future is a wrong clock; the keys are new at best.
-        asked_at = self.clock() - max(0, age)
-        life = Lifetime.beginning(asked_at, response.seconds, self._policy, 0)
-        with self._lock():
-            if not self._is_overtaken(asked_at):
-                self._cached = _Cached(response, life, 0)
 
     def health(self) -> KeyHealth:
         """Return the state of the keys."""

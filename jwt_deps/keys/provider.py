@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from jwt_deps.jose import is_secret_jwk, jwk_unused, parse_document
+from jwt_deps.jose import parse_document
 
 from .discovery import discover, well_known_urls
 from .http import Fetcher, FetchError, shown
@@ -34,15 +34,6 @@ class JWKSetResponse:
     url: str = field(repr=False)
     body: bytes = field(repr=False)
     etag: str | None = None
-
-    @property
-    def exported(self) -> str:
-        """The JWK Set for another process, without keys that may be private: none is used."""
-        if not self.skipped:
-            return self.body.decode()
-        entries = [it for it in parse_document(self.body)["keys"] if isinstance(it, dict)]
-        public = [it for it in entries if jwk_unused(it) is None and not is_secret_jwk(it)]
-        return json.dumps({"keys": public})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +98,17 @@ class KeyProvider(ABC):
             FetchError: there is no usable JWK Set.
         """
 
-    def read(self, body: bytes) -> JWKSetResponse:
-        """Make keys of a JWK Set; `ValueError` if there are none."""
+    def _read(self, place: str, body: bytes) -> JWKSetResponse:
+        """Make keys of the JWK Set that a place has."""
         document: dict[str, Any] = {}
         with suppress(ValueError):
             document = parse_document(body)
-        keys, skipped = KeySet.from_response(self._algorithms, document, **self._options)
-        return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
-
-    def _read_from(self, place: str, body: bytes) -> JWKSetResponse:
         try:
-            return self.read(body)
+            keys, skipped = KeySet.from_response(self._algorithms, document, **self._options)
         except ValueError as error:
             withdrawn = isinstance(error, NoUsableKeyError)
             raise FetchError(f"{place} {error}", withdrawn=withdrawn) from None
+        return JWKSetResponse(keys, skipped, self._policy.ttl, "", body)
 
 
 class HTTPKeyProvider(KeyProvider):
@@ -205,7 +193,7 @@ class HTTPKeyProvider(KeyProvider):
         seconds = self._policy.seconds(fetched.cache_control, fetched.age)
         if same is not None and (fetched.is_known or fetched.body == same.body):
             return replace(same, seconds=seconds, etag=fetched.etag or same.etag)
-        published = self._read_from(f"the document at {shown(url)}", fetched.body)
+        published = self._read(f"the document at {shown(url)}", fetched.body)
         return replace(published, seconds=seconds, url=url, etag=fetched.etag)
 
 
@@ -247,4 +235,4 @@ class SourceKeyProvider(KeyProvider):
             raise FetchError(f"key_source raised {type(error).__name__}") from None
         if known is not None and known.body == body:
             return replace(known, seconds=self._policy.ttl)
-        return self._read_from("the answer of key_source", body)
+        return self._read("the answer of key_source", body)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import StrEnum
 from functools import cache, cached_property
@@ -370,37 +370,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         """
         await asyncio.gather(*(keys.refresh() for keys in self._server.key_caches.values()))
         return self.key_health()
-
-    def export_keys(self) -> dict[str, Any]:
-        """Return the fetched keys of every issuer, for `seed_keys` in another process.
-
-        Issuers of a function are not among them: another process does not know them yet.
-
-        Returns:
-            JSON values by the issuer's name, as in `key_health`.
-        """
-        if self._server.accepted.tenants is not None:
-            return {}
-        exported = {name: keys.export() for name, keys in self._server.key_caches.items()}
-        return {name: keys for name, keys in exported.items() if keys is not None}
-
-    def seed_keys(self, exported: Mapping[str, Any]) -> None:
-        """Start with exported keys; they are trusted as configuration is.
-
-        Args:
-            exported: what `export_keys` returned.
-
-        Raises:
-            ValueError: that is not what `export_keys` returned, or of issuers that these settings
-                do not name.
-        """
-        caches = self._server.key_caches
-        if not isinstance(exported, Mapping):
-            raise ValueError("that is no export")  # noqa: TRY004 - as for what is in it
-        if not exported.keys() <= caches.keys():
-            raise ValueError("these keys are of an issuer that is not configured")
-        for name, keys in exported.items():
-            caches[name].seed(keys)
 
     def close_keys(self) -> None:
         """Stop the fetches that are under way; there are no connections to close."""

@@ -183,7 +183,7 @@ def test_audience_is_the_id_of_the_agent_os(
 
 
 def test_the_given_settings_have_the_keys_that_requests_use() -> None:
-    """For a readiness endpoint, `refresh_keys` and `seed_keys`."""
+    """For a readiness endpoint, `key_health` and `refresh_keys`."""
     with FakeIssuer() as issuer:
         settings = issuer.settings("api")
         app = protect_agent_os(agent_os(), settings)

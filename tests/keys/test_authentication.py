@@ -1,7 +1,6 @@
 """The issuer of a token, its keys, then every check, with fetched keys."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -230,17 +229,6 @@ class TestOutage:
 
 
 class TestStart:
-    def test_with_the_keys_of_another_process(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
-        """Exported as JSON and seeded, they are used without a fetch, each for its own issuer."""
-        first, second = settings_for(issuer, other), settings_for(issuer, other)
-        authenticated(issuer.token(audience=AUDIENCE), first)
-
-        second.seed_keys(json.loads(json.dumps(first.export_keys())))
-
-        assert ["0"] == list(first.export_keys())
-        assert accepted(issuer.token(audience=AUDIENCE), second)
-        assert (1, 0) == (issuer.count("jwks"), other.count("jwks"))
-
     def test_with_all_keys_fetched(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
         """`refresh_keys` fetches those of every issuer and says how that went."""
         settings = settings_for(issuer, other)

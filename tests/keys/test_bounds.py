@@ -4,7 +4,6 @@ The scenes are those of `python -m benchmarks.jwks`, which prints what it measur
 """
 
 import asyncio
-import time
 from typing import NamedTuple
 
 import pytest
@@ -235,18 +234,6 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
         else:
             self.runner.close()
             self.runner = asyncio.Runner()
-
-    @rule(step=st.sampled_from([-50.0, 0.0, 50.0]))
-    def another_process(self, step: float) -> None:
-        """It begins with the keys of the one before, at a clock that differs."""
-        exported, held = self.cache.export(), self.provider.held
-        self.begin()
-        if exported is None or held is None:
-            self.provider.held = None
-            return
-        age = max(0, self.clock() - held[0] + step)
-        self.cache.seed({**exported, "fetched_at": time.time() - age})
-        self.provider.held = self.clock() - age, held[1]
 
     @property
     def is_limited(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jwt_deps import ConfigurationError, IssuerSettings, JWTSettings
+from jwt_deps import ConfigurationError, JWTSettings
 from jwt_deps.keys.http import _problem
 from tests.minting import SECRET
 
@@ -63,13 +63,3 @@ def test_limits_given_as_a_keyword_are_not_mixed_with_the_environment(
     settings = JWTSettings(secret_key=SECRET, jwks_cache={"ttl": 700})
 
     assert (700, 3600) == (settings.jwks_cache.ttl, settings.jwks_cache.max_ttl)
-
-
-def test_keys_of_an_issuer_that_is_not_configured_are_not_taken() -> None:
-    """They would have no effect, so they are refused."""
-    settings = JWTSettings(issuers={"a": IssuerSettings(secret_key=SECRET, **ISSUER)})
-
-    with pytest.raises(ValueError, match="an issuer that is not configured"):
-        settings.seed_keys({"b": {}})
-    with pytest.raises(ValueError, match="no export"):
-        settings.seed_keys(None)  # type: ignore[arg-type]

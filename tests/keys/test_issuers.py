@@ -88,7 +88,7 @@ class TestOne:
             next(iter(settings.policy.key_caches), None),
             settings.server.key_caches,
         )
-        assert ({}, {}) == (settings.key_health(), settings.export_keys())
+        assert {} == settings.key_health()
 
 
 def at(**changes: Any) -> dict[str, Any]:
@@ -632,4 +632,3 @@ class TestPassive:
         settings = JWTSettings(**values)
 
         assert {None} == {health.age for health in settings.key_health().values()}
-        assert {} == settings.export_keys()

@@ -4,7 +4,6 @@ What is sent over HTTP, and what of it is believed, is at the end.
 """
 
 import asyncio
-import json
 import logging
 import os
 import threading
@@ -29,7 +28,6 @@ from tests.keys.faking import (
     Keys,
     LoopOfVirtualTime,
     Service,
-    cache_of,
     outcome,
     service_of,
 )
@@ -690,11 +688,7 @@ class TestHealth:
             last_error=None,
         )
 
-        assert (expected, None, None) == (
-            keys.cache.health(),
-            keys.cache.response,
-            keys.cache.export(),
-        )
+        assert (expected, None) == (keys.cache.health(), keys.cache.response)
 
     def test_in_an_outage_without_keys(self, keys: Keys) -> None:
         """It rests, and says why; with no keys it is not merely degraded."""
@@ -722,98 +716,6 @@ class TestHealth:
         await waiting
 
         assert (True, HEALTHY) == (reloading, keys.cache.health())
-
-
-class TestSeed:
-    @pytest.fixture(autouse=True)
-    def wall(self, monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
-        """The time of day, which is all that processes have in common."""
-        wall = VirtualClock()
-        monkeypatch.setattr(time, "time", wall)
-        return wall
-
-    def test_keys_of_another_process(self, keys: Keys, wall: VirtualClock) -> None:
-        """They are good at once, through JSON, as old as they are by then."""
-        asyncio.run(keys.cache.refresh())
-        keys.clock.advance(100)
-        wall.advance(100)
-        exported = json.loads(json.dumps(keys.cache.export()))
-        wall.advance(50)
-        other = cache_of(keys.provider, VirtualClock(5_000_000))
-
-        other.seed(exported)
-
-        assert (150, True, 1) == (other.health().age, other.health().fresh, other.health().keys)
-        assert (["a"], 1) == (asyncio.run(outcome(other, "a")), keys.fetches)
-
-    def test_they_grow_old_like_others(self, keys: Keys, wall: VirtualClock) -> None:
-        """Their time began in the process that fetched them."""
-        asyncio.run(keys.cache.refresh())
-        exported = keys.cache.export()
-        assert exported is not None
-        wall.advance(600 + HOUR)
-        other = cache_of(keys.provider)
-        keys.provider.error = DOWN
-
-        other.seed(exported)
-
-        assert KeysUnavailableError is asyncio.run(outcome(other, "a"))
-
-    @pytest.mark.parametrize(
-        ("age", "kids"),
-        [
-            pytest.param(50, ["b"], id="newer"),
-            pytest.param(150, ["a"], id="older"),
-            pytest.param(-50, ["b"], id="of-a-process-whose-clock-is-ahead"),
-        ],
-    )
-    def test_the_newer_ones_win(
-        self, keys: Keys, wall: VirtualClock, age: float, kids: list[str]
-    ) -> None:
-        """Seeded keys replace older ones, and never newer ones."""
-        asyncio.run(keys.cache.refresh())
-        keys.clock.advance(100)
-        wall.advance(100)
-
-        keys.cache.seed({"jwks": '["b"]', "fetched_at": wall() - age})
-
-        assert kids == asyncio.run(keys.ask(kids[0]))
-
-    def test_none_are_from_the_future(self, keys: Keys) -> None:
-        """Keys of a process whose clock is wrong are as new as can be, and are replaced in time."""
-        keys.cache.seed({"jwks": '["b"]', "fetched_at": 1e12})
-        age = keys.cache.health().age
-        keys.clock.advance(599)
-        fresh = keys.cache.health().fresh
-        keys.clock.advance(1)
-
-        assert (0, True, ["a"]) == (age, fresh, asyncio.run(keys.ask()))
-        assert 1 == keys.fetches
-
-    @pytest.mark.parametrize(
-        "exported",
-        [
-            pytest.param({}, id="nothing"),
-            pytest.param({"jwks": '["b"]'}, id="no-moment"),
-            pytest.param({"fetched_at": 0}, id="no-keys"),
-            pytest.param({"jwks": '["b"]', "fetched_at": None}, id="moment-null"),
-            pytest.param({"jwks": '["b"]', "fetched_at": "now"}, id="moment-no-number"),
-            pytest.param({"jwks": '["b"]', "fetched_at": float("nan")}, id="moment-nan"),
-            pytest.param({"jwks": '["b"]', "fetched_at": float("inf")}, id="moment-infinite"),
-            pytest.param({"jwks": '["b"]', "fetched_at": 10**400}, id="moment-too-large"),
-            pytest.param({"jwks": "{}", "fetched_at": 0}, id="no-set"),
-            pytest.param({"jwks": "[]", "fetched_at": 0}, id="no-key"),
-            pytest.param({"jwks": "\udcff", "fetched_at": 0}, id="no-text"),
-        ],
-    )
-    def test_what_is_not_an_export(self, keys: Keys, exported: dict[str, Any]) -> None:
-        """It is refused with one kind of error, and good keys stay."""
-        asyncio.run(keys.cache.refresh())
-
-        with pytest.raises(ValueError):  # noqa: PT011 - any of them, and no other kind
-            keys.cache.seed(exported)
-
-        assert (["a"], HEALTHY) == (asyncio.run(keys.ask()), keys.cache.health())
 
 
 class TestClock:
@@ -1095,7 +997,8 @@ class TestBadAnswers:
         kid = issuer.signing_key.kid
 
         first = KeysUnavailableError if forced else [kid]
-        service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+        await service.cache.refresh()
+        issuer.rotate()  # so that the issuer does not answer that nothing has changed
         issuer.jwks = answer
         if forced:
             found = await outcome(service.cache, "unknown")
@@ -1118,7 +1021,7 @@ class TestBadAnswers:
         service = service_of(issuer)
         kid = issuer.signing_key.kid
 
-        service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+        await service.cache.refresh()
         issuer.jwks = answer
         await outcome(service.cache, "unknown")
         found = [str(service.cache.health().last_error), await outcome(service.cache, kid)]
@@ -1140,7 +1043,7 @@ class TestBadAnswers:
         service = service_of(issuer)
         kid = issuer.signing_key.kid
 
-        service.cache.seed({"jwks": json.dumps(issuer.jwk_set), "fetched_at": time.time()})
+        await service.cache.refresh()
         issuer.jwks = Answer(status=500)
         service.clock.advance(700)
         found = [await outcome(service.cache, kid)]

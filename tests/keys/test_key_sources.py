@@ -1063,7 +1063,6 @@ class TestTwoAddresses:
                 asked(issuer, settings),
             ]
             assert {"default", "default.2"} == settings.key_health().keys()
-            assert {"default", "default.2"} == settings.export_keys().keys()
             assert "unknown_key" == asked(issuer, settings, header={"kid": "unknown"})
 
     @pytest.mark.parametrize("down", [0, 1])
@@ -1240,26 +1239,6 @@ class TestKeySource:
         settings = JWTSettings(jwks=jwks, algorithm="ES256", audience="api")
 
         assert "alice" == outcome(self.token(FIRST), settings)
-
-    def test_private_keys_are_not_exported(self) -> None:
-        """A vault may give whole key pairs: those are skipped, and stay in this process."""
-        private = {**SECOND.jwk, "d": "s3cret"}
-        vault = Vault(FIRST)
-        vault.keys["keys"] += [
-            private,
-            {**private, "use": "enc"},
-            {"kty": "AKP", "priv": "s3cret"},
-            {"kty": "oct", "k": "s3cret"},
-            "s3cret",
-        ]
-        settings, other = from_source(vault), from_source(Vault())
-        assert "alice" == outcome(self.token(FIRST), settings)
-
-        exported = json.dumps(settings.export_keys())
-        other.seed_keys(json.loads(exported))
-
-        assert "s3cret" not in exported
-        assert "alice" == outcome(self.token(FIRST), other)
 
     def test_the_issuer_of_the_test_kit_is_one(self) -> None:
         """In process, with its outages."""

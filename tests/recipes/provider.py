@@ -1,6 +1,6 @@
 """Sign the tokens of a recipe, and publish the keys in the provider's form.
 
-The settings are those of the page; their keys are seeded, so that nothing is ever fetched.
+The settings are those of the page; their keys are given, so that nothing is ever fetched.
 """
 
 import json
@@ -62,8 +62,9 @@ def published(provider: str) -> str:
 
 def give_keys(settings: JWTSettings, provider: str, issuer: str = "default") -> None:
     """Give one issuer of the settings the provider's keys, as a fetch would."""
-    exported = {"jwks": published(provider), "fetched_at": time.time()}
-    settings.server.key_caches[issuer].seed(exported)
+    cache, body = settings.server.key_caches[issuer], published(provider).encode()
+    response = cache._provider._read("the page", body)
+    cache._on_success(response, asked_at=cache.clock(), number=1)
 
 
 def issue(

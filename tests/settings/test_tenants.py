@@ -462,8 +462,8 @@ class TestFunction:
         refused = "keys_unavailable" if age == 60 else "claim_foreign"
         assert [CUSTOMER, refused] == asyncio.run(flood())
 
-    def test_keys_are_not_exported(self) -> None:
-        """Another process does not know the issuers yet, and could not take them."""
+    def test_keys_are_in_the_health_report(self) -> None:
+        """Of the issuers that are remembered."""
         lookup, signer = Lookup(), FakeIssuer(url=CUSTOMER)
 
         class Source:
@@ -471,13 +471,9 @@ class TestFunction:
                 return signer.jwk_set
 
         lookup.options = {"key_source": Source(), "secret_key": None}
-        settings, another = (JWTSettings(issuers=lookup) for _ in range(2))
+        settings = JWTSettings(issuers=lookup)
         assert CUSTOMER == outcome(signer.token({"sub": "alice"}, audience="api"), settings)
         assert [CUSTOMER] == list(settings.key_health())
-
-        another.seed_keys(settings.export_keys())
-
-        assert {} == settings.export_keys() == another.key_health()
 
     def test_settings_without_an_issuer(self) -> None:
         """The function has said that they are for this one."""
