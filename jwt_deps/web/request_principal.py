@@ -224,13 +224,20 @@ async def default_settings(connection: HTTPConnection) -> JWTSettings:
     """The settings where no guard has its own: those of `get_settings`, or of what replaces it.
 
     Raises:
-        ConfigurationError: the environment holds no configuration that can work.
+        ConfigurationError: the environment holds no configuration that can work, or what replaces
+            `get_settings` returns something else.
     """
     if is_overridden(connection, get_settings):
         override = connection.scope["app"].dependency_overrides[get_settings]
         if isinstance(override, type) and issubclass(override, JWTSettings):
             return override()  # FastAPI would take its parameters for inputs of the client
-        return cast("JWTSettings", await _override_answer(connection, get_settings))
+        given = await _override_answer(connection, get_settings)
+        if isinstance(given, JWTSettings):
+            return given
+        raise ConfigurationError(
+            "not_settings",
+            f"What replaces get_settings returned {type(given).__name__}: return a JWTSettings.",
+        )
     if is_overridden(connection, get_claims):
         return settings_without_keys()
     return get_settings()

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 
 from jwt_deps import (
     Claims,
+    ConfigurationError,
     CurrentUser,
     JWTSettings,
     SessionState,
@@ -212,6 +213,20 @@ def test_overriding_one_dependency_holds_where_it_is_optional() -> None:
     client = TestClient(app)
 
     assert ["bob", "bob"] == [client.get("/", headers=it).json() for it in ({}, bearer())]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [pytest.param(None, "NoneType", id="no-return"), ({}, "dict")]
+)
+@pytest.mark.parametrize("guarded", [False, True])
+def test_settings_that_are_none_are_named(given: Any, named: str, *, guarded: bool) -> None:
+    """A function without `return` in place of `get_settings`, for instance."""
+    app = protect(FastAPI()) if guarded else FastAPI()
+    app.get("/me")(who)
+    app.dependency_overrides[get_settings] = lambda: given
+
+    with pytest.raises(ConfigurationError, match=f"get_settings returned {named}: return a JWT"):
+        TestClient(app).get("/me", headers=bearer())
 
 
 def test_an_override_is_called_once_per_request_by_the_guards() -> None:
