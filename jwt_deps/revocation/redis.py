@@ -266,7 +266,6 @@ class RedisRevocations(Revocations):
                 self._reader.start()
 
     def _run(self, stop: threading.Event) -> None:
-        self._warn_of_eviction()
         backoff, wait = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), 0.0
         while not stop.is_set():
             try:
@@ -394,14 +393,6 @@ class RedisRevocations(Revocations):
     def _pop_unsent(self) -> Iterator[Revocation]:
         while self._unsent:
             yield self._unsent.popleft()
-
-    def _warn_of_eviction(self) -> None:
-        with suppress(Exception):  # most users may not ask for it
-            if self._store.evicts():
-                logger.warning(
-                    "the server of revocations may evict them (maxmemory-policy): "
-                    "use noeviction or a volatile policy"
-                )
 
     def _refreshed(self, at: float) -> None:
         self._errors.pop("read", None)

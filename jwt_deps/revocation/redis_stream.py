@@ -237,11 +237,6 @@ class RevocationStore:
                 pipe.execute()
         self._swept = page[-1][0] if len(page) == _SWEPT else "-"
 
-    def evicts(self) -> bool:
-        """Return whether the server may drop the stream when its memory is full."""
-        policy = self._client.config_get("maxmemory-policy")
-        return str(policy.get("maxmemory-policy", "")).startswith("allkeys")
-
     def reconnect(self) -> None:
         """Close the connections that are idle, which may lead to what became a replica."""
         self._client.connection_pool.disconnect(inuse_connections=False)

@@ -286,20 +286,3 @@ def test_whose_clock(
     swept(store, there)
 
     assert left == names(server)
-
-
-@pytest.mark.parametrize(
-    ("expected", "policy"),
-    [(True, "allkeys-lru"), (True, "allkeys-random"), (False, "volatile-lru")],
-)
-def test_policies(
-    store: RevocationStore,
-    server: Valkey,
-    expected: bool,  # noqa: FBT001
-    policy: str,
-) -> None:
-    """The stream has no end of its own: only some may drop it."""
-    with server.client() as client:
-        client.config_set("maxmemory-policy", policy)
-
-    assert expected is store.evicts()
