@@ -291,6 +291,9 @@ class Answers(Generic[K, V]):
         return answer
 
 
+_Pool: TypeAlias = tuple[ThreadPoolExecutor, threading.Semaphore]
+
+
 class TooManyCallsError(TimeoutError):
     """So many calls hang, or wait for those that do, that one more is not begun."""
 
@@ -322,7 +325,7 @@ class Threads:
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
         if is_known not in pools:
             places = threading.Semaphore(8 * self._most)
-            pools[is_known] = _Pool(ThreadPoolExecutor(self._most, "jwt-deps"), places)
+            pools[is_known] = ThreadPoolExecutor(self._most, "jwt-deps"), places
         threads, places = pools[is_known]
         if not places.acquire(blocking=False):
             raise TooManyCallsError
@@ -342,8 +345,3 @@ class Threads:
 
         threads.submit(work)
         return await asyncio.wrap_future(answer)
-
-
-class _Pool(NamedTuple):
-    threads: ThreadPoolExecutor
-    places: threading.Semaphore

@@ -9,7 +9,7 @@ primitives. It is used for nothing else: its parser and its claim checks are loo
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -29,15 +29,8 @@ from jose.exceptions import JWKError
 from jwt_deps.errors import ConfigurationError
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+SignatureKey: TypeAlias = Key
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-
-
-class SignatureKey(Protocol):
-    """A python-jose `Key`, as far as this package needs one."""
-
-    def verify(self, msg: bytes, sig: bytes) -> bool:
-        """Whether `sig` is this key's signature of `msg`."""
-        ...
 
 
 #: Bytes of the hash, which is also the shortest secret (RFC 7518 §3.2).
@@ -180,8 +173,7 @@ def signature_key(material: PublicKey | bytes, algorithm: str) -> SignatureKey:
         ValueError: the algorithm is not one of this key's, or python-jose recognises the shared
             secret as a public key.
     """
-    key: SignatureKey = _key(material, material, algorithm)
-    return key
+    return _key(material, material, algorithm)
 
 
 def sign(private: PrivateKey | bytes, message: bytes, algorithm: str) -> bytes:

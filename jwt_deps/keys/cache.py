@@ -330,7 +330,8 @@ class KeyCache:
                 self._bucket.refund()  # an outage must not use up what a rotation will need
             cached = self._cached
             if error.withdrawn and cached is not None:
-                self._cached = replace(cached, life=cached.life.withdrawn())
+                life = replace(cached.life, unusable_at=cached.life.expires_at)
+                self._cached = replace(cached, life=life)
         usable = cached is not None and now < cached.life.expires_at
         telemetry.keys_failed(self.name)
         level = logging.WARNING if usable else logging.ERROR

@@ -1,7 +1,7 @@
 """The cache policy for keys (RFC 9111): how long fetched keys are fresh, and stale."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -109,10 +109,6 @@ class Lifetime:
     refresh_at: float
     expires_at: float
     unusable_at: float
-
-    def withdrawn(self) -> "Lifetime":
-        """Return the lifetime of keys that the issuer does not publish any more."""
-        return replace(self, unusable_at=self.expires_at)
 
     @classmethod
     def beginning(

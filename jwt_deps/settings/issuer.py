@@ -438,7 +438,6 @@ class IssuerSettings(BaseModel):
         return type(self)(**{**self._values(), **(update or {})})
 
     def _values(self) -> dict[str, Any]:
-        # Not `dict(self)`, which would take the property `keys` for a mapping's method.
         return {name: getattr(self, name) for name in type(self).model_fields}
 
     def copy(self, **_: Any) -> NoReturn:
@@ -460,11 +459,6 @@ class IssuerSettings(BaseModel):
     def policy(self) -> IssuerPolicy:
         """What requests need of these settings."""
         return self._policy
-
-    @property
-    def keys(self) -> KeySet:
-        """The configured keys; none when they are fetched."""
-        return self._policy.keys
 
     @cached_property
     def algorithms(self) -> tuple[str, ...]:

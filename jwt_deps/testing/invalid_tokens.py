@@ -147,7 +147,7 @@ def is_checked(kind: Wrong, settings: JWTSettings, issuer: IssuerSettings, key: 
             foreign = kind is Wrong.BAD_AUDIENCE and issuer.verify_audience
             return foreign or bool(issuer.accepted_audiences)
         case Wrong.UNKNOWN_KID:
-            return key.algorithm not in issuer.keys.static
+            return key.algorithm not in issuer.policy.keys.static
         case Wrong.WRONG_ALGORITHM:
             return _not_accepted(settings) is not None
         case _:

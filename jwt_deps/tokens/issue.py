@@ -266,9 +266,10 @@ def _kid(issuer: IssuerSettings, key: SigningKey) -> str | None:
     """The name that the settings know the key by."""
     if isinstance(key.private, bytes):
         return None
-    if key.kid not in issuer.keys.kids:
+    keys = issuer.policy.keys
+    if key.kid not in keys.kids:
         public = key.private.public_key()
-        for known in issuer.keys.in_set.get(key.algorithm, ()):
+        for known in keys.in_set.get(key.algorithm, ()):
             if known.public == public:
                 return known.kid
     return key.kid

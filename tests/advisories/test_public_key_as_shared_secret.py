@@ -438,7 +438,7 @@ ESCAPED = (
 )
 def test_a_secret_that_only_looks_odd_is_one(secret: str) -> None:
     """Random text may be JSON or base64 by chance."""
-    assert {"HS256"} == JWTSettings(secret_key=secret).keys.algorithms
+    assert {"HS256"} == JWTSettings(secret_key=secret).policy.keys.algorithms
 
 
 @pytest.mark.parametrize("size", [32, 48, 64, 91, 256])
@@ -449,7 +449,7 @@ def test_random_secrets_are_secrets(size: int) -> None:
         encoded = (b64(octets), b64url(octets), octets.hex(), wrapped(b64(octets)))
         printed = (*(show(octets) for show in (xxd, od, hexdump, signed)), repr(bytearray(octets)))
         for secret in (*encoded, *printed):
-            assert {"HS256"} == JWTSettings(secret_key=secret).keys.algorithms
+            assert {"HS256"} == JWTSettings(secret_key=secret).policy.keys.algorithms
 
 
 @given(st.text(min_size=32) | st.binary(min_size=32).map(b64))

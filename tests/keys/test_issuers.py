@@ -71,7 +71,7 @@ class TestOne:
 
         assert settings.is_remote
         assert next(iter(settings.policy.key_caches), None) is not None
-        assert 0 == settings.keys.size
+        assert 0 == settings.policy.keys.size
 
     def test_the_default_algorithms(self) -> None:
         """Published keys are for signatures, of every kind that is in use."""
@@ -216,7 +216,7 @@ class TestOneRefused:
         """Who fetches nothing needs no client."""
         monkeypatch.setattr(fetching_module, "find_spec", lambda _: None)
 
-        assert 1 == JWTSettings(secret_key=SECRET).keys.size
+        assert 1 == JWTSettings(secret_key=SECRET).policy.keys.size
 
 
 STAFF: dict[str, Any] = {**AT_URL, "issuer": "https://staff.example"}

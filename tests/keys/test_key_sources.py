@@ -618,13 +618,13 @@ class TestFiles:
     def test_they_are_looked_at_every_five_seconds(self, path: Path, settings: JWTSettings) -> None:
         """And not for each request."""
         self.clock(settings).advance(10)
-        before = settings.keys
+        before = settings.policy.keys
         self.replace(path, jwks_of(SECOND))
         self.clock(settings).advance(4.5)
-        assert settings.keys is before
+        assert settings.policy.keys is before
         self.clock(settings).advance(0.5)
 
-        assert settings.keys is not before
+        assert settings.policy.keys is not before
 
     def test_one_that_was_away(self, path: Path, settings: JWTSettings) -> None:
         """As it is back it is good, although it has not changed."""
@@ -637,11 +637,11 @@ class TestFiles:
 
     def test_what_has_not_changed_is_not_read(self, path: Path, settings: JWTSettings) -> None:
         """The keys are the same objects."""
-        before = settings.keys
+        before = settings.policy.keys
 
         self.clock(settings).advance(10)
 
-        assert settings.keys is before
+        assert settings.policy.keys is before
         assert path.exists()
 
     @pytest.mark.parametrize(
@@ -848,7 +848,7 @@ class TestBase64:
             secret_key=pair("P-256").public_pem, algorithm="ES256", secret_key_encoding="base64"
         )
 
-        assert 1 == settings.keys.size
+        assert 1 == settings.policy.keys.size
 
     @pytest.mark.parametrize(
         "text", ["?" * 48, "a" * 33, "", "=="], ids=["sign", "length", "", "pad"]

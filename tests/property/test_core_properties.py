@@ -413,7 +413,7 @@ class TestConfiguration:
             assert SECRET not in said
             return
 
-        assert settings.keys.algorithms == set(settings.algorithms)
+        assert settings.policy.keys.algorithms == set(settings.algorithms)
         assert SECRET not in repr(settings)
 
     @reproducible

@@ -305,8 +305,8 @@ class TestKeys:
         """Keys, and patterns of excluded paths, are the same ones whenever asked for."""
         settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/health"])
 
-        assert settings.keys is settings.keys
         assert settings.server.excluded is settings.server.excluded
+        assert settings.policy.keys is settings.policy.keys
 
 
 NO_NAME: dict[str, object] = {"empty": "", "blank": "  ", "number": 5, "list": [LEAKY]}

@@ -315,7 +315,7 @@ class TestTokens:
             key = issuer.rotate(kid="own")
             settings = JWTSettings(secret_key=key.public_pem, algorithm="ES256")
 
-            assert kid == parsed_by(issuer.token(header=header), settings.keys).kid
+            assert kid == parsed_by(issuer.token(header=header), settings.policy.keys).kid
 
     def test_a_stranger_can_sign(self, issuer: FakeIssuer, tmp_path: Path) -> None:
         """With a key that calls itself as the issuer's does."""

@@ -567,7 +567,7 @@ class TestKeyOfTheToken:
     def test_unknown(self) -> None:
         """A token that no key is meant for is refused with a reason of its own."""
         with pytest.raises(UnknownKeyError) as refused:
-            RSA_ALONE.keys.choose("ES256", None)
+            RSA_ALONE.policy.keys.choose("ES256", None)
 
         assert refused.value.reason is Reason.UNKNOWN_KEY
 
@@ -594,7 +594,7 @@ class TestParse:
         """A token is taken apart into what the signature check needs."""
         token = mint_raw(b'{"alg":"HS256","kid":"a"}', b"any bytes \xff")
 
-        parsed = parsed_by(token, SETTINGS.keys)
+        parsed = parsed_by(token, SETTINGS.policy.keys)
 
         signing_input = token.rpartition(".")[0].encode()
         assert (parsed.algorithm, parsed.kid, parsed.jws.payload) == (
