@@ -38,8 +38,9 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.INACTIVE: "Get a fresh token: the authorization server says that this one is not "
         "active.",
         Reason.TOO_LARGE: "Have the issuer put less into the token, or raise JWT_MAX_TOKEN_SIZE.",
-        Reason.NOT_COMPACT: "Send an access token that is a JWT. Some issuers give an opaque "
-        "token when no audience is requested.",
+        Reason.NOT_COMPACT: "Send an access token that is a JWT, as it was issued: without quotes, "
+        "'Bearer' once, and not the text of an empty variable ('undefined', 'null'). Some issuers "
+        "give an opaque token when no audience is requested.",
         Reason.ENCRYPTED: "Have the issuer sign tokens and not encrypt them.",
         Reason.ENCODING: "Send the token as it was issued: it was cut, padded or encoded again.",
         Reason.HEADER: "Send the token as it was issued: its first part is not a JSON object.",
