@@ -125,6 +125,11 @@ async def always_open(_: Request) -> Response:
     return Response()
 
 
+async def deep(request: Request) -> Response:
+    """Answer with more arrays in each other than Python reads."""
+    return PlainTextResponse("[" * 50_000, 200 if "authorization" in request.headers else 401)
+
+
 async def closing(websocket: WebSocket) -> None:
     """Accept a connection, and close it if it has no header."""
     await websocket.accept()
@@ -147,6 +152,7 @@ def url() -> Iterator[str]:
         Route("/x", careless),
         Route("/loud", loud),
         Route("/open", always_open),
+        Route("/deep", deep),
         WebSocketRoute("/ws", closing),
         WebSocketRoute("/broken", hanging_up),
     ]
@@ -174,6 +180,13 @@ class TestFaults:
         assert '  sent      {"claims": {"exp": "$now-3600"}}\n' in done.stdout
         assert "  came      200: status 200\n" in done.stdout
         assert "5 MUST" in done.stderr
+
+    def test_a_body_too_deep_to_read(self, url: str, key: str) -> None:
+        """It is no JSON, and ends nothing."""
+        done = run(f"{url}/deep", "--key", key, "--only", "rfc7519-4.1.4")
+
+        assert 1 == done.exit_code
+        assert "  came      200: status 200\n" in done.stdout
 
     def test_json_has_no_token(self, url: str, key: str) -> None:
         """Nor the key."""

@@ -201,5 +201,5 @@ def _first(websocket: Any) -> Answer:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
