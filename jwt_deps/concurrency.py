@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -76,12 +75,6 @@ class SingleFlight(Generic[T]):
             return await asyncio.wait_for(done, max(0, self._deadline - time.monotonic()))
         except TimeoutError:
             return self._lost("the fetch was lost with its event loop")
-
-    def cancel(self) -> None:
-        """Stop the work: its result is not needed any more."""
-        if self.is_running():
-            with suppress(RuntimeError):  # its loop was closed meanwhile, which stopped it too
-                self._loop.call_soon_threadsafe(self._task.cancel)
 
     def _on_done(self, task: "asyncio.Task[T]") -> None:
         if task.cancelled():

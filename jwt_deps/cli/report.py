@@ -38,7 +38,6 @@ async def explained(token: str, settings: JWTSettings) -> Explanation:
     try:
         return await explain_token(token, settings)
     finally:
-        settings.close_keys()
         await settings.server.close()
 
 

@@ -98,7 +98,6 @@ class KeyCache:
         # For fetches in the background: one whose event loop ends has no result, and is repeated.
         self._ahead = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._bucket = TokenBucket(_FORCED, _FORCED_REFILL)
-        self._closings = 0
         self._fetches = 0
         self._unknown: LRUMap[tuple[str, str | None], _Named] = LRUMap(_MAX_UNKNOWN)
         self._lock = ForkSafeLock()
@@ -158,12 +157,6 @@ class KeyCache:
             last_error=str(self._error) if self._error is not None else None,
         )
 
-    def close(self) -> None:
-        """Stop a running fetch; the next request that waits for keys starts another one."""
-        self._closings += 1
-        if self._flight is not None:
-            self._flight.cancel()
-
     # What a request gets
 
     async def _choose(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
@@ -210,8 +203,8 @@ class KeyCache:
         return cached
 
     async def _refreshed(self) -> FetchError | None:
-        closings, error = self._closings, await self._start().wait()
-        if error is not None and closings == self._closings and not self._is_cooling_down():
+        error = await self._start().wait()
+        if error is not None and not self._is_cooling_down():
             # The issuer did not fail: the fetch ended with the event loop of another request.
             error = await self._start().wait()
         return error

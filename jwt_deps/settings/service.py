@@ -371,11 +371,6 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
         await asyncio.gather(*(keys.refresh() for keys in self._server.key_caches.values()))
         return self.key_health()
 
-    def close_keys(self) -> None:
-        """Stop the fetches that are under way; there are no connections to close."""
-        for keys in self._server.key_caches.values():
-            keys.close()
-
     def revocation_health(self) -> RevocationHealth | None:
         """Return the state of the replica of `revocation_url`; `None` without it."""
         source = self._server.revocations

@@ -300,8 +300,6 @@ class Installation(Installed):
             ended = {id(it): it for it in (*settings, *self._settings())}
             for one in ended.values():
                 one.server.applications.discard(self)
-                if not one.server.applications:
-                    one.close_keys()
                 await one.server.close()
 
     def _start_last(self) -> None:

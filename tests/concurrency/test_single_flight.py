@@ -127,51 +127,6 @@ class TestOneForAll:
         assert ["nobody"] == seen
 
 
-class TestStopping:
-    async def test_it_ends_for_those_who_wait(self) -> None:
-        """A caller that waits for a fetch that is stopped gets an error."""
-        flight = flight_of(finishes())
-        waiting = asyncio.create_task(flight.wait())
-        await asyncio.sleep(0)
-        flight.cancel()
-
-        assert ("the fetch was stopped", False) == (str(await waiting), flight.is_running())
-
-    async def test_after_the_landing(self) -> None:
-        """Stopping what is done changes nothing."""
-        flight = flight_of(finishes(FAILED))
-        await flight.wait()
-        flight.cancel()
-
-        assert FAILED is await flight.wait()
-
-    def test_from_another_thread(self) -> None:
-        """The issuers can be replaced in another thread than that of the fetch."""
-        other = LoopOfItsOwn(asyncio.sleep(60), timeout=60)
-
-        other.flight.cancel()
-        result = asyncio.run(other.flight.wait())
-        other.stop()
-        other.close()
-
-        assert "the fetch was stopped" == str(result)
-
-    def test_a_loop_that_closes_at_that_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A loop that was closed between the question and the order is no error."""
-
-        async def begun() -> SingleFlight[str | None]:
-            flight = flight_of(asyncio.sleep(60))
-            await asyncio.sleep(0)
-            return flight
-
-        flight = asyncio.run(begun())
-        monkeypatch.setattr(flight, "is_running", lambda: True)
-
-        flight.cancel()
-
-        assert flight._loop.is_closed()
-
-
 class TestAcrossLoops:
     def test_it_is_waited_for_in_another_loop(self) -> None:
         """A caller in another thread waits in its own loop."""

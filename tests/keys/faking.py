@@ -107,6 +107,11 @@ class Keys:
         """Wait until no fetch is under way."""
         await landed(self.cache)
 
+    def stop(self) -> None:
+        """Stop the fetch that is under way, as an event loop does that ends."""
+        if self.cache._flight is not None:
+            self.cache._flight._task.cancel()
+
     @property
     def fetches(self) -> int:
         """How often the provider was asked."""

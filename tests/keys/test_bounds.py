@@ -216,9 +216,9 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
 
         self.runner.run(scene(self.kid(age)))
 
-    @rule(age=TOKENS, ends=st.sampled_from(["the loop", "the loop", "the fetch"]))
-    def is_stopped(self, age: int | None, ends: str) -> None:
-        """A fetch that ends with an event loop, or is stopped, is no failure of the issuer."""
+    @rule(age=TOKENS)
+    def is_stopped(self, age: int | None) -> None:
+        """A fetch that ends with an event loop is no failure of the issuer."""
 
         async def begin(kid: str) -> None:
             self.provider.gate = asyncio.Event()
@@ -228,12 +228,8 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
             self.provider.gate = None
 
         self.runner.run(begin(self.kid(age)))
-        if ends == "the fetch":
-            self.cache.close()
-            self.runner.run(asyncio.wait_for(self.leaving, TIMEOUT))
-        else:
-            self.runner.close()
-            self.runner = asyncio.Runner()
+        self.runner.close()
+        self.runner = asyncio.Runner()
 
     @property
     def is_limited(self) -> bool:

@@ -541,7 +541,7 @@ class TestUnknownKey:
         keys.provider.gate = asyncio.Event()
         waiting = [asyncio.create_task(keys.ask("b")) for _ in range(3)]
         await asyncio.sleep(0.01)
-        keys.cache.close()
+        keys.stop()
         keys.provider.gate, keys.provider.kids = None, ("b",)
 
         assert UnknownKeyError not in list(await asyncio.gather(*waiting))
@@ -553,7 +553,7 @@ class TestUnknownKey:
         for _ in range(5):
             waiting = asyncio.create_task(keys.ask("b"))
             await asyncio.sleep(0.002)
-            keys.cache.close()
+            keys.stop()
             await waiting
         keys.provider.gate, keys.provider.kids = None, ("b",)
 
@@ -646,24 +646,6 @@ class TestReplacement:
         gate.set()
 
         assert (DOWN, HEALTHY) == (await older, keys.cache.health())
-
-    async def test_stopping_is_no_failure(self, keys: Keys) -> None:
-        """After `close` the next request starts another fetch at once, and those before none."""
-        keys.provider.gate = asyncio.Event()
-        waiting = asyncio.create_task(keys.ask())
-        await asyncio.sleep(0.01)
-        keys.cache.close()
-        keys.provider.gate = None
-
-        assert [KeysUnavailableError, ["a"]] == [await waiting, await keys.ask()]
-
-    def test_nothing_to_stop(self, keys: Keys) -> None:
-        """`close` before the first request, and after the last, changes nothing."""
-        keys.cache.close()
-        found = asyncio.run(keys.ask())
-        keys.cache.close()
-
-        assert (["a"], HEALTHY) == (found, keys.cache.health())
 
     async def test_refresh_says_why_it_failed(self, keys: Keys) -> None:
         """It fetches at once, also while the cache rests, and joins what is under way."""

@@ -516,7 +516,6 @@ class TestFunction:
             assert [ours.issuer, "claim_foreign"] == answers
             assert [] == theirs.requests
             assert [ours.issuer] == list(settings.key_health())
-            settings.close_keys()
 
     def test_nothing_of_it_is_told(self) -> None:
         """Neither in OpenAPI, nor in the list of authorization servers."""

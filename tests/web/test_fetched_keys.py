@@ -28,7 +28,6 @@ from jwt_deps import (
     public,
     require_scopes,
 )
-from jwt_deps.concurrency import SingleFlight
 from jwt_deps.testing import Answer, FakeIssuer
 from tests.keys.asking import AUDIENCE, discovering, settings_for
 from tests.listening import listening
@@ -436,42 +435,6 @@ class TestLifespan:
         with TestClient(app) as client:
             assert [] == issuer.requests
             assert 200 == client.get("/me", headers=bearer(issuer)).status_code
-
-    def test_shutdown(self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A fetch that is under way is stopped: no request waits for it."""
-        stopped: list[SingleFlight[Any]] = []
-        cancel = SingleFlight.cancel
-
-        def stop(flight: SingleFlight[Any]) -> None:
-            stopped.append(flight)
-            cancel(flight)
-
-        monkeypatch.setattr(SingleFlight, "cancel", stop)
-        with TestClient(routed(JWTSettings(issuers={"a": discovering(issuer)}))) as client:
-            assert 200 == client.get("/me", headers=bearer(issuer)).status_code
-            stopped.clear()
-
-        assert 1 == len(stopped)
-
-    def test_shutdown_of_one_of_two_applications(
-        self, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The fetches for settings that the other one has, too, are not stopped."""
-        stopped: list[SingleFlight[Any]] = []
-
-        def stop(flight: SingleFlight[Any]) -> None:
-            stopped.append(flight)
-
-        settings = settings_for(issuer)
-        with TestClient(routed(settings)) as client:
-            assert 200 == client.get("/me", headers=bearer(issuer)).status_code
-            monkeypatch.setattr(SingleFlight, "cancel", stop)
-
-            with TestClient(routed(settings)):
-                pass
-
-            assert [] == stopped
-        assert 1 == len(stopped)
 
 
 class TestHealth:
