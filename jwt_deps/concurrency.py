@@ -155,10 +155,8 @@ class Backoff:
 class ForkSafeLock:
     """A lock between threads; a forked process gets a new one.
 
-    In a process that was forked while a thread held the lock, that thread does not exist.
-
-    Args:
-        is_reentrant: whether a thread that holds the lock can take it once more.
+    In a process that was forked while a thread held the lock, that thread does not exist. A lock
+    that is re-entrant can be taken once more by the thread that holds it.
     """
 
     def __init__(self, *, is_reentrant: bool = False) -> None:
@@ -175,14 +173,11 @@ class ForkSafeLock:
 
 
 class LRUMap(Generic[K, V]):
-    """A map of at most `size` entries that drops those that were not used for the longest time.
+    """A map of at most `size` entries, or none, that drops those not used for the longest time.
 
     There are two generations. The young one takes new entries and those that are looked up; when
     it is full, it becomes the old one, and the entries of the former old one are dropped. Every
     step is a single operation on a dict: threads can lose an entry, and never see a wrong one.
-
-    Args:
-        size: the most entries of both generations; 0 keeps nothing.
     """
 
     __slots__ = ("_half", "_old", "_size", "_young")

@@ -52,10 +52,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A proof that passed every check but that for replay, with its key in the replay store.
-
-    `next_nonce` is for the next proof; `None` while the nonce of this one is good for that too.
-    """
+    """A proof that passed every check but that for replay; `next_nonce` is for the one after it."""
 
     key: str = field(repr=False)
     issued_at: float

@@ -58,10 +58,7 @@ class SenderPolicy:
     token_header: bytes
 
     def refuse_unbound(self, bound: Mapping[str, Any], *, by_dpop: bool = False) -> None:
-        """Refuse a token that is bound to no DPoP key where it has to be, by its `cnf`.
-
-        It has to be where the settings say so, and where it came with the scheme `DPoP`.
-        """
+        """Refuse a token without a DPoP key in `cnf`, where settings or scheme need one."""
         if "jkt" not in bound and (by_dpop or self.dpop is DPoPMode.REQUIRED):
             raise ConfirmationError(Reason.NOT_BOUND, "it is not bound to a DPoP key")
 

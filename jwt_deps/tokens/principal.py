@@ -49,10 +49,7 @@ def client_id_of(claims: Claims) -> str | None:
 
 
 def scopes_of(claims: Claims, settings: IssuerSettings) -> frozenset[str]:
-    """The scopes granted, from the claims that `scopes_claim` names.
-
-    Without a name from `scope` (RFC 8693 §4.2, RFC 9068 §2.2.3), or `scp` where that is absent.
-    """
+    """The scopes granted, by `scopes_claim`, else from `scope` (RFC 8693 §4.2), else from `scp`."""
     names = settings.policy.scopes_claims
     if not names:
         names = ("scp",) if claims.view().get("scope") is None else ("scope",)
