@@ -8,8 +8,7 @@ primitives. It is used for nothing else: its parser and its claim checks are loo
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -44,8 +43,7 @@ _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", *_HASHES)
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(NamedTuple):
     """An elliptic curve of JWS: its name in a JWK (RFC 7518 §6.2.1.1), and its one algorithm."""
 
     crv: str

@@ -19,8 +19,8 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 from jwt_deps import telemetry
 from jwt_deps.concurrency import (
@@ -53,8 +53,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1, 60
 _Fetch: TypeAlias = SingleFlight[FetchError | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Cached:
+class _Cached(NamedTuple):
     response: JWKSetResponse
     life: Lifetime
     number: int
@@ -323,8 +322,8 @@ class KeyCache:
                 self._bucket.refund()  # an outage must not use up what a rotation will need
             cached = self._cached
             if error.withdrawn and cached is not None:
-                life = replace(cached.life, unusable_at=cached.life.expires_at)
-                self._cached = replace(cached, life=life)
+                life = cached.life._replace(unusable_at=cached.life.expires_at)
+                self._cached = cached._replace(life=life)
         usable = cached is not None and now < cached.life.expires_at
         telemetry.keys_failed(self.name)
         level = logging.WARNING if usable else logging.ERROR

@@ -5,7 +5,7 @@ import re
 import string
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jwt_deps.errors import ConfigurationError, UnknownKeyError
 from jwt_deps.jose import (
@@ -62,8 +62,7 @@ class VerificationKey:
         return self.issuer and self.issuer.replace("{tenantid}", tenant)
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedKey:
+class SkippedKey(NamedTuple):
     """A member of a JWK Set that is not used; a reason with an underscore is in docs/errors.md."""
 
     kid: str | None

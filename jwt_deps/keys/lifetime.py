@@ -1,8 +1,7 @@
 """The cache policy for keys (RFC 9111): how long fetched keys are fresh, and stale."""
 
 import re
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -94,8 +93,7 @@ class JWKSCacheSettings(BaseModel):
         return min(max(int(stated[1]) - spent, self._shortest), self.max_ttl)
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(NamedTuple):
     """The moments in the life of a key set, by the clock of its cache.
 
     Attributes:

@@ -3,15 +3,13 @@
 import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _UNIX = "unix"
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedProxies:
+class TrustedProxies(NamedTuple):
     """The proxies whose headers are accepted; `by_unix`: all that connect by a Unix socket."""
 
     networks: tuple[_Network, ...]

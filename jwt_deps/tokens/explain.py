@@ -3,10 +3,9 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from jwt_deps.errors import AuthError, ClaimError, InsufficientPermissionsError, Reason, Step
 from jwt_deps.settings import PREFIX, JWTSettings, ResourceServer
@@ -130,8 +129,7 @@ def explanation_of(error: AuthError, prefix: str = PREFIX) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One check of a token; it is not reached when it needs what another one refused."""
 
     step: Step
@@ -144,8 +142,7 @@ class Finding:
         return _TITLES[self.step]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """What all checks say of a token, in their order, and what a request would be refused with.
 
     Attributes:
