@@ -117,7 +117,12 @@ def issuer_hash(issuer: str) -> str:
 
 @_recording
 def start() -> float | None:
-    """Begin to measure a validation; `None` where no SDK records it: nothing is measured then."""
+    """Begin to measure a validation.
+
+    Returns:
+        The time, for `validated`; `None` where no SDK records it: nothing is measured then. A
+        meter provider that is set later counts from then on.
+    """
     # The API has no public and cheap way to ask whether there is an SDK: its own instruments hold
     # one of the SDK as soon as there is. Those of another kind are taken for an SDK's. Spans are in
     # the current context, so an empty one has none.

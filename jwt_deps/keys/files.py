@@ -18,7 +18,10 @@ _INTERVAL = 5
 
 
 class KeyFiles:
-    """Keys of which some are in files; the last good ones stay until all files make good ones."""
+    """Keys of which some are in files. A look at the files costs microseconds and never waits.
+
+    The keys that were read last stay until all files together make good keys again.
+    """
 
     def __init__(self, name: str, paths: Sequence[Path], build: Callable[[], KeySet]) -> None:
         """Read the files by `build`; the name is the issuer's, for logs."""

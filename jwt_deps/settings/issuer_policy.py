@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def accepted_types(names: Iterable[str]) -> frozenset[str]:
-    """The values of `typ` that name these types, in both spellings (RFC 7515 §4.1.9)."""
+    """The values of `typ` that name these types.
+
+    Media types are compared without regard to case, and a name without a slash stands for
+    `application/<name>` (RFC 7515 §4.1.9).
+    """
     short = [name.lower().removeprefix("application/") for name in names]
     return frozenset({*short, *(f"application/{name}" for name in short if "/" not in name)})
 

@@ -184,7 +184,10 @@ _BY_KEY = (Step.KEY, Step.SIGNATURE)
 async def explain_token(
     token: str, settings: JWTSettings, *, clock: Callable[[], float] = time.time
 ) -> Explanation:
-    """Make every check of a token, including those after the first that refuses it."""
+    """Make every check of a token, including those after the first that refuses it.
+
+    Keys that an issuer publishes are fetched as for a request.
+    """
     error = without_user = None
     try:
         principal = await authenticate_token(token, settings, clock=clock)

@@ -129,7 +129,10 @@ def _credentials(text: str, settings: JWTSettings) -> str | None:
 def sent_with_dpop(
     headers: Iterable[tuple[bytes, bytes]], name: bytes, token: str | None = None
 ) -> bool:
-    """Whether this token, or without one any, came with the scheme `DPoP` (RFC 9449 §7.1)."""
+    """Whether a token came with the scheme `DPoP` (RFC 9449 §7.1), in that one header.
+
+    Without a token: whether any did.
+    """
     values = [value.decode("latin-1").strip(" \t") for key, value in headers if key == name]
     if len(values) != 1 or values[0][:5].lower() != "dpop ":
         return False
