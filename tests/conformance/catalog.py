@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["ROOT", "RULES", "Document", "Rule", "documents", "is_named"]
+__all__ = ["ROOT", "RULES", "Document", "Rule", "documents", "is_named", "names_of"]
 
 ROOT = Path(__file__).parents[2]
 RULES = Path(__file__).parent / "rules"
@@ -59,9 +59,19 @@ def documents() -> tuple[Document, ...]:
     return tuple(_document(path) for path in sorted(RULES.glob("*.toml")))
 
 
+def names_of(nodeid: str) -> list[str]:
+    """The names by which a catalog means a test that ran: its own, its function's, its class's."""
+    function = nodeid.partition("[")[0]
+    parts = function.split("::")
+    return [
+        nodeid,
+        *("::".join(parts[:end]) for end in range(1, len(parts) + (nodeid != function))),
+    ]
+
+
 def is_named(test: str, nodeid: str) -> bool:
     """Whether a test of a catalog means a test that ran."""
-    return nodeid == test or nodeid.startswith((f"{test}[", f"{test}::"))
+    return test in names_of(nodeid)
 
 
 def _document(path: Path) -> Document:

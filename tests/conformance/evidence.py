@@ -5,11 +5,12 @@ not judged; `JWT_DEPS_UPDATE_DOCS=1` writes the report and its page either way, 
 `test_report.py`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import pytest
 
-from tests.conformance.catalog import Rule, documents, is_named
+from tests.conformance.catalog import Rule, documents, names_of
 from tests.measuring import is_whole
 from tests.vectors.thirdparty import FOLDER
 
@@ -54,12 +55,16 @@ def missing(
     What was skipped for something that is not installed shows nothing, and is the business of
     JWT_DEPS_REQUIRE_ALL; so are tests in the folders `absent`, which have nothing to read.
     """
+    named = defaultdict[str, set[str]](set)
+    for nodeid, how in outcomes.items():
+        for name in names_of(nodeid):
+            named[name].add(how)
     problems = []
     for rule in rules:
         if rule.status != "shown":
             continue
         for test in rule.tests:
-            found = {how for nodeid, how in outcomes.items() if is_named(test, nodeid)}
+            found = named[test]
             if not found and not test.startswith(absent):
                 problems.append(f"{rule.id}: {test} is no test of this run")
             elif "failed" in found:
