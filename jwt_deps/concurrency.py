@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -88,42 +88,39 @@ class SingleFlight(Generic[T]):
             self._done.set_result(task.result())
 
 
-@dataclass(slots=True)
 class TokenBucket:
     """Lets `capacity` pass at once and one more every `refill` seconds.
 
     In any span shorter than `refill` it lets at most `capacity` pass.
     """
 
-    capacity: int
-    refill: float
-    _level: float = field(init=False)  # in seconds: a sum of fractions would miss the whole
-    _seen: float | None = None
-
-    def __post_init__(self) -> None:
-        self._level = self.capacity * self.refill
+    def __init__(self, capacity: int, refill: float) -> None:
+        self._refill = refill
+        # In seconds: a sum of fractions would miss the whole.
+        self._level = self._most = capacity * refill
+        self._seen: float | None = None
 
     def take(self, now: float) -> bool:
         """Take one, and return whether there was one."""
         if self._seen is not None:
             self._gain(now - self._seen)
         self._seen = now
-        if self._level < self.refill:
+        if self._level < self._refill:
             return False
-        self._level -= self.refill
+        self._level -= self._refill
         return True
 
     def wait(self, now: float) -> float:
         """Return the seconds until there is one to take."""
         since = 0 if self._seen is None else max(0, now - self._seen)
-        return max(0, self.refill - self._level - since)
+        return max(0, self._refill - self._level - since)
 
     def refund(self) -> None:
         """Give one back."""
-        self._gain(self.refill)
+        self._gain(self._refill)
 
     def _gain(self, seconds: float) -> None:
-        self._level = min(self.capacity * self.refill, self._level + max(0, seconds))
+        self._level = min(self._most, self._level + max(0, seconds))
 
 
 @dataclass(slots=True)
