@@ -161,6 +161,7 @@ class Explanation(NamedTuple):
         return self.error is None
 
 
+#: The checks in their order.
 _TITLES = {
     Step.SIZE: "is it short enough to be read",
     Step.FORM: "is it a JWS in compact serialization",
@@ -177,8 +178,6 @@ _TITLES = {
     Step.REVOCATION: "is it still good, not revoked",
 }
 _BY_TEXT = (Step.SIZE, Step.FORM, Step.HEADER)
-_BY_CLAIMS = (Step.PAYLOAD, Step.ISSUER, *CLAIM_CHECKS, Step.CONFIRMATION)
-_BY_KEY = (Step.KEY, Step.SIGNATURE)
 
 
 async def explain_token(
@@ -200,13 +199,12 @@ async def explain_token(
     made = await _checks(token, settings.server, clock)
     if error is not None:  # a check of the principal is none of those
         made[error.step] = error
-    by_claims = (step for step in _BY_CLAIMS if step is not Step.CLAIMS or step in made)
-    order: tuple[Step, ...] = (*_BY_TEXT, *by_claims, *_BY_KEY)
-    if settings.server.revocations is not None:
-        order = (*order, Step.REVOCATION)
-        if error is None or error.reason is Reason.NOT_BOUND:
-            made[Step.REVOCATION] = None
-    findings = (_finding(step, made) for step in order)
+    if error is None or error.reason is Reason.NOT_BOUND:
+        made[Step.REVOCATION] = None
+    unasked = {Step.CLAIMS} - made.keys()
+    if settings.server.revocations is None:
+        unasked.add(Step.REVOCATION)
+    findings = (_finding(step, made) for step in _TITLES if step not in unasked)
     return Explanation(tuple(findings), error, without_user)
 
 
