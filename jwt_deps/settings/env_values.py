@@ -363,6 +363,9 @@ def _unknown_variables(
         begin, member = name[: len(prefix)], name[len(prefix) :]
         if member not in members and not member.startswith(nested):
             near = _near(member, members, f": do you mean {begin}{{}}?") or "."
+            for outer in nested:
+                if member.startswith(outer[:-1]):
+                    near = f": do you mean {begin}{outer}..., with two underscores?"
             found.append(f"{name} is set, and is not a setting of jwt-deps{near}")
     return found
 

@@ -772,6 +772,11 @@ class TestPrefix:
                 "STAFF_SECRET", ": do you mean STAFF_SECRET_KEY?", id="of-another-package"
             ),
             pytest.param("STAFF_EXPIRE_MINUTES", ".", id="like-no-setting"),
+            pytest.param(
+                "STAFF_JWKS_CACHE_TTL",
+                ": do you mean STAFF_JWKS_CACHE__..., with two underscores?",
+                id="one-underscore",
+            ),
         ],
     )
     def test_an_unknown_variable(
