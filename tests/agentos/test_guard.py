@@ -338,12 +338,13 @@ def test_agent_os_that_asks_for_nothing() -> None:
     assert not any("alice" in it.text for it in answers)
 
 
-@pytest.mark.parametrize(("authorization", "status"), [(True, 403), (False, 200)])
-def test_the_scheduler_is_asked_for_scopes_as_users_are(authorization: Any, status: int) -> None:
-    app = protect_agent_os(agent_os(), SETTINGS, authorization=authorization)
+def test_the_scheduler_is_asked_for_scopes_as_users_are(guarded: TestClient) -> None:
+    without = TestClient(protect_agent_os(agent_os(), SETTINGS, authorization=False))
     headers = {"Authorization": f"Bearer {INTERNAL}"}
 
-    assert status == TestClient(app).get("/memories", headers=headers).status_code
+    statuses = [it.get("/memories", headers=headers).status_code for it in (guarded, without)]
+
+    assert [403, 200] == statuses
 
 
 class Prefixed:
@@ -855,9 +856,10 @@ def test_service_account_is_let_in_to_the_route_that_agno_decided_about() -> Non
         assert [401, 401] == client.get("/batch", headers=headers).json()
 
 
-def test_audit_shows_which_routes_are_open() -> None:
+def test_audit_shows_which_routes_are_open(guarded: TestClient) -> None:
     """The WebSocket takes the token in a message; and each token runs what its scopes name."""
-    report = audit(protect_agent_os(agent_os(), SETTINGS))
+    app: Any = guarded.app
+    report = audit(app)
     routes = {route.path: route.verdict for route in report.routes}
 
     public = {path for path, verdict in routes.items() if verdict is Verdict.PUBLIC}
