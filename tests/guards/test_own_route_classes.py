@@ -133,6 +133,42 @@ class ReadingFirst(Answering):
         await super().handle(scope, receive, send)
 
 
+class Swallowing(APIRoute):
+    """It answers while the refusal is handled, and is no exception handler all the same."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await receive()
+        except Exception:  # noqa: BLE001 - as such classes are written
+            await JSONResponse(INSIDE)(scope, receive, send)
+
+
+MIRROR = protect(FastAPI(), OTHER)
+MIRROR.get("/x")(public(lambda: INSIDE))
+
+
+class Mirroring(Answering):
+    """What another application decides about an equal copy of its scope says nothing of it."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await drive(MIRROR, dict(scope))
+        await super().handle(scope, receive, send)
+
+
+class AnsweringForErrors(Answering):
+    """It asks FastAPI with a copy of the scope, and has an older answer for errors."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            sent.append(message)
+
+        await APIRoute.handle(self, dict(scope), receive, keep)
+        assert 401 == sent[0]["status"]
+        await super().handle(scope, receive, send)
+
+
 class Repeating(Layer):
     """A middleware around one route that repeats its first good answer."""
 
@@ -241,6 +277,20 @@ class TestAHandleOfItsOwn:
         with TestClient(guarded_by(kind, router)) as client:
             assert REFUSED == ask(client, "/x", GOOD, method)
             assert ask(client, "/x", {}, method) in {401, REFUSED}
+
+    @pytest.mark.parametrize(
+        ("route_class", "method"),
+        [(Swallowing, "POST"), (Mirroring, "GET"), (AnsweringForErrors, "GET")],
+    )
+    @gated
+    def test_so_it_is_where_it_answers_in_place_of_a_refusal(
+        self, kind: str, route_class: type[APIRoute], method: str
+    ) -> None:
+        router = APIRouter(route_class=route_class)
+        router.add_api_route("/x", read, methods=[method])
+
+        with TestClient(guarded_by(kind, router)) as client:
+            assert REFUSED == ask(client, "/x", {}, method)
 
     @pytest.mark.parametrize("route_class", [Answering, ReadingFirst])
     def test_under_a_mere_guard_from_its_first_request_on(
@@ -360,91 +410,27 @@ class TestAHandleOfItsOwn:
         assert 200 == ask(app, "/met", GOOD)
         assert REFUSED == ask(app, "/open/")
 
-    @gated
-    def test_one_that_swallows_the_refusal(self, kind: str) -> None:
-        """It answers while the refusal is handled, and is no exception handler all the same."""
-
-        class Swallowing(APIRoute):
-            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-                try:
-                    await receive()
-                except Exception:  # noqa: BLE001 - as such classes are written
-                    await JSONResponse(INSIDE)(scope, receive, send)
-
-        router = APIRouter(route_class=Swallowing)
-        router.post("/x")(read)
-        with TestClient(guarded_by(kind, router)) as client:
-            assert REFUSED == ask(client, "/x", {}, "POST")
-
-    @gated
-    def test_one_that_asks_another_application_where_the_path_is_public(self, kind: str) -> None:
-        """What is decided about an equal copy of its scope decides nothing about its answer."""
-        mirror = protect(FastAPI(), OTHER)
-        mirror.get("/x")(public(lambda: INSIDE))
-
-        class Mirroring(Answering):
-            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-                await drive(mirror, dict(scope))
-                await super().handle(scope, receive, send)
-
-        router = APIRouter(route_class=Mirroring)
-        router.get("/x")(read)
-
-        with TestClient(guarded_by(kind, router)) as client:
-            assert REFUSED == ask(client, "/x")
-
-    @gated
-    def test_one_that_answers_in_place_of_a_refusal(self, kind: str) -> None:
-        """It asks FastAPI with a copy of the scope, and has an older answer for errors."""
-
-        class Stale(Answering):
-            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-                sent: list[Message] = []
-
-                async def keep(message: Message) -> None:
-                    sent.append(message)
-
-                await APIRoute.handle(self, dict(scope), receive, keep)
-                assert 401 == sent[0]["status"]
-                await super().handle(scope, receive, send)
-
-        router = APIRouter(route_class=Stale)
-        router.get("/x")(read)
-
-        with TestClient(guarded_by(kind, router)) as client:
-            assert REFUSED == ask(client, "/x")
-
-    def test_a_handshake_that_is_answered_with_a_successful_denial_response(self) -> None:
-        """It says as much as an answer to a request."""
+    @pytest.mark.parametrize(
+        "respond", [lambda: JSONResponse(INSIDE), lambda: RedirectResponse("/inside", 302)]
+    )
+    @pytest.mark.parametrize("arguments", [1, 3])
+    def test_a_handshake_that_is_answered_with_a_denial_response_that_denies_nothing(
+        self, respond: Callable[[], Response], arguments: int
+    ) -> None:
+        """Also where the endpoint takes as many arguments as an ASGI application."""
 
         class OwnWebSocket(APIWebSocketRoute):
             async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
                 websocket = WebSocket(scope, receive, send)
                 await websocket.receive()
-                await websocket.send_denial_response(JSONResponse(INSIDE))
-
-        app = protect(FastAPI(), SETTINGS)
-        app.add_api_websocket_route("/ws", read)
-        app.routes[-1].__class__ = OwnWebSocket
-
-        with pytest.raises(ConfigurationError), TestClient(app).websocket_connect("/ws"):
-            pass
-
-    def test_a_redirect_of_a_websocket(self) -> None:
-        """Also where its endpoint takes as many arguments as an ASGI application."""
-
-        class Redirecting(APIWebSocketRoute):
-            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-                websocket = WebSocket(scope, receive, send)
-                await websocket.receive()
-                await websocket.send_denial_response(RedirectResponse("/inside", 302))
+                await websocket.send_denial_response(respond())
 
         async def endpoint(websocket: WebSocket, first: str = "", second: str = "") -> None:
             """Not called."""
 
         app = protect(FastAPI(), SETTINGS)
-        app.add_api_websocket_route("/ws", endpoint)
-        app.routes[-1].__class__ = Redirecting
+        app.add_api_websocket_route("/ws", read if arguments == 1 else endpoint)
+        app.routes[-1].__class__ = OwnWebSocket
 
         with pytest.raises(ConfigurationError), TestClient(app).websocket_connect("/ws"):
             pass
